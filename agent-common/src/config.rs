@@ -1,0 +1,45 @@
+//! Constants that the loader writes into the kernel side before it is loaded. No defaults that
+//! would work: a kernel's layout is read from its BTF.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Byte offsets of fields in the running kernel's structures, named `<struct>_<field>`.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+#[allow(missing_docs, reason = "each name is the kernel's own")]
+pub struct Offsets {
+    pub task_struct_files: u32,
+    pub task_struct_pid: u32,
+    pub task_struct_tgid: u32,
+    pub task_struct_signal: u32,
+    pub task_struct_stack: u32,
+    pub signal_struct_live: u32,
+    pub files_struct_fdt: u32,
+    pub fdtable_fd: u32,
+    pub fdtable_max_fds: u32,
+    pub file_f_inode: u32,
+    pub file_private_data: u32,
+    pub inode_i_mode: u32,
+    pub inode_i_ino: u32,
+    pub socket_sk: u32,
+    /// From the start of `struct socket` to the `struct inode` that `struct socket_alloc` puts
+    /// behind it.
+    pub socket_to_inode: u32,
+    pub sock_sk_socket: u32,
+    pub sock_sk_type: u32,
+    pub sock_sk_shutdown: u32,
+    pub sock_common_skc_family: u32,
+    pub sock_common_skc_num: u32,
+    pub sock_common_skc_dport: u32,
+    pub sock_common_skc_daddr: u32,
+    pub sock_common_skc_rcv_saddr: u32,
+    pub sock_common_skc_v6_daddr: u32,
+    pub sock_common_skc_v6_rcv_saddr: u32,
+    pub unix_sock_addr: u32,
+    pub unix_sock_peer: u32,
+    pub unix_address_len: u32,
+    pub unix_address_name: u32,
+}
+const _: () = assert!(size_of::<Offsets>() == 29 * 4);

@@ -1,0 +1,12 @@
+//! The bytes that the kernel side and the user side agree on, and nothing that acts.
+//!
+//! All integers are in the byte order of the machine: a record is read on the machine that wrote it,
+//! and a recording says in its header which order it has.
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod loss;
+pub mod ports;
+pub mod record;
+pub mod watch;

@@ -1,0 +1,31 @@
+//! Reasons for which the kernel side could not deliver. It does not count: each side has counters.
+
+/// Index into the kernel side's `LOSSES` map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum KernelLoss {
+    /// The ring buffer had no room for a record.
+    RingFull = 0,
+    /// No room to remember another connection.
+    ConnectionsFull = 1,
+    /// Memory of the target could not be read (not mapped, or swapped out).
+    UnreadableMemory = 2,
+    /// Another program held this processor's scratch buffer.
+    ScratchBusy = 3,
+    /// No room to watch another process.
+    WatchedFull = 4,
+}
+
+impl KernelLoss {
+    /// All of them, in the order of their indices.
+    pub const ALL: [Self; 5] = [
+        Self::RingFull,
+        Self::ConnectionsFull,
+        Self::UnreadableMemory,
+        Self::ScratchBusy,
+        Self::WatchedFull,
+    ];
+}
+
+/// Slots of the `LOSSES` map.
+pub const KERNEL_LOSSES: u32 = KernelLoss::ALL.len() as u32;

@@ -1,0 +1,121 @@
+//! Everything a user can set, validated once. It reads settings and does nothing with them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use globset::GlobSet;
+use regex::Regex;
+
+/// What the daemon runs with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Whom to watch.
+    pub targets: Targets,
+    /// Names that the user gave to every traced service.
+    pub service: ServiceOverride,
+    /// How to capture.
+    pub capture: CaptureConfig,
+    /// Where spans go over OTLP; `None` if no endpoint is set.
+    pub otlp: Option<OtlpConfig>,
+    /// What is printed on standard output.
+    pub printer: PrinterFormat,
+    /// How long the drain at shutdown may take.
+    pub shutdown_timeout: Duration,
+    /// Verbosity of the daemon's own log.
+    pub log_level: log::LevelFilter,
+}
+
+/// Whom to watch. A process is watched if any of the criteria selects it.
+#[derive(Clone, Debug, Default)]
+pub struct Targets {
+    /// It listens on one of these TCP ports: inclusive ranges, sorted, not overlapping.
+    pub open_ports: Vec<std::ops::RangeInclusive<u16>>,
+    /// The path of its executable matches.
+    pub auto_target_exe: Option<GlobSet>,
+    /// The path of its executable matches.
+    pub executable_name: Option<Regex>,
+    /// It is one of these.
+    pub pids: Vec<u32>,
+}
+
+/// Names given by the user, which win over what is found out about a process.
+#[derive(Clone, Debug, Default)]
+pub struct ServiceOverride {
+    /// `service.name`.
+    pub name: Option<String>,
+    /// `service.namespace`.
+    pub namespace: Option<String>,
+}
+
+/// How to capture.
+#[derive(Clone, Debug, Default)]
+pub struct CaptureConfig {
+    /// Forced by the user; otherwise the cheapest that loads.
+    pub strategy: Option<Strategy>,
+    /// Log from the kernel side.
+    pub bpf_debug: bool,
+}
+
+/// The ways into socket calls, cheapest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Strategy {
+    /// Raw tracepoints `sock_send_length` and `sock_recv_length` (kernel 6.3).
+    SocketTracepoints,
+    /// fexit on the system calls' functions.
+    Fexit,
+    /// kretprobes on the same functions.
+    Kprobes,
+    /// Raw tracepoint `sys_exit`.
+    SyscallTracepoints,
+}
+
+/// Where spans go, as the OTLP exporter specification names it.
+#[derive(Clone, Debug)]
+pub struct OtlpConfig {
+    /// For HTTP the full URL (with `/v1/traces` appended where the specification says so), for gRPC
+    /// scheme, host and port.
+    pub endpoint: String,
+    /// Wire format.
+    pub protocol: OtlpProtocol,
+    /// Sent with each request, in order.
+    pub headers: Vec<(String, String)>,
+    /// For one request.
+    pub timeout: Duration,
+    /// gzip request bodies.
+    pub gzip: bool,
+    /// PEM file with the trusted certificates.
+    pub certificate: Option<PathBuf>,
+    /// PEM files: client certificate and private key.
+    pub client_identity: Option<(PathBuf, PathBuf)>,
+    /// Most spans in one request.
+    pub batch_spans_max: usize,
+    /// Longest time that a span waits for its batch to fill.
+    pub batch_age_max: Duration,
+}
+
+/// OTLP's wire formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtlpProtocol {
+    /// `grpc`
+    Grpc,
+    /// `http/protobuf`
+    HttpProtobuf,
+    /// `http/json`
+    HttpJson,
+}
+
+/// `BEYLA_TRACE_PRINTER`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PrinterFormat {
+    /// Nothing.
+    #[default]
+    Disabled,
+    /// One readable line per span.
+    Text,
+    /// OTLP/JSON, one document a line.
+    Json,
+    /// OTLP/JSON, indented.
+    JsonIndent,
+    /// The running number of spans.
+    Counter,
+}

@@ -1,0 +1,33 @@
+//! Which processes there are, which of them are targets, what is known about each. It reads
+//! procfs and files of processes; it touches no kernel map.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// What was found out about a process when it began to be watched. Travels in recordings as JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Process {
+    /// In the initial pid namespace.
+    pub pid: u32,
+    /// Nanoseconds of the boot clock at which it began, or 0; together with `pid` its identity.
+    pub start_ns: u64,
+    /// Path of its executable as it sees it.
+    pub executable: PathBuf,
+    /// Its arguments, the first being its name.
+    pub command_args: Vec<String>,
+    /// Service name by the rules of the README, overrides included.
+    pub service_name: String,
+    /// Service namespace, if any is known.
+    pub service_namespace: Option<String>,
+    /// `service.instance.id`.
+    pub service_instance_id: String,
+    /// A value of `telemetry.sdk.language`, where it can be told.
+    pub language: Option<String>,
+    /// From the target's `OTEL_RESOURCE_ATTRIBUTES`, percent-decoded.
+    pub resource_attributes: BTreeMap<String, String>,
+    /// The machine's name.
+    pub host_name: String,
+}

@@ -1,0 +1,1 @@
+//! What end-to-end tests are made of: an OTLP receiver, workloads, the daemon under test.

@@ -1,0 +1,3 @@
+//! All that is not plain cargo: set-up, demo, tests, virtual machines, benchmarks, fuzzing, tidy.
+
+fn main() {}
