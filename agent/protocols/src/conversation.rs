@@ -98,3 +98,54 @@ pub trait Sink {
     /// Something was discarded.
     fn discard(&mut self, what: Discard);
 }
+
+/// One connection.
+#[derive(Debug, Default)]
+pub struct Conversation {}
+
+impl Conversation {
+    /// A connection of which nothing has been seen.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the bytes of one call.
+    pub fn chunk(&mut self, _chunk: Chunk<'_>, _sink: &mut impl Sink) {}
+
+    /// Takes notice of bytes that moved without being captured.
+    pub fn extent(&mut self, _direction: Direction, _extent: Extent, _sink: &mut impl Sink) {}
+
+    /// The connection or one of its streams ended.
+    pub fn end(&mut self, _end: End, _time_ns: u64, _sink: &mut impl Sink) {}
+
+    /// What to tell the kernel side.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        Verdict::Undecided
+    }
+
+    /// The protocol's name in the registry, once it is known.
+    #[must_use]
+    pub fn protocol(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// An exchange is open whose end lies in bytes that may be counted without a record: somebody
+    /// should ask how far the streams are.
+    #[must_use]
+    pub fn awaits_progress(&self) -> bool {
+        false
+    }
+
+    /// Whether, since the last call, a head did not fit into what is captured of one turn.
+    pub fn take_head_was_cut(&mut self) -> bool {
+        false
+    }
+
+    /// Bytes that belong to messages that were understood, both directions.
+    #[must_use]
+    pub fn understood_bytes(&self) -> u64 {
+        0
+    }
+}
