@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod connection;
 pub mod loss;
 pub mod ports;
 pub mod record;

@@ -1,7 +1,27 @@
 //! wirespan's kernel side: it copies bytes and counts, and understands no protocol.
+//!
+//! A hook ([`hooks`]) learns that a call on a socket ended. [`syscall`] tells which buffers the call
+//! had, [`sockets`] which connection it was on, [`capture`] how much of it is worth copying.
+//! [`maps`] and [`memory`] are the only files that touch maps and foreign memory.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
+mod capture;
+mod hooks;
+mod maps;
+mod memory;
+mod sockets;
+mod syscall;
+
+/// The kernel offers some of its functions only to programs that declare a licence compatible with
+/// the GPL. This one is dual-licensed; the declaration concerns this object, not the daemon.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// A panic that can be reached makes an endless loop, which the verifier refuses: it shows when the
+/// program is loaded, not when it runs.
 #[cfg(not(test))]
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {

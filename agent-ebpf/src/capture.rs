@@ -1,0 +1,266 @@
+//! How much of a transfer is worth copying, and the record that says so. It looks at no payload.
+//!
+//! The policy, in units of a *turn* (transfers in one direction until the direction changes): the
+//! first `opening_bytes_max` bytes of a turn are copied, of later transfers the first
+//! `later_bytes_max` bytes each, until the turn has copied `TURN_BYTES_MAX`. All the rest is only
+//! counted: the next record of either stream, or user space when it asks, tells how much it was.
+
+use core::mem::size_of;
+
+use wirespan_common::connection::{Connection, NO_DIRECTION};
+use wirespan_common::loss::KernelLoss;
+use wirespan_common::record::{
+    CHUNK_AFTER_LOSS, Direction, Extent, Header, Kind, Open, Progress, Stage,
+};
+use wirespan_common::watch::{TURN_BYTES_MAX, Verdict, Watch};
+use zerocopy::{Immutable, IntoBytes};
+
+use crate::maps::{self, ChunkRecord, PART_MAX, Scratch, Wake};
+use crate::memory::{Current, Delivered, clamp, copy_user, now_ns, user_tail, user_value};
+use crate::sockets::{self, Socket};
+use crate::syscall::{Buffers, Call, Iovec};
+
+/// Parts of a scattered transfer that are looked at; the bytes of further ones are only counted.
+const PARTS_MAX: u64 = 16;
+
+/// Bytes that moved on a socket of a watched process.
+#[derive(Clone, Copy)]
+pub struct Transfer {
+    /// Whose thread moved them.
+    pub current: Current,
+    /// How its process is watched.
+    pub watch: Watch,
+    /// On which socket.
+    pub socket: Socket,
+    /// By which call.
+    pub call: Call,
+    /// Which of the call's messages it is.
+    pub message: u64,
+    /// How many, at least 1.
+    pub len: u32,
+}
+
+/// Takes note of the transfer in the scratch buffer: copies what is worth it, counts the rest.
+#[inline(never)]
+pub fn transferred(scratch: &mut Scratch) -> Delivered<()> {
+    let transfer = &scratch.transfer;
+    let connection = match maps::connection(transfer.socket.id) {
+        Some(known) => known,
+        None => open(scratch)?,
+    };
+    let transfer = &scratch.transfer;
+    let direction = transfer.call.direction;
+    if connection.direction != direction as u8 {
+        turn(connection, transfer);
+    }
+    if connection.verdict == Verdict::Ignored as u8 {
+        return Ok(());
+    }
+    let now = now_ns();
+    let extent = extent_of(connection, direction);
+    let position = extent.position;
+    extent.position = position + u64::from(transfer.len);
+    extent.last_ns = now;
+
+    let allowed = transfer
+        .watch
+        .later_bytes_max
+        .max(connection.opening_bytes_left);
+    scratch.wanted = transfer
+        .len
+        .min(allowed)
+        .min(connection.turn_bytes_left)
+        .min(PART_MAX as u32);
+    let readable = copy(scratch);
+    if scratch.copied == 0 {
+        let extent = extent_of(connection, direction);
+        extent.tail = scratch.tail;
+        extent.tail_len = scratch.tail_len;
+        return readable;
+    }
+    describe(scratch, connection, position, now);
+    let sent = maps::send_chunk(scratch);
+    connection.lost = u8::from(sent.is_err());
+    connection.turn_bytes_left = connection.turn_bytes_left.saturating_sub(scratch.copied);
+    connection.opening_bytes_left = connection.opening_bytes_left.saturating_sub(scratch.copied);
+    sent.and(readable)
+}
+
+/// How far the stream of one direction has come.
+// VERIFIER(6.18): the compiler knows that a direction is 0 or 1 and computes the address from it;
+// the verifier does not know. After the clamp neither does.
+#[inline(always)]
+fn extent_of(connection: &mut Connection, direction: Direction) -> &mut Extent {
+    if clamp::<1>(direction as u64) == 0 {
+        &mut connection.ingress
+    } else {
+        &mut connection.egress
+    }
+}
+
+/// Fills in what a chunk's record says.
+#[inline(always)]
+fn describe(scratch: &mut Scratch, connection: &mut Connection, position: u64, time_ns: u64) {
+    let transfer = &scratch.transfer;
+    let direction = transfer.call.direction;
+    let head = &mut scratch.head;
+    head.header = header::<ChunkRecord>(Kind::Chunk, scratch.copied, time_ns, transfer.current);
+    head.chunk.connection = transfer.socket.id;
+    head.chunk.position = position;
+    head.chunk.len = transfer.len;
+    head.chunk.captured = scratch.copied;
+    head.chunk.direction = direction as u8;
+    head.chunk.flags = if connection.lost != 0 {
+        CHUNK_AFTER_LOSS
+    } else {
+        0
+    };
+    head.chunk.tail_len = scratch.tail_len;
+    head.chunk.tail = scratch.tail;
+    head.chunk.opposite = *extent_of(connection, direction.opposite());
+}
+
+/// The direction changed: budgets are full again, and user space may have made up its mind.
+#[inline(always)]
+fn turn(connection: &mut Connection, transfer: &Transfer) {
+    connection.direction = transfer.call.direction as u8;
+    connection.turn_bytes_left = TURN_BYTES_MAX;
+    connection.opening_bytes_left = transfer.watch.opening_bytes_max;
+    if connection.verdict == 0 {
+        connection.verdict = maps::verdict_of(transfer.socket.id);
+    }
+}
+
+/// Copies the first `wanted` bytes of the transfer in the scratch buffer, and the last ones too if
+/// that is not all.
+#[inline(always)]
+fn copy(scratch: &mut Scratch) -> Delivered<()> {
+    scratch.copied = 0;
+    scratch.passed = 0;
+    scratch.tail_len = 0;
+    let Transfer { call, message, .. } = scratch.transfer;
+    match call.buffers {
+        Buffers::Unmapped | Buffers::Spliced => return Ok(()),
+        Buffers::One => {
+            scratch.part = Iovec {
+                address: call.address,
+                len: call.count,
+            };
+            return copy_part(scratch);
+        }
+        Buffers::Vector | Buffers::Message | Buffers::Messages => {
+            scratch.vectors = call.vectors(message)?;
+        }
+    }
+    let mut index = 0;
+    while index < PARTS_MAX {
+        if index >= scratch.vectors.len || scratch.passed >= u64::from(scratch.transfer.len) {
+            break;
+        }
+        let part = scratch.vectors.address + index * size_of::<Iovec>() as u64;
+        scratch.part = user_value(part)?;
+        copy_part(scratch)?;
+        index += 1;
+    }
+    Ok(())
+}
+
+/// [`copy`] for the part of the transfer that is in the scratch buffer.
+// VERIFIER(6.18): all that a round of the loop above needs is in memory of a map, so that rounds
+// look the same to the verifier. With values in registers it followed a million instructions.
+#[inline(never)]
+fn copy_part(scratch: &mut Scratch) -> Delivered<()> {
+    let Scratch {
+        copied,
+        wanted,
+        passed,
+        part,
+        ..
+    } = *scratch;
+    let left = u64::from(scratch.transfer.len).saturating_sub(passed);
+    let part_len = part.len.min(left);
+    scratch.passed = passed + part_len;
+    if copied < wanted {
+        let take = part_len.min(u64::from(wanted - copied)) as u32;
+        copy_user::<PART_MAX, _>(&mut scratch.payload, copied, part.address, take)?;
+        scratch.copied = copied + take;
+    }
+    if part_len == left && scratch.copied < scratch.transfer.len {
+        (scratch.tail, scratch.tail_len) = user_tail(part.address, part_len);
+    }
+    Ok(())
+}
+
+/// Begins to remember a connection and tells user space its addresses.
+#[inline(never)]
+fn open(scratch: &mut Scratch) -> Delivered<&'static mut Connection> {
+    let socket = scratch.transfer.socket;
+    let ignored = !sockets::is_stream(socket.sk);
+    let connection = maps::remember_connection(
+        socket.id,
+        &Connection {
+            direction: NO_DIRECTION,
+            verdict: if ignored { Verdict::Ignored as u8 } else { 0 },
+            ..Connection::default()
+        },
+    )?;
+    if !ignored && announce(scratch).is_err() {
+        maps::count(KernelLoss::RingFull);
+        connection.lost = 1;
+    }
+    Ok(connection)
+}
+
+#[inline(always)]
+fn announce(scratch: &mut Scratch) -> Delivered<()> {
+    let Transfer {
+        socket, current, ..
+    } = scratch.transfer;
+    let record = &mut scratch.open;
+    sockets::addresses(socket, &mut record.open)?;
+    let path_len = if record.open.family == sockets::AF_UNIX {
+        sockets::unix_path(socket.sk, &mut record.path)
+    } else {
+        0
+    };
+    record.header = header::<Header>(Kind::Open, 0, now_ns(), current);
+    record.header.len += size_of::<Open>() as u32 + path_len;
+    maps::send_open(scratch, path_len)
+}
+
+/// A progress record.
+#[derive(IntoBytes, Immutable)]
+#[repr(C)]
+struct ProgressRecord {
+    header: Header,
+    progress: Progress,
+}
+
+/// Tells user space that a stream or the whole connection ended, and how far it had come.
+#[inline(never)]
+pub fn ended(id: u64, connection: &Connection, stage: Stage, tgid: u32, tid: u32) -> Delivered<()> {
+    let record = ProgressRecord {
+        header: header::<ProgressRecord>(Kind::Progress, 0, now_ns(), Current { tgid, tid }),
+        progress: Progress {
+            connection: id,
+            stage: stage as u8,
+            reserved: [0; 7],
+            ingress: connection.ingress,
+            egress: connection.egress,
+        },
+    };
+    maps::send(&record, Wake::Later)
+}
+
+/// The header of a record of type `T` with `payload` bytes behind it.
+#[inline(always)]
+pub fn header<T>(kind: Kind, payload: u32, time_ns: u64, current: Current) -> Header {
+    Header {
+        len: size_of::<T>() as u32 + payload,
+        kind: kind as u8,
+        reserved: [0; 3],
+        time_ns,
+        tgid: current.tgid,
+        tid: current.tid,
+    }
+}

@@ -1,0 +1,132 @@
+//! Where the kernel calls us. Each hook finds out who, on which socket, with what result, and calls
+//! `capture` or tells user space about a process.
+//!
+//! One of four families delivers transfers, chosen by user space: [`socket_tracepoints`], [`fexit`],
+//! [`kretprobe`], [`sys_exit`]. [`socket_state`] and [`process`] go with each of them.
+
+pub mod fexit;
+pub mod kretprobe;
+pub mod process;
+pub mod socket_state;
+pub mod socket_tracepoints;
+pub mod sys_exit;
+
+use wirespan_common::record::{Direction, Stage};
+use wirespan_common::watch::{Verdict, Watch};
+
+use crate::capture;
+use crate::maps::{self, Scratch};
+use crate::memory::{Current, Delivered};
+use crate::sockets::{self, Socket};
+use crate::syscall::{self, Buffers, Call};
+
+/// Messages of one sendmmsg or recvmmsg that are looked at.
+// VERIFIER(5.10): each is checked on its own; eight stay far below the limit on instructions.
+const MESSAGES_MAX: u64 = 8;
+
+/// Turns a hook's outcome into a counter; what a tracing program returns is ignored.
+#[inline(always)]
+fn run(outcome: Delivered<()>) -> i32 {
+    if let Err(loss) = outcome {
+        maps::count(loss);
+    }
+    0
+}
+
+/// A system call of a watched process ended with `result`; its user registers are at `registers`.
+/// Used by the hooks that see calls but not sockets.
+#[inline(always)]
+fn call_ended(current: Current, watch: Watch, registers: u64, result: i64) -> Delivered<()> {
+    if result < 0 && !ends_connection(result) {
+        return Ok(());
+    }
+    maps::with_scratch(|scratch| {
+        let transfer = &mut scratch.transfer;
+        if !syscall::decode(registers, &mut transfer.call) {
+            return Ok(());
+        }
+        transfer.socket = match sockets::of_descriptor(transfer.call.fd) {
+            Some(socket) => socket,
+            None => match written_by_splice(&mut transfer.call) {
+                Some(socket) => socket,
+                None => return Ok(()),
+            },
+        };
+        transfer.current = current;
+        transfer.watch = watch;
+        match transfer.call.buffers {
+            Buffers::Messages => messages_ended(scratch, result),
+            _ => message_ended(scratch, 0, result),
+        }
+    })
+}
+
+/// The socket that a splice wrote to, where it did not read from one.
+#[inline(always)]
+fn written_by_splice(call: &mut Call) -> Option<Socket> {
+    if !matches!(call.buffers, Buffers::Spliced) {
+        return None;
+    }
+    call.direction = Direction::Egress;
+    sockets::of_descriptor(call.count as u32)
+}
+
+/// sendmmsg or recvmmsg returned a number of messages.
+#[inline(always)]
+fn messages_ended(scratch: &mut Scratch, messages: i64) -> Delivered<()> {
+    let mut message = 0;
+    while message < MESSAGES_MAX {
+        if message as i64 >= messages {
+            break;
+        }
+        let len = scratch.transfer.call.message_len(message)?;
+        message_ended(scratch, message, i64::from(len))?;
+        message += 1;
+    }
+    Ok(())
+}
+
+/// Message number `message` of the call in the scratch buffer, or the whole call, ended with
+/// `result`: bytes moved, the end of the stream, or an error.
+#[inline(never)]
+fn message_ended(scratch: &mut Scratch, message: u64, result: i64) -> Delivered<()> {
+    let transfer = &mut scratch.transfer;
+    if transfer.call.is_beside_stream() {
+        return Ok(());
+    }
+    if result > 0 {
+        // A stream moves less than 2 GiB in one call (MAX_RW_COUNT, include/linux/fs.h).
+        transfer.len = result as u32;
+        transfer.message = message;
+        return capture::transferred(scratch);
+    }
+    let stage = if ends_connection(result) {
+        Stage::Reset
+    } else if result == 0
+        && matches!(transfer.call.direction, Direction::Ingress)
+        && !transfer.call.asked_for_nothing()
+    {
+        Stage::IngressEnded
+    } else {
+        return Ok(());
+    };
+    stage_reached(transfer.socket.id, stage, transfer.current)
+}
+
+/// Tells user space how a connection or stream ended, if it cares about that connection.
+#[inline(always)]
+fn stage_reached(id: u64, stage: Stage, current: Current) -> Delivered<()> {
+    let Some(connection) = maps::connection(id) else {
+        return Ok(());
+    };
+    if connection.verdict == Verdict::Ignored as u8 {
+        return Ok(());
+    }
+    capture::ended(id, connection, stage, current.tgid, current.tid)
+}
+
+/// Whether a call failed because the connection is gone: `EPIPE`, `ECONNRESET`, `ETIMEDOUT`.
+#[inline(always)]
+fn ends_connection(result: i64) -> bool {
+    matches!(result, -32 | -104 | -110)
+}

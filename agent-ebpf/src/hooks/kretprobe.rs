@@ -1,0 +1,30 @@
+//! One kretprobe for the functions of all socket calls: for kernels that have kprobes and neither
+//! the socket tracepoints nor fexit.
+
+use aya_ebpf::macros::kretprobe;
+use aya_ebpf::programs::RetProbeContext;
+
+use super::{call_ended, run};
+use crate::maps::{self, offset};
+use crate::memory::{current_process, current_task, kernel_value};
+
+/// Size of a kernel stack, without KASAN (arch/x86/include/asm/page_64_types.h).
+const THREAD_SIZE: u64 = 16 * 1024;
+/// Size of `struct pt_regs` (arch/x86/include/asm/ptrace.h).
+const PT_REGS_SIZE: u64 = 21 * 8;
+
+/// On the return of a system call's function. Its arguments are still where the task left them when
+/// it entered the kernel, at the top of its stack (`task_pt_regs`,
+/// arch/x86/include/asm/processor.h); the helper that tells is younger than kernels that need this.
+#[kretprobe]
+pub fn syscall_return(ctx: RetProbeContext) -> u32 {
+    let current = current_process();
+    let Some(watch) = maps::watch_of(current.tgid) else {
+        return 0;
+    };
+    let Ok(stack) = kernel_value::<u64>(current_task() + offset(|o| &o.task_struct_stack)) else {
+        return 0;
+    };
+    let registers = stack + THREAD_SIZE - PT_REGS_SIZE;
+    run(call_ended(current, watch, registers, ctx.ret())) as u32
+}

@@ -1,0 +1,93 @@
+//! The life of processes: who begins, who becomes another program, who ends. Who is watched is
+//! decided in user space; only what can't wait is done here (children of watched processes).
+
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
+use wirespan_common::record::{Header, Kind, Life, LifeEvent};
+use zerocopy::{Immutable, IntoBytes};
+
+use super::run;
+use crate::capture::header;
+use crate::maps::{self, Wake, offset};
+use crate::memory::{Current, Delivered, current_comm, current_process, kernel_value, now_ns};
+
+/// `TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`
+/// (include/trace/events/sched.h).
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+pub fn sched_process_exec(_ctx: RawTracePointContext) -> i32 {
+    let current = current_process();
+    let watched = maps::watch_of(current.tgid).is_some();
+    if !watched && !maps::report_every_exec() {
+        return 0;
+    }
+    run(tell(current, LifeEvent::Exec, 0, 0, watched))
+}
+
+/// `TP_PROTO(struct task_struct *parent, struct task_struct *child)`
+/// (include/trace/events/sched.h).
+#[raw_tracepoint(tracepoint = "sched_process_fork")]
+pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
+    let current = current_process();
+    let Some(watch) = maps::watch_of(current.tgid) else {
+        return 0;
+    };
+    let child: u64 = ctx.arg(1);
+    let Ok(child) = kernel_value::<u32>(child + offset(|o| &o.task_struct_tgid)) else {
+        return 0;
+    };
+    if child == current.tgid {
+        return 0;
+    }
+    run(maps::watch(child, &watch).and_then(|()| tell(current, LifeEvent::Fork, 0, child, true)))
+}
+
+/// `TP_PROTO(struct task_struct *p, …)` (include/trace/events/sched.h); fires once per thread, after
+/// it was taken off the number of those that live (`do_exit`, kernel/exit.c).
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+pub fn sched_process_exit(ctx: RawTracePointContext) -> i32 {
+    let current = current_process();
+    if maps::watch_of(current.tgid).is_none() {
+        return 0;
+    }
+    let task: u64 = ctx.arg(0);
+    let Ok(signal) = kernel_value::<u64>(task + offset(|o| &o.task_struct_signal)) else {
+        return 0;
+    };
+    let Ok(live) = kernel_value::<i32>(signal + offset(|o| &o.signal_struct_live)) else {
+        return 0;
+    };
+    if live > 0 {
+        return 0;
+    }
+    maps::unwatch(current.tgid);
+    run(tell(current, LifeEvent::Exit, 0, 0, false))
+}
+
+#[derive(IntoBytes, Immutable)]
+#[repr(C)]
+struct LifeRecord {
+    header: Header,
+    life: Life,
+}
+
+/// Tells user space at once.
+#[inline(always)]
+pub fn tell(
+    current: Current,
+    event: LifeEvent,
+    port: u16,
+    other: u32,
+    watched: bool,
+) -> Delivered<()> {
+    let record = LifeRecord {
+        header: header::<LifeRecord>(Kind::Life, 0, now_ns(), current),
+        life: Life {
+            event: event as u8,
+            watched: u8::from(watched),
+            port,
+            other,
+            comm: current_comm(),
+        },
+    };
+    maps::send(&record, Wake::Now)
+}

@@ -1,0 +1,196 @@
+//! Reads of kernel and user memory, and the few idioms that the verifier asks for. Every `unsafe`
+//! of the kernel side is here or in `maps`; no decision is.
+
+use core::mem::{MaybeUninit, size_of};
+
+use aya_ebpf::helpers::generated;
+use wirespan_common::loss::KernelLoss;
+use wirespan_common::record::Tail;
+use zerocopy::FromBytes;
+
+/// Outcome of everything that can fail to deliver.
+pub type Delivered<T> = Result<T, KernelLoss>;
+
+/// Reads a value at a kernel address; an address that is not mapped is an error, not a fault.
+#[inline(always)]
+pub fn kernel_value<T: FromBytes>(address: u64) -> Delivered<T> {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper writes size_of::<T>() bytes to `value`, or zeroes them and fails.
+    let failed = unsafe {
+        generated::bpf_probe_read_kernel(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            address as *const _,
+        )
+    };
+    if failed != 0 {
+        return Err(KernelLoss::UnreadableMemory);
+    }
+    // SAFETY: the helper succeeded, and any bytes are a valid T (FromBytes).
+    Ok(unsafe { value.assume_init() })
+}
+
+/// Reads a value at an address of the current process.
+#[inline(always)]
+pub fn user_value<T: FromBytes>(address: u64) -> Delivered<T> {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper writes size_of::<T>() bytes to `value`, or zeroes them and fails.
+    let failed = unsafe {
+        generated::bpf_probe_read_user(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            address as *const _,
+        )
+    };
+    if failed != 0 {
+        return Err(KernelLoss::UnreadableMemory);
+    }
+    // SAFETY: the helper succeeded, and any bytes are a valid T (FromBytes).
+    Ok(unsafe { value.assume_init() })
+}
+
+/// Copies `len` bytes of the current process into `buffer[offset..]`; both are clamped to `HALF`,
+/// so the buffer must have room for twice that.
+#[inline(always)]
+pub fn copy_user<const HALF: usize, const SIZE: usize>(
+    buffer: &mut [u8; SIZE],
+    offset: u32,
+    address: u64,
+    len: u32,
+) -> Delivered<()> {
+    const { assert!(2 * HALF <= SIZE) }
+    let offset = clamp::<HALF>(u64::from(offset));
+    let len = clamp::<HALF>(u64::from(len));
+    // SAFETY: offset + len <= 2 * HALF <= SIZE, and the helper does not fault on `address`.
+    let failed = unsafe {
+        generated::bpf_probe_read_user(
+            buffer.as_mut_ptr().add(offset as usize).cast(),
+            len as u32,
+            address as *const _,
+        )
+    };
+    if failed != 0 {
+        Err(KernelLoss::UnreadableMemory)
+    } else {
+        Ok(())
+    }
+}
+
+/// Copies kernel bytes; `len` is clamped to `SIZE`.
+#[inline(always)]
+pub fn copy_kernel<const SIZE: usize>(
+    buffer: &mut [u8; SIZE],
+    address: u64,
+    len: u32,
+) -> Delivered<()> {
+    let len = clamp::<SIZE>(u64::from(len));
+    // SAFETY: len <= SIZE, and the helper does not fault on `address`.
+    let failed = unsafe {
+        generated::bpf_probe_read_kernel(
+            buffer.as_mut_ptr().cast(),
+            len as u32,
+            address as *const _,
+        )
+    };
+    if failed != 0 {
+        Err(KernelLoss::UnreadableMemory)
+    } else {
+        Ok(())
+    }
+}
+
+/// The last bytes of `len` at `address` of the current process, at most eight, aligned to the end of
+/// the array; and how many they are, 0 if they can't be read.
+#[inline(always)]
+pub fn user_tail(address: u64, len: u64) -> (Tail, u8) {
+    if len >= 8 {
+        return match user_value::<Tail>(address + len - 8) {
+            Ok(tail) => (tail, 8),
+            Err(_) => ([0; 8], 0),
+        };
+    }
+    let mut word = 0u64;
+    let len = clamp::<7>(len);
+    // SAFETY: len < size_of::<u64>(), and the helper does not fault on `address`.
+    let failed = unsafe {
+        generated::bpf_probe_read_user((&raw mut word).cast(), len as u32, address as *const _)
+    };
+    if failed != 0 || len == 0 {
+        return ([0; 8], 0);
+    }
+    // The byte read first is the lowest; shifting up moves all of them towards the array's end.
+    ((word.to_le() << (8 * (8 - len))).to_le_bytes(), len as u8)
+}
+
+/// Makes `value` at most `MAX`, in a way that the optimiser can't undo and the verifier follows: a
+/// mask or a comparison in Rust is folded into an earlier one, and the verifier then no longer
+/// connects it with the register that is used.
+// VERIFIER(5.10): bounds are tracked per register, so the clamp stands right before its use.
+#[inline(always)]
+pub fn clamp<const MAX: usize>(mut value: u64) -> u64 {
+    // SAFETY: two instructions on one register, no memory.
+    unsafe {
+        core::arch::asm!(
+            "if {value} <= {max} goto +1",
+            "{value} = {max}",
+            value = inout(reg) value,
+            max = const MAX,
+            options(nomem, nostack, pure),
+        );
+    }
+    value
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`.
+#[inline(always)]
+pub fn now_ns() -> u64 {
+    // SAFETY: the helper takes nothing and always succeeds.
+    unsafe { generated::bpf_ktime_get_ns() }
+}
+
+/// Address of the current task.
+#[inline(always)]
+pub fn current_task() -> u64 {
+    // SAFETY: the helper takes nothing and always succeeds.
+    unsafe { generated::bpf_get_current_task() }
+}
+
+/// Address of the user registers that the current task entered the kernel with, told by the kernel.
+// VERIFIER(5.15): neither helper is known before; programs that call this are not loaded there.
+#[inline(always)]
+pub fn current_registers() -> u64 {
+    // SAFETY: the helper's result is what the second one asks for.
+    unsafe {
+        let task = generated::bpf_get_current_task_btf();
+        generated::bpf_task_pt_regs(task) as u64
+    }
+}
+
+/// Name of the current thread, NUL-padded.
+#[inline(always)]
+pub fn current_comm() -> [u8; 16] {
+    let mut comm = [0; 16];
+    // SAFETY: the helper writes at most the 16 bytes it is given.
+    unsafe { generated::bpf_get_current_comm(comm.as_mut_ptr().cast(), 16) };
+    comm
+}
+
+/// Thread group and thread of the current task, in the initial pid namespace.
+#[inline(always)]
+pub fn current_process() -> Current {
+    // SAFETY: the helper takes nothing and always succeeds.
+    let both = unsafe { generated::bpf_get_current_pid_tgid() };
+    Current {
+        tgid: (both >> 32) as u32,
+        tid: both as u32,
+    }
+}
+
+/// Who runs.
+#[derive(Clone, Copy)]
+pub struct Current {
+    /// Thread group.
+    pub tgid: u32,
+    /// Thread.
+    pub tid: u32,
+}

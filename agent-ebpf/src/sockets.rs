@@ -1,0 +1,170 @@
+//! From a descriptor or a `struct sock` to the connection's identity and addresses, by the kernel's
+//! own structures. It remembers nothing.
+
+use wirespan_common::record::{ConnectionId, Open};
+
+use crate::maps::offset;
+use crate::memory::{Delivered, copy_kernel, current_task, kernel_value};
+
+/// Address family of Unix sockets (include/linux/socket.h).
+pub const AF_UNIX: u16 = 1;
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+const SOCK_STREAM: u16 = 1;
+const S_IFMT: u16 = 0o170_000;
+const S_IFSOCK: u16 = 0o140_000;
+/// `SHUTDOWN_MASK` (include/net/sock.h): neither reading nor writing any more.
+const SHUTDOWN_MASK: u8 = 3;
+/// `sun_path` (include/uapi/linux/un.h).
+pub const PATH_MAX: usize = 108;
+
+/// A socket that somebody holds open.
+#[derive(Clone, Copy)]
+pub struct Socket {
+    /// Its inode number.
+    pub id: ConnectionId,
+    /// Address of its `struct sock`.
+    pub sk: u64,
+}
+
+/// The socket of a `struct sock`; `None` if no file holds it any longer.
+#[inline(always)]
+pub fn of_sk(sk: u64) -> Option<Socket> {
+    let socket: u64 = kernel_value(sk + offset(|o| &o.sock_sk_socket)).ok()?;
+    if socket == 0 {
+        return None;
+    }
+    let inode = socket + offset(|o| &o.socket_to_inode);
+    let id = kernel_value(inode + offset(|o| &o.inode_i_ino)).ok()?;
+    Some(Socket { id, sk })
+}
+
+/// The socket behind a descriptor of the current process; `None` if it is something else.
+#[inline(always)]
+pub fn of_descriptor(fd: u32) -> Option<Socket> {
+    let files: u64 = kernel_value(current_task() + offset(|o| &o.task_struct_files)).ok()?;
+    let table: u64 = kernel_value(files + offset(|o| &o.files_struct_fdt)).ok()?;
+    let fd_max: u32 = kernel_value(table + offset(|o| &o.fdtable_max_fds)).ok()?;
+    if fd >= fd_max {
+        return None;
+    }
+    let array: u64 = kernel_value(table + offset(|o| &o.fdtable_fd)).ok()?;
+    let file: u64 = kernel_value(array + u64::from(fd) * 8).ok()?;
+    if file == 0 {
+        return None;
+    }
+    let inode: u64 = kernel_value(file + offset(|o| &o.file_f_inode)).ok()?;
+    let mode: u16 = kernel_value(inode + offset(|o| &o.inode_i_mode)).ok()?;
+    if mode & S_IFMT != S_IFSOCK {
+        return None;
+    }
+    let id = kernel_value(inode + offset(|o| &o.inode_i_ino)).ok()?;
+    let socket: u64 = kernel_value(file + offset(|o| &o.file_private_data)).ok()?;
+    let sk = kernel_value(socket + offset(|o| &o.socket_sk)).ok()?;
+    Some(Socket { id, sk })
+}
+
+/// Whether the socket carries a byte stream of a family that is watched.
+#[inline(always)]
+pub fn is_stream(sk: u64) -> bool {
+    let Ok(family) = family(sk) else { return false };
+    let Ok(kind) = kernel_value::<u16>(sk + offset(|o| &o.sock_sk_type)) else {
+        return false;
+    };
+    kind == SOCK_STREAM && matches!(family, AF_INET | AF_INET6 | AF_UNIX)
+}
+
+/// Whether neither side of the socket will be used by its process any more.
+#[inline(always)]
+pub fn is_shut_down(sk: u64) -> bool {
+    kernel_value::<u8>(sk + offset(|o| &o.sock_sk_shutdown))
+        .is_ok_and(|shutdown| shutdown & SHUTDOWN_MASK == SHUTDOWN_MASK)
+}
+
+/// The local port of an IP socket, host byte order.
+#[inline(always)]
+pub fn local_port(sk: u64) -> Delivered<u16> {
+    kernel_value(sk + offset(|o| &o.sock_common_skc_num))
+}
+
+/// Fills in the addresses of a socket. Those of a Unix socket are empty: see [`unix_path`].
+#[inline(always)]
+pub fn addresses(socket: Socket, open: &mut Open) -> Delivered<()> {
+    let sk = socket.sk;
+    open.connection = socket.id;
+    open.family = family(sk)?;
+    open.local_port = 0;
+    open.peer_port = 0;
+    open.reserved = 0;
+    match open.family {
+        AF_INET => {
+            open.local_address =
+                widened(kernel_value(sk + offset(|o| &o.sock_common_skc_rcv_saddr))?);
+            open.peer_address = widened(kernel_value(sk + offset(|o| &o.sock_common_skc_daddr))?);
+        }
+        AF_INET6 => {
+            open.local_address = kernel_value(sk + offset(|o| &o.sock_common_skc_v6_rcv_saddr))?;
+            open.peer_address = kernel_value(sk + offset(|o| &o.sock_common_skc_v6_daddr))?;
+        }
+        _ => {
+            open.local_address = [0; 16];
+            open.peer_address = [0; 16];
+            return Ok(());
+        }
+    }
+    open.local_port = local_port(sk)?;
+    open.peer_port = u16::from_be(kernel_value(sk + offset(|o| &o.sock_common_skc_dport))?);
+    Ok(())
+}
+
+/// An IPv4 address in the room for an IPv6 one.
+#[inline(always)]
+fn widened(address: [u8; 4]) -> [u8; 16] {
+    let mut wide = [0; 16];
+    wide[..4].copy_from_slice(&address);
+    wide
+}
+
+/// The path that a Unix connection was made through: the listener's, which its accepted sockets
+/// inherit and its clients have as their peer's. Returns the path's length, 0 if there is none.
+#[inline(always)]
+pub fn unix_path(sk: u64, path: &mut [u8; PATH_MAX]) -> u32 {
+    let own = path_at(sk, path);
+    if own != 0 {
+        return own;
+    }
+    match kernel_value::<u64>(sk + offset(|o| &o.unix_sock_peer)) {
+        Ok(peer) if peer != 0 => path_at(peer, path),
+        _ => 0,
+    }
+}
+
+#[inline(always)]
+fn path_at(sk: u64, path: &mut [u8; PATH_MAX]) -> u32 {
+    /// `sizeof(sa_family_t)`: `unix_address.len` counts it.
+    const FAMILY_LEN: i32 = 2;
+    let Ok(address) = kernel_value::<u64>(sk + offset(|o| &o.unix_sock_addr)) else {
+        return 0;
+    };
+    if address == 0 {
+        return 0;
+    }
+    let Ok(len) = kernel_value::<i32>(address + offset(|o| &o.unix_address_len)) else {
+        return 0;
+    };
+    if len <= FAMILY_LEN || len > FAMILY_LEN + PATH_MAX as i32 {
+        return 0;
+    }
+    let name = address + offset(|o| &o.unix_address_name) + FAMILY_LEN as u64;
+    let len = (len - FAMILY_LEN) as u32;
+    if copy_kernel(path, name, len).is_ok() {
+        len
+    } else {
+        0
+    }
+}
+
+#[inline(always)]
+fn family(sk: u64) -> Delivered<u16> {
+    kernel_value(sk + offset(|o| &o.sock_common_skc_family))
+}

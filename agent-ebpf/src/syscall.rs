@@ -1,0 +1,174 @@
+//! Which bytes a system call moved, told by its number and arguments. x86-64 only, so far. It reads
+//! no payload.
+//!
+//! The numbers are those of arch/x86/entry/syscalls/syscall_64.tbl; arguments stay in the registers
+//! that a task entered the kernel with until it leaves (arch/x86/entry/calling.h), so the end of a
+//! call is enough to know it.
+
+use wirespan_common::record::Direction;
+use zerocopy::FromBytes;
+
+use crate::memory::{Delivered, kernel_value, user_value};
+
+/// What a call read from or wrote to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Buffers {
+    /// One piece of memory at `address`.
+    One,
+    /// `count` of `struct iovec` at `address`.
+    Vector,
+    /// One `struct msghdr` at `address`.
+    Message,
+    /// `count` of `struct mmsghdr` at `address`.
+    Messages,
+    /// Nothing that is mapped (sendfile).
+    Unmapped,
+    /// Nothing that is mapped; `count` is the descriptor that was written to (splice).
+    Spliced,
+}
+
+/// A system call on a descriptor.
+#[derive(Clone, Copy)]
+pub struct Call {
+    /// The descriptor that may be a socket.
+    pub fd: u32,
+    /// Which way bytes went.
+    pub direction: Direction,
+    /// What `address` and `count` mean.
+    pub buffers: Buffers,
+    /// See [`Buffers`].
+    pub address: u64,
+    /// See [`Buffers`]; for one piece of memory its length.
+    pub count: u64,
+    /// `MSG_*` flags.
+    pub flags: u32,
+}
+
+/// The part of `struct pt_regs` that system calls use, as it lies there from offset 0x38
+/// (arch/x86/include/asm/ptrace.h).
+#[derive(Clone, Copy, FromBytes)]
+#[repr(C)]
+struct Registers {
+    r10: u64,
+    r9: u64,
+    r8: u64,
+    ax: u64,
+    cx: u64,
+    dx: u64,
+    si: u64,
+    di: u64,
+    number: u64,
+}
+const REGISTERS_OFFSET: u64 = 0x38;
+
+/// `struct iovec`, `struct user_msghdr` and `struct mmsghdr` of 64-bit programs
+/// (include/linux/socket.h).
+#[derive(Clone, Copy, FromBytes)]
+#[repr(C)]
+pub struct Iovec {
+    /// Where it begins.
+    pub address: u64,
+    /// Its length.
+    pub len: u64,
+}
+const MSGHDR_IOV_OFFSET: u64 = 16;
+const MMSGHDR_LEN_OFFSET: u64 = 56;
+/// Distance of two `struct mmsghdr`.
+pub const MMSGHDR_SIZE: u64 = 64;
+
+const READ: u64 = 0;
+const WRITE: u64 = 1;
+const READV: u64 = 19;
+const WRITEV: u64 = 20;
+const SENDFILE: u64 = 40;
+const SENDTO: u64 = 44;
+const RECVFROM: u64 = 45;
+const SENDMSG: u64 = 46;
+const RECVMSG: u64 = 47;
+const SPLICE: u64 = 275;
+const RECVMMSG: u64 = 299;
+const SENDMMSG: u64 = 307;
+const PREADV2: u64 = 327;
+const PWRITEV2: u64 = 328;
+
+/// Decodes the call whose user registers are at `registers`. Returns whether it moves bytes on a
+/// descriptor; `call` is filled in only then.
+// VERIFIER(6.18): a function of its own, which writes to memory of a map: the verifier then follows
+// what comes after it once, not once for each kind of call.
+#[inline(never)]
+pub fn decode(registers: u64, call: &mut Call) -> bool {
+    use Direction::{Egress, Ingress};
+    let Ok(r) = kernel_value::<Registers>(registers + REGISTERS_OFFSET) else {
+        return false;
+    };
+    let (direction, buffers, flags) = match r.number {
+        READ => (Ingress, Buffers::One, 0),
+        WRITE => (Egress, Buffers::One, 0),
+        RECVFROM => (Ingress, Buffers::One, r.r10),
+        SENDTO => (Egress, Buffers::One, r.r10),
+        READV | PREADV2 => (Ingress, Buffers::Vector, 0),
+        WRITEV | PWRITEV2 => (Egress, Buffers::Vector, 0),
+        RECVMSG => (Ingress, Buffers::Message, r.dx),
+        SENDMSG => (Egress, Buffers::Message, r.dx),
+        RECVMMSG => (Ingress, Buffers::Messages, r.r10),
+        SENDMMSG => (Egress, Buffers::Messages, r.r10),
+        SENDFILE => (Egress, Buffers::Unmapped, 0),
+        SPLICE => (Ingress, Buffers::Spliced, 0),
+        _ => return false,
+    };
+    call.fd = r.di as u32;
+    call.direction = direction;
+    call.buffers = buffers;
+    call.address = r.si;
+    call.count = r.dx;
+    call.flags = flags as u32;
+    true
+}
+
+impl Call {
+    /// Flags under which a receive brings no bytes of the stream: `MSG_OOB`, `MSG_PEEK`,
+    /// `MSG_ERRQUEUE` (include/linux/socket.h).
+    pub const NOT_STREAM: u32 = 0x1 | 0x2 | 0x2000;
+
+    /// Whether the bytes it brought stay in the stream or never were in it.
+    #[inline(always)]
+    pub fn is_beside_stream(&self) -> bool {
+        is_beside_stream(self.direction, self.flags)
+    }
+
+    /// Whether it asked for no bytes, so that getting none says nothing about the stream.
+    #[inline(always)]
+    pub fn asked_for_nothing(&self) -> bool {
+        matches!(self.buffers, Buffers::One) && self.count == 0
+    }
+
+    /// The vectors of the call's message number `index`, or the call's own.
+    #[inline(always)]
+    pub fn vectors(&self, index: u64) -> Delivered<Iovec> {
+        match self.buffers {
+            Buffers::Message | Buffers::Messages => {
+                user_value(self.address + index * MMSGHDR_SIZE + MSGHDR_IOV_OFFSET)
+            }
+            _ => Ok(Iovec {
+                address: self.address,
+                len: self.count,
+            }),
+        }
+    }
+
+    /// Bytes that message number `index` moved, where the call returns a number of messages.
+    #[inline(always)]
+    pub fn message_len(&self, index: u64) -> Delivered<u32> {
+        user_value(self.address + index * MMSGHDR_SIZE + MMSGHDR_LEN_OFFSET)
+    }
+}
+
+/// Whether a transfer with these `MSG_*` flags is none of the stream.
+#[inline(always)]
+pub fn is_beside_stream(direction: Direction, flags: u32) -> bool {
+    match direction {
+        Direction::Ingress => flags & Call::NOT_STREAM != 0,
+        // MSG_OOB: urgent data is sent beside the stream.
+        Direction::Egress => flags & 0x1 != 0,
+    }
+}

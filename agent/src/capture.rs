@@ -1,0 +1,151 @@
+//! The kernel side from the daemon's view: load it, attach it, tell it whom to watch, read what it
+//! sends. The only room that knows aya. It understands no record beyond its existence.
+
+pub mod kernel_layout;
+mod losses;
+mod object;
+pub mod privileges;
+mod ring;
+mod strategy;
+mod watch_list;
+
+use std::fmt;
+
+use aya::Ebpf;
+use aya_log::EbpfLogger;
+use wirespan_common::loss::KernelLoss;
+
+pub use losses::KernelLosses;
+pub use ring::{Reader, Wait};
+pub use watch_list::WatchList;
+
+use crate::config::{CaptureConfig, Strategy, Targets};
+
+/// The kernel side, running. Dropping it detaches everything; so does the process's end, however it
+/// comes, because nothing is pinned.
+pub struct Capture {
+    /// How transfers are seen.
+    pub strategy: Strategy,
+    /// Records, in order.
+    pub reader: Reader,
+    /// Whom to watch.
+    pub watch_list: WatchList,
+    /// What the kernel side could not deliver.
+    pub losses: KernelLosses,
+    /// Log lines of the kernel side, if they were asked for.
+    log: Option<EbpfLogger<&'static dyn log::Log>>,
+    /// Holds the programs and their attachments.
+    _attached: Ebpf,
+}
+
+/// Why capture can't start: one line that says what is missing and what to do.
+#[derive(Debug)]
+pub enum StartError {
+    /// The process may not load programs.
+    Privileges(privileges::Missing),
+    /// The kernel does not describe itself (`/sys/kernel/btf/vmlinux`) or lacks a structure.
+    Layout(kernel_layout::LayoutError),
+    /// The object could not be loaded at all.
+    Load(String),
+    /// No strategy works; each with its reason.
+    NoStrategy(Vec<(Strategy, String)>),
+    /// A part that every strategy needs could not be attached.
+    Hook {
+        /// The program's name.
+        hook: &'static str,
+        /// What the kernel said.
+        reason: String,
+    },
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Privileges(missing) => missing.fmt(f),
+            Self::Layout(error) => error.fmt(f),
+            Self::Load(reason) => write!(f, "the kernel refused the eBPF object: {reason}"),
+            Self::NoStrategy(tried) => {
+                f.write_str("this kernel offers no way to see socket calls; tried ")?;
+                for (index, (strategy, reason)) in tried.iter().enumerate() {
+                    let comma = if index == 0 { "" } else { "; " };
+                    write!(f, "{comma}{strategy}: {reason}")?;
+                }
+                Ok(())
+            }
+            Self::Hook { hook, reason } => write!(f, "can't attach {hook}: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl Capture {
+    /// Loads and attaches the kernel side. Nothing is watched yet but future listeners on the ports
+    /// of `targets`.
+    ///
+    /// # Errors
+    /// See [`StartError`]. Whatever had been attached by then is detached.
+    pub fn start(config: &CaptureConfig, targets: &Targets) -> Result<Self, StartError> {
+        privileges::check().map_err(StartError::Privileges)?;
+        let layout = kernel_layout::read().map_err(StartError::Layout)?;
+        let mut ebpf = object::load(&layout, config, targets)?;
+        let mut watch_list = WatchList::new(&mut ebpf)?;
+        watch_list.select_ports(&targets.open_ports)?;
+        strategy::attach_life_cycle(&mut ebpf)?;
+        let strategy = strategy::attach(&mut ebpf, config.strategy)?;
+        let log = if config.bpf_debug {
+            object::start_log(&mut ebpf)
+        } else {
+            None
+        };
+        Ok(Self {
+            strategy,
+            reader: Reader::new(&mut ebpf)?,
+            watch_list,
+            losses: KernelLosses::new(&mut ebpf)?,
+            log,
+            _attached: ebpf,
+        })
+    }
+
+    /// Passes on what the kernel side logged since the last call.
+    pub fn flush_log(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.flush();
+        }
+    }
+}
+
+/// Takes a map out of the loaded object, as the type that its user wants.
+fn take_map<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, StartError>
+where
+    T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
+{
+    let map = ebpf
+        .take_map(name)
+        .ok_or_else(|| StartError::Load(format!("the object has no map {name}")))?;
+    T::try_from(map).map_err(|error| StartError::Load(object::one_line(&error)))
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SocketTracepoints => "socket_tracepoints",
+            Self::Fexit => "fexit",
+            Self::Kprobes => "kprobes",
+            Self::SyscallTracepoints => "syscall_tracepoints",
+        })
+    }
+}
+
+impl From<KernelLoss> for crate::health::Loss {
+    fn from(loss: KernelLoss) -> Self {
+        match loss {
+            KernelLoss::RingFull => Self::RingFull,
+            KernelLoss::ConnectionsFull => Self::ConnectionsFull,
+            KernelLoss::UnreadableMemory => Self::UnreadableMemory,
+            KernelLoss::ScratchBusy => Self::ScratchBusy,
+            KernelLoss::WatchedFull => Self::WatchedFull,
+        }
+    }
+}

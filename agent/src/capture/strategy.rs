@@ -1,0 +1,127 @@
+//! The attach table: which programs each strategy needs and where they go. What works is found out
+//! by trying, cheapest first; no version is compared.
+
+use aya::programs::{FExit, KProbe, RawTracePoint};
+use aya::{Btf, Ebpf};
+
+use super::StartError;
+use super::object::one_line;
+use crate::config::Strategy;
+
+/// Cheapest first.
+const STRATEGIES: [Strategy; 4] = [
+    Strategy::SocketTracepoints,
+    Strategy::Fexit,
+    Strategy::Kprobes,
+    Strategy::SyscallTracepoints,
+];
+
+/// Programs that go with every strategy, each named after its raw tracepoint.
+const LIFE_CYCLE: [&str; 4] = [
+    "inet_sock_set_state",
+    "sched_process_exec",
+    "sched_process_fork",
+    "sched_process_exit",
+];
+
+/// System calls whose ends are seen by fexit and kretprobes.
+const CALLS: [&str; 14] = [
+    "read",
+    "write",
+    "readv",
+    "writev",
+    "preadv2",
+    "pwritev2",
+    "sendto",
+    "recvfrom",
+    "sendmsg",
+    "recvmsg",
+    "sendmmsg",
+    "recvmmsg",
+    "sendfile64",
+    "splice",
+];
+
+/// Attaches what every strategy needs.
+pub fn attach_life_cycle(ebpf: &mut Ebpf) -> Result<(), StartError> {
+    for hook in LIFE_CYCLE {
+        raw_tracepoint(ebpf, hook).map_err(|reason| StartError::Hook { hook, reason })?;
+    }
+    Ok(())
+}
+
+/// Attaches the forced strategy, or the first that works.
+pub fn attach(ebpf: &mut Ebpf, forced: Option<Strategy>) -> Result<Strategy, StartError> {
+    let mut tried = Vec::new();
+    for strategy in STRATEGIES {
+        if forced.is_some_and(|forced| forced != strategy) {
+            continue;
+        }
+        match attach_one(ebpf, strategy) {
+            Ok(()) => return Ok(strategy),
+            Err(reason) => {
+                log::debug!("capture strategy {strategy} is not available: {reason}");
+                tried.push((strategy, reason));
+            }
+        }
+    }
+    Err(StartError::NoStrategy(tried))
+}
+
+fn attach_one(ebpf: &mut Ebpf, strategy: Strategy) -> Result<(), String> {
+    match strategy {
+        Strategy::SocketTracepoints => {
+            raw_tracepoint(ebpf, "sock_send_length")?;
+            raw_tracepoint(ebpf, "sock_recv_length")
+        }
+        Strategy::Fexit => {
+            let types = Btf::from_sys_fs().map_err(|error| one_line(&error))?;
+            CALLS.iter().try_for_each(|call| fexit(ebpf, call, &types))
+        }
+        Strategy::Kprobes => kretprobes(ebpf),
+        Strategy::SyscallTracepoints => raw_tracepoint(ebpf, "sys_exit"),
+    }
+}
+
+fn raw_tracepoint(ebpf: &mut Ebpf, name: &str) -> Result<(), String> {
+    let program: &mut RawTracePoint = program(ebpf, name)?;
+    program.load().map_err(|error| one_line(&error))?;
+    program.attach(name).map_err(|error| one_line(&error))?;
+    Ok(())
+}
+
+fn fexit(ebpf: &mut Ebpf, call: &str, types: &Btf) -> Result<(), String> {
+    let program: &mut FExit = program(ebpf, &format!("exit_{call}"))?;
+    program
+        .load(&function_of(call), types)
+        .map_err(|error| one_line(&error))?;
+    program.attach().map_err(|error| one_line(&error))?;
+    Ok(())
+}
+
+fn kretprobes(ebpf: &mut Ebpf) -> Result<(), String> {
+    let program: &mut KProbe = program(ebpf, "syscall_return")?;
+    program.load().map_err(|error| one_line(&error))?;
+    for call in CALLS {
+        program
+            .attach(function_of(call), 0)
+            .map_err(|error| one_line(&error))?;
+    }
+    Ok(())
+}
+
+/// The kernel function of a system call (arch/x86/include/asm/syscall_wrapper.h).
+fn function_of(call: &str) -> String {
+    format!("__x64_sys_{call}")
+}
+
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, String>
+where
+    &'a mut P: TryFrom<&'a mut aya::programs::Program>,
+    <&'a mut P as TryFrom<&'a mut aya::programs::Program>>::Error: std::fmt::Display,
+{
+    ebpf.program_mut(name)
+        .ok_or_else(|| format!("the object has no program {name}"))?
+        .try_into()
+        .map_err(|error| format!("{name}: {error}"))
+}

@@ -1,0 +1,85 @@
+//! The maps through which user space tells the kernel side whom to watch and what to leave alone,
+//! and the one that it reads to learn how far streams have come. It decides nothing.
+
+use std::ops::RangeInclusive;
+
+use aya::Ebpf;
+use aya::maps::{Array, HashMap, MapData};
+use wirespan_common::connection::Connection;
+use wirespan_common::ports::{PORT_WORDS, port_bit, port_word};
+use wirespan_common::record::ConnectionId;
+use wirespan_common::watch::{LATER_BYTES_RAISED, OPENING_BYTES_RAISED, Verdict, Watch};
+
+use super::StartError;
+use super::object::{Shared, one_line};
+
+/// Handles to the kernel side's maps.
+pub struct WatchList {
+    watched: HashMap<MapData, u32, Shared<Watch>>,
+    ports: Array<MapData, u64>,
+    connections: HashMap<MapData, ConnectionId, Shared<Connection>>,
+    verdicts: HashMap<MapData, ConnectionId, u8>,
+}
+
+impl WatchList {
+    pub(super) fn new(ebpf: &mut Ebpf) -> Result<Self, StartError> {
+        Ok(Self {
+            watched: super::take_map(ebpf, "WATCHED")?,
+            ports: super::take_map(ebpf, "PORTS")?,
+            connections: super::take_map(ebpf, "CONNECTIONS")?,
+            verdicts: super::take_map(ebpf, "VERDICTS")?,
+        })
+    }
+
+    pub(super) fn select_ports(&mut self, ports: &[RangeInclusive<u16>]) -> Result<(), StartError> {
+        let mut words = vec![0u64; PORT_WORDS as usize];
+        for port in ports.iter().cloned().flatten() {
+            words[port_word(port) as usize] |= port_bit(port);
+        }
+        for (index, word) in (0..).zip(words).filter(|(_, word)| *word != 0) {
+            self.ports
+                .set(index, word, 0)
+                .map_err(|error| StartError::Load(one_line(&error)))?;
+        }
+        Ok(())
+    }
+
+    /// Watches a process from now on. Returns whether there was room.
+    pub fn watch(&mut self, pid: u32) -> bool {
+        self.watched
+            .insert(pid, Shared(Watch::default()), 0)
+            .is_ok()
+    }
+
+    /// Watches a process no longer.
+    pub fn unwatch(&mut self, pid: u32) {
+        // It may have ended, and then the kernel side has removed it.
+        let _: Result<(), _> = self.watched.remove(&pid);
+    }
+
+    /// Lets transfers of a watched process be copied further than usual.
+    pub fn raise_budget(&mut self, pid: u32) {
+        let raised = Watch {
+            opening_bytes_max: OPENING_BYTES_RAISED,
+            later_bytes_max: LATER_BYTES_RAISED,
+        };
+        if self.watched.get(&pid, 0).is_ok() {
+            let _: Result<(), _> = self.watched.insert(pid, Shared(raised), 0);
+        }
+    }
+
+    /// Tells the kernel side what a connection carries.
+    pub fn set_verdict(&mut self, connection: ConnectionId, verdict: Verdict) {
+        // A full map evicts; the worst is that bytes are copied that nobody wants.
+        let _: Result<(), _> = self.verdicts.insert(connection, verdict as u8, 0);
+    }
+
+    /// What the kernel side remembers of a connection, if it still does.
+    #[must_use]
+    pub fn connection(&self, connection: ConnectionId) -> Option<Connection> {
+        self.connections
+            .get(&connection, 0)
+            .ok()
+            .map(|Shared(found)| found)
+    }
+}
