@@ -21,7 +21,7 @@ use crate::sockets::{self, Socket};
 use crate::syscall::{Buffers, Call, Iovec};
 
 /// Parts of a scattered transfer that are looked at; the bytes of further ones are only counted.
-const PARTS_MAX: u64 = 16;
+const PARTS_MAX: u64 = 8;
 
 /// Bytes that moved on a socket of a watched process.
 #[derive(Clone, Copy)]
@@ -138,6 +138,7 @@ fn copy(scratch: &mut Scratch) -> Delivered<()> {
     scratch.copied = 0;
     scratch.passed = 0;
     scratch.tail_len = 0;
+    scratch.unreadable = 0;
     let Transfer { call, message, .. } = scratch.transfer;
     match call.buffers {
         Buffers::Unmapped | Buffers::Spliced => return Ok(()),
@@ -146,30 +147,41 @@ fn copy(scratch: &mut Scratch) -> Delivered<()> {
                 address: call.address,
                 len: call.count,
             };
-            return copy_part(scratch);
+            copy_part(scratch);
         }
         Buffers::Vector | Buffers::Message | Buffers::Messages => {
             scratch.vectors = call.vectors(message)?;
+            let mut index = 0;
+            while index < PARTS_MAX {
+                if index >= scratch.vectors.len || scratch.passed >= u64::from(scratch.transfer.len)
+                {
+                    break;
+                }
+                let part = scratch.vectors.address + index * size_of::<Iovec>() as u64;
+                scratch.part = user_value(part)?;
+                copy_part(scratch);
+                index += 1;
+            }
         }
     }
-    let mut index = 0;
-    while index < PARTS_MAX {
-        if index >= scratch.vectors.len || scratch.passed >= u64::from(scratch.transfer.len) {
-            break;
-        }
-        let part = scratch.vectors.address + index * size_of::<Iovec>() as u64;
-        scratch.part = user_value(part)?;
-        copy_part(scratch)?;
-        index += 1;
+    if scratch.passed == u64::from(scratch.transfer.len) && scratch.copied < scratch.transfer.len {
+        let Iovec { address, len } = scratch.part;
+        (scratch.tail, scratch.tail_len) = user_tail(address, len);
     }
-    Ok(())
+    if scratch.unreadable != 0 {
+        Err(KernelLoss::UnreadableMemory)
+    } else {
+        Ok(())
+    }
 }
 
-/// [`copy`] for the part of the transfer that is in the scratch buffer.
-// VERIFIER(6.18): all that a round of the loop above needs is in memory of a map, so that rounds
-// look the same to the verifier. With values in registers it followed a million instructions.
+/// [`copy`] for the part of the transfer that is in the scratch buffer, which it shortens to what
+/// the transfer used of it.
+// VERIFIER(6.18): all that a round of the loop above needs is in memory of a map, and this returns
+// nothing, so that rounds look the same to the verifier. With values in registers it followed a
+// million instructions.
 #[inline(never)]
-fn copy_part(scratch: &mut Scratch) -> Delivered<()> {
+fn copy_part(scratch: &mut Scratch) {
     let Scratch {
         copied,
         wanted,
@@ -177,18 +189,19 @@ fn copy_part(scratch: &mut Scratch) -> Delivered<()> {
         part,
         ..
     } = *scratch;
-    let left = u64::from(scratch.transfer.len).saturating_sub(passed);
-    let part_len = part.len.min(left);
-    scratch.passed = passed + part_len;
-    if copied < wanted {
-        let take = part_len.min(u64::from(wanted - copied)) as u32;
-        copy_user::<PART_MAX, _>(&mut scratch.payload, copied, part.address, take)?;
-        scratch.copied = copied + take;
+    let len = part
+        .len
+        .min(u64::from(scratch.transfer.len).saturating_sub(passed));
+    scratch.part.len = len;
+    scratch.passed = passed + len;
+    if copied >= wanted || scratch.unreadable != 0 {
+        return;
     }
-    if part_len == left && scratch.copied < scratch.transfer.len {
-        (scratch.tail, scratch.tail_len) = user_tail(part.address, part_len);
+    let take = len.min(u64::from(wanted - copied)) as u32;
+    match copy_user::<PART_MAX, _>(&mut scratch.payload, copied, part.address, take) {
+        Ok(()) => scratch.copied = copied + take,
+        Err(_) => scratch.unreadable = 1,
     }
-    Ok(())
 }
 
 /// Begins to remember a connection and tells user space its addresses.

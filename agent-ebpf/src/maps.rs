@@ -99,7 +99,9 @@ pub struct Scratch {
     pub tail: Tail,
     /// Valid bytes in `tail`.
     pub tail_len: u8,
-    reserved: [u8; 7],
+    /// 1 if a part could not be read.
+    pub unreadable: u8,
+    reserved: [u8; 6],
     /// An open record.
     pub open: OpenRecord,
     /// What a chunk's record begins with.

@@ -39,6 +39,13 @@ fn main() {
         capture.watch_list.watch(pid);
     }
     println!("ready {} in {:?}", capture.strategy, began.elapsed());
+    for info in aya::programs::loaded_programs().flatten() {
+        println!(
+            "{:?} insns {:?}",
+            info.name_as_str(),
+            info.verified_instruction_count()
+        );
+    }
     let end = Instant::now() + Duration::from_secs(5);
     while Instant::now() < end {
         let n = capture

@@ -4,33 +4,33 @@
 use aya_ebpf::macros::fexit;
 use aya_ebpf::programs::FExitContext;
 
-use super::{call_ended, run};
+use super::{Calls, call_ended, run};
 use crate::maps;
 use crate::memory::current_process;
 
 /// On the return of `long __x64_sys_…(const struct pt_regs *regs)`
 /// (arch/x86/include/asm/syscall_wrapper.h): the result stands behind the one argument.
 #[inline(always)]
-fn returned(ctx: &FExitContext) -> i32 {
+fn returned(calls: Calls, ctx: &FExitContext) -> i32 {
     let current = current_process();
     let Some(watch) = maps::watch_of(current.tgid) else {
         return 0;
     };
-    run(call_ended(current, watch, ctx.arg(0), ctx.arg(1)))
+    run(call_ended(calls, current, watch, ctx.arg(0), ctx.arg(1)))
 }
 
 macro_rules! on_return_of {
-    ($($name:ident)*) => {$(
+    ($calls:ident: $($name:ident)*) => {$(
         #[allow(missing_docs, reason = "each is named after the function it is bound to")]
         #[fexit]
         pub fn $name(ctx: FExitContext) -> i32 {
-            returned(&ctx)
+            returned(Calls::$calls, &ctx)
         }
     )*};
 }
 
-on_return_of! {
+on_return_of! { Single:
     exit_read exit_write exit_readv exit_writev exit_preadv2 exit_pwritev2
-    exit_sendto exit_recvfrom exit_sendmsg exit_recvmsg exit_sendmmsg exit_recvmmsg
-    exit_sendfile64 exit_splice
+    exit_sendto exit_recvfrom exit_sendmsg exit_recvmsg exit_sendfile64 exit_splice
 }
+on_return_of! { Multiple: exit_sendmmsg exit_recvmmsg }

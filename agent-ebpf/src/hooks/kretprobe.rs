@@ -1,10 +1,10 @@
-//! One kretprobe for the functions of all socket calls: for kernels that have kprobes and neither
+//! kretprobes for the functions of all socket calls: for kernels that have kprobes and neither
 //! the socket tracepoints nor fexit.
 
 use aya_ebpf::macros::kretprobe;
 use aya_ebpf::programs::RetProbeContext;
 
-use super::{call_ended, run};
+use super::{Calls, call_ended, run};
 use crate::maps::{self, offset};
 use crate::memory::{current_process, current_task, kernel_value};
 
@@ -13,11 +13,23 @@ const THREAD_SIZE: u64 = 16 * 1024;
 /// Size of `struct pt_regs` (arch/x86/include/asm/ptrace.h).
 const PT_REGS_SIZE: u64 = 21 * 8;
 
-/// On the return of a system call's function. Its arguments are still where the task left them when
-/// it entered the kernel, at the top of its stack (`task_pt_regs`,
-/// arch/x86/include/asm/processor.h); the helper that tells is younger than kernels that need this.
+/// On the return of a system call that returns a number of bytes.
 #[kretprobe]
-pub fn syscall_return(ctx: RetProbeContext) -> u32 {
+pub fn return_bytes(ctx: RetProbeContext) -> u32 {
+    returned(Calls::Single, &ctx)
+}
+
+/// On the return of a system call that returns a number of messages.
+#[kretprobe]
+pub fn return_messages(ctx: RetProbeContext) -> u32 {
+    returned(Calls::Multiple, &ctx)
+}
+
+/// The call's arguments are still where the task left them when it entered the kernel, at the top of
+/// its stack (`task_pt_regs`, arch/x86/include/asm/processor.h); the helper that tells is younger
+/// than kernels that need this.
+#[inline(always)]
+fn returned(calls: Calls, ctx: &RetProbeContext) -> u32 {
     let current = current_process();
     let Some(watch) = maps::watch_of(current.tgid) else {
         return 0;
@@ -26,5 +38,5 @@ pub fn syscall_return(ctx: RetProbeContext) -> u32 {
         return 0;
     };
     let registers = stack + THREAD_SIZE - PT_REGS_SIZE;
-    run(call_ended(current, watch, registers, ctx.ret())) as u32
+    run(call_ended(calls, current, watch, registers, ctx.ret())) as u32
 }

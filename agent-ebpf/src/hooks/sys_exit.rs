@@ -4,7 +4,7 @@
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 
-use super::{call_ended, run};
+use super::{Calls, call_ended, run};
 use crate::maps;
 use crate::memory::current_process;
 
@@ -15,5 +15,11 @@ pub fn sys_exit(ctx: RawTracePointContext) -> i32 {
     let Some(watch) = maps::watch_of(current.tgid) else {
         return 0;
     };
-    run(call_ended(current, watch, ctx.arg(0), ctx.arg(1)))
+    run(call_ended(
+        Calls::All,
+        current,
+        watch,
+        ctx.arg(0),
+        ctx.arg(1),
+    ))
 }

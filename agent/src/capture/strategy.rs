@@ -24,8 +24,9 @@ const LIFE_CYCLE: [&str; 4] = [
     "sched_process_exit",
 ];
 
-/// System calls whose ends are seen by fexit and kretprobes.
-const CALLS: [&str; 14] = [
+/// System calls, by their functions' names, whose ends are seen by fexit and kretprobes and which
+/// return a number of bytes.
+const BYTE_CALLS: [&str; 12] = [
     "read",
     "write",
     "readv",
@@ -36,11 +37,12 @@ const CALLS: [&str; 14] = [
     "recvfrom",
     "sendmsg",
     "recvmsg",
-    "sendmmsg",
-    "recvmmsg",
     "sendfile64",
     "splice",
 ];
+
+/// The same, for those that return a number of messages.
+const MESSAGE_CALLS: [&str; 2] = ["sendmmsg", "recvmmsg"];
 
 /// Attaches what every strategy needs.
 pub fn attach_life_cycle(ebpf: &mut Ebpf) -> Result<(), StartError> {
@@ -76,7 +78,10 @@ fn attach_one(ebpf: &mut Ebpf, strategy: Strategy) -> Result<(), String> {
         }
         Strategy::Fexit => {
             let types = Btf::from_sys_fs().map_err(|error| one_line(&error))?;
-            CALLS.iter().try_for_each(|call| fexit(ebpf, call, &types))
+            BYTE_CALLS
+                .iter()
+                .chain(&MESSAGE_CALLS)
+                .try_for_each(|call| fexit(ebpf, call, &types))
         }
         Strategy::Kprobes => kretprobes(ebpf),
         Strategy::SyscallTracepoints => raw_tracepoint(ebpf, "sys_exit"),
@@ -100,9 +105,14 @@ fn fexit(ebpf: &mut Ebpf, call: &str, types: &Btf) -> Result<(), String> {
 }
 
 fn kretprobes(ebpf: &mut Ebpf) -> Result<(), String> {
-    let program: &mut KProbe = program(ebpf, "syscall_return")?;
+    kretprobe(ebpf, "return_bytes", &BYTE_CALLS)?;
+    kretprobe(ebpf, "return_messages", &MESSAGE_CALLS)
+}
+
+fn kretprobe(ebpf: &mut Ebpf, name: &str, calls: &[&str]) -> Result<(), String> {
+    let program: &mut KProbe = program(ebpf, name)?;
     program.load().map_err(|error| one_line(&error))?;
-    for call in CALLS {
+    for call in calls {
         program
             .attach(function_of(call), 0)
             .map_err(|error| one_line(&error))?;
