@@ -1,6 +1,13 @@
 //! wirespan's daemon. Read [`pipeline`] first: it wires the whole data path in one place.
 
 pub mod config;
+pub mod connections;
 pub mod discover;
+pub mod enrich;
 pub mod health;
+pub mod pipeline;
+pub mod processes;
+pub mod recording;
+pub mod semconv;
 pub mod span;
+pub mod trace_context;
