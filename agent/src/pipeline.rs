@@ -185,7 +185,11 @@ impl Pipeline {
         );
         // What the other direction did until now happened before this chunk.
         if other_moved {
-            conversation.extent(ear::direction(other), ear::extent(&chunk.opposite), &mut ear);
+            conversation.extent(
+                ear::direction(other),
+                ear::extent(&chunk.opposite),
+                &mut ear,
+            );
         }
         conversation.chunk(ear::chunk(record, chunk, direction, bytes), &mut ear);
         self.settle(slot);

@@ -206,7 +206,11 @@ impl Processes {
         }
         for (tgid, seen, understood) in open {
             // A process that is not remembered shares the line of those forgotten.
-            let tgid = if self.entries.contains_key(&tgid) { tgid } else { 0 };
+            let tgid = if self.entries.contains_key(&tgid) {
+                tgid
+            } else {
+                0
+            };
             let tally = tallies.entry(tgid).or_default();
             tally.add(Tally { seen, understood });
         }
@@ -310,7 +314,10 @@ mod tests {
         assert_eq!(name(&mut processes, 1), semconv::UNKNOWN_SERVICE);
         assert!(processes.is_alive(1));
         let report = processes.coverage(std::iter::empty());
-        assert_eq!((report.len(), report[0].pid, report[0].seen_bytes), (1, 0, 10));
+        assert_eq!(
+            (report.len(), report[0].pid, report[0].seen_bytes),
+            (1, 0, 10)
+        );
     }
 
     #[test]
@@ -329,7 +336,14 @@ mod tests {
         let lines: Vec<_> = processes
             .coverage([(2, 1, 1), (99, 7, 0)].into_iter())
             .into_iter()
-            .map(|line| (line.pid, line.service, line.seen_bytes, line.understood_bytes))
+            .map(|line| {
+                (
+                    line.pid,
+                    line.service,
+                    line.seen_bytes,
+                    line.understood_bytes,
+                )
+            })
             .collect();
         assert_eq!(
             lines,

@@ -190,11 +190,7 @@ mod tests {
         assert_eq!(get("service.name").as_str(), Some("shop"));
         assert_eq!(get("process.pid"), Value::Int(77));
         assert_eq!(get("telemetry.sdk.name").as_str(), Some("wirespan"));
-        assert!(
-            resource
-                .attributes
-                .is_sorted_by(|one, next| one.0 < next.0)
-        );
+        assert!(resource.attributes.is_sorted_by(|one, next| one.0 < next.0));
     }
 
     #[test]

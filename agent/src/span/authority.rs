@@ -25,9 +25,8 @@ pub fn parse(text: &str) -> Option<(&str, Option<u16>)> {
         Some((host, digits)) => (host, parse_port(digits)?),
         None => (text, None),
     };
-    let plausible = !host.is_empty()
-        && host.len() <= HOST_BYTES_MAX
-        && host.bytes().all(is_reg_name_byte);
+    let plausible =
+        !host.is_empty() && host.len() <= HOST_BYTES_MAX && host.bytes().all(is_reg_name_byte);
     plausible.then_some((host, port))
 }
 

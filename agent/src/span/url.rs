@@ -121,7 +121,11 @@ fn hex_digit(digit: u8) -> u8 {
 /// The query with secret values replaced, or `None` if it has none.
 #[must_use]
 pub fn redact_query(query: &str) -> Option<String> {
-    let secret = |parameter: &str| parameter.split_once('=').is_some_and(|(key, _)| is_secret(key));
+    let secret = |parameter: &str| {
+        parameter
+            .split_once('=')
+            .is_some_and(|(key, _)| is_secret(key))
+    };
     if !query.split('&').any(secret) {
         return None;
     }
@@ -219,7 +223,10 @@ mod tests {
             ("SIG=x&sig=y", Some("SIG=REDACTED&sig=REDACTED")),
             ("x-goog-signature=", Some("x-goog-signature=REDACTED")),
             ("s%69g=x", Some("s%69g=REDACTED")),
-            ("X%2DGoog%2dSignature=x", Some("X%2DGoog%2dSignature=REDACTED")),
+            (
+                "X%2DGoog%2dSignature=x",
+                Some("X%2DGoog%2dSignature=REDACTED"),
+            ),
             ("sig", None),
             ("signatures=1&mysig=2&sig%=3&si=4", None),
             ("a=1&&b", None),
@@ -236,6 +243,9 @@ mod tests {
             "http://REDACTED:REDACTED@h:1/a?sig=REDACTED"
         );
         assert_eq!(&*full("http", "bob@h", "/", None), "http://REDACTED@h/");
-        assert_eq!(&*full("http", "a@b:c@h", "", None), "http://REDACTED:REDACTED@h");
+        assert_eq!(
+            &*full("http", "a@b:c@h", "", None),
+            "http://REDACTED:REDACTED@h"
+        );
     }
 }
