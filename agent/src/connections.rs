@@ -224,9 +224,7 @@ impl Connections {
             None
         };
         if let Some(evicted) = &evicted {
-            self.tell(ToKernel::Forget {
-                connection: evicted.id,
-            });
+            self.tell_forgotten(evicted);
         }
         (self.insert(id, tgid), evicted)
     }
@@ -317,9 +315,9 @@ impl Connections {
                 self.note_active(slot);
                 continue;
             }
-            let id = connection.id;
-            self.tell(ToKernel::Forget { connection: id });
-            return self.take(slot);
+            let idle = self.take(slot)?;
+            self.tell_forgotten(&idle);
+            return Some(idle);
         }
         self.look_ns = self.now_ns.saturating_add(IDLE_LOOK_NS);
         None
@@ -444,6 +442,15 @@ impl Connections {
             if list.first().is_none() {
                 self.by_owner.remove(&tgid);
             }
+        }
+    }
+
+    /// The kernel side need not forget what it ignores: if it did, it would copy it again.
+    fn tell_forgotten(&mut self, connection: &Connection) {
+        if !connection.is_ignored() {
+            self.tell(ToKernel::Forget {
+                connection: connection.id,
+            });
         }
     }
 

@@ -104,8 +104,7 @@ impl Pipeline {
             Body::Process(json) => self.describe(json),
         }
         while let Some(idle) = self.connections.take_idle(time_ns) {
-            self.health.lose(Loss::ConnectionEvicted, 1);
-            self.end(idle, End::Evicted, time_ns, out);
+            self.evict(idle, time_ns, out);
         }
         self.count_made(out.len() - made);
     }
@@ -270,10 +269,17 @@ impl Pipeline {
     fn touch(&mut self, id: ConnectionId, record: &Record<'_>, out: &mut Vec<Span>) -> Slot {
         let (slot, evicted) = self.connections.touch(id, record.tgid, record.time_ns);
         if let Some(evicted) = evicted {
-            self.health.lose(Loss::ConnectionEvicted, 1);
-            self.end(evicted, End::Evicted, record.time_ns, out);
+            self.evict(evicted, record.time_ns, out);
         }
         slot
+    }
+
+    fn evict(&mut self, connection: Box<Connection>, time_ns: u64, out: &mut Vec<Span>) {
+        // Of what is ignored nothing is lost.
+        if !connection.is_ignored() {
+            self.health.lose(Loss::ConnectionEvicted, 1);
+        }
+        self.end(connection, End::Evicted, time_ns, out);
     }
 
     fn settle(&mut self, slot: Slot) {

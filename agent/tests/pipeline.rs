@@ -510,6 +510,23 @@ fn a_connection_that_says_nothing_for_an_hour_is_forgotten() {
 }
 
 #[test]
+fn what_is_ignored_is_forgotten_without_a_loss_and_stays_ignored() {
+    let mut bench = Bench::seeded();
+    let mut recorder = Recorder::new(WALL_NS);
+    recorder.open_tcp(1, SERVER, CLIENT).read(
+        1,
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 not http at all",
+    );
+    bench.feed(&mut recorder);
+    assert_eq!(bench.pipeline.drain_to_kernel().count(), 1, "the verdict");
+    recorder.at(2 * IDLE_NS_MAX).clock(WALL_NS);
+    bench.feed(&mut recorder);
+    assert_eq!(bench.pipeline.connections(), 0);
+    assert_eq!(bench.health.losses(Loss::ConnectionEvicted), 0);
+    assert_eq!(bench.pipeline.drain_to_kernel().count(), 0);
+}
+
+#[test]
 fn the_kernel_side_is_told_what_a_connection_turned_out_to_be_once() {
     let mut bench = Bench::seeded();
     let mut recorder = Recorder::new(WALL_NS);
@@ -685,6 +702,7 @@ fn a_recording_cut_anywhere_replays_what_is_whole() {
     let file = recorder.file();
     recorder.records.pop();
     let whole = spans_of(&mut recorder);
+    assert_eq!(whole.len(), 40);
     let (spans, outcome) = replayed(&file[..file.len() - 1], Some(1));
     assert!(matches!(outcome, Err(ReadError::Cut { .. })), "{outcome:?}");
     assert_eq!(format!("{spans:?}"), format!("{whole:?}"));
