@@ -2,6 +2,13 @@
 
 pub mod capture;
 pub mod config;
+pub mod connections;
 pub mod discover;
+pub mod enrich;
 pub mod health;
+pub mod pipeline;
+pub mod processes;
+pub mod recording;
+pub mod semconv;
 pub mod span;
+pub mod trace_context;

@@ -1,7 +1,23 @@
-//! A finished span, in the vocabulary of OpenTelemetry but of no wire format.
+//! A finished span, in the vocabulary of OpenTelemetry but of no wire format, and how an exchange
+//! becomes one. With `semconv` and `enrich` it is the only place that knows attribute names; what a
+//! protocol's exchanges look like as spans stands in a file of its own below it.
+
+mod authority;
+mod http;
+mod method;
+mod url;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+
+use wirespan_protocols::exchange::{Exchange, Role};
+use wirespan_protocols::message::{Request, Response};
+
+pub use authority::HostMemo;
+pub use method::KnownMethods;
+
+use crate::connections::Endpoints;
+use crate::trace_context::TraceContext;
 
 /// What an exporter receives.
 #[derive(Clone, Debug)]
@@ -96,5 +112,78 @@ impl Resource {
             .iter()
             .find(|(key, _)| key == name)
             .map(|(_, value)| value)
+    }
+}
+
+/// What is known about an exchange beside the exchange.
+#[derive(Debug)]
+pub struct Surroundings<'a> {
+    /// Whose exchange it is.
+    pub resource: &'a Arc<Resource>,
+    /// Addresses of the connection, if they were seen.
+    pub endpoints: Option<&'a Endpoints>,
+    /// Names of hosts that the connection has carried.
+    pub hosts: &'a mut HostMemo,
+    /// Add this to a record's time to get nanoseconds since the Unix epoch.
+    pub wall_offset_ns: i64,
+}
+
+/// Makes spans.
+#[derive(Debug)]
+pub struct SpanMaker {
+    trace_context: TraceContext,
+    methods: KnownMethods,
+}
+
+impl SpanMaker {
+    /// A maker that takes ids from `trace_context`.
+    #[must_use]
+    pub fn new(trace_context: TraceContext, methods: KnownMethods) -> Self {
+        Self {
+            trace_context,
+            methods,
+        }
+    }
+
+    /// Makes the span of an exchange. Its start and end are put on the wall clock with the same
+    /// offset, so that a clock step in between does not change its duration.
+    pub fn make(&mut self, exchange: Exchange, surroundings: Surroundings<'_>) -> Span {
+        let wall = |time_ns: u64| time_ns.saturating_add_signed(surroundings.wall_offset_ns);
+        let start_unix_ns = wall(exchange.start_ns);
+        let end_unix_ns = wall(exchange.end_ns).max(start_unix_ns);
+
+        let Request::Http(mut request) = exchange.request;
+        let response = exchange.response.map(|Response::Http(response)| response);
+        let place = self
+            .trace_context
+            .place(exchange.role, request.trace_parent);
+        let trace_state = request.trace_state.take();
+        let description = http::describe(
+            exchange.role,
+            exchange.outcome,
+            request,
+            response,
+            &self.methods,
+            surroundings.endpoints,
+            surroundings.hosts,
+        );
+        Span {
+            resource: Arc::clone(surroundings.resource),
+            name: Cow::Borrowed(description.name),
+            kind: match exchange.role {
+                Role::Client => SpanKind::Client,
+                Role::Server => SpanKind::Server,
+            },
+            trace_id: place.trace_id,
+            span_id: place.span_id,
+            parent_span_id: place.parent_span_id,
+            parent_is_remote: place.parent_is_remote,
+            trace_flags: place.flags,
+            trace_state,
+            start_unix_ns,
+            end_unix_ns,
+            attributes: description.attributes,
+            status: description.status,
+        }
     }
 }

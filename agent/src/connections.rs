@@ -1,0 +1,465 @@
+//! The table of live connections: who owns each, what it has said so far, when it was last heard of.
+//! It bounds how many are remembered. It makes no spans and talks to no kernel: what the kernel side
+//! should be told piles up as [`ToKernel`] until somebody takes it.
+
+mod endpoints;
+mod order;
+
+use hashbrown::HashMap;
+use wirespan_common::record::{ConnectionId, Direction};
+use wirespan_protocols::conversation::{Conversation, Verdict};
+
+pub use endpoints::{Endpoint, Endpoints};
+use order::{Links, List};
+
+use crate::span::HostMemo;
+
+/// Connections remembered; of more, the least recently active are forgotten.
+pub const CONNECTIONS_MAX: usize = 65_536;
+/// A connection that says nothing for this long (in record time) and has nothing outstanding is
+/// forgotten. Long, because nothing is wrong with it and its addresses cannot be had again: it
+/// only keeps what lost its end from staying for good.
+pub const IDLE_NS_MAX: u64 = 3600 * 1_000_000_000;
+/// How often the table looks for idle connections.
+const IDLE_LOOK_NS: u64 = 1_000_000_000;
+/// Changes of owner that are remembered for exchanges still open.
+const HANDOVERS_MAX: usize = 8;
+/// Requests to the kernel side that pile up; beyond that nobody is taking them.
+const TO_KERNEL_MAX: usize = 65_536;
+
+/// What the kernel side should be told. All of it is advice: nothing is wrong if it is lost, only
+/// dearer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToKernel {
+    /// What a connection turned out to be.
+    Verdict {
+        /// Which one.
+        connection: ConnectionId,
+        /// Protocol found, or nothing worth copying.
+        verdict: wirespan_common::watch::Verdict,
+    },
+    /// A head did not fit: this process needs larger copies.
+    RaiseBudget {
+        /// Which process.
+        tgid: u32,
+    },
+    /// The connection is not remembered any more; if it goes on, it begins anew with an `Open`.
+    Forget {
+        /// Which one.
+        connection: ConnectionId,
+    },
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// The key in the table.
+    pub id: ConnectionId,
+    /// `None` if its `Open` was lost.
+    pub endpoints: Option<Endpoints>,
+    /// What it says.
+    pub conversation: Conversation,
+    /// Hosts that its requests named.
+    pub hosts: HostMemo,
+    /// Who owned it when.
+    pub owners: Owners,
+    /// Bytes known to have moved, by direction.
+    seen: [u64; 2],
+    last_ns: u64,
+    told: Option<wirespan_common::watch::Verdict>,
+    awaiting: bool,
+}
+
+/// The processes that used a connection. As a rule there is one; sockets are passed on to workers.
+#[derive(Clone, Debug)]
+pub struct Owners {
+    /// 0 until a process is known.
+    current: u32,
+    /// Whether the current one moved bytes.
+    active: bool,
+    /// Earlier ones that moved bytes, and until when.
+    past: Vec<(u64, u32)>,
+}
+
+impl Owners {
+    fn new(tgid: u32) -> Self {
+        Self {
+            current: tgid,
+            active: false,
+            past: Vec::new(),
+        }
+    }
+
+    /// The last process that used the connection.
+    #[must_use]
+    pub fn current(&self) -> u32 {
+        self.current
+    }
+
+    /// The process that used it at `time_ns`: whose chunk began an exchange.
+    #[must_use]
+    pub fn at(&self, time_ns: u64) -> u32 {
+        self.past
+            .iter()
+            .find(|(until_ns, _)| time_ns < *until_ns)
+            .map_or(self.current, |(_, tgid)| *tgid)
+    }
+
+    fn hand_over(&mut self, tgid: u32, time_ns: u64) {
+        if self.active {
+            if self.past.len() == HANDOVERS_MAX {
+                self.past.remove(0);
+            }
+            self.past.push((time_ns, self.current));
+        }
+        self.current = tgid;
+    }
+}
+
+impl Connection {
+    /// Bytes known to have moved in both directions.
+    #[must_use]
+    pub fn seen_bytes(&self) -> u64 {
+        self.seen[0].saturating_add(self.seen[1])
+    }
+
+    /// Bytes of them that were understood.
+    #[must_use]
+    pub fn understood_bytes(&self) -> u64 {
+        self.conversation.understood_bytes().min(self.seen_bytes())
+    }
+
+    /// Nothing that it says is of interest any more.
+    #[must_use]
+    pub fn is_ignored(&self) -> bool {
+        self.told == Some(wirespan_common::watch::Verdict::Ignored)
+    }
+
+    /// Notes how far a stream has come and tells whether that is farther than was known.
+    pub fn advance(&mut self, direction: Direction, position: u64) -> bool {
+        let seen = &mut self.seen[direction as usize];
+        let farther = position > *seen;
+        *seen = position.max(*seen);
+        farther
+    }
+}
+
+/// The table.
+#[derive(Debug)]
+pub struct Connections {
+    connections_max: usize,
+    slots: HashMap<ConnectionId, u32>,
+    connections: Vec<Option<Box<Connection>>>,
+    free: Vec<u32>,
+    /// Least recently active first.
+    recency: List,
+    recency_links: Links,
+    /// Those whose exchange ends in bytes that are only counted; longest silent first.
+    awaiting: List,
+    awaiting_links: Links,
+    by_owner: HashMap<u32, List>,
+    owner_links: Links,
+    /// The latest record's time.
+    now_ns: u64,
+    look_ns: u64,
+    to_kernel: Vec<ToKernel>,
+}
+
+/// Where a connection stands in the table, until the next change.
+pub type Slot = u32;
+
+impl Connections {
+    /// An empty table with room for `connections_max`, at least one.
+    #[must_use]
+    pub fn new(connections_max: usize) -> Self {
+        Self {
+            connections_max: connections_max.max(1),
+            slots: HashMap::new(),
+            connections: Vec::new(),
+            free: Vec::new(),
+            recency: List::default(),
+            recency_links: Links::default(),
+            awaiting: List::default(),
+            awaiting_links: Links::default(),
+            by_owner: HashMap::new(),
+            owner_links: Links::default(),
+            now_ns: 0,
+            look_ns: 0,
+            to_kernel: Vec::new(),
+        }
+    }
+
+    /// Finds a connection.
+    #[must_use]
+    pub fn find(&self, id: ConnectionId) -> Option<Slot> {
+        self.slots.get(&id).copied()
+    }
+
+    /// The connection in a slot that was just handed out.
+    ///
+    /// # Panics
+    /// If the slot is empty: the caller kept it across a change.
+    pub fn at(&mut self, slot: Slot) -> &mut Connection {
+        self.connections[slot as usize]
+            .as_mut()
+            .expect("a slot is used before the table changes")
+    }
+
+    /// Finds a connection or begins to remember it, and notes that it is active. If there is no
+    /// room, the least recently active is taken out and returned.
+    pub fn touch(
+        &mut self,
+        id: ConnectionId,
+        tgid: u32,
+        time_ns: u64,
+    ) -> (Slot, Option<Box<Connection>>) {
+        self.now_ns = self.now_ns.max(time_ns);
+        if let Some(slot) = self.find(id) {
+            self.note_active(slot);
+            return (slot, None);
+        }
+        let evicted = if self.slots.len() >= self.connections_max {
+            self.recency.first().and_then(|slot| self.take(slot))
+        } else {
+            None
+        };
+        if let Some(evicted) = &evicted {
+            self.tell_forgotten(evicted);
+        }
+        (self.insert(id, tgid), evicted)
+    }
+
+    /// Notes that `tgid` moves bytes over the connection.
+    pub fn used_by(&mut self, slot: Slot, tgid: u32, time_ns: u64) {
+        let owners = &mut self.at(slot).owners;
+        if owners.current != tgid {
+            let former = owners.current;
+            owners.hand_over(tgid, time_ns);
+            self.change_owner(slot, former, tgid);
+        }
+        self.at(slot).owners.active = true;
+    }
+
+    /// Notes what the connection's conversation has come to, after it heard something.
+    /// `raise_budget` is asked whether this is the first head of a process that did not fit.
+    pub fn settle(&mut self, slot: Slot, raise_budget: impl FnOnce(u32) -> bool) {
+        use wirespan_common::watch::Verdict as Told;
+
+        let connection = self.at(slot);
+        let id = connection.id;
+        let tgid = connection.owners.current;
+        let head_was_cut = connection.conversation.take_head_was_cut();
+        let verdict = match connection.conversation.verdict() {
+            Verdict::Undecided => None,
+            Verdict::Understood => Some(Told::Understood),
+            Verdict::Opaque => Some(Told::Ignored),
+        };
+        let news = verdict.filter(|_| verdict != connection.told);
+        if news.is_some() {
+            connection.told = news;
+        }
+        let awaits = !connection.is_ignored() && connection.conversation.awaits_progress();
+        let awaited = std::mem::replace(&mut connection.awaiting, awaits);
+
+        match (awaited, awaits) {
+            (false, true) => self.awaiting.push_last(&mut self.awaiting_links, slot),
+            (true, false) => self.awaiting.remove(&mut self.awaiting_links, slot),
+            (true, true) => self.awaiting.move_last(&mut self.awaiting_links, slot),
+            (false, false) => {}
+        }
+        if let Some(verdict) = news {
+            self.tell(ToKernel::Verdict {
+                connection: id,
+                verdict,
+            });
+        }
+        if head_was_cut && raise_budget(tgid) {
+            self.tell(ToKernel::RaiseBudget { tgid });
+        }
+    }
+
+    /// Connections whose progress somebody should ask for: those with an exchange that ends in
+    /// bytes that are only counted, and of which no record came since `quiet_since_ns`. The one
+    /// that has been silent longest comes first; the work is proportional to what is returned.
+    ///
+    /// Who asks and finds that a connection is gone says so with a record of its end.
+    pub fn wants_progress(&self, quiet_since_ns: u64) -> impl Iterator<Item = ConnectionId> + '_ {
+        self.awaiting
+            .iter(&self.awaiting_links)
+            .filter_map(|slot| self.connections[slot as usize].as_deref())
+            .take_while(move |connection| connection.last_ns <= quiet_since_ns)
+            .map(|connection| connection.id)
+    }
+
+    /// Takes out a connection.
+    pub fn remove(&mut self, id: ConnectionId) -> Option<Box<Connection>> {
+        let slot = self.find(id)?;
+        self.take(slot)
+    }
+
+    /// Takes out a connection that has been idle for too long, if there is one.
+    pub fn take_idle(&mut self, time_ns: u64) -> Option<Box<Connection>> {
+        self.now_ns = self.now_ns.max(time_ns);
+        if self.now_ns < self.look_ns {
+            return None;
+        }
+        while let Some(slot) = self.recency.first() {
+            let now_ns = self.now_ns;
+            let connection = self.at(slot);
+            if connection.last_ns.saturating_add(IDLE_NS_MAX) > now_ns {
+                break;
+            }
+            if connection.conversation.awaits_progress() {
+                // Something is outstanding. It is looked at again when the others of its age have
+                // been, and an hour later.
+                self.note_active(slot);
+                continue;
+            }
+            let idle = self.take(slot)?;
+            self.tell_forgotten(&idle);
+            return Some(idle);
+        }
+        self.look_ns = self.now_ns.saturating_add(IDLE_LOOK_NS);
+        None
+    }
+
+    /// Takes out a connection of a process that ended, or hands it back to the last process that
+    /// used it before and is still alive. `None` when there are no more.
+    pub fn take_of(
+        &mut self,
+        tgid: u32,
+        is_alive: impl Fn(u32) -> bool,
+    ) -> Option<Box<Connection>> {
+        while let Some(slot) = self.by_owner.get(&tgid).and_then(List::first) {
+            let owners = &mut self.at(slot).owners;
+            let heir = owners
+                .past
+                .iter()
+                .rev()
+                .map(|(_, earlier)| *earlier)
+                .find(|earlier| *earlier != tgid && is_alive(*earlier));
+            if let Some(heir) = heir {
+                owners.current = heir;
+                self.change_owner(slot, tgid, heir);
+                continue;
+            }
+            let id = self.at(slot).id;
+            self.tell(ToKernel::Forget { connection: id });
+            return self.take(slot);
+        }
+        None
+    }
+
+    /// Takes out the least recently active connection, whichever it is.
+    pub fn take_first(&mut self) -> Option<Box<Connection>> {
+        let slot = self.recency.first()?;
+        self.take(slot)
+    }
+
+    /// All connections, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = &Connection> {
+        self.connections.iter().flatten().map(Box::as_ref)
+    }
+
+    /// How many are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether none is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Takes what the kernel side should be told, oldest first.
+    pub fn drain_to_kernel(&mut self) -> std::vec::Drain<'_, ToKernel> {
+        self.to_kernel.drain(..)
+    }
+
+    fn insert(&mut self, id: ConnectionId, tgid: u32) -> Slot {
+        let connection = Some(Box::new(Connection {
+            id,
+            endpoints: None,
+            conversation: Conversation::new(),
+            hosts: HostMemo::default(),
+            owners: Owners::new(tgid),
+            seen: [0; 2],
+            last_ns: self.now_ns,
+            told: None,
+            awaiting: false,
+        }));
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.connections[slot as usize] = connection;
+                slot
+            }
+            None => {
+                let slot = self.connections.len() as Slot;
+                self.connections.push(connection);
+                slot
+            }
+        };
+        self.slots.insert(id, slot);
+        self.recency.push_last(&mut self.recency_links, slot);
+        self.by_owner
+            .entry(tgid)
+            .or_default()
+            .push_last(&mut self.owner_links, slot);
+        slot
+    }
+
+    fn take(&mut self, slot: Slot) -> Option<Box<Connection>> {
+        let connection = self.connections[slot as usize].take()?;
+        self.slots.remove(&connection.id);
+        self.recency.remove(&mut self.recency_links, slot);
+        if connection.awaiting {
+            self.awaiting.remove(&mut self.awaiting_links, slot);
+        }
+        self.leave_owner(slot, connection.owners.current);
+        self.free.push(slot);
+        Some(connection)
+    }
+
+    fn note_active(&mut self, slot: Slot) {
+        let now_ns = self.now_ns;
+        self.at(slot).last_ns = now_ns;
+        self.recency.move_last(&mut self.recency_links, slot);
+    }
+
+    fn change_owner(&mut self, slot: Slot, former: u32, tgid: u32) {
+        self.leave_owner(slot, former);
+        self.by_owner
+            .entry(tgid)
+            .or_default()
+            .push_last(&mut self.owner_links, slot);
+    }
+
+    fn leave_owner(&mut self, slot: Slot, tgid: u32) {
+        if let Some(list) = self.by_owner.get_mut(&tgid) {
+            list.remove(&mut self.owner_links, slot);
+            if list.first().is_none() {
+                self.by_owner.remove(&tgid);
+            }
+        }
+    }
+
+    /// The kernel side need not forget what it ignores: if it did, it would copy it again.
+    fn tell_forgotten(&mut self, connection: &Connection) {
+        if !connection.is_ignored() {
+            self.tell(ToKernel::Forget {
+                connection: connection.id,
+            });
+        }
+    }
+
+    fn tell(&mut self, what: ToKernel) {
+        if self.to_kernel.len() < TO_KERNEL_MAX {
+            self.to_kernel.push(what);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

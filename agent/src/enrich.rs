@@ -1,0 +1,4 @@
+//! What is known about the origin of spans beside the spans: their resources. It describes; finding
+//! things out is `discover`'s.
+
+pub mod process;

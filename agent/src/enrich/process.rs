@@ -1,0 +1,217 @@
+//! A process as an OpenTelemetry resource. The name of a service is decided where processes are
+//! discovered; here it only finds its place.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crate::discover::Process;
+use crate::semconv;
+use crate::span::{Resource, Value};
+
+/// `telemetry.sdk.name` and `telemetry.distro.name`. The name `opentelemetry` is reserved for the
+/// project's own SDKs, which did not make these spans.
+const AGENT: &str = "wirespan";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Attributes that a target's `OTEL_RESOURCE_ATTRIBUTES` cannot change: facts about the process and
+/// about who made the spans, and names in which the user's overrides were already weighed.
+fn is_ours(name: &str) -> bool {
+    name.starts_with("process.")
+        || name.starts_with("telemetry.")
+        || name == semconv::SERVICE_NAME
+        || name == semconv::SERVICE_NAMESPACE
+}
+
+/// The resource of a process that was described.
+///
+/// `telemetry.sdk.language` is that of the process, as with other agents of this kind: it is what
+/// backends choose their views by. It is left out where it could not be told.
+#[must_use]
+pub fn resource(process: &Process) -> Resource {
+    let mut attributes = Attributes::new(process.pid);
+    attributes.text(semconv::SERVICE_NAME, &process.service_name);
+    if let Some(namespace) = &process.service_namespace {
+        attributes.text(semconv::SERVICE_NAMESPACE, namespace);
+    }
+    attributes.text(semconv::SERVICE_INSTANCE_ID, &process.service_instance_id);
+    attributes.text(semconv::HOST_NAME, &process.host_name);
+    if let Some(language) = &process.language {
+        attributes.text(semconv::TELEMETRY_SDK_LANGUAGE, language);
+    }
+    attributes.text(
+        semconv::PROCESS_EXECUTABLE_PATH,
+        &process.executable.to_string_lossy(),
+    );
+    if let Some(name) = process.executable.file_name() {
+        attributes.text(semconv::PROCESS_EXECUTABLE_NAME, &name.to_string_lossy());
+    }
+    for (name, value) in &process.resource_attributes {
+        if !is_ours(name) {
+            let value = Value::Owned(value.as_str().into());
+            attributes.0.insert(Cow::Owned(name.clone()), value);
+        }
+    }
+    attributes.into_resource()
+}
+
+/// The resource of a process that was just forked by the one described: the same in all but what
+/// identifies an instance.
+#[must_use]
+pub fn forked(parent: &Process, pid: u32) -> Resource {
+    resource(&Process {
+        pid,
+        start_ns: 0,
+        service_instance_id: String::new(),
+        ..parent.clone()
+    })
+}
+
+/// The resource of a process of which only the number is known; 0 for not even that.
+#[must_use]
+pub fn unknown(pid: u32) -> Resource {
+    Attributes::new(pid).into_resource()
+}
+
+/// Sorted by name, one value per name.
+struct Attributes(BTreeMap<Cow<'static, str>, Value>);
+
+impl Attributes {
+    /// What every resource has.
+    fn new(pid: u32) -> Self {
+        let constants = [
+            (semconv::SERVICE_NAME, semconv::UNKNOWN_SERVICE),
+            (semconv::OS_TYPE, "linux"),
+            (semconv::TELEMETRY_SDK_NAME, AGENT),
+            (semconv::TELEMETRY_SDK_VERSION, VERSION),
+            (semconv::TELEMETRY_DISTRO_NAME, AGENT),
+            (semconv::TELEMETRY_DISTRO_VERSION, VERSION),
+        ];
+        let mut attributes: BTreeMap<_, _> = constants
+            .into_iter()
+            .map(|(name, text)| (Cow::Borrowed(name), Value::Static(text)))
+            .collect();
+        if pid != 0 {
+            attributes.insert(semconv::PROCESS_PID.into(), Value::Int(pid.into()));
+        }
+        Self(attributes)
+    }
+
+    /// Sets an attribute; an empty text is no value.
+    fn text(&mut self, name: &'static str, text: &str) {
+        if !text.is_empty() {
+            self.0.insert(name.into(), Value::Owned(text.into()));
+        }
+    }
+
+    fn into_resource(self) -> Resource {
+        Resource {
+            attributes: self.0.into_iter().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(resource: &Resource) -> Vec<(String, String)> {
+        resource
+            .attributes
+            .iter()
+            .map(|(name, value)| {
+                let value = match value {
+                    Value::Int(number) => number.to_string(),
+                    value => value.as_str().expect("text").to_owned(),
+                };
+                (name.to_string(), value)
+            })
+            .collect()
+    }
+
+    fn process() -> Process {
+        Process {
+            pid: 77,
+            start_ns: 5,
+            executable: "/usr/bin/python3.11".into(),
+            command_args: vec!["python3".into(), "shop.py".into()],
+            service_name: "shop".into(),
+            service_namespace: Some("market".into()),
+            service_instance_id: "host:77".into(),
+            language: Some("python".into()),
+            resource_attributes: BTreeMap::new(),
+            host_name: "node-1".into(),
+        }
+    }
+
+    #[test]
+    fn a_described_process_is_told_in_full() {
+        let expected = [
+            ("host.name", "node-1"),
+            ("os.type", "linux"),
+            ("process.executable.name", "python3.11"),
+            ("process.executable.path", "/usr/bin/python3.11"),
+            ("process.pid", "77"),
+            ("service.instance.id", "host:77"),
+            ("service.name", "shop"),
+            ("service.namespace", "market"),
+            ("telemetry.distro.name", "wirespan"),
+            ("telemetry.distro.version", VERSION),
+            ("telemetry.sdk.language", "python"),
+            ("telemetry.sdk.name", "wirespan"),
+            ("telemetry.sdk.version", VERSION),
+        ];
+        let told = texts(&resource(&process()));
+        assert_eq!(
+            told.iter()
+                .map(|(name, value)| (&**name, &**value))
+                .collect::<Vec<_>>(),
+            expected
+        );
+    }
+
+    #[test]
+    fn attributes_of_the_target_win_but_for_facts_and_weighed_names() {
+        let mut process = process();
+        process.resource_attributes = [
+            ("service.version", "3"),
+            ("host.name", "theirs"),
+            ("service.instance.id", "theirs"),
+            ("service.name", "not this"),
+            ("process.pid", "1"),
+            ("telemetry.sdk.name", "opentelemetry"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        let resource = resource(&process);
+        let get = |name| resource.get(name).cloned().expect(name);
+        assert_eq!(get("service.version").as_str(), Some("3"));
+        assert_eq!(get("host.name").as_str(), Some("theirs"));
+        assert_eq!(get("service.instance.id").as_str(), Some("theirs"));
+        assert_eq!(get("service.name").as_str(), Some("shop"));
+        assert_eq!(get("process.pid"), Value::Int(77));
+        assert_eq!(get("telemetry.sdk.name").as_str(), Some("wirespan"));
+        assert!(resource.attributes.is_sorted_by(|one, next| one.0 < next.0));
+    }
+
+    #[test]
+    fn an_unknown_process_has_a_name_and_its_number() {
+        let unknown = unknown(9);
+        assert_eq!(
+            unknown.get("service.name").and_then(Value::as_str),
+            Some("unknown_service")
+        );
+        assert_eq!(unknown.get("process.pid"), Some(&Value::Int(9)));
+        assert_eq!(unknown.get("service.instance.id"), None);
+    }
+
+    #[test]
+    fn a_forked_process_differs_from_its_parent_in_identity_only() {
+        let forked = forked(&process(), 78);
+        assert_eq!(forked.get("process.pid"), Some(&Value::Int(78)));
+        assert_eq!(forked.get("service.instance.id"), None);
+        assert_eq!(
+            forked.get("service.name").and_then(Value::as_str),
+            Some("shop")
+        );
+    }
+}

@@ -1,0 +1,322 @@
+//! The whole data path, from records to spans. Read this first.
+//!
+//! ```text
+//! record ── Pipeline::record ──┬─ Open, Chunk, Progress ─ Connections ─ Conversation ─ exchange ─┐
+//!                              ├─ Life, Process ───────── Processes (resources) ─────────────────┤
+//!                              └─ Clock ───────────────── offset of the wall clock ──────────────┤
+//!                                                                                   SpanMaker ─ span
+//! ```
+//!
+//! It is a function of the records: it reads no clock, no procfs and no network, waits for nothing
+//! and locks nothing. The same records with the same seed make the same spans, ids included; that
+//! is what recordings, tests and benchmarks rest on. Two things flow the other way, and both only
+//! when the caller asks: advice for the kernel side ([`Pipeline::drain_to_kernel`]) and the wish to
+//! hear how far some connections are ([`Pipeline::wants_progress`]), which is answered by records.
+//!
+//! Times: a span's are those of its records plus the offset in force when the exchange was over. A
+//! step of the wall clock during an exchange therefore moves both its ends and not its duration,
+//! and later exchanges are right at once. Before the first `Clock` record the offset is 0.
+
+mod ear;
+
+use std::sync::Arc;
+
+use wirespan_common::record::{
+    Body, Chunk, ConnectionId, Direction, LifeEvent, Open, Progress, Record, Stage,
+};
+use wirespan_protocols::conversation::End;
+
+use crate::connections::{CONNECTIONS_MAX, Connection, Connections, Endpoints, Slot, ToKernel};
+use crate::discover::Process;
+use crate::health::{Health, Loss};
+use crate::processes::{Coverage, PROCESSES_MAX, Processes};
+use crate::span::{KnownMethods, Span, SpanMaker};
+use crate::trace_context::TraceContext;
+use ear::Ear;
+
+/// What a pipeline can be told.
+#[derive(Clone, Debug)]
+pub struct PipelineConfig {
+    /// Makes ids reproducible.
+    pub seed: Option<u64>,
+    /// HTTP methods that may name spans.
+    pub known_methods: KnownMethods,
+    /// Connections remembered at a time.
+    pub connections_max: usize,
+}
+
+impl Default for PipelineConfig {
+    fn default() -> Self {
+        Self {
+            seed: None,
+            known_methods: KnownMethods::default(),
+            connections_max: CONNECTIONS_MAX,
+        }
+    }
+}
+
+/// Records in, spans out.
+#[derive(Debug)]
+pub struct Pipeline {
+    connections: Connections,
+    processes: Processes,
+    spans: SpanMaker,
+    wall_offset_ns: i64,
+    /// Time of the last record.
+    last_ns: u64,
+    health: Arc<Health>,
+}
+
+impl Pipeline {
+    /// A pipeline that has seen nothing.
+    #[must_use]
+    pub fn new(config: PipelineConfig, health: Arc<Health>) -> Self {
+        Self {
+            connections: Connections::new(config.connections_max),
+            processes: Processes::new(PROCESSES_MAX),
+            spans: SpanMaker::new(TraceContext::new(config.seed), config.known_methods),
+            wall_offset_ns: 0,
+            last_ns: 0,
+            health,
+        }
+    }
+
+    /// Takes one record; spans that it completes are appended to `out`.
+    pub fn record(&mut self, record: &Record<'_>, out: &mut Vec<Span>) {
+        let made = out.len();
+        let time_ns = record.time_ns;
+        self.last_ns = time_ns;
+        match record.body {
+            Body::Open { open, path } => self.open(record, &open, path, out),
+            Body::Chunk {
+                chunk,
+                direction,
+                bytes,
+            } => self.chunk(record, &chunk, direction, bytes, out),
+            Body::Progress { progress, stage } => self.progress(record, &progress, stage, out),
+            Body::Life { life, event } => match event {
+                LifeEvent::Exec => self.processes.exec(record.tgid),
+                LifeEvent::Fork => self.processes.fork(record.tgid, life.other),
+                LifeEvent::Listen => {}
+                LifeEvent::Exit => self.exit(record.tgid, time_ns, out),
+            },
+            Body::Clock(clock) => self.wall_offset_ns = clock.wall_offset_ns,
+            Body::Process(json) => self.describe(json),
+        }
+        while let Some(idle) = self.connections.take_idle(time_ns) {
+            self.evict(idle, time_ns, out);
+        }
+        self.count_made(out.len() - made);
+    }
+
+    /// There will be no more records: what is still open is told as far as it went.
+    pub fn finish(&mut self, out: &mut Vec<Span>) {
+        let made = out.len();
+        while let Some(connection) = self.connections.take_first() {
+            self.end(connection, End::Evicted, self.last_ns, out);
+        }
+        self.count_made(out.len() - made);
+    }
+
+    /// How much of its traffic was understood, by process.
+    #[must_use]
+    pub fn coverage(&self) -> Vec<Coverage> {
+        self.processes
+            .coverage(self.connections.iter().map(|connection| {
+                (
+                    connection.owners.current(),
+                    connection.seen_bytes(),
+                    connection.understood_bytes(),
+                )
+            }))
+    }
+
+    /// What the kernel side should be told by now.
+    pub fn drain_to_kernel(&mut self) -> std::vec::Drain<'_, ToKernel> {
+        self.connections.drain_to_kernel()
+    }
+
+    /// Connections whose progress should be asked for; see [`Connections::wants_progress`].
+    pub fn wants_progress(&self, quiet_since_ns: u64) -> impl Iterator<Item = ConnectionId> + '_ {
+        self.connections.wants_progress(quiet_since_ns)
+    }
+
+    /// Connections remembered at the moment.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    fn open(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut Vec<Span>) {
+        // The same number again means that the socket that had it is gone.
+        if let Some(old) = self.connections.remove(open.connection) {
+            self.end(old, End::Closed, record.time_ns, out);
+        }
+        let slot = self.touch(open.connection, record, out);
+        self.connections.at(slot).endpoints = Endpoints::from_open(open, path);
+    }
+
+    fn chunk(
+        &mut self,
+        record: &Record<'_>,
+        chunk: &Chunk,
+        direction: Direction,
+        bytes: &[u8],
+        out: &mut Vec<Span>,
+    ) {
+        let slot = self.touch(chunk.connection, record, out);
+        self.connections.used_by(slot, record.tgid, record.time_ns);
+        let connection = self.connections.at(slot);
+        let other = direction.opposite();
+        let other_moved = connection.advance(other, chunk.opposite.position);
+        let end = chunk.position.saturating_add(chunk.len.into());
+        connection.advance(direction, end);
+        if connection.is_ignored() {
+            return;
+        }
+        let (conversation, mut ear) = Ear::at(
+            connection,
+            &mut self.processes,
+            &mut self.spans,
+            self.wall_offset_ns,
+            &self.health,
+            out,
+        );
+        // What the other direction did until now happened before this chunk.
+        if other_moved {
+            conversation.extent(
+                ear::direction(other),
+                ear::extent(&chunk.opposite),
+                &mut ear,
+            );
+        }
+        conversation.chunk(ear::chunk(record, chunk, direction, bytes), &mut ear);
+        self.settle(slot);
+    }
+
+    fn progress(
+        &mut self,
+        record: &Record<'_>,
+        progress: &Progress,
+        stage: Stage,
+        out: &mut Vec<Span>,
+    ) {
+        if self.connections.find(progress.connection).is_none() {
+            return;
+        }
+        let slot = self.touch(progress.connection, record, out);
+        let connection = self.connections.at(slot);
+        let mut moved = [
+            (Direction::Ingress, &progress.ingress),
+            (Direction::Egress, &progress.egress),
+        ];
+        // What happened first is heard first: a response follows its request.
+        moved.sort_by_key(|(_, extent)| extent.last_ns);
+        let farther =
+            moved.map(|(direction, extent)| connection.advance(direction, extent.position));
+        if !connection.is_ignored() {
+            let (conversation, mut ear) = Ear::at(
+                connection,
+                &mut self.processes,
+                &mut self.spans,
+                self.wall_offset_ns,
+                &self.health,
+                out,
+            );
+            for ((direction, extent), farther) in moved.into_iter().zip(farther) {
+                if farther {
+                    conversation.extent(ear::direction(direction), ear::extent(extent), &mut ear);
+                }
+            }
+            match stage {
+                Stage::IngressEnded => conversation.end(End::Ingress, record.time_ns, &mut ear),
+                Stage::EgressEnded => conversation.end(End::Egress, record.time_ns, &mut ear),
+                Stage::Asked | Stage::Closed | Stage::Reset => {}
+            }
+        }
+        let end = match stage {
+            Stage::Closed => End::Closed,
+            Stage::Reset => End::Reset,
+            Stage::Asked | Stage::IngressEnded | Stage::EgressEnded => return self.settle(slot),
+        };
+        if let Some(connection) = self.connections.remove(progress.connection) {
+            self.end(connection, end, record.time_ns, out);
+        }
+    }
+
+    fn exit(&mut self, tgid: u32, time_ns: u64, out: &mut Vec<Span>) {
+        let processes = &self.processes;
+        let mut ended = Vec::new();
+        while let Some(connection) = self
+            .connections
+            .take_of(tgid, |other| processes.is_alive(other))
+        {
+            ended.push(connection);
+        }
+        for connection in ended {
+            self.end(connection, End::ProcessExited, time_ns, out);
+        }
+        self.processes.exit(tgid);
+    }
+
+    fn describe(&mut self, json: &[u8]) {
+        match serde_json::from_slice::<Process>(json) {
+            Ok(process) => self.processes.describe(process),
+            Err(_) => self.health.lose(Loss::Undecodable, 1),
+        }
+    }
+
+    fn touch(&mut self, id: ConnectionId, record: &Record<'_>, out: &mut Vec<Span>) -> Slot {
+        let (slot, evicted) = self.connections.touch(id, record.tgid, record.time_ns);
+        if let Some(evicted) = evicted {
+            self.evict(evicted, record.time_ns, out);
+        }
+        slot
+    }
+
+    fn evict(&mut self, connection: Box<Connection>, time_ns: u64, out: &mut Vec<Span>) {
+        // Of what is ignored nothing is lost.
+        if !connection.is_ignored() {
+            self.health.lose(Loss::ConnectionEvicted, 1);
+        }
+        self.end(connection, End::Evicted, time_ns, out);
+    }
+
+    fn settle(&mut self, slot: Slot) {
+        let processes = &mut self.processes;
+        self.connections
+            .settle(slot, |tgid| processes.raise_budget_once(tgid));
+    }
+
+    /// A connection that has left the table hears its end.
+    fn end(
+        &mut self,
+        mut connection: Box<Connection>,
+        end: End,
+        time_ns: u64,
+        out: &mut Vec<Span>,
+    ) {
+        if !connection.is_ignored() {
+            let (conversation, mut ear) = Ear::at(
+                &mut connection,
+                &mut self.processes,
+                &mut self.spans,
+                self.wall_offset_ns,
+                &self.health,
+                out,
+            );
+            conversation.end(end, time_ns, &mut ear);
+        }
+        self.processes.count(
+            connection.owners.current(),
+            connection.seen_bytes(),
+            connection.understood_bytes(),
+        );
+    }
+
+    fn count_made(&self, spans: usize) {
+        if spans > 0 {
+            self.health.made_spans(spans as u64);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Who listens to a conversation: exchanges become spans where they fall, discards are counted. Also
+//! the translation from records to what conversations hear; nothing is decided here.
+
+use wirespan_common::record::{self, CHUNK_AFTER_LOSS, Record};
+use wirespan_protocols::conversation::{self, Conversation, Discard, Sink};
+use wirespan_protocols::exchange::Exchange;
+
+use crate::connections::{Connection, Endpoints, Owners};
+use crate::health::{Health, Loss};
+use crate::processes::Processes;
+use crate::span::{HostMemo, Span, SpanMaker, Surroundings};
+
+/// All that the span of an exchange is made of, borrowed for one record.
+pub struct Ear<'a> {
+    endpoints: Option<&'a Endpoints>,
+    hosts: &'a mut HostMemo,
+    owners: &'a Owners,
+    processes: &'a mut Processes,
+    spans: &'a mut SpanMaker,
+    wall_offset_ns: i64,
+    health: &'a Health,
+    out: &'a mut Vec<Span>,
+}
+
+impl<'a> Ear<'a> {
+    /// A connection's conversation, and an ear for what it says.
+    pub fn at(
+        connection: &'a mut Connection,
+        processes: &'a mut Processes,
+        spans: &'a mut SpanMaker,
+        wall_offset_ns: i64,
+        health: &'a Health,
+        out: &'a mut Vec<Span>,
+    ) -> (&'a mut Conversation, Self) {
+        let ear = Self {
+            endpoints: connection.endpoints.as_ref(),
+            hosts: &mut connection.hosts,
+            owners: &connection.owners,
+            processes,
+            spans,
+            wall_offset_ns,
+            health,
+            out,
+        };
+        (&mut connection.conversation, ear)
+    }
+}
+
+impl Sink for Ear<'_> {
+    fn exchange(&mut self, exchange: Exchange) {
+        let owner = self.owners.at(exchange.start_ns);
+        let span = self.spans.make(
+            exchange,
+            Surroundings {
+                resource: self.processes.resource(owner),
+                endpoints: self.endpoints,
+                hosts: self.hosts,
+                wall_offset_ns: self.wall_offset_ns,
+            },
+        );
+        self.out.push(span);
+    }
+
+    fn discard(&mut self, what: Discard) {
+        let loss = match what {
+            Discard::StreamGap => Loss::StreamGap,
+            Discard::Unparsable => Loss::Unparsable,
+            Discard::UnmatchedResponse => Loss::UnmatchedResponse,
+            Discard::PipelineFull => Loss::PipelineFull,
+            Discard::HeadTooLong => Loss::HeadTooLong,
+        };
+        self.health.lose(loss, 1);
+    }
+}
+
+pub fn direction(direction: record::Direction) -> conversation::Direction {
+    match direction {
+        record::Direction::Ingress => conversation::Direction::Ingress,
+        record::Direction::Egress => conversation::Direction::Egress,
+    }
+}
+
+pub fn extent(extent: &record::Extent) -> conversation::Extent {
+    conversation::Extent {
+        position: extent.position,
+        last_ns: extent.last_ns,
+        tail: extent.tail,
+        tail_len: extent.tail_len,
+    }
+}
+
+pub fn chunk<'a>(
+    record: &Record<'_>,
+    chunk: &record::Chunk,
+    direction: record::Direction,
+    bytes: &'a [u8],
+) -> conversation::Chunk<'a> {
+    conversation::Chunk {
+        direction: self::direction(direction),
+        position: chunk.position,
+        len: chunk.len.into(),
+        bytes,
+        tail: chunk.tail,
+        tail_len: chunk.tail_len,
+        time_ns: record.time_ns,
+        tid: record.tid,
+        after_loss: chunk.flags & CHUNK_AFTER_LOSS != 0,
+    }
+}

@@ -1,0 +1,356 @@
+//! What is known about the processes that records speak of: their resource, whether they live, how
+//! much of what they said was understood. It reads no procfs: descriptions arrive as records.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::discover::Process;
+use crate::enrich;
+use crate::semconv;
+use crate::span::Resource;
+
+/// Processes remembered, ended ones included. Of more, the longest ended are forgotten.
+pub const PROCESSES_MAX: usize = 16_384;
+
+/// How much of a process's traffic was understood. Both directions together; what a connection
+/// moved after it was found to be of no interest is not looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// 0 stands for all processes that are no longer remembered.
+    pub pid: u32,
+    /// Its `service.name`.
+    pub service: String,
+    /// Bytes that moved over its connections.
+    pub seen_bytes: u64,
+    /// Bytes of them that belong to messages that were understood.
+    pub understood_bytes: u64,
+}
+
+/// Bytes, counted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    seen: u64,
+    understood: u64,
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.seen = self.seen.saturating_add(other.seen);
+        self.understood = self.understood.saturating_add(other.understood);
+    }
+}
+
+/// Where a resource comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// The process's number alone.
+    Pid,
+    /// The process that forked it: right until it runs another executable.
+    Parent,
+    /// Its own description.
+    Description,
+}
+
+#[derive(Debug)]
+struct Entry {
+    resource: Arc<Resource>,
+    source: Source,
+    description: Option<Arc<Process>>,
+    ended: bool,
+    budget_raised: bool,
+    tally: Tally,
+}
+
+impl Entry {
+    fn unknown(tgid: u32) -> Self {
+        Self {
+            resource: Arc::new(enrich::process::unknown(tgid)),
+            source: Source::Pid,
+            description: None,
+            ended: false,
+            budget_raised: false,
+            tally: Tally::default(),
+        }
+    }
+}
+
+/// The processes, by thread group.
+#[derive(Debug)]
+pub struct Processes {
+    processes_max: usize,
+    entries: HashMap<u32, Entry>,
+    /// Ended ones in the order of their end; some may have begun anew since.
+    ended: VecDeque<u32>,
+    forgotten: Tally,
+    /// Of all processes for which there is no room.
+    nameless: Arc<Resource>,
+}
+
+impl Processes {
+    /// No process, room for `processes_max`.
+    #[must_use]
+    pub fn new(processes_max: usize) -> Self {
+        Self {
+            processes_max,
+            entries: HashMap::new(),
+            ended: VecDeque::new(),
+            forgotten: Tally::default(),
+            nameless: Arc::new(enrich::process::unknown(0)),
+        }
+    }
+
+    /// The resource of a process; made of its number alone while nothing else is known.
+    pub fn resource(&mut self, tgid: u32) -> &Arc<Resource> {
+        // Asked for twice, because a reference that is returned on one path only is held on both.
+        if self.touch_entry(tgid).is_none() {
+            return &self.nameless;
+        }
+        &self.entries[&tgid].resource
+    }
+
+    /// Takes a description, which replaces what was known.
+    pub fn describe(&mut self, process: Process) {
+        let begun_anew = self.entries.get(&process.pid).is_some_and(|entry| {
+            entry.ended
+                && entry
+                    .description
+                    .as_ref()
+                    .is_none_or(|known| known.start_ns != process.start_ns)
+        });
+        if begun_anew {
+            self.forget(process.pid);
+        }
+        let Some(entry) = self.touch_entry(process.pid) else {
+            return;
+        };
+        entry.resource = Arc::new(enrich::process::resource(&process));
+        entry.source = Source::Description;
+        entry.description = Some(Arc::new(process));
+    }
+
+    /// `child` is a copy of `parent` by now: until it is described, or runs something else, its
+    /// resource is the parent's with its own number.
+    pub fn fork(&mut self, parent: u32, child: u32) {
+        if self.entries.get(&child).is_some_and(|entry| entry.ended) {
+            self.forget(child);
+        }
+        let description = self
+            .entries
+            .get(&parent)
+            .and_then(|entry| entry.description.clone());
+        let Some(entry) = self.touch_entry(child) else {
+            return;
+        };
+        if let (Source::Pid, Some(description)) = (entry.source, description) {
+            entry.resource = Arc::new(enrich::process::forked(&description, child));
+            entry.source = Source::Parent;
+            entry.description = Some(description);
+        }
+    }
+
+    /// The process runs another executable. What it inherited is wrong now; its own description is
+    /// kept until the next one, which follows at once.
+    pub fn exec(&mut self, tgid: u32) {
+        if let Some(entry) = self.entries.get_mut(&tgid)
+            && entry.source == Source::Parent
+        {
+            entry.resource = Arc::new(enrich::process::unknown(tgid));
+            entry.source = Source::Pid;
+            entry.description = None;
+        }
+    }
+
+    /// The process ended. Its resource is kept for exchanges that end with it.
+    pub fn exit(&mut self, tgid: u32) {
+        let Some(entry) = self.entries.get_mut(&tgid) else {
+            return;
+        };
+        if !std::mem::replace(&mut entry.ended, true) {
+            self.ended.push_back(tgid);
+            if self.ended.len() > self.processes_max {
+                self.forget_longest_ended();
+            }
+        }
+    }
+
+    /// Whether a process is known and has not ended.
+    #[must_use]
+    pub fn is_alive(&self, tgid: u32) -> bool {
+        self.entries.get(&tgid).is_some_and(|entry| !entry.ended)
+    }
+
+    /// Whether this is the first call for this process.
+    pub fn raise_budget_once(&mut self, tgid: u32) -> bool {
+        self.touch_entry(tgid)
+            .is_some_and(|entry| !std::mem::replace(&mut entry.budget_raised, true))
+    }
+
+    /// Counts bytes of a connection that is over.
+    pub fn count(&mut self, tgid: u32, seen: u64, understood: u64) {
+        let tally = Tally { seen, understood };
+        match self.touch_entry(tgid) {
+            Some(entry) => entry.tally.add(tally),
+            None => self.forgotten.add(tally),
+        }
+    }
+
+    /// What was counted, by process, with `open` (process, seen, understood) added: connections
+    /// that are not over. Sorted by pid; processes that moved nothing are left out.
+    #[must_use]
+    pub fn coverage(&self, open: impl Iterator<Item = (u32, u64, u64)>) -> Vec<Coverage> {
+        let mut tallies: HashMap<u32, Tally> = HashMap::new();
+        for (tgid, entry) in &self.entries {
+            tallies.insert(*tgid, entry.tally);
+        }
+        for (tgid, seen, understood) in open {
+            // A process that is not remembered shares the line of those forgotten.
+            let tgid = if self.entries.contains_key(&tgid) {
+                tgid
+            } else {
+                0
+            };
+            let tally = tallies.entry(tgid).or_default();
+            tally.add(Tally { seen, understood });
+        }
+        tallies.entry(0).or_default().add(self.forgotten);
+
+        let mut report: Vec<Coverage> = tallies
+            .into_iter()
+            .filter(|(_, tally)| tally.seen > 0)
+            .map(|(pid, tally)| Coverage {
+                pid,
+                service: self.service(pid).to_owned(),
+                seen_bytes: tally.seen,
+                understood_bytes: tally.understood,
+            })
+            .collect();
+        report.sort_unstable_by_key(|line| line.pid);
+        report
+    }
+
+    fn service(&self, tgid: u32) -> &str {
+        self.entries
+            .get(&tgid)
+            .and_then(|entry| entry.resource.get(semconv::SERVICE_NAME))
+            .and_then(|name| name.as_str())
+            .unwrap_or(semconv::UNKNOWN_SERVICE)
+    }
+
+    /// The entry of a process; `None` if there is no room for it.
+    fn touch_entry(&mut self, tgid: u32) -> Option<&mut Entry> {
+        if self.entries.len() >= self.processes_max && !self.entries.contains_key(&tgid) {
+            self.forget_longest_ended();
+            if self.entries.len() >= self.processes_max {
+                return None;
+            }
+        }
+        let entry = self.entries.entry(tgid);
+        Some(entry.or_insert_with(|| Entry::unknown(tgid)))
+    }
+
+    fn forget_longest_ended(&mut self) {
+        while let Some(tgid) = self.ended.pop_front() {
+            if self.entries.get(&tgid).is_some_and(|entry| entry.ended) {
+                self.forget(tgid);
+                return;
+            }
+        }
+    }
+
+    fn forget(&mut self, tgid: u32) {
+        if let Some(entry) = self.entries.remove(&tgid) {
+            self.forgotten.add(entry.tally);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described(pid: u32, name: &str) -> Process {
+        Process {
+            pid,
+            start_ns: 1,
+            service_name: name.into(),
+            ..Process::default()
+        }
+    }
+
+    fn name(processes: &mut Processes, tgid: u32) -> String {
+        let value = processes.resource(tgid).get(semconv::SERVICE_NAME).cloned();
+        value.expect("always named").as_str().expect("text").into()
+    }
+
+    #[test]
+    fn a_description_replaces_the_unknown_and_the_inherited() {
+        let mut processes = Processes::new(8);
+        assert_eq!(name(&mut processes, 1), semconv::UNKNOWN_SERVICE);
+        processes.describe(described(1, "shop"));
+        assert_eq!(name(&mut processes, 1), "shop");
+
+        processes.fork(1, 2);
+        assert_eq!(name(&mut processes, 2), "shop");
+        processes.describe(described(2, "worker"));
+        assert_eq!(name(&mut processes, 2), "worker");
+        processes.exec(2);
+        assert_eq!(name(&mut processes, 2), "worker");
+
+        processes.fork(1, 3);
+        processes.exec(3);
+        assert_eq!(name(&mut processes, 3), semconv::UNKNOWN_SERVICE);
+    }
+
+    #[test]
+    fn a_reused_number_inherits_nothing_from_who_had_it() {
+        let mut processes = Processes::new(8);
+        processes.describe(described(1, "shop"));
+        processes.count(1, 10, 10);
+        processes.exit(1);
+        assert_eq!(name(&mut processes, 1), "shop", "until it is reused");
+        processes.fork(9, 1);
+        assert_eq!(name(&mut processes, 1), semconv::UNKNOWN_SERVICE);
+        assert!(processes.is_alive(1));
+        let report = processes.coverage(std::iter::empty());
+        assert_eq!(
+            (report.len(), report[0].pid, report[0].seen_bytes),
+            (1, 0, 10)
+        );
+    }
+
+    #[test]
+    fn ended_processes_make_room_and_their_bytes_stay_counted() {
+        let mut processes = Processes::new(2);
+        for tgid in 1..=2 {
+            processes.describe(described(tgid, "shop"));
+            processes.count(tgid, 100, 50);
+        }
+        assert_eq!(name(&mut processes, 3), semconv::UNKNOWN_SERVICE);
+        processes.describe(described(3, "late"));
+        assert_eq!(name(&mut processes, 3), semconv::UNKNOWN_SERVICE, "no room");
+        processes.exit(1);
+        processes.describe(described(4, "four"));
+        assert_eq!(name(&mut processes, 4), "four");
+        let lines: Vec<_> = processes
+            .coverage([(2, 1, 1), (99, 7, 0)].into_iter())
+            .into_iter()
+            .map(|line| {
+                (
+                    line.pid,
+                    line.service,
+                    line.seen_bytes,
+                    line.understood_bytes,
+                )
+            })
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                (0, semconv::UNKNOWN_SERVICE.into(), 107, 50),
+                (2, "shop".into(), 101, 51)
+            ]
+        );
+    }
+}

@@ -1,0 +1,410 @@
+//! Recordings: records laid end to end in a file, so that what happened once can be replayed. The
+//! format adds nothing to the records but a header that says how to read them, and it interprets
+//! none of them.
+//!
+//! ```text
+//! offset  bytes
+//!      0      8  magic: 89 'w' 's' 'p' 'a' 'n' 0d 0a
+//!      8      4  0x0102_0304 in the byte order of the machine that wrote it, as are all integers
+//!     12      2  version of this format: 1
+//!     14      2  version of the records' layouts: 1
+//!     16      …  records, each of `Header::len` bytes, without padding, to the end of the file
+//! ```
+//!
+//! The magic's first byte is not text and its last two are a line end, so that a file that went
+//! through a text-mode transfer is recognised. A recording from a machine of the other byte order is
+//! refused: its records can only be read where they were made. A file may be cut anywhere (the disk
+//! was full, the daemon was killed): the whole records before the cut are read, then the cut is an
+//! error that names its place.
+
+mod replay;
+
+use std::fmt;
+use std::io::{self, BufWriter, Read, Write};
+
+use wirespan_common::record::{
+    Chunk, Clock, DecodeError, Header, Kind, Life, Open, Progress, Record,
+};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::discover::Process;
+
+pub use replay::{Replayed, replay};
+
+const MAGIC: [u8; 8] = *b"\x89wspan\r\n";
+const BYTE_ORDER_MARK: u32 = 0x0102_0304;
+const FORMAT_VERSION: u16 = 1;
+
+/// Version of the layouts in `wirespan_common::record`. It goes up with each change of one of them.
+pub const LAYOUT_VERSION: u16 = 1;
+// A change of a size is a change of a layout; one that keeps all sizes has to be noticed by people.
+const _: () = assert!(
+    LAYOUT_VERSION == 1
+        && size_of::<Header>() == 24
+        && size_of::<Open>() == 48
+        && size_of::<Chunk>() == 72
+        && size_of::<Progress>() == 80
+        && size_of::<Life>() == 24
+        && size_of::<Clock>() == 8
+);
+
+/// No record is longer: a chunk carries at most 64 KiB, a process's description what its arguments
+/// and environment hold, of which `ARG_MAX` allows 2 MiB.
+pub const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How much is read from the file at a time.
+const READ_BYTES: usize = 256 * 1024;
+
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct FileHeader {
+    magic: [u8; 8],
+    byte_order: u32,
+    format: u16,
+    layout: u16,
+}
+const _: () = assert!(size_of::<FileHeader>() == 16);
+
+/// Writes a recording.
+#[derive(Debug)]
+pub struct Writer<W: Write> {
+    out: BufWriter<W>,
+    records: u64,
+    bytes: u64,
+}
+
+impl<W: Write> Writer<W> {
+    /// Begins a recording.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn new(out: W) -> io::Result<Self> {
+        let mut out = BufWriter::with_capacity(READ_BYTES, out);
+        let header = FileHeader {
+            magic: MAGIC,
+            byte_order: BYTE_ORDER_MARK,
+            format: FORMAT_VERSION,
+            layout: LAYOUT_VERSION,
+        };
+        out.write_all(header.as_bytes())?;
+        Ok(Self {
+            out,
+            records: 0,
+            bytes: size_of::<FileHeader>() as u64,
+        })
+    }
+
+    /// Appends the record that begins at `bytes[0]`; what follows it (the padding of a ring buffer)
+    /// is left out. It need not be of a known kind.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the bytes are not one whole record, else those of the underlying writer.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let record = Record::len_of(bytes)
+            .ok()
+            .filter(|len| *len <= RECORD_BYTES_MAX)
+            .and_then(|len| bytes.get(..len))
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not one whole record"))?;
+        self.out.write_all(record)?;
+        self.records += 1;
+        self.bytes += record.len() as u64;
+        Ok(())
+    }
+
+    /// Records written so far.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Bytes written so far, the header included.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Writes out what is buffered and returns the underlying writer.
+    ///
+    /// # Errors
+    /// Those of the underlying writer.
+    pub fn finish(self) -> io::Result<W> {
+        self.out
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)
+    }
+}
+
+/// The record that says what the wall clock's offset is from `time_ns` on (both in nanoseconds).
+#[must_use]
+pub fn clock_record(time_ns: u64, wall_offset_ns: i64) -> Vec<u8> {
+    user_record(Kind::Clock, time_ns, 0, Clock { wall_offset_ns }.as_bytes())
+}
+
+/// The record that describes a process. One that would be longer than [`RECORD_BYTES_MAX`] is told
+/// without its arguments.
+#[must_use]
+pub fn process_record(time_ns: u64, process: &Process) -> Vec<u8> {
+    // A map with text keys, text and numbers: there is nothing that JSON could not say.
+    let json = serde_json::to_vec(process).unwrap_or_default();
+    if json.len() + size_of::<Header>() > RECORD_BYTES_MAX && !process.command_args.is_empty() {
+        let process = Process {
+            command_args: Vec::new(),
+            ..process.clone()
+        };
+        return process_record(time_ns, &process);
+    }
+    user_record(Kind::Process, time_ns, process.pid, &json)
+}
+
+fn user_record(kind: Kind, time_ns: u64, tgid: u32, body: &[u8]) -> Vec<u8> {
+    let header = Header {
+        // At most a few megabytes.
+        len: (size_of::<Header>() + body.len()) as u32,
+        kind: kind as u8,
+        reserved: [0; 3],
+        time_ns,
+        tgid,
+        tid: 0,
+    };
+    [header.as_bytes(), body].concat()
+}
+
+/// Why a recording cannot be read, or not to its end. Offsets are bytes from its start.
+#[derive(Debug)]
+pub enum ReadError {
+    /// It does not begin as a recording does.
+    NotARecording,
+    /// It comes from a machine of the other byte order.
+    OtherByteOrder,
+    /// It has another format, or its records have other layouts.
+    Version {
+        /// Of the format.
+        format: u16,
+        /// Of the records' layouts.
+        layout: u16,
+    },
+    /// The record at `offset` claims a length that no record has.
+    Length {
+        /// Where it begins.
+        offset: u64,
+        /// What it claims.
+        len: u32,
+    },
+    /// The file ends within the record at `offset`.
+    Cut {
+        /// Where it begins.
+        offset: u64,
+    },
+    /// Reading failed.
+    Io {
+        /// How far it came.
+        offset: u64,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotARecording => f.write_str("not a recording of wirespan"),
+            Self::OtherByteOrder => {
+                f.write_str("recorded on a machine of the other byte order: replay it on one such")
+            }
+            Self::Version { format, layout } => write!(
+                f,
+                "recorded in format {format} with record layouts {layout}; \
+                 this version reads format {FORMAT_VERSION} with layouts {LAYOUT_VERSION}"
+            ),
+            Self::Length { offset, len } => write!(
+                f,
+                "the record at byte {offset} claims a length of {len} bytes, which no record has"
+            ),
+            Self::Cut { offset } => {
+                write!(f, "the file ends within the record at byte {offset}")
+            }
+            Self::Io { offset, error } => write!(f, "reading failed at byte {offset}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ReadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Reads a recording, record by record, with memory for the longest of them and no more.
+#[derive(Debug)]
+pub struct Reader<R: Read> {
+    input: R,
+    /// `buffer[start..end]` has been read and not been given out.
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Where in the file `buffer[start]` stands.
+    offset: u64,
+    records: u64,
+    unknown: u64,
+    undecodable: u64,
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn new(input: R) -> Result<Self, ReadError> {
+        let mut reader = Self {
+            input,
+            buffer: vec![0; READ_BYTES],
+            start: 0,
+            end: 0,
+            offset: 0,
+            records: 0,
+            unknown: 0,
+            undecodable: 0,
+        };
+        let whole = reader.fill(size_of::<FileHeader>())?;
+        let begun = &reader.buffer[..reader.end.min(MAGIC.len())];
+        if begun != &MAGIC[..begun.len()] || begun.is_empty() {
+            return Err(ReadError::NotARecording);
+        }
+        if !whole {
+            return Err(ReadError::Cut { offset: 0 });
+        }
+        let (header, _) = FileHeader::read_from_prefix(&reader.buffer[..reader.end])
+            .map_err(|_| ReadError::Cut { offset: 0 })?;
+        if header.byte_order == BYTE_ORDER_MARK.swap_bytes() {
+            return Err(ReadError::OtherByteOrder);
+        }
+        if header.byte_order != BYTE_ORDER_MARK {
+            return Err(ReadError::NotARecording);
+        }
+        if (header.format, header.layout) != (FORMAT_VERSION, LAYOUT_VERSION) {
+            return Err(ReadError::Version {
+                format: header.format,
+                layout: header.layout,
+            });
+        }
+        reader.advance(size_of::<FileHeader>());
+        Ok(reader)
+    }
+
+    /// The next record; `None` at the end. Records of a kind that this version does not know, and
+    /// such as contradict themselves, are passed over and counted, as the daemon does live.
+    ///
+    /// # Errors
+    /// See [`ReadError`]; there is nothing more to read after one.
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, ReadError> {
+        loop {
+            if !self.fill(size_of::<Header>())? {
+                return if self.start == self.end {
+                    Ok(None)
+                } else {
+                    Err(ReadError::Cut {
+                        offset: self.offset,
+                    })
+                };
+            }
+            let len = self.record_len()?;
+            if !self.fill(len)? {
+                return Err(ReadError::Cut {
+                    offset: self.offset,
+                });
+            }
+            let begin = self.start;
+            self.advance(len);
+            // Decoded twice, because a reference that is returned in one round of a loop only is
+            // held in all; the first costs what a check would.
+            match Record::decode(&self.buffer[begin..begin + len]) {
+                Ok(_) => {}
+                Err(DecodeError::Unknown) => {
+                    self.unknown += 1;
+                    continue;
+                }
+                Err(DecodeError::Truncated | DecodeError::Inconsistent) => {
+                    self.undecodable += 1;
+                    continue;
+                }
+            }
+            self.records += 1;
+            return Ok(Record::decode(&self.buffer[begin..begin + len])
+                .ok()
+                .map(|(record, _)| record));
+        }
+    }
+
+    /// Records given out so far.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Records of unknown kinds so far.
+    #[must_use]
+    pub fn unknown(&self) -> u64 {
+        self.unknown
+    }
+
+    /// Records that contradict themselves so far.
+    #[must_use]
+    pub fn undecodable(&self) -> u64 {
+        self.undecodable
+    }
+
+    /// Where in the file the next record begins.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    fn record_len(&self) -> Result<usize, ReadError> {
+        let bytes = &self.buffer[self.start..self.end];
+        match Record::len_of(bytes) {
+            Ok(len) if len <= RECORD_BYTES_MAX => Ok(len),
+            _ => Err(ReadError::Length {
+                offset: self.offset,
+                len: Header::read_from_prefix(bytes).map_or(0, |(header, _)| header.len),
+            }),
+        }
+    }
+
+    /// Makes `wanted` bytes available from `start` on; `false` if the file ends before.
+    fn fill(&mut self, wanted: usize) -> Result<bool, ReadError> {
+        if self.end - self.start >= wanted {
+            return Ok(true);
+        }
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted, 0);
+        }
+        while self.end < wanted {
+            match self.input.read(&mut self.buffer[self.end..]) {
+                Ok(0) => return Ok(false),
+                Ok(len) => self.end += len,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    return Err(ReadError::Io {
+                        offset: self.offset + self.end as u64,
+                        error,
+                    });
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn advance(&mut self, len: usize) {
+        self.start += len;
+        self.offset += len as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests;

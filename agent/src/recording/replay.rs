@@ -1,0 +1,63 @@
+//! A recording through the pipeline. It reads no clock: a recording brings its own.
+
+use std::io::Read;
+
+use super::{ReadError, Reader};
+use crate::pipeline::Pipeline;
+use crate::span::Span;
+
+/// Spans handed over at a time.
+const BATCH_SPANS: usize = 512;
+
+/// What a replay came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Records that went through the pipeline.
+    pub records: u64,
+    /// Spans that came out.
+    pub spans: u64,
+    /// Records of kinds that this version does not know.
+    pub unknown: u64,
+    /// Records that contradict themselves.
+    pub undecodable: u64,
+}
+
+/// Feeds a recording to the pipeline, to its end, and hands over the spans in batches; what `take`
+/// leaves in a batch is discarded. What the pipeline has to tell the kernel side is discarded too.
+///
+/// # Errors
+/// Those of the reader. The spans of all records before the error have been handed over by then,
+/// those of what was still open included.
+pub fn replay<R: Read>(
+    reader: &mut Reader<R>,
+    pipeline: &mut Pipeline,
+    mut take: impl FnMut(&mut Vec<Span>),
+) -> Result<Replayed, ReadError> {
+    let mut spans = Vec::with_capacity(2 * BATCH_SPANS);
+    let mut count = 0;
+    let mut hand_over = |spans: &mut Vec<Span>| {
+        count += spans.len() as u64;
+        take(spans);
+        spans.clear();
+    };
+    let outcome = loop {
+        match reader.next_record() {
+            Ok(Some(record)) => pipeline.record(&record, &mut spans),
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+        if spans.len() >= BATCH_SPANS {
+            hand_over(&mut spans);
+            drop(pipeline.drain_to_kernel());
+        }
+    };
+    pipeline.finish(&mut spans);
+    hand_over(&mut spans);
+    drop(pipeline.drain_to_kernel());
+    outcome.map(|()| Replayed {
+        records: reader.records(),
+        spans: count,
+        unknown: reader.unknown(),
+        undecodable: reader.undecodable(),
+    })
+}

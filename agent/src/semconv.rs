@@ -1,0 +1,109 @@
+//! Names and values of OpenTelemetry's semantic conventions that wirespan uses, each with its
+//! stability. Own constants, because the published Rust crate lags behind the schema. It does not
+//! decide when an attribute is set: `span` and `enrich` do.
+
+/// Schema that all names below belong to.
+pub const SCHEMA_VERSION: &str = "1.45.0";
+/// `schema_url` of resources and scopes.
+pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.45.0";
+
+/// How far the conventions promise to keep a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stability {
+    /// Will not change.
+    Stable,
+    /// May change with the next schema.
+    Development,
+    /// Not of the conventions: wirespan's own, beginning with `wirespan.`.
+    Own,
+}
+
+macro_rules! attributes {
+    ($($stability:ident $name:ident = $text:literal;)*) => {
+        $(
+            #[doc = concat!("`", $text, "` (", stringify!($stability), ")")]
+            pub const $name: &str = $text;
+        )*
+
+        /// Every attribute name, sorted, with its stability.
+        pub const ATTRIBUTES: &[(&str, Stability)] = &[$(($text, Stability::$stability)),*];
+    };
+}
+
+attributes! {
+    Stable CLIENT_ADDRESS = "client.address";
+    Stable ERROR_TYPE = "error.type";
+    Development HOST_NAME = "host.name";
+    Development HTTP_REQUEST_BODY_SIZE = "http.request.body.size";
+    Stable HTTP_REQUEST_METHOD = "http.request.method";
+    Stable HTTP_REQUEST_METHOD_ORIGINAL = "http.request.method_original";
+    Development HTTP_RESPONSE_BODY_SIZE = "http.response.body.size";
+    Stable HTTP_RESPONSE_STATUS_CODE = "http.response.status_code";
+    Stable NETWORK_PEER_ADDRESS = "network.peer.address";
+    Stable NETWORK_PEER_PORT = "network.peer.port";
+    Stable NETWORK_PROTOCOL_VERSION = "network.protocol.version";
+    Stable NETWORK_TRANSPORT = "network.transport";
+    Development OS_TYPE = "os.type";
+    Development PROCESS_EXECUTABLE_NAME = "process.executable.name";
+    Development PROCESS_EXECUTABLE_PATH = "process.executable.path";
+    Development PROCESS_PID = "process.pid";
+    Stable SERVER_ADDRESS = "server.address";
+    Stable SERVER_PORT = "server.port";
+    Stable SERVICE_INSTANCE_ID = "service.instance.id";
+    Stable SERVICE_NAME = "service.name";
+    Stable SERVICE_NAMESPACE = "service.namespace";
+    Stable TELEMETRY_DISTRO_NAME = "telemetry.distro.name";
+    Stable TELEMETRY_DISTRO_VERSION = "telemetry.distro.version";
+    Stable TELEMETRY_SDK_LANGUAGE = "telemetry.sdk.language";
+    Stable TELEMETRY_SDK_NAME = "telemetry.sdk.name";
+    Stable TELEMETRY_SDK_VERSION = "telemetry.sdk.version";
+    Stable URL_FULL = "url.full";
+    Stable URL_PATH = "url.path";
+    Stable URL_QUERY = "url.query";
+    Stable URL_SCHEME = "url.scheme";
+    Stable USER_AGENT_ORIGINAL = "user_agent.original";
+    Own WIRESPAN_CAPTURE_TRUNCATED = "wirespan.capture.truncated";
+    Own WIRESPAN_END_INFERRED = "wirespan.end_inferred";
+}
+
+/// `http.request.method` of a method that is not known.
+pub const METHOD_OTHER: &str = "_OTHER";
+/// `network.transport` of Unix sockets.
+pub const TRANSPORT_UNIX: &str = "unix";
+/// `service.name` of a process that nothing is known about.
+pub const UNKNOWN_SERVICE: &str = "unknown_service";
+/// What a secret is replaced by.
+pub const REDACTED: &str = "REDACTED";
+
+/// Values of `error.type` for exchanges without a complete response. Where a response's status
+/// says that it failed, `error.type` is that status instead.
+pub mod error_type {
+    /// The connection ended before the response did.
+    pub const CONNECTION_CLOSED: &str = "connection_closed";
+    /// The connection was reset before the response was complete.
+    pub const CONNECTION_RESET: &str = "connection_reset";
+    /// The process ended before the response was complete.
+    pub const PROCESS_EXITED: &str = "process_exited";
+    /// There may have been a response; the capture has a gap where it would have been.
+    pub const RESPONSE_NOT_OBSERVED: &str = "response_not_observed";
+    /// The exchange was forgotten before its response came.
+    pub const EVICTED: &str = "evicted";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_sorted_unique_and_own_ones_say_so() {
+        assert!(ATTRIBUTES.is_sorted_by(|one, next| one.0 < next.0));
+        for (name, stability) in ATTRIBUTES {
+            assert_eq!(
+                name.starts_with("wirespan."),
+                *stability == Stability::Own,
+                "{name}"
+            );
+        }
+        assert!(SCHEMA_URL.ends_with(SCHEMA_VERSION));
+    }
+}

@@ -1,0 +1,325 @@
+//! An HTTP exchange in the words of the conventions for HTTP spans (stable since 1.23, schema
+//! 1.45.0). It fills in no route (nobody on the outside knows routes, and a path is not one) and
+//! invents no status.
+//!
+//! Decisions where the conventions leave room:
+//! - `url.path` of `OPTIONS *` is `*`, as servers see it and SDKs report it; that of `CONNECT` is
+//!   empty (RFC 9112 §3.3: there is none).
+//! - `server.address` and `server.port` come from the request (absolute target, authority target,
+//!   `Host`), the address from the connection where that is missing or garbage. A `Host` without a
+//!   port leaves the connection's port: that is where the server was. A target that names another
+//!   server (absolute, without port) has its scheme's default.
+//! - `url.full` keeps an absolute target; else it is built from `Host` as sent (RFC 9112 §3.3), or
+//!   the server's address. Where there is neither (Unix sockets), `url.path` and `url.query` take
+//!   its place.
+//! - An exchange whose response the capture missed has an `error.type` that says so, but the status
+//!   stays unset: it is the observation that failed, perhaps not the operation.
+
+use std::sync::Arc;
+
+use wirespan_protocols::exchange::{Outcome, Role};
+use wirespan_protocols::message::{HttpRequest, HttpResponse, Version};
+
+use super::authority::{self, HostMemo};
+use super::method::KnownMethods;
+use super::url::{self, Target};
+use super::{Status, Value};
+use crate::connections::Endpoints;
+use crate::semconv::{self, error_type};
+
+/// Typical number of attributes, with some room: a vector grows once in a blue moon.
+const ATTRIBUTES_TYPICAL: usize = 16;
+
+/// What an exchange looks like as a span.
+pub struct Description {
+    pub name: &'static str,
+    pub attributes: Vec<(&'static str, Value)>,
+    pub status: Status,
+}
+
+pub fn describe(
+    role: Role,
+    outcome: Outcome,
+    request: HttpRequest,
+    response: Option<HttpResponse>,
+    methods: &KnownMethods,
+    endpoints: Option<&Endpoints>,
+    hosts: &mut HostMemo,
+) -> Description {
+    let mut attributes = Vec::with_capacity(ATTRIBUTES_TYPICAL);
+    let known_method = methods.name(&request.method);
+    attributes.push((
+        semconv::HTTP_REQUEST_METHOD,
+        Value::Static(known_method.unwrap_or(semconv::METHOD_OTHER)),
+    ));
+    if known_method.is_none() {
+        attributes.push((
+            semconv::HTTP_REQUEST_METHOD_ORIGINAL,
+            Value::Owned(request.method.as_str().into()),
+        ));
+    }
+    let truncated =
+        request.truncated || response.as_ref().is_some_and(|response| response.truncated);
+    let request_body_size = request.body_size;
+    let version = request.version;
+
+    tell_where(&mut attributes, role, request, endpoints, hosts);
+
+    attributes.push((
+        semconv::NETWORK_PROTOCOL_VERSION,
+        Value::Static(match version {
+            Version::Http10 => "1.0",
+            Version::Http11 => "1.1",
+            Version::Http2 => "2",
+        }),
+    ));
+    if let Some(size) = request_body_size {
+        attributes.push((semconv::HTTP_REQUEST_BODY_SIZE, bytes(size)));
+    }
+    if let Some(response) = &response {
+        attributes.push((
+            semconv::HTTP_RESPONSE_STATUS_CODE,
+            Value::Int(response.status.into()),
+        ));
+        if let Some(size) = response.body_size {
+            attributes.push((semconv::HTTP_RESPONSE_BODY_SIZE, bytes(size)));
+        }
+    }
+    let (error, status) = judge(role, outcome, response.map(|response| response.status));
+    if let Some(error) = error {
+        attributes.push((semconv::ERROR_TYPE, error));
+    }
+    if truncated {
+        attributes.push((semconv::WIRESPAN_CAPTURE_TRUNCATED, Value::Bool(true)));
+    }
+    if outcome == Outcome::EndInferred {
+        attributes.push((semconv::WIRESPAN_END_INFERRED, Value::Bool(true)));
+    }
+    Description {
+        name: known_method.unwrap_or("HTTP"),
+        attributes,
+        status,
+    }
+}
+
+/// `url.*`, `server.*`, `client.*`, `network.*` and `user_agent.*`.
+fn tell_where(
+    attributes: &mut Vec<(&'static str, Value)>,
+    role: Role,
+    request: HttpRequest,
+    endpoints: Option<&Endpoints>,
+    hosts: &mut HostMemo,
+) {
+    let target = Target::parse(&request.method, &request.target);
+    let host = request.host.as_ref().and_then(|sent| {
+        let parts = hosts.resolve(sent)?;
+        Some((sent, parts))
+    });
+    let server = endpoints.and_then(|endpoints| endpoints.server(role));
+
+    let named = match target {
+        Target::Absolute {
+            scheme, authority, ..
+        } => authority::parse(url::split_userinfo(authority).1).map(|(host, port)| {
+            let port = port.or_else(|| default_port(scheme));
+            (Value::Owned(host.into()), port)
+        }),
+        Target::Authority(authority) => {
+            authority::parse(authority).map(|(host, port)| (Value::Owned(host.into()), port))
+        }
+        Target::Origin { .. } | Target::Asterisk => host.as_ref().map(|(_, parts)| {
+            let port = parts.port.or_else(|| server.and_then(|server| server.port));
+            (Value::Shared(Arc::clone(&parts.host)), port)
+        }),
+    };
+    let named = named
+        .or_else(|| server.map(|server| (Value::Shared(Arc::clone(server.address)), server.port)));
+
+    // Then there is no need for a copy of it.
+    let path_is_target =
+        role == Role::Server && matches!(target, Target::Origin { query: None, .. });
+    match role {
+        Role::Server => tell_parts(attributes, target),
+        Role::Client => {
+            let authority = match (&host, server) {
+                (Some((sent, _)), _) => Some(String::from(&***sent)),
+                (None, Some(server)) => server.authority(),
+                (None, None) => None,
+            };
+            tell_full(attributes, target, authority);
+        }
+    }
+    if path_is_target {
+        attributes.push((semconv::URL_PATH, Value::Owned(request.target)));
+    }
+    if let Some((address, port)) = named {
+        attributes.push((semconv::SERVER_ADDRESS, address));
+        if let Some(port) = port {
+            attributes.push((semconv::SERVER_PORT, Value::Int(port.into())));
+        }
+    }
+
+    let peer = endpoints.and_then(|endpoints| endpoints.peer(role));
+    if role == Role::Server {
+        let client = request
+            .forwarded_for
+            .or_else(|| peer.map(|peer| Arc::clone(peer.address)));
+        if let Some(client) = client {
+            attributes.push((semconv::CLIENT_ADDRESS, Value::Shared(client)));
+        }
+    }
+    if let Some(peer) = peer {
+        attributes.push((
+            semconv::NETWORK_PEER_ADDRESS,
+            Value::Shared(Arc::clone(peer.address)),
+        ));
+        if let Some(port) = peer.port {
+            attributes.push((semconv::NETWORK_PEER_PORT, Value::Int(port.into())));
+        }
+    }
+    if matches!(endpoints, Some(Endpoints::Unix { .. })) {
+        attributes.push((
+            semconv::NETWORK_TRANSPORT,
+            Value::Static(semconv::TRANSPORT_UNIX),
+        ));
+    }
+    if let Some(user_agent) = request.user_agent {
+        attributes.push((semconv::USER_AGENT_ORIGINAL, Value::Shared(user_agent)));
+    }
+}
+
+/// `url.scheme`, `url.path` and `url.query`; but not the path of an origin-form target without
+/// query, which the caller moves.
+fn tell_parts(attributes: &mut Vec<(&'static str, Value)>, target: Target<'_>) {
+    let (scheme, path, query) = match target {
+        Target::Origin { path, query } => (scheme_value("http"), path, query),
+        Target::Absolute {
+            scheme,
+            path,
+            query,
+            ..
+        } => (scheme_value(scheme), path, query),
+        Target::Authority(_) => (scheme_value("http"), "", None),
+        Target::Asterisk => (scheme_value("http"), "*", None),
+    };
+    attributes.push((semconv::URL_SCHEME, scheme));
+    if matches!(target, Target::Origin { query: None, .. }) {
+        return;
+    }
+    tell_path(attributes, path, query);
+}
+
+fn tell_path(attributes: &mut Vec<(&'static str, Value)>, path: &str, query: Option<&str>) {
+    attributes.push((semconv::URL_PATH, Value::Owned(path.into())));
+    if let Some(query) = query {
+        let query = url::redact_query(query).map_or_else(|| query.into(), String::into_boxed_str);
+        attributes.push((semconv::URL_QUERY, Value::Owned(query)));
+    }
+}
+
+/// `url.full`, or what stands in for it where nobody named the server.
+fn tell_full(
+    attributes: &mut Vec<(&'static str, Value)>,
+    target: Target<'_>,
+    authority: Option<String>,
+) {
+    let full = match (target, &authority) {
+        (
+            Target::Absolute {
+                scheme,
+                authority,
+                path,
+                query,
+            },
+            _,
+        ) => url::full(scheme, authority, path, query),
+        (Target::Authority(authority), _) => url::full("http", authority, "", None),
+        (Target::Asterisk, Some(authority)) => url::full("http", authority, "", None),
+        (Target::Origin { path, query }, Some(authority)) => {
+            url::full("http", authority, path, query)
+        }
+        (Target::Asterisk, None) => return tell_path(attributes, "*", None),
+        (Target::Origin { path, query }, None) => return tell_path(attributes, path, query),
+    };
+    attributes.push((semconv::URL_FULL, Value::Owned(full)));
+}
+
+fn scheme_value(scheme: &str) -> Value {
+    for known in ["http", "https"] {
+        if scheme.eq_ignore_ascii_case(known) {
+            return Value::Static(known);
+        }
+    }
+    Value::Owned(scheme.to_ascii_lowercase().into())
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    if scheme.eq_ignore_ascii_case("http") {
+        Some(80)
+    } else if scheme.eq_ignore_ascii_case("https") {
+        Some(443)
+    } else {
+        None
+    }
+}
+
+/// `error.type` and the span's status. A server did what it was asked to when it answered 4xx; a
+/// client did not get what it asked for.
+fn judge(role: Role, outcome: Outcome, status: Option<u16>) -> (Option<Value>, Status) {
+    let failing_from = match role {
+        Role::Server => 500,
+        Role::Client => 400,
+    };
+    if let Some(code) = status
+        && code >= failing_from
+    {
+        return (Some(status_text(code)), Status::Error);
+    }
+    let (error, status) = match outcome {
+        Outcome::Complete | Outcome::EndInferred if status.is_some() => {
+            return (None, Status::Unset);
+        }
+        Outcome::Closed => (error_type::CONNECTION_CLOSED, Status::Error),
+        Outcome::Reset => (error_type::CONNECTION_RESET, Status::Error),
+        Outcome::ProcessExited => (error_type::PROCESS_EXITED, Status::Error),
+        Outcome::Evicted => (error_type::EVICTED, Status::Unset),
+        Outcome::NotObserved | Outcome::Complete | Outcome::EndInferred => {
+            (error_type::RESPONSE_NOT_OBSERVED, Status::Unset)
+        }
+    };
+    (Some(Value::Static(error)), status)
+}
+
+/// Decimal digits of the codes that fail, so that telling one needs no allocation.
+static FAILING_CODES: [[u8; 3]; 200] = {
+    let mut texts = [[0; 3]; 200];
+    let mut index = 0;
+    while index < texts.len() {
+        let code = 400 + index;
+        texts[index] = [
+            b'0' + (code / 100) as u8,
+            b'0' + (code / 10 % 10) as u8,
+            b'0' + (code % 10) as u8,
+        ];
+        index += 1;
+    }
+    texts
+};
+
+fn status_text(code: u16) -> Value {
+    usize::from(code)
+        .checked_sub(400)
+        .and_then(|index| FAILING_CODES.get(index))
+        .and_then(|digits| std::str::from_utf8(digits).ok())
+        .map_or_else(
+            || Value::Owned(code.to_string().into_boxed_str()),
+            Value::Static,
+        )
+}
+
+fn bytes(count: u64) -> Value {
+    Value::Int(i64::try_from(count).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests;

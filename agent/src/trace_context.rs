@@ -1,0 +1,120 @@
+//! Which trace a span belongs to, and which span is its parent. It writes nothing to the wire and
+//! guesses no parent: there is one where a `traceparent` was read, and none elsewhere.
+
+use fastrand::Rng;
+use wirespan_protocols::exchange::Role;
+use wirespan_protocols::message::TraceParent;
+
+/// W3C Trace Context §3.2.2.4: the caller may have recorded this trace.
+pub const FLAG_SAMPLED: u8 = 1;
+
+/// Where a span stands in its trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Not all zero.
+    pub trace_id: [u8; 16],
+    /// Not all zero.
+    pub span_id: [u8; 8],
+    /// `None` for a root.
+    pub parent_span_id: Option<[u8; 8]>,
+    /// The parent lives in another process.
+    pub parent_is_remote: bool,
+    /// W3C trace flags.
+    pub flags: u8,
+}
+
+/// Gives out ids. With a seed, the same exchanges in the same order get the same ids.
+#[derive(Debug)]
+pub struct TraceContext {
+    rng: Rng,
+}
+
+impl TraceContext {
+    /// Seeded by the caller, or else by the system.
+    #[must_use]
+    pub fn new(seed: Option<u64>) -> Self {
+        Self {
+            rng: seed.map_or_else(Rng::new, Rng::with_seed),
+        }
+    }
+
+    /// Places the span of an exchange whose request carried `parent`, if it carried one.
+    ///
+    /// A server span continues the caller's trace: its parent is remote. A client span whose
+    /// request carries a `traceparent` was written by an SDK inside the traced process, and the id in
+    /// it is that of the SDK's own client span: ours is the same call seen from below, so it becomes
+    /// the child of the SDK's span, in the same process. The server's span will name the same
+    /// parent, which is right too: nothing on the wire could have named ours. Without the header a
+    /// span is the root of a trace of its own; an orphan is mended more easily than a wrong parent.
+    pub fn place(&mut self, role: Role, parent: Option<TraceParent>) -> Place {
+        match parent {
+            Some(parent) => Place {
+                trace_id: parent.trace_id,
+                span_id: self.span_id(),
+                parent_span_id: Some(parent.parent_id),
+                parent_is_remote: role == Role::Server,
+                flags: parent.flags,
+            },
+            None => Place {
+                trace_id: self.trace_id(),
+                span_id: self.span_id(),
+                parent_span_id: None,
+                parent_is_remote: false,
+                flags: FLAG_SAMPLED,
+            },
+        }
+    }
+
+    fn trace_id(&mut self) -> [u8; 16] {
+        self.rng.u128(1..).to_be_bytes()
+    }
+
+    fn span_id(&mut self) -> [u8; 8] {
+        self.rng.u64(1..).to_be_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARENT: TraceParent = TraceParent {
+        trace_id: [7; 16],
+        parent_id: [9; 8],
+        flags: 0,
+    };
+
+    #[test]
+    fn a_seed_makes_ids_reproducible_and_no_seed_does_not() {
+        let ids = |seed| {
+            let mut context = TraceContext::new(seed);
+            [(); 3].map(|()| context.place(Role::Server, None))
+        };
+        assert_eq!(ids(Some(1)), ids(Some(1)));
+        assert_ne!(ids(Some(1)), ids(Some(2)));
+        assert_ne!(ids(None), ids(None));
+    }
+
+    #[test]
+    fn a_root_is_sampled_and_has_no_parent() {
+        let place = TraceContext::new(Some(1)).place(Role::Client, None);
+        assert_eq!(place.parent_span_id, None);
+        assert!(!place.parent_is_remote);
+        assert_eq!(place.flags, FLAG_SAMPLED);
+        assert_ne!(place.trace_id, [0; 16]);
+        assert_ne!(place.span_id, [0; 8]);
+    }
+
+    #[test]
+    fn a_parent_is_remote_for_servers_and_in_the_process_for_clients() {
+        let mut context = TraceContext::new(Some(1));
+        for (role, remote) in [(Role::Server, true), (Role::Client, false)] {
+            let place = context.place(role, Some(PARENT));
+            assert_eq!(place.trace_id, PARENT.trace_id);
+            assert_eq!(place.parent_span_id, Some(PARENT.parent_id));
+            assert_ne!(place.span_id, PARENT.parent_id);
+            assert_eq!(place.parent_is_remote, remote);
+            assert_eq!(place.flags, 0, "flags are the caller's");
+        }
+    }
+}

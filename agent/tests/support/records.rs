@@ -1,0 +1,230 @@
+//! Records made by hand, as the kernel side would write them: one process, its connections, a clock
+//! that the test moves. Used by tests and benchmarks.
+#![allow(dead_code, reason = "each user needs a part of it")]
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use wirespan::discover::Process;
+use wirespan::recording::{Writer, clock_record, process_record};
+use wirespan_common::record::{
+    CHUNK_AFTER_LOSS, Chunk, ConnectionId, Direction, Extent, Header, Kind, Life, LifeEvent, Open,
+    Progress, Stage,
+};
+use zerocopy::IntoBytes;
+
+/// The process that records speak of unless told otherwise.
+pub const PID: u32 = 4242;
+pub const MS: u64 = 1_000_000;
+
+/// Writes records; time passes only where a test says so.
+pub struct Recorder {
+    pub records: Vec<Vec<u8>>,
+    pub now_ns: u64,
+    pub tgid: u32,
+    extents: HashMap<ConnectionId, [Extent; 2]>,
+    lost: bool,
+}
+
+impl Recorder {
+    /// A recording that begins with the clock: monotonic zero was `wall_offset_ns`.
+    pub fn new(wall_offset_ns: i64) -> Self {
+        Self {
+            records: vec![clock_record(0, wall_offset_ns)],
+            now_ns: 0,
+            tgid: PID,
+            extents: HashMap::new(),
+            lost: false,
+        }
+    }
+
+    /// Moves the clock.
+    pub fn at(&mut self, now_ns: u64) -> &mut Self {
+        self.now_ns = now_ns;
+        self
+    }
+
+    /// Whose records the next ones are.
+    pub fn of(&mut self, tgid: u32) -> &mut Self {
+        self.tgid = tgid;
+        self
+    }
+
+    /// The wall clock was set.
+    pub fn clock(&mut self, wall_offset_ns: i64) -> &mut Self {
+        self.records.push(clock_record(self.now_ns, wall_offset_ns));
+        self
+    }
+
+    pub fn process(&mut self, process: &Process) -> &mut Self {
+        self.records.push(process_record(self.now_ns, process));
+        self
+    }
+
+    /// The process is described by a service name alone.
+    pub fn named(&mut self, service: &str) -> &mut Self {
+        let process = Process {
+            pid: self.tgid,
+            service_name: service.into(),
+            ..Process::default()
+        };
+        self.process(&process)
+    }
+
+    pub fn open_tcp(&mut self, id: ConnectionId, local: &str, peer: &str) -> &mut Self {
+        let [local, peer]: [SocketAddr; 2] =
+            [local, peer].map(|text| text.parse().expect("address"));
+        let bytes = |address: SocketAddr| {
+            let mut bytes = [0; 16];
+            match address {
+                SocketAddr::V4(v4) => bytes[..4].copy_from_slice(&v4.ip().octets()),
+                SocketAddr::V6(v6) => bytes = v6.ip().octets(),
+            }
+            bytes
+        };
+        self.open(
+            Open {
+                connection: id,
+                family: if local.is_ipv4() { 2 } else { 10 },
+                local_port: local.port(),
+                peer_port: peer.port(),
+                reserved: 0,
+                local_address: bytes(local),
+                peer_address: bytes(peer),
+            },
+            b"",
+        )
+    }
+
+    pub fn open_unix(&mut self, id: ConnectionId, path: &[u8]) -> &mut Self {
+        self.open(
+            Open {
+                connection: id,
+                family: 1,
+                local_port: 0,
+                peer_port: 0,
+                reserved: 0,
+                local_address: [0; 16],
+                peer_address: [0; 16],
+            },
+            path,
+        )
+    }
+
+    fn open(&mut self, open: Open, path: &[u8]) -> &mut Self {
+        self.extents.insert(open.connection, Default::default());
+        self.push(Kind::Open, open.as_bytes(), path)
+    }
+
+    pub fn read(&mut self, id: ConnectionId, bytes: impl AsRef<[u8]>) -> &mut Self {
+        let bytes = bytes.as_ref();
+        self.chunk(id, Direction::Ingress, bytes, bytes.len())
+    }
+
+    pub fn write(&mut self, id: ConnectionId, bytes: impl AsRef<[u8]>) -> &mut Self {
+        let bytes = bytes.as_ref();
+        self.chunk(id, Direction::Egress, bytes, bytes.len())
+    }
+
+    /// All of `bytes` moved; the first `captured` were copied.
+    pub fn chunk(
+        &mut self,
+        id: ConnectionId,
+        direction: Direction,
+        bytes: &[u8],
+        captured: usize,
+    ) -> &mut Self {
+        let position = self.extents.entry(id).or_default()[direction as usize].position;
+        self.count(id, direction, bytes.len() as u64, bytes);
+        let extents = self.extents[&id];
+        let own = extents[direction as usize];
+        let cut = captured < bytes.len();
+        let chunk = Chunk {
+            connection: id,
+            position,
+            len: bytes.len() as u32,
+            captured: captured as u32,
+            direction: direction as u8,
+            flags: if std::mem::take(&mut self.lost) {
+                CHUNK_AFTER_LOSS
+            } else {
+                0
+            },
+            tail_len: if cut { own.tail_len } else { 0 },
+            reserved: [0; 5],
+            tail: if cut { own.tail } else { [0; 8] },
+            opposite: extents[direction.opposite() as usize],
+        };
+        self.push(Kind::Chunk, chunk.as_bytes(), &bytes[..captured])
+    }
+
+    /// `len` bytes, the last of which are `last`, moved without a record.
+    pub fn count(
+        &mut self,
+        id: ConnectionId,
+        direction: Direction,
+        len: u64,
+        last: &[u8],
+    ) -> &mut Self {
+        let extent = &mut self.extents.entry(id).or_default()[direction as usize];
+        extent.position += len;
+        extent.last_ns = self.now_ns;
+        let tail_len = last.len().min(8);
+        extent.tail[8 - tail_len..].copy_from_slice(&last[last.len() - tail_len..]);
+        extent.tail_len = tail_len as u8;
+        self
+    }
+
+    /// The last record never arrived.
+    pub fn lose_last(&mut self) -> &mut Self {
+        self.records.pop();
+        self.lost = true;
+        self
+    }
+
+    pub fn progress(&mut self, id: ConnectionId, stage: Stage) -> &mut Self {
+        let [ingress, egress] = self.extents.get(&id).copied().unwrap_or_default();
+        let progress = Progress {
+            connection: id,
+            stage: stage as u8,
+            reserved: [0; 7],
+            ingress,
+            egress,
+        };
+        self.push(Kind::Progress, progress.as_bytes(), b"")
+    }
+
+    pub fn life(&mut self, event: LifeEvent, other: u32) -> &mut Self {
+        let life = Life {
+            event: event as u8,
+            watched: 1,
+            port: 0,
+            other,
+            comm: [0; 16],
+        };
+        self.push(Kind::Life, life.as_bytes(), b"")
+    }
+
+    /// The file that the records make.
+    pub fn file(&self) -> Vec<u8> {
+        let mut writer = Writer::new(Vec::new()).expect("memory");
+        for record in &self.records {
+            writer.write(record).expect("a record");
+        }
+        writer.finish().expect("memory")
+    }
+
+    fn push(&mut self, kind: Kind, body: &[u8], payload: &[u8]) -> &mut Self {
+        let header = Header {
+            len: (size_of::<Header>() + body.len() + payload.len()) as u32,
+            kind: kind as u8,
+            reserved: [0; 3],
+            time_ns: self.now_ns,
+            tgid: self.tgid,
+            tid: self.tgid + 1,
+        };
+        self.records
+            .push([header.as_bytes(), body, payload].concat());
+        self
+    }
+}
