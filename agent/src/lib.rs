@@ -1,5 +1,6 @@
 //! wirespan's daemon. Read [`pipeline`] first: it wires the whole data path in one place.
 
+pub mod cli;
 pub mod config;
 pub mod discover;
 pub mod health;
