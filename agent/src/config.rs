@@ -14,6 +14,7 @@ mod values;
 pub use environment::{Loaded, Purpose};
 pub use error::ConfigError;
 pub use settings::{Given, SETTINGS, Setting};
+pub(crate) use values::percent_decoded;
 
 use std::path::PathBuf;
 use std::time::Duration;
