@@ -93,3 +93,7 @@ fn needed<'data, Elf: FileHeader, R: ReadRef<'data>>(
 fn contains(bytes: &[u8], needle: &[u8]) -> bool {
     bytes.windows(needle.len()).any(|window| window == needle)
 }
+
+#[cfg(test)]
+#[path = "elf/tests.rs"]
+mod tests;

@@ -157,7 +157,10 @@ pub(super) fn service_name(
     args: &[String],
     working_directory: impl FnOnce() -> Option<PathBuf>,
 ) -> String {
-    let own = file_name(executable).map(str::to_owned);
+    // A file that exists in memory only ("/memfd:…") has a name that nobody chose to be seen.
+    let own = file_name(executable)
+        .filter(|name| !name.starts_with("memfd:"))
+        .map(str::to_owned);
     let Some(interpreter) = Interpreter::of(executable) else {
         return own.or_else(|| title(args)).unwrap_or_default();
     };
@@ -254,6 +257,10 @@ fn script_name(
     path: &Path,
     working_directory: impl FnOnce() -> Option<PathBuf>,
 ) -> Option<String> {
+    // A pipe that a shell reads its script from.
+    if path.starts_with("/dev") || path.starts_with("/proc") {
+        return None;
+    }
     let stem = match file_name(path) {
         Some(name) => stem(name),
         // `python3 .`, `node .`

@@ -1,13 +1,11 @@
 //! Whether a process is a target. It keeps no state about processes and changes nothing.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::config::Targets;
 
-use super::listeners;
+use super::listeners::Listening;
 use super::proc_root::ProcRoot;
 
 /// [`Targets`], ready to be asked.
@@ -46,22 +44,27 @@ impl Selector {
         ranges.get(after).is_some_and(|range| range.contains(&port))
     }
 
-    /// Whether a process holds a listening socket on a selected port now.
-    #[must_use]
-    pub fn selects_listener(&self, root: &ProcRoot, pid: u32) -> bool {
-        // Most processes that are asked about were started a moment ago and have no socket at all;
-        // the tables of sockets are the expensive part.
-        if self.targets.open_ports.is_empty() || listeners::sockets(root, pid).next().is_none() {
-            return false;
-        }
-        let listening = listeners::listening(root, pid, |port| self.selects_port(port));
-        !listening.is_empty() && listeners::holds_any(root, pid, &listening)
+    /// Whether a process holds a listening socket on a selected port now, as far as `listening`
+    /// was kept informed.
+    pub(super) fn selects_listener(
+        &self,
+        root: &ProcRoot,
+        listening: &mut Listening,
+        pid: u32,
+    ) -> bool {
+        !self.targets.open_ports.is_empty()
+            && listening.is_held_by(root, pid, |port| self.selects_port(port))
     }
 
     /// All processes that are targets now, except this one: those that are selected, and their
     /// descendants that run the same executable (workers that closed the listening socket).
     #[must_use]
     pub fn scan(&self, root: &ProcRoot) -> HashSet<u32> {
+        self.scan_keeping(root, &mut Listening::default())
+    }
+
+    /// As [`Selector::scan`], and keeps what it learned about sockets.
+    pub(super) fn scan_keeping(&self, root: &ProcRoot, listening: &mut Listening) -> HashSet<u32> {
         let mut selected = HashSet::new();
         let mut others = Vec::new();
         for pid in root.pids().filter(|pid| *pid != root.own_pid()) {
@@ -75,50 +78,13 @@ impl Selector {
             others.push((pid, executable));
         }
         if !self.targets.open_ports.is_empty() {
-            let candidates = others.iter().map(|(pid, _)| *pid);
-            let candidates = candidates.filter(|pid| !selected.contains(pid)).collect();
-            selected.extend(self.listeners_among(root, candidates));
+            let pids = others.iter().map(|(pid, _)| *pid);
+            selected.extend(listening.scan(root, pids, |port| self.selects_port(port)));
         }
         add_workers(root, &mut selected, others);
         selected
     }
-
-    /// Those that hold a listening socket on a selected port. The tables of sockets are read once
-    /// per network namespace, and descriptors only where a namespace has such a socket.
-    fn listeners_among(&self, root: &ProcRoot, pids: Vec<u32>) -> Vec<u32> {
-        let mut namespaces: HashMap<OsString, Vec<u32>> = HashMap::new();
-        for pid in pids {
-            if let Ok(namespace) = fs::read_link(root.dir(pid).join("ns/net")) {
-                namespaces
-                    .entry(namespace.into_os_string())
-                    .or_default()
-                    .push(pid);
-            }
-        }
-        let mut holders = Vec::new();
-        for members in namespaces.into_values() {
-            // The first member may have gone since; then its tables are empty, and so on.
-            let Some(listening) = members
-                .iter()
-                .take(NAMESPACE_TRIES)
-                .map(|pid| listeners::listening(root, *pid, |port| self.selects_port(port)))
-                .find(|inodes| !inodes.is_empty())
-            else {
-                continue;
-            };
-            holders.extend(
-                members
-                    .into_iter()
-                    .filter(|pid| listeners::holds_any(root, *pid, &listening)),
-            );
-        }
-        holders
-    }
 }
-
-/// Members of a namespace that are asked for its sockets before it counts as having none: more
-/// than one, for the case that one exits meanwhile.
-const NAMESPACE_TRIES: usize = 3;
 
 /// Adds descendants of selected processes that run the executable of their parent.
 fn add_workers(root: &ProcRoot, selected: &mut HashSet<u32>, all: Vec<(u32, PathBuf)>) {

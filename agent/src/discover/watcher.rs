@@ -21,6 +21,7 @@ use crate::config::{ServiceOverride, Targets};
 use crate::discover::Process;
 
 use super::describe::Describer;
+use super::listeners::Listening;
 use super::proc_root::ProcRoot;
 use super::selection::Selector;
 
@@ -41,6 +42,7 @@ pub struct Watcher {
     root: ProcRoot,
     selector: Selector,
     describer: Describer,
+    listening: Listening,
     watched: HashMap<u32, Arc<Process>>,
     /// Descriptions outlive their process, because its last exchanges are still on their way.
     departed: HashMap<u32, Arc<Process>>,
@@ -59,6 +61,7 @@ impl Watcher {
             selector: Selector::new(targets),
             describer: Describer::new(root.clone(), service),
             root,
+            listening: Listening::default(),
             watched: HashMap::new(),
             departed: HashMap::new(),
             departures: VecDeque::new(),
@@ -69,7 +72,7 @@ impl Watcher {
     /// so that none starts unseen between the two; and again when records of it were lost.
     pub fn scan(&mut self, actions: &mut Vec<Action>) {
         self.sweep(actions);
-        for pid in self.selector.scan(&self.root) {
+        for pid in self.selector.scan_keeping(&self.root, &mut self.listening) {
             if !self.watched.contains_key(&pid)
                 && let Some(process) = self.describer.describe(pid)
             {
@@ -145,7 +148,9 @@ impl Watcher {
             .is_some_and(|process| process.known_executable() == Some(&executable));
         let selected = same_executable
             || self.selector.selects(pid, &executable)
-            || self.selector.selects_listener(&self.root, pid);
+            || self
+                .selector
+                .selects_listener(&self.root, &mut self.listening, pid);
         if selected {
             let process = self.describer.describe(pid);
             let process = process.unwrap_or_else(|| self.describer.vanished(pid, &life.comm));
@@ -171,8 +176,11 @@ impl Watcher {
     }
 
     fn listened(&mut self, pid: u32, life: &Life, actions: &mut Vec<Action>) {
-        let selected = life.watched != 0 || self.selector.selects_port(life.port);
-        if selected && self.still_watched(pid).is_none() {
+        let selects = self.selector.selects_port(life.port);
+        if selects {
+            self.listening.began(pid);
+        }
+        if (selects || life.watched != 0) && self.still_watched(pid).is_none() {
             let process = self.describe_or_name(pid, life);
             self.watch_reported(process, life, actions);
         }

@@ -205,6 +205,33 @@ fn a_listening_socket_that_survives_an_exec_keeps_the_process_watched() {
 }
 
 #[test]
+fn a_socket_that_began_to_listen_later_is_recognised_after_an_exec_too() {
+    let mut bench = Bench::new(&[PORT]);
+    let starter = Fake {
+        sockets: &[10],
+        namespace: 2,
+        ..Fake::new(7, "/opt/starter")
+    };
+    bench.proc.run(&starter);
+    bench.scan();
+    bench.proc.sockets(2, &[("tcp6", "0A", 8080, 10)]);
+    assert_eq!(bench.listen(7, 8080, 1), ["7 is starter"]);
+
+    // Another namespace, with sockets of its own, is looked at in between.
+    bench.proc.run(&Fake {
+        sockets: &[20],
+        ..Fake::new(9, "/opt/other")
+    });
+    assert_eq!(bench.exec(9, 0), NOTHING);
+
+    bench.proc.run(&Fake {
+        executable: Some("/opt/till"),
+        ..starter
+    });
+    assert_eq!(bench.exec(7, 1), ["watch 7", "7 is till"]);
+}
+
+#[test]
 fn a_reused_pid_inherits_nothing() {
     let mut bench = Bench::new(&[PORT]);
     bench.proc.sockets(1, &[("tcp", "0A", 8080, 10)]);

@@ -24,6 +24,10 @@ fn a_program_is_named_by_its_executable() {
             ("nginx: master process nginx", "nginx"),
         ],
     );
+    check(
+        "/memfd:sealed-1",
+        &[("/usr/lib/tool/backend --uid 0", "backend")],
+    );
     check("/opt/shop-api.v2", &[("./x", "shop-api.v2")]);
     assert_eq!(service_name(Path::new(""), &[], || None), "");
     assert_eq!(
@@ -175,6 +179,7 @@ fn other_interpreters_are_named_by_their_script() {
                 "/bin/sh /usr/local/bin/docker-entrypoint.sh x",
                 "docker-entrypoint",
             ),
+            ("bash /dev/fd/3 x", "bash"),
             ("bash -lc code", "bash"),
             ("-bash", "bash"),
         ],
