@@ -1,4 +1,20 @@
 //! Everything a user can set, validated once. It reads settings and does nothing with them.
+//!
+//! Settings come from flags and from environment variables, both handed in; flags win. The path is
+//! [`settings`] (which name was used, with which text) to [`environment`] and [`otlp`] (what the
+//! texts mean together), with the grammar of single values in [`values`].
+
+mod environment;
+mod error;
+mod known;
+mod otlp;
+mod settings;
+mod values;
+
+pub use environment::{Loaded, Purpose};
+pub use error::ConfigError;
+pub use settings::{Given, SETTINGS, Setting};
+pub(crate) use values::percent_decoded;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,6 +35,8 @@ pub struct Config {
     pub otlp: Option<OtlpConfig>,
     /// What is printed on standard output.
     pub printer: PrinterFormat,
+    /// Most spans that wait between the pipeline and the exporters; more are counted as lost.
+    pub queue_spans_max: usize,
     /// How long the drain at shutdown may take.
     pub shutdown_timeout: Duration,
     /// Verbosity of the daemon's own log.
@@ -36,6 +54,17 @@ pub struct Targets {
     pub executable_name: Option<Regex>,
     /// It is one of these.
     pub pids: Vec<u32>,
+}
+
+impl Targets {
+    /// Whether no process could ever be selected.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.open_ports.is_empty()
+            && self.auto_target_exe.is_none()
+            && self.executable_name.is_none()
+            && self.pids.is_empty()
+    }
 }
 
 /// Names given by the user, which win over what is found out about a process.
@@ -104,7 +133,7 @@ pub enum OtlpProtocol {
     HttpJson,
 }
 
-/// `BEYLA_TRACE_PRINTER`.
+/// What is printed on standard output for each span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PrinterFormat {
     /// Nothing.

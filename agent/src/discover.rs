@@ -1,5 +1,23 @@
 //! Which processes there are, which of them are targets, what is known about each. It reads
 //! procfs and files of processes; it touches no kernel map.
+//!
+//! [`Watcher`] owns the answer to "who is watched": it is fed the life of processes and says whom
+//! to watch and what is known about them. It asks [`Selector`] whether a process is a target and
+//! [`Describer`] for its name; both look at the world through one [`ProcRoot`].
+
+mod describe;
+mod elf;
+mod language;
+mod listeners;
+mod naming;
+mod proc_root;
+mod selection;
+mod watcher;
+
+pub use describe::Describer;
+pub use proc_root::ProcRoot;
+pub use selection::Selector;
+pub use watcher::{Action, Watcher};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -26,7 +44,8 @@ pub struct Process {
     pub service_instance_id: String,
     /// A value of `telemetry.sdk.language`, where it can be told.
     pub language: Option<String>,
-    /// From the target's `OTEL_RESOURCE_ATTRIBUTES`, percent-decoded.
+    /// From the target's `OTEL_RESOURCE_ATTRIBUTES`, percent-decoded; without `service.name`,
+    /// `service.namespace` and `service.instance.id`, which have fields of their own.
     pub resource_attributes: BTreeMap<String, String>,
     /// The machine's name.
     pub host_name: String,

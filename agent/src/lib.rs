@@ -1,10 +1,12 @@
 //! wirespan's daemon. Read [`pipeline`] first: it wires the whole data path in one place.
 
 pub mod capture;
+pub mod cli;
 pub mod config;
 pub mod connections;
 pub mod discover;
 pub mod enrich;
+pub mod export;
 pub mod health;
 pub mod pipeline;
 pub mod processes;

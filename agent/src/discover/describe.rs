@@ -1,0 +1,238 @@
+//! What is known about a process, from procfs. A process that vanishes while it is looked at is
+//! described as far as it was seen, or not at all; that is no error.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::config::ServiceOverride;
+use crate::discover::Process;
+
+use super::language::Languages;
+use super::naming;
+use super::proc_root::{ProcRoot, lossy, read_bounded, without_deleted};
+
+/// Makes descriptions.
+#[derive(Debug)]
+pub struct Describer {
+    root: ProcRoot,
+    service: ServiceOverride,
+    languages: Languages,
+}
+
+/// Bytes of arguments and of environment that are read of one process. Linux allows more, but a
+/// process that has more than this is nothing one would want in memory twice.
+const ARGS_LEN_MAX: u64 = 64 * 1024;
+const ENVIRONMENT_LEN_MAX: u64 = 1024 * 1024;
+
+impl Describer {
+    /// Looks at `root`; names in `service` win over what is found.
+    #[must_use]
+    pub fn new(root: ProcRoot, service: ServiceOverride) -> Self {
+        Self {
+            root,
+            service,
+            languages: Languages::default(),
+        }
+    }
+
+    /// A running process. `None` if it has gone.
+    pub fn describe(&mut self, pid: u32) -> Option<Process> {
+        let process = self.root.open(pid)?;
+        let (start_ns, _) = self.root.start_and_parent_of(&process)?;
+        let executable = without_deleted(process.exe().ok()?);
+        let command_args = args(&read_bounded(&process, "cmdline", ARGS_LEN_MAX)?);
+        let told = Told::from_environment(
+            &read_bounded(&process, "environ", ENVIRONMENT_LEN_MAX).unwrap_or_default(),
+        );
+        let language = self.languages.of(&process, &executable);
+        let found = || {
+            naming::service_name(&executable, &command_args, || {
+                process.cwd().ok().map(without_deleted)
+            })
+        };
+        Some(Process {
+            pid,
+            start_ns,
+            service_name: self
+                .service
+                .name
+                .clone()
+                .or(told.service_name)
+                .unwrap_or_else(found),
+            service_namespace: self.service.namespace.clone().or(told.service_namespace),
+            service_instance_id: told
+                .service_instance_id
+                .unwrap_or_else(|| self.instance_id(pid)),
+            language: language.map(str::to_owned),
+            resource_attributes: told.resource_attributes,
+            host_name: self.root.host_name().to_owned(),
+            executable,
+            command_args,
+        })
+    }
+
+    /// A process that has gone before anybody looked: all there is of it is the name that the
+    /// kernel gave along (`TASK_COMM_LEN` bytes, NUL-padded).
+    #[must_use]
+    pub fn vanished(&self, pid: u32, comm: &[u8]) -> Process {
+        let comm = comm.split(|byte| *byte == 0).next().unwrap_or_default();
+        Process {
+            pid,
+            service_name: self.service.name.clone().unwrap_or_else(|| lossy(comm)),
+            service_namespace: self.service.namespace.clone(),
+            service_instance_id: self.instance_id(pid),
+            host_name: self.root.host_name().to_owned(),
+            ..Process::default()
+        }
+    }
+
+    /// A child that has not run another executable: it is its parent but for its identity.
+    #[must_use]
+    pub fn child(&self, parent: &Process, pid: u32) -> Process {
+        let own_instance = parent.service_instance_id == self.instance_id(parent.pid);
+        Process {
+            pid,
+            start_ns: self
+                .root
+                .start_and_parent(pid)
+                .map_or(0, |(start_ns, _)| start_ns),
+            service_instance_id: if own_instance {
+                self.instance_id(pid)
+            } else {
+                parent.service_instance_id.clone()
+            },
+            ..parent.clone()
+        }
+    }
+
+    /// As Beyla makes it where there is no container orchestrator.
+    fn instance_id(&self, pid: u32) -> String {
+        format!("{}:{pid}", self.root.host_name())
+    }
+}
+
+/// What a process's environment says about its service.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Told {
+    service_name: Option<String>,
+    service_namespace: Option<String>,
+    service_instance_id: Option<String>,
+    resource_attributes: BTreeMap<String, String>,
+}
+
+impl Told {
+    /// From the variables of the OpenTelemetry specification ("Environment Variable
+    /// Specification" and "Resource SDK"); `OTEL_SERVICE_NAME` wins over `service.name`.
+    fn from_environment(environment: &[u8]) -> Self {
+        let mut told = Self::default();
+        let mut service_name = None;
+        for variable in environment.split(|byte| *byte == 0) {
+            if let Some(value) = variable.strip_prefix(b"OTEL_SERVICE_NAME=") {
+                service_name = Some(lossy(value)).filter(|name| !name.trim().is_empty());
+            } else if let Some(value) = variable.strip_prefix(b"OTEL_RESOURCE_ATTRIBUTES=") {
+                told.resource_attributes = resource_attributes(&lossy(value));
+            }
+        }
+        let attributes = &mut told.resource_attributes;
+        told.service_name = attributes.remove("service.name");
+        told.service_namespace = attributes.remove("service.namespace");
+        told.service_instance_id = attributes.remove("service.instance.id");
+        told.service_name = service_name.or(told.service_name);
+        told
+    }
+}
+
+/// `key=value` pairs with commas between them, percent-encoded; what is no such pair is left out.
+fn resource_attributes(text: &str) -> BTreeMap<String, String> {
+    text.split(',')
+        .filter_map(|pair| {
+            let (key, value) = pair.split_once('=')?;
+            let key = crate::config::percent_decoded(key.trim())?;
+            let value = crate::config::percent_decoded(value.trim())?;
+            (!key.is_empty() && !value.is_empty()).then_some((key, value))
+        })
+        .collect()
+}
+
+/// Arguments are separated by NUL, and the last is ended by one. A program that set its title
+/// leaves one string and NULs after it.
+fn args(cmdline: &[u8]) -> Vec<String> {
+    let used = cmdline
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(0, |last| last + 1);
+    if used == 0 {
+        return Vec::new();
+    }
+    cmdline[..used]
+        .split(|byte| *byte == 0)
+        .map(lossy)
+        .collect()
+}
+
+/// Used by [`Describer::describe`]'s callers to compare what a process runs with what it ran.
+impl Process {
+    /// Whether the two are the same process: pids are reused, start times tell them apart.
+    #[must_use]
+    pub fn is_same(&self, pid: u32, start_ns: u64) -> bool {
+        self.pid == pid && (self.start_ns == start_ns || self.start_ns == 0)
+    }
+
+    /// Path of the executable, `None` if it is not known.
+    #[must_use]
+    pub fn known_executable(&self) -> Option<&PathBuf> {
+        Some(&self.executable).filter(|path| !path.as_os_str().is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_tells_name_namespace_and_attributes() {
+        let told = Told::from_environment(
+            b"PATH=/bin\0OTEL_RESOURCE_ATTRIBUTES=service.name=a, service.namespace=b%20c,\
+              deployment.environment.name=prod,service.instance.id=7,broken,=x,y=\0HOME=/\0",
+        );
+        assert_eq!(told.service_name.as_deref(), Some("a"));
+        assert_eq!(told.service_namespace.as_deref(), Some("b c"));
+        assert_eq!(told.service_instance_id.as_deref(), Some("7"));
+        assert_eq!(
+            told.resource_attributes,
+            BTreeMap::from([("deployment.environment.name".into(), "prod".into())])
+        );
+
+        let both = b"OTEL_RESOURCE_ATTRIBUTES=service.name=a\0OTEL_SERVICE_NAME=b\0";
+        assert_eq!(
+            Told::from_environment(both).service_name.as_deref(),
+            Some("b")
+        );
+        let reversed = b"OTEL_SERVICE_NAME=b\0OTEL_RESOURCE_ATTRIBUTES=service.name=a\0";
+        assert_eq!(
+            Told::from_environment(reversed).service_name.as_deref(),
+            Some("b")
+        );
+        let empty = b"OTEL_SERVICE_NAME=\0OTEL_RESOURCE_ATTRIBUTES=service.name=a\0";
+        assert_eq!(
+            Told::from_environment(empty).service_name.as_deref(),
+            Some("a")
+        );
+        assert_eq!(Told::from_environment(b""), Told::default());
+    }
+
+    #[test]
+    fn arguments_end_where_the_padding_begins() {
+        assert_eq!(
+            args(b"nginx\0-g\0daemon off;\0"),
+            ["nginx", "-g", "daemon off;"]
+        );
+        assert_eq!(
+            args(b"nginx: worker process\0\0\0\0\0"),
+            ["nginx: worker process"]
+        );
+        assert_eq!(args(b"a\0\0b\0"), ["a", "", "b"]);
+        assert_eq!(args(b"\0\0"), [""; 0]);
+        assert_eq!(args(b""), [""; 0]);
+    }
+}

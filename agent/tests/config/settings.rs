@@ -1,0 +1,207 @@
+//! What each setting means, and which of its names wins.
+
+use std::time::Duration;
+
+use log::LevelFilter;
+use wirespan::config::{Config, PrinterFormat, Purpose, Strategy};
+
+use crate::{config_with, load, warnings_of};
+
+#[test]
+fn the_quick_start_needs_two_variables() {
+    let loaded = load(&[
+        ("BEYLA_OPEN_PORT", "80,443,8000-8999"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"),
+    ])
+    .expect("valid");
+    assert_eq!(
+        loaded.config.targets.open_ports,
+        [80..=80, 443..=443, 8000..=8999]
+    );
+    assert!(loaded.config.otlp.is_some());
+    assert_eq!(loaded.config.printer, PrinterFormat::Disabled);
+    assert_eq!(loaded.config.shutdown_timeout, Duration::from_secs(10));
+    assert_eq!(loaded.config.log_level, LevelFilter::Info);
+    assert_eq!(loaded.config.capture.strategy, None);
+    assert_eq!(loaded.warnings, [""; 0]);
+}
+
+#[test]
+fn every_setting_of_beyla_has_its_other_prefix() {
+    let config = config_with(&[
+        ("OTEL_EBPF_OPEN_PORT", "8080"),
+        ("OTEL_EBPF_AUTO_TARGET_EXE", "*/nginx"),
+        ("OTEL_EBPF_EXECUTABLE_NAME", "python[0-9.]*$"),
+        ("OTEL_EBPF_TARGET_PID", "12, 34,12"),
+        ("OTEL_EBPF_SERVICE_NAME", "shop"),
+        ("OTEL_EBPF_SERVICE_NAMESPACE", "prod"),
+        ("OTEL_EBPF_TRACE_PRINTER", "json"),
+        ("OTEL_EBPF_SHUTDOWN_TIMEOUT", "1m30s"),
+        ("OTEL_EBPF_LOG_LEVEL", "DEBUG"),
+        ("OTEL_EBPF_BPF_DEBUG", "true"),
+    ]);
+    // BEYLA_OPEN_PORT and BEYLA_TRACE_PRINTER are set by the helper, and win.
+    assert_eq!(config.targets.open_ports, [80..=80]);
+    let globs = config.targets.auto_target_exe.expect("globs");
+    assert!(globs.is_match("/usr/sbin/nginx"));
+    let regex = config.targets.executable_name.expect("a regex");
+    assert!(regex.is_match("/usr/bin/python3.11"));
+    assert_eq!(config.targets.pids, [12, 34]);
+    assert_eq!(config.service.name.as_deref(), Some("shop"));
+    assert_eq!(config.service.namespace.as_deref(), Some("prod"));
+    assert_eq!(config.shutdown_timeout, Duration::from_secs(90));
+    assert_eq!(config.log_level, LevelFilter::Debug);
+    assert!(config.capture.bpf_debug);
+}
+
+#[test]
+fn every_printer_and_strategy_has_its_name() {
+    for (text, format) in [
+        ("text", PrinterFormat::Text),
+        ("json", PrinterFormat::Json),
+        ("json_indent", PrinterFormat::JsonIndent),
+        ("counter", PrinterFormat::Counter),
+    ] {
+        assert_eq!(
+            config_with(&[("BEYLA_TRACE_PRINTER", text)]).printer,
+            format
+        );
+    }
+    for (text, strategy) in [
+        ("auto", None),
+        ("socket_tracepoints", Some(Strategy::SocketTracepoints)),
+        ("fexit", Some(Strategy::Fexit)),
+        ("kprobes", Some(Strategy::Kprobes)),
+        ("syscall_tracepoints", Some(Strategy::SyscallTracepoints)),
+    ] {
+        let config = config_with(&[("WIRESPAN_CAPTURE", text)]);
+        assert_eq!(config.capture.strategy, strategy);
+    }
+}
+
+#[test]
+fn the_name_by_which_beyla_reads_a_setting_wins_with_a_warning() {
+    let both = [
+        ("BEYLA_SERVICE_NAMESPACE", "a"),
+        ("OTEL_EBPF_SERVICE_NAMESPACE", "b"),
+    ];
+    assert_eq!(config_with(&both).service.namespace.as_deref(), Some("a"));
+    assert_eq!(
+        warnings_of(&both),
+        [
+            "BEYLA_SERVICE_NAMESPACE and OTEL_EBPF_SERVICE_NAMESPACE differ: \
+          BEYLA_SERVICE_NAMESPACE is used, OTEL_EBPF_SERVICE_NAMESPACE is ignored"
+        ]
+    );
+
+    let both = [
+        ("BEYLA_BPF_DEBUG", "false"),
+        ("OTEL_EBPF_BPF_DEBUG", "true"),
+    ];
+    assert!(config_with(&both).capture.bpf_debug);
+    assert_eq!(warnings_of(&both).len(), 1);
+
+    let both = [("BEYLA_SERVICE_NAME", "a"), ("OTEL_SERVICE_NAME", "b")];
+    assert_eq!(config_with(&both).service.name.as_deref(), Some("b"));
+}
+
+#[test]
+fn two_names_with_one_value_are_no_conflict() {
+    let both = [("BEYLA_OPEN_PORT", "80"), ("OTEL_EBPF_OPEN_PORT", "80")];
+    assert_eq!(warnings_of(&both), [""; 0]);
+}
+
+#[test]
+fn an_empty_variable_is_as_good_as_none() {
+    let config = config_with(&[("BEYLA_LOG_LEVEL", ""), ("BEYLA_TARGET_PID", "")]);
+    assert_eq!(config.log_level, LevelFilter::Info);
+    assert!(config.targets.pids.is_empty());
+}
+
+#[test]
+fn settings_that_wirespan_does_not_have_are_ignored_with_a_warning_each() {
+    assert_eq!(
+        warnings_of(&[
+            ("BEYLA_PROMETHEUS_PORT", "9090"),
+            ("OTEL_EBPF_PROMETHEUS_PORT", "9090"),
+            ("BEYLA_OTEL_TRACES_INSTRUMENTATIONS", "http"),
+            ("GRAFANA_CLOUD_ZONE", "eu"),
+            ("OTEL_SDK_DISABLED", "true"),
+        ]),
+        [
+            "BEYLA_OTEL_TRACES_INSTRUMENTATIONS is a setting that wirespan does not have: it is \
+             ignored",
+            "BEYLA_PROMETHEUS_PORT is a setting that wirespan does not have: it is ignored",
+            "GRAFANA_CLOUD_ZONE is a setting that wirespan does not have: it is ignored",
+            "OTEL_SDK_DISABLED is meant for SDKs inside of programs: wirespan ignores it",
+        ]
+    );
+}
+
+#[test]
+fn a_misspelt_name_is_answered_with_the_nearest_one() {
+    assert_eq!(
+        warnings_of(&[
+            ("BEYLA_OPEN_PORTS", "80"),
+            ("OTEL_EBPF_TRACEPRINTER", "text"),
+            ("WIRESPAN_CAPTUER", "auto"),
+            ("BEYLA_NO_SUCH_THING_AT_ALL", "1"),
+        ]),
+        [
+            "BEYLA_NO_SUCH_THING_AT_ALL is not a known setting: it is ignored",
+            "BEYLA_OPEN_PORTS is not a known setting, did you mean BEYLA_OPEN_PORT? It is ignored",
+            "OTEL_EBPF_TRACEPRINTER is not a known setting, did you mean OTEL_EBPF_TRACE_PRINTER? \
+             It is ignored",
+            "WIRESPAN_CAPTUER is not a known setting, did you mean WIRESPAN_CAPTURE? It is ignored",
+        ]
+    );
+}
+
+#[test]
+fn variables_of_other_programs_and_kubernetes_service_links_are_nobodys_mistake() {
+    let foreign = [
+        ("PATH", "/bin"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "a=b"),
+        ("KUBECONFIG", "/root/.kube/config"),
+        ("BEYLA_SERVICE_HOST", "10.0.0.1"),
+        ("BEYLA_SERVICE_PORT_HTTP", "80"),
+        ("BEYLA_PORT", "tcp://10.0.0.1:80"),
+        ("BEYLA_PORT_80_TCP_ADDR", "10.0.0.1"),
+    ];
+    assert_eq!(warnings_of(&foreign), [""; 0]);
+}
+
+#[test]
+fn batch_and_queue_have_bounds_that_can_be_set() {
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
+    let config = config_with(&[
+        endpoint,
+        ("OTEL_EBPF_OTLP_TRACES_BATCH_MAX_SIZE", "100"),
+        ("BEYLA_OTLP_TRACES_BATCH_TIMEOUT", "250ms"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "7000"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "2048"),
+    ]);
+    let otlp = config.otlp.expect("an endpoint");
+    assert_eq!(otlp.batch_spans_max, 100);
+    assert_eq!(otlp.batch_age_max, Duration::from_millis(250));
+    assert_eq!(config.queue_spans_max, 2048);
+
+    let config = config_with(&[endpoint, ("OTEL_BSP_SCHEDULE_DELAY", "7000")]);
+    let otlp = config.otlp.expect("an endpoint");
+    assert_eq!(otlp.batch_age_max, Duration::from_secs(7));
+}
+
+#[test]
+fn a_recording_needs_targets_and_a_replay_needs_nothing() {
+    let ports = [("BEYLA_OPEN_PORT", "80")];
+    let loaded = Config::load(Purpose::Record, [], ports).expect("targets are enough");
+    assert_eq!(loaded.config.printer, PrinterFormat::Disabled);
+
+    let nothing: [(&str, &str); 0] = [];
+    let loaded = Config::load(Purpose::Replay, [], nothing).expect("nothing is enough");
+    assert_eq!(loaded.config.printer, PrinterFormat::Text);
+
+    let endpoint = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")];
+    let loaded = Config::load(Purpose::Replay, [], endpoint).expect("an endpoint is enough");
+    assert_eq!(loaded.config.printer, PrinterFormat::Disabled);
+}

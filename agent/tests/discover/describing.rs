@@ -1,0 +1,176 @@
+//! What is known about a process.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use wirespan::config::ServiceOverride;
+use wirespan::discover::{Describer, Process};
+
+use crate::fake_proc::{Fake, FakeProc};
+
+fn describe(proc: &FakeProc, pid: u32) -> Process {
+    Describer::new(proc.root(), ServiceOverride::default())
+        .describe(pid)
+        .expect("it is there")
+}
+
+#[test]
+fn everything_is_found_out_about_a_process() {
+    let proc = FakeProc::new();
+    proc.run(&Fake {
+        started_s: 7,
+        args: "python3 -u till.py --port 80",
+        environment: &[
+            "HOME=/",
+            "OTEL_RESOURCE_ATTRIBUTES=service.namespace=prod,team=a%20b",
+        ],
+        ..Fake::new(42, "/usr/bin/python3.11")
+    });
+    assert_eq!(
+        describe(&proc, 42),
+        Process {
+            pid: 42,
+            start_ns: 7_000_000_000,
+            executable: "/usr/bin/python3.11".into(),
+            command_args: ["python3", "-u", "till.py", "--port", "80"]
+                .map(str::to_owned)
+                .into(),
+            service_name: "till".to_owned(),
+            service_namespace: Some("prod".to_owned()),
+            service_instance_id: "box:42".to_owned(),
+            language: Some("python".to_owned()),
+            resource_attributes: BTreeMap::from([("team".to_owned(), "a b".to_owned())]),
+            host_name: "box".to_owned(),
+        }
+    );
+}
+
+#[test]
+fn names_given_by_the_user_win_over_the_target_and_the_target_over_its_executable() {
+    let proc = FakeProc::new();
+    let nginx = Fake::new(42, "/usr/sbin/nginx");
+    proc.run(&nginx);
+    assert_eq!(describe(&proc, 42).service_name, "nginx");
+
+    proc.run(&Fake {
+        environment: &["OTEL_RESOURCE_ATTRIBUTES=service.name=a,service.instance.id=7"],
+        ..nginx.clone()
+    });
+    assert_eq!(describe(&proc, 42).service_name, "a");
+    assert_eq!(describe(&proc, 42).service_instance_id, "7");
+
+    proc.run(&Fake {
+        environment: &[
+            "OTEL_RESOURCE_ATTRIBUTES=service.name=a,service.namespace=n",
+            "OTEL_SERVICE_NAME=b",
+        ],
+        ..nginx
+    });
+    assert_eq!(describe(&proc, 42).service_name, "b");
+
+    let given = ServiceOverride {
+        name: Some("c".to_owned()),
+        namespace: Some("m".to_owned()),
+    };
+    let process = Describer::new(proc.root(), given)
+        .describe(42)
+        .expect("it is there");
+    assert_eq!(process.service_name, "c");
+    assert_eq!(process.service_namespace.as_deref(), Some("m"));
+}
+
+#[test]
+fn a_generic_script_is_named_by_the_working_directory() {
+    let proc = FakeProc::new();
+    proc.run(&Fake {
+        args: "node index.js",
+        ..Fake::new(42, "/usr/bin/node")
+    });
+    let process = describe(&proc, 42);
+    assert_eq!(process.service_name, "shop");
+    assert_eq!(process.language.as_deref(), Some("nodejs"));
+}
+
+#[test]
+fn an_executable_that_was_replaced_keeps_its_name() {
+    let proc = FakeProc::new();
+    proc.run(&Fake::new(42, "/opt/till (deleted)"));
+    let process = describe(&proc, 42);
+    assert_eq!(process.executable, Path::new("/opt/till"));
+    assert_eq!(process.service_name, "till");
+}
+
+#[test]
+fn mapped_libraries_tell_a_language_that_the_executable_hides() {
+    let proc = FakeProc::new();
+    for (library, language) in [
+        ("/usr/lib/libpython3.11.so.1.0", Some("python")),
+        ("/usr/lib/jvm/lib/server/libjvm.so", Some("java")),
+        ("/usr/lib/libruby-3.1.so.3.1", Some("ruby")),
+        ("/usr/lib/apache2/modules/libphp8.2.so", Some("php")),
+        ("/usr/share/dotnet/shared/libcoreclr.so", Some("dotnet")),
+        ("/usr/lib/libstdc++.so.6", Some("cpp")),
+        ("/usr/lib/libc.so.6", None),
+    ] {
+        proc.run(&Fake::new(42, "/no/such/executable"));
+        let maps = format!(
+            "7f0000000000-7f0000001000 r-xp 00000000 08:01 1  /usr/lib/libstdc++x.so\n\
+             7f0000002000-7f0000003000 r-xp 00000000 08:01 2  {library}\n\
+             7f0000004000-7f0000005000 rw-p 00000000 00:00 0  [heap]\n"
+        );
+        fs::write(proc.path(42).join("maps"), maps).expect("written");
+        assert_eq!(
+            describe(&proc, 42).language.as_deref(),
+            language,
+            "{library}"
+        );
+    }
+}
+
+#[test]
+fn a_process_that_has_gone_is_not_described_but_can_be_named() {
+    let proc = FakeProc::new();
+    let mut describer = Describer::new(proc.root(), ServiceOverride::default());
+    assert_eq!(describer.describe(42), None);
+    let process = describer.vanished(42, b"curl\0\0\0\0\0\0\0\0\0\0\0\0");
+    assert_eq!(process.service_name, "curl");
+    assert_eq!(process.service_instance_id, "box:42");
+    assert_eq!((process.pid, process.start_ns), (42, 0));
+}
+
+#[test]
+fn a_process_that_goes_between_two_looks_is_described_or_not_but_never_fatal() {
+    let proc = FakeProc::new();
+    for missing in ["stat", "exe", "cmdline", "environ", "cwd"] {
+        proc.run(&Fake {
+            args: "node index.js",
+            ..Fake::new(42, "/usr/bin/node")
+        });
+        fs::remove_file(proc.path(42).join(missing)).expect("removed");
+        let process = Describer::new(proc.root(), ServiceOverride::default()).describe(42);
+        let is_needed = ["stat", "exe", "cmdline"].contains(&missing);
+        assert_eq!(process.is_none(), is_needed, "without {missing}");
+    }
+}
+
+#[test]
+fn a_child_is_its_parent_but_for_its_identity() {
+    let proc = FakeProc::new();
+    proc.run(&Fake::new(42, "/usr/sbin/nginx"));
+    proc.run(&Fake {
+        started_s: 200,
+        ..Fake::new(43, "/usr/sbin/nginx")
+    });
+    let describer = Describer::new(proc.root(), ServiceOverride::default());
+    let parent = describe(&proc, 42);
+    let child = describer.child(&parent, 43);
+    assert_eq!(child, describe(&proc, 43));
+    assert_eq!(child.service_instance_id, "box:43");
+
+    let fixed = Process {
+        service_instance_id: "7".to_owned(),
+        ..parent
+    };
+    assert_eq!(describer.child(&fixed, 43).service_instance_id, "7");
+}

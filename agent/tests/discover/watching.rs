@@ -1,0 +1,342 @@
+//! Who is watched, as processes come, change and go.
+
+use wirespan::config::ServiceOverride;
+use wirespan::discover::{Action, Watcher};
+use wirespan_common::record::{Life, LifeEvent};
+
+use crate::fake_proc::{Fake, FakeProc};
+use crate::targets;
+
+/// A watcher and what it said, in short: `watch 7`, `unwatch 7`, `7 is nginx`.
+struct Bench {
+    proc: FakeProc,
+    watcher: Watcher,
+}
+
+impl Bench {
+    fn new(environment: &[(&str, &str)]) -> Self {
+        let proc = FakeProc::new();
+        let watcher = Watcher::new(
+            proc.root(),
+            targets(environment),
+            ServiceOverride::default(),
+        );
+        Self { proc, watcher }
+    }
+
+    fn scan(&mut self) -> Vec<String> {
+        let mut actions = Vec::new();
+        self.watcher.scan(&mut actions);
+        short(actions)
+    }
+
+    fn sweep(&mut self) -> Vec<String> {
+        let mut actions = Vec::new();
+        self.watcher.sweep(&mut actions);
+        short(actions)
+    }
+
+    fn exec(&mut self, pid: u32, watched: u8) -> Vec<String> {
+        self.observe(pid, LifeEvent::Exec, watched, 0, 0)
+    }
+
+    fn fork(&mut self, pid: u32, child: u32, watched: u8) -> Vec<String> {
+        self.observe(pid, LifeEvent::Fork, watched, 0, child)
+    }
+
+    fn listen(&mut self, pid: u32, port: u16, watched: u8) -> Vec<String> {
+        self.observe(pid, LifeEvent::Listen, watched, port, 0)
+    }
+
+    fn exit(&mut self, pid: u32) -> Vec<String> {
+        self.observe(pid, LifeEvent::Exit, 1, 0, 0)
+    }
+
+    fn observe(
+        &mut self,
+        pid: u32,
+        event: LifeEvent,
+        watched: u8,
+        port: u16,
+        other: u32,
+    ) -> Vec<String> {
+        let life = Life {
+            event: event as u8,
+            watched,
+            port,
+            other,
+            comm: *b"comm\0\0\0\0\0\0\0\0\0\0\0\0",
+        };
+        let mut actions = Vec::new();
+        self.watcher.observe(pid, event, &life, &mut actions);
+        short(actions)
+    }
+
+    fn name(&self, pid: u32) -> Option<&str> {
+        Some(self.watcher.process(pid)?.service_name.as_str())
+    }
+}
+
+fn short(actions: Vec<Action>) -> Vec<String> {
+    actions
+        .into_iter()
+        .map(|action| match action {
+            Action::Watch(pid) => format!("watch {pid}"),
+            Action::Unwatch(pid) => format!("unwatch {pid}"),
+            Action::Described(process) => format!("{} is {}", process.pid, process.service_name),
+        })
+        .collect()
+}
+
+const NGINX: (&str, &str) = ("BEYLA_AUTO_TARGET_EXE", "*/nginx");
+const PORT: (&str, &str) = ("BEYLA_OPEN_PORT", "8080");
+const NOTHING: [&str; 0] = [];
+
+#[test]
+fn what_runs_already_is_watched_and_described_once() {
+    let mut bench = Bench::new(&[NGINX]);
+    bench.proc.run(&Fake::new(7, "/usr/sbin/nginx"));
+    bench.proc.run(&Fake::new(8, "/bin/sh"));
+    assert_eq!(bench.scan(), ["watch 7", "7 is nginx"]);
+    assert_eq!(bench.scan(), NOTHING);
+    assert_eq!(bench.watcher.watched(), 1);
+}
+
+#[test]
+fn nothing_selected_is_nothing_watched() {
+    let mut bench = Bench::new(&[NGINX]);
+    bench.proc.run(&Fake::new(8, "/bin/sh"));
+    assert_eq!(bench.scan(), NOTHING);
+    assert_eq!(bench.exec(8, 0), NOTHING);
+    assert_eq!(bench.fork(8, 9, 0), NOTHING);
+    assert_eq!(bench.listen(8, 80, 0), NOTHING);
+    assert_eq!(bench.exit(8), NOTHING);
+    assert_eq!(bench.name(8), None);
+}
+
+#[test]
+fn a_process_that_starts_later_is_watched_from_its_exec() {
+    let mut bench = Bench::new(&[NGINX]);
+    bench.proc.run(&Fake::new(7, "/usr/sbin/nginx"));
+    assert_eq!(bench.exec(7, 0), ["watch 7", "7 is nginx"]);
+    assert_eq!(bench.scan(), NOTHING);
+}
+
+#[test]
+fn a_late_listener_is_watched_from_its_listen() {
+    let mut bench = Bench::new(&[PORT]);
+    bench.proc.run(&Fake::new(7, "/opt/till"));
+    assert_eq!(bench.exec(7, 0), NOTHING);
+    assert_eq!(bench.listen(7, 80, 0), NOTHING);
+    // The kernel side has begun by itself.
+    assert_eq!(bench.listen(7, 8080, 1), ["7 is till"]);
+    assert_eq!(bench.listen(7, 8080, 1), NOTHING);
+}
+
+#[test]
+fn a_listener_that_the_kernel_side_could_not_take_up_is_watched_on_request() {
+    let mut bench = Bench::new(&[PORT]);
+    bench.proc.run(&Fake::new(7, "/opt/till"));
+    assert_eq!(bench.listen(7, 8080, 0), ["watch 7", "7 is till"]);
+}
+
+#[test]
+fn children_stay_watched_until_they_run_something_else() {
+    let mut bench = Bench::new(&[NGINX]);
+    bench.proc.run(&Fake::new(7, "/usr/sbin/nginx"));
+    bench.scan();
+    bench.proc.run(&Fake::new(8, "/usr/sbin/nginx"));
+    assert_eq!(bench.fork(7, 8, 1), ["8 is nginx"]);
+    bench.proc.run(&Fake::new(9, "/usr/sbin/nginx"));
+    assert_eq!(bench.fork(8, 9, 0), ["watch 9", "9 is nginx"]);
+
+    bench.proc.run(&Fake::new(9, "/bin/sh"));
+    assert_eq!(bench.exec(9, 1), ["unwatch 9"]);
+    assert_eq!(bench.name(9), Some("nginx"), "for what it said until now");
+    assert_eq!(bench.watcher.watched(), 2);
+}
+
+#[test]
+fn a_child_of_a_parent_that_nobody_knows_is_described_by_itself() {
+    let mut bench = Bench::new(&[NGINX]);
+    bench.proc.run(&Fake::new(8, "/usr/sbin/nginx"));
+    assert_eq!(bench.fork(7, 8, 1), ["8 is nginx"]);
+}
+
+#[test]
+fn whoever_runs_its_parents_executable_anew_stays_watched() {
+    let mut bench = Bench::new(&[PORT]);
+    bench.proc.sockets(1, &[("tcp", "0A", 8080, 10)]);
+    bench.proc.run(&Fake {
+        args: "node /srv/till/server.js",
+        sockets: &[10],
+        ..Fake::new(7, "/usr/bin/node")
+    });
+    assert_eq!(bench.scan(), ["watch 7", "7 is server"]);
+    bench.fork(7, 8, 1);
+    bench.proc.run(&Fake {
+        args: "node /srv/till/worker.js",
+        ..Fake::new(8, "/usr/bin/node")
+    });
+    assert_eq!(bench.exec(8, 1), ["watch 8", "8 is worker"]);
+}
+
+#[test]
+fn a_listening_socket_that_survives_an_exec_keeps_the_process_watched() {
+    let mut bench = Bench::new(&[PORT]);
+    bench.proc.sockets(1, &[("tcp", "0A", 8080, 10)]);
+    let starter = Fake {
+        sockets: &[10],
+        ..Fake::new(7, "/opt/starter")
+    };
+    bench.proc.run(&starter);
+    assert_eq!(bench.scan(), ["watch 7", "7 is starter"]);
+    bench.proc.run(&Fake {
+        executable: Some("/opt/till"),
+        ..starter.clone()
+    });
+    assert_eq!(bench.exec(7, 1), ["watch 7", "7 is till"]);
+    bench.proc.run(&Fake {
+        executable: Some("/opt/other"),
+        sockets: &[],
+        ..starter
+    });
+    assert_eq!(bench.exec(7, 1), ["unwatch 7"]);
+}
+
+#[test]
+fn a_socket_that_began_to_listen_later_is_recognised_after_an_exec_too() {
+    let mut bench = Bench::new(&[PORT]);
+    let starter = Fake {
+        sockets: &[10],
+        namespace: 2,
+        ..Fake::new(7, "/opt/starter")
+    };
+    bench.proc.run(&starter);
+    bench.scan();
+    bench.proc.sockets(2, &[("tcp6", "0A", 8080, 10)]);
+    assert_eq!(bench.listen(7, 8080, 1), ["7 is starter"]);
+
+    // Another namespace, with sockets of its own, is looked at in between.
+    bench.proc.run(&Fake {
+        sockets: &[20],
+        ..Fake::new(9, "/opt/other")
+    });
+    assert_eq!(bench.exec(9, 0), NOTHING);
+
+    bench.proc.run(&Fake {
+        executable: Some("/opt/till"),
+        ..starter
+    });
+    assert_eq!(bench.exec(7, 1), ["watch 7", "7 is till"]);
+}
+
+#[test]
+fn a_reused_pid_inherits_nothing() {
+    let mut bench = Bench::new(&[PORT]);
+    bench.proc.sockets(1, &[("tcp", "0A", 8080, 10)]);
+    bench.proc.run(&Fake {
+        sockets: &[10],
+        ..Fake::new(7, "/opt/till")
+    });
+    bench.scan();
+    // Its exit was never reported; the same executable runs again, without the socket.
+    let later = Fake {
+        started_s: 500,
+        ..Fake::new(7, "/opt/till")
+    };
+    bench.proc.run(&later);
+    assert_eq!(bench.exec(7, 1), ["unwatch 7"]);
+
+    bench.proc.run(&Fake {
+        started_s: 600,
+        args: "till --again",
+        ..later
+    });
+    assert_eq!(bench.listen(7, 8080, 1), ["7 is till"]);
+    let process = bench.watcher.process(7).expect("it is watched");
+    assert_eq!(process.start_ns, 600_000_000_000);
+}
+
+#[test]
+fn a_description_outlives_its_process_but_not_for_ever() {
+    let mut bench = Bench::new(&[NGINX]);
+    bench.proc.run(&Fake::new(7, "/usr/sbin/nginx"));
+    bench.scan();
+    bench.proc.end(7);
+    assert_eq!(bench.exit(7), NOTHING);
+    assert_eq!(bench.watcher.watched(), 0);
+    assert_eq!(bench.name(7), Some("nginx"));
+
+    for pid in 1000..3000 {
+        bench.fork(7, pid, 1);
+        bench.exit(pid);
+    }
+    assert_eq!(bench.name(7), None);
+    assert_eq!(bench.name(2999), Some("comm"));
+    assert_eq!(bench.name(1000), None);
+}
+
+#[test]
+fn a_watched_process_that_has_gone_before_it_was_looked_at_is_named_by_the_kernel() {
+    let mut bench = Bench::new(&[PORT]);
+    assert_eq!(bench.exec(7, 0), NOTHING);
+    assert_eq!(bench.exec(7, 1), ["watch 7", "7 is comm"]);
+    assert_eq!(bench.listen(8, 8080, 1), ["8 is comm"]);
+    assert_eq!(bench.fork(9, 10, 1), ["10 is comm"]);
+}
+
+#[test]
+fn wirespan_is_never_watched_even_as_a_child_of_a_target() {
+    let mut bench = Bench::new(&[("BEYLA_AUTO_TARGET_EXE", "*"), PORT]);
+    assert_eq!(bench.scan(), NOTHING);
+    assert_eq!(bench.exec(1, 0), NOTHING);
+    assert_eq!(bench.exec(1, 1), ["unwatch 1"]);
+    assert_eq!(bench.listen(1, 8080, 1), ["unwatch 1"]);
+    assert_eq!(bench.fork(7, 1, 1), ["unwatch 1"]);
+    assert_eq!(bench.watcher.watched(), 0);
+}
+
+#[test]
+fn a_process_whose_end_was_not_reported_is_swept_out() {
+    let mut bench = Bench::new(&[NGINX]);
+    for pid in [7, 8, 9] {
+        bench.proc.run(&Fake::new(pid, "/usr/sbin/nginx"));
+    }
+    bench.scan();
+    bench.proc.end(7);
+    bench.proc.run(&Fake {
+        started_s: 500,
+        ..Fake::new(8, "/bin/sh")
+    });
+    let mut swept = bench.sweep();
+    swept.sort();
+    assert_eq!(swept, ["unwatch 7", "unwatch 8"]);
+    assert_eq!(bench.sweep(), NOTHING);
+    assert_eq!(bench.watcher.watched(), 1);
+}
+
+#[test]
+fn a_scan_finds_what_lost_records_hid() {
+    let mut bench = Bench::new(&[NGINX]);
+    let first = Fake::new(7, "/usr/sbin/nginx");
+    bench.proc.run(&first);
+    bench.scan();
+    bench.proc.run(&Fake {
+        started_s: 500,
+        ..first
+    });
+    bench.proc.run(&Fake::new(8, "/usr/sbin/nginx"));
+    let mut found = bench.scan();
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "7 is nginx",
+            "8 is nginx",
+            "unwatch 7",
+            "watch 7",
+            "watch 8"
+        ]
+    );
+}
