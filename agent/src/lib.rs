@@ -2,5 +2,6 @@
 
 pub mod config;
 pub mod discover;
+pub mod export;
 pub mod health;
 pub mod span;
