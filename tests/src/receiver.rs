@@ -89,7 +89,8 @@ pub struct Receiver {
 struct State {
     received: Mutex<Vec<Received>>,
     refusals: Mutex<VecDeque<Refusal>>,
-    /// Requests that came, refused ones included; changes whenever one was answered or held.
+    /// Requests that came, refused and held ones included; marked as changed when a request came
+    /// and when it was decided upon.
     attempts: watch::Sender<u64>,
     /// Requests wait while this is true.
     held: watch::Sender<bool>,
@@ -232,8 +233,8 @@ impl State {
         request: ExportTraceServiceRequest,
         headers: HeaderMap,
     ) -> Result<ExportTraceServiceResponse, Refusal> {
+        self.attempts.send_modify(|attempts| *attempts += 1);
         if *self.held.borrow() {
-            self.attempts.send_modify(|attempts| *attempts += 1);
             // The sender lives in `self`.
             let _ = self.held.subscribe().wait_for(|held| !held).await;
         }
@@ -252,7 +253,8 @@ impl State {
                 }),
             }
         });
-        self.attempts.send_modify(|attempts| *attempts += 1);
+        // Wakes whoever waits for spans.
+        self.attempts.send_modify(|_| {});
         answer
     }
 }
