@@ -1,0 +1,134 @@
+//! The async edge: spans leave the shard through a bounded queue and go to a collector, to standard
+//! output, or to both. Only this room knows OTLP. It decides nothing about a span: what arrives is
+//! sent or counted as lost, never changed.
+//!
+//! Each destination has a lane of its own, so that a collector which is away does not silence the
+//! printer and a blocked terminal does not stop delivery. A lane is a queue with a bound and a few
+//! workers that take a batch, encode it and see it through.
+
+pub mod otlp;
+pub mod printer;
+pub mod queue;
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::config::{OtlpConfig, PrinterFormat};
+use crate::health::Health;
+
+pub use otlp::{RetryPolicy, SetupError};
+pub use queue::{QUEUE_SPANS_CAP, SpanQueue};
+
+/// What the exporters need to know.
+#[derive(Clone, Debug)]
+pub struct ExportConfig {
+    /// Where spans go over OTLP, if anywhere.
+    pub otlp: Option<OtlpConfig>,
+    /// What is printed on standard output.
+    pub printer: PrinterFormat,
+    /// How delivery is tried again.
+    pub retry: RetryPolicy,
+    /// Most spans that wait per destination.
+    pub queue_spans_cap: usize,
+}
+
+impl ExportConfig {
+    /// The destinations, with the usual bounds.
+    #[must_use]
+    pub fn new(otlp: Option<OtlpConfig>, printer: PrinterFormat) -> Self {
+        Self { otlp, printer, retry: RetryPolicy::default(), queue_spans_cap: QUEUE_SPANS_CAP }
+    }
+}
+
+/// The running destinations. Dropping it without [`Exporters::drain`] leaves them to the runtime.
+#[derive(Debug)]
+pub struct Exporters {
+    lanes: Vec<Lane>,
+}
+
+#[derive(Debug)]
+struct Lane {
+    outlet: Arc<queue::Outlet>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Exporters {
+    /// Starts the workers on the current tokio runtime. Without any destination, what is pushed is
+    /// discarded. Nothing is connected yet: a collector may come later.
+    ///
+    /// # Errors
+    /// The endpoint, a header or a certificate file cannot be used.
+    pub fn start(
+        config: ExportConfig,
+        health: &Arc<Health>,
+    ) -> Result<(SpanQueue, Self), SetupError> {
+        let colours = printer::stdout_takes_colours();
+        let terminal = printer::stdout_is_terminal();
+        let output = printer::Output { to: Box::new(std::io::stdout()), terminal, colours };
+        Self::start_with_output(config, health, output)
+    }
+
+    /// As [`Exporters::start`], with something else in the place of standard output.
+    ///
+    /// # Errors
+    /// As [`Exporters::start`].
+    pub fn start_with_output<W: Write + Send + 'static>(
+        config: ExportConfig,
+        health: &Arc<Health>,
+        output: printer::Output<W>,
+    ) -> Result<(SpanQueue, Self), SetupError> {
+        let cap = config.queue_spans_cap;
+        let mut inlets = Vec::new();
+        let mut lanes = Vec::new();
+        // With both destinations on, a span counts as exported when the collector took it.
+        let printer_counts = config.otlp.is_none();
+        if let Some(otlp) = &config.otlp {
+            let batching = queue::Batching {
+                spans_cap: cap,
+                batch_spans_max: otlp.batch_spans_max.max(1),
+                batch_age_max: otlp.batch_age_max,
+                counts_exports: true,
+            };
+            let (inlet, outlet) = queue::lane(batching, Arc::clone(health));
+            let workers = otlp::start(otlp, config.retry, &outlet)?;
+            inlets.push(inlet);
+            lanes.push(Lane { outlet, workers });
+        }
+        if config.printer != PrinterFormat::Disabled {
+            let batching = queue::Batching {
+                spans_cap: cap,
+                batch_spans_max: printer::BATCH_SPANS_MAX,
+                batch_age_max: printer::BATCH_AGE_MAX,
+                counts_exports: printer_counts,
+            };
+            let (inlet, outlet) = queue::lane(batching, Arc::clone(health));
+            let worker = printer::start(config.printer, output, Arc::clone(&outlet));
+            inlets.push(inlet);
+            lanes.push(Lane { outlet, workers: vec![worker] });
+        }
+        Ok((SpanQueue::new(inlets), Self { lanes }))
+    }
+
+    /// Sends what is queued, for at most `timeout`, and counts the rest as lost. What is pushed
+    /// from now on is lost too, so the shards have to have stopped.
+    pub async fn drain(self, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
+        for lane in &self.lanes {
+            lane.outlet.close();
+        }
+        for lane in self.lanes {
+            for mut worker in lane.workers {
+                if tokio::time::timeout_at(deadline, &mut worker).await.is_err() {
+                    // What the worker had in hand counts itself when it is dropped.
+                    worker.abort();
+                    let _ = worker.await;
+                }
+            }
+            lane.outlet.discard().await;
+        }
+    }
+}

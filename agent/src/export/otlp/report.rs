@@ -1,0 +1,93 @@
+//! Says in the log how delivery goes, once a minute per matter however bad it is. The numbers are
+//! in the counters; this is for the reasons.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use log::{info, warn};
+
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Shared by the workers of one destination.
+#[derive(Debug)]
+pub(super) struct Report {
+    endpoint: String,
+    /// Whether the last attempt failed.
+    failing: AtomicBool,
+    failures: Throttle,
+    refusals: Throttle,
+    partials: Throttle,
+}
+
+impl Report {
+    pub(super) fn new(endpoint: &str) -> Self {
+        Self {
+            endpoint: endpoint.to_owned(),
+            failing: AtomicBool::new(false),
+            failures: Throttle::default(),
+            refusals: Throttle::default(),
+            partials: Throttle::default(),
+        }
+    }
+
+    /// A request was answered.
+    pub(super) fn reached(&self) {
+        if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
+            info!("{} takes spans again", self.endpoint);
+        }
+    }
+
+    /// An attempt failed and will be repeated.
+    pub(super) fn will_retry(&self, why: &str) {
+        self.failing.store(true, Ordering::Relaxed);
+        if self.failures.may_speak() {
+            warn!("{} cannot take spans now, trying again: {why}", self.endpoint);
+        }
+    }
+
+    /// Spans were refused for good.
+    pub(super) fn refused(&self, spans: u64, why: &str) {
+        if self.refusals.may_speak() {
+            warn!("{} refused {spans} spans: {why}", self.endpoint);
+        }
+    }
+
+    /// A request was taken in part, or with a warning.
+    pub(super) fn partly_taken(&self, rejected: u64, message: &str) {
+        if self.partials.may_speak() {
+            warn!("{} rejected {rejected} spans of a request: {message}", self.endpoint);
+        }
+    }
+}
+
+/// Lets one through per [`SILENCE`].
+#[derive(Debug, Default)]
+struct Throttle {
+    last: Mutex<Option<Instant>>,
+}
+
+impl Throttle {
+    fn may_speak(&self) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let may = last.is_none_or(|at| at.elapsed() >= SILENCE);
+        if may {
+            *last = Some(Instant::now());
+        }
+        may
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_word_within_a_minute_is_swallowed() {
+        let throttle = Throttle::default();
+        assert!(throttle.may_speak());
+        assert!(!throttle.may_speak());
+        *throttle.last.lock().unwrap() = Instant::now().checked_sub(SILENCE);
+        assert!(throttle.may_speak());
+    }
+}

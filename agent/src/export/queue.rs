@@ -1,0 +1,281 @@
+//! The bounded queue between the shards, which may never wait, and the async edge, which may. It
+//! counts what does not fit, and it neither looks at spans nor changes their order.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use tokio::sync::{Mutex, Notify};
+use tokio::time::{Instant, timeout_at};
+
+use crate::health::{Health, Loss};
+use crate::span::Span;
+
+/// Most spans that wait for one destination. A span of an HTTP server takes about a kilobyte with
+/// all it owns, so this is the 16 MiB that a collector's absence may cost, or 90 ms of 180,000 spans
+/// per second.
+pub const QUEUE_SPANS_CAP: usize = 16_384;
+
+/// The shards' end: cheap to clone, never blocks.
+#[derive(Clone, Debug)]
+pub struct SpanQueue {
+    inlets: Vec<Inlet>,
+}
+
+impl SpanQueue {
+    pub(super) fn new(inlets: Vec<Inlet>) -> Self {
+        Self { inlets }
+    }
+
+    /// Hands spans to every destination. What does not fit is counted as [`Loss::QueueFull`].
+    ///
+    /// The price is paid per call (two allocations, at most one wake-up), so push what one poll of
+    /// the ring buffer yielded, not single spans.
+    pub fn push(&self, spans: Vec<Span>) {
+        if spans.is_empty() || self.inlets.is_empty() {
+            return;
+        }
+        let spans = Arc::new(spans);
+        for inlet in &self.inlets {
+            inlet.push(&spans);
+        }
+    }
+}
+
+/// How a lane gathers spans.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Batching {
+    /// Most spans that wait.
+    pub spans_cap: usize,
+    /// Most spans of a batch, at least 1.
+    pub batch_spans_max: usize,
+    /// How long the first span of a batch waits for company.
+    pub batch_age_max: Duration,
+    /// Whether what this lane delivers counts as exported.
+    pub counts_exports: bool,
+}
+
+/// A queue for one destination.
+pub(super) fn lane(batching: Batching, health: Arc<Health>) -> (Inlet, Arc<Outlet>) {
+    let (sender, receiver) = mpsc::channel();
+    let shared = Arc::new(Shared {
+        batching,
+        queued: AtomicI64::new(0),
+        closed: AtomicBool::new(false),
+        wake: Notify::new(),
+        health,
+    });
+    let inlet = Inlet { sender, shared: Arc::clone(&shared) };
+    (inlet, Arc::new(Outlet { waiting: Mutex::new(Waiting { receiver, front: None }), shared }))
+}
+
+/// Where spans enter a lane.
+#[derive(Clone, Debug)]
+pub(super) struct Inlet {
+    sender: mpsc::Sender<Piece>,
+    shared: Arc<Shared>,
+}
+
+/// Where a lane's workers take batches.
+#[derive(Debug)]
+pub(super) struct Outlet {
+    waiting: Mutex<Waiting>,
+    shared: Arc<Shared>,
+}
+
+/// Spans taken together from a lane. One that is dropped before it was settled counts as lost to
+/// the shutdown, which is the only event that ends a worker early.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pieces: Vec<Piece>,
+    unsettled: Unsettled,
+}
+
+/// The duty to account for a number of spans.
+#[derive(Debug)]
+pub(super) struct Unsettled {
+    spans: u64,
+    counts_exports: bool,
+    health: Arc<Health>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    batching: Batching,
+    /// Spans sent into the channel and not yet taken out. Raised after the send, so that a positive
+    /// value promises that something is there; for a moment it may be negative.
+    queued: AtomicI64,
+    closed: AtomicBool,
+    wake: Notify,
+    health: Arc<Health>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    receiver: mpsc::Receiver<Piece>,
+    /// What the last batch left of a piece.
+    front: Option<Piece>,
+}
+
+/// A stretch of a pushed vector; not empty.
+#[derive(Debug)]
+struct Piece {
+    spans: Arc<Vec<Span>>,
+    range: Range<usize>,
+}
+
+// === impl Inlet ===
+
+impl Inlet {
+    /// With several shards the bound may be passed by what they push at the very same moment.
+    fn push(&self, spans: &Arc<Vec<Span>>) {
+        let shared = &*self.shared;
+        if shared.closed.load(Ordering::Acquire) {
+            shared.health.lose(Loss::ShutdownTimeout, spans.len() as u64);
+            return;
+        }
+        let queued = shared.queued.load(Ordering::Relaxed).max(0);
+        let room = shared.batching.spans_cap.saturating_sub(queued as usize);
+        let fits = spans.len().min(room);
+        if fits < spans.len() {
+            shared.health.lose(Loss::QueueFull, (spans.len() - fits) as u64);
+        }
+        if fits == 0 {
+            return;
+        }
+        let piece = Piece { spans: Arc::clone(spans), range: 0..fits };
+        if self.sender.send(piece).is_err() {
+            // The receiving end lives as long as the exporters do.
+            shared.health.lose(Loss::ShutdownTimeout, fits as u64);
+            return;
+        }
+        let before = shared.queued.fetch_add(fits as i64, Ordering::Release);
+        let full = shared.batching.batch_spans_max as i64;
+        // Two wake-ups per batch, not one per push: when its first span comes, and when it is full.
+        if before <= 0 || (before < full && before + fits as i64 >= full) {
+            shared.wake.notify_one();
+        }
+    }
+}
+
+// === impl Outlet ===
+
+impl Outlet {
+    /// Lets the workers finish: batches no longer wait, and after the last one there is `None`.
+    pub(super) fn close(&self) {
+        self.shared.closed.store(true, Ordering::Release);
+        self.shared.wake.notify_one();
+    }
+
+    /// The next batch, when it is full, old enough, or the last. Workers wait in turn. Dropping the
+    /// future loses nothing.
+    pub(super) async fn next_batch(&self) -> Option<Batch> {
+        let mut waiting = self.waiting.lock().await;
+        let shared = &*self.shared;
+        loop {
+            let closed = shared.closed.load(Ordering::Acquire);
+            if shared.queued.load(Ordering::Acquire) > 0 {
+                break;
+            }
+            if closed {
+                return None;
+            }
+            shared.wake.notified().await;
+        }
+        let full = shared.batching.batch_spans_max;
+        let deadline = Instant::now() + shared.batching.batch_age_max;
+        while shared.queued.load(Ordering::Acquire) < full as i64
+            && !shared.closed.load(Ordering::Acquire)
+        {
+            if timeout_at(deadline, shared.wake.notified()).await.is_err() {
+                break;
+            }
+        }
+        Some(waiting.take(full, shared))
+    }
+
+    /// Counts what is still queued as lost to the shutdown.
+    pub(super) async fn discard(&self) {
+        let mut waiting = self.waiting.lock().await;
+        drop(waiting.take(usize::MAX, &self.shared));
+    }
+}
+
+impl Waiting {
+    fn take(&mut self, spans_max: usize, shared: &Shared) -> Batch {
+        let mut pieces = Vec::new();
+        let mut taken = 0;
+        while taken < spans_max {
+            let Some(mut piece) = self.front.take().or_else(|| self.receiver.try_recv().ok())
+            else {
+                break;
+            };
+            let room = spans_max - taken;
+            if piece.range.len() > room {
+                let middle = piece.range.start + room;
+                self.front = Some(Piece {
+                    spans: Arc::clone(&piece.spans),
+                    range: middle..piece.range.end,
+                });
+                piece.range.end = middle;
+            }
+            taken += piece.range.len();
+            pieces.push(piece);
+        }
+        shared.queued.fetch_sub(taken as i64, Ordering::Relaxed);
+        let unsettled = Unsettled {
+            spans: taken as u64,
+            counts_exports: shared.batching.counts_exports,
+            health: Arc::clone(&shared.health),
+        };
+        Batch { pieces, unsettled }
+    }
+}
+
+// === impl Batch ===
+
+impl Batch {
+    /// The spans, in the order in which they were pushed.
+    pub(super) fn spans(&self) -> Vec<&Span> {
+        let mut spans = Vec::with_capacity(self.unsettled.spans as usize);
+        for piece in &self.pieces {
+            spans.extend(&piece.spans[piece.range.clone()]);
+        }
+        spans
+    }
+
+    /// Frees the spans once they are encoded; the duty to account for them remains.
+    pub(super) fn into_unsettled(self) -> Unsettled {
+        self.unsettled
+    }
+}
+
+impl Unsettled {
+    /// How many spans are not accounted for yet.
+    pub(super) fn spans(&self) -> u64 {
+        self.spans
+    }
+
+    /// They arrived, except for `refused` of them.
+    pub(super) fn accepted_but(mut self, refused: u64) {
+        let refused = refused.min(self.spans);
+        if self.counts_exports {
+            self.health.exported_spans(self.spans - refused);
+        }
+        self.health.lose(Loss::ExportRefused, refused);
+        self.spans = 0;
+    }
+
+    /// They are lost, all for the same reason.
+    pub(super) fn lost(mut self, loss: Loss) {
+        self.health.lose(loss, self.spans);
+        self.spans = 0;
+    }
+}
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        self.health.lose(Loss::ShutdownTimeout, self.spans);
+    }
+}

@@ -1,0 +1,184 @@
+//! What stands on standard output, and what happens when nobody reads it.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::trace::v1::TracesData;
+use wirespan::config::{OtlpProtocol, PrinterFormat};
+use wirespan::export::printer::Output;
+use wirespan::export::{ExportConfig, Exporters};
+use wirespan::health::{Health, Loss};
+use wirespan::span::{Span, Value};
+use wirespan_tests::receiver::Receiver;
+
+use crate::sample::{
+    SOON, exporting, failed_client_span, lost_in_export, otlp, request_of, resource, server_span,
+    server_spans,
+};
+
+/// Standard output, seen from outside.
+#[derive(Clone, Default)]
+struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+async fn printed(format: PrinterFormat, colours: bool, spans: Vec<Span>) -> String {
+    let paper = Paper::default();
+    let health = Arc::new(Health::default());
+    let output = Output { to: paper.clone(), terminal: colours, colours };
+    let config = ExportConfig::new(None, format);
+    let (queue, exporters) = Exporters::start_with_output(config, &health, output).unwrap();
+    let count = spans.len() as u64;
+    queue.push(spans);
+    exporters.drain(SOON).await;
+    assert_eq!((health.spans_exported(), lost_in_export(&health)), (count, 0));
+    String::from_utf8(paper.0.lock().unwrap().clone()).unwrap()
+}
+
+#[tokio::test]
+async fn text_is_one_readable_line_per_span() {
+    let shop = resource("shop");
+    let mut call = failed_client_span(&shop);
+    call.attributes = vec![
+        ("http.request.method", Value::Static("POST")),
+        ("url.full", Value::Owned("http://pay.example.com/\x1b[2Jcharge".into())),
+        ("server.address", Value::Static("pay.example.com")),
+        ("server.port", Value::Int(443)),
+        ("error.type", Value::Static("timeout")),
+    ];
+    let mut failed = server_span(&shop, 2);
+    failed.end_unix_ns = failed.start_unix_ns + 61_000_000_000;
+    failed.attributes[4].1 = Value::Int(500);
+    failed.attributes.push(("error.type", Value::Static("500")));
+    call.start_unix_ns = 1_709_164_799_999_999_999; // the last nanosecond of 28 February 2024
+    call.end_unix_ns = call.start_unix_ns + 86_400_000_000_000;
+
+    let spans = vec![server_span(&shop, 1), call, failed];
+    let text = printed(PrinterFormat::Text, false, spans.clone()).await;
+    let expected = "\
+2026-11-18T09:33:20.123457Z    1.234ms SERVER shop GET /catalogue/items/1 200 <- 10.20.30.40
+2024-02-28T23:59:59.999999Z 86400.000s CLIENT shop POST http://pay.example.com/\\u{1b}[2Jcharge error=timeout -> pay.example.com:443
+2026-11-18T09:33:20.123458Z    61.000s SERVER shop GET /catalogue/items/2 500 <- 10.20.30.40
+";
+    assert_eq!(text, expected);
+
+    let coloured = printed(PrinterFormat::Text, true, spans).await;
+    let lines: Vec<_> = coloured.lines().collect();
+    assert!(!lines[0].contains("\x1b[31m"));
+    assert!(lines[1].contains("\x1b[31m error=timeout\x1b[0m"), "{}", lines[1]);
+}
+
+#[tokio::test]
+async fn json_is_a_document_a_line_that_reads_back() {
+    let (shop, cart) = (resource("shop"), resource("cart"));
+    let mut spans = server_spans(&shop, 0..700);
+    spans.push(failed_client_span(&cart));
+    let text = printed(PrinterFormat::Json, false, spans.clone()).await;
+    let documents: Vec<TracesData> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(text.lines().all(|line| line.starts_with(r#"{"resourceSpans":["#)));
+    let printed = documents.into_iter().flat_map(|document| document.resource_spans);
+    let mut printed: Vec<_> =
+        printed.flat_map(|r| r.scope_spans).flat_map(|scope| scope.spans).collect();
+    let expected = request_of(&spans.iter().collect::<Vec<_>>()).resource_spans.into_iter();
+    let mut expected: Vec<_> =
+        expected.flat_map(|r| r.scope_spans).flat_map(|scope| scope.spans).collect();
+    printed.sort_by(|a, b| a.span_id.cmp(&b.span_id));
+    expected.sort_by(|a, b| a.span_id.cmp(&b.span_id));
+    assert_eq!(printed, expected);
+}
+
+#[tokio::test]
+async fn indented_json_is_the_same_document_over_many_lines() {
+    let spans = server_spans(&resource("shop"), 0..3);
+    let expected = request_of(&spans.iter().collect::<Vec<_>>());
+    let text = printed(PrinterFormat::JsonIndent, false, spans).await;
+    let document: TracesData = serde_json::from_str(&text).unwrap();
+    assert_eq!(document.resource_spans, expected.resource_spans);
+    assert!(text.lines().count() > 30);
+}
+
+#[tokio::test]
+async fn the_counter_ends_with_the_final_number() {
+    let spans = server_spans(&resource("shop"), 0..1234);
+    assert_eq!(printed(PrinterFormat::Counter, false, spans.clone()).await, "1234 spans\n");
+    assert_eq!(printed(PrinterFormat::Counter, true, spans).await, "\r1234 spans\n");
+}
+
+struct Closed;
+
+impl Write for Closed {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_closed_output_ends_the_printing_and_nothing_else() {
+    let receiver = Receiver::start().await.unwrap();
+    let health = Arc::new(Health::default());
+    let config = ExportConfig {
+        printer: PrinterFormat::Text,
+        ..exporting(otlp(OtlpProtocol::HttpProtobuf, receiver.address()))
+    };
+    let output = Output { to: Closed, terminal: false, colours: false };
+    let (queue, exporters) = Exporters::start_with_output(config, &health, output).unwrap();
+    for start in (0..3000).step_by(100) {
+        queue.push(server_spans(&resource("shop"), start..start + 100));
+    }
+    receiver.wait_for(|spans| spans.len() == 3000, SOON).await.unwrap();
+    exporters.drain(SOON).await;
+    assert_eq!(health.spans_exported(), 3000);
+    assert_eq!(health.losses(Loss::ExportFailed), 3000, "not printed, and said so");
+}
+
+/// Blocks in `write` until the test ends.
+struct Stuck(mpsc::Receiver<()>);
+
+impl Write for Stuck {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        let _ = self.0.recv();
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_output_that_blocks_costs_prints_but_no_delivery_and_no_shutdown() {
+    let receiver = Receiver::start().await.unwrap();
+    let health = Arc::new(Health::default());
+    let config = ExportConfig {
+        printer: PrinterFormat::Json,
+        queue_spans_cap: 2000,
+        ..exporting(otlp(OtlpProtocol::HttpProtobuf, receiver.address()))
+    };
+    let (release, stuck) = mpsc::channel();
+    let output = Output { to: Stuck(stuck), terminal: false, colours: false };
+    let (queue, exporters) = Exporters::start_with_output(config, &health, output).unwrap();
+    for start in (0..5000).step_by(100) {
+        queue.push(server_spans(&resource("shop"), start..start + 100));
+        let enough = usize::try_from(start).unwrap() + 100;
+        receiver.wait_for(|spans| spans.len() >= enough, SOON).await.unwrap();
+    }
+    exporters.drain(Duration::from_millis(100)).await;
+    assert_eq!(health.spans_exported(), 5000);
+    assert_eq!(lost_in_export(&health), 5000, "none was printed");
+    assert!(health.losses(Loss::QueueFull) >= 2400);
+    drop(release);
+}
