@@ -1,7 +1,13 @@
 //! One connection from its first captured byte: stream, detection, parsing, pairing. It knows no
 //! address and no process; those belong to whoever owns the connection.
 
+mod dialogue;
+mod joining;
+mod lane;
+
 use crate::exchange::Exchange;
+use dialogue::Dialogue;
+use joining::{Joined, Joining};
 
 /// Which of the two streams; seen from the traced process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -10,6 +16,17 @@ pub enum Direction {
     Ingress,
     /// Written by it.
     Egress,
+}
+
+impl Direction {
+    /// The other one.
+    #[must_use]
+    pub const fn opposite(self) -> Self {
+        match self {
+            Self::Ingress => Self::Egress,
+            Self::Egress => Self::Ingress,
+        }
+    }
 }
 
 /// Bytes that moved in one call.
@@ -101,7 +118,27 @@ pub trait Sink {
 
 /// One connection.
 #[derive(Debug, Default)]
-pub struct Conversation {}
+pub struct Conversation {
+    stage: Stage,
+    head_was_cut: bool,
+    understood_bytes: u64,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Which protocol it is, and who asks, is not known.
+    Joining(Box<Joining>),
+    /// Both are known.
+    Understood(Box<Dialogue>),
+    /// Neither will be known, or the protocol has given way to another.
+    Opaque(Option<&'static str>),
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self::Joining(Box::default())
+    }
+}
 
 impl Conversation {
     /// A connection of which nothing has been seen.
@@ -111,41 +148,87 @@ impl Conversation {
     }
 
     /// Takes the bytes of one call.
-    pub fn chunk(&mut self, _chunk: Chunk<'_>, _sink: &mut impl Sink) {}
+    pub fn chunk(&mut self, chunk: Chunk<'_>, sink: &mut impl Sink) {
+        if chunk.len == 0 {
+            return;
+        }
+        match &mut self.stage {
+            Stage::Joining(joining) => match joining.chunk(&chunk, sink) {
+                Joined::NotYet => {}
+                Joined::Never => self.stage = Stage::Opaque(None),
+                Joined::Understood(dialogue) => self.stage = Stage::Understood(dialogue),
+            },
+            Stage::Understood(dialogue) => dialogue.chunk(&chunk, sink),
+            Stage::Opaque(_) => {}
+        }
+        self.note();
+    }
 
     /// Takes notice of bytes that moved without being captured.
-    pub fn extent(&mut self, _direction: Direction, _extent: Extent, _sink: &mut impl Sink) {}
+    pub fn extent(&mut self, direction: Direction, extent: Extent, sink: &mut impl Sink) {
+        match &mut self.stage {
+            Stage::Joining(joining) => joining.extent(direction, &extent),
+            Stage::Understood(dialogue) => dialogue.extent(direction, &extent, sink),
+            Stage::Opaque(_) => {}
+        }
+        self.note();
+    }
 
     /// The connection or one of its streams ended.
-    pub fn end(&mut self, _end: End, _time_ns: u64, _sink: &mut impl Sink) {}
+    pub fn end(&mut self, end: End, time_ns: u64, sink: &mut impl Sink) {
+        if let Stage::Understood(dialogue) = &mut self.stage {
+            dialogue.end(end, time_ns, sink);
+        }
+        self.note();
+    }
 
     /// What to tell the kernel side.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        Verdict::Undecided
+        match &self.stage {
+            Stage::Joining(_) => Verdict::Undecided,
+            Stage::Understood(_) => Verdict::Understood,
+            Stage::Opaque(_) => Verdict::Opaque,
+        }
     }
 
-    /// The protocol's name in the registry, once it is known.
+    /// The protocol's name in the registry, once it is known; it stays after an upgrade.
     #[must_use]
     pub fn protocol(&self) -> Option<&'static str> {
-        None
+        match &self.stage {
+            Stage::Joining(_) => None,
+            Stage::Understood(dialogue) => Some(dialogue.protocol()),
+            Stage::Opaque(was) => *was,
+        }
     }
 
     /// An exchange is open whose end lies in bytes that may be counted without a record: somebody
     /// should ask how far the streams are.
     #[must_use]
     pub fn awaits_progress(&self) -> bool {
-        false
+        matches!(&self.stage, Stage::Understood(dialogue) if dialogue.awaits_progress())
     }
 
     /// Whether, since the last call, a head did not fit into what is captured of one turn.
     pub fn take_head_was_cut(&mut self) -> bool {
-        false
+        std::mem::take(&mut self.head_was_cut)
     }
 
     /// Bytes that belong to messages that were understood, both directions.
     #[must_use]
     pub fn understood_bytes(&self) -> u64 {
-        0
+        self.understood_bytes
+    }
+
+    /// Takes over what the dialogue has to say besides exchanges.
+    fn note(&mut self) {
+        if let Stage::Understood(dialogue) = &mut self.stage {
+            let notes = dialogue.take_notes();
+            self.head_was_cut |= notes.head_was_cut;
+            self.understood_bytes = self.understood_bytes.saturating_add(notes.understood_bytes);
+            if notes.gave_up {
+                self.stage = Stage::Opaque(Some(dialogue.protocol()));
+            }
+        }
     }
 }

@@ -7,6 +7,11 @@
 #![forbid(unsafe_code)]
 
 pub mod conversation;
+pub mod detect;
 pub mod exchange;
+pub mod http1;
 pub mod message;
+pub mod pair;
 pub mod parser;
+pub mod registry;
+pub mod stream;

@@ -3,10 +3,27 @@
 //! Every protocol promises, and `tests/properties.rs` checks over the registry:
 //! 1. no panic, memory at most a constant times the input, no unbounded recursion;
 //! 2. `consumed` is in `1..=buf.len()`;
-//! 3. every proper prefix of a valid message is [`Parsed::Incomplete`];
+//! 3. every proper prefix of a valid head is [`Parsed::Incomplete`], and no proper prefix of a valid
+//!    message ends one or is [`Parsed::Invalid`];
 //! 4. splitting the input anywhere changes nothing about the messages found;
 //! 5. after [`Parsed::Invalid`], [`Parser::resync`] makes progress or returns `None`;
 //! 6. a message cut by the capture limit is reported, marked truncated.
+
+use std::fmt::Debug;
+
+use crate::message::{Message, Request};
+
+/// A parser whose protocol was chosen while running.
+pub type AnyParser = Box<dyn Parser<Message = Message>>;
+
+/// What a direction carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Flow {
+    /// From the client to the server.
+    Requests,
+    /// From the server to the client.
+    Responses,
+}
 
 /// What became of the bytes offered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +82,7 @@ pub enum Crossed<T> {
 }
 
 /// One direction of one connection, as one protocol reads it.
-pub trait Parser {
+pub trait Parser: Debug + Send {
     /// What it finds.
     type Message;
 
@@ -83,4 +100,22 @@ pub trait Parser {
     /// After framing was lost: where in `buf` the next message might begin. Resets the parser when
     /// it returns `Some`.
     fn resync(&mut self, buf: &[u8]) -> Option<usize>;
+
+    /// Tells the parser of responses which request the next one answers, where its framing depends
+    /// on that; `None` if nobody knows. Called between messages only.
+    fn answers(&mut self, _request: Option<&Request>) {}
+
+    /// Bytes after which the message that is being skipped certainly ends; a gap that is longer is
+    /// divided there. `None` if there is no such number.
+    fn bytes_left(&self) -> Option<u64> {
+        None
+    }
+
+    /// Whether a gap took the framing, so that the end of the body can be guessed at best.
+    fn is_adrift(&self) -> bool {
+        false
+    }
+
+    /// Forgets the message that was begun; what is offered next begins one.
+    fn reset(&mut self);
 }

@@ -1,0 +1,507 @@
+//! A connection whose protocol and roles are known: two lanes, and the pairing between them. The
+//! rule above all others: no pairing rather than a wrong one.
+//!
+//! As long as both lanes are framed and nothing was lost, responses answer requests in order: the
+//! dialogue is *aligned*. A loss on either side ends that, because nobody knows how many messages
+//! went with it. It is aligned anew at a request that begins a turn, at the very position where the
+//! stream of requests stood when the last bytes of a response moved: then no request can be hidden
+//! between, and all that was answered before is over. Clients that ask on while answers are
+//! outstanding give no such moment; their connection stays unpaired after a loss.
+
+use super::lane::{Lane, Step};
+use super::{Chunk, Direction, Discard, End, Extent, Sink};
+use crate::exchange::{Outcome, Role};
+use crate::message::{Message, Request, Response, Then};
+use crate::pair::Pair;
+use crate::parser::{Flow, Gap};
+use crate::registry::Protocol;
+use crate::stream::{HELD_BYTES_MAX, Moved, Stream};
+
+/// Times in a row that a lane may turn out to carry something else before the connection is given
+/// up.
+const INVALID_MAX: u32 = 8;
+
+#[derive(Debug)]
+pub(super) struct Dialogue {
+    protocol: &'static Protocol,
+    role: Role,
+    requests: Lane,
+    responses: Lane,
+    pair: Pair,
+    /// What is pending and the responses to come match one by one.
+    is_aligned: bool,
+    /// A request came while another was waiting for its response's end, in a turn of its own.
+    overlapped: bool,
+    /// Where the last bytes went.
+    latest: Flow,
+    /// How far the requests were when the last bytes of a response moved.
+    requests_at_response: u64,
+    /// What is known about the place where the bytes of the next request head begin.
+    place: Place,
+    invalid: u32,
+    notes: Notes,
+}
+
+/// Where a request begins.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    /// At the start of a chunk, after bytes of a response.
+    turned: bool,
+    /// And no byte of a request was missed in between.
+    seamless: bool,
+}
+
+/// What the owner of a dialogue wants to know besides exchanges.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Notes {
+    pub head_was_cut: bool,
+    pub understood_bytes: u64,
+    /// Another protocol took over, or this one was never spoken.
+    pub gave_up: bool,
+}
+
+// === construction and face ===
+
+impl Dialogue {
+    pub fn new(
+        protocol: &'static Protocol,
+        role: Role,
+        requests: Stream,
+        responses: Stream,
+    ) -> Self {
+        Self {
+            protocol,
+            role,
+            requests: Lane::new((protocol.parser)(Flow::Requests), requests),
+            responses: Lane::new((protocol.parser)(Flow::Responses), responses),
+            pair: Pair::new(role),
+            is_aligned: true,
+            overlapped: false,
+            latest: Flow::Requests,
+            requests_at_response: 0,
+            place: Place::default(),
+            invalid: 0,
+            notes: Notes::default(),
+        }
+    }
+
+    /// Begins with a request: `head` are its bytes, the last of them from `chunk`.
+    pub fn begin(&mut self, head: Vec<u8>, chunk: &Chunk<'_>, sink: &mut impl Sink) {
+        self.place = Place {
+            turned: true,
+            seamless: true,
+        };
+        self.offer(Flow::Requests, &head, sink);
+        let reach = chunk.position.saturating_add(chunk.len);
+        let len = reach.saturating_sub(self.requests.stream.reach());
+        if len > 0 {
+            let gap = Gap {
+                len,
+                tail: chunk.tail,
+                tail_len: chunk.tail_len,
+                lost: false,
+            };
+            self.cross(Flow::Requests, gap, sink);
+        }
+    }
+
+    /// Begins within a response that is over, for all that matters.
+    pub fn begin_in_response(&mut self) {
+        self.requests.is_framed = false;
+        self.responses.is_framed = false;
+        self.is_aligned = false;
+        self.latest = Flow::Responses;
+        self.requests_at_response = self.requests.stream.reach();
+    }
+
+    pub fn protocol(&self) -> &'static str {
+        self.protocol.name
+    }
+
+    pub fn take_notes(&mut self) -> Notes {
+        std::mem::take(&mut self.notes)
+    }
+
+    pub fn awaits_progress(&self) -> bool {
+        self.pair.response_in_progress() || self.pair.request_in_progress()
+    }
+
+    pub fn chunk(&mut self, chunk: &Chunk<'_>, sink: &mut impl Sink) {
+        let flow = self.flow_of(chunk.direction);
+        let place = Place {
+            turned: self.latest != flow,
+            seamless: chunk.position == self.requests_at_response,
+        };
+        self.latest = flow;
+        let arrival = self.lane(flow).stream.chunk(chunk);
+        if let Some(gap) = arrival.before {
+            self.cross(flow, gap, sink);
+        }
+        match flow {
+            Flow::Requests => {
+                // A response that waited for its request waits in vain if a request was missed.
+                self.offer(Flow::Responses, &[], sink);
+                if !arrival.bytes.is_empty() {
+                    self.note_place(place, arrival.bytes, chunk.bytes.len());
+                    self.offer(Flow::Requests, arrival.bytes, sink);
+                }
+            }
+            Flow::Responses => {
+                self.requests_at_response = self.requests.stream.reach();
+                if self.pair.is_empty() && self.requests.stream.is_holding() {
+                    self.settle(Flow::Requests, sink);
+                }
+                self.offer(Flow::Responses, arrival.bytes, sink);
+            }
+        }
+        if let Some(gap) = arrival.after {
+            self.cross(flow, gap, sink);
+        }
+        if flow == Flow::Requests {
+            self.offer(Flow::Responses, &[], sink);
+        }
+    }
+
+    pub fn extent(&mut self, direction: Direction, extent: &Extent, sink: &mut impl Sink) {
+        let flow = self.flow_of(direction);
+        let lane = self.lane(flow);
+        if !lane.stream.extent(extent) {
+            return;
+        }
+        self.latest = flow;
+        // Elsewhere than in a body, a chunk may still come that another thread's overtook.
+        if self.lane(flow).in_body {
+            self.settle_body(flow, sink);
+        }
+        if flow == Flow::Responses {
+            self.requests_at_response = self.requests.stream.reach();
+        }
+    }
+
+    pub fn end(&mut self, end: End, time_ns: u64, sink: &mut impl Sink) {
+        let ended = match (end, self.role) {
+            (End::Ingress, Role::Server) => Some(Flow::Requests),
+            (End::Egress, Role::Client) => Some(Flow::Requests),
+            (End::Ingress, Role::Client) | (End::Egress, Role::Server) => Some(Flow::Responses),
+            (End::Closed, Role::Server) => Some(Flow::Responses),
+            (End::Closed, Role::Client) => None,
+            (End::Reset | End::ProcessExited | End::Evicted, _) => None,
+        };
+        if ended == Some(Flow::Requests) {
+            self.settle(Flow::Requests, sink);
+            if let Some(Message::End { body_size }) = self.requests.parser.end(&[]) {
+                self.requests.in_body = false;
+                self.pair.request_ended(body_size);
+            }
+            return;
+        }
+        self.settle(Flow::Requests, sink);
+        self.offer(Flow::Responses, &[], sink);
+        self.settle(Flow::Responses, sink);
+        let last_ns = self.responses.stream.last_ns();
+        if ended == Some(Flow::Responses)
+            && self.pair.response_in_progress()
+            && let Some(Message::End { body_size }) = self.responses.parser.end(&[])
+        {
+            self.pair.response_ended(Some(body_size), last_ns, sink);
+        }
+        if self.responses.is_guessing() && !matches!(end, End::Reset | End::ProcessExited) {
+            self.pair.response_is_over(last_ns, sink);
+        }
+        if self.responses.stream.is_holding() && self.pair.is_empty() && self.responses.is_framed {
+            sink.discard(Discard::UnmatchedResponse);
+        }
+        let outcome = match end {
+            End::Ingress | End::Egress | End::Closed => Outcome::Closed,
+            End::Reset => Outcome::Reset,
+            End::ProcessExited => Outcome::ProcessExited,
+            End::Evicted => Outcome::Evicted,
+        };
+        self.pair.flush(outcome, time_ns, sink);
+        self.responses.stream.skip_to_reach();
+        self.responses.is_framed = false;
+        self.responses.in_body = false;
+        self.is_aligned = false;
+    }
+}
+
+// === bytes and gaps ===
+
+impl Dialogue {
+    /// Lets a lane's parser work on what is held and on `bytes`; keeps what it leaves.
+    fn offer(&mut self, flow: Flow, bytes: &[u8], sink: &mut impl Sink) {
+        let mut held = self.lane(flow).stream.take_held();
+        if held.is_empty() {
+            let used = self.parse(flow, bytes, sink);
+            self.lane(flow).hold(held, 0, &bytes[used..]);
+        } else {
+            held.extend_from_slice(bytes);
+            let used = self.parse(flow, &held, sink);
+            self.lane(flow).hold(held, used, &[]);
+        }
+    }
+
+    /// Returns how many of the bytes were taken.
+    fn parse(&mut self, flow: Flow, buf: &[u8], sink: &mut impl Sink) -> usize {
+        let mut used = 0;
+        while used < buf.len() {
+            let rest = &buf[used..];
+            if !self.lane(flow).is_framed {
+                self.lane(flow).stream.advance(rest.len() as u64);
+                return buf.len();
+            }
+            if flow == Flow::Responses && !self.responses.in_body {
+                match self.pair.first() {
+                    Some(request) => self.responses.parser.answers(Some(request)),
+                    None if self.request_may_be_late() && rest.len() <= HELD_BYTES_MAX => break,
+                    None => self.responses.parser.answers(None),
+                }
+            }
+            let (step, taken) = self.lane(flow).step(rest);
+            used += taken;
+            self.understood(taken as u64);
+            match step {
+                Step::Message(message, first, last) => {
+                    self.message(flow, message, first, last, sink)
+                }
+                Step::Wait if rest.len() > HELD_BYTES_MAX => {
+                    self.lose(flow, Discard::HeadTooLong, sink);
+                }
+                Step::Wait => break,
+                Step::Invalid => {
+                    self.invalid += 1;
+                    self.notes.gave_up |= self.invalid >= INVALID_MAX;
+                    self.lose(flow, Discard::Unparsable, sink);
+                }
+                Step::Body | Step::Cut(..) | Step::Lost => {}
+            }
+        }
+        used
+    }
+
+    fn cross(&mut self, flow: Flow, gap: Gap, sink: &mut impl Sink) {
+        let mut left = Some(gap);
+        while let Some(gap) = left {
+            let pairless = self.pair.is_empty();
+            let lane = self.lane(flow);
+            if !lane.is_framed {
+                let held = lane.stream.take_held();
+                lane.stream
+                    .advance(gap.len.saturating_add(held.len() as u64));
+                lane.hold(held, usize::MAX, &[]);
+                return;
+            }
+            if flow == Flow::Responses && pairless && lane.stream.is_holding() {
+                // It waited for a request that may never have been there.
+                self.lose(flow, Discard::UnmatchedResponse, sink);
+                continue;
+            }
+            let (step, understood, rest) = lane.cross(gap);
+            left = rest;
+            self.understood(understood);
+            match step {
+                Step::Message(message, first, last) => {
+                    self.message(flow, message, first, last, sink)
+                }
+                Step::Cut(message, first, last) => {
+                    self.notes.head_was_cut |= !gap.lost;
+                    self.message(flow, message, first, last, sink);
+                }
+                Step::Lost => self.lose(flow, Discard::StreamGap, sink),
+                Step::Body | Step::Wait | Step::Invalid => {}
+            }
+        }
+    }
+
+    /// Takes the bytes that an extent told of for missing, as no chunk brought them.
+    fn settle(&mut self, flow: Flow, sink: &mut impl Sink) {
+        if let Some(gap) = self.lane(flow).stream.take_ahead(u64::MAX) {
+            self.cross(flow, gap, sink);
+        }
+    }
+
+    /// The same, but no further than the body goes.
+    fn settle_body(&mut self, flow: Flow, sink: &mut impl Sink) {
+        let lane = self.lane(flow);
+        let len_max = lane.parser.bytes_left().unwrap_or(u64::MAX);
+        if let Some(gap) = lane.stream.take_ahead(len_max) {
+            self.cross(flow, gap, sink);
+        }
+    }
+
+    /// Framing is lost in one lane, and with it the alignment.
+    fn lose(&mut self, flow: Flow, why: Discard, sink: &mut impl Sink) {
+        sink.discard(why);
+        self.is_aligned = false;
+        let lane = self.lane(flow);
+        lane.parser.reset();
+        lane.is_framed = false;
+        lane.in_body = false;
+        if flow == Flow::Responses {
+            let now_ns = self.responses.stream.last_ns();
+            self.pair.lose_responses(now_ns, sink);
+        }
+    }
+
+    /// Decides whether a request may begin at the start of these bytes, where the lane does not
+    /// know better.
+    fn note_place(&mut self, place: Place, bytes: &[u8], captured: usize) {
+        if self.requests.stream.is_holding() {
+            // The head began earlier.
+            return;
+        }
+        let is_whole = bytes.len() == captured;
+        self.place = Place {
+            turned: place.turned && is_whole,
+            seamless: place.seamless && is_whole,
+        };
+        let is_start = self.place.turned
+            && if !self.requests.is_framed {
+                self.requests.parser.resync(bytes) == Some(0)
+            } else {
+                // The rest of a body may never come: its length was a guess, or the answer came
+                // before it (RFC 9110 §10.1.1).
+                let may_be_over = self.requests.parser.is_adrift()
+                    || self.requests.in_body && self.pair.is_empty() && self.place.seamless;
+                may_be_over
+                    && matches!(
+                        (self.protocol.detect)(bytes),
+                        crate::detect::Detected::Match(Flow::Requests)
+                    )
+            };
+        if is_start {
+            self.requests.restart();
+        }
+    }
+}
+
+// === messages ===
+
+impl Dialogue {
+    fn message(
+        &mut self,
+        flow: Flow,
+        message: Message,
+        first: Moved,
+        last: Moved,
+        sink: &mut impl Sink,
+    ) {
+        self.invalid = 0;
+        match message {
+            Message::Request { request, then } => self.request(request, then, first, sink),
+            Message::Response { response, then } => {
+                self.response(response, then, first, last, sink);
+            }
+            Message::Interim => {
+                if self.pair.is_empty() {
+                    self.lose(Flow::Responses, Discard::UnmatchedResponse, sink);
+                }
+            }
+            Message::End { body_size } => {
+                self.lane(flow).in_body = false;
+                match flow {
+                    Flow::Requests => self.pair.request_ended(body_size),
+                    Flow::Responses => {
+                        self.pair
+                            .response_ended(Some(body_size), last.time_ns, sink);
+                    }
+                }
+            }
+        }
+    }
+
+    fn request(&mut self, request: Request, then: Then, first: Moved, sink: &mut impl Sink) {
+        let place = std::mem::take(&mut self.place);
+        self.requests.in_body = then == Then::Body;
+        if place.turned && !self.responses.in_body {
+            self.settle(Flow::Responses, sink);
+        }
+        let answered = self.responses.is_guessing()
+            || self.pair.is_empty() && self.responses.is_between_messages();
+        if place.turned && place.seamless && answered && !self.overlapped {
+            if !self.is_aligned || self.responses.is_guessing() {
+                self.align(sink);
+            }
+        } else if place.turned && !self.pair.is_empty() && !self.responses.is_guessing() {
+            self.overlapped = true;
+        }
+        if self.is_aligned {
+            self.is_aligned = self.pair.request(request, first, then == Then::Body, sink);
+        } else {
+            self.pair.unpaired_request(request, first, sink);
+        }
+        if then == Then::Unknown {
+            self.lose(Flow::Requests, Discard::StreamGap, sink);
+        }
+    }
+
+    /// Everything before this moment is over, and the next byte of the responses answers the next
+    /// request.
+    fn align(&mut self, sink: &mut impl Sink) {
+        let last_ns = self.responses.stream.last_ns();
+        self.pair.response_is_over(last_ns, sink);
+        self.pair.flush(Outcome::NotObserved, last_ns, sink);
+        self.responses.stream.skip_to_reach();
+        self.responses.restart();
+        self.is_aligned = true;
+    }
+
+    fn response(
+        &mut self,
+        response: Response,
+        then: Then,
+        first: Moved,
+        last: Moved,
+        sink: &mut impl Sink,
+    ) {
+        if self.pair.is_empty() {
+            // Its framing depends on a request that nobody saw.
+            self.lose(Flow::Responses, Discard::UnmatchedResponse, sink);
+            return;
+        }
+        self.pair.response(response, first.time_ns);
+        self.responses.in_body = then == Then::Body;
+        match then {
+            Then::Body => {}
+            Then::Done => self.pair.response_ended(None, last.time_ns, sink),
+            Then::Foreign => {
+                self.pair.response_ended(None, last.time_ns, sink);
+                self.pair.flush(Outcome::NotObserved, last.time_ns, sink);
+                self.notes.gave_up = true;
+                self.lane(Flow::Requests).is_framed = false;
+                self.lane(Flow::Responses).is_framed = false;
+            }
+            Then::Unknown => self.lose(Flow::Responses, Discard::StreamGap, sink),
+        }
+    }
+}
+
+impl Dialogue {
+    /// On a client, the record of a response may overtake that of its request, if two threads
+    /// share the connection. A server can't answer what it has not read.
+    fn request_may_be_late(&self) -> bool {
+        self.role == Role::Client && self.is_aligned
+    }
+
+    fn understood(&mut self, bytes: u64) {
+        self.notes.understood_bytes = self.notes.understood_bytes.saturating_add(bytes);
+    }
+
+    fn flow_of(&self, direction: Direction) -> Flow {
+        match (self.role, direction) {
+            (Role::Server, Direction::Ingress) | (Role::Client, Direction::Egress) => {
+                Flow::Requests
+            }
+            (Role::Server, Direction::Egress) | (Role::Client, Direction::Ingress) => {
+                Flow::Responses
+            }
+        }
+    }
+
+    fn lane(&mut self, flow: Flow) -> &mut Lane {
+        match flow {
+            Flow::Requests => &mut self.requests,
+            Flow::Responses => &mut self.responses,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! One direction whose flow is known: its stream and its parser, step by step. It decides nothing
+//! about the other direction.
+
+use crate::message::Message;
+use crate::parser::{AnyParser, Crossed, Gap, Parsed};
+use crate::stream::{Moved, Stream};
+
+/// A stream with the parser that reads it.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub stream: Stream,
+    pub parser: AnyParser,
+    /// Whether the parser knows where it is.
+    pub is_framed: bool,
+    /// Whether a body is being skipped: the last head has not met its end.
+    pub in_body: bool,
+}
+
+/// What one step found.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// A message, with the times of its first and last byte.
+    Message(Message, Moved, Moved),
+    /// Part of a body.
+    Body,
+    /// More bytes are needed.
+    Wait,
+    /// Bytes that are not the protocol.
+    Invalid,
+    /// A head that was cut; then what follows is lost.
+    Cut(Message, Moved, Moved),
+    /// Framing was lost in a gap.
+    Lost,
+}
+
+impl Lane {
+    pub fn new(parser: AnyParser, stream: Stream) -> Self {
+        Self {
+            stream,
+            parser,
+            is_framed: true,
+            in_body: false,
+        }
+    }
+
+    /// Takes one step into `buf`, which begins at the stream's cursor; returns it with the bytes
+    /// that it took.
+    pub fn step(&mut self, buf: &[u8]) -> (Step, usize) {
+        match self.parser.parse(buf) {
+            Parsed::Message { message, consumed } => {
+                let consumed = consumed.clamp(1, buf.len());
+                let (first, last) = self.pass(consumed as u64);
+                (Step::Message(message, first, last), consumed)
+            }
+            Parsed::Skipped { consumed } => {
+                let consumed = consumed.clamp(1, buf.len());
+                self.stream.advance(consumed as u64);
+                (Step::Body, consumed)
+            }
+            Parsed::Incomplete => (Step::Wait, 0),
+            Parsed::Invalid => (Step::Invalid, 0),
+        }
+    }
+
+    /// Takes what is held and as much of `gap` as one message allows; returns the step with the
+    /// bytes that were understood, and what is left of the gap.
+    pub fn cross(&mut self, gap: Gap) -> (Step, u64, Option<Gap>) {
+        let held = self.stream.take_held();
+        let within = match self.parser.bytes_left() {
+            Some(left) if left < gap.len => Gap {
+                len: left.max(1),
+                tail_len: 0,
+                ..gap
+            },
+            _ => gap,
+        };
+        let crossed = self.parser.cross(&held, within);
+        let len = within.len.saturating_add(held.len() as u64);
+        let (first, last) = self.pass(len);
+        self.hold(held, usize::MAX, &[]);
+        let rest = Gap {
+            len: gap.len - within.len,
+            ..gap
+        };
+        let (step, understood) = match crossed {
+            Crossed::Over => (Step::Body, len),
+            Crossed::Ended(message) => (Step::Message(message, first, last), len),
+            Crossed::Cut(message) => (Step::Cut(message, first, last), len - within.len),
+            Crossed::Lost => (Step::Lost, 0),
+        };
+        (step, understood, (rest.len > 0).then_some(rest))
+    }
+
+    /// Gives back a buffer of which `used` bytes were taken, with `more` behind it.
+    pub fn hold(&mut self, mut held: Vec<u8>, used: usize, more: &[u8]) {
+        held.drain(..used.min(held.len()));
+        held.extend_from_slice(more);
+        self.stream.hold(held);
+    }
+
+    /// Forgets what was begun and waits for a head at the cursor.
+    pub fn restart(&mut self) {
+        self.parser.reset();
+        self.is_framed = true;
+        self.in_body = false;
+    }
+
+    /// The next byte begins a message, as far as is known.
+    pub fn is_between_messages(&self) -> bool {
+        self.is_framed && !self.in_body
+    }
+
+    /// A body is being skipped whose end can only be guessed, or nothing at all is known.
+    pub fn is_guessing(&self) -> bool {
+        !self.is_framed || self.parser.is_adrift()
+    }
+
+    fn pass(&mut self, len: u64) -> (Moved, Moved) {
+        let start = self.stream.cursor();
+        let first = self.stream.moved_at(start);
+        let last = self.stream.moved_at(start.saturating_add(len - 1));
+        self.stream.advance(len);
+        (first, last)
+    }
+}

@@ -1,0 +1,30 @@
+//! HTTP/1.0 and 1.1 (RFC 9112): heads are read, bodies are only measured. No header is kept that
+//! no span asks for, and nothing is assumed about what was not captured.
+
+mod body;
+mod detect;
+mod fields;
+mod head;
+mod request;
+mod response;
+
+pub use detect::detect;
+pub use request::Requests;
+pub use response::Responses;
+
+use crate::parser::{AnyParser, Flow};
+use crate::registry::Protocol;
+
+/// This protocol's line in the registry.
+pub const PROTOCOL: Protocol = Protocol {
+    name: "http1",
+    detect,
+    parser,
+};
+
+fn parser(flow: Flow) -> AnyParser {
+    match flow {
+        Flow::Requests => Box::new(Requests::default()),
+        Flow::Responses => Box::new(Responses::default()),
+    }
+}

@@ -1,0 +1,218 @@
+//! The header fields that matter here, picked out of a head in one pass. Values are borrowed; the
+//! rest is not looked at. A field that is not UTF-8 is read lossily, never an error.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::message::TraceParent;
+
+/// What the fields of one head say.
+#[derive(Debug, Default)]
+pub(super) struct Fields<'b> {
+    pub host: Option<&'b [u8]>,
+    pub user_agent: Option<&'b [u8]>,
+    pub length: Length,
+    /// Whether the last transfer coding is `chunked`; `None` without `Transfer-Encoding`.
+    pub chunked: Option<bool>,
+    forwarded: Option<&'b [u8]>,
+    x_forwarded_for: Option<&'b [u8]>,
+    trace_parent: Single<'b>,
+    trace_state: Vec<&'b [u8]>,
+}
+
+/// `Content-Length` (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Length {
+    #[default]
+    Absent,
+    Bytes(u64),
+    /// Not a number, or two that differ.
+    Invalid,
+}
+
+#[derive(Debug, Default)]
+enum Single<'b> {
+    #[default]
+    Absent,
+    Value(&'b [u8]),
+    Repeated,
+}
+
+impl<'b> Fields<'b> {
+    /// Takes one field in the order of the head. `value` has no white space around it.
+    pub fn take(&mut self, name: &[u8], value: &'b [u8]) {
+        let is = |wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
+        // Lengths first: most fields are none of these.
+        match name.len() {
+            4 if is("host") => self.host = self.host.or(Some(value)),
+            9 if is("forwarded") => self.forwarded = self.forwarded.or(Some(value)),
+            10 if is("user-agent") => self.user_agent = self.user_agent.or(Some(value)),
+            10 if is("tracestate") => self.trace_state.push(value),
+            11 if is("traceparent") => {
+                self.trace_parent = match self.trace_parent {
+                    Single::Absent => Single::Value(value),
+                    Single::Value(_) | Single::Repeated => Single::Repeated,
+                }
+            }
+            14 if is("content-length") => self.length.take(value),
+            15 if is("x-forwarded-for") => {
+                self.x_forwarded_for = self.x_forwarded_for.or(Some(value));
+            }
+            17 if is("transfer-encoding") => {
+                let last = value.rsplit(|&byte| byte == b',').next().unwrap_or(value);
+                self.chunked = Some(last.trim_ascii().eq_ignore_ascii_case(b"chunked"));
+            }
+            _ => {}
+        }
+    }
+
+    /// `traceparent`, if there is exactly one and it is valid.
+    pub fn trace_parent(&self) -> Option<TraceParent> {
+        match self.trace_parent {
+            Single::Value(value) => TraceParent::parse(value),
+            Single::Absent | Single::Repeated => None,
+        }
+    }
+
+    /// All `tracestate` fields, joined (W3C Trace Context §3.3.1.1).
+    pub fn trace_state(&self) -> Option<Box<str>> {
+        let filled = self.trace_state.iter().filter(|value| !value.is_empty());
+        let values: Vec<Cow<'_, str>> = filled.map(|v| String::from_utf8_lossy(v)).collect();
+        (!values.is_empty()).then(|| values.join(",").into_boxed_str())
+    }
+
+    /// The first address that a proxy noted, `Forwarded` before its older sibling.
+    pub fn forwarded_for(&self) -> Option<&'b str> {
+        if self.forwarded.is_none() && self.x_forwarded_for.is_none() {
+            return None;
+        }
+        let standard = self.forwarded.and_then(first_forwarded);
+        standard.or_else(|| {
+            let first = self.x_forwarded_for?.split(|&byte| byte == b',').next()?;
+            address(first)
+        })
+    }
+}
+
+impl Length {
+    /// A list of equal numbers counts as that number; so do equal fields.
+    fn take(&mut self, value: &[u8]) {
+        for number in value.split(|&byte| byte == b',') {
+            let number = number.trim_ascii();
+            let digits_only = !number.is_empty() && number.iter().all(u8::is_ascii_digit);
+            let parsed = std::str::from_utf8(number).ok().filter(|_| digits_only);
+            *self = match (*self, parsed.and_then(|digits| digits.parse().ok())) {
+                (Self::Absent, Some(bytes)) => Self::Bytes(bytes),
+                (Self::Bytes(before), Some(bytes)) if before == bytes => Self::Bytes(bytes),
+                _ => Self::Invalid,
+            };
+        }
+    }
+}
+
+/// `for=` of the first element (RFC 7239 §4).
+fn first_forwarded(value: &[u8]) -> Option<&str> {
+    let element = value.split(|&byte| byte == b',').next()?;
+    element.split(|&byte| byte == b';').find_map(|pair| {
+        let pair = pair.trim_ascii();
+        let (name, node) = pair.split_at_checked(4)?;
+        name.eq_ignore_ascii_case(b"for=").then(|| address(node))?
+    })
+}
+
+/// The address in a node such as `192.0.2.1`, `192.0.2.1:80`, `"[2001:db8::1]:80"`.
+fn address(node: &[u8]) -> Option<&str> {
+    let node = std::str::from_utf8(node).ok()?.trim().trim_matches('"');
+    let bare = match node.strip_prefix('[') {
+        Some(rest) => rest.split(']').next()?,
+        None => match node.split_once(':') {
+            Some((host, port)) if !port.contains(':') => host,
+            _ => node,
+        },
+    };
+    bare.parse::<IpAddr>().is_ok().then_some(bare)
+}
+
+/// Gives `value` as a shared string, the one from last time where it is the same.
+pub(super) fn interned(known: &mut Option<Arc<str>>, value: Option<&[u8]>) -> Option<Arc<str>> {
+    let value = value?;
+    match known {
+        Some(same) if same.as_bytes() == value => {}
+        _ => *known = Some(String::from_utf8_lossy(value).into()),
+    }
+    known.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields<'b>(pairs: &[(&str, &'b str)]) -> Fields<'b> {
+        let mut fields = Fields::default();
+        for (name, value) in pairs {
+            fields.take(name.as_bytes(), value.as_bytes());
+        }
+        fields
+    }
+
+    #[test]
+    fn equal_lengths_agree_and_different_ones_do_not() {
+        let length = |values: &[&'static str]| {
+            let pairs: Vec<_> = values.iter().map(|v| ("Content-Length", *v)).collect();
+            fields(&pairs).length
+        };
+        assert_eq!(length(&["5"]), Length::Bytes(5));
+        assert_eq!(length(&["5", "5"]), Length::Bytes(5));
+        assert_eq!(length(&["5, 5"]), Length::Bytes(5));
+        for bad in ["5, 6", "", "-1", "+5", "0x5", "18446744073709551616"] {
+            assert_eq!(length(&[bad]), Length::Invalid, "{bad}");
+        }
+        assert_eq!(length(&["5", "6", "6"]), Length::Invalid);
+    }
+
+    #[test]
+    fn only_a_final_chunked_counts() {
+        let chunked = |value| fields(&[("transfer-ENCODING", value)]).chunked;
+        assert_eq!(chunked("gzip, Chunked"), Some(true));
+        assert_eq!(chunked("chunked, gzip"), Some(false));
+        assert_eq!(fields(&[]).chunked, None);
+    }
+
+    #[test]
+    fn the_first_address_is_found_in_all_its_dresses() {
+        for (name, value, wanted) in [
+            ("X-Forwarded-For", "192.0.2.1, 10.0.0.1", Some("192.0.2.1")),
+            ("X-Forwarded-For", "192.0.2.1:4711", Some("192.0.2.1")),
+            ("X-Forwarded-For", "2001:db8::1", Some("2001:db8::1")),
+            ("X-Forwarded-For", "unknown", None),
+            ("Forwarded", "for=192.0.2.60;proto=http", Some("192.0.2.60")),
+            (
+                "Forwarded",
+                "proto=http; For=\"[2001:db8::1]:47\"",
+                Some("2001:db8::1"),
+            ),
+            ("Forwarded", "for=_hidden, for=192.0.2.1", None),
+        ] {
+            assert_eq!(fields(&[(name, value)]).forwarded_for(), wanted, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_second_traceparent_makes_both_worthless() {
+        let valid = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert!(fields(&[("traceparent", valid)]).trace_parent().is_some());
+        let twice = fields(&[("traceparent", valid), ("TraceParent", valid)]);
+        assert!(twice.trace_parent().is_none());
+    }
+
+    #[test]
+    fn tracestate_fields_are_joined() {
+        let state = fields(&[
+            ("tracestate", "a=1"),
+            ("tracestate", ""),
+            ("tracestate", "b=2"),
+        ]);
+        assert_eq!(state.trace_state().as_deref(), Some("a=1,b=2"));
+    }
+}

@@ -1,0 +1,288 @@
+//! The parser of requests. A request without `Content-Length` and `Transfer-Encoding` has no body
+//! (RFC 9112 §6.3); it does not ask whether its method should have one.
+
+use std::sync::Arc;
+
+use super::body::{Body, Framing, Progress};
+use super::detect::detect;
+use super::fields::{Fields, interned};
+use super::head::{self, Head, RequestLine, Search};
+use crate::detect::Detected;
+use crate::message::{HttpRequest, Message, Method, Request, Then, Version};
+use crate::parser::{Crossed, Flow, Gap, Parsed, Parser};
+
+/// Reads what a client sends.
+#[derive(Debug, Default)]
+pub struct Requests {
+    body: Option<Body>,
+    search: Search,
+    was_invalid: bool,
+    /// Values that rarely change within a connection.
+    host: Option<Arc<str>>,
+    user_agent: Option<Arc<str>>,
+    forwarded_for: Option<Arc<str>>,
+    /// The version of the last whole request line.
+    version: Option<Version>,
+}
+
+impl Parser for Requests {
+    type Message = Message;
+
+    fn parse(&mut self, buf: &[u8]) -> Parsed<Message> {
+        if let Some(body) = &mut self.body {
+            let parsed = skip(body, buf);
+            if matches!(parsed, Parsed::Message { .. }) {
+                self.body = None;
+            }
+            self.was_invalid = parsed == Parsed::Invalid;
+            return parsed;
+        }
+        let parsed = self.parse_head(buf);
+        self.was_invalid = parsed == Parsed::Invalid;
+        parsed
+    }
+
+    fn cross(&mut self, pending: &[u8], gap: Gap) -> Crossed<Message> {
+        if let Some(body) = &mut self.body {
+            return match body.cross(gap) {
+                Some(body_size) => {
+                    self.body = None;
+                    Crossed::Ended(Message::End { body_size })
+                }
+                None => Crossed::Over,
+            };
+        }
+        self.search = Search::default();
+        match head::cut_request(pending) {
+            Some((line, fields)) => Crossed::Cut(Message::Request {
+                request: Request::Http(HttpRequest {
+                    truncated: true,
+                    ..self.request(line, &fields)
+                }),
+                then: Then::Unknown,
+            }),
+            None => Crossed::Lost,
+        }
+    }
+
+    fn end(&mut self, _pending: &[u8]) -> Option<Message> {
+        end(&mut self.body)
+    }
+
+    fn resync(&mut self, buf: &[u8]) -> Option<usize> {
+        let at = resync(buf, Flow::Requests, self.was_invalid)?;
+        self.reset();
+        Some(at)
+    }
+
+    fn bytes_left(&self) -> Option<u64> {
+        self.body.as_ref().and_then(Body::bytes_left)
+    }
+
+    fn is_adrift(&self) -> bool {
+        matches!(self.body, Some(Body::Adrift { .. }))
+    }
+
+    fn reset(&mut self) {
+        self.body = None;
+        self.search = Search::default();
+        self.was_invalid = false;
+    }
+}
+
+impl Requests {
+    fn parse_head(&mut self, buf: &[u8]) -> Parsed<Message> {
+        // Empty lines before a request are to be ignored (RFC 9112 §2.2).
+        let empty = buf
+            .iter()
+            .position(|&byte| byte != b'\r' && byte != b'\n')
+            .unwrap_or(buf.len());
+        if empty > 0 {
+            return Parsed::Skipped { consumed: empty };
+        }
+        if !self.search.is_worth_it(buf) {
+            return Parsed::Incomplete;
+        }
+        let (line, fields, consumed) = match head::request(buf) {
+            Head::Whole(line, fields, len) => (line, fields, len),
+            Head::Partial => return Parsed::Incomplete,
+            Head::Invalid => return Parsed::Invalid,
+        };
+        let mut request = self.request(line, &fields);
+        let then = match Framing::of(&fields, Framing::NoBody) {
+            Framing::NoBody => {
+                request.body_size = Some(0);
+                Then::Done
+            }
+            Framing::Body(body) => {
+                self.body = Some(body);
+                Then::Body
+            }
+            Framing::Invalid => return Parsed::Invalid,
+        };
+        self.version = Some(request.version);
+        self.search = Search::default();
+        Parsed::Message {
+            message: Message::Request {
+                request: Request::Http(request),
+                then,
+            },
+            consumed,
+        }
+    }
+
+    fn request(&mut self, line: RequestLine<'_>, fields: &Fields<'_>) -> HttpRequest {
+        let method = Method::from_token(line.method);
+        // The target's authority beats the field (RFC 9112 §3.2.2).
+        let host = match (&method, fields.host) {
+            (Method::Connect, None) => Some(line.target),
+            (_, field) => authority(line.target).or(field),
+        };
+        let forwarded_for = fields.forwarded_for().map(str::as_bytes);
+        let trace_parent = fields.trace_parent();
+        HttpRequest {
+            method,
+            target: String::from_utf8_lossy(line.target).into(),
+            // A line that was cut before its version is taken to speak like the one before it.
+            version: line.version.or(self.version).unwrap_or(Version::Http11),
+            host: interned(&mut self.host, host),
+            user_agent: interned(&mut self.user_agent, fields.user_agent),
+            forwarded_for: interned(&mut self.forwarded_for, forwarded_for),
+            trace_state: trace_parent.and_then(|_| fields.trace_state()),
+            trace_parent,
+            body_size: None,
+            truncated: false,
+        }
+    }
+}
+
+/// The authority of a target in absolute form, without user information.
+fn authority(target: &[u8]) -> Option<&[u8]> {
+    if target.first() == Some(&b'/') {
+        return None;
+    }
+    let rest = target
+        .strip_prefix(b"http://")
+        .or_else(|| target.strip_prefix(b"https://"))?;
+    let end = rest
+        .iter()
+        .position(|byte| b"/?#".contains(byte))
+        .unwrap_or(rest.len());
+    let authority = &rest[..end];
+    let host = match memchr::memrchr(b'@', authority) {
+        Some(at) => &authority[at + 1..],
+        None => authority,
+    };
+    (!host.is_empty()).then_some(host)
+}
+
+/// Measures a body; both parsers do it alike.
+pub(super) fn skip(body: &mut Body, buf: &[u8]) -> Parsed<Message> {
+    match body.skip(buf) {
+        Progress::GoesOn => Parsed::Skipped {
+            consumed: buf.len(),
+        },
+        Progress::Ended { consumed, size } => Parsed::Message {
+            message: Message::End { body_size: size },
+            consumed,
+        },
+        Progress::Invalid => Parsed::Invalid,
+    }
+}
+
+/// The end of a stream completes only a body that lasts until then.
+pub(super) fn end(body: &mut Option<Body>) -> Option<Message> {
+    match body.take() {
+        Some(Body::UntilEnd { size }) => Some(Message::End {
+            body_size: Some(size),
+        }),
+        _ => None,
+    }
+}
+
+/// The first line in `buf` that begins a message of this flow, or might; not the very first bytes
+/// if those were just found invalid.
+pub(super) fn resync(buf: &[u8], flow: Flow, was_invalid: bool) -> Option<usize> {
+    let begins = |at: usize| match detect(&buf[at..]) {
+        Detected::Match(found) => found == flow,
+        Detected::NotYet => at < buf.len(),
+        Detected::No => false,
+    };
+    if !was_invalid && begins(0) {
+        return Some(0);
+    }
+    memchr::memchr_iter(b'\n', buf)
+        .map(|line_end| line_end + 1)
+        .find(|&at| begins(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(head: &str) -> (HttpRequest, Then) {
+        match Requests::default().parse(head.as_bytes()) {
+            Parsed::Message {
+                message: Message::Request { request, then },
+                consumed,
+            } => {
+                assert_eq!(consumed, head.len());
+                let Request::Http(request) = request;
+                (request, then)
+            }
+            other => panic!("{head}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn targets_are_kept_as_sent_and_name_the_host() {
+        for (line, target, host) in [
+            ("GET /a?b=c", "/a?b=c", "field"),
+            (
+                "GET http://u:p@there:81/a",
+                "http://u:p@there:81/a",
+                "there:81",
+            ),
+            ("OPTIONS *", "*", "field"),
+            ("CONNECT there:443", "there:443", "field"),
+        ] {
+            let (request, _) = parse(&format!("{line} HTTP/1.1\r\nHost: field\r\n\r\n"));
+            assert_eq!(&*request.target, target);
+            assert_eq!(request.host.as_deref(), Some(host));
+        }
+    }
+
+    #[test]
+    fn equal_values_share_one_allocation() {
+        let head = b"GET / HTTP/1.1\r\nHost: h\r\nUser-Agent: a\r\n\r\n";
+        let mut parser = Requests::default();
+        let mut agent = || match parser.parse(head) {
+            Parsed::Message {
+                message: Message::Request { request, .. },
+                ..
+            } => {
+                let Request::Http(request) = request;
+                request.user_agent.expect("sent")
+            }
+            other => panic!("{other:?}"),
+        };
+        assert!(Arc::ptr_eq(&agent(), &agent()));
+    }
+
+    #[test]
+    fn a_length_that_contradicts_itself_is_no_request() {
+        let head = b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n";
+        assert_eq!(Requests::default().parse(head), Parsed::Invalid);
+        let (_, then) =
+            parse("POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n");
+        assert_eq!(then, Then::Body);
+    }
+
+    #[test]
+    fn a_state_without_a_parent_is_not_kept() {
+        let parent = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n";
+        let head = |fields: &str| format!("GET / HTTP/1.1\r\n{fields}tracestate: a=1\r\n\r\n");
+        assert_eq!(parse(&head(parent)).0.trace_state.as_deref(), Some("a=1"));
+        assert_eq!(parse(&head("")).0.trace_state, None);
+    }
+}

@@ -1,0 +1,229 @@
+//! The parser of responses. How one ends depends on what was asked, so it is told
+//! ([`Parser::answers`]); it remembers no request by itself.
+
+use super::body::{Body, Framing};
+use super::head::{self, Head, Search, StatusLine};
+use super::request::{end, resync, skip};
+use crate::message::{HttpResponse, Message, Method, Request, Response, Then};
+use crate::parser::{Crossed, Flow, Gap, Parsed, Parser};
+
+/// Reads what a server sends.
+#[derive(Debug, Default)]
+pub struct Responses {
+    body: Option<Body>,
+    search: Search,
+    was_invalid: bool,
+    asked: Asked,
+}
+
+/// What of a request matters to the framing of its response.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Asked {
+    Head,
+    Connect,
+    #[default]
+    Other,
+}
+
+impl Parser for Responses {
+    type Message = Message;
+
+    fn parse(&mut self, buf: &[u8]) -> Parsed<Message> {
+        if let Some(body) = &mut self.body {
+            let parsed = skip(body, buf);
+            if matches!(parsed, Parsed::Message { .. }) {
+                self.body = None;
+            }
+            self.was_invalid = parsed == Parsed::Invalid;
+            return parsed;
+        }
+        let parsed = self.parse_head(buf);
+        self.was_invalid = parsed == Parsed::Invalid;
+        parsed
+    }
+
+    fn cross(&mut self, pending: &[u8], gap: Gap) -> Crossed<Message> {
+        if let Some(body) = &mut self.body {
+            return match body.cross(gap) {
+                Some(body_size) => {
+                    self.body = None;
+                    Crossed::Ended(Message::End { body_size })
+                }
+                None => Crossed::Over,
+            };
+        }
+        self.search = Search::default();
+        match head::cut_response(pending) {
+            // An interim head that was cut hides the final one behind it.
+            Some(line) if line.status >= 200 => Crossed::Cut(Message::Response {
+                response: Response::Http(HttpResponse {
+                    truncated: true,
+                    ..head_of(line)
+                }),
+                then: Then::Unknown,
+            }),
+            _ => Crossed::Lost,
+        }
+    }
+
+    fn end(&mut self, _pending: &[u8]) -> Option<Message> {
+        end(&mut self.body)
+    }
+
+    fn resync(&mut self, buf: &[u8]) -> Option<usize> {
+        let at = resync(buf, Flow::Responses, self.was_invalid)?;
+        self.reset();
+        Some(at)
+    }
+
+    fn answers(&mut self, request: Option<&Request>) {
+        let method = request.map(|Request::Http(request)| &request.method);
+        self.asked = match method {
+            Some(Method::Head) => Asked::Head,
+            Some(Method::Connect) => Asked::Connect,
+            _ => Asked::Other,
+        };
+    }
+
+    fn bytes_left(&self) -> Option<u64> {
+        self.body.as_ref().and_then(Body::bytes_left)
+    }
+
+    fn is_adrift(&self) -> bool {
+        matches!(self.body, Some(Body::Adrift { .. }))
+    }
+
+    fn reset(&mut self) {
+        self.body = None;
+        self.search = Search::default();
+        self.was_invalid = false;
+    }
+}
+
+impl Responses {
+    fn parse_head(&mut self, buf: &[u8]) -> Parsed<Message> {
+        if !self.search.is_worth_it(buf) {
+            return Parsed::Incomplete;
+        }
+        let (line, fields, consumed) = match head::response(buf) {
+            Head::Whole(line, fields, len) => (line, fields, len),
+            Head::Partial => return Parsed::Incomplete,
+            Head::Invalid => return Parsed::Invalid,
+        };
+        let mut response = head_of(line);
+        // In the order of RFC 9112 §6.3.
+        let framing = match (line.status, self.asked) {
+            (101, _) | (200..=299, Asked::Connect) => None,
+            (100..=199 | 204 | 304, _) | (_, Asked::Head) => Some(Framing::NoBody),
+            _ => Some(Framing::of(
+                &fields,
+                Framing::Body(Body::UntilEnd { size: 0 }),
+            )),
+        };
+        let then = match framing {
+            None => Then::Foreign,
+            Some(Framing::NoBody) => {
+                response.body_size = Some(0);
+                Then::Done
+            }
+            Some(Framing::Body(body)) => {
+                self.body = Some(body);
+                Then::Body
+            }
+            Some(Framing::Invalid) => return Parsed::Invalid,
+        };
+        self.search = Search::default();
+        let message = if then == Then::Done && line.status < 200 {
+            Message::Interim
+        } else {
+            Message::Response {
+                response: Response::Http(response),
+                then,
+            }
+        };
+        Parsed::Message { message, consumed }
+    }
+}
+
+fn head_of(line: StatusLine) -> HttpResponse {
+    HttpResponse {
+        status: line.status,
+        version: line.version,
+        body_size: None,
+        truncated: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn then(asked: Asked, head: &str) -> Option<Then> {
+        let mut parser = Responses {
+            asked,
+            ..Responses::default()
+        };
+        match parser.parse(head.as_bytes()) {
+            Parsed::Message {
+                message: Message::Response { then, .. },
+                ..
+            } => Some(then),
+            Parsed::Message {
+                message: Message::Interim,
+                ..
+            } => None,
+            other => panic!("{head}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_was_asked_and_the_code_decide_about_the_body() {
+        let length = "Content-Length: 5\r\n\r\n";
+        for (asked, line, wanted) in [
+            (Asked::Other, "200 OK", Some(Then::Body)),
+            (Asked::Head, "200 OK", Some(Then::Done)),
+            (Asked::Connect, "200 OK", Some(Then::Foreign)),
+            (Asked::Connect, "407 No", Some(Then::Body)),
+            (Asked::Other, "204 No", Some(Then::Done)),
+            (Asked::Other, "304 No", Some(Then::Done)),
+            (Asked::Other, "100 Go", None),
+            (Asked::Other, "103 Go", None),
+            (Asked::Other, "101 Go", Some(Then::Foreign)),
+        ] {
+            let head = format!("HTTP/1.1 {line}\r\n{length}");
+            assert_eq!(then(asked, &head), wanted, "{line}");
+        }
+    }
+
+    #[test]
+    fn without_a_length_the_end_of_the_stream_ends_the_body() {
+        let mut parser = Responses::default();
+        let head = b"HTTP/1.0 200 OK\r\n\r\n";
+        assert!(matches!(
+            parser.parse(head),
+            Parsed::Message { consumed: 19, .. }
+        ));
+        assert_eq!(parser.parse(b"hello"), Parsed::Skipped { consumed: 5 });
+        assert_eq!(parser.end(b""), Some(Message::End { body_size: Some(5) }));
+        assert_eq!(parser.end(b""), None);
+    }
+
+    #[test]
+    fn a_counted_body_crosses_a_gap() {
+        let mut parser = Responses::default();
+        parser.parse(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n");
+        assert_eq!(parser.bytes_left(), Some(10));
+        let gap = Gap {
+            len: 10,
+            tail: [0; 8],
+            tail_len: 0,
+            lost: true,
+        };
+        assert_eq!(
+            parser.cross(b"", gap),
+            Crossed::Ended(Message::End {
+                body_size: Some(10)
+            })
+        );
+    }
+}
