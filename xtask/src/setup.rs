@@ -1,0 +1,74 @@
+//! Set-up: whatever a task needs and this machine lacks is installed, once, and announced.
+//! Packages of the system come from apt, tools from crates.io; nothing else is downloaded, except
+//! kernels for virtual machines (see `vm`), which are unpacked and never installed.
+
+mod apt;
+mod bpf_linker;
+mod rust;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+pub use apt::apt_get;
+
+/// Which set-up to do.
+#[derive(clap::Args)]
+pub struct Args {
+    /// For these tasks only; all of them if none is named
+    #[arg(value_enum)]
+    purposes: Vec<Purpose>,
+}
+
+/// What a task is going to do, and so what it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Purpose {
+    /// Compile both sides
+    Build,
+    /// Run the demo's servers
+    Demo,
+    /// Run end-to-end tests
+    Test,
+    /// Boot virtual machines
+    Vm,
+    /// Load servers for measuring
+    Bench,
+}
+
+impl Purpose {
+    const ALL: [Self; 5] = [
+        Self::Build,
+        Self::Demo,
+        Self::Test,
+        Self::Vm,
+        Self::Bench,
+    ];
+}
+
+/// `cargo xtask setup`
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let purposes = if args.purposes.is_empty() {
+        &Purpose::ALL
+    } else {
+        args.purposes.as_slice()
+    };
+    ensure(purposes)?;
+    println!("setup: everything is there");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Installs what is missing for `purposes`. Quick and silent when nothing is.
+pub fn ensure(purposes: &[Purpose]) -> Result<()> {
+    let building = purposes.contains(&Purpose::Build);
+    if building {
+        rust::ensure_components()?;
+    }
+    apt::ensure(purposes)?;
+    if building {
+        bpf_linker::ensure()?;
+    }
+    if purposes.contains(&Purpose::Vm) {
+        crate::vm::kernel::ensure(crate::vm::kernel::DEFAULT)?;
+    }
+    Ok(())
+}

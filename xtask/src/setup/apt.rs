@@ -1,0 +1,200 @@
+//! Packages of the system. Installed only when missing, never upgraded, and no service is
+//! started by their installation.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::Purpose;
+use crate::process;
+use crate::workspace;
+
+/// How to tell that a package is not needed any more.
+enum Evidence {
+    /// A program of this name is there, wherever it came from.
+    Program(&'static str),
+    /// dpkg says that the package is installed.
+    Package,
+}
+
+/// A package, what shows that it is there, and the purposes that need it.
+struct Need {
+    package: &'static str,
+    evidence: Evidence,
+    purposes: &'static [Purpose],
+}
+
+const fn program(
+    name: &'static str,
+    package: &'static str,
+    purposes: &'static [Purpose],
+) -> Need {
+    Need {
+        package,
+        evidence: Evidence::Program(name),
+        purposes,
+    }
+}
+
+const fn package(package: &'static str, purposes: &'static [Purpose]) -> Need {
+    Need {
+        package,
+        evidence: Evidence::Package,
+        purposes,
+    }
+}
+
+const NEEDS: &[Need] = {
+    use Purpose::{Bench, Build, Demo, Test, Vm};
+    &[
+        program("cc", "gcc", &[Build]),
+        package("libc6-dev", &[Build]),
+        package("llvm-22-dev", &[Build]),
+        package("libzstd-dev", &[Build]),
+        package("zlib1g-dev", &[Build]),
+        program("nginx", "nginx-light", &[Demo, Test, Bench]),
+        program("python3", "python3", &[Demo, Test]),
+        program("curl", "curl", &[Test, Vm]),
+        program("node", "nodejs", &[Test]),
+        program("wrk", "wrk", &[Test, Bench]),
+        program("qemu-system-x86_64", "qemu-system-x86", &[Vm]),
+        package("busybox-static", &[Vm]),
+        program("xz", "xz-utils", &[Vm]),
+    ]
+};
+
+/// Said when apt does not know a package.
+const REMEDIES: &[(&str, &str)] = &[(
+    "llvm-22-dev",
+    "it is in Debian 12's security and updates suites: /etc/apt/sources.list needs \
+     `deb http://deb.debian.org/debian-security bookworm-security main` \
+     (or take it from https://apt.llvm.org)",
+)];
+
+pub fn ensure(purposes: &[Purpose]) -> Result<()> {
+    let missing = missing(purposes)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    if !rustix::process::geteuid().is_root() {
+        bail!("missing packages: {list}\n  remedy: sudo apt-get install {list}");
+    }
+    println!("setup: installing from Debian: {list}");
+    apt_get(&["update"]).context("the package lists could not be refreshed")?;
+    for name in &missing {
+        if process::capture(Command::new("apt-cache").args(["show", "--no-all-versions", name]))
+            .is_err()
+        {
+            let remedy = REMEDIES.iter().find(|(package, _)| package == name);
+            let remedy = remedy.map_or("check /etc/apt/sources.list", |(_, remedy)| *remedy);
+            bail!("apt knows no package {name}: {remedy}");
+        }
+    }
+    let _no_services = NoServices::begin()?;
+    let mut arguments = vec!["install", "--no-install-recommends"];
+    arguments.extend(missing);
+    apt_get(&arguments)
+}
+
+/// apt-get, without questions.
+pub fn apt_get(arguments: &[&str]) -> Result<()> {
+    process::run(
+        process::tied("apt-get")
+            .args(["--yes", "--quiet=2", "-o", "DPkg::Lock::Timeout=300"])
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
+}
+
+/// Packages of `purposes` that are not there.
+fn missing(purposes: &[Purpose]) -> Result<Vec<&'static str>> {
+    let needs = NEEDS.iter().filter(|need| {
+        need.purposes
+            .iter()
+            .any(|purpose| purposes.contains(purpose))
+    });
+    let mut missing = Vec::new();
+    for need in needs {
+        let there = match need.evidence {
+            Evidence::Program(name) => workspace::program(name).is_some(),
+            Evidence::Package => is_installed(need.package)?,
+        };
+        if !there {
+            missing.push(need.package);
+        }
+    }
+    Ok(missing)
+}
+
+fn is_installed(package: &str) -> Result<bool> {
+    let output = Command::new("dpkg-query")
+        .args(["--show", "--showformat=${db:Status-Status}", package])
+        .output()
+        .context("cannot start dpkg-query: set-up knows Debian only")?;
+    Ok(output.status.success() && output.stdout == b"installed")
+}
+
+/// While it lives, maintainer scripts start no service: Debian's `invoke-rc.d` and
+/// `deb-systemd-invoke` ask `policy-rc.d`, and 101 means that the action is forbidden. A policy
+/// that the machine already has is left in place.
+struct NoServices {
+    ours: bool,
+}
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl NoServices {
+    fn begin() -> Result<Self> {
+        let ours = !Path::new(POLICY).exists();
+        if ours {
+            let guard = Self { ours };
+            std::fs::write(POLICY, "#!/bin/sh\nexit 101\n")
+                .and_then(|()| {
+                    std::fs::set_permissions(POLICY, std::fs::Permissions::from_mode(0o755))
+                })
+                .with_context(|| format!("cannot write {POLICY}"))?;
+            return Ok(guard);
+        }
+        Ok(Self { ours })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.ours {
+            let _ = std::fs::remove_file(POLICY);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_purpose_needs_something() {
+        for purpose in Purpose::ALL {
+            assert!(
+                NEEDS.iter().any(|need| need.purposes.contains(&purpose)),
+                "{purpose:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_demo_needs_no_virtual_machine() {
+        for need in NEEDS {
+            if need.purposes.contains(&Purpose::Demo) {
+                assert!(!need.package.contains("qemu"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_package_that_does_not_exist_is_not_installed() {
+        assert!(!is_installed("wirespan-no-such-package").expect("dpkg-query runs"));
+    }
+}

@@ -1,0 +1,52 @@
+//! Other kernels: a command runs in a virtual machine that sees this machine's files and can
+//! change none of them. Emulated, so that it works where there is no KVM; without a network.
+
+mod archive;
+pub mod kernel;
+mod machine;
+mod modules;
+
+use std::process::{ExitCode, Stdio};
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::setup::{self, Purpose};
+pub use machine::{Boot, Machine};
+
+/// What to run, and on what.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Debian's kernel of this series: 5.10, 6.1 or 6.12
+    #[arg(long, default_value = kernel::DEFAULT)]
+    kernel: String,
+    /// Seconds until the machine is given up
+    #[arg(long, default_value_t = 600)]
+    timeout: u64,
+    /// QEMU's accelerator: `kvm` where it works
+    #[arg(long, default_value = EMULATED)]
+    accel: String,
+    /// Run as root in the machine, in the current directory; WIRESPAN_*, BEYLA_*, OTEL_* and RUST_*
+    /// are passed on
+    #[arg(last = true, required = true)]
+    command: Vec<String>,
+}
+
+/// QEMU's own processor emulation, a thread for each.
+pub const EMULATED: &str = "tcg,thread=multi";
+
+/// `cargo xtask vm`
+pub fn run(args: &Args) -> Result<ExitCode> {
+    setup::ensure(&[Purpose::Vm])?;
+    let kernel = kernel::ensure(&args.kernel)?;
+    let boot = Boot {
+        kernel: &kernel,
+        command: &args.command,
+        limit: Duration::from_secs(args.timeout),
+        accelerator: &args.accel,
+    };
+    let mut machine = Machine::boot(&boot, Stdio::inherit())?;
+    let ready = machine.wait_until_ready()?;
+    eprintln!("vm: Linux {} up in {:.1} s", kernel.release, ready.as_secs_f64());
+    Ok(ExitCode::from(machine.wait()?))
+}

@@ -1,0 +1,233 @@
+//! Debian's kernels, downloaded and unpacked under `target/vm`; never installed on this machine,
+//! and no suite is added to its package sources.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::process;
+use crate::setup;
+use crate::workspace;
+
+/// The kernel that the tests boot.
+pub const DEFAULT: &str = "6.1";
+
+/// Version, and the Debian release that has it.
+const SERIES: [(&str, &str); 3] = [("5.10", "bullseye"), ("6.1", "bookworm"), ("6.12", "trixie")];
+
+/// The flavour with 9p, which the cloud images have not.
+const FLAVOUR: &str = "-amd64";
+
+/// An unpacked kernel package.
+pub struct Kernel {
+    /// As `uname -r` says it.
+    pub release: String,
+    /// What a boot loader loads.
+    pub image: PathBuf,
+    /// `lib/modules/<release>`.
+    pub modules: PathBuf,
+}
+
+/// The newest kernel of a series, downloaded unless it is there already.
+pub fn ensure(series: &str) -> Result<Kernel> {
+    let Some((_, suite)) = SERIES.iter().find(|(name, _)| *name == series) else {
+        let known = SERIES.map(|(name, _)| name).join(", ");
+        bail!("kernel `{series}` is not known; there are {known}");
+    };
+    let directory = workspace::target().join("vm/kernels").join(series);
+    if !directory.is_dir() {
+        println!("setup: fetching Debian's kernel {series} for the virtual machine");
+        let unfinished = directory.with_extension("part");
+        // What an interrupted run left; there is nothing on a clean checkout.
+        let _ = std::fs::remove_dir_all(&unfinished);
+        std::fs::create_dir_all(&unfinished)
+            .with_context(|| format!("cannot create {}", unfinished.display()))?;
+        let package = match download_with_apt(series, &unfinished)? {
+            Some(package) => package,
+            None => download_from_mirror(series, suite, &unfinished)?,
+        };
+        process::run(process::tied("dpkg-deb").arg("-x").arg(&package).arg(&unfinished))?;
+        std::fs::remove_file(&package)?;
+        std::fs::rename(&unfinished, &directory)?;
+    }
+    unpacked(&directory).with_context(|| {
+        let directory = directory.display();
+        format!("{directory} holds no kernel; remove it and try again")
+    })
+}
+
+fn unpacked(tree: &Path) -> Result<Kernel> {
+    let mut names = std::fs::read_dir(tree.join("boot"))?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let release = names
+        .find_map(|name| Some(name.strip_prefix("vmlinuz-")?.to_owned()))
+        .context("there is no boot/vmlinuz-*")?;
+    // Since trixie packages put everything below /usr.
+    let modules = ["lib/modules", "usr/lib/modules"]
+        .map(|place| tree.join(place).join(&release))
+        .into_iter()
+        .find(|place| place.is_dir())
+        .context("there are no modules")?;
+    Ok(Kernel {
+        image: tree.join("boot").join(format!("vmlinuz-{release}")),
+        release,
+        modules,
+    })
+}
+
+/// From the machine's own package sources, if the kernel of its release is of this series.
+fn download_with_apt(series: &str, into: &Path) -> Result<Option<PathBuf>> {
+    let depends = ["depends", "linux-image-amd64"];
+    let mut said = process::capture(Command::new("apt-cache").args(depends)).unwrap_or_default();
+    if said.is_empty() && rustix::process::geteuid().is_root() {
+        setup::apt_get(&["update"])?;
+        said = process::capture(Command::new("apt-cache").args(depends))?;
+    }
+    let Some(package) = said
+        .split_whitespace()
+        .find(|word| is_package_of(word, series))
+        .map(str::to_owned)
+    else {
+        return Ok(None);
+    };
+    let downloaded = process::run(
+        process::tied("apt-get")
+            // apt's own user cannot write below a root's home.
+            .args(["--quiet=2", "-o", "APT::Sandbox::User=root", "download"])
+            .arg(&package)
+            .current_dir(into),
+    );
+    if downloaded.is_err() && rustix::process::geteuid().is_root() {
+        // The lists are older than the mirror. They will name another package now.
+        setup::apt_get(&["update"])?;
+        let said = process::capture(Command::new("apt-cache").args(depends))?;
+        let package = said
+            .split_whitespace()
+            .find(|word| is_package_of(word, series))
+            .context("the kernel is gone from the package lists")?;
+        process::run(
+            process::tied("apt-get")
+                .args(["--quiet=2", "-o", "APT::Sandbox::User=root", "download"])
+                .arg(package)
+                .current_dir(into),
+        )?;
+    } else {
+        downloaded?;
+    }
+    let mut files = std::fs::read_dir(into)?.filter_map(|entry| Some(entry.ok()?.path()));
+    let file = files.find(|path| path.extension().is_some_and(|extension| extension == "deb"));
+    Ok(Some(file.context("apt-get downloaded nothing")?))
+}
+
+/// `linux-image-6.1.0-56-amd64` is of series 6.1; `linux-image-6.1.0-56-cloud-amd64` and
+/// `linux-image-6.12.94+deb13-amd64` are not.
+fn is_package_of(package: &str, series: &str) -> bool {
+    let Some(version) = package
+        .strip_prefix("linux-image-")
+        .and_then(|rest| rest.strip_suffix(FLAVOUR))
+    else {
+        return false;
+    };
+    version
+        .strip_prefix(series)
+        .is_some_and(|rest| rest.starts_with('.'))
+        && !["cloud", "rt", "unsigned"]
+            .iter()
+            .any(|flavour| version.ends_with(flavour))
+}
+
+/// From the mirror that apt uses, by its package lists. They are not verified by a signature as
+/// apt's would be; the kernel runs in a machine without a network, on files it cannot write.
+fn download_from_mirror(series: &str, suite: &str, into: &Path) -> Result<PathBuf> {
+    let sites = process::capture(Command::new("apt-get").args([
+        "indextargets",
+        "--format",
+        "$(SITE)",
+        "Created-By: Packages",
+    ]))?;
+    let main = sites
+        .lines()
+        .find(|site| site.trim_end_matches('/').ends_with("/debian"))
+        .unwrap_or("http://deb.debian.org/debian");
+    let index = into.join("Packages.xz");
+    fetch(
+        &format!("{main}/dists/{suite}/main/binary-amd64/Packages.xz"),
+        &index,
+    )?;
+    let packages = process::capture(Command::new("xz").arg("-dc").arg(&index))?;
+    let (file, sha256) = newest(&packages, series)
+        .with_context(|| format!("{main} has no kernel {series} in {suite}"))?;
+    let package = into.join("kernel.deb");
+    fetch(&format!("{main}/{file}"), &package)?;
+    let digest = process::capture(Command::new("sha256sum").arg(&package))?;
+    if !digest.starts_with(sha256) {
+        bail!("{file} arrived damaged: its SHA-256 is not {sha256}");
+    }
+    std::fs::remove_file(&index)?;
+    Ok(package)
+}
+
+fn fetch(url: &str, into: &Path) -> Result<()> {
+    let options = ["--fail", "--silent", "--show-error", "--location", "--retry", "3"];
+    process::run(process::tied("curl").args(options).arg("--output").arg(into).arg(url))
+}
+
+/// File and SHA-256 of the last kernel of a series in a `Packages` list, which is sorted.
+fn newest<'a>(packages: &'a str, series: &str) -> Option<(&'a str, &'a str)> {
+    let field = |stanza: &'a str, name: &str| {
+        stanza
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    };
+    packages
+        .split("\n\n")
+        .filter(|stanza| {
+            field(stanza, "Package").is_some_and(|package| is_package_of(package, series))
+        })
+        .filter_map(|stanza| Some((field(stanza, "Filename")?, field(stanza, "SHA256")?)))
+        .max_by_key(|(file, _)| numbers(file))
+}
+
+/// The numbers in a file name, which order versions well enough within one series.
+fn numbers(text: &str) -> Vec<u64> {
+    text.split(|character: char| !character.is_ascii_digit())
+        .filter_map(|digits| digits.parse().ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_series_is_not_the_beginning_of_another() {
+        assert!(is_package_of("linux-image-6.1.0-56-amd64", "6.1"));
+        assert!(!is_package_of("linux-image-6.12.94+deb13-amd64", "6.1"));
+        assert!(is_package_of("linux-image-6.12.94+deb13-amd64", "6.12"));
+    }
+
+    #[test]
+    fn other_flavours_and_the_meta_package_are_refused() {
+        for package in [
+            "linux-image-6.1.0-56-cloud-amd64",
+            "linux-image-6.1.0-56-rt-amd64",
+            "linux-image-amd64",
+        ] {
+            assert!(!is_package_of(package, "6.1"), "{package}");
+        }
+    }
+
+    #[test]
+    fn the_newest_is_found_by_number_not_by_letter() {
+        let packages = "\
+Package: linux-image-5.10.0-9-amd64\nFilename: pool/a_5.10.0-9_amd64.deb\nSHA256: aa\n\n\
+Package: linux-image-5.10.0-32-amd64\nFilename: pool/a_5.10.0-32_amd64.deb\nSHA256: bb\n\n\
+Package: linux-image-5.10.0-4-amd64\nFilename: pool/a_5.10.0-4_amd64.deb\nSHA256: cc\n";
+        assert_eq!(
+            newest(packages, "5.10"),
+            Some(("pool/a_5.10.0-32_amd64.deb", "bb"))
+        );
+        assert_eq!(newest(packages, "6.1"), None);
+    }
+}
