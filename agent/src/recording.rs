@@ -22,8 +22,9 @@ mod replay;
 use std::fmt;
 use std::io::{self, BufWriter, Read, Write};
 
+use wirespan_common::connection::Connection;
 use wirespan_common::record::{
-    Chunk, Clock, DecodeError, Header, Kind, Life, Open, Progress, Record,
+    Chunk, Clock, ConnectionId, DecodeError, Header, Kind, Life, Open, Progress, Record, Stage,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -154,6 +155,20 @@ pub fn process_record(time_ns: u64, process: &Process) -> Vec<u8> {
         return process_record(time_ns, &process);
     }
     user_record(Kind::Process, time_ns, process.pid, &json)
+}
+
+/// The record that answers how far both streams of a connection are, out of what the kernel side
+/// remembers of it.
+#[must_use]
+pub fn progress_record(time_ns: u64, connection: ConnectionId, known: &Connection) -> Vec<u8> {
+    let progress = Progress {
+        connection,
+        stage: Stage::Asked as u8,
+        reserved: [0; 7],
+        ingress: known.ingress,
+        egress: known.egress,
+    };
+    user_record(Kind::Progress, time_ns, 0, progress.as_bytes())
 }
 
 fn user_record(kind: Kind, time_ns: u64, tgid: u32, body: &[u8]) -> Vec<u8> {

@@ -36,13 +36,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    const ALL: [Self; 5] = [
-        Self::Build,
-        Self::Demo,
-        Self::Test,
-        Self::Vm,
-        Self::Bench,
-    ];
+    const ALL: [Self; 5] = [Self::Build, Self::Demo, Self::Test, Self::Vm, Self::Bench];
 }
 
 /// `cargo xtask setup`

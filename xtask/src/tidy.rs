@@ -1,4 +1,6 @@
 //! tidy
 use std::process::ExitCode;
 /// a
-pub fn run() -> anyhow::Result<ExitCode> { Ok(ExitCode::SUCCESS) }
+pub fn run() -> anyhow::Result<ExitCode> {
+    Ok(ExitCode::SUCCESS)
+}

@@ -74,6 +74,13 @@ impl WatchList {
         let _: Result<(), _> = self.verdicts.insert(connection, verdict as u8, 0);
     }
 
+    /// Lets the kernel side forget a connection: if it goes on, it is announced anew.
+    pub fn forget(&mut self, connection: ConnectionId) {
+        // The kernel side may have forgotten it first.
+        let _: Result<(), _> = self.connections.remove(&connection);
+        let _: Result<(), _> = self.verdicts.remove(&connection);
+    }
+
     /// What the kernel side remembers of a connection, if it still does.
     #[must_use]
     pub fn connection(&self, connection: ConnectionId) -> Option<Connection> {

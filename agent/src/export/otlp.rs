@@ -60,7 +60,10 @@ impl fmt::Display for SetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Endpoint(endpoint) => {
-                write!(f, "OTLP endpoint {endpoint:?}: expected http://host:port or https://…")
+                write!(
+                    f,
+                    "OTLP endpoint {endpoint:?}: expected http://host:port or https://…"
+                )
             }
             Self::Header(name) => write!(f, "OTLP header {name:?} is not allowed in a request"),
             Self::Certificate(path, why) => write!(f, "{}: {why}", path.display()),

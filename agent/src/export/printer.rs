@@ -52,7 +52,11 @@ pub(super) fn start<W: Write + Send + 'static>(
     output: Output<W>,
     outlet: Arc<Outlet>,
 ) -> JoinHandle<()> {
-    let Output { to, terminal, colours } = output;
+    let Output {
+        to,
+        terminal,
+        colours,
+    } = output;
     let pen = Pen::new(to);
     if format == PrinterFormat::Counter {
         return tokio::spawn(count(outlet, pen, terminal));
@@ -67,7 +71,9 @@ async fn print(format: PrinterFormat, outlet: Arc<Outlet>, mut pen: Pen, colours
             let mut spans = batch.spans();
             match format {
                 PrinterFormat::Text => {
-                    spans.iter().for_each(|span| text::write(span, colours, &mut page));
+                    spans
+                        .iter()
+                        .for_each(|span| text::write(span, colours, &mut page));
                 }
                 PrinterFormat::Json => {
                     otlp::bring_together(&mut spans);
@@ -138,11 +144,17 @@ impl Pen {
                 let _ = done.send(result.map(|()| page));
             }
         };
-        let thread = std::thread::Builder::new().name("printer".into()).spawn(write);
+        let thread = std::thread::Builder::new()
+            .name("printer".into())
+            .spawn(write);
         if let Err(error) = &thread {
             warn!("printing is off: no thread for it: {error}");
         }
-        Self { pages, spare: Vec::new(), broken: thread.is_err() }
+        Self {
+            pages,
+            spare: Vec::new(),
+            broken: thread.is_err(),
+        }
     }
 
     /// An empty page, with the memory of an earlier one.

@@ -43,6 +43,19 @@ impl SpanQueue {
     }
 }
 
+impl SpanQueue {
+    /// As [`SpanQueue::push`], but waits until there is room: for a replay, which has time, and whose
+    /// spans nobody wants to lose. Never for a shard.
+    pub fn push_waiting(&self, spans: Vec<Span>) {
+        /// Short against the time that a batch takes to be written.
+        const LOOK_AGAIN: Duration = Duration::from_micros(200);
+        while !self.inlets.iter().all(|inlet| inlet.has_room(spans.len())) {
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        self.push(spans);
+    }
+}
+
 /// How a lane gathers spans.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Batching {
@@ -66,8 +79,20 @@ pub(super) fn lane(batching: Batching, health: Arc<Health>) -> (Inlet, Arc<Outle
         wake: Notify::new(),
         health,
     });
-    let inlet = Inlet { sender, shared: Arc::clone(&shared) };
-    (inlet, Arc::new(Outlet { waiting: Mutex::new(Waiting { receiver, front: None }), shared }))
+    let inlet = Inlet {
+        sender,
+        shared: Arc::clone(&shared),
+    };
+    (
+        inlet,
+        Arc::new(Outlet {
+            waiting: Mutex::new(Waiting {
+                receiver,
+                front: None,
+            }),
+            shared,
+        }),
+    )
 }
 
 /// Where spans enter a lane.
@@ -128,23 +153,36 @@ struct Piece {
 // === impl Inlet ===
 
 impl Inlet {
+    /// Whether as many spans would fit, or nothing waits that could make more room.
+    fn has_room(&self, spans: usize) -> bool {
+        let queued = self.shared.queued.load(Ordering::Relaxed).max(0) as usize;
+        queued == 0 || queued + spans <= self.shared.batching.spans_cap
+    }
+
     /// With several shards the bound may be passed by what they push at the very same moment.
     fn push(&self, spans: &Arc<Vec<Span>>) {
         let shared = &*self.shared;
         if shared.closed.load(Ordering::Acquire) {
-            shared.health.lose(Loss::ShutdownTimeout, spans.len() as u64);
+            shared
+                .health
+                .lose(Loss::ShutdownTimeout, spans.len() as u64);
             return;
         }
         let queued = shared.queued.load(Ordering::Relaxed).max(0);
         let room = shared.batching.spans_cap.saturating_sub(queued as usize);
         let fits = spans.len().min(room);
         if fits < spans.len() {
-            shared.health.lose(Loss::QueueFull, (spans.len() - fits) as u64);
+            shared
+                .health
+                .lose(Loss::QueueFull, (spans.len() - fits) as u64);
         }
         if fits == 0 {
             return;
         }
-        let piece = Piece { spans: Arc::clone(spans), range: 0..fits };
+        let piece = Piece {
+            spans: Arc::clone(spans),
+            range: 0..fits,
+        };
         if self.sender.send(piece).is_err() {
             // The receiving end lives as long as the exporters do.
             shared.health.lose(Loss::ShutdownTimeout, fits as u64);

@@ -23,8 +23,9 @@ use crate::sample::{exporting, lost_in_export, otlp, request_of, resource, serve
 #[ignore = "a measurement"]
 fn cost_of_encoding() {
     let services = ["shop", "cart", "pay"].map(resource);
-    let spans: Vec<Span> =
-        (0..512).map(|n| server_spans(&services[n % 3], n as u64..n as u64 + 1).remove(0)).collect();
+    let spans: Vec<Span> = (0..512)
+        .map(|n| server_spans(&services[n % 3], n as u64..n as u64 + 1).remove(0))
+        .collect();
     let measure = |name: &str, encode: &mut dyn FnMut(&[&Span]) -> usize| {
         let mut best = Duration::MAX;
         let mut len = 0;
@@ -91,10 +92,18 @@ impl Sink {
         let path = here.ancestors().nth(2).unwrap().join("otlp-sink");
         let mut command = Command::new(&path);
         command.arg("127.0.0.1:0").stdout(Stdio::piped());
-        let mut process = command.spawn().unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        let mut process = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{path:?}: {error}"));
         let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().trim_start_matches("listening on ").parse().unwrap();
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let address = line
+            .trim()
+            .trim_start_matches("listening on ")
+            .parse()
+            .unwrap();
         Self { process, address }
     }
 }
@@ -125,11 +134,31 @@ fn cost_of_export() {
     let mut making = 0.0;
     let variants = [
         ("no destination", None, 512, false),
-        ("http/protobuf, batches of 512", Some(OtlpProtocol::HttpProtobuf), 512, false),
-        ("http/protobuf, batches of 4096", Some(OtlpProtocol::HttpProtobuf), 4096, false),
+        (
+            "http/protobuf, batches of 512",
+            Some(OtlpProtocol::HttpProtobuf),
+            512,
+            false,
+        ),
+        (
+            "http/protobuf, batches of 4096",
+            Some(OtlpProtocol::HttpProtobuf),
+            4096,
+            false,
+        ),
         ("grpc, batches of 512", Some(OtlpProtocol::Grpc), 512, false),
-        ("grpc, batches of 4096", Some(OtlpProtocol::Grpc), 4096, false),
-        ("http/protobuf gzip, 4096", Some(OtlpProtocol::HttpProtobuf), 4096, true),
+        (
+            "grpc, batches of 4096",
+            Some(OtlpProtocol::Grpc),
+            4096,
+            false,
+        ),
+        (
+            "http/protobuf gzip, 4096",
+            Some(OtlpProtocol::HttpProtobuf),
+            4096,
+            true,
+        ),
     ];
     for (name, protocol, batch_spans_max, gzip) in variants {
         let sink = Sink::start();
@@ -162,7 +191,10 @@ fn cost_of_export() {
         if protocol.is_none() {
             making = micros;
         }
-        let memory = procfs::process::Process::myself().unwrap().status().unwrap();
+        let memory = procfs::process::Process::myself()
+            .unwrap()
+            .status()
+            .unwrap();
         println!(
             "{name:32} {:.2} µs CPU per span ({micros:.2} with the making), {:.0} spans/s, \
              {} exported, {} lost, peak {} MiB",

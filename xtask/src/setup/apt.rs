@@ -26,11 +26,7 @@ struct Need {
     purposes: &'static [Purpose],
 }
 
-const fn program(
-    name: &'static str,
-    package: &'static str,
-    purposes: &'static [Purpose],
-) -> Need {
+const fn program(name: &'static str, package: &'static str, purposes: &'static [Purpose]) -> Need {
     Need {
         package,
         evidence: Evidence::Program(name),

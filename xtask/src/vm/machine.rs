@@ -67,7 +67,13 @@ impl Machine {
         let qemu = Running::start(
             "QEMU",
             process::tied("qemu-system-x86_64")
-                .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
+                .args([
+                    "-nodefaults",
+                    "-no-user-config",
+                    "-display",
+                    "none",
+                    "-no-reboot",
+                ])
                 .args(["-accel", boot.accelerator, "-cpu", "max"])
                 .args(["-smp", &cpus, "-m", &memory, "-nic", "none"])
                 .args(["-append", "console=ttyS0 quiet panic=-1 rdinit=/init"])
@@ -75,7 +81,10 @@ impl Machine {
                 .arg(&boot.kernel.image)
                 .arg("-initrd")
                 .arg(&initramfs)
-                .args(["-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap"])
+                .args([
+                    "-fsdev",
+                    "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap",
+                ])
                 .args(["-device", "virtio-9p-pci,fsdev=root,mount_tag=hostroot"])
                 .args(["-device", "virtio-serial-pci"])
                 .args(["-chardev", "stdio,id=output,signal=off"])
@@ -211,7 +220,14 @@ mod tests {
 
     #[test]
     fn a_quoted_word_survives_a_shell() {
-        for word in ["plain", "", "two words", "it's", "$HOME `x` \"y\" \\ *", "a\nb"] {
+        for word in [
+            "plain",
+            "",
+            "two words",
+            "it's",
+            "$HOME `x` \"y\" \\ *",
+            "a\nb",
+        ] {
             let script = [b"printf %s ".as_slice(), &quoted(word.as_bytes())].concat();
             let script = String::from_utf8(script).expect("text stays text");
             let mut shell = std::process::Command::new("sh");

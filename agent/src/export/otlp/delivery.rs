@@ -85,7 +85,9 @@ impl Delivery {
         let give_up = Instant::now() + self.retry.total_max;
         for failures in 0.. {
             let attempt = timeout(self.timeout, self.client.send(body.clone()));
-            let reply = attempt.await.unwrap_or_else(|_| Reply::timed_out(self.timeout));
+            let reply = attempt
+                .await
+                .unwrap_or_else(|_| Reply::timed_out(self.timeout));
             match reply {
                 Reply::Taken { rejected, message } => {
                     self.report.reached();

@@ -41,7 +41,11 @@ impl Client {
             .pool_max_idle_per_host(FLIGHTS_MAX)
             .build(tls::connector(config, Speaks::Http1)?);
         let json = config.protocol == OtlpProtocol::HttpJson;
-        let media_type = if json { "application/json" } else { "application/x-protobuf" };
+        let media_type = if json {
+            "application/json"
+        } else {
+            "application/x-protobuf"
+        };
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         headers.insert(ACCEPT, HeaderValue::from_static(media_type));
@@ -55,7 +59,13 @@ impl Client {
             headers.insert(HeaderName::try_from(name).map_err(|_| refused())?, value);
         }
         let endpoint = endpoint(&config.endpoint)?;
-        Ok(Self { client, endpoint, headers, json, gzip: config.gzip })
+        Ok(Self {
+            client,
+            endpoint,
+            headers,
+            json,
+            gzip: config.gzip,
+        })
     }
 
     /// What goes over the wire for this content; done once, however often it is sent.
@@ -108,5 +118,9 @@ pub(super) fn endpoint(text: &str) -> Result<Uri, SetupError> {
     let refused = || SetupError::Endpoint(text.to_owned());
     let uri: Uri = text.parse().map_err(|_| refused())?;
     let known = matches!(uri.scheme_str(), Some("http" | "https"));
-    if known && uri.host().is_some() { Ok(uri) } else { Err(refused()) }
+    if known && uri.host().is_some() {
+        Ok(uri)
+    } else {
+        Err(refused())
+    }
 }

@@ -42,7 +42,10 @@ impl Report {
     pub(super) fn will_retry(&self, why: &str) {
         self.failing.store(true, Ordering::Relaxed);
         if self.failures.may_speak() {
-            warn!("{} cannot take spans now, trying again: {why}", self.endpoint);
+            warn!(
+                "{} cannot take spans now, trying again: {why}",
+                self.endpoint
+            );
         }
     }
 
@@ -56,7 +59,10 @@ impl Report {
     /// A request was taken in part, or with a warning.
     pub(super) fn partly_taken(&self, rejected: u64, message: &str) {
         if self.partials.may_speak() {
-            warn!("{} rejected {rejected} spans of a request: {message}", self.endpoint);
+            warn!(
+                "{} rejected {rejected} spans of a request: {message}",
+                self.endpoint
+            );
         }
     }
 }
@@ -69,7 +75,10 @@ struct Throttle {
 
 impl Throttle {
     fn may_speak(&self) -> bool {
-        let mut last = self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut last = self
+            .last
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         let may = last.is_none_or(|at| at.elapsed() >= SILENCE);
         if may {
             *last = Some(Instant::now());

@@ -1,0 +1,283 @@
+//! The synchronous thread: takes records from the kernel side, lets discovery and the pipeline have
+//! them in order, and carries out what they ask for. It blocks nowhere but in its own sleep.
+//!
+//! What it adds to the stream of records (descriptions of processes, the wall clock's offset, answers
+//! about progress) goes the same way as the kernel side's own, so that a recording holds all of it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
+use wirespan_common::record::{Body, Life, LifeEvent, Record};
+
+use crate::capture::{Capture, Wait, WatchList};
+use crate::connections::ToKernel;
+use crate::discover::{Action, Watcher};
+use crate::export::SpanQueue;
+use crate::health::{Health, Loss};
+use crate::pipeline::Pipeline;
+use crate::processes::Coverage;
+use crate::recording::{self, Writer};
+use crate::report;
+use crate::span::Span;
+use crate::wall_clock::{WallClock, monotonic_ns};
+
+/// Records taken before anything else gets its turn.
+const ROUND_RECORDS_MAX: usize = 4096;
+/// How long an open exchange may be silent before the kernel side is asked how far it is, in
+/// nanoseconds.
+const PROGRESS_AFTER_NS: u64 = 100_000_000;
+/// How often that is looked at.
+const PROGRESS_EVERY: Duration = Duration::from_millis(50);
+/// How often losses are reported, and processes looked for whose end was not seen.
+const CHORES_EVERY: Duration = Duration::from_secs(60);
+
+/// The thread's state.
+pub struct Live {
+    capture: Capture,
+    watcher: Watcher,
+    path: Path,
+    queue: SpanQueue,
+    health: Arc<Health>,
+    /// Reused; empty between calls.
+    actions: Vec<Action>,
+}
+
+/// The way of one record: kept, then heard by the pipeline.
+struct Path {
+    pipeline: Pipeline,
+    recording: Option<Writer<File>>,
+    clock: WallClock,
+    spans: Vec<Span>,
+    health: Arc<Health>,
+}
+
+/// What remains when the thread has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// How much was understood, by process.
+    pub coverage: Vec<Coverage>,
+    /// Records kept, if they were to be.
+    pub recorded: Option<io::Result<u64>>,
+}
+
+impl Live {
+    /// Puts the thread's state together; `recording` is where records are kept, if anywhere.
+    #[must_use]
+    pub fn new(
+        capture: Capture,
+        watcher: Watcher,
+        pipeline: Pipeline,
+        recording: Option<Writer<File>>,
+        queue: SpanQueue,
+        health: Arc<Health>,
+    ) -> Self {
+        let clock = WallClock::default();
+        let path = Path {
+            pipeline,
+            recording,
+            clock,
+            spans: Vec::new(),
+            health: Arc::clone(&health),
+        };
+        Self {
+            capture,
+            watcher,
+            path,
+            queue,
+            health,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Begins to watch what is there already. Returns the number of processes.
+    pub fn begin(&mut self) -> usize {
+        self.path.tell_time();
+        self.watcher.scan(&mut self.actions);
+        self.path
+            .carry_out(&mut self.actions, &mut self.capture.watch_list);
+        self.watcher.watched()
+    }
+
+    /// Works until `stop` becomes readable, then detaches the kernel side and tells the rest.
+    #[must_use]
+    pub fn run(mut self, stop: &OwnedFd) -> Finished {
+        let mut wait = Wait::new();
+        let mut progress_at = Instant::now();
+        let mut chores_at = Instant::now() + CHORES_EVERY;
+        while !is_readable(stop) {
+            self.path.tell_time();
+            if self.round() > 0 {
+                wait.found();
+            }
+            let now = Instant::now();
+            if now >= progress_at {
+                progress_at = now + PROGRESS_EVERY;
+                self.ask_for_progress();
+            }
+            if now >= chores_at {
+                chores_at = now + CHORES_EVERY;
+                self.do_chores();
+            }
+            self.capture.reader.sleep(stop.as_fd(), wait.nothing());
+        }
+        self.finish()
+    }
+
+    /// Takes the records that are there, and carries out what they lead to.
+    fn round(&mut self) -> usize {
+        let taken = self.capture.reader.drain(ROUND_RECORDS_MAX, |bytes| {
+            if let Some((tgid, event, life)) = self.path.take(bytes) {
+                self.watcher.observe(tgid, event, &life, &mut self.actions);
+                self.path
+                    .carry_out(&mut self.actions, &mut self.capture.watch_list);
+            }
+        });
+        self.hand_on();
+        self.capture.flush_log();
+        taken
+    }
+
+    /// Asks the kernel side about connections whose bytes are only counted, and hears the answers as
+    /// records.
+    fn ask_for_progress(&mut self) {
+        let now = monotonic_ns();
+        let quiet_since = now.saturating_sub(PROGRESS_AFTER_NS);
+        let silent: Vec<_> = self.path.pipeline.wants_progress(quiet_since).collect();
+        for connection in silent {
+            if let Some(known) = self.capture.watch_list.connection(connection) {
+                self.path
+                    .take(&recording::progress_record(now, connection, &known));
+            }
+        }
+        self.hand_on();
+    }
+
+    /// Spans to the queue, wishes to the kernel side.
+    fn hand_on(&mut self) {
+        self.queue.push(std::mem::take(&mut self.path.spans));
+        let watch_list = &mut self.capture.watch_list;
+        for wish in self.path.pipeline.drain_to_kernel() {
+            match wish {
+                ToKernel::Verdict {
+                    connection,
+                    verdict,
+                } => {
+                    watch_list.set_verdict(connection, verdict);
+                }
+                ToKernel::RaiseBudget { tgid } => watch_list.raise_budget(tgid),
+                ToKernel::Forget { connection } => watch_list.forget(connection),
+            }
+        }
+    }
+
+    fn do_chores(&mut self) {
+        self.watcher.sweep(&mut self.actions);
+        self.path
+            .carry_out(&mut self.actions, &mut self.capture.watch_list);
+        self.fetch_losses();
+        report::log_losses(&self.health);
+    }
+
+    fn fetch_losses(&self) {
+        for (loss, total) in self.capture.losses.totals() {
+            self.health.set_loss(loss.into(), total);
+        }
+    }
+
+    fn finish(mut self) -> Finished {
+        // What happened before the request to stop belongs to the run.
+        while self.round() == ROUND_RECORDS_MAX {}
+        self.fetch_losses();
+        drop(self.capture);
+        let Path {
+            mut pipeline,
+            recording,
+            mut spans,
+            ..
+        } = self.path;
+        pipeline.finish(&mut spans);
+        self.queue.push(spans);
+        let recorded = recording.map(|writer| {
+            let records = writer.records();
+            writer.finish()?.sync_all()?;
+            Ok(records)
+        });
+        Finished {
+            coverage: pipeline.coverage(),
+            recorded,
+        }
+    }
+}
+
+impl Path {
+    /// Keeps a record and lets the pipeline hear it. Returns what it says if it is about the life of
+    /// a process, which concerns others too.
+    fn take(&mut self, bytes: &[u8]) -> Option<(u32, LifeEvent, Life)> {
+        self.keep(bytes);
+        match Record::decode(bytes) {
+            Ok((record, _)) => {
+                self.pipeline.record(&record, &mut self.spans);
+                match record.body {
+                    Body::Life { life, event } => Some((record.tgid, event, life)),
+                    _ => None,
+                }
+            }
+            Err(_) => {
+                self.health.lose(Loss::Undecodable, 1);
+                None
+            }
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if let Some(writer) = &mut self.recording
+            && let Err(error) = writer.write(bytes)
+        {
+            log::error!("the recording ends here: {error}");
+            self.recording = None;
+        }
+    }
+
+    /// Tells the stream of records what the wall clock's offset is, if it changed.
+    fn tell_time(&mut self) {
+        if let Some((now, offset)) = self.clock.changed() {
+            self.take(&recording::clock_record(now, offset));
+        }
+    }
+
+    fn carry_out(&mut self, actions: &mut Vec<Action>, watch_list: &mut WatchList) {
+        for action in actions.drain(..) {
+            match action {
+                Action::Watch(pid) => {
+                    if !watch_list.watch(pid) {
+                        self.health.lose(Loss::WatchedFull, 1);
+                    }
+                }
+                Action::Unwatch(pid) => watch_list.unwatch(pid),
+                Action::Described(process) => {
+                    log::info!(
+                        "watching {} (pid {}, {})",
+                        process.service_name,
+                        process.pid,
+                        process.executable.display()
+                    );
+                    self.take(&recording::process_record(monotonic_ns(), &process));
+                }
+            }
+        }
+    }
+}
+
+fn is_readable(event: &OwnedFd) -> bool {
+    let mut waited_for = [PollFd::new(event, PollFlags::IN)];
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut waited_for, Some(&at_once)).is_ok_and(|ready| ready > 0)
+}

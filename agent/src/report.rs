@@ -1,0 +1,106 @@
+//! What the daemon says about itself: a line a minute while things are lost, a summary at the end. It
+//! counts nothing.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::health::{Health, Loss};
+use crate::live::Finished;
+use crate::processes::Coverage;
+
+/// Logs what was lost so far, if anything was. To be called at most once a minute.
+pub fn log_losses(health: &Health) {
+    let losses = losses(health);
+    if !losses.is_empty() {
+        log::warn!("{} spans so far; lost: {losses}", health.spans_made());
+    }
+}
+
+/// The summary of a run.
+#[must_use]
+pub fn summary(health: &Health, finished: &Finished, ran: Duration) -> String {
+    let mut text = format!(
+        "traced for {:.1} s: {} spans made, {} exported",
+        ran.as_secs_f64(),
+        health.spans_made(),
+        health.spans_exported()
+    );
+    let losses = losses(health);
+    let lost = if losses.is_empty() {
+        "nothing"
+    } else {
+        &losses
+    };
+    // Writing to a string does not fail.
+    let _ = write!(text, "\n  lost: {lost}");
+    for coverage in &finished.coverage {
+        let _ = write!(text, "\n  understood of {}", covered(coverage));
+    }
+    match &finished.recorded {
+        Some(Ok(records)) => {
+            let _ = write!(text, "\n  recorded: {records} records");
+        }
+        Some(Err(error)) => {
+            let _ = write!(text, "\n  the recording is not complete: {error}");
+        }
+        None => {}
+    }
+    text
+}
+
+fn covered(coverage: &Coverage) -> String {
+    let Coverage {
+        pid,
+        service,
+        seen_bytes,
+        understood_bytes,
+    } = coverage;
+    let who = if *pid == 0 {
+        "processes no longer remembered".to_owned()
+    } else {
+        format!("{service} (pid {pid})")
+    };
+    let part = match seen_bytes {
+        0 => 100.0,
+        seen => 100.0 * *understood_bytes as f64 / *seen as f64,
+    };
+    format!("{who}: {part:.1}% ({understood_bytes} of {seen_bytes} bytes)")
+}
+
+fn losses(health: &Health) -> String {
+    Loss::ALL
+        .into_iter()
+        .filter_map(|loss| match health.losses(loss) {
+            0 => None,
+            count => Some(format!("{} {count}", loss.name())),
+        })
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_names_each_loss_and_the_coverage_of_each_process() {
+        let health = Health::default();
+        health.made_spans(10);
+        health.exported_spans(7);
+        health.lose(Loss::QueueFull, 3);
+        let finished = Finished {
+            coverage: vec![Coverage {
+                pid: 42,
+                service: "shop".into(),
+                seen_bytes: 200,
+                understood_bytes: 150,
+            }],
+            recorded: Some(Ok(5)),
+        };
+        assert_eq!(
+            summary(&health, &finished, Duration::from_millis(1500)),
+            "traced for 1.5 s: 10 spans made, 7 exported\n  lost: queue_full 3\n  understood of \
+             shop (pid 42): 75.0% (150 of 200 bytes)\n  recorded: 5 records"
+        );
+    }
+}

@@ -1,0 +1,166 @@
+//! A run from start to drain: what is started in which order, and ended in which. The work is done
+//! elsewhere.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use rustix::event::{EventfdFlags, eventfd};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::capture::Capture;
+use crate::config::Config;
+use crate::discover::{ProcRoot, Watcher};
+use crate::export::{ExportConfig, Exporters, SpanQueue};
+use crate::health::Health;
+use crate::live::Live;
+use crate::pipeline::{Pipeline, PipelineConfig};
+use crate::recording::{self, Reader, Writer};
+use crate::report;
+
+/// Threads of the async edge: encoding is the only work there.
+const EXPORT_THREADS: usize = 2;
+
+/// Traces until SIGTERM or SIGINT; writes the records to `recording` if it is given.
+///
+/// # Errors
+/// What keeps the run from starting, in one line.
+pub fn trace(config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let health = Arc::new(Health::default());
+    let recording = recording.map(create).transpose()?;
+    let runtime = start_runtime()?;
+    let (queue, exporters) = start_exporters(&runtime, &config, &health)?;
+    let capture = Capture::start(&config.capture, &config.targets)?;
+    let strategy = capture.strategy;
+    let watcher = Watcher::new(
+        ProcRoot::host(),
+        config.targets.clone(),
+        config.service.clone(),
+    );
+    let pipeline = Pipeline::new(PipelineConfig::default(), Arc::clone(&health));
+    let mut live = Live::new(
+        capture,
+        watcher,
+        pipeline,
+        recording,
+        queue,
+        Arc::clone(&health),
+    );
+    let watched = live.begin();
+
+    let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+    let stopped = stop.try_clone()?;
+    let shard = std::thread::Builder::new()
+        .name("shard".into())
+        .spawn(move || live.run(&stopped))
+        .context("can't start a thread")?;
+    log::info!(
+        "ready in {} ms: {watched} processes watched, capture by {strategy}",
+        began.elapsed().as_millis()
+    );
+
+    let asked = runtime.block_on(asked_to_stop(&shard))?;
+    log::info!("{asked}: stopping");
+    let deadline = Instant::now() + config.shutdown_timeout;
+    wake(&stop)?;
+    let finished = shard
+        .join()
+        .map_err(|_| anyhow::anyhow!("the capture thread panicked"))?;
+    runtime.block_on(exporters.drain(deadline.saturating_duration_since(Instant::now())));
+    runtime.shutdown_timeout(Duration::ZERO);
+    eprintln!(
+        "wirespan: {}",
+        report::summary(&health, &finished, began.elapsed())
+    );
+    Ok(())
+}
+
+/// Makes the spans of a recording again.
+///
+/// # Errors
+/// What keeps the file from being read, or where it ends early.
+pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<()> {
+    let health = Arc::new(Health::default());
+    let input = File::open(file).with_context(|| format!("can't open {}", file.display()))?;
+    let mut reader =
+        Reader::new(BufReader::new(input)).with_context(|| format!("{}", file.display()))?;
+    let runtime = start_runtime()?;
+    let (queue, exporters) = start_exporters(&runtime, &config, &health)?;
+    let pipeline_config = PipelineConfig {
+        seed,
+        ..PipelineConfig::default()
+    };
+    let mut pipeline = Pipeline::new(pipeline_config, Arc::clone(&health));
+    let began = Instant::now();
+    let replayed = recording::replay(&mut reader, &mut pipeline, |spans| {
+        queue.push_waiting(std::mem::take(spans));
+    });
+    let took = began.elapsed();
+    runtime.block_on(exporters.drain(config.shutdown_timeout));
+    runtime.shutdown_timeout(Duration::ZERO);
+    let replayed = replayed.with_context(|| format!("{}", file.display()))?;
+    log::info!(
+        "{} records replayed in {:.3} s, {} spans, {} records not understood",
+        replayed.records,
+        took.as_secs_f64(),
+        replayed.spans,
+        replayed.unknown + replayed.undecodable
+    );
+    report::log_losses(&health);
+    Ok(())
+}
+
+fn create(file: &Path) -> anyhow::Result<Writer<File>> {
+    let created =
+        File::create_new(file).with_context(|| format!("can't create {}", file.display()))?;
+    Ok(Writer::new(created)?)
+}
+
+fn start_runtime() -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(EXPORT_THREADS)
+        .thread_name("export")
+        .enable_all()
+        .build()
+        .context("can't start the exporters' runtime")
+}
+
+fn start_exporters(
+    runtime: &Runtime,
+    config: &Config,
+    health: &Arc<Health>,
+) -> anyhow::Result<(SpanQueue, Exporters)> {
+    let _entered = runtime.enter();
+    let export = ExportConfig {
+        queue_spans_cap: config.queue_spans_max,
+        ..ExportConfig::new(config.otlp.clone(), config.printer)
+    };
+    Ok(Exporters::start(export, health)?)
+}
+
+/// Waits for a signal that ends the run; the name of what ended it. A second one ends the process
+/// at once, by the signal's own default.
+async fn asked_to_stop<T>(shard: &std::thread::JoinHandle<T>) -> anyhow::Result<&'static str> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut check = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok("SIGTERM"),
+            _ = interrupt.recv() => return Ok("SIGINT"),
+            // A panic there must not leave a daemon that looks alive.
+            _ = check.tick() => if shard.is_finished() { return Ok("the capture thread ended") },
+        }
+    }
+}
+
+fn wake(stop: &OwnedFd) -> anyhow::Result<()> {
+    rustix::io::write(stop, &1u64.to_ne_bytes())?;
+    Ok(())
+}
