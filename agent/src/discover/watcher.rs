@@ -110,9 +110,8 @@ impl Watcher {
             .watched
             .iter()
             .filter(|(pid, process)| {
-                !root
-                    .start_and_parent(**pid)
-                    .is_some_and(|(start_ns, _)| process.is_same(**pid, start_ns))
+                root.start_and_parent(**pid)
+                    .is_none_or(|(start_ns, _)| process.start_ns != start_ns)
             })
             .map(|(pid, _)| *pid)
             .collect();
@@ -145,7 +144,7 @@ impl Watcher {
         };
         let same_executable = before
             .as_ref()
-            .is_some_and(|process| process.known_executable() == Some(&executable));
+            .is_some_and(|process| process.executable == executable);
         let selected = same_executable
             || self.selector.selects(pid, &executable)
             || self
@@ -198,7 +197,7 @@ impl Watcher {
         let is_same = self
             .root
             .start_and_parent(pid)
-            .is_none_or(|(start_ns, _)| process.is_same(pid, start_ns));
+            .is_none_or(|(start_ns, _)| process.start_ns == start_ns);
         if is_same {
             return Some(Arc::clone(process));
         }

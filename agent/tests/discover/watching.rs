@@ -173,7 +173,8 @@ fn whoever_runs_its_parents_executable_anew_stays_watched() {
         ..Fake::new(7, "/usr/bin/node")
     });
     assert_eq!(bench.scan(), ["watch 7", "7 is server"]);
-    bench.fork(7, 8, 1);
+    bench.proc.run(&Fake::new(8, "/usr/bin/node"));
+    assert_eq!(bench.fork(7, 8, 1), ["8 is server"]);
     bench.proc.run(&Fake {
         args: "node /srv/till/worker.js",
         ..Fake::new(8, "/usr/bin/node")
@@ -256,6 +257,31 @@ fn a_reused_pid_inherits_nothing() {
     assert_eq!(bench.listen(7, 8080, 1), ["7 is till"]);
     let process = bench.watcher.process(7).expect("it is watched");
     assert_eq!(process.start_ns, 600_000_000_000);
+}
+
+#[test]
+fn a_reused_pid_that_nobody_watches_is_forgotten_without_a_word() {
+    let mut bench = Bench::new(&[NGINX]);
+    let nginx = Fake::new(7, "/usr/sbin/nginx");
+    bench.proc.run(&nginx);
+    bench.scan();
+    bench.proc.run(&Fake {
+        started_s: 500,
+        executable: Some("/bin/sh"),
+        ..nginx
+    });
+    assert_eq!(bench.exec(7, 0), NOTHING);
+    assert_eq!(bench.watcher.watched(), 0);
+}
+
+#[test]
+fn a_child_that_had_gone_before_it_was_looked_at_leaves_its_pid_to_others() {
+    let mut bench = Bench::new(&[NGINX]);
+    bench.proc.run(&Fake::new(7, "/usr/sbin/nginx"));
+    bench.scan();
+    assert_eq!(bench.fork(7, 8, 1), ["8 is nginx"]);
+    bench.proc.run(&Fake::new(8, "/bin/sh"));
+    assert_eq!(bench.sweep(), ["unwatch 8"]);
 }
 
 #[test]
