@@ -99,7 +99,7 @@ impl Watcher {
             LifeEvent::Exec => self.ran(pid, life, actions),
             LifeEvent::Fork => self.forked(pid, life, actions),
             LifeEvent::Listen => self.listened(pid, life, actions),
-            LifeEvent::Exit => self.forget(pid),
+            LifeEvent::Exit => self.ended(pid, actions),
         }
     }
 
@@ -136,9 +136,10 @@ impl Watcher {
     fn ran(&mut self, pid: u32, life: &Life, actions: &mut Vec<Action>) {
         let before = self.still_watched(pid);
         let Some(executable) = self.root.executable(pid) else {
-            // It has gone already. If it sent something, its spans need a name.
+            // It has gone already, so there is nobody to watch. If it sent something, its spans
+            // need a name.
             if life.watched != 0 || before.is_some() {
-                self.watch(self.describer.vanished(pid, &life.comm), actions);
+                self.describe(self.describer.vanished(pid, &life.comm), actions);
             }
             return;
         };
@@ -182,6 +183,15 @@ impl Watcher {
         if (selects || life.watched != 0) && self.still_watched(pid).is_none() {
             let process = self.describe_or_name(pid, life);
             self.watch_reported(process, life, actions);
+        }
+    }
+
+    fn ended(&mut self, pid: u32, actions: &mut Vec<Action>) {
+        // The kernel side has forgotten it, but may have been told to watch it only after that;
+        // and a process that has the pid by now is not to suffer.
+        if self.still_watched(pid).is_some() {
+            self.forget(pid);
+            actions.push(Action::Unwatch(pid));
         }
     }
 
