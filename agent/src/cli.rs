@@ -1,6 +1,11 @@
 //! The command line. Flags mirror environment variables and go through the same validation; what
 //! a value means is not decided here.
 
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "the docs of fields are the help of flags, where brackets hold a variable's name"
+)]
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};

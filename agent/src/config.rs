@@ -1,8 +1,8 @@
 //! Everything a user can set, validated once. It reads settings and does nothing with them.
 //!
 //! Settings come from flags and from environment variables, both handed in; flags win. The path is
-//! [`settings`] (which name was used, with which text) to [`environment`] and [`otlp`] (what the
-//! texts mean together), with the grammar of single values in [`values`].
+//! `settings` (which name was used, with which text) to `environment` and `otlp` (what the texts
+//! mean together), with the grammar of single values in `values`. [`Config::load`] is the way in.
 
 mod environment;
 mod error;
@@ -13,7 +13,7 @@ mod values;
 
 pub use environment::{Loaded, Purpose};
 pub use error::ConfigError;
-pub use settings::{Given, SETTINGS, Setting};
+pub use settings::{Given, Names, SETTINGS, Setting};
 pub(crate) use values::percent_decoded;
 
 use std::path::PathBuf;

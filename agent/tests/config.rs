@@ -1,6 +1,8 @@
 //! Settings as users write them, to the configuration that comes out, and to every line that
 //! refuses one.
 
+#[path = "config/arbitrary.rs"]
+mod arbitrary;
 #[path = "config/errors.rs"]
 mod errors;
 #[path = "config/flags.rs"]

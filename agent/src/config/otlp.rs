@@ -166,7 +166,11 @@ fn endpoint(
         ("", _) => "http://localhost:4318",
         (text, _) => text,
     };
-    let refused = || ConfigError::invalid(&given.source, &given.text, URL);
+    let refused = || match given.text.contains('@') {
+        // There may be a password before it.
+        true => ConfigError::invalid_secret(&given.source, URL),
+        false => ConfigError::invalid(&given.source, &given.text, URL),
+    };
     let uri: Uri = text.parse().map_err(|_| refused())?;
     let authority = uri
         .authority()

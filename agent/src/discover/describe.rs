@@ -2,7 +2,6 @@
 //! described as far as it was seen, or not at all; that is no error.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use crate::config::ServiceOverride;
 use crate::discover::Process;
@@ -78,6 +77,7 @@ impl Describer {
         let comm = comm.split(|byte| *byte == 0).next().unwrap_or_default();
         Process {
             pid,
+            start_ns: self.start_ns(pid),
             service_name: self.service.name.clone().unwrap_or_else(|| lossy(comm)),
             service_namespace: self.service.namespace.clone(),
             service_instance_id: self.instance_id(pid),
@@ -92,10 +92,7 @@ impl Describer {
         let own_instance = parent.service_instance_id == self.instance_id(parent.pid);
         Process {
             pid,
-            start_ns: self
-                .root
-                .start_and_parent(pid)
-                .map_or(0, |(start_ns, _)| start_ns),
+            start_ns: self.start_ns(pid),
             service_instance_id: if own_instance {
                 self.instance_id(pid)
             } else {
@@ -103,6 +100,12 @@ impl Describer {
             },
             ..parent.clone()
         }
+    }
+
+    /// 0 if it has gone; a process that has the pid later is another one.
+    fn start_ns(&self, pid: u32) -> u64 {
+        let found = self.root.start_and_parent(pid);
+        found.map_or(0, |(start_ns, _)| start_ns)
     }
 
     /// As Beyla makes it where there is no container orchestrator.
@@ -168,21 +171,6 @@ fn args(cmdline: &[u8]) -> Vec<String> {
         .split(|byte| *byte == 0)
         .map(lossy)
         .collect()
-}
-
-/// Used by [`Describer::describe`]'s callers to compare what a process runs with what it ran.
-impl Process {
-    /// Whether the two are the same process: pids are reused, start times tell them apart.
-    #[must_use]
-    pub fn is_same(&self, pid: u32, start_ns: u64) -> bool {
-        self.pid == pid && (self.start_ns == start_ns || self.start_ns == 0)
-    }
-
-    /// Path of the executable, `None` if it is not known.
-    #[must_use]
-    pub fn known_executable(&self) -> Option<&PathBuf> {
-        Some(&self.executable).filter(|path| !path.as_os_str().is_empty())
-    }
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ impl Watcher {
             LifeEvent::Exec => self.ran(pid, life, actions),
             LifeEvent::Fork => self.forked(pid, life, actions),
             LifeEvent::Listen => self.listened(pid, life, actions),
-            LifeEvent::Exit => self.forget(pid),
+            LifeEvent::Exit => self.ended(pid, actions),
         }
     }
 
@@ -110,9 +110,8 @@ impl Watcher {
             .watched
             .iter()
             .filter(|(pid, process)| {
-                !root
-                    .start_and_parent(**pid)
-                    .is_some_and(|(start_ns, _)| process.is_same(**pid, start_ns))
+                root.start_and_parent(**pid)
+                    .is_none_or(|(start_ns, _)| process.start_ns != start_ns)
             })
             .map(|(pid, _)| *pid)
             .collect();
@@ -137,15 +136,16 @@ impl Watcher {
     fn ran(&mut self, pid: u32, life: &Life, actions: &mut Vec<Action>) {
         let before = self.still_watched(pid);
         let Some(executable) = self.root.executable(pid) else {
-            // It has gone already. If it sent something, its spans need a name.
+            // It has gone already, so there is nobody to watch. If it sent something, its spans
+            // need a name.
             if life.watched != 0 || before.is_some() {
-                self.watch(self.describer.vanished(pid, &life.comm), actions);
+                self.describe(self.describer.vanished(pid, &life.comm), actions);
             }
             return;
         };
         let same_executable = before
             .as_ref()
-            .is_some_and(|process| process.known_executable() == Some(&executable));
+            .is_some_and(|process| process.executable == executable);
         let selected = same_executable
             || self.selector.selects(pid, &executable)
             || self
@@ -186,6 +186,15 @@ impl Watcher {
         }
     }
 
+    fn ended(&mut self, pid: u32, actions: &mut Vec<Action>) {
+        // The kernel side has forgotten it, but may have been told to watch it only after that;
+        // and a process that has the pid by now is not to suffer.
+        if self.still_watched(pid).is_some() {
+            self.forget(pid);
+            actions.push(Action::Unwatch(pid));
+        }
+    }
+
     fn describe_or_name(&mut self, pid: u32, life: &Life) -> Process {
         let process = self.describer.describe(pid);
         process.unwrap_or_else(|| self.describer.vanished(pid, &life.comm))
@@ -198,7 +207,7 @@ impl Watcher {
         let is_same = self
             .root
             .start_and_parent(pid)
-            .is_none_or(|(start_ns, _)| process.is_same(pid, start_ns));
+            .is_none_or(|(start_ns, _)| process.start_ns == start_ns);
         if is_same {
             return Some(Arc::clone(process));
         }

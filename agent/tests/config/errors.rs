@@ -161,6 +161,15 @@ fn a_wrong_header_is_answered_without_showing_the_secret() {
 }
 
 #[test]
+fn a_wrong_endpoint_does_not_show_its_password() {
+    assert_eq!(
+        error_of(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:hunter2@c:70000")]),
+        "OTEL_EXPORTER_OTLP_ENDPOINT is not allowed as it is: expected a URL such as \
+         http://collector:4318 or https://collector:4317"
+    );
+}
+
+#[test]
 fn half_a_client_identity_is_refused() {
     let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector:4318");
     assert_eq!(

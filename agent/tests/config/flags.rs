@@ -125,3 +125,20 @@ fn the_help_names_a_variable_for_every_flag() {
     assert_eq!(flags, 13, "{help}");
     assert_eq!(help.matches("sudo wirespan").count(), 3);
 }
+
+#[test]
+fn an_error_names_the_flag_as_it_is_typed() {
+    let command = Cli::command();
+    for flag in command
+        .get_arguments()
+        .filter_map(|argument| argument.get_long())
+    {
+        let typed = format!("--{flag}");
+        let line = match flag {
+            "help" | "version" => continue,
+            "bpf-debug" => vec![typed.as_str()],
+            _ => vec![typed.as_str(), "1"],
+        };
+        assert_eq!(parse(&line).settings()[0].1.source, typed);
+    }
+}

@@ -227,4 +227,5 @@ fn a_rust_program_is_told_by_its_headers() {
 fn the_own_pid_is_known() {
     assert_eq!(ProcRoot::host().own_pid(), std::process::id());
     assert!(!ProcRoot::host().host_name().is_empty());
+    assert_eq!(ProcRoot::at("/nowhere").own_pid(), std::process::id());
 }

@@ -92,7 +92,7 @@ fn each_network_namespace_has_its_own_sockets() {
 #[test]
 fn workers_that_run_their_parents_executable_belong_to_it() {
     let proc = FakeProc::new();
-    proc.sockets(1, &[("tcp", "0A", 5432, 10)]);
+    proc.sockets(1, &[("tcp", "0A", 5432, 10), ("tcp", "0A", 5432, 11)]);
     let child = |pid, parent, executable| Fake {
         parent,
         ..Fake::new(pid, executable)
@@ -106,8 +106,13 @@ fn workers_that_run_their_parents_executable_belong_to_it() {
     proc.run(&child(13, 10, "/bin/sh"));
     proc.run(&child(14, 13, "/bin/postgres"));
     proc.run(&child(15, 1, "/bin/postgres"));
+    proc.run(&Fake {
+        sockets: &[11],
+        ..Fake::new(16, "/bin/pooler")
+    });
+    proc.run(&child(17, 10, "/bin/pooler"));
     let found = scan(&proc, &[("BEYLA_OPEN_PORT", "5432")]);
-    assert_eq!(found, BTreeSet::from([10, 11, 12]));
+    assert_eq!(found, BTreeSet::from([10, 11, 12, 16]));
 }
 
 #[test]

@@ -173,7 +173,8 @@ fn whoever_runs_its_parents_executable_anew_stays_watched() {
         ..Fake::new(7, "/usr/bin/node")
     });
     assert_eq!(bench.scan(), ["watch 7", "7 is server"]);
-    bench.fork(7, 8, 1);
+    bench.proc.run(&Fake::new(8, "/usr/bin/node"));
+    assert_eq!(bench.fork(7, 8, 1), ["8 is server"]);
     bench.proc.run(&Fake {
         args: "node /srv/till/worker.js",
         ..Fake::new(8, "/usr/bin/node")
@@ -259,11 +260,52 @@ fn a_reused_pid_inherits_nothing() {
 }
 
 #[test]
+fn a_reused_pid_that_nobody_watches_is_forgotten_without_a_word() {
+    let mut bench = Bench::new(&[NGINX]);
+    let nginx = Fake::new(7, "/usr/sbin/nginx");
+    bench.proc.run(&nginx);
+    bench.scan();
+    bench.proc.run(&Fake {
+        started_s: 500,
+        executable: Some("/bin/sh"),
+        ..nginx
+    });
+    assert_eq!(bench.exec(7, 0), NOTHING);
+    assert_eq!(bench.watcher.watched(), 0);
+}
+
+#[test]
+fn a_child_that_had_gone_before_it_was_looked_at_leaves_its_pid_to_others() {
+    let mut bench = Bench::new(&[NGINX]);
+    bench.proc.run(&Fake::new(7, "/usr/sbin/nginx"));
+    bench.scan();
+    assert_eq!(bench.fork(7, 8, 1), ["8 is nginx"]);
+    bench.proc.run(&Fake::new(8, "/bin/sh"));
+    assert_eq!(bench.sweep(), ["unwatch 8"]);
+}
+
+#[test]
+fn a_late_exit_does_not_end_the_process_that_has_the_pid_now() {
+    let mut bench = Bench::new(&[NGINX]);
+    let nginx = Fake::new(7, "/usr/sbin/nginx");
+    bench.proc.run(&nginx);
+    bench.scan();
+    bench.proc.run(&Fake {
+        started_s: 500,
+        ..nginx
+    });
+    assert_eq!(bench.exit(7), NOTHING);
+    assert_eq!(bench.watcher.watched(), 0);
+    assert_eq!(bench.exec(7, 1), ["watch 7", "7 is nginx"]);
+}
+
+#[test]
 fn a_description_outlives_its_process_but_not_for_ever() {
     let mut bench = Bench::new(&[NGINX]);
     bench.proc.run(&Fake::new(7, "/usr/sbin/nginx"));
     bench.scan();
     bench.proc.end(7);
+    assert_eq!(bench.exit(7), ["unwatch 7"]);
     assert_eq!(bench.exit(7), NOTHING);
     assert_eq!(bench.watcher.watched(), 0);
     assert_eq!(bench.name(7), Some("nginx"));
@@ -281,7 +323,7 @@ fn a_description_outlives_its_process_but_not_for_ever() {
 fn a_watched_process_that_has_gone_before_it_was_looked_at_is_named_by_the_kernel() {
     let mut bench = Bench::new(&[PORT]);
     assert_eq!(bench.exec(7, 0), NOTHING);
-    assert_eq!(bench.exec(7, 1), ["watch 7", "7 is comm"]);
+    assert_eq!(bench.exec(7, 1), ["7 is comm"]);
     assert_eq!(bench.listen(8, 8080, 1), ["8 is comm"]);
     assert_eq!(bench.fork(9, 10, 1), ["10 is comm"]);
 }
