@@ -309,16 +309,17 @@ impl<R: Read> Reader<R> {
         Ok(reader)
     }
 
-    /// The next record; `None` at the end. Records of a kind that this version does not know, and
-    /// such as contradict themselves, are passed over and counted, as the daemon does live.
+    /// Hands the next record to `take`; `false` at the end. Records of a kind that this version does
+    /// not know, and such as contradict themselves, are passed over and counted, as the daemon does
+    /// live.
     ///
     /// # Errors
     /// See [`ReadError`]; there is nothing more to read after one.
-    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, ReadError> {
+    pub fn read_record(&mut self, take: impl FnOnce(&Record<'_>)) -> Result<bool, ReadError> {
         loop {
             if !self.fill(size_of::<Header>())? {
                 return if self.start == self.end {
-                    Ok(None)
+                    Ok(false)
                 } else {
                     Err(ReadError::Cut {
                         offset: self.offset,
@@ -333,23 +334,15 @@ impl<R: Read> Reader<R> {
             }
             let begin = self.start;
             self.advance(len);
-            // Decoded twice, because a reference that is returned in one round of a loop only is
-            // held in all; the first costs what a check would.
             match Record::decode(&self.buffer[begin..begin + len]) {
-                Ok(_) => {}
-                Err(DecodeError::Unknown) => {
-                    self.unknown += 1;
-                    continue;
+                Ok((record, _)) => {
+                    self.records += 1;
+                    take(&record);
+                    return Ok(true);
                 }
-                Err(DecodeError::Truncated | DecodeError::Inconsistent) => {
-                    self.undecodable += 1;
-                    continue;
-                }
+                Err(DecodeError::Unknown) => self.unknown += 1,
+                Err(DecodeError::Truncated | DecodeError::Inconsistent) => self.undecodable += 1,
             }
-            self.records += 1;
-            return Ok(Record::decode(&self.buffer[begin..begin + len])
-                .ok()
-                .map(|(record, _)| record));
         }
     }
 

@@ -147,13 +147,17 @@ impl SpanMaker {
 
     /// Makes the span of an exchange. Its start and end are put on the wall clock with the same
     /// offset, so that a clock step in between does not change its duration.
-    pub fn make(&mut self, exchange: Exchange, surroundings: Surroundings<'_>) -> Span {
+    pub fn make(&mut self, mut exchange: Exchange, surroundings: Surroundings<'_>) -> Span {
         let wall = |time_ns: u64| time_ns.saturating_add_signed(surroundings.wall_offset_ns);
         let start_unix_ns = wall(exchange.start_ns);
         let end_unix_ns = wall(exchange.end_ns).max(start_unix_ns);
 
-        let Request::Http(mut request) = exchange.request;
-        let response = exchange.response.map(|Response::Http(response)| response);
+        // Texts are moved out of the exchange one by one: moving all of it costs more.
+        let Request::Http(request) = &mut exchange.request;
+        let response = exchange
+            .response
+            .as_ref()
+            .map(|Response::Http(response)| response);
         let place = self
             .trace_context
             .place(exchange.role, request.trace_parent);

@@ -510,6 +510,59 @@ fn a_connection_that_says_nothing_for_an_hour_is_forgotten() {
 }
 
 #[test]
+fn a_transfer_that_pauses_for_hours_is_not_forgotten() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n";
+    let mut bench = Bench::seeded();
+    let mut recorder = Recorder::new(WALL_NS);
+    recorder
+        .open_tcp(1, SERVER, CLIENT)
+        .read(1, GET)
+        .write(1, head);
+    recorder.at(3 * IDLE_NS_MAX).clock(WALL_NS);
+    bench.feed(&mut recorder);
+    assert_eq!(bench.pipeline.connections(), 1);
+    recorder.count(1, Direction::Egress, 1000, b"");
+    recorder.progress(1, Stage::Closed);
+    bench.feed(&mut recorder);
+    assert_eq!(bench.spans.len(), 1);
+    assert_eq!(error(&bench.spans[0]), None);
+}
+
+#[test]
+fn of_several_silent_transfers_those_are_asked_for_that_were_not_heard_of_lately() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n";
+    let mut bench = Bench::seeded();
+    let mut recorder = Recorder::new(WALL_NS);
+    for id in 1..=3 {
+        recorder
+            .at(id * MS)
+            .open_tcp(id, SERVER, CLIENT)
+            .read(id, GET)
+            .write(id, head);
+    }
+    recorder.at(10 * MS).progress(1, Stage::Asked);
+    bench.feed(&mut recorder);
+    let wanted = |quiet_since| {
+        bench
+            .pipeline
+            .wants_progress(quiet_since)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(wanted(3 * MS), [2, 3]);
+    assert_eq!(wanted(10 * MS), [2, 3, 1], "longest silent first");
+}
+
+#[test]
+fn a_process_number_that_is_used_again_inherits_no_name() {
+    let mut recorder = Recorder::new(WALL_NS);
+    recorder.named("old").life(LifeEvent::Exit, 0);
+    recorder.of(7).named("parent").life(LifeEvent::Fork, PID);
+    recorder.of(PID).open_tcp(1, SERVER, CLIENT);
+    recorder.read(1, GET).write(1, OK);
+    assert_eq!(service(&spans_of(&mut recorder)[0]), "parent");
+}
+
+#[test]
 fn what_is_ignored_is_forgotten_without_a_loss_and_stays_ignored() {
     let mut bench = Bench::seeded();
     let mut recorder = Recorder::new(WALL_NS);

@@ -107,3 +107,48 @@ pub fn chunk<'a>(
         after_loss: chunk.flags & CHUNK_AFTER_LOSS != 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_translated_without_a_loss() {
+        let extent = record::Extent {
+            position: 3,
+            last_ns: 4,
+            tail: *b"abcdefgh",
+            tail_len: 5,
+            reserved: [0; 7],
+        };
+        let told = super::extent(&extent);
+        assert_eq!((told.position, told.last_ns), (3, 4));
+        assert_eq!((&told.tail, told.tail_len), (b"abcdefgh", 5));
+
+        let mut raw = record::Chunk {
+            connection: 1,
+            position: 20,
+            len: 30,
+            captured: 2,
+            direction: record::Direction::Egress as u8,
+            flags: CHUNK_AFTER_LOSS,
+            tail_len: 6,
+            reserved: [0; 5],
+            tail: *b"hgfedcba",
+            opposite: extent,
+        };
+        let whole = Record {
+            time_ns: 40,
+            tgid: 50,
+            tid: 60,
+            body: record::Body::Process(b""),
+        };
+        let told = chunk(&whole, &raw, record::Direction::Egress, b"hi");
+        assert_eq!(told.direction, conversation::Direction::Egress);
+        assert_eq!((told.position, told.len, told.bytes), (20, 30, &b"hi"[..]));
+        assert_eq!((&told.tail, told.tail_len), (b"hgfedcba", 6));
+        assert_eq!((told.time_ns, told.tid, told.after_loss), (40, 60, true));
+        raw.flags = !CHUNK_AFTER_LOSS;
+        assert!(!chunk(&whole, &raw, record::Direction::Egress, b"hi").after_loss);
+    }
+}

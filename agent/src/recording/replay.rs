@@ -7,7 +7,7 @@ use crate::pipeline::Pipeline;
 use crate::span::Span;
 
 /// Spans handed over at a time.
-const BATCH_SPANS: usize = 512;
+const BATCH_SPANS: usize = 128;
 
 /// What a replay came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,9 +41,9 @@ pub fn replay<R: Read>(
         spans.clear();
     };
     let outcome = loop {
-        match reader.next_record() {
-            Ok(Some(record)) => pipeline.record(&record, &mut spans),
-            Ok(None) => break Ok(()),
+        match reader.read_record(|record| pipeline.record(record, &mut spans)) {
+            Ok(true) => {}
+            Ok(false) => break Ok(()),
             Err(error) => break Err(error),
         }
         if spans.len() >= BATCH_SPANS {

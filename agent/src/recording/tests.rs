@@ -51,9 +51,9 @@ fn read(file: impl Read) -> (Vec<u32>, Result<Reader<impl Read>, ReadError>) {
         Err(error) => return (tgids, Err(error)),
     };
     loop {
-        match reader.next_record() {
-            Ok(Some(record)) => tgids.push(record.tgid),
-            Ok(None) => return (tgids, Ok(reader)),
+        match reader.read_record(|record| tgids.push(record.tgid)) {
+            Ok(true) => {}
+            Ok(false) => return (tgids, Ok(reader)),
             Err(error) => return (tgids, Err(error)),
         }
     }
@@ -79,16 +79,19 @@ impl Read for Trickle<'_> {
 fn what_was_written_is_read_back() {
     let (_, file) = sample();
     let mut reader = Reader::new(&file[..]).expect("a recording");
-    let clock = reader.next_record().expect("readable").expect("a record");
-    assert_eq!(clock.body, Body::Clock(Clock { wall_offset_ns: -7 }));
-    let described = reader.next_record().expect("readable").expect("a record");
-    let Body::Process(json) = described.body else {
-        panic!("a description")
+    let clock = |record: &Record<'_>| {
+        assert_eq!(record.time_ns, 1);
+        assert_eq!(record.body, Body::Clock(Clock { wall_offset_ns: -7 }));
     };
-    assert_eq!(
-        serde_json::from_slice::<Process>(json).expect("JSON"),
-        process(9)
-    );
+    assert!(reader.read_record(clock).expect("readable"));
+    let description = |record: &Record<'_>| {
+        let Body::Process(json) = record.body else {
+            panic!("a description")
+        };
+        let read: Process = serde_json::from_slice(json).expect("JSON");
+        assert_eq!((record.time_ns, read), (2, process(9)));
+    };
+    assert!(reader.read_record(description).expect("readable"));
     assert_eq!(read(&file[..]).0, [0, 9, 9, 10]);
     assert_eq!(read(Trickle(&file, false)).0, [0, 9, 9, 10]);
 }

@@ -37,11 +37,12 @@ pub struct Description {
     pub status: Status,
 }
 
+/// Describes an exchange; takes texts out of `request`.
 pub fn describe(
     role: Role,
     outcome: Outcome,
-    request: HttpRequest,
-    response: Option<HttpResponse>,
+    request: &mut HttpRequest,
+    response: Option<&HttpResponse>,
     methods: &KnownMethods,
     endpoints: Option<&Endpoints>,
     hosts: &mut HostMemo,
@@ -58,25 +59,21 @@ pub fn describe(
             Value::Owned(request.method.as_str().into()),
         ));
     }
-    let truncated =
-        request.truncated || response.as_ref().is_some_and(|response| response.truncated);
-    let request_body_size = request.body_size;
-    let version = request.version;
 
     tell_where(&mut attributes, role, request, endpoints, hosts);
 
     attributes.push((
         semconv::NETWORK_PROTOCOL_VERSION,
-        Value::Static(match version {
+        Value::Static(match request.version {
             Version::Http10 => "1.0",
             Version::Http11 => "1.1",
             Version::Http2 => "2",
         }),
     ));
-    if let Some(size) = request_body_size {
+    if let Some(size) = request.body_size {
         attributes.push((semconv::HTTP_REQUEST_BODY_SIZE, bytes(size)));
     }
-    if let Some(response) = &response {
+    if let Some(response) = response {
         attributes.push((
             semconv::HTTP_RESPONSE_STATUS_CODE,
             Value::Int(response.status.into()),
@@ -89,7 +86,7 @@ pub fn describe(
     if let Some(error) = error {
         attributes.push((semconv::ERROR_TYPE, error));
     }
-    if truncated {
+    if request.truncated || response.is_some_and(|response| response.truncated) {
         attributes.push((semconv::WIRESPAN_CAPTURE_TRUNCATED, Value::Bool(true)));
     }
     if outcome == Outcome::EndInferred {
@@ -106,7 +103,7 @@ pub fn describe(
 fn tell_where(
     attributes: &mut Vec<(&'static str, Value)>,
     role: Role,
-    request: HttpRequest,
+    request: &mut HttpRequest,
     endpoints: Option<&Endpoints>,
     hosts: &mut HostMemo,
 ) {
@@ -150,7 +147,10 @@ fn tell_where(
         }
     }
     if path_is_target {
-        attributes.push((semconv::URL_PATH, Value::Owned(request.target)));
+        attributes.push((
+            semconv::URL_PATH,
+            Value::Owned(std::mem::take(&mut request.target)),
+        ));
     }
     if let Some((address, port)) = named {
         attributes.push((semconv::SERVER_ADDRESS, address));
@@ -163,6 +163,7 @@ fn tell_where(
     if role == Role::Server {
         let client = request
             .forwarded_for
+            .take()
             .or_else(|| peer.map(|peer| Arc::clone(peer.address)));
         if let Some(client) = client {
             attributes.push((semconv::CLIENT_ADDRESS, Value::Shared(client)));
@@ -183,7 +184,7 @@ fn tell_where(
             Value::Static(semconv::TRANSPORT_UNIX),
         ));
     }
-    if let Some(user_agent) = request.user_agent {
+    if let Some(user_agent) = request.user_agent.take() {
         attributes.push((semconv::USER_AGENT_ORIGINAL, Value::Shared(user_agent)));
     }
 }

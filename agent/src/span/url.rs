@@ -118,9 +118,22 @@ fn hex_digit(digit: u8) -> u8 {
     }
 }
 
+/// Whether a key begins as one of [`SECRET_KEYS`] does, or might. Most queries are done with here.
+fn may_have_secret(query: &str) -> bool {
+    let mut is_first = true;
+    query.bytes().any(|byte| {
+        let suspect = is_first && matches!(byte, b'a' | b'A' | b's' | b'S' | b'x' | b'X' | b'%');
+        is_first = byte == b'&';
+        suspect
+    })
+}
+
 /// The query with secret values replaced, or `None` if it has none.
 #[must_use]
 pub fn redact_query(query: &str) -> Option<String> {
+    if !may_have_secret(query) {
+        return None;
+    }
     let secret = |parameter: &str| {
         parameter
             .split_once('=')
