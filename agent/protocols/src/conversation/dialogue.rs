@@ -229,6 +229,10 @@ impl Dialogue {
     fn offer(&mut self, flow: Flow, bytes: &[u8], sink: &mut impl Sink) {
         let mut held = self.lane(flow).stream.take_held();
         if held.is_empty() {
+            if bytes.is_empty() {
+                self.lane(flow).stream.hold(held);
+                return;
+            }
             let used = self.parse(flow, bytes, sink);
             self.lane(flow).hold(held, 0, &bytes[used..]);
         } else {
