@@ -144,6 +144,12 @@ impl Pair {
         self.pending.front().map(|first| &first.request)
     }
 
+    /// How many requests are pending.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.pending.len()
+    }
+
     /// Whether no request is pending.
     #[must_use]
     pub fn is_empty(&self) -> bool {

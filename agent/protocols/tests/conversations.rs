@@ -255,6 +255,8 @@ struct Told {
     exchanges: Vec<Exchange>,
     discards: Vec<Discard>,
     verdict: Option<Verdict>,
+    /// What was observed, for who has to find out why.
+    log: Vec<String>,
 }
 
 impl Sink for Told {
@@ -316,6 +318,16 @@ fn observe(calls: &[Call], role: Role, capture: Capture, end: End, random: &mut 
             after_loss = true;
             continue;
         }
+        told.log.push(format!(
+            "{time_ns}: {} at {position}, {captured} of {}: {:?}",
+            if call.is_request {
+                "request"
+            } else {
+                "response"
+            },
+            call.bytes.len(),
+            String::from_utf8_lossy(&call.bytes[..captured.min(30)]),
+        ));
         let opposite = extents[usize::from(!call.is_request)];
         conversation.extent(direction_of(!call.is_request), opposite, &mut told);
         conversation.chunk(
@@ -363,7 +375,7 @@ fn nothing_is_wrong(script: &[Said], told: &Told, times: &Times) -> Result<(), T
     let mut numbers = Vec::new();
     for exchange in &told.exchanges {
         let number = number(exchange, times);
-        prop_assert!(number.is_some(), "made up: {:?}", exchange);
+        prop_assert!(number.is_some(), "made up: {:?} {:#?}", exchange, told.log);
         numbers.extend(number);
     }
     let in_order = numbers.clone();
@@ -381,7 +393,15 @@ fn nothing_is_wrong(script: &[Said], told: &Told, times: &Times) -> Result<(), T
                 .is_none_or(|told| told == size(said.request))
         );
         if let Some(Response::Http(response)) = &exchange.response {
-            prop_assert_eq!(response.status, status(number, said), "of {}", number);
+            prop_assert_eq!(
+                response.status,
+                status(number, said),
+                "of {}: {:#?} {:?} {:?}",
+                number,
+                told.log,
+                told.discards,
+                told.exchanges
+            );
             prop_assert!(
                 response
                     .body_size

@@ -86,12 +86,12 @@ impl Dialogue {
     }
 
     /// Begins with a request: `head` are its bytes, the last of them from `chunk`.
-    pub fn begin(&mut self, head: Vec<u8>, chunk: &Chunk<'_>, sink: &mut impl Sink) {
+    pub fn begin(&mut self, head: &[u8], chunk: &Chunk<'_>, sink: &mut impl Sink) {
         self.place = Place {
             turned: true,
             seamless: true,
         };
-        self.offer(Flow::Requests, &head, sink);
+        self.offer(Flow::Requests, head, sink);
         let reach = chunk.position.saturating_add(chunk.len);
         let len = reach.saturating_sub(self.requests.stream.reach());
         if len > 0 {
@@ -105,12 +105,12 @@ impl Dialogue {
         }
     }
 
-    /// Begins within a response that is over, for all that matters.
-    pub fn begin_in_response(&mut self) {
+    /// Begins among messages of which nobody knows what came before them: waits for the next turn.
+    pub fn begin_unframed(&mut self, latest: Flow) {
+        self.latest = latest;
         self.requests.is_framed = false;
         self.responses.is_framed = false;
         self.is_aligned = false;
-        self.latest = Flow::Responses;
         self.requests_at_response = self.requests.stream.reach();
     }
 
@@ -133,6 +133,9 @@ impl Dialogue {
             seamless: chunk.position == self.requests_at_response,
         };
         self.latest = flow;
+        if flow == Flow::Responses {
+            self.note_response(sink);
+        }
         let arrival = self.lane(flow).stream.chunk(chunk);
         if let Some(gap) = arrival.before {
             self.cross(flow, gap, sink);
@@ -146,13 +149,7 @@ impl Dialogue {
                     self.offer(Flow::Requests, arrival.bytes, sink);
                 }
             }
-            Flow::Responses => {
-                self.requests_at_response = self.requests.stream.reach();
-                if self.pair.is_empty() && self.requests.stream.is_holding() {
-                    self.settle(Flow::Requests, sink);
-                }
-                self.offer(Flow::Responses, arrival.bytes, sink);
-            }
+            Flow::Responses => self.offer(flow, arrival.bytes, sink),
         }
         if let Some(gap) = arrival.after {
             self.cross(flow, gap, sink);
@@ -169,12 +166,12 @@ impl Dialogue {
             return;
         }
         self.latest = flow;
+        if flow == Flow::Responses {
+            self.note_response(sink);
+        }
         // Elsewhere than in a body, a chunk may still come that another thread's overtook.
         if self.lane(flow).in_body {
             self.settle_body(flow, sink);
-        }
-        if flow == Flow::Responses {
-            self.requests_at_response = self.requests.stream.reach();
         }
     }
 
@@ -191,7 +188,7 @@ impl Dialogue {
             self.settle(Flow::Requests, sink);
             if let Some(Message::End { body_size }) = self.requests.parser.end(&[]) {
                 self.requests.in_body = false;
-                self.pair.request_ended(body_size);
+                self.request_ended(body_size);
             }
             return;
         }
@@ -232,6 +229,10 @@ impl Dialogue {
     fn offer(&mut self, flow: Flow, bytes: &[u8], sink: &mut impl Sink) {
         let mut held = self.lane(flow).stream.take_held();
         if held.is_empty() {
+            if bytes.is_empty() {
+                self.lane(flow).stream.hold(held);
+                return;
+            }
             let used = self.parse(flow, bytes, sink);
             self.lane(flow).hold(held, 0, &bytes[used..]);
         } else {
@@ -313,6 +314,17 @@ impl Dialogue {
         }
     }
 
+    /// Bytes of a response moved, or are about to be looked at.
+    fn note_response(&mut self, sink: &mut impl Sink) {
+        self.requests_at_response = self.requests.stream.reach();
+        // A request that began before them no longer begins a turn.
+        self.place = Place::default();
+        if self.pair.is_empty() && self.requests.stream.is_holding() {
+            // What is answered must have been asked: the rest of its head will not be seen.
+            self.settle(Flow::Requests, sink);
+        }
+    }
+
     /// Takes the bytes that an extent told of for missing, as no chunk brought them.
     fn settle(&mut self, flow: Flow, sink: &mut impl Sink) {
         if let Some(gap) = self.lane(flow).stream.take_ahead(u64::MAX) {
@@ -356,13 +368,14 @@ impl Dialogue {
             seamless: place.seamless && is_whole,
         };
         let is_start = self.place.turned
+            && self.place.seamless
             && if !self.requests.is_framed {
                 self.requests.parser.resync(bytes) == Some(0)
             } else {
                 // The rest of a body may never come: its length was a guess, or the answer came
                 // before it (RFC 9110 §10.1.1).
                 let may_be_over = self.requests.parser.is_adrift()
-                    || self.requests.in_body && self.pair.is_empty() && self.place.seamless;
+                    || self.requests.in_body && self.pair.is_empty();
                 may_be_over
                     && matches!(
                         (self.protocol.detect)(bytes),
@@ -371,6 +384,7 @@ impl Dialogue {
             };
         if is_start {
             self.requests.restart();
+            self.is_aligned = false;
         }
     }
 }
@@ -400,13 +414,32 @@ impl Dialogue {
             Message::End { body_size } => {
                 self.lane(flow).in_body = false;
                 match flow {
-                    Flow::Requests => self.pair.request_ended(body_size),
-                    Flow::Responses => {
-                        self.pair
-                            .response_ended(Some(body_size), last.time_ns, sink);
-                    }
+                    Flow::Requests => self.request_ended(body_size),
+                    Flow::Responses => self.response_ended(body_size, last, sink),
                 }
             }
+        }
+    }
+
+    fn request_ended(&mut self, body_size: Option<u64>) {
+        self.pair.request_ended(body_size);
+        if body_size.is_none() {
+            // The end was guessed: it may be that of a later request, not seen.
+            self.is_aligned = false;
+        }
+    }
+
+    fn response_ended(&mut self, body_size: Option<u64>, last: Moved, sink: &mut impl Sink) {
+        let requests = &self.requests.stream;
+        let asked_on =
+            self.pair.len() > 1 || requests.is_holding() || requests.reach() > requests.cursor();
+        if body_size.is_none() && asked_on {
+            // The end was guessed: it may be that of a later response.
+            self.pair.response_is_over(last.time_ns, sink);
+            self.lose(Flow::Responses, Discard::StreamGap, sink);
+        } else {
+            self.pair
+                .response_ended(Some(body_size), last.time_ns, sink);
         }
     }
 
@@ -480,7 +513,7 @@ impl Dialogue {
     /// On a client, the record of a response may overtake that of its request, if two threads
     /// share the connection. A server can't answer what it has not read.
     fn request_may_be_late(&self) -> bool {
-        self.role == Role::Client && self.is_aligned
+        self.role == Role::Client && self.is_aligned && self.requests.is_between_messages()
     }
 
     fn understood(&mut self, bytes: u64) {

@@ -13,6 +13,9 @@ use crate::stream::Stream;
 pub(super) struct Joining {
     ingress: Stream,
     egress: Stream,
+    /// How far each stream was when the last bytes of the other one moved.
+    ingress_at_turn: u64,
+    egress_at_turn: u64,
     /// Where the last bytes went.
     latest: Option<Direction>,
     turns: u32,
@@ -35,6 +38,7 @@ impl Joining {
         let turned = self.latest != Some(chunk.direction);
         self.latest = Some(chunk.direction);
         self.chunks += 1;
+        self.note_turn(chunk.direction.opposite());
         let stream = self.stream(chunk.direction);
         let arrival = stream.chunk(chunk);
         if let Some(gap) = arrival.before {
@@ -80,6 +84,14 @@ impl Joining {
     pub fn extent(&mut self, direction: Direction, extent: &Extent) {
         if self.stream(direction).extent(extent) {
             self.latest = Some(direction);
+            self.note_turn(direction.opposite());
+        }
+    }
+
+    fn note_turn(&mut self, other: Direction) {
+        match other {
+            Direction::Ingress => self.ingress_at_turn = self.ingress.reach(),
+            Direction::Egress => self.egress_at_turn = self.egress.reach(),
         }
     }
 
@@ -107,30 +119,37 @@ impl Joining {
                 Role::Client
             }
         };
+        let at_turn = match chunk.direction {
+            Direction::Ingress => self.ingress_at_turn,
+            Direction::Egress => self.egress_at_turn,
+        };
         let mut this = std::mem::take(self.stream(chunk.direction));
         let mut other = std::mem::take(self.stream(chunk.direction.opposite()));
         other.skip_to_reach();
-        let dialogue = match flow {
-            Flow::Requests => {
-                let mut dialogue = Dialogue::new(protocol, role, this, other);
-                dialogue.begin(head, chunk, sink);
-                dialogue
-            }
+        let is_seamless = this.cursor() == at_turn;
+        if flow == Flow::Requests && is_seamless {
+            let mut dialogue = Dialogue::new(protocol, role, this, other);
+            dialogue.begin(&head, chunk, sink);
+            return Joined::Understood(Box::new(dialogue));
+        }
+        sink.discard(match flow {
+            // Requests before it may have been missed whose responses are still to come.
+            Flow::Requests => Discard::StreamGap,
             // Nobody knows what it answers, nor therefore where it ends.
-            Flow::Responses => {
-                sink.discard(Discard::UnmatchedResponse);
-                this.hold(head);
-                this.extent(&Extent {
-                    position: chunk.position.saturating_add(chunk.len),
-                    last_ns: chunk.time_ns,
-                    ..Extent::default()
-                });
-                this.skip_to_reach();
-                let mut dialogue = Dialogue::new(protocol, role, other, this);
-                dialogue.begin_in_response();
-                dialogue
-            }
+            Flow::Responses => Discard::UnmatchedResponse,
+        });
+        this.extent(&Extent {
+            position: chunk.position.saturating_add(chunk.len),
+            last_ns: chunk.time_ns,
+            ..Extent::default()
+        });
+        this.skip_to_reach();
+        let (requests, responses) = match flow {
+            Flow::Requests => (this, other),
+            Flow::Responses => (other, this),
         };
+        let mut dialogue = Dialogue::new(protocol, role, requests, responses);
+        dialogue.begin_unframed(flow);
         Joined::Understood(Box::new(dialogue))
     }
 }

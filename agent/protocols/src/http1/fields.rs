@@ -42,24 +42,25 @@ enum Single<'b> {
 impl<'b> Fields<'b> {
     /// Takes one field in the order of the head. `value` has no white space around it.
     pub fn take(&mut self, name: &[u8], value: &'b [u8]) {
-        let is = |wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
-        // Lengths first: most fields are none of these.
-        match name.len() {
-            4 if is("host") => self.host = self.host.or(Some(value)),
-            9 if is("forwarded") => self.forwarded = self.forwarded.or(Some(value)),
-            10 if is("user-agent") => self.user_agent = self.user_agent.or(Some(value)),
-            10 if is("tracestate") => self.trace_state.push(value),
-            11 if is("traceparent") => {
+        // Nearly every field is told from these by its length and first letter.
+        let is = |wanted: &[u8]| name.eq_ignore_ascii_case(wanted);
+        let Some(first) = name.first() else { return };
+        match (name.len(), first | 0x20) {
+            (4, b'h') if is(b"host") => self.host = self.host.or(Some(value)),
+            (9, b'f') if is(b"forwarded") => self.forwarded = self.forwarded.or(Some(value)),
+            (10, b'u') if is(b"user-agent") => self.user_agent = self.user_agent.or(Some(value)),
+            (10, b't') if is(b"tracestate") => self.trace_state.push(value),
+            (11, b't') if is(b"traceparent") => {
                 self.trace_parent = match self.trace_parent {
                     Single::Absent => Single::Value(value),
                     Single::Value(_) | Single::Repeated => Single::Repeated,
                 }
             }
-            14 if is("content-length") => self.length.take(value),
-            15 if is("x-forwarded-for") => {
+            (14, b'c') if is(b"content-length") => self.length.take(value),
+            (15, b'x') if is(b"x-forwarded-for") => {
                 self.x_forwarded_for = self.x_forwarded_for.or(Some(value));
             }
-            17 if is("transfer-encoding") => {
+            (17, b't') if is(b"transfer-encoding") => {
                 let last = value.rsplit(|&byte| byte == b',').next().unwrap_or(value);
                 self.chunked = Some(last.trim_ascii().eq_ignore_ascii_case(b"chunked"));
             }
@@ -139,9 +140,14 @@ pub(super) fn interned(known: &mut Option<Arc<str>>, value: Option<&[u8]>) -> Op
     let value = value?;
     match known {
         Some(same) if same.as_bytes() == value => {}
-        _ => *known = Some(String::from_utf8_lossy(value).into()),
+        _ => *known = Some(lossy(value).into()),
     }
     known.clone()
+}
+
+/// Text, whatever the bytes are; looks for the common case first.
+pub(super) fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 #[cfg(test)]

@@ -13,9 +13,9 @@ const FIELDS_MAX: usize = 96;
 
 /// What became of the bytes where a head was expected.
 #[derive(Debug)]
-pub(super) enum Head<'b, L> {
+pub(super) enum Head<L> {
     /// The whole of it, and its bytes.
-    Whole(L, Fields<'b>, usize),
+    Whole(L, usize),
     /// Right so far.
     Partial,
     /// None.
@@ -60,8 +60,9 @@ impl Search {
     }
 }
 
-/// Reads a request's head; `buf` does not begin with an empty line.
-pub(super) fn request(buf: &[u8]) -> Head<'_, RequestLine<'_>> {
+/// Reads a request's head; `buf` does not begin with an empty line. `fields` are of use only if the
+/// head is whole.
+pub(super) fn request<'b>(buf: &'b [u8], fields: &mut Fields<'b>) -> Head<RequestLine<'b>> {
     let mut room = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let mut parsed = httparse::Request::new(&mut []);
     let config = httparse::ParserConfig::default();
@@ -75,15 +76,16 @@ pub(super) fn request(buf: &[u8]) -> Head<'_, RequestLine<'_>> {
                 target: target.as_bytes(),
                 version: Some(version(parsed.version)),
             };
-            Head::Whole(line, fields(parsed.headers), len)
+            take_all(fields, parsed.headers);
+            Head::Whole(line, len)
         }
         Ok(httparse::Status::Partial) => Head::Partial,
-        Err(_) => by_line(buf, request_line),
+        Err(_) => by_line(buf, fields, request_line),
     }
 }
 
-/// Reads a response's head.
-pub(super) fn response(buf: &[u8]) -> Head<'_, StatusLine> {
+/// Reads a response's head; the same holds for `fields`.
+pub(super) fn response<'b>(buf: &'b [u8], fields: &mut Fields<'b>) -> Head<StatusLine> {
     let mut room = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let mut parsed = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
@@ -91,12 +93,13 @@ pub(super) fn response(buf: &[u8]) -> Head<'_, StatusLine> {
         Ok(httparse::Status::Complete(len)) => match parsed.code {
             Some(status @ 100..) => {
                 let version = version(parsed.version);
-                Head::Whole(StatusLine { status, version }, fields(parsed.headers), len)
+                take_all(fields, parsed.headers);
+                Head::Whole(StatusLine { status, version }, len)
             }
             _ => Head::Invalid,
         },
         Ok(httparse::Status::Partial) => Head::Partial,
-        Err(_) => by_line(buf, status_line),
+        Err(_) => by_line(buf, fields, status_line),
     }
 }
 
@@ -124,17 +127,20 @@ fn version(minor: Option<u8>) -> Version {
     }
 }
 
-fn fields<'b>(headers: &[httparse::Header<'b>]) -> Fields<'b> {
-    let mut fields = Fields::default();
+/// `httparse` has taken the white space off.
+fn take_all<'b>(fields: &mut Fields<'b>, headers: &[httparse::Header<'b>]) {
     for header in headers {
-        fields.take(header.name.as_bytes(), header.value.trim_ascii());
+        fields.take(header.name.as_bytes(), header.value);
     }
-    fields
 }
 
 /// More patient than `httparse`: any number of fields, folded lines, bytes beyond ASCII; but every
 /// line must be a field.
-fn by_line<'b, L>(buf: &'b [u8], read: impl Fn(&'b [u8]) -> Option<L>) -> Head<'b, L> {
+fn by_line<'b, L>(
+    buf: &'b [u8],
+    fields: &mut Fields<'b>,
+    read: impl Fn(&'b [u8]) -> Option<L>,
+) -> Head<L> {
     let Some((line, mut rest)) = next_line(buf) else {
         return match detect(buf) {
             Detected::No => Head::Invalid,
@@ -144,13 +150,13 @@ fn by_line<'b, L>(buf: &'b [u8], read: impl Fn(&'b [u8]) -> Option<L>) -> Head<'
     let Some(line) = read(line) else {
         return Head::Invalid;
     };
-    let mut fields = Fields::default();
+    *fields = Fields::default();
     while let Some((text, behind)) = next_line(rest) {
         rest = behind;
         if text.is_empty() {
-            return Head::Whole(line, fields, buf.len() - rest.len());
+            return Head::Whole(line, buf.len() - rest.len());
         }
-        if !take_field(&mut fields, text) {
+        if !take_field(fields, text) {
             return Head::Invalid;
         }
     }
@@ -242,8 +248,9 @@ mod tests {
     use super::*;
 
     fn whole(buf: &[u8]) -> (RequestLine<'_>, Fields<'_>) {
-        match request(buf) {
-            Head::Whole(line, fields, len) => {
+        let mut fields = Fields::default();
+        match request(buf, &mut fields) {
+            Head::Whole(line, len) => {
                 assert_eq!(len, buf.len());
                 (line, fields)
             }
@@ -262,11 +269,13 @@ mod tests {
         assert_eq!(whole(folded).1.host, Some(&b"h"[..]));
         let latin = b"GET /caf\xe9 HTTP/1.1\r\nHost: h\r\n\r\n";
         assert_eq!(whole(latin).0.target, b"/caf\xe9");
-        assert!(matches!(
-            request(b"GET / HTTP/1.1\r\njunk\r\n\r\n"),
-            Head::Invalid
-        ));
-        assert!(matches!(request(b"GET / HTTP/2.0\r\n\r\n"), Head::Invalid));
+        for bad in [
+            &b"GET / HTTP/1.1\r\njunk\r\n\r\n"[..],
+            b"GET / HTTP/2.0\r\n\r\n",
+        ] {
+            let head = request(bad, &mut Fields::default());
+            assert!(matches!(head, Head::Invalid), "{bad:?}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::body::{Body, Framing, Progress};
 use super::detect::detect;
-use super::fields::{Fields, interned};
+use super::fields::{Fields, interned, lossy};
 use super::head::{self, Head, RequestLine, Search};
 use crate::detect::Detected;
 use crate::message::{HttpRequest, Message, Method, Request, Then, Version};
@@ -103,8 +103,9 @@ impl Requests {
         if !self.search.is_worth_it(buf) {
             return Parsed::Incomplete;
         }
-        let (line, fields, consumed) = match head::request(buf) {
-            Head::Whole(line, fields, len) => (line, fields, len),
+        let mut fields = Fields::default();
+        let (line, consumed) = match head::request(buf, &mut fields) {
+            Head::Whole(line, len) => (line, len),
             Head::Partial => return Parsed::Incomplete,
             Head::Invalid => return Parsed::Invalid,
         };
@@ -142,7 +143,7 @@ impl Requests {
         let trace_parent = fields.trace_parent();
         HttpRequest {
             method,
-            target: String::from_utf8_lossy(line.target).into(),
+            target: lossy(line.target).into(),
             // A line that was cut before its version is taken to speak like the one before it.
             version: line.version.or(self.version).unwrap_or(Version::Http11),
             host: interned(&mut self.host, host),

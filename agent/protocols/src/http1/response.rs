@@ -2,6 +2,7 @@
 //! ([`Parser::answers`]); it remembers no request by itself.
 
 use super::body::{Body, Framing};
+use super::fields::Fields;
 use super::head::{self, Head, Search, StatusLine};
 use super::request::{end, resync, skip};
 use crate::message::{HttpResponse, Message, Method, Request, Response, Then};
@@ -105,8 +106,9 @@ impl Responses {
         if !self.search.is_worth_it(buf) {
             return Parsed::Incomplete;
         }
-        let (line, fields, consumed) = match head::response(buf) {
-            Head::Whole(line, fields, len) => (line, fields, len),
+        let mut fields = Fields::default();
+        let (line, consumed) = match head::response(buf, &mut fields) {
+            Head::Whole(line, len) => (line, len),
             Head::Partial => return Parsed::Incomplete,
             Head::Invalid => return Parsed::Invalid,
         };
