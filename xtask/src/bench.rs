@@ -4,4 +4,6 @@ use std::process::ExitCode;
 #[derive(clap::Args)]
 pub struct Args {}
 /// a
-pub fn run(_: &Args) -> anyhow::Result<ExitCode> { Ok(ExitCode::SUCCESS) }
+pub fn run(_: &Args) -> anyhow::Result<ExitCode> {
+    Ok(ExitCode::SUCCESS)
+}

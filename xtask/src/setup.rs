@@ -33,15 +33,18 @@ pub enum Purpose {
     Vm,
     /// Load servers for measuring
     Bench,
+    /// Build fuzz targets
+    Fuzz,
 }
 
 impl Purpose {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Build,
         Self::Demo,
         Self::Test,
         Self::Vm,
         Self::Bench,
+        Self::Fuzz,
     ];
 }
 

@@ -47,6 +47,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     let mut machine = Machine::boot(&boot, Stdio::inherit())?;
     let ready = machine.wait_until_ready()?;
-    eprintln!("vm: Linux {} up in {:.1} s", kernel.release, ready.as_secs_f64());
+    eprintln!(
+        "vm: Linux {} up in {:.1} s",
+        kernel.release,
+        ready.as_secs_f64()
+    );
     Ok(ExitCode::from(machine.wait()?))
 }

@@ -14,7 +14,11 @@ use crate::workspace;
 pub const DEFAULT: &str = "6.1";
 
 /// Version, and the Debian release that has it.
-const SERIES: [(&str, &str); 3] = [("5.10", "bullseye"), ("6.1", "bookworm"), ("6.12", "trixie")];
+const SERIES: [(&str, &str); 3] = [
+    ("5.10", "bullseye"),
+    ("6.1", "bookworm"),
+    ("6.12", "trixie"),
+];
 
 /// The flavour with 9p, which the cloud images have not.
 const FLAVOUR: &str = "-amd64";
@@ -47,7 +51,12 @@ pub fn ensure(series: &str) -> Result<Kernel> {
             Some(package) => package,
             None => download_from_mirror(series, suite, &unfinished)?,
         };
-        process::run(process::tied("dpkg-deb").arg("-x").arg(&package).arg(&unfinished))?;
+        process::run(
+            process::tied("dpkg-deb")
+                .arg("-x")
+                .arg(&package)
+                .arg(&unfinished),
+        )?;
         std::fs::remove_file(&package)?;
         std::fs::rename(&unfinished, &directory)?;
     }
@@ -169,8 +178,21 @@ fn download_from_mirror(series: &str, suite: &str, into: &Path) -> Result<PathBu
 }
 
 fn fetch(url: &str, into: &Path) -> Result<()> {
-    let options = ["--fail", "--silent", "--show-error", "--location", "--retry", "3"];
-    process::run(process::tied("curl").args(options).arg("--output").arg(into).arg(url))
+    let options = [
+        "--fail",
+        "--silent",
+        "--show-error",
+        "--location",
+        "--retry",
+        "3",
+    ];
+    process::run(
+        process::tied("curl")
+            .args(options)
+            .arg("--output")
+            .arg(into)
+            .arg(url),
+    )
 }
 
 /// File and SHA-256 of the last kernel of a series in a `Packages` list, which is sorted.

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use super::archive::Archive;
 use super::kernel::Kernel;
 use super::modules;
-use crate::process::{self, Running};
+use crate::process::{self, Lines, Running};
 use crate::workspace;
 
 const BUSYBOX: &str = "/bin/busybox";
@@ -38,7 +38,7 @@ pub struct Boot<'a> {
     pub accelerator: &'a str,
 }
 
-/// A running guest. Its command's output is [`Running::take_stdout`] of `qemu`.
+/// A running guest.
 pub struct Machine {
     qemu: Running,
     started: Instant,
@@ -67,7 +67,13 @@ impl Machine {
         let qemu = Running::start(
             "QEMU",
             process::tied("qemu-system-x86_64")
-                .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
+                .args([
+                    "-nodefaults",
+                    "-no-user-config",
+                    "-display",
+                    "none",
+                    "-no-reboot",
+                ])
                 .args(["-accel", boot.accelerator, "-cpu", "max"])
                 .args(["-smp", &cpus, "-m", &memory, "-nic", "none"])
                 .args(["-append", "console=ttyS0 quiet panic=-1 rdinit=/init"])
@@ -75,7 +81,10 @@ impl Machine {
                 .arg(&boot.kernel.image)
                 .arg("-initrd")
                 .arg(&initramfs)
-                .args(["-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap"])
+                .args([
+                    "-fsdev",
+                    "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap",
+                ])
                 .args(["-device", "virtio-9p-pci,fsdev=root,mount_tag=hostroot"])
                 .args(["-device", "virtio-serial-pci"])
                 .args(["-chardev", "stdio,id=output,signal=off"])
@@ -99,6 +108,11 @@ impl Machine {
             control,
             directory,
         })
+    }
+
+    /// What the command says, shown and collected, if output was piped.
+    pub fn lines(&mut self) -> Lines {
+        Lines::of(&mut self.qemu, |line| println!("{line}"))
     }
 
     /// Waits until the guest's init is about to start the command; returns how long that took.
@@ -211,7 +225,14 @@ mod tests {
 
     #[test]
     fn a_quoted_word_survives_a_shell() {
-        for word in ["plain", "", "two words", "it's", "$HOME `x` \"y\" \\ *", "a\nb"] {
+        for word in [
+            "plain",
+            "",
+            "two words",
+            "it's",
+            "$HOME `x` \"y\" \\ *",
+            "a\nb",
+        ] {
             let script = [b"printf %s ".as_slice(), &quoted(word.as_bytes())].concat();
             let script = String::from_utf8(script).expect("text stays text");
             let mut shell = std::process::Command::new("sh");

@@ -31,11 +31,7 @@ pub fn in_load_order(modules: &Path) -> Result<Vec<Module>> {
     Ok(ordered)
 }
 
-fn visit(
-    name: &str,
-    files: &HashMap<String, PathBuf>,
-    ordered: &mut Vec<Module>,
-) -> Result<()> {
+fn visit(name: &str, files: &HashMap<String, PathBuf>, ordered: &mut Vec<Module>) -> Result<()> {
     if ordered.iter().any(|(there, _)| there == name) {
         return Ok(());
     }
