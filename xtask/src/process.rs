@@ -74,16 +74,6 @@ impl Running {
         self.child.id()
     }
 
-    /// Its standard output, if that was piped and nobody took it before.
-    pub fn take_stdout(&mut self) -> Option<impl Read + Send + use<>> {
-        self.child.stdout.take()
-    }
-
-    /// Its standard error, if that was piped and nobody took it before.
-    pub fn take_stderr(&mut self) -> Option<impl Read + Send + use<>> {
-        self.child.stderr.take()
-    }
-
     /// How it ended, if it did.
     pub fn status(&mut self) -> Result<Option<ExitStatus>> {
         if self.ended.is_none() {
@@ -161,23 +151,60 @@ pub fn capture(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// The same with standard error, and so progress and diagnostics, passed through.
+pub fn capture_and_show(command: &mut Command) -> Result<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot start `{}`", text(command)))?;
+    if !output.status.success() {
+        bail!("`{}` failed: {}", text(command), output.status);
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// Runs to the end with output passed through, and returns what both outputs said, line by line.
 /// A status is an error only if there is none: not started, interrupted, over `limit`.
 pub fn run_watched(command: &mut Command, limit: Duration) -> Result<(ExitStatus, Vec<String>)> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = Running::start(text(command), command)?;
-    let (lines, seen) = mpsc::channel();
-    let stdout = running.take_stdout().context("stdout is piped")?;
-    let stderr = running.take_stderr().context("stderr is piped")?;
-    forward(stdout, lines.clone(), |line| println!("{line}"));
-    forward(stderr, lines, |line| eprintln!("{line}"));
-    let status = running.wait(limit)?;
-    // A grandchild may hold the pipe open; what it says after the end is of no interest.
-    let mut said = Vec::new();
-    while let Ok(line) = seen.recv_timeout(Duration::from_secs(1)) {
-        said.push(line);
+    let lines = Lines::of(&mut running, |line| println!("{line}"));
+    let status = running.wait(limit);
+    if status.is_err() {
+        running.stop(Duration::from_secs(5))?;
     }
-    Ok((status, said))
+    Ok((status?, lines.finish()))
+}
+
+/// What a child says, line by line, collected while it runs.
+pub struct Lines {
+    seen: mpsc::Receiver<String>,
+}
+
+impl Lines {
+    /// Of both outputs of `running`, as far as they were piped. `show` sees each line at once.
+    pub fn of(running: &mut Running, show: impl Fn(&str) + Clone + Send + 'static) -> Self {
+        let (lines, seen) = mpsc::channel();
+        if let Some(stdout) = running.child.stdout.take() {
+            forward(stdout, lines.clone(), show.clone());
+        }
+        if let Some(stderr) = running.child.stderr.take() {
+            forward(stderr, lines, show);
+        }
+        Self { seen }
+    }
+
+    /// The next line; `None` if none comes in time, or none will.
+    pub fn next_within(&self, limit: Duration) -> Option<String> {
+        self.seen.recv_timeout(limit).ok()
+    }
+
+    /// What was said since. A grandchild may hold the pipe open; what it says after the end is of
+    /// no interest.
+    pub fn finish(self) -> Vec<String> {
+        std::iter::from_fn(|| self.next_within(Duration::from_secs(1))).collect()
+    }
 }
 
 fn forward(

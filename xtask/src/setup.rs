@@ -33,10 +33,19 @@ pub enum Purpose {
     Vm,
     /// Load servers for measuring
     Bench,
+    /// Build fuzz targets
+    Fuzz,
 }
 
 impl Purpose {
-    const ALL: [Self; 5] = [Self::Build, Self::Demo, Self::Test, Self::Vm, Self::Bench];
+    const ALL: [Self; 6] = [
+        Self::Build,
+        Self::Demo,
+        Self::Test,
+        Self::Vm,
+        Self::Bench,
+        Self::Fuzz,
+    ];
 }
 
 /// `cargo xtask setup`

@@ -43,10 +43,12 @@ const fn package(package: &'static str, purposes: &'static [Purpose]) -> Need {
 }
 
 const NEEDS: &[Need] = {
-    use Purpose::{Bench, Build, Demo, Test, Vm};
+    use Purpose::{Bench, Build, Demo, Fuzz, Test, Vm};
     &[
         program("cc", "gcc", &[Build]),
         package("libc6-dev", &[Build]),
+        // libFuzzer is C++.
+        program("c++", "g++", &[Fuzz]),
         package("llvm-22-dev", &[Build]),
         package("libzstd-dev", &[Build]),
         package("zlib1g-dev", &[Build]),

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use super::archive::Archive;
 use super::kernel::Kernel;
 use super::modules;
-use crate::process::{self, Running};
+use crate::process::{self, Lines, Running};
 use crate::workspace;
 
 const BUSYBOX: &str = "/bin/busybox";
@@ -38,7 +38,7 @@ pub struct Boot<'a> {
     pub accelerator: &'a str,
 }
 
-/// A running guest. Its command's output is [`Running::take_stdout`] of `qemu`.
+/// A running guest.
 pub struct Machine {
     qemu: Running,
     started: Instant,
@@ -108,6 +108,11 @@ impl Machine {
             control,
             directory,
         })
+    }
+
+    /// What the command says, shown and collected, if output was piped.
+    pub fn lines(&mut self) -> Lines {
+        Lines::of(&mut self.qemu, |line| println!("{line}"))
     }
 
     /// Waits until the guest's init is about to start the command; returns how long that took.

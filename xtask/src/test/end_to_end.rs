@@ -1,0 +1,120 @@
+//! The end-to-end tests, compiled once and run as they are: on this kernel, and on Debian's 6.1 in
+//! a virtual machine, which sees the same files and so needs no cargo.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use super::counts::Counts;
+use crate::process;
+use crate::vm::{self, Boot, Machine};
+use crate::workspace;
+
+/// One after the other: they share the machine's kernel, and times are compared.
+const THREADS: &str = "--test-threads=1";
+
+const HERE_LIMIT: Duration = Duration::from_secs(300);
+const MACHINE_LIMIT: Duration = Duration::from_secs(600);
+
+/// Ways into socket calls that Debian's 6.1 has; the one that it lacks is the first choice here.
+const STRATEGIES: [&str; 3] = ["fexit", "kprobes", "syscall_tracepoints"];
+
+/// On the running kernel, with whatever strategy the daemon chooses.
+pub fn here() -> Result<Counts> {
+    let mut counts = Counts::default();
+    for executable in executables()? {
+        let (_, said) = process::run_watched(
+            process::tied(&executable)
+                .arg(THREADS)
+                .current_dir(workspace::root().join("tests"))
+                .env("WIRESPAN_BIN", workspace::daemon()),
+            HERE_LIMIT,
+        )?;
+        counts.add(Counts::of_executables(&said, 1));
+    }
+    Ok(counts)
+}
+
+/// On Debian's 6.1, with each of its strategies in turn.
+pub fn in_machine() -> Result<Counts> {
+    let executables = executables()?;
+    let kernel = vm::kernel::ensure(vm::kernel::DEFAULT)?;
+    let daemon = workspace::daemon();
+    // `$1` is the directory, `$2` the daemon, the rest are executables.
+    let script = format!(
+        "cd \"$1\"; export WIRESPAN_BIN=\"$2\"; shift 2
+        for WIRESPAN_CAPTURE in {}; do
+            export WIRESPAN_CAPTURE
+            echo \"== $(uname -r), $WIRESPAN_CAPTURE\"
+            for executable; do \"$executable\" {THREADS}; done
+        done",
+        STRATEGIES.join(" ")
+    );
+    let mut command = vec!["sh".to_owned(), "-c".into(), script, "sh".into()];
+    command.push(workspace::root().join("tests").to_string_lossy().into());
+    command.push(daemon.to_string_lossy().into());
+    command.extend(executables.iter().map(|path| path.to_string_lossy().into()));
+    let boot = Boot {
+        kernel: &kernel,
+        command: &command,
+        limit: MACHINE_LIMIT,
+        accelerator: vm::EMULATED,
+    };
+    let mut machine = Machine::boot(&boot, Stdio::piped())?;
+    let lines = machine.lines();
+    let ready = machine.wait_until_ready()?;
+    println!(
+        "vm: Linux {} up in {:.1} s",
+        kernel.release,
+        ready.as_secs_f64()
+    );
+    let ended = machine.wait();
+    let said = lines.finish();
+    let counts = Counts::of_executables(&said, executables.len() * STRATEGIES.len());
+    if let Err(error) = ended {
+        eprintln!("vm: {error:#}");
+    }
+    Ok(counts)
+}
+
+/// Compiles the tests; tells where the test executables are.
+fn executables() -> Result<Vec<PathBuf>> {
+    let messages = process::capture_and_show(
+        workspace::cargo(&["test", "--quiet", "--no-run", "--package", "wirespan-tests"]).args([
+            "--lib",
+            "--bins",
+            "--tests",
+            "--message-format",
+            "json-render-diagnostics",
+        ]),
+    )?;
+    let executables: Vec<_> = messages.lines().filter_map(test_executable).collect();
+    if executables.is_empty() {
+        bail!("wirespan-tests has no tests");
+    }
+    Ok(executables)
+}
+
+/// From a message of cargo about a finished artifact.
+fn test_executable(message: &str) -> Option<PathBuf> {
+    let message: serde_json::Value = serde_json::from_str(message).ok()?;
+    let is_test = message["profile"]["test"].as_bool()?;
+    let executable = message["executable"].as_str()?;
+    is_test.then(|| executable.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_tests_are_executables_to_run() {
+        let test = r#"{"reason":"compiler-artifact","profile":{"test":true},"executable":"/x"}"#;
+        assert_eq!(test_executable(test), Some("/x".into()));
+        let tool = r#"{"reason":"compiler-artifact","profile":{"test":false},"executable":"/x"}"#;
+        assert_eq!(test_executable(tool), None);
+        assert_eq!(test_executable(r#"{"reason":"build-finished"}"#), None);
+    }
+}
