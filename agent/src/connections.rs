@@ -63,6 +63,8 @@ pub struct Connection {
     pub hosts: HostMemo,
     /// Who owned it when.
     pub owners: Owners,
+    /// The peer or the network tore it down; its process may not have noticed.
+    pub is_reset: bool,
     /// Bytes known to have moved, by direction.
     seen: [u64; 2],
     last_ns: u64,
@@ -258,7 +260,8 @@ impl Connections {
         if news.is_some() {
             connection.told = news;
         }
-        let awaits = !connection.is_ignored() && connection.conversation.awaits_progress();
+        let awaits = !connection.is_ignored()
+            && (connection.is_reset || connection.conversation.awaits_progress());
         let awaited = std::mem::replace(&mut connection.awaiting, awaits);
 
         match (awaited, awaits) {
@@ -278,8 +281,8 @@ impl Connections {
         }
     }
 
-    /// Connections whose progress somebody should ask for: those with an exchange that ends in
-    /// bytes that are only counted, and of which no record came since `quiet_since_ns`. The one
+    /// Connections whose progress somebody should ask for: those that were reset, and those with an
+    /// exchange that ends in bytes that are only counted, of which no record came since `quiet_since_ns`. The one
     /// that has been silent longest comes first; the work is proportional to what is returned.
     ///
     /// Who asks and finds that a connection is gone says so with a record of its end.
@@ -385,6 +388,7 @@ impl Connections {
             conversation: Conversation::new(),
             hosts: HostMemo::default(),
             owners: Owners::new(tgid),
+            is_reset: false,
             seen: [0; 2],
             last_ns: self.now_ns,
             told: None,

@@ -234,9 +234,17 @@ impl Pipeline {
                 Stage::Asked | Stage::Closed | Stage::Reset => {}
             }
         }
+        let was_reset = connection.is_reset;
         let end = match stage {
             Stage::Closed => End::Closed,
+            // On one machine the news of a reset overtakes the call that met it, so that the first
+            // one is only noted: what the process did until it noticed still comes.
+            Stage::Reset if !was_reset && !connection.is_ignored() => {
+                connection.is_reset = true;
+                return self.settle(slot);
+            }
             Stage::Reset => End::Reset,
+            Stage::Asked | Stage::IngressEnded | Stage::EgressEnded if was_reset => End::Reset,
             Stage::Asked | Stage::IngressEnded | Stage::EgressEnded => return self.settle(slot),
         };
         if let Some(connection) = self.connections.remove(progress.connection) {
