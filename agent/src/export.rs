@@ -40,7 +40,12 @@ impl ExportConfig {
     /// The destinations, with the usual bounds.
     #[must_use]
     pub fn new(otlp: Option<OtlpConfig>, printer: PrinterFormat) -> Self {
-        Self { otlp, printer, retry: RetryPolicy::default(), queue_spans_cap: QUEUE_SPANS_CAP }
+        Self {
+            otlp,
+            printer,
+            retry: RetryPolicy::default(),
+            queue_spans_cap: QUEUE_SPANS_CAP,
+        }
     }
 }
 
@@ -62,19 +67,29 @@ impl Exporters {
     ///
     /// # Errors
     /// The endpoint, a header or a certificate file cannot be used.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
     pub fn start(
         config: ExportConfig,
         health: &Arc<Health>,
     ) -> Result<(SpanQueue, Self), SetupError> {
         let colours = printer::stdout_takes_colours();
         let terminal = printer::stdout_is_terminal();
-        let output = printer::Output { to: Box::new(std::io::stdout()), terminal, colours };
+        let output = printer::Output {
+            to: Box::new(std::io::stdout()),
+            terminal,
+            colours,
+        };
         Self::start_with_output(config, health, output)
     }
 
     /// As [`Exporters::start`], with something else in the place of standard output.
     ///
     /// # Errors
+    /// As [`Exporters::start`].
+    ///
+    /// # Panics
     /// As [`Exporters::start`].
     pub fn start_with_output<W: Write + Send + 'static>(
         config: ExportConfig,
@@ -108,7 +123,10 @@ impl Exporters {
             let (inlet, outlet) = queue::lane(batching, Arc::clone(health));
             let worker = printer::start(config.printer, output, Arc::clone(&outlet));
             inlets.push(inlet);
-            lanes.push(Lane { outlet, workers: vec![worker] });
+            lanes.push(Lane {
+                outlet,
+                workers: vec![worker],
+            });
         }
         Ok((SpanQueue::new(inlets), Self { lanes }))
     }
@@ -122,7 +140,10 @@ impl Exporters {
         }
         for lane in self.lanes {
             for mut worker in lane.workers {
-                if tokio::time::timeout_at(deadline, &mut worker).await.is_err() {
+                if tokio::time::timeout_at(deadline, &mut worker)
+                    .await
+                    .is_err()
+                {
                     // What the worker had in hand counts itself when it is dropped.
                     worker.abort();
                     let _ = worker.await;

@@ -71,7 +71,10 @@ impl Received {
     /// How many spans it brought.
     #[must_use]
     pub fn spans_len(&self) -> usize {
-        let scopes = self.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
+        let scopes = self
+            .resource_spans
+            .iter()
+            .flat_map(|resource| &resource.scope_spans);
         scopes.map(|scope| scope.spans.len()).sum()
     }
 }
@@ -116,7 +119,12 @@ impl Receiver {
     async fn listen(tls: Option<Arc<rustls::ServerConfig>>) -> Result<Self> {
         let state = Arc::new(State::default());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut receiver = Self { address: any, tls, state, server: None };
+        let mut receiver = Self {
+            address: any,
+            tls,
+            state,
+            server: None,
+        };
         receiver.come_back().await?;
         Ok(receiver)
     }
@@ -211,8 +219,14 @@ impl Receiver {
             if enough(&spans) {
                 return Ok(spans);
             }
-            if tokio::time::timeout_at(deadline, seen.changed()).await.is_err() {
-                return Err(anyhow!("after {timeout:?} there were {} spans", spans.len()));
+            if tokio::time::timeout_at(deadline, seen.changed())
+                .await
+                .is_err()
+            {
+                return Err(anyhow!(
+                    "after {timeout:?} there were {} spans",
+                    spans.len()
+                ));
             }
         }
     }
@@ -245,11 +259,17 @@ impl State {
             None => Ok(None),
         };
         let answer = answer.map(|partial| {
-            let received = Received { resource_spans: request.resource_spans, headers };
+            let received = Received {
+                resource_spans: request.resource_spans,
+                headers,
+            };
             lock(&self.received).push(received);
             ExportTraceServiceResponse {
                 partial_success: partial.map(|(rejected_spans, error_message)| {
-                    ExportTracePartialSuccess { rejected_spans, error_message }
+                    ExportTracePartialSuccess {
+                        rejected_spans,
+                        error_message,
+                    }
                 }),
             }
         });
@@ -262,10 +282,14 @@ impl State {
 fn spans_of(received: &[Received]) -> Vec<Span> {
     let resources = received.iter().flat_map(|request| &request.resource_spans);
     let scopes = resources.flat_map(|resource| &resource.scope_spans);
-    scopes.flat_map(|scope| scope.spans.iter().cloned()).collect()
+    scopes
+        .flat_map(|scope| scope.spans.iter().cloned())
+        .collect()
 }
 
 /// A test that failed while it held the lock has said so already.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }

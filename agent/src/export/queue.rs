@@ -66,8 +66,20 @@ pub(super) fn lane(batching: Batching, health: Arc<Health>) -> (Inlet, Arc<Outle
         wake: Notify::new(),
         health,
     });
-    let inlet = Inlet { sender, shared: Arc::clone(&shared) };
-    (inlet, Arc::new(Outlet { waiting: Mutex::new(Waiting { receiver, front: None }), shared }))
+    let inlet = Inlet {
+        sender,
+        shared: Arc::clone(&shared),
+    };
+    (
+        inlet,
+        Arc::new(Outlet {
+            waiting: Mutex::new(Waiting {
+                receiver,
+                front: None,
+            }),
+            shared,
+        }),
+    )
 }
 
 /// Where spans enter a lane.
@@ -132,19 +144,26 @@ impl Inlet {
     fn push(&self, spans: &Arc<Vec<Span>>) {
         let shared = &*self.shared;
         if shared.closed.load(Ordering::Acquire) {
-            shared.health.lose(Loss::ShutdownTimeout, spans.len() as u64);
+            shared
+                .health
+                .lose(Loss::ShutdownTimeout, spans.len() as u64);
             return;
         }
         let queued = shared.queued.load(Ordering::Relaxed).max(0);
         let room = shared.batching.spans_cap.saturating_sub(queued as usize);
         let fits = spans.len().min(room);
         if fits < spans.len() {
-            shared.health.lose(Loss::QueueFull, (spans.len() - fits) as u64);
+            shared
+                .health
+                .lose(Loss::QueueFull, (spans.len() - fits) as u64);
         }
         if fits == 0 {
             return;
         }
-        let piece = Piece { spans: Arc::clone(spans), range: 0..fits };
+        let piece = Piece {
+            spans: Arc::clone(spans),
+            range: 0..fits,
+        };
         if self.sender.send(piece).is_err() {
             // The receiving end lives as long as the exporters do.
             shared.health.lose(Loss::ShutdownTimeout, fits as u64);
@@ -255,6 +274,17 @@ impl Unsettled {
     /// How many spans are not accounted for yet.
     pub(super) fn spans(&self) -> u64 {
         self.spans
+    }
+
+    /// The first `spans` of them, to be accounted for on their own.
+    pub(super) fn split_off(&mut self, spans: u64) -> Self {
+        let spans = spans.min(self.spans);
+        self.spans -= spans;
+        Self {
+            spans,
+            counts_exports: self.counts_exports,
+            health: Arc::clone(&self.health),
+        }
     }
 
     /// They arrived, except for `refused` of them.

@@ -32,10 +32,20 @@ async fn an_absent_receiver_costs_what_passes_the_bound_and_delivery_resumes() {
 
         receiver.come_back().await.unwrap();
         let kept = 5000 - usize::try_from(lost).unwrap();
-        let spans = receiver.wait_for(|spans| spans.len() >= kept, SOON).await.unwrap();
-        assert_eq!((spans.len(), distinct(&spans)), (kept, kept), "{protocol:?}");
+        let spans = receiver
+            .wait_for(|spans| spans.len() >= kept, SOON)
+            .await
+            .unwrap();
+        assert_eq!(
+            (spans.len(), distinct(&spans)),
+            (kept, kept),
+            "{protocol:?}"
+        );
         queue.push(server_spans(&shop, 5000..5010));
-        receiver.wait_for(|spans| spans.len() >= kept + 10, SOON).await.unwrap();
+        receiver
+            .wait_for(|spans| spans.len() >= kept + 10, SOON)
+            .await
+            .unwrap();
         exporters.drain(SOON).await;
         assert_eq!(health.spans_exported(), kept as u64 + 10);
         assert_eq!(lost_in_export(&health), lost);
@@ -55,10 +65,17 @@ async fn a_receiver_that_leaves_in_the_middle_of_a_request_gets_it_again() {
         receiver.go_away().await;
         receiver.release();
         receiver.come_back().await.unwrap();
-        let spans = receiver.wait_for(|spans| spans.len() >= 100, SOON).await.unwrap();
+        let spans = receiver
+            .wait_for(|spans| spans.len() >= 100, SOON)
+            .await
+            .unwrap();
         exporters.drain(SOON).await;
         assert_eq!((spans.len(), distinct(&spans)), (100, 100), "{protocol:?}");
-        assert_eq!((health.spans_exported(), lost_in_export(&health)), (100, 0), "{protocol:?}");
+        assert_eq!(
+            (health.spans_exported(), lost_in_export(&health)),
+            (100, 0),
+            "{protocol:?}"
+        );
     }
 }
 
@@ -69,12 +86,19 @@ async fn a_batch_that_finds_nobody_in_time_is_given_up() {
         receiver.go_away().await;
         let health = Arc::new(Health::default());
         let mut config = exporting(otlp(protocol, receiver.address()));
-        config.retry = RetryPolicy { total_max: Duration::from_millis(100), ..config.retry };
+        config.retry = RetryPolicy {
+            total_max: Duration::from_millis(100),
+            ..config.retry
+        };
         let (queue, exporters) = Exporters::start(config, &health).unwrap();
         queue.push(server_spans(&resource("shop"), 0..250));
         exporters.drain(SOON).await;
         assert_eq!(health.losses(Loss::ExportFailed), 250, "{protocol:?}");
-        assert_eq!((health.spans_exported(), lost_in_export(&health)), (0, 250), "{protocol:?}");
+        assert_eq!(
+            (health.spans_exported(), lost_in_export(&health)),
+            (0, 250),
+            "{protocol:?}"
+        );
     }
 }
 
@@ -114,9 +138,17 @@ async fn a_drain_sends_what_is_queued_without_waiting_for_company() {
         exporters.drain(SOON).await;
         assert!(begun.elapsed() < SOON);
         assert_eq!(distinct(&receiver.spans()), 950, "{protocol:?}");
-        assert_eq!((health.spans_exported(), lost_in_export(&health)), (950, 0), "{protocol:?}");
+        assert_eq!(
+            (health.spans_exported(), lost_in_export(&health)),
+            (950, 0),
+            "{protocol:?}"
+        );
         queue.push(server_spans(&resource("shop"), 950..951));
-        assert_eq!(health.losses(Loss::ShutdownTimeout), 1, "late spans are counted");
+        assert_eq!(
+            health.losses(Loss::ShutdownTimeout),
+            1,
+            "late spans are counted"
+        );
     }
 }
 
@@ -128,7 +160,10 @@ async fn a_drain_past_its_timeout_counts_the_rest() {
         let config = exporting(otlp(protocol, receiver.address()));
         let (queue, exporters) = Exporters::start(config, &health).unwrap();
         queue.push(server_spans(&resource("shop"), 0..100));
-        receiver.wait_for(|spans| spans.len() == 100, SOON).await.unwrap();
+        receiver
+            .wait_for(|spans| spans.len() == 100, SOON)
+            .await
+            .unwrap();
         receiver.hold();
         for start in (100..1000).step_by(50) {
             queue.push(server_spans(&resource("shop"), start..start + 50));
@@ -136,9 +171,17 @@ async fn a_drain_past_its_timeout_counts_the_rest() {
         receiver.wait_for_attempts(5, SOON).await.unwrap();
         let begun = Instant::now();
         exporters.drain(Duration::from_millis(200)).await;
-        assert!(begun.elapsed() < Duration::from_secs(2), "{protocol:?} {:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < Duration::from_secs(2),
+            "{protocol:?} {:?}",
+            begun.elapsed()
+        );
         assert_eq!(health.losses(Loss::ShutdownTimeout), 900, "{protocol:?}");
-        assert_eq!((health.spans_exported(), lost_in_export(&health)), (100, 900), "{protocol:?}");
+        assert_eq!(
+            (health.spans_exported(), lost_in_export(&health)),
+            (100, 900),
+            "{protocol:?}"
+        );
     }
 }
 
@@ -165,8 +208,14 @@ async fn several_shards_lose_nothing_between_push_and_worker() {
         .collect();
     shards.into_iter().for_each(|shard| shard.join().unwrap());
     // Without a drain: the last span has to find an awake worker, too.
-    receiver.wait_for(|spans| spans.len() >= 12_000, SOON).await.unwrap();
+    receiver
+        .wait_for(|spans| spans.len() >= 12_000, SOON)
+        .await
+        .unwrap();
     exporters.drain(SOON).await;
     assert_eq!(distinct(&receiver.spans()), 12_000);
-    assert_eq!((health.spans_exported(), lost_in_export(&health)), (12_000, 0));
+    assert_eq!(
+        (health.spans_exported(), lost_in_export(&health)),
+        (12_000, 0)
+    );
 }

@@ -23,8 +23,9 @@ use crate::sample::{exporting, lost_in_export, otlp, request_of, resource, serve
 #[ignore = "a measurement"]
 fn cost_of_encoding() {
     let services = ["shop", "cart", "pay"].map(resource);
-    let spans: Vec<Span> =
-        (0..512).map(|n| server_spans(&services[n % 3], n as u64..n as u64 + 1).remove(0)).collect();
+    let spans: Vec<Span> = (0..512)
+        .map(|n| server_spans(&services[n % 3], n as u64..n as u64 + 1).remove(0))
+        .collect();
     let measure = |name: &str, encode: &mut dyn FnMut(&[&Span]) -> usize| {
         let mut best = Duration::MAX;
         let mut len = 0;
@@ -79,6 +80,43 @@ fn gzip(content: &[u8], level: flate2::Compression) -> usize {
     encoder.finish().unwrap().len()
 }
 
+#[test]
+#[ignore = "a measurement"]
+fn cost_of_an_absent_receiver() {
+    let memory = || {
+        procfs::process::Process::myself()
+            .unwrap()
+            .status()
+            .unwrap()
+            .vmrss
+            .unwrap()
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let health = Arc::new(Health::default());
+    let _inside = runtime.enter();
+    let config = OtlpConfig {
+        batch_spans_max: 512,
+        ..otlp(OtlpProtocol::HttpProtobuf, ([127, 0, 0, 1], 1).into())
+    };
+    let (queue, exporters) = Exporters::start(exporting(config), &health).unwrap();
+    let shop = resource("shop");
+    let before = memory();
+    for push in 0..4000 {
+        queue.push(server_spans(&shop, push * 128..(push + 1) * 128));
+    }
+    println!(
+        "of {} spans {} were lost; the rest takes {} KiB",
+        4000 * 128,
+        lost_in_export(&health),
+        memory() - before
+    );
+    runtime.block_on(exporters.drain(Duration::ZERO));
+}
+
 /// The sink in a process of its own, so that only the agent's side is measured.
 struct Sink {
     process: Child,
@@ -91,10 +129,18 @@ impl Sink {
         let path = here.ancestors().nth(2).unwrap().join("otlp-sink");
         let mut command = Command::new(&path);
         command.arg("127.0.0.1:0").stdout(Stdio::piped());
-        let mut process = command.spawn().unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        let mut process = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{path:?}: {error}"));
         let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().trim_start_matches("listening on ").parse().unwrap();
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let address = line
+            .trim()
+            .trim_start_matches("listening on ")
+            .parse()
+            .unwrap();
         Self { process, address }
     }
 }
@@ -125,11 +171,31 @@ fn cost_of_export() {
     let mut making = 0.0;
     let variants = [
         ("no destination", None, 512, false),
-        ("http/protobuf, batches of 512", Some(OtlpProtocol::HttpProtobuf), 512, false),
-        ("http/protobuf, batches of 4096", Some(OtlpProtocol::HttpProtobuf), 4096, false),
+        (
+            "http/protobuf, batches of 512",
+            Some(OtlpProtocol::HttpProtobuf),
+            512,
+            false,
+        ),
+        (
+            "http/protobuf, batches of 4096",
+            Some(OtlpProtocol::HttpProtobuf),
+            4096,
+            false,
+        ),
         ("grpc, batches of 512", Some(OtlpProtocol::Grpc), 512, false),
-        ("grpc, batches of 4096", Some(OtlpProtocol::Grpc), 4096, false),
-        ("http/protobuf gzip, 4096", Some(OtlpProtocol::HttpProtobuf), 4096, true),
+        (
+            "grpc, batches of 4096",
+            Some(OtlpProtocol::Grpc),
+            4096,
+            false,
+        ),
+        (
+            "http/protobuf gzip, 4096",
+            Some(OtlpProtocol::HttpProtobuf),
+            4096,
+            true,
+        ),
     ];
     for (name, protocol, batch_spans_max, gzip) in variants {
         let sink = Sink::start();
@@ -162,7 +228,10 @@ fn cost_of_export() {
         if protocol.is_none() {
             making = micros;
         }
-        let memory = procfs::process::Process::myself().unwrap().status().unwrap();
+        let memory = procfs::process::Process::myself()
+            .unwrap()
+            .status()
+            .unwrap();
         println!(
             "{name:32} {:.2} µs CPU per span ({micros:.2} with the making), {:.0} spans/s, \
              {} exported, {} lost, peak {} MiB",

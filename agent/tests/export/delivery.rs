@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use wirespan::config::{OtlpConfig, OtlpProtocol};
 use wirespan::export::{Exporters, SetupError};
 use wirespan::health::{Health, Loss};
+use wirespan::span::Value;
 use wirespan_tests::receiver::{Receiver, Refusal};
 
 use crate::sample::{
@@ -35,11 +36,17 @@ async fn every_field_arrives_in_every_protocol_plain_and_compressed() {
             spans.extend(server_spans(&cart, 10..20));
             spans.push(failed_client_span(&shop));
             queue.push(spans.clone());
-            receiver.wait_for(|spans| spans.len() >= 21, SOON).await.unwrap();
+            receiver
+                .wait_for(|spans| spans.len() >= 21, SOON)
+                .await
+                .unwrap();
             exporters.drain(SOON).await;
 
             let case = format!("{protocol:?}, gzip {gzip}");
-            let [request] = receiver.received().try_into().expect("one request for two services");
+            let [request] = receiver
+                .received()
+                .try_into()
+                .expect("one request for two services");
             let mut got = request.resource_spans;
             let mut expected = request_of(&spans.iter().collect::<Vec<_>>()).resource_spans;
             // Resources have no order among themselves.
@@ -49,8 +56,19 @@ async fn every_field_arrives_in_every_protocol_plain_and_compressed() {
             assert_eq!(request.headers["x-scope-orgid"], "tenant-1", "{case}");
             let agent = request.headers["user-agent"].to_str().unwrap();
             assert!(agent.starts_with("wirespan/"), "{case}: {agent}");
-            let coding = if protocol == OtlpProtocol::Grpc { "grpc-encoding" } else { "content-encoding" };
-            assert_eq!(request.headers.get(coding).is_some_and(|text| text == "gzip"), gzip, "{case}");
+            let coding = if protocol == OtlpProtocol::Grpc {
+                "grpc-encoding"
+            } else {
+                "content-encoding"
+            };
+            assert_eq!(
+                request
+                    .headers
+                    .get(coding)
+                    .is_some_and(|text| text == "gzip"),
+                gzip,
+                "{case}"
+            );
             assert_eq!(health.spans_exported(), 21, "{case}");
             assert_eq!(lost_in_export(&health), 0, "{case}");
         }
@@ -70,11 +88,22 @@ async fn batches_are_bounded_by_size_and_filled_across_pushes() {
     for start in (0..1050).step_by(70) {
         queue.push(server_spans(&shop, start..start + 70));
     }
-    receiver.wait_for(|spans| spans.len() >= 1000, SOON).await.unwrap();
+    receiver
+        .wait_for(|spans| spans.len() >= 1000, SOON)
+        .await
+        .unwrap();
     exporters.drain(SOON).await;
-    let mut lens: Vec<_> = receiver.received().iter().map(|request| request.spans_len()).collect();
+    let mut lens: Vec<_> = receiver
+        .received()
+        .iter()
+        .map(|request| request.spans_len())
+        .collect();
     lens.sort_unstable();
-    assert_eq!(lens, [vec![50], vec![100; 10]].concat(), "the rest came with the drain");
+    assert_eq!(
+        lens,
+        [vec![50], vec![100; 10]].concat(),
+        "the rest came with the drain"
+    );
     let spans = receiver.spans();
     assert_eq!(distinct(&spans), 1050);
     assert_eq!(spans.len(), 1050);
@@ -91,21 +120,40 @@ async fn a_lone_span_waits_no_longer_than_the_age_of_a_batch() {
     let (queue, exporters) = Exporters::start(exporting(config), &health).unwrap();
     let begun = Instant::now();
     queue.push(vec![server_span(&resource("shop"), 1)]);
-    receiver.wait_for(|spans| spans.len() == 1, SOON).await.unwrap();
-    assert!(begun.elapsed() >= Duration::from_millis(300), "{:?}", begun.elapsed());
+    receiver
+        .wait_for(|spans| spans.len() == 1, SOON)
+        .await
+        .unwrap();
+    assert!(
+        begun.elapsed() >= Duration::from_millis(300),
+        "{:?}",
+        begun.elapsed()
+    );
     exporters.drain(SOON).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_busy_receiver_gets_each_span_once_and_not_before_it_asked() {
-    let busy_http = || Refusal::Http { status: 503, retry_after: Some("1".into()) };
+    let busy_http = || Refusal::Http {
+        status: 503,
+        retry_after: Some("1".into()),
+    };
     let delay = Some(Duration::from_secs(1));
-    let busy_grpc = |code| Refusal::Grpc { code, retry_delay: delay };
+    let busy_grpc = |code| Refusal::Grpc {
+        code,
+        retry_delay: delay,
+    };
     let cases = [
         (OtlpProtocol::HttpProtobuf, vec![busy_http()]),
         (OtlpProtocol::HttpJson, vec![busy_http()]),
-        (OtlpProtocol::Grpc, vec![busy_grpc(tonic::Code::ResourceExhausted)]),
-        (OtlpProtocol::Grpc, vec![busy_grpc(tonic::Code::Unavailable)]),
+        (
+            OtlpProtocol::Grpc,
+            vec![busy_grpc(tonic::Code::ResourceExhausted)],
+        ),
+        (
+            OtlpProtocol::Grpc,
+            vec![busy_grpc(tonic::Code::Unavailable)],
+        ),
     ];
     for (protocol, refusals) in cases {
         let receiver = Receiver::start().await.unwrap();
@@ -115,8 +163,15 @@ async fn a_busy_receiver_gets_each_span_once_and_not_before_it_asked() {
         let (queue, exporters) = Exporters::start(config, &health).unwrap();
         let begun = Instant::now();
         queue.push(server_spans(&resource("shop"), 0..100));
-        let spans = receiver.wait_for(|spans| spans.len() >= 100, SOON).await.unwrap();
-        assert!(begun.elapsed() >= Duration::from_secs(1), "{protocol:?} {:?}", begun.elapsed());
+        let spans = receiver
+            .wait_for(|spans| spans.len() >= 100, SOON)
+            .await
+            .unwrap();
+        assert!(
+            begun.elapsed() >= Duration::from_secs(1),
+            "{protocol:?} {:?}",
+            begun.elapsed()
+        );
         exporters.drain(SOON).await;
         assert_eq!((spans.len(), distinct(&spans)), (100, 100));
         assert_eq!(receiver.attempts(), 2);
@@ -125,17 +180,83 @@ async fn a_busy_receiver_gets_each_span_once_and_not_before_it_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_that_asks_for_eternity_gets_an_hour() {
+    let receiver = Receiver::start().await.unwrap();
+    let eternity = u64::MAX.to_string();
+    receiver.refuse([Refusal::Http {
+        status: 429,
+        retry_after: Some(eternity),
+    }]);
+    let health = Arc::new(Health::default());
+    let config = exporting(otlp(OtlpProtocol::HttpProtobuf, receiver.address()));
+    let (queue, exporters) = Exporters::start(config, &health).unwrap();
+    queue.push(server_spans(&resource("shop"), 0..100));
+    receiver.wait_for_attempts(1, SOON).await.unwrap();
+    exporters.drain(Duration::from_millis(200)).await;
+    assert_eq!(receiver.attempts(), 1);
+    assert_eq!(health.losses(Loss::ShutdownTimeout), 100);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_too_large_for_one_request_goes_in_several() {
+    for protocol in PROTOCOLS {
+        let receiver = Receiver::start().await.unwrap();
+        let health = Arc::new(Health::default());
+        let config = exporting(otlp(protocol, receiver.address()));
+        let (queue, exporters) = Exporters::start(config, &health).unwrap();
+        let mut spans = server_spans(&resource("shop"), 0..100);
+        for span in &mut spans {
+            span.attributes
+                .push(("url.full", Value::Owned("x".repeat(100_000).into())));
+        }
+        queue.push(spans);
+        receiver
+            .wait_for(|spans| spans.len() >= 100, SOON)
+            .await
+            .unwrap();
+        exporters.drain(SOON).await;
+        let mut lens: Vec<_> = receiver
+            .received()
+            .iter()
+            .map(|request| request.spans_len())
+            .collect();
+        lens.sort_unstable();
+        assert_eq!(lens, [25; 4], "{protocol:?}");
+        assert_eq!(distinct(&receiver.spans()), 100);
+        assert_eq!((health.spans_exported(), lost_in_export(&health)), (100, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_for_good_is_counted_and_not_repeated() {
     let cases = [
-        (OtlpProtocol::HttpProtobuf, Refusal::Http { status: 400, retry_after: None }),
-        (OtlpProtocol::HttpJson, Refusal::Http { status: 401, retry_after: Some("1".into()) }),
         (
-            OtlpProtocol::Grpc,
-            Refusal::Grpc { code: tonic::Code::InvalidArgument, retry_delay: None },
+            OtlpProtocol::HttpProtobuf,
+            Refusal::Http {
+                status: 400,
+                retry_after: None,
+            },
+        ),
+        (
+            OtlpProtocol::HttpJson,
+            Refusal::Http {
+                status: 401,
+                retry_after: Some("1".into()),
+            },
         ),
         (
             OtlpProtocol::Grpc,
-            Refusal::Grpc { code: tonic::Code::ResourceExhausted, retry_delay: None },
+            Refusal::Grpc {
+                code: tonic::Code::InvalidArgument,
+                retry_delay: None,
+            },
+        ),
+        (
+            OtlpProtocol::Grpc,
+            Refusal::Grpc {
+                code: tonic::Code::ResourceExhausted,
+                retry_delay: None,
+            },
         ),
     ];
     for (protocol, refusal) in cases {
@@ -147,7 +268,10 @@ async fn a_refusal_for_good_is_counted_and_not_repeated() {
         queue.push(server_spans(&resource("shop"), 0..100));
         receiver.wait_for_attempts(1, SOON).await.unwrap();
         queue.push(server_spans(&resource("shop"), 100..107));
-        receiver.wait_for(|spans| spans.len() >= 7, SOON).await.unwrap();
+        receiver
+            .wait_for(|spans| spans.len() >= 7, SOON)
+            .await
+            .unwrap();
         exporters.drain(SOON).await;
         assert_eq!(receiver.attempts(), 2, "{protocol:?}");
         assert_eq!(health.losses(Loss::ExportRefused), 100);
@@ -159,7 +283,10 @@ async fn a_refusal_for_good_is_counted_and_not_repeated() {
 async fn spans_rejected_in_part_are_counted_as_refused() {
     for protocol in PROTOCOLS {
         let receiver = Receiver::start().await.unwrap();
-        receiver.refuse([Refusal::Partial { rejected: 30, message: "too old".into() }]);
+        receiver.refuse([Refusal::Partial {
+            rejected: 30,
+            message: "too old".into(),
+        }]);
         let health = Arc::new(Health::default());
         let config = exporting(otlp(protocol, receiver.address()));
         let (queue, exporters) = Exporters::start(config, &health).unwrap();
@@ -172,22 +299,40 @@ async fn spans_rejected_in_part_are_counted_as_refused() {
     }
 }
 
-#[test]
-fn unusable_settings_are_named() {
+#[tokio::test]
+async fn unusable_settings_are_named() {
     let health = Arc::new(Health::default());
     let address = ([127, 0, 0, 1], 1).into();
     for protocol in PROTOCOLS {
         let good = otlp(protocol, address);
-        for endpoint in ["", "localhost:4317", "ftp://collector", "http://", "https://a b"] {
-            let config = OtlpConfig { endpoint: endpoint.into(), ..good.clone() };
+        for endpoint in [
+            "",
+            "localhost:4317",
+            "ftp://collector",
+            "http://",
+            "https://a b",
+        ] {
+            let config = OtlpConfig {
+                endpoint: endpoint.into(),
+                ..good.clone()
+            };
             let error = Exporters::start(exporting(config), &health).unwrap_err();
-            assert!(matches!(&error, SetupError::Endpoint(text) if text == endpoint), "{error}");
+            assert!(
+                matches!(&error, SetupError::Endpoint(text) if text == endpoint),
+                "{error}"
+            );
         }
         for header in [("a b", "c"), ("ok", "two\nlines")] {
             let headers = vec![(header.0.to_owned(), header.1.to_owned())];
-            let config = OtlpConfig { headers, ..good.clone() };
+            let config = OtlpConfig {
+                headers,
+                ..good.clone()
+            };
             let error = Exporters::start(exporting(config), &health).unwrap_err();
-            assert!(matches!(&error, SetupError::Header(name) if name == header.0), "{error}");
+            assert!(
+                matches!(&error, SetupError::Header(name) if name == header.0),
+                "{error}"
+            );
         }
         let nowhere = std::path::PathBuf::from("/nonexistent/ca.pem");
         let config = OtlpConfig {
@@ -196,7 +341,10 @@ fn unusable_settings_are_named() {
             ..good
         };
         let error = Exporters::start(exporting(config), &health).unwrap_err();
-        assert!(matches!(&error, SetupError::Certificate(path, _) if *path == nowhere), "{error}");
+        assert!(
+            matches!(&error, SetupError::Certificate(path, _) if *path == nowhere),
+            "{error}"
+        );
     }
 }
 
@@ -211,5 +359,9 @@ async fn without_a_destination_spans_are_discarded() {
 }
 
 pub fn distinct(spans: &[opentelemetry_proto::tonic::trace::v1::Span]) -> usize {
-    spans.iter().map(|span| &span.span_id).collect::<BTreeSet<_>>().len()
+    spans
+        .iter()
+        .map(|span| &span.span_id)
+        .collect::<BTreeSet<_>>()
+        .len()
 }

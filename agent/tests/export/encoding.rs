@@ -29,8 +29,15 @@ fn protobuf_is_read_as_the_generated_types_would_write_it() {
     protobuf::encode(&spans, &mut bytes);
     let expected = request_of(&spans);
     assert_eq!(expected.resource_spans.len(), 2);
-    assert_eq!(ExportTraceServiceRequest::decode(bytes.clone()).unwrap(), expected);
-    assert_eq!(bytes.len(), expected.encoded_len(), "nothing is written that need not be");
+    assert_eq!(
+        ExportTraceServiceRequest::decode(bytes.clone()).unwrap(),
+        expected
+    );
+    assert_eq!(
+        bytes.len(),
+        expected.encoded_len(),
+        "nothing is written that need not be"
+    );
 }
 
 #[test]
@@ -52,7 +59,8 @@ fn json_is_what_the_collector_writes() {
     span.resource = std::sync::Arc::new(wirespan::span::Resource {
         attributes: vec![("service.name".into(), wirespan::span::Value::Static("shop"))],
     });
-    span.attributes.retain(|(name, _)| ["url.path", "server.port"].contains(name));
+    span.attributes
+        .retain(|(name, _)| ["url.path", "server.port"].contains(name));
     let mut text = Vec::new();
     json::write(&[&span], &mut text);
     let schema = "https://opentelemetry.io/schemas/1.45.0";

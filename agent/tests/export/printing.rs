@@ -34,13 +34,20 @@ impl Write for Paper {
 async fn printed(format: PrinterFormat, colours: bool, spans: Vec<Span>) -> String {
     let paper = Paper::default();
     let health = Arc::new(Health::default());
-    let output = Output { to: paper.clone(), terminal: colours, colours };
+    let output = Output {
+        to: paper.clone(),
+        terminal: colours,
+        colours,
+    };
     let config = ExportConfig::new(None, format);
     let (queue, exporters) = Exporters::start_with_output(config, &health, output).unwrap();
     let count = spans.len() as u64;
     queue.push(spans);
     exporters.drain(SOON).await;
-    assert_eq!((health.spans_exported(), lost_in_export(&health)), (count, 0));
+    assert_eq!(
+        (health.spans_exported(), lost_in_export(&health)),
+        (count, 0)
+    );
     String::from_utf8(paper.0.lock().unwrap().clone()).unwrap()
 }
 
@@ -50,7 +57,10 @@ async fn text_is_one_readable_line_per_span() {
     let mut call = failed_client_span(&shop);
     call.attributes = vec![
         ("http.request.method", Value::Static("POST")),
-        ("url.full", Value::Owned("http://pay.example.com/\x1b[2Jcharge".into())),
+        (
+            "url.full",
+            Value::Owned("http://pay.example.com/\x1b[2Jcharge".into()),
+        ),
         ("server.address", Value::Static("pay.example.com")),
         ("server.port", Value::Int(443)),
         ("error.type", Value::Static("timeout")),
@@ -65,16 +75,20 @@ async fn text_is_one_readable_line_per_span() {
     let spans = vec![server_span(&shop, 1), call, failed];
     let text = printed(PrinterFormat::Text, false, spans.clone()).await;
     let expected = "\
-2026-11-18T09:33:20.123457Z    1.234ms SERVER shop GET /catalogue/items/1 200 <- 10.20.30.40
+2026-11-18T11:06:40.123457Z    1.234ms SERVER shop GET /catalogue/items/1 200 <- 10.20.30.40
 2024-02-28T23:59:59.999999Z 86400.000s CLIENT shop POST http://pay.example.com/\\u{1b}[2Jcharge error=timeout -> pay.example.com:443
-2026-11-18T09:33:20.123458Z    61.000s SERVER shop GET /catalogue/items/2 500 <- 10.20.30.40
+2026-11-18T11:06:40.123458Z    61.000s SERVER shop GET /catalogue/items/2 500 <- 10.20.30.40
 ";
     assert_eq!(text, expected);
 
     let coloured = printed(PrinterFormat::Text, true, spans).await;
     let lines: Vec<_> = coloured.lines().collect();
     assert!(!lines[0].contains("\x1b[31m"));
-    assert!(lines[1].contains("\x1b[31m error=timeout\x1b[0m"), "{}", lines[1]);
+    assert!(
+        lines[1].contains("\x1b[31m error=timeout\x1b[0m"),
+        "{}",
+        lines[1]
+    );
 }
 
 #[tokio::test]
@@ -83,15 +97,28 @@ async fn json_is_a_document_a_line_that_reads_back() {
     let mut spans = server_spans(&shop, 0..700);
     spans.push(failed_client_span(&cart));
     let text = printed(PrinterFormat::Json, false, spans.clone()).await;
-    let documents: Vec<TracesData> =
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(text.lines().all(|line| line.starts_with(r#"{"resourceSpans":["#)));
-    let printed = documents.into_iter().flat_map(|document| document.resource_spans);
-    let mut printed: Vec<_> =
-        printed.flat_map(|r| r.scope_spans).flat_map(|scope| scope.spans).collect();
-    let expected = request_of(&spans.iter().collect::<Vec<_>>()).resource_spans.into_iter();
-    let mut expected: Vec<_> =
-        expected.flat_map(|r| r.scope_spans).flat_map(|scope| scope.spans).collect();
+    let documents: Vec<TracesData> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(
+        text.lines()
+            .all(|line| line.starts_with(r#"{"resourceSpans":["#))
+    );
+    let printed = documents
+        .into_iter()
+        .flat_map(|document| document.resource_spans);
+    let mut printed: Vec<_> = printed
+        .flat_map(|r| r.scope_spans)
+        .flat_map(|scope| scope.spans)
+        .collect();
+    let expected = request_of(&spans.iter().collect::<Vec<_>>())
+        .resource_spans
+        .into_iter();
+    let mut expected: Vec<_> = expected
+        .flat_map(|r| r.scope_spans)
+        .flat_map(|scope| scope.spans)
+        .collect();
     printed.sort_by(|a, b| a.span_id.cmp(&b.span_id));
     expected.sort_by(|a, b| a.span_id.cmp(&b.span_id));
     assert_eq!(printed, expected);
@@ -110,8 +137,14 @@ async fn indented_json_is_the_same_document_over_many_lines() {
 #[tokio::test]
 async fn the_counter_ends_with_the_final_number() {
     let spans = server_spans(&resource("shop"), 0..1234);
-    assert_eq!(printed(PrinterFormat::Counter, false, spans.clone()).await, "1234 spans\n");
-    assert_eq!(printed(PrinterFormat::Counter, true, spans).await, "\r1234 spans\n");
+    assert_eq!(
+        printed(PrinterFormat::Counter, false, spans.clone()).await,
+        "1234 spans\n"
+    );
+    assert_eq!(
+        printed(PrinterFormat::Counter, true, spans).await,
+        "\r1234 spans\n"
+    );
 }
 
 struct Closed;
@@ -134,15 +167,26 @@ async fn a_closed_output_ends_the_printing_and_nothing_else() {
         printer: PrinterFormat::Text,
         ..exporting(otlp(OtlpProtocol::HttpProtobuf, receiver.address()))
     };
-    let output = Output { to: Closed, terminal: false, colours: false };
+    let output = Output {
+        to: Closed,
+        terminal: false,
+        colours: false,
+    };
     let (queue, exporters) = Exporters::start_with_output(config, &health, output).unwrap();
     for start in (0..3000).step_by(100) {
         queue.push(server_spans(&resource("shop"), start..start + 100));
     }
-    receiver.wait_for(|spans| spans.len() == 3000, SOON).await.unwrap();
+    receiver
+        .wait_for(|spans| spans.len() == 3000, SOON)
+        .await
+        .unwrap();
     exporters.drain(SOON).await;
     assert_eq!(health.spans_exported(), 3000);
-    assert_eq!(health.losses(Loss::ExportFailed), 3000, "not printed, and said so");
+    assert_eq!(
+        health.losses(Loss::ExportFailed),
+        3000,
+        "not printed, and said so"
+    );
 }
 
 /// Blocks in `write` until the test ends.
@@ -169,12 +213,19 @@ async fn an_output_that_blocks_costs_prints_but_no_delivery_and_no_shutdown() {
         ..exporting(otlp(OtlpProtocol::HttpProtobuf, receiver.address()))
     };
     let (release, stuck) = mpsc::channel();
-    let output = Output { to: Stuck(stuck), terminal: false, colours: false };
+    let output = Output {
+        to: Stuck(stuck),
+        terminal: false,
+        colours: false,
+    };
     let (queue, exporters) = Exporters::start_with_output(config, &health, output).unwrap();
     for start in (0..5000).step_by(100) {
         queue.push(server_spans(&resource("shop"), start..start + 100));
         let enough = usize::try_from(start).unwrap() + 100;
-        receiver.wait_for(|spans| spans.len() >= enough, SOON).await.unwrap();
+        receiver
+            .wait_for(|spans| spans.len() >= enough, SOON)
+            .await
+            .unwrap();
     }
     exporters.drain(Duration::from_millis(100)).await;
     assert_eq!(health.spans_exported(), 5000);

@@ -54,7 +54,10 @@ pub fn server_span(resource: &Arc<Resource>, number: u64) -> Span {
         end_unix_ns: start + 1_234_567,
         attributes: vec![
             ("http.request.method", Value::Static("GET")),
-            ("url.path", Value::Owned(format!("/catalogue/items/{number}").into())),
+            (
+                "url.path",
+                Value::Owned(format!("/catalogue/items/{number}").into()),
+            ),
             ("url.query", Value::Owned("page=2&sort=price".into())),
             ("url.scheme", Value::Static("http")),
             ("http.response.status_code", Value::Int(200)),
@@ -64,7 +67,10 @@ pub fn server_span(resource: &Arc<Resource>, number: u64) -> Span {
             ("network.peer.address", Value::Owned("10.20.30.40".into())),
             ("network.peer.port", Value::Int(54_321)),
             ("network.protocol.version", Value::Static("1.1")),
-            ("user_agent.original", Value::Owned("Mozilla/5.0 (X11; Linux x86_64) curl".into())),
+            (
+                "user_agent.original",
+                Value::Owned("Mozilla/5.0 (X11; Linux x86_64) curl".into()),
+            ),
             ("http.request.body.size", Value::Int(0)),
             ("http.response.body.size", Value::Int(15_234)),
         ],
@@ -83,7 +89,10 @@ pub fn failed_client_span(resource: &Arc<Resource>) -> Span {
         trace_state: Some("vendor=1,other=2".into()),
         attributes: vec![
             ("error.type", Value::Shared("timeout".into())),
-            ("url.full", Value::Owned(format!("http://a/{}", "é\"\\\n".repeat(9000)).into())),
+            (
+                "url.full",
+                Value::Owned(format!("http://a/{}", "é\"\\\n".repeat(9000)).into()),
+            ),
             ("server.address", Value::Static("")),
             ("server.port", Value::Int(i64::MIN)),
             ("http.request.body.size", Value::Int(i64::MAX)),
@@ -96,7 +105,9 @@ pub fn failed_client_span(resource: &Arc<Resource>) -> Span {
 }
 
 pub fn server_spans(resource: &Arc<Resource>, numbers: std::ops::Range<u64>) -> Vec<Span> {
-    numbers.map(|number| server_span(resource, number)).collect()
+    numbers
+        .map(|number| server_span(resource, number))
+        .collect()
 }
 
 // === the same in generated types ===
@@ -105,7 +116,9 @@ pub fn server_spans(resource: &Arc<Resource>, numbers: std::ops::Range<u64>) -> 
 pub fn request_of(spans: &[&Span]) -> ExportTraceServiceRequest {
     let mut groups: Vec<(&Arc<Resource>, Vec<ProtoSpan>)> = Vec::new();
     for span in spans {
-        let known = groups.iter_mut().find(|(resource, _)| Arc::ptr_eq(resource, &span.resource));
+        let known = groups
+            .iter_mut()
+            .find(|(resource, _)| Arc::ptr_eq(resource, &span.resource));
         match known {
             Some((_, group)) => group.push(span_of(span)),
             None => groups.push((&span.resource, vec![span_of(span)])),
@@ -128,7 +141,9 @@ pub fn request_of(spans: &[&Span]) -> ExportTraceServiceRequest {
         }],
         schema_url: schema_url.into(),
     });
-    ExportTraceServiceRequest { resource_spans: resource_spans.collect() }
+    ExportTraceServiceRequest {
+        resource_spans: resource_spans.collect(),
+    }
 }
 
 pub fn span_of(span: &Span) -> ProtoSpan {
@@ -167,7 +182,9 @@ fn attributes_of<'a>(attributes: impl Iterator<Item = (&'a str, &'a Value)>) -> 
     };
     let key_value = |(key, value): (&str, _)| KeyValue {
         key: key.into(),
-        value: Some(AnyValue { value: Some(any(value)) }),
+        value: Some(AnyValue {
+            value: Some(any(value)),
+        }),
         ..KeyValue::default()
     };
     attributes.map(key_value).collect()
@@ -175,11 +192,18 @@ fn attributes_of<'a>(attributes: impl Iterator<Item = (&'a str, &'a Value)>) -> 
 
 // === exporters ===
 
-pub const PROTOCOLS: [OtlpProtocol; 3] =
-    [OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf, OtlpProtocol::HttpJson];
+pub const PROTOCOLS: [OtlpProtocol; 3] = [
+    OtlpProtocol::Grpc,
+    OtlpProtocol::HttpProtobuf,
+    OtlpProtocol::HttpJson,
+];
 
 pub fn otlp(protocol: OtlpProtocol, receiver: SocketAddr) -> OtlpConfig {
-    let path = if protocol == OtlpProtocol::Grpc { "" } else { "/v1/traces" };
+    let path = if protocol == OtlpProtocol::Grpc {
+        ""
+    } else {
+        "/v1/traces"
+    };
     OtlpConfig {
         endpoint: format!("http://{receiver}{path}"),
         protocol,
@@ -200,12 +224,19 @@ pub fn exporting(otlp: OtlpConfig) -> ExportConfig {
         pause_max: Duration::from_millis(50),
         total_max: Duration::from_secs(30),
     };
-    ExportConfig { retry, ..ExportConfig::new(Some(otlp), PrinterFormat::Disabled) }
+    ExportConfig {
+        retry,
+        ..ExportConfig::new(Some(otlp), PrinterFormat::Disabled)
+    }
 }
 
 /// Every span is accounted for once.
 pub fn lost_in_export(health: &Health) -> u64 {
-    let reasons =
-        [Loss::QueueFull, Loss::ExportRefused, Loss::ExportFailed, Loss::ShutdownTimeout];
+    let reasons = [
+        Loss::QueueFull,
+        Loss::ExportRefused,
+        Loss::ExportFailed,
+        Loss::ShutdownTimeout,
+    ];
     reasons.iter().map(|reason| health.losses(*reason)).sum()
 }

@@ -22,7 +22,10 @@ impl Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        Self { issuer, folder: tempfile::tempdir().unwrap() }
+        Self {
+            issuer,
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     fn pem(&self) -> String {
@@ -45,13 +48,19 @@ impl Authority {
 
     fn server_files(&self, client_ca: Option<String>) -> TlsFiles {
         let (chain, key) = self.sign("localhost");
-        TlsFiles { chain, key, client_ca }
+        TlsFiles {
+            chain,
+            key,
+            client_ca,
+        }
     }
 }
 
 fn over_tls(plain: OtlpConfig, authority: &Authority) -> OtlpConfig {
     OtlpConfig {
-        endpoint: plain.endpoint.replace("http://127.0.0.1", "https://localhost"),
+        endpoint: plain
+            .endpoint
+            .replace("http://127.0.0.1", "https://localhost"),
         certificate: Some(authority.file("ca.pem", &authority.pem())),
         ..plain
     }
@@ -61,7 +70,10 @@ fn over_tls(plain: OtlpConfig, authority: &Authority) -> OtlpConfig {
 async fn deliver(config: OtlpConfig, receiver: &Receiver) -> (usize, Arc<Health>) {
     let health = Arc::new(Health::default());
     let mut config = exporting(config);
-    config.retry = RetryPolicy { total_max: Duration::from_millis(50), ..config.retry };
+    config.retry = RetryPolicy {
+        total_max: Duration::from_millis(50),
+        ..config.retry
+    };
     let (queue, exporters) = Exporters::start(config, &health).unwrap();
     queue.push(server_spans(&resource("shop"), 0..10));
     exporters.drain(SOON).await;
@@ -72,10 +84,15 @@ async fn deliver(config: OtlpConfig, receiver: &Receiver) -> (usize, Arc<Health>
 async fn a_receiver_with_a_certificate_of_the_given_authority_is_trusted() {
     let authority = Authority::new();
     for protocol in PROTOCOLS {
-        let receiver = Receiver::start_tls(&authority.server_files(None)).await.unwrap();
+        let receiver = Receiver::start_tls(&authority.server_files(None))
+            .await
+            .unwrap();
         let config = over_tls(otlp(protocol, receiver.address()), &authority);
         let (arrived, health) = deliver(config, &receiver).await;
-        assert_eq!((arrived, health.spans_exported(), lost_in_export(&health)), (10, 10, 0));
+        assert_eq!(
+            (arrived, health.spans_exported(), lost_in_export(&health)),
+            (10, 10, 0)
+        );
     }
 }
 
@@ -83,7 +100,9 @@ async fn a_receiver_with_a_certificate_of_the_given_authority_is_trusted() {
 async fn a_receiver_with_a_certificate_of_another_authority_gets_nothing() {
     let (authority, other) = (Authority::new(), Authority::new());
     for protocol in PROTOCOLS {
-        let receiver = Receiver::start_tls(&other.server_files(None)).await.unwrap();
+        let receiver = Receiver::start_tls(&other.server_files(None))
+            .await
+            .unwrap();
         let config = over_tls(otlp(protocol, receiver.address()), &authority);
         let (arrived, health) = deliver(config, &receiver).await;
         assert_eq!(arrived, 0, "{protocol:?}");
@@ -96,14 +115,24 @@ async fn a_client_certificate_is_shown_where_one_is_asked_for() {
     let (authority, clients) = (Authority::new(), Authority::new());
     let files = authority.server_files(Some(clients.pem()));
     let (chain, key) = clients.sign("agent");
-    let identity = (clients.file("client.pem", &chain), clients.file("client.key", &key));
+    let identity = (
+        clients.file("client.pem", &chain),
+        clients.file("client.key", &key),
+    );
     for protocol in PROTOCOLS {
         let receiver = Receiver::start_tls(&files).await.unwrap();
         let nameless = over_tls(otlp(protocol, receiver.address()), &authority);
         let (arrived, health) = deliver(nameless.clone(), &receiver).await;
-        assert_eq!((arrived, health.losses(Loss::ExportFailed)), (0, 10), "{protocol:?}");
+        assert_eq!(
+            (arrived, health.losses(Loss::ExportFailed)),
+            (0, 10),
+            "{protocol:?}"
+        );
 
-        let named = OtlpConfig { client_identity: Some(identity.clone()), ..nameless };
+        let named = OtlpConfig {
+            client_identity: Some(identity.clone()),
+            ..nameless
+        };
         let (arrived, health) = deliver(named, &receiver).await;
         assert_eq!((arrived, health.spans_exported()), (10, 10), "{protocol:?}");
     }

@@ -30,8 +30,12 @@ const WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:4318".into());
-    let listener = TcpListener::bind(&address).await.with_context(|| address.clone())?;
+    let address = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "127.0.0.1:4318".into());
+    let listener = TcpListener::bind(&address)
+        .await
+        .with_context(|| address.clone())?;
     println!("listening on {}", listener.local_addr()?);
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
@@ -54,7 +58,9 @@ async fn serve(listener: TcpListener) {
                 .initial_stream_window_size(WINDOW_BYTES)
                 .initial_connection_window_size(WINDOW_BYTES)
                 .max_frame_size(1024 * 1024);
-            let _ = builder.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+            let _ = builder
+                .serve_connection(TokioIo::new(stream), service_fn(answer))
+                .await;
         });
     }
 }
@@ -66,11 +72,17 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
         return Ok(Response::new(Body::new(Full::from(text))));
     }
     let is = |text: &HeaderValue, kind: &str| text.as_bytes().starts_with(kind.as_bytes());
-    let grpc = head.headers.get(CONTENT_TYPE).is_some_and(|text| is(text, "application/grpc"));
+    let grpc = head
+        .headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|text| is(text, "application/grpc"));
     let counted = match body.collect().await {
         Ok(body) if grpc => count_in_message(body.to_bytes()),
         Ok(body) => {
-            let gzip = head.headers.get(CONTENT_ENCODING).is_some_and(|text| is(text, "gzip"));
+            let gzip = head
+                .headers
+                .get(CONTENT_ENCODING)
+                .is_some_and(|text| is(text, "gzip"));
             count_in_body(&body.to_bytes(), gzip)
         }
         Err(error) => Err(error.into()),
@@ -82,7 +94,11 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
         }
         Err(error) => eprintln!("otlp-sink: {error:#}"),
     }
-    Ok(if grpc { grpc_answer(ok) } else { http_answer(ok) })
+    Ok(if grpc {
+        grpc_answer(ok)
+    } else {
+        http_answer(ok)
+    })
 }
 
 fn http_answer(ok: bool) -> Response<Body> {
@@ -98,7 +114,10 @@ fn http_answer(ok: bool) -> Response<Body> {
 /// An empty message, or the code for an invalid argument.
 fn grpc_answer(ok: bool) -> Response<Body> {
     let mut trailers = HeaderMap::new();
-    trailers.insert("grpc-status", HeaderValue::from_static(if ok { "0" } else { "3" }));
+    trailers.insert(
+        "grpc-status",
+        HeaderValue::from_static(if ok { "0" } else { "3" }),
+    );
     let message = Full::new(Bytes::from_static(&[0; 5]));
     let body = message.with_trailers(async move { Some(Ok(trailers)) });
     let mut response = Response::new(Body::new(body));
@@ -120,7 +139,9 @@ fn count_in_body(body: &[u8], gzip: bool) -> Result<u64> {
         return count(body, REQUEST_TO_SPANS);
     }
     let mut content = Vec::new();
-    flate2::read::GzDecoder::new(body).read_to_end(&mut content).context("gzip")?;
+    flate2::read::GzDecoder::new(body)
+        .read_to_end(&mut content)
+        .context("gzip")?;
     count(&content, REQUEST_TO_SPANS)
 }
 
@@ -130,7 +151,9 @@ const REQUEST_TO_SPANS: &[u64] = &[1, 2, 2];
 /// How many messages there are at the end of a path of field numbers. Whatever is not on the path
 /// is stepped over.
 fn count(mut message: &[u8], path: &[u64]) -> Result<u64> {
-    let [number, rest @ ..] = path else { return Ok(1) };
+    let [number, rest @ ..] = path else {
+        return Ok(1);
+    };
     let mut found = 0;
     while !message.is_empty() {
         let key = decode_varint(&mut message)?;
@@ -144,11 +167,60 @@ fn count(mut message: &[u8], path: &[u64]) -> Result<u64> {
             5 => 4,
             other => anyhow::bail!("wire type {other}"),
         };
-        let field = message.get(..len).context("a field ends behind its message")?;
+        let field = message
+            .get(..len)
+            .context("a field ends behind its message")?;
         if key >> 3 == *number && key & 7 == 2 {
             found += count(field, rest)?;
         }
         message = &message[len..];
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+    use prost::Message;
+
+    use super::*;
+
+    fn request() -> Vec<u8> {
+        let span = Span {
+            name: "x".repeat(300),
+            flags: 7,
+            end_time_unix_nano: 8,
+            ..Span::default()
+        };
+        let scope = |spans| ScopeSpans {
+            spans: vec![span.clone(); spans],
+            ..ScopeSpans::default()
+        };
+        let resource = ResourceSpans {
+            scope_spans: vec![scope(3), scope(0), scope(2)],
+            schema_url: "somewhere".into(),
+            ..ResourceSpans::default()
+        };
+        ExportTraceServiceRequest {
+            resource_spans: vec![resource; 4],
+        }
+        .encode_to_vec()
+    }
+
+    #[test]
+    fn spans_are_counted_across_resources_and_scopes() {
+        assert_eq!(count_in_body(&request(), false).unwrap(), 20);
+        assert_eq!(count_in_body(&[], false).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_request_cut_anywhere_counts_no_span_that_is_not_whole() {
+        let request = request();
+        for len in 0..request.len() {
+            let whole = (len * 4 / request.len()) as u64 * 5;
+            let counted = count_in_body(&request[..len], false);
+            assert!(counted.is_err() || counted.unwrap() == whole, "{len}");
+        }
+    }
 }

@@ -42,15 +42,24 @@ impl TraceService for Traces {
     ) -> Result<tonic::Response<ExportTraceServiceResponse>, Status> {
         let headers = request.metadata().clone().into_headers();
         let taken = self.0.take(request.into_inner(), headers).await;
-        taken.map(tonic::Response::new).map_err(|refusal| match refusal {
-            Refusal::Grpc { code, retry_delay: Some(delay) } => {
-                let details = ErrorDetails::with_retry_info(Some(delay));
-                Status::with_error_details(code, "refused by the test", details)
-            }
-            Refusal::Grpc { code, retry_delay: None } => Status::new(code, "refused by the test"),
-            Refusal::Http { .. } | Refusal::Partial { .. } => {
-                Status::new(Code::Internal, "the test ordered an answer of another protocol")
-            }
-        })
+        taken
+            .map(tonic::Response::new)
+            .map_err(|refusal| match refusal {
+                Refusal::Grpc {
+                    code,
+                    retry_delay: Some(delay),
+                } => {
+                    let details = ErrorDetails::with_retry_info(Some(delay));
+                    Status::with_error_details(code, "refused by the test", details)
+                }
+                Refusal::Grpc {
+                    code,
+                    retry_delay: None,
+                } => Status::new(code, "refused by the test"),
+                Refusal::Http { .. } | Refusal::Partial { .. } => Status::new(
+                    Code::Internal,
+                    "the test ordered an answer of another protocol",
+                ),
+            })
     }
 }

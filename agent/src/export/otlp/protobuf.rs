@@ -2,8 +2,9 @@
 //! (opentelemetry-proto 1.x, `collector/trace/v1/trace_service.proto`). It knows no transport.
 //!
 //! Written by hand because the generated types own their strings: they cost an allocation for each
-//! name and each text value. `cargo test --release --test export_cost -- --ignored --nocapture`
-//! prints both prices. The tests decode what is written here with the generated types.
+//! name and each text value. For the span of an HTTP server with 14 attributes that is 1.5 to 1.9 µs
+//! where this takes 0.16 to 0.27 µs (`agent/tests/export/cost.rs`). The tests compare what the
+//! generated types read with what they would have written.
 
 use bytes::{BufMut, BytesMut};
 use prost::encoding::{WireType, encode_varint, encoded_len_varint};
@@ -19,7 +20,11 @@ pub fn encode(spans: &[&Span], to: &mut BytesMut) {
     for group in super::by_resource(spans) {
         let (group_lens, after) = rest.split_at(group.len());
         rest = after;
-        let spans_len: usize = group_lens.iter().copied().map(|len| field_len(2, len)).sum();
+        let spans_len: usize = group_lens
+            .iter()
+            .copied()
+            .map(|len| field_len(2, len))
+            .sum();
         encode_resource_spans(&group[0].resource, group, group_lens, spans_len, to);
     }
 }
@@ -31,7 +36,12 @@ fn encode_resource_spans(
     spans_len: usize,
     to: &mut BytesMut,
 ) {
-    let attributes = || resource.attributes.iter().map(|(key, value)| (key.as_ref(), value));
+    let attributes = || {
+        resource
+            .attributes
+            .iter()
+            .map(|(key, value)| (key.as_ref(), value))
+    };
     let resource_len = attributes_len(1, attributes());
     let scope_len = text_len(1, SCOPE_NAME) + text_len(2, SCOPE_VERSION);
     let scope_spans_len = field_len(1, scope_len) + spans_len + text_len(3, SCHEMA_URL);
@@ -89,7 +99,11 @@ fn put_span(span: &Span, to: &mut BytesMut) {
     to.put_u64_le(span.start_unix_ns);
     put_key(8, WireType::SixtyFourBit, to);
     to.put_u64_le(span.end_unix_ns);
-    put_attributes(9, span.attributes.iter().map(|(key, value)| (*key, value)), to);
+    put_attributes(
+        9,
+        span.attributes.iter().map(|(key, value)| (*key, value)),
+        to,
+    );
     match span.status {
         Status::Unset => put_head(15, 0, to),
         Status::Error => {
@@ -108,7 +122,9 @@ fn attributes_len<'a>(
     number: u32,
     attributes: impl Iterator<Item = (&'a str, &'a Value)>,
 ) -> usize {
-    attributes.map(|(key, value)| field_len(number, key_value_len(key, value))).sum()
+    attributes
+        .map(|(key, value)| field_len(number, key_value_len(key, value)))
+        .sum()
 }
 
 fn put_attributes<'a>(
@@ -165,13 +181,21 @@ fn text_len(number: u32, text: &str) -> usize {
 
 fn put_key(number: u32, wire_type: WireType, to: &mut BytesMut) {
     let key = number << 3 | wire_type as u32;
-    if key < 0x80 { to.put_u8(key as u8) } else { encode_varint(u64::from(key), to) }
+    if key < 0x80 {
+        to.put_u8(key as u8)
+    } else {
+        encode_varint(u64::from(key), to)
+    }
 }
 
 /// Number and length of a length-delimited field.
 fn put_head(number: u32, len: usize, to: &mut BytesMut) {
     put_key(number, WireType::LengthDelimited, to);
-    if len < 0x80 { to.put_u8(len as u8) } else { encode_varint(len as u64, to) }
+    if len < 0x80 {
+        to.put_u8(len as u8)
+    } else {
+        encode_varint(len as u64, to)
+    }
 }
 
 fn put_bytes(number: u32, bytes: &[u8], to: &mut BytesMut) {

@@ -18,7 +18,10 @@ pub(super) enum Reply {
     /// It will not be taken, however often it is sent.
     Refused(String),
     /// It may be taken later: at the earliest `after` this, if the receiver said so.
-    Later { after: Option<Duration>, why: String },
+    Later {
+        after: Option<Duration>,
+        why: String,
+    },
 }
 
 impl Reply {
@@ -33,11 +36,17 @@ impl Reply {
             }
             source = cause.source();
         }
-        Self::Later { after: None, why: text }
+        Self::Later {
+            after: None,
+            why: text,
+        }
     }
 
     pub(super) fn timed_out(timeout: Duration) -> Self {
-        Self::Later { after: None, why: format!("no answer within {timeout:?}") }
+        Self::Later {
+            after: None,
+            why: format!("no answer within {timeout:?}"),
+        }
     }
 
     pub(super) fn from_response(response: ExportTraceServiceResponse) -> Self {
@@ -54,7 +63,9 @@ impl Reply {
         if status.source().is_some() {
             return Self::unreachable(status);
         }
-        let after = status.get_details_retry_info().and_then(|info| info.retry_delay);
+        let after = status
+            .get_details_retry_info()
+            .and_then(|info| info.retry_delay);
         let why = format!("{:?}: {}", status.code(), status.message());
         match status.code() {
             Code::Cancelled
@@ -80,7 +91,10 @@ impl Reply {
             StatusCode::TOO_MANY_REQUESTS
             | StatusCode::BAD_GATEWAY
             | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT => Self::Later { after: retry_after(headers, now), why },
+            | StatusCode::GATEWAY_TIMEOUT => Self::Later {
+                after: retry_after(headers, now),
+                why,
+            },
             _ => Self::Refused(why),
         }
     }
@@ -138,7 +152,14 @@ mod tests {
     #[test]
     fn grpc_codes_follow_the_table_of_the_specification() {
         use Code::*;
-        let retryable = [Cancelled, DeadlineExceeded, Aborted, OutOfRange, Unavailable, DataLoss];
+        let retryable = [
+            Cancelled,
+            DeadlineExceeded,
+            Aborted,
+            OutOfRange,
+            Unavailable,
+            DataLoss,
+        ];
         for code in (1..=16).map(Code::from_i32) {
             let reply = Reply::from_grpc_status(&Status::new(code, "x"));
             let later = matches!(reply, Reply::Later { .. });
@@ -148,8 +169,7 @@ mod tests {
 
     #[test]
     fn an_exhausted_receiver_that_names_a_delay_is_asked_again() {
-        let details =
-            tonic_types::ErrorDetails::with_retry_info(Some(Duration::from_millis(1500)));
+        let details = tonic_types::ErrorDetails::with_retry_info(Some(Duration::from_millis(1500)));
         let status = Status::with_error_details(Code::ResourceExhausted, "busy", details);
         let reply = Reply::from_grpc_status(&status);
         assert_eq!(after(&reply), Some(Duration::from_millis(1500)));

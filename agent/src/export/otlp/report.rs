@@ -23,7 +23,7 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn new(endpoint: &str) -> Self {
         Self {
-            endpoint: endpoint.to_owned(),
+            endpoint: without_secrets(endpoint),
             failing: AtomicBool::new(false),
             failures: Throttle::default(),
             refusals: Throttle::default(),
@@ -42,7 +42,10 @@ impl Report {
     pub(super) fn will_retry(&self, why: &str) {
         self.failing.store(true, Ordering::Relaxed);
         if self.failures.may_speak() {
-            warn!("{} cannot take spans now, trying again: {why}", self.endpoint);
+            warn!(
+                "{} cannot take spans now, trying again: {why}",
+                self.endpoint
+            );
         }
     }
 
@@ -56,9 +59,26 @@ impl Report {
     /// A request was taken in part, or with a warning.
     pub(super) fn partly_taken(&self, rejected: u64, message: &str) {
         if self.partials.may_speak() {
-            warn!("{} rejected {rejected} spans of a request: {message}", self.endpoint);
+            warn!(
+                "{} rejected {rejected} spans of a request: {message}",
+                self.endpoint
+            );
         }
     }
+}
+
+/// Scheme, host and port: a path or a user may hold a token.
+fn without_secrets(endpoint: &str) -> String {
+    let uri: http::Uri = endpoint.parse().unwrap_or_default();
+    let port = uri
+        .port()
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
+    format!(
+        "{}://{}{port}",
+        uri.scheme_str().unwrap_or("?"),
+        uri.host().unwrap_or("?")
+    )
 }
 
 /// Lets one through per [`SILENCE`].
@@ -69,7 +89,10 @@ struct Throttle {
 
 impl Throttle {
     fn may_speak(&self) -> bool {
-        let mut last = self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut last = self
+            .last
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         let may = last.is_none_or(|at| at.elapsed() >= SILENCE);
         if may {
             *last = Some(Instant::now());
@@ -81,6 +104,12 @@ impl Throttle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_endpoint_is_named_without_its_secrets() {
+        let endpoint = "https://user:secret@otlp.example.com:4318/token/v1/traces?key=1";
+        assert_eq!(without_secrets(endpoint), "https://otlp.example.com:4318");
+    }
 
     #[test]
     fn the_second_word_within_a_minute_is_swallowed() {

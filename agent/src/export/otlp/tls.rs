@@ -32,8 +32,9 @@ pub(super) fn connector(config: &OtlpConfig, speaks: Speaks) -> Result<Connector
     tcp.set_nodelay(true);
     tcp.set_keepalive(Some(KEEP_ALIVE));
     tcp.set_connect_timeout(Some(config.timeout));
-    let builder =
-        HttpsConnectorBuilder::new().with_tls_config(client_config(config)?).https_or_http();
+    let builder = HttpsConnectorBuilder::new()
+        .with_tls_config(client_config(config)?)
+        .https_or_http();
     Ok(match speaks {
         Speaks::Http1 => builder.enable_http1().wrap_connector(tcp),
         Speaks::Http2 => builder.enable_http2().wrap_connector(tcp),
@@ -58,7 +59,9 @@ fn client_config(config: &OtlpConfig) -> Result<ClientConfig, SetupError> {
             let chain = certificates(chain_path)?;
             let key = PrivateKeyDer::from_pem_file(key_path)
                 .map_err(|error| unusable(key_path, error))?;
-            builder.with_client_auth_cert(chain, key).map_err(|error| unusable(chain_path, error))
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| unusable(chain_path, error))
         }
     }
 }
@@ -66,7 +69,9 @@ fn client_config(config: &OtlpConfig) -> Result<ClientConfig, SetupError> {
 fn given_roots(path: &Path) -> Result<RootCertStore, SetupError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|error| unusable(path, error))?;
+        roots
+            .add(certificate)
+            .map_err(|error| unusable(path, error))?;
     }
     Ok(roots)
 }
@@ -76,7 +81,10 @@ fn roots_of_the_machine() -> Result<RootCertStore, SetupError> {
     let mut roots = RootCertStore::empty();
     let (usable, _) = roots.add_parsable_certificates(found.certs);
     if usable == 0 {
-        let why = found.errors.first().map_or_else(|| "none found".into(), ToString::to_string);
+        let why = found
+            .errors
+            .first()
+            .map_or_else(|| "none found".into(), ToString::to_string);
         return Err(SetupError::NoTrustedCertificates(why));
     }
     Ok(roots)

@@ -15,7 +15,11 @@ pub(super) struct Counter {
 
 impl Counter {
     pub(super) fn new(terminal: bool) -> Self {
-        Self { spans: 0, written: None, terminal }
+        Self {
+            spans: 0,
+            written: None,
+            terminal,
+        }
     }
 
     pub(super) fn add(&mut self, spans: u64) {

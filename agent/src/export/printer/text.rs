@@ -46,7 +46,11 @@ pub(super) fn write(span: &Span, colours: bool, to: &mut Vec<u8>) {
         }
         None => line.untrusted(&span.name),
     }
-    let outcome_colour = if span.status == Status::Error { RED } else { GREEN };
+    let outcome_colour = if span.status == Status::Error {
+        RED
+    } else {
+        GREEN
+    };
     line.coloured(outcome_colour, |line| {
         let code = attribute(span, STATUS_CODE);
         if let Some(code) = code {
@@ -65,7 +69,10 @@ pub(super) fn write(span: &Span, colours: bool, to: &mut Vec<u8>) {
 }
 
 fn attribute<'a>(span: &'a Span, name: &str) -> Option<&'a Value> {
-    span.attributes.iter().find(|(key, _)| *key == name).map(|(_, value)| value)
+    span.attributes
+        .iter()
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value)
 }
 
 fn same_text(text: Option<&Value>, number: Option<&Value>) -> bool {
@@ -171,7 +178,37 @@ fn civil(days_since_1970: u64) -> (u64, u64, u64) {
     // March, April, … begin on days 0, 31, 61, …: five months have 153 days.
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let (month, next_year) =
-        if month_from_march < 10 { (month_from_march + 3, 0) } else { (month_from_march - 9, 1) };
+    let (month, next_year) = if month_from_march < 10 {
+        (month_from_march + 3, 0)
+    } else {
+        (month_from_march - 9, 1)
+    };
     (cycle * 400 + year_of_cycle + next_year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_become_dates_across_leap_years_and_centuries() {
+        let known = [
+            (0, (1970, 1, 1)),
+            (58, (1970, 2, 28)),
+            (59, (1970, 3, 1)),
+            (365, (1971, 1, 1)),
+            (11016, (2000, 2, 29)),
+            (11017, (2000, 3, 1)),
+            (19781, (2024, 2, 28)),
+            (19782, (2024, 2, 29)),
+            (20453, (2025, 12, 31)),
+            (20454, (2026, 1, 1)),
+            (47540, (2100, 2, 28)),
+            (47541, (2100, 3, 1)),
+            (60000, (2134, 4, 11)),
+        ];
+        for (days, date) in known {
+            assert_eq!(civil(days), date, "{days}");
+        }
+    }
 }
