@@ -67,6 +67,9 @@ impl Exporters {
     ///
     /// # Errors
     /// The endpoint, a header or a certificate file cannot be used.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
     pub fn start(
         config: ExportConfig,
         health: &Arc<Health>,
@@ -84,6 +87,9 @@ impl Exporters {
     /// As [`Exporters::start`], with something else in the place of standard output.
     ///
     /// # Errors
+    /// As [`Exporters::start`].
+    ///
+    /// # Panics
     /// As [`Exporters::start`].
     pub fn start_with_output<W: Write + Send + 'static>(
         config: ExportConfig,

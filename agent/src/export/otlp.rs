@@ -20,7 +20,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use opentelemetry_proto::tonic::trace::v1::{SpanFlags, span, status::StatusCode};
 use tokio::task::JoinHandle;
 
@@ -33,6 +33,10 @@ pub use delivery::RetryPolicy;
 /// Requests in flight at once: enough to hide a round trip of 10 ms at 180,000 spans per second in
 /// batches of 512.
 const FLIGHTS_MAX: usize = 4;
+
+/// Longest request, uncompressed, unless a single span is longer: gRPC servers, the Collector among
+/// them, refuse messages above 4 MiB unless told otherwise.
+const REQUEST_BYTES_MAX: usize = 4_000_000;
 
 /// What resources and scopes claim to follow.
 pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.45.0";
@@ -85,22 +89,17 @@ pub(super) fn start(
     outlet: &Arc<Outlet>,
 ) -> Result<Vec<JoinHandle<()>>, SetupError> {
     let client = match config.protocol {
-        OtlpProtocol::Grpc => delivery::Client::Grpc(grpc::Client::new(config)?),
+        OtlpProtocol::Grpc => delivery::Client::Grpc(grpc::Client::new(config)?.into()),
         OtlpProtocol::HttpProtobuf | OtlpProtocol::HttpJson => {
-            delivery::Client::Http(http::Client::new(config)?)
+            delivery::Client::Http(http::Client::new(config)?.into())
         }
     };
-    let report = Arc::new(report::Report::new(&config.endpoint));
+    let delivery = delivery::Delivery::new(client, config, retry);
     let worker = || {
         let worker = Worker {
             protocol: config.protocol,
             outlet: Arc::clone(outlet),
-            delivery: delivery::Delivery {
-                client: client.clone(),
-                timeout: config.timeout,
-                retry,
-                report: Arc::clone(&report),
-            },
+            delivery: delivery.clone(),
         };
         tokio::spawn(worker.run())
     };
@@ -117,16 +116,49 @@ impl Worker {
     async fn run(self) {
         // Its memory is used again once the request that was cut from it is gone.
         let mut buffer = BytesMut::new();
+        let mut requests = Vec::new();
         while let Some(batch) = self.outlet.next_batch().await {
-            encode(self.protocol, &mut batch.spans(), &mut buffer);
-            let body = buffer.split().freeze();
-            self.delivery.deliver(body, batch.into_unsettled()).await;
+            {
+                let mut spans = batch.spans();
+                bring_together(&mut spans);
+                encode_bounded(self.protocol, &spans, &mut buffer, &mut requests);
+            }
+            let mut batch = batch.into_unsettled();
+            for Request { body, spans } in requests.drain(..) {
+                self.delivery.deliver(body, batch.split_off(spans)).await;
+            }
         }
     }
 }
 
-fn encode(protocol: OtlpProtocol, spans: &mut [&Span], to: &mut BytesMut) {
-    bring_together(spans);
+struct Request {
+    body: Bytes,
+    spans: u64,
+}
+
+/// Encodes into one request or, where that would be too large, into several.
+fn encode_bounded(
+    protocol: OtlpProtocol,
+    spans: &[&Span],
+    buffer: &mut BytesMut,
+    requests: &mut Vec<Request>,
+) {
+    encode(protocol, spans, buffer);
+    let body = buffer.split().freeze();
+    if body.len() > REQUEST_BYTES_MAX && spans.len() > 1 {
+        // Rare enough to do the work again.
+        let (first, second) = spans.split_at(spans.len() / 2);
+        encode_bounded(protocol, first, buffer, requests);
+        encode_bounded(protocol, second, buffer, requests);
+    } else {
+        requests.push(Request {
+            body,
+            spans: spans.len() as u64,
+        });
+    }
+}
+
+fn encode(protocol: OtlpProtocol, spans: &[&Span], to: &mut BytesMut) {
     match protocol {
         OtlpProtocol::Grpc | OtlpProtocol::HttpProtobuf => protobuf::encode(spans, to),
         OtlpProtocol::HttpJson => {

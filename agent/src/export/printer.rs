@@ -128,20 +128,25 @@ async fn count(outlet: Arc<Outlet>, mut pen: Pen, terminal: bool) {
 /// Writes pages on a thread, one at a time. The thread may hang in a write for ever; then so does
 /// [`Pen::write`], which can be dropped.
 struct Pen {
-    pages: mpsc::Sender<(Vec<u8>, oneshot::Sender<io::Result<Vec<u8>>>)>,
+    pages: mpsc::Sender<Page>,
     spare: Vec<u8>,
     broken: bool,
 }
 
+struct Page {
+    text: Vec<u8>,
+    /// Gives the memory back.
+    written: oneshot::Sender<io::Result<Vec<u8>>>,
+}
+
 impl Pen {
     fn new<W: Write + Send + 'static>(mut to: W) -> Self {
-        let (pages, mut receiver) =
-            mpsc::channel::<(Vec<u8>, oneshot::Sender<io::Result<Vec<u8>>>)>(1);
+        let (pages, mut receiver) = mpsc::channel::<Page>(1);
         let write = move || {
-            while let Some((page, done)) = receiver.blocking_recv() {
-                let result = to.write_all(&page).and_then(|()| to.flush());
+            while let Some(Page { text, written }) = receiver.blocking_recv() {
+                let result = to.write_all(&text).and_then(|()| to.flush());
                 // Nobody listens any more if the drain ended before the write did.
-                let _ = done.send(result.map(|()| page));
+                let _ = written.send(result.map(|()| text));
             }
         };
         let thread = std::thread::Builder::new()
@@ -165,15 +170,15 @@ impl Pen {
     }
 
     /// Whether it was written. The first failure is logged and ends all printing.
-    async fn write(&mut self, page: Vec<u8>) -> bool {
+    async fn write(&mut self, text: Vec<u8>) -> bool {
         if self.broken {
             return false;
         }
-        let (done, written) = oneshot::channel();
-        let sent = self.pages.send((page, done)).await.is_ok();
-        match written.await {
-            Ok(Ok(page)) if sent => {
-                self.spare = page;
+        let (written, answer) = oneshot::channel();
+        let sent = self.pages.send(Page { text, written }).await.is_ok();
+        match answer.await {
+            Ok(Ok(text)) if sent => {
+                self.spare = text;
                 true
             }
             Ok(Err(error)) => {

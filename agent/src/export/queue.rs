@@ -295,6 +295,17 @@ impl Unsettled {
         self.spans
     }
 
+    /// The first `spans` of them, to be accounted for on their own.
+    pub(super) fn split_off(&mut self, spans: u64) -> Self {
+        let spans = spans.min(self.spans);
+        self.spans -= spans;
+        Self {
+            spans,
+            counts_exports: self.counts_exports,
+            health: Arc::clone(&self.health),
+        }
+    }
+
     /// They arrived, except for `refused` of them.
     pub(super) fn accepted_but(mut self, refused: u64) {
         let refused = refused.min(self.spans);

@@ -80,6 +80,43 @@ fn gzip(content: &[u8], level: flate2::Compression) -> usize {
     encoder.finish().unwrap().len()
 }
 
+#[test]
+#[ignore = "a measurement"]
+fn cost_of_an_absent_receiver() {
+    let memory = || {
+        procfs::process::Process::myself()
+            .unwrap()
+            .status()
+            .unwrap()
+            .vmrss
+            .unwrap()
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let health = Arc::new(Health::default());
+    let _inside = runtime.enter();
+    let config = OtlpConfig {
+        batch_spans_max: 512,
+        ..otlp(OtlpProtocol::HttpProtobuf, ([127, 0, 0, 1], 1).into())
+    };
+    let (queue, exporters) = Exporters::start(exporting(config), &health).unwrap();
+    let shop = resource("shop");
+    let before = memory();
+    for push in 0..4000 {
+        queue.push(server_spans(&shop, push * 128..(push + 1) * 128));
+    }
+    println!(
+        "of {} spans {} were lost; the rest takes {} KiB",
+        4000 * 128,
+        lost_in_export(&health),
+        memory() - before
+    );
+    runtime.block_on(exporters.drain(Duration::ZERO));
+}
+
 /// The sink in a process of its own, so that only the agent's side is measured.
 struct Sink {
     process: Child,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use wirespan::config::{OtlpConfig, OtlpProtocol};
 use wirespan::export::{Exporters, SetupError};
 use wirespan::health::{Health, Loss};
+use wirespan::span::Value;
 use wirespan_tests::receiver::{Receiver, Refusal};
 
 use crate::sample::{
@@ -179,6 +180,54 @@ async fn a_busy_receiver_gets_each_span_once_and_not_before_it_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_that_asks_for_eternity_gets_an_hour() {
+    let receiver = Receiver::start().await.unwrap();
+    let eternity = u64::MAX.to_string();
+    receiver.refuse([Refusal::Http {
+        status: 429,
+        retry_after: Some(eternity),
+    }]);
+    let health = Arc::new(Health::default());
+    let config = exporting(otlp(OtlpProtocol::HttpProtobuf, receiver.address()));
+    let (queue, exporters) = Exporters::start(config, &health).unwrap();
+    queue.push(server_spans(&resource("shop"), 0..100));
+    receiver.wait_for_attempts(1, SOON).await.unwrap();
+    exporters.drain(Duration::from_millis(200)).await;
+    assert_eq!(receiver.attempts(), 1);
+    assert_eq!(health.losses(Loss::ShutdownTimeout), 100);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_too_large_for_one_request_goes_in_several() {
+    for protocol in PROTOCOLS {
+        let receiver = Receiver::start().await.unwrap();
+        let health = Arc::new(Health::default());
+        let config = exporting(otlp(protocol, receiver.address()));
+        let (queue, exporters) = Exporters::start(config, &health).unwrap();
+        let mut spans = server_spans(&resource("shop"), 0..100);
+        for span in &mut spans {
+            span.attributes
+                .push(("url.full", Value::Owned("x".repeat(100_000).into())));
+        }
+        queue.push(spans);
+        receiver
+            .wait_for(|spans| spans.len() >= 100, SOON)
+            .await
+            .unwrap();
+        exporters.drain(SOON).await;
+        let mut lens: Vec<_> = receiver
+            .received()
+            .iter()
+            .map(|request| request.spans_len())
+            .collect();
+        lens.sort_unstable();
+        assert_eq!(lens, [25; 4], "{protocol:?}");
+        assert_eq!(distinct(&receiver.spans()), 100);
+        assert_eq!((health.spans_exported(), lost_in_export(&health)), (100, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_for_good_is_counted_and_not_repeated() {
     let cases = [
         (
@@ -250,8 +299,8 @@ async fn spans_rejected_in_part_are_counted_as_refused() {
     }
 }
 
-#[test]
-fn unusable_settings_are_named() {
+#[tokio::test]
+async fn unusable_settings_are_named() {
     let health = Arc::new(Health::default());
     let address = ([127, 0, 0, 1], 1).into();
     for protocol in PROTOCOLS {

@@ -1,5 +1,7 @@
 //! The export room against a real receiver.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod bounds;
 mod cost;
 mod delivery;

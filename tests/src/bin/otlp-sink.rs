@@ -177,3 +177,50 @@ fn count(mut message: &[u8], path: &[u64]) -> Result<u64> {
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+    use prost::Message;
+
+    use super::*;
+
+    fn request() -> Vec<u8> {
+        let span = Span {
+            name: "x".repeat(300),
+            flags: 7,
+            end_time_unix_nano: 8,
+            ..Span::default()
+        };
+        let scope = |spans| ScopeSpans {
+            spans: vec![span.clone(); spans],
+            ..ScopeSpans::default()
+        };
+        let resource = ResourceSpans {
+            scope_spans: vec![scope(3), scope(0), scope(2)],
+            schema_url: "somewhere".into(),
+            ..ResourceSpans::default()
+        };
+        ExportTraceServiceRequest {
+            resource_spans: vec![resource; 4],
+        }
+        .encode_to_vec()
+    }
+
+    #[test]
+    fn spans_are_counted_across_resources_and_scopes() {
+        assert_eq!(count_in_body(&request(), false).unwrap(), 20);
+        assert_eq!(count_in_body(&[], false).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_request_cut_anywhere_counts_no_span_that_is_not_whole() {
+        let request = request();
+        for len in 0..request.len() {
+            let whole = (len * 4 / request.len()) as u64 * 5;
+            let counted = count_in_body(&request[..len], false);
+            assert!(counted.is_err() || counted.unwrap() == whole, "{len}");
+        }
+    }
+}

@@ -105,7 +105,8 @@ impl Client {
     }
 }
 
-/// The fastest level: on spans it is within a fifth of the default's size at a third of its time.
+/// The fastest level: on the spans of one server it took a tenth of the default level's time (0.2
+/// instead of 2.7 µs per span) for a third more bytes (26 instead of 20 of 539).
 fn gzip(content: &[u8]) -> io::Result<Vec<u8>> {
     let compressed = Vec::with_capacity(content.len() / 8);
     let mut encoder = GzEncoder::new(compressed, Compression::fast());

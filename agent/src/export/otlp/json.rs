@@ -165,21 +165,23 @@ struct KeyValue<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 enum AnyValue<'a> {
-    StringValue(&'a str),
-    BoolValue(bool),
-    IntValue(Decimal<i64>),
+    #[serde(rename = "stringValue")]
+    Text(&'a str),
+    #[serde(rename = "boolValue")]
+    Bool(bool),
+    #[serde(rename = "intValue")]
+    Int(Decimal<i64>),
 }
 
 impl<'a> KeyValue<'a> {
     fn new(key: &'a str, value: &'a Value) -> Self {
         let value = match value {
-            Value::Static(text) => AnyValue::StringValue(text),
-            Value::Shared(text) => AnyValue::StringValue(text),
-            Value::Owned(text) => AnyValue::StringValue(text),
-            Value::Bool(yes) => AnyValue::BoolValue(*yes),
-            Value::Int(number) => AnyValue::IntValue(Decimal(*number)),
+            Value::Static(text) => AnyValue::Text(text),
+            Value::Shared(text) => AnyValue::Text(text),
+            Value::Owned(text) => AnyValue::Text(text),
+            Value::Bool(yes) => AnyValue::Bool(*yes),
+            Value::Int(number) => AnyValue::Int(Decimal(*number)),
         };
         Self { key, value }
     }

@@ -23,7 +23,7 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn new(endpoint: &str) -> Self {
         Self {
-            endpoint: endpoint.to_owned(),
+            endpoint: without_secrets(endpoint),
             failing: AtomicBool::new(false),
             failures: Throttle::default(),
             refusals: Throttle::default(),
@@ -67,6 +67,20 @@ impl Report {
     }
 }
 
+/// Scheme, host and port: a path or a user may hold a token.
+fn without_secrets(endpoint: &str) -> String {
+    let uri: http::Uri = endpoint.parse().unwrap_or_default();
+    let port = uri
+        .port()
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
+    format!(
+        "{}://{}{port}",
+        uri.scheme_str().unwrap_or("?"),
+        uri.host().unwrap_or("?")
+    )
+}
+
 /// Lets one through per [`SILENCE`].
 #[derive(Debug, Default)]
 struct Throttle {
@@ -90,6 +104,12 @@ impl Throttle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_endpoint_is_named_without_its_secrets() {
+        let endpoint = "https://user:secret@otlp.example.com:4318/token/v1/traces?key=1";
+        assert_eq!(without_secrets(endpoint), "https://otlp.example.com:4318");
+    }
 
     #[test]
     fn the_second_word_within_a_minute_is_swallowed() {

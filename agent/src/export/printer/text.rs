@@ -185,3 +185,30 @@ fn civil(days_since_1970: u64) -> (u64, u64, u64) {
     };
     (cycle * 400 + year_of_cycle + next_year, month, day)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_become_dates_across_leap_years_and_centuries() {
+        let known = [
+            (0, (1970, 1, 1)),
+            (58, (1970, 2, 28)),
+            (59, (1970, 3, 1)),
+            (365, (1971, 1, 1)),
+            (11016, (2000, 2, 29)),
+            (11017, (2000, 3, 1)),
+            (19781, (2024, 2, 28)),
+            (19782, (2024, 2, 29)),
+            (20453, (2025, 12, 31)),
+            (20454, (2026, 1, 1)),
+            (47540, (2100, 2, 28)),
+            (47541, (2100, 3, 1)),
+            (60000, (2134, 4, 11)),
+        ];
+        for (days, date) in known {
+            assert_eq!(civil(days), date, "{days}");
+        }
+    }
+}
