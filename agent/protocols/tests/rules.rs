@@ -435,3 +435,22 @@ fn every_end_gives_an_open_exchange_its_fate() {
         assert_eq!(wire.fates(), [(outcome, None, 20)], "{end:?}");
     }
 }
+
+#[test]
+fn who_asks_on_while_answers_are_outstanding_is_not_paired_after_a_loss() {
+    let answer = |code| format!("HTTP/1.1 {code} So\r\nContent-Length: 0\r\n\r\n");
+    let mut wire = Wire::new(Role::Server);
+    wire.ask(GET);
+    wire.ask(GET);
+    wire.answer(&answer(201));
+    wire.ask(GET);
+    wire.answer(&answer(202));
+    wire.count(true, GET.len() as u64, "");
+    wire.answer(&answer(203));
+    // The answer to the request that was missed is still to come.
+    wire.ask(GET);
+    wire.answer(&answer(204));
+    let statuses: Vec<_> = wire.fates().iter().map(|fate| fate.1).collect();
+    assert_eq!(statuses, [Some(201), Some(202), Some(203), None]);
+    assert_eq!(wire.fates()[3].0, Outcome::NotObserved);
+}
