@@ -24,7 +24,9 @@ fuzz_target!(|bytes: &[u8]| {
             Err(DecodeError::Truncated | DecodeError::Inconsistent) => return,
         };
         assert!(len > 0);
-        let Some(behind) = rest.get(len..) else { return };
+        let Some(behind) = rest.get(len..) else {
+            return;
+        };
         rest = behind;
     }
 });

@@ -52,7 +52,11 @@ fuzz_target!(|bytes: &[u8]| {
                 let arrival = stream.chunk(&Chunk {
                     direction: Direction::Ingress,
                     position,
-                    len: if tail_len == 255 { u64::MAX } else { u64::from(len) },
+                    len: if tail_len == 255 {
+                        u64::MAX
+                    } else {
+                        u64::from(len)
+                    },
                     bytes: &held,
                     tail: [2; 8],
                     tail_len,
