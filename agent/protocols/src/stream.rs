@@ -291,6 +291,11 @@ mod tests {
         let rest = stream.take_ahead(u64::MAX).expect("the rest");
         assert_eq!((rest.len, rest.tail()), (6, &b"0\r\n\r\n"[..]));
         assert_eq!(stream.moved_at(9).time_ns, 99);
+
+        let mut jumped = Stream::default();
+        jumped.extent(&told);
+        let gap = jumped.chunk(&chunk(10, 1, b"x")).before.expect("a gap");
+        assert_eq!(gap.tail(), b"0\r\n\r\n");
     }
 
     #[test]

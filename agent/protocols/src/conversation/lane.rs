@@ -45,6 +45,7 @@ impl Lane {
 
     /// Takes one step into `buf`, which begins at the stream's cursor; returns it with the bytes
     /// that it took.
+    #[inline]
     pub fn step(&mut self, buf: &[u8]) -> (Step, usize) {
         match self.parser.parse(buf) {
             Parsed::Message { message, consumed } => {

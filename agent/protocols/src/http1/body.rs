@@ -319,6 +319,13 @@ mod tests {
         let mut later = chunked();
         assert_eq!(later.cross(gap(100, b"")), None);
         assert_eq!(later.skip(b"...\r\n0"), Progress::GoesOn);
+        assert_eq!(later.cross(gap(100, b"")), None);
+        assert_eq!(
+            later.skip(b"\r\n\r\n"),
+            Progress::GoesOn,
+            "other bytes between"
+        );
+        assert_eq!(later.skip(b"...\r\n0"), Progress::GoesOn);
         assert!(matches!(
             later.skip(b"\r\n\r\n"),
             Progress::Ended { size: None, .. }

@@ -100,16 +100,22 @@ impl Length {
     /// A list of equal numbers counts as that number; so do equal fields.
     fn take(&mut self, value: &[u8]) {
         for number in value.split(|&byte| byte == b',') {
-            let number = number.trim_ascii();
-            let digits_only = !number.is_empty() && number.iter().all(u8::is_ascii_digit);
-            let parsed = std::str::from_utf8(number).ok().filter(|_| digits_only);
-            *self = match (*self, parsed.and_then(|digits| digits.parse().ok())) {
+            *self = match (*self, digits(number.trim_ascii())) {
                 (Self::Absent, Some(bytes)) => Self::Bytes(bytes),
                 (Self::Bytes(before), Some(bytes)) if before == bytes => Self::Bytes(bytes),
                 _ => Self::Invalid,
             };
         }
     }
+}
+
+/// Digits only, at least one, no more than fit.
+fn digits(number: &[u8]) -> Option<u64> {
+    number.first()?;
+    number.iter().try_fold(0u64, |sum, byte| {
+        let digit = byte.checked_sub(b'0').filter(|&digit| digit < 10)?;
+        sum.checked_mul(10)?.checked_add(u64::from(digit))
+    })
 }
 
 /// `for=` of the first element (RFC 7239 §4).

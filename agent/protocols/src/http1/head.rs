@@ -1,10 +1,11 @@
 //! Heads to start lines and fields. `httparse` reads them; what it refuses although real servers
 //! take it, and heads that were cut, are read line by line. Bodies are not its business.
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
 use super::detect::{detect, is_token};
-use super::fields::Fields;
+use super::fields::{Fields, lossy};
 use crate::detect::Detected;
 use crate::message::Version;
 
@@ -23,10 +24,10 @@ pub(super) enum Head<L> {
 }
 
 /// RFC 9112 §3.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RequestLine<'b> {
     pub method: &'b str,
-    pub target: &'b [u8],
+    pub target: Cow<'b, str>,
     /// `None` where the line was cut before it.
     pub version: Option<Version>,
 }
@@ -73,7 +74,7 @@ pub(super) fn request<'b>(buf: &'b [u8], fields: &mut Fields<'b>) -> Head<Reques
             };
             let line = RequestLine {
                 method,
-                target: target.as_bytes(),
+                target: Cow::Borrowed(target),
                 version: Some(version(parsed.version)),
             };
             take_all(fields, parsed.headers);
@@ -220,7 +221,7 @@ fn cut_request_line(line: &[u8]) -> Option<RequestLine<'_>> {
     is_line.then_some(())?;
     Some(RequestLine {
         method: std::str::from_utf8(method).ok()?,
-        target,
+        target: lossy(target),
         version: None,
     })
 }
@@ -268,7 +269,7 @@ mod tests {
         let folded = b"GET / HTTP/1.1\r\nX: a\r\n b\r\nHost: h\r\n\r\n";
         assert_eq!(whole(folded).1.host, Some(&b"h"[..]));
         let latin = b"GET /caf\xe9 HTTP/1.1\r\nHost: h\r\n\r\n";
-        assert_eq!(whole(latin).0.target, b"/caf\xe9");
+        assert_eq!(whole(latin).0.target, "/caf\u{fffd}");
         for bad in [
             &b"GET / HTTP/1.1\r\njunk\r\n\r\n"[..],
             b"GET / HTTP/2.0\r\n\r\n",
@@ -281,10 +282,10 @@ mod tests {
     #[test]
     fn a_cut_head_gives_its_whole_lines() {
         let (line, fields) = cut_request(b"GET /a HTTP/1.1\r\nHost: h\r\nUser-Ag").expect("a line");
-        assert_eq!((line.method, line.target), ("GET", &b"/a"[..]));
+        assert_eq!((line.method, &*line.target), ("GET", "/a"));
         assert_eq!((fields.host, fields.user_agent), (Some(&b"h"[..]), None));
         let (line, _) = cut_request(b"GET /long").expect("a target");
-        assert_eq!((line.target, line.version), (&b"/long"[..], None));
+        assert_eq!((&*line.target, line.version), ("/long", None));
         assert!(cut_request(b"GET").is_none());
         assert_eq!(cut_response(b"HTTP/1.1 200").expect("a code").status, 200);
         assert!(cut_response(b"HTTP/1.1 20").is_none());

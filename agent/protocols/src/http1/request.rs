@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::body::{Body, Framing, Progress};
 use super::detect::detect;
-use super::fields::{Fields, interned, lossy};
+use super::fields::{Fields, interned};
 use super::head::{self, Head, RequestLine, Search};
 use crate::detect::Detected;
 use crate::message::{HttpRequest, Message, Method, Request, Then, Version};
@@ -136,17 +136,18 @@ impl Requests {
         let method = Method::from_token(line.method);
         // The target's authority beats the field (RFC 9112 §3.2.2).
         let host = match (&method, fields.host) {
-            (Method::Connect, None) => Some(line.target),
-            (_, field) => authority(line.target).or(field),
+            (Method::Connect, None) => Some(line.target.as_bytes()),
+            (_, field) => authority(line.target.as_bytes()).or(field),
         };
         let forwarded_for = fields.forwarded_for().map(str::as_bytes);
         let trace_parent = fields.trace_parent();
+        let host = interned(&mut self.host, host);
         HttpRequest {
             method,
-            target: lossy(line.target).into(),
+            target: line.target.into(),
             // A line that was cut before its version is taken to speak like the one before it.
             version: line.version.or(self.version).unwrap_or(Version::Http11),
-            host: interned(&mut self.host, host),
+            host,
             user_agent: interned(&mut self.user_agent, fields.user_agent),
             forwarded_for: interned(&mut self.forwarded_for, forwarded_for),
             trace_state: trace_parent.and_then(|_| fields.trace_state()),
