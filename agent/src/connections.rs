@@ -309,7 +309,8 @@ impl Connections {
         while let Some(slot) = self.recency.first() {
             let now_ns = self.now_ns;
             let connection = self.at(slot);
-            if connection.last_ns.saturating_add(IDLE_NS_MAX) > now_ns {
+            // Times are at most `now_ns`, so that whoever was noted as active below ends the loop.
+            if now_ns.saturating_sub(connection.last_ns) < IDLE_NS_MAX {
                 break;
             }
             if connection.conversation.awaits_progress() {

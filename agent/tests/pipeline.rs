@@ -529,6 +529,15 @@ fn a_transfer_that_pauses_for_hours_is_not_forgotten() {
 }
 
 #[test]
+fn the_end_of_time_is_survived() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n";
+    let mut recorder = Recorder::new(WALL_NS);
+    recorder.at(u64::MAX).open_tcp(1, SERVER, CLIENT);
+    recorder.read(1, GET).write(1, head).clock(WALL_NS);
+    assert_eq!(spans_of(&mut recorder).len(), 1);
+}
+
+#[test]
 fn of_several_silent_transfers_those_are_asked_for_that_were_not_heard_of_lately() {
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n";
     let mut bench = Bench::seeded();

@@ -11,19 +11,33 @@ use wirespan::span::Span;
 use wirespan_common::record::{Chunk, Clock, Extent, Header, Kind, Life, Open, Progress, Record};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
-const CONNECTIONS_MAX: usize = 3;
+const CONNECTIONS_MAX: usize = 4;
+
+/// Connections that records speak of.
+const CONNECTIONS: usize = 6;
 
 /// Payloads that get somewhere, and some that do not.
-const PAYLOADS: [&[u8]; 8] = [
-    b"GET / HTTP/1.1\r\nHost: a:1\r\n\r\n",
-    b"POST /x?sig=1 HTTP/1.1\r\nHost: not a host\r\nContent-Length: 3\r\n\r\nabc",
-    b"BREW * HTTP/1.0\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n",
-    b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 500 Oops\r\n\r\n",
-    b"CONNECT a:443 HTTP/1.1\r\n\r\n",
-    b"GET / HT",
-    b"\x16\x03\x01\x02\x00",
+const PAYLOADS: [[&[u8]; 6]; 2] = [
+    [
+        b"GET / HTTP/1.1\r\nHost: a:1\r\n\r\n",
+        b"GET /2 HTTP/1.1\r\n\r\nGET /3 HTTP/1.1\r\n\r\n",
+        b"POST /x?sig=1 HTTP/1.1\r\nHost: not a host\r\nContent-Length: 3\r\n\r\nabc",
+        b"BREW * HTTP/1.0\r\n\r\n",
+        b"CONNECT a:443 HTTP/1.1\r\n\r\n",
+        b"GET / HT",
+    ],
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\n\r\n",
+        b"\x16\x03\x01\x02\x00",
+    ],
 ];
+
+/// How far each stream has come, so that most records continue where the last one ended.
+type Positions = [[u64; 2]; CONNECTIONS];
 
 /// A body's fixed part of arbitrary bytes, made plausible enough to be decoded by `mend`.
 fn body<T: FromBytes + FromZeros + IntoBytes + zerocopy::Immutable>(
@@ -38,43 +52,59 @@ fn body<T: FromBytes + FromZeros + IntoBytes + zerocopy::Immutable>(
     value.as_bytes().to_vec()
 }
 
-fn record(kind: u8, time_ns: u64, tgid: u32, raw: &[u8], small: [u8; 4]) -> Vec<u8> {
-    let connection = u64::from(small[0] % 6);
-    let mend_extent = |extent: &mut Extent| {
+/// What one record is made of: kind, time, process, bytes for its fields, choices.
+type Seed = (u8, u64, u32, Vec<u8>, [u8; 5]);
+
+fn record(seed: &Seed, positions: &mut Positions) -> Vec<u8> {
+    let (kind, time_ns, tgid, raw, choices) = seed;
+    let [connection, choice, number, honesty, side] = choices.map(usize::from);
+    let connection = connection % CONNECTIONS;
+    let known = &mut positions[connection];
+    // One record in eight makes its positions up.
+    let is_honest = !honesty.is_multiple_of(8);
+    let mend_extent = |extent: &mut Extent, position: u64| {
         extent.tail_len %= 9;
-        if small[3].is_multiple_of(2) {
-            extent.position = u64::from(small[3]);
+        if is_honest {
+            extent.position = position;
         }
     };
     let mut payload: &[u8] = b"";
-    let body = match Kind::try_from(kind).expect("a kind") {
+    let body = match Kind::try_from(*kind).expect("a kind") {
         Kind::Open => {
+            *known = [0; 2];
             payload = &raw[..raw.len() % 20];
             body::<Open>(raw, |open| {
-                open.connection = connection;
-                open.family = [1, 2, 10, 99][usize::from(small[1] % 4)];
+                open.connection = connection as u64;
+                open.family = [1, 2, 10, 99][choice % 4];
             })
         }
         Kind::Chunk => {
-            payload = PAYLOADS[usize::from(small[1]) % PAYLOADS.len()];
+            // Even connections are served, odd ones called out on; sometimes the wrong way round.
+            let direction = side % 2;
+            let speech = (direction + connection + usize::from(honesty == 1)) % 2;
+            payload = PAYLOADS[speech][choice % PAYLOADS[0].len()];
             body::<Chunk>(raw, |chunk| {
-                chunk.connection = connection;
-                chunk.direction %= 2;
+                chunk.connection = connection as u64;
+                chunk.direction = direction as u8;
                 chunk.tail_len %= 9;
                 chunk.captured = payload.len() as u32;
-                chunk.len = chunk.captured + u32::from(small[2] % 3) * 1000;
-                if !small[2].is_multiple_of(5) {
-                    chunk.position = u64::from(small[2]);
+                chunk.len = chunk.captured + if number < 64 { 1000 } else { 0 };
+                if is_honest {
+                    chunk.position = known[direction];
+                    known[direction] += u64::from(chunk.len);
                 }
-                mend_extent(&mut chunk.opposite);
+                mend_extent(&mut chunk.opposite, known[1 - direction]);
             })
         }
-        Kind::Progress => body::<Progress>(raw, |progress| {
-            progress.connection = connection;
-            progress.stage %= 5;
-            mend_extent(&mut progress.ingress);
-            mend_extent(&mut progress.egress);
-        }),
+        Kind::Progress => {
+            known[side % 2] += if number < 64 { 1000 } else { 0 };
+            body::<Progress>(raw, |progress| {
+                progress.connection = connection as u64;
+                progress.stage = (choice % 16).saturating_sub(11) as u8;
+                mend_extent(&mut progress.ingress, known[0]);
+                mend_extent(&mut progress.egress, known[1]);
+            })
+        }
         Kind::Life => body::<Life>(raw, |life| {
             life.event = life.event % 4 + 1;
             life.other %= 4;
@@ -87,29 +117,41 @@ fn record(kind: u8, time_ns: u64, tgid: u32, raw: &[u8], small: [u8; 4]) -> Vec<
     };
     let header = Header {
         len: (size_of::<Header>() + body.len() + payload.len()) as u32,
-        kind,
+        kind: *kind,
         reserved: [0; 3],
-        time_ns,
-        tgid,
-        tid: tgid,
+        time_ns: *time_ns,
+        tgid: *tgid,
+        tid: *tgid,
     };
     [header.as_bytes(), &body, payload].concat()
 }
 
-fn any_record() -> impl Strategy<Value = Vec<u8>> {
+fn any_records(count_max: usize) -> impl Strategy<Value = Vec<Vec<u8>>> {
     let time_ns = prop_oneof![
-        8 => 0..1_000_000u64,
+        50 => 0..1_000_000u64,
         1 => any::<u64>(),
         1 => Just(u64::MAX),
     ];
-    (
-        prop_oneof![1 => Just(1u8), 6 => Just(2), 2 => Just(3), 1 => 4..=6u8],
+    let kind = prop_oneof![
+        4 => Just(Kind::Open as u8),
+        40 => Just(Kind::Chunk as u8),
+        10 => Just(Kind::Progress as u8),
+        3 => Kind::Life as u8..=Kind::Process as u8,
+    ];
+    let seed = (
+        kind,
         time_ns,
         0..4u32,
         prop::collection::vec(any::<u8>(), 0..100),
-        any::<[u8; 4]>(),
-    )
-        .prop_map(|(kind, time_ns, tgid, raw, small)| record(kind, time_ns, tgid, &raw, small))
+        any::<[u8; 5]>(),
+    );
+    prop::collection::vec(seed, 0..count_max).prop_map(|seeds: Vec<Seed>| {
+        let mut positions = Positions::default();
+        seeds
+            .iter()
+            .map(|seed| record(seed, &mut positions))
+            .collect()
+    })
 }
 
 fn run(records: &[Vec<u8>]) -> (Vec<Span>, Pipeline, Arc<Health>) {
@@ -128,7 +170,10 @@ fn run(records: &[Vec<u8>]) -> (Vec<Span>, Pipeline, Arc<Health>) {
         pipeline.record(&record, &mut spans);
         assert!(pipeline.connections() <= CONNECTIONS_MAX);
         for id in pipeline.wants_progress(u64::MAX) {
-            assert!(id < 6, "one of those that records spoke of");
+            assert!(
+                id < CONNECTIONS as u64,
+                "one of those that records spoke of"
+            );
         }
     }
     pipeline.finish(&mut spans);
@@ -138,7 +183,7 @@ fn run(records: &[Vec<u8>]) -> (Vec<Span>, Pipeline, Arc<Health>) {
 proptest! {
     #[test]
     fn whatever_records_say_spans_are_well_formed(
-        records in prop::collection::vec(any_record(), 0..120)
+        records in any_records(150)
     ) {
         let (spans, pipeline, health) = run(&records);
         prop_assert_eq!(pipeline.connections(), 0);
@@ -158,7 +203,7 @@ proptest! {
 
     #[test]
     fn the_same_records_make_the_same_spans(
-        records in prop::collection::vec(any_record(), 0..60)
+        records in any_records(60)
     ) {
         let text = |spans: Vec<Span>| format!("{spans:?}");
         prop_assert_eq!(text(run(&records).0), text(run(&records).0));
