@@ -21,6 +21,8 @@ def in_stock(item):
 
 class Orders(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body in one write: two would wait for each other (Nagle, delayed acknowledgement).
+    wbufsize = -1
 
     def do_GET(self):
         path = self.path.split("?")[0].rstrip("/")
