@@ -1,9 +1,152 @@
-//! bench
+//! What watching costs, as ratios: runs with and without the daemon take turns, so that whatever
+//! else the machine does falls on both. A table, not a test: nothing fails on a slow machine.
+
+mod daemon;
+mod load;
+mod table;
+
 use std::process::ExitCode;
-/// a
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::demo::{Nginx, free_port};
+use crate::process;
+use crate::setup::{self, Purpose};
+use crate::{test, workspace};
+use daemon::{Daemon, Sink};
+use table::{Row, Table, Target};
+
+/// What to measure, and how thoroughly.
 #[derive(clap::Args)]
-pub struct Args {}
-/// a
-pub fn run(_: &Args) -> anyhow::Result<ExitCode> {
+pub struct Args {
+    /// Ways into socket calls
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "socket_tracepoints,syscall_tracepoints"
+    )]
+    strategies: Vec<String>,
+    /// Seconds for each run
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Pairs of runs, without and with the daemon, for each figure
+    #[arg(long, default_value_t = 5)]
+    pairs: usize,
+}
+
+/// `cargo xtask bench`
+pub fn run(args: &Args) -> Result<ExitCode> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("the benchmark loads programs into the kernel; run it as root");
+    }
+    setup::ensure(&[Purpose::Build, Purpose::Bench])?;
+    println!("bench: building");
+    test::build_daemon()?;
+    process::run(workspace::cargo(&["build", "--quiet", "--release"]).args([
+        "--package",
+        "wirespan-tests",
+        "--bin",
+        "otlp-sink",
+    ]))?;
+    // Nobody is behind nginx here; `/hello` is its own answer.
+    let watched = Nginx::start(free_port()?, 1)?;
+    let other = Nginx::start(free_port()?, 1)?;
+    let mut table = Table::default();
+    for strategy in &args.strategies {
+        println!("bench: {strategy}");
+        let figures = measure(args, strategy, &watched, &other)
+            .with_context(|| format!("with {strategy}"))?;
+        table.extend(figures);
+    }
+    println!("bench: replay");
+    table.extend([replay(args, &watched)?]);
+    print!("{table}");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Requests per second kept that DESIGN promises, by strategy: the watched server, another.
+fn targets(strategy: &str) -> (Target, Target) {
+    match strategy {
+        "socket_tracepoints" => (Target::AtLeast(87.0), Target::AtLeast(97.0)),
+        "syscall_tracepoints" => (Target::AtLeast(81.0), Target::AtLeast(90.0)),
+        _ => (Target::None, Target::None),
+    }
+}
+
+fn measure(args: &Args, strategy: &str, watched: &Nginx, other: &Nginx) -> Result<Vec<Row>> {
+    // Warm caches, and nginx's worker, before the first pair.
+    load::run(watched.port, 1)?;
+    load::run(other.port, 1)?;
+    let mut kept = Vec::new();
+    let mut kept_other = Vec::new();
+    let mut ready_ms: f64 = 0.0;
+    let mut memory_mib: f64 = 0.0;
+    let mut cpu_us = 0.0;
+    let (mut requests, mut spans) = (0, 0);
+    for _ in 0..args.pairs {
+        let without = load::run(watched.port, args.seconds)?;
+        let other_without = load::run(other.port, args.seconds)?;
+        let sink = Sink::start()?;
+        let mut daemon = Daemon::start(strategy, watched.port, &sink)?;
+        let with = load::run(watched.port, args.seconds)?;
+        sink.wait_for(with.requests)?;
+        let cost = daemon.cost()?;
+        let other_with = load::run(other.port, args.seconds)?;
+        ready_ms = ready_ms.max(daemon.ready_after.as_secs_f64() * 1000.0);
+        daemon.stop()?;
+        kept.push(100.0 * with.per_second / without.per_second);
+        kept_other.push(100.0 * other_with.per_second / other_without.per_second);
+        memory_mib = memory_mib.max(cost.memory_peak_mib);
+        cpu_us += cost.cpu.as_secs_f64() * 1e6;
+        requests += with.requests;
+        spans += sink.spans()?;
+    }
+    let (target, target_other) = targets(strategy);
+    // wrk does not count what was under way when it stopped; the daemon does.
+    let lost = requests.saturating_sub(spans);
+    let per_span = cpu_us / spans.max(1) as f64;
+    let row = |what: &str, value, unit, target| {
+        Row::new(format!("{strategy}: {what}"), value, unit, target)
+    };
+    Ok(vec![
+        row("requests/s kept, watched server", median(kept), "%", target),
+        row(
+            "requests/s kept, other server",
+            median(kept_other),
+            "%",
+            target_other,
+        ),
+        row("spans lost", lost as f64, "", Target::AtMost(0.0)),
+        row(
+            "daemon's CPU for a span",
+            per_span,
+            "µs",
+            Target::AtMost(3.0),
+        ),
+        row(
+            "daemon's memory at its peak",
+            memory_mib,
+            "MiB",
+            Target::AtMost(40.0),
+        ),
+        row("time until ready", ready_ms, "ms", Target::AtMost(500.0)),
+    ])
+}
+
+/// The pipeline alone, on a recording of the watched server under load.
+fn replay(args: &Args, watched: &Nginx) -> Result<Row> {
+    let (spans, took) = daemon::record_and_replay(watched.port, args.seconds)?;
+    let per_second = spans as f64 / took.as_secs_f64();
+    let what = format!("replay: exchanges/s ({spans} spans)");
+    Ok(Row::new(
+        what,
+        per_second,
+        "/s",
+        Target::AtLeast(1_000_000.0),
+    ))
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
 }

@@ -1,9 +1,170 @@
-//! demo
-use std::process::ExitCode;
-/// a
+//! The demo: a small system that nobody instrumented, and its spans. It shows what any user would
+//! get, by the settings that any user has.
+
+mod expected;
+mod span;
+mod system;
+
+use std::os::unix::process::CommandExt as _;
+use std::process::{ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::process::{self, Lines, Running};
+use crate::setup::{self, Purpose};
+use crate::{test, workspace};
+use expected::Checklist;
+use system::System;
+pub use system::{Folder, Nginx, free_port, get, wait_until_open};
+
+/// How long the demo shows what.
 #[derive(clap::Args)]
-pub struct Args {}
-/// a
-pub fn run(_: &Args) -> anyhow::Result<ExitCode> {
+pub struct Args {
+    /// Check that the expected spans come, and end: exit code 0 if they did, 1 if not
+    #[arg(long)]
+    once: bool,
+    /// End after so many seconds; by default Ctrl-C ends it
+    #[arg(long, conflicts_with = "once")]
+    seconds: Option<u64>,
+}
+
+/// Between two requests, slow enough to read along.
+const REQUEST_EVERY: Duration = Duration::from_millis(500);
+
+/// Within this time after the last request every span is expected.
+const SPANS_LIMIT: Duration = Duration::from_secs(10);
+
+/// Start-up of the daemon; it says that it takes half a second.
+pub const READY_LIMIT: Duration = Duration::from_secs(20);
+
+/// What the daemon says on standard error once it sees every request.
+const READY: &str = "wirespan: ready";
+
+/// `cargo xtask demo`
+pub fn run(args: &Args) -> Result<ExitCode> {
+    if !rustix::process::geteuid().is_root() {
+        bail!(
+            "the demo loads programs into the kernel; run it as root: \
+             sudo env PATH=\"$PATH\" cargo xtask demo"
+        );
+    }
+    setup::ensure(&[Purpose::Build, Purpose::Demo])?;
+    println!("demo: building the daemon");
+    test::build_daemon()?;
+    let system = System::start()?;
+    println!("demo: nobody instrumented nginx in front of orders.py, which asks stock.py");
+    if args.once {
+        once(&system)
+    } else {
+        live(&system, args.seconds.map(Duration::from_secs))
+    }
+}
+
+/// Spans on the terminal, as they come.
+fn live(system: &System, limit: Option<Duration>) -> Result<ExitCode> {
+    let mut agent = Running::start(
+        "wirespan",
+        agent(system, "text")
+            .stdout(Stdio::inherit())
+            .stderr(Stdio::piped()),
+    )?;
+    let log = Lines::of(&mut agent, |line| eprintln!("{line}"));
+    wait_until_ready(&mut agent, &log)?;
+    println!(
+        "demo: a request every {} ms; Ctrl-C ends it",
+        REQUEST_EVERY.as_millis()
+    );
+    let started = Instant::now();
+    for path in system::PATHS.iter().cycle() {
+        if process::pause(REQUEST_EVERY).is_err()
+            || limit.is_some_and(|most| started.elapsed() > most)
+        {
+            break;
+        }
+        get(system.port(), path)?;
+        if let Some(status) = agent.status()? {
+            bail!("wirespan ended: {status}");
+        }
+    }
+    agent.stop(READY_LIMIT)?;
+    log.finish();
     Ok(ExitCode::SUCCESS)
+}
+
+/// One round of requests, and a check that each left its spans.
+fn once(system: &System) -> Result<ExitCode> {
+    let mut agent = Running::start(
+        "wirespan",
+        agent(system, "json")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped()),
+    )?;
+    let (log, documents) = Lines::apart(&mut agent, |line| eprintln!("{line}"));
+    wait_until_ready(&mut agent, &log)?;
+    println!("demo: sending {} requests", system::PATHS.len());
+    for path in system::PATHS {
+        get(system.port(), path)?;
+    }
+    let mut checklist = Checklist::default();
+    let deadline = Instant::now() + SPANS_LIMIT;
+    while !checklist.is_complete() && Instant::now() < deadline && agent.status()?.is_none() {
+        if process::interrupted() {
+            bail!("interrupted");
+        }
+        if let Some(document) = documents.next_within(Duration::from_millis(100)) {
+            for span in span::read(&document).context("the daemon's JSON")? {
+                println!("{span}");
+                checklist.tick(&span);
+            }
+        }
+    }
+    let status = agent.stop(READY_LIMIT)?;
+    log.finish();
+    if !status.success() {
+        bail!("wirespan did not end well: {status}");
+    }
+    for missing in checklist.missing() {
+        println!("demo: missing: {missing}");
+    }
+    if !checklist.is_complete() {
+        return Ok(ExitCode::FAILURE);
+    }
+    println!("demo: every expected span came");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The daemon, watching the system, with nothing of the user's own settings.
+fn agent(system: &System, printer: &str) -> std::process::Command {
+    let mut command = process::tied(workspace::daemon());
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("OTEL_") || text.starts_with("BEYLA_") {
+            command.env_remove(&name);
+        }
+    }
+    command
+        .env("BEYLA_OPEN_PORT", system.ports())
+        .env("BEYLA_TRACE_PRINTER", printer)
+        .process_group(0);
+    command
+}
+
+/// Waits for the daemon's word that it is ready; tells how long that took.
+pub fn wait_until_ready(agent: &mut Running, log: &Lines) -> Result<Duration> {
+    let started = Instant::now();
+    while started.elapsed() < READY_LIMIT {
+        if let Some(line) = log.next_within(Duration::from_millis(5))
+            && line.contains(READY)
+        {
+            return Ok(started.elapsed());
+        }
+        if let Some(status) = agent.status()? {
+            bail!("wirespan ended before it was ready: {status}");
+        }
+        if process::interrupted() {
+            bail!("interrupted");
+        }
+    }
+    bail!("wirespan was not ready within {} s", READY_LIMIT.as_secs())
 }

@@ -80,7 +80,7 @@ impl Fuzzer {
             "-Zsanitizer=address",
         ];
         process::run(
-            workspace::cargo(&["build", "--quiet", "--release", "--bins"])
+            workspace::cargo(&["build", "--quiet", "--release", "--locked", "--bins"])
                 // With a target named, build scripts and macros stay free of the flags.
                 .args(["--target", TARGET, "--target-dir"])
                 .arg(directory.join("target"))

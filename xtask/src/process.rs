@@ -195,6 +195,17 @@ impl Lines {
         Self { seen }
     }
 
+    /// Standard error, shown, and standard output, collected only; both must be piped.
+    pub fn apart(
+        running: &mut Running,
+        show: impl Fn(&str) + Clone + Send + 'static,
+    ) -> (Self, Self) {
+        let stdout = running.child.stdout.take();
+        let shown = Self::of(running, show);
+        running.child.stdout = stdout;
+        (shown, Self::of(running, |_| ()))
+    }
+
     /// The next line; `None` if none comes in time, or none will.
     pub fn next_within(&self, limit: Duration) -> Option<String> {
         self.seen.recv_timeout(limit).ok()

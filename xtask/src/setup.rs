@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use crate::vm::kernel;
 pub use apt::apt_get;
 
 /// Which set-up to do.
@@ -56,6 +57,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         args.purposes.as_slice()
     };
     ensure(purposes)?;
+    if purposes.contains(&Purpose::Vm) {
+        kernel::ensure(kernel::DEFAULT)?;
+    }
     println!("setup: everything is there");
     Ok(ExitCode::SUCCESS)
 }
@@ -69,9 +73,6 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
     apt::ensure(purposes)?;
     if building {
         bpf_linker::ensure()?;
-    }
-    if purposes.contains(&Purpose::Vm) {
-        crate::vm::kernel::ensure(crate::vm::kernel::DEFAULT)?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use anyhow::Result;
 use crate::fuzz::Fuzzer;
 use crate::process;
 use crate::setup::{self, Purpose};
-use crate::{lint, workspace};
+use crate::{lint, vm, workspace};
 use counts::Counts;
 
 /// Which tests to run.
@@ -36,7 +36,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if !args.quick {
         purposes.extend([Purpose::Vm, Purpose::Fuzz]);
     }
-    report.prepare("set-up", || setup::ensure(&purposes))?;
+    report.prepare("set-up", || {
+        setup::ensure(&purposes)?;
+        if !args.quick {
+            vm::kernel::ensure(vm::kernel::DEFAULT)?;
+        }
+        Ok(())
+    })?;
     report.stage("rustfmt", || checked(lint::format()));
     report.stage("clippy", || checked(lint::clippy()));
     report.stage(
