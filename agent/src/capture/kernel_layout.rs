@@ -1,11 +1,13 @@
 //! Where the running kernel keeps what the kernel side reads: byte offsets out of its own type
 //! information. It holds no offsets of its own, so no kernel version is assumed.
 
-use std::fmt;
-use std::os::fd::AsRawFd;
+mod btf;
 
-use btf_rs::{Backend, Btf, BtfType, Type};
+use std::fmt;
+
 use wirespan_common::config::Offsets;
+
+use btf::{Btf, Malformed};
 
 /// Where the kernel describes its types (5.2 and later, with `CONFIG_DEBUG_INFO_BTF`).
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -46,10 +48,14 @@ impl std::error::Error for LayoutError {}
 /// # Errors
 /// See [`LayoutError`].
 pub fn read() -> Result<Offsets, LayoutError> {
-    let types = Types {
-        btf: open().map_err(|reason| LayoutError::NoBtf(reason.to_string()))?,
+    let bytes = std::fs::read(VMLINUX).map_err(|error| LayoutError::NoBtf(error.to_string()))?;
+    let types =
+        Btf::parse(&bytes).map_err(|Malformed| LayoutError::NoBtf("it is malformed".to_owned()))?;
+    let at = |structure, member| {
+        types
+            .offset_of(structure, member)
+            .ok_or(LayoutError::Missing { structure, member })
     };
-    let at = |structure, member| types.offset(structure, member);
     Ok(Offsets {
         task_struct_files: at("task_struct", "files")?,
         task_struct_pid: at("task_struct", "pid")?,
@@ -83,59 +89,6 @@ pub fn read() -> Result<Offsets, LayoutError> {
     })
 }
 
-/// Opens the type information without parsing all of it: it has some six million bytes, of which a
-/// few structures matter. The file in sysfs can't be mapped by older kernels, a copy of it can.
-fn open() -> Result<Btf, Box<dyn std::error::Error>> {
-    let copy = rustix::fs::memfd_create(c"btf", rustix::fs::MemfdFlags::CLOEXEC)?;
-    let mut copy = std::fs::File::from(copy);
-    std::io::copy(&mut std::fs::File::open(VMLINUX)?, &mut copy)?;
-    let path = format!("/proc/self/fd/{}", copy.as_raw_fd());
-    Ok(Btf::from_file_with_backend(path, Backend::Mmap)?)
-}
-
-struct Types {
-    btf: Btf,
-}
-
-impl Types {
-    /// Bytes from the start of `structure` to `member`, which may stand in an anonymous part of it.
-    fn offset(&self, structure: &'static str, member: &'static str) -> Result<u32, LayoutError> {
-        let candidates = self
-            .btf
-            .resolve_types_by_name(structure)
-            .map_err(|error| LayoutError::NoBtf(error.to_string()))?;
-        candidates
-            .iter()
-            .find_map(|candidate| match candidate {
-                Type::Struct(found) => self.bits_to(found, member, 0),
-                _ => None,
-            })
-            .map(|bits| bits / 8)
-            .ok_or(LayoutError::Missing { structure, member })
-    }
-
-    fn bits_to(&self, structure: &btf_rs::Struct, name: &str, depth: u32) -> Option<u32> {
-        /// Deeper than any structure of the kernel nests its anonymous parts.
-        const DEPTH_MAX: u32 = 8;
-        for member in &structure.members {
-            let found = self.btf.resolve_name(member).unwrap_or_default();
-            if found == name {
-                return Some(member.bit_offset());
-            }
-            if !found.is_empty() || depth == DEPTH_MAX {
-                continue;
-            }
-            let inner = self.btf.resolve_type_by_id(member.get_type_id()?).ok()?;
-            if let Type::Struct(inner) | Type::Union(inner) = inner
-                && let Some(bits) = self.bits_to(&inner, name, depth + 1)
-            {
-                return Some(member.bit_offset() + bits);
-            }
-        }
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,19 +100,5 @@ mod tests {
         assert_eq!(layout.sock_common_skc_daddr, 0);
         assert_eq!(layout.sock_common_skc_rcv_saddr, 4);
         assert!(layout.socket_to_inode > 0);
-    }
-
-    #[test]
-    fn a_member_that_does_not_exist_is_named() {
-        let types = Types {
-            btf: open().expect("this machine's kernel describes itself"),
-        };
-        let error = types
-            .offset("task_struct", "no_such_member")
-            .expect_err("no such member");
-        assert_eq!(
-            error.to_string(),
-            "this kernel's struct task_struct has no member no_such_member"
-        );
     }
 }
