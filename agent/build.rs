@@ -1,30 +1,77 @@
 //! Builds the kernel side and leaves it where `src/capture/object.rs` includes it from.
+//!
+//! All builds of the daemon share one target folder for it, because it is the same for each of them
+//! and takes a while: the compiler's `core` is part of it.
 
 use std::env;
-use std::path::Path;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use aya_build::{Package, Toolchain, build_ebpf};
+const TARGET: &str = "bpfel-unknown-none";
+const BINARY: &str = "wirespan";
 
-fn main() -> aya_build::Result<()> {
+fn main() -> Result<(), Box<dyn Error>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for input in ["agent-ebpf", "agent-common", "Cargo.toml", "Cargo.lock"] {
+        println!("cargo:rerun-if-changed={}", root.join(input).display());
+    }
+    let target_dir =
+        env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    build(&root, &target_dir)?;
+    let built = target_dir
+        .join("ebpf")
+        .join(TARGET)
+        .join("release")
+        .join(BINARY);
+    let out_dir = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
+    std::fs::copy(built, out_dir.join(BINARY))?;
+    Ok(())
+}
+
+fn build(root: &Path, target_dir: &Path) -> Result<(), Box<dyn Error>> {
     // `cargo xtask setup` puts the linker into the target folder; one on the PATH does as well.
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/bin");
+    let tools = target_dir.join("tools/bin");
     let path = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths(std::iter::once(tools).chain(env::split_paths(&path)))?;
-    // SAFETY: a build script has one thread.
-    unsafe {
-        env::set_var("PATH", path);
-        // The kernel side's target has no precompiled `core`; building one takes a flag that the
-        // stable compiler hides behind this variable.
-        env::set_var("RUSTC_BOOTSTRAP", "1");
+    let flags = [
+        format!(
+            "--cfg=bpf_target_arch=\"{}\"",
+            env::var("CARGO_CFG_TARGET_ARCH")?
+        ),
+        // Line numbers, which the verifier's messages quote.
+        "-Cdebuginfo=2".to_owned(),
+        "-Clink-arg=--btf".to_owned(),
+    ];
+    let mut cargo = Command::new(env::var_os("CARGO").ok_or("CARGO is not set")?);
+    cargo
+        .current_dir(root)
+        .args([
+            "build",
+            "--release",
+            "--package",
+            "wirespan-ebpf",
+            "--target",
+            TARGET,
+        ])
+        // The target has no precompiled `core`; building one takes a flag that the stable compiler
+        // hides behind a variable.
+        .args(["-Z", "build-std=core"])
+        .env("RUSTC_BOOTSTRAP", "1")
+        .arg("--target-dir")
+        .arg(target_dir.join("ebpf"))
+        .env("PATH", path)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+        // What the outer cargo was told about its own compiler (by clippy, for instance).
+        .env_remove("RUSTC")
+        .env_remove("RUSTC_WRAPPER")
+        .env_remove("RUSTC_WORKSPACE_WRAPPER");
+    let status = cargo.status()?;
+    if status.success() {
+        return Ok(());
     }
-    println!("cargo:rerun-if-changed=../agent-common");
-    let kernel_side = Package {
-        name: "wirespan-ebpf",
-        root_dir: "../agent-ebpf",
-        ..Package::default()
-    };
-    build_ebpf(
-        [kernel_side],
-        Toolchain::Custom(env!("CARGO_PKG_RUST_VERSION")),
+    Err(
+        "the kernel side could not be built; is bpf-linker there? `cargo xtask setup` installs it"
+            .into(),
     )
 }
