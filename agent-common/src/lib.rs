@@ -1,7 +1,7 @@
 //! The bytes that the kernel side and the user side agree on, and nothing that acts.
 //!
-//! All integers are in the byte order of the machine: a record is read on the machine that wrote it,
-//! and a recording says in its header which order it has.
+//! All integers are in the byte order of the machine: a record is read on the machine that wrote
+//! it, and a recording says in its header which order it has.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -3,8 +3,8 @@
 //! A record is a [`Header`], a body that its [`Kind`] decides, and, for some kinds, a payload that
 //! fills the rest. `Header::len` counts all three, so records can be laid end to end in a file.
 //!
-//! Times are nanoseconds of `CLOCK_MONOTONIC` (`bpf_ktime_get_ns`), stream positions are bytes since
-//! the kernel side first saw the connection.
+//! Times are nanoseconds of `CLOCK_MONOTONIC` (`bpf_ktime_get_ns`), stream positions are bytes
+//! since the kernel side first saw the connection.
 
 use core::mem::size_of;
 
@@ -396,7 +396,7 @@ impl<'a> Body<'a> {
                 let (chunk, bytes) = split::<Chunk>(rest)?;
                 let direction =
                     Direction::try_from(chunk.direction).map_err(|_| DecodeError::Unknown)?;
-                // Ring buffer entries are padded to eight bytes, so there may be more than was said.
+                // Ring buffer entries are padded to eight bytes: there may be more than was said.
                 let bytes = bytes
                     .get(..chunk.captured as usize)
                     .ok_or(DecodeError::Truncated)?;

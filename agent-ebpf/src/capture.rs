@@ -7,6 +7,7 @@
 
 use core::mem::size_of;
 
+use aya_log_ebpf::debug;
 use wirespan_common::connection::{Connection, NO_DIRECTION};
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::{
@@ -208,8 +209,8 @@ fn copy_part(scratch: &mut Scratch) {
 }
 
 /// Begins to remember a connection and tells user space its addresses.
-// VERIFIER(6.1): it returns no reference: one that comes back beside a discriminant, over the stack,
-// is a plain number to older kernels.
+// VERIFIER(6.1): it returns no reference: one that comes back beside a discriminant, over the
+// stack, is a plain number to older kernels.
 #[inline(never)]
 fn open(scratch: &mut Scratch) -> Delivered<()> {
     let socket = scratch.transfer.socket;
@@ -226,7 +227,14 @@ fn open(scratch: &mut Scratch) -> Delivered<()> {
         maps::count(KernelLoss::RingFull);
         connection.lost = 1;
     }
+    log_opened(socket.id, scratch.transfer.current.tgid);
     Ok(())
+}
+
+/// A function of its own, so that transfers don't carry the log's stack.
+#[inline(never)]
+fn log_opened(id: u64, tgid: u32) {
+    debug!((), "connection {} opened, seen in process {}", id, tgid);
 }
 
 #[inline(always)]

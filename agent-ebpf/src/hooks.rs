@@ -1,8 +1,8 @@
 //! Where the kernel calls us. Each hook finds out who, on which socket, with what result, and calls
 //! `capture` or tells user space about a process.
 //!
-//! One of four families delivers transfers, chosen by user space: [`socket_tracepoints`], [`fexit`],
-//! [`kretprobe`], [`sys_exit`]. [`socket_state`] and [`process`] go with each of them.
+//! One of four families delivers transfers, chosen by user space: [`socket_tracepoints`],
+//! [`fexit`], [`kretprobe`], [`sys_exit`]. [`socket_state`] and [`process`] go with each of them.
 
 pub mod fexit;
 pub mod kretprobe;
@@ -11,12 +11,14 @@ pub mod socket_state;
 pub mod socket_tracepoints;
 pub mod sys_exit;
 
+use aya_log_ebpf::debug;
+use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::{Direction, Stage};
 use wirespan_common::watch::{Verdict, Watch};
 
 use crate::capture;
 use crate::maps::{self, Scratch};
-use crate::memory::{Current, Delivered};
+use crate::memory::{Current, Delivered, current_process};
 use crate::sockets::{self, Socket};
 use crate::syscall::{self, Buffers, Call};
 
@@ -29,8 +31,22 @@ const MESSAGES_MAX: u64 = 4;
 fn run(outcome: Delivered<()>) -> i32 {
     if let Err(loss) = outcome {
         maps::count(loss);
+        if loss as u32 == KernelLoss::UnreadableMemory as u32 {
+            log_unreadable();
+        }
     }
     0
+}
+
+/// A function of its own, so that hooks on transfers don't carry the log's stack.
+#[cold]
+#[inline(never)]
+fn log_unreadable() {
+    debug!(
+        (),
+        "process {}: memory could not be read",
+        current_process().tgid
+    );
 }
 
 /// Which system calls a program is attached to. What it can't meet, the verifier need not follow.

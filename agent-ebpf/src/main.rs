@@ -1,7 +1,7 @@
 //! wirespan's kernel side: it copies bytes and counts, and understands no protocol.
 //!
-//! A hook ([`hooks`]) learns that a call on a socket ended. [`syscall`] tells which buffers the call
-//! had, [`sockets`] which connection it was on, [`capture`] how much of it is worth copying.
+//! A hook ([`hooks`]) learns that a call on a socket ended. [`syscall`] tells which buffers the
+//! call had, [`sockets`] which connection it was on, [`capture`] how much of it is worth copying.
 //! [`maps`] and [`memory`] are the only files that touch maps and foreign memory.
 #![no_std]
 #![no_main]

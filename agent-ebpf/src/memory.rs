@@ -99,8 +99,8 @@ pub fn copy_kernel<const SIZE: usize>(
     }
 }
 
-/// The last bytes of `len` at `address` of the current process, at most eight, aligned to the end of
-/// the array; and how many they are, 0 if they can't be read.
+/// The last bytes of `len` at `address` of the current process, at most eight, aligned to the end
+/// of the array; and how many they are, 0 if they can't be read.
 #[inline(always)]
 pub fn user_tail(address: u64, len: u64) -> (Tail, u8) {
     if len >= 8 {

@@ -5,6 +5,7 @@ pub mod kernel_layout;
 mod losses;
 mod object;
 pub mod privileges;
+mod reason;
 mod ring;
 mod strategy;
 mod watch_list;
@@ -124,7 +125,7 @@ where
     let map = ebpf
         .take_map(name)
         .ok_or_else(|| StartError::Load(format!("the object has no map {name}")))?;
-    T::try_from(map).map_err(|error| StartError::Load(object::one_line(&error)))
+    T::try_from(map).map_err(|error| StartError::Load(reason::one_line(&error)))
 }
 
 impl fmt::Display for Strategy {

@@ -35,6 +35,9 @@ pub struct Config {
     pub otlp: Option<OtlpConfig>,
     /// What is printed on standard output.
     pub printer: PrinterFormat,
+    /// Whether a terminal may be written to in colours: `NO_COLOR` (no-color.org) is unset or
+    /// empty.
+    pub colours: bool,
     /// Most spans that wait between the pipeline and the exporters; more are counted as lost.
     pub queue_spans_max: usize,
     /// How long the drain at shutdown may take.

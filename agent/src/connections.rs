@@ -1,6 +1,6 @@
-//! The table of live connections: who owns each, what it has said so far, when it was last heard of.
-//! It bounds how many are remembered. It makes no spans and talks to no kernel: what the kernel side
-//! should be told piles up as [`ToKernel`] until somebody takes it.
+//! The table of live connections: who owns each, what it has said so far, when it was last heard
+//! of. It bounds how many are remembered. It makes no spans and talks to no kernel: what the kernel
+//! side should be told piles up as [`ToKernel`] until somebody takes it.
 
 mod endpoints;
 mod order;
@@ -282,8 +282,9 @@ impl Connections {
     }
 
     /// Connections whose progress somebody should ask for: those that were reset, and those with an
-    /// exchange that ends in bytes that are only counted, of which no record came since `quiet_since_ns`. The one
-    /// that has been silent longest comes first; the work is proportional to what is returned.
+    /// exchange that ends in bytes that are only counted, of which no record came since
+    /// `quiet_since_ns`. The one that has been silent longest comes first; the work is proportional
+    /// to what is returned.
     ///
     /// Who asks and finds that a connection is gone says so with a record of its end.
     pub fn wants_progress(&self, quiet_since_ns: u64) -> impl Iterator<Item = ConnectionId> + '_ {

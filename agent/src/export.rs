@@ -30,6 +30,8 @@ pub struct ExportConfig {
     pub otlp: Option<OtlpConfig>,
     /// What is printed on standard output.
     pub printer: PrinterFormat,
+    /// Whether standard output may be coloured where it is a terminal.
+    pub colours: bool,
     /// How delivery is tried again.
     pub retry: RetryPolicy,
     /// Most spans that wait per destination.
@@ -43,6 +45,7 @@ impl ExportConfig {
         Self {
             otlp,
             printer,
+            colours: true,
             retry: RetryPolicy::default(),
             queue_spans_cap: QUEUE_SPANS_CAP,
         }
@@ -74,13 +77,7 @@ impl Exporters {
         config: ExportConfig,
         health: &Arc<Health>,
     ) -> Result<(SpanQueue, Self), SetupError> {
-        let colours = printer::stdout_takes_colours();
-        let terminal = printer::stdout_is_terminal();
-        let output = printer::Output {
-            to: Box::new(std::io::stdout()),
-            terminal,
-            colours,
-        };
+        let output = printer::Output::stdout(config.colours);
         Self::start_with_output(config, health, output)
     }
 

@@ -1,8 +1,9 @@
 //! The synchronous thread: takes records from the kernel side, lets discovery and the pipeline have
 //! them in order, and carries out what they ask for. It blocks nowhere but in its own sleep.
 //!
-//! What it adds to the stream of records (descriptions of processes, the wall clock's offset, answers
-//! about progress) goes the same way as the kernel side's own, so that a recording holds all of it.
+//! What it adds to the stream of records (descriptions of processes, the wall clock's offset,
+//! answers about progress) goes the same way as the kernel side's own, so that a recording holds
+//! all of it.
 
 use std::fs::File;
 use std::io;
@@ -142,8 +143,8 @@ impl Live {
         taken
     }
 
-    /// Asks the kernel side about connections whose bytes are only counted, and hears the answers as
-    /// records.
+    /// Asks the kernel side about connections whose bytes are only counted, and hears the answers
+    /// as records.
     fn ask_for_progress(&mut self) {
         let now = monotonic_ns();
         let quiet_since = now.saturating_sub(PROGRESS_AFTER_NS);
@@ -215,8 +216,8 @@ impl Live {
 }
 
 impl Path {
-    /// Keeps a record and lets the pipeline hear it. Returns what it says if it is about the life of
-    /// a process, which concerns others too.
+    /// Keeps a record and lets the pipeline hear it. Returns what it says if it is about the life
+    /// of a process, which concerns others too.
     fn take(&mut self, bytes: &[u8]) -> Option<(u32, LifeEvent, Life)> {
         self.keep(bytes);
         match Record::decode(bytes) {

@@ -37,8 +37,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Log lines go to standard error, because spans may go to standard output. Libraries are heard from
-/// warnings on.
+/// Log lines go to standard error, because spans may go to standard output. Libraries are heard
+/// from warnings on.
 fn start_log(level: log::LevelFilter) {
     use std::io::Write as _;
     env_logger::Builder::new()

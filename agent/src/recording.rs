@@ -12,10 +12,10 @@
 //! ```
 //!
 //! The magic's first byte is not text and its last two are a line end, so that a file that went
-//! through a text-mode transfer is recognised. A recording from a machine of the other byte order is
-//! refused: its records can only be read where they were made. A file may be cut anywhere (the disk
-//! was full, the daemon was killed): the whole records before the cut are read, then the cut is an
-//! error that names its place.
+//! through a text-mode transfer is recognised. A recording from a machine of the other byte order
+//! is refused: its records can only be read where they were made. A file may be cut anywhere (the
+//! disk was full, the daemon was killed): the whole records before the cut are read, then the cut
+//! is an error that names its place.
 
 mod replay;
 
@@ -309,9 +309,9 @@ impl<R: Read> Reader<R> {
         Ok(reader)
     }
 
-    /// Hands the next record to `take`; `false` at the end. Records of a kind that this version does
-    /// not know, and such as contradict themselves, are passed over and counted, as the daemon does
-    /// live.
+    /// Hands the next record to `take`; `false` at the end. Records of a kind that this version
+    /// does not know, and such as contradict themselves, are passed over and counted, as the daemon
+    /// does live.
     ///
     /// # Errors
     /// See [`ReadError`]; there is nothing more to read after one.

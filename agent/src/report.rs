@@ -1,5 +1,5 @@
-//! What the daemon says about itself: a line a minute while things are lost, a summary at the end. It
-//! counts nothing.
+//! What the daemon says about itself: a line a minute while things are lost, a summary at the end.
+//! It counts nothing.
 
 use std::fmt::Write as _;
 use std::time::Duration;

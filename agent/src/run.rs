@@ -64,6 +64,9 @@ pub fn trace(config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
         "ready in {} ms: {watched} processes watched, capture by {strategy}",
         began.elapsed().as_millis()
     );
+    if watched == 0 {
+        log::info!("waiting for a process that matches");
+    }
 
     let asked = runtime.block_on(asked_to_stop(&shard))?;
     log::info!("{asked}: stopping");
@@ -138,6 +141,7 @@ fn start_exporters(
 ) -> anyhow::Result<(SpanQueue, Exporters)> {
     let _entered = runtime.enter();
     let export = ExportConfig {
+        colours: config.colours,
         queue_spans_cap: config.queue_spans_max,
         ..ExportConfig::new(config.otlp.clone(), config.printer)
     };

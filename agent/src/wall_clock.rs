@@ -12,8 +12,8 @@ pub struct WallClock {
 }
 
 impl WallClock {
-    /// The monotonic time and the wall clock's offset from it, both in nanoseconds, if the offset is
-    /// not what was returned last.
+    /// The monotonic time and the wall clock's offset from it, both in nanoseconds, if the offset
+    /// is not what was returned last.
     pub fn changed(&mut self) -> Option<(u64, i64)> {
         let before = monotonic_ns();
         let wall = nanoseconds(ClockId::Realtime);

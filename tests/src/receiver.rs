@@ -1,6 +1,6 @@
 //! A real OTLP receiver for tests: gRPC, HTTP/protobuf and HTTP/JSON on one port, gzip, TLS and
-//! mutual TLS. It keeps what it was sent, and it can be told to refuse, to hang and to be away. It is
-//! no place to measure against; the binary `otlp-sink` is.
+//! mutual TLS. It keeps what it was sent, and it can be told to refuse, to hang and to be away. It
+//! is no place to measure against; the binary `otlp-sink` is.
 
 mod grpc;
 mod http;

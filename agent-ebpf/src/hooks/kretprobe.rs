@@ -25,9 +25,9 @@ pub fn return_messages(ctx: RetProbeContext) -> u32 {
     returned(Calls::Multiple, &ctx)
 }
 
-/// The call's arguments are still where the task left them when it entered the kernel, at the top of
-/// its stack (`task_pt_regs`, arch/x86/include/asm/processor.h); the helper that tells is younger
-/// than kernels that need this.
+/// The call's arguments are still where the task left them when it entered the kernel, at the top
+/// of its stack (`task_pt_regs`, arch/x86/include/asm/processor.h); the helper that tells is
+/// younger than kernels that need this.
 #[inline(always)]
 fn returned(calls: Calls, ctx: &RetProbeContext) -> u32 {
     let current = current_process();

@@ -3,6 +3,7 @@
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
+use aya_log_ebpf::debug;
 use wirespan_common::record::{Header, Kind, Life, LifeEvent};
 use zerocopy::{Immutable, IntoBytes};
 
@@ -14,12 +15,13 @@ use crate::memory::{Current, Delivered, current_comm, current_process, kernel_va
 /// `TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`
 /// (include/trace/events/sched.h).
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
-pub fn sched_process_exec(_ctx: RawTracePointContext) -> i32 {
+pub fn sched_process_exec(ctx: RawTracePointContext) -> i32 {
     let current = current_process();
     let watched = maps::watch_of(current.tgid).is_some();
     if !watched && !maps::report_every_exec() {
         return 0;
     }
+    debug!(ctx, "process {} runs another program", current.tgid);
     run(tell(current, LifeEvent::Exec, 0, 0, watched))
 }
 
@@ -38,11 +40,12 @@ pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
     if child == current.tgid {
         return 0;
     }
+    debug!(ctx, "process {} forked {}", current.tgid, child);
     run(maps::watch(child, &watch).and_then(|()| tell(current, LifeEvent::Fork, 0, child, true)))
 }
 
-/// `TP_PROTO(struct task_struct *p, …)` (include/trace/events/sched.h); fires once per thread, after
-/// it was taken off the number of those that live (`do_exit`, kernel/exit.c).
+/// `TP_PROTO(struct task_struct *p, …)` (include/trace/events/sched.h); fires once per thread,
+/// after it was taken off the number of those that live (`do_exit`, kernel/exit.c).
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
 pub fn sched_process_exit(ctx: RawTracePointContext) -> i32 {
     let current = current_process();
@@ -60,6 +63,7 @@ pub fn sched_process_exit(ctx: RawTracePointContext) -> i32 {
         return 0;
     }
     maps::unwatch(current.tgid);
+    debug!(ctx, "process {} ended", current.tgid);
     run(tell(current, LifeEvent::Exit, 0, 0, false))
 }
 

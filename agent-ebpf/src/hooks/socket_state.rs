@@ -4,6 +4,7 @@
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
+use aya_log_ebpf::debug;
 use wirespan_common::record::{LifeEvent, Stage};
 use wirespan_common::watch::Watch;
 
@@ -47,6 +48,7 @@ fn listening(sk: u64) -> Delivered<()> {
         maps::watch(current.tgid, &Watch::default())?;
         watched = true;
     }
+    debug!((), "process {} listens on port {}", current.tgid, port);
     process::tell(current, LifeEvent::Listen, port, 0, watched)
 }
 
@@ -60,6 +62,7 @@ fn leaving(sk: u64, stage: Stage) -> Delivered<()> {
         return Ok(());
     }
     let current = current_process();
+    debug!((), "connection {} ends, stage {}", socket.id, stage as u8);
     if sockets::is_shut_down(sk) {
         let told = stage_reached(socket.id, Stage::Closed, current);
         maps::forget_connection(socket.id);

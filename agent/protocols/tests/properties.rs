@@ -253,8 +253,8 @@ proptest! {
                 }
                 let _ = parser.end(&[]);
 
-                let mut points: Vec<usize> = cuts.iter().map(|c| c.index(bytes.len().max(1))).collect();
-                points.extend([0, bytes.len()]);
+                let mut points = vec![0, bytes.len()];
+                points.extend(cuts.iter().map(|cut| cut.index(bytes.len().max(1))));
                 points.sort_unstable();
                 let parts = points.windows(2).map(|pair| &bytes[pair[0]..pair[1]]);
                 let split = run(&mut (protocol.parser)(flow), parts);

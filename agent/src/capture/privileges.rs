@@ -39,10 +39,11 @@ pub fn check() -> Result<(), Missing> {
 
 fn missing_in(effective: u64) -> Result<(), Missing> {
     let has = |bit: u32| effective & (1 << bit) != 0;
+    // CAP_SYS_ADMIN includes the other two (5.8 split them off).
+    let granted = |bit: u32| has(bit) || (bit >= CAP_PERFMON.0 && has(CAP_SYS_ADMIN));
     let missing: Vec<_> = [CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE]
         .into_iter()
-        // CAP_SYS_ADMIN includes the first two (5.8 split them off).
-        .filter(|&(bit, _)| !has(bit) && !(bit >= CAP_PERFMON.0 && has(CAP_SYS_ADMIN)))
+        .filter(|&(bit, _)| !granted(bit))
         .map(|(_, name)| name)
         .collect();
     if missing.is_empty() {

@@ -1,7 +1,7 @@
 //! The ring buffer's reading end. Most records wake nobody, because being woken costs ten times the
 //! record; the reader looks by itself, often while there is something to see. It decodes nothing.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use aya::Ebpf;
@@ -75,11 +75,9 @@ impl Reader {
     /// Sleeps until the kernel side asks for attention, `wake` becomes readable, or `longest` has
     /// passed.
     pub fn sleep(&self, wake: BorrowedFd<'_>, longest: Duration) {
-        // SAFETY: the descriptor is the ring's own, which outlives this call.
-        let ring = unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) };
         let mut waited_for = [
-            PollFd::new(&ring, PollFlags::IN),
-            PollFd::from_borrowed_fd(wake.as_fd(), PollFlags::IN),
+            PollFd::new(&self.ring, PollFlags::IN),
+            PollFd::from_borrowed_fd(wake, PollFlags::IN),
         ];
         let longest = Timespec {
             tv_sec: longest.as_secs().try_into().unwrap_or(i64::MAX),

@@ -5,7 +5,7 @@ use aya::programs::{FExit, KProbe, RawTracePoint};
 use aya::{Btf, Ebpf};
 
 use super::StartError;
-use super::object::one_line;
+use super::reason::one_line;
 use crate::config::Strategy;
 
 /// Cheapest first.

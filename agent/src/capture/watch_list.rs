@@ -11,7 +11,8 @@ use wirespan_common::record::ConnectionId;
 use wirespan_common::watch::{LATER_BYTES_RAISED, OPENING_BYTES_RAISED, Verdict, Watch};
 
 use super::StartError;
-use super::object::{Shared, one_line};
+use super::object::Shared;
+use super::reason::one_line;
 
 /// Handles to the kernel side's maps.
 pub struct WatchList {

@@ -59,6 +59,7 @@ impl Config {
             capture: capture(&settings)?,
             otlp: otlp::config(&settings, exporters, &mut warnings)?,
             printer: printer(&settings, exporters)?,
+            colours: settings.of(Setting::NoColor).is_none(),
             queue_spans_max: queue_spans_max(&settings)?,
             shutdown_timeout: SHUTDOWN_TIMEOUT_DEFAULT,
             log_level: log::LevelFilter::Info,

@@ -129,8 +129,8 @@ pub(super) fn config(
 
 /// The specification's.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
-/// Larger than an SDK's 512: one agent speaks for many services.
-const BATCH_SPANS_DEFAULT: usize = 4096;
+/// As an SDK's: larger requests cost memory on both sides.
+const BATCH_SPANS_DEFAULT: usize = 512;
 const BATCH_SPANS_MAX: usize = 65_536;
 /// Shorter than an SDK's 5 s: whoever tries the agent out looks for the span at once.
 const BATCH_AGE_DEFAULT: Duration = Duration::from_secs(1);

@@ -7,46 +7,6 @@ use std::ffi::OsString;
 use super::ConfigError;
 use super::known;
 
-/// Everything that can be set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs, reason = "the table of names below says what each is")]
-pub enum Setting {
-    OpenPort,
-    AutoTargetExe,
-    ExecutableName,
-    TargetPid,
-    ServiceName,
-    ServiceNamespace,
-    Endpoint,
-    TracesEndpoint,
-    Protocol,
-    TracesProtocol,
-    Headers,
-    TracesHeaders,
-    Timeout,
-    TracesTimeout,
-    Compression,
-    TracesCompression,
-    Certificate,
-    TracesCertificate,
-    ClientCertificate,
-    TracesClientCertificate,
-    ClientKey,
-    TracesClientKey,
-    Insecure,
-    TracesInsecure,
-    TracesExporter,
-    BatchMaxSize,
-    BatchTimeout,
-    BatchScheduleDelay,
-    QueueSize,
-    TracePrinter,
-    Capture,
-    BpfDebug,
-    ShutdownTimeout,
-    LogLevel,
-}
-
 /// A setting's names.
 #[derive(Clone, Copy, Debug)]
 pub struct Names {
@@ -56,52 +16,76 @@ pub struct Names {
     pub variables: &'static [&'static str],
 }
 
-/// All settings.
-///
-/// Where a setting has a `BEYLA_` and an `OTEL_EBPF_` name, the one by which Beyla itself reads it
-/// wins: Beyla copies each variable to the other prefix only if that one is not set, and then reads
-/// its own settings as `BEYLA_X` and those it shares with OpenTelemetry eBPF Instrumentation as
-/// `OTEL_EBPF_X`.
-#[rustfmt::skip]
-pub const SETTINGS: &[Names] = &[
-    names(Setting::OpenPort, &["BEYLA_OPEN_PORT", "OTEL_EBPF_OPEN_PORT"]),
-    names(Setting::AutoTargetExe, &["BEYLA_AUTO_TARGET_EXE", "OTEL_EBPF_AUTO_TARGET_EXE", "OTEL_GO_AUTO_TARGET_EXE"]),
-    names(Setting::ExecutableName, &["BEYLA_EXECUTABLE_NAME", "OTEL_EBPF_EXECUTABLE_NAME"]),
-    names(Setting::TargetPid, &["BEYLA_TARGET_PID", "OTEL_EBPF_TARGET_PID"]),
-    names(Setting::ServiceName, &["OTEL_SERVICE_NAME", "BEYLA_SERVICE_NAME", "OTEL_EBPF_SERVICE_NAME"]),
-    names(Setting::ServiceNamespace, &["BEYLA_SERVICE_NAMESPACE", "OTEL_EBPF_SERVICE_NAMESPACE"]),
-    names(Setting::Endpoint, &["OTEL_EXPORTER_OTLP_ENDPOINT"]),
-    names(Setting::TracesEndpoint, &["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]),
-    names(Setting::Protocol, &["OTEL_EXPORTER_OTLP_PROTOCOL"]),
-    names(Setting::TracesProtocol, &["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"]),
-    names(Setting::Headers, &["OTEL_EXPORTER_OTLP_HEADERS"]),
-    names(Setting::TracesHeaders, &["OTEL_EXPORTER_OTLP_TRACES_HEADERS"]),
-    names(Setting::Timeout, &["OTEL_EXPORTER_OTLP_TIMEOUT"]),
-    names(Setting::TracesTimeout, &["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT"]),
-    names(Setting::Compression, &["OTEL_EXPORTER_OTLP_COMPRESSION"]),
-    names(Setting::TracesCompression, &["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION"]),
-    names(Setting::Certificate, &["OTEL_EXPORTER_OTLP_CERTIFICATE"]),
-    names(Setting::TracesCertificate, &["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE"]),
-    names(Setting::ClientCertificate, &["OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"]),
-    names(Setting::TracesClientCertificate, &["OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE"]),
-    names(Setting::ClientKey, &["OTEL_EXPORTER_OTLP_CLIENT_KEY"]),
-    names(Setting::TracesClientKey, &["OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY"]),
-    names(Setting::Insecure, &["OTEL_EXPORTER_OTLP_INSECURE"]),
-    names(Setting::TracesInsecure, &["OTEL_EXPORTER_OTLP_TRACES_INSECURE"]),
-    names(Setting::TracesExporter, &["OTEL_TRACES_EXPORTER"]),
-    names(Setting::BatchMaxSize, &["OTEL_EBPF_OTLP_TRACES_BATCH_MAX_SIZE", "BEYLA_OTLP_TRACES_BATCH_MAX_SIZE", "BEYLA_OTEL_OTLP_TRACES_BATCH_MAX_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"]),
-    names(Setting::BatchTimeout, &["OTEL_EBPF_OTLP_TRACES_BATCH_TIMEOUT", "BEYLA_OTLP_TRACES_BATCH_TIMEOUT", "BEYLA_OTEL_OTLP_TRACES_BATCH_TIMEOUT"]),
-    names(Setting::BatchScheduleDelay, &["OTEL_BSP_SCHEDULE_DELAY"]),
-    names(Setting::QueueSize, &["OTEL_EBPF_OTLP_TRACES_QUEUE_SIZE", "BEYLA_OTLP_TRACES_QUEUE_SIZE", "BEYLA_OTEL_OTLP_TRACES_QUEUE_SIZE", "OTEL_BSP_MAX_QUEUE_SIZE"]),
-    names(Setting::TracePrinter, &["BEYLA_TRACE_PRINTER", "OTEL_EBPF_TRACE_PRINTER"]),
-    names(Setting::Capture, &["WIRESPAN_CAPTURE"]),
-    names(Setting::BpfDebug, &["OTEL_EBPF_BPF_DEBUG", "BEYLA_BPF_DEBUG"]),
-    names(Setting::ShutdownTimeout, &["BEYLA_SHUTDOWN_TIMEOUT", "OTEL_EBPF_SHUTDOWN_TIMEOUT"]),
-    names(Setting::LogLevel, &["BEYLA_LOG_LEVEL", "OTEL_EBPF_LOG_LEVEL"]),
-];
+macro_rules! settings {
+    ($($setting:ident: $first:literal $($other:literal)*;)*) => {
+        /// Everything that can be set, by the name that wins.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Setting {
+            $(
+                #[doc = concat!("`", $first, "`")]
+                $setting,
+            )*
+        }
 
-const fn names(setting: Setting, variables: &'static [&'static str]) -> Names {
-    Names { setting, variables }
+        /// All settings.
+        pub const SETTINGS: &[Names] = &[$(Names {
+            setting: Setting::$setting,
+            variables: &[$first $(, $other)*],
+        }),*];
+    };
+}
+
+// Where a setting has a `BEYLA_` and an `OTEL_EBPF_` name, the one by which Beyla itself reads it
+// wins: Beyla copies each variable to the other prefix only if that one is not set, and then reads
+// its own settings as `BEYLA_X` and those it shares with OpenTelemetry eBPF Instrumentation as
+// `OTEL_EBPF_X`.
+settings! {
+    OpenPort: "BEYLA_OPEN_PORT" "OTEL_EBPF_OPEN_PORT";
+    AutoTargetExe: "BEYLA_AUTO_TARGET_EXE" "OTEL_EBPF_AUTO_TARGET_EXE" "OTEL_GO_AUTO_TARGET_EXE";
+    ExecutableName: "BEYLA_EXECUTABLE_NAME" "OTEL_EBPF_EXECUTABLE_NAME";
+    TargetPid: "BEYLA_TARGET_PID" "OTEL_EBPF_TARGET_PID";
+    ServiceName: "OTEL_SERVICE_NAME" "BEYLA_SERVICE_NAME" "OTEL_EBPF_SERVICE_NAME";
+    ServiceNamespace: "BEYLA_SERVICE_NAMESPACE" "OTEL_EBPF_SERVICE_NAMESPACE";
+    Endpoint: "OTEL_EXPORTER_OTLP_ENDPOINT";
+    TracesEndpoint: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+    Protocol: "OTEL_EXPORTER_OTLP_PROTOCOL";
+    TracesProtocol: "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL";
+    Headers: "OTEL_EXPORTER_OTLP_HEADERS";
+    TracesHeaders: "OTEL_EXPORTER_OTLP_TRACES_HEADERS";
+    Timeout: "OTEL_EXPORTER_OTLP_TIMEOUT";
+    TracesTimeout: "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT";
+    Compression: "OTEL_EXPORTER_OTLP_COMPRESSION";
+    TracesCompression: "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION";
+    Certificate: "OTEL_EXPORTER_OTLP_CERTIFICATE";
+    TracesCertificate: "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE";
+    ClientCertificate: "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE";
+    TracesClientCertificate: "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE";
+    ClientKey: "OTEL_EXPORTER_OTLP_CLIENT_KEY";
+    TracesClientKey: "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY";
+    Insecure: "OTEL_EXPORTER_OTLP_INSECURE";
+    TracesInsecure: "OTEL_EXPORTER_OTLP_TRACES_INSECURE";
+    TracesExporter: "OTEL_TRACES_EXPORTER";
+    BatchMaxSize:
+        "OTEL_EBPF_OTLP_TRACES_BATCH_MAX_SIZE"
+        "BEYLA_OTLP_TRACES_BATCH_MAX_SIZE"
+        "BEYLA_OTEL_OTLP_TRACES_BATCH_MAX_SIZE"
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE";
+    BatchTimeout:
+        "OTEL_EBPF_OTLP_TRACES_BATCH_TIMEOUT"
+        "BEYLA_OTLP_TRACES_BATCH_TIMEOUT"
+        "BEYLA_OTEL_OTLP_TRACES_BATCH_TIMEOUT";
+    BatchScheduleDelay: "OTEL_BSP_SCHEDULE_DELAY";
+    QueueSize:
+        "OTEL_EBPF_OTLP_TRACES_QUEUE_SIZE"
+        "BEYLA_OTLP_TRACES_QUEUE_SIZE"
+        "BEYLA_OTEL_OTLP_TRACES_QUEUE_SIZE"
+        "OTEL_BSP_MAX_QUEUE_SIZE";
+    TracePrinter: "BEYLA_TRACE_PRINTER" "OTEL_EBPF_TRACE_PRINTER";
+    Capture: "WIRESPAN_CAPTURE";
+    BpfDebug: "OTEL_EBPF_BPF_DEBUG" "BEYLA_BPF_DEBUG";
+    ShutdownTimeout: "BEYLA_SHUTDOWN_TIMEOUT" "OTEL_EBPF_SHUTDOWN_TIMEOUT";
+    LogLevel: "BEYLA_LOG_LEVEL" "OTEL_EBPF_LOG_LEVEL";
+    NoColor: "NO_COLOR";
 }
 
 /// A text that was given for a setting.

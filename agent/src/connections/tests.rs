@@ -1,3 +1,5 @@
+//! The table of connections: who owns which, which give way, what the kernel side is told.
+
 use super::*;
 
 fn owners(connections: &Connections) -> Vec<(ConnectionId, u32)> {

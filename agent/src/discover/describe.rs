@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::config::ServiceOverride;
 use crate::discover::Process;
+use crate::semconv;
 
 use super::language::Languages;
 use super::naming;
@@ -137,9 +138,9 @@ impl Told {
             }
         }
         let attributes = &mut told.resource_attributes;
-        told.service_name = attributes.remove("service.name");
-        told.service_namespace = attributes.remove("service.namespace");
-        told.service_instance_id = attributes.remove("service.instance.id");
+        told.service_name = attributes.remove(semconv::SERVICE_NAME);
+        told.service_namespace = attributes.remove(semconv::SERVICE_NAMESPACE);
+        told.service_instance_id = attributes.remove(semconv::SERVICE_INSTANCE_ID);
         told.service_name = service_name.or(told.service_name);
         told
     }

@@ -176,14 +176,22 @@ mod tests {
 
     #[test]
     fn only_listening_sockets_are_taken_from_the_table() {
-        let header = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
-        let listens = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 31415 1 0000000000000000 100 0 0 10 0\n";
-        let speaks = "   1: 0100007F:1F90 0100007F:D431 01 00000000:00000000 00:00000000 00000000  1000        0 31416 1 0000000000000000 20 4 30 10 -1\n";
-        let six = "   0: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 27182 1 0000000000000000 100 0 0 10 0\n";
+        let header = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when \
+                      retrnsmt   uid  timeout inode\n";
+        let of_one_socket = |addresses_and_state: &str, inode: u64| {
+            format!(
+                "   0: {addresses_and_state} 00000000:00000000 00:00000000 00000000  1000        0 \
+                 {inode} 1 0000000000000000 100 0 0 10 0\n"
+            )
+        };
+        let listens = of_one_socket("0100007F:1F90 00000000:0000 0A", 31415);
+        let speaks = of_one_socket("0100007F:1F90 0100007F:D431 01", 31416);
+        let nobody = "0".repeat(32);
+        let six = of_one_socket(&format!("{nobody}:0050 {nobody}:0000 0A"), 27182);
         assert_eq!(listener(header), None);
-        assert_eq!(listener(listens), Some((8080, 31415)));
-        assert_eq!(listener(speaks), None);
-        assert_eq!(listener(six), Some((80, 27182)));
+        assert_eq!(listener(&listens), Some((8080, 31415)));
+        assert_eq!(listener(&speaks), None);
+        assert_eq!(listener(&six), Some((80, 27182)));
         assert_eq!(listener(""), None);
     }
 

@@ -34,16 +34,18 @@ pub struct Output<W> {
     pub colours: bool,
 }
 
-/// Whether standard output is a terminal.
-#[must_use]
-pub fn stdout_is_terminal() -> bool {
-    io::stdout().is_terminal()
-}
-
-/// Whether it may be coloured: it is a terminal, and `NO_COLOR` (no-color.org) is unset or empty.
-#[must_use]
-pub fn stdout_takes_colours() -> bool {
-    stdout_is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+impl Output<io::Stdout> {
+    /// Standard output; in colours if `colours` allows it and it is a terminal.
+    #[must_use]
+    pub fn stdout(colours: bool) -> Self {
+        let to = io::stdout();
+        let terminal = to.is_terminal();
+        Self {
+            to,
+            terminal,
+            colours: terminal && colours,
+        }
+    }
 }
 
 /// Starts the worker that empties a lane.

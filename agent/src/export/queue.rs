@@ -13,8 +13,8 @@ use crate::health::{Health, Loss};
 use crate::span::Span;
 
 /// Most spans that wait for one destination. A span of an HTTP server takes about a kilobyte with
-/// all it owns, so this is the 16 MiB that a collector's absence may cost, or 90 ms of 180,000 spans
-/// per second.
+/// all it owns, so this is the 16 MiB that a collector's absence may cost, or 90 ms of 180,000
+/// spans per second.
 pub const QUEUE_SPANS_CAP: usize = 16_384;
 
 /// The shards' end: cheap to clone, never blocks.
@@ -44,8 +44,8 @@ impl SpanQueue {
 }
 
 impl SpanQueue {
-    /// As [`SpanQueue::push`], but waits until there is room: for a replay, which has time, and whose
-    /// spans nobody wants to lose. Never for a shard.
+    /// As [`SpanQueue::push`], but waits until there is room: for a replay, which has time, and
+    /// whose spans nobody wants to lose. Never for a shard.
     pub fn push_waiting(&self, spans: Vec<Span>) {
         /// Short against the time that a batch takes to be written.
         const LOOK_AGAIN: Duration = Duration::from_micros(200);

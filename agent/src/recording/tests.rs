@@ -1,3 +1,5 @@
+//! Recordings that are whole, cut, damaged, or from somewhere else.
+
 use super::*;
 
 use wirespan_common::record::{Body, LifeEvent};

@@ -26,7 +26,7 @@ impl Default for KnownMethods {
 }
 
 impl KnownMethods {
-    /// Exactly these methods, as `OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS` wants it: a full override.
+    /// Exactly these: `OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS` replaces the whole list.
     #[must_use]
     pub fn only<Name: AsRef<str>>(names: impl IntoIterator<Item = Name>) -> Self {
         let names: Vec<&'static str> = names

@@ -76,7 +76,8 @@ async fn text_is_one_readable_line_per_span() {
     let text = printed(PrinterFormat::Text, false, spans.clone()).await;
     let expected = "\
 2026-11-18T11:06:40.123457Z    1.234ms SERVER shop GET /catalogue/items/1 200 <- 10.20.30.40
-2024-02-28T23:59:59.999999Z 86400.000s CLIENT shop POST http://pay.example.com/\\u{1b}[2Jcharge error=timeout -> pay.example.com:443
+2024-02-28T23:59:59.999999Z 86400.000s CLIENT shop POST http://pay.example.com/\\u{1b}[2Jcharge \
+error=timeout -> pay.example.com:443
 2026-11-18T11:06:40.123458Z    61.000s SERVER shop GET /catalogue/items/2 500 <- 10.20.30.40
 ";
     assert_eq!(text, expected);

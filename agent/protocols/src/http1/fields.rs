@@ -1,8 +1,8 @@
 //! The header fields that matter here, picked out of a head in one pass. Values are borrowed; the
 //! rest is not looked at. A field that is not UTF-8 is read lossily, never an error.
 
+use core::net::IpAddr;
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::message::TraceParent;

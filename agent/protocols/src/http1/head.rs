@@ -175,7 +175,7 @@ fn cut_fields(mut rest: &[u8]) -> Fields<'_> {
     fields
 }
 
-/// The line at the start of `buf` without its end, and what is behind it; `None` if it is not whole.
+/// The line at the start of `buf` without its end, and what is behind it; `None` if it is cut.
 fn next_line(buf: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = memchr::memchr(b'\n', buf)?;
     let line = &buf[..end];

@@ -2,8 +2,8 @@
 //! (opentelemetry-proto 1.x, `collector/trace/v1/trace_service.proto`). It knows no transport.
 //!
 //! Written by hand because the generated types own their strings: they cost an allocation for each
-//! name and each text value. For the span of an HTTP server with 14 attributes that is 1.5 to 1.9 µs
-//! where this takes 0.16 to 0.27 µs (`agent/tests/export/cost.rs`). The tests compare what the
+//! name and each text value. For the span of an HTTP server with 14 attributes that is 1.5 to 1.9
+//! µs where this takes 0.16 to 0.27 µs (`agent/tests/export/cost.rs`). The tests compare what the
 //! generated types read with what they would have written.
 
 use bytes::{BufMut, BytesMut};

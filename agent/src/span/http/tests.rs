@@ -1,3 +1,5 @@
+//! Spans of HTTP exchanges, attribute by attribute.
+
 use std::sync::Arc;
 
 use wirespan_common::record::Open;
