@@ -4,11 +4,14 @@
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
 
 const FIRST: u16 = 20_000;
 const LAST: u16 = 32_000;
 
 static TAKEN: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
+
+static START: LazyLock<Duration> = LazyLock::new(|| UNIX_EPOCH.elapsed().unwrap_or_default());
 
 /// A port that nobody listens on, and that this process did not give out before.
 ///
@@ -19,9 +22,9 @@ pub fn free() -> u16 {
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     let span = u32::from(LAST - FIRST);
     // Test executables that run side by side begin at different places.
-    let start = std::process::id().wrapping_mul(7919) % span;
+    let start = std::process::id().wrapping_mul(7919) ^ START.subsec_nanos();
     for step in 0..span {
-        let offset = (start + step) % span;
+        let offset = start.wrapping_add(step) % span;
         let port = FIRST + u16::try_from(offset).expect("within the range");
         if !taken.contains(&port) && is_free(port) {
             taken.insert(port);

@@ -33,9 +33,13 @@ impl Puppet {
         &mut self.process
     }
 
-    /// Listens on a port of the loopback interface.
-    pub fn listen(&mut self, port: u16) {
-        self.obey(&format!("listen {port}"));
+    /// Listens on a port of the loopback interface that the kernel chooses; returns it.
+    ///
+    /// # Panics
+    /// It can't.
+    pub fn listen(&mut self) -> u16 {
+        let port = first_number(&self.obey("listen 0"));
+        u16::try_from(port).expect("a port")
     }
 
     /// Accepts; returns the connection's number.

@@ -22,8 +22,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 impl Dialogue {
     fn begin() -> Self {
         let (mut server, mut client) = (Puppet::start(), Puppet::start());
-        let port = wirespan_tests::ports::free();
-        server.listen(port);
+        let port = server.listen();
         let pids = format!("{},{}", server.pid(), client.pid());
         let daemon = Daemon::start(&[("BEYLA_TARGET_PID", &pids)]);
         let (at_client, _) = client.connect(port);
@@ -536,8 +535,7 @@ fn a_head_without_end_is_bounded() {
 #[test]
 fn a_connection_that_was_open_before_is_joined_at_its_next_head() {
     let (mut server, mut client) = (Puppet::start(), Puppet::start());
-    let port = wirespan_tests::ports::free();
-    server.listen(port);
+    let port = server.listen();
     let (at_client, _) = client.connect(port);
     let at_server = server.accept();
     // A body that reads like requests, and is going on when the daemon comes.

@@ -80,8 +80,8 @@ fn an_ended_server_and_its_successor_on_the_port_are_told_apart() {
 
 #[test]
 fn a_process_that_exits_unanswered_says_so() {
-    let (mut server, port) = (Puppet::start(), ports::free());
-    server.listen(port);
+    let mut server = Puppet::start();
+    let port = server.listen();
     let daemon = Daemon::for_pid(server.pid());
     let mut wire = Wire::connect(port);
     let connection = server.accept();

@@ -54,7 +54,10 @@ fn a_wrong_setting_is_one_line_and_exit_code_2() {
             &["OTEL_EXPORTER_OTLP_ENDPOINT"],
         ),
         (
-            &[("OTEL_EXPORTER_OTLP_PROTOCOL", "udp")],
+            &[
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"),
+                ("OTEL_EXPORTER_OTLP_PROTOCOL", "udp"),
+            ],
             &["OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"],
         ),
         (
