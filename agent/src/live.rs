@@ -32,6 +32,10 @@ const ROUND_RECORDS_MAX: usize = 4096;
 /// How long an open exchange may be silent before the kernel side is asked how far it is, in
 /// nanoseconds.
 const PROGRESS_AFTER_NS: u64 = 100_000_000;
+/// How long ago the last bytes moved of which the record is certainly written, in nanoseconds.
+const PROGRESS_SETTLED_NS: u64 = 10_000_000;
+/// A ring buffer holds fewer records than these rounds take.
+const CATCH_UP_ROUNDS_MAX: usize = 64;
 /// How often that is looked at.
 const PROGRESS_EVERY: Duration = Duration::from_millis(50);
 /// How often losses are reported, and processes looked for whose end was not seen.
@@ -145,17 +149,40 @@ impl Live {
 
     /// Asks the kernel side about connections whose bytes are only counted, and hears the answers
     /// as records.
+    ///
+    /// What it knows is ahead of the records that still wait in the ring buffer, and an answer from
+    /// the future looks like a loss. So those records are taken first, and an answer about bytes
+    /// that moved just now, whose record may not be written yet, is left for the next time.
     fn ask_for_progress(&mut self) {
-        let now = monotonic_ns();
-        let quiet_since = now.saturating_sub(PROGRESS_AFTER_NS);
+        let asked_ns = monotonic_ns();
+        let quiet_since = asked_ns.saturating_sub(PROGRESS_AFTER_NS);
         let silent: Vec<_> = self.path.pipeline.wants_progress(quiet_since).collect();
-        for connection in silent {
-            if let Some(known) = self.capture.watch_list.connection(connection) {
-                self.path
-                    .take(&recording::progress_record(now, connection, &known));
-            }
+        if silent.is_empty() {
+            return;
+        }
+        let watch_list = &mut self.capture.watch_list;
+        let answers: Vec<_> = silent
+            .into_iter()
+            .filter_map(|connection| Some((connection, watch_list.connection(connection)?)))
+            .filter(|(_, known)| {
+                let moved_ns = known.ingress.last_ns.max(known.egress.last_ns);
+                moved_ns <= asked_ns.saturating_sub(PROGRESS_SETTLED_NS)
+            })
+            .collect();
+        if !self.catch_up() {
+            return;
+        }
+        let now = monotonic_ns();
+        for (connection, known) in answers {
+            self.path
+                .take(&recording::progress_record(now, connection, &known));
         }
         self.hand_on();
+    }
+
+    /// Takes all records that are there; `false` if they come faster than they are taken.
+    fn catch_up(&mut self) -> bool {
+        (0..CATCH_UP_ROUNDS_MAX).any(|_| self.round() < ROUND_RECORDS_MAX)
     }
 
     /// Spans to the queue, wishes to the kernel side.

@@ -19,6 +19,7 @@
 
 mod ear;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use wirespan_common::record::{
@@ -64,8 +65,13 @@ pub struct Pipeline {
     wall_offset_ns: i64,
     /// Time of the last record.
     last_ns: u64,
+    /// Connections that were reset, the latest last; at most [`RESETS_MAX`].
+    resets: VecDeque<ConnectionId>,
     health: Arc<Health>,
 }
+
+/// Resets that are remembered for calls under way: as many as threads may be in one, with room.
+const RESETS_MAX: usize = 256;
 
 impl Pipeline {
     /// A pipeline that has seen nothing.
@@ -77,6 +83,7 @@ impl Pipeline {
             spans: SpanMaker::new(TraceContext::new(config.seed), config.known_methods),
             wall_offset_ns: 0,
             last_ns: 0,
+            resets: VecDeque::with_capacity(RESETS_MAX),
             health,
         }
     }
@@ -148,6 +155,7 @@ impl Pipeline {
     }
 
     fn open(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut Vec<Span>) {
+        self.resets.retain(|reset| *reset != open.connection);
         // The same number again means that the socket that had it is gone.
         if let Some(old) = self.connections.remove(open.connection) {
             self.end(old, End::Closed, record.time_ns, out);
@@ -164,6 +172,9 @@ impl Pipeline {
         bytes: &[u8],
         out: &mut Vec<Span>,
     ) {
+        if self.comes_after_reset(chunk.connection) {
+            return;
+        }
         let slot = self.touch(chunk.connection, record, out);
         self.connections.used_by(slot, record.tgid, record.time_ns);
         let connection = self.connections.at(slot);
@@ -247,9 +258,21 @@ impl Pipeline {
             Stage::Asked | Stage::IngressEnded | Stage::EgressEnded if was_reset => End::Reset,
             Stage::Asked | Stage::IngressEnded | Stage::EgressEnded => return self.settle(slot),
         };
+        if end == End::Reset {
+            if self.resets.len() == RESETS_MAX {
+                self.resets.pop_front();
+            }
+            self.resets.push_back(progress.connection);
+        }
         if let Some(connection) = self.connections.remove(progress.connection) {
             self.end(connection, end, record.time_ns, out);
         }
+    }
+
+    /// A reset arrives while the process may be within a call, and its bytes are told of after it.
+    /// They answer nobody, and are no connection of their own.
+    fn comes_after_reset(&self, connection: ConnectionId) -> bool {
+        self.connections.find(connection).is_none() && self.resets.contains(&connection)
     }
 
     fn exit(&mut self, tgid: u32, time_ns: u64, out: &mut Vec<Span>) {

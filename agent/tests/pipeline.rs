@@ -320,6 +320,31 @@ fn an_exchange_ends_with_an_error_that_says_how_its_connection_ended() {
 }
 
 #[test]
+fn a_call_that_was_under_way_when_the_reset_came_begins_nothing_new() {
+    let mut recorder = Recorder::new(WALL_NS);
+    recorder.open_tcp(1, SERVER, CLIENT);
+    for _ in 0..3 {
+        recorder.read(1, GET).write(1, OK);
+    }
+    recorder.read(1, GET).progress(1, Stage::Reset).write(1, OK);
+    let mut bench = Bench::seeded();
+    bench.feed(&mut recorder);
+    assert_eq!(bench.pipeline.connections(), 0);
+    assert_eq!(bench.health.losses(Loss::UnmatchedResponse), 0);
+    let coverage = bench.pipeline.coverage();
+    assert_eq!(coverage[0].understood_bytes, coverage[0].seen_bytes);
+
+    recorder
+        .open_tcp(1, SERVER, CLIENT)
+        .read(1, GET)
+        .write(1, OK);
+    bench.feed(&mut recorder);
+    let errors: Vec<_> = bench.spans.iter().map(error).collect();
+    let reset = Some("connection_reset".to_owned());
+    assert_eq!(errors, [None, None, None, reset, None]);
+}
+
+#[test]
 fn a_number_that_is_used_again_inherits_nothing() {
     let mut recorder = Recorder::new(WALL_NS);
     recorder.open_tcp(1, SERVER, CLIENT).read(1, "GET /old HT");
