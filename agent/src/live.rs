@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
-use wirespan_common::record::{Body, Life, LifeEvent, Record};
+use wirespan_common::record::{Body, Life, LifeEvent, Record, Stage};
 
 use crate::capture::{Capture, Wait, WatchList};
 use crate::connections::ToKernel;
@@ -149,9 +149,15 @@ impl Live {
         let quiet_since = now.saturating_sub(PROGRESS_AFTER_NS);
         let silent: Vec<_> = self.path.pipeline.wants_progress(quiet_since).collect();
         for connection in silent {
-            if let Some(known) = self.capture.watch_list.connection(connection) {
-                self.path
-                    .take(&recording::progress_record(now, connection, &known));
+            let Some((known, is_held)) = self.capture.look(connection) else {
+                continue;
+            };
+            let stage = if is_held { Stage::Asked } else { Stage::Closed };
+            self.path.take(&recording::progress_record(
+                now, connection, stage, &known,
+            ));
+            if !is_held {
+                self.capture.watch_list.forget(connection);
             }
         }
         self.hand_on();

@@ -64,6 +64,9 @@ fn leaving(sk: u64, stage: Stage) -> Delivered<()> {
         let told = stage_reached(socket.id, Stage::Closed, current);
         maps::forget_connection(socket.id);
         told
+    } else if matches!(stage, Stage::Reset) && sockets::has_unread(sk) {
+        // The process can still read what came before; it will hear of the rest, or close.
+        Ok(())
     } else {
         stage_reached(socket.id, stage, current)
     }
