@@ -1,3 +1,12 @@
 //! What end-to-end tests are made of: an OTLP receiver, workloads, the daemon under test.
 
+pub mod daemon;
+pub mod lines;
+pub mod ports;
+pub mod process;
+pub mod puppet;
 pub mod receiver;
+pub mod spans;
+pub mod truth;
+pub mod wire;
+pub mod workload;

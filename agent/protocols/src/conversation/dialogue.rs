@@ -196,13 +196,15 @@ impl Dialogue {
         self.offer(Flow::Responses, &[], sink);
         self.settle(Flow::Responses, sink);
         let last_ns = self.responses.stream.last_ns();
+        // Telling the parser of the end makes it forget the body.
+        let was_guessing = self.responses.is_guessing();
         if ended == Some(Flow::Responses)
             && self.pair.response_in_progress()
             && let Some(Message::End { body_size }) = self.responses.parser.end(&[])
         {
             self.pair.response_ended(Some(body_size), last_ns, sink);
         }
-        if self.responses.is_guessing() && !matches!(end, End::Reset | End::ProcessExited) {
+        if was_guessing && !matches!(end, End::Reset | End::ProcessExited) {
             self.pair.response_is_over(last_ns, sink);
         }
         if self.responses.stream.is_holding() && self.pair.is_empty() && self.responses.is_framed {

@@ -6,6 +6,9 @@ use crate::parser::Gap;
 /// What ends every chunked body without trailers: an empty line after the last chunk.
 const CHUNKED_END: &[u8; 7] = b"\r\n0\r\n\r\n";
 
+/// What stands behind a chunk's content.
+const LINE_END: &[u8; 2] = b"\r\n";
+
 /// A body whose end has not been reached.
 #[derive(Debug)]
 pub(super) enum Body {
@@ -122,20 +125,12 @@ impl Body {
                 *left = left.saturating_sub(gap.len);
                 (*left == 0).then_some(Some(*size))
             }
-            Self::Chunked {
-                at: at @ Chunk::Content { .. },
-                size,
-            } if at.content_left() >= gap.len => {
-                *size = size.saturating_add(gap.len);
-                *at = at.after_content(gap.len);
-                None
-            }
-            Self::Chunked { .. } => {
-                let mut last = [0; 7];
-                let ended = ends(&mut last, gap.tail());
-                *self = Self::Adrift { last };
-                ended.then_some(None)
-            }
+            Self::Chunked { at, size } if at.can_cross(&gap) => match cross_chunk(at, size, gap) {
+                Progress::GoesOn => None,
+                Progress::Ended { size, .. } => Some(size),
+                Progress::Invalid => self.drift(gap),
+            },
+            Self::Chunked { .. } => self.drift(gap),
             Self::Adrift { last } => {
                 if gap.len > gap.tail().len() as u64 {
                     *last = [0; 7];
@@ -147,6 +142,14 @@ impl Body {
                 None
             }
         }
+    }
+
+    /// The gap took framing; whether the body seems to end with it.
+    fn drift(&mut self, gap: Gap) -> Option<Option<u64>> {
+        let mut last = [0; 7];
+        let ended = ends(&mut last, gap.tail());
+        *self = Self::Adrift { last };
+        ended.then_some(None)
     }
 
     /// Bytes after which it certainly ends.
@@ -173,6 +176,13 @@ impl Chunk {
             0 => Self::ContentEnd,
             left => Self::Content { left },
         }
+    }
+
+    /// Whether all that a gap hides before its tail is content of this chunk and the line end
+    /// behind it, which can be nothing else. So it is when a server writes each chunk in one call.
+    fn can_cross(self, gap: &Gap) -> bool {
+        let hidden = gap.len.saturating_sub(gap.tail().len() as u64);
+        matches!(self, Self::Content { left } if hidden <= left.saturating_add(LINE_END.len() as u64))
     }
 
     /// The state behind one byte of framing; `None` where the byte can't stand there. A bare line
@@ -206,6 +216,24 @@ impl Chunk {
             }
         })
     }
+}
+
+/// Crosses a gap for which [`Chunk::can_cross`] holds.
+fn cross_chunk(at: &mut Chunk, size: &mut u64, gap: Gap) -> Progress {
+    let hidden = gap.len.saturating_sub(gap.tail().len() as u64);
+    let content = hidden.min(at.content_left());
+    *size = size.saturating_add(content);
+    *at = at.after_content(content);
+    let line_end = usize::try_from(hidden - content).unwrap_or(0);
+    for seen in [&LINE_END[..line_end.min(LINE_END.len())], gap.tail()] {
+        match skip_chunked(at, size, seen) {
+            Progress::GoesOn => {}
+            // More of the gap behind the end: no end then, but content that looks like one.
+            Progress::Ended { consumed, .. } if consumed < seen.len() => return Progress::Invalid,
+            stopped => return stopped,
+        }
+    }
+    Progress::GoesOn
 }
 
 fn skip_chunked(at: &mut Chunk, size: &mut u64, buf: &[u8]) -> Progress {
@@ -307,6 +335,33 @@ mod tests {
             body.skip(b"\r\n0\r\n\r\n"),
             Progress::Ended { size: Some(16), .. }
         ));
+    }
+
+    #[test]
+    fn a_gap_may_hide_the_rest_of_a_chunk_and_its_line_end() {
+        for (seen, hidden, tail) in [
+            (&b"10\r\nabc"[..], 13 + 2, &b""[..]),
+            (b"10\r\nabc", 13 + 2, b"ef\r\n"),
+            (b"10\r\nabc", 13 + 2, b"\n"),
+            (b"10\r\nabc", 13 + 2 + 3, b"\r\n0\r\n"),
+            (b"10\r\n", 16 + 1, b""),
+        ] {
+            let mut body = chunked();
+            assert_eq!(body.skip(seen), Progress::GoesOn);
+            assert_eq!(body.cross(gap(hidden, tail)), None, "{tail:?}");
+            let rest = &b"\r\n0\r\nTrailer: yes\r\n\r\n"[hidden as usize + seen.len() - 20..];
+            assert!(
+                matches!(body.skip(rest), Progress::Ended { size: Some(16), .. }),
+                "{tail:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_gap_may_end_with_the_last_chunk() {
+        let mut body = chunked();
+        assert_eq!(body.skip(b"10\r\nabc"), Progress::GoesOn);
+        assert_eq!(body.cross(gap(13 + 7, b"\r\n0\r\n\r\n")), Some(Some(16)));
     }
 
     #[test]

@@ -1,0 +1,304 @@
+//! The daemon under test: started with an environment of its own, heard over its JSON printer, and
+//! stopped the way an init system does it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::Signal;
+
+use crate::process::{LIMIT, Process, tied};
+use crate::spans::{Seen, listing};
+use crate::workload::eventually;
+
+/// Names the daemon to test; by default the release build of this workspace.
+const BIN: &str = "WIRESPAN_BIN";
+/// Forces a way into the kernel upon all tests.
+const CAPTURE: &str = "WIRESPAN_CAPTURE";
+
+/// A daemon that runs.
+#[derive(Debug)]
+pub struct Daemon {
+    process: Process,
+}
+
+/// A daemon that has ended as it should.
+#[derive(Debug)]
+pub struct Finished {
+    /// All spans that it printed.
+    pub spans: Vec<Seen>,
+    /// All that it logged; the summary is at the end.
+    pub log: Vec<String>,
+}
+
+impl Daemon {
+    /// Starts tracing with the JSON printer and waits until it is ready. `settings` come on top.
+    ///
+    /// # Panics
+    /// It does not become ready.
+    #[must_use]
+    pub fn start(settings: &[(&str, &str)]) -> Self {
+        Self::start_with(&[], settings)
+    }
+
+    /// The same for whatever listens on this port, now or later.
+    #[must_use]
+    pub fn for_port(port: u16) -> Self {
+        Self::start(&[("BEYLA_OPEN_PORT", &port.to_string())])
+    }
+
+    /// The same for one process.
+    #[must_use]
+    pub fn for_pid(pid: u32) -> Self {
+        Self::start(&[("BEYLA_TARGET_PID", &pid.to_string())])
+    }
+
+    /// The same with arguments.
+    ///
+    /// # Panics
+    /// It does not become ready.
+    #[must_use]
+    pub fn start_with(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+        let mut command = command();
+        command
+            .env("BEYLA_TRACE_PRINTER", "json")
+            .env("BEYLA_SHUTDOWN_TIMEOUT", "10s")
+            .args(arguments)
+            .envs(settings.iter().copied());
+        let process = Process::start("wirespan", &mut command);
+        let ready = process.stderr.wait_for_line(LIMIT, "wirespan: ready");
+        assert!(
+            ready.is_some(),
+            "wirespan did not become ready\n{}",
+            process.story()
+        );
+        Self { process }
+    }
+
+    /// The process itself.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Spans so far.
+    #[must_use]
+    pub fn spans(&self) -> Vec<Seen> {
+        parse(&self.process.stdout.all())
+    }
+
+    /// Waits until the spans so far satisfy `enough`, and returns them.
+    ///
+    /// # Panics
+    /// They do not in time; the message says what was waited for and which spans there are.
+    pub fn wait_for(&self, what: &str, enough: impl Fn(&[Seen]) -> bool) -> Vec<Seen> {
+        let mut spans = Vec::new();
+        let mut read = 0;
+        let found = self.process.stdout.wait_for(LIMIT, |lines| {
+            spans.extend(parse(&lines[read..]));
+            read = lines.len();
+            enough(&spans).then_some(())
+        });
+        assert!(
+            found.is_some(),
+            "waited for {what}, but there are {}\n{}",
+            listing(&spans),
+            self.process.stderr.all().join("\n")
+        );
+        spans
+    }
+
+    /// Waits for a number of spans.
+    pub fn wait_for_count(&self, count: usize) -> Vec<Seen> {
+        self.wait_for(&format!("{count} spans"), |spans| spans.len() >= count)
+    }
+
+    /// Waits until the daemon logged that it watches a process.
+    ///
+    /// # Panics
+    /// It does not.
+    pub fn wait_until_watching(&self, pid: u32) {
+        let line = self
+            .process
+            .stderr
+            .wait_for_line(LIMIT, &format!("(pid {pid}, "));
+        assert!(
+            line.is_some(),
+            "pid {pid} is not watched\n{}",
+            self.process.story()
+        );
+    }
+
+    /// SIGTERM, and what remains. What happened before belongs to the run, so whoever compares spans
+    /// with requests compares these.
+    #[must_use]
+    pub fn stop(self) -> Finished {
+        self.stop_by(Signal::TERM)
+    }
+
+    /// The same by another signal.
+    ///
+    /// # Panics
+    /// It does not end, or not with exit code 0, or without a summary, or something stays behind in
+    /// the kernel.
+    #[must_use]
+    pub fn stop_by(mut self, signal: Signal) -> Finished {
+        let programs = programs_held_by(self.process.pid());
+        self.process.signal(signal);
+        let status = self.process.wait();
+        let printed = self.process.stdout.finish(LIMIT);
+        let log = self.process.stderr.finish(LIMIT);
+        assert!(
+            status.code() == Some(0),
+            "wirespan ended with {status}\n{}",
+            self.process.story()
+        );
+        let finished = Finished {
+            spans: parse(&printed),
+            log,
+        };
+        assert!(
+            finished.summary().contains("spans made"),
+            "no summary:\n{}",
+            self.process.story()
+        );
+        assert_gone(&programs);
+        finished
+    }
+
+    /// SIGKILL: no goodbye.
+    pub fn kill(mut self) {
+        let programs = programs_held_by(self.process.pid());
+        self.process.signal(Signal::KILL);
+        self.process.wait();
+        assert_gone(&programs);
+    }
+
+    /// The most memory that it ever had, in bytes (`VmHWM`).
+    ///
+    /// # Panics
+    /// It has ended.
+    #[must_use]
+    pub fn peak_memory_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.process.pid());
+        let status = std::fs::read_to_string(path).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = line.expect("the kernel tells it").trim();
+        let kib: u64 = line.trim_end_matches(" kB").parse().expect("in kB, always");
+        kib * 1024
+    }
+}
+
+impl Finished {
+    /// From the summary's first line on.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let begins = self
+            .log
+            .iter()
+            .rposition(|line| line.starts_with("wirespan: traced for"));
+        begins.map_or_else(String::new, |at| self.log[at..].join("\n"))
+    }
+
+    /// What it says that was lost.
+    #[must_use]
+    pub fn lost(&self) -> String {
+        let summary = self.summary();
+        let line = summary
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("lost: "));
+        line.unwrap_or("no line about losses").to_owned()
+    }
+
+    /// For comparisons by eye.
+    #[must_use]
+    pub fn story(&self) -> String {
+        format!("{}\n{}", listing(&self.spans), self.log.join("\n"))
+    }
+}
+
+/// The daemon's command, with an environment of its own.
+#[must_use]
+pub fn command() -> Command {
+    let mut command = tied(binary());
+    if let Some(capture) = forced_capture() {
+        command.env(CAPTURE, capture);
+    }
+    command
+}
+
+/// The way into the kernel that whoever runs the tests asked for.
+#[must_use]
+pub fn forced_capture() -> Option<String> {
+    std::env::var(CAPTURE).ok()
+}
+
+/// Runs the daemon to its end, which has to come by itself; returns exit code, standard output and
+/// standard error.
+///
+/// # Panics
+/// It goes on running.
+pub fn run_to_end(command: &mut Command) -> (Option<i32>, Vec<String>, Vec<String>) {
+    let mut process = Process::start("wirespan", command);
+    let status = process.wait();
+    (
+        status.code(),
+        process.stdout.finish(LIMIT),
+        process.stderr.finish(LIMIT),
+    )
+}
+
+/// The daemon's file.
+///
+/// # Panics
+/// There is none.
+#[must_use]
+pub fn binary() -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    let built = || {
+        workspace
+            .expect("a workspace")
+            .join("target/release/wirespan")
+    };
+    let path = std::env::var_os(BIN).map_or_else(built, PathBuf::from);
+    assert!(
+        path.exists(),
+        "no daemon at {}: `cargo build --release -p wirespan`, or name one with {BIN}",
+        path.display()
+    );
+    path
+}
+
+/// Numbers of the eBPF programs that a process holds, as the kernel tells them of each descriptor.
+fn programs_held_by(pid: u32) -> BTreeSet<u32> {
+    let mut held = BTreeSet::new();
+    let Ok(descriptors) = std::fs::read_dir(format!("/proc/{pid}/fdinfo")) else {
+        return held;
+    };
+    for descriptor in descriptors.flatten() {
+        let info = std::fs::read_to_string(descriptor.path()).unwrap_or_default();
+        let number = info.lines().find_map(|line| line.strip_prefix("prog_id:"));
+        held.extend(number.and_then(|number| number.trim().parse::<u32>().ok()));
+    }
+    held
+}
+
+/// Waits until the kernel has none of these programs any more: it frees them a moment after the last
+/// descriptor was closed.
+///
+/// # Panics
+/// Some stay.
+fn assert_gone(programs: &BTreeSet<u32>) {
+    assert!(
+        !programs.is_empty(),
+        "the daemon held no programs to begin with"
+    );
+    eventually("the daemon's programs to leave the kernel", || {
+        !aya::programs::loaded_programs()
+            .flatten()
+            .any(|loaded| programs.contains(&loaded.id()))
+    });
+}
+
+fn parse(lines: &[String]) -> Vec<Seen> {
+    lines.iter().flat_map(|line| Seen::of_line(line)).collect()
+}
