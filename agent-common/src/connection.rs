@@ -33,8 +33,10 @@ pub struct Connection {
     pub first_sequence: u32,
     /// Thread that read last, 0 before one did.
     pub reader: u32,
+    /// A [`Held`].
+    pub held: u8,
     /// Zero.
-    pub reserved: u32,
+    pub reserved: [u8; 3],
     /// Address of its `struct sock` when it was first seen.
     pub sk: u64,
 }
@@ -53,11 +55,11 @@ pub enum Sequence {
     CaughtUp = 2,
 }
 
-/// What the program `look` returns about a connection.
+/// What the program `look` found out about a connection's socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Held {
-    /// The kernel side remembers no such connection.
+    /// Nobody looked.
     Unknown = 0,
     /// A descriptor of some process refers to its socket.
     Yes = 1,

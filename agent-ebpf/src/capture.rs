@@ -133,7 +133,9 @@ fn describe(scratch: &mut Scratch, connection: &mut Connection, position: u64, t
 fn turn(connection: &mut Connection, transfer: &Transfer) {
     if connection.sequence != Sequence::Ignored as u8 {
         match transfer.call.direction {
-            Direction::Ingress => catch_up(connection, transfer.socket.sk, transfer.len),
+            Direction::Ingress => {
+                catch_up(connection, transfer.socket.sk, transfer.len);
+            }
             // Another thread may be reading at this moment.
             Direction::Egress if connection.reader == transfer.current.tid => {
                 catch_up(connection, transfer.socket.sk, 0);
@@ -150,34 +152,37 @@ fn turn(connection: &mut Connection, transfer: &Transfer) {
 }
 
 /// Moves the ingress position to where the kernel's own count of bytes read says it is, but for
-/// `unaccounted` bytes that were read since. What was missed is a gap of known length.
+/// `unaccounted` bytes that were read since. What was missed is a gap of known length. Returns
+/// whether the end of the stream was missed.
 #[inline(never)]
-pub fn catch_up(connection: &mut Connection, sk: u64, unaccounted: u32) {
+pub fn catch_up(connection: &mut Connection, sk: u64, unaccounted: u32) -> bool {
     let Ok(sequence) = sockets::copied_sequence(sk) else {
-        return;
+        return false;
     };
     let expected = connection
         .first_sequence
         .wrapping_add(connection.ingress.position as u32)
         .wrapping_add(unaccounted);
     let mut missed = sequence.wrapping_sub(expected) as i32;
-    if missed > 0 && sockets::end_was_read(sk, sequence) {
+    let ended = missed > 0 && sockets::end_was_read(sk, sequence);
+    if ended {
         missed -= 1;
     }
     if missed == 0 {
-        return;
+        return ended;
     }
     // Behind without having been corrected before: bytes that come another way (a socket map).
     let follows = missed > 0 || connection.sequence == Sequence::CaughtUp as u8;
     if !follows || sockets::has_upper_protocol(sk) {
         connection.sequence = Sequence::Ignored as u8;
-        return;
+        return false;
     }
     connection.sequence = Sequence::CaughtUp as u8;
     let extent = &mut connection.ingress;
     extent.position = extent.position.wrapping_add_signed(i64::from(missed));
     extent.last_ns = now_ns();
     extent.tail_len = 0;
+    ended
 }
 
 /// Copies the first `wanted` bytes of the transfer in the scratch buffer, and the last ones too if

@@ -120,17 +120,14 @@ impl Capture {
     /// run programs on demand (before 5.10) is believed to hold all sockets.
     #[must_use]
     pub fn look(&self, connection: ConnectionId) -> Option<(Connection, bool)> {
-        let held = self.run_look(connection);
-        let known = self.watch_list.connection(connection)?;
-        Some((known, held != Some(Held::No as u32)))
-    }
-
-    fn run_look(&self, connection: ConnectionId) -> Option<u32> {
         let program: &Program = self.attached.program(LOOK)?;
         let program: &RawTracePoint = program.try_into().ok()?;
         let mut options = RawTracePointRunOptions::new();
         options.args[0] = connection;
-        Some(program.test_run(options).ok()?.return_value)
+        // Where it can't be run, nothing is found out.
+        let _: Result<_, _> = program.test_run(options);
+        let known = self.watch_list.connection(connection)?;
+        Some((known, known.held != Held::No as u8))
     }
 
     /// Passes on what the kernel side logged since the last call.

@@ -31,6 +31,9 @@ const ROUND_RECORDS_MAX: usize = 4096;
 /// How long an open exchange may be silent before the kernel side is asked how far it is, in
 /// nanoseconds.
 const PROGRESS_AFTER_NS: u64 = 100_000_000;
+/// How long a connection may be silent while a request waits for its response before the kernel
+/// side is asked whether it is still there, in nanoseconds.
+const LOOK_AFTER_NS: u64 = 500_000_000;
 /// How often that is looked at.
 const PROGRESS_EVERY: Duration = Duration::from_millis(50);
 /// How often losses are reported, and processes looked for whose end was not seen.
@@ -146,8 +149,11 @@ impl Live {
     /// records.
     fn ask_for_progress(&mut self) {
         let now = monotonic_ns();
-        let quiet_since = now.saturating_sub(PROGRESS_AFTER_NS);
-        let silent: Vec<_> = self.path.pipeline.wants_progress(quiet_since).collect();
+        let pipeline = &self.path.pipeline;
+        let silent: Vec<_> = pipeline
+            .wants_progress(now.saturating_sub(PROGRESS_AFTER_NS))
+            .chain(pipeline.wants_look(now.saturating_sub(LOOK_AFTER_NS)))
+            .collect();
         for connection in silent {
             let Some((known, is_held)) = self.capture.look(connection) else {
                 continue;

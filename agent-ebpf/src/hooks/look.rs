@@ -11,20 +11,22 @@ use crate::capture;
 use crate::maps;
 use crate::sockets;
 
-/// Takes the connection's identity; returns a [`Held`].
+/// Takes the connection's identity; the answer stands in what is remembered of it.
 #[raw_tracepoint]
 pub fn look(ctx: RawTracePointContext) -> i32 {
     let id = ctx.arg(0);
     let Some(connection) = maps::connection(id) else {
-        return Held::Unknown as i32;
+        return 0;
     };
     let sk = connection.sk;
     // The memory may hold another socket by now, but none with the same number.
     if sockets::of_sk(sk).is_none_or(|socket| socket.id != id) {
-        return Held::No as i32;
+        connection.held = Held::No as u8;
+        return 0;
     }
+    connection.held = Held::Yes as u8;
     if connection.sequence != Sequence::Ignored as u8 {
         capture::catch_up(connection, sk, 0);
     }
-    Held::Yes as i32
+    0
 }

@@ -4,10 +4,12 @@
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
+use wirespan_common::connection::Sequence;
 use wirespan_common::record::{LifeEvent, Stage};
 use wirespan_common::watch::Watch;
 
 use super::{process, run, stage_reached};
+use crate::capture;
 use crate::maps;
 use crate::memory::{Delivered, current_process};
 use crate::sockets;
@@ -56,10 +58,16 @@ fn leaving(sk: u64, stage: Stage) -> Delivered<()> {
     let Some(socket) = sockets::of_sk(sk) else {
         return Ok(());
     };
-    if maps::connection(socket.id).is_none() {
+    let Some(connection) = maps::connection(socket.id) else {
         return Ok(());
-    }
+    };
     let current = current_process();
+    if connection.sequence != Sequence::Ignored as u8
+        && capture::catch_up(connection, sk, 0)
+    {
+        // Its end was read by a call that no hook saw, perhaps.
+        stage_reached(socket.id, Stage::IngressEnded, current)?;
+    }
     if sockets::is_shut_down(sk) {
         let told = stage_reached(socket.id, Stage::Closed, current);
         maps::forget_connection(socket.id);
