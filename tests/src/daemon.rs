@@ -8,7 +8,7 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::process::{LIMIT, Process, tied};
-use crate::spans::{Seen, listing};
+use crate::spans::{Kind, Seen, listing};
 use crate::workload::eventually;
 
 /// Names the daemon to test; by default the release build of this workspace.
@@ -135,13 +135,23 @@ impl Daemon {
         self.stop_by(Signal::TERM)
     }
 
-    /// The same by another signal.
+    /// The same for a printer other than JSON: no spans to read.
+    #[must_use]
+    pub fn stop_uncounted(self) -> Finished {
+        self.end(Signal::TERM, |_| Vec::new())
+    }
+
+    /// SIGTERM's work done by another signal.
     ///
     /// # Panics
     /// It does not end, or not with exit code 0, or without a summary, or something stays behind in
     /// the kernel.
     #[must_use]
-    pub fn stop_by(mut self, signal: Signal) -> Finished {
+    pub fn stop_by(self, signal: Signal) -> Finished {
+        self.end(signal, parse)
+    }
+
+    fn end(mut self, signal: Signal, read: impl FnOnce(&[String]) -> Vec<Seen>) -> Finished {
         let programs = programs_held_by(self.process.pid());
         self.process.signal(signal);
         let status = self.process.wait();
@@ -153,7 +163,7 @@ impl Daemon {
             self.process.story()
         );
         let finished = Finished {
-            spans: parse(&printed),
+            spans: read(&printed),
             log,
         };
         assert!(
@@ -197,6 +207,32 @@ impl Finished {
             .iter()
             .rposition(|line| line.starts_with("wirespan: traced for"));
         begins.map_or_else(String::new, |at| self.log[at..].join("\n"))
+    }
+
+    /// How many spans were made, as the summary says.
+    ///
+    /// # Panics
+    /// It does not say.
+    #[must_use]
+    pub fn made(&self) -> usize {
+        let summary = self.summary();
+        let words: Vec<_> = summary.split([' ', ':']).collect();
+        let at = words.windows(2).position(|pair| pair == ["spans", "made,"]);
+        let number = at.and_then(|at| words[at - 1].parse().ok());
+        number.unwrap_or_else(|| panic!("no number of spans in {summary:?}"))
+    }
+
+    /// One line for each span; see [`Seen::line`].
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.spans.iter().map(Seen::line).collect()
+    }
+
+    /// Spans of this kind.
+    #[must_use]
+    pub fn of_kind(&self, kind: Kind) -> Vec<&Seen> {
+        let spans = self.spans.iter();
+        spans.filter(|span| span.kind == kind).collect()
     }
 
     /// What it says that was lost.

@@ -118,12 +118,29 @@ impl Seen {
             status: self
                 .number("http.response.status_code")
                 .map(|status| u16::try_from(status).expect("a status has three digits")),
-            request_body: self.number("http.request.body.size").unwrap_or(0),
-            response_body: self.number("http.response.body.size").unwrap_or(0),
+            request_body: self.number("http.request.body.size"),
+            response_body: self.number("http.response.body.size"),
         }
     }
 
-    /// The same as [`Seen::to_string`] without what differs between two runs of the pipeline over
+    /// One line with all that tells an exchange apart: kind, request, response, error.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let mut line = format!("{:?} {}", self.kind, self.exchange());
+        if let Some(error) = self.get("error.type") {
+            line.push_str(", error ");
+            line.push_str(error);
+        }
+        for mark in ["wirespan.capture.truncated", "wirespan.end_inferred"] {
+            if self.get(mark).is_some() {
+                line.push_str(", ");
+                line.push_str(mark);
+            }
+        }
+        line
+    }
+
+    /// All that it says, without what differs between two runs of the pipeline over
     /// the same records: ids that wirespan made.
     #[must_use]
     pub fn without_ids(&self) -> String {
@@ -145,9 +162,8 @@ impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?} {} ({} µs){}",
-            self.kind,
-            self.exchange(),
+            "{} ({} µs){}",
+            self.line(),
             (self.end_ns - self.start_ns) / 1000,
             if self.failed { " failed" } else { "" }
         )?;

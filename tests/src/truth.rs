@@ -15,10 +15,10 @@ pub struct Exchange {
     pub target: String,
     /// `None` if there was no response.
     pub status: Option<u16>,
-    /// Bytes of the request's body, without framing; `None` where there is none to speak of.
-    pub request_body: u64,
-    /// Bytes of the response's body, without framing.
-    pub response_body: u64,
+    /// Bytes of the request's body, without framing; `None` if that is not known.
+    pub request_body: Option<u64>,
+    /// Bytes of the response's body, without framing; `None` if that is not known.
+    pub response_body: Option<u64>,
 }
 
 impl Exchange {
@@ -29,15 +29,15 @@ impl Exchange {
             method: method.into(),
             target: target.into(),
             status: Some(status),
-            request_body: 0,
-            response_body,
+            request_body: Some(0),
+            response_body: Some(response_body),
         }
     }
 
     /// The same with a request body.
     #[must_use]
     pub fn with_request_body(mut self, size: u64) -> Self {
-        self.request_body = size;
+        self.request_body = Some(size);
         self
     }
 
@@ -51,8 +51,8 @@ impl Exchange {
             status: told["status"]
                 .as_u64()
                 .map(|status| u16::try_from(status).expect("a status has three digits")),
-            request_body: told["request_body"].as_u64().unwrap_or(0),
-            response_body: told["response_body"].as_u64().unwrap_or(0),
+            request_body: told["request_body"].as_u64(),
+            response_body: told["response_body"].as_u64(),
         })
     }
 }
@@ -71,8 +71,36 @@ impl fmt::Display for Exchange {
             Some(status) => write!(f, "{status}")?,
             None => f.write_str("no response")?,
         }
-        write!(f, " request {request_body} B, response {response_body} B")
+        let size = |size: &Option<u64>| match size {
+            Some(size) => format!("{size} B"),
+            None => "? B".into(),
+        };
+        let (request, response) = (size(request_body), size(response_body));
+        write!(f, ", request {request}, response {response}")
     }
+}
+
+/// Chunks are counted only where the capture has all of their framing, which it does not try for
+/// long bodies. Takes out of `truth` the sizes of such bodies where spans say that they don't know;
+/// a wrong size stays a difference.
+#[must_use]
+pub fn forgiving_long_chunked(mut truth: Vec<Exchange>, came: &[Exchange]) -> Vec<Exchange> {
+    const LONG: u64 = 1000;
+    for exchange in &mut truth {
+        if !exchange.target.contains("chunked") {
+            continue;
+        }
+        let Some(span) = came.iter().find(|span| span.target == exchange.target) else {
+            continue;
+        };
+        if span.request_body.is_none() && exchange.request_body > Some(LONG) {
+            exchange.request_body = None;
+        }
+        if span.response_body.is_none() && exchange.response_body > Some(LONG) {
+            exchange.response_body = None;
+        }
+    }
+    truth
 }
 
 /// Compares two multisets.
