@@ -30,6 +30,12 @@ pub struct Offsets {
     pub sock_sk_socket: u32,
     pub sock_sk_type: u32,
     pub sock_sk_shutdown: u32,
+    pub sock_sk_protocol: u32,
+    pub sock_sk_receive_queue: u32,
+    pub sk_buff_head_qlen: u32,
+    pub tcp_sock_copied_seq: u32,
+    pub tcp_sock_rcv_nxt: u32,
+    pub inet_connection_sock_icsk_ulp_ops: u32,
     pub sock_common_skc_family: u32,
     pub sock_common_skc_num: u32,
     pub sock_common_skc_dport: u32,
@@ -42,4 +48,4 @@ pub struct Offsets {
     pub unix_address_len: u32,
     pub unix_address_name: u32,
 }
-const _: () = assert!(size_of::<Offsets>() == 29 * 4);
+const _: () = assert!(size_of::<Offsets>() == 35 * 4);

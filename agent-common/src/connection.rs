@@ -27,10 +27,45 @@ pub struct Connection {
     pub verdict: u8,
     /// 1 if a record could not be written since the last one that was.
     pub lost: u8,
+    /// A [`Sequence`].
+    pub sequence: u8,
+    /// Sequence number (TCP) of the byte at ingress position 0, where `sequence` says so.
+    pub first_sequence: u32,
+    /// Thread that read last, 0 before one did.
+    pub reader: u32,
+    /// A [`Held`].
+    pub held: u8,
     /// Zero.
-    pub reserved: [u8; 5],
+    pub reserved: [u8; 3],
+    /// Address of its `struct sock` when it was first seen.
+    pub sk: u64,
 }
-const _: () = assert!(size_of::<Connection>() == 80);
+const _: () = assert!(size_of::<Connection>() == 96);
+
+/// Whether the kernel's own count of bytes read tells of those that no hook sees (splice from a
+/// socket, under the socket tracepoints).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Sequence {
+    /// It is not looked at: every transfer is seen, or it counts something else.
+    Ignored = 0,
+    /// It agreed with the ingress position whenever it was looked at.
+    Followed = 1,
+    /// It was ahead, and the position was corrected.
+    CaughtUp = 2,
+}
+
+/// What the program `look` found out about a connection's socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Held {
+    /// Nobody looked.
+    Unknown = 0,
+    /// A descriptor of some process refers to its socket.
+    Yes = 1,
+    /// Its socket was closed.
+    No = 2,
+}
 
 /// Nothing has moved yet.
 pub const NO_DIRECTION: u8 = 0xff;

@@ -8,7 +8,7 @@
 use core::mem::size_of;
 
 use aya_log_ebpf::debug;
-use wirespan_common::connection::{Connection, NO_DIRECTION};
+use wirespan_common::connection::{Connection, NO_DIRECTION, Sequence};
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::{
     CHUNK_AFTER_LOSS, Direction, Extent, Header, Kind, Open, Progress, Stage,
@@ -17,12 +17,12 @@ use wirespan_common::watch::{TURN_BYTES_MAX, Verdict, Watch};
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::maps::{self, ChunkRecord, PART_MAX, Scratch, Wake};
-use crate::memory::{Current, Delivered, clamp, copy_user, now_ns, user_tail, user_value};
+use crate::memory::{Current, Delivered, clamp, copy_user, now_ns, smaller, user_tail, user_value};
 use crate::sockets::{self, Socket};
 use crate::syscall::{Buffers, Call, Iovec};
 
 /// Parts of a scattered transfer that are looked at; the bytes of further ones are only counted.
-const PARTS_MAX: u64 = 8;
+const PARTS_MAX: u64 = 20;
 
 /// Bytes that moved on a socket of a watched process.
 #[derive(Clone, Copy)]
@@ -39,6 +39,8 @@ pub struct Transfer {
     pub message: u64,
     /// How many, at least 1.
     pub len: u32,
+    /// Whether the hook that saw it also sees bytes that are spliced out of a socket.
+    pub sees_splices: bool,
 }
 
 /// Takes note of the transfer in the scratch buffer: copies what is worth it, counts the rest.
@@ -56,6 +58,9 @@ pub fn transferred(scratch: &mut Scratch) -> Delivered<()> {
     let direction = transfer.call.direction;
     if connection.direction != direction as u8 {
         turn(connection, transfer);
+    }
+    if matches!(direction, Direction::Ingress) {
+        connection.reader = transfer.current.tid;
     }
     if connection.verdict == Verdict::Ignored as u8 {
         return Ok(());
@@ -76,10 +81,10 @@ pub fn transferred(scratch: &mut Scratch) -> Delivered<()> {
         .min(connection.turn_bytes_left)
         .min(PART_MAX as u32);
     let readable = copy(scratch);
+    let extent = extent_of(connection, direction);
+    extent.tail = scratch.tail;
+    extent.tail_len = scratch.tail_len;
     if scratch.copied == 0 {
-        let extent = extent_of(connection, direction);
-        extent.tail = scratch.tail;
-        extent.tail_len = scratch.tail_len;
         return readable;
     }
     describe(scratch, connection, position, now);
@@ -124,15 +129,62 @@ fn describe(scratch: &mut Scratch, connection: &mut Connection, position: u64, t
     head.chunk.opposite = *extent_of(connection, direction.opposite());
 }
 
-/// The direction changed: budgets are full again, and user space may have made up its mind.
+/// The direction changed: budgets are full again, user space may have made up its mind, and bytes
+/// may have been read that no hook saw.
 #[inline(always)]
 fn turn(connection: &mut Connection, transfer: &Transfer) {
+    if connection.sequence != Sequence::Ignored as u8 {
+        match transfer.call.direction {
+            Direction::Ingress => {
+                catch_up(connection, transfer.socket.sk, transfer.len);
+            }
+            // Another thread may be reading at this moment.
+            Direction::Egress if connection.reader == transfer.current.tid => {
+                catch_up(connection, transfer.socket.sk, 0);
+            }
+            Direction::Egress => {}
+        }
+    }
     connection.direction = transfer.call.direction as u8;
     connection.turn_bytes_left = TURN_BYTES_MAX;
     connection.opening_bytes_left = transfer.watch.opening_bytes_max;
     if connection.verdict == 0 {
         connection.verdict = maps::verdict_of(transfer.socket.id);
     }
+}
+
+/// Moves the ingress position to where the kernel's own count of bytes read says it is, but for
+/// `unaccounted` bytes that were read since. What was missed is a gap of known length. Returns
+/// whether the end of the stream was missed.
+#[inline(never)]
+pub fn catch_up(connection: &mut Connection, sk: u64, unaccounted: u32) -> bool {
+    let Ok(sequence) = sockets::copied_sequence(sk) else {
+        return false;
+    };
+    let expected = connection
+        .first_sequence
+        .wrapping_add(connection.ingress.position as u32)
+        .wrapping_add(unaccounted);
+    let mut missed = sequence.wrapping_sub(expected) as i32;
+    let ended = missed > 0 && sockets::end_was_read(sk, sequence);
+    if ended {
+        missed -= 1;
+    }
+    if missed == 0 {
+        return ended;
+    }
+    // Behind without having been corrected before: bytes that come another way (a socket map).
+    let follows = missed > 0 || connection.sequence == Sequence::CaughtUp as u8;
+    if !follows || sockets::has_upper_protocol(sk) {
+        connection.sequence = Sequence::Ignored as u8;
+        return false;
+    }
+    connection.sequence = Sequence::CaughtUp as u8;
+    let extent = &mut connection.ingress;
+    extent.position = extent.position.wrapping_add_signed(i64::from(missed));
+    extent.last_ns = now_ns();
+    extent.tail_len = 0;
+    ended
 }
 
 /// Copies the first `wanted` bytes of the transfer in the scratch buffer, and the last ones too if
@@ -193,15 +245,13 @@ fn copy_part(scratch: &mut Scratch) {
         part,
         ..
     } = *scratch;
-    let len = part
-        .len
-        .min(u64::from(scratch.transfer.len).saturating_sub(passed));
+    let len = smaller(part.len, u64::from(scratch.transfer.len) - passed);
     scratch.part.len = len;
     scratch.passed = passed + len;
-    if copied >= wanted || scratch.unreadable != 0 {
+    if scratch.unreadable != 0 {
         return;
     }
-    let take = len.min(u64::from(wanted - copied)) as u32;
+    let take = smaller(len, u64::from(wanted - copied)) as u32;
     match copy_user::<PART_MAX, _>(&mut scratch.payload, copied, part.address, take) {
         Ok(()) => scratch.copied = copied + take,
         Err(_) => scratch.unreadable = 1,
@@ -215,15 +265,19 @@ fn copy_part(scratch: &mut Scratch) {
 fn open(scratch: &mut Scratch) -> Delivered<()> {
     let socket = scratch.transfer.socket;
     let ignored = !sockets::is_stream(socket.sk);
-    let connection = maps::remember_connection(
+    let (sequence, first_sequence) = sequence_of(&scratch.transfer);
+    let (connection, is_new) = maps::remember_connection(
         socket.id,
         &Connection {
             direction: NO_DIRECTION,
             verdict: if ignored { Verdict::Ignored as u8 } else { 0 },
+            sequence: sequence as u8,
+            first_sequence,
+            sk: socket.sk,
             ..Connection::default()
         },
     )?;
-    if !ignored && announce(scratch).is_err() {
+    if is_new && !ignored && announce(scratch).is_err() {
         maps::count(KernelLoss::RingFull);
         connection.lost = 1;
     }
@@ -235,6 +289,26 @@ fn open(scratch: &mut Scratch) -> Delivered<()> {
 #[inline(never)]
 fn log_opened(id: u64, tgid: u32) {
     debug!((), "connection {} opened, seen in process {}", id, tgid);
+}
+
+/// Whether a new connection's sequence numbers are followed, and where they begin.
+#[inline(always)]
+fn sequence_of(transfer: &Transfer) -> (Sequence, u32) {
+    let sk = transfer.socket.sk;
+    if transfer.sees_splices || !sockets::is_tcp(sk) {
+        return (Sequence::Ignored, 0);
+    }
+    let Ok(sequence) = sockets::copied_sequence(sk) else {
+        return (Sequence::Ignored, 0);
+    };
+    let first = match transfer.call.direction {
+        Direction::Ingress => {
+            let end = u32::from(sockets::end_was_read(sk, sequence));
+            sequence.wrapping_sub(transfer.len).wrapping_sub(end)
+        }
+        Direction::Egress => sequence,
+    };
+    (Sequence::Followed, first)
 }
 
 #[inline(always)]

@@ -2,10 +2,11 @@
 //! `capture` or tells user space about a process.
 //!
 //! One of four families delivers transfers, chosen by user space: [`socket_tracepoints`],
-//! [`fexit`], [`kretprobe`], [`sys_exit`]. [`socket_state`] and [`process`] go with each of them.
+//! [`fexit`], [`kretprobe`], [`sys_exit`]. [`socket_state`], [`process`] and [`look`] go with each.
 
 pub mod fexit;
 pub mod kretprobe;
+pub mod look;
 pub mod process;
 pub mod socket_state;
 pub mod socket_tracepoints;
@@ -25,6 +26,9 @@ use crate::syscall::{self, Buffers, Call};
 /// Messages of one sendmmsg or recvmmsg that are looked at.
 // VERIFIER(6.18): each is checked on its own, which takes time when the program is loaded.
 const MESSAGES_MAX: u64 = 4;
+/// Messages of one sendmmsg or recvmmsg that are counted: `UIO_MAXIOV` is 1024, programs that use
+/// these calls on streams have a few.
+const MESSAGES_COUNTED_MAX: u64 = 64;
 
 /// Turns a hook's outcome into a counter; what a tracing program returns is ignored.
 #[inline(always)]
@@ -87,6 +91,7 @@ fn call_ended(
         };
         transfer.current = current;
         transfer.watch = watch;
+        transfer.sees_splices = true;
         match (transfer.call.buffers, calls) {
             (Buffers::Messages, Calls::All | Calls::Multiple) => messages_ended(scratch, result),
             (Buffers::Messages, Calls::Single) | (_, Calls::Multiple) => Ok(()),
@@ -117,7 +122,19 @@ fn messages_ended(scratch: &mut Scratch, messages: i64) -> Delivered<()> {
         message_ended(scratch, message, i64::from(len))?;
         message += 1;
     }
-    Ok(())
+    scratch.passed = 0;
+    while message < MESSAGES_COUNTED_MAX {
+        if message as i64 >= messages {
+            break;
+        }
+        scratch.passed += u64::from(scratch.transfer.call.message_len(message)?);
+        message += 1;
+    }
+    if scratch.passed == 0 {
+        return Ok(());
+    }
+    scratch.transfer.call.buffers = Buffers::Unmapped;
+    message_ended(scratch, message, scratch.passed as i64)
 }
 
 /// Message number `message` of the call in the scratch buffer, or the whole call, ended with
@@ -125,20 +142,25 @@ fn messages_ended(scratch: &mut Scratch, messages: i64) -> Delivered<()> {
 #[inline(never)]
 fn message_ended(scratch: &mut Scratch, message: u64, result: i64) -> Delivered<()> {
     let transfer = &mut scratch.transfer;
-    if transfer.call.is_beside_stream() {
-        return Ok(());
-    }
     if result > 0 {
+        if transfer.call.is_beside_stream() {
+            return Ok(());
+        }
+        if transfer.call.discards() {
+            transfer.call.buffers = Buffers::Unmapped;
+        }
         // A stream moves less than 2 GiB in one call (MAX_RW_COUNT, include/linux/fs.h).
         transfer.len = result as u32;
         transfer.message = message;
         return capture::transferred(scratch);
     }
-    let stage = if ends_connection(result) {
+    let sk = transfer.socket.sk;
+    let stage = if ends_connection(result) && !sockets::has_unread(sk) {
         Stage::Reset
     } else if result == 0
         && matches!(transfer.call.direction, Direction::Ingress)
-        && !transfer.call.asked_for_nothing()
+        // Getting nothing says nothing if nothing was asked for.
+        && sockets::is_ingress_over(sk)
     {
         Stage::IngressEnded
     } else {

@@ -17,7 +17,7 @@ use wirespan_common::watch::Watch;
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::capture::Transfer;
-use crate::memory::{Delivered, clamp};
+use crate::memory::{Delivered, OFFSETS_MAX, clamp};
 use crate::sockets::PATH_MAX;
 use crate::syscall::Iovec;
 
@@ -59,6 +59,7 @@ static MESSAGES: LruHashMap<u32, MessageCursor> = LruHashMap::with_max_entries(1
 #[repr(C)]
 struct MessageCursor {
     address: u64,
+    count: u64,
     next: u64,
 }
 
@@ -71,9 +72,9 @@ static LOSSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(KERNEL_LOSSES, 0
 static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
 /// Longest stretch that one part of a transfer may add to a record.
-pub const PART_MAX: usize = 16 * 1024 - 256;
-/// Payload room: a part may begin anywhere in the first half.
-const PAYLOAD_ROOM: usize = 2 * PART_MAX;
+pub const PART_MAX: usize = 16 * 1024 - 512;
+/// Payload room: a part may begin wherever a copy can.
+const PAYLOAD_ROOM: usize = OFFSETS_MAX + PART_MAX;
 
 /// Records in the making, and what a loop remembers from one round to the next: the verifier knows
 /// nothing of values that come from a map, so it need not follow each combination of them.
@@ -196,16 +197,16 @@ pub fn connection(id: ConnectionId) -> Option<&'static mut Connection> {
     Some(unsafe { &mut *found })
 }
 
-/// Remembers a new connection and lends what is remembered.
+/// Remembers a new connection, unless another thread has done so by now; lends what is remembered
+/// and tells whether it is new.
 #[inline(always)]
 pub fn remember_connection(
     id: ConnectionId,
     new: &Connection,
-) -> Delivered<&'static mut Connection> {
-    CONNECTIONS
-        .insert(id, new, u64::from(BPF_NOEXIST))
-        .map_err(|_| KernelLoss::ConnectionsFull)?;
-    connection(id).ok_or(KernelLoss::ConnectionsFull)
+) -> Delivered<(&'static mut Connection, bool)> {
+    let inserted = CONNECTIONS.insert(id, new, u64::from(BPF_NOEXIST));
+    let remembered = connection(id).ok_or(KernelLoss::ConnectionsFull)?;
+    Ok((remembered, inserted.is_ok()))
 }
 
 /// Forgets a connection and what user space said of it.
@@ -223,21 +224,42 @@ pub fn verdict_of(id: ConnectionId) -> u8 {
     unsafe { VERDICTS.get(id) }.copied().unwrap_or(0)
 }
 
-/// Which message of a sendmmsg or recvmmsg of `count` at `address` just ended with `result`. The
-/// kernel tells of them one by one: a call begins where another address is used, after an error, or
-/// when the one before came to its end.
+/// Which message of a sendmmsg or recvmmsg of `count` at `address` just moved. The kernel tells of
+/// them one by one: a call begins where another address or count is used, after an error, or when
+/// the one before came to its end.
 #[inline(always)]
-pub fn next_message(tid: u32, address: u64, count: u64, result: i32) -> u64 {
+pub fn next_message(tid: u32, address: u64, count: u64) -> u64 {
     // SAFETY: copied out at once; only this thread has this key.
     let cursor = unsafe { MESSAGES.get(tid) }.copied();
     let message = match cursor {
-        Some(cursor) if cursor.address == address && cursor.next < count => cursor.next,
+        Some(cursor)
+            if cursor.address == address && cursor.count == count && cursor.next < count =>
+        {
+            cursor.next
+        }
         _ => 0,
     };
-    let next = if result < 0 { count } else { message + 1 };
+    let next = message + 1;
     // Without room the next message is taken for the first: its bytes are then misread, once.
-    let _: Result<(), i32> = MESSAGES.insert(tid, MessageCursor { address, next }, 0);
+    let _: Result<(), i32> = MESSAGES.insert(
+        tid,
+        MessageCursor {
+            address,
+            count,
+            next,
+        },
+        0,
+    );
     message
+}
+
+/// A call of the thread failed: if it was a sendmmsg or recvmmsg, it ends there.
+#[inline(always)]
+pub fn end_messages(tid: u32) {
+    // Looked up first: hardly any thread has such calls, and removing takes a lock.
+    if MESSAGES.get_ptr(tid).is_some() {
+        let _: Result<(), i32> = MESSAGES.remove(tid);
+    }
 }
 
 /// Lends this processor's scratch buffer to `work`.

@@ -49,19 +49,34 @@ pub fn user_value<T: FromBytes>(address: u64) -> Delivered<T> {
     Ok(unsafe { value.assume_init() })
 }
 
-/// Copies `len` bytes of the current process into `buffer[offset..]`; both are clamped to `HALF`,
-/// so the buffer must have room for twice that.
+/// Offsets that [`copy_user`] can tell apart.
+pub const OFFSETS_MAX: usize = 16 * 1024;
+
+/// Copies `len` bytes of the current process into `buffer[offset..]`. `len` is clamped to `LEN_MAX`,
+/// and `offset` is taken modulo [`OFFSETS_MAX`]; the buffer has room for both.
+// VERIFIER(6.18): a mask, because each comparison is two ways for the verifier, in each round of the
+// caller's loop.
 #[inline(always)]
-pub fn copy_user<const HALF: usize, const SIZE: usize>(
+pub fn copy_user<const LEN_MAX: usize, const SIZE: usize>(
     buffer: &mut [u8; SIZE],
     offset: u32,
     address: u64,
     len: u32,
 ) -> Delivered<()> {
-    const { assert!(2 * HALF <= SIZE) }
-    let offset = clamp::<HALF>(u64::from(offset));
-    let len = clamp::<HALF>(u64::from(len));
-    // SAFETY: offset + len <= 2 * HALF <= SIZE, and the helper does not fault on `address`.
+    const { assert!(OFFSETS_MAX.is_power_of_two() && OFFSETS_MAX + LEN_MAX <= SIZE) }
+    let mut offset = u64::from(offset);
+    // SAFETY: one instruction on one register, no memory.
+    unsafe {
+        core::arch::asm!(
+            "{offset} &= {mask}",
+            offset = inout(reg) offset,
+            mask = const OFFSETS_MAX - 1,
+            options(nomem, nostack, pure),
+        );
+    }
+    let len = clamp::<LEN_MAX>(u64::from(len));
+    // SAFETY: offset + len < OFFSETS_MAX + LEN_MAX <= SIZE, and the helper does not fault on
+    // `address`.
     let failed = unsafe {
         generated::bpf_probe_read_user(
             buffer.as_mut_ptr().add(offset as usize).cast(),
@@ -139,6 +154,25 @@ pub fn clamp<const MAX: usize>(mut value: u64) -> u64 {
         );
     }
     value
+}
+
+/// The smaller of two numbers below 2^63, in one way for the verifier, which then knows nothing of
+/// it.
+#[inline(always)]
+pub fn smaller(a: u64, b: u64) -> u64 {
+    let mut difference = a.wrapping_sub(b);
+    // SAFETY: three instructions on registers, no memory: b + (a < b ? a - b : 0).
+    unsafe {
+        core::arch::asm!(
+            "{sign} = {difference}",
+            "{sign} s>>= 63",
+            "{difference} &= {sign}",
+            sign = out(reg) _,
+            difference = inout(reg) difference,
+            options(nomem, nostack, pure),
+        );
+    }
+    b.wrapping_add(difference)
 }
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.

@@ -13,8 +13,11 @@ const AF_INET6: u16 = 10;
 const SOCK_STREAM: u16 = 1;
 const S_IFMT: u16 = 0o170_000;
 const S_IFSOCK: u16 = 0o140_000;
+/// `RCV_SHUTDOWN` (include/net/sock.h): nothing comes any more.
+const RCV_SHUTDOWN: u8 = 1;
 /// `SHUTDOWN_MASK` (include/net/sock.h): neither reading nor writing any more.
 const SHUTDOWN_MASK: u8 = 3;
+const IPPROTO_TCP: u16 = 6;
 /// `sun_path` (include/uapi/linux/un.h).
 pub const PATH_MAX: usize = 108;
 
@@ -79,6 +82,52 @@ pub fn is_stream(sk: u64) -> bool {
 pub fn is_shut_down(sk: u64) -> bool {
     kernel_value::<u8>(sk + offset(|o| &o.sock_sk_shutdown))
         .is_ok_and(|shutdown| shutdown & SHUTDOWN_MASK == SHUTDOWN_MASK)
+}
+
+/// Whether the peer's stream has ended, read or not.
+#[inline(always)]
+pub fn is_ingress_over(sk: u64) -> bool {
+    kernel_value::<u8>(sk + offset(|o| &o.sock_sk_shutdown))
+        .is_ok_and(|shutdown| shutdown & RCV_SHUTDOWN != 0)
+}
+
+/// Whether something came that the process has not read.
+#[inline(always)]
+pub fn has_unread(sk: u64) -> bool {
+    let queue = sk + offset(|o| &o.sock_sk_receive_queue);
+    kernel_value::<u32>(queue + offset(|o| &o.sk_buff_head_qlen)).is_ok_and(|packets| packets != 0)
+}
+
+/// Whether it is a plain TCP socket. Kernels before 5.6 keep the protocol in fewer bits, which this
+/// takes for another.
+#[inline(always)]
+pub fn is_tcp(sk: u64) -> bool {
+    matches!(
+        kernel_value::<u16>(sk + offset(|o| &o.sock_sk_protocol)),
+        Ok(IPPROTO_TCP)
+    )
+}
+
+/// Sequence number of the next byte of a TCP socket that is to be read.
+#[inline(always)]
+pub fn copied_sequence(sk: u64) -> Delivered<u32> {
+    kernel_value(sk + offset(|o| &o.tcp_sock_copied_seq))
+}
+
+/// Whether the end of a TCP stream was read, which counts as one in its sequence.
+#[inline(always)]
+pub fn end_was_read(sk: u64, copied_sequence: u32) -> bool {
+    is_ingress_over(sk)
+        && kernel_value::<u32>(sk + offset(|o| &o.tcp_sock_rcv_nxt))
+            .is_ok_and(|next| next == copied_sequence)
+}
+
+/// Whether another protocol of the kernel (TLS) sits between a TCP socket and its process, so that
+/// bytes read and sequence numbers differ.
+#[inline(always)]
+pub fn has_upper_protocol(sk: u64) -> bool {
+    kernel_value::<u64>(sk + offset(|o| &o.inet_connection_sock_icsk_ulp_ops))
+        .is_ok_and(|operations| operations != 0)
 }
 
 /// The local port of an IP socket, host byte order.

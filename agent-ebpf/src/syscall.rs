@@ -136,10 +136,11 @@ impl Call {
         is_beside_stream(self.direction, self.flags)
     }
 
-    /// Whether it asked for no bytes, so that getting none says nothing about the stream.
+    /// Whether it took bytes out of the stream and put them nowhere: `MSG_TRUNC` of a receive
+    /// (tcp(7)).
     #[inline(always)]
-    pub fn asked_for_nothing(&self) -> bool {
-        matches!(self.buffers, Buffers::One) && self.count == 0
+    pub fn discards(&self) -> bool {
+        matches!(self.direction, Direction::Ingress) && self.flags & 0x20 != 0
     }
 
     /// The vectors of the call's message number `index`, or the call's own.

@@ -13,8 +13,11 @@ mod watch_list;
 use std::fmt;
 
 use aya::Ebpf;
+use aya::programs::{Program, RawTracePoint, RawTracePointRunOptions, TestRun as _};
 use aya_log::EbpfLogger;
+use wirespan_common::connection::{Connection, Held};
 use wirespan_common::loss::KernelLoss;
+use wirespan_common::record::ConnectionId;
 
 pub use losses::KernelLosses;
 pub use ring::{Reader, Wait};
@@ -36,8 +39,11 @@ pub struct Capture {
     /// Log lines of the kernel side, if they were asked for.
     log: Option<EbpfLogger<&'static dyn log::Log>>,
     /// Holds the programs and their attachments.
-    _attached: Ebpf,
+    attached: Ebpf,
 }
+
+/// Name of the program that [`Capture::look`] runs.
+const LOOK: &str = "look";
 
 /// Why capture can't start: one line that says what is missing and what to do.
 #[derive(Debug)]
@@ -93,6 +99,7 @@ impl Capture {
         let mut watch_list = WatchList::new(&mut ebpf)?;
         watch_list.select_ports(&targets.open_ports)?;
         strategy::attach_life_cycle(&mut ebpf)?;
+        strategy::load_look(&mut ebpf)?;
         let strategy = strategy::attach(&mut ebpf, config.strategy)?;
         let log = if config.bpf_debug {
             object::start_log(&mut ebpf)
@@ -105,8 +112,23 @@ impl Capture {
             watch_list,
             losses: KernelLosses::new(&mut ebpf)?,
             log,
-            _attached: ebpf,
+            attached: ebpf,
         })
+    }
+
+    /// Has the kernel side look at a connection, and returns what it remembers of it and whether a
+    /// descriptor still refers to its socket. `None` if it remembers nothing. A kernel that can't
+    /// run programs on demand (before 5.10) is believed to hold all sockets.
+    #[must_use]
+    pub fn look(&self, connection: ConnectionId) -> Option<(Connection, bool)> {
+        let program: &Program = self.attached.program(LOOK)?;
+        let program: &RawTracePoint = program.try_into().ok()?;
+        let mut options = RawTracePointRunOptions::new();
+        options.args[0] = connection;
+        // Where it can't be run, nothing is found out.
+        let _: Result<_, _> = program.test_run(options);
+        let known = self.watch_list.connection(connection)?;
+        Some((known, known.held != Held::No as u8))
     }
 
     /// Passes on what the kernel side logged since the last call.

@@ -69,7 +69,16 @@ pub struct Connection {
     seen: [u64; 2],
     last_ns: u64,
     told: Option<wirespan_common::watch::Verdict>,
-    awaiting: bool,
+    awaiting: Option<Awaited>,
+}
+
+/// What a connection is waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaited {
+    /// Bytes that are only counted.
+    Progress,
+    /// A response that has not begun.
+    Response,
 }
 
 /// The processes that used a connection. As a rule there is one; sockets are passed on to workers.
@@ -158,6 +167,9 @@ pub struct Connections {
     recency_links: Links,
     /// Those whose exchange ends in bytes that are only counted; longest silent first.
     awaiting: List,
+    /// Those with a request whose response has not begun; longest silent first.
+    unanswered: List,
+    /// Of both.
     awaiting_links: Links,
     by_owner: HashMap<u32, List>,
     owner_links: Links,
@@ -182,6 +194,7 @@ impl Connections {
             recency: List::default(),
             recency_links: Links::default(),
             awaiting: List::default(),
+            unanswered: List::default(),
             awaiting_links: Links::default(),
             by_owner: HashMap::new(),
             owner_links: Links::default(),
@@ -260,15 +273,23 @@ impl Connections {
         if news.is_some() {
             connection.told = news;
         }
-        let awaits = !connection.is_ignored()
-            && (connection.is_reset || connection.conversation.awaits_progress());
+        let awaits = if connection.is_ignored() {
+            None
+        } else if connection.is_reset || connection.conversation.awaits_progress() {
+            Some(Awaited::Progress)
+        } else if connection.conversation.awaits_response() {
+            Some(Awaited::Response)
+        } else {
+            None
+        };
         let awaited = std::mem::replace(&mut connection.awaiting, awaits);
-
-        match (awaited, awaits) {
-            (false, true) => self.awaiting.push_last(&mut self.awaiting_links, slot),
-            (true, false) => self.awaiting.remove(&mut self.awaiting_links, slot),
-            (true, true) => self.awaiting.move_last(&mut self.awaiting_links, slot),
-            (false, false) => {}
+        if let Some(awaited) = awaited {
+            self.stop_awaiting(slot, awaited);
+        }
+        match awaits {
+            Some(Awaited::Progress) => self.awaiting.push_last(&mut self.awaiting_links, slot),
+            Some(Awaited::Response) => self.unanswered.push_last(&mut self.awaiting_links, slot),
+            None => {}
         }
         if let Some(verdict) = news {
             self.tell(ToKernel::Verdict {
@@ -288,11 +309,32 @@ impl Connections {
     ///
     /// Who asks and finds that a connection is gone says so with a record of its end.
     pub fn wants_progress(&self, quiet_since_ns: u64) -> impl Iterator<Item = ConnectionId> + '_ {
-        self.awaiting
-            .iter(&self.awaiting_links)
+        self.silent_of(&self.awaiting, quiet_since_ns)
+    }
+
+    /// Connections whose existence somebody should check: those with a request whose response has
+    /// not begun, and of which no record came since `quiet_since_ns`. The answer is a record too.
+    pub fn wants_look(&self, quiet_since_ns: u64) -> impl Iterator<Item = ConnectionId> + '_ {
+        self.silent_of(&self.unanswered, quiet_since_ns)
+    }
+
+    fn silent_of(
+        &self,
+        list: &List,
+        quiet_since_ns: u64,
+    ) -> impl Iterator<Item = ConnectionId> + '_ {
+        list.iter(&self.awaiting_links)
             .filter_map(|slot| self.connections[slot as usize].as_deref())
             .take_while(move |connection| connection.last_ns <= quiet_since_ns)
             .map(|connection| connection.id)
+    }
+
+    fn stop_awaiting(&mut self, slot: Slot, awaited: Awaited) {
+        let list = match awaited {
+            Awaited::Progress => &mut self.awaiting,
+            Awaited::Response => &mut self.unanswered,
+        };
+        list.remove(&mut self.awaiting_links, slot);
     }
 
     /// Takes out a connection.
@@ -394,7 +436,7 @@ impl Connections {
             seen: [0; 2],
             last_ns: self.now_ns,
             told: None,
-            awaiting: false,
+            awaiting: None,
         }));
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -420,8 +462,8 @@ impl Connections {
         let connection = self.connections[slot as usize].take()?;
         self.slots.remove(&connection.id);
         self.recency.remove(&mut self.recency_links, slot);
-        if connection.awaiting {
-            self.awaiting.remove(&mut self.awaiting_links, slot);
+        if let Some(awaited) = connection.awaiting {
+            self.stop_awaiting(slot, awaited);
         }
         self.leave_owner(slot, connection.owners.current);
         self.free.push(slot);

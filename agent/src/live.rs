@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
-use wirespan_common::record::{Body, Life, LifeEvent, Record};
+use wirespan_common::record::{Body, Life, LifeEvent, Record, Stage};
 
 use crate::capture::{Capture, Wait, WatchList};
 use crate::connections::ToKernel;
@@ -36,6 +36,9 @@ const PROGRESS_AFTER_NS: u64 = 100_000_000;
 const PROGRESS_SETTLED_NS: u64 = 10_000_000;
 /// A ring buffer holds fewer records than these rounds take.
 const CATCH_UP_ROUNDS_MAX: usize = 64;
+/// How long a connection may be silent while a request waits for its response before the kernel
+/// side is asked whether it is still there, in nanoseconds.
+const LOOK_AFTER_NS: u64 = 500_000_000;
 /// How often that is looked at.
 const PROGRESS_EVERY: Duration = Duration::from_millis(50);
 /// How often losses are reported, and processes looked for whose end was not seen.
@@ -155,16 +158,22 @@ impl Live {
     /// that moved just now, whose record may not be written yet, is left for the next time.
     fn ask_for_progress(&mut self) {
         let asked_ns = monotonic_ns();
-        let quiet_since = asked_ns.saturating_sub(PROGRESS_AFTER_NS);
-        let silent: Vec<_> = self.path.pipeline.wants_progress(quiet_since).collect();
+        let pipeline = &self.path.pipeline;
+        let silent: Vec<_> = pipeline
+            .wants_progress(asked_ns.saturating_sub(PROGRESS_AFTER_NS))
+            .chain(pipeline.wants_look(asked_ns.saturating_sub(LOOK_AFTER_NS)))
+            .collect();
         if silent.is_empty() {
             return;
         }
-        let watch_list = &mut self.capture.watch_list;
+        let capture = &self.capture;
         let answers: Vec<_> = silent
             .into_iter()
-            .filter_map(|connection| Some((connection, watch_list.connection(connection)?)))
-            .filter(|(_, known)| {
+            .filter_map(|connection| {
+                let (known, is_held) = capture.look(connection)?;
+                Some((connection, known, is_held))
+            })
+            .filter(|(_, known, _)| {
                 let moved_ns = known.ingress.last_ns.max(known.egress.last_ns);
                 moved_ns <= asked_ns.saturating_sub(PROGRESS_SETTLED_NS)
             })
@@ -173,9 +182,13 @@ impl Live {
             return;
         }
         let now = monotonic_ns();
-        for (connection, known) in answers {
-            self.path
-                .take(&recording::progress_record(now, connection, &known));
+        for (connection, known, is_held) in answers {
+            let stage = if is_held { Stage::Asked } else { Stage::Closed };
+            let record = recording::progress_record(now, connection, stage, &known);
+            self.path.take(&record);
+            if !is_held {
+                self.capture.watch_list.forget(connection);
+            }
         }
         self.hand_on();
     }

@@ -148,6 +148,11 @@ impl Pipeline {
         self.connections.wants_progress(quiet_since_ns)
     }
 
+    /// Connections that somebody should look at; see [`Connections::wants_look`].
+    pub fn wants_look(&self, quiet_since_ns: u64) -> impl Iterator<Item = ConnectionId> + '_ {
+        self.connections.wants_look(quiet_since_ns)
+    }
+
     /// Connections remembered at the moment.
     #[must_use]
     pub fn connections(&self) -> usize {

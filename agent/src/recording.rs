@@ -158,12 +158,17 @@ pub fn process_record(time_ns: u64, process: &Process) -> Vec<u8> {
 }
 
 /// The record that answers how far both streams of a connection are, out of what the kernel side
-/// remembers of it.
+/// remembers of it; `stage` says whether it is still there.
 #[must_use]
-pub fn progress_record(time_ns: u64, connection: ConnectionId, known: &Connection) -> Vec<u8> {
+pub fn progress_record(
+    time_ns: u64,
+    connection: ConnectionId,
+    stage: Stage,
+    known: &Connection,
+) -> Vec<u8> {
     let progress = Progress {
         connection,
-        stage: Stage::Asked as u8,
+        stage: stage as u8,
         reserved: [0; 7],
         ingress: known.ingress,
         egress: known.egress,

@@ -5,10 +5,12 @@
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use aya_log_ebpf::debug;
+use wirespan_common::connection::Sequence;
 use wirespan_common::record::{LifeEvent, Stage};
 use wirespan_common::watch::Watch;
 
 use super::{process, run, stage_reached};
+use crate::capture;
 use crate::maps;
 use crate::memory::{Delivered, current_process};
 use crate::sockets;
@@ -58,15 +60,22 @@ fn leaving(sk: u64, stage: Stage) -> Delivered<()> {
     let Some(socket) = sockets::of_sk(sk) else {
         return Ok(());
     };
-    if maps::connection(socket.id).is_none() {
+    let Some(connection) = maps::connection(socket.id) else {
         return Ok(());
-    }
+    };
     let current = current_process();
     debug!((), "connection {} ends, stage {}", socket.id, stage as u8);
+    if connection.sequence != Sequence::Ignored as u8 && capture::catch_up(connection, sk, 0) {
+        // Its end was read by a call that no hook saw, perhaps.
+        stage_reached(socket.id, Stage::IngressEnded, current)?;
+    }
     if sockets::is_shut_down(sk) {
         let told = stage_reached(socket.id, Stage::Closed, current);
         maps::forget_connection(socket.id);
         told
+    } else if matches!(stage, Stage::Reset) && sockets::has_unread(sk) {
+        // The process can still read what came before; it will hear of the rest, or close.
+        Ok(())
     } else {
         stage_reached(socket.id, stage, current)
     }

@@ -6,7 +6,7 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use wirespan_common::record::Direction;
 
-use super::{message_ended, run};
+use super::{ends_connection, message_ended, run};
 use crate::maps;
 use crate::memory::{current_process, current_registers};
 use crate::sockets;
@@ -32,8 +32,14 @@ fn moved(ctx: &RawTracePointContext, direction: Direction) -> i32 {
     };
     let result: i32 = ctx.arg(1);
     let flags: u32 = ctx.arg::<i32>(2) as u32;
-    if is_beside_stream(direction, flags) {
+    if result > 0 && is_beside_stream(direction, flags) {
         return 0;
+    }
+    if result < 0 {
+        maps::end_messages(current.tid);
+        if !ends_connection(result.into()) {
+            return 0;
+        }
     }
     let Some(socket) = sockets::of_sk(ctx.arg(0)) else {
         return 0;
@@ -51,6 +57,7 @@ fn moved(ctx: &RawTracePointContext, direction: Direction) -> i32 {
         transfer.socket = socket;
         transfer.current = current;
         transfer.watch = watch;
+        transfer.sees_splices = false;
         let Call {
             address,
             count,
@@ -58,7 +65,7 @@ fn moved(ctx: &RawTracePointContext, direction: Direction) -> i32 {
             ..
         } = transfer.call;
         let message = match buffers {
-            Buffers::Messages => maps::next_message(current.tid, address, count, result),
+            Buffers::Messages if result >= 0 => maps::next_message(current.tid, address, count),
             _ => 0,
         };
         message_ended(scratch, message, i64::from(result))

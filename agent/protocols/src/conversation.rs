@@ -209,6 +209,13 @@ impl Conversation {
         matches!(&self.stage, Stage::Understood(dialogue) if dialogue.awaits_progress())
     }
 
+    /// A request waits for its response: somebody should look now and then whether the connection
+    /// is still there.
+    #[must_use]
+    pub fn awaits_response(&self) -> bool {
+        matches!(&self.stage, Stage::Understood(dialogue) if dialogue.awaits_response())
+    }
+
     /// Whether, since the last call, a head did not fit into what is captured of one turn.
     pub fn take_head_was_cut(&mut self) -> bool {
         std::mem::take(&mut self.head_was_cut)

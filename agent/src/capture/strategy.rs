@@ -52,6 +52,14 @@ pub fn attach_life_cycle(ebpf: &mut Ebpf) -> Result<(), StartError> {
     Ok(())
 }
 
+/// Loads the program that is run by hand; see [`super::Capture::look`].
+pub fn load_look(ebpf: &mut Ebpf) -> Result<(), StartError> {
+    let hook = super::LOOK;
+    let loaded = program::<RawTracePoint>(ebpf, hook)
+        .and_then(|program| program.load().map_err(|error| one_line(&error)));
+    loaded.map_err(|reason| StartError::Hook { hook, reason })
+}
+
 /// Attaches the forced strategy, or the first that works.
 pub fn attach(ebpf: &mut Ebpf, forced: Option<Strategy>) -> Result<Strategy, StartError> {
     let mut tried = Vec::new();

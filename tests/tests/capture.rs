@@ -1,0 +1,537 @@
+//! Ways into and out of sockets: whatever call moves the bytes, however a socket is treated, the
+//! spans tell what was said. Each case runs under each strategy that this machine's kernel has, or
+//! under the one that `WIRESPAN_CAPTURE` forces.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use wirespan_tests::daemon::{Daemon, Finished, forced_capture};
+use wirespan_tests::ports;
+use wirespan_tests::process::{Process, tied};
+use wirespan_tests::spans::{Kind, Seen, listing};
+
+const REQUEST: &[u8] = b"GET /it HTTP/1.1\r\nHost: x\r\n\r\n";
+
+fn strategies() -> Vec<String> {
+    match forced_capture() {
+        Some(forced) => vec![forced],
+        None => ["socket_tracepoints", "syscall_tracepoints"]
+            .map(str::to_owned)
+            .to_vec(),
+    }
+}
+
+fn workload(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("workloads/capture")
+        .join(name)
+}
+
+// === every call that moves bytes ===
+
+/// The program `ways`, compiled where that was not done yet.
+fn ways() -> PathBuf {
+    let source = workload("ways.c");
+    let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ways");
+    let time_of = |path: &Path| path.metadata().and_then(|found| found.modified()).ok();
+    if time_of(&to).is_none_or(|built| time_of(&source).is_none_or(|edited| built < edited)) {
+        // Under a name of its own first: other tests may be at it too.
+        let own = to.with_extension(std::process::id().to_string());
+        let compiler = Command::new("cc")
+            .args(["-O1", "-o"])
+            .args([&own, &source])
+            .status();
+        assert!(
+            compiler.as_ref().is_ok_and(std::process::ExitStatus::success),
+            "cc: {compiler:?}"
+        );
+        std::fs::rename(&own, &to).expect("in the same directory");
+    }
+    to
+}
+
+/// Method, path, status, size of the request's body and of the response's.
+type Told<'a> = (&'a str, &'a str, u16, u64, u64);
+
+const SAID: [Told<'_>; 7] = [
+    ("GET", "/bytes/100000", 200, 0, 100_000),
+    ("POST", "/chunked/50000", 200, 20_000, 50_000),
+    ("GET", "/none", 404, 0, 3),
+    ("HEAD", "/bytes/9", 200, 0, 0),
+    ("POST", "/bytes/7", 200, 100_000, 7),
+    ("GET", "/bytes/0", 200, 0, 0),
+    ("GET", "/close/5000", 200, 0, 5_000),
+];
+
+/// A server and a client that both move bytes this way, traced both.
+fn converse(strategy: &str, address: &str, way_in: &str, way_out: &str) {
+    // A name of its own, so that other tests' programs are not selected.
+    let directory = tempfile::tempdir().expect("a directory");
+    let program = directory.path().join("ways");
+    std::fs::copy(ways(), &program).expect("copied");
+    let own = format!("^{}$", program.display());
+    let daemon = Daemon::start(&[
+        ("WIRESPAN_CAPTURE", strategy),
+        ("BEYLA_EXECUTABLE_NAME", &own),
+    ]);
+    let told = format!("{strategy}, {address}, {way_in}, {way_out}");
+    let mut server = Process::start(
+        "ways serve",
+        tied(&program).args(["serve", address, way_in, way_out]),
+    );
+    server.expect_line("ready");
+    daemon.wait_until_watching(server.pid());
+    let requests = SAID.map(|(method, path, _, body, _)| format!("{method}:{path}:{body}"));
+    let mut client = Process::start(
+        "ways fetch",
+        tied(&program)
+            .args(["fetch", address, way_in, way_out])
+            .args(requests),
+    );
+    daemon.wait_until_watching(client.pid());
+    client.tell("go");
+    client.succeed();
+    daemon.wait_for_count(2 * SAID.len());
+    server.stop();
+    let finished = daemon.stop();
+    for kind in [Kind::Server, Kind::Client] {
+        let spans: Vec<_> = finished.spans.iter().filter(|s| s.kind == kind).collect();
+        assert_eq!(spans.len(), SAID.len(), "{told}\n{}", finished.story());
+        for (span, said) in spans.into_iter().zip(SAID) {
+            assert_tells(span, said, &format!("{told}\n{}", finished.story()));
+        }
+    }
+    assert_eq!(finished.lost(), "nothing", "{told}");
+}
+
+fn assert_tells(span: &Seen, said: Told<'_>, story: &str) {
+    let (method, path, status, request, response) = said;
+    let number = |name| span.get(name).map(|text| text.parse::<u64>().expect("a number"));
+    assert_eq!(span.get("http.request.method"), Some(method), "{story}");
+    let url = span.get("url.path").or(span.get("url.full"));
+    assert!(url.is_some_and(|url| url.ends_with(path)), "{story}");
+    let seen = number("http.response.status_code");
+    assert_eq!(seen, Some(status.into()), "{story}");
+    let seen = number("http.request.body.size").unwrap_or(0);
+    assert_eq!(seen, request, "{said:?}\n{story}");
+    // The chunk sizes in a read that was not copied whole are not known, and then nor is the body's.
+    let may_be_unknown = path.starts_with("/chunked") && span.kind == Kind::Client;
+    let seen = number("http.response.body.size").unwrap_or(0);
+    assert!(
+        seen == response || may_be_unknown && seen == 0,
+        "{said:?}\n{story}"
+    );
+    let error = span.get("error.type");
+    assert!(error.is_none_or(|error| error == "404"), "{story}");
+}
+
+fn each_way(ways: &[(&str, &str)]) {
+    for strategy in strategies() {
+        for (way_in, way_out) in ways {
+            converse(&strategy, &ports::free().to_string(), way_in, way_out);
+        }
+    }
+}
+
+#[test]
+fn one_buffer_at_a_time() {
+    each_way(&[
+        ("read", "write"),
+        ("recv", "send"),
+        ("recvfrom", "sendto"),
+        ("read", "whole"),
+        ("read", "tiny"),
+        ("waitall", "more"),
+    ]);
+}
+
+#[test]
+fn scattered_and_gathered() {
+    each_way(&[
+        ("readv", "writev"),
+        ("preadv2", "pwritev2"),
+        ("recvmsg", "sendmsg"),
+        ("recvmmsg", "write"),
+    ]);
+}
+
+#[test]
+fn several_messages_in_a_call() {
+    each_way(&[("recvmmsg", "sendmmsg")]);
+}
+
+#[test]
+fn without_buffers() {
+    each_way(&[("read", "sendfile"), ("splice", "splice"), ("trunc", "write")]);
+}
+
+#[test]
+fn without_blocking() {
+    each_way(&[("nonblock", "nonblock")]);
+}
+
+#[test]
+fn reads_that_take_nothing_do_not_count() {
+    each_way(&[("peek", "write"), ("zero", "write")]);
+}
+
+#[test]
+fn all_families_of_addresses() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("socket");
+    for strategy in strategies() {
+        let port = ports::free();
+        converse(&strategy, &format!("[::1]:{port}"), "read", "writev");
+        let unix = format!("unix:{}", path.display());
+        converse(&strategy, &unix, "recvmsg", "sendfile");
+        let _ = std::fs::remove_file(&path);
+        let unix = format!("unix:@wirespan-test-{port}");
+        converse(&strategy, &unix, "read", "sendmsg");
+    }
+}
+
+#[test]
+fn ipv4_over_an_ipv6_socket_is_ipv4() {
+    for strategy in strategies() {
+        let port = ports::free();
+        let address = format!("[::ffff]:{port}");
+        let daemon = Daemon::start(&[
+            ("WIRESPAN_CAPTURE", &strategy),
+            ("BEYLA_OPEN_PORT", &port.to_string()),
+        ]);
+        let server = Process::start(
+            "ways serve",
+            tied(ways()).args(["serve", &address, "read", "write"]),
+        );
+        server.expect_line("ready");
+        let port = port.to_string();
+        let mut client = Process::start(
+            "ways fetch",
+            tied(ways()).args(["fetch", &port, "read", "write", "GET:/bytes/1:0"]),
+        );
+        client.tell("go");
+        client.succeed();
+        let spans = daemon.wait_for_count(1);
+        let peer = spans[0].get("network.peer.address");
+        assert_eq!(peer, Some("127.0.0.1"), "{strategy}");
+        let _ = daemon.stop();
+    }
+}
+
+// === sockets treated unusually ===
+
+/// A server of `server.py` under the daemon, which watches it before it is visited.
+struct Case {
+    daemon: Daemon,
+    server: Process,
+    port: u16,
+    path: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl Case {
+    fn tcp(strategy: &str, case: &str) -> Self {
+        Self::start(strategy, case, false)
+    }
+
+    fn unix(strategy: &str, case: &str) -> Self {
+        Self::start(strategy, case, true)
+    }
+
+    fn start(strategy: &str, case: &str, unix: bool) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let port = ports::free();
+        let mut command = tied("python3");
+        command.arg(workload("server.py")).arg(case);
+        if unix {
+            command.arg(&path);
+        } else {
+            command.arg(port.to_string());
+        }
+        let server = Process::start(case, &mut command);
+        server.expect_line("ready");
+        let selection = if unix {
+            ("BEYLA_TARGET_PID", server.pid().to_string())
+        } else {
+            ("BEYLA_OPEN_PORT", port.to_string())
+        };
+        let daemon = Daemon::start(&[
+            ("WIRESPAN_CAPTURE", strategy),
+            (selection.0, &selection.1),
+        ]);
+        daemon.wait_until_watching(server.pid());
+        Self {
+            daemon,
+            server,
+            port,
+            path,
+            _directory: directory,
+        }
+    }
+
+    fn connect(&self) -> TcpStream {
+        TcpStream::connect(("127.0.0.1", self.port)).expect("it listens")
+    }
+
+    fn get(&self, path: &str) {
+        let mut connection = self.connect();
+        ask(&mut connection, path);
+    }
+
+    /// Waits for that many spans and ends all.
+    fn finish(mut self, count: usize) -> Finished {
+        self.daemon.wait_for_count(count);
+        self.server.stop();
+        let finished = self.daemon.stop();
+        assert_eq!(finished.spans.len(), count, "{}", finished.story());
+        finished
+    }
+}
+
+/// One request that is answered with `ok`.
+fn ask(connection: &mut (impl Read + Write), path: &str) {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    connection.write_all(request.as_bytes()).expect("sent");
+    let mut response = Vec::new();
+    while !response.ends_with(b"ok") {
+        let mut some = [0; 1000];
+        let len = connection.read(&mut some).expect("received");
+        assert!(len > 0, "no answer to {path}");
+        response.extend_from_slice(&some[..len]);
+    }
+}
+
+fn seconds(span: &Seen) -> f64 {
+    (span.end_ns - span.start_ns) as f64 / 1e9
+}
+
+fn assert_all_answered(finished: &Finished) {
+    for span in &finished.spans {
+        let status = span.get("http.response.status_code");
+        assert_eq!(status, Some("200"), "{}", finished.story());
+        assert_eq!(span.get("error.type"), None, "{}", finished.story());
+    }
+}
+
+#[test]
+fn a_number_used_again_inherits_nothing() {
+    for strategy in strategies() {
+        let case = Case::tcp(&strategy, "one-each");
+        let count = 2_000;
+        for number in 0..count {
+            case.get(&format!("/{number}"));
+        }
+        let finished = case.finish(count);
+        assert_all_answered(&finished);
+        for (number, span) in finished.spans.iter().enumerate() {
+            assert_eq!(span.get("url.path"), Some(&*format!("/{number}")));
+        }
+        assert_eq!(finished.lost(), "nothing");
+    }
+}
+
+#[test]
+fn sockets_are_passed_on_in_every_way() {
+    for strategy in strategies() {
+        for case in ["duplicated", "forked", "passed", "inherited"] {
+            let server = Case::tcp(&strategy, case);
+            for number in 0..3 {
+                server.get(&format!("/{number}"));
+            }
+            let finished = server.finish(3);
+            assert_all_answered(&finished);
+            assert_eq!(finished.lost(), "nothing", "{strategy} {case}");
+        }
+    }
+}
+
+#[test]
+fn a_thread_may_read_and_another_write() {
+    for strategy in strategies() {
+        let case = Case::tcp(&strategy, "two-threads");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let mut connection = case.connect();
+                    (0..50).for_each(|_| ask(&mut connection, "/t"));
+                });
+            }
+        });
+        let finished = case.finish(400);
+        assert_all_answered(&finished);
+        assert_eq!(finished.lost(), "nothing", "{strategy}");
+    }
+}
+
+#[test]
+fn a_slow_sendfile_lasts_until_its_last_byte() {
+    for strategy in strategies() {
+        let case = Case::tcp(&strategy, "file");
+        let mut connection = case.connect();
+        connection.write_all(REQUEST).expect("sent");
+        let mut left: usize = 64 * 1024 * 1024;
+        let mut some = vec![0; 1 << 20];
+        let begin = std::time::Instant::now();
+        while left > 0 {
+            let len = connection.read(&mut some).expect("received");
+            assert!(len > 0, "{left} bytes are missing");
+            left = left.saturating_sub(len);
+            // Not a wait for something: this client is slow.
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let took = begin.elapsed().as_secs_f64();
+        // The head is not part of the body that is waited for, so a few bytes may be left.
+        drop(connection);
+        let finished = case.finish(1);
+        assert_all_answered(&finished);
+        let span = &finished.spans[0];
+        assert_eq!(span.get("http.response.body.size"), Some("67108864"));
+        // What the kernel buffers leaves the server earlier than it reaches the client.
+        let lasted = seconds(span);
+        assert!(lasted <= took && lasted > took / 2.0, "{lasted} of {took} s");
+    }
+}
+
+#[test]
+fn bodies_that_end_with_the_connection_are_counted() {
+    for strategy in strategies() {
+        for (case, size) in [("until-close", "6234"), ("half-closed", "5000")] {
+            for unix in [false, true] {
+                let server = Case::start(&strategy, case, unix);
+                if unix {
+                    let connection = UnixStream::connect(&server.path).expect("it listens");
+                    end_first(&connection, &connection, |how| connection.shutdown(how));
+                } else {
+                    let connection = server.connect();
+                    end_first(&connection, &connection, |how| connection.shutdown(how));
+                }
+                let finished = server.finish(1);
+                assert_all_answered(&finished);
+                let span = &finished.spans[0];
+                let seen = span.get("http.response.body.size");
+                assert_eq!(seen, Some(size), "{strategy} {case} {}", finished.story());
+                assert!(seconds(span) < 0.2, "{strategy} {case} {span}");
+            }
+        }
+    }
+}
+
+/// Asks, ends the own direction, reads to the end.
+fn end_first(
+    mut to: impl Write,
+    mut from: impl Read,
+    shutdown: impl FnOnce(Shutdown) -> std::io::Result<()>,
+) {
+    to.write_all(REQUEST).expect("sent");
+    shutdown(Shutdown::Write).expect("still connected");
+    from.read_to_end(&mut Vec::new()).expect("received");
+}
+
+#[test]
+fn a_unix_socket_closed_without_an_answer_ends_the_exchange() {
+    for strategy in strategies() {
+        let case = Case::unix(&strategy, "silent");
+        let mut connection = UnixStream::connect(&case.path).expect("it listens");
+        connection.write_all(REQUEST).expect("sent");
+        let spans = case.daemon.wait_for_count(1);
+        let error = spans[0].get("error.type");
+        assert_eq!(error, Some("connection_closed"), "{}", listing(&spans));
+        assert!(seconds(&spans[0]) < 3.0, "{}", listing(&spans));
+        drop(connection);
+        let _ = case.finish(1);
+    }
+}
+
+#[test]
+fn a_silent_connection_is_left_in_peace() {
+    for strategy in strategies() {
+        let case = Case::unix(&strategy, "patient");
+        let mut connection = UnixStream::connect(&case.path).expect("it listens");
+        ask(&mut connection, "/late");
+        ask(&mut connection, "/soon");
+        let finished = case.finish(2);
+        assert_all_answered(&finished);
+        assert!(seconds(&finished.spans[0]) >= 1.5, "{}", finished.story());
+    }
+}
+
+#[test]
+fn a_server_killed_at_work_leaves_a_span_without_status() {
+    for strategy in strategies() {
+        let mut case = Case::tcp(&strategy, "mute");
+        let mut connection = case.connect();
+        connection.write_all(REQUEST).expect("sent");
+        // Nothing tells that it has read, so a second connection that is never accepted waits.
+        std::thread::sleep(Duration::from_millis(200));
+        case.server.signal(rustix::process::Signal::KILL);
+        case.server.wait();
+        let finished = case.finish(1);
+        let span = &finished.spans[0];
+        assert_eq!(span.get("http.response.status_code"), None);
+        assert_eq!(span.get("error.type"), Some("process_exited"));
+    }
+}
+
+#[test]
+fn a_client_that_leaves_in_the_middle_is_told() {
+    for strategy in strategies() {
+        let case = Case::tcp(&strategy, "endless");
+        let mut connection = case.connect();
+        connection.write_all(REQUEST).expect("sent");
+        let _ = connection.read(&mut [0; 100]).expect("received");
+        // What is unread when a socket is closed makes a reset of the close.
+        drop(connection);
+        let finished = case.finish(1);
+        let span = &finished.spans[0];
+        assert_eq!(span.get("http.response.status_code"), Some("200"));
+        assert_eq!(span.get("error.type"), Some("connection_reset"), "{span}");
+    }
+}
+
+#[test]
+fn many_requests_in_one_write() {
+    for strategy in strategies() {
+        let case = Case::tcp(&strategy, "pipelined");
+        let mut connection = case.connect();
+        let requests: String = (0..100)
+            .map(|number| format!("GET /{number} HTTP/1.1\r\nHost: x\r\n\r\n"))
+            .collect();
+        connection.write_all(requests.as_bytes()).expect("sent");
+        connection.read_to_end(&mut Vec::new()).expect("received");
+        let finished = case.finish(100);
+        assert_all_answered(&finished);
+        for (number, span) in finished.spans.iter().enumerate() {
+            assert_eq!(span.get("url.path"), Some(&*format!("/{number}")));
+        }
+    }
+}
+
+#[test]
+fn a_server_that_is_gone_at_once_was_seen() {
+    for strategy in strategies() {
+        let port = ports::free();
+        let daemon = Daemon::start(&[
+            ("WIRESPAN_CAPTURE", &strategy),
+            ("BEYLA_OPEN_PORT", &port.to_string()),
+        ]);
+        let mut command = tied("python3");
+        command
+            .arg(workload("server.py"))
+            .args(["brief", &port.to_string()])
+            .env("OTEL_SERVICE_NAME", "brief-service");
+        let mut server = Process::start("brief", &mut command);
+        server.expect_line("ready");
+        let mut connection = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        ask(&mut connection, "/only");
+        server.wait();
+        let spans = daemon.wait_for_count(1);
+        let name = spans[0].resource.get("service.name").map(String::as_str);
+        assert_eq!(name, Some("brief-service"), "{strategy}");
+        let _ = daemon.stop();
+    }
+}
