@@ -63,7 +63,7 @@ pub fn visit_rawly(port: u16) -> usize {
     for _ in 0..30 {
         wire.answer(false);
     }
-    wire.send_in_pieces(100, &pipeline.replace("/line/", "/cut-line/"));
+    wire.send_in_pieces(100, pipeline.replace("/line/", "/cut-line/"));
     for _ in 0..30 {
         wire.answer(false);
     }
