@@ -146,12 +146,12 @@ impl Live {
         taken
     }
 
-    /// Asks the kernel side about connections whose bytes are only counted, and hears the answers as
-    /// records.
+    /// Asks the kernel side about connections whose bytes are only counted, and hears the answers
+    /// as records.
     ///
     /// What it knows is ahead of the records that still wait in the ring buffer, and an answer from
-    /// the future looks like a loss. So those records are taken first, and an answer about bytes that
-    /// moved just now, whose record may not be written yet, is left for the next time.
+    /// the future looks like a loss. So those records are taken first, and an answer about bytes
+    /// that moved just now, whose record may not be written yet, is left for the next time.
     fn ask_for_progress(&mut self) {
         let asked_ns = monotonic_ns();
         let quiet_since = asked_ns.saturating_sub(PROGRESS_AFTER_NS);
