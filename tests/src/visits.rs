@@ -1,5 +1,5 @@
-//! Requests of all shapes to a server that knows `status`, `size` and `chunked` as query parameters,
-//! and what has to hold for the spans that come of them.
+//! Requests of all shapes to a server that knows `status`, `size` and `chunked` as query
+//! parameters, and what has to hold for the spans that come of them.
 
 use crate::spans::{Kind, Seen};
 use crate::truth::{Exchange, assert_same, forgiving_long_chunked};
@@ -40,7 +40,8 @@ pub fn visit(url: impl Fn(&str) -> String) -> usize {
     10 + 14
 }
 
-/// A client that libraries are not: heads byte by byte, pipelines, chunks with trailers; and one that goes away in the middle of a request.
+/// A client that libraries are not: heads byte by byte, pipelines, chunks with
+/// trailers. Returns how many requests.
 #[must_use]
 pub fn visit_rawly(port: u16) -> usize {
     let mut wire = Wire::connect(port);

@@ -275,8 +275,8 @@ fn nothing_is_lost_under_wrk() {
     let finished = daemon.stop_uncounted();
     assert!(requests > 100, "{said}");
     assert_eq!(finished.lost(), "nothing", "{}", finished.summary());
-    // wrk leaves in the middle: a request that nginx had not read by then is in neither list, one that
-    // it was answering may be in one of them.
+    // wrk leaves in the middle: a request that nginx had not read by then is in neither list, one
+    // that it was answering may be in one of them.
     let made = finished.made();
     assert!(
         made >= requests && made.abs_diff(logged) <= CONNECTIONS,

@@ -1,5 +1,5 @@
-//! All servers, clients and shapes of requests under one daemon: what every way into the kernel has to
-//! tell alike. It is what runs in virtual machines too, where starting a daemon takes its time.
+//! All servers, clients and shapes of requests under one daemon: what every way into the kernel has
+//! to tell alike. It is what runs in virtual machines too, where starting a daemon takes its time.
 
 use wirespan_tests::daemon::Daemon;
 use wirespan_tests::puppet::Puppet;

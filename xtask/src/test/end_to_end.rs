@@ -40,8 +40,8 @@ pub fn here() -> Result<Counts> {
     Ok(counts)
 }
 
-/// On Debian's 6.1, with each of its strategies in turn. Only what concerns strategies: each start of
-/// a daemon takes the emulated verifier up to 20 s.
+/// On Debian's 6.1, with each of its strategies in turn. Only what concerns strategies: each start
+/// of a daemon takes the emulated verifier up to 20 s.
 pub fn in_machine() -> Result<Counts> {
     let mut executables = executables()?;
     executables.retain(|path| is_of(path, IN_MACHINE));
