@@ -128,8 +128,8 @@ impl Daemon {
         );
     }
 
-    /// SIGTERM, and what remains. What happened before belongs to the run, so whoever compares spans
-    /// with requests compares these.
+    /// SIGTERM, and what remains. What happened before belongs to the run, so whoever compares
+    /// spans with requests compares these.
     #[must_use]
     pub fn stop(self) -> Finished {
         self.stop_by(Signal::TERM)
@@ -318,8 +318,8 @@ fn programs_held_by(pid: u32) -> BTreeSet<u32> {
     held
 }
 
-/// Waits until the kernel has none of these programs any more: it frees them a moment after the last
-/// descriptor was closed.
+/// Waits until the kernel has none of these programs any more: it frees them a moment after the
+/// last descriptor was closed.
 ///
 /// # Panics
 /// Some stay.

@@ -8,5 +8,6 @@ pub mod puppet;
 pub mod receiver;
 pub mod spans;
 pub mod truth;
+pub mod visits;
 pub mod wire;
 pub mod workload;

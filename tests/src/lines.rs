@@ -51,8 +51,8 @@ impl Lines {
         self.lock().lines.clone()
     }
 
-    /// Waits until `look` finds something in the lines so far, and returns it; `None` if it does not
-    /// within `limit`, or when no further line can come.
+    /// Waits until `look` finds something in the lines so far, and returns it; `None` if it does
+    /// not within `limit`, or when no further line can come.
     pub fn wait_for<T>(
         &self,
         limit: Duration,

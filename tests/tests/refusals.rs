@@ -10,10 +10,11 @@ use wirespan_tests::workload::{Server, curl};
 
 #[test]
 fn a_wrong_setting_is_one_line_and_exit_code_2() {
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
     let port = ("BEYLA_OPEN_PORT", "20000");
     let printer = ("BEYLA_TRACE_PRINTER", "text");
     // What is set on top of, or instead of, a port and a printer; and what the line has to name.
-    let cases: &[(&[(&str, &str)], &[&str])] = &[
+    let cases: &[Case<'_>] = &[
         (
             &[("BEYLA_OPEN_PORT", "80a")],
             &["BEYLA_OPEN_PORT", "80a", "80,443,8000-8999"],

@@ -1,5 +1,5 @@
-// A client that tells the truth: each line of standard input is a request, METHOD URL BODY_BYTES; each
-// answer becomes a line of JSON. One after the other over a keep-alive agent.
+// A client that tells the truth: each line of standard input is a request, METHOD URL BODY_BYTES;
+// each answer becomes a line of JSON. One after the other over a keep-alive agent.
 'use strict';
 const http = require('http');
 const readline = require('readline');

@@ -1,5 +1,5 @@
-"""A client that tells the truth: each line of standard input is a request, METHOD URL BODY_BYTES; each
-answer becomes a line of JSON. Each request has a connection of its own (urllib)."""
+"""A client that tells the truth: each line of standard input is a request, METHOD URL BODY_BYTES;
+each answer becomes a line of JSON. Each request has a connection of its own (urllib)."""
 
 import json
 import sys

@@ -2,8 +2,8 @@
 
     server.py PORT [forks]
 
-Query parameters choose the answer: status, size, chunked, delay (milliseconds). With forks, that many
-processes accept on the one listening socket.
+Query parameters choose the answer: status, size, chunked, delay (milliseconds). With forks, that
+many processes accept on the one listening socket.
 """
 
 import http.server

@@ -1,5 +1,5 @@
-//! A process that does with sockets what it is told, call by call, so that a test knows each byte of
-//! the traffic that the daemon sees. It understands no protocol.
+//! A process that does with sockets what it is told, call by call, so that a test knows each byte
+//! of the traffic that the daemon sees. It understands no protocol.
 //!
 //! Commands come on standard input, one a line; each is answered by a line, `ok …` or `error …`.
 //! Bytes are percent-encoded.

@@ -182,7 +182,8 @@ impl Chunk {
     /// behind it, which can be nothing else. So it is when a server writes each chunk in one call.
     fn can_cross(self, gap: &Gap) -> bool {
         let hidden = gap.len.saturating_sub(gap.tail().len() as u64);
-        matches!(self, Self::Content { left } if hidden <= left.saturating_add(LINE_END.len() as u64))
+        let line_end = LINE_END.len() as u64;
+        matches!(self, Self::Content { left } if hidden <= left.saturating_add(line_end))
     }
 
     /// The state behind one byte of framing; `None` where the byte can't stand there. A bare line
