@@ -155,10 +155,16 @@ impl Stream {
     /// When the byte at `position` moved; `cursor` and later only.
     #[must_use]
     pub fn moved_at(&self, position: u64) -> Moved {
-        self.marks
-            .iter()
-            .find(|mark| mark.end > position)
-            .map_or(self.last, |mark| mark.moved)
+        // Nearly always the first covers it.
+        match self.marks.front() {
+            Some(mark) if mark.end > position => mark.moved,
+            Some(_) => self
+                .marks
+                .iter()
+                .find(|mark| mark.end > position)
+                .map_or(self.last, |mark| mark.moved),
+            None => self.last,
+        }
     }
 
     /// Moves the cursor over bytes or a gap.

@@ -22,7 +22,8 @@ pub fn detect(prefix: &[u8]) -> Detected {
     detect_request(prefix)
 }
 
-fn detect_response(prefix: &[u8]) -> Detected {
+/// The same, for responses alone.
+pub(super) fn detect_response(prefix: &[u8]) -> Detected {
     // `#` stands for a digit, `?` for what may follow the code.
     const PATTERN: &[u8; 13] = b"HTTP/1.v ###?";
     for (&byte, &wanted) in prefix.iter().zip(PATTERN) {
@@ -55,13 +56,14 @@ fn detect_request(prefix: &[u8]) -> Detected {
         return Detected::NotYet;
     };
     let line = &prefix[start..];
-    let Some(method_len) = line.iter().position(|&byte| !is_token(byte)) else {
+    let method_len = token_len(line);
+    if method_len == line.len() {
         return if line.len() <= METHOD_BYTES_MAX {
             Detected::NotYet
         } else {
             Detected::No
         };
-    };
+    }
     if method_len == 0 || method_len > METHOD_BYTES_MAX || line[method_len] != b' ' {
         return Detected::No;
     }
@@ -113,10 +115,27 @@ fn is_known(method: &[u8]) -> bool {
     )
 }
 
-/// RFC 9110 §5.6.2.
-pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+/// Bytes of the token at the start of `buf` (RFC 9110 §5.6.2).
+pub(super) fn token_len(buf: &[u8]) -> usize {
+    buf.iter()
+        .position(|&byte| !IS_TOKEN[usize::from(byte)])
+        .unwrap_or(buf.len())
 }
+
+static IS_TOKEN: [bool; 256] = {
+    let mut is_token = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        is_token[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut others: &[u8] = b"!#$%&'*+-.^_`|~";
+    while let [other, rest @ ..] = others {
+        is_token[*other as usize] = true;
+        others = rest;
+    }
+    is_token
+};
 
 #[cfg(test)]
 mod tests {

@@ -61,7 +61,7 @@ fn exchange(role: Role, request: HttpRequest, response: Option<HttpResponse>) ->
         start_ns: 1_000,
         first_response_ns: None,
         end_ns: 3_000,
-        request: Request::Http(request),
+        request: Request::Http(Box::new(request)),
         response: response.map(Response::Http),
         outcome: Outcome::Complete,
     }
@@ -432,10 +432,10 @@ fn what_was_not_seen_whole_is_marked() {
     };
     assert_eq!(values(&make(inferred, None), &names), "- true");
     let cut_request = Exchange {
-        request: Request::Http(HttpRequest {
+        request: Request::Http(Box::new(HttpRequest {
             truncated: true,
             ..request("GET", "/", None)
-        }),
+        })),
         ..whole.clone()
     };
     assert_eq!(values(&make(cut_request, None), &names), "true -");
