@@ -333,43 +333,51 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_the_library_reads_is_read_alike(buf in pieces()) {
+        fn requests_that_the_library_reads_are_read_alike(buf in pieces()) {
+            // Empty lines before a request are the caller's business.
+            prop_assume!(!matches!(buf.first(), None | Some(b'\r' | b'\n')));
             let mut room = [httparse::EMPTY_HEADER; 16];
             let mut library = httparse::Request::new(&mut room);
             let wanted = library.parse(&buf);
             let mut fields = Fields::default();
-            match (request(&buf, &mut fields), wanted) {
-                (Head::Whole(line, len), Ok(httparse::Status::Complete(wanted))) => {
+            let head = request(&buf, &mut fields);
+            match wanted {
+                Ok(httparse::Status::Complete(wanted)) => {
+                    let Head::Whole(line, len) = head else { panic!("{head:?}") };
                     prop_assert_eq!(len, wanted);
                     prop_assert_eq!(Some(line.method), library.method);
                     prop_assert_eq!(Some(&*line.target), library.path);
                     let minor = line.version.map(|version| u8::from(version == Version::Http11));
                     prop_assert_eq!(minor, library.version);
-                    let host = library.headers.iter().find(|h| h.name.eq_ignore_ascii_case("host"));
+                    let is_host = |header: &&mut httparse::Header<'_>| {
+                        header.name.eq_ignore_ascii_case("host")
+                    };
+                    let host = library.headers.iter_mut().find(is_host);
                     prop_assert_eq!(fields.host, host.map(|host| host.value));
                 }
-                (head, Ok(httparse::Status::Complete(_))) if !buf.starts_with(b"\r")
-                    && !buf.starts_with(b"\n") => panic!("{head:?}"),
-                (Head::Partial, _) | (_, Err(_)) => {}
-                (head, Ok(_)) => prop_assert!(buf.starts_with(b"\r") || buf.starts_with(b"\n")
-                    || buf.is_empty(), "{head:?}"),
+                Ok(httparse::Status::Partial) => prop_assert!(matches!(head, Head::Partial)),
+                Err(_) => {}
             }
         }
 
         #[test]
-        fn so_it_is_with_responses(buf in pieces()) {
+        fn responses_that_the_library_reads_are_read_alike(buf in pieces()) {
             let mut room = [httparse::EMPTY_HEADER; 16];
             let mut library = httparse::Response::new(&mut room);
             let wanted = library.parse(&buf);
-            let is_code = library.code.is_none_or(|code| code >= 100);
-            match (response(&buf, &mut Fields::default()), wanted) {
-                (Head::Whole(line, len), Ok(httparse::Status::Complete(wanted))) => {
+            // The library takes any three digits for a code.
+            prop_assume!(memchr::memmem::find(&buf, b" 0").is_none());
+            let head = response(&buf, &mut Fields::default());
+            match wanted {
+                Ok(httparse::Status::Complete(wanted)) => {
+                    let Head::Whole(line, len) = head else { panic!("{head:?}") };
                     prop_assert_eq!(len, wanted);
                     prop_assert_eq!(Some(line.status), library.code);
-                    prop_assert_eq!(u8::from(line.version == Version::Http11), library.version.unwrap());
+                    let minor = u8::from(line.version == Version::Http11);
+                    prop_assert_eq!(Some(minor), library.version);
                 }
-                (Head::Partial, Ok(httparse::Status::Partial)) | (_, Err(_)) => {}
-                (head, Ok(_)) => prop_assert!(!is_code || buf.ends_with(b"HTTP/1.1 0"), "{head:?}"),
+                Ok(httparse::Status::Partial) => prop_assert!(matches!(head, Head::Partial)),
+                Err(_) => {}
             }
         }
     }
