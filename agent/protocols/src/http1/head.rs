@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 
-use super::detect::{detect_response, token_len};
+use super::detect::{detect_response, target_len, token_len};
 use super::fields::{Fields, lossy};
 use crate::detect::Detected;
 use crate::message::Version;
@@ -203,11 +203,7 @@ fn cut_request_line(line: &[u8]) -> Option<RequestLine<'_>> {
     let (b' ', target) = behind.split_first()? else {
         return None;
     };
-    // Without a way out of the loop, so that many bytes are compared at a time.
-    let is_target = target
-        .iter()
-        .fold(!target.is_empty(), |is, &byte| is & is_target_byte(byte));
-    if method.is_empty() || !is_target {
+    if method.is_empty() || target.is_empty() || target_len(target) < target.len() {
         return None;
     }
     Some(RequestLine {
@@ -223,19 +219,12 @@ fn may_become_request_line(line: &[u8]) -> bool {
     let Some((space, behind)) = behind.split_first() else {
         return true;
     };
-    let target_len = behind
-        .iter()
-        .take_while(|byte| is_target_byte(**byte))
-        .count();
+    let target_len = target_len(behind);
     let version = &behind[target_len..];
     *space == b' '
         && !method.is_empty()
         && (target_len > 0 || version.is_empty())
         && (b" HTTP/1.1\r".starts_with(version) || b" HTTP/1.0\r".starts_with(version))
-}
-
-fn is_target_byte(byte: u8) -> bool {
-    byte > b' ' && byte != 0x7f
 }
 
 fn status_line(line: &[u8]) -> Option<StatusLine> {
@@ -302,7 +291,6 @@ mod tests {
             b"HTTP/1.0",
             b"HTTP/2",
             b"200",
-            b"099",
             b"OK",
             b"/",
             b"/a?b",
@@ -335,12 +323,12 @@ mod tests {
         #[test]
         fn requests_that_the_library_reads_are_read_alike(buf in pieces()) {
             // Empty lines before a request are the caller's business.
-            prop_assume!(!matches!(buf.first(), None | Some(b'\r' | b'\n')));
+            let buf = buf.trim_ascii_start();
             let mut room = [httparse::EMPTY_HEADER; 16];
             let mut library = httparse::Request::new(&mut room);
-            let wanted = library.parse(&buf);
+            let wanted = library.parse(buf);
             let mut fields = Fields::default();
-            let head = request(&buf, &mut fields);
+            let head = request(buf, &mut fields);
             match wanted {
                 Ok(httparse::Status::Complete(wanted)) => {
                     let Head::Whole(line, len) = head else { panic!("{head:?}") };
@@ -365,8 +353,6 @@ mod tests {
             let mut room = [httparse::EMPTY_HEADER; 16];
             let mut library = httparse::Response::new(&mut room);
             let wanted = library.parse(&buf);
-            // The library takes any three digits for a code.
-            prop_assume!(memchr::memmem::find(&buf, b" 0").is_none());
             let head = response(&buf, &mut Fields::default());
             match wanted {
                 Ok(httparse::Status::Complete(wanted)) => {
