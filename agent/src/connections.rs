@@ -1,6 +1,6 @@
-//! The table of live connections: who owns each, what it has said so far, when it was last heard of.
-//! It bounds how many are remembered. It makes no spans and talks to no kernel: what the kernel side
-//! should be told piles up as [`ToKernel`] until somebody takes it.
+//! The table of live connections: who owns each, what it has said so far, when it was last heard
+//! of. It bounds how many are remembered. It makes no spans and talks to no kernel: what the kernel
+//! side should be told piles up as [`ToKernel`] until somebody takes it.
 
 mod endpoints;
 mod order;

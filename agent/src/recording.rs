@@ -12,10 +12,10 @@
 //! ```
 //!
 //! The magic's first byte is not text and its last two are a line end, so that a file that went
-//! through a text-mode transfer is recognised. A recording from a machine of the other byte order is
-//! refused: its records can only be read where they were made. A file may be cut anywhere (the disk
-//! was full, the daemon was killed): the whole records before the cut are read, then the cut is an
-//! error that names its place.
+//! through a text-mode transfer is recognised. A recording from a machine of the other byte order
+//! is refused: its records can only be read where they were made. A file may be cut anywhere (the
+//! disk was full, the daemon was killed): the whole records before the cut are read, then the cut
+//! is an error that names its place.
 
 mod replay;
 
@@ -53,7 +53,8 @@ const _: () = assert!(
 /// and environment hold, of which `ARG_MAX` allows 2 MiB.
 pub const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// How much is read from the file at a time: it should still lie in a near cache when it is decoded.
+/// How much is read from the file at a time: it should still lie in a near cache when it is
+/// decoded.
 const READ_BYTES: usize = 64 * 1024;
 
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -309,9 +310,9 @@ impl<R: Read> Reader<R> {
         Ok(reader)
     }
 
-    /// Hands the next record to `take`; `false` at the end. Records of a kind that this version does
-    /// not know, and such as contradict themselves, are passed over and counted, as the daemon does
-    /// live.
+    /// Hands the next record to `take`; `false` at the end. Records of a kind that this version
+    /// does not know, and such as contradict themselves, are passed over and counted, as the daemon
+    /// does live.
     ///
     /// # Errors
     /// See [`ReadError`]; there is nothing more to read after one.

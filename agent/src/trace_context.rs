@@ -41,11 +41,12 @@ impl TraceContext {
     /// Places the span of an exchange whose request carried `parent`, if it carried one.
     ///
     /// A server span continues the caller's trace: its parent is remote. A client span whose
-    /// request carries a `traceparent` was written by an SDK inside the traced process, and the id in
-    /// it is that of the SDK's own client span: ours is the same call seen from below, so it becomes
-    /// the child of the SDK's span, in the same process. The server's span will name the same
-    /// parent, which is right too: nothing on the wire could have named ours. Without the header a
-    /// span is the root of a trace of its own; an orphan is mended more easily than a wrong parent.
+    /// request carries a `traceparent` was written by an SDK inside the traced process, and the id
+    /// in it is that of the SDK's own client span: ours is the same call seen from below, so it
+    /// becomes the child of the SDK's span, in the same process. The server's span will name the
+    /// same parent, which is right too: nothing on the wire could have named ours. Without the
+    /// header a span is the root of a trace of its own; an orphan is mended more easily than a
+    /// wrong parent.
     pub fn place(&mut self, role: Role, parent: Option<TraceParent>) -> Place {
         match parent {
             Some(parent) => Place {

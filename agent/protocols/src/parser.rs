@@ -3,8 +3,8 @@
 //! Every protocol promises, and `tests/properties.rs` checks over the registry:
 //! 1. no panic, memory at most a constant times the input, no unbounded recursion;
 //! 2. `consumed` is in `1..=buf.len()`;
-//! 3. every proper prefix of a valid head is [`Parsed::Incomplete`], and no proper prefix of a valid
-//!    message ends one or is [`Parsed::Invalid`];
+//! 3. every proper prefix of a valid head is [`Parsed::Incomplete`], and no proper prefix of a
+//!    valid message ends one or is [`Parsed::Invalid`];
 //! 4. splitting the input anywhere changes nothing about the messages found;
 //! 5. after [`Parsed::Invalid`], [`Parser::resync`] makes progress or returns `None`;
 //! 6. a message cut by the capture limit is reported, marked truncated.

@@ -1,3 +1,5 @@
+//! The table: order, bounds, idleness, owners. No conversation is tested here.
+
 use super::*;
 
 use wirespan_protocols::conversation::{self, Chunk, Discard, End, Sink};

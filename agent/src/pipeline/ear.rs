@@ -1,5 +1,5 @@
-//! Who listens to a conversation: exchanges become spans where they fall, discards are counted. Also
-//! the translation from records to what conversations hear; nothing is decided here.
+//! Who listens to a conversation: exchanges become spans where they fall, discards are counted.
+//! Also the translation from records to what conversations hear; nothing is decided here.
 
 use wirespan_common::record::{self, CHUNK_AFTER_LOSS, Record};
 use wirespan_protocols::conversation::{self, Conversation, Discard, Sink};

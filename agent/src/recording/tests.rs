@@ -1,3 +1,5 @@
+//! The file format: what is written is read back, and what was damaged is refused with its place.
+
 use super::*;
 
 use wirespan_common::record::{Body, LifeEvent};

@@ -129,8 +129,8 @@ pub(super) fn target_len(buf: &[u8]) -> usize {
     run_len(buf, &IS_TARGET)
 }
 
-/// How many bytes at the start of `buf` are of one kind. Four at a time: much of what a head costs is
-/// spent here.
+/// How many bytes at the start of `buf` are of one kind. Four at a time: much of what a head costs
+/// is spent here.
 #[inline]
 fn run_len(buf: &[u8], is: &[bool; 256]) -> usize {
     let is = |byte: &u8| is[usize::from(*byte)];

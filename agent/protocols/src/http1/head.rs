@@ -1,11 +1,11 @@
 //! Heads to start lines and fields, line by line. Every line must be one or the other, but nothing
-//! is refused that real servers take: any number of fields, folded lines, bytes beyond ASCII. Bodies
-//! are not its business.
+//! is refused that real servers take: any number of fields, folded lines, bytes beyond ASCII.
+//! Bodies are not its business.
 //!
-//! Own code where a library (`httparse`) would do, for two reasons: it would have to be there anyway,
-//! for heads that the library refuses and for those that were cut; and it takes a third of the
-//! library's time, because it does not look into fields that nobody wants. What the library accepts
-//! is accepted here and means the same; a test sees to that.
+//! Own code where a library (`httparse`) would do, for two reasons: it would have to be there
+//! anyway, for heads that the library refuses and for those that were cut; and heads are most of
+//! what an exchange costs, while hardly any field in them is wanted. What the library accepts is
+//! accepted here and means the same; tests see to that.
 
 use std::borrow::Cow;
 
@@ -75,8 +75,8 @@ pub(super) fn request<'b>(buf: &'b [u8], fields: &mut Fields<'b>) -> Head<Reques
     }
 }
 
-/// Reads a response's head; the same holds for `fields`. Empty lines before it are taken with it, as
-/// clients do.
+/// Reads a response's head; the same holds for `fields`. Empty lines before it are taken with it,
+/// as clients do.
 pub(super) fn response<'b>(buf: &'b [u8], fields: &mut Fields<'b>) -> Head<StatusLine> {
     let mut head = buf;
     while let [b'\n', behind @ ..] | [b'\r', b'\n', behind @ ..] = head {
@@ -178,7 +178,8 @@ fn take_unusual<'b>(line: &'b [u8], fields: &mut Fields<'b>) -> bool {
     is_name
 }
 
-/// The line at the start of `buf` without its end, and what is behind it; `None` if it is not whole.
+/// The line at the start of `buf` without its end, and what is behind it; `None` if it is not
+/// whole.
 fn next_line(buf: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = memchr::memchr(b'\n', buf)?;
     let line = &buf[..end];

@@ -1,3 +1,5 @@
+//! Exchanges by hand, and the attributes that their spans must have. Nothing is parsed from bytes.
+
 use std::sync::Arc;
 
 use wirespan_common::record::Open;
