@@ -133,19 +133,19 @@ pub(super) fn target_len(buf: &[u8]) -> usize {
 /// is spent here.
 #[inline]
 fn run_len(buf: &[u8], is: &[bool; 256]) -> usize {
-    let is = |byte: &u8| is[usize::from(*byte)];
-    let mut rest = buf;
-    while let [a, b, c, d, behind @ ..] = rest
+    let is = |byte: u8| is[usize::from(byte)];
+    let mut len = 0;
+    while let Some(&[a, b, c, d]) = buf[len..].first_chunk()
         && is(a) & is(b) & is(c) & is(d)
     {
-        rest = behind;
+        len += 4;
     }
-    while let [byte, behind @ ..] = rest
+    while let Some(&byte) = buf.get(len)
         && is(byte)
     {
-        rest = behind;
+        len += 1;
     }
-    buf.len() - rest.len()
+    len
 }
 
 static IS_TOKEN: [bool; 256] = {
