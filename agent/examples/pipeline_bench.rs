@@ -20,8 +20,8 @@ const RESPONSE: &str = "HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\n\
     Date: Sat, 21 Nov 2026 07:00:00 GMT\r\nContent-Type: text/html\r\nContent-Length: 100\r\n\
     Last-Modified: Sat, 21 Nov 2026 06:00:00 GMT\r\nConnection: keep-alive\r\n\
     ETag: \"6740000-64\"\r\nAccept-Ranges: bytes\r\n\r\n\
-    01234567890123456789012345678901234567890123456789\
-    01234567890123456789012345678901234567890123456789";
+    0123456789012345678901234567890123456789012345678901234567890123456789\
+    012345678901234567890123456789";
 const ROUNDS: usize = 5;
 
 fn main() {

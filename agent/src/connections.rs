@@ -302,9 +302,9 @@ impl Connections {
         }
     }
 
-    /// Connections whose progress somebody should ask for: those that were reset, and those with an
-    /// exchange that ends in bytes that are only counted, of which no record came since
-    /// `quiet_since_ns`. The one that has been silent longest comes first; the work is proportional
+    /// Connections whose progress somebody should ask for, as no record of theirs came since
+    /// `quiet_since_ns`: those that were reset, and those with an exchange that ends in bytes that
+    /// are only counted. The one that has been silent longest comes first; the work is proportional
     /// to what is returned.
     ///
     /// Who asks and finds that a connection is gone says so with a record of its end.
@@ -356,7 +356,7 @@ impl Connections {
             if now_ns.saturating_sub(connection.last_ns) < IDLE_NS_MAX {
                 break;
             }
-            if connection.conversation.awaits_progress() {
+            if connection.conversation.has_open_exchange() {
                 // Something is outstanding. It is looked at again when the others of its age have
                 // been, and an hour later.
                 self.note_active(slot);

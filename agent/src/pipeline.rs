@@ -1,10 +1,10 @@
 //! The whole data path, from records to spans. Read this first.
 //!
 //! ```text
-//! record ── Pipeline::record ──┬─ Open, Chunk, Progress ─ Connections ─ Conversation ─ exchange ─┐
-//!                              ├─ Life, Process ───────── Processes (resources) ─────────────────┤
-//!                              └─ Clock ───────────────── offset of the wall clock ──────────────┤
-//!                                                                                   SpanMaker ─ span
+//! record ─ Pipeline::record ─┬─ Open, Chunk, Progress ─ Connections ─ Conversation ─ exchange ─┐
+//!                            ├─ Life, Process ───────── Processes (resources) ─────────────────┤
+//!                            └─ Clock ───────────────── offset of the wall clock ──────────────┤
+//!                                                                               SpanMaker ─ span
 //! ```
 //!
 //! It is a function of the records: it reads no clock, no procfs and no network, waits for nothing

@@ -103,11 +103,11 @@ impl Processes {
 
     /// The resource of a process; made of its number alone while nothing else is known.
     pub fn resource(&mut self, tgid: u32) -> &Arc<Resource> {
-        // Asked for twice, because a reference that is returned on one path only is held on both.
-        if self.touch_entry(tgid).is_none() {
-            return &self.nameless;
+        if !self.entries.contains_key(&tgid) {
+            self.touch_entry(tgid);
         }
-        &self.entries[&tgid].resource
+        let entry = self.entries.get(&tgid);
+        entry.map_or(&self.nameless, |entry| &entry.resource)
     }
 
     /// Takes a description, which replaces what was known.

@@ -53,8 +53,9 @@ const _: () = assert!(
 /// and environment hold, of which `ARG_MAX` allows 2 MiB.
 pub const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// How much is read from the file at a time.
-const READ_BYTES: usize = 256 * 1024;
+/// How much is read from the file at a time: it should still lie in a near cache when it is
+/// decoded.
+const READ_BYTES: usize = 64 * 1024;
 
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

@@ -76,7 +76,7 @@ pub enum Value {
     /// Shared between spans.
     Shared(Arc<str>),
     /// Of this span alone.
-    Owned(Box<str>),
+    Owned(String),
     /// 64-bit signed.
     Int(i64),
     /// True or false.

@@ -67,11 +67,11 @@ impl TraceContext {
     }
 
     fn trace_id(&mut self) -> [u8; 16] {
-        self.rng.u128(1..).to_be_bytes()
+        self.rng.u128(..).max(1).to_be_bytes()
     }
 
     fn span_id(&mut self) -> [u8; 8] {
-        self.rng.u64(1..).to_be_bytes()
+        self.rng.u64(..).max(1).to_be_bytes()
     }
 }
 

@@ -46,7 +46,9 @@ fn ways() -> PathBuf {
             .args([&own, &source])
             .status();
         assert!(
-            compiler.as_ref().is_ok_and(std::process::ExitStatus::success),
+            compiler
+                .as_ref()
+                .is_ok_and(std::process::ExitStatus::success),
             "cc: {compiler:?}"
         );
         std::fs::rename(&own, &to).expect("in the same directory");
@@ -110,7 +112,10 @@ fn converse(strategy: &str, address: &str, way_in: &str, way_out: &str) {
 
 fn assert_tells(span: &Seen, said: Told<'_>, story: &str) {
     let (method, path, status, request, response) = said;
-    let number = |name| span.get(name).map(|text| text.parse::<u64>().expect("a number"));
+    let number = |name| {
+        span.get(name)
+            .map(|text| text.parse::<u64>().expect("a number"))
+    };
     assert_eq!(span.get("http.request.method"), Some(method), "{story}");
     let url = span.get("url.path").or(span.get("url.full"));
     assert!(url.is_some_and(|url| url.ends_with(path)), "{story}");
@@ -166,7 +171,11 @@ fn several_messages_in_a_call() {
 
 #[test]
 fn without_buffers() {
-    each_way(&[("read", "sendfile"), ("splice", "splice"), ("trunc", "write")]);
+    each_way(&[
+        ("read", "sendfile"),
+        ("splice", "splice"),
+        ("trunc", "write"),
+    ]);
 }
 
 #[test]
@@ -260,10 +269,7 @@ impl Case {
         } else {
             ("BEYLA_OPEN_PORT", port.to_string())
         };
-        let daemon = Daemon::start(&[
-            ("WIRESPAN_CAPTURE", strategy),
-            (selection.0, &selection.1),
-        ]);
+        let daemon = Daemon::start(&[("WIRESPAN_CAPTURE", strategy), (selection.0, &selection.1)]);
         daemon.wait_until_watching(server.pid());
         Self {
             daemon,
@@ -393,7 +399,10 @@ fn a_slow_sendfile_lasts_until_its_last_byte() {
         assert_eq!(span.get("http.response.body.size"), Some("67108864"));
         // What the kernel buffers leaves the server earlier than it reaches the client.
         let lasted = seconds(span);
-        assert!(lasted <= took && lasted > took / 2.0, "{lasted} of {took} s");
+        assert!(
+            lasted <= took && lasted > took / 2.0,
+            "{lasted} of {took} s"
+        );
     }
 }
 

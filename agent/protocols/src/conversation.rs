@@ -216,6 +216,12 @@ impl Conversation {
         matches!(&self.stage, Stage::Understood(dialogue) if dialogue.awaits_response())
     }
 
+    /// A request was seen whose fate has not been told: its response may be hours away.
+    #[must_use]
+    pub fn has_open_exchange(&self) -> bool {
+        matches!(&self.stage, Stage::Understood(dialogue) if dialogue.has_open_exchange())
+    }
+
     /// Whether, since the last call, a head did not fit into what is captured of one turn.
     pub fn take_head_was_cut(&mut self) -> bool {
         std::mem::take(&mut self.head_was_cut)

@@ -45,8 +45,8 @@ pub enum Then {
 /// A request, as far as it was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// RFC 9110.
-    Http(HttpRequest),
+    /// RFC 9110. Boxed, because it changes hands a dozen times before it is a span.
+    Http(Box<HttpRequest>),
 }
 
 /// A response, as far as it was understood.

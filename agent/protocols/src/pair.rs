@@ -217,7 +217,7 @@ mod tests {
     }
 
     fn request() -> Request {
-        Request::Http(HttpRequest {
+        Request::Http(Box::new(HttpRequest {
             method: Method::Get,
             target: "/".into(),
             version: Version::Http11,
@@ -228,7 +228,7 @@ mod tests {
             trace_state: None,
             body_size: None,
             truncated: false,
-        })
+        }))
     }
 
     fn response() -> Response {

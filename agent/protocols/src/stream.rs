@@ -1,8 +1,6 @@
 //! One direction of a connection: chunks to contiguous bytes or gaps, and when which byte moved.
 //! It reads no bytes, and orders nothing: what comes late, or twice, is dropped.
 
-use std::collections::VecDeque;
-
 use crate::conversation::{Chunk, Extent};
 use crate::parser::Gap;
 
@@ -53,7 +51,7 @@ pub struct Stream {
     /// The furthest that was ever told; behind the end of what is held, or of no interest.
     ahead: Extent,
     /// In order of `end`; all of them beyond `cursor`.
-    marks: VecDeque<Mark>,
+    marks: Vec<Mark>,
     /// The furthest mark there ever was.
     last: Moved,
 }
@@ -164,12 +162,13 @@ impl Stream {
     /// Moves the cursor over bytes or a gap.
     pub fn advance(&mut self, len: u64) {
         self.cursor = self.cursor.saturating_add(len);
-        while self
-            .marks
-            .front()
-            .is_some_and(|mark| mark.end <= self.cursor)
-        {
-            self.marks.pop_front();
+        let is_passed = |mark: &Mark| mark.end <= self.cursor;
+        // As a rule all are.
+        if self.marks.last().is_none_or(is_passed) {
+            self.marks.clear();
+        } else {
+            let passed = self.marks.iter().take_while(|mark| is_passed(mark)).count();
+            self.marks.drain(..passed);
         }
     }
 
@@ -206,7 +205,7 @@ impl Stream {
     }
 
     fn mark(&mut self, end: u64, time_ns: u64, tid: u32) {
-        if self.marks.back().is_some_and(|mark| mark.end >= end) {
+        if self.marks.last().is_some_and(|mark| mark.end >= end) {
             return;
         }
         if self.marks.len() >= MARKS_MAX {
@@ -215,7 +214,7 @@ impl Stream {
         }
         let moved = Moved { time_ns, tid };
         self.last = moved;
-        self.marks.push_back(Mark { end, moved });
+        self.marks.push(Mark { end, moved });
     }
 }
 

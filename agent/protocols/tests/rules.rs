@@ -151,6 +151,19 @@ fn times_are_those_of_the_first_and_the_last_byte() {
 }
 
 #[test]
+fn an_exchange_is_open_from_its_request_to_its_fate() {
+    let mut wire = Wire::new(Role::Server);
+    assert!(!wire.conversation.has_open_exchange());
+    wire.ask(GET);
+    assert!(wire.conversation.has_open_exchange());
+    assert!(!wire.conversation.awaits_progress(), "no body is moving");
+    wire.answer(&OK[..20]);
+    assert!(wire.conversation.has_open_exchange());
+    wire.answer(&OK[20..]);
+    assert!(!wire.conversation.has_open_exchange());
+}
+
+#[test]
 fn a_body_that_is_only_counted_ends_when_its_last_byte_moved() {
     let mut wire = Wire::new(Role::Server);
     wire.ask(GET);

@@ -1,6 +1,9 @@
-//! The table of connections: who owns which, which give way, what the kernel side is told.
+//! The table: order, bounds, idleness, owners. No conversation is tested here.
 
 use super::*;
+
+use wirespan_protocols::conversation::{self, Chunk, Discard, End, Sink};
+use wirespan_protocols::exchange::Exchange;
 
 fn owners(connections: &Connections) -> Vec<(ConnectionId, u32)> {
     let mut owners: Vec<_> = connections
@@ -45,6 +48,38 @@ fn silence_is_measured_in_record_time_and_ends_after_an_hour() {
         table.drain_to_kernel().collect::<Vec<_>>(),
         [ToKernel::Forget { connection: 1 }]
     );
+}
+
+struct Deaf;
+
+impl Sink for Deaf {
+    fn exchange(&mut self, _exchange: Exchange) {}
+    fn discard(&mut self, _what: Discard) {}
+}
+
+#[test]
+fn a_server_may_think_for_hours() {
+    let mut table = Connections::new(8);
+    let (slot, _) = table.touch(1, 1, 0);
+    let request = b"GET / HTTP/1.1\r\n\r\n";
+    let chunk = Chunk {
+        direction: conversation::Direction::Ingress,
+        position: 0,
+        len: request.len() as u64,
+        bytes: request,
+        tail: [0; 8],
+        tail_len: 0,
+        time_ns: 0,
+        tid: 1,
+        after_loss: false,
+    };
+    table.at(slot).conversation.chunk(chunk, &mut Deaf);
+    for hours in 1..5 {
+        assert!(table.take_idle(hours * 2 * IDLE_NS_MAX).is_none());
+    }
+    let conversation = &mut table.at(slot).conversation;
+    conversation.end(End::Reset, 0, &mut Deaf);
+    assert!(table.take_idle(20 * IDLE_NS_MAX).is_some());
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub fn replay<R: Read>(
         count += spans.len() as u64;
         take(spans);
         spans.clear();
+        // Growing bit by bit, for who takes the whole vector, would cost more than making a span.
+        spans.reserve(2 * BATCH_SPANS);
     };
     let outcome = loop {
         match reader.read_record(|record| pipeline.record(record, &mut spans)) {

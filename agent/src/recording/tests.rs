@@ -1,4 +1,4 @@
-//! Recordings that are whole, cut, damaged, or from somewhere else.
+//! The file format: what is written is read back, and what was damaged is refused with its place.
 
 use super::*;
 

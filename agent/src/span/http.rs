@@ -20,11 +20,11 @@ use std::sync::Arc;
 use wirespan_protocols::exchange::{Outcome, Role};
 use wirespan_protocols::message::{HttpRequest, HttpResponse, Version};
 
-use super::authority::{self, HostMemo};
+use super::authority::{self, Authority, HostMemo};
 use super::method::KnownMethods;
 use super::url::{self, Target};
 use super::{Status, Value};
-use crate::connections::Endpoints;
+use crate::connections::{Endpoint, Endpoints};
 use crate::semconv::{self, error_type};
 
 /// Typical number of attributes, with some room: a vector grows once in a blue moon.
@@ -99,7 +99,7 @@ pub fn describe(
     }
 }
 
-/// `url.*`, `server.*`, `client.*`, `network.*` and `user_agent.*`.
+/// `url.*` and `server.*`, then what is known of the ends and of the client.
 fn tell_where(
     attributes: &mut Vec<(&'static str, Value)>,
     role: Role,
@@ -113,44 +113,33 @@ fn tell_where(
         Some((sent, parts))
     });
     let server = endpoints.and_then(|endpoints| endpoints.server(role));
+    let named = name_server(target, host.map(|(_, parts)| parts), server);
 
-    let named = match target {
-        Target::Absolute {
-            scheme, authority, ..
-        } => authority::parse(url::split_userinfo(authority).1).map(|(host, port)| {
-            let port = port.or_else(|| default_port(scheme));
-            (Value::Owned(host.into()), port)
-        }),
-        Target::Authority(authority) => {
-            authority::parse(authority).map(|(host, port)| (Value::Owned(host.into()), port))
-        }
-        Target::Origin { .. } | Target::Asterisk => host.as_ref().map(|(_, parts)| {
-            let port = parts.port.or_else(|| server.and_then(|server| server.port));
-            (Value::Shared(Arc::clone(&parts.host)), port)
-        }),
-    };
-    let named = named
-        .or_else(|| server.map(|server| (Value::Shared(Arc::clone(server.address)), server.port)));
-
-    // Then there is no need for a copy of it.
-    let path_is_target =
-        role == Role::Server && matches!(target, Target::Origin { query: None, .. });
     match role {
-        Role::Server => tell_parts(attributes, target),
+        Role::Server => {
+            let (scheme, path, query) = parts(target);
+            let query = query.map(redacted);
+            attributes.push((semconv::URL_SCHEME, scheme));
+            let path = match target {
+                // The path is where the target begins, so that there is no need for a copy.
+                Target::Origin { path, .. } => {
+                    let len = path.len();
+                    let mut path = String::from(std::mem::take(&mut request.target));
+                    path.truncate(len);
+                    path
+                }
+                _ => path.to_owned(),
+            };
+            tell_path(attributes, path, query);
+        }
         Role::Client => {
-            let authority = match (&host, server) {
-                (Some((sent, _)), _) => Some(String::from(&***sent)),
+            let authority = match (host, server) {
+                (Some((sent, _)), _) => Some(String::from(&**sent)),
                 (None, Some(server)) => server.authority(),
                 (None, None) => None,
             };
             tell_full(attributes, target, authority);
         }
-    }
-    if path_is_target {
-        attributes.push((
-            semconv::URL_PATH,
-            Value::Owned(std::mem::take(&mut request.target)),
-        ));
     }
     if let Some((address, port)) = named {
         attributes.push((semconv::SERVER_ADDRESS, address));
@@ -158,7 +147,37 @@ fn tell_where(
             attributes.push((semconv::SERVER_PORT, Value::Int(port.into())));
         }
     }
+    tell_ends(attributes, role, request, endpoints);
+}
 
+/// The server's name and port: what the request says, or else the connection.
+fn name_server(
+    target: Target<'_>,
+    host: Option<&Authority>,
+    server: Option<Endpoint<'_>>,
+) -> Option<(Value, Option<u16>)> {
+    let owned = |(host, port): (&str, Option<u16>)| (Value::Owned(host.into()), port);
+    let named = match target {
+        Target::Absolute {
+            scheme, authority, ..
+        } => authority::parse(url::split_userinfo(authority).1)
+            .map(|(host, port)| owned((host, port.or_else(|| default_port(scheme))))),
+        Target::Authority(authority) => authority::parse(authority).map(owned),
+        Target::Origin { .. } | Target::Asterisk => host.map(|parts| {
+            let port = parts.port.or_else(|| server.and_then(|server| server.port));
+            (Value::Shared(Arc::clone(&parts.host)), port)
+        }),
+    };
+    named.or_else(|| server.map(|server| (Value::Shared(Arc::clone(server.address)), server.port)))
+}
+
+/// `client.*`, `network.*` and `user_agent.*`.
+fn tell_ends(
+    attributes: &mut Vec<(&'static str, Value)>,
+    role: Role,
+    request: &mut HttpRequest,
+    endpoints: Option<&Endpoints>,
+) {
     let peer = endpoints.and_then(|endpoints| endpoints.peer(role));
     if role == Role::Server {
         let client = request
@@ -189,31 +208,28 @@ fn tell_where(
     }
 }
 
-/// `url.scheme`, `url.path` and `url.query`; but not the path of an origin-form target without
-/// query, which the caller moves.
-fn tell_parts(attributes: &mut Vec<(&'static str, Value)>, target: Target<'_>) {
-    let (scheme, path, query) = match target {
-        Target::Origin { path, query } => (scheme_value("http"), path, query),
+/// `url.scheme`, `url.path` and `url.query` as sent.
+fn parts(target: Target<'_>) -> (Value, &str, Option<&str>) {
+    match target {
+        Target::Origin { path, query } => (Value::Static("http"), path, query),
         Target::Absolute {
             scheme,
             path,
             query,
             ..
         } => (scheme_value(scheme), path, query),
-        Target::Authority(_) => (scheme_value("http"), "", None),
-        Target::Asterisk => (scheme_value("http"), "*", None),
-    };
-    attributes.push((semconv::URL_SCHEME, scheme));
-    if matches!(target, Target::Origin { query: None, .. }) {
-        return;
+        Target::Authority(_) => (Value::Static("http"), "", None),
+        Target::Asterisk => (Value::Static("http"), "*", None),
     }
-    tell_path(attributes, path, query);
 }
 
-fn tell_path(attributes: &mut Vec<(&'static str, Value)>, path: &str, query: Option<&str>) {
-    attributes.push((semconv::URL_PATH, Value::Owned(path.into())));
+fn redacted(query: &str) -> String {
+    url::redact_query(query).unwrap_or_else(|| query.to_owned())
+}
+
+fn tell_path(attributes: &mut Vec<(&'static str, Value)>, path: String, query: Option<String>) {
+    attributes.push((semconv::URL_PATH, Value::Owned(path)));
     if let Some(query) = query {
-        let query = url::redact_query(query).map_or_else(|| query.into(), String::into_boxed_str);
         attributes.push((semconv::URL_QUERY, Value::Owned(query)));
     }
 }
@@ -239,8 +255,10 @@ fn tell_full(
         (Target::Origin { path, query }, Some(authority)) => {
             url::full("http", authority, path, query)
         }
-        (Target::Asterisk, None) => return tell_path(attributes, "*", None),
-        (Target::Origin { path, query }, None) => return tell_path(attributes, path, query),
+        (Target::Asterisk, None) => return tell_path(attributes, "*".to_owned(), None),
+        (Target::Origin { path, query }, None) => {
+            return tell_path(attributes, path.to_owned(), query.map(redacted));
+        }
     };
     attributes.push((semconv::URL_FULL, Value::Owned(full)));
 }
@@ -251,7 +269,7 @@ fn scheme_value(scheme: &str) -> Value {
             return Value::Static(known);
         }
     }
-    Value::Owned(scheme.to_ascii_lowercase().into())
+    Value::Owned(scheme.to_ascii_lowercase())
 }
 
 fn default_port(scheme: &str) -> Option<u16> {
@@ -312,10 +330,7 @@ fn status_text(code: u16) -> Value {
         .checked_sub(400)
         .and_then(|index| FAILING_CODES.get(index))
         .and_then(|digits| std::str::from_utf8(digits).ok())
-        .map_or_else(
-            || Value::Owned(code.to_string().into_boxed_str()),
-            Value::Static,
-        )
+        .map_or_else(|| Value::Owned(code.to_string()), Value::Static)
 }
 
 fn bytes(count: u64) -> Value {

@@ -26,7 +26,8 @@ impl Default for KnownMethods {
 }
 
 impl KnownMethods {
-    /// Exactly these: `OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS` replaces the whole list.
+    /// Exactly these methods, as `OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS` wants it: a full
+    /// override.
     #[must_use]
     pub fn only<Name: AsRef<str>>(names: impl IntoIterator<Item = Name>) -> Self {
         let names: Vec<&'static str> = names

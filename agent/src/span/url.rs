@@ -67,8 +67,11 @@ impl<'a> Target<'a> {
 }
 
 fn split_query(text: &str) -> (&str, Option<&str>) {
-    match text.split_once('?') {
-        Some((path, query)) => (path, Some(query).filter(|query| !query.is_empty())),
+    match memchr::memchr(b'?', text.as_bytes()) {
+        Some(at) => (
+            &text[..at],
+            Some(&text[at + 1..]).filter(|query| !query.is_empty()),
+        ),
         None => (text, None),
     }
 }
@@ -170,7 +173,7 @@ pub fn split_userinfo(authority: &str) -> (Option<bool>, &str) {
 
 /// Puts an absolute URL together, with the secrets of `authority` and `query` replaced.
 #[must_use]
-pub fn full(scheme: &str, authority: &str, path: &str, query: Option<&str>) -> Box<str> {
+pub fn full(scheme: &str, authority: &str, path: &str, query: Option<&str>) -> String {
     let (password, host) = split_userinfo(authority);
     let query_len = query.map_or(0, |query| query.len() + 1);
     let mut url =
@@ -191,7 +194,7 @@ pub fn full(scheme: &str, authority: &str, path: &str, query: Option<&str>) -> B
             None => url.push_str(query),
         }
     }
-    url.into_boxed_str()
+    url
 }
 
 #[cfg(test)]

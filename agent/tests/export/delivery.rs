@@ -207,7 +207,7 @@ async fn a_batch_too_large_for_one_request_goes_in_several() {
         let mut spans = server_spans(&resource("shop"), 0..100);
         for span in &mut spans {
             span.attributes
-                .push(("url.full", Value::Owned("x".repeat(100_000).into())));
+                .push(("url.full", Value::Owned("x".repeat(100_000))));
         }
         queue.push(spans);
         receiver

@@ -56,7 +56,7 @@ pub fn server_span(resource: &Arc<Resource>, number: u64) -> Span {
             ("http.request.method", Value::Static("GET")),
             (
                 "url.path",
-                Value::Owned(format!("/catalogue/items/{number}").into()),
+                Value::Owned(format!("/catalogue/items/{number}")),
             ),
             ("url.query", Value::Owned("page=2&sort=price".into())),
             ("url.scheme", Value::Static("http")),
@@ -91,7 +91,7 @@ pub fn failed_client_span(resource: &Arc<Resource>) -> Span {
             ("error.type", Value::Shared("timeout".into())),
             (
                 "url.full",
-                Value::Owned(format!("http://a/{}", "é\"\\\n".repeat(9000)).into()),
+                Value::Owned(format!("http://a/{}", "é\"\\\n".repeat(9000))),
             ),
             ("server.address", Value::Static("")),
             ("server.port", Value::Int(i64::MIN)),

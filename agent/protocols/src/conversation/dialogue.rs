@@ -124,6 +124,10 @@ impl Dialogue {
         std::mem::take(&mut self.notes)
     }
 
+    pub fn has_open_exchange(&self) -> bool {
+        !self.pair.is_empty()
+    }
+
     pub fn awaits_progress(&self) -> bool {
         self.pair.response_in_progress() || self.pair.request_in_progress()
     }
@@ -235,18 +239,18 @@ impl Dialogue {
 impl Dialogue {
     /// Lets a lane's parser work on what is held and on `bytes`; keeps what it leaves.
     fn offer(&mut self, flow: Flow, bytes: &[u8], sink: &mut impl Sink) {
-        let mut held = self.lane(flow).stream.take_held();
-        if held.is_empty() {
-            if bytes.is_empty() {
-                self.lane(flow).stream.hold(held);
-                return;
-            }
-            let used = self.parse(flow, bytes, sink);
-            self.lane(flow).hold(held, 0, &bytes[used..]);
-        } else {
+        if self.lane(flow).stream.is_holding() {
+            let mut held = self.lane(flow).stream.take_held();
             held.extend_from_slice(bytes);
             let used = self.parse(flow, &held, sink);
             self.lane(flow).hold(held, used, &[]);
+            return;
+        }
+        let used = self.parse(flow, bytes, sink);
+        if used < bytes.len() {
+            let lane = self.lane(flow);
+            let empty = lane.stream.take_held();
+            lane.hold(empty, 0, &bytes[used..]);
         }
     }
 

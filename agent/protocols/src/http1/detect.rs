@@ -22,7 +22,8 @@ pub fn detect(prefix: &[u8]) -> Detected {
     detect_request(prefix)
 }
 
-fn detect_response(prefix: &[u8]) -> Detected {
+/// The same, for responses alone.
+pub(super) fn detect_response(prefix: &[u8]) -> Detected {
     // `#` stands for a digit, `?` for what may follow the code.
     const PATTERN: &[u8; 13] = b"HTTP/1.v ###?";
     for (&byte, &wanted) in prefix.iter().zip(PATTERN) {
@@ -55,25 +56,27 @@ fn detect_request(prefix: &[u8]) -> Detected {
         return Detected::NotYet;
     };
     let line = &prefix[start..];
-    let Some(method_len) = line.iter().position(|&byte| !is_token(byte)) else {
+    let method_len = token_len(line);
+    if method_len == line.len() {
         return if line.len() <= METHOD_BYTES_MAX {
             Detected::NotYet
         } else {
             Detected::No
         };
-    };
+    }
     if method_len == 0 || method_len > METHOD_BYTES_MAX || line[method_len] != b' ' {
         return Detected::No;
     }
     let method = &line[..method_len];
     let rest = &line[method_len + 1..];
-    let Some(target_len) = rest.iter().position(|&byte| byte <= b' ' || byte == 0x7f) else {
+    let target_len = target_len(rest);
+    if target_len == rest.len() {
         return if is_known(method) && rest.len() >= TARGET_BYTES_ENOUGH && is_target(rest) {
             Detected::Match(Flow::Requests)
         } else {
             Detected::NotYet
         };
-    };
+    }
     if target_len == 0 {
         return Detected::No;
     }
@@ -113,10 +116,63 @@ fn is_known(method: &[u8]) -> bool {
     )
 }
 
-/// RFC 9110 §5.6.2.
-pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+/// Bytes of the token at the start of `buf` (RFC 9110 §5.6.2).
+#[inline]
+pub(super) fn token_len(buf: &[u8]) -> usize {
+    run_len(buf, &IS_TOKEN)
 }
+
+/// Bytes at the start of `buf` that may stand in a target: neither white space nor control
+/// characters.
+#[inline]
+pub(super) fn target_len(buf: &[u8]) -> usize {
+    run_len(buf, &IS_TARGET)
+}
+
+/// How many bytes at the start of `buf` are of one kind. Four at a time: much of what a head costs
+/// is spent here.
+#[inline]
+fn run_len(buf: &[u8], is: &[bool; 256]) -> usize {
+    let is = |byte: u8| is[usize::from(byte)];
+    let mut len = 0;
+    while let Some(&[a, b, c, d]) = buf[len..].first_chunk()
+        && is(a) & is(b) & is(c) & is(d)
+    {
+        len += 4;
+    }
+    while let Some(&byte) = buf.get(len)
+        && is(byte)
+    {
+        len += 1;
+    }
+    len
+}
+
+static IS_TOKEN: [bool; 256] = {
+    let mut is_token = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        is_token[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut others: &[u8] = b"!#$%&'*+-.^_`|~";
+    while let [other, rest @ ..] = others {
+        is_token[*other as usize] = true;
+        others = rest;
+    }
+    is_token
+};
+
+static IS_TARGET: [bool; 256] = {
+    let mut is_target = [true; 256];
+    let mut byte = 0;
+    while byte <= b' ' {
+        is_target[byte as usize] = false;
+        byte += 1;
+    }
+    is_target[0x7f] = false;
+    is_target
+};
 
 #[cfg(test)]
 mod tests {

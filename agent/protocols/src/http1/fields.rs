@@ -40,27 +40,27 @@ enum Single<'b> {
 }
 
 impl<'b> Fields<'b> {
-    /// Takes one field in the order of the head. `value` has no white space around it.
+    /// Takes one field in the order of the head, with white space around its value or without.
+    #[inline(always)]
     pub fn take(&mut self, name: &[u8], value: &'b [u8]) {
-        // Nearly every field is told from these by its length and first letter.
-        let is = |wanted: &[u8]| name.eq_ignore_ascii_case(wanted);
+        // Nearly every field is told from these by its length and first letter; most of the others
+        // are spelt as usual.
+        let is = |usual: &[u8]| name == usual || name.eq_ignore_ascii_case(usual);
         let Some(first) = name.first() else { return };
         match (name.len(), first | 0x20) {
-            (4, b'h') if is(b"host") => self.host = self.host.or(Some(value)),
-            (9, b'f') if is(b"forwarded") => self.forwarded = self.forwarded.or(Some(value)),
-            (10, b'u') if is(b"user-agent") => self.user_agent = self.user_agent.or(Some(value)),
-            (10, b't') if is(b"tracestate") => self.trace_state.push(value),
+            (4, b'h') if is(b"Host") => keep_first(&mut self.host, value),
+            (9, b'f') if is(b"Forwarded") => keep_first(&mut self.forwarded, value),
+            (10, b'u') if is(b"User-Agent") => keep_first(&mut self.user_agent, value),
+            (10, b't') if is(b"tracestate") => self.trace_state.push(value.trim_ascii()),
             (11, b't') if is(b"traceparent") => {
                 self.trace_parent = match self.trace_parent {
-                    Single::Absent => Single::Value(value),
+                    Single::Absent => Single::Value(value.trim_ascii()),
                     Single::Value(_) | Single::Repeated => Single::Repeated,
                 }
             }
-            (14, b'c') if is(b"content-length") => self.length.take(value),
-            (15, b'x') if is(b"x-forwarded-for") => {
-                self.x_forwarded_for = self.x_forwarded_for.or(Some(value));
-            }
-            (17, b't') if is(b"transfer-encoding") => {
+            (14, b'c') if is(b"Content-Length") => self.length.take(value.trim_ascii()),
+            (15, b'x') if is(b"X-Forwarded-For") => keep_first(&mut self.x_forwarded_for, value),
+            (17, b't') if is(b"Transfer-Encoding") => {
                 let last = value.rsplit(|&byte| byte == b',').next().unwrap_or(value);
                 self.chunked = Some(last.trim_ascii().eq_ignore_ascii_case(b"chunked"));
             }
@@ -96,16 +96,28 @@ impl<'b> Fields<'b> {
     }
 }
 
+#[inline]
+fn keep_first<'b>(kept: &mut Option<&'b [u8]>, value: &'b [u8]) {
+    *kept = kept.or_else(|| Some(value.trim_ascii()));
+}
+
 impl Length {
     /// A list of equal numbers counts as that number; so do equal fields.
     fn take(&mut self, value: &[u8]) {
-        for number in value.split(|&byte| byte == b',') {
-            *self = match (*self, digits(number.trim_ascii())) {
-                (Self::Absent, Some(bytes)) => Self::Bytes(bytes),
-                (Self::Bytes(before), Some(bytes)) if before == bytes => Self::Bytes(bytes),
-                _ => Self::Invalid,
-            };
+        if let Some(bytes) = digits(value) {
+            return self.note(Some(bytes));
         }
+        for number in value.split(|&byte| byte == b',') {
+            self.note(digits(number.trim_ascii()));
+        }
+    }
+
+    fn note(&mut self, number: Option<u64>) {
+        *self = match (*self, number) {
+            (Self::Absent, Some(bytes)) => Self::Bytes(bytes),
+            (Self::Bytes(before), Some(bytes)) if before == bytes => Self::Bytes(bytes),
+            _ => Self::Invalid,
+        };
     }
 }
 

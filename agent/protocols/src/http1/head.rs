@@ -1,16 +1,18 @@
-//! Heads to start lines and fields. `httparse` reads them; what it refuses although real servers
-//! take it, and heads that were cut, are read line by line. Bodies are not its business.
+//! Heads to start lines and fields, line by line. Every line must be one or the other, but nothing
+//! is refused that real servers take: any number of fields, folded lines, bytes beyond ASCII.
+//! Bodies are not its business.
+//!
+//! Own code where a library (`httparse`) would do, for two reasons: it would have to be there
+//! anyway, for heads that the library refuses and for those that were cut; and heads are most of
+//! what an exchange costs, while hardly any field in them is wanted. What the library accepts is
+//! accepted here and means the same; tests see to that.
 
 use std::borrow::Cow;
-use std::mem::MaybeUninit;
 
-use super::detect::{detect, is_token};
+use super::detect::{detect_response, target_len, token_len};
 use super::fields::{Fields, lossy};
 use crate::detect::Detected;
 use crate::message::Version;
-
-/// Fields that `httparse` has room for; longer heads are read line by line.
-const FIELDS_MAX: usize = 96;
 
 /// What became of the bytes where a head was expected.
 #[derive(Debug)]
@@ -64,43 +66,29 @@ impl Search {
 /// Reads a request's head; `buf` does not begin with an empty line. `fields` are of use only if the
 /// head is whole.
 pub(super) fn request<'b>(buf: &'b [u8], fields: &mut Fields<'b>) -> Head<RequestLine<'b>> {
-    let mut room = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-    let mut parsed = httparse::Request::new(&mut []);
-    let config = httparse::ParserConfig::default();
-    match config.parse_request_with_uninit_headers(&mut parsed, buf, &mut room) {
-        Ok(httparse::Status::Complete(len)) => {
-            let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
-                return Head::Invalid;
-            };
-            let line = RequestLine {
-                method,
-                target: Cow::Borrowed(target),
-                version: Some(version(parsed.version)),
-            };
-            take_all(fields, parsed.headers);
-            Head::Whole(line, len)
-        }
-        Ok(httparse::Status::Partial) => Head::Partial,
-        Err(_) => by_line(buf, fields, request_line),
+    let Some((line, rest)) = next_line(buf) else {
+        return begun(may_become_request_line(buf));
+    };
+    match request_line(line) {
+        Some(line) => whole(line, buf, rest, fields),
+        None => Head::Invalid,
     }
 }
 
-/// Reads a response's head; the same holds for `fields`.
+/// Reads a response's head; the same holds for `fields`. Empty lines before it are taken with it,
+/// as clients do.
 pub(super) fn response<'b>(buf: &'b [u8], fields: &mut Fields<'b>) -> Head<StatusLine> {
-    let mut room = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-    let mut parsed = httparse::Response::new(&mut []);
-    let config = httparse::ParserConfig::default();
-    match config.parse_response_with_uninit_headers(&mut parsed, buf, &mut room) {
-        Ok(httparse::Status::Complete(len)) => match parsed.code {
-            Some(status @ 100..) => {
-                let version = version(parsed.version);
-                take_all(fields, parsed.headers);
-                Head::Whole(StatusLine { status, version }, len)
-            }
-            _ => Head::Invalid,
-        },
-        Ok(httparse::Status::Partial) => Head::Partial,
-        Err(_) => by_line(buf, fields, status_line),
+    let mut head = buf;
+    while let [b'\n', behind @ ..] | [b'\r', b'\n', behind @ ..] = head {
+        head = behind;
+    }
+    let Some((line, rest)) = next_line(head) else {
+        let may_follow = matches!(head, [] | [b'\r']);
+        return begun(may_follow || detect_response(head) != Detected::No);
+    };
+    match status_line(line) {
+        Some(line) => whole(line, buf, rest, fields),
+        None => Head::Invalid,
     }
 }
 
@@ -121,68 +109,60 @@ pub(super) fn cut_response(pending: &[u8]) -> Option<StatusLine> {
     }
 }
 
-fn version(minor: Option<u8>) -> Version {
-    match minor {
-        Some(0) => Version::Http10,
-        _ => Version::Http11,
+fn begun<L>(is_right: bool) -> Head<L> {
+    if is_right {
+        Head::Partial
+    } else {
+        Head::Invalid
     }
 }
 
-/// `httparse` has taken the white space off.
-fn take_all<'b>(fields: &mut Fields<'b>, headers: &[httparse::Header<'b>]) {
-    for header in headers {
-        fields.take(header.name.as_bytes(), header.value);
+/// The head in `buf` whose first line is `line` and whose fields begin with `rest`.
+fn whole<'b, L>(line: L, buf: &[u8], rest: &'b [u8], fields: &mut Fields<'b>) -> Head<L> {
+    match take_fields(rest, fields) {
+        Head::Whole((), fields_len) => Head::Whole(line, buf.len() - rest.len() + fields_len),
+        Head::Partial => Head::Partial,
+        Head::Invalid => Head::Invalid,
     }
 }
 
-/// More patient than `httparse`: any number of fields, folded lines, bytes beyond ASCII; but every
-/// line must be a field.
-fn by_line<'b, L>(
-    buf: &'b [u8],
-    fields: &mut Fields<'b>,
-    read: impl Fn(&'b [u8]) -> Option<L>,
-) -> Head<L> {
-    let Some((line, mut rest)) = next_line(buf) else {
-        return match detect(buf) {
-            Detected::No => Head::Invalid,
-            Detected::Match(_) | Detected::NotYet => Head::Partial,
-        };
-    };
-    let Some(line) = read(line) else {
-        return Head::Invalid;
-    };
-    *fields = Fields::default();
-    while let Some((text, behind)) = next_line(rest) {
-        rest = behind;
-        if text.is_empty() {
-            return Head::Whole(line, buf.len() - rest.len());
-        }
-        if !take_field(fields, text) {
-            return Head::Invalid;
-        }
-    }
-    Head::Partial
-}
-
-fn cut_fields(mut rest: &[u8]) -> Fields<'_> {
+fn cut_fields(rest: &[u8]) -> Fields<'_> {
     let mut fields = Fields::default();
-    while let Some((text, behind)) = next_line(rest) {
-        rest = behind;
-        if !take_field(&mut fields, text) {
-            break;
-        }
-    }
+    take_fields(rest, &mut fields);
     fields
 }
 
-/// The line at the start of `buf` without its end, and what is behind it; `None` if it is cut.
-fn next_line(buf: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = memchr::memchr(b'\n', buf)?;
-    let line = &buf[..end];
-    Some((line.strip_suffix(b"\r").unwrap_or(line), &buf[end + 1..]))
+/// Takes all fields up to the empty line behind them.
+fn take_fields<'b>(buf: &'b [u8], fields: &mut Fields<'b>) -> Head<()> {
+    let mut rest = buf;
+    loop {
+        let name = &rest[..token_len(rest)];
+        // So begins every line of nearly every head. Its end is looked for behind the name.
+        if let Some((b':', behind)) = rest[name.len()..].split_first()
+            && !name.is_empty()
+        {
+            let Some(end) = memchr::memchr(b'\n', behind) else {
+                return Head::Partial;
+            };
+            fields.take(name, &behind[..end]);
+            rest = &behind[end + 1..];
+            continue;
+        }
+        let Some((text, behind)) = next_line(rest) else {
+            return Head::Partial;
+        };
+        rest = behind;
+        if text.is_empty() {
+            return Head::Whole((), buf.len() - rest.len());
+        }
+        if !take_unusual(text, fields) {
+            return Head::Invalid;
+        }
+    }
 }
 
-fn take_field<'b>(fields: &mut Fields<'b>, line: &'b [u8]) -> bool {
+/// Takes a line that does not begin with a name and a colon; `false` if it is no field.
+fn take_unusual<'b>(line: &'b [u8], fields: &mut Fields<'b>) -> bool {
     if line.starts_with(b" ") || line.starts_with(b"\t") {
         // A folded line (RFC 9112 §5.2) goes on with a value that was taken without it.
         return true;
@@ -191,11 +171,19 @@ fn take_field<'b>(fields: &mut Fields<'b>, line: &'b [u8]) -> bool {
         return false;
     };
     let name = line[..colon].trim_ascii_end();
-    let is_name = !name.is_empty() && name.iter().all(|&byte| is_token(byte));
+    let is_name = !name.is_empty() && token_len(name) == name.len();
     if is_name {
-        fields.take(name, line[colon + 1..].trim_ascii());
+        fields.take(name, &line[colon + 1..]);
     }
     is_name
+}
+
+/// The line at the start of `buf` without its end, and what is behind it; `None` if it is not
+/// whole.
+fn next_line(buf: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = memchr::memchr(b'\n', buf)?;
+    let line = &buf[..end];
+    Some((line.strip_suffix(b"\r").unwrap_or(line), &buf[end + 1..]))
 }
 
 fn request_line(line: &[u8]) -> Option<RequestLine<'_>> {
@@ -212,18 +200,32 @@ fn request_line(line: &[u8]) -> Option<RequestLine<'_>> {
 
 /// Method and as much of the target as there is.
 fn cut_request_line(line: &[u8]) -> Option<RequestLine<'_>> {
-    let space = memchr::memchr(b' ', line)?;
-    let (method, target) = (&line[..space], &line[space + 1..]);
-    let is_line = !method.is_empty()
-        && method.iter().all(|&byte| is_token(byte))
-        && !target.is_empty()
-        && target.iter().all(|&byte| byte > b' ' && byte != 0x7f);
-    is_line.then_some(())?;
+    let (method, behind) = line.split_at(token_len(line));
+    let (b' ', target) = behind.split_first()? else {
+        return None;
+    };
+    if method.is_empty() || target.is_empty() || target_len(target) < target.len() {
+        return None;
+    }
     Some(RequestLine {
         method: std::str::from_utf8(method).ok()?,
         target: lossy(target),
         version: None,
     })
+}
+
+/// Whether more bytes can make a request line of these, in which no line ends.
+fn may_become_request_line(line: &[u8]) -> bool {
+    let (method, behind) = line.split_at(token_len(line));
+    let Some((space, behind)) = behind.split_first() else {
+        return true;
+    };
+    let target_len = target_len(behind);
+    let version = &behind[target_len..];
+    *space == b' '
+        && !method.is_empty()
+        && (target_len > 0 || version.is_empty())
+        && (b" HTTP/1.1\r".starts_with(version) || b" HTTP/1.0\r".starts_with(version))
 }
 
 fn status_line(line: &[u8]) -> Option<StatusLine> {
@@ -248,6 +250,8 @@ fn status_line(line: &[u8]) -> Option<StatusLine> {
 mod tests {
     use super::*;
 
+    use proptest::prelude::*;
+
     fn whole(buf: &[u8]) -> (RequestLine<'_>, Fields<'_>) {
         let mut fields = Fields::default();
         match request(buf, &mut fields) {
@@ -260,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_that_the_library_refuses_are_read_line_by_line() {
+    fn unusual_heads_are_read() {
         let many = format!(
             "GET / HTTP/1.1\r\n{}Host: h\r\n\r\n",
             "a: b\r\n".repeat(200)
@@ -276,6 +280,92 @@ mod tests {
         ] {
             let head = request(bad, &mut Fields::default());
             assert!(matches!(head, Head::Invalid), "{bad:?}");
+        }
+    }
+
+    /// Heads and what is nearly one: the library's opinion counts where it has one.
+    fn pieces() -> impl Strategy<Value = Vec<u8>> {
+        let pieces: &[&[u8]] = &[
+            b"GET",
+            b"A-METHOD-OF-TWENTY-SEVEN-BY",
+            b"HTTP/1.1",
+            b"HTTP/1.0",
+            b"HTTP/2",
+            b"200",
+            b"OK",
+            b"/",
+            b"/a?b",
+            b"*",
+            b"Host",
+            b"host",
+            b"x",
+            b"Content-Length",
+            b"5",
+            b" ",
+            b":",
+            b": ",
+            b"\t",
+            b"\r",
+            b"\n",
+            b"\r\n",
+            b"\r\n\r\n",
+            b"\xff",
+            b"\0",
+            b"\x7f",
+            b"GET / HTTP/1.1\r\n",
+            b"HTTP/1.1 200 OK\r\n",
+            b"Host: h\r\n",
+            b"User-Agent:  u \r\n",
+        ];
+        prop::collection::vec(prop::sample::select(pieces), 0..12).prop_map(|all| all.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn requests_that_the_library_reads_are_read_alike(buf in pieces()) {
+            // Empty lines before a request are the caller's business.
+            let buf = buf.trim_ascii_start();
+            let mut room = [httparse::EMPTY_HEADER; 16];
+            let mut library = httparse::Request::new(&mut room);
+            let wanted = library.parse(buf);
+            let mut fields = Fields::default();
+            let head = request(buf, &mut fields);
+            match wanted {
+                Ok(httparse::Status::Complete(wanted)) => {
+                    let Head::Whole(line, len) = head else { panic!("{head:?}") };
+                    prop_assert_eq!(len, wanted);
+                    prop_assert_eq!(Some(line.method), library.method);
+                    prop_assert_eq!(Some(&*line.target), library.path);
+                    let minor = line.version.map(|version| u8::from(version == Version::Http11));
+                    prop_assert_eq!(minor, library.version);
+                    let is_host = |header: &&mut httparse::Header<'_>| {
+                        header.name.eq_ignore_ascii_case("host")
+                    };
+                    let host = library.headers.iter_mut().find(is_host);
+                    prop_assert_eq!(fields.host, host.map(|host| host.value));
+                }
+                Ok(httparse::Status::Partial) => prop_assert!(matches!(head, Head::Partial)),
+                Err(_) => {}
+            }
+        }
+
+        #[test]
+        fn responses_that_the_library_reads_are_read_alike(buf in pieces()) {
+            let mut room = [httparse::EMPTY_HEADER; 16];
+            let mut library = httparse::Response::new(&mut room);
+            let wanted = library.parse(&buf);
+            let head = response(&buf, &mut Fields::default());
+            match wanted {
+                Ok(httparse::Status::Complete(wanted)) => {
+                    let Head::Whole(line, len) = head else { panic!("{head:?}") };
+                    prop_assert_eq!(len, wanted);
+                    prop_assert_eq!(Some(line.status), library.code);
+                    let minor = u8::from(line.version == Version::Http11);
+                    prop_assert_eq!(Some(minor), library.version);
+                }
+                Ok(httparse::Status::Partial) => prop_assert!(matches!(head, Head::Partial)),
+                Err(_) => {}
+            }
         }
     }
 

@@ -55,10 +55,10 @@ impl Parser for Requests {
         self.search = Search::default();
         match head::cut_request(pending) {
             Some((line, fields)) => Crossed::Cut(Message::Request {
-                request: Request::Http(HttpRequest {
+                request: Request::Http(Box::new(HttpRequest {
                     truncated: true,
                     ..self.request(line, &fields)
-                }),
+                })),
                 then: Then::Unknown,
             }),
             None => Crossed::Lost,
@@ -109,7 +109,7 @@ impl Requests {
             Head::Partial => return Parsed::Incomplete,
             Head::Invalid => return Parsed::Invalid,
         };
-        let mut request = self.request(line, &fields);
+        let mut request = Box::new(self.request(line, &fields));
         let then = match Framing::of(&fields, Framing::NoBody) {
             Framing::NoBody => {
                 request.body_size = Some(0);
@@ -230,7 +230,7 @@ mod tests {
             } => {
                 assert_eq!(consumed, head.len());
                 let Request::Http(request) = request;
-                (request, then)
+                (*request, then)
             }
             other => panic!("{head}: {other:?}"),
         }

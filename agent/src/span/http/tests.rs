@@ -1,4 +1,4 @@
-//! Spans of HTTP exchanges, attribute by attribute.
+//! Exchanges by hand, and the attributes that their spans must have. Nothing is parsed from bytes.
 
 use std::sync::Arc;
 
@@ -63,7 +63,7 @@ fn exchange(role: Role, request: HttpRequest, response: Option<HttpResponse>) ->
         start_ns: 1_000,
         first_response_ns: None,
         end_ns: 3_000,
-        request: Request::Http(request),
+        request: Request::Http(Box::new(request)),
         response: response.map(Response::Http),
         outcome: Outcome::Complete,
     }
@@ -434,10 +434,10 @@ fn what_was_not_seen_whole_is_marked() {
     };
     assert_eq!(values(&make(inferred, None), &names), "- true");
     let cut_request = Exchange {
-        request: Request::Http(HttpRequest {
+        request: Request::Http(Box::new(HttpRequest {
             truncated: true,
             ..request("GET", "/", None)
-        }),
+        })),
         ..whole.clone()
     };
     assert_eq!(values(&make(cut_request, None), &names), "true -");
