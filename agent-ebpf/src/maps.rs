@@ -90,8 +90,12 @@ pub struct Scratch {
     pub copied: u32,
     /// Bytes that are worth copying.
     pub wanted: u32,
-    /// The transfer's parts, where it has several.
-    pub vectors: Iovec,
+    /// Where the description of the transfer's next part is, where it has several.
+    pub next_part: u64,
+    /// Bytes of the message that is looked at which lie in parts not yet looked at.
+    pub left: u64,
+    /// Number of that message in its call.
+    pub message: u64,
     /// The part that is looked at.
     pub part: Iovec,
     /// Bytes of the transfer that lie in parts already looked at.

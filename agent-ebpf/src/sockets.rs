@@ -91,9 +91,17 @@ pub fn is_ingress_over(sk: u64) -> bool {
         .is_ok_and(|shutdown| shutdown & RCV_SHUTDOWN != 0)
 }
 
-/// Whether something came that the process has not read.
+/// Whether bytes came that the process has not read. Of a TCP stream whose end came too, a single
+/// one is not told from that end.
 #[inline(always)]
 pub fn has_unread(sk: u64) -> bool {
+    if is_tcp(sk) {
+        let next = kernel_value::<u32>(sk + offset(|o| &o.tcp_sock_rcv_nxt));
+        let (Ok(next), Ok(copied)) = (next, copied_sequence(sk)) else {
+            return false;
+        };
+        return next.wrapping_sub(copied) > u32::from(is_ingress_over(sk));
+    }
     let queue = sk + offset(|o| &o.sock_sk_receive_queue);
     kernel_value::<u32>(queue + offset(|o| &o.sk_buff_head_qlen)).is_ok_and(|packets| packets != 0)
 }

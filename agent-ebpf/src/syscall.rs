@@ -143,17 +143,15 @@ impl Call {
         matches!(self.direction, Direction::Ingress) && self.flags & 0x20 != 0
     }
 
-    /// The vectors of the call's message number `index`, or the call's own.
+    /// Where the call's message number `index`, or the call itself, describes its parts: an array of
+    /// `struct iovec`.
     #[inline(always)]
-    pub fn vectors(&self, index: u64) -> Delivered<Iovec> {
+    pub fn parts(&self, index: u64) -> Delivered<u64> {
         match self.buffers {
             Buffers::Message | Buffers::Messages => {
                 user_value(self.address + index * MMSGHDR_SIZE + MSGHDR_IOV_OFFSET)
             }
-            _ => Ok(Iovec {
-                address: self.address,
-                len: self.count,
-            }),
+            _ => Ok(self.address),
         }
     }
 

@@ -58,16 +58,17 @@ fn moved(ctx: &RawTracePointContext, direction: Direction) -> i32 {
         transfer.current = current;
         transfer.watch = watch;
         transfer.sees_splices = false;
+        transfer.is_whole_call = false;
         let Call {
             address,
             count,
             buffers,
             ..
         } = transfer.call;
-        let message = match buffers {
+        transfer.message = match buffers {
             Buffers::Messages if result >= 0 => maps::next_message(current.tid, address, count),
             _ => 0,
         };
-        message_ended(scratch, message, i64::from(result))
+        message_ended(scratch, i64::from(result))
     }))
 }
