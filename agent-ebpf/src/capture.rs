@@ -21,8 +21,8 @@ use crate::memory::{Current, Delivered, clamp, copy_user, now_ns, smaller, user_
 use crate::sockets::{self, Socket};
 use crate::syscall::{Buffers, Call, Iovec};
 
-/// Parts of a scattered transfer that are looked at, over all its messages, each of which but the first
-/// counts as one more; the bytes of further ones are only counted.
+/// Parts of a scattered transfer that are looked at, over all its messages, each of which but the
+/// first counts as one more; the bytes of further ones are only counted.
 const PARTS_MAX: u64 = 16;
 
 /// Bytes that moved on a socket of a watched process.
@@ -245,9 +245,9 @@ fn copy(scratch: &mut Scratch) -> Delivered<()> {
     }
 }
 
-/// Finds the next part of the transfer in the scratch buffer, shortened to what the transfer used of
-/// it. An empty one where a message of the call ends, so that the rest is found in the next round, or
-/// where the part can't be read.
+/// Finds the next part of the transfer in the scratch buffer, shortened to what the transfer used
+/// of it. An empty one where a message of the call ends, so that the rest is found in the next
+/// round, or where the part can't be read.
 #[inline(never)]
 fn take_part(scratch: &mut Scratch) {
     scratch.part.len = 0;

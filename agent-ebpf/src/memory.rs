@@ -52,10 +52,10 @@ pub fn user_value<T: FromBytes>(address: u64) -> Delivered<T> {
 /// Offsets that [`copy_user`] can tell apart.
 pub const OFFSETS_MAX: usize = 16 * 1024;
 
-/// Copies `len` bytes of the current process into `buffer[offset..]`. `len` is clamped to `LEN_MAX`,
-/// and `offset` is taken modulo [`OFFSETS_MAX`]; the buffer has room for both.
-// VERIFIER(6.18): a mask, because each comparison is two ways for the verifier, in each round of the
-// caller's loop.
+/// Copies `len` bytes of the current process into `buffer[offset..]`. `len` is clamped to
+/// `LEN_MAX`, and `offset` is taken modulo [`OFFSETS_MAX`]; the buffer has room for both.
+// VERIFIER(6.18): a mask, because each comparison is two ways for the verifier, in each round of
+// the caller's loop.
 #[inline(always)]
 pub fn copy_user<const LEN_MAX: usize, const SIZE: usize>(
     buffer: &mut [u8; SIZE],

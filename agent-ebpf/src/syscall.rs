@@ -143,8 +143,8 @@ impl Call {
         matches!(self.direction, Direction::Ingress) && self.flags & 0x20 != 0
     }
 
-    /// Where the call's message number `index`, or the call itself, describes its parts: an array of
-    /// `struct iovec`.
+    /// Where the call's message number `index`, or the call itself, describes its parts: an array
+    /// of `struct iovec`.
     #[inline(always)]
     pub fn parts(&self, index: u64) -> Delivered<u64> {
         match self.buffers {

@@ -63,8 +63,8 @@ pub struct Connection {
     pub hosts: HostMemo,
     /// Who owned it when.
     pub owners: Owners,
-    /// The peer or the network tore it down; its process may not have noticed.
-    pub is_reset: bool,
+    /// When the peer or the network tore it down; its process may not have noticed.
+    pub reset_ns: Option<u64>,
     /// Bytes known to have moved, by direction.
     seen: [u64; 2],
     last_ns: u64,
@@ -275,7 +275,7 @@ impl Connections {
         }
         let awaits = if connection.is_ignored() {
             None
-        } else if connection.is_reset || connection.conversation.awaits_progress() {
+        } else if connection.reset_ns.is_some() || connection.conversation.awaits_progress() {
             Some(Awaited::Progress)
         } else if connection.conversation.awaits_response() {
             Some(Awaited::Response)
@@ -432,7 +432,7 @@ impl Connections {
             conversation: Conversation::new(),
             hosts: HostMemo::default(),
             owners: Owners::new(tgid),
-            is_reset: false,
+            reset_ns: None,
             seen: [0; 2],
             last_ns: self.now_ns,
             told: None,

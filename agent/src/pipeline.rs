@@ -19,7 +19,6 @@
 
 mod ear;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use wirespan_common::record::{
@@ -65,13 +64,8 @@ pub struct Pipeline {
     wall_offset_ns: i64,
     /// Time of the last record.
     last_ns: u64,
-    /// Connections that were reset, the latest last; at most [`RESETS_MAX`].
-    resets: VecDeque<ConnectionId>,
     health: Arc<Health>,
 }
-
-/// Resets that are remembered for calls under way: as many as threads may be in one, with room.
-const RESETS_MAX: usize = 256;
 
 impl Pipeline {
     /// A pipeline that has seen nothing.
@@ -83,7 +77,6 @@ impl Pipeline {
             spans: SpanMaker::new(TraceContext::new(config.seed), config.known_methods),
             wall_offset_ns: 0,
             last_ns: 0,
-            resets: VecDeque::with_capacity(RESETS_MAX),
             health,
         }
     }
@@ -160,7 +153,6 @@ impl Pipeline {
     }
 
     fn open(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut Vec<Span>) {
-        self.resets.retain(|reset| *reset != open.connection);
         // The same number again means that the socket that had it is gone.
         if let Some(old) = self.connections.remove(open.connection) {
             self.end(old, End::Closed, record.time_ns, out);
@@ -177,9 +169,6 @@ impl Pipeline {
         bytes: &[u8],
         out: &mut Vec<Span>,
     ) {
-        if self.comes_after_reset(chunk.connection) {
-            return;
-        }
         let slot = self.touch(chunk.connection, record, out);
         self.connections.used_by(slot, record.tgid, record.time_ns);
         let connection = self.connections.at(slot);
@@ -250,34 +239,21 @@ impl Pipeline {
                 Stage::Asked | Stage::Closed | Stage::Reset => {}
             }
         }
-        let was_reset = connection.is_reset;
         let end = match stage {
             Stage::Closed => End::Closed,
             // On one machine the news of a reset overtakes the call that met it, so that the first
             // one is only noted: what the process did until it noticed still comes.
-            Stage::Reset if !was_reset && !connection.is_ignored() => {
-                connection.is_reset = true;
+            Stage::Reset if connection.reset_ns.is_none() && !connection.is_ignored() => {
+                connection.reset_ns = Some(record.time_ns);
                 return self.settle(slot);
             }
             Stage::Reset => End::Reset,
-            Stage::Asked | Stage::IngressEnded | Stage::EgressEnded if was_reset => End::Reset,
+            _ if connection.reset_ns.is_some() => End::Reset,
             Stage::Asked | Stage::IngressEnded | Stage::EgressEnded => return self.settle(slot),
         };
-        if end == End::Reset {
-            if self.resets.len() == RESETS_MAX {
-                self.resets.pop_front();
-            }
-            self.resets.push_back(progress.connection);
-        }
         if let Some(connection) = self.connections.remove(progress.connection) {
             self.end(connection, end, record.time_ns, out);
         }
-    }
-
-    /// A reset arrives while the process may be within a call, and its bytes are told of after it.
-    /// They answer nobody, and are no connection of their own.
-    fn comes_after_reset(&self, connection: ConnectionId) -> bool {
-        self.connections.find(connection).is_none() && self.resets.contains(&connection)
     }
 
     fn exit(&mut self, tgid: u32, time_ns: u64, out: &mut Vec<Span>) {
@@ -332,6 +308,11 @@ impl Pipeline {
         time_ns: u64,
         out: &mut Vec<Span>,
     ) {
+        // However it ends, what is open then ended with the reset.
+        let (end, time_ns) = match connection.reset_ns {
+            Some(reset_ns) => (End::Reset, reset_ns),
+            None => (end, time_ns),
+        };
         if !connection.is_ignored() {
             let (conversation, mut ear) = Ear::at(
                 &mut connection,

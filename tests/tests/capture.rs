@@ -123,7 +123,8 @@ fn assert_tells(span: &Seen, said: Told<'_>, story: &str) {
     assert_eq!(seen, Some(status.into()), "{story}");
     let seen = number("http.request.body.size").unwrap_or(0);
     assert_eq!(seen, request, "{said:?}\n{story}");
-    // The chunk sizes in a read that was not copied whole are not known, and then nor is the body's.
+    // The chunk sizes in a read that was not copied whole are not known, and then nor is the
+    // body's.
     let may_be_unknown = path.starts_with("/chunked") && span.kind == Kind::Client;
     let seen = number("http.response.body.size").unwrap_or(0);
     assert!(

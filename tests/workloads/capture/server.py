@@ -1,5 +1,5 @@
-"""Servers that treat their sockets unusually: one case each, named by the first argument. The second
-is the port on 127.0.0.1, or the path of a Unix socket. Prints "ready" when it listens."""
+"""Servers that treat their sockets unusually: one case each, named by the first argument. The
+second is the port on 127.0.0.1, or the path of a Unix socket. Prints "ready" when it listens."""
 
 import array
 import os
