@@ -159,9 +159,8 @@ impl Live {
                 continue;
             };
             let stage = if is_held { Stage::Asked } else { Stage::Closed };
-            self.path.take(&recording::progress_record(
-                now, connection, stage, &known,
-            ));
+            self.path
+                .take(&recording::progress_record(now, connection, stage, &known));
             if !is_held {
                 self.capture.watch_list.forget(connection);
             }

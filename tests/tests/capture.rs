@@ -46,7 +46,9 @@ fn ways() -> PathBuf {
             .args([&own, &source])
             .status();
         assert!(
-            compiler.as_ref().is_ok_and(std::process::ExitStatus::success),
+            compiler
+                .as_ref()
+                .is_ok_and(std::process::ExitStatus::success),
             "cc: {compiler:?}"
         );
         std::fs::rename(&own, &to).expect("in the same directory");
@@ -110,7 +112,10 @@ fn converse(strategy: &str, address: &str, way_in: &str, way_out: &str) {
 
 fn assert_tells(span: &Seen, said: Told<'_>, story: &str) {
     let (method, path, status, request, response) = said;
-    let number = |name| span.get(name).map(|text| text.parse::<u64>().expect("a number"));
+    let number = |name| {
+        span.get(name)
+            .map(|text| text.parse::<u64>().expect("a number"))
+    };
     assert_eq!(span.get("http.request.method"), Some(method), "{story}");
     let url = span.get("url.path").or(span.get("url.full"));
     assert!(url.is_some_and(|url| url.ends_with(path)), "{story}");
@@ -166,7 +171,11 @@ fn several_messages_in_a_call() {
 
 #[test]
 fn without_buffers() {
-    each_way(&[("read", "sendfile"), ("splice", "splice"), ("trunc", "write")]);
+    each_way(&[
+        ("read", "sendfile"),
+        ("splice", "splice"),
+        ("trunc", "write"),
+    ]);
 }
 
 #[test]
@@ -222,6 +231,47 @@ fn ipv4_over_an_ipv6_socket_is_ipv4() {
     }
 }
 
+#[test]
+fn long_bodies_are_counted_in_few_records() {
+    const BODY: u64 = 256 * 1024 * 1024;
+    for strategy in strategies() {
+        let port = ports::free().to_string();
+        let directory = tempfile::tempdir().expect("a directory");
+        let recording = directory.path().join("recording");
+        let server = Process::start(
+            "ways serve",
+            tied(ways()).args(["serve", &port, "read", "write"]),
+        );
+        server.expect_line("ready");
+        let daemon = Daemon::start_with(
+            &["record", recording.to_str().expect("text")],
+            &[("WIRESPAN_CAPTURE", &strategy), ("BEYLA_OPEN_PORT", &port)],
+        );
+        daemon.wait_until_watching(server.pid());
+        let mut client = Process::start(
+            "ways fetch",
+            tied(ways()).args(["fetch", &port, "read", "write"]).args([
+                format!("GET:/bytes/{BODY}:0"),
+                format!("POST:/bytes/3:{BODY}"),
+            ]),
+        );
+        client.tell("go");
+        client.succeed();
+        let finished = daemon.stop();
+        let sizes = finished.spans.iter().map(|span| {
+            let size = |name| span.get(name).and_then(|text| text.parse::<u64>().ok());
+            (
+                size("http.request.body.size"),
+                size("http.response.body.size"),
+            )
+        });
+        let expected = [(Some(0), Some(BODY)), (Some(BODY), Some(3))];
+        assert!(sizes.eq(expected), "{strategy} {}", finished.story());
+        let recorded = recording.metadata().expect("written").len();
+        assert!(recorded < 512 * 1024, "{strategy}: {recorded} bytes");
+    }
+}
+
 // === sockets treated unusually ===
 
 /// A server of `server.py` under the daemon, which watches it before it is visited.
@@ -260,10 +310,7 @@ impl Case {
         } else {
             ("BEYLA_OPEN_PORT", port.to_string())
         };
-        let daemon = Daemon::start(&[
-            ("WIRESPAN_CAPTURE", strategy),
-            (selection.0, &selection.1),
-        ]);
+        let daemon = Daemon::start(&[("WIRESPAN_CAPTURE", strategy), (selection.0, &selection.1)]);
         daemon.wait_until_watching(server.pid());
         Self {
             daemon,
@@ -393,7 +440,10 @@ fn a_slow_sendfile_lasts_until_its_last_byte() {
         assert_eq!(span.get("http.response.body.size"), Some("67108864"));
         // What the kernel buffers leaves the server earlier than it reaches the client.
         let lasted = seconds(span);
-        assert!(lasted <= took && lasted > took / 2.0, "{lasted} of {took} s");
+        assert!(
+            lasted <= took && lasted > took / 2.0,
+            "{lasted} of {took} s"
+        );
     }
 }
 

@@ -62,9 +62,7 @@ fn leaving(sk: u64, stage: Stage) -> Delivered<()> {
         return Ok(());
     };
     let current = current_process();
-    if connection.sequence != Sequence::Ignored as u8
-        && capture::catch_up(connection, sk, 0)
-    {
+    if connection.sequence != Sequence::Ignored as u8 && capture::catch_up(connection, sk, 0) {
         // Its end was read by a call that no hook saw, perhaps.
         stage_reached(socket.id, Stage::IngressEnded, current)?;
     }
