@@ -232,6 +232,47 @@ fn ipv4_over_an_ipv6_socket_is_ipv4() {
     }
 }
 
+#[test]
+fn long_bodies_are_counted_in_few_records() {
+    const BODY: u64 = 256 * 1024 * 1024;
+    for strategy in strategies() {
+        let port = ports::free().to_string();
+        let directory = tempfile::tempdir().expect("a directory");
+        let recording = directory.path().join("recording");
+        let server = Process::start(
+            "ways serve",
+            tied(ways()).args(["serve", &port, "read", "write"]),
+        );
+        server.expect_line("ready");
+        let daemon = Daemon::start_with(
+            &["record", recording.to_str().expect("text")],
+            &[("WIRESPAN_CAPTURE", &strategy), ("BEYLA_OPEN_PORT", &port)],
+        );
+        daemon.wait_until_watching(server.pid());
+        let mut client = Process::start(
+            "ways fetch",
+            tied(ways()).args(["fetch", &port, "read", "write"]).args([
+                format!("GET:/bytes/{BODY}:0"),
+                format!("POST:/bytes/3:{BODY}"),
+            ]),
+        );
+        client.tell("go");
+        client.succeed();
+        let finished = daemon.stop();
+        let sizes = finished.spans.iter().map(|span| {
+            let size = |name| span.get(name).and_then(|text| text.parse::<u64>().ok());
+            (
+                size("http.request.body.size"),
+                size("http.response.body.size"),
+            )
+        });
+        let expected = [(Some(0), Some(BODY)), (Some(BODY), Some(3))];
+        assert!(sizes.eq(expected), "{strategy} {}", finished.story());
+        let recorded = recording.metadata().expect("written").len();
+        assert!(recorded < 512 * 1024, "{strategy}: {recorded} bytes");
+    }
+}
+
 // === sockets treated unusually ===
 
 /// A server of `server.py` under the daemon, which watches it before it is visited.
