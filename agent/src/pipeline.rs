@@ -304,6 +304,11 @@ impl Pipeline {
         time_ns: u64,
         out: &mut Vec<Span>,
     ) {
+        let end = match end {
+            // Its process was not seen to notice; that it was reset is known all the same.
+            End::Evicted if connection.is_reset => End::Reset,
+            end => end,
+        };
         if !connection.is_ignored() {
             let (conversation, mut ear) = Ear::at(
                 &mut connection,
