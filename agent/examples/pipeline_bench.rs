@@ -1,6 +1,6 @@
 //! How many exchanges a second one core takes from a recording in memory to spans, without export:
-//! `cargo run --release -p wirespan --example pipeline_bench [exchanges] [connections] [file]`. With
-//! a file, the recording is left there for `wirespan replay` and nothing is measured.
+//! `cargo run --release -p wirespan --example pipeline_bench [exchanges] [connections] [file]`.
+//! With a file, the recording is left there for `wirespan replay` and nothing is measured.
 
 #[path = "../tests/support/records.rs"]
 mod records;
