@@ -1,5 +1,6 @@
 //! How many exchanges a second one core takes from a recording in memory to spans, without export:
-//! `cargo run --release -p wirespan --example pipeline_bench [exchanges] [connections]`.
+//! `cargo run --release -p wirespan --example pipeline_bench [exchanges] [connections] [file]`.
+//! With a file, the recording is left there for `wirespan replay` and nothing is measured.
 
 #[path = "../tests/support/records.rs"]
 mod records;
@@ -51,6 +52,10 @@ fn main() {
     }
     let file = recorder.file();
     drop(recorder);
+    if let Some(path) = arguments.next() {
+        std::fs::write(path, file).expect("a file that can be written");
+        return;
+    }
     println!(
         "{exchanges} exchanges on {connections} connections, {} MiB of records",
         file.len() >> 20

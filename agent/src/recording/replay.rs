@@ -6,8 +6,11 @@ use super::{ReadError, Reader};
 use crate::pipeline::Pipeline;
 use crate::span::Span;
 
-/// Spans handed over at a time.
-const BATCH_SPANS: usize = 128;
+/// Spans handed over at a time: who takes them on another thread has to be woken for each batch.
+const BATCH_SPANS: usize = 512;
+
+/// What the last record of a batch may add to it without making it grow.
+const BATCH_SPANS_EXTRA: usize = 8;
 
 /// What a replay came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,14 +36,14 @@ pub fn replay<R: Read>(
     pipeline: &mut Pipeline,
     mut take: impl FnMut(&mut Vec<Span>),
 ) -> Result<Replayed, ReadError> {
-    let mut spans = Vec::with_capacity(2 * BATCH_SPANS);
+    let mut spans = Vec::with_capacity(BATCH_SPANS + BATCH_SPANS_EXTRA);
     let mut count = 0;
     let mut hand_over = |spans: &mut Vec<Span>| {
         count += spans.len() as u64;
         take(spans);
         spans.clear();
         // Growing bit by bit, for who takes the whole vector, would cost more than making a span.
-        spans.reserve(2 * BATCH_SPANS);
+        spans.reserve(BATCH_SPANS + BATCH_SPANS_EXTRA);
     };
     let outcome = loop {
         match reader.read_record(|record| pipeline.record(record, &mut spans)) {
