@@ -266,6 +266,20 @@ fn an_early_answer_ends_the_exchange_and_the_rest_of_the_body_is_skipped() {
 }
 
 #[test]
+fn the_rest_of_a_body_may_quote_a_request_after_an_early_answer() {
+    let mut wire = Wire::new(Role::Server);
+    wire.ask("PUT /up HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nTrailer: ");
+    wire.answer(OK);
+    wire.ask("GET / HTTP/1.1\r\n\r\n");
+    wire.ask(GET);
+    wire.answer(OK);
+    assert_eq!(wire.told.exchanges.len(), 2);
+    let Request::Http(last) = &wire.told.exchanges[1].request;
+    assert_eq!(&*last.target, "/a");
+    assert_eq!(wire.told.discards, []);
+}
+
+#[test]
 fn a_start_within_a_response_makes_no_exchange_of_it() {
     let mut wire = Wire::new(Role::Server);
     wire.answer("...of a body that began before");

@@ -38,6 +38,8 @@ pub(super) struct Dialogue {
     latest: Flow,
     /// How far the requests were when the last bytes of a response moved.
     requests_at_response: u64,
+    /// Where the latest request's head ended.
+    request_head_end: u64,
     /// What is known about the place where the bytes of the next request head begin.
     place: Place,
     invalid: u32,
@@ -81,6 +83,7 @@ impl Dialogue {
             overlapped: false,
             latest: Flow::Requests,
             requests_at_response: 0,
+            request_head_end: 0,
             place: Place::default(),
             invalid: 0,
             notes: Notes::default(),
@@ -384,10 +387,11 @@ impl Dialogue {
             && if !self.requests.is_framed {
                 self.requests.parser.resync(bytes) == Some(0)
             } else {
-                // The rest of a body may never come: its length was a guess, or the answer came
-                // before it (RFC 9110 §10.1.1).
+                // A body may never come: its length was a guess, or the answer came before the
+                // first byte of it (RFC 9110 §10.1.1). Once begun it goes on, whatever it quotes.
+                let is_unbegun = self.requests.stream.cursor() == self.request_head_end;
                 let may_be_over = self.requests.parser.is_adrift()
-                    || self.requests.in_body && self.pair.is_empty();
+                    || self.requests.in_body && is_unbegun && self.pair.is_empty();
                 may_be_over
                     && matches!(
                         (self.protocol.detect)(bytes),

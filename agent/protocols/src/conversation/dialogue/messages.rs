@@ -63,6 +63,7 @@ impl Dialogue {
     fn request(&mut self, request: Request, then: Then, first: Moved, sink: &mut impl Sink) {
         let place = std::mem::take(&mut self.place);
         self.requests.in_body = then == Then::Body;
+        self.request_head_end = self.requests.stream.cursor();
         if place.turned && !self.responses.in_body {
             self.settle(Flow::Responses, sink);
         }
