@@ -2,16 +2,15 @@
 //! of. It bounds how many are remembered. It makes no spans and talks to no kernel: what the kernel
 //! side should be told piles up as [`ToKernel`] until somebody takes it.
 
-mod endpoints;
 mod order;
 
 use hashbrown::HashMap;
 use wirespan_common::record::{ConnectionId, Direction};
 use wirespan_protocols::conversation::{Conversation, Verdict};
 
-pub use endpoints::{Endpoint, Endpoints};
 use order::{Links, List};
 
+use crate::endpoints::Endpoints;
 use crate::span::HostMemo;
 
 /// Connections remembered; of more, the least recently active are forgotten.

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod connections;
 pub mod discover;
+pub mod endpoints;
 pub mod enrich;
 pub mod export;
 pub mod health;

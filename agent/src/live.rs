@@ -6,7 +6,6 @@
 //! all of it.
 
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,9 +20,8 @@ use crate::discover::{Action, Watcher};
 use crate::export::SpanQueue;
 use crate::health::{Health, Loss};
 use crate::pipeline::Pipeline;
-use crate::processes::Coverage;
 use crate::recording::{self, Writer};
-use crate::report;
+use crate::report::{self, Finished};
 use crate::span::Span;
 use crate::wall_clock::{WallClock, monotonic_ns};
 
@@ -62,15 +60,6 @@ struct Path {
     clock: WallClock,
     spans: Vec<Span>,
     health: Arc<Health>,
-}
-
-/// What remains when the thread has ended.
-#[derive(Debug)]
-pub struct Finished {
-    /// How much was understood, by process.
-    pub coverage: Vec<Coverage>,
-    /// Records kept, if they were to be.
-    pub recorded: Option<io::Result<u64>>,
 }
 
 impl Live {

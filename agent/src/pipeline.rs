@@ -26,8 +26,9 @@ use wirespan_common::record::{
 };
 use wirespan_protocols::conversation::End;
 
-use crate::connections::{CONNECTIONS_MAX, Connection, Connections, Endpoints, Slot, ToKernel};
+use crate::connections::{CONNECTIONS_MAX, Connection, Connections, Slot, ToKernel};
 use crate::discover::Process;
+use crate::endpoints::Endpoints;
 use crate::health::{Health, Loss};
 use crate::processes::{Coverage, PROCESSES_MAX, Processes};
 use crate::span::{KnownMethods, Span, SpanMaker};

@@ -2,11 +2,20 @@
 //! It counts nothing.
 
 use std::fmt::Write as _;
+use std::io;
 use std::time::Duration;
 
 use crate::health::{Health, Loss};
-use crate::live::Finished;
 use crate::processes::Coverage;
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Finished {
+    /// How much was understood, by process.
+    pub coverage: Vec<Coverage>,
+    /// Records kept, if they were to be.
+    pub recorded: Option<io::Result<u64>>,
+}
 
 /// Logs what was lost so far, if anything was. To be called at most once a minute.
 pub fn log_losses(health: &Health) {

@@ -16,7 +16,7 @@ use wirespan_protocols::message::{Request, Response};
 pub use authority::HostMemo;
 pub use method::KnownMethods;
 
-use crate::connections::Endpoints;
+use crate::endpoints::Endpoints;
 use crate::trace_context::TraceContext;
 
 /// What an exporter receives.

@@ -15,4 +15,6 @@ pub mod message;
 pub mod pair;
 pub mod parser;
 pub mod registry;
+pub mod sink;
 pub mod stream;
+pub mod transport;

@@ -3,9 +3,9 @@
 
 use std::collections::VecDeque;
 
-use crate::conversation::{Discard, Sink};
 use crate::exchange::{Exchange, Outcome, Role};
 use crate::message::{Request, Response};
+use crate::sink::{Discard, Sink};
 use crate::stream::Moved;
 
 /// Requests that are remembered while their responses have not ended.

@@ -1,8 +1,8 @@
 //! One direction of a connection: chunks to contiguous bytes or gaps, and when which byte moved.
 //! It reads no bytes, and orders nothing: what comes late, or twice, is dropped.
 
-use crate::conversation::{Chunk, Extent};
 use crate::parser::Gap;
+use crate::transport::{Chunk, Extent};
 
 /// Bytes of an incomplete message that are kept for one direction.
 pub const HELD_BYTES_MAX: usize = 64 * 1024;
@@ -229,7 +229,7 @@ fn clamped(bytes: &[u8], len: u64) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conversation::Direction;
+    use crate::transport::Direction;
 
     fn chunk(position: u64, len: u64, bytes: &[u8]) -> Chunk<'_> {
         Chunk {

@@ -65,6 +65,11 @@ pub(super) fn config(
     exporters: Exporters,
     warnings: &mut Vec<String>,
 ) -> Result<Option<OtlpConfig>, ConfigError> {
+    // Checked even where nothing is sent: a wrong value is wrong before there is an endpoint.
+    let protocol = settings
+        .first_of([Setting::TracesProtocol, Setting::Protocol])
+        .map(|given| given.parse(protocol, PROTOCOLS))
+        .transpose()?;
     let default = Given {
         source: "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(),
         text: String::new(),
@@ -86,10 +91,6 @@ pub(super) fn config(
         (None, None) => return Ok(None),
     };
 
-    let protocol = settings
-        .first_of([Setting::TracesProtocol, Setting::Protocol])
-        .map(|given| given.parse(protocol, PROTOCOLS))
-        .transpose()?;
     let insecure = settings
         .first_of([Setting::TracesInsecure, Setting::Insecure])
         .map_or(Ok(false), |given| {

@@ -5,7 +5,8 @@ use wirespan_common::record::{self, CHUNK_AFTER_LOSS, Record};
 use wirespan_protocols::conversation::{self, Conversation, Discard, Sink};
 use wirespan_protocols::exchange::Exchange;
 
-use crate::connections::{Connection, Endpoints, Owners};
+use crate::connections::{Connection, Owners};
+use crate::endpoints::Endpoints;
 use crate::health::{Health, Loss};
 use crate::processes::Processes;
 use crate::span::{HostMemo, Span, SpanMaker, Surroundings};

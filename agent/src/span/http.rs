@@ -24,7 +24,7 @@ use super::authority::{self, Authority, HostMemo};
 use super::method::KnownMethods;
 use super::url::{self, Target};
 use super::{Status, Value};
-use crate::connections::{Endpoint, Endpoints};
+use crate::endpoints::{Endpoint, Endpoints};
 use crate::semconv::{self, error_type};
 
 /// Typical number of attributes, with some room: a vector grows once in a blue moon.

@@ -1,0 +1,26 @@
+//! Where the yield of a conversation goes. It keeps nothing.
+
+use crate::exchange::Exchange;
+
+/// Things that were discarded, for whoever counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Discard {
+    /// Bytes were missing where a message's framing was needed.
+    StreamGap,
+    /// Bytes that are not the protocol that was detected.
+    Unparsable,
+    /// A response for which no request is remembered.
+    UnmatchedResponse,
+    /// More requests outstanding than are remembered.
+    PipelineFull,
+    /// A head longer than what is kept.
+    HeadTooLong,
+}
+
+/// Receives what a conversation yields.
+pub trait Sink {
+    /// A request met its fate.
+    fn exchange(&mut self, exchange: Exchange);
+    /// Something was discarded.
+    fn discard(&mut self, what: Discard);
+}
