@@ -1,5 +1,5 @@
-//! What is heard of a connection: bytes that moved, how far its streams have come, how it ended. The
-//! input of a conversation; it draws no conclusions.
+//! What is heard of a connection: bytes that moved, how far its streams have come, how it ended.
+//! The input of a conversation; it draws no conclusions.
 
 /// Which of the two streams; seen from the traced process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
