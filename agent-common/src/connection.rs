@@ -42,8 +42,8 @@ pub struct Connection {
 }
 const _: () = assert!(size_of::<Connection>() == 96);
 
-/// Whether the kernel's own count of bytes read tells of those that no hook sees (splice from a
-/// socket, under the socket tracepoints).
+/// Whether the kernel's own count of bytes read tells of those that no hook saw (spliced out of a
+/// socket, under the socket tracepoints; missed by a program that another one preempted).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Sequence {

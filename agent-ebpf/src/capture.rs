@@ -43,8 +43,9 @@ pub struct Transfer {
     pub is_whole_call: bool,
     /// How many, at least 1.
     pub len: u32,
-    /// Whether the hook that saw it also sees bytes that are spliced out of a socket.
-    pub sees_splices: bool,
+    /// Whether the hook that saw it sees all others, too: not those that splice bytes out of a socket
+    /// under the socket tracepoints, not some when a program on a function was preempted.
+    pub sees_all: bool,
 }
 
 /// Takes note of the transfer in the scratch buffer: copies what is worth it, counts the rest.
@@ -331,7 +332,7 @@ fn log_opened(id: u64, tgid: u32) {
 #[inline(always)]
 fn sequence_of(transfer: &Transfer) -> (Sequence, u32) {
     let sk = transfer.socket.sk;
-    if transfer.sees_splices || !sockets::is_tcp(sk) {
+    if transfer.sees_all || !sockets::is_tcp(sk) {
         return (Sequence::Ignored, 0);
     }
     let Ok(sequence) = sockets::copied_sequence(sk) else {

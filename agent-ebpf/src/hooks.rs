@@ -88,7 +88,7 @@ fn call_ended(
         };
         transfer.current = current;
         transfer.watch = watch;
-        transfer.sees_splices = true;
+        transfer.sees_all = matches!(calls, Calls::All);
         transfer.message = 0;
         transfer.is_whole_call = true;
         let result = match (transfer.call.buffers, calls) {

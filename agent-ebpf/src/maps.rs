@@ -67,9 +67,11 @@ struct MessageCursor {
 #[map]
 static LOSSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(KERNEL_LOSSES, 0);
 
-/// One record in the making, per processor.
+/// Records in the making, per processor: a program on a function can be preempted, and what then
+/// runs on its processor needs another one.
 #[map]
-static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(SCRATCHES, 0);
+const SCRATCHES: u32 = 3;
 
 /// Longest stretch that one part of a transfer may add to a record.
 pub const PART_MAX: usize = 16 * 1024 - 512;
@@ -266,15 +268,26 @@ pub fn end_messages(tid: u32) {
     }
 }
 
-/// Lends this processor's scratch buffer to `work`.
+/// A scratch buffer of this processor that nobody uses.
+#[inline(always)]
+fn free_scratch() -> Delivered<&'static mut Scratch> {
+    let mut index = 0;
+    while index < SCRATCHES {
+        let scratch = SCRATCH.get_ptr_mut(index).ok_or(KernelLoss::ScratchBusy)?;
+        // SAFETY: a per-processor slot that is never freed; `taken` keeps a second program out.
+        let scratch = unsafe { &mut *scratch };
+        if scratch.taken == 0 {
+            return Ok(scratch);
+        }
+        index += 1;
+    }
+    Err(KernelLoss::ScratchBusy)
+}
+
+/// Lends one of this processor's scratch buffers to `work`.
 #[inline(always)]
 pub fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> Delivered<T>) -> Delivered<T> {
-    let scratch = SCRATCH.get_ptr_mut(0).ok_or(KernelLoss::ScratchBusy)?;
-    // SAFETY: a per-processor slot that is never freed; `taken` keeps a second program out.
-    let scratch = unsafe { &mut *scratch };
-    if scratch.taken != 0 {
-        return Err(KernelLoss::ScratchBusy);
-    }
+    let scratch = free_scratch()?;
     // SAFETY: a field of the slot; volatile, so that the store is not moved past the work.
     unsafe { core::ptr::write_volatile(&raw mut scratch.taken, 1) };
     let outcome = work(scratch);

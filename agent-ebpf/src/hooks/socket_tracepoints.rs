@@ -57,7 +57,7 @@ fn moved(ctx: &RawTracePointContext, direction: Direction) -> i32 {
         transfer.socket = socket;
         transfer.current = current;
         transfer.watch = watch;
-        transfer.sees_splices = false;
+        transfer.sees_all = false;
         transfer.is_whole_call = false;
         let Call {
             address,
