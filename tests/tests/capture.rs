@@ -577,6 +577,8 @@ fn a_server_that_is_gone_at_once_was_seen() {
             .env("OTEL_SERVICE_NAME", "brief-service");
         let mut server = Process::start("brief", &mut command);
         server.expect_line("ready");
+        // The daemon is woken at once; how soon it runs is up to the machine's load.
+        daemon.wait_until_watching(server.pid());
         let mut connection = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
         ask(&mut connection, "/only");
         server.wait();
