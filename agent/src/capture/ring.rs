@@ -19,7 +19,7 @@ pub struct Wait {
 }
 
 impl Wait {
-    const SHORTEST: Duration = Duration::from_micros(200);
+    const SHORTEST: Duration = Duration::from_millis(1);
     const LONGEST: Duration = Duration::from_millis(10);
 
     /// Begins with the shortest.
