@@ -1,5 +1,5 @@
 //! Set-up: whatever a task needs and this machine lacks is installed, once, and announced.
-//! Packages of the system come from apt, tools from crates.io; nothing else is downloaded, except
+//! Packages of the system come from apt, tools from crates; nothing else is downloaded, except
 //! kernels for virtual machines (see `vm`), which are unpacked and never installed.
 
 mod apt;

@@ -66,9 +66,8 @@ const NEEDS: &[Need] = {
 /// Said when apt does not know a package.
 const REMEDIES: &[(&str, &str)] = &[(
     "llvm-22-dev",
-    "it is in Debian 12's security and updates suites: /etc/apt/sources.list needs \
-     `deb http://deb.debian.org/debian-security bookworm-security main` \
-     (or take it from https://apt.llvm.org)",
+    "it is in Debian 12's security suite: apt's sources need `bookworm-security main`, from the \
+     mirror that they name for the rest",
 )];
 
 pub fn ensure(purposes: &[Purpose]) -> Result<()> {

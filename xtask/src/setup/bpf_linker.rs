@@ -1,4 +1,4 @@
-//! bpf-linker, which turns LLVM bitcode into the kernel side's object. Built from crates.io
+//! bpf-linker, which turns LLVM bitcode into the kernel side's object. Built from its crate
 //! against Debian's LLVM into the workspace's own tools; one that the user has is left alone.
 
 use std::path::Path;

@@ -158,7 +158,7 @@ fn download_from_mirror(series: &str, suite: &str, into: &Path) -> Result<PathBu
     let main = sites
         .lines()
         .find(|site| site.trim_end_matches('/').ends_with("/debian"))
-        .unwrap_or("http://deb.debian.org/debian");
+        .context("apt's sources name no Debian mirror; `apt-get update` tells more")?;
     let index = into.join("Packages.xz");
     fetch(
         &format!("{main}/dists/{suite}/main/binary-amd64/Packages.xz"),
