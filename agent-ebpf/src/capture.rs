@@ -43,8 +43,8 @@ pub struct Transfer {
     pub is_whole_call: bool,
     /// How many, at least 1.
     pub len: u32,
-    /// Whether the hook that saw it sees all others, too: not those that splice bytes out of a socket
-    /// under the socket tracepoints, not some when a program on a function was preempted.
+    /// Whether the hook that saw it sees all others, too: not those that splice bytes out of a
+    /// socket under the socket tracepoints, not some when a program on a function was preempted.
     pub sees_all: bool,
 }
 

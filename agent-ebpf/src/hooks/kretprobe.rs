@@ -1,5 +1,5 @@
-//! kretprobes for the functions of all socket calls: taken only when forced, because a kretprobe misses
-//! calls when many are blocked (`agent/src/capture/strategy.rs`).
+//! kretprobes for the functions of all socket calls: taken only when forced, because a kretprobe
+//! misses calls when many are blocked (`agent/src/capture/strategy.rs`).
 
 use aya_ebpf::macros::kretprobe;
 use aya_ebpf::programs::RetProbeContext;
