@@ -276,7 +276,7 @@ impl Connections {
             None
         } else if connection.reset_ns.is_some() || connection.conversation.awaits_progress() {
             Some(Awaited::Progress)
-        } else if connection.conversation.awaits_response() {
+        } else if connection.conversation.has_open_exchange() {
             Some(Awaited::Response)
         } else {
             None

@@ -1,4 +1,4 @@
-//! kretprobes for the functions of all socket calls: taken only when forced, because a kretprobe
+//! kretprobes for the functions of all socket calls: the last choice, because a kretprobe
 //! misses calls when many are blocked (`agent/src/capture/strategy.rs`).
 
 use aya_ebpf::macros::kretprobe;

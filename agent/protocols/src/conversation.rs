@@ -115,14 +115,8 @@ impl Conversation {
         matches!(&self.stage, Stage::Understood(dialogue) if dialogue.awaits_progress())
     }
 
-    /// A request waits for its response: somebody should look now and then whether the connection
-    /// is still there.
-    #[must_use]
-    pub fn awaits_response(&self) -> bool {
-        matches!(&self.stage, Stage::Understood(dialogue) if dialogue.awaits_response())
-    }
-
-    /// A request was seen whose fate has not been told: its response may be hours away.
+    /// A request was seen whose fate has not been told: its response may be hours away,
+    /// and somebody should look now and then whether the connection is still there.
     #[must_use]
     pub fn has_open_exchange(&self) -> bool {
         matches!(&self.stage, Stage::Understood(dialogue) if dialogue.has_open_exchange())

@@ -135,10 +135,6 @@ impl Dialogue {
         self.pair.response_in_progress() || self.pair.request_in_progress()
     }
 
-    pub fn awaits_response(&self) -> bool {
-        !self.pair.is_empty()
-    }
-
     pub fn chunk(&mut self, chunk: &Chunk<'_>, sink: &mut impl Sink) {
         let flow = self.flow_of(chunk.direction);
         let place = Place {
