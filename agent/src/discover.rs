@@ -12,6 +12,7 @@ mod listeners;
 mod naming;
 mod proc_root;
 mod selection;
+pub mod tls;
 mod watcher;
 
 pub use describe::Describer;

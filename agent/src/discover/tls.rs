@@ -1,0 +1,126 @@
+//! Where TLS libraries hand plaintext over: what was found in the files that a watched process
+//! maps, as places to put probes on. It attaches nothing, and knows no library at run time.
+//!
+//! This file is the contract between who finds the places (`discover`) and who attaches to them
+//! (`capture`).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A file by what the kernel knows it as; two paths to one file are one file, and a path in a
+/// container is not the host's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId {
+    /// `st_dev`.
+    pub device: u64,
+    /// `st_ino`.
+    pub inode: u64,
+}
+
+/// A file that holds functions which plaintext passes through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Library {
+    /// Which file.
+    pub file: FileId,
+    /// A path that leads to this very file as long as the process that was looked at maps it, even
+    /// if another one has its name by now (`/proc/<pid>/map_files/…`).
+    pub open_path: PathBuf,
+    /// Its path as the process sees it; for people.
+    pub name: PathBuf,
+    /// Whose functions these are.
+    pub kind: LibraryKind,
+    /// Its functions; each at most once.
+    pub functions: Vec<FunctionSite>,
+}
+
+/// Whose functions plaintext passes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LibraryKind {
+    /// OpenSSL, LibreSSL or BoringSSL: the `SSL_*` interface.
+    OpenSsl,
+    /// GnuTLS.
+    GnuTls,
+    /// Go's `crypto/tls`, with arguments in registers (Go 1.17 and later).
+    Go,
+    /// rustls.
+    Rustls,
+}
+
+/// A function on which probes are put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionSite {
+    /// Which one.
+    pub function: Function,
+    /// Where its first instruction lies in the file, in bytes.
+    pub entry: u64,
+    /// How its end is seen.
+    pub end: End,
+}
+
+/// How the end of a function is seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By a return probe, which replaces the return address: only where stacks stay where they are.
+    ReturnProbe,
+    /// By probes on its return instructions, which lie at these places in the file, in bytes.
+    Instructions(Vec<u64>),
+    /// What its entry says is enough.
+    NotNeeded,
+}
+
+/// Functions that plaintext passes through, or that tell which connection it is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "each is named after the library's own function")]
+pub enum Function {
+    /// `int SSL_read(SSL *, void *, int)`
+    SslRead,
+    /// `int SSL_read_ex(SSL *, void *, size_t, size_t *)`
+    SslReadEx,
+    /// `int SSL_write(SSL *, const void *, int)`
+    SslWrite,
+    /// `int SSL_write_ex(SSL *, const void *, size_t, size_t *)`
+    SslWriteEx,
+    /// `ossl_ssize_t SSL_sendfile(SSL *, int, off_t, size_t, int)`
+    SslSendfile,
+    /// `int SSL_do_handshake(SSL *)`
+    SslDoHandshake,
+    /// `int SSL_set_fd(SSL *, int)`
+    SslSetFd,
+    /// `void SSL_free(SSL *)`
+    SslFree,
+    /// `ssize_t gnutls_record_recv(gnutls_session_t, void *, size_t)`
+    GnutlsRecordRecv,
+    /// `ssize_t gnutls_record_send(gnutls_session_t, const void *, size_t)`
+    GnutlsRecordSend,
+    /// `ssize_t gnutls_record_send2(gnutls_session_t, const void *, size_t, size_t, unsigned)`
+    GnutlsRecordSend2,
+    /// `ssize_t gnutls_record_send_early_data(gnutls_session_t, const void *, size_t)`
+    GnutlsRecordSendEarlyData,
+    /// `ssize_t gnutls_record_recv_early_data(gnutls_session_t, void *, size_t)`
+    GnutlsRecordRecvEarlyData,
+    /// `int gnutls_handshake(gnutls_session_t)`
+    GnutlsHandshake,
+    /// `void gnutls_deinit(gnutls_session_t)`
+    GnutlsDeinit,
+    /// `crypto/tls.(*Conn).Read`
+    GoConnRead,
+    /// `crypto/tls.(*Conn).Write`
+    GoConnWrite,
+    /// `crypto/tls.(*Conn).Close`
+    GoConnClose,
+    /// `<rustls::…::Reader as std::io::Read>::read`
+    RustlsRead,
+    /// `<rustls::…::Writer as std::io::Write>::write`
+    RustlsWrite,
+}
+
+/// What was found in one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// Plaintext can be read there.
+    Readable(Arc<Library>),
+    /// It has TLS in it that can't be read, for this reason (a sentence without a full stop).
+    Unreadable(String),
+    /// No sign of TLS.
+    Nothing,
+}
