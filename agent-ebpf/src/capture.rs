@@ -46,6 +46,10 @@ pub struct Transfer {
     /// Whether the hook that saw it sees all others, too: not those that splice bytes out of a
     /// socket under the socket tracepoints, not some when a program on a function was preempted.
     pub sees_all: bool,
+    /// Whether the hook already knows [`Self::copied_sequence`].
+    pub sequence_is_known: bool,
+    /// Sequence number of the next byte of a TCP socket that is to be read.
+    pub copied_sequence: u32,
 }
 
 /// Takes note of the transfer in the scratch buffer: copies what is worth it, counts the rest.
@@ -140,12 +144,10 @@ fn describe(scratch: &mut Scratch, connection: &mut Connection, position: u64, t
 fn turn(connection: &mut Connection, transfer: &Transfer) {
     if connection.sequence != Sequence::Ignored as u8 {
         match transfer.call.direction {
-            Direction::Ingress => {
-                catch_up(connection, transfer.socket.sk, transfer.len);
-            }
+            Direction::Ingress => compare(connection, transfer, transfer.len),
             // Another thread may be reading at this moment.
             Direction::Egress if connection.reader == transfer.current.tid => {
-                catch_up(connection, transfer.socket.sk, 0);
+                compare(connection, transfer, 0);
             }
             Direction::Egress => {}
         }
@@ -158,6 +160,26 @@ fn turn(connection: &mut Connection, transfer: &Transfer) {
     }
 }
 
+/// [`catch_up`], unless it is known already that nothing was missed.
+#[inline(always)]
+fn compare(connection: &mut Connection, transfer: &Transfer, unaccounted: u32) {
+    if transfer.sequence_is_known
+        && transfer.copied_sequence == expected_sequence(connection, unaccounted)
+    {
+        return;
+    }
+    catch_up(connection, transfer.socket.sk, unaccounted);
+}
+
+/// The sequence number that follows if the hooks saw all bytes read but `unaccounted`.
+#[inline(always)]
+fn expected_sequence(connection: &Connection, unaccounted: u32) -> u32 {
+    connection
+        .first_sequence
+        .wrapping_add(connection.ingress.position as u32)
+        .wrapping_add(unaccounted)
+}
+
 /// Moves the ingress position to where the kernel's own count of bytes read says it is, but for
 /// `unaccounted` bytes that were read since. What was missed is a gap of known length. Returns
 /// whether the end of the stream was missed.
@@ -166,11 +188,7 @@ pub fn catch_up(connection: &mut Connection, sk: u64, unaccounted: u32) -> bool 
     let Ok(sequence) = sockets::copied_sequence(sk) else {
         return false;
     };
-    let expected = connection
-        .first_sequence
-        .wrapping_add(connection.ingress.position as u32)
-        .wrapping_add(unaccounted);
-    let mut missed = sequence.wrapping_sub(expected) as i32;
+    let mut missed = sequence.wrapping_sub(expected_sequence(connection, unaccounted)) as i32;
     let ended = missed > 0 && sockets::end_was_read(sk, sequence);
     if ended {
         missed -= 1;
@@ -307,7 +325,11 @@ fn open(scratch: &mut Scratch) -> Delivered<()> {
         socket.id,
         &Connection {
             direction: NO_DIRECTION,
-            verdict: if ignored { VerdictKind::Ignored as u8 } else { 0 },
+            verdict: if ignored {
+                VerdictKind::Ignored as u8
+            } else {
+                0
+            },
             sequence: sequence as u8,
             first_sequence,
             sk: socket.sk,

@@ -19,8 +19,8 @@ use wirespan_common::watch::{VerdictKind, Watch};
 
 use crate::capture;
 use crate::maps::{self, Scratch};
-use crate::memory::{Current, Delivered, current_process};
-use crate::sockets::{self, Socket};
+use crate::memory::{Current, Delivered, Typed, current_process};
+use crate::sockets::{self, Descriptors, Socket};
 use crate::syscall::{self, Buffers, Call};
 
 /// Messages of one sendmmsg or recvmmsg that are counted: `UIO_MAXIOV` is 1024, programs that use
@@ -39,8 +39,9 @@ fn run(outcome: Delivered<()>) -> i32 {
     0
 }
 
-/// A function of its own, so that hooks on transfers don't carry the log's stack.
-#[cold]
+/// A function of its own, so that hooks on transfers don't carry the log's stack. Not marked as
+/// cold: that would make a second section of functions, and the loader (aya-obj 0.3, `relocation.rs`)
+/// tells functions apart by their addresses within their sections only.
 #[inline(never)]
 fn log_unreadable() {
     debug!(
@@ -61,27 +62,52 @@ enum Calls {
     Multiple,
 }
 
+/// Whether the verifier knows the types of what a program is given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Types {
+    /// It does: they are read by plain loads.
+    Known,
+    /// It does not: a helper reads them.
+    Unknown,
+}
+
 /// A system call of a watched process ended with `result`; its user registers are at `registers`.
 /// Used by the hooks that see calls but not sockets.
 #[inline(always)]
 fn call_ended(
     calls: Calls,
+    types: Types,
     current: Current,
     watch: Watch,
-    registers: u64,
+    registers: Typed,
     result: i64,
 ) -> Delivered<()> {
     if result < 0 && !ends_connection(result) {
         return Ok(());
     }
     maps::with_scratch(|scratch| {
+        let descriptors = match types {
+            Types::Known => {
+                scratch.registers.load(registers);
+                sockets::descriptors_typed()
+            }
+            Types::Unknown => {
+                if !scratch.registers.read(registers.address()) {
+                    return Ok(());
+                }
+                sockets::descriptors()
+            }
+        };
         let transfer = &mut scratch.transfer;
-        if !syscall::decode(registers, &mut transfer.call) {
+        let Some(descriptors) = descriptors else {
+            return Ok(());
+        };
+        if !syscall::decode(&scratch.registers, &mut transfer.call) {
             return Ok(());
         }
-        transfer.socket = match sockets::of_descriptor(transfer.call.fd) {
+        transfer.socket = match sockets::of_descriptor(descriptors, transfer.call.fd) {
             Some(socket) => socket,
-            None => match written_by_splice(&mut transfer.call) {
+            None => match written_by_splice(descriptors, &mut transfer.call) {
                 Some(socket) => socket,
                 None => return Ok(()),
             },
@@ -91,6 +117,7 @@ fn call_ended(
         transfer.sees_all = matches!(calls, Calls::All);
         transfer.message = 0;
         transfer.is_whole_call = true;
+        transfer.sequence_is_known = false;
         let result = match (transfer.call.buffers, calls) {
             (Buffers::Messages, Calls::All | Calls::Multiple) => messages_len(scratch, result)?,
             (Buffers::Messages, Calls::Single) | (_, Calls::Multiple) => return Ok(()),
@@ -102,12 +129,12 @@ fn call_ended(
 
 /// The socket that a splice wrote to, where it did not read from one.
 #[inline(always)]
-fn written_by_splice(call: &mut Call) -> Option<Socket> {
+fn written_by_splice(descriptors: Descriptors, call: &mut Call) -> Option<Socket> {
     if !matches!(call.buffers, Buffers::Spliced) {
         return None;
     }
     call.direction = Direction::Egress;
-    sockets::of_descriptor(call.count as u32)
+    sockets::of_descriptor(descriptors, call.count as u32)
 }
 
 /// The bytes that sendmmsg or recvmmsg moved, which returned a number of messages or an error.

@@ -19,7 +19,7 @@ use zerocopy::{Immutable, IntoBytes};
 use crate::capture::Transfer;
 use crate::memory::{Delivered, OFFSETS_MAX, clamp};
 use crate::sockets::PATH_MAX;
-use crate::syscall::Iovec;
+use crate::syscall::{Iovec, Registers};
 
 /// Where the running kernel keeps what is read of it; set before loading.
 #[unsafe(no_mangle)]
@@ -75,7 +75,7 @@ static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(SCRATCHES, 
 const SCRATCHES: u32 = 3;
 
 /// Longest stretch that one part of a transfer may add to a record.
-pub const PART_MAX: usize = 16 * 1024 - 512;
+pub const PART_MAX: usize = 16 * 1024 - 1024;
 /// Payload room: a part may begin wherever a copy can.
 const PAYLOAD_ROOM: usize = OFFSETS_MAX + PART_MAX;
 
@@ -89,6 +89,8 @@ pub struct Scratch {
     taken: u32,
     /// The transfer that is looked at.
     pub transfer: Transfer,
+    /// The registers of the call that moved it.
+    pub registers: Registers,
     /// Bytes copied into `payload`.
     pub copied: u32,
     /// Bytes that are worth copying.

@@ -4,9 +4,9 @@
 use aya_ebpf::macros::fexit;
 use aya_ebpf::programs::FExitContext;
 
-use super::{Calls, call_ended, run};
+use super::{Calls, Types, call_ended, run};
 use crate::maps;
-use crate::memory::current_process;
+use crate::memory::{Typed, current_process};
 
 /// On the return of `long __x64_sys_…(const struct pt_regs *regs)`
 /// (arch/x86/include/asm/syscall_wrapper.h): the result stands behind the one argument.
@@ -16,7 +16,15 @@ fn returned(calls: Calls, ctx: &FExitContext) -> i32 {
     let Some(watch) = maps::watch_of(current.tgid) else {
         return 0;
     };
-    run(call_ended(calls, current, watch, ctx.arg(0), ctx.arg(1)))
+    let registers = Typed::new(ctx.arg(0));
+    run(call_ended(
+        calls,
+        Types::Known,
+        current,
+        watch,
+        registers,
+        ctx.arg(1),
+    ))
 }
 
 macro_rules! on_return_of {

@@ -4,9 +4,9 @@
 use aya_ebpf::macros::kretprobe;
 use aya_ebpf::programs::RetProbeContext;
 
-use super::{Calls, call_ended, run};
+use super::{Calls, Types, call_ended, run};
 use crate::maps::{self, offset};
-use crate::memory::{current_process, current_task, kernel_value};
+use crate::memory::{Typed, current_process, current_task, kernel_value};
 
 /// Size of a kernel stack, without KASAN (arch/x86/include/asm/page_64_types.h).
 const THREAD_SIZE: u64 = 16 * 1024;
@@ -38,5 +38,13 @@ fn returned(calls: Calls, ctx: &RetProbeContext) -> u32 {
         return 0;
     };
     let registers = stack + THREAD_SIZE - PT_REGS_SIZE;
-    run(call_ended(calls, current, watch, registers, ctx.ret())) as u32
+    let registers = Typed::new(registers as *const u8);
+    run(call_ended(
+        calls,
+        Types::Unknown,
+        current,
+        watch,
+        registers,
+        ctx.ret(),
+    )) as u32
 }

@@ -1,7 +1,7 @@
 //! The attach table: which programs each strategy needs and where they go. What works is found out
 //! by trying, cheapest first; no version is compared.
 
-use aya::programs::{FExit, KProbe, RawTracePoint};
+use aya::programs::{BtfTracePoint, FExit, KProbe, RawTracePoint};
 use aya::{Btf, Ebpf};
 
 use super::StartError;
@@ -83,8 +83,9 @@ pub fn attach(ebpf: &mut Ebpf, forced: Option<Strategy>) -> Result<Strategy, Sta
 fn attach_one(ebpf: &mut Ebpf, strategy: Strategy) -> Result<(), String> {
     match strategy {
         Strategy::SocketTracepoints => {
-            raw_tracepoint(ebpf, "sock_send_length")?;
-            raw_tracepoint(ebpf, "sock_recv_length")
+            let types = Btf::from_sys_fs().map_err(|error| one_line(&error))?;
+            typed_tracepoint(ebpf, "sock_send_length", &types)?;
+            typed_tracepoint(ebpf, "sock_recv_length", &types)
         }
         Strategy::Fexit => {
             let types = Btf::from_sys_fs().map_err(|error| one_line(&error))?;
@@ -94,7 +95,10 @@ fn attach_one(ebpf: &mut Ebpf, strategy: Strategy) -> Result<(), String> {
                 .try_for_each(|call| fexit(ebpf, call, &types))
         }
         Strategy::Kprobes => kretprobes(ebpf),
-        Strategy::SyscallTracepoints => raw_tracepoint(ebpf, "sys_exit"),
+        Strategy::SyscallTracepoints => {
+            let types = Btf::from_sys_fs().map_err(|error| one_line(&error))?;
+            typed_tracepoint(ebpf, "sys_exit", &types)
+        }
     }
 }
 
@@ -102,6 +106,16 @@ fn raw_tracepoint(ebpf: &mut Ebpf, name: &str) -> Result<(), String> {
     let program: &mut RawTracePoint = program(ebpf, name)?;
     program.load().map_err(|error| one_line(&error))?;
     program.attach(name).map_err(|error| one_line(&error))?;
+    Ok(())
+}
+
+/// A raw tracepoint whose arguments the verifier knows by type.
+fn typed_tracepoint(ebpf: &mut Ebpf, name: &str, types: &Btf) -> Result<(), String> {
+    let program: &mut BtfTracePoint = program(ebpf, name)?;
+    program
+        .load(name, types)
+        .map_err(|error| one_line(&error))?;
+    program.attach().map_err(|error| one_line(&error))?;
     Ok(())
 }
 
