@@ -16,7 +16,7 @@ use wirespan_common::record::{
 use wirespan_common::watch::{TURN_BYTES_MAX, VerdictKind, Watch};
 use zerocopy::{Immutable, IntoBytes};
 
-use crate::maps::{self, ChunkRecord, PART_MAX, Scratch, Wake};
+use crate::maps::{self, ChunkRecord, PART_MAX, PARTS_AT_ONCE, Scratch, Wake};
 use crate::memory::{Current, Delivered, clamp, copy_user, now_ns, smaller, user_tail, user_value};
 use crate::sockets::{self, Socket};
 use crate::syscall::{Buffers, Call, Iovec};
@@ -122,7 +122,12 @@ fn describe(scratch: &mut Scratch, connection: &mut Connection, position: u64, t
     let transfer = &scratch.transfer;
     let direction = transfer.call.direction;
     let head = &mut scratch.head;
-    head.header = header::<ChunkRecord>(Kind::Chunk, scratch.copied, time_ns, transfer.current);
+    // Member by member, because the compiler copies structures by a function that moves bytes.
+    head.header.len = size_of::<ChunkRecord>() as u32 + scratch.copied;
+    head.header.kind = Kind::Chunk as u8;
+    head.header.time_ns = time_ns;
+    head.header.tgid = transfer.current.tgid;
+    head.header.tid = transfer.current.tid;
     head.chunk.connection = transfer.socket.id;
     head.chunk.position = position;
     head.chunk.len = transfer.len;
@@ -135,7 +140,11 @@ fn describe(scratch: &mut Scratch, connection: &mut Connection, position: u64, t
     };
     head.chunk.tail_len = scratch.tail_len;
     head.chunk.tail = scratch.tail;
-    head.chunk.opposite = *extent_of(connection, direction.opposite());
+    let opposite = extent_of(connection, direction.opposite());
+    head.chunk.opposite.position = opposite.position;
+    head.chunk.opposite.last_ns = opposite.last_ns;
+    head.chunk.opposite.tail = opposite.tail;
+    head.chunk.opposite.tail_len = opposite.tail_len;
 }
 
 /// The direction changed: budgets are full again, user space may have made up its mind, and bytes
@@ -237,6 +246,14 @@ fn copy(scratch: &mut Scratch) -> Delivered<()> {
         Buffers::Vector | Buffers::Message | Buffers::Messages => {
             scratch.message = message;
             scratch.next_part = call.parts(message)?;
+            // Mostly there are few, and each read costs more than what it reads.
+            scratch.parts_known = match user_value(scratch.next_part) {
+                Ok(parts) => {
+                    scratch.parts = parts;
+                    PARTS_AT_ONCE as u32
+                }
+                Err(_) => 0,
+            };
             scratch.left = if matches!(call.buffers, Buffers::Messages) && is_whole_call {
                 call.message_len(message)?.into()
             } else {
@@ -247,8 +264,7 @@ fn copy(scratch: &mut Scratch) -> Delivered<()> {
                 if scratch.unreadable != 0 || scratch.passed >= u64::from(scratch.transfer.len) {
                     break;
                 }
-                take_part(scratch);
-                copy_part(scratch);
+                next_part(scratch);
                 round += 1;
             }
         }
@@ -264,27 +280,43 @@ fn copy(scratch: &mut Scratch) -> Delivered<()> {
     }
 }
 
-/// Finds the next part of the transfer in the scratch buffer, shortened to what the transfer used
-/// of it. An empty one where a message of the call ends, so that the rest is found in the next
-/// round, or where the part can't be read.
+/// Finds the next part of the transfer in the scratch buffer and copies what is wanted of it.
+// VERIFIER(6.18): all that a round of the loop above needs is in memory of a map, and this returns
+// nothing, so that rounds look the same to the verifier. With values in registers it followed a
+// million instructions.
 #[inline(never)]
-fn take_part(scratch: &mut Scratch) {
+fn next_part(scratch: &mut Scratch) {
     scratch.part.len = 0;
     if find_part(scratch).is_err() {
         scratch.unreadable = 1;
+    } else {
+        copy_part(scratch);
     }
 }
 
+/// Finds the next part, shortened to what the transfer used of it: an empty one where a message of
+/// the call ends, so that the rest is found in the next round.
 #[inline(always)]
 fn find_part(scratch: &mut Scratch) -> Delivered<()> {
     if scratch.left == 0 {
         // What is missing is in the call's next message.
         scratch.message += 1;
+        scratch.parts_known = 0;
         scratch.next_part = scratch.transfer.call.parts(scratch.message)?;
         scratch.left = scratch.transfer.call.message_len(scratch.message)?.into();
         return Ok(());
     }
-    let part: Iovec = user_value(scratch.next_part)?;
+    let part = if scratch.parts_known != 0 {
+        let index = PARTS_AT_ONCE as u32 - scratch.parts_known;
+        scratch.parts_known -= 1;
+        let index = clamp::<{ PARTS_AT_ONCE - 1 }>(index.into()) as usize;
+        *scratch
+            .parts
+            .get(index)
+            .ok_or(KernelLoss::UnreadableMemory)?
+    } else {
+        user_value(scratch.next_part)?
+    };
     scratch.next_part += size_of::<Iovec>() as u64;
     scratch.part.address = part.address;
     scratch.part.len = smaller(part.len, scratch.left);
@@ -293,10 +325,7 @@ fn find_part(scratch: &mut Scratch) -> Delivered<()> {
 }
 
 /// [`copy`] for the part of the transfer that is in the scratch buffer.
-// VERIFIER(6.18): all that a round of the loop above needs is in memory of a map, and this returns
-// nothing, so that rounds look the same to the verifier. With values in registers it followed a
-// million instructions.
-#[inline(never)]
+#[inline(always)]
 fn copy_part(scratch: &mut Scratch) {
     let Scratch {
         copied,

@@ -71,12 +71,16 @@ enum Types {
     Unknown,
 }
 
+/// A family of hooks that see calls but not sockets. A type, so that [`call_ended`] is compiled for
+/// each family.
+trait Family {
+    const CALLS: Calls;
+    const TYPES: Types;
+}
+
 /// A system call of a watched process ended with `result`; its user registers are at `registers`.
-/// Used by the hooks that see calls but not sockets.
 #[inline(always)]
-fn call_ended(
-    calls: Calls,
-    types: Types,
+fn call_ended<F: Family>(
     current: Current,
     watch: Watch,
     registers: Typed,
@@ -86,7 +90,7 @@ fn call_ended(
         return Ok(());
     }
     maps::with_scratch(|scratch| {
-        let descriptors = match types {
+        let descriptors = match F::TYPES {
             Types::Known => {
                 scratch.registers.load(registers);
                 sockets::descriptors_typed()
@@ -114,11 +118,11 @@ fn call_ended(
         };
         transfer.current = current;
         transfer.watch = watch;
-        transfer.sees_all = matches!(calls, Calls::All);
+        transfer.sees_all = matches!(F::CALLS, Calls::All);
         transfer.message = 0;
         transfer.is_whole_call = true;
         transfer.sequence_is_known = false;
-        let result = match (transfer.call.buffers, calls) {
+        let result = match (transfer.call.buffers, F::CALLS) {
             (Buffers::Messages, Calls::All | Calls::Multiple) => messages_len(scratch, result)?,
             (Buffers::Messages, Calls::Single) | (_, Calls::Multiple) => return Ok(()),
             _ => result,
@@ -158,7 +162,7 @@ fn messages_len(scratch: &mut Scratch, messages: i64) -> Delivered<i64> {
 
 /// The call in the scratch buffer, or one message of it, ended with `result`: bytes moved, the end
 /// of the stream, or an error.
-#[inline(never)]
+#[inline(always)]
 fn message_ended(scratch: &mut Scratch, result: i64) -> Delivered<()> {
     let transfer = &mut scratch.transfer;
     if result > 0 {

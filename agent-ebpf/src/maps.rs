@@ -31,7 +31,7 @@ static REPORT_EVERY_EXEC: Global<u8> = Global::new(0);
 
 /// Records for user space. Its size is set when it is loaded.
 #[map]
-static RECORDS: RingBuf = RingBuf::with_byte_size(8 * 1024 * 1024, 0);
+static RECORDS: RingBuf = RingBuf::with_byte_size(4 * 1024 * 1024, 0);
 
 /// Processes to capture, by thread group.
 #[map]
@@ -76,6 +76,8 @@ const SCRATCHES: u32 = 3;
 
 /// Longest stretch that one part of a transfer may add to a record.
 pub const PART_MAX: usize = 16 * 1024 - 1024;
+/// Parts of a scattered transfer that are read at once.
+pub const PARTS_AT_ONCE: usize = 4;
 /// Payload room: a part may begin wherever a copy can.
 const PAYLOAD_ROOM: usize = OFFSETS_MAX + PART_MAX;
 
@@ -97,6 +99,11 @@ pub struct Scratch {
     pub wanted: u32,
     /// Where the description of the transfer's next part is, where it has several.
     pub next_part: u64,
+    /// The first parts of the transfer's first message, and of whatever lies behind them.
+    pub parts: [Iovec; PARTS_AT_ONCE],
+    /// How many of them were not taken yet: the last ones.
+    pub parts_known: u32,
+    reserved_1: u32,
     /// Bytes of the message that is looked at which lie in parts not yet looked at.
     pub left: u64,
     /// Number of that message in its call.

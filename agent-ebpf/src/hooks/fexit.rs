@@ -4,35 +4,44 @@
 use aya_ebpf::macros::fexit;
 use aya_ebpf::programs::FExitContext;
 
-use super::{Calls, Types, call_ended, run};
+use super::{Calls, Family, Types, call_ended, run};
 use crate::maps;
 use crate::memory::{Typed, current_process};
 
 /// On the return of `long __x64_sys_…(const struct pt_regs *regs)`
 /// (arch/x86/include/asm/syscall_wrapper.h): the result stands behind the one argument.
 #[inline(always)]
-fn returned(calls: Calls, ctx: &FExitContext) -> i32 {
+fn returned<F: Family>(ctx: &FExitContext) -> i32 {
     let current = current_process();
     let Some(watch) = maps::watch_of(current.tgid) else {
         return 0;
     };
     let registers = Typed::new(ctx.arg(0));
-    run(call_ended(
-        calls,
-        Types::Known,
-        current,
-        watch,
-        registers,
-        ctx.arg(1),
-    ))
+    run(call_ended::<F>(current, watch, registers, ctx.arg(1)))
+}
+
+/// Calls that return a number of bytes.
+struct Single;
+
+impl Family for Single {
+    const CALLS: Calls = Calls::Single;
+    const TYPES: Types = Types::Known;
+}
+
+/// sendmmsg and recvmmsg.
+struct Multiple;
+
+impl Family for Multiple {
+    const CALLS: Calls = Calls::Multiple;
+    const TYPES: Types = Types::Known;
 }
 
 macro_rules! on_return_of {
-    ($calls:ident: $($name:ident)*) => {$(
+    ($calls:ty: $($name:ident)*) => {$(
         #[allow(missing_docs, reason = "each is named after the function it is bound to")]
         #[fexit]
         pub fn $name(ctx: FExitContext) -> i32 {
-            returned(Calls::$calls, &ctx)
+            returned::<$calls>(&ctx)
         }
     )*};
 }

@@ -15,17 +15,23 @@ use crate::syscall::{self, Buffers, Call, is_beside_stream};
 /// `TP_PROTO(struct sock *sk, int ret, int flags)` (include/trace/events/sock.h).
 #[btf_tracepoint(function = "sock_send_length")]
 pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
-    moved(&ctx, Direction::Egress)
+    moved::<true>(&ctx)
 }
 
 /// `TP_PROTO(struct sock *sk, int ret, int flags)` (include/trace/events/sock.h).
 #[btf_tracepoint(function = "sock_recv_length")]
 pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
-    moved(&ctx, Direction::Ingress)
+    moved::<false>(&ctx)
 }
 
+// One instance for each direction, so that each is a program without calls of its own functions.
 #[inline(always)]
-fn moved(ctx: &BtfTracePointContext, direction: Direction) -> i32 {
+fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
+    let direction = if IS_EGRESS {
+        Direction::Egress
+    } else {
+        Direction::Ingress
+    };
     let current = current_process();
     let Some(watch) = maps::watch_of(current.tgid) else {
         return 0;

@@ -4,7 +4,7 @@
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
-use super::{Calls, Types, call_ended, run};
+use super::{Calls, Family, Types, call_ended, run};
 use crate::maps;
 use crate::memory::{Typed, current_process};
 use crate::syscall::may_move_bytes;
@@ -21,12 +21,12 @@ pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     let Some(watch) = maps::watch_of(current.tgid) else {
         return 0;
     };
-    run(call_ended(
-        Calls::All,
-        Types::Known,
-        current,
-        watch,
-        registers,
-        ctx.arg(1),
-    ))
+    run(call_ended::<SysExit>(current, watch, registers, ctx.arg(1)))
+}
+
+struct SysExit;
+
+impl Family for SysExit {
+    const CALLS: Calls = Calls::All;
+    const TYPES: Types = Types::Known;
 }
