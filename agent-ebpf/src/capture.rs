@@ -16,6 +16,7 @@ use wirespan_common::record::{
 use wirespan_common::watch::{TURN_BYTES_MAX, VerdictKind, Watch};
 use zerocopy::{Immutable, IntoBytes};
 
+use crate::frames;
 use crate::maps::{self, ChunkRecord, PART_MAX, PARTS_AT_ONCE, Scratch, Wake};
 use crate::memory::{Current, Delivered, clamp, copy_user, now_ns, smaller, user_tail, user_value};
 use crate::sockets::{self, Socket};
@@ -55,6 +56,17 @@ pub struct Transfer {
 /// Takes note of the transfer in the scratch buffer: copies what is worth it, counts the rest.
 #[inline(never)]
 pub fn transferred(scratch: &mut Scratch) -> Delivered<()> {
+    take_note::<true>(scratch)
+}
+
+/// [`transferred`] for kernels that can't walk frames (before 5.17).
+#[inline(never)]
+pub fn transferred_plain(scratch: &mut Scratch) -> Delivered<()> {
+    take_note::<false>(scratch)
+}
+
+#[inline(always)]
+fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
     let id = scratch.transfer.socket.id;
     let connection = match maps::connection(id) {
         Some(known) => known,
@@ -80,10 +92,23 @@ pub fn transferred(scratch: &mut Scratch) -> Delivered<()> {
     extent.position = position + u64::from(transfer.len);
     extent.last_ns = now;
 
-    let allowed = transfer
-        .watch
-        .later_bytes_max
-        .max(connection.opening_bytes_left);
+    if WALKS && connection.verdict == VerdictKind::Http2 as u8 {
+        extent_of(connection, direction).tail_len = 0;
+        frames::walk(scratch, connection, position, now);
+        if scratch.frames.is_dealt_with != 0 {
+            return unreadable(scratch);
+        }
+    }
+    let transfer = &scratch.transfer;
+    let allowed = if connection.verdict == VerdictKind::Http2 as u8 {
+        // No walk yet, and a header block that is cut spoils all that follow (HPACK).
+        PART_MAX as u32
+    } else {
+        transfer
+            .watch
+            .later_bytes_max
+            .max(connection.opening_bytes_left)
+    };
     scratch.wanted = transfer
         .len
         .min(allowed)
@@ -96,7 +121,8 @@ pub fn transferred(scratch: &mut Scratch) -> Delivered<()> {
     if scratch.copied == 0 {
         return readable;
     }
-    describe(scratch, connection, position, now);
+    let len = scratch.transfer.len;
+    describe(scratch, connection, position, len, now);
     let sent = maps::send_chunk(scratch);
     connection.lost = u8::from(sent.is_err());
     connection.turn_bytes_left = connection.turn_bytes_left.saturating_sub(scratch.copied);
@@ -116,9 +142,15 @@ fn extent_of(connection: &mut Connection, direction: Direction) -> &mut Extent {
     }
 }
 
-/// Fills in what a chunk's record says.
+/// Fills in what the record of a chunk of `len` bytes at `position` says.
 #[inline(always)]
-fn describe(scratch: &mut Scratch, connection: &mut Connection, position: u64, time_ns: u64) {
+pub fn describe(
+    scratch: &mut Scratch,
+    connection: &mut Connection,
+    position: u64,
+    len: u32,
+    time_ns: u64,
+) {
     let transfer = &scratch.transfer;
     let direction = transfer.call.direction;
     let head = &mut scratch.head;
@@ -130,7 +162,7 @@ fn describe(scratch: &mut Scratch, connection: &mut Connection, position: u64, t
     head.header.tid = transfer.current.tid;
     head.chunk.connection = transfer.socket.id;
     head.chunk.position = position;
-    head.chunk.len = transfer.len;
+    head.chunk.len = len;
     head.chunk.captured = scratch.copied;
     head.chunk.direction = direction as u8;
     head.chunk.flags = if connection.lost != 0 {
@@ -227,13 +259,7 @@ fn copy(scratch: &mut Scratch) -> Delivered<()> {
     scratch.passed = 0;
     scratch.tail_len = 0;
     scratch.unreadable = 0;
-    let Transfer {
-        call,
-        message,
-        is_whole_call,
-        len,
-        ..
-    } = scratch.transfer;
+    let Transfer { call, len, .. } = scratch.transfer;
     match call.buffers {
         Buffers::Unmapped | Buffers::Spliced => return Ok(()),
         Buffers::One => {
@@ -244,21 +270,7 @@ fn copy(scratch: &mut Scratch) -> Delivered<()> {
             copy_part(scratch);
         }
         Buffers::Vector | Buffers::Message | Buffers::Messages => {
-            scratch.message = message;
-            scratch.next_part = call.parts(message)?;
-            // Mostly there are few, and each read costs more than what it reads.
-            scratch.parts_known = match user_value(scratch.next_part) {
-                Ok(parts) => {
-                    scratch.parts = parts;
-                    PARTS_AT_ONCE as u32
-                }
-                Err(_) => 0,
-            };
-            scratch.left = if matches!(call.buffers, Buffers::Messages) && is_whole_call {
-                call.message_len(message)?.into()
-            } else {
-                len.into()
-            };
+            begin_parts(scratch)?;
             let mut round = 0;
             while round < PARTS_MAX {
                 if scratch.unreadable != 0 || scratch.passed >= u64::from(scratch.transfer.len) {
@@ -273,11 +285,44 @@ fn copy(scratch: &mut Scratch) -> Delivered<()> {
         let Iovec { address, len } = scratch.part;
         (scratch.tail, scratch.tail_len) = user_tail(address, len);
     }
+    unreadable(scratch)
+}
+
+#[inline(always)]
+fn unreadable(scratch: &Scratch) -> Delivered<()> {
     if scratch.unreadable != 0 {
         Err(KernelLoss::UnreadableMemory)
     } else {
         Ok(())
     }
+}
+
+/// Gets ready to find the parts of the scattered transfer in the scratch buffer.
+#[inline(never)]
+pub fn begin_parts(scratch: &mut Scratch) -> Delivered<()> {
+    let Transfer {
+        call,
+        message,
+        is_whole_call,
+        len,
+        ..
+    } = scratch.transfer;
+    scratch.message = message;
+    scratch.next_part = call.parts(message)?;
+    // Mostly there are few, and each read costs more than what it reads.
+    scratch.parts_known = match user_value(scratch.next_part) {
+        Ok(parts) => {
+            scratch.parts = parts;
+            PARTS_AT_ONCE as u32
+        }
+        Err(_) => 0,
+    };
+    scratch.left = if matches!(call.buffers, Buffers::Messages) && is_whole_call {
+        call.message_len(message)?.into()
+    } else {
+        len.into()
+    };
+    Ok(())
 }
 
 /// Finds the next part of the transfer in the scratch buffer and copies what is wanted of it.
@@ -297,7 +342,7 @@ fn next_part(scratch: &mut Scratch) {
 /// Finds the next part, shortened to what the transfer used of it: an empty one where a message of
 /// the call ends, so that the rest is found in the next round.
 #[inline(always)]
-fn find_part(scratch: &mut Scratch) -> Delivered<()> {
+pub fn find_part(scratch: &mut Scratch) -> Delivered<()> {
     if scratch.left == 0 {
         // What is missing is in the call's next message.
         scratch.message += 1;

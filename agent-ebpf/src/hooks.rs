@@ -76,6 +76,8 @@ enum Types {
 trait Family {
     const CALLS: Calls;
     const TYPES: Types;
+    /// Whether the kernel can walk frames.
+    const WALKS: bool;
 }
 
 /// A system call of a watched process ended with `result`; its user registers are at `registers`.
@@ -127,7 +129,7 @@ fn call_ended<F: Family>(
             (Buffers::Messages, Calls::Single) | (_, Calls::Multiple) => return Ok(()),
             _ => result,
         };
-        message_ended(scratch, result)
+        message_ended::<F>(scratch, result)
     })
 }
 
@@ -163,7 +165,7 @@ fn messages_len(scratch: &mut Scratch, messages: i64) -> Delivered<i64> {
 /// The call in the scratch buffer, or one message of it, ended with `result`: bytes moved, the end
 /// of the stream, or an error.
 #[inline(always)]
-fn message_ended(scratch: &mut Scratch, result: i64) -> Delivered<()> {
+fn message_ended<F: Family>(scratch: &mut Scratch, result: i64) -> Delivered<()> {
     let transfer = &mut scratch.transfer;
     if result > 0 {
         if transfer.call.is_beside_stream() {
@@ -174,7 +176,11 @@ fn message_ended(scratch: &mut Scratch, result: i64) -> Delivered<()> {
         }
         // A stream moves less than 2 GiB in one call (MAX_RW_COUNT, include/linux/fs.h).
         transfer.len = result as u32;
-        return capture::transferred(scratch);
+        return if F::WALKS {
+            capture::transferred(scratch)
+        } else {
+            capture::transferred_plain(scratch)
+        };
     }
     let sk = transfer.socket.sk;
     let stage = if ends_connection(result) && !sockets::has_unread(sk) {

@@ -12,11 +12,12 @@ use wirespan_common::config::Offsets;
 use wirespan_common::connection::Connection;
 use wirespan_common::loss::{KERNEL_LOSSES, KernelLoss};
 use wirespan_common::ports::{PORT_WORDS, port_bit, port_word};
-use wirespan_common::record::{Chunk, ConnectionId, Header, Open, Tail};
-use wirespan_common::watch::{VerdictValue, Watch};
+use wirespan_common::record::{Chunk, ConnectionId, Direction, Header, Open, Tail};
+use wirespan_common::watch::{NO_BOUNDARY, VerdictValue, Watch};
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::capture::Transfer;
+use crate::frames::{Frames, Walks};
 use crate::memory::{Delivered, OFFSETS_MAX, clamp};
 use crate::sockets::PATH_MAX;
 use crate::syscall::{Iovec, Registers};
@@ -50,6 +51,10 @@ static CONNECTIONS: LruHashMap<ConnectionId, Connection> =
 #[map]
 static VERDICTS: LruHashMap<ConnectionId, VerdictValue> =
     LruHashMap::with_max_entries(64 * 1024, 0);
+
+/// Where the frames of HTTP/2 connections are.
+#[map]
+static FRAMES: LruHashMap<ConnectionId, Walks> = LruHashMap::with_max_entries(8 * 1024, 0);
 
 /// Where threads are in a sendmmsg or recvmmsg whose messages are seen one by one.
 #[map]
@@ -119,6 +124,8 @@ pub struct Scratch {
     /// 1 if a part could not be read.
     pub unreadable: u8,
     reserved: [u8; 6],
+    /// Where a walk along HTTP/2 frames is.
+    pub frames: Frames,
     /// An open record.
     pub open: OpenRecord,
     /// What a chunk's record begins with.
@@ -231,6 +238,7 @@ pub fn forget_connection(id: ConnectionId) {
     // Either may be gone already: both maps evict.
     let _: Result<(), i32> = CONNECTIONS.remove(id);
     let _: Result<(), i32> = VERDICTS.remove(id);
+    let _: Result<(), i32> = FRAMES.remove(id);
 }
 
 /// What user space makes of a connection; 0 if it has not said.
@@ -238,6 +246,31 @@ pub fn forget_connection(id: ConnectionId) {
 pub fn verdict_of(id: ConnectionId) -> u8 {
     // SAFETY: one byte, copied out at once.
     unsafe { VERDICTS.get(id) }.map_or(0, |verdict| verdict.kind)
+}
+
+/// A position at which user space knows a frame to begin, or [`NO_BOUNDARY`].
+#[inline(always)]
+pub fn boundary_of(id: ConnectionId, direction: Direction) -> u64 {
+    // SAFETY: two integers, copied out at once.
+    unsafe { VERDICTS.get(id) }.map_or(NO_BOUNDARY, |verdict| {
+        let [ingress, egress] = verdict.boundaries;
+        match direction {
+            Direction::Ingress => ingress,
+            Direction::Egress => egress,
+        }
+    })
+}
+
+/// Lends where the frames of a connection are; nothing is known of them at first.
+#[inline(always)]
+pub fn frames(id: ConnectionId) -> Option<&'static mut Walks> {
+    if FRAMES.get_ptr(id).is_none() {
+        // Somebody else may have been faster.
+        let _: Result<(), i32> = FRAMES.insert(id, &Walks::UNKNOWN, u64::from(BPF_NOEXIST));
+    }
+    let found = FRAMES.get_ptr_mut(id)?;
+    // SAFETY: as for connections.
+    Some(unsafe { &mut *found })
 }
 
 /// Which message of a sendmmsg or recvmmsg of `count` at `address` just moved. The kernel tells of

@@ -98,19 +98,30 @@ pub fn copy_user<const LEN_MAX: usize, const SIZE: usize>(
     address: u64,
     len: u32,
 ) -> Delivered<()> {
-    const { assert!(OFFSETS_MAX.is_power_of_two() && OFFSETS_MAX + LEN_MAX <= SIZE) }
+    copy_user_at::<OFFSETS_MAX, LEN_MAX, SIZE>(buffer, offset, address, len)
+}
+
+/// [`copy_user`] with `offset` modulo `OFFSETS`.
+#[inline(always)]
+pub fn copy_user_at<const OFFSETS: usize, const LEN_MAX: usize, const SIZE: usize>(
+    buffer: &mut [u8; SIZE],
+    offset: u32,
+    address: u64,
+    len: u32,
+) -> Delivered<()> {
+    const { assert!(OFFSETS.is_power_of_two() && OFFSETS + LEN_MAX <= SIZE) }
     let mut offset = u64::from(offset);
     // SAFETY: one instruction on one register, no memory.
     unsafe {
         core::arch::asm!(
             "{offset} &= {mask}",
             offset = inout(reg) offset,
-            mask = const OFFSETS_MAX - 1,
+            mask = const OFFSETS - 1,
             options(nomem, nostack, pure),
         );
     }
     let len = clamp::<LEN_MAX>(u64::from(len));
-    // SAFETY: offset + len < OFFSETS_MAX + LEN_MAX <= SIZE, and the helper does not fault on
+    // SAFETY: offset + len < OFFSETS + LEN_MAX <= SIZE, and the helper does not fault on
     // `address`.
     let failed = unsafe {
         generated::bpf_probe_read_user(
@@ -208,6 +219,23 @@ pub fn smaller(a: u64, b: u64) -> u64 {
         );
     }
     b.wrapping_add(difference)
+}
+
+/// Calls `round` with `context`, up to `most` times, until it returns 1.
+// VERIFIER(5.17): the helper is not known before; where a program that calls this is loaded is
+// decided in user space. Written as a loop, the verifier follows each round anew: 200,000
+// instructions for 32 of them.
+#[inline(always)]
+pub fn repeat<C>(most: u32, round: extern "C" fn(u32, &mut C) -> u64, context: &mut C) {
+    // SAFETY: the helper calls `round` with what it is given here, while the context lives.
+    unsafe {
+        generated::bpf_loop(
+            most,
+            round as *mut core::ffi::c_void,
+            (&raw mut *context).cast(),
+            0,
+        );
+    }
 }
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.

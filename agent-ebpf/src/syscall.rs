@@ -65,7 +65,7 @@ const REGISTERS_OFFSET: u64 = 0x38;
 
 impl Registers {
     /// Those at `address`.
-    #[inline(always)]
+    #[inline(never)]
     pub fn read(&mut self, address: u64) -> bool {
         match kernel_value(address + REGISTERS_OFFSET) {
             Ok(registers) => {

@@ -21,33 +21,45 @@ fn returned<F: Family>(ctx: &FExitContext) -> i32 {
 }
 
 /// Calls that return a number of bytes.
-struct Single;
+struct Single<const WALKS: bool>;
 
-impl Family for Single {
+impl<const WALKS: bool> Family for Single<WALKS> {
     const CALLS: Calls = Calls::Single;
     const TYPES: Types = Types::Known;
+    const WALKS: bool = WALKS;
 }
 
 /// sendmmsg and recvmmsg.
-struct Multiple;
+struct Multiple<const WALKS: bool>;
 
-impl Family for Multiple {
+impl<const WALKS: bool> Family for Multiple<WALKS> {
     const CALLS: Calls = Calls::Multiple;
     const TYPES: Types = Types::Known;
+    const WALKS: bool = WALKS;
 }
 
 macro_rules! on_return_of {
-    ($calls:ty: $($name:ident)*) => {$(
+    ($calls:ident: $($name:ident $plain:ident)*) => {$(
         #[allow(missing_docs, reason = "each is named after the function it is bound to")]
         #[fexit]
         pub fn $name(ctx: FExitContext) -> i32 {
-            returned::<$calls>(&ctx)
+            returned::<$calls<true>>(&ctx)
+        }
+
+        #[allow(missing_docs, reason = "the same for kernels that can't walk frames")]
+        #[fexit]
+        pub fn $plain(ctx: FExitContext) -> i32 {
+            returned::<$calls<false>>(&ctx)
         }
     )*};
 }
 
 on_return_of! { Single:
-    exit_read exit_write exit_readv exit_writev exit_preadv2 exit_pwritev2
-    exit_sendto exit_recvfrom exit_sendmsg exit_recvmsg exit_sendfile64 exit_splice
+    exit_read plain_read exit_write plain_write
+    exit_readv plain_readv exit_writev plain_writev
+    exit_preadv2 plain_preadv2 exit_pwritev2 plain_pwritev2
+    exit_sendto plain_sendto exit_recvfrom plain_recvfrom
+    exit_sendmsg plain_sendmsg exit_recvmsg plain_recvmsg
+    exit_sendfile64 plain_sendfile64 exit_splice plain_splice
 }
-on_return_of! { Multiple: exit_sendmmsg exit_recvmmsg }
+on_return_of! { Multiple: exit_sendmmsg plain_sendmmsg exit_recvmmsg plain_recvmmsg }

@@ -48,6 +48,7 @@ struct Single;
 impl Family for Single {
     const CALLS: Calls = Calls::Single;
     const TYPES: Types = Types::Unknown;
+    const WALKS: bool = false;
 }
 
 /// sendmmsg and recvmmsg.
@@ -56,4 +57,5 @@ struct Multiple;
 impl Family for Multiple {
     const CALLS: Calls = Calls::Multiple;
     const TYPES: Types = Types::Unknown;
+    const WALKS: bool = false;
 }

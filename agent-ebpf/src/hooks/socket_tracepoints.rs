@@ -6,7 +6,7 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use wirespan_common::record::Direction;
 
-use super::{ends_connection, message_ended, run};
+use super::{Calls, Family, Types, ends_connection, message_ended, run};
 use crate::maps::{self, offset};
 use crate::memory::{Typed, current_process, current_registers, tcp_sock};
 use crate::sockets;
@@ -82,6 +82,14 @@ fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
             Buffers::Messages if result >= 0 => maps::next_message(current.tid, address, count),
             _ => 0,
         };
-        message_ended(scratch, i64::from(result))
+        message_ended::<SocketTracepoints>(scratch, i64::from(result))
     }))
+}
+
+struct SocketTracepoints;
+
+impl Family for SocketTracepoints {
+    const CALLS: Calls = Calls::All;
+    const TYPES: Types = Types::Known;
+    const WALKS: bool = true;
 }

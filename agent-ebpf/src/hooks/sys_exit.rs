@@ -12,6 +12,17 @@ use crate::syscall::may_move_bytes;
 /// `TP_PROTO(struct pt_regs *regs, long ret)` (include/trace/events/syscalls.h).
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
+    returned::<SysExit>(&ctx)
+}
+
+/// The same for kernels that can't walk frames.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_plain(ctx: BtfTracePointContext) -> i32 {
+    returned::<Plain>(&ctx)
+}
+
+#[inline(always)]
+fn returned<F: Family>(ctx: &BtfTracePointContext) -> i32 {
     let registers = Typed::new(ctx.arg(0));
     // The cheapest question comes first: most calls of a machine move no bytes.
     if !may_move_bytes(registers) {
@@ -21,7 +32,7 @@ pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     let Some(watch) = maps::watch_of(current.tgid) else {
         return 0;
     };
-    run(call_ended::<SysExit>(current, watch, registers, ctx.arg(1)))
+    run(call_ended::<F>(current, watch, registers, ctx.arg(1)))
 }
 
 struct SysExit;
@@ -29,4 +40,13 @@ struct SysExit;
 impl Family for SysExit {
     const CALLS: Calls = Calls::All;
     const TYPES: Types = Types::Known;
+    const WALKS: bool = true;
+}
+
+struct Plain;
+
+impl Family for Plain {
+    const CALLS: Calls = Calls::All;
+    const TYPES: Types = Types::Known;
+    const WALKS: bool = false;
 }
