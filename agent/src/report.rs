@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
-use crate::health::{Destination, Health, Loss};
-use crate::processes::Coverage;
+use crate::health::{Coverage, Destination, Health, Loss};
 
 /// What a run came to.
 #[derive(Debug)]
@@ -82,10 +81,7 @@ fn covered(coverage: &Coverage) -> String {
     } else {
         format!("{service} (pid {pid})")
     };
-    let part = match seen_bytes {
-        0 => 100.0,
-        seen => 100.0 * *understood_bytes as f64 / *seen as f64,
-    };
+    let part = 100.0 * coverage.ratio();
     format!("{who}: {part:.1}% ({understood_bytes} of {seen_bytes} bytes)")
 }
 
