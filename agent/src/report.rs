@@ -122,8 +122,8 @@ mod tests {
         };
         assert_eq!(
             summary(&health, &finished, Duration::from_millis(1500)),
-            "traced for 1.5 s: 10 spans made; OTLP exported 7, lost 3; printer exported 9, lost 1\n  \
-             lost: stream_gap 1, queue_full 4\n  understood of \
+            "traced for 1.5 s: 10 spans made; OTLP exported 7, lost 3; printer exported \
+             9, lost 1\n  lost: stream_gap 1, queue_full 4\n  understood of \
              shop (pid 42): 75.0% (150 of 200 bytes)\n  recorded: 5 records"
         );
     }

@@ -1,4 +1,4 @@
-//! The daemon's own counters as OpenTelemetry metrics, over OTLP/HTTP, where an endpoint for metrics
+//! The daemon's own counters as OpenTelemetry metrics, over OTLP/HTTP, where an endpoint for them
 //! is set. It reads them and counts nothing; metrics of traced programs are not its business.
 //!
 //! Here the SDK is in its place: one program's own instruments. It brings its thread, which sleeps
