@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::error::HpackError;
 use super::field::{Field, Text};
+use super::listener::Listener;
 use super::lore::Lore;
 use super::table::{NameIs, Table};
 use super::{huffman, integer, static_table};
@@ -39,6 +40,7 @@ pub struct Decoder {
     size_allowed: Option<usize>,
     /// Decoded texts that do not go into the table.
     scratch: Vec<u8>,
+    listener: Listener,
 }
 
 impl Decoder {
@@ -48,6 +50,7 @@ impl Decoder {
             table: Table::empty(),
             size_allowed: Some(super::table::SIZE_DEFAULT),
             scratch: Vec::new(),
+            listener: Listener::new(),
         }
     }
 
@@ -61,6 +64,7 @@ impl Decoder {
     /// Blocks were lost, or cut: all that was known of the dynamic table is unknown from here on.
     pub fn missed_blocks(&mut self) {
         self.table.forget();
+        self.listener.missed_blocks();
         self.size_allowed = None;
     }
 
@@ -87,12 +91,21 @@ impl Decoder {
     pub fn decode(
         &mut self,
         block: &[u8],
-        _lore: Option<&mut Lore>,
+        mut lore: Option<&mut Lore>,
         emit: &mut impl FnMut(Field<'_>),
     ) -> Result<(), HpackError> {
+        if let Some(lore) = &mut lore {
+            self.listener.before(block, &self.table, lore);
+        }
+        let inserted = self.table.inserted;
         let result = self.decode_block(block, emit);
         if result.is_err() {
             self.missed_blocks();
+        } else if let Some(lore) = &mut lore
+            && inserted != self.table.inserted
+        {
+            let inserted = (self.table.inserted - inserted) as usize;
+            self.listener.after(inserted, &self.table, lore);
         }
         result
     }
@@ -144,10 +157,22 @@ impl Decoder {
             };
             return Ok((name, Text::Known(self.table.text(entry.value()))));
         }
-        match self.table.can_reach(age) {
-            true => Ok((Text::Unknown, Text::Unknown)),
-            false => Err(HpackError::Index),
+        self.unseen_entry(age)
+    }
+
+    #[cold]
+    fn unseen_entry(&self, age: usize) -> Result<(Text<'_>, Text<'_>), HpackError> {
+        if !self.table.can_reach(age) {
+            return Err(HpackError::Index);
         }
+        Ok(match self.listener.inferred(age, &self.table) {
+            Some(inferred) => {
+                let value = inferred.value.as_deref();
+                let value = value.map_or(Text::Unknown, Text::Inferred);
+                (Text::Inferred(&inferred.name), value)
+            }
+            None => (Text::Unknown, Text::Unknown),
+        })
     }
 
     /// A literal field that becomes the newest entry (§6.2.1). Its texts are decoded to where the
@@ -192,10 +217,16 @@ impl Decoder {
             self.table.bytes.extend_from_within(entry.name());
             return Ok(entry.name_is);
         }
-        match self.table.can_reach(age) {
-            true => Ok(NameIs::Unknown),
-            false => Err(HpackError::Index),
+        if !self.table.can_reach(age) {
+            return Err(HpackError::Index);
         }
+        Ok(match self.listener.inferred(age, &self.table) {
+            Some(inferred) => {
+                self.table.bytes.extend_from_slice(&inferred.name);
+                NameIs::Inferred
+            }
+            None => NameIs::Unknown,
+        })
     }
 
     /// A literal field that is not kept (§6.2.2, §6.2.3).

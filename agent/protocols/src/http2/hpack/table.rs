@@ -61,6 +61,8 @@ pub(super) struct Table {
     size_max: Option<usize>,
     /// Whether there may be entries older than these.
     older: bool,
+    /// Entries whose name was not seen.
+    nameless: usize,
     /// Insertions since the start of knowledge.
     pub inserted: u64,
 }
@@ -74,6 +76,7 @@ impl Table {
             size: 0,
             size_max: Some(SIZE_DEFAULT),
             older: false,
+            nameless: 0,
             inserted: 0,
         }
     }
@@ -85,12 +88,13 @@ impl Table {
         self.size = 0;
         self.size_max = None;
         self.older = true;
+        self.nameless = 0;
         self.inserted = 0;
     }
 
-    /// Whether every entry is known to be there or not.
+    /// Whether every entry that can be referred to was seen.
     pub fn is_complete(&self) -> bool {
-        !self.older
+        !self.older && self.nameless == 0
     }
 
     /// Entries that are known.
@@ -137,6 +141,7 @@ impl Table {
             name_is,
         };
         self.size += entry.size();
+        self.nameless += usize::from(name_is != NameIs::Known);
         self.entries.push_back(entry);
         self.inserted += 1;
         self.evict();
@@ -163,6 +168,7 @@ impl Table {
             && let Some(entry) = self.entries.pop_front()
         {
             self.size -= entry.size();
+            self.nameless -= usize::from(entry.name_is != NameIs::Known);
         }
     }
 
