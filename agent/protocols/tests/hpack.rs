@@ -2,6 +2,8 @@
 
 #[path = "hpack/joining.rs"]
 mod joining;
+#[path = "hpack/libraries.rs"]
+mod libraries;
 #[path = "hpack/rfc.rs"]
 mod rfc;
 #[path = "hpack/sender.rs"]

@@ -18,13 +18,13 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((joins, mut rest)) = bytes.split_first() else {
         return;
     };
-    let mut number = 0;
+    let mut number = 0usize;
     while let [len, behind @ ..] = rest {
         let (block, after) = behind.split_at(usize::from(*len).min(behind.len()));
         rest = after;
         number += 1;
         let (said, ok) = decode(&mut whole, block, Some(&mut lore));
-        if number <= *joins & 15 {
+        if number <= usize::from(*joins & 15) {
             continue;
         }
         let (heard, heard_ok) = decode(&mut joined, block, None);

@@ -119,12 +119,13 @@ impl Decoder {
         let mut list = List::default();
         while let Some(first) = block.get(at) {
             // §6: one bit up to four say which representation it is.
+            if *first >= 0x80 {
+                let index = integer::read(block, &mut at, 7)?;
+                let (name, value) = self.entry(index)?;
+                list.field(name, value, false, emit)?;
+                continue;
+            }
             match first.leading_zeros() {
-                0 => {
-                    let index = integer::read(block, &mut at, 7)?;
-                    let (name, value) = self.entry(index)?;
-                    list.field(name, value, false, emit)?;
-                }
                 1 => self.insertion(block, &mut at, &mut list, emit)?,
                 2 => {
                     let size = integer::read(block, &mut at, 5)?;
@@ -149,15 +150,25 @@ impl Decoder {
         // 0 is far beyond.
         let age = index.wrapping_sub(static_table::LEN + 1);
         if let Some(entry) = self.table.entry(age) {
-            let name = self.table.text(entry.name());
-            let name = match entry.name_is {
-                NameIs::Known => Text::Known(name),
-                NameIs::Inferred => Text::Inferred(name),
-                NameIs::Unknown => Text::Unknown,
-            };
-            return Ok((name, Text::Known(self.table.text(entry.value()))));
+            let (name, value) = self.table.texts(entry);
+            return Ok((self.name(entry.name_is, name), Text::Known(value)));
         }
         self.unseen_entry(age)
+    }
+
+    /// The name of an entry, which stands there if it was sent.
+    #[inline]
+    fn name<'a>(&'a self, name_is: NameIs, name: &'a [u8]) -> Text<'a> {
+        match name_is {
+            NameIs::Known => Text::Known(name),
+            NameIs::Unseen(place) => self.unseen_name(place),
+        }
+    }
+
+    #[cold]
+    fn unseen_name(&self, place: u64) -> Text<'_> {
+        let inferred = self.listener.inferred(place);
+        inferred.map_or(Text::Unknown, |inferred| Text::Inferred(&inferred.name))
     }
 
     #[cold]
@@ -165,7 +176,7 @@ impl Decoder {
         if !self.table.can_reach(age) {
             return Err(HpackError::Index);
         }
-        Ok(match self.listener.inferred(age, &self.table) {
+        Ok(match self.listener.inferred(self.table.place(age)) {
             Some(inferred) => {
                 let value = inferred.value.as_deref();
                 let value = value.map_or(Text::Unknown, Text::Inferred);
@@ -194,12 +205,7 @@ impl Decoder {
         };
         let middle = self.table.bytes.len();
         Coded::read(block, at)?.append_to(&mut self.table.bytes)?;
-        let name = self.table.text(start..middle);
-        let name = match name_is {
-            NameIs::Known => Text::Known(name),
-            NameIs::Inferred => Text::Inferred(name),
-            NameIs::Unknown => Text::Unknown,
-        };
+        let name = self.name(name_is, self.table.text(start..middle));
         let value = Text::Known(self.table.text(middle..self.table.bytes.len()));
         list.field(name, value, false, emit)?;
         self.table.insert(start, middle - start, name_is);
@@ -214,19 +220,14 @@ impl Decoder {
         }
         let age = index.wrapping_sub(static_table::LEN + 1);
         if let Some(entry) = self.table.entry(age) {
-            self.table.bytes.extend_from_within(entry.name());
-            return Ok(entry.name_is);
+            let (name_is, name) = (entry.name_is, entry.name());
+            self.table.bytes.extend_from_within(name);
+            return Ok(name_is);
         }
-        if !self.table.can_reach(age) {
-            return Err(HpackError::Index);
+        match self.table.can_reach(age) {
+            true => Ok(NameIs::Unseen(self.table.place(age))),
+            false => Err(HpackError::Index),
         }
-        Ok(match self.listener.inferred(age, &self.table) {
-            Some(inferred) => {
-                self.table.bytes.extend_from_slice(&inferred.name);
-                NameIs::Inferred
-            }
-            None => NameIs::Unknown,
-        })
     }
 
     /// A literal field that is not kept (§6.2.2, §6.2.3).

@@ -2,6 +2,7 @@
 //! part of the table that it did not see.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::lore::{Inferred, Lore, Serial, Shape};
 use super::table::{NameIs, Table};
@@ -69,9 +70,8 @@ impl Listener {
         self.unseen = Unseen::default();
     }
 
-    /// What is inferred of the entry that is so much older than the newest.
-    pub fn inferred(&self, age: usize, table: &Table) -> Option<&Inferred> {
-        let place = (age as u64).checked_sub(table.inserted)?;
+    /// What is inferred of the entry at this place among those that were not seen.
+    pub fn inferred(&self, place: u64) -> Option<&Inferred> {
         self.unseen.inferred.get(&place)
     }
 
@@ -92,8 +92,7 @@ impl Listener {
         }
         let known = |age: &usize| {
             let entry = table.entry(*age)?;
-            let name = table.text(entry.name());
-            (entry.name_is == NameIs::Known).then(|| (name, table.text(entry.value())))
+            (entry.name_is == NameIs::Known).then(|| table.texts(entry))
         };
         let meanings: Option<Vec<_>> = self.shape.references.iter().map(known).collect();
         match meanings {
@@ -116,7 +115,7 @@ impl Listener {
             if let Some(entry) = table.entry(age)
                 && entry.name_is == NameIs::Known
             {
-                let said = (table.text(entry.name()), table.text(entry.value()));
+                let said = table.texts(entry);
                 let number = self.from_start.then(|| table.inserted - age as u64);
                 let voice = *self.serial.get_or_insert_with(|| lore.introduce());
                 lore.hear_insertion(said, number, voice);
@@ -147,9 +146,14 @@ impl Unseen {
             if contradicts(shape, table, &meanings) {
                 return lore.dispute_shape(shape);
             }
-            for (place, meaning) in places.iter().zip(meanings) {
-                if let (Some(place), Some(meaning)) = (place, meaning) {
+            for ((place, age), meaning) in places.iter().zip(&shape.references).zip(meanings) {
+                let Some(meaning) = meaning else { continue };
+                if let Some(place) = place {
                     self.learn(*place, meaning, table);
+                } else if let Some(NameIs::Unseen(place)) = table.entry(*age).map(|e| e.name_is) {
+                    // It was seen, but took its name from an entry that was not.
+                    let name = meaning.name;
+                    self.learn(place, Inferred { name, value: None }, table);
                 }
             }
             let count = inserted.and_then(|inserted| inserted.checked_sub(table.inserted));
@@ -200,7 +204,8 @@ fn holds(table: &Table, meaning: &Inferred) -> bool {
         return false;
     };
     (0..table.len()).filter_map(|age| table.entry(age)).any(|entry| {
-        table.text(entry.value()) == &**value && table.text(entry.name()) == &*meaning.name
+        entry.name_is == NameIs::Known
+            && table.texts(entry) == (&*meaning.name, &**value)
     })
 }
 
@@ -210,9 +215,8 @@ fn contradicts(shape: &Shape, table: &Table, meanings: &[Option<Inferred>]) -> b
         let (Some(entry), Some(meaning)) = (table.entry(*age), meaning) else {
             return false;
         };
-        let name = table.text(entry.name());
-        let other_value =
-            |value: &std::sync::Arc<[u8]>| table.text(entry.value()) != &**value;
+        let (name, value) = table.texts(entry);
+        let other_value = |inferred: &Arc<[u8]>| value != &**inferred;
         (entry.name_is == NameIs::Known && name != &*meaning.name)
             || meaning.value.as_ref().is_some_and(other_value)
     })
