@@ -11,6 +11,7 @@ pub mod conversation;
 pub mod detect;
 pub mod exchange;
 pub mod http1;
+pub mod http2;
 pub mod message;
 pub mod pair;
 pub mod parser;
