@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use super::body::{Body, Framing, Progress};
 use super::detect::detect;
-use super::fields::{Fields, interned};
+use crate::fields::{Fields, interned};
 use super::head::{self, Head, RequestLine, Search};
 use crate::detect::Detected;
-use crate::message::{HttpRequest, Message, Method, Request, Then, Version};
+use crate::grpc;
+use crate::message::{
+    Call, Completeness, HttpRequest, Message, Method, Request, Then, Version,
+};
 use crate::parser::{Crossed, Flow, Gap, Parsed, Parser};
 
 /// Reads what a client sends.
@@ -154,6 +157,12 @@ impl Requests {
             trace_parent,
             body_size: None,
             truncated: false,
+            scheme: None,
+            call: fields.content_type.and_then(grpc::system).map(|system| Call {
+                system,
+                timeout_ns: None,
+            }),
+            completeness: Completeness::Whole,
         }
     }
 }

@@ -2,10 +2,11 @@
 //! ([`Parser::answers`]); it remembers no request by itself.
 
 use super::body::{Body, Framing};
-use super::fields::Fields;
+use crate::fields::Fields;
 use super::head::{self, Head, Search, StatusLine};
 use super::request::{end, resync, skip};
-use crate::message::{HttpResponse, Message, Method, Request, Response, Then};
+use crate::grpc;
+use crate::message::{Completeness, HttpResponse, Message, Method, Request, Response, Then};
 use crate::parser::{Crossed, Flow, Gap, Parsed, Parser};
 
 /// Reads what a server sends.
@@ -113,6 +114,7 @@ impl Responses {
             Head::Invalid => return Parsed::Invalid,
         };
         let mut response = head_of(line);
+        response.call_status = fields.grpc_status.and_then(grpc::status::parse);
         // In the order of RFC 9112 §6.3.
         let framing = match (line.status, self.asked) {
             (101, _) | (200..=299, Asked::Connect) => None,
@@ -123,6 +125,7 @@ impl Responses {
             )),
         };
         let then = match framing {
+            None if line.status == 101 && fields.upgrade == Some(b"h2c") => Then::Http2,
             None => Then::Foreign,
             Some(Framing::NoBody) => {
                 response.body_size = Some(0);
@@ -153,6 +156,8 @@ fn head_of(line: StatusLine) -> HttpResponse {
         version: line.version,
         body_size: None,
         truncated: false,
+        call_status: None,
+        completeness: Completeness::Whole,
     }
 }
 
