@@ -6,7 +6,11 @@
 pub mod decoder;
 pub mod error;
 pub mod field;
+mod huffman;
+pub mod integer;
 pub mod lore;
+mod static_table;
+pub mod table;
 
 pub use decoder::Decoder;
 pub use error::HpackError;

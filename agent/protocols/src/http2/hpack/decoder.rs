@@ -1,11 +1,13 @@
-//! The decoder of one direction of one connection.
+//! The decoder of one direction of one connection. It keeps the dynamic table and a buffer; fields
+//! are borrowed from these and from the block.
+
+use std::ops::Range;
 
 use super::error::HpackError;
-use super::field::Field;
+use super::field::{Field, Text};
 use super::lore::Lore;
-
-/// No index, length or size is larger.
-pub const INTEGER_MAX: u32 = 1 << 28;
+use super::table::{NameIs, Table};
+use super::{huffman, integer, static_table};
 
 /// Decoded bytes of one name or one value.
 pub const STRING_LEN_MAX: usize = 64 << 10;
@@ -13,53 +15,310 @@ pub const STRING_LEN_MAX: usize = 64 << 10;
 /// Names, values and 32 for each field (as RFC 9113 §6.5.2 counts) of one block.
 pub const LIST_SIZE_MAX: usize = 256 << 10;
 
+/// What a field counts beyond its texts.
+const FIELD_OVERHEAD: usize = 32;
+
 /// Decodes header blocks in the order in which they were sent.
 ///
 /// A block is the payload of a HEADERS or PUSH_PROMISE frame and of its CONTINUATION frames,
 /// without padding, priority and promised stream. All blocks of a direction share one table,
 /// whatever their stream.
+///
+/// Indices count from the newest entry, and entries leave the table in the order in which they came.
+/// Whatever was inserted while somebody listened is therefore found under the index that is
+/// sent, however much there is behind it and however large the sender lets the table grow: it
+/// refers only to entries that are still there. What lies behind is reported as
+/// [`Text::Unknown`], or as [`Text::Inferred`].
+///
+/// Memory: at most about 2 × [`TABLE_SIZE_MAX`](super::table::TABLE_SIZE_MAX) for the table, and as
+/// much for a buffer as one field needs.
 #[derive(Debug)]
 pub struct Decoder {
-    joined: bool,
+    table: Table,
+    /// The largest table that the receiver ever allowed, if all that it said was seen.
+    size_allowed: Option<usize>,
+    /// Decoded texts that do not go into the table.
+    scratch: Vec<u8>,
 }
 
 impl Decoder {
     /// Will be shown the first header block of the connection and all after it.
     pub fn from_start() -> Self {
-        Self { joined: false }
+        Self {
+            table: Table::empty(),
+            size_allowed: Some(super::table::SIZE_DEFAULT),
+            scratch: Vec::new(),
+        }
     }
 
     /// Blocks were sent before: what they put into the table is unknown.
     pub fn joined() -> Self {
-        Self { joined: true }
+        let mut decoder = Self::from_start();
+        decoder.missed_blocks();
+        decoder
     }
 
     /// Blocks were lost, or cut: all that was known of the dynamic table is unknown from here on.
     pub fn missed_blocks(&mut self) {
-        self.joined = true;
+        self.table.forget();
+        self.size_allowed = None;
     }
 
     /// The receiver of the blocks announced this SETTINGS_HEADER_TABLE_SIZE, in bytes. Only the
     /// largest one counts: an observer cannot tell which of them the sender has heard of.
-    pub fn allow_table_size(&mut self, _size: u32) {}
+    pub fn allow_table_size(&mut self, size: u32) {
+        if let Some(allowed) = &mut self.size_allowed {
+            *allowed = (*allowed).max(size as usize);
+        }
+    }
 
     /// Whether every index can be resolved without [`Lore`].
     pub fn is_complete(&self) -> bool {
-        !self.joined
+        self.table.is_complete()
     }
 
     /// Decodes a whole block, and reports its fields in order.
     ///
     /// # Errors
     /// See [`HpackError`]. The decoder then goes on as after [`Self::missed_blocks`]; fields that
-    /// were reported before the error are right.
+    /// were reported before the error are right. A block that was cut ends with
+    /// [`HpackError::Truncated`], or, where it was cut between two fields, with nothing: whoever
+    /// knows that it was cut calls [`Self::missed_blocks`].
     pub fn decode(
         &mut self,
-        _block: &[u8],
+        block: &[u8],
         _lore: Option<&mut Lore>,
-        _emit: &mut impl FnMut(Field<'_>),
+        emit: &mut impl FnMut(Field<'_>),
     ) -> Result<(), HpackError> {
-        self.missed_blocks();
-        Err(HpackError::Truncated)
+        let result = self.decode_block(block, emit);
+        if result.is_err() {
+            self.missed_blocks();
+        }
+        result
+    }
+
+    fn decode_block(
+        &mut self,
+        block: &[u8],
+        emit: &mut impl FnMut(Field<'_>),
+    ) -> Result<(), HpackError> {
+        let mut at = 0;
+        let mut list = List::default();
+        while let Some(first) = block.get(at) {
+            // §6: one bit up to four say which representation it is.
+            match first.leading_zeros() {
+                0 => {
+                    let index = integer::read(block, &mut at, 7)?;
+                    let (name, value) = self.entry(index)?;
+                    list.field(name, value, false, emit)?;
+                }
+                1 => self.insertion(block, &mut at, &mut list, emit)?,
+                2 => {
+                    let size = integer::read(block, &mut at, 5)?;
+                    let too_large = self.size_allowed.is_some_and(|allowed| size > allowed);
+                    if list.size > 0 || too_large {
+                        return Err(HpackError::SizeUpdate);
+                    }
+                    self.table.resize(size);
+                }
+                _ => self.literal(block, &mut at, &mut list, emit)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What an index means.
+    #[inline]
+    fn entry(&self, index: usize) -> Result<(Text<'_>, Text<'_>), HpackError> {
+        if let Some((name, value)) = static_table::entry(index) {
+            return Ok((Text::Known(name), Text::Known(value)));
+        }
+        // 0 is far beyond.
+        let age = index.wrapping_sub(static_table::LEN + 1);
+        if let Some(entry) = self.table.entry(age) {
+            let name = self.table.text(entry.name());
+            let name = match entry.name_is {
+                NameIs::Known => Text::Known(name),
+                NameIs::Inferred => Text::Inferred(name),
+                NameIs::Unknown => Text::Unknown,
+            };
+            return Ok((name, Text::Known(self.table.text(entry.value()))));
+        }
+        match self.table.can_reach(age) {
+            true => Ok((Text::Unknown, Text::Unknown)),
+            false => Err(HpackError::Index),
+        }
+    }
+
+    /// A literal field that becomes the newest entry (§6.2.1). Its texts are decoded to where the
+    /// table keeps them.
+    fn insertion(
+        &mut self,
+        block: &[u8],
+        at: &mut usize,
+        list: &mut List,
+        emit: &mut impl FnMut(Field<'_>),
+    ) -> Result<(), HpackError> {
+        let start = self.table.bytes.len();
+        let name_is = match integer::read(block, at, 6)? {
+            0 => {
+                Coded::read(block, at)?.append_to(&mut self.table.bytes)?;
+                NameIs::Known
+            }
+            index => self.append_name(index)?,
+        };
+        let middle = self.table.bytes.len();
+        Coded::read(block, at)?.append_to(&mut self.table.bytes)?;
+        let name = self.table.text(start..middle);
+        let name = match name_is {
+            NameIs::Known => Text::Known(name),
+            NameIs::Inferred => Text::Inferred(name),
+            NameIs::Unknown => Text::Unknown,
+        };
+        let value = Text::Known(self.table.text(middle..self.table.bytes.len()));
+        list.field(name, value, false, emit)?;
+        self.table.insert(start, middle - start, name_is);
+        Ok(())
+    }
+
+    /// Appends the name of an entry to the texts of the table.
+    fn append_name(&mut self, index: usize) -> Result<NameIs, HpackError> {
+        if let Some((name, _)) = static_table::entry(index) {
+            self.table.bytes.extend_from_slice(name);
+            return Ok(NameIs::Known);
+        }
+        let age = index.wrapping_sub(static_table::LEN + 1);
+        if let Some(entry) = self.table.entry(age) {
+            self.table.bytes.extend_from_within(entry.name());
+            return Ok(entry.name_is);
+        }
+        match self.table.can_reach(age) {
+            true => Ok(NameIs::Unknown),
+            false => Err(HpackError::Index),
+        }
+    }
+
+    /// A literal field that is not kept (§6.2.2, §6.2.3).
+    fn literal(
+        &mut self,
+        block: &[u8],
+        at: &mut usize,
+        list: &mut List,
+        emit: &mut impl FnMut(Field<'_>),
+    ) -> Result<(), HpackError> {
+        let never_indexed = block.get(*at).is_some_and(|first| first & 0x10 != 0);
+        self.scratch.clear();
+        let index = integer::read(block, at, 4)?;
+        let name = match index {
+            0 => Some(Coded::read(block, at)?.place(&mut self.scratch)?),
+            _ => None,
+        };
+        let value = Coded::read(block, at)?.place(&mut self.scratch)?;
+        let name = match &name {
+            Some(name) => Text::Known(name.text(block, &self.scratch)),
+            None => self.entry(index)?.0,
+        };
+        let value = Text::Known(value.text(block, &self.scratch));
+        list.field(name, value, never_indexed, emit)
+    }
+}
+
+/// The fields of a block so far.
+#[derive(Default)]
+struct List {
+    /// As RFC 9113 §6.5.2 counts; what is unknown counts nothing.
+    size: usize,
+}
+
+impl List {
+    #[inline]
+    fn field(
+        &mut self,
+        name: Text<'_>,
+        value: Text<'_>,
+        never_indexed: bool,
+        emit: &mut impl FnMut(Field<'_>),
+    ) -> Result<(), HpackError> {
+        let len = |text: Text<'_>| text.bytes().map_or(0, <[u8]>::len);
+        self.size += len(name) + len(value) + FIELD_OVERHEAD;
+        if self.size > LIST_SIZE_MAX {
+            return Err(HpackError::ListTooLong);
+        }
+        emit(Field {
+            name,
+            value,
+            never_indexed,
+        });
+        Ok(())
+    }
+}
+
+/// A string literal as it stands in a block (§5.2).
+struct Coded<'a> {
+    bytes: &'a [u8],
+    /// Where they stand.
+    range: Range<usize>,
+    huffman: bool,
+}
+
+impl<'a> Coded<'a> {
+    #[inline]
+    fn read(block: &'a [u8], at: &mut usize) -> Result<Self, HpackError> {
+        let huffman = block.get(*at).is_some_and(|first| first & 0x80 != 0);
+        let len = integer::read(block, at, 7)?;
+        let decoded_len_max = match huffman {
+            true => huffman::decoded_len_max(len),
+            false => len,
+        };
+        if decoded_len_max > STRING_LEN_MAX {
+            return Err(HpackError::StringTooLong);
+        }
+        let range = *at..*at + len;
+        let bytes = block.get(range.clone()).ok_or(HpackError::Truncated)?;
+        *at = range.end;
+        Ok(Self {
+            bytes,
+            range,
+            huffman,
+        })
+    }
+
+    /// Appends what it decodes to.
+    #[inline]
+    fn append_to(&self, out: &mut Vec<u8>) -> Result<(), HpackError> {
+        match self.huffman {
+            true => huffman::decode(self.bytes, out),
+            false => {
+                out.extend_from_slice(self.bytes);
+                Ok(())
+            }
+        }
+    }
+
+    /// Decodes it into the buffer, if it needs decoding.
+    #[inline]
+    fn place(self, scratch: &mut Vec<u8>) -> Result<Place, HpackError> {
+        if !self.huffman {
+            return Ok(Place::Block(self.range));
+        }
+        let start = scratch.len();
+        huffman::decode(self.bytes, scratch)?;
+        Ok(Place::Scratch(start..scratch.len()))
+    }
+}
+
+/// Where a decoded text is.
+enum Place {
+    Block(Range<usize>),
+    Scratch(Range<usize>),
+}
+
+impl Place {
+    fn text<'a>(&self, block: &'a [u8], scratch: &'a [u8]) -> &'a [u8] {
+        let (bytes, range) = match self {
+            Self::Block(range) => (block, range),
+            Self::Scratch(range) => (scratch, range),
+        };
+        bytes.get(range.clone()).unwrap_or_default()
     }
 }

@@ -5,7 +5,7 @@
 pub enum HpackError {
     /// The block ends within a representation.
     Truncated,
-    /// An integer above [`INTEGER_MAX`](super::decoder::INTEGER_MAX), or one with needlessly many
+    /// An integer above [`INTEGER_MAX`](super::integer::INTEGER_MAX), or one with needlessly many
     /// octets (RFC 7541 §5.1).
     IntegerTooLarge,
     /// A Huffman code that is not one, the code of EOS, or padding that is not (§5.2).
