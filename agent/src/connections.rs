@@ -6,7 +6,7 @@ mod order;
 
 use hashbrown::HashMap;
 use wirespan_common::record::{ConnectionId, Direction};
-use wirespan_protocols::conversation::{Conversation, Verdict};
+use wirespan_protocols::conversation::{self, Conversation, Verdict};
 
 use order::{Links, List};
 
@@ -68,6 +68,8 @@ pub struct Connection {
     seen: [u64; 2],
     last_ns: u64,
     told: Option<wirespan_common::watch::Verdict>,
+    /// [`Conversation::framings`] when the kernel side was last told.
+    told_framings: u32,
     awaiting: Option<Awaited>,
 }
 
@@ -263,14 +265,24 @@ impl Connections {
         let id = connection.id;
         let tgid = connection.owners.current;
         let head_was_cut = connection.conversation.take_head_was_cut();
-        let verdict = match connection.conversation.verdict() {
+        let conversation = &connection.conversation;
+        let framings = conversation.framings();
+        let is_told = connection.told.is_some() && framings == connection.told_framings;
+        let verdict = match conversation.verdict() {
             Verdict::Undecided => None,
+            // Boundaries grow with every frame; they are told when they were found.
+            Verdict::Understood if conversation.is_multiplexed() && is_told => connection.told,
+            Verdict::Understood if conversation.is_multiplexed() => Some(Told::Http2 {
+                ingress_boundary: boundary(conversation, conversation::Direction::Ingress),
+                egress_boundary: boundary(conversation, conversation::Direction::Egress),
+            }),
             Verdict::Understood => Some(Told::Understood),
             Verdict::Opaque => Some(Told::Ignored),
         };
         let news = verdict.filter(|_| verdict != connection.told);
         if news.is_some() {
             connection.told = news;
+            connection.told_framings = framings;
         }
         let awaits = if connection.is_ignored() {
             None
@@ -435,6 +447,7 @@ impl Connections {
             seen: [0; 2],
             last_ns: self.now_ns,
             told: None,
+            told_framings: 0,
             awaiting: None,
         }));
         let slot = match self.free.pop() {
@@ -506,6 +519,13 @@ impl Connections {
             self.to_kernel.push(what);
         }
     }
+}
+
+/// A frame boundary in the words of the kernel side.
+fn boundary(conversation: &Conversation, direction: conversation::Direction) -> u64 {
+    conversation
+        .boundary(direction)
+        .unwrap_or(wirespan_common::watch::NO_BOUNDARY)
 }
 
 #[cfg(test)]

@@ -160,6 +160,9 @@ pub trait StreamParser: Debug + Send {
     /// Nothing was sent before: what this parser will be shown is everything.
     fn begin(&mut self);
 
+    /// Whether it read what every connection of the protocol begins with.
+    fn has_begun(&self) -> bool;
+
     /// Takes notice of what the other direction said about this one.
     fn hear(&mut self, what: &What);
 }

@@ -217,7 +217,7 @@ pub(super) fn resync(buf: &[u8], flow: Flow, was_invalid: bool) -> Option<usize>
     let begins = |at: usize| match detect(&buf[at..]) {
         Detected::Match(found) => found == flow,
         Detected::NotYet => at < buf.len(),
-        Detected::No => false,
+        Detected::Either | Detected::No => false,
     };
     if !was_invalid && begins(0) {
         return Some(0);
