@@ -8,6 +8,7 @@ pub mod error;
 pub mod field;
 mod huffman;
 pub mod integer;
+mod listener;
 pub mod lore;
 mod static_table;
 pub mod table;

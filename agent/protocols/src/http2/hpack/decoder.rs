@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::error::HpackError;
 use super::field::{Field, Text};
+use super::listener::Listener;
 use super::lore::Lore;
 use super::table::{NameIs, Table};
 use super::{huffman, integer, static_table};
@@ -39,6 +40,7 @@ pub struct Decoder {
     size_allowed: Option<usize>,
     /// Decoded texts that do not go into the table.
     scratch: Vec<u8>,
+    listener: Listener,
 }
 
 impl Decoder {
@@ -48,6 +50,7 @@ impl Decoder {
             table: Table::empty(),
             size_allowed: Some(super::table::SIZE_DEFAULT),
             scratch: Vec::new(),
+            listener: Listener::new(),
         }
     }
 
@@ -61,6 +64,7 @@ impl Decoder {
     /// Blocks were lost, or cut: all that was known of the dynamic table is unknown from here on.
     pub fn missed_blocks(&mut self) {
         self.table.forget();
+        self.listener.missed_blocks();
         self.size_allowed = None;
     }
 
@@ -87,12 +91,21 @@ impl Decoder {
     pub fn decode(
         &mut self,
         block: &[u8],
-        _lore: Option<&mut Lore>,
+        mut lore: Option<&mut Lore>,
         emit: &mut impl FnMut(Field<'_>),
     ) -> Result<(), HpackError> {
+        if let Some(lore) = &mut lore {
+            self.listener.before(block, &self.table, lore);
+        }
+        let inserted = self.table.inserted;
         let result = self.decode_block(block, emit);
         if result.is_err() {
             self.missed_blocks();
+        } else if let Some(lore) = &mut lore
+            && inserted != self.table.inserted
+        {
+            let inserted = (self.table.inserted - inserted) as usize;
+            self.listener.after(inserted, &self.table, lore);
         }
         result
     }
@@ -106,12 +119,13 @@ impl Decoder {
         let mut list = List::default();
         while let Some(first) = block.get(at) {
             // §6: one bit up to four say which representation it is.
+            if *first >= 0x80 {
+                let index = integer::read(block, &mut at, 7)?;
+                let (name, value) = self.entry(index)?;
+                list.field(name, value, false, emit)?;
+                continue;
+            }
             match first.leading_zeros() {
-                0 => {
-                    let index = integer::read(block, &mut at, 7)?;
-                    let (name, value) = self.entry(index)?;
-                    list.field(name, value, false, emit)?;
-                }
                 1 => self.insertion(block, &mut at, &mut list, emit)?,
                 2 => {
                     let size = integer::read(block, &mut at, 5)?;
@@ -136,18 +150,40 @@ impl Decoder {
         // 0 is far beyond.
         let age = index.wrapping_sub(static_table::LEN + 1);
         if let Some(entry) = self.table.entry(age) {
-            let name = self.table.text(entry.name());
-            let name = match entry.name_is {
-                NameIs::Known => Text::Known(name),
-                NameIs::Inferred => Text::Inferred(name),
-                NameIs::Unknown => Text::Unknown,
-            };
-            return Ok((name, Text::Known(self.table.text(entry.value()))));
+            let (name, value) = self.table.texts(entry);
+            return Ok((self.name(entry.name_is, name), Text::Known(value)));
         }
-        match self.table.can_reach(age) {
-            true => Ok((Text::Unknown, Text::Unknown)),
-            false => Err(HpackError::Index),
+        self.unseen_entry(age)
+    }
+
+    /// The name of an entry, which stands there if it was sent.
+    #[inline]
+    fn name<'a>(&'a self, name_is: NameIs, name: &'a [u8]) -> Text<'a> {
+        match name_is {
+            NameIs::Known => Text::Known(name),
+            NameIs::Unseen(place) => self.unseen_name(place),
         }
+    }
+
+    #[cold]
+    fn unseen_name(&self, place: u64) -> Text<'_> {
+        let inferred = self.listener.inferred(place);
+        inferred.map_or(Text::Unknown, |inferred| Text::Inferred(&inferred.name))
+    }
+
+    #[cold]
+    fn unseen_entry(&self, age: usize) -> Result<(Text<'_>, Text<'_>), HpackError> {
+        if !self.table.can_reach(age) {
+            return Err(HpackError::Index);
+        }
+        Ok(match self.listener.inferred(self.table.place(age)) {
+            Some(inferred) => {
+                let value = inferred.value.as_deref();
+                let value = value.map_or(Text::Unknown, Text::Inferred);
+                (Text::Inferred(&inferred.name), value)
+            }
+            None => (Text::Unknown, Text::Unknown),
+        })
     }
 
     /// A literal field that becomes the newest entry (§6.2.1). Its texts are decoded to where the
@@ -169,12 +205,7 @@ impl Decoder {
         };
         let middle = self.table.bytes.len();
         Coded::read(block, at)?.append_to(&mut self.table.bytes)?;
-        let name = self.table.text(start..middle);
-        let name = match name_is {
-            NameIs::Known => Text::Known(name),
-            NameIs::Inferred => Text::Inferred(name),
-            NameIs::Unknown => Text::Unknown,
-        };
+        let name = self.name(name_is, self.table.text(start..middle));
         let value = Text::Known(self.table.text(middle..self.table.bytes.len()));
         list.field(name, value, false, emit)?;
         self.table.insert(start, middle - start, name_is);
@@ -189,11 +220,12 @@ impl Decoder {
         }
         let age = index.wrapping_sub(static_table::LEN + 1);
         if let Some(entry) = self.table.entry(age) {
-            self.table.bytes.extend_from_within(entry.name());
-            return Ok(entry.name_is);
+            let (name_is, name) = (entry.name_is, entry.name());
+            self.table.bytes.extend_from_within(name);
+            return Ok(name_is);
         }
         match self.table.can_reach(age) {
-            true => Ok(NameIs::Unknown),
+            true => Ok(NameIs::Unseen(self.table.place(age))),
             false => Err(HpackError::Index),
         }
     }

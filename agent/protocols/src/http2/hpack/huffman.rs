@@ -137,15 +137,14 @@ impl<'a> Bits<'a> {
     #[cold]
     fn take_long(&mut self) -> Result<u8, HpackError> {
         let code = (self.word >> (64 - CODE_BITS_MAX)) as u32;
-        for bits in LOOK_BITS as usize + 1..=CODE_BITS_MAX {
-            let length = &LENGTHS[bits];
-            let code = code >> (CODE_BITS_MAX - bits);
-            if code.wrapping_sub(length.first_code) < length.count && bits as u32 <= self.held {
-                let at = length.first_place + (code - length.first_code);
-                self.skip(bits as u32);
+        let lengths = LENGTHS.iter().zip(0u32..).skip(LOOK_BITS as usize + 1);
+        for (length, bits) in lengths.take_while(|(_, bits)| *bits <= self.held) {
+            let beyond = (code >> (CODE_BITS_MAX as u32 - bits)).wrapping_sub(length.first_code);
+            if beyond < length.count {
+                self.skip(bits);
                 // EOS has the last place.
-                return match SYMBOLS[at as usize] {
-                    symbol if (symbol as usize) < EOS => Ok(symbol as u8),
+                return match SYMBOLS[(length.first_place + beyond) as usize] {
+                    symbol if usize::from(symbol) < EOS => Ok(symbol as u8),
                     _ => Err(HpackError::Huffman),
                 };
             }

@@ -1,7 +1,6 @@
 //! The dynamic table (RFC 7541 §2.3.2 and §4), as far as it is known. Entries are counted from the
 //! newest, so what is known needs no knowledge of what is older.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 
 /// What an entry counts beyond its texts (§4.1).
@@ -18,8 +17,9 @@ pub(super) const SIZE_DEFAULT: usize = 4096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NameIs {
     Known,
-    Inferred,
-    Unknown,
+    /// It is that of an entry which was not seen, and which has this place among those (see
+    /// [`Listener`](super::listener::Listener)).
+    Unseen(u64),
 }
 
 /// An entry, whose bytes stand in [`Table::bytes`].
@@ -37,11 +37,6 @@ impl Entry {
         at..at + self.name_len as usize
     }
 
-    pub fn value(&self) -> Range<usize> {
-        let at = self.at as usize + self.name_len as usize;
-        at..at + self.value_len as usize
-    }
-
     /// §4.1; too small if the name is unknown.
     fn size(&self) -> usize {
         self.name_len as usize + self.value_len as usize + ENTRY_OVERHEAD
@@ -53,14 +48,18 @@ pub(super) struct Table {
     /// The texts of the entries, one behind the other, oldest first; before them those of evicted
     /// entries, behind them those of an entry that is being read.
     pub bytes: Vec<u8>,
-    /// Oldest first.
-    entries: VecDeque<Entry>,
-    /// Sum over `entries`.
+    /// Oldest first. A plain vector is indexed faster than a ring.
+    entries: Vec<Entry>,
+    /// So many of them are evicted, the oldest ones: `evicted <= entries.len()`.
+    evicted: usize,
+    /// Sum over those that are not.
     size: usize,
     /// What the sender keeps the size under, once that is known.
     size_max: Option<usize>,
     /// Whether there may be entries older than these.
     older: bool,
+    /// Entries whose name was not seen.
+    nameless: usize,
     /// Insertions since the start of knowledge.
     pub inserted: u64,
 }
@@ -70,10 +69,12 @@ impl Table {
     pub fn empty() -> Self {
         Self {
             bytes: Vec::new(),
-            entries: VecDeque::new(),
+            entries: Vec::new(),
+            evicted: 0,
             size: 0,
             size_max: Some(SIZE_DEFAULT),
             older: false,
+            nameless: 0,
             inserted: 0,
         }
     }
@@ -82,27 +83,38 @@ impl Table {
     pub fn forget(&mut self) {
         self.bytes.clear();
         self.entries.clear();
+        self.evicted = 0;
         self.size = 0;
         self.size_max = None;
         self.older = true;
+        self.nameless = 0;
         self.inserted = 0;
     }
 
-    /// Whether every entry is known to be there or not.
+    /// Whether every entry that can be referred to was seen.
     pub fn is_complete(&self) -> bool {
-        !self.older
+        !self.older && self.nameless == 0
     }
 
     /// Entries that are known.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.len() - self.evicted
     }
 
     /// The entry that is so many older than the newest.
     #[inline]
-    pub fn entry(&self, age: usize) -> Option<Entry> {
-        let at = self.entries.len().checked_sub(age + 1)?;
-        self.entries.get(at).copied()
+    pub fn entry(&self, age: usize) -> Option<&Entry> {
+        // An age that no table has wraps to an index that is too large.
+        let at = self.entries.len().wrapping_sub(age).wrapping_sub(1);
+        self.entries.get(at).filter(|_| at >= self.evicted)
+    }
+
+    /// The name and the value of an entry; the name is empty if it was not seen.
+    #[inline]
+    pub fn texts(&self, entry: &Entry) -> (&[u8], &[u8]) {
+        let texts = self.bytes.get(entry.at as usize..).unwrap_or_default();
+        let (name, rest) = texts.split_at_checked(entry.name_len as usize).unwrap_or_default();
+        (name, rest.get(..entry.value_len as usize).unwrap_or_default())
     }
 
     /// Whether an entry of this age can exist at all. Each counts at least 32.
@@ -113,7 +125,13 @@ impl Table {
         self.older && age < size_max / ENTRY_OVERHEAD
     }
 
-    /// The text at a place that came from an [`Entry`].
+    /// Where an entry of this age stands among those that were inserted before anybody listened: the
+    /// last one of them has place 0.
+    pub fn place(&self, age: usize) -> u64 {
+        (age as u64).wrapping_sub(self.inserted)
+    }
+
+    /// The text at a range that came from an [`Entry`].
     #[inline]
     pub fn text(&self, range: Range<usize>) -> &[u8] {
         self.bytes.get(range).unwrap_or_default()
@@ -137,7 +155,8 @@ impl Table {
             name_is,
         };
         self.size += entry.size();
-        self.entries.push_back(entry);
+        self.nameless += usize::from(name_is != NameIs::Known);
+        self.entries.push(entry);
         self.inserted += 1;
         self.evict();
         self.compact();
@@ -160,20 +179,27 @@ impl Table {
 
     fn evict_to(&mut self, size_max: usize) {
         while self.size > size_max
-            && let Some(entry) = self.entries.pop_front()
+            && let Some(entry) = self.entries.get(self.evicted)
         {
+            self.evicted += 1;
             self.size -= entry.size();
+            self.nameless -= usize::from(entry.name_is != NameIs::Known);
         }
     }
 
-    /// Takes the texts of evicted entries away, once they are more than those that are left.
+    /// Takes evicted entries away, once there are more of them than of others.
     fn compact(&mut self) {
-        let Some(oldest) = self.entries.front() else {
-            return self.bytes.clear();
+        let Some(oldest) = self.entries.get(self.evicted) else {
+            self.bytes.clear();
+            self.entries.clear();
+            self.evicted = 0;
+            return;
         };
         let dead = oldest.at;
         if dead as usize > SIZE_DEFAULT && dead as usize > self.bytes.len() / 2 {
             self.bytes.drain(..dead as usize);
+            self.entries.drain(..self.evicted);
+            self.evicted = 0;
             for entry in &mut self.entries {
                 entry.at -= dead;
             }
