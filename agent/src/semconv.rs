@@ -77,6 +77,8 @@ attributes! {
 pub const METHOD_OTHER: &str = "_OTHER";
 /// `network.transport` of Unix sockets.
 pub const TRANSPORT_UNIX: &str = "unix";
+/// `rpc.system.name` of gRPC, and of gRPC-Web.
+pub const RPC_GRPC: &str = "grpc";
 /// `service.name` of a process that nothing is known about.
 pub const UNKNOWN_SERVICE: &str = "unknown_service";
 /// What a secret is replaced by.

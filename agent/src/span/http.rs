@@ -15,6 +15,7 @@
 //! - An exchange whose response the capture missed has an `error.type` that says so, but the status
 //!   stays unset: it is the observation that failed, perhaps not the operation.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use wirespan_protocols::exchange::{Outcome, Role};
@@ -32,7 +33,7 @@ const ATTRIBUTES_TYPICAL: usize = 16;
 
 /// What an exchange looks like as a span.
 pub struct Description {
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     pub attributes: Vec<(&'static str, Value)>,
     pub status: Status,
 }
@@ -97,7 +98,7 @@ pub fn describe(
     }
     tell_completeness(&mut attributes, request, response);
     Description {
-        name: known_method.unwrap_or("HTTP"),
+        name: Cow::Borrowed(known_method.unwrap_or("HTTP")),
         attributes,
         status,
     }
@@ -176,12 +177,7 @@ fn tell_where(
             tell_full(attributes, target, scheme, authority);
         }
     }
-    if let Some((address, port)) = named {
-        attributes.push((semconv::SERVER_ADDRESS, address));
-        if let Some(port) = port {
-            attributes.push((semconv::SERVER_PORT, Value::Int(port.into())));
-        }
-    }
+    push_server(attributes, named);
     tell_ends(attributes, role, request, endpoints);
 }
 
@@ -206,8 +202,34 @@ fn name_server(
     named.or_else(|| server.map(|server| (Value::Shared(Arc::clone(server.address)), server.port)))
 }
 
+/// `server.*` alone.
+pub(super) fn tell_server(
+    attributes: &mut Vec<(&'static str, Value)>,
+    role: Role,
+    request: &HttpRequest,
+    endpoints: Option<&Endpoints>,
+    hosts: &mut HostMemo,
+) {
+    let target = Target::parse(&request.method, &request.target);
+    let host = request.host.as_ref().and_then(|sent| hosts.resolve(sent));
+    let server = endpoints.and_then(|endpoints| endpoints.server(role));
+    push_server(attributes, name_server(target, host, server));
+}
+
+fn push_server(
+    attributes: &mut Vec<(&'static str, Value)>,
+    named: Option<(Value, Option<u16>)>,
+) {
+    if let Some((address, port)) = named {
+        attributes.push((semconv::SERVER_ADDRESS, address));
+        if let Some(port) = port {
+            attributes.push((semconv::SERVER_PORT, Value::Int(port.into())));
+        }
+    }
+}
+
 /// `client.*`, `network.*` and `user_agent.*`.
-fn tell_ends(
+pub(super) fn tell_ends(
     attributes: &mut Vec<(&'static str, Value)>,
     role: Role,
     request: &mut HttpRequest,

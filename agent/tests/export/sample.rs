@@ -74,6 +74,7 @@ pub fn server_span(resource: &Arc<Resource>, number: u64) -> Span {
             ("http.request.body.size", Value::Int(0)),
             ("http.response.body.size", Value::Int(15_234)),
         ],
+        events: Vec::new(),
         status: Status::Unset,
     }
 }
