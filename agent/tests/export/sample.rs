@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::trace::v1::{
 use wirespan::config::{OtlpConfig, OtlpProtocol, PrinterFormat};
 use wirespan::export::{ExportConfig, RetryPolicy};
 use wirespan::health::{Health, Loss};
-use wirespan::span::{Resource, Span, SpanKind, Status, Value};
+use wirespan::span::{Event, Resource, Span, SpanKind, Status, Value};
 
 pub const SOON: Duration = Duration::from_secs(10);
 
@@ -88,6 +88,16 @@ pub fn failed_client_span(resource: &Arc<Resource>) -> Span {
         parent_is_remote: true,
         trace_flags: 3,
         trace_state: Some("vendor=1,other=2".into()),
+        events: vec![
+            Event {
+                name: "wirespan.rpc.request.first_message",
+                unix_ns: 1_795_000_000_123_456_789,
+            },
+            Event {
+                name: "wirespan.rpc.response.last_message",
+                unix_ns: u64::MAX,
+            },
+        ],
         attributes: vec![
             ("error.type", Value::Shared("timeout".into())),
             (
@@ -162,6 +172,15 @@ pub fn span_of(span: &Span) -> ProtoSpan {
         start_time_unix_nano: span.start_unix_ns,
         end_time_unix_nano: span.end_unix_ns,
         attributes: attributes_of(span.attributes.iter().map(|(key, value)| (*key, value))),
+        events: span
+            .events
+            .iter()
+            .map(|event| ProtoEvent {
+                time_unix_nano: event.unix_ns,
+                name: event.name.into(),
+                ..ProtoEvent::default()
+            })
+            .collect(),
         status: Some(ProtoStatus {
             message: String::new(),
             code: match span.status {
