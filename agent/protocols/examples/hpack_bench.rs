@@ -2,6 +2,7 @@
 //! block, on connections of a thousand blocks. Run with `--release`. Each decoder hands every field
 //! to a function that adds up lengths.
 #![allow(clippy::print_stdout, reason = "that is what it is for")]
+#![allow(clippy::unwrap_used, reason = "of the tests it shares")]
 #![allow(dead_code, reason = "the tests need more of the sender than this")]
 
 use std::hint::black_box;
@@ -36,7 +37,10 @@ const RUNS: [(&str, Run); 6] = [
 fn main() {
     let loads: [(&str, Vec<Vec<u8>>); 6] = [
         ("gRPC steady (grpc-go)", calls(Library::GrpcGo, false)),
-        ("gRPC with deadlines (grpc-go)", calls(Library::GrpcGo, true)),
+        (
+            "gRPC with deadlines (grpc-go)",
+            calls(Library::GrpcGo, true),
+        ),
         ("gRPC steady (grpc-core)", calls(Library::GrpcCore, false)),
         ("gRPC with deadlines (tonic)", calls(Library::Tonic, true)),
         ("browser requests", browser()),
@@ -127,7 +131,10 @@ fn httlib(blocks: &[Vec<u8>]) -> usize {
         taken.clone_from(block);
         fields.clear();
         assert!(decoder.decode(&mut taken, &mut fields).is_ok());
-        sum += fields.iter().map(|(name, value, _)| name.len() + value.len()).sum::<usize>();
+        sum += fields
+            .iter()
+            .map(|(name, value, _)| name.len() + value.len())
+            .sum::<usize>();
     }
     sum
 }
@@ -138,7 +145,9 @@ fn calls(library: Library, deadlines: bool) -> Vec<Vec<u8>> {
         path: ["/shop.Stock/Get", "/shop.Orders/List"][number % 2],
         timeout: deadlines.then(|| format!("4999{:03}u", 999 - number * 7919 % 1000)),
     };
-    (0..BLOCKS).map(|number| library.request(&mut sender, &call(number)).0).collect()
+    (0..BLOCKS)
+        .map(|number| library.request(&mut sender, &call(number)).0)
+        .collect()
 }
 
 fn browser() -> Vec<Vec<u8>> {
@@ -147,15 +156,27 @@ fn browser() -> Vec<Vec<u8>> {
         sender.field(Form::Indexed, ":method", "GET");
         sender.field(Form::Indexed, ":authority", "www.example.com");
         sender.field(Form::Indexed, ":scheme", "https");
-        sender.field(Form::Literal, ":path", &format!("/assets/pages/{number}.html?tab=open"));
+        sender.field(
+            Form::Literal,
+            ":path",
+            &format!("/assets/pages/{number}.html?tab=open"),
+        );
         sender.field(
             Form::Indexed,
             "user-agent",
             "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
         );
-        sender.field(Form::Indexed, "accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+        sender.field(
+            Form::Indexed,
+            "accept",
+            "text/html,application/xhtml+xml,*/*;q=0.8",
+        );
         sender.field(Form::Indexed, "accept-encoding", "gzip, deflate, br, zstd");
-        sender.field(Form::Indexed, "referer", &format!("https://www.example.com/{number}"));
+        sender.field(
+            Form::Indexed,
+            "referer",
+            &format!("https://www.example.com/{number}"),
+        );
         let session = format!("session={:032x}; theme=dark", number * 0x9e37_79b9_7f4a);
         sender.field(Form::Never, "cookie", &session);
         sender.take_block()
@@ -172,7 +193,11 @@ fn nginx() -> Vec<Vec<u8>> {
         sender.field(Form::Literal, "date", "Sat, 21 Nov 2026 07:00:00 GMT");
         sender.field(Form::Literal, "content-type", "text/html");
         sender.field(Form::Literal, "content-length", &(600 + number).to_string());
-        sender.field(Form::Literal, "last-modified", "Tue, 13 Jun 2023 15:08:10 GMT");
+        sender.field(
+            Form::Literal,
+            "last-modified",
+            "Tue, 13 Jun 2023 15:08:10 GMT",
+        );
         sender.field(Form::Literal, "etag", "\"6488865a-264\"");
         sender.field(Form::Literal, "accept-ranges", "bytes");
         sender.take_block()

@@ -11,6 +11,7 @@ pub mod integer;
 mod listener;
 pub mod lore;
 mod static_table;
+pub mod string;
 pub mod table;
 
 pub use decoder::Decoder;

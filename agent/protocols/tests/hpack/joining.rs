@@ -69,7 +69,11 @@ fn blocks(steps: &[Step]) -> Vec<(Vec<u8>, Vec<Pair>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn whoever_listens_from_the_start_knows_everything(

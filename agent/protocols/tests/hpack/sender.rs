@@ -76,7 +76,9 @@ impl Sender {
     }
 
     fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let fixed = STATIC.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let fixed = STATIC
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         fixed.chain(self.table.iter().map(|(name, value)| (&**name, &**value)))
     }
 
@@ -140,14 +142,6 @@ pub enum Library {
     Tonic,
 }
 
-pub const LIBRARIES: [Library; 5] = [
-    Library::GrpcGo,
-    Library::GrpcCore,
-    Library::GrpcJava,
-    Library::GrpcJs,
-    Library::Tonic,
-];
-
 /// A request: its path, and a deadline if it has one.
 #[derive(Clone, Debug)]
 pub struct Call<'a> {
@@ -180,26 +174,74 @@ impl Library {
         let fields: Vec<(&str, Option<&str>)> = match self {
             Self::GrpcGo => {
                 let agent = agent("grpc-go/1.76.0");
-                vec![method, scheme, path, authority, content_type, agent, te, timeout]
+                vec![
+                    method,
+                    scheme,
+                    path,
+                    authority,
+                    content_type,
+                    agent,
+                    te,
+                    timeout,
+                ]
             }
             Self::GrpcCore => {
                 let timeout = ("grpc-timeout", timeout.1.map(|_| "5S"));
                 let agent = agent("grpc-python/1.76.0 grpc-c/50.0.0 (linux; chttp2)");
                 let accept = accept("identity, deflate, gzip");
-                vec![path, authority, method, scheme, content_type, te, accept, timeout, agent]
+                vec![
+                    path,
+                    authority,
+                    method,
+                    scheme,
+                    content_type,
+                    te,
+                    accept,
+                    timeout,
+                    agent,
+                ]
             }
             Self::GrpcJava => {
                 let (agent, accept) = (agent("grpc-java-netty/1.76.0"), accept("gzip"));
-                vec![authority, path, method, scheme, content_type, te, agent, accept, timeout]
+                vec![
+                    authority,
+                    path,
+                    method,
+                    scheme,
+                    content_type,
+                    te,
+                    agent,
+                    accept,
+                    timeout,
+                ]
             }
             Self::GrpcJs => {
                 let accept = accept("identity,deflate,gzip");
                 let agent = agent("grpc-node-js/1.14.0");
-                vec![authority, method, path, scheme, accept, agent, content_type, te, timeout]
+                vec![
+                    authority,
+                    method,
+                    path,
+                    scheme,
+                    accept,
+                    agent,
+                    content_type,
+                    te,
+                    timeout,
+                ]
             }
             Self::Tonic => {
                 let agent = agent("tonic/0.14.2");
-                vec![method, scheme, authority, path, te, content_type, timeout, agent]
+                vec![
+                    method,
+                    scheme,
+                    authority,
+                    path,
+                    te,
+                    content_type,
+                    timeout,
+                    agent,
+                ]
             }
         };
         let mut sent = Vec::new();
@@ -223,7 +265,10 @@ pub fn complete(fields: &[(Owned, Owned)], sent: &[Pair]) -> bool {
     let mut complete = true;
     for ((name, value), (sent_name, sent_value)) in fields.iter().zip(sent) {
         assert!(name.agrees_with(sent_name), "{name:?} is not {sent_name:?}");
-        assert!(value.agrees_with(sent_value), "{value:?} is not {sent_value:?}");
+        assert!(
+            value.agrees_with(sent_value),
+            "{value:?} is not {sent_value:?}"
+        );
         complete &= !name.is_unknown() && !value.is_unknown();
     }
     complete

@@ -1,17 +1,13 @@
 //! The decoder of one direction of one connection. It keeps the dynamic table and a buffer; fields
 //! are borrowed from these and from the block.
 
-use std::ops::Range;
-
 use super::error::HpackError;
 use super::field::{Field, Text};
 use super::listener::Listener;
 use super::lore::Lore;
+use super::string::Coded;
 use super::table::{NameIs, Table};
-use super::{huffman, integer, static_table};
-
-/// Decoded bytes of one name or one value.
-pub const STRING_LEN_MAX: usize = 64 << 10;
+use super::{integer, static_table};
 
 /// Names, values and 32 for each field (as RFC 9113 §6.5.2 counts) of one block.
 pub const LIST_SIZE_MAX: usize = 256 << 10;
@@ -25,11 +21,12 @@ const FIELD_OVERHEAD: usize = 32;
 /// without padding, priority and promised stream. All blocks of a direction share one table,
 /// whatever their stream.
 ///
-/// Indices count from the newest entry, and entries leave the table in the order in which they came.
-/// Whatever was inserted while somebody listened is therefore found under the index that is
-/// sent, however much there is behind it and however large the sender lets the table grow: it
-/// refers only to entries that are still there. What lies behind is reported as
-/// [`Text::Unknown`], or as [`Text::Inferred`].
+/// Indices count from the newest entry, and entries leave the table in the order in which they
+/// came. Whatever was inserted while somebody listened is therefore found under the index that is
+/// sent, however much there is behind it. Nor need it be known when the sender evicts, and thus how
+/// large its table is: it refers only to entries that are still there, so keeping more of them than
+/// the sender does changes no meaning. What lies behind is reported as [`Text::Unknown`], or as
+/// [`Text::Inferred`].
 ///
 /// Memory: at most about 2 × [`TABLE_SIZE_MAX`](super::table::TABLE_SIZE_MAX) for the table, and as
 /// much for a buffer as one field needs.
@@ -119,8 +116,15 @@ impl Decoder {
         let mut list = List::default();
         while let Some(first) = block.get(at) {
             // §6: one bit up to four say which representation it is.
+            // Indices are most of what there is.
             if *first >= 0x80 {
-                let index = integer::read(block, &mut at, 7)?;
+                let index = match *first {
+                    0xff => integer::read(block, &mut at, 7)?,
+                    small => {
+                        at += 1;
+                        usize::from(small & 0x7f)
+                    }
+                };
                 let (name, value) = self.entry(index)?;
                 list.field(name, value, false, emit)?;
                 continue;
@@ -282,75 +286,5 @@ impl List {
             never_indexed,
         });
         Ok(())
-    }
-}
-
-/// A string literal as it stands in a block (§5.2).
-struct Coded<'a> {
-    bytes: &'a [u8],
-    /// Where they stand.
-    range: Range<usize>,
-    huffman: bool,
-}
-
-impl<'a> Coded<'a> {
-    #[inline]
-    fn read(block: &'a [u8], at: &mut usize) -> Result<Self, HpackError> {
-        let huffman = block.get(*at).is_some_and(|first| first & 0x80 != 0);
-        let len = integer::read(block, at, 7)?;
-        let decoded_len_max = match huffman {
-            true => huffman::decoded_len_max(len),
-            false => len,
-        };
-        if decoded_len_max > STRING_LEN_MAX {
-            return Err(HpackError::StringTooLong);
-        }
-        let range = *at..*at + len;
-        let bytes = block.get(range.clone()).ok_or(HpackError::Truncated)?;
-        *at = range.end;
-        Ok(Self {
-            bytes,
-            range,
-            huffman,
-        })
-    }
-
-    /// Appends what it decodes to.
-    #[inline]
-    fn append_to(&self, out: &mut Vec<u8>) -> Result<(), HpackError> {
-        match self.huffman {
-            true => huffman::decode(self.bytes, out),
-            false => {
-                out.extend_from_slice(self.bytes);
-                Ok(())
-            }
-        }
-    }
-
-    /// Decodes it into the buffer, if it needs decoding.
-    #[inline]
-    fn place(self, scratch: &mut Vec<u8>) -> Result<Place, HpackError> {
-        if !self.huffman {
-            return Ok(Place::Block(self.range));
-        }
-        let start = scratch.len();
-        huffman::decode(self.bytes, scratch)?;
-        Ok(Place::Scratch(start..scratch.len()))
-    }
-}
-
-/// Where a decoded text is.
-enum Place {
-    Block(Range<usize>),
-    Scratch(Range<usize>),
-}
-
-impl Place {
-    fn text<'a>(&self, block: &'a [u8], scratch: &'a [u8]) -> &'a [u8] {
-        let (bytes, range) = match self {
-            Self::Block(range) => (block, range),
-            Self::Scratch(range) => (scratch, range),
-        };
-        bytes.get(range.clone()).unwrap_or_default()
     }
 }

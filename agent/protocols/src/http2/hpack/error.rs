@@ -14,7 +14,7 @@ pub enum HpackError {
     Index,
     /// A size update behind a field, or above what the receiver allowed (§4.2, §6.3).
     SizeUpdate,
-    /// A string above [`STRING_LEN_MAX`](super::decoder::STRING_LEN_MAX).
+    /// A string above [`STRING_LEN_MAX`](super::string::STRING_LEN_MAX).
     StringTooLong,
     /// Fields above [`LIST_SIZE_MAX`](super::decoder::LIST_SIZE_MAX) in all: the rest of the block
     /// is not expanded.

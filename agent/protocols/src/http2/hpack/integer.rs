@@ -12,7 +12,7 @@ const OCTETS_MAX: usize = 5;
 /// behind it. The caller has seen that octet.
 #[inline]
 pub(super) fn read(block: &[u8], at: &mut usize, bits: u32) -> Result<usize, HpackError> {
-    let full = (1u8 << bits).wrapping_sub(1);
+    let full = ((1u16 << bits) - 1) as u8;
     let prefix = block.get(*at).ok_or(HpackError::Truncated)? & full;
     *at += 1;
     if prefix < full {

@@ -203,10 +203,11 @@ fn holds(table: &Table, meaning: &Inferred) -> bool {
     let Some(value) = &meaning.value else {
         return false;
     };
-    (0..table.len()).filter_map(|age| table.entry(age)).any(|entry| {
-        entry.name_is == NameIs::Known
-            && table.texts(entry) == (&*meaning.name, &**value)
-    })
+    (0..table.len())
+        .filter_map(|age| table.entry(age))
+        .any(|entry| {
+            entry.name_is == NameIs::Known && table.texts(entry) == (&*meaning.name, &**value)
+        })
 }
 
 /// Whether an entry that is known is not what is remembered.

@@ -6,8 +6,9 @@ pub(super) const LEN: usize = 61;
 /// The entry with this index, which is in `1..=LEN`.
 #[inline]
 pub(super) fn entry(index: usize) -> Option<(&'static [u8], &'static [u8])> {
-    let (name, value) = ENTRIES.get(index.wrapping_sub(1))?;
-    Some((name.as_bytes(), value.as_bytes()))
+    ENTRIES
+        .get(index.wrapping_sub(1))
+        .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
 }
 
 static ENTRIES: [(&str, &str); LEN] = [

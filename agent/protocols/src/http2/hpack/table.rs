@@ -113,8 +113,13 @@ impl Table {
     #[inline]
     pub fn texts(&self, entry: &Entry) -> (&[u8], &[u8]) {
         let texts = self.bytes.get(entry.at as usize..).unwrap_or_default();
-        let (name, rest) = texts.split_at_checked(entry.name_len as usize).unwrap_or_default();
-        (name, rest.get(..entry.value_len as usize).unwrap_or_default())
+        let (name, rest) = texts
+            .split_at_checked(entry.name_len as usize)
+            .unwrap_or_default();
+        (
+            name,
+            rest.get(..entry.value_len as usize).unwrap_or_default(),
+        )
     }
 
     /// Whether an entry of this age can exist at all. Each counts at least 32.
@@ -125,8 +130,8 @@ impl Table {
         self.older && age < size_max / ENTRY_OVERHEAD
     }
 
-    /// Where an entry of this age stands among those that were inserted before anybody listened: the
-    /// last one of them has place 0.
+    /// Where an entry of this age stands among those that were inserted before anybody listened:
+    /// the last one of them has place 0.
     pub fn place(&self, age: usize) -> u64 {
         (age as u64).wrapping_sub(self.inserted)
     }

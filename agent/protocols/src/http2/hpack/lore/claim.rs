@@ -3,7 +3,7 @@
 use super::Serial;
 
 /// Connections that must agree once there was a disagreement.
-pub(super) const UNANIMOUS_AGAIN: usize = 4;
+pub(super) const UNANIMOUS_AGAIN: usize = 8;
 
 /// What was said last, with those connections that said it and nothing else since.
 #[derive(Debug)]
@@ -71,11 +71,10 @@ mod tests {
         assert!(!claim.hear(true, Serial(2), || 'a'));
         assert_eq!(claim.agreed(2), Some(&'a'));
         assert!(claim.hear(false, Serial(3), || 'b'));
-        for voice in 4..6 {
-            claim.hear(true, Serial(voice), || 'b');
+        for voice in 1..UNANIMOUS_AGAIN as u32 {
             assert_eq!(claim.agreed(1), None);
+            claim.hear(true, Serial(3 + voice), || 'b');
         }
-        claim.hear(true, Serial(6), || 'b');
         assert_eq!(claim.agreed(1), Some(&'b'));
     }
 }

@@ -9,7 +9,10 @@ use super::claim::UNANIMOUS_AGAIN;
 const NAMES_MAX: usize = 128;
 
 /// Connections that must agree on the place of a value, if its name has others.
-const CONFIRMED: usize = 2;
+const CONFIRMED: usize = 3;
+
+/// What tells how a call ended. That it always ended well so far does not mean that it does.
+const OUTCOMES: [&[u8]; 3] = [b":status", b"grpc-status", b"grpc-message"];
 
 #[derive(Debug, Default)]
 pub(super) struct Names {
@@ -54,7 +57,7 @@ impl Names {
     pub fn voices_min(&self, name: &[u8]) -> usize {
         match self.known.get(name) {
             Some(values) if values.disputed => UNANIMOUS_AGAIN,
-            Some(values) if !values.varies => 1,
+            Some(values) if !values.varies && !OUTCOMES.contains(&name) => 1,
             _ => CONFIRMED,
         }
     }
