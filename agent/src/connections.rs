@@ -11,6 +11,7 @@ use wirespan_protocols::conversation::{self, Conversation, Verdict};
 use order::{Links, List};
 
 use crate::endpoints::Endpoints;
+use crate::lore::Places;
 use crate::span::HostMemo;
 
 /// Connections remembered; of more, the least recently active are forgotten.
@@ -58,6 +59,8 @@ pub struct Connection {
     pub endpoints: Option<Endpoints>,
     /// What it says.
     pub conversation: Conversation,
+    /// Where what was learnt from other connections of its two programs stands.
+    pub lore_places: Places,
     /// Hosts that its requests named.
     pub hosts: HostMemo,
     /// Who owned it when.
@@ -441,6 +444,7 @@ impl Connections {
             id,
             endpoints: None,
             conversation: Conversation::new(),
+            lore_places: Places::default(),
             hosts: HostMemo::default(),
             owners: Owners::new(tgid),
             reset_ns: None,

@@ -145,6 +145,7 @@ pub struct Surroundings<'a> {
 pub struct SpanMaker {
     trace_context: TraceContext,
     methods: KnownMethods,
+    ignores_health_checks: bool,
 }
 
 impl SpanMaker {
@@ -154,7 +155,22 @@ impl SpanMaker {
         Self {
             trace_context,
             methods,
+            ignores_health_checks: false,
         }
+    }
+
+    /// The same, which makes no spans for gRPC's own health checks and reflection.
+    #[must_use]
+    pub fn ignoring_health_checks(mut self, ignores: bool) -> Self {
+        self.ignores_health_checks = ignores;
+        self
+    }
+
+    /// Whether nobody wants a span of this exchange.
+    #[must_use]
+    pub fn ignores(&self, exchange: &Exchange) -> bool {
+        let Request::Http(request) = &exchange.request;
+        self.ignores_health_checks && request.call.is_some() && rpc::is_house_keeping(request)
     }
 
     /// Makes the span of an exchange. Its start and end are put on the wall clock with the same

@@ -2,7 +2,7 @@
 //! the start of a chunk. It keeps no state and looks at no port.
 
 use crate::parser::Flow;
-use crate::registry::{PROTOCOLS, Protocol};
+use crate::registry::{Kind, PROTOCOLS, Protocol};
 
 /// Turns after which a connection is given up that began with nothing known.
 pub const TURNS_MAX: u32 = 8;
@@ -55,6 +55,22 @@ pub fn detect(prefix: &[u8]) -> Found {
         }
     }
     found
+}
+
+/// The same for bytes that begin a call in the midst of others: only a protocol whose messages
+/// prove themselves anywhere is asked.
+#[must_use]
+pub fn detect_amid(prefix: &[u8]) -> Found {
+    for protocol in PROTOCOLS {
+        if matches!(protocol.kind, Kind::Multiplexed(_)) {
+            match (protocol.detect)(prefix) {
+                Detected::Match(flow) => return Found::Match(protocol, Some(flow)),
+                Detected::Either => return Found::Match(protocol, None),
+                Detected::NotYet | Detected::No => {}
+            }
+        }
+    }
+    Found::No
 }
 
 /// Openings that no HTTP body has by chance and nobody mistakes: the identification of SSH (RFC

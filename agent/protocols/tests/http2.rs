@@ -269,3 +269,98 @@ fn a_flood_of_continuations_is_given_up() {
     assert!(ear.discards.contains(&Discard::Unparsable), "{:?}", ear.discards);
     assert!(ear.exchanges.is_empty());
 }
+
+const UPGRADE: &[u8] = b"GET /up HTTP/1.1\r\nHost: shop.example\r\nConnection: Upgrade, HTTP2-Settings\r\n\
+    Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n";
+const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+
+#[test]
+fn an_upgraded_connection_goes_on_and_its_first_stream_answers_the_upgrade() {
+    let later = overhear(&[Ask::get("/later")]);
+    let client: Vec<u8> = later
+        .iter()
+        .filter(|said| said.is_request)
+        .flat_map(|said| said.bytes.clone())
+        .collect();
+    // The client of the library counts from 1; after an upgrade it would count from 3.
+    let at = client
+        .windows(9)
+        .position(|bytes| bytes[3] == 1 && bytes[5..] == [0, 0, 0, 1])
+        .unwrap();
+    let mut client = client;
+    client[at + 8] = 3;
+    let answers = |stream: u8| -> Vec<u8> {
+        [&b"\0\0\x01\x01\x04\0\0\0"[..], &[stream, 0x88], b"\0\0\x02\0\x01\0\0\0", &[stream], b"ok"].concat()
+    };
+    for role in [Role::Server, Role::Client] {
+        for split in [true, false] {
+            let mut ear = Ear::new(role);
+            let settings = b"\0\0\0\x04\0\0\0\0\0";
+            ear.hear(&Said::request(UPGRADE));
+            let respond = |bytes: Vec<u8>| Said { is_request: false, bytes, missed: 0 };
+            if split {
+                ear.hear(&respond(SWITCHING.to_vec()));
+                ear.hear(&respond([&settings[..], &answers(1)].concat()));
+            } else {
+                ear.hear(&respond([SWITCHING, settings, &answers(1)].concat()));
+            }
+            ear.hear(&Said::request(&client));
+            ear.hear(&respond(answers(3)));
+            ear.end(End::Closed);
+            assert_eq!(ear.discards, []);
+            let told: Vec<_> = ear
+                .exchanges
+                .iter()
+                .map(|exchange| {
+                    let Request::Http(request) = &exchange.request;
+                    (&*request.target, wire::response(exchange).status, exchange.start_ns)
+                })
+                .collect();
+            assert_eq!(told.len(), 2, "{told:?}");
+            assert_eq!(told[0], ("/up", 200, 10));
+            assert_eq!((told[1].0, told[1].1), ("/later", 200));
+            assert_eq!(ear.conversation.protocol(), Some("http2"));
+        }
+    }
+}
+
+#[test]
+fn frames_among_others_of_one_direction_are_found_without_a_turn() {
+    let mut ear = Ear::new(Role::Client);
+    let answer = |bytes: &[u8]| Said { is_request: false, bytes: bytes.to_vec(), missed: 0 };
+    ear.hear(&answer(&[b'x'; 100]));
+    ear.hear(&answer(b"\0\0\x01\x01\x05\0\0\0\x01\x88"));
+    assert_eq!(ear.conversation.protocol(), Some("http2"));
+}
+
+#[test]
+fn a_response_that_overtook_its_request_waits_for_it() {
+    let mut ear = Ear::new(Role::Client);
+    ear.hear(&Said::request(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
+    ear.hear(&Said { is_request: false, bytes: b"\0\0\x01\x01\x05\0\0\0\x01\x88".to_vec(), missed: 0 });
+    assert!(ear.exchanges.is_empty());
+    ear.hear(&Said::request(b"\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01h"));
+    assert_eq!(ear.exchanges.len(), 1);
+    assert_eq!(ear.exchanges[0].outcome, Outcome::Complete);
+    // One whose request was missed is counted as soon as a later request comes.
+    ear.hear(&Said { is_request: false, bytes: b"\0\0\x01\x01\x05\0\0\0\x03\x88".to_vec(), missed: 0 });
+    ear.hear(&Said::request(b"\0\0\x06\x01\x05\0\0\0\x05\x82\x86\x84\x41\x01h"));
+    assert_eq!(ear.discards, [Discard::UnmatchedResponse]);
+    assert_eq!(ear.exchanges.len(), 1);
+}
+
+#[test]
+fn what_is_told_to_go_away_is_refused_and_the_rest_is_served() {
+    let mut ear = Ear::new(Role::Client);
+    ear.hear(&Said::request(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
+    for stream in [1, 3] {
+        let mut frame = b"\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01h".to_vec();
+        frame[8] = stream;
+        ear.hear(&Said::request(&frame));
+    }
+    let respond = |bytes: &[u8]| Said { is_request: false, bytes: bytes.to_vec(), missed: 0 };
+    ear.hear(&respond(b"\0\0\x08\x07\0\0\0\0\0\0\0\0\x01\0\0\0\0"));
+    ear.hear(&respond(b"\0\0\x01\x01\x04\0\0\0\x01\x88\0\0\0\0\x01\0\0\0\x01"));
+    let outcomes: Vec<_> = ear.exchanges.iter().map(|exchange| exchange.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Refused, Outcome::Complete]);
+}

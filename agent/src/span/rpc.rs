@@ -98,6 +98,16 @@ pub fn describe(
     }
 }
 
+/// Whether a call asks for a server's health, or what services it has, by gRPC's own services.
+pub fn is_house_keeping(request: &HttpRequest) -> bool {
+    const SERVICES: [&str; 3] = [
+        "/grpc.health.v1.Health/",
+        "/grpc.reflection.v1.ServerReflection/",
+        "/grpc.reflection.v1alpha.ServerReflection/",
+    ];
+    SERVICES.iter().any(|service| request.target.starts_with(service))
+}
+
 /// When the first and the last message of each direction moved, on the records' clock.
 pub fn events(messages: &Messages, wall: impl Fn(u64) -> u64) -> Vec<Event> {
     const FIRST_SENT: &str = "wirespan.rpc.request.first_message";

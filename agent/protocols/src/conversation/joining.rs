@@ -4,7 +4,7 @@
 use super::dialogue::Dialogue;
 use super::multiplex::Multiplex;
 use super::{Chunk, Direction, Discard, Extent, Sink, role_of};
-use crate::detect::{CHUNKS_MAX, Found, TURNS_MAX, detect};
+use crate::detect::{CHUNKS_MAX, Found, TURNS_MAX, detect, detect_amid};
 use crate::parser::{AnyParser, AnyStreamParser, Flow};
 use crate::registry::{Kind, Protocol};
 use crate::stream::Stream;
@@ -53,7 +53,11 @@ impl Joining {
             held.extend_from_slice(arrival.bytes);
             detect(&held)
         } else {
-            Found::No
+            let found = detect_amid(arrival.bytes);
+            if matches!(found, Found::Match(..)) {
+                held.extend_from_slice(arrival.bytes);
+            }
+            found
         };
         match found {
             Found::Match(protocol, flow) => match (protocol.kind, flow) {

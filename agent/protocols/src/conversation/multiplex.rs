@@ -268,7 +268,7 @@ impl Multiplex {
                 used += skipped;
                 continue;
             }
-            let (step, taken) = lane.step(rest, sink.lore(direction));
+            let (step, taken) = lane.step(rest, self.role.and_then(|role| sink.lore(role, direction)));
             match step {
                 Step::Part(part, first, last) => {
                     let bytes = match part.what {
@@ -308,7 +308,7 @@ impl Multiplex {
                 return;
             }
             let held_len = lane.stream.held_len();
-            let (step, understood, rest) = lane.cross(gap, sink.lore(direction));
+            let (step, understood, rest) = lane.cross(gap, self.role.and_then(|role| sink.lore(role, direction)));
             left = rest;
             self.understood(understood);
             match step {
