@@ -45,6 +45,8 @@ pub struct Config {
     pub colours: bool,
     /// Most spans that wait between the pipeline and the exporters; more are counted as lost.
     pub queue_spans_max: usize,
+    /// No spans for gRPC's own health checks and reflection.
+    pub ignore_health_checks: bool,
     /// How long the drain at shutdown may take.
     pub shutdown_timeout: Duration,
     /// Verbosity of the daemon's own log.

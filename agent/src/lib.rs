@@ -10,6 +10,7 @@ pub mod enrich;
 pub mod export;
 pub mod health;
 pub mod live;
+pub mod lore;
 pub mod pipeline;
 pub mod processes;
 pub mod recording;

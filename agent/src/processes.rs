@@ -2,6 +2,7 @@
 //! much of what they said was understood. It reads no procfs: descriptions arrive as records.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -95,6 +96,13 @@ impl Processes {
         }
         let entry = self.entries.get(&tgid);
         entry.map_or(&self.nameless, |entry| &entry.resource)
+    }
+
+    /// The file that a process runs, if it was described.
+    #[must_use]
+    pub fn executable(&self, tgid: u32) -> Option<&Path> {
+        let description = self.entries.get(&tgid)?.description.as_deref()?;
+        Some(&description.executable)
     }
 
     /// Takes a description, which replaces what was known.

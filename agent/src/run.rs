@@ -50,7 +50,11 @@ pub fn trace(config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
         config.targets.clone(),
         config.service.clone(),
     );
-    let pipeline = Pipeline::new(PipelineConfig::default(), Arc::clone(&health));
+    let pipeline_config = PipelineConfig {
+        ignore_health_checks: config.ignore_health_checks,
+        ..PipelineConfig::default()
+    };
+    let pipeline = Pipeline::new(pipeline_config, Arc::clone(&health));
     let mut live = Live::new(
         capture,
         watcher,
@@ -108,6 +112,7 @@ pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<
     let (queue, exporters) = start_exporters(&runtime, &config, &health)?;
     let pipeline_config = PipelineConfig {
         seed,
+        ignore_health_checks: config.ignore_health_checks,
         ..PipelineConfig::default()
     };
     let mut pipeline = Pipeline::new(pipeline_config, Arc::clone(&health));
