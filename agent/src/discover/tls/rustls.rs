@@ -13,7 +13,10 @@ use super::Function;
 const NAMES: &[(Function, &[&str], &[&str])] = &[
     (
         Function::RustlsRead,
-        &["$LT$rustls..", "..Reader$u20$as$u20$std..io..Read$GT$4read17h"],
+        &[
+            "$LT$rustls..",
+            "..Reader$u20$as$u20$std..io..Read$GT$4read17h",
+        ],
         &["6rustls", "6Reader", "2io4Read4read"],
     ),
     (
@@ -23,23 +26,39 @@ const NAMES: &[(Function, &[&str], &[&str])] = &[
     ),
     (
         Function::RustlsConsume,
-        &["$LT$rustls..", "..Reader$u20$as$u20$std..io..BufRead$GT$7consume17h"],
+        &[
+            "$LT$rustls..",
+            "..Reader$u20$as$u20$std..io..BufRead$GT$7consume17h",
+        ],
         &["6rustls", "6Reader", "2io7BufRead7consume"],
     ),
     (
         Function::RustlsWrite,
-        &["$LT$rustls..", "..Writer$u20$as$u20$std..io..Write$GT$5write17h"],
+        &[
+            "$LT$rustls..",
+            "..Writer$u20$as$u20$std..io..Write$GT$5write17h",
+        ],
         &["6rustls", "6Writer", "2io5Write5write"],
     ),
     (
         Function::RustlsSinkWrite,
-        &["rustls..conn..ConnectionCommon", "..PlaintextSink$GT$5write17h"],
+        &[
+            "rustls..conn..ConnectionCommon",
+            "..PlaintextSink$GT$5write17h",
+        ],
         &["6rustls", "16ConnectionCommon", "13PlaintextSink5write"],
     ),
     (
         Function::RustlsSinkWriteVectored,
-        &["rustls..conn..ConnectionCommon", "..PlaintextSink$GT$14write_vectored17h"],
-        &["6rustls", "16ConnectionCommon", "13PlaintextSink14write_vectored"],
+        &[
+            "rustls..conn..ConnectionCommon",
+            "..PlaintextSink$GT$14write_vectored17h",
+        ],
+        &[
+            "6rustls",
+            "16ConnectionCommon",
+            "13PlaintextSink14write_vectored",
+        ],
     ),
 ];
 
@@ -57,12 +76,18 @@ pub(super) fn function(name: &[u8]) -> Option<Function> {
         Some(end) => &name[..end],
         None => name,
     };
-    NAMES.iter().find_map(|(function, legacy_pieces, v0_pieces)| {
-        let pieces = if legacy { legacy_pieces } else { v0_pieces };
-        let rest = after_pieces(name, pieces)?;
-        let ends = if legacy { rest == HASH_LEN } else { is_v0_end(name, rest) };
-        ends.then_some(*function)
-    })
+    NAMES
+        .iter()
+        .find_map(|(function, legacy_pieces, v0_pieces)| {
+            let pieces = if legacy { legacy_pieces } else { v0_pieces };
+            let rest = after_pieces(name, pieces)?;
+            let ends = if legacy {
+                rest == HASH_LEN
+            } else {
+                is_v0_end(name, rest)
+            };
+            ends.then_some(*function)
+        })
 }
 
 /// Number of bytes behind the last piece, if all are there in order.

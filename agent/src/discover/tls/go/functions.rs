@@ -139,7 +139,11 @@ impl Table {
             names: part(names, behind_names).filter(|names| names.len <= NAMES_LEN_MAX)?,
             pairs: part(about, about.checked_add(pairs_len)?)?,
             about: part(about, place.len)?,
-            text_start: if layout == Layout::Offsets { word(2) } else { 0 },
+            text_start: if layout == Layout::Offsets {
+                word(2)
+            } else {
+                0
+            },
         })
     }
 
