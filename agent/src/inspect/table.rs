@@ -1,5 +1,5 @@
-//! The table of processes, for people: columns as wide as they need to be, and a line of its own for
-//! whatever can't be read, because reasons are sentences.
+//! The table of processes, for people: columns as wide as they need to be, and a line of its own
+//! for whatever can't be read, because reasons are sentences.
 
 use std::io::{self, Write};
 

@@ -97,8 +97,8 @@ pub(super) fn is_tls_library(name: &Path) -> bool {
 fn unnamed(mark: Mark) -> &'static str {
     match mark {
         Mark::OpenSsl => {
-            "OpenSSL is linked into it and its symbols are stripped, so that SSL_read and SSL_write \
-             can't be found"
+            "OpenSSL is linked into it and its symbols are stripped, so that SSL_read and \
+             SSL_write can't be found"
         }
         Mark::BoringSsl => {
             "BoringSSL is linked into it and its symbols are stripped, so that SSL_read and \

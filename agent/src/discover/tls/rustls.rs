@@ -6,7 +6,15 @@
 //! `consume` how much of it they took. `Writer::write` does nothing but call the connection behind
 //! it (`PlaintextSink`) in tail position, so that its end can't be seen; the callee's can.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use super::Function;
+
+/// What all of the names hold. C++ mangles its names in nearly the same way, and of those an
+/// executable may have hundreds of thousands.
+static RUSTLS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("rustls"));
 
 /// For each function, pieces of its name in the two ways of mangling, all of which have to be there
 /// in this order; the last one is followed by the hash (legacy) or ends the name (v0).
@@ -68,7 +76,7 @@ const HASH_LEN: usize = 17;
 /// The function that a mangled name is the name of.
 pub(super) fn function(name: &[u8]) -> Option<Function> {
     let legacy = name.starts_with(b"_ZN");
-    if !legacy && !name.starts_with(b"_R") {
+    if !legacy && !name.starts_with(b"_R") || RUSTLS.find(name).is_none() {
         return None;
     }
     // What LLVM appends to names of internal functions that it had to rename.

@@ -185,7 +185,8 @@ fn rustls_is_found_in_both_ways_of_mangling() {
     let v0 = [
         (
             "_RNvXs7_NtNtCskTWVeUhwrFY_6rustls4conn10connectionINtB7_16ConnectionCommonNtNtNtB9_\
-             6client11client_conn20ClientConnectionDataENtB5_13PlaintextSink5writeCshR6NMlEgBlS_2rs",
+             6client11client_conn20ClientConnectionDataENtB5_13PlaintextSink5write\
+             CshR6NMlEgBlS_2rs",
             PLAIN,
         ),
         (

@@ -1,5 +1,5 @@
-//! Go's own table of functions (`.gopclntab`), which its runtime needs for stack traces and which is
-//! therefore there when symbols were stripped. Sources of the layouts: `internal/abi/symtab.go`,
+//! Go's own table of functions (`.gopclntab`), which its runtime needs for stack traces and which
+//! is therefore there when symbols were stripped. Sources of the layouts: `internal/abi/symtab.go`,
 //! `runtime/symtab.go` (`pcHeader`, `functab`, `_func`), `debug/gosym/pclntab.go`.
 //!
 //! Addresses in it count from where Go's code begins (Go 1.18), and where that is stands in memory
