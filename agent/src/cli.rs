@@ -158,6 +158,9 @@ pub struct ExportFlags {
     /// Print spans: text, json, json_indent, counter or disabled [BEYLA_TRACE_PRINTER]
     #[arg(long, value_name = "FORMAT")]
     pub printer: Option<String>,
+    /// No spans for gRPC's own health checks and reflection [WIRESPAN_IGNORE_HEALTH_CHECKS]
+    #[arg(long)]
+    pub ignore_health_checks: bool,
 }
 
 /// How to capture.
@@ -275,6 +278,13 @@ impl ExportFlags {
         add(settings, Setting::Endpoint, "--endpoint", &self.endpoint);
         add(settings, Setting::Protocol, "--protocol", &self.protocol);
         add(settings, Setting::TracePrinter, "--printer", &self.printer);
+        let ignore = self.ignore_health_checks.then(|| "true".to_owned());
+        add(
+            settings,
+            Setting::IgnoreHealthChecks,
+            "--ignore-health-checks",
+            &ignore,
+        );
     }
 }
 

@@ -61,14 +61,19 @@ impl Config {
             },
             capture: capture(&settings)?,
             otlp: otlp::config(&settings, exporters, &mut warnings)?,
+            metrics: otlp::metrics(&settings)?,
             printer: printer(&settings, exporters)?,
             colours: settings.of(Setting::NoColor).is_none(),
             queue_spans_max: queue_spans_max(&settings)?,
+            ignore_health_checks: false,
             shutdown_timeout: SHUTDOWN_TIMEOUT_DEFAULT,
             log_level: log::LevelFilter::Info,
         };
         if let Some(given) = settings.of(Setting::ShutdownTimeout) {
             config.shutdown_timeout = given.parse(values::duration, values::DURATION)?;
+        }
+        if let Some(given) = settings.of(Setting::IgnoreHealthChecks) {
+            config.ignore_health_checks = given.parse(values::boolean, values::BOOLEAN)?;
         }
         if let Some(given) = settings.of(Setting::LogLevel) {
             config.log_level = given.parse(|text| text.parse().ok(), LOG_LEVELS)?;
