@@ -1,5 +1,6 @@
 //! `wirespan processes`: which processes a run with the same settings would watch, and what it
-//! could read of their TLS. It looks at `/proc` and at files, needs no kernel side, and changes nothing.
+//! could read of their TLS. It looks at `/proc` and at files, needs no kernel side, and changes
+//! nothing.
 
 mod table;
 

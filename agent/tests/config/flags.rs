@@ -101,6 +101,19 @@ fn record_takes_the_flags_of_a_run() {
 }
 
 #[test]
+fn processes_takes_the_flags_of_a_run_and_needs_targets() {
+    let line = ["processes", "--json", "--open-port", "80"];
+    let cli = parse(&line);
+    assert_eq!(cli.purpose(), Purpose::List);
+    assert!(matches!(
+        &cli.command,
+        Some(Command::Processes { json: true, .. })
+    ));
+    assert!(load(&line, &[]).is_ok());
+    assert!(load(&["processes"], &[]).is_err());
+}
+
+#[test]
 fn replay_takes_a_seed_and_says_where_spans_go() {
     let cli = parse(&["replay", "calls", "--seed", "7", "--printer", "json"]);
     assert_eq!(cli.purpose(), Purpose::Replay);
