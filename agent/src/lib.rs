@@ -9,6 +9,7 @@ pub mod endpoints;
 pub mod enrich;
 pub mod export;
 pub mod health;
+pub mod inspect;
 pub mod live;
 pub mod lore;
 pub mod pipeline;

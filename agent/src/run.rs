@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::capture::Capture;
 use crate::config::Config;
 use crate::discover::{ProcRoot, Watcher};
+use crate::export::own_metrics::OwnMetrics;
 use crate::export::{ExportConfig, Exporters, SpanQueue};
 use crate::health::Health;
 use crate::live::Live;
@@ -36,6 +37,12 @@ pub fn trace(config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
     let recording = recording.map(create).transpose()?;
     let runtime = start_runtime()?;
     let (queue, exporters) = start_exporters(&runtime, &config, &health)?;
+    let metrics = config.metrics.as_ref();
+    // Half of the interval, so that what is sent is younger than what was sent before.
+    let measure_every = metrics.map(|metrics| metrics.interval / 2);
+    let metrics = metrics
+        .map(|metrics| OwnMetrics::start(metrics, &health, runtime.handle()))
+        .transpose()?;
     let capture = Capture::start(&config.capture, &config.targets)?;
     let strategy = capture.strategy;
     let watcher = Watcher::new(
@@ -55,7 +62,8 @@ pub fn trace(config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
         recording,
         queue,
         Arc::clone(&health),
-    );
+    )
+    .measuring(measure_every);
     let watched = live.begin();
 
     let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
@@ -80,6 +88,9 @@ pub fn trace(config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
         .join()
         .map_err(|_| anyhow::anyhow!("the capture thread panicked"))?;
     runtime.block_on(exporters.drain(deadline.saturating_duration_since(Instant::now())));
+    if let Some(metrics) = metrics {
+        metrics.finish(deadline.saturating_duration_since(Instant::now()));
+    }
     runtime.shutdown_timeout(Duration::ZERO);
     eprintln!(
         "wirespan: {}",

@@ -55,6 +55,7 @@ attributes! {
     Stable SERVICE_INSTANCE_ID = "service.instance.id";
     Stable SERVICE_NAME = "service.name";
     Stable SERVICE_NAMESPACE = "service.namespace";
+    Stable SERVICE_VERSION = "service.version";
     Stable TELEMETRY_DISTRO_NAME = "telemetry.distro.name";
     Stable TELEMETRY_DISTRO_VERSION = "telemetry.distro.version";
     Stable TELEMETRY_SDK_LANGUAGE = "telemetry.sdk.language";

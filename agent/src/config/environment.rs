@@ -20,6 +20,8 @@ pub enum Purpose {
     Trace,
     /// Record what the kernel says: needs targets.
     Record,
+    /// List processes: needs targets.
+    List,
     /// Read a recording: needs nothing; prints text if spans have nowhere else to go.
     Replay,
 }
@@ -59,6 +61,7 @@ impl Config {
             },
             capture: capture(&settings)?,
             otlp: otlp::config(&settings, exporters, &mut warnings)?,
+            metrics: otlp::metrics(&settings)?,
             printer: printer(&settings, exporters)?,
             colours: settings.of(Setting::NoColor).is_none(),
             queue_spans_max: queue_spans_max(&settings)?,
@@ -83,7 +86,7 @@ impl Config {
     fn suits(&mut self, purpose: Purpose) -> Result<(), ConfigError> {
         let silent = self.otlp.is_none() && self.printer == PrinterFormat::Disabled;
         match purpose {
-            Purpose::Trace | Purpose::Record if self.targets.is_empty() => {
+            Purpose::Trace | Purpose::Record | Purpose::List if self.targets.is_empty() => {
                 Err(ConfigError::NothingSelected)
             }
             Purpose::Trace if silent => Err(ConfigError::NoExporter),

@@ -22,9 +22,9 @@
 //! call. Once two connections put different values of a name into one place, eight are needed for
 //! this name; once a shape or an insertion meant two things, eight that agree since.
 //!
-//! **What is not promised.** A connection that did the same calls as the others, in number and
-//! in length, but in another order or to other paths that were never seen, cannot be told from
-//! them. Hence the mark.
+//! **What is not promised.** A connection that did the same as the others in number and form, but
+//! called in another order, called a path that was never seen, or ended its first call in another
+//! way than all of them, cannot be told from them. Hence the mark.
 //!
 //! **How soon.** A connection is joined after 1,000 requests; how many of those to come are missing
 //! something (`tests/hpack/libraries.rs`, encoders that order and insert as these libraries do).
