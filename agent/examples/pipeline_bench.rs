@@ -58,11 +58,7 @@ fn main() {
 }
 
 /// `turns` turns, on the connections in order.
-fn record(
-    turns: u64,
-    connections: u64,
-    turn: impl Fn(&mut Recorder, u64, u64),
-) -> Vec<u8> {
+fn record(turns: u64, connections: u64, turn: impl Fn(&mut Recorder, u64, u64)) -> Vec<u8> {
     let mut recorder = Recorder::new(0);
     recorder.named("bench");
     for id in 0..connections {

@@ -105,12 +105,21 @@ mod tests {
         let mut lores = Lores::default();
         for number in 0..LORES_MAX {
             let file = format!("/bin/{number}");
-            let place =
-                lores.place(Path::new(&file), &endpoints("10.0.0.2"), Role::Client, Direction::Egress);
+            let place = lores.place(
+                Path::new(&file),
+                &endpoints("10.0.0.2"),
+                Role::Client,
+                Direction::Egress,
+            );
             assert!(place.is_some());
         }
         let file = Path::new("/bin/late");
-        let late = lores.place(file, &endpoints("10.0.0.2"), Role::Client, Direction::Egress);
+        let late = lores.place(
+            file,
+            &endpoints("10.0.0.2"),
+            Role::Client,
+            Direction::Egress,
+        );
         assert_eq!(late, None);
     }
 }

@@ -76,8 +76,7 @@ pub fn detect_amid(prefix: &[u8]) -> Found {
 /// Openings that no HTTP body has by chance and nobody mistakes: the identification of SSH (RFC
 /// 4253 §4.2), a handshake record of TLS 1.0 to 1.3 that carries a hello (RFC 8446 §4 and §5.1).
 fn is_foreign(prefix: &[u8]) -> bool {
-    prefix.starts_with(b"SSH-2.0-")
-        || matches!(prefix, [22, 3, 0..=4, _, _, 1 | 2, ..])
+    prefix.starts_with(b"SSH-2.0-") || matches!(prefix, [22, 3, 0..=4, _, _, 1 | 2, ..])
 }
 
 #[cfg(test)]

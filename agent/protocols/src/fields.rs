@@ -1,6 +1,6 @@
 //! The HTTP header fields that matter here, picked out of a head in one pass: what all versions
-//! share. Values are borrowed; the rest is not looked at. A field that is not UTF-8 is read lossily,
-//! never an error.
+//! share. Values are borrowed; the rest is not looked at. A field that is not UTF-8 is read
+//! lossily, never an error.
 
 use core::net::IpAddr;
 use std::borrow::Cow;

@@ -1,5 +1,5 @@
-//! gRPC (github.com/grpc/grpc, `doc/PROTOCOL-HTTP2.md`): what HTTP's fields and bodies say of calls.
-//! It reads no frame: HTTP/2 carries it. Nor does it read messages, it only counts them.
+//! gRPC (github.com/grpc/grpc, `doc/PROTOCOL-HTTP2.md`): what HTTP's fields and bodies say of
+//! calls. It reads no frame: HTTP/2 carries it. Nor does it read messages, it only counts them.
 
 pub mod status;
 pub mod walk;
@@ -17,14 +17,13 @@ pub fn system(content_type: &[u8]) -> Option<CallSystem> {
     if !grpc.eq_ignore_ascii_case(GRPC) {
         return None;
     }
-    match rest {
-        [] | [b'+' | b';', ..] => Some(CallSystem::Grpc),
-        [b'-', w, e, b, rest @ ..] if [*w, *e, *b].eq_ignore_ascii_case(b"web") => match rest {
-            [] | [b'+' | b';' | b'-', ..] => Some(CallSystem::GrpcWeb),
-            _ => None,
-        },
-        _ => None,
+    let is_end = |rest: &[u8]| matches!(rest, [] | [b'+' | b';', ..]);
+    if is_end(rest) {
+        return Some(CallSystem::Grpc);
     }
+    let (web, rest) = rest.split_at_checked(4)?;
+    let is_web = web.eq_ignore_ascii_case(b"-web");
+    (is_web && (is_end(rest) || rest.first() == Some(&b'-'))).then_some(CallSystem::GrpcWeb)
 }
 
 /// Reads `grpc-timeout` (at most eight digits and a unit); nanoseconds.

@@ -75,7 +75,12 @@ fn check(ear: &Ear, role: Role, asks: &[Ask]) {
             continue;
         }
         assert_eq!(exchange.outcome, Outcome::Complete, "{}", ask.path);
-        assert_eq!(request.body_size, Some(ask.body.len() as u64), "{}", ask.path);
+        assert_eq!(
+            request.body_size,
+            Some(ask.body.len() as u64),
+            "{}",
+            ask.path
+        );
         let response = wire::response(exchange);
         assert_eq!(response.status, ask.answer.status, "{}", ask.path);
         assert_eq!(response.body_size, Some(ask.answer.body.len() as u64));
@@ -124,7 +129,9 @@ fn payloads_that_are_only_counted_change_nothing_but_the_count_of_messages() {
 /// told.
 #[test]
 fn a_connection_joined_in_the_middle_is_understood_and_says_what_it_does_not_know() {
-    let asks: Vec<Ask> = (0..200).map(|number| Ask::get(&format!("/item/{}", number % 150))).collect();
+    let asks: Vec<Ask> = (0..200)
+        .map(|number| Ask::get(&format!("/item/{}", number % 150)))
+        .collect();
     let said = overhear(&asks);
     for start in 2..said.len() - 8 {
         let mut ear = Ear::new(Role::Server);
@@ -237,8 +244,15 @@ fn boundaries_are_told_ahead_of_what_was_seen() {
     let mut data = vec![0, 0, 100, 0, 0, 0, 0, 0, 1];
     data.extend([b'x'; 10]);
     let before = ear.reach(Direction::Egress);
-    ear.hear(&Said { is_request: false, bytes: data, missed: 0 });
-    assert_eq!(ear.conversation.boundary(Direction::Egress), Some(before + 109));
+    ear.hear(&Said {
+        is_request: false,
+        bytes: data,
+        missed: 0,
+    });
+    assert_eq!(
+        ear.conversation.boundary(Direction::Egress),
+        Some(before + 109)
+    );
 }
 
 #[test]
@@ -251,28 +265,44 @@ fn streams_that_never_end_make_room_and_are_counted() {
         bytes.extend((2 * stream + 1).to_be_bytes());
         bytes.extend(b"\x82\x86\x84\x41\x01h");
     }
-    ear.hear(&Said { is_request: true, bytes, missed: 0 });
+    ear.hear(&Said {
+        is_request: true,
+        bytes,
+        missed: 0,
+    });
     assert_eq!(ear.exchanges.len(), 10);
     assert_eq!(ear.discards, [Discard::PipelineFull; 10]);
-    assert!(ear.exchanges.iter().all(|exchange| exchange.outcome == Outcome::Evicted));
+    assert!(
+        ear.exchanges
+            .iter()
+            .all(|exchange| exchange.outcome == Outcome::Evicted)
+    );
 }
 
 #[test]
 fn a_flood_of_continuations_is_given_up() {
     let mut ear = Ear::new(Role::Server);
-    ear.hear(&Said::request(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x01\x01\0\0\0\0\x01\x82"));
+    ear.hear(&Said::request(
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x01\x01\0\0\0\0\x01\x82",
+    ));
     let mut frame = b"\0\x40\0\x09\0\0\0\0\x01".to_vec();
     frame.extend([0; 16_384]);
     for _ in 0..40 {
         ear.hear(&Said::request(&frame));
     }
-    assert!(ear.discards.contains(&Discard::Unparsable), "{:?}", ear.discards);
+    assert!(
+        ear.discards.contains(&Discard::Unparsable),
+        "{:?}",
+        ear.discards
+    );
     assert!(ear.exchanges.is_empty());
 }
 
-const UPGRADE: &[u8] = b"GET /up HTTP/1.1\r\nHost: shop.example\r\nConnection: Upgrade, HTTP2-Settings\r\n\
+const UPGRADE: &[u8] =
+    b"GET /up HTTP/1.1\r\nHost: shop.example\r\nConnection: Upgrade, HTTP2-Settings\r\n\
     Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n";
-const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+const SWITCHING: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
 
 #[test]
 fn an_upgraded_connection_goes_on_and_its_first_stream_answers_the_upgrade() {
@@ -290,14 +320,25 @@ fn an_upgraded_connection_goes_on_and_its_first_stream_answers_the_upgrade() {
     let mut client = client;
     client[at + 8] = 3;
     let answers = |stream: u8| -> Vec<u8> {
-        [&b"\0\0\x01\x01\x04\0\0\0"[..], &[stream, 0x88], b"\0\0\x02\0\x01\0\0\0", &[stream], b"ok"].concat()
+        [
+            &b"\0\0\x01\x01\x04\0\0\0"[..],
+            &[stream, 0x88],
+            b"\0\0\x02\0\x01\0\0\0",
+            &[stream],
+            b"ok",
+        ]
+        .concat()
     };
     for role in [Role::Server, Role::Client] {
         for split in [true, false] {
             let mut ear = Ear::new(role);
             let settings = b"\0\0\0\x04\0\0\0\0\0";
             ear.hear(&Said::request(UPGRADE));
-            let respond = |bytes: Vec<u8>| Said { is_request: false, bytes, missed: 0 };
+            let respond = |bytes: Vec<u8>| Said {
+                is_request: false,
+                bytes,
+                missed: 0,
+            };
             if split {
                 ear.hear(&respond(SWITCHING.to_vec()));
                 ear.hear(&respond([&settings[..], &answers(1)].concat()));
@@ -313,7 +354,11 @@ fn an_upgraded_connection_goes_on_and_its_first_stream_answers_the_upgrade() {
                 .iter()
                 .map(|exchange| {
                     let Request::Http(request) = &exchange.request;
-                    (&*request.target, wire::response(exchange).status, exchange.start_ns)
+                    (
+                        &*request.target,
+                        wire::response(exchange).status,
+                        exchange.start_ns,
+                    )
                 })
                 .collect();
             assert_eq!(told.len(), 2, "{told:?}");
@@ -327,7 +372,11 @@ fn an_upgraded_connection_goes_on_and_its_first_stream_answers_the_upgrade() {
 #[test]
 fn frames_among_others_of_one_direction_are_found_without_a_turn() {
     let mut ear = Ear::new(Role::Client);
-    let answer = |bytes: &[u8]| Said { is_request: false, bytes: bytes.to_vec(), missed: 0 };
+    let answer = |bytes: &[u8]| Said {
+        is_request: false,
+        bytes: bytes.to_vec(),
+        missed: 0,
+    };
     ear.hear(&answer(&[b'x'; 100]));
     ear.hear(&answer(b"\0\0\x01\x01\x05\0\0\0\x01\x88"));
     assert_eq!(ear.conversation.protocol(), Some("http2"));
@@ -337,14 +386,26 @@ fn frames_among_others_of_one_direction_are_found_without_a_turn() {
 fn a_response_that_overtook_its_request_waits_for_it() {
     let mut ear = Ear::new(Role::Client);
     ear.hear(&Said::request(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
-    ear.hear(&Said { is_request: false, bytes: b"\0\0\x01\x01\x05\0\0\0\x01\x88".to_vec(), missed: 0 });
+    ear.hear(&Said {
+        is_request: false,
+        bytes: b"\0\0\x01\x01\x05\0\0\0\x01\x88".to_vec(),
+        missed: 0,
+    });
     assert!(ear.exchanges.is_empty());
-    ear.hear(&Said::request(b"\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01h"));
+    ear.hear(&Said::request(
+        b"\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01h",
+    ));
     assert_eq!(ear.exchanges.len(), 1);
     assert_eq!(ear.exchanges[0].outcome, Outcome::Complete);
     // One whose request was missed is counted as soon as a later request comes.
-    ear.hear(&Said { is_request: false, bytes: b"\0\0\x01\x01\x05\0\0\0\x03\x88".to_vec(), missed: 0 });
-    ear.hear(&Said::request(b"\0\0\x06\x01\x05\0\0\0\x05\x82\x86\x84\x41\x01h"));
+    ear.hear(&Said {
+        is_request: false,
+        bytes: b"\0\0\x01\x01\x05\0\0\0\x03\x88".to_vec(),
+        missed: 0,
+    });
+    ear.hear(&Said::request(
+        b"\0\0\x06\x01\x05\0\0\0\x05\x82\x86\x84\x41\x01h",
+    ));
     assert_eq!(ear.discards, [Discard::UnmatchedResponse]);
     assert_eq!(ear.exchanges.len(), 1);
 }
@@ -358,9 +419,19 @@ fn what_is_told_to_go_away_is_refused_and_the_rest_is_served() {
         frame[8] = stream;
         ear.hear(&Said::request(&frame));
     }
-    let respond = |bytes: &[u8]| Said { is_request: false, bytes: bytes.to_vec(), missed: 0 };
+    let respond = |bytes: &[u8]| Said {
+        is_request: false,
+        bytes: bytes.to_vec(),
+        missed: 0,
+    };
     ear.hear(&respond(b"\0\0\x08\x07\0\0\0\0\0\0\0\0\x01\0\0\0\0"));
-    ear.hear(&respond(b"\0\0\x01\x01\x04\0\0\0\x01\x88\0\0\0\0\x01\0\0\0\x01"));
-    let outcomes: Vec<_> = ear.exchanges.iter().map(|exchange| exchange.outcome).collect();
+    ear.hear(&respond(
+        b"\0\0\x01\x01\x04\0\0\0\x01\x88\0\0\0\0\x01\0\0\0\x01",
+    ));
+    let outcomes: Vec<_> = ear
+        .exchanges
+        .iter()
+        .map(|exchange| exchange.outcome)
+        .collect();
     assert_eq!(outcomes, [Outcome::Refused, Outcome::Complete]);
 }

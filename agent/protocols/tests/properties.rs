@@ -60,8 +60,17 @@ impl Reader {
         match self {
             Self::Dialogue(parser) => drop(parser.cross(pending, gap)),
             Self::Streams(parser) => {
-                let len = parser.bytes_left().map_or(gap.len, |left| left.min(gap.len));
-                drop(parser.cross(pending, Gap { len: len.max(1), ..gap }, None));
+                let len = parser
+                    .bytes_left()
+                    .map_or(gap.len, |left| left.min(gap.len));
+                drop(parser.cross(
+                    pending,
+                    Gap {
+                        len: len.max(1),
+                        ..gap
+                    },
+                    None,
+                ));
             }
         }
     }
@@ -332,7 +341,11 @@ fn a_head_cut_where_its_length_is_known_is_truncated_and_takes_no_framing() {
             }
             assert_eq!(parser.bytes_left(), None, "at a boundary");
             let again = parser.parse(&sample.bytes[..consumed], None);
-            assert!(matches!(again, Parsed::Message { .. }), "{}: {again:?}", sample.name);
+            assert!(
+                matches!(again, Parsed::Message { .. }),
+                "{}: {again:?}",
+                sample.name
+            );
         }
     }
 }

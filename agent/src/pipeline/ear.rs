@@ -76,7 +76,9 @@ impl Sink for Ear<'_> {
         let place = &mut self.lore_places[direction as usize];
         if place.is_none() {
             let executable = self.processes.executable(self.owners.current())?;
-            *place = self.lores.place(executable, self.endpoints?, role, direction);
+            *place = self
+                .lores
+                .place(executable, self.endpoints?, role, direction);
         }
         self.lores.at((*place)?)
     }

@@ -105,7 +105,9 @@ pub fn is_house_keeping(request: &HttpRequest) -> bool {
         "/grpc.reflection.v1.ServerReflection/",
         "/grpc.reflection.v1alpha.ServerReflection/",
     ];
-    SERVICES.iter().any(|service| request.target.starts_with(service))
+    SERVICES
+        .iter()
+        .any(|service| request.target.starts_with(service))
 }
 
 /// When the first and the last message of each direction moved, on the records' clock.
@@ -144,9 +146,9 @@ fn status_of(fate: Fate<'_>, call: Call, response: Option<&HttpResponse>) -> Opt
     }
     match fate.outcome {
         Outcome::Aborted(CANCEL) => {
-            let has_timed_out = call.timeout_ns.is_some_and(|timeout_ns| {
-                fate.waited_ns >= timeout_ns / 100 * TIMEOUT_HUNDREDTHS
-            });
+            let has_timed_out = call
+                .timeout_ns
+                .is_some_and(|timeout_ns| fate.waited_ns >= timeout_ns / 100 * TIMEOUT_HUNDREDTHS);
             Some(if has_timed_out {
                 status::DEADLINE_EXCEEDED
             } else {

@@ -33,6 +33,7 @@ fn every_flag_reaches_its_setting() {
             "--printer=counter",
             "--capture=fexit",
             "--bpf-debug",
+            "--ignore-health-checks",
             "--shutdown-timeout=3s",
             "--log-level=trace",
         ],
@@ -52,6 +53,7 @@ fn every_flag_reaches_its_setting() {
     assert_eq!(config.printer, PrinterFormat::Counter);
     assert!(config.capture.strategy.is_some());
     assert!(config.capture.bpf_debug);
+    assert!(config.ignore_health_checks);
     assert_eq!(config.shutdown_timeout.as_secs(), 3);
     assert_eq!(config.log_level, log::LevelFilter::Trace);
 }
@@ -135,7 +137,7 @@ fn the_help_names_a_variable_for_every_flag() {
             "{flag}"
         );
     }
-    assert_eq!(flags, 13, "{help}");
+    assert_eq!(flags, 14, "{help}");
     assert_eq!(help.matches("sudo wirespan").count(), 3);
 }
 
@@ -149,7 +151,7 @@ fn an_error_names_the_flag_as_it_is_typed() {
         let typed = format!("--{flag}");
         let line = match flag {
             "help" | "version" => continue,
-            "bpf-debug" => vec![typed.as_str()],
+            "bpf-debug" | "ignore-health-checks" => vec![typed.as_str()],
             _ => vec![typed.as_str(), "1"],
         };
         assert_eq!(parse(&line).settings()[0].1.source, typed);

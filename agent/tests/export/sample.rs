@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value as ProtoValue;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource as ProtoResource;
 use opentelemetry_proto::tonic::trace::v1::{
-    ResourceSpans, ScopeSpans, Span as ProtoSpan, span::Event as ProtoEvent, Status as ProtoStatus,
+    ResourceSpans, ScopeSpans, Span as ProtoSpan, Status as ProtoStatus, span::Event as ProtoEvent,
 };
 use wirespan::config::{OtlpConfig, OtlpProtocol, PrinterFormat};
 use wirespan::export::{ExportConfig, RetryPolicy};

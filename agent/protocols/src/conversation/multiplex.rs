@@ -155,7 +155,10 @@ impl Multiplex {
 
     pub fn chunk(&mut self, chunk: &Chunk<'_>, sink: &mut impl Sink) {
         let direction = chunk.direction;
-        if self.uncertain_until_ns.is_some_and(|until| chunk.time_ns > until) {
+        if self
+            .uncertain_until_ns
+            .is_some_and(|until| chunk.time_ns > until)
+        {
             self.forget_uncertain(chunk.time_ns, sink);
         }
         let arrival = self.lanes[direction as usize].stream.chunk(chunk);
@@ -204,7 +207,10 @@ impl Multiplex {
             End::Evicted => Outcome::Evicted,
         };
         for stream in self.streams.filtered(|_, _| true) {
-            let is_uncertain = self.streams.get(stream).is_some_and(|open| open.is_uncertain);
+            let is_uncertain = self
+                .streams
+                .get(stream)
+                .is_some_and(|open| open.is_uncertain);
             let outcome = match outcome {
                 Outcome::Closed if is_uncertain => Outcome::NotObserved,
                 outcome => outcome,
@@ -217,13 +223,7 @@ impl Multiplex {
 // === bytes and gaps ===
 
 impl Multiplex {
-    fn offer(
-        &mut self,
-        direction: Direction,
-        bytes: &[u8],
-        is_start: bool,
-        sink: &mut impl Sink,
-    ) {
+    fn offer(&mut self, direction: Direction, bytes: &[u8], is_start: bool, sink: &mut impl Sink) {
         let lane = &mut self.lanes[direction as usize];
         if lane.stream.is_holding() {
             let mut held = lane.stream.take_held();
@@ -268,7 +268,8 @@ impl Multiplex {
                 used += skipped;
                 continue;
             }
-            let (step, taken) = lane.step(rest, self.role.and_then(|role| sink.lore(role, direction)));
+            let (step, taken) =
+                lane.step(rest, self.role.and_then(|role| sink.lore(role, direction)));
             match step {
                 Step::Part(part, first, last) => {
                     let bytes = match part.what {
@@ -308,7 +309,8 @@ impl Multiplex {
                 return;
             }
             let held_len = lane.stream.held_len();
-            let (step, understood, rest) = lane.cross(gap, self.role.and_then(|role| sink.lore(role, direction)));
+            let (step, understood, rest) =
+                lane.cross(gap, self.role.and_then(|role| sink.lore(role, direction)));
             left = rest;
             self.understood(understood);
             match step {
@@ -425,12 +427,18 @@ impl Multiplex {
                 self.drop_unasked_below(stream, sink);
             }
         }
-        if self.streams.get(stream).is_some_and(|open| open.request.is_some()) {
+        if self
+            .streams
+            .get(stream)
+            .is_some_and(|open| open.request.is_some())
+        {
             // Its end was missed.
             self.tell(stream, Outcome::NotObserved, first.time_ns, sink);
         }
         while self.streams.is_full() {
-            let Some(oldest) = self.streams.oldest() else { break };
+            let Some(oldest) = self.streams.oldest() else {
+                break;
+            };
             sink.discard(Discard::PipelineFull);
             self.tell(oldest, Outcome::Evicted, first.time_ns, sink);
         }

@@ -108,7 +108,10 @@ mod tests {
 
     #[test]
     fn servers_fail_with_six_codes() {
-        let failing: Vec<_> = (0..17).filter(|code| is_server_error(*code)).map(name).collect();
+        let failing: Vec<_> = (0..17)
+            .filter(|code| is_server_error(*code))
+            .map(name)
+            .collect();
         assert_eq!(
             failing,
             [

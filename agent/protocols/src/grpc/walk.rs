@@ -108,7 +108,10 @@ mod tests {
         let mut walk = Walk::from_start();
         walk.take(&TWO[..6], 3, 1, 2);
         assert_eq!(walk.flown().count, None);
-        assert_eq!((walk.flown().first_ns, walk.flown().last_ns), (Some(1), Some(2)));
+        assert_eq!(
+            (walk.flown().first_ns, walk.flown().last_ns),
+            (Some(1), Some(2))
+        );
     }
 
     #[test]

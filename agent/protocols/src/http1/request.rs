@@ -8,9 +8,7 @@ use super::course::Course;
 use super::head::{self, Head, RequestLine};
 use crate::fields::{Fields, interned};
 use crate::grpc;
-use crate::message::{
-    Call, Completeness, HttpRequest, Message, Method, Request, Then, Version,
-};
+use crate::message::{Call, Completeness, HttpRequest, Message, Method, Request, Then, Version};
 use crate::parser::{Crossed, Flow, Gap, Parsed, Parser};
 
 /// Reads what a client sends.
@@ -136,10 +134,13 @@ impl Requests {
             body_size: None,
             truncated: false,
             scheme: None,
-            call: fields.content_type.and_then(grpc::system).map(|system| Call {
-                system,
-                timeout_ns: None,
-            }),
+            call: fields
+                .content_type
+                .and_then(grpc::system)
+                .map(|system| Call {
+                    system,
+                    timeout_ns: None,
+                }),
             completeness: Completeness::Whole,
         }
     }

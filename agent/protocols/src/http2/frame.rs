@@ -91,7 +91,12 @@ impl Header {
             kind::RST_STREAM => of_stream && self.len == 4,
             kind::SETTINGS => {
                 let is_ack = self.has(flag::ACK);
-                !of_stream && if is_ack { self.len == 0 } else { self.len % 6 == 0 }
+                !of_stream
+                    && if is_ack {
+                        self.len == 0
+                    } else {
+                        self.len.is_multiple_of(6)
+                    }
             }
             kind::PING => !of_stream && self.len == 8,
             kind::GOAWAY => !of_stream && self.len >= 8,
@@ -105,9 +110,7 @@ impl Header {
     pub fn is_plausible(&self) -> bool {
         let allowed = match self.kind {
             kind::DATA => flag::END_STREAM | flag::PADDED,
-            kind::HEADERS => {
-                flag::END_STREAM | flag::END_HEADERS | flag::PADDED | flag::PRIORITY
-            }
+            kind::HEADERS => flag::END_STREAM | flag::END_HEADERS | flag::PADDED | flag::PRIORITY,
             kind::PUSH_PROMISE => flag::END_HEADERS | flag::PADDED,
             kind::CONTINUATION => flag::END_HEADERS,
             kind::SETTINGS | kind::PING => flag::ACK,

@@ -185,8 +185,8 @@ impl<'m> Head<'m> {
     }
 
     fn request(mut self, truncated: bool) -> Request {
-        let is_whole = self.method.is_some()
-            && (self.path.is_some() || self.method == Some(Method::Connect));
+        let is_whole =
+            self.method.is_some() && (self.path.is_some() || self.method == Some(Method::Connect));
         let completeness = self.completeness(is_whole);
         // A pseudo-header field is worth more (RFC 9113 §8.3.1).
         let host = self.authority.take().or_else(|| self.host.take());

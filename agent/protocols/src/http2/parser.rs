@@ -1,11 +1,11 @@
 //! One direction of HTTP/2, frame by frame. Which direction it is shows in what it reads, so it
 //! need not be told. Header blocks are decoded whole, DATA is passed over as it comes.
 
+use super::PREFACE;
 use super::frame::{HEADER_BYTES, Header, flag, kind};
 use super::head::{Head, Memory};
 use super::hpack::{Decoder, HpackError, Lore};
 use super::proof::{Proof, block_of, prove};
-use super::PREFACE;
 use crate::message::{Part, What};
 use crate::parser::{Crossed, Gap, Parsed, Search, StreamParser};
 use crate::stream::HELD_BYTES_MAX;
@@ -421,8 +421,7 @@ impl Frames {
                 BlockState::Open
             };
             self.block.stream = header.stream.into();
-            self.block.ends =
-                header.kind == kind::HEADERS && header.has(flag::END_STREAM);
+            self.block.ends = header.kind == kind::HEADERS && header.has(flag::END_STREAM);
             self.block.bytes.clear();
             self.block.bytes.extend_from_slice(fragment);
             return skipped;
@@ -478,7 +477,9 @@ impl Frames {
     /// `None` if the block is an attack.
     fn decode(&mut self, block: &[u8], lore: Option<&mut Lore>, is_cut: bool) -> Option<What> {
         let mut head = Head::new(&mut self.memory);
-        let decoded = self.decoder.decode(block, lore, &mut |field| head.take(field));
+        let decoded = self
+            .decoder
+            .decode(block, lore, &mut |field| head.take(field));
         match decoded {
             Ok(()) => Some(head.finish(is_cut)),
             Err(HpackError::ListTooLong | HpackError::StringTooLong) => None,
@@ -513,12 +514,7 @@ impl Frames {
     }
 
     /// A gap within a frame whose header was seen, or before one.
-    fn cross_frame(
-        &mut self,
-        pending: &[u8],
-        gap: Gap,
-        lore: Option<&mut Lore>,
-    ) -> Crossed<Part> {
+    fn cross_frame(&mut self, pending: &[u8], gap: Gap, lore: Option<&mut Lore>) -> Crossed<Part> {
         let Some(header) = Header::read(pending) else {
             return Crossed::Lost;
         };
@@ -568,12 +564,12 @@ impl Frames {
 
 /// What is there of a header block whose frame was cut.
 fn block_start<'b>(header: &Header, payload: &'b [u8]) -> &'b [u8] {
-    let before = usize::from(header.has(flag::PADDED))
-        + if header.has(flag::PRIORITY) { 5 } else { 0 };
+    let before =
+        usize::from(header.has(flag::PADDED)) + if header.has(flag::PRIORITY) { 5 } else { 0 };
     payload.get(before..).unwrap_or(&[])
 }
 
 /// Streams that a server opens have even numbers (RFC 9113 §5.1.1).
 fn is_pushed(stream: u32) -> bool {
-    stream % 2 == 0
+    stream.is_multiple_of(2)
 }

@@ -201,7 +201,10 @@ mod tests {
         assert_eq!(prove(&PING[..12]), Proof::Open);
         assert_eq!(prove(&[PING; 3].concat()), Proof::Frames(None));
         assert_eq!(prove(&[PING, PING, b"hello wor"].concat()), Proof::None);
-        assert_eq!(prove(&[PING, GET].concat()), Proof::Frames(Some(Flow::Requests)));
+        assert_eq!(
+            prove(&[PING, GET].concat()),
+            Proof::Frames(Some(Flow::Requests))
+        );
     }
 
     #[test]

@@ -83,7 +83,10 @@ impl AsyncWrite for Tapped {
         written
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.inner).poll_flush(context)
     }
 
@@ -98,7 +101,9 @@ impl AsyncWrite for Tapped {
 /// Eight calls at a time, in the order given.
 pub fn overhear(asks: &[Ask]) -> Vec<Said> {
     let log = Log::default();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let (client, server) = tokio::io::duplex(1 << 20);
         let tap = |inner, is_client| Tapped {
@@ -117,7 +122,9 @@ pub fn overhear(asks: &[Ask]) -> Vec<Said> {
 async fn serve(io: Tapped, asks: Vec<Ask>) {
     let mut connection = h2::server::handshake(io).await.unwrap();
     while let Some(accepted) = connection.accept().await {
-        let Ok((request, mut respond)) = accepted else { break };
+        let Ok((request, mut respond)) = accepted else {
+            break;
+        };
         let path = request.uri().path_and_query().unwrap().as_str().to_owned();
         let ask = asks.iter().find(|ask| ask.path == path).unwrap().clone();
         tokio::spawn(async move {
@@ -135,11 +142,14 @@ async fn serve(io: Tapped, asks: Vec<Ask>) {
                 response = response.header("content-type", "application/grpc");
             }
             let ends = answer.body.is_empty() && answer.trailers.is_none();
-            let mut send = respond.send_response(response.body(()).unwrap(), ends).unwrap();
+            let mut send = respond
+                .send_response(response.body(()).unwrap(), ends)
+                .unwrap();
             if ends {
                 return;
             }
-            send.send_data(Bytes::from(answer.body), answer.trailers.is_none()).unwrap();
+            send.send_data(Bytes::from(answer.body), answer.trailers.is_none())
+                .unwrap();
             if let Some(status) = answer.trailers {
                 let mut trailers = HeaderMap::new();
                 trailers.insert("grpc-status", status.into());
@@ -176,7 +186,9 @@ async fn call(io: Tapped, asks: &[Ask]) {
             waiting.push(response);
         }
         for response in waiting {
-            let Ok(response) = response.await else { continue };
+            let Ok(response) = response.await else {
+                continue;
+            };
             let mut body = response.into_body();
             while let Some(Ok(bytes)) = body.data().await {
                 let _ = body.flow_control().release_capacity(bytes.len());

@@ -53,7 +53,11 @@ pub fn without_payloads(said: &[Said]) -> Vec<Said> {
         streams[usize::from(said.is_request)].extend_from_slice(&said.bytes);
     }
     for (stream, kept) in streams.iter().zip(&mut kept) {
-        let mut at = if stream.starts_with(PREFACE) { PREFACE.len() } else { 0 };
+        let mut at = if stream.starts_with(PREFACE) {
+            PREFACE.len()
+        } else {
+            0
+        };
         kept.resize(at, true);
         while at < stream.len() {
             let len = u32::from_be_bytes([0, stream[at], stream[at + 1], stream[at + 2]]) as usize;

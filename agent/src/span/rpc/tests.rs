@@ -67,7 +67,11 @@ fn text<'a>(span: &'a Span, name: &str) -> Option<&'a str> {
 
 #[test]
 fn a_call_is_named_after_its_method() {
-    let span = make(exchange(Role::Client, Some(response(200, Some(0))), Outcome::Complete));
+    let span = make(exchange(
+        Role::Client,
+        Some(response(200, Some(0))),
+        Outcome::Complete,
+    ));
     assert_eq!(span.name, "shop.v1.Cart/Add");
     assert_eq!(text(&span, "rpc.method"), Some("shop.v1.Cart/Add"));
     assert_eq!(text(&span, "rpc.system.name"), Some("grpc"));
@@ -112,7 +116,11 @@ fn a_status_that_nobody_sent_is_what_a_client_makes_of_it() {
     ] {
         let answered = status.map(|status| response(status, None));
         let span = make(exchange(Role::Client, answered, outcome));
-        assert_eq!(text(&span, "rpc.status_code"), wanted, "{status:?} {outcome:?}");
+        assert_eq!(
+            text(&span, "rpc.status_code"),
+            wanted,
+            "{status:?} {outcome:?}"
+        );
     }
 }
 
@@ -131,7 +139,11 @@ fn a_cancelled_call_whose_time_was_over_exceeded_its_deadline() {
 
 #[test]
 fn messages_are_counted_where_they_could_be_and_make_events() {
-    let mut exchange = exchange(Role::Server, Some(response(200, Some(0))), Outcome::Complete);
+    let mut exchange = exchange(
+        Role::Server,
+        Some(response(200, Some(0))),
+        Outcome::Complete,
+    );
     exchange.messages = Some(Box::new(Messages {
         requests: Flown {
             count: Some(1),
@@ -149,7 +161,11 @@ fn messages_are_counted_where_they_could_be_and_make_events() {
     let counted = find("wirespan.rpc.request.messages");
     assert_eq!(counted.map(|(_, value)| value), Some(&Value::Int(1)));
     assert_eq!(find("wirespan.rpc.response.messages"), None);
-    let told: Vec<_> = span.events.iter().map(|event| (event.name, event.unix_ns)).collect();
+    let told: Vec<_> = span
+        .events
+        .iter()
+        .map(|event| (event.name, event.unix_ns))
+        .collect();
     assert_eq!(
         told,
         [
@@ -163,7 +179,11 @@ fn messages_are_counted_where_they_could_be_and_make_events() {
 
 #[test]
 fn a_method_that_was_not_decoded_is_not_invented() {
-    let mut exchange = exchange(Role::Server, Some(response(200, Some(0))), Outcome::Complete);
+    let mut exchange = exchange(
+        Role::Server,
+        Some(response(200, Some(0))),
+        Outcome::Complete,
+    );
     let Request::Http(request) = &mut exchange.request;
     request.target = "".into();
     request.completeness = Completeness::Incomplete;

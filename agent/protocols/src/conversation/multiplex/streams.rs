@@ -6,7 +6,9 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::exchange::{Exchange, Messages, Outcome, Role};
 use crate::grpc::Walk;
-use crate::message::{Call, CallSystem, Completeness, HttpRequest, HttpResponse, Request, Response};
+use crate::message::{
+    Call, CallSystem, Completeness, HttpRequest, HttpResponse, Request, Response,
+};
 use crate::sink::Sink;
 use crate::stream::Moved;
 
@@ -226,14 +228,22 @@ impl Open {
             &mut self.response_side
         };
         let len = piece.bytes.len() as u64;
-        side.body_size = side.body_size.saturating_add(len).saturating_add(piece.missed);
+        side.body_size = side
+            .body_size
+            .saturating_add(len)
+            .saturating_add(piece.missed);
         if let Some(walks) = &mut self.walks {
             let walk = if piece.is_request {
                 &mut walks.requests
             } else {
                 &mut walks.responses
             };
-            walk.take(piece.bytes, piece.missed, piece.first.time_ns, piece.last.time_ns);
+            walk.take(
+                piece.bytes,
+                piece.missed,
+                piece.first.time_ns,
+                piece.last.time_ns,
+            );
         }
     }
 
