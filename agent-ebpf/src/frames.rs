@@ -7,9 +7,9 @@
 //! contiguous stretch is one record with `captured == len`; where the next record's position is
 //! farther on, the bytes between were left out.
 //!
-//! A walk begins at a boundary that user space knows or, if the stream is past that, at the start of
-//! a transfer: after [`PROOF`] plausible frames in a row it is believed. A frame that is not
-//! plausible ends it, and ordinary budgets hold until the next one is proved.
+//! A walk begins at a boundary that user space knows or, if the stream is past that, at the start
+//! of a transfer: after `PROOF` plausible frames in a row it is believed. A frame that is not
+//! plausible ends it; then transfers are copied as far as one record goes until the next is proved.
 
 use wirespan_common::connection::Connection;
 use wirespan_common::watch::NO_BOUNDARY;

@@ -40,8 +40,8 @@ fn run(outcome: Delivered<()>) -> i32 {
 }
 
 /// A function of its own, so that hooks on transfers don't carry the log's stack. Not marked as
-/// cold: that would make a second section of functions, and the loader (aya-obj 0.3, `relocation.rs`)
-/// tells functions apart by their addresses within their sections only.
+/// cold: that would make a second section of functions, and the loader (aya-obj 0.3,
+/// `relocation.rs`) tells functions apart by their addresses within their sections only.
 #[inline(never)]
 fn log_unreadable() {
     debug!(

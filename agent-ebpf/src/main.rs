@@ -1,7 +1,9 @@
-//! wirespan's kernel side: it copies bytes and counts, and understands no protocol.
+//! wirespan's kernel side: it copies bytes and counts, and understands no protocol but for the
+//! lengths of HTTP/2 frames.
 //!
 //! A hook ([`hooks`]) learns that a call on a socket ended. [`syscall`] tells which buffers the
-//! call had, [`sockets`] which connection it was on, [`capture`] how much of it is worth copying.
+//! call had, [`sockets`] which connection it was on, [`capture`] how much of it is worth copying,
+//! [`frames`] the same for HTTP/2.
 //! [`maps`] and [`memory`] are the only files that touch maps and foreign memory.
 #![no_std]
 #![no_main]
