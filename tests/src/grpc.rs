@@ -286,7 +286,12 @@ fn node_with_grpc(script: &str) -> Command {
     command
 }
 
-fn truth(process: &Process, count: usize) -> Vec<Call> {
+/// The calls that a program told, once that are so many.
+///
+/// # Panics
+/// There are fewer.
+#[must_use]
+pub fn truth(process: &Process, count: usize) -> Vec<Call> {
     let told = process.stdout.wait_for(LIMIT, |lines| {
         let told: Vec<_> = lines.iter().filter_map(|line| Call::parse(line)).collect();
         (told.len() >= count).then_some(told)
