@@ -2,6 +2,8 @@
 //! programs speak is in `workloads/grpc/shapes.proto`. What they need beyond Debian's packages is
 //! installed by set-up, below `target/tools/grpc`; nothing is installed here.
 
+pub mod pair;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;

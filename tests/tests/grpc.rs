@@ -3,126 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use wirespan_tests::daemon::{Daemon, Finished};
-use wirespan_tests::grpc::{Call, Client, REQUESTS, RESPONSES, Runtime, Server};
-use wirespan_tests::grpc::{assert_conventional, truth};
+use wirespan_tests::daemon::Daemon;
+use wirespan_tests::grpc::pair::{Pair, calls_of};
+use wirespan_tests::grpc::{Call, REQUESTS, RESPONSES, Runtime, truth};
 use wirespan_tests::ports;
 use wirespan_tests::spans::Kind;
 use wirespan_tests::truth::assert_same;
 use wirespan_tests::wire::now_ns;
 use wirespan_tests::workload::{curl, python};
 
-const UNKNOWN_METHOD: &str = "wirespan.test.Shapes/Unknown";
-const UNKNOWN_SERVICE: &str = "wirespan.test.Nowhere/Unary";
-
-/// All shapes, several errors, bodies of several frames, and how many calls a line makes.
-const CALLS: [(&str, usize); 17] = [
-    ("Unary", 1),
-    ("Unary repeat=5", 5),
-    ("Unary size=5000 reply=70000 repeat=3", 3),
-    ("Unary code=5", 1),
-    ("Unary code=13", 1),
-    ("ServerStream count=10 reply=100", 1),
-    ("ServerStream count=0 code=9", 1),
-    ("ServerStream count=2 code=2", 1),
-    ("ClientStream send=7", 1),
-    ("ClientStream send=3 code=8", 1),
-    ("Bidi send=5", 1),
-    ("Bidi send=2 code=16", 1),
-    ("ServerStream count=3 delay=5000 cancel=3", 1),
-    ("Unary method=wirespan.test.Shapes/Unknown", 1),
-    ("Unary method=wirespan.test.Nowhere/Unary", 1),
-    ("Unary meta=4096", 1),
-    ("Unary meta=4096 repeat=2", 2),
-];
-
-/// A server and a client, both under one daemon.
-struct Pair {
-    server: Server,
-    client: Client,
-    daemon: Daemon,
-}
-
-impl Pair {
-    fn start(server: Runtime, client: Runtime) -> Self {
-        Self::start_with(server, client, &[], &[])
-    }
-
-    fn start_with(
-        server: Runtime,
-        client: Runtime,
-        arguments: &[&str],
-        settings: &[(&str, &str)],
-    ) -> Self {
-        let server = Server::plain(server);
-        let client = Client::plain(client, server.port);
-        let pids = format!("{},{}", server.process.pid(), client.process.pid());
-        let settings = [&[("BEYLA_TARGET_PID", &*pids)], settings].concat();
-        let daemon = Daemon::start_with(arguments, &settings);
-        Self {
-            server,
-            client,
-            daemon,
-        }
-    }
-
-    /// Makes calls; returns what the client tells of them when they have ended.
-    fn call(&mut self, calls: &[(&str, usize)]) -> Vec<Call> {
-        for (line, _) in calls {
-            self.client.call(line);
-        }
-        self.client
-            .truth(calls.iter().map(|(_, count)| count).sum())
-    }
-
-    /// Stops the daemon when there are two spans for each call, and looks at what holds for all.
-    fn finish(self, calls: usize) -> Finished {
-        self.daemon.wait_for_count(2 * calls);
-        let finished = self.daemon.stop();
-        for span in &finished.spans {
-            assert_conventional(span, self.server.port);
-        }
-        assert_eq!(finished.lost(), "nothing", "{}", finished.story());
-        finished
-    }
-}
-
-fn calls_of(finished: &Finished, kind: Kind) -> Vec<Call> {
-    let spans = finished.of_kind(kind).into_iter();
-    // What was sent to nobody may be cut short by the answer.
-    spans.map(Call::of).map(unknown_uncounted).collect()
-}
-
-fn is_unknown(call: &Call) -> bool {
-    [UNKNOWN_METHOD, UNKNOWN_SERVICE].contains(&&*call.rpc)
-}
-
-fn unknown_uncounted(call: Call) -> Call {
-    if is_unknown(&call) {
-        call.uncounted()
-    } else {
-        call
-    }
-}
-
 fn shapes_and_errors(server: Runtime, client: Runtime) {
-    let mut pair = Pair::start(server, client);
-    let called = pair.call(&CALLS);
-    let unknown = called.iter().filter(|call| is_unknown(call));
-    // Servers' handlers don't hear of methods that are not there.
-    let mut served: Vec<_> = unknown.cloned().map(Call::uncounted).collect();
-    served.extend(pair.server.truth(called.len() - served.len()));
-    let finished = pair.finish(called.len());
-    assert_same(
-        "spans of the client",
-        called.into_iter().map(unknown_uncounted),
-        calls_of(&finished, Kind::Client),
-    );
-    assert_same(
-        "spans of the server",
-        served,
-        calls_of(&finished, Kind::Server),
-    );
+    Pair::plain(server, client).tell_shapes_and_errors();
 }
 
 #[test]
@@ -168,7 +59,7 @@ fn tonic_with_itself_is_told_as_it_saw_it() {
 // === time ===
 
 fn deadline(server: Runtime, client: Runtime) {
-    let mut pair = Pair::start(server, client);
+    let mut pair = Pair::plain(server, client);
     let called = pair.call(&[("Unary delay=5000 deadline=150", 1), ("Unary", 1)]);
     let finished = pair.finish(2);
     for kind in [Kind::Client, Kind::Server] {
@@ -214,7 +105,7 @@ fn a_deadline_ends_the_call_of_tonic() {
 
 #[test]
 fn a_stream_lasts_from_its_request_to_its_trailers() {
-    let mut pair = Pair::start(Runtime::Go, Runtime::Python);
+    let mut pair = Pair::plain(Runtime::Go, Runtime::Python);
     let before = now_ns();
     let called = pair.call(&[("ServerStream count=3 delay=300", 1)]);
     let after = now_ns();
@@ -237,7 +128,7 @@ fn a_stream_lasts_from_its_request_to_its_trailers() {
 // === size ===
 
 fn a_hundred_at_once(server: Runtime, client: Runtime) {
-    let mut pair = Pair::start(server, client);
+    let mut pair = Pair::plain(server, client);
     let calls = [
         ("Unary parallel=100 delay=200 reply=2000", 100),
         ("Bidi parallel=100 send=5", 100),
@@ -282,7 +173,7 @@ fn long_stream(server: Runtime, client: Runtime) {
     let directory = tempfile::tempdir().expect("a directory");
     let recording = directory.path().join("recording");
     let file = recording.to_str().expect("text");
-    let mut pair = Pair::start_with(server, client, &["record", file], &[]);
+    let mut pair = Pair::plain_with(server, client, &["record", file], &[]);
     let called = pair.call(&[
         ("ServerStream count=50 reply=1000000 delay=100", 1),
         ("Unary", 1),
@@ -333,7 +224,7 @@ fn pairs(attributes: &BTreeMap<String, String>) -> Vec<String> {
 
 #[test]
 fn spans_of_a_call_have_every_attribute_and_no_other() {
-    let mut pair = Pair::start(Runtime::Go, Runtime::Tonic);
+    let mut pair = Pair::plain(Runtime::Go, Runtime::Tonic);
     pair.call(&[("Unary code=13", 1)]);
     let port = pair.server.port;
     let finished = pair.finish(1);
@@ -379,7 +270,7 @@ const HEALTH: &str = "grpc.health.v1.Health/Check";
 
 #[test]
 fn health_checks_are_calls_like_others() {
-    let mut pair = Pair::start(Runtime::Go, Runtime::Python);
+    let mut pair = Pair::plain(Runtime::Go, Runtime::Python);
     let line = format!("Unary method={HEALTH} repeat=3");
     let called = pair.call(&[(&line, 3), ("Unary", 1)]);
     let finished = pair.finish(called.len());

@@ -141,13 +141,17 @@ func main() {
 		}
 		target, security = "localhost:"+os.Args[1], grpc.WithTransportCredentials(tls)
 	}
-	channel, err := grpc.Dial(target, security)
-	if err != nil {
-		panic(err)
-	}
 	fmt.Println("ready")
 	lines := bufio.NewScanner(os.Stdin)
+	var channel *grpc.ClientConn
 	for lines.Scan() {
+		// Other libraries connect when they have to; this one at once.
+		if channel == nil {
+			var err error
+			if channel, err = grpc.Dial(target, security); err != nil {
+				panic(err)
+			}
+		}
 		parts := strings.Fields(lines.Text())
 		words := words{}
 		for _, part := range parts[1:] {
@@ -166,6 +170,8 @@ func main() {
 			calls.Wait()
 		}
 	}
-	channel.Close()
+	if channel != nil {
+		channel.Close()
+	}
 	fmt.Println("done")
 }
