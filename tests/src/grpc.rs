@@ -1,6 +1,6 @@
-//! gRPC programs of four runtimes, the calls that they tell, and the calls that spans tell. What the
-//! programs speak is in `workloads/grpc/shapes.proto`. What they need beyond Debian's packages is
-//! installed by set-up, below `target/tools/grpc`; nothing is installed here.
+//! gRPC programs of four runtimes, the calls that they tell, and the calls that spans tell. What
+//! the programs speak is in `workloads/grpc/shapes.proto`. What they need beyond Debian's packages
+//! is installed by set-up, below `target/tools/grpc`; nothing is installed here.
 
 pub mod pair;
 

@@ -279,6 +279,18 @@ fn health_checks_are_calls_like_others() {
     }
 }
 
+#[test]
+fn health_checks_are_left_out_if_that_is_asked_for() {
+    let settings = [("WIRESPAN_IGNORE_HEALTH_CHECKS", "true")];
+    let mut pair = Pair::plain_with(Runtime::Go, Runtime::Python, &[], &settings);
+    let line = format!("Unary method={HEALTH} repeat=3");
+    let called = pair.call(&[(&line, 3), ("Unary", 1)]);
+    let finished = pair.finish(1);
+    for kind in [Kind::Client, Kind::Server] {
+        assert_same("spans", [called[3].clone()], calls_of(&finished, kind));
+    }
+}
+
 /// gRPC-Web over HTTP/1.1, from a server that tells what it answered.
 #[test]
 fn grpc_web_over_http_1_is_a_call() {

@@ -1,5 +1,5 @@
-// A gRPC client on @grpc/grpc-js that tells the truth: `client.js PORT [AUTHORITY_CERTIFICATE]`, see
-// shapes.proto. All calls share one channel, and so one connection.
+// A gRPC client on @grpc/grpc-js that tells the truth: `client.js PORT [AUTHORITY_CERTIFICATE]`,
+// see shapes.proto. All calls share one channel, and so one connection.
 'use strict';
 const fs = require('fs');
 const readline = require('readline');
