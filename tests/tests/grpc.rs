@@ -79,7 +79,7 @@ fn deadline(server: Runtime, client: Runtime) {
             "{late}"
         );
         let lasted = late.end_ns - late.start_ns;
-        assert!((100_000_000..2_000_000_000).contains(&lasted), "{late}");
+        assert!((50_000_000..2_000_000_000).contains(&lasted), "{late}");
     }
 }
 
@@ -217,8 +217,12 @@ fn fifty_megabytes_of_messages_are_one_call_from_tonic_to_grpc_go() {
 
 fn pairs(attributes: &BTreeMap<String, String>) -> Vec<String> {
     let pairs = attributes.iter();
+    // The version of a library is not this test's concern.
     pairs
-        .map(|(name, value)| format!("{name} = {value}"))
+        .map(|(name, value)| match value.split_once('/') {
+            Some((product, _)) if name == "user_agent.original" => format!("{name} = {product}"),
+            _ => format!("{name} = {value}"),
+        })
         .collect()
 }
 
@@ -243,6 +247,7 @@ fn spans_of_a_call_have_every_attribute_and_no_other() {
         "rpc.system.name = grpc".into(),
         "server.address = 127.0.0.1".into(),
         format!("server.port = {port}"),
+        "user_agent.original = tonic".into(),
         format!("{REQUESTS} = 1"),
         format!("{RESPONSES} = 0"),
     ];
