@@ -1,7 +1,7 @@
-// An HTTP/2 client on Node's http2 that tells the truth: `client.js ORIGIN [CERTIFICATE]`; each line
-// of standard input is requests that are sent at once, METHOD TARGET BODY_BYTES with a comma between
-// them; each that ended becomes a line of JSON. All of them share one connection; a new one is made
-// when the server takes no more on it. The certificate is that of the authority.
+// An HTTP/2 client on Node's http2 that tells the truth: `client.js ORIGIN [CERTIFICATE]`; each
+// line of standard input is requests that are sent at once, METHOD TARGET BODY_BYTES with a comma
+// between them; each that ended becomes a line of JSON. All of them share one connection; a new one
+// is made when the server takes no more on it. The certificate is that of the authority.
 'use strict';
 const fs = require('fs');
 const http2 = require('http2');
