@@ -1,12 +1,15 @@
 //! What end-to-end tests are made of: an OTLP receiver, workloads, the daemon under test.
 
 pub mod daemon;
+pub mod grpc;
 pub mod lines;
 pub mod ports;
 pub mod process;
 pub mod puppet;
 pub mod receiver;
+pub mod shapes;
 pub mod spans;
+pub mod tls;
 pub mod truth;
 pub mod visits;
 pub mod wire;

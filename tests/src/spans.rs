@@ -41,6 +41,8 @@ pub struct Seen {
     pub failed: bool,
     /// Attributes; numbers and booleans as text.
     pub attributes: BTreeMap<String, String>,
+    /// Events, by name, with their times in nanoseconds since the Unix epoch.
+    pub events: Vec<(String, u64)>,
     /// Attributes of the resource, likewise.
     pub resource: BTreeMap<String, String>,
 }
@@ -82,6 +84,10 @@ impl Seen {
             end_ns: decimal(&span["endTimeUnixNano"]),
             failed: span["status"]["code"] == 2,
             attributes: attributes(&span["attributes"]),
+            events: list(&span["events"])
+                .iter()
+                .map(|event| (text(&event["name"]), decimal(&event["timeUnixNano"])))
+                .collect(),
             resource: resource.clone(),
         }
     }

@@ -104,6 +104,19 @@ impl Nginx {
     /// It does not come up.
     #[must_use]
     pub fn start(workers: usize, upstreams: &str, locations: &str) -> Self {
+        Self::listening("", workers, upstreams, locations)
+    }
+
+    /// The same, speaking HTTP/2 at once.
+    ///
+    /// # Panics
+    /// It does not come up.
+    #[must_use]
+    pub fn http2(workers: usize, upstreams: &str, locations: &str) -> Self {
+        Self::listening("http2", workers, upstreams, locations)
+    }
+
+    fn listening(how: &str, workers: usize, upstreams: &str, locations: &str) -> Self {
         let port = ports::free();
         let directory = tempfile::tempdir().expect("a temporary directory");
         let here = directory.path().display();
@@ -132,7 +145,7 @@ impl Nginx {
                 sendfile on;
                 {upstreams}
                 server {{
-                    listen 127.0.0.1:{port} reuseport;
+                    listen 127.0.0.1:{port} {how} reuseport;
                     root {here}/html;
                     location /fixed/ {{ return 200 "fixed\n"; }}
                     location /missing/ {{ return 404; }}
@@ -256,7 +269,9 @@ impl Client {
         Self::start(&mut tied(binary("hyper-client")))
     }
 
-    fn start(command: &mut Command) -> Self {
+    /// Starts a program that says `ready` and then reads requests.
+    #[must_use]
+    pub fn start(command: &mut Command) -> Self {
         let process = Process::start("client", command);
         process.expect_line("ready");
         Self { process }

@@ -2,6 +2,7 @@
 //! else the machine does falls on both. A table, not a test: nothing fails on a slow machine.
 
 mod daemon;
+mod http2;
 mod load;
 mod table;
 
@@ -47,19 +48,25 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         "wirespan-tests",
         "--bin",
         "otlp-sink",
+        "--bin",
+        http2::PROGRAMS[0],
+        "--bin",
+        http2::PROGRAMS[1],
     ]))?;
     // Nobody is behind nginx here; `/hello` is its own answer.
     let watched = Nginx::start(free_port()?, 1)?;
     let other = Nginx::start(free_port()?, 1)?;
+    let mut http2 = http2::Servers::start()?;
     let mut table = Table::default();
     for strategy in &args.strategies {
         println!("bench: {strategy}");
         let figures = measure(args, strategy, &watched, &other)
             .with_context(|| format!("with {strategy}"))?;
         table.extend(figures);
+        table.extend(http2.measure(args, strategy)?);
     }
     println!("bench: replay");
-    table.extend([replay(args, &watched)?]);
+    table.extend([replay(args, &watched)?, http2.replay(args)?]);
     print!("{table}");
     Ok(ExitCode::SUCCESS)
 }
@@ -135,7 +142,9 @@ fn measure(args: &Args, strategy: &str, watched: &Nginx, other: &Nginx) -> Resul
 
 /// The pipeline alone, on a recording of the watched server under load.
 fn replay(args: &Args, watched: &Nginx) -> Result<Row> {
-    let (spans, took) = daemon::record_and_replay(watched.port, args.seconds)?;
+    let (spans, took) = daemon::record_and_replay(watched.port, || {
+        load::run(watched.port, args.seconds).map(|_| ())
+    })?;
     let per_second = spans as f64 / took.as_secs_f64();
     let what = format!("replay: exchanges/s ({spans} spans)");
     Ok(Row::new(

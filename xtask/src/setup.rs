@@ -1,9 +1,11 @@
 //! Set-up: whatever a task needs and this machine lacks is installed, once, and announced.
-//! Packages of the system come from apt, tools from crates; nothing else is downloaded, except
-//! kernels for virtual machines (see `vm`), which are unpacked and never installed.
+//! Packages of the system come from apt, tools from crates, what workloads need from the registries
+//! of their languages; nothing else is downloaded, except kernels for virtual machines (see `vm`),
+//! which are unpacked and never installed.
 
 mod apt;
 mod bpf_linker;
+mod grpc;
 mod rust;
 
 use std::process::ExitCode;
@@ -73,6 +75,9 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
     apt::ensure(purposes)?;
     if building {
         bpf_linker::ensure()?;
+    }
+    if purposes.contains(&Purpose::Test) {
+        grpc::ensure()?;
     }
     Ok(())
 }

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::load;
 use crate::demo::{self, Folder, free_port, get, wait_until_open};
 use crate::process::{self, Lines, Running};
 use crate::workspace;
@@ -117,7 +116,7 @@ impl Daemon {
 }
 
 /// Records a server under load, replays that; tells the spans and how long the replay took.
-pub fn record_and_replay(port: u16, seconds: u64) -> Result<(u64, Duration)> {
+pub fn record_and_replay(port: u16, load: impl FnOnce() -> Result<()>) -> Result<(u64, Duration)> {
     let folder = Folder::create("recording")?;
     let recording = folder.path.join("load.wirespan");
     let mut command = process::tied(workspace::daemon());
@@ -127,7 +126,7 @@ pub fn record_and_replay(port: u16, seconds: u64) -> Result<(u64, Duration)> {
     )?;
     let log = Lines::of(&mut recorder, |_| ());
     demo::wait_until_ready(&mut recorder, &log)?;
-    load::run(port, seconds)?;
+    load()?;
     recorder.stop(STOP_LIMIT)?;
     let started = Instant::now();
     let said = process::capture(

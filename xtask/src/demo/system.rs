@@ -69,6 +69,15 @@ impl Nginx {
     /// Starts it and waits until it accepts connections. `/hello` is its own answer, `/api/` is
     /// asked for at `upstream`.
     pub fn start(port: u16, upstream: u16) -> Result<Self> {
+        Self::listening("", port, upstream)
+    }
+
+    /// The same in HTTP/2 with prior knowledge, and with nobody behind it.
+    pub fn start_http2(port: u16) -> Result<Self> {
+        Self::listening("http2", port, 1)
+    }
+
+    fn listening(how: &str, port: u16, upstream: u16) -> Result<Self> {
         let folder = Folder::create(&format!("nginx-{port}"))?;
         let template = workspace::root().join("xtask/demo/nginx.conf");
         let template = std::fs::read_to_string(&template)
@@ -76,6 +85,7 @@ impl Nginx {
         let configuration = template
             .replace("@FOLDER@", &folder.path.to_string_lossy())
             .replace("@PORT@", &port.to_string())
+            .replace("@HOW@", how)
             .replace("@UPSTREAM@", &upstream.to_string());
         let file = folder.path.join("nginx.conf");
         std::fs::write(&file, configuration)?;

@@ -57,6 +57,13 @@ const NEEDS: &[Need] = {
         program("curl", "curl", &[Test, Vm]),
         program("node", "nodejs", &[Test]),
         program("wrk", "wrk", &[Test, Bench]),
+        // gRPC and HTTP/2.
+        package("python3-pip", &[Test]),
+        program("npm", "npm", &[Test]),
+        program("go", "golang-go", &[Test]),
+        package("golang-google-grpc-dev", &[Test]),
+        program("h2load", "nghttp2-client", &[Test, Bench]),
+        program("nghttpd", "nghttp2-server", &[Test]),
         program("qemu-system-x86_64", "qemu-system-x86", &[Vm]),
         package("busybox-static", &[Vm]),
         program("xz", "xz-utils", &[Vm]),

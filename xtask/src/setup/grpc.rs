@@ -1,0 +1,122 @@
+//! What the gRPC programs among the workloads need beyond Debian's packages: grpcio and grpc-js, in
+//! the versions that `tests/workloads/grpc` names, and the programs in Go, built. All of it lies
+//! below `target/tools/grpc`; nothing is installed into the system or the user's directories.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::process;
+use crate::workspace;
+
+/// Where Debian puts the sources of Go libraries.
+const GO_LIBRARIES: &str = "/usr/share/gocode";
+
+/// The programs in Go, by their directories among the workloads.
+const GO_PROGRAMS: [&str; 3] = ["grpc/go-server", "grpc/go-client", "http2/h2c"];
+
+/// The workloads run on the system's own interpreters, not on what a version manager puts before
+/// them; so their libraries are installed by these.
+const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Holds what was installed, written when all of it was.
+const STAMP: &str = "installed";
+
+pub fn ensure() -> Result<()> {
+    python()?;
+    node()?;
+    go()
+}
+
+fn python() -> Result<()> {
+    let (directory, list) = (tools().join("python"), workload("grpc/requirements.txt"));
+    once(&directory, &list, || {
+        process::run(
+            system("python3")
+                .args([
+                    "-m",
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--root-user-action=ignore",
+                ])
+                .args(["--disable-pip-version-check", "--only-binary", ":all:"])
+                .arg("--target")
+                .arg(&directory)
+                .arg("--requirement")
+                .arg(&list),
+        )
+    })
+}
+
+fn node() -> Result<()> {
+    let (directory, list) = (tools().join("node"), workload("grpc/package-lock.json"));
+    once(&directory, &list, || {
+        for name in ["package.json", "package-lock.json"] {
+            let from = workload("grpc").join(name);
+            std::fs::copy(from, directory.join(name)).with_context(|| name.to_owned())?;
+        }
+        process::run(
+            system("npm")
+                .args([
+                    "ci",
+                    "--silent",
+                    "--no-audit",
+                    "--no-fund",
+                    "--ignore-scripts",
+                ])
+                .current_dir(&directory),
+        )
+    })
+}
+
+/// Go itself knows what is up to date.
+fn go() -> Result<()> {
+    for program in GO_PROGRAMS {
+        let (_, name) = program.split_once('/').unwrap_or(("", program));
+        process::run(
+            system("go")
+                .args(["build", "-o"])
+                .arg(tools().join(name))
+                .arg(".")
+                .current_dir(workload(program))
+                .env("GOPATH", GO_LIBRARIES)
+                .env("GOCACHE", tools().join("go-cache"))
+                .env("GO111MODULE", "off")
+                .env("GOFLAGS", ""),
+        )?;
+    }
+    Ok(())
+}
+
+/// Installs into an empty directory, unless what `list` names was installed there before.
+fn once(directory: &Path, list: &Path, install: impl FnOnce() -> Result<()>) -> Result<()> {
+    let wanted = std::fs::read(list).with_context(|| list.display().to_string())?;
+    let stamp = directory.join(STAMP);
+    if std::fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    println!("setup: installing what {} names", list.display());
+    if directory.exists() {
+        std::fs::remove_dir_all(directory)?;
+    }
+    std::fs::create_dir_all(directory)?;
+    install()?;
+    std::fs::write(stamp, wanted)?;
+    Ok(())
+}
+
+fn system(program: &str) -> Command {
+    let mut command = process::tied(program);
+    command.env("PATH", SYSTEM_PATH);
+    command
+}
+
+fn tools() -> PathBuf {
+    workspace::tools().join("grpc")
+}
+
+fn workload(name: &str) -> PathBuf {
+    workspace::root().join("tests/workloads").join(name)
+}
