@@ -23,7 +23,7 @@ pub struct Connection {
     pub opening_bytes_left: u32,
     /// A [`crate::record::Direction`], or [`NO_DIRECTION`] before the first transfer.
     pub direction: u8,
-    /// A [`crate::watch::Verdict`], or 0 while there is none.
+    /// A [`crate::watch::VerdictKind`], or 0 while there is none.
     pub verdict: u8,
     /// 1 if a record could not be written since the last one that was.
     pub lost: u8,

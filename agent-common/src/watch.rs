@@ -1,5 +1,7 @@
 //! What user space tells the kernel side about a process or a connection. No policy.
 
+use core::mem::size_of;
+
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Value of the `WATCHED` map, by thread group.
@@ -33,12 +35,69 @@ impl Default for Watch {
     }
 }
 
-/// Value of the `VERDICTS` map, by connection: what user space makes of it.
+/// What user space makes of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Verdict {
     /// A protocol that is understood: no need to ask again.
-    Understood = 1,
+    Understood,
     /// Nothing that is understood: copy nothing, report nothing.
+    Ignored,
+    /// HTTP/2: payloads of DATA frames (RFC 9113, 6.1) need not be copied.
+    ///
+    /// Both are stream positions at which a frame header is known to begin, the latest that user
+    /// space knows, ahead of what it has read where a frame is under way; [`NO_BOUNDARY`] where it
+    /// knows none. The kernel side walks frames from there on if it has not yet passed that
+    /// position, else from where it finds plausible frames itself.
+    Http2 {
+        /// In what the process reads.
+        ingress_boundary: u64,
+        /// In what the process writes.
+        egress_boundary: u64,
+    },
+}
+
+/// Nobody knows where a frame begins.
+pub const NO_BOUNDARY: u64 = u64::MAX;
+
+/// What a [`Verdict`] says in one byte; 0 is none of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum VerdictKind {
+    /// [`Verdict::Understood`].
+    Understood = 1,
+    /// [`Verdict::Ignored`].
     Ignored = 2,
+    /// [`Verdict::Http2`].
+    Http2 = 3,
+}
+
+/// Value of the `VERDICTS` map, by connection: a [`Verdict`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct VerdictValue {
+    /// A [`VerdictKind`].
+    pub kind: u8,
+    /// Zero.
+    pub reserved: [u8; 7],
+    /// See [`Verdict::Http2`], by [`crate::record::Direction`]; else [`NO_BOUNDARY`].
+    pub boundaries: [u64; 2],
+}
+const _: () = assert!(size_of::<VerdictValue>() == 24);
+
+impl From<Verdict> for VerdictValue {
+    fn from(verdict: Verdict) -> Self {
+        let (kind, boundaries) = match verdict {
+            Verdict::Understood => (VerdictKind::Understood, [NO_BOUNDARY; 2]),
+            Verdict::Ignored => (VerdictKind::Ignored, [NO_BOUNDARY; 2]),
+            Verdict::Http2 {
+                ingress_boundary,
+                egress_boundary,
+            } => (VerdictKind::Http2, [ingress_boundary, egress_boundary]),
+        };
+        Self {
+            kind: kind as u8,
+            reserved: [0; 7],
+            boundaries,
+        }
+    }
 }

@@ -13,7 +13,7 @@ use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::{
     CHUNK_AFTER_LOSS, Direction, Extent, Header, Kind, Open, Progress, Stage,
 };
-use wirespan_common::watch::{TURN_BYTES_MAX, Verdict, Watch};
+use wirespan_common::watch::{TURN_BYTES_MAX, VerdictKind, Watch};
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::maps::{self, ChunkRecord, PART_MAX, Scratch, Wake};
@@ -67,7 +67,7 @@ pub fn transferred(scratch: &mut Scratch) -> Delivered<()> {
     if matches!(direction, Direction::Ingress) {
         connection.reader = transfer.current.tid;
     }
-    if connection.verdict == Verdict::Ignored as u8 {
+    if connection.verdict == VerdictKind::Ignored as u8 {
         return Ok(());
     }
     let now = now_ns();
@@ -307,7 +307,7 @@ fn open(scratch: &mut Scratch) -> Delivered<()> {
         socket.id,
         &Connection {
             direction: NO_DIRECTION,
-            verdict: if ignored { Verdict::Ignored as u8 } else { 0 },
+            verdict: if ignored { VerdictKind::Ignored as u8 } else { 0 },
             sequence: sequence as u8,
             first_sequence,
             sk: socket.sk,

@@ -15,7 +15,7 @@ pub mod sys_exit;
 use aya_log_ebpf::debug;
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::{Direction, Stage};
-use wirespan_common::watch::{Verdict, Watch};
+use wirespan_common::watch::{VerdictKind, Watch};
 
 use crate::capture;
 use crate::maps::{self, Scratch};
@@ -166,7 +166,7 @@ fn stage_reached(id: u64, stage: Stage, current: Current) -> Delivered<()> {
     let Some(connection) = maps::connection(id) else {
         return Ok(());
     };
-    if connection.verdict == Verdict::Ignored as u8 {
+    if connection.verdict == VerdictKind::Ignored as u8 {
         return Ok(());
     }
     capture::ended(id, connection, stage, current.tgid, current.tid)

@@ -13,7 +13,7 @@ use wirespan_common::connection::Connection;
 use wirespan_common::loss::{KERNEL_LOSSES, KernelLoss};
 use wirespan_common::ports::{PORT_WORDS, port_bit, port_word};
 use wirespan_common::record::{Chunk, ConnectionId, Header, Open, Tail};
-use wirespan_common::watch::Watch;
+use wirespan_common::watch::{VerdictValue, Watch};
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::capture::Transfer;
@@ -48,7 +48,8 @@ static CONNECTIONS: LruHashMap<ConnectionId, Connection> =
 
 /// What user space makes of a connection; read once per turn until it says something.
 #[map]
-static VERDICTS: LruHashMap<ConnectionId, u8> = LruHashMap::with_max_entries(64 * 1024, 0);
+static VERDICTS: LruHashMap<ConnectionId, VerdictValue> =
+    LruHashMap::with_max_entries(64 * 1024, 0);
 
 /// Where threads are in a sendmmsg or recvmmsg whose messages are seen one by one.
 #[map]
@@ -227,7 +228,7 @@ pub fn forget_connection(id: ConnectionId) {
 #[inline(always)]
 pub fn verdict_of(id: ConnectionId) -> u8 {
     // SAFETY: one byte, copied out at once.
-    unsafe { VERDICTS.get(id) }.copied().unwrap_or(0)
+    unsafe { VERDICTS.get(id) }.map_or(0, |verdict| verdict.kind)
 }
 
 /// Which message of a sendmmsg or recvmmsg of `count` at `address` just moved. The kernel tells of

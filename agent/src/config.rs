@@ -11,7 +11,7 @@ mod otlp;
 mod settings;
 mod values;
 
-pub use environment::{Loaded, Purpose};
+pub use environment::{Loaded, Purpose, QUEUE_SPANS_DEFAULT};
 pub use error::ConfigError;
 pub use settings::{Given, Names, SETTINGS, Setting};
 pub(crate) use values::percent_decoded;

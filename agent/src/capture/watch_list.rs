@@ -8,7 +8,9 @@ use aya::maps::{Array, HashMap, MapData};
 use wirespan_common::connection::Connection;
 use wirespan_common::ports::{PORT_WORDS, port_bit, port_word};
 use wirespan_common::record::ConnectionId;
-use wirespan_common::watch::{LATER_BYTES_RAISED, OPENING_BYTES_RAISED, Verdict, Watch};
+use wirespan_common::watch::{
+    LATER_BYTES_RAISED, OPENING_BYTES_RAISED, Verdict, VerdictValue, Watch,
+};
 
 use super::StartError;
 use super::object::Shared;
@@ -19,7 +21,7 @@ pub struct WatchList {
     watched: HashMap<MapData, u32, Shared<Watch>>,
     ports: Array<MapData, u64>,
     connections: HashMap<MapData, ConnectionId, Shared<Connection>>,
-    verdicts: HashMap<MapData, ConnectionId, u8>,
+    verdicts: HashMap<MapData, ConnectionId, Shared<VerdictValue>>,
 }
 
 impl WatchList {
@@ -69,10 +71,11 @@ impl WatchList {
         }
     }
 
-    /// Tells the kernel side what a connection carries.
+    /// Tells the kernel side what a connection carries. Of HTTP/2 it may be told again, to say of
+    /// later boundaries.
     pub fn set_verdict(&mut self, connection: ConnectionId, verdict: Verdict) {
         // A full map evicts; the worst is that bytes are copied that nobody wants.
-        let _: Result<(), _> = self.verdicts.insert(connection, verdict as u8, 0);
+        let _: Result<(), _> = self.verdicts.insert(connection, Shared(verdict.into()), 0);
     }
 
     /// Lets the kernel side forget a connection: if it goes on, it is announced anew.
