@@ -7,6 +7,7 @@ pub mod process;
 pub mod puppet;
 pub mod receiver;
 pub mod spans;
+pub mod tls;
 pub mod truth;
 pub mod visits;
 pub mod wire;

@@ -1,10 +1,14 @@
 //! Set-up: whatever a task needs and this machine lacks is installed, once, and announced.
 //! Packages of the system come from apt, tools from crates; nothing else is downloaded, except
-//! kernels for virtual machines (see `vm`), which are unpacked and never installed.
+//! kernels for virtual machines (see `vm`) and what the tests trace over TLS (see `tls`), which are
+//! unpacked and never installed.
 
 mod apt;
 mod bpf_linker;
+pub mod mirror;
 mod rust;
+mod tls;
+mod wheels;
 
 use std::process::ExitCode;
 
@@ -73,6 +77,9 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
     apt::ensure(purposes)?;
     if building {
         bpf_linker::ensure()?;
+    }
+    if purposes.contains(&Purpose::Test) {
+        tls::ensure()?;
     }
     Ok(())
 }

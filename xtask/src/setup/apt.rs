@@ -57,9 +57,25 @@ const NEEDS: &[Need] = {
         program("curl", "curl", &[Test, Vm]),
         program("node", "nodejs", &[Test]),
         program("wrk", "wrk", &[Test, Bench]),
+        // What is traced over TLS; see `tls`.
+        program("apache2", "apache2-bin", &[Test]),
+        program("ruby", "ruby", &[Test]),
+        package("ruby-webrick", &[Test]),
+        package("python3-requests", &[Test]),
+        package("python3-aiohttp", &[Test]),
+        package("python3-uvicorn", &[Test]),
+        package("python3-pip", &[Test, Bench]),
+        program("wget", "wget", &[Test]),
+        package("libgnutls28-dev", &[Test]),
+        package("libssl-dev", &[Test]),
+        package("postgresql-15", &[Test]),
+        package("golang-1.19-go", &[Test]),
+        program("javac", "default-jdk-headless", &[Test]),
+        package("libnetty-java", &[Test]),
+        package("libnetty-tcnative-java", &[Test]),
         program("qemu-system-x86_64", "qemu-system-x86", &[Vm]),
         package("busybox-static", &[Vm]),
-        program("xz", "xz-utils", &[Vm]),
+        program("xz", "xz-utils", &[Test, Vm]),
     ]
 };
 
