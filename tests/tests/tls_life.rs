@@ -100,7 +100,7 @@ fn container(root: &Path, certificates: &Certificates) {
     }
     let loader = "lib64/ld-linux-x86-64.so.2";
     std::fs::copy(Path::new("/").join(loader), root.join(loader)).expect("the loader");
-    tls::openssl_3(root);
+    let _ = tls::openssl_3(root);
     std::fs::copy(certificates.certificate(), root.join("certificate.pem")).expect("a copy");
     std::fs::copy(certificates.key(), root.join("key.pem")).expect("a copy");
 }

@@ -153,20 +153,15 @@ fn java() -> Result<()> {
 /// The Rust workloads as a release has them, optimised across crates, with the symbol names that the
 /// compiler of this workspace does not choose by itself.
 fn rust() -> Result<()> {
-    let programs = ["hyper-server", "reqwest-client"];
     let target = directory().join("rust");
     process::run(
-        workspace::cargo(&["build", "--quiet", "--release", "--package"])
-            .args(["wirespan-tests", "--target-dir"])
+        workspace::cargo(&["build", "--quiet", "--release"])
+            .args(["--package", "wirespan-tls-programs", "--target-dir"])
             .arg(&target)
-            .args(programs.map(|program| ["--bin", program]).concat())
             .env("RUSTFLAGS", "-C symbol-mangling-version=v0"),
     )?;
-    for program in programs {
-        link(
-            &target.join("release").join(program),
-            &format!("{program}-v0"),
-        )?;
+    for program in ["hyper-server-v0", "reqwest-client-v0"] {
+        link(&target.join("release").join(program), program)?;
     }
     Ok(())
 }
