@@ -1,6 +1,8 @@
 //! Apache with mod_ssl, as an instance of its own: configuration, files and log lie in a temporary
 //! directory, and the system's service is not touched.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use tempfile::TempDir;
 
 use crate::ports;
@@ -55,6 +57,8 @@ impl Apache {
             PidFile {here}/pid
             DefaultRuntimeDir {here}
             Mutex file:{here}
+            User www-data
+            Group www-data
             ErrorLog {here}/error.log
             LogFormat "{{\"method\":\"%m\",\"target\":\"%U%q\",\"status\":%>s,\"content_length\":\"%{{Content-Length}}i\",\"response_body\":%B}}" truth
             CustomLog {here}/access.log truth
@@ -75,11 +79,14 @@ impl Apache {
             key = certificates.key().display(),
         );
         std::fs::create_dir(directory.path().join("html")).expect("a directory");
+        // Its children are not root.
+        let readable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(directory.path(), readable).expect("our directory");
         let path = directory.path().join("apache.conf");
         std::fs::write(&path, configuration).expect("a configuration");
         let mut command = tied("apache2");
         command.arg("-f").arg(&path).arg("-DFOREGROUND");
-        let apache = Self {
+        let mut apache = Self {
             port,
             process: Process::start("apache2", &mut command),
             directory,
@@ -109,9 +116,17 @@ impl Apache {
         logged(&self.directory.path().join("access.log"), count)
     }
 
-    fn wait_until_up(&self) {
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("error.log")).unwrap_or_default()
+    }
+
+    fn wait_until_up(&mut self) {
         eventually("apache2 to listen", || {
-            std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+            if self.process.status().is_some() {
+                panic!("apache2 ended\n{}\n{}", self.process.story(), self.log());
+            }
+            // It listens twice: it reads its configuration once only to check it.
+            self.log().contains("resuming normal operations")
         });
     }
 }
