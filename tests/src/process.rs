@@ -12,7 +12,7 @@ use crate::lines::Lines;
 
 /// How long anything may take that should take no time. Generous: virtual machines emulate, and
 /// others use the machine too.
-pub const LIMIT: Duration = Duration::from_secs(4);
+pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// How often a process is looked at whose end is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(2);

@@ -17,6 +17,6 @@ pub use programs::{
     workload,
 };
 pub use rows::{
-    INSECURE, assert_called, assert_goes_on, assert_served, called, opaque_caller, opaque_server,
-    served, visited,
+    INSECURE, assert_both, assert_called, assert_goes_on, assert_served, called, opaque_caller,
+    opaque_server, served, visited,
 };

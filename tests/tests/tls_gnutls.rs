@@ -27,24 +27,23 @@ fn answers_that_were_corked_are_told_as_they_were_sent() {
 
 #[test]
 fn wget_is_told_as_the_server_saw_it() {
-    let certificates = Certificates::create();
-    let server = tls::plain_python_server(&certificates);
-    // A name of its own: other programs may use wget too.
-    let directory = tempfile::tempdir().expect("a directory");
+    // Watched as well: it maps the library that wget does, which so is read before wget is there.
+    let (directory, server) = in_c("plain");
     let program = directory.path().join("one-download");
+    // A name of its own: other programs may use wget too.
     std::fs::copy("/usr/bin/wget", &program).expect("wget is installed");
-    let glob = format!("{}/*", directory.path().display());
-    let daemon = Daemon::start(&[("BEYLA_AUTO_TARGET_EXE", &glob)]);
+    let glob = program.display().to_string();
+    let daemon = Daemon::start(&[
+        ("BEYLA_AUTO_TARGET_EXE", &glob),
+        ("BEYLA_OPEN_PORT", &server.port.to_string()),
+    ]);
     for number in 0..4 {
         let mut command = tied(&program);
-        command.args(["--quiet", "--output-document=/dev/null", "--ca-certificate"]);
-        command.arg(certificates.authority());
+        command.args(["--quiet", "--output-document=/dev/null"]);
+        command.arg("--no-check-certificate");
         command.arg(server.url(&format!("/one/{number}?size={number}0000")));
         command.arg(server.url(&format!("/two/{number}")));
         Process::start("one-download", &mut command).succeed();
     }
-    let truth = server.truth(8);
-    daemon.wait_for_count(8);
-    let finished = daemon.stop();
-    tls::assert_called(&finished, truth, &server);
+    tls::assert_both(daemon, &server, 8);
 }

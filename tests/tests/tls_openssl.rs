@@ -227,13 +227,17 @@ fn a_static_executable_without_symbols_is_left_alone_and_named() {
 
 #[test]
 fn curl_over_tls_is_told_as_the_server_saw_it() {
+    // Watched as well: it maps the library that curl does, which so is read before curl is there.
     let server = tls::plain_python_server(&Certificates::create());
     // A name of its own: other tests use curl too.
     let directory = tempfile::tempdir().expect("a directory");
     let program = directory.path().join("one-request");
     std::fs::copy("/usr/bin/curl", &program).expect("curl is installed");
     let glob = format!("{}/*", directory.path().display());
-    let daemon = Daemon::start(&[("BEYLA_AUTO_TARGET_EXE", &glob)]);
+    let daemon = Daemon::start(&[
+        ("BEYLA_AUTO_TARGET_EXE", &glob),
+        ("BEYLA_OPEN_PORT", &server.port.to_string()),
+    ]);
     for number in 0..5 {
         let mut command = tied(&program);
         command
@@ -247,10 +251,7 @@ fn curl_over_tls_is_told_as_the_server_saw_it() {
         ]);
         Process::start("one-request", &mut command).succeed();
     }
-    let truth = server.truth(10);
-    daemon.wait_for_count(10);
-    let finished = daemon.stop();
-    tls::assert_called(&finished, truth, &server);
+    tls::assert_both(daemon, &server, 10);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod daemon;
 mod load;
 mod table;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -58,6 +59,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             .with_context(|| format!("with {strategy}"))?;
         table.extend(figures);
     }
+    println!("bench: TLS");
+    table.extend(tls::measure(args.pairs, args.seconds).context("over TLS")?);
     println!("bench: replay");
     table.extend([replay(args, &watched)?]);
     print!("{table}");

@@ -17,6 +17,11 @@ use anyhow::Result;
 use crate::vm::kernel;
 pub use apt::apt_get;
 
+/// A Node with OpenSSL in its executable, downloaded unless it is there.
+pub fn node() -> Result<std::path::PathBuf> {
+    wheels::NODE.ensure()
+}
+
 /// Which set-up to do.
 #[derive(clap::Args)]
 pub struct Args {

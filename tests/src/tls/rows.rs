@@ -127,6 +127,24 @@ pub fn assert_called(finished: &Finished, truth: Vec<Exchange>, server: &Server)
     }
 }
 
+/// Both ends under one daemon: `count` requests, told once by each.
+///
+/// # Panics
+/// Something differs.
+pub fn assert_both(daemon: Daemon, server: &Server, count: usize) {
+    let truth = server.truth(count);
+    daemon.wait_for_count(2 * count);
+    let mut served = daemon.stop();
+    let spans = std::mem::take(&mut served.spans);
+    let (callers, servers) = spans
+        .into_iter()
+        .partition(|span: &Seen| span.kind == Kind::Client);
+    served.spans = servers;
+    assert_served(&served, truth.clone(), server.port);
+    served.spans = callers;
+    assert_called(&served, truth, server);
+}
+
 /// A server whose TLS can't be read: no span, one line in the log that names the executable with
 /// these words in it, and nothing broken.
 #[must_use]

@@ -2,6 +2,7 @@
 # answer becomes a line of JSON. One connection for all, as long as the server keeps it.
 require "json"
 require "net/http"
+require "openssl"
 
 $stdout.sync = true
 connection = nil

@@ -69,13 +69,23 @@ impl Nginx {
     /// Starts it and waits until it accepts connections. `/hello` is its own answer, `/api/` is
     /// asked for at `upstream`.
     pub fn start(port: u16, upstream: u16) -> Result<Self> {
+        Self::start_with(port, upstream, "")
+    }
+
+    /// The same over TLS, with files of a certificate and its key, and nobody behind it.
+    pub fn start_tls(port: u16, [certificate, key]: &[String; 2]) -> Result<Self> {
+        let tls = format!(" ssl; ssl_certificate {certificate}; ssl_certificate_key {key}");
+        Self::start_with(port, 1, &tls)
+    }
+
+    fn start_with(port: u16, upstream: u16, tls: &str) -> Result<Self> {
         let folder = Folder::create(&format!("nginx-{port}"))?;
         let template = workspace::root().join("xtask/demo/nginx.conf");
         let template = std::fs::read_to_string(&template)
             .with_context(|| format!("cannot read {}", template.display()))?;
         let configuration = template
             .replace("@FOLDER@", &folder.path.to_string_lossy())
-            .replace("@PORT@", &port.to_string())
+            .replace("@PORT@;", &format!("{port}{tls};"))
             .replace("@UPSTREAM@", &upstream.to_string());
         let file = folder.path.join("nginx.conf");
         std::fs::write(&file, configuration)?;

@@ -65,6 +65,8 @@ const NEEDS: &[Need] = {
         package("python3-aiohttp", &[Test]),
         package("python3-uvicorn", &[Test]),
         package("python3-pip", &[Test, Bench]),
+        program("openssl", "openssl", &[Bench]),
+        program("bpftool", "bpftool", &[Bench]),
         program("wget", "wget", &[Test]),
         package("libgnutls28-dev", &[Test]),
         package("libssl-dev", &[Test]),
