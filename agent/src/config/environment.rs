@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use regex::Regex;
 
-use super::settings::{Given, Setting, Settings};
+use super::names::Setting;
+use super::settings::{Given, Settings};
 use super::{
     CaptureConfig, Config, ConfigError, PrinterFormat, ServiceOverride, Strategy, Targets, otlp,
     values,
