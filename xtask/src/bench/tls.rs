@@ -1,6 +1,7 @@
 //! What reading TLS costs: HTTPS against nginx with and without the daemon in turn, how often its
 //! probes run for a request, and what attaching to a large executable takes.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -157,21 +158,28 @@ impl Drop for Counting {
     }
 }
 
-/// How often the probes that a process holds have run. Those on functions of programs are of the
-/// kernel's type `kprobe`.
+/// How often the probes that a process holds have run, as the kernel tells of each descriptor
+/// (`bpf_prog_show_fdinfo`, kernel/bpf/syscall.c).
 fn runs(pid: u32) -> Result<u64> {
-    let said = process::capture(Command::new("bpftool").args(["--json", "prog", "show"]))?;
-    let programs: serde_json::Value = serde_json::from_str(&said)?;
-    let held = |program: &&serde_json::Value| {
-        let mut holders = program["pids"].as_array().into_iter().flatten();
-        program["type"] == "kprobe" && holders.any(|holder| holder["pid"] == pid)
+    let mut by_program = BTreeMap::new();
+    for descriptor in fs::read_dir(format!("/proc/{pid}/fdinfo"))? {
+        // Descriptors come and go while they are looked at.
+        let told = fs::read_to_string(descriptor?.path()).unwrap_or_default();
+        if let Some((program, count)) = runs_of_probe(&told) {
+            by_program.insert(program, count);
+        }
+    }
+    Ok(by_program.values().sum())
+}
+
+/// Number and runs of a program, if it is of the kind of probes on functions of programs
+/// (`BPF_PROG_TYPE_KPROBE`, 2 in bpf.h).
+fn runs_of_probe(told: &str) -> Option<(u64, u64)> {
+    let field = |name: &str| -> Option<u64> {
+        let line = told.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().parse().ok()
     };
-    let programs = programs.as_array().context("a list of programs")?;
-    Ok(programs
-        .iter()
-        .filter(held)
-        .filter_map(|program| program["run_cnt"].as_u64())
-        .sum())
+    (field("prog_type:") == Some(2)).then_some((field("prog_id:")?, field("run_cnt:")?))
 }
 
 /// Files of a certificate and its key in `folder`.
@@ -192,4 +200,17 @@ fn certificate(folder: &Folder) -> Result<[String; 2]> {
             .args(["-keyout", &key, "-out", &certificate]),
     )?;
     Ok([certificate, key])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_probes_on_functions_count() {
+        let told = "pos:\t0\nprog_type:\t2\nprog_id:\t77\nrun_time_ns:\t5\nrun_cnt:\t12\n";
+        assert_eq!(runs_of_probe(told), Some((77, 12)));
+        assert_eq!(runs_of_probe(&told.replace("type:\t2", "type:\t17")), None);
+        assert_eq!(runs_of_probe("pos:\t0\n"), None);
+    }
 }

@@ -66,7 +66,6 @@ const NEEDS: &[Need] = {
         package("python3-uvicorn", &[Test]),
         package("python3-pip", &[Test, Bench]),
         program("openssl", "openssl", &[Bench]),
-        program("bpftool", "bpftool", &[Bench]),
         program("wget", "wget", &[Test]),
         package("libgnutls28-dev", &[Test]),
         package("libssl-dev", &[Test]),
