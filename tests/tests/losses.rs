@@ -1,5 +1,5 @@
-//! A daemon that does not get to run: what it missed is counted, nothing is made up in its place, and
-//! afterwards all is as before.
+//! A daemon that does not get to run: what it missed is counted, nothing is made up in its place,
+//! and afterwards all is as before.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Processes that begin in unusual ways, and sockets that are not streams: whose spans there are, and
-//! that nothing else becomes one.
+//! Processes that begin in unusual ways, and sockets that are not streams: whose spans there are,
+//! and that nothing else becomes one.
 
 use std::path::{Path, PathBuf};
 

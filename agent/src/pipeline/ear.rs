@@ -3,11 +3,13 @@
 
 use wirespan_common::record::{self, CHUNK_AFTER_LOSS, Record};
 use wirespan_protocols::conversation::{self, Conversation, Discard, Sink};
-use wirespan_protocols::exchange::Exchange;
+use wirespan_protocols::exchange::{Exchange, Role};
+use wirespan_protocols::http2::hpack::Lore;
 
 use crate::connections::{Connection, Owners};
 use crate::endpoints::Endpoints;
 use crate::health::{Health, Loss};
+use crate::lore::{Lores, Places};
 use crate::processes::Processes;
 use crate::span::{HostMemo, Span, SpanMaker, Surroundings};
 
@@ -18,6 +20,8 @@ pub struct Ear<'a> {
     owners: &'a Owners,
     processes: &'a mut Processes,
     spans: &'a mut SpanMaker,
+    lores: &'a mut Lores,
+    lore_places: &'a mut Places,
     wall_offset_ns: i64,
     health: &'a Health,
     out: &'a mut Vec<Span>,
@@ -29,6 +33,7 @@ impl<'a> Ear<'a> {
         connection: &'a mut Connection,
         processes: &'a mut Processes,
         spans: &'a mut SpanMaker,
+        lores: &'a mut Lores,
         wall_offset_ns: i64,
         health: &'a Health,
         out: &'a mut Vec<Span>,
@@ -39,6 +44,8 @@ impl<'a> Ear<'a> {
             owners: &connection.owners,
             processes,
             spans,
+            lores,
+            lore_places: &mut connection.lore_places,
             wall_offset_ns,
             health,
             out,
@@ -49,6 +56,9 @@ impl<'a> Ear<'a> {
 
 impl Sink for Ear<'_> {
     fn exchange(&mut self, exchange: Exchange) {
+        if self.spans.ignores(&exchange) {
+            return;
+        }
         let owner = self.owners.at(exchange.start_ns);
         let span = self.spans.make(
             exchange,
@@ -60,6 +70,15 @@ impl Sink for Ear<'_> {
             },
         );
         self.out.push(span);
+    }
+
+    fn lore(&mut self, role: Role, direction: conversation::Direction) -> Option<&mut Lore> {
+        let place = &mut self.lore_places[direction as usize];
+        if place.is_none() {
+            let executable = self.processes.executable(self.owners.current())?;
+            *place = self.lores.place(executable, self.endpoints?, role, direction);
+        }
+        self.lores.at((*place)?)
     }
 
     fn discard(&mut self, what: Discard) {
