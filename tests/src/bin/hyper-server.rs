@@ -1,6 +1,7 @@
 //! A hyper server that tells the truth: each request it answered, as a line of JSON.
 //!
-//! `hyper-server PORT [CERTIFICATE KEY]`; query parameters choose the answer: status, size, chunked,
+//! `hyper-server PORT [CERTIFICATE KEY]`; query parameters choose the answer: status, size,
+//! chunked,
 //! delay (milliseconds). With files of a certificate and its key, over TLS (rustls).
 
 use std::convert::Infallible;

@@ -24,6 +24,10 @@ const LOADED: [&str; 6] = [
     "ssl",
 ];
 
+/// A line of its log, as the workloads tell a request.
+const LOG: &str = r#"{"method":"%m","target":"%U%q","status":%>s,"response_body":%B,
+"content_length":"%{Content-Length}i"}"#;
+
 /// A running server.
 #[derive(Debug)]
 pub struct Apache {
@@ -60,7 +64,7 @@ impl Apache {
             User www-data
             Group www-data
             ErrorLog {here}/error.log
-            LogFormat "{{\"method\":\"%m\",\"target\":\"%U%q\",\"status\":%>s,\"content_length\":\"%{{Content-Length}}i\",\"response_body\":%B}}" truth
+            LogFormat "{log}" truth
             CustomLog {here}/access.log truth
             StartServers 2
             KeepAlive On
@@ -77,6 +81,7 @@ impl Apache {
             "#,
             certificate = certificates.certificate().display(),
             key = certificates.key().display(),
+            log = LOG.replace('\n', "").replace('"', r#"\""#),
         );
         std::fs::create_dir(directory.path().join("html")).expect("a directory");
         // Its children are not root.

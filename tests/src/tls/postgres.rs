@@ -1,4 +1,5 @@
-//! PostgreSQL over TLS, as a cluster of its own in a temporary directory; the system's service is not
+//! PostgreSQL over TLS, as a cluster of its own in a temporary directory; the system's service
+//! is not
 //! touched. It speaks no HTTP, so no span can come of it.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
@@ -108,7 +109,8 @@ impl Drop for Postgres {
     }
 }
 
-/// A command that becomes `program` as the user of Debian's PostgreSQL. The tie to this thread is set
+/// A command that becomes `program` as the user of Debian's PostgreSQL. The tie to this thread
+/// is set
 /// after the change of user, which would undo it.
 fn by_owner(program: &str, here: &Path) -> Command {
     let mut command = tied("setpriv");

@@ -1,4 +1,5 @@
-//! How the programs of `workloads/tls_programs` are started. What they need is compiled or fetched by
+//! How the programs of `workloads/tls_programs` are started. What they need is compiled or
+//! fetched by
 //! `cargo xtask setup test`; only C is compiled here, by the test that is about it.
 
 use std::path::{Path, PathBuf};
@@ -63,7 +64,8 @@ pub fn openssl_1_1(directory: &Path) -> PathBuf {
     c_program(directory, "openssl.c", &[&ssl, &crypto, &runtime])
 }
 
-/// The same with OpenSSL 3 and everything else linked into a static position-independent executable.
+/// The same with OpenSSL 3 and everything else linked into a static position-independent
+/// executable.
 #[must_use]
 pub fn static_openssl(directory: &Path) -> PathBuf {
     let libraries = ["-static-pie", "-l:libssl.a", "-l:libcrypto.a"];

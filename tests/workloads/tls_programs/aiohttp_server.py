@@ -1,4 +1,5 @@
-"""aiohttp's server over TLS, on asyncio's memory BIOs; tells each request that it answered as a line
+"""aiohttp's server over TLS, on asyncio's memory BIOs; tells each request that it answered as
+a line
 of JSON.
 
     aiohttp_server.py PORT CERT KEY

@@ -1,4 +1,5 @@
-//! Packages of other Debian releases than the machine's: downloaded from the mirror that apt uses, for
+//! Packages of other Debian releases than the machine's: downloaded from the mirror that apt
+//! uses, for
 //! unpacking only. Nothing is installed, and no suite is added to the package sources.
 
 use std::path::{Path, PathBuf};
@@ -9,7 +10,8 @@ use anyhow::{Context as _, Result, bail};
 use crate::process;
 
 /// The newest package of `suite` whose name is `wanted`, as a file in the directory `into`. Package
-/// lists are not verified by a signature as apt's would be, so what comes of this is for tests only.
+/// lists are not verified by a signature as apt's would be, so what comes of this is for tests
+/// only.
 pub fn download(suite: &str, wanted: impl Fn(&str) -> bool, into: &Path) -> Result<PathBuf> {
     let sites = process::capture(Command::new("apt-get").args([
         "indextargets",
