@@ -1,60 +1,22 @@
-//! Certificates for servers that tests start: an authority of their own, and `localhost`.
+//! Programs that speak over TLS, and what must hold for the spans of what they said in it. It knows
+//! their command lines; what they are is in `workloads/tls_programs`.
 
-use std::path::PathBuf;
+mod apache;
+mod certificates;
+mod postgres;
+mod programs;
+mod rows;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use tempfile::TempDir;
-
-/// Files in a directory that goes with this.
-#[derive(Debug)]
-pub struct Certificates {
-    directory: TempDir,
-}
-
-impl Certificates {
-    /// Makes an authority, and a certificate for `localhost` and 127.0.0.1.
-    ///
-    /// # Panics
-    /// They can't be made or written.
-    #[must_use]
-    pub fn make() -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let mut authority = CertificateParams::default();
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority_key = KeyPair::generate().expect("a key");
-        let authority =
-            CertifiedIssuer::self_signed(authority, authority_key).expect("an authority");
-        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let key = KeyPair::generate().expect("a key");
-        let certificate = CertificateParams::new(names)
-            .and_then(|params| params.signed_by(&key, &authority))
-            .expect("a certificate");
-        let made = Self { directory };
-        for (path, text) in [
-            (made.authority(), authority.pem()),
-            (made.certificate(), certificate.pem()),
-            (made.key(), key.serialize_pem()),
-        ] {
-            std::fs::write(path, text).expect("a file");
-        }
-        made
-    }
-
-    /// The certificate of the authority, for clients.
-    #[must_use]
-    pub fn authority(&self) -> PathBuf {
-        self.directory.path().join("authority.pem")
-    }
-
-    /// The server's certificate.
-    #[must_use]
-    pub fn certificate(&self) -> PathBuf {
-        self.directory.path().join("certificate.pem")
-    }
-
-    /// The server's private key.
-    #[must_use]
-    pub fn key(&self) -> PathBuf {
-        self.directory.path().join("key.pem")
-    }
-}
+pub use apache::Apache;
+pub use certificates::Certificates;
+pub use postgres::Postgres;
+pub use programs::{
+    built, c_program, go_client, go_server, hyper_server, java_client, java_server, node_client,
+    node_server, openssl_1_1, openssl_3, plain_python_server, python_client, python_server,
+    reqwest_client, ruby_client, ruby_server, static_openssl, stripped, tls_server, urllib_client,
+    workload,
+};
+pub use rows::{
+    INSECURE, assert_both, assert_called, assert_goes_on, assert_served, called, opaque_caller,
+    opaque_server, served, visited,
+};

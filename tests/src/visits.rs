@@ -9,6 +9,13 @@ use crate::workload::curl;
 /// Requests of all usual shapes, over connections that curl keeps or not; returns how many.
 #[must_use]
 pub fn visit(url: impl Fn(&str) -> String) -> usize {
+    visit_with(&[], url)
+}
+
+/// The same with options of curl's.
+#[must_use]
+pub fn visit_with(options: &[&str], url: impl Fn(&str) -> String) -> usize {
+    let curl = |arguments: &[&str]| curl(&[options, arguments].concat());
     let many: Vec<_> = (0..10)
         .map(|n| url(&format!("/kept/{n}?size={n}00")))
         .collect();

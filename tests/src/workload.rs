@@ -8,11 +8,14 @@ use tempfile::TempDir;
 
 use crate::ports;
 use crate::process::{LIMIT, Process, tied};
+use crate::tls::Certificates;
 use crate::truth::Exchange;
 
 /// A server that tells each request that it answered, on standard output.
 #[derive(Debug)]
 pub struct Server {
+    /// `http` or `https`.
+    pub scheme: &'static str,
     /// Where it listens, on 127.0.0.1.
     pub port: u16,
     /// The process; the parent of others, maybe.
@@ -66,13 +69,17 @@ impl Server {
         let mut command = command(&port.to_string());
         let process = Process::start("server", &mut command);
         process.expect_line("listening");
-        Self { port, process }
+        Self {
+            scheme: "http",
+            port,
+            process,
+        }
     }
 
     /// A URL on it.
     #[must_use]
     pub fn url(&self, target: &str) -> String {
-        format!("http://127.0.0.1:{}{target}", self.port)
+        format!("{}://127.0.0.1:{}{target}", self.scheme, self.port)
     }
 
     /// What it answered, once that is `count` requests.
@@ -94,6 +101,7 @@ pub struct Nginx {
     pub process: Process,
     /// Files that it serves lie in `html`.
     pub directory: TempDir,
+    scheme: &'static str,
 }
 
 impl Nginx {
@@ -104,7 +112,7 @@ impl Nginx {
     /// It does not come up.
     #[must_use]
     pub fn start(workers: usize, upstreams: &str, locations: &str) -> Self {
-        Self::listening("", workers, upstreams, locations)
+        Self::start_over("http", "", workers, upstreams, locations)
     }
 
     /// The same, speaking HTTP/2 at once.
@@ -113,10 +121,30 @@ impl Nginx {
     /// It does not come up.
     #[must_use]
     pub fn http2(workers: usize, upstreams: &str, locations: &str) -> Self {
-        Self::listening("http2", workers, upstreams, locations)
+        Self::start_over("http", "http2", workers, upstreams, locations)
     }
 
-    fn listening(how: &str, workers: usize, upstreams: &str, locations: &str) -> Self {
+    /// The same over TLS. The locations may use what `certificates` holds.
+    ///
+    /// # Panics
+    /// It does not come up.
+    #[must_use]
+    pub fn start_tls(certificates: &Certificates, upstreams: &str, locations: &str) -> Self {
+        let secrets = format!(
+            "ssl_certificate {}; ssl_certificate_key {}; {locations}",
+            certificates.certificate().display(),
+            certificates.key().display()
+        );
+        Self::start_over("https", "ssl", 1, upstreams, &secrets)
+    }
+
+    fn start_over(
+        scheme: &'static str,
+        how: &str,
+        workers: usize,
+        upstreams: &str,
+        locations: &str,
+    ) -> Self {
         let port = ports::free();
         let directory = tempfile::tempdir().expect("a temporary directory");
         let here = directory.path().display();
@@ -164,6 +192,7 @@ impl Nginx {
             port,
             process: Process::start("nginx", &mut command),
             directory,
+            scheme,
         };
         nginx.wait_until_up();
         nginx
@@ -172,7 +201,7 @@ impl Nginx {
     /// A URL on it.
     #[must_use]
     pub fn url(&self, target: &str) -> String {
-        format!("http://127.0.0.1:{}{target}", self.port)
+        format!("{}://127.0.0.1:{}{target}", self.scheme, self.port)
     }
 
     /// Puts a file of `size` bytes where it is served.
@@ -191,21 +220,7 @@ impl Nginx {
     /// There are fewer.
     #[must_use]
     pub fn truth(&self, count: usize) -> Vec<Exchange> {
-        let mut text = String::new();
-        eventually(&format!("{count} lines in nginx's access log"), || {
-            text = self.log("access.log");
-            text.lines().count() >= count && text.ends_with('\n')
-        });
-        text.lines()
-            .map(|line| {
-                let told: serde_json::Value =
-                    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
-                let body = told["content_length"].as_str().unwrap_or_default();
-                Exchange::parse(line)
-                    .unwrap_or_else(|| panic!("no truth in {line:?}"))
-                    .with_request_body(body.parse().unwrap_or(0))
-            })
-            .collect()
+        logged(&self.directory.path().join("access.log"), count)
     }
 
     /// Process ids of its workers.
@@ -241,6 +256,29 @@ impl Drop for Nginx {
     }
 }
 
+/// An access log with a line of JSON for each request, once it has `count` of them.
+///
+/// # Panics
+/// There are fewer.
+#[must_use]
+pub fn logged(path: &Path, count: usize) -> Vec<Exchange> {
+    let mut text = String::new();
+    eventually(&format!("{count} lines in {}", path.display()), || {
+        text = std::fs::read_to_string(path).unwrap_or_default();
+        text.lines().count() >= count && text.ends_with('\n')
+    });
+    text.lines()
+        .map(|line| {
+            let told: serde_json::Value =
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+            let body = told["content_length"].as_str().unwrap_or_default();
+            Exchange::parse(line)
+                .unwrap_or_else(|| panic!("no truth in {line:?}"))
+                .with_request_body(body.parse().unwrap_or(0))
+        })
+        .collect()
+}
+
 /// A client that sends what it is told and tells what came back.
 #[derive(Debug)]
 pub struct Client {
@@ -269,7 +307,7 @@ impl Client {
         Self::start(&mut tied(binary("hyper-client")))
     }
 
-    /// Starts a program that says `ready` and then reads requests.
+    /// Starts any other, and waits until it says `ready`.
     #[must_use]
     pub fn start(command: &mut Command) -> Self {
         let process = Process::start("client", command);

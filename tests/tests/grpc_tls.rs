@@ -6,7 +6,7 @@ use wirespan_tests::grpc::pair::Pair;
 use wirespan_tests::tls::Certificates;
 
 fn told_over_tls(server: Runtime, client: Runtime) {
-    let certificates = Certificates::make();
+    let certificates = Certificates::create();
     Pair::over_tls(server, client, &certificates).tell_shapes_and_errors();
 }
 
@@ -33,7 +33,7 @@ fn grpc_js_and_tonic_over_tls_are_told_as_they_saw_it() {
 /// grpcio has BoringSSL within, without symbols: nothing can be said, and that is said.
 #[test]
 fn grpcio_over_tls_is_said_to_be_unreadable_and_nothing_is_invented() {
-    let certificates = Certificates::make();
+    let certificates = Certificates::create();
     let mut pair = Pair::over_tls(Runtime::Python, Runtime::Python, &certificates);
     let called = pair.call(&[("Unary repeat=10", 10), ("Bidi send=3", 1)]);
     assert!(called.iter().all(|call| call.status == "OK"));

@@ -1,12 +1,17 @@
 // A client that tells the truth: each line of standard input is a request, METHOD URL BODY_BYTES;
-// each answer becomes a line of JSON. One after the other over a keep-alive agent.
+// each answer becomes a line of JSON. One after the other over a keep-alive agent; over TLS if the
+// first URL says so.
 'use strict';
-const http = require('http');
 const readline = require('readline');
 
-const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+let http;
+let agent;
 
 function send(method, url, size) {
+  if (!http) {
+    http = require(url.startsWith('https:') ? 'https' : 'http');
+    agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+  }
   return new Promise((resolve, reject) => {
     const request = http.request(url, { method, agent }, (response) => {
       let received = 0;
@@ -34,6 +39,6 @@ console.log('ready');
     const [method, url, size] = line.split(' ');
     await send(method, url, Number(size));
   }
-  agent.destroy();
+  if (agent) agent.destroy();
   console.log('done');
 })();

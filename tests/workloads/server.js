@@ -2,11 +2,16 @@
 //
 //     node server.js PORT
 //
-// Query parameters choose the answer: status, size, chunked, delay (milliseconds).
+// Query parameters choose the answer: status, size, chunked, delay (milliseconds). With CERTIFICATE
+// and KEY in the environment, over TLS.
 'use strict';
-const http = require('http');
+const fs = require('fs');
 
-const server = http.createServer((request, response) => {
+const { CERTIFICATE, KEY } = process.env;
+const secrets = CERTIFICATE && { cert: fs.readFileSync(CERTIFICATE), key: fs.readFileSync(KEY) };
+const { createServer } = require(secrets ? 'https' : 'http');
+
+const server = createServer(secrets || {}, (request, response) => {
   let received = 0;
   request.on('data', (piece) => { received += piece.length; });
   request.on('end', () => {

@@ -3,7 +3,8 @@
     server.py PORT [forks]
 
 Query parameters choose the answer: status, size, chunked, delay (milliseconds). With forks, that
-many processes accept on the one listening socket.
+many processes accept on the one listening socket. With CERTIFICATE and KEY in the environment, over
+TLS.
 """
 
 import http.server
@@ -91,6 +92,15 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 def main():
     server = Server(("127.0.0.1", int(sys.argv[1])), Handler)
+    if "CERTIFICATE" in os.environ:
+        import ssl
+
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(os.environ["CERTIFICATE"], os.environ["KEY"])
+        # The handshake is the business of each connection's own thread.
+        server.socket = context.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
     forks = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     children = []
     for _ in range(forks):

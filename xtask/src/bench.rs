@@ -5,6 +5,7 @@ mod daemon;
 mod http2;
 mod load;
 mod table;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -65,6 +66,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         table.extend(figures);
         table.extend(http2.measure(args, strategy)?);
     }
+    println!("bench: TLS");
+    table.extend(tls::measure(args.pairs, args.seconds).context("over TLS")?);
     println!("bench: replay");
     table.extend([replay(args, &watched)?, http2.replay(args)?]);
     print!("{table}");

@@ -1,12 +1,15 @@
 //! Set-up: whatever a task needs and this machine lacks is installed, once, and announced.
 //! Packages of the system come from apt, tools from crates, what workloads need from the registries
-//! of their languages; nothing else is downloaded, except kernels for virtual machines (see `vm`),
-//! which are unpacked and never installed.
+//! of their languages; nothing else is downloaded, except kernels for virtual machines (see `vm`)
+//! and what the tests trace over TLS (see `tls`), which are unpacked and never installed.
 
 mod apt;
 mod bpf_linker;
 mod grpc;
+pub mod mirror;
 mod rust;
+mod tls;
+mod wheels;
 
 use std::process::ExitCode;
 
@@ -14,6 +17,11 @@ use anyhow::Result;
 
 use crate::vm::kernel;
 pub use apt::apt_get;
+
+/// A Node with OpenSSL in its executable, downloaded unless it is there.
+pub fn node() -> Result<std::path::PathBuf> {
+    wheels::NODE.ensure()
+}
 
 /// Which set-up to do.
 #[derive(clap::Args)]
@@ -78,6 +86,7 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
     }
     if purposes.contains(&Purpose::Test) {
         grpc::ensure()?;
+        tls::ensure()?;
     }
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! A hyper server that tells the truth: each request it answered, as a line of JSON.
 //!
-//! `hyper-server PORT`; query parameters choose the answer: status, size, chunked, delay
-//! (milliseconds).
+//! `hyper-server PORT [CERTIFICATE KEY]`; query parameters choose the answer: status, size,
+//! chunked,
+//! delay (milliseconds). With files of a certificate and its key, over TLS (rustls).
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,24 +17,52 @@ use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
 use hyper::body::{Body, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let port: u16 = std::env::args().nth(1).context("PORT")?.parse()?;
+    let mut arguments = std::env::args().skip(1);
+    let port: u16 = arguments.next().context("PORT")?.parse()?;
+    let tls = match (arguments.next(), arguments.next()) {
+        (Some(certificate), Some(key)) => Some(acceptor(&certificate, &key)?),
+        _ => None,
+    };
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("listening");
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
+        let tls = tls.clone();
         tokio::spawn(async move {
-            let serving = hyper::server::conn::http1::Builder::new()
-                .half_close(true)
-                .serve_connection(TokioIo::new(stream), service_fn(answer));
-            // A client that goes away is not this program's concern.
-            let _ = serving.await;
+            let Some(tls) = tls else {
+                return serve(stream).await;
+            };
+            if let Ok(stream) = tls.accept(stream).await {
+                serve(stream).await;
+            }
         });
     }
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let serving = hyper::server::conn::http1::Builder::new()
+        .half_close(true)
+        .serve_connection(TokioIo::new(stream), service_fn(answer));
+    // A client that goes away is not this program's concern.
+    let _ = serving.await;
+}
+
+fn acceptor(certificate: &str, key: &str) -> Result<TlsAcceptor> {
+    let chain = CertificateDer::pem_file_iter(certificate)?.collect::<Result<_, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(key)?;
+    let config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 async fn answer(

@@ -95,6 +95,32 @@ impl Daemon {
         })
     }
 
+    /// One that watches a process, whatever that does, and prints nothing of it.
+    pub fn start_on_pid(pid: u32) -> Result<Self> {
+        let started = Instant::now();
+        let mut process = Running::start(
+            "wirespan",
+            settings(&mut process::tied(workspace::daemon()), 0)
+                .env_remove("BEYLA_OPEN_PORT")
+                .env("BEYLA_TARGET_PID", pid.to_string())
+                .env("BEYLA_TRACE_PRINTER", "counter")
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped()),
+        )?;
+        let log = Lines::of(&mut process, |_| ());
+        demo::wait_until_ready(&mut process, &log)?;
+        Ok(Self {
+            process,
+            _log: log,
+            ready_after: started.elapsed(),
+        })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// What it used so far.
     pub fn cost(&self) -> Result<Cost> {
         let pid = self.process.pid();

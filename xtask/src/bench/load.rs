@@ -16,11 +16,16 @@ pub struct Load {
 
 /// Loads `/hello` of a server on loopback for some seconds.
 pub fn run(port: u16, seconds: u64) -> Result<Load> {
+    run_over("http", port, seconds)
+}
+
+/// The same over `http` or `https`.
+pub fn run_over(scheme: &str, port: u16, seconds: u64) -> Result<Load> {
     let duration = format!("-d{seconds}s");
     let said = process::capture(
         Command::new("wrk")
             .args(["-t2", "-c16", &duration])
-            .arg(format!("http://127.0.0.1:{port}/hello")),
+            .arg(format!("{scheme}://127.0.0.1:{port}/hello")),
     )?;
     if process::interrupted() {
         anyhow::bail!("interrupted");

@@ -77,6 +77,12 @@ impl Nginx {
         Self::listening("http2", port, 1)
     }
 
+    /// The same over TLS, with files of a certificate and its key, and nobody behind it.
+    pub fn start_tls(port: u16, [certificate, key]: &[String; 2]) -> Result<Self> {
+        let how = format!("ssl; ssl_certificate {certificate}; ssl_certificate_key {key}");
+        Self::listening(&how, port, 1)
+    }
+
     fn listening(how: &str, port: u16, upstream: u16) -> Result<Self> {
         let folder = Folder::create(&format!("nginx-{port}"))?;
         let template = workspace::root().join("xtask/demo/nginx.conf");

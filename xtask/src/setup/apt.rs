@@ -58,15 +58,31 @@ const NEEDS: &[Need] = {
         program("node", "nodejs", &[Test]),
         program("wrk", "wrk", &[Test, Bench]),
         // gRPC and HTTP/2.
-        package("python3-pip", &[Test]),
         program("npm", "npm", &[Test]),
         program("go", "golang-go", &[Test]),
         package("golang-google-grpc-dev", &[Test]),
         program("h2load", "nghttp2-client", &[Test, Bench]),
         program("nghttpd", "nghttp2-server", &[Test]),
+        // What is traced over TLS; see `tls`.
+        program("apache2", "apache2-bin", &[Test]),
+        program("ruby", "ruby", &[Test]),
+        package("ruby-webrick", &[Test]),
+        package("python3-requests", &[Test]),
+        package("python3-aiohttp", &[Test]),
+        package("python3-uvicorn", &[Test]),
+        package("python3-pip", &[Test, Bench]),
+        program("openssl", "openssl", &[Bench]),
+        program("wget", "wget", &[Test]),
+        package("libgnutls28-dev", &[Test]),
+        package("libssl-dev", &[Test]),
+        package("postgresql-15", &[Test]),
+        package("golang-1.19-go", &[Test]),
+        program("javac", "default-jdk-headless", &[Test]),
+        package("libnetty-java", &[Test]),
+        package("libnetty-tcnative-java", &[Test]),
         program("qemu-system-x86_64", "qemu-system-x86", &[Vm]),
         package("busybox-static", &[Vm]),
-        program("xz", "xz-utils", &[Vm]),
+        program("xz", "xz-utils", &[Test, Vm]),
     ]
 };
 

@@ -18,7 +18,7 @@ const THREADS: &str = "--test-threads=1";
 /// The test that runs in the machine.
 const IN_MACHINE: &str = "strategies";
 
-const HERE_LIMIT: Duration = Duration::from_secs(300);
+const HERE_LIMIT: Duration = Duration::from_secs(600);
 const MACHINE_LIMIT: Duration = Duration::from_secs(600);
 
 /// Ways into socket calls that Debian's 6.1 has; the one that it lacks is the first choice here.

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use crate::process;
-use crate::setup;
+use crate::setup::{self, mirror};
 use crate::workspace;
 
 /// The kernel that the tests boot.
@@ -49,7 +49,8 @@ pub fn ensure(series: &str) -> Result<Kernel> {
             .with_context(|| format!("cannot create {}", unfinished.display()))?;
         let package = match download_with_apt(series, &unfinished)? {
             Some(package) => package,
-            None => download_from_mirror(series, suite, &unfinished)?,
+            None => mirror::download(suite, |name| is_package_of(name, series), &unfinished)
+                .with_context(|| format!("kernel {series}"))?,
         };
         process::run(
             process::tied("dpkg-deb")
@@ -146,78 +147,6 @@ fn is_package_of(package: &str, series: &str) -> bool {
             .any(|flavour| version.ends_with(flavour))
 }
 
-/// From the mirror that apt uses, by its package lists. They are not verified by a signature as
-/// apt's would be; the kernel runs in a machine without a network, on files it cannot write.
-fn download_from_mirror(series: &str, suite: &str, into: &Path) -> Result<PathBuf> {
-    let sites = process::capture(Command::new("apt-get").args([
-        "indextargets",
-        "--format",
-        "$(SITE)",
-        "Created-By: Packages",
-    ]))?;
-    let main = sites
-        .lines()
-        .find(|site| site.trim_end_matches('/').ends_with("/debian"))
-        .context("apt's sources name no Debian mirror; `apt-get update` tells more")?;
-    let index = into.join("Packages.xz");
-    fetch(
-        &format!("{main}/dists/{suite}/main/binary-amd64/Packages.xz"),
-        &index,
-    )?;
-    let packages = process::capture(Command::new("xz").arg("-dc").arg(&index))?;
-    let (file, sha256) = newest(&packages, series)
-        .with_context(|| format!("{main} has no kernel {series} in {suite}"))?;
-    let package = into.join("kernel.deb");
-    fetch(&format!("{main}/{file}"), &package)?;
-    let digest = process::capture(Command::new("sha256sum").arg(&package))?;
-    if !digest.starts_with(sha256) {
-        bail!("{file} arrived damaged: its SHA-256 is not {sha256}");
-    }
-    std::fs::remove_file(&index)?;
-    Ok(package)
-}
-
-fn fetch(url: &str, into: &Path) -> Result<()> {
-    let options = [
-        "--fail",
-        "--silent",
-        "--show-error",
-        "--location",
-        "--retry",
-        "3",
-    ];
-    process::run(
-        process::tied("curl")
-            .args(options)
-            .arg("--output")
-            .arg(into)
-            .arg(url),
-    )
-}
-
-/// File and SHA-256 of the last kernel of a series in a `Packages` list, which is sorted.
-fn newest<'a>(packages: &'a str, series: &str) -> Option<(&'a str, &'a str)> {
-    let field = |stanza: &'a str, name: &str| {
-        stanza
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-    };
-    packages
-        .split("\n\n")
-        .filter(|stanza| {
-            field(stanza, "Package").is_some_and(|package| is_package_of(package, series))
-        })
-        .filter_map(|stanza| Some((field(stanza, "Filename")?, field(stanza, "SHA256")?)))
-        .max_by_key(|(file, _)| numbers(file))
-}
-
-/// The numbers in a file name, which order versions well enough within one series.
-fn numbers(text: &str) -> Vec<u64> {
-    text.split(|character: char| !character.is_ascii_digit())
-        .filter_map(|digits| digits.parse().ok())
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,18 +167,5 @@ mod tests {
         ] {
             assert!(!is_package_of(package, "6.1"), "{package}");
         }
-    }
-
-    #[test]
-    fn the_newest_is_found_by_number_not_by_letter() {
-        let packages = "\
-Package: linux-image-5.10.0-9-amd64\nFilename: pool/a_5.10.0-9_amd64.deb\nSHA256: aa\n\n\
-Package: linux-image-5.10.0-32-amd64\nFilename: pool/a_5.10.0-32_amd64.deb\nSHA256: bb\n\n\
-Package: linux-image-5.10.0-4-amd64\nFilename: pool/a_5.10.0-4_amd64.deb\nSHA256: cc\n";
-        assert_eq!(
-            newest(packages, "5.10"),
-            Some(("pool/a_5.10.0-32_amd64.deb", "bb"))
-        );
-        assert_eq!(newest(packages, "6.1"), None);
     }
 }

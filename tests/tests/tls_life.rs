@@ -1,0 +1,178 @@
+//! Libraries that come late, that are replaced, that lie in another mount namespace; and programs
+//! under probes that go on whatever becomes of the daemon.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use wirespan_tests::daemon::Daemon;
+use wirespan_tests::process::{LIMIT, tied};
+use wirespan_tests::tls::{self, Certificates, assert_goes_on, served};
+use wirespan_tests::truth::assert_same;
+use wirespan_tests::wire::now_ns;
+use wirespan_tests::workload::curl;
+
+/// Directory of Debian's shared libraries on this machine.
+const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
+
+#[test]
+fn a_library_that_is_loaded_late_is_read_within_a_second() {
+    let certificates = Certificates::create();
+    let server = tls::plain_python_server(&certificates);
+    let mut client = tls::python_client(&certificates, "requests_client.py", &["late"]);
+    let daemon = Daemon::for_pid(client.process.pid());
+    // From here on one request after the other, until one was seen. Importing is within the first.
+    let deadline = Instant::now() + LIMIT;
+    let mut answered = Vec::new();
+    while daemon.spans().is_empty() {
+        assert!(Instant::now() < deadline, "{}", client.process.story());
+        let target = format!("/late/{}", answered.len());
+        client.send("GET", &server.url(&target), 0);
+        let _ = client.truth(answered.len() + 1);
+        answered.push(now_ns());
+    }
+    let seen_before = answered.len();
+    for number in 0..5 {
+        client.send("GET", &server.url(&format!("/later/{number}")), 0);
+    }
+    let truth = client.truth(seen_before + 5);
+    daemon.wait_for("the last", |spans| {
+        spans.iter().any(|span| span.target() == "/later/4")
+    });
+    let finished = daemon.stop();
+    let first = finished.spans.iter().map(|span| span.start_ns).min();
+    let waited = Duration::from_nanos(first.unwrap_or_default().saturating_sub(answered[0]));
+    assert!(
+        waited < Duration::from_secs(1),
+        "the first span is {waited:?} late\n{}",
+        finished.story()
+    );
+    // From the first that was seen on, none is missing.
+    let skipped = truth.len() - finished.spans.len();
+    assert_same(
+        "spans since the library was found",
+        truth.into_iter().skip(skipped),
+        finished.spans.iter().map(|span| span.exchange()),
+    );
+}
+
+/// A program with a copy of OpenSSL in `directory`, where it looks for it.
+fn with_its_own_openssl(directory: &Path) -> PathBuf {
+    let copies = ["libssl.so.3", "libcrypto.so.3"].map(|name| {
+        let copy = directory.join(name);
+        std::fs::copy(Path::new(LIBRARIES).join(name), &copy).expect("OpenSSL is installed");
+        copy.to_str().expect("a path in UTF-8").to_owned()
+    });
+    let runtime = format!("-Wl,-rpath,{}", directory.display());
+    tls::c_program(directory, "openssl.c", &[&copies[0], &copies[1], &runtime])
+}
+
+#[test]
+fn a_library_that_was_replaced_on_disk_is_read_as_it_is_mapped() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let program = with_its_own_openssl(directory.path());
+    let certificates = Certificates::create();
+    let mut server = tls::tls_server(&certificates, tied(program), &["plain"]);
+    // What package managers do: another file takes the name. Nothing in it is where it was.
+    let other = directory.path().join("other");
+    std::fs::copy(Path::new(LIBRARIES).join("libz.so.1"), &other).expect("a library");
+    std::fs::rename(&other, directory.path().join("libssl.so.3")).expect("replaced");
+    let _ = served(&mut server);
+}
+
+#[test]
+fn a_library_that_was_deleted_is_read_as_it_is_mapped() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let program = with_its_own_openssl(directory.path());
+    let mut server = tls::tls_server(&Certificates::create(), tied(program), &["plain"]);
+    std::fs::remove_file(directory.path().join("libssl.so.3")).expect("deleted");
+    let _ = served(&mut server);
+}
+
+/// A root directory with a program on OpenSSL, all that it needs, and no more.
+fn container(root: &Path, certificates: &Certificates) {
+    let libraries = root.join(&LIBRARIES[1..]);
+    std::fs::create_dir_all(&libraries).expect("directories");
+    std::fs::create_dir_all(root.join("lib64")).expect("a directory");
+    std::os::unix::fs::symlink("usr/lib", root.join("lib")).expect("a link");
+    for name in ["libssl.so.3", "libcrypto.so.3", "libc.so.6"] {
+        let from = Path::new(LIBRARIES).join(name);
+        std::fs::copy(from, libraries.join(name)).expect("a library");
+    }
+    let loader = "lib64/ld-linux-x86-64.so.2";
+    std::fs::copy(Path::new("/").join(loader), root.join(loader)).expect("the loader");
+    let _ = tls::openssl_3(root);
+    std::fs::copy(certificates.certificate(), root.join("certificate.pem")).expect("a copy");
+    std::fs::copy(certificates.key(), root.join("key.pem")).expect("a copy");
+}
+
+#[test]
+fn a_program_in_another_mount_namespace_is_read_from_its_own_files() {
+    let root = tempfile::tempdir().expect("a directory");
+    container(root.path(), &Certificates::create());
+    let mut server = wirespan_tests::workload::Server::on(wirespan_tests::ports::free(), |port| {
+        // Mounted only where the program is: from the host, its root is an empty path.
+        let script = "mount -t tmpfs none /mnt && cp -a \"$1\"/. /mnt && \
+                      exec chroot /mnt /openssl \"$2\" /certificate.pem /key.pem plain";
+        let mut command = tied("unshare");
+        command.args([
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            script,
+            "sh",
+        ]);
+        command.arg(root.path()).arg(port);
+        command
+    });
+    server.scheme = "https";
+    let _ = served(&mut server);
+}
+
+#[test]
+fn a_daemon_that_is_killed_leaves_no_probe_and_no_harm() {
+    let certificates = Certificates::create();
+    let mut servers = [
+        tls::plain_python_server(&certificates),
+        tls::node_server(&certificates),
+        tls::go_server(&certificates, "go-newest"),
+    ];
+    for _ in 0..2 {
+        let ports: Vec<_> = servers
+            .iter()
+            .map(|server| server.port.to_string())
+            .collect();
+        let daemon = Daemon::start(&[("BEYLA_OPEN_PORT", &ports.join(","))]);
+        for server in &servers {
+            let _ = curl(&[&tls::INSECURE[..], &[&server.url("/before")]].concat());
+        }
+        daemon.wait_for_count(servers.len());
+        daemon.kill();
+        for server in &mut servers {
+            assert_goes_on(server);
+        }
+    }
+}
+
+#[test]
+fn two_programs_that_share_a_library_are_read_until_the_last_has_ended() {
+    let certificates = Certificates::create();
+    let first = tls::plain_python_server(&certificates);
+    let second = tls::plain_python_server(&certificates);
+    let ports = format!("{},{}", first.port, second.port);
+    let daemon = Daemon::start(&[("BEYLA_OPEN_PORT", &ports)]);
+    for server in [&first, &second] {
+        let _ = curl(&[&tls::INSECURE[..], &[&server.url("/both")]].concat());
+    }
+    daemon.wait_for_count(2);
+    drop(first);
+    for number in 0..3 {
+        let url = second.url(&format!("/alone/{number}"));
+        let _ = curl(&[&tls::INSECURE[..], &[&url]].concat());
+    }
+    daemon.wait_for_count(5);
+    let finished = daemon.stop();
+    assert_eq!(finished.spans.len(), 5, "{}", finished.story());
+    assert_eq!(finished.lost(), "nothing", "{}", finished.story());
+}

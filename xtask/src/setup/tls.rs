@@ -1,0 +1,178 @@
+//! What the tests over TLS trace and Debian does not have ready: programs of the workloads in Go,
+//! Java and Rust, compiled with the versions and the settings that they are about, and libraries
+//! of other releases. All of it lies below `target/tls`, where the tests look for it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+
+use super::{mirror, wheels};
+use crate::process;
+use crate::workspace;
+
+/// Debian's, the oldest that it has with the register ABI's `crypto/tls`.
+const GO_OLDEST: &str = "/usr/lib/go-1.19/bin/go";
+
+/// What of Netty the Java workload needs.
+const JARS: [&str; 9] = [
+    "netty-buffer",
+    "netty-codec",
+    "netty-codec-http",
+    "netty-common",
+    "netty-handler",
+    "netty-resolver",
+    "netty-transport",
+    "netty-transport-native-unix-common",
+    "netty-tcnative",
+];
+
+/// Everything, as far as it is missing or older than its source.
+pub fn ensure() -> Result<()> {
+    let started = Instant::now();
+    std::fs::create_dir_all(directory().join("bin"))?;
+    openssl_1_1()?;
+    link(&wheels::NODE.ensure()?, "node")?;
+    let newest = wheels::GO.ensure()?;
+    for (name, go) in [("oldest", Path::new(GO_OLDEST)), ("newest", &newest)] {
+        go_programs(name, go)?;
+    }
+    java()?;
+    rust()?;
+    let took = started.elapsed().as_secs();
+    if took > 2 {
+        println!("setup: programs that speak TLS took {took} s");
+    }
+    Ok(())
+}
+
+fn directory() -> PathBuf {
+    workspace::target().join("tls")
+}
+
+fn workloads() -> PathBuf {
+    workspace::root().join("tests/workloads/tls_programs")
+}
+
+/// A symbolic link `bin/<name>` to `program`.
+fn link(program: &Path, name: &str) -> Result<()> {
+    let link = directory().join("bin").join(name);
+    if std::fs::read_link(&link).is_ok_and(|to| to == program) {
+        return Ok(());
+    }
+    let _ = std::fs::remove_file(&link);
+    std::os::unix::fs::symlink(program, &link)
+        .with_context(|| format!("cannot create {}", link.display()))
+}
+
+/// Debian 11's libssl1.1; Debian 12 has none. In `openssl-1.1/usr/lib/x86_64-linux-gnu`.
+fn openssl_1_1() -> Result<()> {
+    let directory = directory().join("openssl-1.1");
+    if directory.is_dir() {
+        return Ok(());
+    }
+    println!("setup: fetching Debian 11's OpenSSL 1.1 to trace a program with");
+    let unfinished = directory.with_extension("part");
+    let _ = std::fs::remove_dir_all(&unfinished);
+    std::fs::create_dir_all(&unfinished)?;
+    let package = mirror::download("bullseye", |name| name == "libssl1.1", &unfinished)?;
+    process::run(
+        process::tied("dpkg-deb")
+            .arg("-x")
+            .arg(&package)
+            .arg(&unfinished),
+    )?;
+    std::fs::remove_file(&package)?;
+    std::fs::rename(&unfinished, &directory)?;
+    Ok(())
+}
+
+/// `go-<version>`, the same stripped, and as a static position-independent executable. Go itself
+/// finds out whether anything is to do.
+fn go_programs(version: &str, go: &Path) -> Result<()> {
+    let static_pie = "-linkmode external -extldflags -static-pie";
+    let variants: [(&str, &str, &[&str]); 3] = [
+        ("", "0", &[]),
+        ("-stripped", "0", &["-ldflags", "-s -w"]),
+        (
+            "-static-pie",
+            "1",
+            &["-buildmode=pie", "-ldflags", static_pie],
+        ),
+    ];
+    for (suffix, cgo, options) in variants {
+        let program = directory().join(format!("bin/go-{version}{suffix}"));
+        // The linker warns of functions in a static glibc that the workload does not call.
+        process::capture(
+            Command::new(go)
+                .arg("build")
+                .args(options)
+                .arg("-o")
+                .arg(program)
+                .arg(".")
+                .current_dir(workloads().join("go"))
+                .env("CGO_ENABLED", cgo)
+                .env("GOCACHE", directory().join(format!("go-cache-{version}")))
+                .env("GOFLAGS", "-mod=mod")
+                .env("GOPROXY", "off")
+                .env("GOTOOLCHAIN", "local")
+                .env_remove("GOROOT"),
+        )
+        .with_context(|| format!("go-{version}{suffix}"))?;
+    }
+    Ok(())
+}
+
+/// Classes in `java`, the class path in `java/class-path`, and tcnative under the only name that it
+/// accepts for itself.
+fn java() -> Result<()> {
+    let directory = directory().join("java");
+    let source = workloads().join("Truth.java");
+    if !is_older(&directory.join("Truth.class"), &source) {
+        return Ok(());
+    }
+    std::fs::create_dir_all(&directory)?;
+    let jars = JARS.map(|jar| format!("/usr/share/java/{jar}.jar"));
+    let class_path = jars.join(":");
+    std::fs::copy(
+        "/usr/lib/x86_64-linux-gnu/jni/libnetty-tcnative.so",
+        directory.join("libnetty_tcnative.so"),
+    )
+    .context("libnetty-tcnative-jni is not installed")?;
+    let path = format!("{class_path}:{}", directory.display());
+    std::fs::write(directory.join("class-path"), path)?;
+    process::run(
+        process::tied("javac")
+            .args(["-nowarn", "-cp", &class_path, "-d"])
+            .arg(&directory)
+            .arg(source),
+    )
+}
+
+/// The Rust workloads optimised as a release, with the symbol names that the compiler of this
+/// workspace does not choose by itself.
+fn rust() -> Result<()> {
+    let target = directory().join("rust");
+    process::run(
+        workspace::cargo(&["build", "--quiet", "--release"])
+            .args(["--package", "wirespan-tls-programs", "--target-dir"])
+            .arg(&target)
+            .env("RUSTFLAGS", "-C symbol-mangling-version=v0")
+            // Across crates some of the functions of rustls vanish in their callers.
+            .env("CARGO_PROFILE_RELEASE_LTO", "off"),
+    )?;
+    for program in ["hyper-server-v0", "reqwest-client-v0"] {
+        link(&target.join("release").join(program), program)?;
+    }
+    Ok(())
+}
+
+/// Whether a file is missing, or was made before its source was changed.
+fn is_older(file: &Path, source: &Path) -> bool {
+    let changed = |path: &Path| path.metadata().and_then(|found| found.modified());
+    match (changed(file), changed(source)) {
+        (Ok(file), Ok(source)) => file < source,
+        _ => true,
+    }
+}

