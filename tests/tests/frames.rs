@@ -85,7 +85,21 @@ struct Pair {
 }
 
 impl Pair {
+    /// User space has said what they speak.
     fn new(strategy: Strategy, boundary: u64) -> Self {
+        let mut pair = Self::unjudged(strategy);
+        for id in pair.ids {
+            let verdict = Verdict::Http2 {
+                ingress_boundary: boundary,
+                egress_boundary: boundary,
+            };
+            pair.capture.watch_list.set_verdict(id, verdict);
+        }
+        pair
+    }
+
+    /// User space has said nothing of them.
+    fn unjudged(strategy: Strategy) -> Self {
         let config = CaptureConfig {
             strategy: Some(strategy),
             bpf_debug: false,
@@ -94,13 +108,6 @@ impl Pair {
         let (one, other) = UnixStream::pair().expect("two sockets");
         let ends = [one, other];
         let ids = [inode(&ends[0]), inode(&ends[1])];
-        for id in ids {
-            let verdict = Verdict::Http2 {
-                ingress_boundary: boundary,
-                egress_boundary: boundary,
-            };
-            capture.watch_list.set_verdict(id, verdict);
-        }
         assert!(capture.watch_list.watch(std::process::id()));
         Self {
             capture,
@@ -223,6 +230,69 @@ fn frames_in_scattered_buffers_are_walked_too() {
                 pair.read(len);
             }
         }
+        pair.drain();
+        pair.check(&stream);
+    }
+}
+
+/// A burst is over before user space has looked at its first bytes.
+#[test]
+fn a_walk_begins_with_the_preface_before_anybody_asks_for_it() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    for strategy in strategies() {
+        for is_scattered in [false, true] {
+            let mut numbers = Numbers(17);
+            let mut stream = Stream {
+                bytes: PREFACE.to_vec(),
+                is_wanted: vec![true; PREFACE.len()],
+            };
+            for _ in 0..200 {
+                stream.push(HEADERS, 900, &mut numbers);
+                stream.push(DATA, 3000, &mut numbers);
+            }
+            let mut pair = Pair::unjudged(strategy);
+            let (start, rest) = stream.bytes.split_at(PREFACE.len());
+            if is_scattered {
+                let parts = [IoSlice::new(start), IoSlice::new(&rest[..30_000])];
+                let written = pair.ends[0].write_vectored(&parts).expect("written");
+                assert_eq!(written, PREFACE.len() + 30_000);
+                pair.read(written);
+            } else {
+                pair.write(&stream.bytes[..30_024]);
+                pair.read(30_024);
+            }
+            for piece in stream.bytes[30_024..].chunks(60_000) {
+                pair.write(piece);
+                pair.read(piece.len());
+            }
+            pair.drain();
+            pair.check(&stream);
+        }
+    }
+}
+
+/// A client that answers what the server said first, and a server that says a lot at once.
+#[test]
+fn a_preface_tells_that_the_other_direction_is_frames_too() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    for strategy in strategies() {
+        let mut numbers = Numbers(19);
+        let mut pair = Pair::unjudged(strategy);
+        let mut stream = Stream::default();
+        stream.push(4, 12, &mut numbers);
+        let settings_len = stream.bytes.len();
+        pair.write(&stream.bytes);
+        pair.read(settings_len);
+        pair.ends[1].write_all(PREFACE).expect("room in the socket");
+        let mut preface = [0; PREFACE.len()];
+        pair.ends[0].read_exact(&mut preface).expect("written");
+        for _ in 0..10 {
+            stream.push(HEADERS, 900, &mut numbers);
+            stream.push(DATA, 9000, &mut numbers);
+        }
+        let burst = stream.bytes[settings_len..].to_vec();
+        pair.write(&burst);
+        pair.read(burst.len());
         pair.drain();
         pair.check(&stream);
     }
