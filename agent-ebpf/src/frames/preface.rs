@@ -16,8 +16,8 @@ const PREFACE_START: u64 = u64::from_ne_bytes(*b"PRI * HT");
 
 /// Looks whether the transfer in the scratch buffer, at `position` of its stream, begins with the
 /// client's preface. If so, the connection speaks HTTP/2 from there on. Whoever begins with it has
-/// prior knowledge, and what the server said by then is whole frames; after an upgrade, user space
-/// knows where the server's frames begin.
+/// prior knowledge, and what the server said by then is whole frames. After an upgrade it is the
+/// response in HTTP/1.1 and perhaps some frames, whole ones as a rule: one more proves that.
 #[inline(never)]
 pub fn look_for_preface(scratch: &mut Scratch, connection: &mut Connection, position: u64) {
     let Transfer {
@@ -61,7 +61,8 @@ pub fn look_for_preface(scratch: &mut Scratch, connection: &mut Connection, posi
         (&mut walks.egress, &mut walks.ingress)
     };
     this.begin(PREFACE_LEN);
-    if position == 0 {
-        other.begin(0);
+    other.begin(0);
+    if position != 0 {
+        other.proved -= 1;
     }
 }
