@@ -110,10 +110,11 @@ impl Multiplex {
     pub fn adopt(&mut self, stream: u64, mut request: Request, start: Moved) {
         let Request::Http(http) = &mut request;
         http.version = crate::message::Version::Http2;
+        let body_size = http.body_size;
         self.highest = stream;
         self.streams.ask(stream, request, start);
         if let Some(open) = self.streams.get(stream) {
-            open.end(true);
+            open.was_asked_elsewhere(body_size);
         }
     }
 
