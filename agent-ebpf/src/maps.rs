@@ -1,6 +1,8 @@
 //! Every map and constant that user space shares, and the only functions that touch one. They
 //! return values or lend a reference for one call; none of them decides anything.
 
+mod tls;
+
 use core::mem::size_of;
 
 use aya_ebpf::Global;
@@ -20,6 +22,11 @@ use crate::capture::Transfer;
 use crate::memory::{Delivered, OFFSETS_MAX, clamp};
 use crate::sockets::PATH_MAX;
 use crate::syscall::Iovec;
+
+pub use tls::{
+    Object, ObjectKey, Task, TaskKey, carried_by, carries, carries_nothing, forget_object, object,
+    remember_object, task, touch_task,
+};
 
 /// Where the running kernel keeps what is read of it; set before loading.
 #[unsafe(no_mangle)]
@@ -89,6 +96,8 @@ pub struct Scratch {
     taken: u32,
     /// The transfer that is looked at.
     pub transfer: Transfer,
+    /// The TLS object whose plaintext it is, where it is.
+    pub object: ObjectKey,
     /// Bytes copied into `payload`.
     pub copied: u32,
     /// Bytes that are worth copying.

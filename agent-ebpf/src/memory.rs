@@ -182,6 +182,13 @@ pub fn now_ns() -> u64 {
     unsafe { generated::bpf_ktime_get_ns() }
 }
 
+/// Number of the processor that this runs on.
+#[inline(always)]
+pub fn processor() -> u32 {
+    // SAFETY: the helper takes nothing and always succeeds.
+    unsafe { generated::bpf_get_smp_processor_id() }
+}
+
 /// Address of the current task.
 #[inline(always)]
 pub fn current_task() -> u64 {

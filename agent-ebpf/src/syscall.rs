@@ -42,6 +42,8 @@ pub struct Call {
     pub count: u64,
     /// `MSG_*` flags.
     pub flags: u32,
+    /// Address of the user registers that it was made with.
+    pub registers: u64,
 }
 
 /// The part of `struct pt_regs` that system calls use, as it lies there from offset 0x38
@@ -122,6 +124,7 @@ pub fn decode(registers: u64, call: &mut Call) -> bool {
     call.address = r.si;
     call.count = r.dx;
     call.flags = flags as u32;
+    call.registers = registers;
     true
 }
 

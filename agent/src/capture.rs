@@ -8,9 +8,11 @@ pub mod privileges;
 mod reason;
 mod ring;
 mod strategy;
+mod tls;
 mod watch_list;
 
 use std::fmt;
+use std::sync::Arc;
 
 use aya::Ebpf;
 use aya::programs::{Program, RawTracePoint, RawTracePointRunOptions, TestRun as _};
@@ -24,6 +26,7 @@ pub use ring::{Reader, Wait};
 pub use watch_list::WatchList;
 
 use crate::config::{CaptureConfig, Strategy, Targets};
+use crate::discover::tls::Library;
 
 /// The kernel side, running. Dropping it detaches everything; so does the process's end, however it
 /// comes, because nothing is pinned.
@@ -36,6 +39,8 @@ pub struct Capture {
     pub watch_list: WatchList,
     /// What the kernel side could not deliver.
     pub losses: KernelLosses,
+    /// Probes in TLS libraries.
+    tls: tls::TlsProbes,
     /// Log lines of the kernel side, if they were asked for.
     log: Option<EbpfLogger<&'static dyn log::Log>>,
     /// Holds the programs and their attachments.
@@ -111,6 +116,7 @@ impl Capture {
             reader: Reader::new(&mut ebpf)?,
             watch_list,
             losses: KernelLosses::new(&mut ebpf)?,
+            tls: tls::TlsProbes::default(),
             log,
             attached: ebpf,
         })
@@ -129,6 +135,18 @@ impl Capture {
         let _: Result<_, _> = program.test_run(options);
         let known = self.watch_list.connection(connection)?;
         Some((known, known.held != Held::No as u8))
+    }
+
+    /// A watched process maps these TLS libraries, and no others: plaintext is read there from now
+    /// on. What can't be attached to is logged, once per file.
+    pub fn read_tls(&mut self, pid: u32, libraries: &[Arc<Library>]) {
+        let probes = self.tls.update(&mut self.attached, pid, libraries);
+        self.watch_list.set_probes(pid, probes);
+    }
+
+    /// Plaintext of a process that ended, or is watched no longer, need not be read.
+    pub fn forget_tls(&mut self, pid: u32) {
+        self.tls.forget(pid);
     }
 
     /// Passes on what the kernel side logged since the last call.
@@ -169,6 +187,7 @@ impl From<KernelLoss> for crate::health::Loss {
             KernelLoss::UnreadableMemory => Self::UnreadableMemory,
             KernelLoss::ScratchBusy => Self::ScratchBusy,
             KernelLoss::WatchedFull => Self::WatchedFull,
+            KernelLoss::TlsFull => Self::TlsFull,
         }
     }
 }

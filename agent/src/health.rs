@@ -16,6 +16,11 @@ pub enum Loss {
     ScratchBusy,
     /// Processes: the kernel side had no room to watch one.
     WatchedFull,
+    /// TLS objects: the kernel side had no room to remember one, or a thread that uses one.
+    TlsFull,
+    /// TLS objects whose plaintext was seen but whose socket was not found: their spans lack
+    /// addresses.
+    TlsUnbound,
     /// Records that could not be decoded.
     Undecodable,
     /// Gaps of a stream that hid a message.
@@ -42,12 +47,14 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::RingFull,
         Self::ConnectionsFull,
         Self::UnreadableMemory,
         Self::ScratchBusy,
         Self::WatchedFull,
+        Self::TlsFull,
+        Self::TlsUnbound,
         Self::Undecodable,
         Self::StreamGap,
         Self::Unparsable,
@@ -70,6 +77,8 @@ impl Loss {
             Self::UnreadableMemory => "unreadable_memory",
             Self::ScratchBusy => "scratch_busy",
             Self::WatchedFull => "watched_full",
+            Self::TlsFull => "tls_full",
+            Self::TlsUnbound => "tls_unbound",
             Self::Undecodable => "undecodable",
             Self::StreamGap => "stream_gap",
             Self::Unparsable => "unparsable",

@@ -5,6 +5,8 @@
 //! answers about progress) goes the same way as the kernel side's own, so that a recording holds
 //! all of it.
 
+mod looks;
+
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use crate::recording::{self, Writer};
 use crate::report::{self, Finished};
 use crate::span::Span;
 use crate::wall_clock::{WallClock, monotonic_ns};
+use looks::Looks;
 
 /// Records taken before anything else gets its turn.
 const ROUND_RECORDS_MAX: usize = 4096;
@@ -49,6 +52,7 @@ pub struct Live {
     path: Path,
     queue: SpanQueue,
     health: Arc<Health>,
+    looks: Looks,
     /// Reused; empty between calls.
     actions: Vec<Action>,
 }
@@ -59,6 +63,8 @@ struct Path {
     recording: Option<Writer<File>>,
     clock: WallClock,
     spans: Vec<Span>,
+    /// Who began and who ceased to be watched since TLS libraries were looked for.
+    changed: Vec<(u32, bool)>,
     health: Arc<Health>,
 }
 
@@ -79,6 +85,7 @@ impl Live {
             recording,
             clock,
             spans: Vec::new(),
+            changed: Vec::new(),
             health: Arc::clone(&health),
         };
         Self {
@@ -87,6 +94,7 @@ impl Live {
             path,
             queue,
             health,
+            looks: Looks::default(),
             actions: Vec::new(),
         }
     }
@@ -97,6 +105,7 @@ impl Live {
         self.watcher.scan(&mut self.actions);
         self.path
             .carry_out(&mut self.actions, &mut self.capture.watch_list);
+        self.look_for_tls();
         self.watcher.watched()
     }
 
@@ -135,6 +144,7 @@ impl Live {
             }
         });
         self.hand_on();
+        self.look_for_tls();
         self.capture.flush_log();
         taken
     }
@@ -200,8 +210,25 @@ impl Live {
                     watch_list.set_verdict(connection, verdict);
                 }
                 ToKernel::RaiseBudget { tgid } => watch_list.raise_budget(tgid),
+                ToKernel::TlsSeen { tgid } => self.looks.seen(tgid, Instant::now()),
                 ToKernel::Forget { connection } => watch_list.forget(connection),
             }
+        }
+    }
+
+    /// Has plaintext read in the processes that it is time to look at.
+    fn look_for_tls(&mut self) {
+        let now = Instant::now();
+        for (pid, is_watched) in self.path.changed.drain(..) {
+            if is_watched {
+                self.looks.began(pid, now);
+            } else {
+                self.looks.forget(pid);
+                self.capture.forget_tls(pid);
+            }
+        }
+        while let Some(pid) = self.looks.take(now) {
+            self.capture.read_tls(pid, &crate::throwaway::find(pid));
         }
     }
 
@@ -288,7 +315,10 @@ impl Path {
                         self.health.lose(Loss::WatchedFull, 1);
                     }
                 }
-                Action::Unwatch(pid) => watch_list.unwatch(pid),
+                Action::Unwatch(pid) => {
+                    watch_list.unwatch(pid);
+                    self.changed.push((pid, false));
+                }
                 Action::Described(process) => {
                     log::info!(
                         "watching {} (pid {}, {})",
@@ -296,6 +326,7 @@ impl Path {
                         process.pid,
                         process.executable.display()
                     );
+                    self.changed.push((process.pid, true));
                     self.take(&recording::process_record(monotonic_ns(), &process));
                 }
             }

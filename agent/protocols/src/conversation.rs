@@ -20,6 +20,8 @@ pub enum Verdict {
     Understood,
     /// Nothing that is understood, or no longer (upgraded, tunnelled): stop capturing.
     Opaque,
+    /// TLS: there is nothing to see here, but perhaps elsewhere.
+    Encrypted,
 }
 
 /// One connection.
@@ -38,6 +40,8 @@ enum Stage {
     Understood(Box<Dialogue>),
     /// Neither will be known, or the protocol has given way to another.
     Opaque(Option<&'static str>),
+    /// It is TLS; the client asked for the server of that name.
+    Encrypted(Option<Box<str>>),
 }
 
 impl Default for Stage {
@@ -62,10 +66,11 @@ impl Conversation {
             Stage::Joining(joining) => match joining.chunk(&chunk, sink) {
                 Joined::NotYet => {}
                 Joined::Never => self.stage = Stage::Opaque(None),
+                Joined::Encrypted(name) => self.stage = Stage::Encrypted(name),
                 Joined::Understood(dialogue) => self.stage = Stage::Understood(dialogue),
             },
             Stage::Understood(dialogue) => dialogue.chunk(&chunk, sink),
-            Stage::Opaque(_) => {}
+            Stage::Opaque(_) | Stage::Encrypted(_) => {}
         }
         self.note();
     }
@@ -75,7 +80,7 @@ impl Conversation {
         match &mut self.stage {
             Stage::Joining(joining) => joining.extent(direction, &extent),
             Stage::Understood(dialogue) => dialogue.extent(direction, &extent, sink),
-            Stage::Opaque(_) => {}
+            Stage::Opaque(_) | Stage::Encrypted(_) => {}
         }
         self.note();
     }
@@ -95,6 +100,7 @@ impl Conversation {
             Stage::Joining(_) => Verdict::Undecided,
             Stage::Understood(_) => Verdict::Understood,
             Stage::Opaque(_) => Verdict::Opaque,
+            Stage::Encrypted(_) => Verdict::Encrypted,
         }
     }
 
@@ -102,9 +108,18 @@ impl Conversation {
     #[must_use]
     pub fn protocol(&self) -> Option<&'static str> {
         match &self.stage {
-            Stage::Joining(_) => None,
+            Stage::Joining(_) | Stage::Encrypted(_) => None,
             Stage::Understood(dialogue) => Some(dialogue.protocol()),
             Stage::Opaque(was) => *was,
+        }
+    }
+
+    /// The name by which the client of a TLS connection asked for its server.
+    #[must_use]
+    pub fn server_name(&self) -> Option<&str> {
+        match &self.stage {
+            Stage::Encrypted(name) => name.as_deref(),
+            Stage::Joining(_) | Stage::Understood(_) | Stage::Opaque(_) => None,
         }
     }
 

@@ -35,6 +35,8 @@ pub enum Found {
     No,
     /// The connection speaks something else for certain: no need to ask again.
     Foreign,
+    /// It speaks TLS: this is where a hello begins.
+    Encrypted,
 }
 
 /// Asks every protocol about bytes that were taken from where a message may begin.
@@ -42,6 +44,14 @@ pub enum Found {
 pub fn detect(prefix: &[u8]) -> Found {
     if is_foreign(prefix) {
         return Found::Foreign;
+    }
+    match prefix {
+        [22, 3, 0..=4, _, _, 1 | 2, ..] => return Found::Encrypted,
+        // Some read the header of a record first, and then the rest.
+        [22] | [22, 3] | [22, 3, 0..=4] | [22, 3, 0..=4, _] | [22, 3, 0..=4, _, _] => {
+            return Found::NotYet;
+        }
+        _ => {}
     }
     let mut found = Found::No;
     for protocol in PROTOCOLS {
@@ -55,12 +65,10 @@ pub fn detect(prefix: &[u8]) -> Found {
 }
 
 /// Openings that no HTTP body has by chance and nobody mistakes: the preface of HTTP/2 (RFC 9113
-/// §3.4), the identification of SSH (RFC 4253 §4.2), a handshake record of TLS 1.0 to 1.3 that
-/// carries a hello (RFC 8446 §4 and §5.1).
+/// §3.4), the identification of SSH (RFC 4253 §4.2). So is, above, a handshake record of TLS 1.0 to
+/// 1.3 that carries a hello (RFC 8446 §4 and §5.1).
 fn is_foreign(prefix: &[u8]) -> bool {
-    prefix.starts_with(b"PRI * HTTP/2.0\r\n")
-        || prefix.starts_with(b"SSH-2.0-")
-        || matches!(prefix, [22, 3, 0..=4, _, _, 1 | 2, ..])
+    prefix.starts_with(b"PRI * HTTP/2.0\r\n") || prefix.starts_with(b"SSH-2.0-")
 }
 
 #[cfg(test)]
@@ -98,7 +106,10 @@ mod tests {
                 assert!(!matches!(found, Found::Match(..)), "{sample:?} at {len}");
             }
             assert!(
-                matches!(detect(sample), Found::No | Found::Foreign),
+                matches!(
+                    detect(sample),
+                    Found::No | Found::Foreign | Found::Encrypted
+                ),
                 "{sample:?}"
             );
         }
@@ -106,7 +117,7 @@ mod tests {
 
     #[test]
     fn unmistakable_openings_need_no_second_look() {
-        assert!(matches!(detect(TLS), Found::Foreign));
+        assert!(matches!(detect(TLS), Found::Encrypted));
         assert!(matches!(detect(b"SSH-2.0-x"), Found::Foreign));
         assert!(matches!(detect(b"PRI * HTTP/2.0\r\n"), Found::Foreign));
         assert!(matches!(detect(MYSQL), Found::No));

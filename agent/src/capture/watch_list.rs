@@ -16,6 +16,9 @@ use super::StartError;
 use super::object::Shared;
 use super::reason::one_line;
 
+/// Replaces what is there, adds nothing (include/uapi/linux/bpf.h).
+const BPF_EXIST: u64 = 2;
+
 /// Handles to the kernel side's maps.
 pub struct WatchList {
     watched: HashMap<MapData, u32, Shared<Watch>>,
@@ -49,9 +52,12 @@ impl WatchList {
 
     /// Watches a process from now on. Returns whether there was room.
     pub fn watch(&mut self, pid: u32) -> bool {
-        self.watched
-            .insert(pid, Shared(Watch::default()), 0)
-            .is_ok()
+        // The kernel side may watch it already, as a child of one with raised budgets or probes.
+        self.watched.get(&pid, 0).is_ok()
+            || self
+                .watched
+                .insert(pid, Shared(Watch::default()), 0)
+                .is_ok()
     }
 
     /// Watches a process no longer.
@@ -62,12 +68,26 @@ impl WatchList {
 
     /// Lets transfers of a watched process be copied further than usual.
     pub fn raise_budget(&mut self, pid: u32) {
-        let raised = Watch {
-            opening_bytes_max: OPENING_BYTES_RAISED,
-            later_bytes_max: LATER_BYTES_RAISED,
+        self.change(pid, |watch| {
+            watch.opening_bytes_max = OPENING_BYTES_RAISED;
+            watch.later_bytes_max = LATER_BYTES_RAISED;
+        });
+    }
+
+    /// Tells the kernel side which probes (`PROBES_*`) see plaintext in a watched process.
+    pub fn set_probes(&mut self, pid: u32, probes: u32) {
+        self.change(pid, |watch| watch.probes = probes);
+    }
+
+    fn change(&mut self, pid: u32, change: impl FnOnce(&mut Watch)) {
+        let Ok(Shared(before)) = self.watched.get(&pid, 0) else {
+            return;
         };
-        if self.watched.get(&pid, 0).is_ok() {
-            let _: Result<(), _> = self.watched.insert(pid, Shared(raised), 0);
+        let mut watch = before;
+        change(&mut watch);
+        if watch != before {
+            // It may have ended by now.
+            let _: Result<(), _> = self.watched.insert(pid, Shared(watch), BPF_EXIST);
         }
     }
 

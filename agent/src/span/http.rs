@@ -23,7 +23,7 @@ use wirespan_protocols::message::{HttpRequest, HttpResponse, Version};
 use super::authority::{self, Authority, HostMemo};
 use super::method::KnownMethods;
 use super::url::{self, Target};
-use super::{Status, Value};
+use super::{Ends, Status, Value};
 use crate::endpoints::{Endpoint, Endpoints};
 use crate::semconv::{self, error_type};
 
@@ -44,7 +44,7 @@ pub fn describe(
     request: &mut HttpRequest,
     response: Option<&HttpResponse>,
     methods: &KnownMethods,
-    endpoints: Option<&Endpoints>,
+    ends: Ends<'_>,
     hosts: &mut HostMemo,
 ) -> Description {
     let mut attributes = Vec::with_capacity(ATTRIBUTES_TYPICAL);
@@ -60,7 +60,7 @@ pub fn describe(
         ));
     }
 
-    tell_where(&mut attributes, role, request, endpoints, hosts);
+    tell_where(&mut attributes, role, request, ends, hosts);
 
     attributes.push((
         semconv::NETWORK_PROTOCOL_VERSION,
@@ -104,20 +104,24 @@ fn tell_where(
     attributes: &mut Vec<(&'static str, Value)>,
     role: Role,
     request: &mut HttpRequest,
-    endpoints: Option<&Endpoints>,
+    ends: Ends<'_>,
     hosts: &mut HostMemo,
 ) {
+    let endpoints = ends.addresses;
+    let scheme = if ends.is_encrypted { "https" } else { "http" };
     let target = Target::parse(&request.method, &request.target);
     let host = request.host.as_ref().and_then(|sent| {
         let parts = hosts.resolve(sent)?;
         Some((sent, parts))
     });
     let server = endpoints.and_then(|endpoints| endpoints.server(role));
-    let named = name_server(target, host.map(|(_, parts)| parts), server);
+    // Who asked for nobody by name got whom the connection led to.
+    let asked_for = ends.server_name.filter(|_| role == Role::Client);
+    let named = name_server(target, host.map(|(_, parts)| parts), asked_for, server);
 
     match role {
         Role::Server => {
-            let (scheme, path, query) = parts(target);
+            let (scheme, path, query) = parts(scheme, target);
             let query = query.map(redacted);
             attributes.push((semconv::URL_SCHEME, scheme));
             let path = match target {
@@ -135,10 +139,17 @@ fn tell_where(
         Role::Client => {
             let authority = match (host, server) {
                 (Some((sent, _)), _) => Some(String::from(&**sent)),
-                (None, Some(server)) => server.authority(),
-                (None, None) => None,
+                (None, Some(server)) => match asked_for {
+                    Some(name) => Endpoint {
+                        address: name,
+                        port: server.port,
+                    }
+                    .authority(scheme),
+                    None => server.authority(scheme),
+                },
+                (None, None) => asked_for.map(|name| String::from(&**name)),
             };
-            tell_full(attributes, target, authority);
+            tell_full(attributes, scheme, target, authority);
         }
     }
     if let Some((address, port)) = named {
@@ -154,6 +165,7 @@ fn tell_where(
 fn name_server(
     target: Target<'_>,
     host: Option<&Authority>,
+    asked_for: Option<&Arc<str>>,
     server: Option<Endpoint<'_>>,
 ) -> Option<(Value, Option<u16>)> {
     let owned = |(host, port): (&str, Option<u16>)| (Value::Owned(host.into()), port);
@@ -168,7 +180,9 @@ fn name_server(
             (Value::Shared(Arc::clone(&parts.host)), port)
         }),
     };
-    named.or_else(|| server.map(|server| (Value::Shared(Arc::clone(server.address)), server.port)))
+    let port = server.and_then(|server| server.port);
+    let address = asked_for.or(server.map(|server| server.address));
+    named.or_else(|| address.map(|address| (Value::Shared(Arc::clone(address)), port)))
 }
 
 /// `client.*`, `network.*` and `user_agent.*`.
@@ -209,17 +223,17 @@ fn tell_ends(
 }
 
 /// `url.scheme`, `url.path` and `url.query` as sent.
-fn parts(target: Target<'_>) -> (Value, &str, Option<&str>) {
+fn parts<'a>(scheme: &'static str, target: Target<'a>) -> (Value, &'a str, Option<&'a str>) {
     match target {
-        Target::Origin { path, query } => (Value::Static("http"), path, query),
+        Target::Origin { path, query } => (Value::Static(scheme), path, query),
         Target::Absolute {
             scheme,
             path,
             query,
             ..
         } => (scheme_value(scheme), path, query),
-        Target::Authority(_) => (Value::Static("http"), "", None),
-        Target::Asterisk => (Value::Static("http"), "*", None),
+        Target::Authority(_) => (Value::Static(scheme), "", None),
+        Target::Asterisk => (Value::Static(scheme), "*", None),
     }
 }
 
@@ -237,6 +251,7 @@ fn tell_path(attributes: &mut Vec<(&'static str, Value)>, path: String, query: O
 /// `url.full`, or what stands in for it where nobody named the server.
 fn tell_full(
     attributes: &mut Vec<(&'static str, Value)>,
+    own_scheme: &str,
     target: Target<'_>,
     authority: Option<String>,
 ) {
@@ -250,10 +265,10 @@ fn tell_full(
             },
             _,
         ) => url::full(scheme, authority, path, query),
-        (Target::Authority(authority), _) => url::full("http", authority, "", None),
-        (Target::Asterisk, Some(authority)) => url::full("http", authority, "", None),
+        (Target::Authority(authority), _) => url::full(own_scheme, authority, "", None),
+        (Target::Asterisk, Some(authority)) => url::full(own_scheme, authority, "", None),
         (Target::Origin { path, query }, Some(authority)) => {
-            url::full("http", authority, path, query)
+            url::full(own_scheme, authority, path, query)
         }
         (Target::Asterisk, None) => return tell_path(attributes, "*".to_owned(), None),
         (Target::Origin { path, query }, None) => {

@@ -3,7 +3,8 @@
 
 use super::dialogue::Dialogue;
 use super::{Chunk, Direction, Discard, Extent, Sink};
-use crate::detect::{CHUNKS_MAX, Found, TURNS_MAX, detect};
+use crate::client_hello::{self, Hello};
+use crate::detect::{CHUNKS_MAX, Found, PREFIX_BYTES_MAX, TURNS_MAX, detect};
 use crate::exchange::Role;
 use crate::parser::Flow;
 use crate::registry::Protocol;
@@ -29,6 +30,8 @@ pub(super) enum Joined {
     NotYet,
     /// That there is no point in looking on.
     Never,
+    /// TLS, and the name that the client asked for.
+    Encrypted(Option<Box<str>>),
     /// Protocol and roles.
     Understood(Box<Dialogue>),
 }
@@ -59,6 +62,13 @@ impl Joining {
             }
             Found::NotYet if arrival.after.is_none() => stream.hold(held),
             Found::Foreign => return Joined::Never,
+            Found::Encrypted => match client_hello::server_name(&held) {
+                Hello::Incomplete if arrival.after.is_none() && held.len() < PREFIX_BYTES_MAX => {
+                    stream.hold(held);
+                }
+                Hello::Incomplete => return Joined::Encrypted(None),
+                Hello::Name(name) => return Joined::Encrypted(name),
+            },
             Found::NotYet | Found::No => {
                 let dropped = if is_candidate {
                     held.len()
