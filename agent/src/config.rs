@@ -1,19 +1,22 @@
 //! Everything a user can set, validated once. It reads settings and does nothing with them.
 //!
 //! Settings come from flags and from environment variables, both handed in; flags win. The path is
-//! `settings` (which name was used, with which text) to `environment` and `otlp` (what the texts
-//! mean together), with the grammar of single values in `values`. [`Config::load`] is the way in.
+//! `settings` (which of a setting's `names` was used, with which text) to `environment` and `otlp`
+//! (what the texts mean together), with the grammar of single values in `values`. [`Config::load`]
+//! is the way in.
 
 mod environment;
 mod error;
 mod known;
+mod names;
 mod otlp;
 mod settings;
 mod values;
 
-pub use environment::{Loaded, Purpose};
+pub use environment::{Loaded, Purpose, QUEUE_SPANS_DEFAULT};
 pub use error::ConfigError;
-pub use settings::{Given, Names, SETTINGS, Setting};
+pub use names::{Names, SETTINGS, Setting};
+pub use settings::Given;
 pub(crate) use values::percent_decoded;
 
 use std::path::PathBuf;

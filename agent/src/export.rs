@@ -17,11 +17,11 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::config::{OtlpConfig, PrinterFormat};
-use crate::health::Health;
+use crate::config::{OtlpConfig, PrinterFormat, QUEUE_SPANS_DEFAULT};
+use crate::health::{Destination, Health};
 
 pub use otlp::{RetryPolicy, SetupError};
-pub use queue::{QUEUE_SPANS_CAP, SpanQueue};
+pub use queue::SpanQueue;
 
 /// What the exporters need to know.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ impl ExportConfig {
             printer,
             colours: true,
             retry: RetryPolicy::default(),
-            queue_spans_cap: QUEUE_SPANS_CAP,
+            queue_spans_cap: QUEUE_SPANS_DEFAULT,
         }
     }
 }
@@ -96,15 +96,14 @@ impl Exporters {
         let cap = config.queue_spans_cap;
         let mut inlets = Vec::new();
         let mut lanes = Vec::new();
-        // With both destinations on, a span counts as exported when the collector took it.
-        let printer_counts = config.otlp.is_none();
         if let Some(otlp) = &config.otlp {
             let batching = queue::Batching {
                 spans_cap: cap,
                 batch_spans_max: otlp.batch_spans_max.max(1),
                 batch_age_max: otlp.batch_age_max,
-                counts_exports: true,
+                destination: Destination::Otlp,
             };
+            health.open(batching.destination);
             let (inlet, outlet) = queue::lane(batching, Arc::clone(health));
             let workers = otlp::start(otlp, config.retry, &outlet)?;
             inlets.push(inlet);
@@ -115,8 +114,9 @@ impl Exporters {
                 spans_cap: cap,
                 batch_spans_max: printer::BATCH_SPANS_MAX,
                 batch_age_max: printer::BATCH_AGE_MAX,
-                counts_exports: printer_counts,
+                destination: Destination::Printer,
             };
+            health.open(batching.destination);
             let (inlet, outlet) = queue::lane(batching, Arc::clone(health));
             let worker = printer::start(config.printer, output, Arc::clone(&outlet));
             inlets.push(inlet);

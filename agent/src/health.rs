@@ -1,6 +1,6 @@
 //! The daemon's own counters: everything that was discarded, by reason. It does not report.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Why something that was captured, or should have been, did not become an exported span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -94,12 +94,45 @@ impl Loss {
     }
 }
 
+/// Where spans go. Each takes or loses every span that was made, whatever becomes of it elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(usize)]
+pub enum Destination {
+    /// A receiver of OTLP.
+    Otlp,
+    /// Standard output.
+    Printer,
+}
+
+impl Destination {
+    /// All of them, in order of their discriminants.
+    pub const ALL: [Self; 2] = [Self::Otlp, Self::Printer];
+
+    /// As it stands in the summary.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Otlp => "OTLP",
+            Self::Printer => "printer",
+        }
+    }
+}
+
 /// Counters shared by all threads of the daemon.
 #[derive(Debug, Default)]
 pub struct Health {
+    /// What was lost before it was a span, or before any destination.
     losses: [AtomicU64; Loss::ALL.len()],
     spans_made: AtomicU64,
-    spans_exported: AtomicU64,
+    deliveries: [Delivery; Destination::ALL.len()],
+}
+
+/// What became of spans on their way to one destination.
+#[derive(Debug, Default)]
+struct Delivery {
+    is_open: AtomicBool,
+    exported: AtomicU64,
+    losses: [AtomicU64; Loss::ALL.len()],
 }
 
 impl Health {
@@ -113,10 +146,14 @@ impl Health {
         self.losses[loss as usize].store(total, Ordering::Relaxed);
     }
 
-    /// How often this was lost so far.
+    /// How often this was lost so far. A span that two destinations lost was lost twice.
     #[must_use]
     pub fn losses(&self, loss: Loss) -> u64 {
-        self.losses[loss as usize].load(Ordering::Relaxed)
+        let on_the_way: u64 = Destination::ALL
+            .map(|destination| self.spans_lost(destination, loss))
+            .into_iter()
+            .sum();
+        self.losses[loss as usize].load(Ordering::Relaxed) + on_the_way
     }
 
     /// Counts spans that the pipeline made.
@@ -130,15 +167,45 @@ impl Health {
         self.spans_made.load(Ordering::Relaxed)
     }
 
-    /// Counts spans that a receiver accepted.
-    pub fn exported_spans(&self, count: u64) {
-        self.spans_exported.fetch_add(count, Ordering::Relaxed);
+    /// Spans go there from now on.
+    pub fn open(&self, destination: Destination) {
+        self.delivery(destination)
+            .is_open
+            .store(true, Ordering::Relaxed);
     }
 
-    /// Spans that a receiver accepted so far.
+    /// Whether spans go there.
     #[must_use]
-    pub fn spans_exported(&self) -> u64 {
-        self.spans_exported.load(Ordering::Relaxed)
+    pub fn is_open(&self, destination: Destination) -> bool {
+        self.delivery(destination).is_open.load(Ordering::Relaxed)
+    }
+
+    /// Counts spans that a destination accepted.
+    pub fn exported_spans(&self, destination: Destination, count: u64) {
+        self.delivery(destination)
+            .exported
+            .fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Spans that a destination accepted so far.
+    #[must_use]
+    pub fn spans_exported(&self, destination: Destination) -> u64 {
+        self.delivery(destination).exported.load(Ordering::Relaxed)
+    }
+
+    /// Counts spans that did not get to a destination.
+    pub fn lose_spans(&self, destination: Destination, loss: Loss, count: u64) {
+        self.delivery(destination).losses[loss as usize].fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Spans that did not get to a destination so far, for this reason.
+    #[must_use]
+    pub fn spans_lost(&self, destination: Destination, loss: Loss) -> u64 {
+        self.delivery(destination).losses[loss as usize].load(Ordering::Relaxed)
+    }
+
+    fn delivery(&self, destination: Destination) -> &Delivery {
+        &self.deliveries[destination as usize]
     }
 }
 
@@ -150,6 +217,9 @@ mod tests {
     fn every_loss_has_a_slot_and_a_name_of_its_own() {
         for (index, loss) in Loss::ALL.into_iter().enumerate() {
             assert_eq!(loss as usize, index);
+        }
+        for (index, destination) in Destination::ALL.into_iter().enumerate() {
+            assert_eq!(destination as usize, index);
         }
         let names: std::collections::BTreeSet<_> = Loss::ALL.map(Loss::name).into();
         assert_eq!(names.len(), Loss::ALL.len());

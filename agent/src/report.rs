@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
-use crate::health::{Health, Loss};
+use crate::health::{Destination, Health, Loss};
 use crate::processes::Coverage;
 
 /// What a run came to.
@@ -29,18 +29,31 @@ pub fn log_losses(health: &Health) {
 #[must_use]
 pub fn summary(health: &Health, finished: &Finished, ran: Duration) -> String {
     let mut text = format!(
-        "traced for {:.1} s: {} spans made, {} exported",
+        "traced for {:.1} s: {} spans made",
         ran.as_secs_f64(),
-        health.spans_made(),
-        health.spans_exported()
+        health.spans_made()
     );
+    for destination in Destination::ALL {
+        if health.is_open(destination) {
+            let exported = health.spans_exported(destination);
+            let lost: u64 = Loss::ALL
+                .map(|loss| health.spans_lost(destination, loss))
+                .into_iter()
+                .sum();
+            // Writing to a string does not fail.
+            let _ = write!(
+                text,
+                "; {} exported {exported}, lost {lost}",
+                destination.name()
+            );
+        }
+    }
     let losses = losses(health);
     let lost = if losses.is_empty() {
         "nothing"
     } else {
         &losses
     };
-    // Writing to a string does not fail.
     let _ = write!(text, "\n  lost: {lost}");
     for coverage in &finished.coverage {
         let _ = write!(text, "\n  understood of {}", covered(coverage));
@@ -95,8 +108,13 @@ mod tests {
     fn a_summary_names_each_loss_and_the_coverage_of_each_process() {
         let health = Health::default();
         health.made_spans(10);
-        health.exported_spans(7);
-        health.lose(Loss::QueueFull, 3);
+        health.lose(Loss::StreamGap, 1);
+        health.open(Destination::Otlp);
+        health.exported_spans(Destination::Otlp, 7);
+        health.lose_spans(Destination::Otlp, Loss::QueueFull, 3);
+        health.open(Destination::Printer);
+        health.exported_spans(Destination::Printer, 9);
+        health.lose_spans(Destination::Printer, Loss::QueueFull, 1);
         let finished = Finished {
             coverage: vec![Coverage {
                 pid: 42,
@@ -108,7 +126,8 @@ mod tests {
         };
         assert_eq!(
             summary(&health, &finished, Duration::from_millis(1500)),
-            "traced for 1.5 s: 10 spans made, 7 exported\n  lost: queue_full 3\n  understood of \
+            "traced for 1.5 s: 10 spans made; OTLP exported 7, lost 3; printer exported 9, lost 1\n  \
+             lost: stream_gap 1, queue_full 4\n  understood of \
              shop (pid 42): 75.0% (150 of 200 bytes)\n  recorded: 5 records"
         );
     }

@@ -216,9 +216,8 @@ impl Finished {
     #[must_use]
     pub fn made(&self) -> usize {
         let summary = self.summary();
-        let words: Vec<_> = summary.split([' ', ':']).collect();
-        let at = words.windows(2).position(|pair| pair == ["spans", "made,"]);
-        let number = at.and_then(|at| words[at - 1].parse().ok());
+        let before = summary.split(" spans made").next();
+        let number = before.and_then(|text| text.rsplit(' ').next()?.parse().ok());
         number.unwrap_or_else(|| panic!("no number of spans in {summary:?}"))
     }
 

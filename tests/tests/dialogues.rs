@@ -125,6 +125,46 @@ fn pipelined_requests_find_their_responses() {
 }
 
 #[test]
+fn after_the_first_long_burst_of_pipelined_requests_none_is_lost() {
+    const BURST: usize = 200;
+    let mut both = Dialogue::begin();
+    let mut expected = Vec::new();
+    for round in 0..3 {
+        let (mut requests, mut responses) = (String::new(), String::new());
+        for number in 0..BURST {
+            // 32 bytes each, so that what is copied at first ends where a request does.
+            requests += &format!("GET /{round}-{number:03} HTTP/1.1\r\nHost: h\r\n\r\n");
+            responses += "HTTP/1.1 204 No Content\r\n\r\n";
+            for role in ["Client", "Server"] {
+                expected.push(format!(
+                    "{role} GET /{round}-{number:03} 204, request 0 B, response 0 B"
+                ));
+            }
+        }
+        assert_eq!(requests.len(), BURST * 32);
+        both.client.write(both.at_client, &requests);
+        both.server_reads(requests.len());
+        both.server.write(both.at_server, &responses);
+        both.client_reads(responses.len());
+        // What it learns, it learns by then.
+        both.daemon.wait_for("both sides of this burst", |spans| {
+            let of_this = |kind| {
+                let mut ours = spans.iter().filter(|span| span.kind == kind);
+                ours.any(|span| span.target() == format!("/{round}-000"))
+            };
+            of_this(Kind::Client) && of_this(Kind::Server)
+        });
+    }
+    let finished = both.daemon.stop();
+    let later = |line: &String| !line.contains("GET /0-");
+    assert_same(
+        "spans of the later bursts",
+        expected.into_iter().filter(later),
+        finished.lines().into_iter().filter(later),
+    );
+}
+
+#[test]
 fn chunks_with_trailers_are_counted() {
     let mut both = Dialogue::begin();
     both.request(

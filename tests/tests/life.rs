@@ -137,7 +137,10 @@ fn sigint_ends_it_with_a_summary() {
     let finished = daemon.stop_by(Signal::INT);
     assert_eq!(finished.made(), 1);
     let summary = finished.summary();
-    assert!(summary.contains("1 spans made, 1 exported"), "{summary}");
+    assert!(
+        summary.contains("1 spans made; printer exported 1, lost 0"),
+        "{summary}"
+    );
     assert!(
         summary.contains(&format!("understood of server (pid {pid}): 100.0%")),
         "{summary}"

@@ -392,6 +392,14 @@ fn a_request_head_that_was_cut_still_gets_its_response() {
 }
 
 #[test]
+fn pipelined_requests_that_were_cut_between_two_count_as_a_cut_head() {
+    let mut wire = Wire::new(Role::Server);
+    wire.call(true, &GET.repeat(200), 100 * GET.len());
+    assert!(wire.conversation.take_head_was_cut());
+    assert_eq!(wire.told.discards, [Discard::StreamGap]);
+}
+
+#[test]
 fn the_end_behind_a_cut_response_head_is_inferred_when_the_connection_goes_on() {
     let long = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(9000));
     for end in [None, Some(End::Closed), Some(End::Evicted)] {

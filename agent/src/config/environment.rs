@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use regex::Regex;
 
-use super::settings::{Given, Setting, Settings};
+use super::names::Setting;
+use super::settings::{Given, Settings};
 use super::{
     CaptureConfig, Config, ConfigError, PrinterFormat, ServiceOverride, Strategy, Targets, otlp,
     values,
@@ -94,8 +95,9 @@ impl Config {
 /// As Beyla's.
 const SHUTDOWN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
-/// A tenth of a second of the highest rate that one shard reaches; some 16 MiB if spans are large.
-const QUEUE_SPANS_DEFAULT: usize = 16_384;
+/// A tenth of a second of the highest rate that one shard reaches. A span of an HTTP server takes
+/// about a kilobyte with all it owns, so this is the 16 MiB that a collector's absence may cost.
+pub const QUEUE_SPANS_DEFAULT: usize = 16_384;
 
 const QUEUE_SPANS_MAX: usize = 1 << 20;
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::settings::SETTINGS;
+use super::names::SETTINGS;
 
 const KNOWN: &str = include_str!("known_settings.txt");
 

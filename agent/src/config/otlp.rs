@@ -7,7 +7,8 @@ use std::time::Duration;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderName, HeaderValue, Uri};
 
-use super::settings::{Given, Setting, Settings};
+use super::names::Setting;
+use super::settings::{Given, Settings};
 use super::{ConfigError, OtlpConfig, OtlpProtocol, values};
 
 /// What `OTEL_TRACES_EXPORTER` asks for.

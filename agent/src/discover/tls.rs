@@ -4,16 +4,30 @@
 //! This file is the contract between who finds the places (`discover`) and who attaches to them
 //! (`capture`).
 
+mod analysis;
+mod code;
+mod go;
+mod image;
+mod libraries;
+mod mappings;
+mod marks;
+mod names;
+mod rustls;
+mod symbols;
+
+pub use libraries::{Changes, Libraries, Unreadable};
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A file by what the kernel knows it as; two paths to one file are one file, and a path in a
-/// container is not the host's.
+/// container is not the host's. As `/proc/<pid>/maps` names it; on some file systems (btrfs,
+/// overlayfs of older kernels) `stat` names another device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId {
-    /// `st_dev`.
+    /// As `st_dev` writes it.
     pub device: u64,
-    /// `st_ino`.
+    /// Inode number.
     pub inode: u64,
 }
 
@@ -27,9 +41,9 @@ pub struct Library {
     pub open_path: PathBuf,
     /// Its path as the process sees it; for people.
     pub name: PathBuf,
-    /// Whose functions these are.
+    /// Whose functions these are; of the first, if there are several libraries in one executable.
     pub kind: LibraryKind,
-    /// Its functions; each at most once.
+    /// Its functions, sorted; one may be there several times, where a compiler made copies.
     pub functions: Vec<FunctionSite>,
 }
 
@@ -110,8 +124,17 @@ pub enum Function {
     GoConnClose,
     /// `<rustls::…::Reader as std::io::Read>::read`
     RustlsRead,
-    /// `<rustls::…::Writer as std::io::Write>::write`
+    /// `fn into_first_chunk(self: rustls::Reader<'a>) -> io::Result<&'a [u8]>`, which hands
+    /// plaintext out without saying how much of it is taken.
+    RustlsFirstChunk,
+    /// `<rustls::…::Reader as std::io::BufRead>::consume(&mut self, usize)`, which says so.
+    RustlsConsume,
+    /// `<rustls::…::Writer as std::io::Write>::write`; ends by jumping to one of the next.
     RustlsWrite,
+    /// `<rustls::…::ConnectionCommon<_> as PlaintextSink>::write(&mut self, &[u8])`
+    RustlsSinkWrite,
+    /// `<… as PlaintextSink>::write_vectored(&mut self, &[IoSlice])`
+    RustlsSinkWriteVectored,
 }
 
 /// What was found in one file.

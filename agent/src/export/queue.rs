@@ -9,13 +9,8 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, timeout_at};
 
-use crate::health::{Health, Loss};
+use crate::health::{Destination, Health, Loss};
 use crate::span::Span;
-
-/// Most spans that wait for one destination. A span of an HTTP server takes about a kilobyte with
-/// all it owns, so this is the 16 MiB that a collector's absence may cost, or 90 ms of 180,000
-/// spans per second.
-pub const QUEUE_SPANS_CAP: usize = 16_384;
 
 /// The shards' end: cheap to clone, never blocks.
 #[derive(Clone, Debug)]
@@ -65,8 +60,8 @@ pub(super) struct Batching {
     pub batch_spans_max: usize,
     /// How long the first span of a batch waits for company.
     pub batch_age_max: Duration,
-    /// Whether what this lane delivers counts as exported.
-    pub counts_exports: bool,
+    /// Where the lane leads.
+    pub destination: Destination,
 }
 
 /// A queue for one destination.
@@ -121,7 +116,7 @@ pub(super) struct Batch {
 #[derive(Debug)]
 pub(super) struct Unsettled {
     spans: u64,
-    counts_exports: bool,
+    destination: Destination,
     health: Arc<Health>,
 }
 
@@ -163,18 +158,14 @@ impl Inlet {
     fn push(&self, spans: &Arc<Vec<Span>>) {
         let shared = &*self.shared;
         if shared.closed.load(Ordering::Acquire) {
-            shared
-                .health
-                .lose(Loss::ShutdownTimeout, spans.len() as u64);
+            shared.lose(Loss::ShutdownTimeout, spans.len());
             return;
         }
         let queued = shared.queued.load(Ordering::Relaxed).max(0);
         let room = shared.batching.spans_cap.saturating_sub(queued as usize);
         let fits = spans.len().min(room);
         if fits < spans.len() {
-            shared
-                .health
-                .lose(Loss::QueueFull, (spans.len() - fits) as u64);
+            shared.lose(Loss::QueueFull, spans.len() - fits);
         }
         if fits == 0 {
             return;
@@ -185,7 +176,7 @@ impl Inlet {
         };
         if self.sender.send(piece).is_err() {
             // The receiving end lives as long as the exporters do.
-            shared.health.lose(Loss::ShutdownTimeout, fits as u64);
+            shared.lose(Loss::ShutdownTimeout, fits);
             return;
         }
         let before = shared.queued.fetch_add(fits as i64, Ordering::Release);
@@ -194,6 +185,13 @@ impl Inlet {
         if before <= 0 || (before < full && before + fits as i64 >= full) {
             shared.wake.notify_one();
         }
+    }
+}
+
+impl Shared {
+    fn lose(&self, loss: Loss, spans: usize) {
+        self.health
+            .lose_spans(self.batching.destination, loss, spans as u64);
     }
 }
 
@@ -264,7 +262,7 @@ impl Waiting {
         shared.queued.fetch_sub(taken as i64, Ordering::Relaxed);
         let unsettled = Unsettled {
             spans: taken as u64,
-            counts_exports: shared.batching.counts_exports,
+            destination: shared.batching.destination,
             health: Arc::clone(&shared.health),
         };
         Batch { pieces, unsettled }
@@ -301,7 +299,7 @@ impl Unsettled {
         self.spans -= spans;
         Self {
             spans,
-            counts_exports: self.counts_exports,
+            destination: self.destination,
             health: Arc::clone(&self.health),
         }
     }
@@ -309,22 +307,24 @@ impl Unsettled {
     /// They arrived, except for `refused` of them.
     pub(super) fn accepted_but(mut self, refused: u64) {
         let refused = refused.min(self.spans);
-        if self.counts_exports {
-            self.health.exported_spans(self.spans - refused);
-        }
-        self.health.lose(Loss::ExportRefused, refused);
-        self.spans = 0;
+        self.health
+            .exported_spans(self.destination, self.spans - refused);
+        self.lose(Loss::ExportRefused, refused);
     }
 
     /// They are lost, all for the same reason.
     pub(super) fn lost(mut self, loss: Loss) {
-        self.health.lose(loss, self.spans);
+        self.lose(loss, self.spans);
+    }
+
+    fn lose(&mut self, loss: Loss, spans: u64) {
+        self.health.lose_spans(self.destination, loss, spans);
         self.spans = 0;
     }
 }
 
 impl Drop for Unsettled {
     fn drop(&mut self) {
-        self.health.lose(Loss::ShutdownTimeout, self.spans);
+        self.lose(Loss::ShutdownTimeout, self.spans);
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use wirespan::config::{OtlpConfig, OtlpProtocol};
 use wirespan::export::{ExportConfig, Exporters, RetryPolicy};
-use wirespan::health::{Health, Loss};
+use wirespan::health::{Destination, Health, Loss};
 use wirespan_tests::receiver::Receiver;
 
 use crate::delivery::distinct;
@@ -47,7 +47,7 @@ async fn an_absent_receiver_costs_what_passes_the_bound_and_delivery_resumes() {
             .await
             .unwrap();
         exporters.drain(SOON).await;
-        assert_eq!(health.spans_exported(), kept as u64 + 10);
+        assert_eq!(health.spans_exported(Destination::Otlp), kept as u64 + 10);
         assert_eq!(lost_in_export(&health), lost);
     }
 }
@@ -72,7 +72,10 @@ async fn a_receiver_that_leaves_in_the_middle_of_a_request_gets_it_again() {
         exporters.drain(SOON).await;
         assert_eq!((spans.len(), distinct(&spans)), (100, 100), "{protocol:?}");
         assert_eq!(
-            (health.spans_exported(), lost_in_export(&health)),
+            (
+                health.spans_exported(Destination::Otlp),
+                lost_in_export(&health)
+            ),
             (100, 0),
             "{protocol:?}"
         );
@@ -95,7 +98,10 @@ async fn a_batch_that_finds_nobody_in_time_is_given_up() {
         exporters.drain(SOON).await;
         assert_eq!(health.losses(Loss::ExportFailed), 250, "{protocol:?}");
         assert_eq!(
-            (health.spans_exported(), lost_in_export(&health)),
+            (
+                health.spans_exported(Destination::Otlp),
+                lost_in_export(&health)
+            ),
             (0, 250),
             "{protocol:?}"
         );
@@ -139,7 +145,10 @@ async fn a_drain_sends_what_is_queued_without_waiting_for_company() {
         assert!(begun.elapsed() < SOON);
         assert_eq!(distinct(&receiver.spans()), 950, "{protocol:?}");
         assert_eq!(
-            (health.spans_exported(), lost_in_export(&health)),
+            (
+                health.spans_exported(Destination::Otlp),
+                lost_in_export(&health)
+            ),
             (950, 0),
             "{protocol:?}"
         );
@@ -178,7 +187,10 @@ async fn a_drain_past_its_timeout_counts_the_rest() {
         );
         assert_eq!(health.losses(Loss::ShutdownTimeout), 900, "{protocol:?}");
         assert_eq!(
-            (health.spans_exported(), lost_in_export(&health)),
+            (
+                health.spans_exported(Destination::Otlp),
+                lost_in_export(&health)
+            ),
             (100, 900),
             "{protocol:?}"
         );
@@ -215,7 +227,10 @@ async fn several_shards_lose_nothing_between_push_and_worker() {
     exporters.drain(SOON).await;
     assert_eq!(distinct(&receiver.spans()), 12_000);
     assert_eq!(
-        (health.spans_exported(), lost_in_export(&health)),
+        (
+            health.spans_exported(Destination::Otlp),
+            lost_in_export(&health)
+        ),
         (12_000, 0)
     );
 }

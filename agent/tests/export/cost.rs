@@ -14,7 +14,7 @@ use prost::Message;
 use wirespan::config::{OtlpConfig, OtlpProtocol};
 use wirespan::export::otlp::{bring_together, json, protobuf};
 use wirespan::export::{ExportConfig, Exporters};
-use wirespan::health::Health;
+use wirespan::health::{Destination, Health};
 use wirespan::span::Span;
 
 use crate::sample::{exporting, lost_in_export, otlp, request_of, resource, server_spans};
@@ -237,7 +237,7 @@ fn cost_of_export() {
              {} exported, {} lost, peak {} MiB",
             micros - making,
             (pushes * PER_PUSH) as f64 / elapsed,
-            health.spans_exported(),
+            health.spans_exported(Destination::Otlp),
             lost_in_export(&health),
             memory.vmhwm.unwrap_or(0) / 1024,
         );

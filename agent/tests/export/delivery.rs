@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use wirespan::config::{OtlpConfig, OtlpProtocol};
 use wirespan::export::{Exporters, SetupError};
-use wirespan::health::{Health, Loss};
+use wirespan::health::{Destination, Health, Loss};
 use wirespan::span::Value;
 use wirespan_tests::receiver::{Receiver, Refusal};
 
@@ -69,7 +69,7 @@ async fn every_field_arrives_in_every_protocol_plain_and_compressed() {
                 gzip,
                 "{case}"
             );
-            assert_eq!(health.spans_exported(), 21, "{case}");
+            assert_eq!(health.spans_exported(Destination::Otlp), 21, "{case}");
             assert_eq!(lost_in_export(&health), 0, "{case}");
         }
     }
@@ -175,7 +175,13 @@ async fn a_busy_receiver_gets_each_span_once_and_not_before_it_asked() {
         exporters.drain(SOON).await;
         assert_eq!((spans.len(), distinct(&spans)), (100, 100));
         assert_eq!(receiver.attempts(), 2);
-        assert_eq!((health.spans_exported(), lost_in_export(&health)), (100, 0));
+        assert_eq!(
+            (
+                health.spans_exported(Destination::Otlp),
+                lost_in_export(&health)
+            ),
+            (100, 0)
+        );
     }
 }
 
@@ -223,7 +229,13 @@ async fn a_batch_too_large_for_one_request_goes_in_several() {
         lens.sort_unstable();
         assert_eq!(lens, [25; 4], "{protocol:?}");
         assert_eq!(distinct(&receiver.spans()), 100);
-        assert_eq!((health.spans_exported(), lost_in_export(&health)), (100, 0));
+        assert_eq!(
+            (
+                health.spans_exported(Destination::Otlp),
+                lost_in_export(&health)
+            ),
+            (100, 0)
+        );
     }
 }
 
@@ -275,7 +287,13 @@ async fn a_refusal_for_good_is_counted_and_not_repeated() {
         exporters.drain(SOON).await;
         assert_eq!(receiver.attempts(), 2, "{protocol:?}");
         assert_eq!(health.losses(Loss::ExportRefused), 100);
-        assert_eq!((health.spans_exported(), lost_in_export(&health)), (7, 100));
+        assert_eq!(
+            (
+                health.spans_exported(Destination::Otlp),
+                lost_in_export(&health)
+            ),
+            (7, 100)
+        );
     }
 }
 
@@ -295,7 +313,7 @@ async fn spans_rejected_in_part_are_counted_as_refused() {
         exporters.drain(SOON).await;
         assert_eq!(receiver.attempts(), 1);
         assert_eq!(health.losses(Loss::ExportRefused), 30, "{protocol:?}");
-        assert_eq!(health.spans_exported(), 70, "{protocol:?}");
+        assert_eq!(health.spans_exported(Destination::Otlp), 70, "{protocol:?}");
     }
 }
 
@@ -355,7 +373,13 @@ async fn without_a_destination_spans_are_discarded() {
     let (queue, exporters) = Exporters::start(config, &health).unwrap();
     queue.push(vec![server_span(&resource("shop"), 1)]);
     exporters.drain(SOON).await;
-    assert_eq!((health.spans_exported(), lost_in_export(&health)), (0, 0));
+    assert_eq!(
+        (
+            health.spans_exported(Destination::Otlp),
+            lost_in_export(&health)
+        ),
+        (0, 0)
+    );
 }
 
 pub fn distinct(spans: &[opentelemetry_proto::tonic::trace::v1::Span]) -> usize {

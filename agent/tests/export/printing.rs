@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::trace::v1::TracesData;
 use wirespan::config::{OtlpProtocol, PrinterFormat};
 use wirespan::export::printer::Output;
 use wirespan::export::{ExportConfig, Exporters};
-use wirespan::health::{Health, Loss};
+use wirespan::health::{Destination, Health, Loss};
 use wirespan::span::{Span, Value};
 use wirespan_tests::receiver::Receiver;
 
@@ -45,7 +45,10 @@ async fn printed(format: PrinterFormat, colours: bool, spans: Vec<Span>) -> Stri
     queue.push(spans);
     exporters.drain(SOON).await;
     assert_eq!(
-        (health.spans_exported(), lost_in_export(&health)),
+        (
+            health.spans_exported(Destination::Printer),
+            lost_in_export(&health)
+        ),
         (count, 0)
     );
     String::from_utf8(paper.0.lock().unwrap().clone()).unwrap()
@@ -148,6 +151,16 @@ async fn the_counter_ends_with_the_final_number() {
     );
 }
 
+/// Each destination took or lost every span.
+fn assert_adds_up(health: &Health, made: u64) {
+    for destination in Destination::ALL {
+        let lost = Loss::ALL.map(|loss| health.spans_lost(destination, loss));
+        let lost: u64 = lost.into_iter().sum();
+        let exported = health.spans_exported(destination);
+        assert_eq!(exported + lost, made, "{destination:?}");
+    }
+}
+
 struct Closed;
 
 impl Write for Closed {
@@ -182,12 +195,10 @@ async fn a_closed_output_ends_the_printing_and_nothing_else() {
         .await
         .unwrap();
     exporters.drain(SOON).await;
-    assert_eq!(health.spans_exported(), 3000);
-    assert_eq!(
-        health.losses(Loss::ExportFailed),
-        3000,
-        "not printed, and said so"
-    );
+    assert_eq!(health.spans_exported(Destination::Otlp), 3000);
+    let not_printed = health.spans_lost(Destination::Printer, Loss::ExportFailed);
+    assert_eq!(not_printed, 3000, "and said so");
+    assert_adds_up(&health, 3000);
 }
 
 /// Blocks in `write` until the test ends.
@@ -229,8 +240,9 @@ async fn an_output_that_blocks_costs_prints_but_no_delivery_and_no_shutdown() {
             .unwrap();
     }
     exporters.drain(Duration::from_millis(100)).await;
-    assert_eq!(health.spans_exported(), 5000);
+    assert_eq!(health.spans_exported(Destination::Otlp), 5000);
     assert_eq!(lost_in_export(&health), 5000, "none was printed");
-    assert!(health.losses(Loss::QueueFull) >= 2400);
+    assert!(health.spans_lost(Destination::Printer, Loss::QueueFull) >= 2400);
+    assert_adds_up(&health, 5000);
     drop(release);
 }

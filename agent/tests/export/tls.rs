@@ -7,7 +7,7 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use wirespan::config::OtlpConfig;
 use wirespan::export::{Exporters, RetryPolicy};
-use wirespan::health::{Health, Loss};
+use wirespan::health::{Destination, Health, Loss};
 use wirespan_tests::receiver::{Receiver, TlsFiles};
 
 use crate::sample::{PROTOCOLS, SOON, exporting, lost_in_export, otlp, resource, server_spans};
@@ -90,7 +90,11 @@ async fn a_receiver_with_a_certificate_of_the_given_authority_is_trusted() {
         let config = over_tls(otlp(protocol, receiver.address()), &authority);
         let (arrived, health) = deliver(config, &receiver).await;
         assert_eq!(
-            (arrived, health.spans_exported(), lost_in_export(&health)),
+            (
+                arrived,
+                health.spans_exported(Destination::Otlp),
+                lost_in_export(&health)
+            ),
             (10, 10, 0)
         );
     }
@@ -134,6 +138,10 @@ async fn a_client_certificate_is_shown_where_one_is_asked_for() {
             ..nameless
         };
         let (arrived, health) = deliver(named, &receiver).await;
-        assert_eq!((arrived, health.spans_exported()), (10, 10), "{protocol:?}");
+        assert_eq!(
+            (arrived, health.spans_exported(Destination::Otlp)),
+            (10, 10),
+            "{protocol:?}"
+        );
     }
 }

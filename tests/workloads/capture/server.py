@@ -147,9 +147,10 @@ def silent(listener):
 
 
 def mute(listener):
-    """Reads a request, and nothing more ever."""
+    """Reads a request, says so, and nothing more ever."""
     for connection in each(listener):
         head(connection)
+        print("asked", flush=True)
         time.sleep(1000)
 
 

@@ -319,7 +319,11 @@ impl Dialogue {
                     self.notes.head_was_cut |= !gap.lost;
                     self.message(flow, message, first, last, sink);
                 }
-                Step::Lost => self.lose(flow, Discard::StreamGap, sink),
+                Step::Lost => {
+                    // Not copied, though it held a head: pipelined ones that filled the budget.
+                    self.notes.head_was_cut |= !gap.lost;
+                    self.lose(flow, Discard::StreamGap, sink);
+                }
                 Step::Body | Step::Wait | Step::Invalid => {}
             }
         }

@@ -3,20 +3,17 @@
 
 use std::sync::Arc;
 
-use super::body::{Body, Framing, Progress};
-use super::detect::detect;
+use super::body::Framing;
+use super::course::Course;
 use super::fields::{Fields, interned};
-use super::head::{self, Head, RequestLine, Search};
-use crate::detect::Detected;
+use super::head::{self, Head, RequestLine};
 use crate::message::{HttpRequest, Message, Method, Request, Then, Version};
 use crate::parser::{Crossed, Flow, Gap, Parsed, Parser};
 
 /// Reads what a client sends.
 #[derive(Debug, Default)]
 pub struct Requests {
-    body: Option<Body>,
-    search: Search,
-    was_invalid: bool,
+    course: Course,
     /// Values that rarely change within a connection.
     host: Option<Arc<str>>,
     user_agent: Option<Arc<str>>,
@@ -29,30 +26,18 @@ impl Parser for Requests {
     type Message = Message;
 
     fn parse(&mut self, buf: &[u8]) -> Parsed<Message> {
-        if let Some(body) = &mut self.body {
-            let parsed = skip(body, buf);
-            if matches!(parsed, Parsed::Message { .. }) {
-                self.body = None;
-            }
-            self.was_invalid = parsed == Parsed::Invalid;
+        if let Some(parsed) = self.course.skip(buf) {
             return parsed;
         }
         let parsed = self.parse_head(buf);
-        self.was_invalid = parsed == Parsed::Invalid;
+        self.course.note(&parsed);
         parsed
     }
 
     fn cross(&mut self, pending: &[u8], gap: Gap) -> Crossed<Message> {
-        if let Some(body) = &mut self.body {
-            return match body.cross(gap) {
-                Some(body_size) => {
-                    self.body = None;
-                    Crossed::Ended(Message::End { body_size })
-                }
-                None => Crossed::Over,
-            };
+        if let Some(crossed) = self.course.cross(gap) {
+            return crossed;
         }
-        self.search = Search::default();
         match head::cut_request(pending) {
             Some((line, fields)) => Crossed::Cut(Message::Request {
                 request: Request::Http(Box::new(HttpRequest {
@@ -66,27 +51,23 @@ impl Parser for Requests {
     }
 
     fn end(&mut self, _pending: &[u8]) -> Option<Message> {
-        end(&mut self.body)
+        self.course.end()
     }
 
     fn resync(&mut self, buf: &[u8]) -> Option<usize> {
-        let at = resync(buf, Flow::Requests, self.was_invalid)?;
-        self.reset();
-        Some(at)
+        self.course.resync(buf, Flow::Requests)
     }
 
     fn bytes_left(&self) -> Option<u64> {
-        self.body.as_ref().and_then(Body::bytes_left)
+        self.course.bytes_left()
     }
 
     fn is_adrift(&self) -> bool {
-        matches!(self.body, Some(Body::Adrift { .. }))
+        self.course.is_adrift()
     }
 
     fn reset(&mut self) {
-        self.body = None;
-        self.search = Search::default();
-        self.was_invalid = false;
+        self.course = Course::default();
     }
 }
 
@@ -100,7 +81,7 @@ impl Requests {
         if empty > 0 {
             return Parsed::Skipped { consumed: empty };
         }
-        if !self.search.is_worth_it(buf) {
+        if !self.course.is_worth_it(buf) {
             return Parsed::Incomplete;
         }
         let mut fields = Fields::default();
@@ -110,19 +91,16 @@ impl Requests {
             Head::Invalid => return Parsed::Invalid,
         };
         let mut request = Box::new(self.request(line, &fields));
-        let then = match Framing::of(&fields, Framing::NoBody) {
+        let (then, body) = match Framing::of(&fields, Framing::NoBody) {
             Framing::NoBody => {
                 request.body_size = Some(0);
-                Then::Done
+                (Then::Done, None)
             }
-            Framing::Body(body) => {
-                self.body = Some(body);
-                Then::Body
-            }
+            Framing::Body(body) => (Then::Body, Some(body)),
             Framing::Invalid => return Parsed::Invalid,
         };
         self.version = Some(request.version);
-        self.search = Search::default();
+        self.course.head_ended(body);
         Parsed::Message {
             message: Message::Request {
                 request: Request::Http(request),
@@ -176,46 +154,6 @@ fn authority(target: &[u8]) -> Option<&[u8]> {
         None => authority,
     };
     (!host.is_empty()).then_some(host)
-}
-
-/// Measures a body; both parsers do it alike.
-pub(super) fn skip(body: &mut Body, buf: &[u8]) -> Parsed<Message> {
-    match body.skip(buf) {
-        Progress::GoesOn => Parsed::Skipped {
-            consumed: buf.len(),
-        },
-        Progress::Ended { consumed, size } => Parsed::Message {
-            message: Message::End { body_size: size },
-            consumed,
-        },
-        Progress::Invalid => Parsed::Invalid,
-    }
-}
-
-/// The end of a stream completes only a body that lasts until then.
-pub(super) fn end(body: &mut Option<Body>) -> Option<Message> {
-    match body.take() {
-        Some(Body::UntilEnd { size }) => Some(Message::End {
-            body_size: Some(size),
-        }),
-        _ => None,
-    }
-}
-
-/// The first line in `buf` that begins a message of this flow, or might; not the very first bytes
-/// if those were just found invalid.
-pub(super) fn resync(buf: &[u8], flow: Flow, was_invalid: bool) -> Option<usize> {
-    let begins = |at: usize| match detect(&buf[at..]) {
-        Detected::Match(found) => found == flow,
-        Detected::NotYet => at < buf.len(),
-        Detected::No => false,
-    };
-    if !was_invalid && begins(0) {
-        return Some(0);
-    }
-    memchr::memchr_iter(b'\n', buf)
-        .map(|line_end| line_end + 1)
-        .find(|&at| begins(at))
 }
 
 #[cfg(test)]

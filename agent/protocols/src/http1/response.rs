@@ -2,18 +2,16 @@
 //! ([`Parser::answers`]); it remembers no request by itself.
 
 use super::body::{Body, Framing};
+use super::course::Course;
 use super::fields::Fields;
-use super::head::{self, Head, Search, StatusLine};
-use super::request::{end, resync, skip};
+use super::head::{self, Head, StatusLine};
 use crate::message::{HttpResponse, Message, Method, Request, Response, Then};
 use crate::parser::{Crossed, Flow, Gap, Parsed, Parser};
 
 /// Reads what a server sends.
 #[derive(Debug, Default)]
 pub struct Responses {
-    body: Option<Body>,
-    search: Search,
-    was_invalid: bool,
+    course: Course,
     asked: Asked,
 }
 
@@ -30,30 +28,18 @@ impl Parser for Responses {
     type Message = Message;
 
     fn parse(&mut self, buf: &[u8]) -> Parsed<Message> {
-        if let Some(body) = &mut self.body {
-            let parsed = skip(body, buf);
-            if matches!(parsed, Parsed::Message { .. }) {
-                self.body = None;
-            }
-            self.was_invalid = parsed == Parsed::Invalid;
+        if let Some(parsed) = self.course.skip(buf) {
             return parsed;
         }
         let parsed = self.parse_head(buf);
-        self.was_invalid = parsed == Parsed::Invalid;
+        self.course.note(&parsed);
         parsed
     }
 
     fn cross(&mut self, pending: &[u8], gap: Gap) -> Crossed<Message> {
-        if let Some(body) = &mut self.body {
-            return match body.cross(gap) {
-                Some(body_size) => {
-                    self.body = None;
-                    Crossed::Ended(Message::End { body_size })
-                }
-                None => Crossed::Over,
-            };
+        if let Some(crossed) = self.course.cross(gap) {
+            return crossed;
         }
-        self.search = Search::default();
         match head::cut_response(pending) {
             // An interim head that was cut hides the final one behind it.
             Some(line) if line.status >= 200 => Crossed::Cut(Message::Response {
@@ -68,13 +54,11 @@ impl Parser for Responses {
     }
 
     fn end(&mut self, _pending: &[u8]) -> Option<Message> {
-        end(&mut self.body)
+        self.course.end()
     }
 
     fn resync(&mut self, buf: &[u8]) -> Option<usize> {
-        let at = resync(buf, Flow::Responses, self.was_invalid)?;
-        self.reset();
-        Some(at)
+        self.course.resync(buf, Flow::Responses)
     }
 
     fn answers(&mut self, request: Option<&Request>) {
@@ -87,23 +71,21 @@ impl Parser for Responses {
     }
 
     fn bytes_left(&self) -> Option<u64> {
-        self.body.as_ref().and_then(Body::bytes_left)
+        self.course.bytes_left()
     }
 
     fn is_adrift(&self) -> bool {
-        matches!(self.body, Some(Body::Adrift { .. }))
+        self.course.is_adrift()
     }
 
     fn reset(&mut self) {
-        self.body = None;
-        self.search = Search::default();
-        self.was_invalid = false;
+        self.course = Course::default();
     }
 }
 
 impl Responses {
     fn parse_head(&mut self, buf: &[u8]) -> Parsed<Message> {
-        if !self.search.is_worth_it(buf) {
+        if !self.course.is_worth_it(buf) {
             return Parsed::Incomplete;
         }
         let mut fields = Fields::default();
@@ -122,19 +104,16 @@ impl Responses {
                 Framing::Body(Body::UntilEnd { size: 0 }),
             )),
         };
-        let then = match framing {
-            None => Then::Foreign,
+        let (then, body) = match framing {
+            None => (Then::Foreign, None),
             Some(Framing::NoBody) => {
                 response.body_size = Some(0);
-                Then::Done
+                (Then::Done, None)
             }
-            Some(Framing::Body(body)) => {
-                self.body = Some(body);
-                Then::Body
-            }
+            Some(Framing::Body(body)) => (Then::Body, Some(body)),
             Some(Framing::Invalid) => return Parsed::Invalid,
         };
-        self.search = Search::default();
+        self.course.head_ended(body);
         let message = if then == Then::Done && line.status < 200 {
             Message::Interim
         } else {

@@ -1,0 +1,235 @@
+//! What one file holds of TLS: from its bytes to a verdict. It reads nothing but those bytes, so
+//! that whatever a stranger put into them can be tried without a process.
+
+use std::path::Path;
+
+use super::code::{self, Refusal};
+use super::go;
+use super::image::{Bytes, Damaged, Image, Kind};
+use super::marks::{self, Mark};
+use super::names;
+use super::symbols::{self, Symbol};
+use super::{End, Function, FunctionSite, LibraryKind};
+
+/// What was found in a file, before it is known as whose file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Functions that plaintext passes through.
+    Readable {
+        kind: LibraryKind,
+        functions: Vec<FunctionSite>,
+    },
+    /// TLS that can't be read, and why.
+    Unreadable(String),
+    /// No sign of TLS.
+    Nothing,
+}
+
+/// Most places in one file that probes are put on.
+const SITES_MAX: usize = 64;
+
+/// Looks into a file that a process maps as `name`.
+pub(crate) fn analyse(bytes: &dyn Bytes, name: &Path) -> Verdict {
+    look(bytes, name).unwrap_or_else(|Damaged(what)| {
+        Verdict::Unreadable(format!("its file is damaged: {what}"))
+    })
+}
+
+fn look(bytes: &dyn Bytes, path: &Path) -> Result<Verdict, Damaged> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let image = match Image::parse(bytes)? {
+        Kind::Image(image) => image,
+        Kind::OtherClass if is_tls_library(Path::new(name)) => {
+            let reason = "it is a library of a 32-bit program, and wirespan reads 64-bit ones";
+            return Ok(Verdict::Unreadable(reason.to_owned()));
+        }
+        Kind::OtherClass | Kind::NotElf => return Ok(Verdict::Nothing),
+    };
+    if name == "libjvm.so" {
+        return Ok(Verdict::Unreadable(
+            "Java's own TLS (JSSE) is compiled while it runs and has no functions to be found; \
+             connections through OpenSSL (netty-tcnative, Conscrypt) are read"
+                .to_owned(),
+        ));
+    }
+    // It has OpenSSL's functions, and calls GnuTLS's in them, where all is seen anyway.
+    if name.starts_with("libgnutls-openssl.") {
+        return Ok(Verdict::Nothing);
+    }
+    let is_program = go::is_go(&image) || !(image.may_be_library() && name.contains(".so"));
+    let ends = if is_program || name.starts_with("libnode.") {
+        Ends::Instructions
+    } else {
+        Ends::ReturnProbes
+    };
+    if go::is_go(&image) {
+        return go_program(&image);
+    }
+    let found = functions(&image)?;
+    if found.is_empty() {
+        return Ok(match marks::find(&image) {
+            Some(mark) => Verdict::Unreadable(unnamed(mark).to_owned()),
+            None => Verdict::Nothing,
+        });
+    }
+    Ok(sites(&image, &found, ends))
+}
+
+/// How the ends of functions are seen in a file.
+#[derive(Clone, Copy)]
+enum Ends {
+    /// Shared libraries of C: their callers' stacks stay where they are while they run.
+    ReturnProbes,
+    /// Programs, which may be runtimes that move or inspect stacks (Go, V8).
+    Instructions,
+}
+
+/// As files of these libraries are called: `libssl.so.3`, and with a hash in Python's wheels.
+pub(super) fn is_tls_library(name: &Path) -> bool {
+    let name = name.to_str().unwrap_or_default();
+    ["libssl.", "libssl-", "libgnutls.", "libgnutls-"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}
+
+fn unnamed(mark: Mark) -> &'static str {
+    match mark {
+        Mark::OpenSsl => {
+            "OpenSSL is linked into it and its symbols are stripped, so that SSL_read and SSL_write \
+             can't be found"
+        }
+        Mark::BoringSsl => {
+            "BoringSSL is linked into it and its symbols are stripped, so that SSL_read and \
+             SSL_write can't be found"
+        }
+        Mark::Rustls => {
+            "rustls is linked into it and its symbols are stripped, so that its functions can't be \
+             found"
+        }
+        Mark::Other => "it holds an implementation of TLS that wirespan does not know",
+    }
+}
+
+/// Functions of any library, by either table of symbols. The one that is stripped first has all
+/// that the other has, where it is there.
+fn functions(image: &Image<'_>) -> Result<Vec<Symbol<Function>>, Damaged> {
+    let mut found = symbols::find(image, ".symtab", &names::function)?;
+    found.extend(symbols::find(image, ".dynsym", &names::function)?);
+    // By place too: a function may have two names, and one name several functions.
+    found.sort_by_key(|symbol| (symbol.what, symbol.address, symbol.len));
+    found.dedup_by_key(|symbol| (symbol.what, symbol.address));
+    Ok(found)
+}
+
+fn go_program(image: &Image<'_>) -> Result<Verdict, Damaged> {
+    let mut found = functions(image)?;
+    let of_go = |symbol: &Symbol<Function>| symbol.what.library() == LibraryKind::Go;
+    if !found.iter().any(of_go) {
+        match go::functions(image)? {
+            Some(more) => found.extend(more),
+            None if marks::find(image).is_some() => {
+                return Ok(Verdict::Unreadable(
+                    "it is a Go program without symbols, and its own table of functions is not one \
+                     that wirespan knows"
+                        .to_owned(),
+                ));
+            }
+            None => {}
+        }
+    }
+    if let Some(symbol) = found.iter().find(|symbol| of_go(symbol)) {
+        if let Some(version) = go::too_old(image) {
+            return Ok(Verdict::Unreadable(format!(
+                "it was built with {version}; programs built with Go 1.17 or later can be read"
+            )));
+        }
+        if !go::begins_as_known(image, symbol.address) {
+            return Ok(Verdict::Unreadable(
+                "its Go functions do not begin as those of known versions do".to_owned(),
+            ));
+        }
+    }
+    if found.is_empty() {
+        return Ok(Verdict::Nothing);
+    }
+    Ok(sites(image, &found, Ends::Instructions))
+}
+
+/// Places for probes on functions that were found, if they are enough to read all that passes:
+/// with a part of it, what is read would be gaps.
+fn sites(image: &Image<'_>, found: &[Symbol<Function>], ends: Ends) -> Verdict {
+    let has = |function| found.iter().any(|symbol| symbol.what == function);
+    let mut sites = Vec::new();
+    let mut kinds = Vec::new();
+    for symbol in found {
+        let function = symbol.what;
+        // What it does is seen at the function that it jumps to.
+        if function == Function::RustlsWrite && has(Function::RustlsSinkWrite) {
+            continue;
+        }
+        match site(image, symbol, ends) {
+            Ok(site) => sites.push(site),
+            Err(_) if is_helpful_only(function) => continue,
+            Err(refusal) => {
+                return Verdict::Unreadable(format!("{} {refusal}", names::label(function)));
+            }
+        }
+        kinds.push(function.library());
+    }
+    let complete = |kind: &LibraryKind| match kind {
+        LibraryKind::OpenSsl => has(Function::SslRead) && has(Function::SslWrite),
+        LibraryKind::GnuTls => {
+            has(Function::GnutlsRecordRecv) && has(Function::GnutlsRecordSend)
+        }
+        LibraryKind::Go => has(Function::GoConnRead) && has(Function::GoConnWrite),
+        LibraryKind::Rustls => {
+            let lends = has(Function::RustlsFirstChunk) && has(Function::RustlsConsume);
+            let writes = has(Function::RustlsSinkWrite) || has(Function::RustlsWrite);
+            (lends || has(Function::RustlsRead)) && writes
+        }
+    };
+    let Some(kind) = kinds.iter().copied().find(complete) else {
+        return Verdict::Unreadable(
+            "only some of the functions of its TLS library can be found, so that the rest of what \
+             passes would be missing"
+                .to_owned(),
+        );
+    };
+    sites.retain(|site| complete(&site.function.library()));
+    if sites.len() > SITES_MAX {
+        return Verdict::Unreadable("there are too many copies of its functions".to_owned());
+    }
+    sites.sort_by_key(|site| (site.function, site.entry));
+    sites.dedup_by_key(|site| (site.function, site.entry));
+    Verdict::Readable {
+        kind,
+        functions: sites,
+    }
+}
+
+/// Without these, what passes is read all the same.
+fn is_helpful_only(function: Function) -> bool {
+    matches!(
+        function,
+        Function::SslDoHandshake | Function::GnutlsHandshake
+    )
+}
+
+fn site(
+    image: &Image<'_>,
+    symbol: &Symbol<Function>,
+    ends: Ends,
+) -> Result<FunctionSite, Refusal> {
+    let checked = code::check(image, symbol.address, symbol.len)?;
+    let end = match ends {
+        _ if !symbol.what.needs_end() => End::NotNeeded,
+        Ends::ReturnProbes => End::ReturnProbe,
+        Ends::Instructions => End::Instructions(checked.returns()?),
+    };
+    Ok(FunctionSite {
+        function: symbol.what,
+        entry: checked.entry,
+        end,
+    })
+}
+

@@ -1,0 +1,66 @@
+//! Go's programs: whether a file is one, which version made it, and its functions where symbols
+//! were stripped. Nothing about Go's structures at run time is known here.
+//!
+//! A Go function is believed to be one when it begins with the check of its stack's size, which all
+//! functions of `crypto/tls` that matter do. Since Go 1.17 that check takes the goroutine from R14
+//! (`cmd/internal/obj/x86/obj6.go`), so that it tells two things at once: that the place is right,
+//! and that arguments come in registers.
+
+mod build_info;
+mod functions;
+
+use super::image::{Damaged, Image};
+use super::names::GO_FUNCTIONS;
+use super::symbols::Symbol;
+use super::Function;
+
+pub(super) use build_info::too_old;
+
+/// Whether Go's linker wrote the file.
+pub(super) fn is_go(image: &Image<'_>) -> bool {
+    [
+        ".go.buildinfo",
+        ".gopclntab",
+        ".data.rel.ro.gopclntab",
+        ".note.go.buildid",
+    ]
+    .iter()
+    .any(|name| image.section(name).is_some())
+}
+
+/// The functions that matter, from the table that Go's runtime itself uses (pclntab). `None` if
+/// there is no such table that is understood.
+pub(super) fn functions(image: &Image<'_>) -> Result<Option<Vec<Symbol<Function>>>, Damaged> {
+    let Some(table) = functions::Table::find(image)? else {
+        return Ok(None);
+    };
+    let found = table.look_up(image, GO_FUNCTIONS)?;
+    if found.is_empty() {
+        return Ok(Some(Vec::new()));
+    }
+    Ok(table.placed(image, &found, begins_as_known))
+}
+
+/// Whether the code at an address begins as a Go function with register arguments does.
+pub(super) fn begins_as_known(image: &Image<'_>, address: u64) -> bool {
+    let Some(head) = image
+        .code_offset(address, HEAD_LEN as u64)
+        .and_then(|offset| image.read(offset, HEAD_LEN))
+    else {
+        return false;
+    };
+    is_stack_check(&head)
+}
+
+const HEAD_LEN: usize = 12;
+
+/// `cmp rsp, [r14+16]`, or for larger frames `lea r12, [rsp-n]; cmp r12, [r14+16]`.
+fn is_stack_check(head: &[u8]) -> bool {
+    let compares_r12 = |from: usize| head[from..].starts_with(&[0x4d, 0x3b, 0x66, 0x10]);
+    match head {
+        [0x49, 0x3b, 0x66, 0x10, ..] => true,
+        [0x4c, 0x8d, 0x64, 0x24, ..] => compares_r12(5),
+        [0x4c, 0x8d, 0xa4, 0x24, ..] => compares_r12(8),
+        _ => false,
+    }
+}

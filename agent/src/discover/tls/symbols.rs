@@ -1,0 +1,137 @@
+//! Functions by their names in an ELF file's tables of symbols. Tables are streamed, names first:
+//! of tens of megabytes nothing is kept but what was wanted. Names are compared, not interpreted.
+
+use std::collections::HashMap;
+
+use super::image::{Damaged, Image, Place, u16_at, u32_at, u64_at};
+
+/// A function, and what it is to whoever wanted it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Symbol<T> {
+    pub what: T,
+    /// Where it begins, as an address of the image.
+    pub address: u64,
+    /// Its length in bytes, 0 if it is not told.
+    pub len: u64,
+}
+
+/// Longest table that is read, in bytes; a browser's names take 200 MB.
+const TABLE_LEN_MAX: u64 = 256 << 20;
+/// Functions that are wanted are a few dozen, also where a compiler made copies of them.
+const FOUND_MAX: usize = 256;
+/// Bytes read at a time.
+const PIECE_LEN: usize = 128 * 1024;
+/// Longer names are not looked at; mangled names of generics reach some kilobytes.
+const NAME_LEN_MAX: usize = 16 * 1024;
+/// `sizeof(Elf64_Sym)`
+const SYMBOL_LEN: usize = 24;
+/// `STT_FUNC`
+const FUNCTION: u8 = 2;
+
+/// Functions that are defined in the table `table` and whose name is wanted. `wanted` is given each
+/// string of the table and answers with what it is and the number of bytes at its end that make the
+/// name: linkers let a name be the tail of another.
+pub(super) fn find<T: Copy>(
+    image: &Image<'_>,
+    table: &str,
+    wanted: &impl Fn(&[u8]) -> Option<(usize, T)>,
+) -> Result<Vec<Symbol<T>>, Damaged> {
+    let Some(symbols) = image.section(table) else {
+        return Ok(Vec::new());
+    };
+    let strings = image
+        .strings_of(symbols)
+        .ok_or(Damaged("its symbols have no names"))?;
+    if symbols.place.len.max(strings.place.len) > TABLE_LEN_MAX {
+        return Err(Damaged("its table of symbols is larger than any"));
+    }
+    let names = names(image, strings.place, wanted)?;
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    let mut piece = vec![0; PIECE_LEN / SYMBOL_LEN * SYMBOL_LEN];
+    for part in parts(symbols.place, piece.len()) {
+        let piece = &mut piece[..part.len as usize];
+        image
+            .read_into(part.offset, piece)
+            .ok_or(Damaged("its symbols can't be read"))?;
+        for entry in piece.chunks_exact(SYMBOL_LEN) {
+            let (kind, section) = (entry[4] & 0xf, u16_at(entry, 6));
+            let Some(what) = names.get(&u32_at(entry, 0)) else {
+                continue;
+            };
+            // Section 0 (SHN_UNDEF): used here, defined elsewhere.
+            if kind == FUNCTION && section != 0 && found.len() < FOUND_MAX {
+                found.push(Symbol {
+                    what: *what,
+                    address: u64_at(entry, 8),
+                    len: u64_at(entry, 16),
+                });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Offsets of wanted names in a table of strings.
+fn names<T: Copy>(
+    image: &Image<'_>,
+    strings: Place,
+    wanted: &impl Fn(&[u8]) -> Option<(usize, T)>,
+) -> Result<HashMap<u32, T>, Damaged> {
+    let mut found = HashMap::new();
+    each_string(image, strings, |end, string| {
+        if let Some((len, what)) = wanted(string)
+            && found.len() < FOUND_MAX
+            && let Ok(offset) = u32::try_from(end - len as u64)
+        {
+            found.insert(offset, what);
+        }
+    })?;
+    Ok(found)
+}
+
+/// Calls `each` with the strings of a table and where in the table they end.
+pub(super) fn each_string(
+    image: &Image<'_>,
+    strings: Place,
+    mut each: impl FnMut(u64, &[u8]),
+) -> Result<(), Damaged> {
+    let mut piece = vec![0; PIECE_LEN];
+    // Begin of a string that goes on in the next piece.
+    let mut begun: Vec<u8> = Vec::new();
+    let mut read: u64 = 0;
+    for part in parts(strings, PIECE_LEN) {
+        let piece = &mut piece[..part.len as usize];
+        image
+            .read_into(part.offset, piece)
+            .ok_or(Damaged("its names can't be read"))?;
+        let mut at = 0;
+        for end in memchr::memchr_iter(0, piece) {
+            let string = &piece[at..end];
+            if begun.is_empty() {
+                each(read + end as u64, string);
+            } else {
+                begun.extend_from_slice(string);
+                each(read + end as u64, &begun);
+                begun.clear();
+            }
+            at = end + 1;
+        }
+        if begun.len() < NAME_LEN_MAX {
+            begun.extend_from_slice(&piece[at..]);
+        }
+        read += part.len;
+    }
+    Ok(())
+}
+
+/// A place in pieces of at most `len` bytes.
+pub(super) fn parts(place: Place, len: usize) -> impl Iterator<Item = Place> {
+    let len = len as u64;
+    (0..place.len.div_ceil(len)).map(move |index| Place {
+        offset: place.offset + index * len,
+        len: len.min(place.len - index * len),
+    })
+}
