@@ -12,7 +12,6 @@ mod tls;
 mod watch_list;
 
 use std::fmt;
-use std::sync::Arc;
 
 use aya::Ebpf;
 use aya::programs::{Program, RawTracePoint, RawTracePointRunOptions, TestRun as _};
@@ -26,7 +25,7 @@ pub use ring::{Reader, Wait};
 pub use watch_list::WatchList;
 
 use crate::config::{CaptureConfig, Strategy, Targets};
-use crate::discover::tls::Library;
+use crate::discover::tls::{FileId, Library};
 
 /// The kernel side, running. Dropping it detaches everything; so does the process's end, however it
 /// comes, because nothing is pinned.
@@ -137,16 +136,20 @@ impl Capture {
         Some((known, known.held != Held::No as u8))
     }
 
-    /// A watched process maps these TLS libraries, and no others: plaintext is read there from now
-    /// on. What can't be attached to is logged, once per file.
-    pub fn read_tls(&mut self, pid: u32, libraries: &[Arc<Library>]) {
-        let probes = self.tls.update(&mut self.attached, pid, libraries);
-        self.watch_list.set_probes(pid, probes);
+    /// A watched process maps this TLS library: plaintext is read there from now on, by whichever
+    /// process passes it. What can't be attached to is logged, once per file.
+    pub fn read_tls(&mut self, pid: u32, library: &Library) {
+        let probes = self.tls.attach(&mut self.attached, library);
+        if probes != 0 {
+            self.watch_list.add_probes(pid, probes);
+        }
     }
 
-    /// Plaintext of a process that ended, or is watched no longer, need not be read.
-    pub fn forget_tls(&mut self, pid: u32) {
-        self.tls.forget(pid);
+    /// No watched process maps these files any longer.
+    pub fn leave_tls(&mut self, gone: &[FileId]) {
+        for file in gone {
+            self.tls.detach(*file);
+        }
     }
 
     /// Passes on what the kernel side logged since the last call.

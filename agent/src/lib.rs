@@ -17,6 +17,5 @@ pub mod report;
 pub mod run;
 pub mod semconv;
 pub mod span;
-pub mod throwaway;
 pub mod trace_context;
 pub mod wall_clock;

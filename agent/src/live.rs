@@ -5,8 +5,7 @@
 //! answers about progress) goes the same way as the kernel side's own, so that a recording holds
 //! all of it.
 
-mod looks;
-
+use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use wirespan_common::record::{Body, Life, LifeEvent, Record, Stage};
 
 use crate::capture::{Capture, Wait, WatchList};
 use crate::connections::ToKernel;
+use crate::discover::tls::Libraries;
 use crate::discover::{Action, Watcher};
 use crate::export::SpanQueue;
 use crate::health::{Health, Loss};
@@ -26,7 +26,6 @@ use crate::recording::{self, Writer};
 use crate::report::{self, Finished};
 use crate::span::Span;
 use crate::wall_clock::{WallClock, monotonic_ns};
-use looks::Looks;
 
 /// Records taken before anything else gets its turn.
 const ROUND_RECORDS_MAX: usize = 4096;
@@ -42,6 +41,8 @@ const CATCH_UP_ROUNDS_MAX: usize = 64;
 const LOOK_AFTER_NS: u64 = 500_000_000;
 /// How often that is looked at.
 const PROGRESS_EVERY: Duration = Duration::from_millis(50);
+/// How often a process that speaks TLS is looked at for its libraries because of that.
+const TLS_LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often losses are reported, and processes looked for whose end was not seen.
 const CHORES_EVERY: Duration = Duration::from_secs(60);
 
@@ -52,7 +53,9 @@ pub struct Live {
     path: Path,
     queue: SpanQueue,
     health: Arc<Health>,
-    looks: Looks,
+    libraries: Libraries,
+    /// Processes that were seen speaking TLS, and when they were looked at for it.
+    tls_seen: HashMap<u32, Instant>,
     /// Reused; empty between calls.
     actions: Vec<Action>,
 }
@@ -74,6 +77,7 @@ impl Live {
     pub fn new(
         capture: Capture,
         watcher: Watcher,
+        libraries: Libraries,
         pipeline: Pipeline,
         recording: Option<Writer<File>>,
         queue: SpanQueue,
@@ -94,7 +98,8 @@ impl Live {
             path,
             queue,
             health,
-            looks: Looks::default(),
+            libraries,
+            tls_seen: HashMap::new(),
             actions: Vec::new(),
         }
     }
@@ -201,6 +206,7 @@ impl Live {
     fn hand_on(&mut self) {
         self.queue.push(std::mem::take(&mut self.path.spans));
         let watch_list = &mut self.capture.watch_list;
+        let mut tls_seen = Vec::new();
         for wish in self.path.pipeline.drain_to_kernel() {
             match wish {
                 ToKernel::Verdict {
@@ -210,26 +216,61 @@ impl Live {
                     watch_list.set_verdict(connection, verdict);
                 }
                 ToKernel::RaiseBudget { tgid } => watch_list.raise_budget(tgid),
-                ToKernel::TlsSeen { tgid } => self.looks.seen(tgid, Instant::now()),
+                ToKernel::TlsSeen { tgid } => tls_seen.push(tgid),
                 ToKernel::Forget { connection } => watch_list.forget(connection),
             }
         }
+        for pid in tls_seen {
+            self.tls_was_seen(pid);
+        }
     }
 
-    /// Has plaintext read in the processes that it is time to look at.
+    /// Looks for TLS libraries in processes that began or ceased to be watched, and in young ones,
+    /// which are still loading theirs.
     fn look_for_tls(&mut self) {
         let now = Instant::now();
-        for (pid, is_watched) in self.path.changed.drain(..) {
+        let changed = std::mem::take(&mut self.path.changed);
+        for (pid, is_watched) in changed {
             if is_watched {
-                self.looks.began(pid, now);
+                self.look_at(pid, now);
             } else {
-                self.looks.forget(pid);
-                self.capture.forget_tls(pid);
+                self.tls_seen.remove(&pid);
+                let gone = self.libraries.forget(pid);
+                self.capture.leave_tls(&gone);
             }
         }
-        while let Some(pid) = self.looks.take(now) {
-            self.capture.read_tls(pid, &crate::throwaway::find(pid));
+        for pid in self.libraries.due(now) {
+            self.look_at(pid, now);
         }
+    }
+
+    /// A process speaks TLS on a socket, so that its library is there by now.
+    fn tls_was_seen(&mut self, pid: u32) {
+        let now = Instant::now();
+        let is_due = self
+            .tls_seen
+            .get(&pid)
+            .is_none_or(|last| now.duration_since(*last) >= TLS_LOOK_EVERY);
+        if is_due && self.watcher.is_watched(pid) {
+            self.tls_seen.insert(pid, now);
+            self.look_at(pid, now);
+        }
+    }
+
+    fn look_at(&mut self, pid: u32, now: Instant) {
+        let changes = self.libraries.look(pid, now);
+        log::debug!("looking at {pid} took {} us", now.elapsed().as_micros());
+        for unreadable in &changes.unreadable {
+            log::warn!(
+                "can't read TLS in {}: {}",
+                unreadable.name.display(),
+                unreadable.reason
+            );
+        }
+        for library in &changes.mapped {
+            self.capture.read_tls(pid, library);
+        }
+        self.capture.leave_tls(&changes.gone);
     }
 
     fn do_chores(&mut self) {

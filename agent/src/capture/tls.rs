@@ -1,13 +1,13 @@
-//! Probes on the functions of TLS libraries: attached once per file, shared by every process that
-//! maps it, detached with the last of them. It finds no functions; what it is given was checked.
+//! Probes on the functions of TLS libraries: attached once per file, for every process that maps
+//! it. It finds no functions; what it is given was checked.
 //!
 //! Nothing of a file is attached if one of its places is refused: half of the plaintext would make
 //! wrong spans.
 
 mod programs;
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::time::Instant;
 
 use aya::Ebpf;
 use aya::programs::UProbe;
@@ -15,102 +15,61 @@ use aya::programs::uprobe::{UProbeLink, UProbeScope};
 use wirespan_common::watch::{PROBES_ON_GOROUTINES, PROBES_ON_THREADS};
 
 use super::reason::one_line;
-use crate::discover::tls::{FileId, FunctionSite, Library, LibraryKind};
+use crate::discover::tls::{FileId, Library, LibraryKind};
 use programs::{Place, places};
 
-/// What is attached, and for whom.
+/// What is attached.
 #[derive(Default)]
 pub struct TlsProbes {
-    attached: HashMap<FileId, Attached>,
-    /// Files that were refused, so that it is said once.
-    refused: HashSet<FileId>,
-    of_process: HashMap<u32, Vec<FileId>>,
+    files: HashMap<FileId, Attached>,
 }
 
+#[derive(Default)]
 struct Attached {
-    kind: LibraryKind,
-    processes: usize,
+    /// A bit set of `PROBES_*`; 0 if the file was refused, which is said once.
+    probes: u32,
     /// Dropping them detaches.
     _links: Vec<UProbeLink>,
 }
 
 impl TlsProbes {
-    /// The process maps these libraries, and no others. Returns the `PROBES_*` that see it now.
-    pub fn update(&mut self, ebpf: &mut Ebpf, pid: u32, libraries: &[Arc<Library>]) -> u32 {
-        let before = self.of_process.remove(&pid).unwrap_or_default();
-        let mut now = Vec::new();
-        for library in libraries {
-            // What is mapped by two names is one file.
-            if !now.contains(&library.file) && self.attach(ebpf, library) {
-                now.push(library.file);
+    /// Attaches to a file unless that was done. Returns the `PROBES_*` that are on it, 0 if it was
+    /// refused.
+    pub fn attach(&mut self, ebpf: &mut Ebpf, library: &Library) -> u32 {
+        if let Some(attached) = self.files.get(&library.file) {
+            return attached.probes;
+        }
+        let name = library.name.display();
+        let mut links = Vec::new();
+        let mut probes = 0;
+        for site in &library.functions {
+            probes |= probes_of(site.function.library());
+            for place in places(site) {
+                match attach_one(ebpf, library, place) {
+                    Ok(link) => links.push(link),
+                    // The process has ended. Another one that maps the file has it attached.
+                    Err(_) if !library.open_path.exists() => return 0,
+                    Err(reason) => {
+                        let function = site.function;
+                        log::warn!("can't read TLS in {name}: {function:?}: {reason}");
+                        self.files.insert(library.file, Attached::default());
+                        return 0;
+                    }
+                }
             }
         }
-        for file in before {
-            self.leave(file);
-        }
-        let probes = now
-            .iter()
-            .filter_map(|file| self.attached.get(file))
-            .fold(0, |probes, attached| probes | probes_of(attached.kind));
-        if !now.is_empty() {
-            self.of_process.insert(pid, now);
-        }
+        log::info!("reading TLS in {name} ({} probes)", links.len());
+        let attached = Attached {
+            probes,
+            _links: links,
+        };
+        self.files.insert(library.file, attached);
         probes
     }
 
-    /// The process ended, or is watched no longer.
-    pub fn forget(&mut self, pid: u32) {
-        for file in self.of_process.remove(&pid).unwrap_or_default() {
-            self.leave(file);
-        }
-    }
-
-    /// Attaches to a file, for one more process. Returns whether it is attached.
-    fn attach(&mut self, ebpf: &mut Ebpf, library: &Library) -> bool {
-        if let Some(attached) = self.attached.get_mut(&library.file) {
-            attached.processes += 1;
-            return true;
-        }
-        if self.refused.contains(&library.file) {
-            return false;
-        }
-        let links: Result<Vec<_>, String> = library
-            .functions
-            .iter()
-            .flat_map(|site| places(site).map(move |place| (site, place)))
-            .map(|(site, place)| attach_one(ebpf, library, site, place))
-            .collect();
-        match links {
-            Ok(links) => {
-                log::info!(
-                    "reading TLS in {} ({:?}, {} probes)",
-                    library.name.display(),
-                    library.kind,
-                    links.len()
-                );
-                let attached = Attached {
-                    kind: library.kind,
-                    processes: 1,
-                    _links: links,
-                };
-                self.attached.insert(library.file, attached);
-                true
-            }
-            Err(reason) => {
-                log::warn!("can't read TLS in {}: {reason}", library.name.display());
-                self.refused.insert(library.file);
-                false
-            }
-        }
-    }
-
-    fn leave(&mut self, file: FileId) {
-        if let Some(attached) = self.attached.get_mut(&file) {
-            attached.processes -= 1;
-            if attached.processes == 0 {
-                self.attached.remove(&file);
-            }
-        }
+    /// Detaches from a file.
+    pub fn detach(&mut self, file: FileId) {
+        self.files.remove(&file);
     }
 }
 
@@ -121,26 +80,23 @@ fn probes_of(kind: LibraryKind) -> u32 {
     }
 }
 
-fn attach_one(
-    ebpf: &mut Ebpf,
-    library: &Library,
-    site: &FunctionSite,
-    place: Place,
-) -> Result<UProbeLink, String> {
-    let Place { program, offset } = place;
-    let mut attach = || {
-        let program: &mut UProbe = ebpf
-            .program_mut(program)
-            .ok_or_else(|| format!("the object has no program {program}"))?
-            .try_into()
-            .map_err(|error| one_line(&error))?;
-        if program.fd().is_err() {
-            program.load().map_err(|error| one_line(&error))?;
-        }
-        let id = program
-            .attach(offset, &library.open_path, UProbeScope::AllProcesses)
-            .map_err(|error| one_line(&error))?;
-        program.take_link(id).map_err(|error| one_line(&error))
-    };
-    attach().map_err(|reason: String| format!("{:?} at {offset:#x}: {reason}", site.function))
+fn attach_one(ebpf: &mut Ebpf, library: &Library, place: Place) -> Result<UProbeLink, String> {
+    let Place {
+        program: name,
+        offset,
+    } = place;
+    let program: &mut UProbe = ebpf
+        .program_mut(name)
+        .ok_or_else(|| format!("the object has no program {name}"))?
+        .try_into()
+        .map_err(|error| one_line(&error))?;
+    if program.fd().is_err() {
+        let began = Instant::now();
+        program.load().map_err(|error| one_line(&error))?;
+        log::debug!("loading {name} took {} ms", began.elapsed().as_millis());
+    }
+    let id = program
+        .attach(offset, &library.open_path, UProbeScope::AllProcesses)
+        .map_err(|error| format!("{offset:#x}: {}", one_line(&error)))?;
+    program.take_link(id).map_err(|error| one_line(&error))
 }

@@ -25,6 +25,9 @@ pub struct WatchList {
     ports: Array<MapData, u64>,
     connections: HashMap<MapData, ConnectionId, Shared<Connection>>,
     verdicts: HashMap<MapData, ConnectionId, Shared<VerdictValue>>,
+    /// Kinds of probes that are attached anywhere: a new process is supposed to map such a library
+    /// until it is looked at, so that nothing of its first call is missed.
+    probes: u32,
 }
 
 impl WatchList {
@@ -34,6 +37,7 @@ impl WatchList {
             ports: super::take_map(ebpf, "PORTS")?,
             connections: super::take_map(ebpf, "CONNECTIONS")?,
             verdicts: super::take_map(ebpf, "VERDICTS")?,
+            probes: 0,
         })
     }
 
@@ -52,11 +56,15 @@ impl WatchList {
 
     /// Watches a process from now on. Returns whether there was room.
     pub fn watch(&mut self, pid: u32) -> bool {
+        let watch = Watch {
+            probes: self.probes,
+            ..Watch::default()
+        };
         // The kernel side may watch it already, as a child of one with raised budgets or probes.
         self.watched.get(&pid, 0).is_ok()
             || self
                 .watched
-                .insert(pid, Shared(Watch::default()), 0)
+                .insert(pid, Shared(watch), 0)
                 .is_ok()
     }
 
@@ -74,9 +82,10 @@ impl WatchList {
         });
     }
 
-    /// Tells the kernel side which probes (`PROBES_*`) see plaintext in a watched process.
-    pub fn set_probes(&mut self, pid: u32, probes: u32) {
-        self.change(pid, |watch| watch.probes = probes);
+    /// Tells the kernel side that probes of this kind (`PROBES_*`) see plaintext in a process.
+    pub fn add_probes(&mut self, pid: u32, probes: u32) {
+        self.probes |= probes;
+        self.change(pid, |watch| watch.probes |= probes);
     }
 
     fn change(&mut self, pid: u32, change: impl FnOnce(&mut Watch)) {

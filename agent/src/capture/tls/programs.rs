@@ -73,8 +73,17 @@ fn programs_of(function: Function) -> Programs {
             "rustls_read_enter",
             Some(("rustls_read_return", "rustls_read_ret")),
         ),
-        Function::RustlsWrite => (
+        Function::RustlsFirstChunk => (
+            "rustls_chunk_enter",
+            Some(("rustls_chunk_return", "rustls_chunk_ret")),
+        ),
+        Function::RustlsConsume => ("rustls_consume_enter", None),
+        Function::RustlsWrite | Function::RustlsSinkWrite => (
             "rustls_write_enter",
+            Some(("rustls_write_return", "rustls_write_ret")),
+        ),
+        Function::RustlsSinkWriteVectored => (
+            "rustls_writev_enter",
             Some(("rustls_write_return", "rustls_write_ret")),
         ),
     };
