@@ -12,7 +12,9 @@ pub mod process;
 pub mod socket_state;
 pub mod socket_tracepoints;
 pub mod sys_exit;
+pub mod tls_calls;
 pub mod tls_gnutls;
+pub mod tls_go;
 pub mod tls_openssl;
 
 use aya_log_ebpf::debug;

@@ -98,6 +98,8 @@ pub struct Scratch {
     pub transfer: Transfer,
     /// The TLS object whose plaintext it is, where it is.
     pub object: ObjectKey,
+    /// What its library was called for; see [`crate::tls::EGRESS`] and those after it.
+    pub operation: u8,
     /// Bytes copied into `payload`.
     pub copied: u32,
     /// Bytes that are worth copying.

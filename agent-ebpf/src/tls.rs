@@ -11,6 +11,7 @@
 //!    to send goes out with the task's next send. Only where there is one candidate: an object
 //!    without a socket is better than one with another's.
 
+use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::{ConnectionId, Direction, OBJECT_BIT, Stage};
 use wirespan_common::watch::{PROBES_ON_GOROUTINES, VerdictKind, Watch};
 
@@ -20,31 +21,34 @@ use crate::memory::{Current, Delivered, kernel_value, now_ns, processor, user_va
 use crate::sockets::{self, Socket};
 use crate::syscall::{Buffers, Call, Iovec};
 
-/// What a library is called for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Operation {
-    /// Plaintext for the caller.
-    Read = 1,
-    /// Plaintext from the caller.
-    Write = 2,
-    /// Plaintext from a file.
-    SendFile = 3,
-    /// Nothing but to agree on keys.
-    Handshake = 4,
-}
+/// What a library is called for, as a bit set: plaintext goes out, and not to the caller.
+pub const EGRESS: u8 = 1;
+/// It comes from a file.
+pub const FROM_FILE: u8 = 2;
+/// None moves; the call is to agree on keys.
+pub const MOVES_NOTHING: u8 = 4;
+/// The function returns an `int`.
+pub const RETURNS_INT: u8 = 8;
+/// A read that returns 0 has met the end of the peer's plaintext.
+pub const ZERO_ENDS: u8 = 16;
+/// The object is a Go `tls.Conn`.
+pub const OF_GO: u8 = 32;
 
 /// A call of a library that begins.
 #[derive(Clone, Copy)]
 pub struct Begun {
     /// What for.
-    pub operation: Operation,
+    pub operation: u8,
     /// Address of the object.
     pub object: u64,
     /// The caller's buffer.
     pub buffer: u64,
+    /// Length of that buffer.
+    pub room: u64,
     /// Where the library will write how many bytes moved; 0 if it returns that.
     pub len_at: u64,
+    /// Where the stack ends: the return address is there.
+    pub stack: u64,
 }
 
 /// Types of TLS records (RFC 8446, 5.1).
@@ -68,18 +72,20 @@ pub fn thread(current: Current) -> TaskKey {
 pub fn began(key: TaskKey, begun: Begun) -> Delivered<()> {
     let task = maps::touch_task(key)?;
     // Some libraries shake hands within a read or a write, by their own public function.
-    if begun.operation as u8 == Operation::Handshake as u8 && task.object == begun.object {
+    if begun.operation & MOVES_NOTHING != 0 && task.object == begun.object {
         return Ok(());
     }
     task.object = begun.object;
     task.buffer = begun.buffer;
+    task.room = begun.room;
     task.len_at = begun.len_at;
-    task.operation = begun.operation as u8;
+    task.stack = begun.stack;
+    task.operation = begun.operation;
     task.nested = 0;
     Ok(())
 }
 
-/// A call ended on the task; `result` is what its function returned.
+/// A function of a library returned `result` on the task, which had its return address at `stack`.
 ///
 /// Where a function of a library calls another one, the inner one is taken for the call: nothing is
 /// counted twice.
@@ -88,21 +94,29 @@ pub fn ended(
     current: Current,
     watch: Watch,
     key: TaskKey,
-    operation: Operation,
-    result: i64,
+    stack: u64,
+    result: u64,
 ) -> Delivered<()> {
     let Some(task) = maps::task(key) else {
         return Ok(());
     };
-    if task.object == 0 || task.operation != operation as u8 {
+    if task.object == 0 || task.stack != stack {
         return Ok(());
     }
+    let operation = task.operation;
+    // Errors are negative; the upper half of a register that holds an `int` means nothing.
+    let result = if operation & RETURNS_INT != 0 {
+        i64::from(result as i32)
+    } else {
+        result as i64
+    };
     maps::with_scratch(|scratch| {
+        scratch.operation = task.operation;
         scratch.object = ObjectKey {
             address: task.object,
             tgid: current.tgid.into(),
         };
-        let len_at = task.len_at;
+        let (len_at, room) = (task.len_at, task.room);
         let transfer = &mut scratch.transfer;
         transfer.current = current;
         transfer.watch = watch;
@@ -111,13 +125,15 @@ pub fn ended(
         transfer.sees_all = true;
         transfer.call = Call {
             fd: 0,
-            direction: match operation {
-                Operation::Read | Operation::Handshake => Direction::Ingress,
-                Operation::Write | Operation::SendFile => Direction::Egress,
+            direction: if operation & EGRESS != 0 {
+                Direction::Egress
+            } else {
+                Direction::Ingress
             },
-            buffers: match operation {
-                Operation::SendFile => Buffers::Unmapped,
-                _ => Buffers::One,
+            buffers: if operation & FROM_FILE != 0 {
+                Buffers::Unmapped
+            } else {
+                Buffers::One
             },
             address: task.buffer,
             count: 0,
@@ -126,13 +142,18 @@ pub fn ended(
         };
         task.object = 0;
         // A call moves less than 2 GiB, as with sockets.
-        transfer.len = if result <= 0 || matches!(operation, Operation::Handshake) {
+        let len = if result <= 0 || operation & MOVES_NOTHING != 0 {
             0
         } else if len_at != 0 {
-            user_value::<u64>(len_at)? as u32
+            user_value::<u64>(len_at)?
         } else {
-            result as u32
+            result as u64
         };
+        if len > room {
+            // Not the function that it was taken for.
+            return Err(KernelLoss::TlsImplausible);
+        }
+        transfer.len = len as u32;
         transfer.call.count = transfer.len.into();
         if let Err(loss) = settle(task, scratch) {
             maps::count(loss);
@@ -140,8 +161,7 @@ pub fn ended(
         if scratch.transfer.len != 0 {
             return moved(scratch);
         }
-        // Only where it returns a number of bytes does 0 mean that the peer said goodbye.
-        if result == 0 && len_at == 0 && matches!(operation, Operation::Read) {
+        if result == 0 && operation & ZERO_ENDS != 0 {
             return said_goodbye(scratch);
         }
         Ok(())
@@ -174,6 +194,14 @@ fn settle(task: &mut Task, scratch: &mut Scratch) -> Delivered<()> {
     }
     if object.carrier != 0 {
         return Ok(());
+    }
+    if scratch.operation & OF_GO != 0 {
+        return match descriptor_of_go(key.address).and_then(sockets::of_descriptor) {
+            Some(socket) if maps::carried_by(socket.id).is_none() => {
+                bind_first(object, scratch, socket.id, socket.sk)
+            }
+            _ => Ok(()),
+        };
     }
     let is_reading = matches!(scratch.transfer.call.direction, Direction::Ingress);
     if is_reading
@@ -265,6 +293,28 @@ fn moved(scratch: &mut Scratch) -> Delivered<()> {
         sk: object.sk,
     };
     capture::transferred(scratch)
+}
+
+/// The descriptor of a Go `tls.Conn` on a `net.TCPConn`; `None` if it is on something else, by all
+/// that can be seen.
+///
+/// `tls.Conn.conn` is an interface: its second word leads to a `net.TCPConn`, that to a `net.netFD`
+/// (src/net/fd_posix.go: `pfd poll.FD`, `family int`, `sotype int`), whose `poll.FD` begins with a
+/// `fdMutex` of 16 bytes and `Sysfd int` (src/internal/poll/fd_unix.go); so since Go 1.9.
+#[inline(always)]
+fn descriptor_of_go(connection: u64) -> Option<u32> {
+    const NETFD_SYSFD: u64 = 16;
+    const NETFD_FAMILY: u64 = 56;
+    const AF_INET: u64 = 2;
+    const AF_INET6: u64 = 10;
+    const SOCK_STREAM: u64 = 1;
+    let tcp: u64 = user_value(connection + 8).ok()?;
+    let descriptor: u64 = user_value(tcp).ok()?;
+    let fd: u64 = user_value(descriptor + NETFD_SYSFD).ok()?;
+    match user_value::<[u64; 2]>(descriptor + NETFD_FAMILY).ok()? {
+        [AF_INET | AF_INET6, SOCK_STREAM] => Some(fd as u32),
+        _ => None,
+    }
 }
 
 /// The peer's plaintext ended.

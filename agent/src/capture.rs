@@ -191,6 +191,7 @@ impl From<KernelLoss> for crate::health::Loss {
             KernelLoss::ScratchBusy => Self::ScratchBusy,
             KernelLoss::WatchedFull => Self::WatchedFull,
             KernelLoss::TlsFull => Self::TlsFull,
+            KernelLoss::TlsImplausible => Self::TlsImplausible,
         }
     }
 }

@@ -18,6 +18,8 @@ pub enum Loss {
     WatchedFull,
     /// TLS objects: the kernel side had no room to remember one, or a thread that uses one.
     TlsFull,
+    /// Calls of TLS libraries that returned what they can't: their functions were mistaken for others.
+    TlsImplausible,
     /// TLS objects whose plaintext was seen but whose socket was not found: their spans lack
     /// addresses.
     TlsUnbound,
@@ -47,13 +49,14 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::RingFull,
         Self::ConnectionsFull,
         Self::UnreadableMemory,
         Self::ScratchBusy,
         Self::WatchedFull,
         Self::TlsFull,
+        Self::TlsImplausible,
         Self::TlsUnbound,
         Self::Undecodable,
         Self::StreamGap,
@@ -78,6 +81,7 @@ impl Loss {
             Self::ScratchBusy => "scratch_busy",
             Self::WatchedFull => "watched_full",
             Self::TlsFull => "tls_full",
+            Self::TlsImplausible => "tls_implausible",
             Self::TlsUnbound => "tls_unbound",
             Self::Undecodable => "undecodable",
             Self::StreamGap => "stream_gap",

@@ -66,6 +66,10 @@ pub struct Task {
     pub object: u64,
     /// The caller's buffer.
     pub buffer: u64,
+    /// Its length.
+    pub room: u64,
+    /// Where the return address is.
+    pub stack: u64,
     /// Where the library writes how many bytes moved, 0 where it returns that.
     pub len_at: u64,
     /// The socket that TLS records moved on during the call, 0 if none did.
@@ -80,7 +84,7 @@ pub struct Task {
     /// Address of an object that has something to send which no socket has taken yet; 0 if there is
     /// none.
     pub pending: u64,
-    /// A [`crate::tls::Operation`].
+    /// See [`crate::tls::EGRESS`] and those after it.
     pub operation: u8,
     /// Type of the TLS record that `fresh` began with.
     pub fresh_type: u8,

@@ -40,52 +40,38 @@ pub fn places(site: &FunctionSite) -> impl Iterator<Item = Place> {
     }))
 }
 
+/// Ends of functions of C.
+const C_ENDS: Option<(&str, &str)> = Some(("tls_return", "tls_ret"));
+
 fn programs_of(function: Function) -> Programs {
     let (entry, end) = match function {
-        Function::SslRead => ("ssl_read_enter", Some(("ssl_read_return", "ssl_read_ret"))),
-        Function::SslReadEx => ("ssl_read_ex_enter", Some(("ssl_read_return", "ssl_read_ret"))),
-        Function::SslWrite => ("ssl_write_enter", Some(("ssl_write_return", "ssl_write_ret"))),
-        Function::SslWriteEx => ("ssl_write_ex_enter", Some(("ssl_write_return", "ssl_write_ret"))),
-        Function::SslSendfile => (
-            "ssl_sendfile_enter",
-            Some(("ssl_sendfile_return", "ssl_sendfile_ret")),
-        ),
-        Function::SslDoHandshake | Function::GnutlsHandshake => (
-            "ssl_handshake_enter",
-            Some(("ssl_handshake_return", "ssl_handshake_ret")),
-        ),
+        Function::SslRead => ("ssl_read_enter", C_ENDS),
+        Function::SslReadEx => ("ssl_read_ex_enter", C_ENDS),
+        Function::SslReadInner => ("ssl_read_inner_enter", C_ENDS),
+        Function::SslWrite => ("ssl_write_enter", C_ENDS),
+        Function::SslWriteEx | Function::SslWriteInner => ("ssl_write_ex_enter", C_ENDS),
+        Function::SslSendfile => ("ssl_sendfile_enter", C_ENDS),
+        Function::SslDoHandshake | Function::GnutlsHandshake => ("ssl_handshake_enter", C_ENDS),
         Function::SslSetFd => ("ssl_set_fd_enter", None),
         Function::SslFree | Function::GnutlsDeinit => ("ssl_free_enter", None),
-        Function::GnutlsRecordRecv | Function::GnutlsRecordRecvEarlyData => (
-            "gnutls_recv_enter",
-            Some(("gnutls_recv_return", "gnutls_recv_ret")),
-        ),
+        Function::GnutlsRecordRecv | Function::GnutlsRecordRecvEarlyData => {
+            ("gnutls_recv_enter", C_ENDS)
+        }
         Function::GnutlsRecordSend
         | Function::GnutlsRecordSend2
-        | Function::GnutlsRecordSendEarlyData => (
-            "gnutls_send_enter",
-            Some(("gnutls_send_return", "gnutls_send_ret")),
-        ),
-        Function::GoConnRead => ("go_read_enter", Some(("go_read_ret", "go_read_ret"))),
-        Function::GoConnWrite => ("go_write_enter", Some(("go_write_ret", "go_write_ret"))),
+        | Function::GnutlsRecordSendEarlyData => ("gnutls_send_enter", C_ENDS),
+        Function::GoConnRead => ("go_read_enter", Some(("go_ret", "go_ret"))),
+        Function::GoConnWrite => ("go_write_enter", Some(("go_ret", "go_ret"))),
         Function::GoConnClose => ("go_close_enter", None),
-        Function::RustlsRead => (
-            "rustls_read_enter",
-            Some(("rustls_read_return", "rustls_read_ret")),
-        ),
-        Function::RustlsFirstChunk => (
-            "rustls_chunk_enter",
-            Some(("rustls_chunk_return", "rustls_chunk_ret")),
-        ),
+        Function::RustlsRead => ("rustls_read_enter", Some(("rustls_return", "rustls_ret"))),
+        Function::RustlsFirstChunk => ("rustls_chunk_enter", Some(("rustls_return", "rustls_ret"))),
         Function::RustlsConsume => ("rustls_consume_enter", None),
-        Function::RustlsWrite | Function::RustlsSinkWrite => (
-            "rustls_write_enter",
-            Some(("rustls_write_return", "rustls_write_ret")),
-        ),
-        Function::RustlsSinkWriteVectored => (
-            "rustls_writev_enter",
-            Some(("rustls_write_return", "rustls_write_ret")),
-        ),
+        Function::RustlsWrite | Function::RustlsSinkWrite => {
+            ("rustls_write_enter", Some(("rustls_return", "rustls_ret")))
+        }
+        Function::RustlsSinkWriteVectored => {
+            ("rustls_writev_enter", Some(("rustls_return", "rustls_ret")))
+        }
     };
     Programs { entry, end }
 }
@@ -103,11 +89,11 @@ mod tests {
         };
         let at = |program, offset| Place { program, offset };
         let found: Vec<_> = places(&site(End::ReturnProbe)).collect();
-        assert_eq!(found, [at("ssl_read_return", 16), at("ssl_read_enter", 16)]);
+        assert_eq!(found, [at("tls_return", 16), at("ssl_read_enter", 16)]);
         let found: Vec<_> = places(&site(End::Instructions(vec![20, 30]))).collect();
         let expected = [
-            at("ssl_read_ret", 20),
-            at("ssl_read_ret", 30),
+            at("tls_ret", 20),
+            at("tls_ret", 30),
             at("ssl_read_enter", 16),
         ];
         assert_eq!(found, expected);
