@@ -85,6 +85,24 @@ pub fn began(key: TaskKey, begun: Begun) -> Delivered<()> {
     Ok(())
 }
 
+/// A call begins on the task which certainly writes all that it is given.
+///
+/// A function of Go begins twice if its stack has to grow first. The second time nothing has been
+/// sent yet, which is how it is told from another write of the same memory.
+#[inline(always)]
+pub fn wrote(current: Current, watch: Watch, key: TaskKey, begun: Begun) -> Delivered<()> {
+    let task = maps::touch_task(key)?;
+    let is_same =
+        task.object == begun.object && task.buffer == begun.buffer && task.room == begun.room;
+    if is_same && task.operation == begun.operation && task.nested == 0 {
+        return Ok(());
+    }
+    began(key, begun)?;
+    let told = ended(current, watch, key, begun.stack, begun.room);
+    task.object = begun.object;
+    told
+}
+
 /// A function of a library returned `result` on the task, which had its return address at `stack`.
 ///
 /// Where a function of a library calls another one, the inner one is taken for the call: nothing is

@@ -17,10 +17,17 @@ pub fn go_read_enter(ctx: ProbeContext) -> u32 {
     entered(&ctx, OF_GO)
 }
 
-/// `func (c *Conn) Write(b []byte) (int, error)`
+/// `func (c *Conn) Write(b []byte) (int, error)`, which writes all or breaks the connection. So
+/// what it is given is told at once: another goroutine may read the answer before it returns.
 #[uprobe]
 pub fn go_write_enter(ctx: ProbeContext) -> u32 {
-    entered(&ctx, OF_GO | EGRESS)
+    let current = current_process();
+    let Some(watch) = maps::watch_of(current.tgid) else {
+        return 0;
+    };
+    let GoRegisters { r14, .. } = go_registers(ctx.regs);
+    let begun = begun(&ctx, OF_GO | EGRESS);
+    run(tls::wrote(current, watch, goroutine(current, r14), begun)) as u32
 }
 
 /// `func (c *Conn) Close() error`
@@ -39,8 +46,15 @@ fn entered(ctx: &ProbeContext, operation: u8) -> u32 {
     if maps::watch_of(current.tgid).is_none() {
         return 0;
     }
-    let GoRegisters { rax, rbx, rcx, r14 } = go_registers(ctx.regs);
-    let begun = Begun {
+    let GoRegisters { r14, .. } = go_registers(ctx.regs);
+    let begun = begun(ctx, operation);
+    run(tls::began(goroutine(current, r14), begun)) as u32
+}
+
+#[inline(always)]
+fn begun(ctx: &ProbeContext, operation: u8) -> Begun {
+    let GoRegisters { rax, rbx, rcx, .. } = go_registers(ctx.regs);
+    Begun {
         operation,
         object: rax,
         buffer: rbx,
@@ -48,11 +62,10 @@ fn entered(ctx: &ProbeContext, operation: u8) -> u32 {
         len_at: 0,
         // The stack may be elsewhere when the call ends.
         stack: 0,
-    };
-    run(tls::began(goroutine(current, r14), begun)) as u32
+    }
 }
 
-/// A return instruction of `Read` or `Write`.
+/// A return instruction of `Read`.
 #[uprobe]
 pub fn go_ret(ctx: ProbeContext) -> u32 {
     let current = current_process();

@@ -61,7 +61,7 @@ fn programs_of(function: Function) -> Programs {
         | Function::GnutlsRecordSend2
         | Function::GnutlsRecordSendEarlyData => ("gnutls_send_enter", C_ENDS),
         Function::GoConnRead => ("go_read_enter", Some(("go_ret", "go_ret"))),
-        Function::GoConnWrite => ("go_write_enter", Some(("go_ret", "go_ret"))),
+        Function::GoConnWrite => ("go_write_enter", None),
         Function::GoConnClose => ("go_close_enter", None),
         Function::RustlsRead => ("rustls_read_enter", Some(("rustls_return", "rustls_ret"))),
         Function::RustlsFirstChunk => ("rustls_chunk_enter", Some(("rustls_return", "rustls_ret"))),
