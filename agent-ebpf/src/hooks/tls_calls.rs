@@ -25,12 +25,7 @@ pub fn entered(ctx: &ProbeContext, operation: u8) -> u32 {
 /// A function begins; by number, which of its arguments is the length of the buffer, and which the
 /// place where it writes how much of it was used.
 #[inline(always)]
-pub fn entered_with(
-    ctx: &ProbeContext,
-    operation: u8,
-    room: usize,
-    len_at: Option<usize>,
-) -> u32 {
+pub fn entered_with(ctx: &ProbeContext, operation: u8, room: usize, len_at: Option<usize>) -> u32 {
     let current = current_process();
     if maps::watch_of(current.tgid).is_none() {
         return 0;

@@ -124,9 +124,7 @@ fn host_name(mut names: &[u8]) -> Option<&str> {
                 && name
                     .iter()
                     .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(byte));
-            return plausible
-                .then(|| std::str::from_utf8(name).ok())
-                .flatten();
+            return plausible.then(|| std::str::from_utf8(name).ok()).flatten();
         }
     }
     None
@@ -181,7 +179,10 @@ mod tests {
 
     #[test]
     fn the_name_is_found_among_other_extensions() {
-        let bytes = hello(&[(43, &[2, 3, 4]), (0, &named(b"shop.example")), (21, &[])], 4096);
+        let bytes = hello(
+            &[(43, &[2, 3, 4]), (0, &named(b"shop.example")), (21, &[])],
+            4096,
+        );
         assert_eq!(server_name(&bytes), name("shop.example"));
         let more = [&bytes[..], b"\x14\x03\x03\0\x01\x01"].concat();
         assert_eq!(server_name(&more), name("shop.example"));
@@ -192,7 +193,11 @@ mod tests {
         for split in [1, 2, 3, 5, 60, 4096] {
             let bytes = hello(&[(0, &named(b"a.example"))], split);
             for len in 0..bytes.len() {
-                assert_eq!(server_name(&bytes[..len]), Hello::Incomplete, "{split} {len}");
+                assert_eq!(
+                    server_name(&bytes[..len]),
+                    Hello::Incomplete,
+                    "{split} {len}"
+                );
             }
             assert_eq!(server_name(&bytes), name("a.example"), "{split}");
         }
