@@ -11,7 +11,6 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 #[allow(missing_docs, reason = "each name is the kernel's own")]
 pub struct Offsets {
     pub task_struct_files: u32,
-    pub task_struct_pid: u32,
     pub task_struct_tgid: u32,
     pub task_struct_signal: u32,
     pub task_struct_stack: u32,
@@ -24,6 +23,7 @@ pub struct Offsets {
     pub inode_i_mode: u32,
     pub inode_i_ino: u32,
     pub socket_sk: u32,
+    pub socket_file: u32,
     /// From the start of `struct socket` to the `struct inode` that `struct socket_alloc` puts
     /// behind it.
     pub socket_to_inode: u32,

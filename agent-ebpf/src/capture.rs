@@ -16,7 +16,8 @@ use wirespan_common::record::{
 use wirespan_common::watch::{TURN_BYTES_MAX, VerdictKind, Watch};
 use zerocopy::{Immutable, IntoBytes};
 
-use crate::maps::{self, ChunkRecord, PART_MAX, Scratch, Wake};
+use crate::frames;
+use crate::maps::{self, ChunkRecord, PART_MAX, PARTS_AT_ONCE, Scratch, Wake};
 use crate::memory::{Current, Delivered, clamp, copy_user, now_ns, smaller, user_tail, user_value};
 use crate::sockets::{self, Socket};
 use crate::syscall::{Buffers, Call, Iovec};
@@ -46,11 +47,26 @@ pub struct Transfer {
     /// Whether the hook that saw it sees all others, too: not those that splice bytes out of a
     /// socket under the socket tracepoints, not some when a program on a function was preempted.
     pub sees_all: bool,
+    /// Whether the hook already knows [`Self::copied_sequence`].
+    pub sequence_is_known: bool,
+    /// Sequence number of the next byte of a TCP socket that is to be read.
+    pub copied_sequence: u32,
 }
 
 /// Takes note of the transfer in the scratch buffer: copies what is worth it, counts the rest.
 #[inline(never)]
 pub fn transferred(scratch: &mut Scratch) -> Delivered<()> {
+    take_note::<true>(scratch)
+}
+
+/// [`transferred`] for kernels that can't walk frames (before 5.17).
+#[inline(never)]
+pub fn transferred_plain(scratch: &mut Scratch) -> Delivered<()> {
+    take_note::<false>(scratch)
+}
+
+#[inline(always)]
+fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
     let id = scratch.transfer.socket.id;
     let connection = match maps::connection(id) {
         Some(known) => known,
@@ -79,10 +95,23 @@ pub fn transferred(scratch: &mut Scratch) -> Delivered<()> {
     extent.position = position + u64::from(transfer.len);
     extent.last_ns = now;
 
-    let allowed = transfer
-        .watch
-        .later_bytes_max
-        .max(connection.opening_bytes_left);
+    if WALKS && connection.verdict == VerdictKind::Http2 as u8 {
+        extent_of(connection, direction).tail_len = 0;
+        frames::walk(scratch, connection, position, now);
+        if scratch.frames.is_dealt_with != 0 {
+            return unreadable(scratch);
+        }
+    }
+    let transfer = &scratch.transfer;
+    let allowed = if connection.verdict == VerdictKind::Http2 as u8 {
+        // No walk yet, and a header block that is cut spoils all that follow (HPACK).
+        PART_MAX as u32
+    } else {
+        transfer
+            .watch
+            .later_bytes_max
+            .max(connection.opening_bytes_left)
+    };
     scratch.wanted = transfer
         .len
         .min(allowed)
@@ -95,7 +124,8 @@ pub fn transferred(scratch: &mut Scratch) -> Delivered<()> {
     if scratch.copied == 0 {
         return readable;
     }
-    describe(scratch, connection, position, now);
+    let len = scratch.transfer.len;
+    describe(scratch, connection, position, len, now);
     let sent = maps::send_chunk(scratch);
     connection.lost = u8::from(sent.is_err());
     connection.turn_bytes_left = connection.turn_bytes_left.saturating_sub(scratch.copied);
@@ -115,16 +145,27 @@ fn extent_of(connection: &mut Connection, direction: Direction) -> &mut Extent {
     }
 }
 
-/// Fills in what a chunk's record says.
+/// Fills in what the record of a chunk of `len` bytes at `position` says.
 #[inline(always)]
-fn describe(scratch: &mut Scratch, connection: &mut Connection, position: u64, time_ns: u64) {
+pub fn describe(
+    scratch: &mut Scratch,
+    connection: &mut Connection,
+    position: u64,
+    len: u32,
+    time_ns: u64,
+) {
     let transfer = &scratch.transfer;
     let direction = transfer.call.direction;
     let head = &mut scratch.head;
-    head.header = header::<ChunkRecord>(Kind::Chunk, scratch.copied, time_ns, transfer.current);
+    // Member by member, because the compiler copies structures by a function that moves bytes.
+    head.header.len = size_of::<ChunkRecord>() as u32 + scratch.copied;
+    head.header.kind = Kind::Chunk as u8;
+    head.header.time_ns = time_ns;
+    head.header.tgid = transfer.current.tgid;
+    head.header.tid = transfer.current.tid;
     head.chunk.connection = transfer.socket.id;
     head.chunk.position = position;
-    head.chunk.len = transfer.len;
+    head.chunk.len = len;
     head.chunk.captured = scratch.copied;
     head.chunk.direction = direction as u8;
     head.chunk.flags = if connection.lost != 0 {
@@ -134,7 +175,11 @@ fn describe(scratch: &mut Scratch, connection: &mut Connection, position: u64, t
     };
     head.chunk.tail_len = scratch.tail_len;
     head.chunk.tail = scratch.tail;
-    head.chunk.opposite = *extent_of(connection, direction.opposite());
+    let opposite = extent_of(connection, direction.opposite());
+    head.chunk.opposite.position = opposite.position;
+    head.chunk.opposite.last_ns = opposite.last_ns;
+    head.chunk.opposite.tail = opposite.tail;
+    head.chunk.opposite.tail_len = opposite.tail_len;
 }
 
 /// The direction changed: budgets are full again, user space may have made up its mind, and bytes
@@ -143,12 +188,10 @@ fn describe(scratch: &mut Scratch, connection: &mut Connection, position: u64, t
 fn turn(connection: &mut Connection, transfer: &Transfer) {
     if connection.sequence != Sequence::Ignored as u8 {
         match transfer.call.direction {
-            Direction::Ingress => {
-                catch_up(connection, transfer.socket.sk, transfer.len);
-            }
+            Direction::Ingress => compare(connection, transfer, transfer.len),
             // Another thread may be reading at this moment.
             Direction::Egress if connection.reader == transfer.current.tid => {
-                catch_up(connection, transfer.socket.sk, 0);
+                compare(connection, transfer, 0);
             }
             Direction::Egress => {}
         }
@@ -161,6 +204,26 @@ fn turn(connection: &mut Connection, transfer: &Transfer) {
     }
 }
 
+/// [`catch_up`], unless it is known already that nothing was missed.
+#[inline(always)]
+fn compare(connection: &mut Connection, transfer: &Transfer, unaccounted: u32) {
+    if transfer.sequence_is_known
+        && transfer.copied_sequence == expected_sequence(connection, unaccounted)
+    {
+        return;
+    }
+    catch_up(connection, transfer.socket.sk, unaccounted);
+}
+
+/// The sequence number that follows if the hooks saw all bytes read but `unaccounted`.
+#[inline(always)]
+fn expected_sequence(connection: &Connection, unaccounted: u32) -> u32 {
+    connection
+        .first_sequence
+        .wrapping_add(connection.ingress.position as u32)
+        .wrapping_add(unaccounted)
+}
+
 /// Moves the ingress position to where the kernel's own count of bytes read says it is, but for
 /// `unaccounted` bytes that were read since. What was missed is a gap of known length. Returns
 /// whether the end of the stream was missed.
@@ -169,11 +232,7 @@ pub fn catch_up(connection: &mut Connection, sk: u64, unaccounted: u32) -> bool 
     let Ok(sequence) = sockets::copied_sequence(sk) else {
         return false;
     };
-    let expected = connection
-        .first_sequence
-        .wrapping_add(connection.ingress.position as u32)
-        .wrapping_add(unaccounted);
-    let mut missed = sequence.wrapping_sub(expected) as i32;
+    let mut missed = sequence.wrapping_sub(expected_sequence(connection, unaccounted)) as i32;
     let ended = missed > 0 && sockets::end_was_read(sk, sequence);
     if ended {
         missed -= 1;
@@ -203,13 +262,7 @@ fn copy(scratch: &mut Scratch) -> Delivered<()> {
     scratch.passed = 0;
     scratch.tail_len = 0;
     scratch.unreadable = 0;
-    let Transfer {
-        call,
-        message,
-        is_whole_call,
-        len,
-        ..
-    } = scratch.transfer;
+    let Transfer { call, len, .. } = scratch.transfer;
     match call.buffers {
         Buffers::Unmapped | Buffers::Spliced => return Ok(()),
         Buffers::One => {
@@ -220,20 +273,13 @@ fn copy(scratch: &mut Scratch) -> Delivered<()> {
             copy_part(scratch);
         }
         Buffers::Vector | Buffers::Message | Buffers::Messages => {
-            scratch.message = message;
-            scratch.next_part = call.parts(message)?;
-            scratch.left = if matches!(call.buffers, Buffers::Messages) && is_whole_call {
-                call.message_len(message)?.into()
-            } else {
-                len.into()
-            };
+            begin_parts(scratch)?;
             let mut round = 0;
             while round < PARTS_MAX {
                 if scratch.unreadable != 0 || scratch.passed >= u64::from(scratch.transfer.len) {
                     break;
                 }
-                take_part(scratch);
-                copy_part(scratch);
+                next_part(scratch);
                 round += 1;
             }
         }
@@ -242,6 +288,11 @@ fn copy(scratch: &mut Scratch) -> Delivered<()> {
         let Iovec { address, len } = scratch.part;
         (scratch.tail, scratch.tail_len) = user_tail(address, len);
     }
+    unreadable(scratch)
+}
+
+#[inline(always)]
+fn unreadable(scratch: &Scratch) -> Delivered<()> {
     if scratch.unreadable != 0 {
         Err(KernelLoss::UnreadableMemory)
     } else {
@@ -249,27 +300,71 @@ fn copy(scratch: &mut Scratch) -> Delivered<()> {
     }
 }
 
-/// Finds the next part of the transfer in the scratch buffer, shortened to what the transfer used
-/// of it. An empty one where a message of the call ends, so that the rest is found in the next
-/// round, or where the part can't be read.
+/// Gets ready to find the parts of the scattered transfer in the scratch buffer.
 #[inline(never)]
-fn take_part(scratch: &mut Scratch) {
+pub fn begin_parts(scratch: &mut Scratch) -> Delivered<()> {
+    let Transfer {
+        call,
+        message,
+        is_whole_call,
+        len,
+        ..
+    } = scratch.transfer;
+    scratch.message = message;
+    scratch.next_part = call.parts(message)?;
+    // Mostly there are few, and each read costs more than what it reads.
+    scratch.parts_known = match user_value(scratch.next_part) {
+        Ok(parts) => {
+            scratch.parts = parts;
+            PARTS_AT_ONCE as u32
+        }
+        Err(_) => 0,
+    };
+    scratch.left = if matches!(call.buffers, Buffers::Messages) && is_whole_call {
+        call.message_len(message)?.into()
+    } else {
+        len.into()
+    };
+    Ok(())
+}
+
+/// Finds the next part of the transfer in the scratch buffer and copies what is wanted of it.
+// VERIFIER(6.18): all that a round of the loop above needs is in memory of a map, and this returns
+// nothing, so that rounds look the same to the verifier. With values in registers it followed a
+// million instructions.
+#[inline(never)]
+fn next_part(scratch: &mut Scratch) {
     scratch.part.len = 0;
     if find_part(scratch).is_err() {
         scratch.unreadable = 1;
+    } else {
+        copy_part(scratch);
     }
 }
 
+/// Finds the next part, shortened to what the transfer used of it: an empty one where a message of
+/// the call ends, so that the rest is found in the next round.
 #[inline(always)]
-fn find_part(scratch: &mut Scratch) -> Delivered<()> {
+pub fn find_part(scratch: &mut Scratch) -> Delivered<()> {
     if scratch.left == 0 {
         // What is missing is in the call's next message.
         scratch.message += 1;
+        scratch.parts_known = 0;
         scratch.next_part = scratch.transfer.call.parts(scratch.message)?;
         scratch.left = scratch.transfer.call.message_len(scratch.message)?.into();
         return Ok(());
     }
-    let part: Iovec = user_value(scratch.next_part)?;
+    let part = if scratch.parts_known != 0 {
+        let index = PARTS_AT_ONCE as u32 - scratch.parts_known;
+        scratch.parts_known -= 1;
+        let index = clamp::<{ PARTS_AT_ONCE - 1 }>(index.into()) as usize;
+        *scratch
+            .parts
+            .get(index)
+            .ok_or(KernelLoss::UnreadableMemory)?
+    } else {
+        user_value(scratch.next_part)?
+    };
     scratch.next_part += size_of::<Iovec>() as u64;
     scratch.part.address = part.address;
     scratch.part.len = smaller(part.len, scratch.left);
@@ -278,10 +373,7 @@ fn find_part(scratch: &mut Scratch) -> Delivered<()> {
 }
 
 /// [`copy`] for the part of the transfer that is in the scratch buffer.
-// VERIFIER(6.18): all that a round of the loop above needs is in memory of a map, and this returns
-// nothing, so that rounds look the same to the verifier. With values in registers it followed a
-// million instructions.
-#[inline(never)]
+#[inline(always)]
 fn copy_part(scratch: &mut Scratch) {
     let Scratch {
         copied,
@@ -310,7 +402,11 @@ fn open(scratch: &mut Scratch) -> Delivered<()> {
         socket.id,
         &Connection {
             direction: NO_DIRECTION,
-            verdict: if ignored { VerdictKind::Ignored as u8 } else { 0 },
+            verdict: if ignored {
+                VerdictKind::Ignored as u8
+            } else {
+                0
+            },
             sequence: sequence as u8,
             first_sequence,
             sk: socket.sk,

@@ -24,8 +24,8 @@ use wirespan_common::watch::{VerdictKind, Watch};
 
 use crate::capture;
 use crate::maps::{self, Scratch};
-use crate::memory::{Current, Delivered, current_process};
-use crate::sockets::{self, Socket};
+use crate::memory::{Current, Delivered, Typed, current_process};
+use crate::sockets::{self, Descriptors, Socket};
 use crate::syscall::{self, Buffers, Call};
 use crate::tls;
 
@@ -45,8 +45,9 @@ fn run(outcome: Delivered<()>) -> i32 {
     0
 }
 
-/// A function of its own, so that hooks on transfers don't carry the log's stack.
-#[cold]
+/// A function of its own, so that hooks on transfers don't carry the log's stack. Not marked as
+/// cold: that would make a second section of functions, and the loader (aya-obj 0.3, `relocation.rs`)
+/// tells functions apart by their addresses within their sections only.
 #[inline(never)]
 fn log_unreadable() {
     debug!(
@@ -67,53 +68,86 @@ enum Calls {
     Multiple,
 }
 
+/// Whether the verifier knows the types of what a program is given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Types {
+    /// It does: they are read by plain loads.
+    Known,
+    /// It does not: a helper reads them.
+    Unknown,
+}
+
+/// A family of hooks that see calls but not sockets. A type, so that [`call_ended`] is compiled for
+/// each family.
+trait Family {
+    const CALLS: Calls;
+    const TYPES: Types;
+    /// Whether the kernel can walk frames.
+    const WALKS: bool;
+}
+
 /// A system call of a watched process ended with `result`; its user registers are at `registers`.
-/// Used by the hooks that see calls but not sockets.
 #[inline(always)]
-fn call_ended(
-    calls: Calls,
+fn call_ended<F: Family>(
     current: Current,
     watch: Watch,
-    registers: u64,
+    registers: Typed,
     result: i64,
 ) -> Delivered<()> {
     if result < 0 && !ends_connection(result) {
         return Ok(());
     }
     maps::with_scratch(|scratch| {
+        scratch.registers_at = registers.address();
+        let descriptors = match F::TYPES {
+            Types::Known => {
+                scratch.registers.load(registers);
+                sockets::descriptors_typed()
+            }
+            Types::Unknown => {
+                if !scratch.registers.read(registers.address()) {
+                    return Ok(());
+                }
+                sockets::descriptors()
+            }
+        };
         let transfer = &mut scratch.transfer;
-        if !syscall::decode(registers, &mut transfer.call) {
+        let Some(descriptors) = descriptors else {
+            return Ok(());
+        };
+        if !syscall::decode(&scratch.registers, &mut transfer.call) {
             return Ok(());
         }
-        transfer.socket = match sockets::of_descriptor(transfer.call.fd) {
+        transfer.socket = match sockets::of_descriptor(descriptors, transfer.call.fd) {
             Some(socket) => socket,
-            None => match written_by_splice(&mut transfer.call) {
+            None => match written_by_splice(descriptors, &mut transfer.call) {
                 Some(socket) => socket,
                 None => return Ok(()),
             },
         };
         transfer.current = current;
         transfer.watch = watch;
-        transfer.sees_all = matches!(calls, Calls::All);
+        transfer.sees_all = matches!(F::CALLS, Calls::All);
         transfer.message = 0;
         transfer.is_whole_call = true;
-        let result = match (transfer.call.buffers, calls) {
+        transfer.sequence_is_known = false;
+        let result = match (transfer.call.buffers, F::CALLS) {
             (Buffers::Messages, Calls::All | Calls::Multiple) => messages_len(scratch, result)?,
             (Buffers::Messages, Calls::Single) | (_, Calls::Multiple) => return Ok(()),
             _ => result,
         };
-        message_ended(scratch, result)
+        message_ended::<F>(scratch, result)
     })
 }
 
 /// The socket that a splice wrote to, where it did not read from one.
 #[inline(always)]
-fn written_by_splice(call: &mut Call) -> Option<Socket> {
+fn written_by_splice(descriptors: Descriptors, call: &mut Call) -> Option<Socket> {
     if !matches!(call.buffers, Buffers::Spliced) {
         return None;
     }
     call.direction = Direction::Egress;
-    sockets::of_descriptor(call.count as u32)
+    sockets::of_descriptor(descriptors, call.count as u32)
 }
 
 /// The bytes that sendmmsg or recvmmsg moved, which returned a number of messages or an error.
@@ -137,8 +171,8 @@ fn messages_len(scratch: &mut Scratch, messages: i64) -> Delivered<i64> {
 
 /// The call in the scratch buffer, or one message of it, ended with `result`: bytes moved, the end
 /// of the stream, or an error.
-#[inline(never)]
-fn message_ended(scratch: &mut Scratch, result: i64) -> Delivered<()> {
+#[inline(always)]
+fn message_ended<F: Family>(scratch: &mut Scratch, result: i64) -> Delivered<()> {
     let transfer = &mut scratch.transfer;
     if result > 0 {
         if transfer.call.is_beside_stream() {
@@ -153,7 +187,11 @@ fn message_ended(scratch: &mut Scratch, result: i64) -> Delivered<()> {
             // Whatever comes of it, the bytes themselves are to be counted.
             run(tls::socket_moved(scratch));
         }
-        return capture::transferred(scratch);
+        return if F::WALKS {
+            capture::transferred(scratch)
+        } else {
+            capture::transferred_plain(scratch)
+        };
     }
     let sk = transfer.socket.sk;
     let stage = if ends_connection(result) && !sockets::has_unread(sk) {

@@ -8,6 +8,7 @@
 #![feature(asm_experimental_arch)]
 
 mod capture;
+mod frames;
 mod hooks;
 mod maps;
 mod memory;

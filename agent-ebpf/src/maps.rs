@@ -14,14 +14,15 @@ use wirespan_common::config::Offsets;
 use wirespan_common::connection::Connection;
 use wirespan_common::loss::{KERNEL_LOSSES, KernelLoss};
 use wirespan_common::ports::{PORT_WORDS, port_bit, port_word};
-use wirespan_common::record::{Chunk, ConnectionId, Header, Open, Tail};
-use wirespan_common::watch::{VerdictValue, Watch};
+use wirespan_common::record::{Chunk, ConnectionId, Direction, Header, Open, Tail};
+use wirespan_common::watch::{NO_BOUNDARY, VerdictValue, Watch};
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::capture::Transfer;
+use crate::frames::{Frames, Walks};
 use crate::memory::{Delivered, OFFSETS_MAX, clamp};
 use crate::sockets::PATH_MAX;
-use crate::syscall::Iovec;
+use crate::syscall::{Iovec, Registers};
 
 pub use tls::{
     Object, ObjectKey, Task, TaskKey, carried_by, carries, carries_nothing, forget_object, object,
@@ -38,7 +39,7 @@ static REPORT_EVERY_EXEC: Global<u8> = Global::new(0);
 
 /// Records for user space. Its size is set when it is loaded.
 #[map]
-static RECORDS: RingBuf = RingBuf::with_byte_size(8 * 1024 * 1024, 0);
+static RECORDS: RingBuf = RingBuf::with_byte_size(4 * 1024 * 1024, 0);
 
 /// Processes to capture, by thread group.
 #[map]
@@ -57,6 +58,10 @@ static CONNECTIONS: LruHashMap<ConnectionId, Connection> =
 #[map]
 static VERDICTS: LruHashMap<ConnectionId, VerdictValue> =
     LruHashMap::with_max_entries(64 * 1024, 0);
+
+/// Where the frames of HTTP/2 connections are.
+#[map]
+static FRAMES: LruHashMap<ConnectionId, Walks> = LruHashMap::with_max_entries(8 * 1024, 0);
 
 /// Where threads are in a sendmmsg or recvmmsg whose messages are seen one by one.
 #[map]
@@ -82,7 +87,9 @@ static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(SCRATCHES, 
 const SCRATCHES: u32 = 3;
 
 /// Longest stretch that one part of a transfer may add to a record.
-pub const PART_MAX: usize = 16 * 1024 - 512;
+pub const PART_MAX: usize = 16 * 1024 - 1024;
+/// Parts of a scattered transfer that are read at once.
+pub const PARTS_AT_ONCE: usize = 4;
 /// Payload room: a part may begin wherever a copy can.
 const PAYLOAD_ROOM: usize = OFFSETS_MAX + PART_MAX;
 
@@ -100,12 +107,21 @@ pub struct Scratch {
     pub object: ObjectKey,
     /// What its library was called for; see [`crate::tls::EGRESS`] and those after it.
     pub operation: u8,
+    /// The registers of the call that moved it.
+    pub registers: Registers,
+    /// Address of all of them.
+    pub registers_at: u64,
     /// Bytes copied into `payload`.
     pub copied: u32,
     /// Bytes that are worth copying.
     pub wanted: u32,
     /// Where the description of the transfer's next part is, where it has several.
     pub next_part: u64,
+    /// The first parts of the transfer's first message, and of whatever lies behind them.
+    pub parts: [Iovec; PARTS_AT_ONCE],
+    /// How many of them were not taken yet: the last ones.
+    pub parts_known: u32,
+    reserved_1: u32,
     /// Bytes of the message that is looked at which lie in parts not yet looked at.
     pub left: u64,
     /// Number of that message in its call.
@@ -121,6 +137,8 @@ pub struct Scratch {
     /// 1 if a part could not be read.
     pub unreadable: u8,
     reserved: [u8; 6],
+    /// Where a walk along HTTP/2 frames is.
+    pub frames: Frames,
     /// An open record.
     pub open: OpenRecord,
     /// What a chunk's record begins with.
@@ -233,6 +251,7 @@ pub fn forget_connection(id: ConnectionId) {
     // Either may be gone already: both maps evict.
     let _: Result<(), i32> = CONNECTIONS.remove(id);
     let _: Result<(), i32> = VERDICTS.remove(id);
+    let _: Result<(), i32> = FRAMES.remove(id);
 }
 
 /// What user space makes of a connection; 0 if it has not said.
@@ -240,6 +259,31 @@ pub fn forget_connection(id: ConnectionId) {
 pub fn verdict_of(id: ConnectionId) -> u8 {
     // SAFETY: one byte, copied out at once.
     unsafe { VERDICTS.get(id) }.map_or(0, |verdict| verdict.kind)
+}
+
+/// A position at which user space knows a frame to begin, or [`NO_BOUNDARY`].
+#[inline(always)]
+pub fn boundary_of(id: ConnectionId, direction: Direction) -> u64 {
+    // SAFETY: two integers, copied out at once.
+    unsafe { VERDICTS.get(id) }.map_or(NO_BOUNDARY, |verdict| {
+        let [ingress, egress] = verdict.boundaries;
+        match direction {
+            Direction::Ingress => ingress,
+            Direction::Egress => egress,
+        }
+    })
+}
+
+/// Lends where the frames of a connection are; nothing is known of them at first.
+#[inline(always)]
+pub fn frames(id: ConnectionId) -> Option<&'static mut Walks> {
+    if FRAMES.get_ptr(id).is_none() {
+        // Somebody else may have been faster.
+        let _: Result<(), i32> = FRAMES.insert(id, &Walks::UNKNOWN, u64::from(BPF_NOEXIST));
+    }
+    let found = FRAMES.get_ptr_mut(id)?;
+    // SAFETY: as for connections.
+    Some(unsafe { &mut *found })
 }
 
 /// Which message of a sendmmsg or recvmmsg of `count` at `address` just moved. The kernel tells of

@@ -50,6 +50,41 @@ pub fn user_value<T: FromBytes>(address: u64) -> Delivered<T> {
     Ok(unsafe { value.assume_init() })
 }
 
+/// A kernel address of whose type the verifier keeps account (`PTR_TO_BTF_ID`): it is read by plain
+/// loads, which cost a tenth of a helper's call and give zeros where nothing is mapped. It lives in
+/// registers only; one that was stored is a number.
+#[derive(Clone, Copy)]
+pub struct Typed(*const u8);
+
+impl Typed {
+    /// An argument of a program, or what a helper returned, whose type the verifier knows.
+    #[inline(always)]
+    pub fn new(address: *const u8) -> Self {
+        Self(address)
+    }
+
+    /// The member at `offset`.
+    #[inline(always)]
+    pub fn value<T: FromBytes>(self, offset: u64) -> T {
+        // SAFETY: the verifier lets through only loads within the type that it knows, and the
+        // kernel makes zeros of one that faults. Volatile, so that it stays the load it is.
+        unsafe { core::ptr::read_volatile(self.0.wrapping_add(offset as usize).cast()) }
+    }
+
+    /// What the member at `offset` points to; possibly nothing, and then its members are zero.
+    #[inline(always)]
+    pub fn follow(self, offset: u64) -> Self {
+        // SAFETY: as above; a pointer is a number too.
+        Self(unsafe { core::ptr::read_volatile(self.0.wrapping_add(offset as usize).cast()) })
+    }
+
+    /// As a number, for helpers that take any address.
+    #[inline(always)]
+    pub fn address(self) -> u64 {
+        self.0 as u64
+    }
+}
+
 /// Offsets that [`copy_user`] can tell apart.
 pub const OFFSETS_MAX: usize = 16 * 1024;
 
@@ -64,19 +99,30 @@ pub fn copy_user<const LEN_MAX: usize, const SIZE: usize>(
     address: u64,
     len: u32,
 ) -> Delivered<()> {
-    const { assert!(OFFSETS_MAX.is_power_of_two() && OFFSETS_MAX + LEN_MAX <= SIZE) }
+    copy_user_at::<OFFSETS_MAX, LEN_MAX, SIZE>(buffer, offset, address, len)
+}
+
+/// [`copy_user`] with `offset` modulo `OFFSETS`.
+#[inline(always)]
+pub fn copy_user_at<const OFFSETS: usize, const LEN_MAX: usize, const SIZE: usize>(
+    buffer: &mut [u8; SIZE],
+    offset: u32,
+    address: u64,
+    len: u32,
+) -> Delivered<()> {
+    const { assert!(OFFSETS.is_power_of_two() && OFFSETS + LEN_MAX <= SIZE) }
     let mut offset = u64::from(offset);
     // SAFETY: one instruction on one register, no memory.
     unsafe {
         core::arch::asm!(
             "{offset} &= {mask}",
             offset = inout(reg) offset,
-            mask = const OFFSETS_MAX - 1,
+            mask = const OFFSETS - 1,
             options(nomem, nostack, pure),
         );
     }
     let len = clamp::<LEN_MAX>(u64::from(len));
-    // SAFETY: offset + len < OFFSETS_MAX + LEN_MAX <= SIZE, and the helper does not fault on
+    // SAFETY: offset + len < OFFSETS + LEN_MAX <= SIZE, and the helper does not fault on
     // `address`.
     let failed = unsafe {
         generated::bpf_probe_read_user(
@@ -176,6 +222,23 @@ pub fn smaller(a: u64, b: u64) -> u64 {
     b.wrapping_add(difference)
 }
 
+/// Calls `round` with `context`, up to `most` times, until it returns 1.
+// VERIFIER(5.17): the helper is not known before; where a program that calls this is loaded is
+// decided in user space. Written as a loop, the verifier follows each round anew: 200,000
+// instructions for 32 of them.
+#[inline(always)]
+pub fn repeat<C>(most: u32, round: extern "C" fn(u32, &mut C) -> u64, context: &mut C) {
+    // SAFETY: the helper calls `round` with what it is given here, while the context lives.
+    unsafe {
+        generated::bpf_loop(
+            most,
+            round as *mut core::ffi::c_void,
+            (&raw mut *context).cast(),
+            0,
+        );
+    }
+}
+
 /// Nanoseconds of `CLOCK_MONOTONIC`.
 #[inline(always)]
 pub fn now_ns() -> u64 {
@@ -227,14 +290,35 @@ pub fn current_task() -> u64 {
     unsafe { generated::bpf_get_current_task() }
 }
 
-/// Address of the user registers that the current task entered the kernel with, told by the kernel.
+/// The user registers that the current task entered the kernel with, told by the kernel.
 // VERIFIER(5.15): neither helper is known before; programs that call this are not loaded there.
 #[inline(always)]
-pub fn current_registers() -> u64 {
+pub fn current_registers() -> Typed {
     // SAFETY: the helper's result is what the second one asks for.
     unsafe {
         let task = generated::bpf_get_current_task_btf();
-        generated::bpf_task_pt_regs(task) as u64
+        Typed(generated::bpf_task_pt_regs(task) as *const u8)
+    }
+}
+
+/// The current task, with its type.
+// VERIFIER(5.11): the helper is not known before.
+#[inline(always)]
+pub fn current_task_typed() -> Typed {
+    // SAFETY: the helper takes nothing and always succeeds.
+    Typed(unsafe { generated::bpf_get_current_task_btf() } as *const u8)
+}
+
+/// Sees a socket as a TCP socket, if it is one.
+// VERIFIER(5.9): the helper is not known before.
+#[inline(always)]
+pub fn tcp_sock(sk: Typed) -> Option<Typed> {
+    // SAFETY: the verifier demands a socket here.
+    let tcp = unsafe { generated::bpf_skc_to_tcp_sock(sk.0.cast_mut().cast()) };
+    if tcp.is_null() {
+        None
+    } else {
+        Some(Typed(tcp as *const u8))
     }
 }
 

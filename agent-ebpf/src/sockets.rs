@@ -4,7 +4,9 @@
 use wirespan_common::record::{ConnectionId, Open, is_object};
 
 use crate::maps::offset;
-use crate::memory::{Delivered, copy_kernel, current_task, kernel_value};
+use crate::memory::{
+    Delivered, Typed, copy_kernel, current_task, current_task_typed, kernel_value,
+};
 
 /// Address family of Unix sockets (include/linux/socket.h).
 pub const AF_UNIX: u16 = 1;
@@ -42,16 +44,63 @@ pub fn of_sk(sk: u64) -> Option<Socket> {
     Some(Socket { id, sk })
 }
 
-/// The socket behind a descriptor of the current process; `None` if it is something else.
+/// [`of_sk`] for a socket whose type the verifier knows.
 #[inline(always)]
-pub fn of_descriptor(fd: u32) -> Option<Socket> {
+pub fn of_typed(sk: Typed) -> Option<Socket> {
+    let file = sk
+        .follow(offset(|o| &o.sock_sk_socket))
+        .follow(offset(|o| &o.socket_file));
+    let inode = file.follow(offset(|o| &o.file_f_inode));
+    let id = inode.value(offset(|o| &o.inode_i_ino));
+    if id == 0 {
+        // Not open in any table of descriptors, at this moment.
+        return of_sk(sk.address());
+    }
+    Some(Socket {
+        id,
+        sk: sk.address(),
+    })
+}
+
+/// Descriptors of a process.
+#[derive(Clone, Copy)]
+pub struct Descriptors {
+    /// Address of an array of `struct file *`.
+    array: u64,
+    /// Its length.
+    fd_max: u32,
+}
+
+/// The current process's descriptors, where the verifier knows no types.
+#[inline(always)]
+pub fn descriptors() -> Option<Descriptors> {
     let files: u64 = kernel_value(current_task() + offset(|o| &o.task_struct_files)).ok()?;
     let table: u64 = kernel_value(files + offset(|o| &o.files_struct_fdt)).ok()?;
-    let fd_max: u32 = kernel_value(table + offset(|o| &o.fdtable_max_fds)).ok()?;
+    Some(Descriptors {
+        array: kernel_value(table + offset(|o| &o.fdtable_fd)).ok()?,
+        fd_max: kernel_value(table + offset(|o| &o.fdtable_max_fds)).ok()?,
+    })
+}
+
+/// The current process's descriptors.
+#[inline(always)]
+pub fn descriptors_typed() -> Option<Descriptors> {
+    let table = current_task_typed()
+        .follow(offset(|o| &o.task_struct_files))
+        .follow(offset(|o| &o.files_struct_fdt));
+    Some(Descriptors {
+        array: table.value(offset(|o| &o.fdtable_fd)),
+        fd_max: table.value(offset(|o| &o.fdtable_max_fds)),
+    })
+}
+
+/// The socket behind a descriptor; `None` if it is something else.
+#[inline(always)]
+pub fn of_descriptor(descriptors: Descriptors, fd: u32) -> Option<Socket> {
+    let Descriptors { array, fd_max } = descriptors;
     if fd >= fd_max {
         return None;
     }
-    let array: u64 = kernel_value(table + offset(|o| &o.fdtable_fd)).ok()?;
     let file: u64 = kernel_value(array + u64::from(fd) * 8).ok()?;
     if file == 0 {
         return None;

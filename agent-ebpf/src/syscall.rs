@@ -5,10 +5,12 @@
 //! that a task entered the kernel with until it leaves (arch/x86/entry/calling.h), so the end of a
 //! call is enough to know it.
 
+use core::mem::offset_of;
+
 use wirespan_common::record::Direction;
 use zerocopy::FromBytes;
 
-use crate::memory::{Delivered, kernel_value, user_value};
+use crate::memory::{Delivered, Typed, kernel_value, user_value};
 
 /// What a call read from or wrote to.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,15 +44,13 @@ pub struct Call {
     pub count: u64,
     /// `MSG_*` flags.
     pub flags: u32,
-    /// Address of the user registers that it was made with.
-    pub registers: u64,
 }
 
 /// The part of `struct pt_regs` that system calls use, as it lies there from offset 0x38
 /// (arch/x86/include/asm/ptrace.h).
 #[derive(Clone, Copy, FromBytes)]
 #[repr(C)]
-struct Registers {
+pub struct Registers {
     r10: u64,
     r9: u64,
     r8: u64,
@@ -62,6 +62,52 @@ struct Registers {
     number: u64,
 }
 const REGISTERS_OFFSET: u64 = 0x38;
+
+impl Registers {
+    /// Those at `address`.
+    #[inline(never)]
+    pub fn read(&mut self, address: u64) -> bool {
+        match kernel_value(address + REGISTERS_OFFSET) {
+            Ok(registers) => {
+                *self = registers;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// What [`decode`] needs of those in a `struct pt_regs`.
+    #[inline(always)]
+    pub fn load(&mut self, registers: Typed) {
+        let at = |field| registers.value(REGISTERS_OFFSET + field as u64);
+        self.r10 = at(offset_of!(Self, r10));
+        self.dx = at(offset_of!(Self, dx));
+        self.si = at(offset_of!(Self, si));
+        self.di = at(offset_of!(Self, di));
+        self.number = at(offset_of!(Self, number));
+    }
+}
+
+/// Whether the call with these registers (a `struct pt_regs`) may move bytes on a descriptor.
+#[inline(always)]
+pub fn may_move_bytes(registers: Typed) -> bool {
+    let number = registers.value::<u64>(REGISTERS_OFFSET + offset_of!(Registers, number) as u64);
+    if number < 64 {
+        return LOW_CALLS >> number & 1 != 0;
+    }
+    matches!(number, SPLICE | RECVMMSG | SENDMMSG | PREADV2 | PWRITEV2)
+}
+
+/// Calls of those below with numbers under 64, a bit each.
+const LOW_CALLS: u64 = 1 << READ
+    | 1 << WRITE
+    | 1 << READV
+    | 1 << WRITEV
+    | 1 << SENDFILE
+    | 1 << SENDTO
+    | 1 << RECVFROM
+    | 1 << SENDMSG
+    | 1 << RECVMSG;
 
 /// `struct iovec`, `struct user_msghdr` and `struct mmsghdr` of 64-bit programs
 /// (include/linux/socket.h).
@@ -93,16 +139,13 @@ const SENDMMSG: u64 = 307;
 const PREADV2: u64 = 327;
 const PWRITEV2: u64 = 328;
 
-/// Decodes the call whose user registers are at `registers`. Returns whether it moves bytes on a
-/// descriptor; `call` is filled in only then.
+/// Decodes the call with these user registers. Returns whether it moves bytes on a descriptor;
+/// `call` is filled in only then.
 // VERIFIER(6.18): a function of its own, which writes to memory of a map: the verifier then follows
 // what comes after it once, not once for each kind of call.
 #[inline(never)]
-pub fn decode(registers: u64, call: &mut Call) -> bool {
+pub fn decode(r: &Registers, call: &mut Call) -> bool {
     use Direction::{Egress, Ingress};
-    let Ok(r) = kernel_value::<Registers>(registers + REGISTERS_OFFSET) else {
-        return false;
-    };
     let (direction, buffers, flags) = match r.number {
         READ => (Ingress, Buffers::One, 0),
         WRITE => (Egress, Buffers::One, 0),
@@ -124,7 +167,6 @@ pub fn decode(registers: u64, call: &mut Call) -> bool {
     call.address = r.si;
     call.count = r.dx;
     call.flags = flags as u32;
-    call.registers = registers;
     true
 }
 

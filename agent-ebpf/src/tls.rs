@@ -141,6 +141,8 @@ pub fn ended(
         transfer.message = 0;
         transfer.is_whole_call = true;
         transfer.sees_all = true;
+        transfer.sequence_is_known = false;
+        transfer.copied_sequence = 0;
         transfer.call = Call {
             fd: 0,
             direction: if operation & EGRESS != 0 {
@@ -156,7 +158,6 @@ pub fn ended(
             address: task.buffer,
             count: 0,
             flags: 0,
-            registers: 0,
         };
         task.object = 0;
         // A call moves less than 2 GiB, as with sockets.
@@ -214,7 +215,7 @@ fn settle(task: &mut Task, scratch: &mut Scratch) -> Delivered<()> {
         return Ok(());
     }
     if scratch.operation & OF_GO != 0 {
-        return match descriptor_of_go(key.address).and_then(sockets::of_descriptor) {
+        return match descriptor_of_go(key.address).and_then(of_descriptor) {
             Some(socket) if maps::carried_by(socket.id).is_none() => {
                 bind_first(object, scratch, socket.id, socket.sk)
             }
@@ -347,7 +348,7 @@ fn said_goodbye(scratch: &Scratch) -> Delivered<()> {
 /// The program says which descriptor the object uses.
 #[inline(always)]
 pub fn given_descriptor(current: Current, address: u64, fd: u32) -> Delivered<()> {
-    let Some(socket) = sockets::of_descriptor(fd) else {
+    let Some(socket) = of_descriptor(fd) else {
         return Ok(());
     };
     let key = ObjectKey {
@@ -364,6 +365,12 @@ pub fn given_descriptor(current: Current, address: u64, fd: u32) -> Delivered<()
         }),
         _ => Ok(()),
     }
+}
+
+/// The socket behind a descriptor of the current process.
+#[inline(always)]
+fn of_descriptor(fd: u32) -> Option<Socket> {
+    sockets::of_descriptor(sockets::descriptors()?, fd)
 }
 
 /// The program frees the object.
@@ -420,9 +427,9 @@ pub fn socket_moved(scratch: &mut Scratch) -> Delivered<()> {
     let current = transfer.current;
     let socket = transfer.socket;
     let is_ingress = matches!(transfer.call.direction, Direction::Ingress);
-    if transfer.watch.probes & PROBES_ON_GOROUTINES != 0 && transfer.call.registers != 0 {
+    if transfer.watch.probes & PROBES_ON_GOROUTINES != 0 {
         let goroutine = TaskKey {
-            task: kernel_value(transfer.call.registers + R14_OFFSET)?,
+            task: kernel_value(scratch.registers_at + R14_OFFSET)?,
             tgid: current.tgid.into(),
         };
         if let Some(task) = maps::task(goroutine)

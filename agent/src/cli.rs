@@ -64,6 +64,18 @@ pub enum Command {
         #[command(flatten)]
         flags: Box<Flags>,
     },
+    /// List the processes that would be watched, and whether their TLS can be read
+    ///
+    /// Takes the settings of a run, changes nothing, and needs no kernel side. It sees what the
+    /// user may see of /proc: all of it only as root.
+    Processes {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Those of a run; what is not about processes is checked, and not used.
+        #[command(flatten)]
+        flags: Box<Flags>,
+    },
     /// Read a recording and make its spans again, without root and without a kernel side
     Replay {
         /// File that `wirespan record` wrote
@@ -146,6 +158,9 @@ pub struct ExportFlags {
     /// Print spans: text, json, json_indent, counter or disabled [BEYLA_TRACE_PRINTER]
     #[arg(long, value_name = "FORMAT")]
     pub printer: Option<String>,
+    /// No spans for gRPC's own health checks and reflection [WIRESPAN_IGNORE_HEALTH_CHECKS]
+    #[arg(long)]
+    pub ignore_health_checks: bool,
 }
 
 /// How to capture.
@@ -180,6 +195,7 @@ impl Cli {
         match self.command {
             None => Purpose::Trace,
             Some(Command::Record { .. }) => Purpose::Record,
+            Some(Command::Processes { .. }) => Purpose::List,
             Some(Command::Replay { .. }) => Purpose::Replay,
         }
     }
@@ -190,7 +206,9 @@ impl Cli {
         let mut settings = Vec::new();
         match &self.command {
             None => self.flags.add_to(&mut settings),
-            Some(Command::Record { flags, .. }) => flags.add_to(&mut settings),
+            Some(Command::Record { flags, .. } | Command::Processes { flags, .. }) => {
+                flags.add_to(&mut settings);
+            }
             Some(Command::Replay { export, daemon, .. }) => {
                 export.add_to(&mut settings);
                 daemon.add_to(&mut settings);
@@ -260,6 +278,13 @@ impl ExportFlags {
         add(settings, Setting::Endpoint, "--endpoint", &self.endpoint);
         add(settings, Setting::Protocol, "--protocol", &self.protocol);
         add(settings, Setting::TracePrinter, "--printer", &self.printer);
+        let ignore = self.ignore_health_checks.then(|| "true".to_owned());
+        add(
+            settings,
+            Setting::IgnoreHealthChecks,
+            "--ignore-health-checks",
+            &ignore,
+        );
     }
 }
 

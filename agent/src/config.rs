@@ -36,6 +36,8 @@ pub struct Config {
     pub capture: CaptureConfig,
     /// Where spans go over OTLP; `None` if no endpoint is set.
     pub otlp: Option<OtlpConfig>,
+    /// Where the daemon's own metrics go; `None` if no endpoint for them is set.
+    pub metrics: Option<MetricsConfig>,
     /// What is printed on standard output.
     pub printer: PrinterFormat,
     /// Whether a terminal may be written to in colours: `NO_COLOR` (no-color.org) is unset or
@@ -43,6 +45,8 @@ pub struct Config {
     pub colours: bool,
     /// Most spans that wait between the pipeline and the exporters; more are counted as lost.
     pub queue_spans_max: usize,
+    /// No spans for gRPC's own health checks and reflection.
+    pub ignore_health_checks: bool,
     /// How long the drain at shutdown may take.
     pub shutdown_timeout: Duration,
     /// Verbosity of the daemon's own log.
@@ -126,6 +130,23 @@ pub struct OtlpConfig {
     pub batch_spans_max: usize,
     /// Longest time that a span waits for its batch to fill.
     pub batch_age_max: Duration,
+}
+
+/// Where the daemon's own metrics go: always over HTTP/protobuf.
+#[derive(Clone, Debug)]
+pub struct MetricsConfig {
+    /// The full URL, as it was set.
+    pub endpoint: String,
+    /// Sent with each request, in order.
+    pub headers: Vec<(String, String)>,
+    /// For one request.
+    pub timeout: Duration,
+    /// PEM file with the trusted certificates.
+    pub certificate: Option<PathBuf>,
+    /// PEM files: client certificate and private key.
+    pub client_identity: Option<(PathBuf, PathBuf)>,
+    /// Time between two requests.
+    pub interval: Duration,
 }
 
 /// OTLP's wire formats.

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use wirespan_common::record::{ConnectionId, Direction};
-use wirespan_protocols::conversation::{Conversation, Verdict};
+use wirespan_protocols::conversation::{self, Conversation, Verdict};
 
 use order::{Links, List};
 
 use crate::endpoints::Endpoints;
+use crate::lore::Places;
 use crate::span::HostMemo;
 
 /// Connections remembered; of more, the least recently active are forgotten.
@@ -65,6 +66,8 @@ pub struct Connection {
     pub endpoints: Option<Endpoints>,
     /// What it says.
     pub conversation: Conversation,
+    /// Where what was learnt from other connections of its two programs stands.
+    pub lore_places: Places,
     /// Hosts that its requests named.
     pub hosts: HostMemo,
     /// Who owned it when.
@@ -80,6 +83,8 @@ pub struct Connection {
     seen: [u64; 2],
     last_ns: u64,
     told: Option<wirespan_common::watch::Verdict>,
+    /// [`Conversation::framings`] when the kernel side was last told.
+    told_framings: u32,
     awaiting: Option<Awaited>,
 }
 
@@ -292,8 +297,17 @@ impl Connections {
         if connection.carries {
             return;
         }
-        let verdict = match connection.conversation.verdict() {
+        let conversation = &connection.conversation;
+        let framings = conversation.framings();
+        let is_told = connection.told.is_some() && framings == connection.told_framings;
+        let verdict = match conversation.verdict() {
             Verdict::Undecided => None,
+            // Boundaries grow with every frame; they are told when they were found.
+            Verdict::Understood if conversation.is_multiplexed() && is_told => connection.told,
+            Verdict::Understood if conversation.is_multiplexed() => Some(Told::Http2 {
+                ingress_boundary: boundary(conversation, conversation::Direction::Ingress),
+                egress_boundary: boundary(conversation, conversation::Direction::Egress),
+            }),
             Verdict::Understood => Some(Told::Understood),
             Verdict::Opaque => Some(Told::Ignored),
             Verdict::Encrypted => Some(Told::Carrier),
@@ -302,6 +316,7 @@ impl Connections {
         if news.is_some() {
             connection.told = news;
             connection.server_name = connection.conversation.server_name().map(Into::into);
+            connection.told_framings = framings;
         }
         let awaits = if connection.is_ignored() {
             None
@@ -463,6 +478,7 @@ impl Connections {
             id,
             endpoints: None,
             conversation: Conversation::new(),
+            lore_places: Places::default(),
             hosts: HostMemo::default(),
             owners: Owners::new(tgid),
             server_name: None,
@@ -471,6 +487,7 @@ impl Connections {
             seen: [0; 2],
             last_ns: self.now_ns,
             told: None,
+            told_framings: 0,
             awaiting: None,
         }));
         let slot = match self.free.pop() {
@@ -542,6 +559,13 @@ impl Connections {
             self.to_kernel.push(what);
         }
     }
+}
+
+/// A frame boundary in the words of the kernel side.
+fn boundary(conversation: &Conversation, direction: conversation::Direction) -> u64 {
+    conversation
+        .boundary(direction)
+        .unwrap_or(wirespan_common::watch::NO_BOUNDARY)
 }
 
 #[cfg(test)]

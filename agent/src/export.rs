@@ -7,6 +7,7 @@
 //! workers that take a batch, encode it and see it through.
 
 pub mod otlp;
+pub mod own_metrics;
 pub mod printer;
 pub mod queue;
 

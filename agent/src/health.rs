@@ -1,6 +1,7 @@
 //! The daemon's own counters: everything that was discarded, by reason. It does not report.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Why something that was captured, or should have been, did not become an exported span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,6 +99,31 @@ impl Loss {
     }
 }
 
+/// How much of a process's traffic was understood. Both directions together; what a connection
+/// moved after it was found to be of no interest is not looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// 0 stands for all processes that are no longer remembered.
+    pub pid: u32,
+    /// Its `service.name`.
+    pub service: String,
+    /// Bytes that moved over its connections.
+    pub seen_bytes: u64,
+    /// Bytes of them that belong to messages that were understood.
+    pub understood_bytes: u64,
+}
+
+impl Coverage {
+    /// The understood part, 0 to 1; 1 where nothing moved.
+    #[must_use]
+    pub fn ratio(&self) -> f64 {
+        match self.seen_bytes {
+            0 => 1.0,
+            seen => self.understood_bytes as f64 / seen as f64,
+        }
+    }
+}
+
 /// Where spans go. Each takes or loses every span that was made, whatever becomes of it elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(usize)]
@@ -127,7 +153,9 @@ impl Destination {
 pub struct Health {
     /// What was lost before it was a span, or before any destination.
     losses: [AtomicU64; Loss::ALL.len()],
+    records: AtomicU64,
     spans_made: AtomicU64,
+    coverage: Mutex<Vec<Coverage>>,
     deliveries: [Delivery; Destination::ALL.len()],
 }
 
@@ -158,6 +186,29 @@ impl Health {
             .into_iter()
             .sum();
         self.losses[loss as usize].load(Ordering::Relaxed) + on_the_way
+    }
+
+    /// Counts records that were read.
+    pub fn read_records(&self, count: u64) {
+        self.records.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Records that were read so far.
+    #[must_use]
+    pub fn records_read(&self) -> u64 {
+        self.records.load(Ordering::Relaxed)
+    }
+
+    /// Sets what is known of processes, which is kept elsewhere, to its present state.
+    pub fn set_coverage(&self, coverage: Vec<Coverage>) {
+        *self.coverage.lock().unwrap_or_else(PoisonError::into_inner) = coverage;
+    }
+
+    /// What was last known of processes.
+    #[must_use]
+    pub fn coverage(&self) -> Vec<Coverage> {
+        let coverage = self.coverage.lock();
+        coverage.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Counts spans that the pipeline made.

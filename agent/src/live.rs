@@ -56,6 +56,8 @@ pub struct Live {
     libraries: Libraries,
     /// Processes that were seen speaking TLS, and when they were looked at for it.
     tls_seen: HashMap<u32, Instant>,
+    /// How often what is kept elsewhere is counted anew, if somebody looks at it.
+    measure_every: Option<Duration>,
     /// Reused; empty between calls.
     actions: Vec<Action>,
 }
@@ -100,8 +102,16 @@ impl Live {
             health,
             libraries,
             tls_seen: HashMap::new(),
+            measure_every: None,
             actions: Vec::new(),
         }
+    }
+
+    /// Keeps what is counted elsewhere up to date so often while it runs.
+    #[must_use]
+    pub fn measuring(mut self, every: Option<Duration>) -> Self {
+        self.measure_every = every;
+        self
     }
 
     /// Begins to watch what is there already. Returns the number of processes.
@@ -120,6 +130,7 @@ impl Live {
         let mut wait = Wait::new();
         let mut progress_at = Instant::now();
         let mut chores_at = Instant::now() + CHORES_EVERY;
+        let mut measure_at = self.measure_every.map(|every| Instant::now() + every);
         while !is_readable(stop) {
             self.path.tell_time();
             if self.round() > 0 {
@@ -129,6 +140,11 @@ impl Live {
             if now >= progress_at {
                 progress_at = now + PROGRESS_EVERY;
                 self.ask_for_progress();
+            }
+            if measure_at.is_some_and(|at| now >= at) {
+                measure_at = self.measure_every.map(|every| now + every);
+                self.fetch_losses();
+                self.health.set_coverage(self.path.pipeline.coverage());
             }
             if now >= chores_at {
                 chores_at = now + CHORES_EVERY;
@@ -148,6 +164,7 @@ impl Live {
                     .carry_out(&mut self.actions, &mut self.capture.watch_list);
             }
         });
+        self.health.read_records(taken as u64);
         self.hand_on();
         self.look_for_tls();
         self.capture.flush_log();
@@ -305,10 +322,9 @@ impl Live {
             writer.finish()?.sync_all()?;
             Ok(records)
         });
-        Finished {
-            coverage: pipeline.coverage(),
-            recorded,
-        }
+        let coverage = pipeline.coverage();
+        self.health.set_coverage(coverage.clone());
+        Finished { coverage, recorded }
     }
 }
 

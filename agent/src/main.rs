@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use wirespan::cli::{Cli, Command};
 use wirespan::config::Config;
-use wirespan::run;
+use wirespan::{inspect, run};
 
 /// What was asked for makes no sense; as clap's own.
 const EXIT_USAGE: u8 = 2;
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         None => run::trace(loaded.config, None),
         Some(Command::Record { file, .. }) => run::trace(loaded.config, Some(&file)),
+        Some(Command::Processes { json, .. }) => inspect::processes(&loaded.config, json),
         Some(Command::Replay { file, seed, .. }) => run::replay(loaded.config, &file, seed),
     };
     match outcome {

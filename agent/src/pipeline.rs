@@ -29,8 +29,9 @@ use wirespan_protocols::conversation::End;
 use crate::connections::{CONNECTIONS_MAX, Connection, Connections, Slot, ToKernel};
 use crate::discover::Process;
 use crate::endpoints::Endpoints;
-use crate::health::{Health, Loss};
-use crate::processes::{Coverage, PROCESSES_MAX, Processes};
+use crate::health::{Coverage, Health, Loss};
+use crate::lore::Lores;
+use crate::processes::{PROCESSES_MAX, Processes};
 use crate::span::{KnownMethods, Span, SpanMaker};
 use crate::trace_context::TraceContext;
 use ear::Ear;
@@ -44,6 +45,8 @@ pub struct PipelineConfig {
     pub known_methods: KnownMethods,
     /// Connections remembered at a time.
     pub connections_max: usize,
+    /// No spans for gRPC's own health checks and reflection.
+    pub ignore_health_checks: bool,
 }
 
 impl Default for PipelineConfig {
@@ -52,6 +55,7 @@ impl Default for PipelineConfig {
             seed: None,
             known_methods: KnownMethods::default(),
             connections_max: CONNECTIONS_MAX,
+            ignore_health_checks: false,
         }
     }
 }
@@ -62,6 +66,7 @@ pub struct Pipeline {
     connections: Connections,
     processes: Processes,
     spans: SpanMaker,
+    lores: Lores,
     wall_offset_ns: i64,
     /// Time of the last record.
     last_ns: u64,
@@ -75,7 +80,9 @@ impl Pipeline {
         Self {
             connections: Connections::new(config.connections_max),
             processes: Processes::new(PROCESSES_MAX),
-            spans: SpanMaker::new(TraceContext::new(config.seed), config.known_methods),
+            spans: SpanMaker::new(TraceContext::new(config.seed), config.known_methods)
+                .ignoring_health_checks(config.ignore_health_checks),
+            lores: Lores::default(),
             wall_offset_ns: 0,
             last_ns: 0,
             health,
@@ -206,6 +213,7 @@ impl Pipeline {
             connection,
             &mut self.processes,
             &mut self.spans,
+            &mut self.lores,
             self.wall_offset_ns,
             &self.health,
             out,
@@ -247,6 +255,7 @@ impl Pipeline {
                 connection,
                 &mut self.processes,
                 &mut self.spans,
+                &mut self.lores,
                 self.wall_offset_ns,
                 &self.health,
                 out,
@@ -341,6 +350,7 @@ impl Pipeline {
                 &mut connection,
                 &mut self.processes,
                 &mut self.spans,
+                &mut self.lores,
                 self.wall_offset_ns,
                 &self.health,
                 out,

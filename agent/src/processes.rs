@@ -2,31 +2,19 @@
 //! much of what they said was understood. It reads no procfs: descriptions arrive as records.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 use crate::discover::Process;
 use crate::enrich;
+use crate::health::Coverage;
 use crate::semconv;
 use crate::span::Resource;
 
 /// Processes remembered, ended ones included. Of more, the longest ended are forgotten.
 pub const PROCESSES_MAX: usize = 16_384;
-
-/// How much of a process's traffic was understood. Both directions together; what a connection
-/// moved after it was found to be of no interest is not looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Coverage {
-    /// 0 stands for all processes that are no longer remembered.
-    pub pid: u32,
-    /// Its `service.name`.
-    pub service: String,
-    /// Bytes that moved over its connections.
-    pub seen_bytes: u64,
-    /// Bytes of them that belong to messages that were understood.
-    pub understood_bytes: u64,
-}
 
 /// Bytes, counted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -108,6 +96,13 @@ impl Processes {
         }
         let entry = self.entries.get(&tgid);
         entry.map_or(&self.nameless, |entry| &entry.resource)
+    }
+
+    /// The file that a process runs, if it was described.
+    #[must_use]
+    pub fn executable(&self, tgid: u32) -> Option<&Path> {
+        let description = self.entries.get(&tgid)?.description.as_deref()?;
+        Some(&description.executable)
     }
 
     /// Takes a description, which replaces what was known.

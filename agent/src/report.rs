@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
-use crate::health::{Destination, Health, Loss};
-use crate::processes::Coverage;
+use crate::health::{Coverage, Destination, Health, Loss};
 
 /// What a run came to.
 #[derive(Debug)]
@@ -82,10 +81,7 @@ fn covered(coverage: &Coverage) -> String {
     } else {
         format!("{service} (pid {pid})")
     };
-    let part = match seen_bytes {
-        0 => 100.0,
-        seen => 100.0 * *understood_bytes as f64 / *seen as f64,
-    };
+    let part = 100.0 * coverage.ratio();
     format!("{who}: {part:.1}% ({understood_bytes} of {seen_bytes} bytes)")
 }
 
@@ -126,8 +122,8 @@ mod tests {
         };
         assert_eq!(
             summary(&health, &finished, Duration::from_millis(1500)),
-            "traced for 1.5 s: 10 spans made; OTLP exported 7, lost 3; printer exported 9, lost 1\n  \
-             lost: stream_gap 1, queue_full 4\n  understood of \
+            "traced for 1.5 s: 10 spans made; OTLP exported 7, lost 3; printer exported \
+             9, lost 1\n  lost: stream_gap 1, queue_full 4\n  understood of \
              shop (pid 42): 75.0% (150 of 200 bytes)\n  recorded: 5 records"
         );
     }

@@ -17,6 +17,7 @@ use crate::capture::Capture;
 use crate::config::Config;
 use crate::discover::tls::Libraries;
 use crate::discover::{ProcRoot, Watcher};
+use crate::export::own_metrics::OwnMetrics;
 use crate::export::{ExportConfig, Exporters, SpanQueue};
 use crate::health::Health;
 use crate::live::Live;
@@ -37,6 +38,12 @@ pub fn trace(config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
     let recording = recording.map(create).transpose()?;
     let runtime = start_runtime()?;
     let (queue, exporters) = start_exporters(&runtime, &config, &health)?;
+    let metrics = config.metrics.as_ref();
+    // Half of the interval, so that what is sent is younger than what was sent before.
+    let measure_every = metrics.map(|metrics| metrics.interval / 2);
+    let metrics = metrics
+        .map(|metrics| OwnMetrics::start(metrics, &health, runtime.handle()))
+        .transpose()?;
     let capture = Capture::start(&config.capture, &config.targets)?;
     let strategy = capture.strategy;
     let watcher = Watcher::new(
@@ -44,7 +51,11 @@ pub fn trace(config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
         config.targets.clone(),
         config.service.clone(),
     );
-    let pipeline = Pipeline::new(PipelineConfig::default(), Arc::clone(&health));
+    let pipeline_config = PipelineConfig {
+        ignore_health_checks: config.ignore_health_checks,
+        ..PipelineConfig::default()
+    };
+    let pipeline = Pipeline::new(pipeline_config, Arc::clone(&health));
     let mut live = Live::new(
         capture,
         watcher,
@@ -53,7 +64,8 @@ pub fn trace(config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
         recording,
         queue,
         Arc::clone(&health),
-    );
+    )
+    .measuring(measure_every);
     let watched = live.begin();
 
     let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
@@ -78,6 +90,9 @@ pub fn trace(config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
         .join()
         .map_err(|_| anyhow::anyhow!("the capture thread panicked"))?;
     runtime.block_on(exporters.drain(deadline.saturating_duration_since(Instant::now())));
+    if let Some(metrics) = metrics {
+        metrics.finish(deadline.saturating_duration_since(Instant::now()));
+    }
     runtime.shutdown_timeout(Duration::ZERO);
     eprintln!(
         "wirespan: {}",
@@ -99,6 +114,7 @@ pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<
     let (queue, exporters) = start_exporters(&runtime, &config, &health)?;
     let pipeline_config = PipelineConfig {
         seed,
+        ignore_health_checks: config.ignore_health_checks,
         ..PipelineConfig::default()
     };
     let mut pipeline = Pipeline::new(pipeline_config, Arc::clone(&health));

@@ -47,11 +47,15 @@ attributes! {
     Development PROCESS_EXECUTABLE_NAME = "process.executable.name";
     Development PROCESS_EXECUTABLE_PATH = "process.executable.path";
     Development PROCESS_PID = "process.pid";
+    Stable RPC_METHOD = "rpc.method";
+    Stable RPC_STATUS_CODE = "rpc.status_code";
+    Stable RPC_SYSTEM_NAME = "rpc.system.name";
     Stable SERVER_ADDRESS = "server.address";
     Stable SERVER_PORT = "server.port";
     Stable SERVICE_INSTANCE_ID = "service.instance.id";
     Stable SERVICE_NAME = "service.name";
     Stable SERVICE_NAMESPACE = "service.namespace";
+    Stable SERVICE_VERSION = "service.version";
     Stable TELEMETRY_DISTRO_NAME = "telemetry.distro.name";
     Stable TELEMETRY_DISTRO_VERSION = "telemetry.distro.version";
     Stable TELEMETRY_SDK_LANGUAGE = "telemetry.sdk.language";
@@ -64,12 +68,18 @@ attributes! {
     Stable USER_AGENT_ORIGINAL = "user_agent.original";
     Own WIRESPAN_CAPTURE_TRUNCATED = "wirespan.capture.truncated";
     Own WIRESPAN_END_INFERRED = "wirespan.end_inferred";
+    Own WIRESPAN_HTTP2_HEADERS_INCOMPLETE = "wirespan.http2.headers_incomplete";
+    Own WIRESPAN_HTTP2_HEADERS_INFERRED = "wirespan.http2.headers_inferred";
+    Own WIRESPAN_RPC_REQUEST_MESSAGES = "wirespan.rpc.request.messages";
+    Own WIRESPAN_RPC_RESPONSE_MESSAGES = "wirespan.rpc.response.messages";
 }
 
 /// `http.request.method` of a method that is not known.
 pub const METHOD_OTHER: &str = "_OTHER";
 /// `network.transport` of Unix sockets.
 pub const TRANSPORT_UNIX: &str = "unix";
+/// `rpc.system.name` of gRPC, and of gRPC-Web.
+pub const RPC_GRPC: &str = "grpc";
 /// `service.name` of a process that nothing is known about.
 pub const UNKNOWN_SERVICE: &str = "unknown_service";
 /// What a secret is replaced by.
@@ -88,6 +98,34 @@ pub mod error_type {
     pub const RESPONSE_NOT_OBSERVED: &str = "response_not_observed";
     /// The exchange was forgotten before its response came.
     pub const EVICTED: &str = "evicted";
+    /// The server said that it would serve no more on this connection (GOAWAY).
+    pub const GOING_AWAY: &str = "going_away";
+
+    /// Error codes of RFC 9113 §7, by number, in the form of the other values.
+    const HTTP2: [&str; 14] = [
+        "http2_no_error",
+        "http2_protocol_error",
+        "http2_internal_error",
+        "http2_flow_control_error",
+        "http2_settings_timeout",
+        "http2_stream_closed",
+        "http2_frame_size_error",
+        "http2_refused_stream",
+        "http2_cancel",
+        "http2_compression_error",
+        "http2_connect_error",
+        "http2_enhance_your_calm",
+        "http2_inadequate_security",
+        "http2_http_1_1_required",
+    ];
+
+    /// The stream was reset with this error code; codes that do not exist count as
+    /// `INTERNAL_ERROR` (RFC 9113 §7).
+    #[must_use]
+    pub fn of_http2(code: u32) -> &'static str {
+        let known = usize::try_from(code).ok().and_then(|code| HTTP2.get(code));
+        known.copied().unwrap_or(HTTP2[2])
+    }
 }
 
 #[cfg(test)]

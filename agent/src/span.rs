@@ -5,6 +5,7 @@
 mod authority;
 mod http;
 mod method;
+mod rpc;
 mod url;
 
 use std::borrow::Cow;
@@ -46,8 +47,19 @@ pub struct Span {
     pub end_unix_ns: u64,
     /// Names are semantic conventions or begin with `wirespan.`.
     pub attributes: Vec<(&'static str, Value)>,
+    /// What happened in between, in the order of time.
+    pub events: Vec<Event>,
     /// Whether the operation failed.
     pub status: Status,
+}
+
+/// Something that happened during a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Low-cardinality name.
+    pub name: &'static str,
+    /// Nanoseconds since the Unix epoch.
+    pub unix_ns: u64,
 }
 
 /// OpenTelemetry span kind.
@@ -144,6 +156,7 @@ pub struct Surroundings<'a> {
 pub struct SpanMaker {
     trace_context: TraceContext,
     methods: KnownMethods,
+    ignores_health_checks: bool,
 }
 
 impl SpanMaker {
@@ -153,7 +166,22 @@ impl SpanMaker {
         Self {
             trace_context,
             methods,
+            ignores_health_checks: false,
         }
+    }
+
+    /// The same, which makes no spans for gRPC's own health checks and reflection.
+    #[must_use]
+    pub fn ignoring_health_checks(mut self, ignores: bool) -> Self {
+        self.ignores_health_checks = ignores;
+        self
+    }
+
+    /// Whether nobody wants a span of this exchange.
+    #[must_use]
+    pub fn ignores(&self, exchange: &Exchange) -> bool {
+        let Request::Http(request) = &exchange.request;
+        self.ignores_health_checks && request.call.is_some() && rpc::is_house_keeping(request)
     }
 
     /// Makes the span of an exchange. Its start and end are put on the wall clock with the same
@@ -173,18 +201,35 @@ impl SpanMaker {
             .trace_context
             .place(exchange.role, request.trace_parent);
         let trace_state = request.trace_state.take();
-        let description = http::describe(
-            exchange.role,
-            exchange.outcome,
-            request,
-            response,
-            &self.methods,
-            surroundings.ends,
-            surroundings.hosts,
-        );
+        let messages = exchange.messages.take();
+        let description = match request.call {
+            Some(call) => rpc::describe(
+                exchange.role,
+                rpc::Fate {
+                    outcome: exchange.outcome,
+                    waited_ns: exchange.end_ns.saturating_sub(exchange.start_ns),
+                    messages: messages.as_deref(),
+                },
+                call,
+                request,
+                response,
+                surroundings.ends,
+                surroundings.hosts,
+            ),
+            None => http::describe(
+                exchange.role,
+                exchange.outcome,
+                request,
+                response,
+                &self.methods,
+                surroundings.ends,
+                surroundings.hosts,
+            ),
+        };
+        let events = messages.map_or_else(Vec::new, |messages| rpc::events(&messages, wall));
         Span {
             resource: Arc::clone(surroundings.resource),
-            name: Cow::Borrowed(description.name),
+            name: description.name,
             kind: match exchange.role {
                 Role::Client => SpanKind::Client,
                 Role::Server => SpanKind::Server,
@@ -198,6 +243,7 @@ impl SpanMaker {
             start_unix_ns,
             end_unix_ns,
             attributes: description.attributes,
+            events,
             status: description.status,
         }
     }

@@ -4,6 +4,7 @@
 
 mod grpc;
 mod http;
+mod points;
 mod serve;
 
 use std::collections::VecDeque;
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
@@ -20,6 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use ::http::HeaderMap;
+pub use points::Point;
 
 /// How the next requests are answered instead of being taken.
 #[derive(Clone, Debug)]
@@ -91,6 +94,8 @@ pub struct Receiver {
 #[derive(Debug, Default)]
 struct State {
     received: Mutex<Vec<Received>>,
+    /// What was told last of each metric.
+    points: Mutex<Vec<Point>>,
     refusals: Mutex<VecDeque<Refusal>>,
     /// Requests that came, refused and held ones included; marked as changed when a request came
     /// and when it was decided upon.
@@ -183,6 +188,12 @@ impl Receiver {
         spans_of(&lock(&self.state.received))
     }
 
+    /// The latest value of each metric, with its attributes.
+    #[must_use]
+    pub fn points(&self) -> Vec<Point> {
+        lock(&self.state.points).clone()
+    }
+
     /// Requests that came so far, refused and held ones included.
     #[must_use]
     pub fn attempts(&self) -> u64 {
@@ -211,22 +222,45 @@ impl Receiver {
         enough: impl Fn(&[Span]) -> bool,
         timeout: Duration,
     ) -> Result<Vec<Span>> {
+        let waited = self.wait(|| self.spans(), |spans| enough(spans), timeout);
+        waited
+            .await
+            .map_err(|spans| anyhow!("after {timeout:?} there were {} spans", spans.len()))
+    }
+
+    /// Waits until the metrics satisfy `enough`, and returns them.
+    ///
+    /// # Errors
+    /// They did not in time; the error tells them.
+    pub async fn wait_for_points(
+        &self,
+        enough: impl Fn(&[Point]) -> bool,
+        timeout: Duration,
+    ) -> Result<Vec<Point>> {
+        let waited = self.wait(|| self.points(), |points| enough(points), timeout);
+        waited
+            .await
+            .map_err(|points| anyhow!("after {timeout:?} there were {points:?}"))
+    }
+
+    /// Waits until what is `seen` is `enough`; what there was if it never is.
+    async fn wait<T>(
+        &self,
+        seen: impl Fn() -> T,
+        enough: impl Fn(&T) -> bool,
+        timeout: Duration,
+    ) -> Result<T, T> {
         let deadline = tokio::time::Instant::now() + timeout;
-        let mut seen = self.state.attempts.subscribe();
+        let mut changes = self.state.attempts.subscribe();
         loop {
-            seen.mark_unchanged();
-            let spans = self.spans();
-            if enough(&spans) {
-                return Ok(spans);
+            changes.mark_unchanged();
+            let now = seen();
+            if enough(&now) {
+                return Ok(now);
             }
-            if tokio::time::timeout_at(deadline, seen.changed())
-                .await
-                .is_err()
-            {
-                return Err(anyhow!(
-                    "after {timeout:?} there were {} spans",
-                    spans.len()
-                ));
+            let changed = tokio::time::timeout_at(deadline, changes.changed());
+            if changed.await.is_err() {
+                return Err(now);
             }
         }
     }
@@ -241,6 +275,12 @@ impl Drop for Receiver {
 }
 
 impl State {
+    /// Keeps the points of one request in place of the ones before.
+    fn take_metrics(&self, request: ExportMetricsServiceRequest) {
+        *lock(&self.points) = points::points_of(request);
+        self.attempts.send_modify(|_| {});
+    }
+
     /// What every transport does with a request: hold, refuse or keep it.
     async fn take(
         &self,

@@ -402,15 +402,18 @@ fn sockets_are_passed_on_in_every_way() {
 fn a_thread_may_read_and_another_write() {
     for strategy in strategies() {
         let case = Case::tcp(&strategy, "two-threads");
+        // A kretprobe has ten slots (Linux kernel/kprobes.c, register_kretprobe), and both ends of
+        // each connection may be blocked in the same call.
+        let connections = if strategy == "kprobes" { 4 } else { 8 };
         std::thread::scope(|scope| {
-            for _ in 0..8 {
+            for _ in 0..connections {
                 scope.spawn(|| {
                     let mut connection = case.connect();
                     (0..50).for_each(|_| ask(&mut connection, "/t"));
                 });
             }
         });
-        let finished = case.finish(400);
+        let finished = case.finish(connections * 50);
         assert_all_answered(&finished);
         assert_eq!(finished.lost(), "nothing", "{strategy}");
     }
@@ -434,15 +437,14 @@ fn a_slow_sendfile_lasts_until_its_last_byte() {
         });
         let waiting_ns = now_unix_ns();
         skip(&mut connection, half);
-        let read_ns = now_unix_ns();
         drop(connection);
         let finished = case.finish(1);
+        let told_ns = now_unix_ns();
         assert_all_answered(&finished);
         let span = &finished.spans[0];
         assert_eq!(span.get("http.response.body.size"), Some("67108864"));
         assert!(span.start_ns >= asked_ns, "{span}");
-        // What the kernel buffers leaves the server earlier than it reaches the client.
-        assert!((waiting_ns..=read_ns).contains(&span.end_ns), "{span}");
+        assert!((waiting_ns..=told_ns).contains(&span.end_ns), "{span}");
     }
 }
 

@@ -324,6 +324,23 @@ fn a_body_without_length_ends_with_the_connection() {
 }
 
 #[test]
+fn a_body_without_length_whose_process_exits_may_not_be_whole() {
+    let mut both = Dialogue::begin();
+    both.request("GET /old HTTP/1.0\r\n\r\n");
+    both.server
+        .write(both.at_server, "HTTP/1.0 200 OK\r\n\r\nas long as it lasts");
+    let server = std::mem::replace(&mut both.server, Puppet::start());
+    server.exit();
+    both.client.read_to_end(both.at_client);
+    both.client.close(both.at_client);
+    // Who exits instead of closing may have crashed; the client sees an orderly end.
+    both.expect(&[
+        "Client GET /old 200, request 0 B, response 19 B",
+        "Server GET /old 200, request 0 B, response ? B, error process_exited",
+    ]);
+}
+
+#[test]
 fn a_client_may_end_its_direction_and_still_be_answered() {
     let mut both = Dialogue::begin();
     both.client.write(both.at_client, GET);

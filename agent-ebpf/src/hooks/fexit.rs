@@ -4,33 +4,62 @@
 use aya_ebpf::macros::fexit;
 use aya_ebpf::programs::FExitContext;
 
-use super::{Calls, call_ended, run};
+use super::{Calls, Family, Types, call_ended, run};
 use crate::maps;
-use crate::memory::current_process;
+use crate::memory::{Typed, current_process};
 
 /// On the return of `long __x64_sys_…(const struct pt_regs *regs)`
 /// (arch/x86/include/asm/syscall_wrapper.h): the result stands behind the one argument.
 #[inline(always)]
-fn returned(calls: Calls, ctx: &FExitContext) -> i32 {
+fn returned<F: Family>(ctx: &FExitContext) -> i32 {
     let current = current_process();
     let Some(watch) = maps::watch_of(current.tgid) else {
         return 0;
     };
-    run(call_ended(calls, current, watch, ctx.arg(0), ctx.arg(1)))
+    let registers = Typed::new(ctx.arg(0));
+    run(call_ended::<F>(current, watch, registers, ctx.arg(1)))
+}
+
+/// Calls that return a number of bytes.
+struct Single<const WALKS: bool>;
+
+impl<const WALKS: bool> Family for Single<WALKS> {
+    const CALLS: Calls = Calls::Single;
+    const TYPES: Types = Types::Known;
+    const WALKS: bool = WALKS;
+}
+
+/// sendmmsg and recvmmsg.
+struct Multiple<const WALKS: bool>;
+
+impl<const WALKS: bool> Family for Multiple<WALKS> {
+    const CALLS: Calls = Calls::Multiple;
+    const TYPES: Types = Types::Known;
+    const WALKS: bool = WALKS;
 }
 
 macro_rules! on_return_of {
-    ($calls:ident: $($name:ident)*) => {$(
+    ($calls:ident: $($name:ident $plain:ident)*) => {$(
         #[allow(missing_docs, reason = "each is named after the function it is bound to")]
         #[fexit]
         pub fn $name(ctx: FExitContext) -> i32 {
-            returned(Calls::$calls, &ctx)
+            returned::<$calls<true>>(&ctx)
+        }
+
+        #[allow(missing_docs, reason = "the same for kernels that can't walk frames")]
+        #[fexit]
+        pub fn $plain(ctx: FExitContext) -> i32 {
+            returned::<$calls<false>>(&ctx)
         }
     )*};
 }
 
 on_return_of! { Single:
-    exit_read exit_write exit_readv exit_writev exit_preadv2 exit_pwritev2
-    exit_sendto exit_recvfrom exit_sendmsg exit_recvmsg exit_sendfile64 exit_splice
+    exit_read plain_read exit_write plain_write
+    exit_readv plain_readv exit_writev plain_writev
+    exit_preadv2 plain_preadv2 exit_pwritev2 plain_pwritev2
+    exit_sendto plain_sendto exit_recvfrom plain_recvfrom
+    exit_sendmsg plain_sendmsg exit_recvmsg plain_recvmsg
+    exit_sendfile64 plain_sendfile64 exit_splice plain_splice
 }
-on_return_of! { Multiple: exit_sendmmsg exit_recvmmsg }
+on_return_of! { Multiple: exit_sendmmsg plain_sendmmsg exit_recvmmsg plain_recvmmsg }

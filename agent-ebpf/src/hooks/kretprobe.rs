@@ -4,9 +4,9 @@
 use aya_ebpf::macros::kretprobe;
 use aya_ebpf::programs::RetProbeContext;
 
-use super::{Calls, call_ended, run};
+use super::{Calls, Family, Types, call_ended, run};
 use crate::maps::{self, offset};
-use crate::memory::{current_process, current_task, kernel_value};
+use crate::memory::{Typed, current_process, current_task, kernel_value};
 
 /// Size of a kernel stack, without KASAN (arch/x86/include/asm/page_64_types.h).
 const THREAD_SIZE: u64 = 16 * 1024;
@@ -16,20 +16,20 @@ const PT_REGS_SIZE: u64 = 21 * 8;
 /// On the return of a system call that returns a number of bytes.
 #[kretprobe]
 pub fn return_bytes(ctx: RetProbeContext) -> u32 {
-    returned(Calls::Single, &ctx)
+    returned::<Single>(&ctx)
 }
 
 /// On the return of a system call that returns a number of messages.
 #[kretprobe]
 pub fn return_messages(ctx: RetProbeContext) -> u32 {
-    returned(Calls::Multiple, &ctx)
+    returned::<Multiple>(&ctx)
 }
 
 /// The call's arguments are still where the task left them when it entered the kernel, at the top
 /// of its stack (`task_pt_regs`, arch/x86/include/asm/processor.h); the helper that tells is
 /// younger than kernels that need this.
 #[inline(always)]
-fn returned(calls: Calls, ctx: &RetProbeContext) -> u32 {
+fn returned<F: Family>(ctx: &RetProbeContext) -> u32 {
     let current = current_process();
     let Some(watch) = maps::watch_of(current.tgid) else {
         return 0;
@@ -38,5 +38,24 @@ fn returned(calls: Calls, ctx: &RetProbeContext) -> u32 {
         return 0;
     };
     let registers = stack + THREAD_SIZE - PT_REGS_SIZE;
-    run(call_ended(calls, current, watch, registers, ctx.ret())) as u32
+    let registers = Typed::new(registers as *const u8);
+    run(call_ended::<F>(current, watch, registers, ctx.ret())) as u32
+}
+
+/// Calls that return a number of bytes.
+struct Single;
+
+impl Family for Single {
+    const CALLS: Calls = Calls::Single;
+    const TYPES: Types = Types::Unknown;
+    const WALKS: bool = false;
+}
+
+/// sendmmsg and recvmmsg.
+struct Multiple;
+
+impl Family for Multiple {
+    const CALLS: Calls = Calls::Multiple;
+    const TYPES: Types = Types::Unknown;
+    const WALKS: bool = false;
 }

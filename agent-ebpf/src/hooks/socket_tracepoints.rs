@@ -2,30 +2,36 @@
 //! calls only and bring the socket. Where the bytes lie is told by the registers that the task
 //! entered the kernel with.
 
-use aya_ebpf::macros::raw_tracepoint;
-use aya_ebpf::programs::RawTracePointContext;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
 use wirespan_common::record::Direction;
 
-use super::{ends_connection, message_ended, run};
-use crate::maps;
-use crate::memory::{current_process, current_registers};
+use super::{Calls, Family, Types, ends_connection, message_ended, run};
+use crate::maps::{self, offset};
+use crate::memory::{Typed, current_process, current_registers, tcp_sock};
 use crate::sockets;
 use crate::syscall::{self, Buffers, Call, is_beside_stream};
 
 /// `TP_PROTO(struct sock *sk, int ret, int flags)` (include/trace/events/sock.h).
-#[raw_tracepoint(tracepoint = "sock_send_length")]
-pub fn sock_send_length(ctx: RawTracePointContext) -> i32 {
-    moved(&ctx, Direction::Egress)
+#[btf_tracepoint(function = "sock_send_length")]
+pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
+    moved::<true>(&ctx)
 }
 
 /// `TP_PROTO(struct sock *sk, int ret, int flags)` (include/trace/events/sock.h).
-#[raw_tracepoint(tracepoint = "sock_recv_length")]
-pub fn sock_recv_length(ctx: RawTracePointContext) -> i32 {
-    moved(&ctx, Direction::Ingress)
+#[btf_tracepoint(function = "sock_recv_length")]
+pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
+    moved::<false>(&ctx)
 }
 
+// One instance for each direction, so that each is a program without calls of its own functions.
 #[inline(always)]
-fn moved(ctx: &RawTracePointContext, direction: Direction) -> i32 {
+fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
+    let direction = if IS_EGRESS {
+        Direction::Egress
+    } else {
+        Direction::Ingress
+    };
     let current = current_process();
     let Some(watch) = maps::watch_of(current.tgid) else {
         return 0;
@@ -41,12 +47,21 @@ fn moved(ctx: &RawTracePointContext, direction: Direction) -> i32 {
             return 0;
         }
     }
-    let Some(socket) = sockets::of_sk(ctx.arg(0)) else {
+    let sk = Typed::new(ctx.arg(0));
+    let Some(socket) = sockets::of_typed(sk) else {
         return 0;
     };
     run(maps::with_scratch(|scratch| {
+        let registers = current_registers();
+        scratch.registers_at = registers.address();
+        scratch.registers.load(registers);
         let transfer = &mut scratch.transfer;
-        let known = syscall::decode(current_registers(), &mut transfer.call);
+        transfer.sequence_is_known = false;
+        if let Some(tcp) = tcp_sock(sk) {
+            transfer.copied_sequence = tcp.value(offset(|o| &o.tcp_sock_copied_seq));
+            transfer.sequence_is_known = true;
+        }
+        let known = syscall::decode(&scratch.registers, &mut transfer.call);
         if !known || transfer.call.direction as u8 != direction as u8 {
             // Not a call that we know (io_uring), or made by the kernel itself: only counted.
             transfer.call.buffers = Buffers::Unmapped;
@@ -69,6 +84,14 @@ fn moved(ctx: &RawTracePointContext, direction: Direction) -> i32 {
             Buffers::Messages if result >= 0 => maps::next_message(current.tid, address, count),
             _ => 0,
         };
-        message_ended(scratch, i64::from(result))
+        message_ended::<SocketTracepoints>(scratch, i64::from(result))
     }))
+}
+
+struct SocketTracepoints;
+
+impl Family for SocketTracepoints {
+    const CALLS: Calls = Calls::All;
+    const TYPES: Types = Types::Known;
+    const WALKS: bool = true;
 }

@@ -1,25 +1,52 @@
 //! The raw tracepoint `sys_exit`: works wherever raw tracepoints do, at a small cost for every
 //! system call of the machine.
 
-use aya_ebpf::macros::raw_tracepoint;
-use aya_ebpf::programs::RawTracePointContext;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
 
-use super::{Calls, call_ended, run};
+use super::{Calls, Family, Types, call_ended, run};
 use crate::maps;
-use crate::memory::current_process;
+use crate::memory::{Typed, current_process};
+use crate::syscall::may_move_bytes;
 
 /// `TP_PROTO(struct pt_regs *regs, long ret)` (include/trace/events/syscalls.h).
-#[raw_tracepoint(tracepoint = "sys_exit")]
-pub fn sys_exit(ctx: RawTracePointContext) -> i32 {
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
+    returned::<SysExit>(&ctx)
+}
+
+/// The same for kernels that can't walk frames.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_plain(ctx: BtfTracePointContext) -> i32 {
+    returned::<Plain>(&ctx)
+}
+
+#[inline(always)]
+fn returned<F: Family>(ctx: &BtfTracePointContext) -> i32 {
+    let registers = Typed::new(ctx.arg(0));
+    // The cheapest question comes first: most calls of a machine move no bytes.
+    if !may_move_bytes(registers) {
+        return 0;
+    }
     let current = current_process();
     let Some(watch) = maps::watch_of(current.tgid) else {
         return 0;
     };
-    run(call_ended(
-        Calls::All,
-        current,
-        watch,
-        ctx.arg(0),
-        ctx.arg(1),
-    ))
+    run(call_ended::<F>(current, watch, registers, ctx.arg(1)))
+}
+
+struct SysExit;
+
+impl Family for SysExit {
+    const CALLS: Calls = Calls::All;
+    const TYPES: Types = Types::Known;
+    const WALKS: bool = true;
+}
+
+struct Plain;
+
+impl Family for Plain {
+    const CALLS: Calls = Calls::All;
+    const TYPES: Types = Types::Known;
+    const WALKS: bool = false;
 }

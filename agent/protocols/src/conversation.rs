@@ -4,12 +4,20 @@
 mod dialogue;
 mod joining;
 mod lane;
+mod multiplex;
+
+pub use multiplex::{OPEN_BYTES_MAX, STREAMS_MAX, UNCERTAIN_NS};
 
 pub use crate::sink::{Discard, Sink};
 pub use crate::transport::{Chunk, Direction, End, Extent};
 
-use dialogue::Dialogue;
+use dialogue::{Dialogue, Upgraded};
 use joining::{Joined, Joining};
+use multiplex::Multiplex;
+
+use crate::exchange::Role;
+use crate::parser::Flow;
+use crate::registry::Kind;
 
 /// What the owner of the connection should know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,8 +44,10 @@ pub struct Conversation {
 enum Stage {
     /// Which protocol it is, and who asks, is not known.
     Joining(Box<Joining>),
-    /// Both are known.
-    Understood(Box<Dialogue>),
+    /// Both are known, and responses come in the order of the requests.
+    Dialogue(Box<Dialogue>),
+    /// Responses are told apart by numbers.
+    Multiplex(Box<Multiplex>),
     /// Neither will be known, or the protocol has given way to another.
     Opaque(Option<&'static str>),
     /// It is TLS; the client asked for the server of that name.
@@ -67,30 +77,35 @@ impl Conversation {
                 Joined::NotYet => {}
                 Joined::Never => self.stage = Stage::Opaque(None),
                 Joined::Encrypted(name) => self.stage = Stage::Encrypted(name),
-                Joined::Understood(dialogue) => self.stage = Stage::Understood(dialogue),
+                Joined::Dialogue(dialogue) => self.stage = Stage::Dialogue(dialogue),
+                Joined::Multiplex(multiplex) => self.stage = Stage::Multiplex(multiplex),
             },
-            Stage::Understood(dialogue) => dialogue.chunk(&chunk, sink),
+            Stage::Dialogue(dialogue) => dialogue.chunk(&chunk, sink),
+            Stage::Multiplex(multiplex) => multiplex.chunk(&chunk, sink),
             Stage::Opaque(_) | Stage::Encrypted(_) => {}
         }
-        self.note();
+        self.note(sink);
     }
 
     /// Takes notice of bytes that moved without being captured.
     pub fn extent(&mut self, direction: Direction, extent: Extent, sink: &mut impl Sink) {
         match &mut self.stage {
             Stage::Joining(joining) => joining.extent(direction, &extent),
-            Stage::Understood(dialogue) => dialogue.extent(direction, &extent, sink),
+            Stage::Dialogue(dialogue) => dialogue.extent(direction, &extent, sink),
+            Stage::Multiplex(multiplex) => multiplex.extent(direction, &extent, sink),
             Stage::Opaque(_) | Stage::Encrypted(_) => {}
         }
-        self.note();
+        self.note(sink);
     }
 
     /// The connection or one of its streams ended.
     pub fn end(&mut self, end: End, time_ns: u64, sink: &mut impl Sink) {
-        if let Stage::Understood(dialogue) = &mut self.stage {
-            dialogue.end(end, time_ns, sink);
+        match &mut self.stage {
+            Stage::Dialogue(dialogue) => dialogue.end(end, time_ns, sink),
+            Stage::Multiplex(multiplex) => multiplex.end(end, time_ns, sink),
+            Stage::Joining(_) | Stage::Opaque(_) | Stage::Encrypted(_) => {}
         }
-        self.note();
+        self.note(sink);
     }
 
     /// What to tell the kernel side.
@@ -98,7 +113,7 @@ impl Conversation {
     pub fn verdict(&self) -> Verdict {
         match &self.stage {
             Stage::Joining(_) => Verdict::Undecided,
-            Stage::Understood(_) => Verdict::Understood,
+            Stage::Dialogue(_) | Stage::Multiplex(_) => Verdict::Understood,
             Stage::Opaque(_) => Verdict::Opaque,
             Stage::Encrypted(_) => Verdict::Encrypted,
         }
@@ -109,7 +124,8 @@ impl Conversation {
     pub fn protocol(&self) -> Option<&'static str> {
         match &self.stage {
             Stage::Joining(_) | Stage::Encrypted(_) => None,
-            Stage::Understood(dialogue) => Some(dialogue.protocol()),
+            Stage::Dialogue(dialogue) => Some(dialogue.protocol()),
+            Stage::Multiplex(multiplex) => Some(multiplex.protocol()),
             Stage::Opaque(was) => *was,
         }
     }
@@ -119,7 +135,7 @@ impl Conversation {
     pub fn server_name(&self) -> Option<&str> {
         match &self.stage {
             Stage::Encrypted(name) => name.as_deref(),
-            Stage::Joining(_) | Stage::Understood(_) | Stage::Opaque(_) => None,
+            _ => None,
         }
     }
 
@@ -127,14 +143,48 @@ impl Conversation {
     /// should ask how far the streams are.
     #[must_use]
     pub fn awaits_progress(&self) -> bool {
-        matches!(&self.stage, Stage::Understood(dialogue) if dialogue.awaits_progress())
+        match &self.stage {
+            Stage::Dialogue(dialogue) => dialogue.awaits_progress(),
+            Stage::Multiplex(multiplex) => multiplex.awaits_progress(),
+            Stage::Joining(_) | Stage::Opaque(_) | Stage::Encrypted(_) => false,
+        }
     }
 
     /// A request was seen whose fate has not been told: its response may be hours away,
     /// and somebody should look now and then whether the connection is still there.
     #[must_use]
     pub fn has_open_exchange(&self) -> bool {
-        matches!(&self.stage, Stage::Understood(dialogue) if dialogue.has_open_exchange())
+        match &self.stage {
+            Stage::Dialogue(dialogue) => dialogue.has_open_exchange(),
+            Stage::Multiplex(multiplex) => multiplex.has_open_exchange(),
+            Stage::Joining(_) | Stage::Opaque(_) | Stage::Encrypted(_) => false,
+        }
+    }
+
+    /// Whether it carries HTTP/2, whose frames tell how much of a stream is of no interest.
+    #[must_use]
+    pub fn is_multiplexed(&self) -> bool {
+        matches!(self.stage, Stage::Multiplex(_))
+    }
+
+    /// Position of a stream at which a frame is known to begin, the latest that is known, be it
+    /// ahead of what was seen; `None` where none is.
+    #[must_use]
+    pub fn boundary(&self, direction: Direction) -> Option<u64> {
+        match &self.stage {
+            Stage::Multiplex(multiplex) => multiplex.boundary(direction),
+            _ => None,
+        }
+    }
+
+    /// How often frames were found after nobody knew where they begin. A change means that
+    /// [`Conversation::boundary`] is worth telling.
+    #[must_use]
+    pub fn framings(&self) -> u32 {
+        match &self.stage {
+            Stage::Multiplex(multiplex) => multiplex.framings(),
+            _ => 0,
+        }
     }
 
     /// Whether, since the last call, a head did not fit into what is captured of one turn.
@@ -148,15 +198,70 @@ impl Conversation {
         self.understood_bytes
     }
 
-    /// Takes over what the dialogue has to say besides exchanges.
-    fn note(&mut self) {
-        if let Stage::Understood(dialogue) = &mut self.stage {
-            let notes = dialogue.take_notes();
-            self.head_was_cut |= notes.head_was_cut;
-            self.understood_bytes = self.understood_bytes.saturating_add(notes.understood_bytes);
-            if notes.gave_up {
-                self.stage = Stage::Opaque(Some(dialogue.protocol()));
-            }
+    /// Takes over what the protocol has to say besides exchanges.
+    fn note(&mut self, sink: &mut impl Sink) {
+        let (notes, protocol) = match &mut self.stage {
+            Stage::Dialogue(dialogue) => (dialogue.take_notes(), dialogue.protocol()),
+            Stage::Multiplex(multiplex) => (multiplex.take_notes(), multiplex.protocol()),
+            Stage::Joining(_) | Stage::Opaque(_) | Stage::Encrypted(_) => return,
+        };
+        self.head_was_cut |= notes.head_was_cut;
+        self.understood_bytes = self.understood_bytes.saturating_add(notes.understood_bytes);
+        if notes.gave_up {
+            self.stage = Stage::Opaque(Some(protocol));
+        } else if let Stage::Dialogue(dialogue) = &mut self.stage
+            && let Some(upgraded) = dialogue.take_upgraded()
+        {
+            self.go_on_as_http2(upgraded, sink);
         }
+    }
+
+    fn go_on_as_http2(&mut self, upgraded: Upgraded, sink: &mut impl Sink) {
+        let http2 = crate::http2::PROTOCOL;
+        let Kind::Multiplexed(parser) = http2.kind else {
+            return;
+        };
+        let requests = direction_of(upgraded.role, Flow::Requests);
+        let (ingress, egress) = match requests {
+            Direction::Ingress => (upgraded.requests, upgraded.responses),
+            Direction::Egress => (upgraded.responses, upgraded.requests),
+        };
+        let mut multiplex = Box::new(Multiplex::new(http2.name, parser, ingress, egress));
+        multiplex.set_role(upgraded.role);
+        multiplex.begin(requests, upgraded.is_framed[0]);
+        multiplex.begin(requests.opposite(), upgraded.is_framed[1]);
+        multiplex.adopt(UPGRADED_STREAM, upgraded.request, upgraded.start);
+        multiplex.look(sink);
+        self.stage = Stage::Multiplex(multiplex);
+        self.note(sink);
+    }
+}
+
+/// The stream that answers the request which asked for HTTP/2 (RFC 7540 §3.2).
+const UPGRADED_STREAM: u64 = 1;
+
+/// What the owner of a conversation wants to know besides exchanges.
+#[derive(Clone, Copy, Debug, Default)]
+struct Notes {
+    head_was_cut: bool,
+    understood_bytes: u64,
+    /// Another protocol took over, or this one was never spoken.
+    gave_up: bool,
+}
+
+/// The traced process's role, if this flow goes that way.
+fn role_of(direction: Direction, flow: Flow) -> Role {
+    match (direction, flow) {
+        (Direction::Ingress, Flow::Requests) | (Direction::Egress, Flow::Responses) => Role::Server,
+        (Direction::Egress, Flow::Requests) | (Direction::Ingress, Flow::Responses) => Role::Client,
+    }
+}
+
+/// Which way a flow goes, seen from a process with this role.
+fn direction_of(role: Role, flow: Flow) -> Direction {
+    if role_of(Direction::Ingress, flow) == role {
+        Direction::Ingress
+    } else {
+        Direction::Egress
     }
 }

@@ -2,7 +2,7 @@
 //! the start of a chunk. It keeps no state and looks at no port.
 
 use crate::parser::Flow;
-use crate::registry::{PROTOCOLS, Protocol};
+use crate::registry::{Kind, PROTOCOLS, Protocol};
 
 /// Turns after which a connection is given up that began with nothing known.
 pub const TURNS_MAX: u32 = 8;
@@ -18,6 +18,8 @@ pub const PREFIX_BYTES_MAX: usize = 8 * 1024;
 pub enum Detected {
     /// A message begins here.
     Match(Flow),
+    /// A message begins here; nothing shows which way.
+    Either,
     /// One may begin here: ask again with more bytes.
     NotYet,
     /// None begins here.
@@ -27,8 +29,8 @@ pub enum Detected {
 /// What the registry says about a prefix.
 #[derive(Clone, Copy, Debug)]
 pub enum Found {
-    /// A message of this protocol begins here.
-    Match(&'static Protocol, Flow),
+    /// A message of this protocol begins here; where nothing shows which way, there is no flow.
+    Match(&'static Protocol, Option<Flow>),
     /// One may begin here: ask again with more bytes.
     NotYet,
     /// None that is understood begins here.
@@ -56,7 +58,8 @@ pub fn detect(prefix: &[u8]) -> Found {
     let mut found = Found::No;
     for protocol in PROTOCOLS {
         match (protocol.detect)(prefix) {
-            Detected::Match(flow) => return Found::Match(protocol, flow),
+            Detected::Match(flow) => return Found::Match(protocol, Some(flow)),
+            Detected::Either => return Found::Match(protocol, None),
             Detected::NotYet if prefix.len() < PREFIX_BYTES_MAX => found = Found::NotYet,
             Detected::NotYet | Detected::No => {}
         }
@@ -64,11 +67,27 @@ pub fn detect(prefix: &[u8]) -> Found {
     found
 }
 
-/// Openings that no HTTP body has by chance and nobody mistakes: the preface of HTTP/2 (RFC 9113
-/// §3.4), the identification of SSH (RFC 4253 §4.2). So is, above, a handshake record of TLS 1.0 to
-/// 1.3 that carries a hello (RFC 8446 §4 and §5.1).
+/// The same for bytes that begin a call in the midst of others: only a protocol whose messages
+/// prove themselves anywhere is asked.
+#[must_use]
+pub fn detect_amid(prefix: &[u8]) -> Found {
+    for protocol in PROTOCOLS {
+        if matches!(protocol.kind, Kind::Multiplexed(_)) {
+            match (protocol.detect)(prefix) {
+                Detected::Match(flow) => return Found::Match(protocol, Some(flow)),
+                Detected::Either => return Found::Match(protocol, None),
+                Detected::NotYet | Detected::No => {}
+            }
+        }
+    }
+    Found::No
+}
+
+/// An opening that no HTTP body has by chance and nobody mistakes: the identification of SSH (RFC
+/// 4253 §4.2). So is, above, a handshake record of TLS 1.0 to 1.3 that carries a hello (RFC 8446 §4
+/// and §5.1).
 fn is_foreign(prefix: &[u8]) -> bool {
-    prefix.starts_with(b"PRI * HTTP/2.0\r\n") || prefix.starts_with(b"SSH-2.0-")
+    prefix.starts_with(b"SSH-2.0-")
 }
 
 #[cfg(test)]
@@ -87,7 +106,6 @@ mod tests {
             MYSQL,
             KAFKA,
             POSTGRES,
-            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x12\x04",
             b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u2\r\n",
             b"*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n",
             b"GET key\r\n",
@@ -119,7 +137,6 @@ mod tests {
     fn unmistakable_openings_need_no_second_look() {
         assert!(matches!(detect(TLS), Found::Encrypted));
         assert!(matches!(detect(b"SSH-2.0-x"), Found::Foreign));
-        assert!(matches!(detect(b"PRI * HTTP/2.0\r\n"), Found::Foreign));
         assert!(matches!(detect(MYSQL), Found::No));
     }
 }

@@ -30,6 +30,28 @@ pub struct Exchange {
     pub response: Option<Response>,
     /// How it ended.
     pub outcome: Outcome,
+    /// What was seen of the messages of a remote procedure call.
+    pub messages: Option<Box<Messages>>,
+}
+
+/// The messages of a call, by direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Messages {
+    /// From the client.
+    pub requests: Flown,
+    /// From the server.
+    pub responses: Flown,
+}
+
+/// The messages of a call in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flown {
+    /// How many began; `None` where that could not be counted.
+    pub count: Option<u64>,
+    /// First byte of the first one, if there was one.
+    pub first_ns: Option<u64>,
+    /// Last byte of the last one.
+    pub last_ns: Option<u64>,
 }
 
 /// How an exchange ended. Nothing is assumed: what was not observed has its own name.
@@ -48,6 +70,11 @@ pub enum Outcome {
     ProcessExited,
     /// The response fell into a gap of the capture.
     NotObserved,
+    /// One side ended this exchange alone, before the response was complete. What it said: an error
+    /// code of RFC 9113 §7.
+    Aborted(u32),
+    /// The server said that it would not serve it (RFC 9113 §6.8).
+    Refused,
     /// No longer remembered: too many connections or requests at once, or silent for too long.
     Evicted,
 }

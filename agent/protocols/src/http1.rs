@@ -4,7 +4,6 @@
 mod body;
 mod course;
 mod detect;
-mod fields;
 mod head;
 mod request;
 mod response;
@@ -14,13 +13,13 @@ pub use request::Requests;
 pub use response::Responses;
 
 use crate::parser::{AnyParser, Flow};
-use crate::registry::Protocol;
+use crate::registry::{Kind, Protocol};
 
 /// This protocol's line in the registry.
 pub const PROTOCOL: Protocol = Protocol {
     name: "http1",
     detect,
-    parser,
+    kind: Kind::Dialogue(parser),
 };
 
 fn parser(flow: Flow) -> AnyParser {

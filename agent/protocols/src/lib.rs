@@ -3,15 +3,18 @@
 //! Nothing here knows a socket, a clock, a map, a span or a log; positions, times and losses are
 //! handed in. Read in this order: [`stream`] (chunks to contiguous bytes or gaps), [`detect`]
 //! (which protocol, which role), [`registry`] (all protocols), [`parser`] (the contract), a
-//! protocol such as [`http1`], [`pair`] (requests and responses to [`exchange`]s), [`conversation`]
-//! (all of it, for one connection).
+//! protocol such as [`http1`] or [`http2`], [`pair`] (requests and responses to [`exchange`]s),
+//! [`conversation`] (all of it, for one connection).
 #![forbid(unsafe_code)]
 
 pub mod client_hello;
 pub mod conversation;
 pub mod detect;
 pub mod exchange;
+mod fields;
+pub mod grpc;
 pub mod http1;
+pub mod http2;
 pub mod message;
 pub mod pair;
 pub mod parser;

@@ -40,6 +40,59 @@ pub enum Then {
     Unknown,
     /// Bytes of another protocol: both directions are left alone from here on.
     Foreign,
+    /// HTTP/2 in both directions (`Upgrade: h2c`, RFC 7540 §3.2), whose first stream carries the
+    /// response to this request.
+    Http2,
+}
+
+/// What a parser of a multiplexed protocol finds in its direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// What relates a response to its request. Requests of one connection have growing numbers.
+    pub stream: u64,
+    /// What was said.
+    pub what: What,
+    /// Nothing else follows in this direction for this stream.
+    pub ends: bool,
+}
+
+/// What is said about a stream of a multiplexed protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A request begins.
+    Request(Request),
+    /// A response that another one to the same request will follow.
+    Interim,
+    /// A final response begins.
+    Response(Response),
+    /// Fields behind the body.
+    Trailers {
+        /// `grpc-status`.
+        call_status: Option<u32>,
+        /// Whether it is known.
+        completeness: Completeness,
+    },
+    /// A head or trailers, of which nothing is known that would tell one from the other.
+    Unclear,
+    /// Bytes of a body.
+    Data {
+        /// Where they begin in the bytes that were offered.
+        start: usize,
+        /// How many there are.
+        len: usize,
+        /// Bytes behind them that nobody captured.
+        missed: u64,
+    },
+    /// The stream ends here, in both directions.
+    Aborted {
+        /// RFC 9113 §7.
+        code: u32,
+    },
+    /// Streams of the peer with larger numbers than this one are not served (RFC 9113 §6.8).
+    GoingAway,
+    /// What the sender of these is prepared to remember of the other direction's header fields
+    /// (RFC 7541 §4.2), in bytes.
+    TableSize(u32),
 }
 
 /// A request, as far as it was understood.
@@ -79,12 +132,48 @@ pub struct HttpRequest {
     pub body_size: Option<u64>,
     /// Part of the head was not captured.
     pub truncated: bool,
+    /// `http` or `https`, where the request says so (`:scheme`).
+    pub scheme: Option<&'static str>,
+    /// The remote procedure call that it is.
+    pub call: Option<Call>,
+    /// How much of the head could be decoded. Where the target could not, it is empty.
+    pub completeness: Completeness,
+}
+
+/// What an HTTP request says of the remote procedure call that it carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Which protocol the call speaks.
+    pub system: CallSystem,
+    /// How long the client will wait, in nanoseconds.
+    pub timeout_ns: Option<u64>,
+}
+
+/// Protocols for calls on top of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallSystem {
+    /// gRPC over HTTP/2.
+    Grpc,
+    /// gRPC-Web: its trailers are part of the body, as a rule.
+    GrpcWeb,
+}
+
+/// Whether header fields that were sent in a compressed form could be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Completeness {
+    /// All that matter.
+    #[default]
+    Whole,
+    /// All that matter, some of them by what other connections taught.
+    Inferred,
+    /// One that matters is not known.
+    Incomplete,
 }
 
 /// An HTTP response's final head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpResponse {
-    /// 200 to 599 as a rule; 101 for an upgrade.
+    /// 200 to 599 as a rule; 101 for an upgrade; 0 where it could not be decoded.
     pub status: u16,
     /// As sent.
     pub version: Version,
@@ -92,6 +181,10 @@ pub struct HttpResponse {
     pub body_size: Option<u64>,
     /// Part of the head was not captured.
     pub truncated: bool,
+    /// `grpc-status`, from the head or the trailers.
+    pub call_status: Option<u32>,
+    /// How much could be decoded.
+    pub completeness: Completeness,
 }
 
 /// Methods of RFC 9110 and RFC 5789; the rest as sent.
@@ -109,10 +202,12 @@ pub enum Method {
     Trace,
     /// Any other token (RFC 9110 §9.1), as sent.
     Other(Box<str>),
+    /// Not decoded.
+    Unknown,
 }
 
 impl Method {
-    /// As sent.
+    /// As sent; empty if it is not known.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -126,6 +221,7 @@ impl Method {
             Self::Put => "PUT",
             Self::Trace => "TRACE",
             Self::Other(sent) => sent,
+            Self::Unknown => "",
         }
     }
 

@@ -138,6 +138,12 @@ impl Pair {
         self.body_is_open = body_is_open;
     }
 
+    /// The first request leaves unanswered: another protocol will carry its response.
+    pub fn give_away_first(&mut self) -> Option<(Request, Moved)> {
+        let first = self.take_first()?;
+        Some((first.request, first.start))
+    }
+
     /// The request that the next response answers.
     #[must_use]
     pub fn first(&self) -> Option<&Request> {
@@ -192,6 +198,7 @@ impl Pair {
             request: pending.request,
             response: pending.response,
             outcome,
+            messages: None,
         });
     }
 }
@@ -199,7 +206,7 @@ impl Pair {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{HttpRequest, HttpResponse, Method, Version};
+    use crate::message::{Completeness, HttpRequest, HttpResponse, Method, Version};
 
     #[derive(Default)]
     struct Told(Vec<(u64, Outcome, Option<u64>)>, Vec<Discard>);
@@ -228,6 +235,9 @@ mod tests {
             trace_state: None,
             body_size: None,
             truncated: false,
+            scheme: None,
+            call: None,
+            completeness: Completeness::Whole,
         }))
     }
 
@@ -237,6 +247,8 @@ mod tests {
             version: Version::Http11,
             body_size: None,
             truncated: false,
+            call_status: None,
+            completeness: Completeness::Whole,
         })
     }
 

@@ -11,10 +11,14 @@
 
 use std::fmt::Debug;
 
-use crate::message::{Message, Request};
+use crate::http2::hpack::Lore;
+use crate::message::{Message, Part, Request, What};
 
 /// A parser whose protocol was chosen while running.
 pub type AnyParser = Box<dyn Parser<Message = Message>>;
+
+/// The same for a protocol with streams.
+pub type AnyStreamParser = Box<dyn StreamParser>;
 
 /// What a direction carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -118,4 +122,47 @@ pub trait Parser: Debug + Send {
 
     /// Forgets the message that was begun; what is offered next begins one.
     fn reset(&mut self);
+}
+
+/// Where in bytes of unknown framing a message begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Search {
+    /// Here, for certain.
+    At(usize),
+    /// At the very start, as far as can be seen: ask again with more bytes behind them.
+    Maybe,
+    /// Nowhere that could be proved.
+    Nowhere,
+}
+
+/// One direction of one connection of a protocol that carries many exchanges at a time. The
+/// promises are those of a [`Parser`], but for these: a parser keeps its framing over a gap that
+/// ends within a message whose length is known; bodies are told in parts, as they come.
+pub trait StreamParser: Debug + Send {
+    /// Looks for one part at the start of `buf`; `buf` is never empty.
+    fn parse(&mut self, buf: &[u8], lore: Option<&mut Lore>) -> Parsed<Part>;
+
+    /// Moves over bytes that nobody captured, no more than [`StreamParser::bytes_left`] says;
+    /// `pending` are the bytes directly before them that were last called incomplete.
+    /// [`Crossed::Cut`] is never returned.
+    fn cross(&mut self, pending: &[u8], gap: Gap, lore: Option<&mut Lore>) -> Crossed<Part>;
+
+    /// Bytes behind those that were offered with which the message under way certainly ends.
+    fn bytes_left(&self) -> Option<u64>;
+
+    /// After framing was lost: finds the start of a message, and proves it. `is_start`: the bytes
+    /// are those of one call from its first one on.
+    fn find(&self, buf: &[u8], is_start: bool) -> Search;
+
+    /// Framing is lost: forgets what was begun.
+    fn lose(&mut self);
+
+    /// Nothing was sent before: what this parser will be shown is everything.
+    fn begin(&mut self);
+
+    /// Whether it read what every connection of the protocol begins with.
+    fn has_begun(&self) -> bool;
+
+    /// Takes notice of what the other direction said about this one.
+    fn hear(&mut self, what: &What);
 }

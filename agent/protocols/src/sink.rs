@@ -1,6 +1,8 @@
 //! Where the yield of a conversation goes. It keeps nothing.
 
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Role};
+use crate::http2::hpack::Lore;
+use crate::transport::Direction;
 
 /// Things that were discarded, for whoever counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,4 +25,9 @@ pub trait Sink {
     fn exchange(&mut self, exchange: Exchange);
     /// Something was discarded.
     fn discard(&mut self, what: Discard);
+    /// What is known from other connections of the same two programs, by direction; the role is
+    /// that of the traced one.
+    fn lore(&mut self, _role: Role, _direction: Direction) -> Option<&mut Lore> {
+        None
+    }
 }

@@ -186,6 +186,12 @@ impl Stream {
         !self.held.is_empty()
     }
 
+    /// How many bytes are held.
+    #[must_use]
+    pub fn held_len(&self) -> u64 {
+        self.held.len() as u64
+    }
+
     /// Hands out the bytes that are held; [`Stream::hold`] must follow.
     #[must_use]
     pub fn take_held(&mut self) -> Vec<u8> {

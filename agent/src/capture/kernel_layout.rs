@@ -58,7 +58,6 @@ pub fn read() -> Result<Offsets, LayoutError> {
     };
     Ok(Offsets {
         task_struct_files: at("task_struct", "files")?,
-        task_struct_pid: at("task_struct", "pid")?,
         task_struct_tgid: at("task_struct", "tgid")?,
         task_struct_signal: at("task_struct", "signal")?,
         task_struct_stack: at("task_struct", "stack")?,
@@ -71,6 +70,7 @@ pub fn read() -> Result<Offsets, LayoutError> {
         inode_i_mode: at("inode", "i_mode")?,
         inode_i_ino: at("inode", "i_ino")?,
         socket_sk: at("socket", "sk")?,
+        socket_file: at("socket", "file")?,
         socket_to_inode: at("socket_alloc", "vfs_inode")? - at("socket_alloc", "socket")?,
         sock_sk_socket: at("sock", "sk_socket")?,
         sock_sk_type: at("sock", "sk_type")?,

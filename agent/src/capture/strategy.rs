@@ -1,7 +1,8 @@
 //! The attach table: which programs each strategy needs and where they go. What works is found out
 //! by trying, cheapest first; no version is compared.
 
-use aya::programs::{FExit, KProbe, RawTracePoint};
+use aya::programs::{BtfTracePoint, FExit, KProbe, ProgramType, RawTracePoint};
+use aya::sys::{BpfHelper, is_helper_supported};
 use aya::{Btf, Ebpf};
 
 use super::StartError;
@@ -81,20 +82,32 @@ pub fn attach(ebpf: &mut Ebpf, forced: Option<Strategy>) -> Result<Strategy, Sta
 }
 
 fn attach_one(ebpf: &mut Ebpf, strategy: Strategy) -> Result<(), String> {
+    // Without it (before 5.17) HTTP/2 frames are not walked: another version of each program.
+    let walks = is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_loop)
+        .is_ok_and(|supported| supported);
     match strategy {
         Strategy::SocketTracepoints => {
-            raw_tracepoint(ebpf, "sock_send_length")?;
-            raw_tracepoint(ebpf, "sock_recv_length")
+            let types = Btf::from_sys_fs().map_err(|error| one_line(&error))?;
+            ["sock_send_length", "sock_recv_length"]
+                .into_iter()
+                .try_for_each(|name| typed_tracepoint(ebpf, name, name, &types))
         }
         Strategy::Fexit => {
             let types = Btf::from_sys_fs().map_err(|error| one_line(&error))?;
             BYTE_CALLS
                 .iter()
                 .chain(&MESSAGE_CALLS)
-                .try_for_each(|call| fexit(ebpf, call, &types))
+                .try_for_each(|call| {
+                    let name = if walks { "exit" } else { "plain" };
+                    fexit(ebpf, &format!("{name}_{call}"), call, &types)
+                })
         }
         Strategy::Kprobes => kretprobes(ebpf),
-        Strategy::SyscallTracepoints => raw_tracepoint(ebpf, "sys_exit"),
+        Strategy::SyscallTracepoints => {
+            let types = Btf::from_sys_fs().map_err(|error| one_line(&error))?;
+            let name = if walks { "sys_exit" } else { "sys_exit_plain" };
+            typed_tracepoint(ebpf, name, "sys_exit", &types)
+        }
     }
 }
 
@@ -105,8 +118,23 @@ fn raw_tracepoint(ebpf: &mut Ebpf, name: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn fexit(ebpf: &mut Ebpf, call: &str, types: &Btf) -> Result<(), String> {
-    let program: &mut FExit = program(ebpf, &format!("exit_{call}"))?;
+/// A raw tracepoint whose arguments the verifier knows by type.
+fn typed_tracepoint(
+    ebpf: &mut Ebpf,
+    name: &str,
+    tracepoint: &str,
+    types: &Btf,
+) -> Result<(), String> {
+    let program: &mut BtfTracePoint = program(ebpf, name)?;
+    program
+        .load(tracepoint, types)
+        .map_err(|error| one_line(&error))?;
+    program.attach().map_err(|error| one_line(&error))?;
+    Ok(())
+}
+
+fn fexit(ebpf: &mut Ebpf, name: &str, call: &str, types: &Btf) -> Result<(), String> {
+    let program: &mut FExit = program(ebpf, name)?;
     program
         .load(&function_of(call), types)
         .map_err(|error| one_line(&error))?;

@@ -20,6 +20,8 @@ pub enum Purpose {
     Trace,
     /// Record what the kernel says: needs targets.
     Record,
+    /// List processes: needs targets.
+    List,
     /// Read a recording: needs nothing; prints text if spans have nowhere else to go.
     Replay,
 }
@@ -59,14 +61,19 @@ impl Config {
             },
             capture: capture(&settings)?,
             otlp: otlp::config(&settings, exporters, &mut warnings)?,
+            metrics: otlp::metrics(&settings)?,
             printer: printer(&settings, exporters)?,
             colours: settings.of(Setting::NoColor).is_none(),
             queue_spans_max: queue_spans_max(&settings)?,
+            ignore_health_checks: false,
             shutdown_timeout: SHUTDOWN_TIMEOUT_DEFAULT,
             log_level: log::LevelFilter::Info,
         };
         if let Some(given) = settings.of(Setting::ShutdownTimeout) {
             config.shutdown_timeout = given.parse(values::duration, values::DURATION)?;
+        }
+        if let Some(given) = settings.of(Setting::IgnoreHealthChecks) {
+            config.ignore_health_checks = given.parse(values::boolean, values::BOOLEAN)?;
         }
         if let Some(given) = settings.of(Setting::LogLevel) {
             config.log_level = given.parse(|text| text.parse().ok(), LOG_LEVELS)?;
@@ -79,7 +86,7 @@ impl Config {
     fn suits(&mut self, purpose: Purpose) -> Result<(), ConfigError> {
         let silent = self.otlp.is_none() && self.printer == PrinterFormat::Disabled;
         match purpose {
-            Purpose::Trace | Purpose::Record if self.targets.is_empty() => {
+            Purpose::Trace | Purpose::Record | Purpose::List if self.targets.is_empty() => {
                 Err(ConfigError::NothingSelected)
             }
             Purpose::Trace if silent => Err(ConfigError::NoExporter),

@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, Uri};
 
 use super::names::Setting;
 use super::settings::{Given, Settings};
-use super::{ConfigError, OtlpConfig, OtlpProtocol, values};
+use super::{ConfigError, MetricsConfig, OtlpConfig, OtlpProtocol, values};
 
 /// What `OTEL_TRACES_EXPORTER` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,12 +102,8 @@ pub(super) fn config(
     Ok(Some(OtlpConfig {
         endpoint,
         protocol,
-        headers: headers(settings)?,
-        timeout: settings
-            .first_of([Setting::TracesTimeout, Setting::Timeout])
-            .map_or(Ok(TIMEOUT_DEFAULT), |given| {
-                given.parse(values::milliseconds, values::MILLISECONDS)
-            })?,
+        headers: headers(settings.first_of([Setting::TracesHeaders, Setting::Headers]))?,
+        timeout: timeout(settings.first_of([Setting::TracesTimeout, Setting::Timeout]))?,
         gzip: settings
             .first_of([Setting::TracesCompression, Setting::Compression])
             .map_or(Ok(false), |given| given.parse(gzip, "gzip or none"))?,
@@ -115,7 +111,10 @@ pub(super) fn config(
             .first_of([Setting::TracesCertificate, Setting::Certificate])
             .map(pem_file)
             .transpose()?,
-        client_identity: client_identity(settings)?,
+        client_identity: client_identity(
+            settings.first_of([Setting::TracesClientCertificate, Setting::ClientCertificate]),
+            settings.first_of([Setting::TracesClientKey, Setting::ClientKey]),
+        )?,
         batch_spans_max: settings.of(Setting::BatchMaxSize).map_or(
             Ok(BATCH_SPANS_DEFAULT),
             |given| {
@@ -129,6 +128,36 @@ pub(super) fn config(
     }))
 }
 
+/// Where the daemon's own metrics go; `None` unless an endpoint for metrics is set: whoever sends
+/// spans somewhere may have nothing there that takes metrics.
+pub(super) fn metrics(settings: &Settings) -> Result<Option<MetricsConfig>, ConfigError> {
+    let interval = settings
+        .of(Setting::MetricExportInterval)
+        .map_or(Ok(INTERVAL_DEFAULT), |given| {
+            given.parse(values::milliseconds, values::MILLISECONDS)
+        })?;
+    let Some(given) = settings.of(Setting::MetricsEndpoint) else {
+        return Ok(None);
+    };
+    let (endpoint, _) = endpoint(given, true, Some(OtlpProtocol::HttpProtobuf), false)?;
+    Ok(Some(MetricsConfig {
+        endpoint,
+        headers: headers(settings.of(Setting::Headers))?,
+        timeout: timeout(settings.of(Setting::Timeout))?,
+        certificate: settings
+            .of(Setting::Certificate)
+            .map(pem_file)
+            .transpose()?,
+        client_identity: client_identity(
+            settings.of(Setting::ClientCertificate),
+            settings.of(Setting::ClientKey),
+        )?,
+        interval,
+    }))
+}
+
+/// The specification's.
+const INTERVAL_DEFAULT: Duration = Duration::from_secs(60);
 /// The specification's.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 /// As an SDK's: larger requests cost memory on both sides.
@@ -216,8 +245,8 @@ fn is_sound(authority: &Authority) -> bool {
 
 /// `key=value` pairs with commas between them; values are percent-encoded. Their values are
 /// usually secrets, so errors do not show them.
-fn headers(settings: &Settings) -> Result<Vec<(String, String)>, ConfigError> {
-    let Some(given) = settings.first_of([Setting::TracesHeaders, Setting::Headers]) else {
+fn headers(given: Option<&Given>) -> Result<Vec<(String, String)>, ConfigError> {
+    let Some(given) = given else {
         return Ok(Vec::new());
     };
     values::items(&given.text)
@@ -254,10 +283,16 @@ fn gzip(text: &str) -> Option<bool> {
     }
 }
 
-fn client_identity(settings: &Settings) -> Result<Option<(PathBuf, PathBuf)>, ConfigError> {
-    let certificate =
-        settings.first_of([Setting::TracesClientCertificate, Setting::ClientCertificate]);
-    let key = settings.first_of([Setting::TracesClientKey, Setting::ClientKey]);
+fn timeout(given: Option<&Given>) -> Result<Duration, ConfigError> {
+    given.map_or(Ok(TIMEOUT_DEFAULT), |given| {
+        given.parse(values::milliseconds, values::MILLISECONDS)
+    })
+}
+
+fn client_identity(
+    certificate: Option<&Given>,
+    key: Option<&Given>,
+) -> Result<Option<(PathBuf, PathBuf)>, ConfigError> {
     match (certificate, key) {
         (Some(certificate), Some(key)) => Ok(Some((pem_file(certificate)?, pem_file(key)?))),
         (None, None) => Ok(None),

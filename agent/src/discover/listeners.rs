@@ -1,7 +1,7 @@
 //! Which processes hold a listening TCP socket: sockets of `/proc/<pid>/net/tcp` joined with the
 //! descriptors of `/proc/<pid>/fd` by inode number. It does not choose ports.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -109,32 +109,56 @@ impl Listening {
     }
 }
 
+/// Ports that a process listens on.
+pub fn ports(root: &ProcRoot, pid: u32) -> BTreeSet<u16> {
+    let mut ports = BTreeSet::new();
+    let mut by_inode = HashMap::new();
+    each_listener(root, pid, |port, inode| {
+        by_inode.insert(inode, port);
+    });
+    holds_any(root, pid, |inode| {
+        ports.extend(by_inode.get(&inode));
+        false
+    });
+    ports
+}
+
 /// Listening sockets on wanted ports, in the network namespace of `pid`. `None` if it has gone.
+fn listening(root: &ProcRoot, pid: u32, wanted: impl Fn(u16) -> bool) -> Option<HashSet<u64>> {
+    let mut inodes = HashSet::new();
+    let is_there = each_listener(root, pid, |port, inode| {
+        if wanted(port) {
+            inodes.insert(inode);
+        }
+    });
+    is_there.then_some(inodes)
+}
+
+/// Calls `each` with port and inode number of all listening sockets in the network namespace of
+/// `pid`. `false` if it has gone.
 ///
 /// The lines are read here and not with the procfs crate because a busy machine has a hundred
 /// thousand of them, of which a few listen. Their format: `proc_pid_net(5)`, and
 /// `tcp4_seq_show`/`tcp6_seq_show` of `net/ipv4/tcp_ipv4.c` and `net/ipv6/tcp_ipv6.c`.
-fn listening(root: &ProcRoot, pid: u32, wanted: impl Fn(u16) -> bool) -> Option<HashSet<u64>> {
+fn each_listener(root: &ProcRoot, pid: u32, mut each: impl FnMut(u16, u64)) -> bool {
     let net = root.dir(pid).join("net");
-    let mut inodes = None;
+    let mut is_there = false;
     for table in ["tcp", "tcp6"] {
         // A kernel without IPv6 has no tcp6.
         let Ok(file) = File::open(net.join(table)) else {
             continue;
         };
-        let inodes = inodes.get_or_insert_with(HashSet::new);
+        is_there = true;
         let mut lines = BufReader::with_capacity(64 * 1024, file);
         let mut line = String::new();
         while lines.read_line(&mut line).is_ok_and(|len| len > 0) {
-            if let Some((port, inode)) = listener(&line)
-                && wanted(port)
-            {
-                inodes.insert(inode);
+            if let Some((port, inode)) = listener(&line) {
+                each(port, inode);
             }
             line.clear();
         }
     }
-    inodes
+    is_there
 }
 
 /// `TCP_LISTEN` of `include/net/tcp_states.h`.
@@ -154,7 +178,7 @@ fn listener(line: &str) -> Option<(u16, u64)> {
 }
 
 /// Whether the process has a descriptor of a socket that is `sought`, by its inode number.
-fn holds_any(root: &ProcRoot, pid: u32, sought: impl Fn(u64) -> bool) -> bool {
+fn holds_any(root: &ProcRoot, pid: u32, sought: impl FnMut(u64) -> bool) -> bool {
     fs::read_dir(root.dir(pid).join("fd"))
         .into_iter()
         .flatten()

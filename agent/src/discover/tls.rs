@@ -16,10 +16,12 @@ mod names;
 mod rustls;
 mod symbols;
 
-pub use libraries::{Changes, Libraries, Unreadable};
+pub use libraries::{Changes, Libraries};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use analysis::Verdict;
 
 /// A file by what the kernel knows it as; two paths to one file are one file, and a path in a
 /// container is not the host's. As `/proc/<pid>/maps` names it; on some file systems (btrfs,
@@ -85,7 +87,10 @@ pub enum End {
 
 /// Functions that plaintext passes through, or that tell which connection it is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs, reason = "each is named after the library's own function")]
+#[allow(
+    missing_docs,
+    reason = "each is named after the library's own function"
+)]
 pub enum Function {
     /// `int SSL_read(SSL *, void *, int)`
     SslRead,
@@ -147,8 +152,56 @@ pub enum Function {
 pub enum Finding {
     /// Plaintext can be read there.
     Readable(Arc<Library>),
-    /// It has TLS in it that can't be read, for this reason (a sentence without a full stop).
-    Unreadable(String),
+    /// It has TLS in it that can't be read.
+    Unreadable(Unreadable),
     /// No sign of TLS.
     Nothing,
 }
+
+/// A file with TLS that can't be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Which file.
+    pub file: FileId,
+    /// Its path as the process sees it.
+    pub name: PathBuf,
+    /// Why, as a sentence without a full stop.
+    pub reason: String,
+}
+
+/// Looks into `bytes` as into a file that a process maps as `name`, for whoever has no process at
+/// hand. The finding's file and path lead nowhere.
+#[must_use]
+pub fn find_in(bytes: &[u8], name: &Path) -> Finding {
+    let nowhere = FileId {
+        device: 0,
+        inode: 0,
+    };
+    analysis::analyse(&image::InMemory(bytes), name).of(nowhere, name.to_owned(), name.to_owned())
+}
+
+impl Verdict {
+    /// The verdict about a file that is opened as `open_path` and that a process calls `name`.
+    fn of(&self, file: FileId, open_path: PathBuf, name: PathBuf) -> Finding {
+        match self {
+            Self::Readable { kind, functions } => Finding::Readable(Arc::new(Library {
+                file,
+                open_path,
+                name,
+                kind: *kind,
+                functions: functions.clone(),
+            })),
+            Self::Unreadable(reason) => Finding::Unreadable(Unreadable {
+                file,
+                name,
+                reason: reason.clone(),
+            }),
+            Self::Nothing => Finding::Nothing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod made;
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ mod grpc;
 mod http;
 mod reply;
 mod report;
-mod tls;
+pub(super) mod tls;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -45,7 +45,8 @@ pub const SCOPE_NAME: &str = "wirespan";
 /// Its version: the agent's.
 pub const SCOPE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-const USER_AGENT: &str = concat!("wirespan/", env!("CARGO_PKG_VERSION"), " (rust; otlp)");
+pub(super) const USER_AGENT: &str =
+    concat!("wirespan/", env!("CARGO_PKG_VERSION"), " (rust; otlp)");
 
 /// A setting that cannot be used. The text names the value at fault.
 #[derive(Debug)]
@@ -56,6 +57,8 @@ pub enum SetupError {
     Header(String),
     /// A certificate or key file: which, and why not.
     Certificate(PathBuf, String),
+    /// The exporter of the daemon's own metrics refused to start.
+    Metrics(String),
     /// The machine has no trusted certificates, and none were given.
     NoTrustedCertificates(String),
 }
@@ -71,6 +74,7 @@ impl fmt::Display for SetupError {
             }
             Self::Header(name) => write!(f, "OTLP header {name:?} is not allowed in a request"),
             Self::Certificate(path, why) => write!(f, "{}: {why}", path.display()),
+            Self::Metrics(why) => write!(f, "own metrics: {why}"),
             Self::NoTrustedCertificates(why) => write!(
                 f,
                 "no trusted certificates on this machine ({why}); \

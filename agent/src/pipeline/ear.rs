@@ -3,10 +3,12 @@
 
 use wirespan_common::record::{self, CHUNK_AFTER_LOSS, Record, is_object};
 use wirespan_protocols::conversation::{self, Conversation, Discard, Sink};
-use wirespan_protocols::exchange::Exchange;
+use wirespan_protocols::exchange::{Exchange, Role};
+use wirespan_protocols::http2::hpack::Lore;
 
 use crate::connections::{Connection, Owners};
 use crate::health::{Health, Loss};
+use crate::lore::{Lores, Places};
 use crate::processes::Processes;
 use crate::span::{Ends, HostMemo, Span, SpanMaker, Surroundings};
 
@@ -17,6 +19,8 @@ pub struct Ear<'a> {
     owners: &'a Owners,
     processes: &'a mut Processes,
     spans: &'a mut SpanMaker,
+    lores: &'a mut Lores,
+    lore_places: &'a mut Places,
     wall_offset_ns: i64,
     health: &'a Health,
     out: &'a mut Vec<Span>,
@@ -28,6 +32,7 @@ impl<'a> Ear<'a> {
         connection: &'a mut Connection,
         processes: &'a mut Processes,
         spans: &'a mut SpanMaker,
+        lores: &'a mut Lores,
         wall_offset_ns: i64,
         health: &'a Health,
         out: &'a mut Vec<Span>,
@@ -42,6 +47,8 @@ impl<'a> Ear<'a> {
             owners: &connection.owners,
             processes,
             spans,
+            lores,
+            lore_places: &mut connection.lore_places,
             wall_offset_ns,
             health,
             out,
@@ -52,6 +59,9 @@ impl<'a> Ear<'a> {
 
 impl Sink for Ear<'_> {
     fn exchange(&mut self, exchange: Exchange) {
+        if self.spans.ignores(&exchange) {
+            return;
+        }
         let owner = self.owners.at(exchange.start_ns);
         let span = self.spans.make(
             exchange,
@@ -63,6 +73,15 @@ impl Sink for Ear<'_> {
             },
         );
         self.out.push(span);
+    }
+
+    fn lore(&mut self, role: Role, direction: conversation::Direction) -> Option<&mut Lore> {
+        let place = &mut self.lore_places[direction as usize];
+        if place.is_none() {
+            let executable = self.processes.executable(self.owners.current())?;
+            *place = self.lores.place(executable, self.ends.addresses?, role, direction);
+        }
+        self.lores.at((*place)?)
     }
 
     fn discard(&mut self, what: Discard) {

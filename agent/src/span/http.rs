@@ -15,10 +15,11 @@
 //! - An exchange whose response the capture missed has an `error.type` that says so, but the status
 //!   stays unset: it is the observation that failed, perhaps not the operation.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use wirespan_protocols::exchange::{Outcome, Role};
-use wirespan_protocols::message::{HttpRequest, HttpResponse, Version};
+use wirespan_protocols::message::{Completeness, HttpRequest, HttpResponse, Method, Version};
 
 use super::authority::{self, Authority, HostMemo};
 use super::method::KnownMethods;
@@ -32,7 +33,7 @@ const ATTRIBUTES_TYPICAL: usize = 16;
 
 /// What an exchange looks like as a span.
 pub struct Description {
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     pub attributes: Vec<(&'static str, Value)>,
     pub status: Status,
 }
@@ -53,7 +54,7 @@ pub fn describe(
         semconv::HTTP_REQUEST_METHOD,
         Value::Static(known_method.unwrap_or(semconv::METHOD_OTHER)),
     ));
-    if known_method.is_none() {
+    if known_method.is_none() && request.method != Method::Unknown {
         attributes.push((
             semconv::HTTP_REQUEST_METHOD_ORIGINAL,
             Value::Owned(request.method.as_str().into()),
@@ -74,15 +75,18 @@ pub fn describe(
         attributes.push((semconv::HTTP_REQUEST_BODY_SIZE, bytes(size)));
     }
     if let Some(response) = response {
-        attributes.push((
-            semconv::HTTP_RESPONSE_STATUS_CODE,
-            Value::Int(response.status.into()),
-        ));
+        if response.status != 0 {
+            attributes.push((
+                semconv::HTTP_RESPONSE_STATUS_CODE,
+                Value::Int(response.status.into()),
+            ));
+        }
         if let Some(size) = response.body_size {
             attributes.push((semconv::HTTP_RESPONSE_BODY_SIZE, bytes(size)));
         }
     }
-    let (error, status) = judge(role, outcome, response.map(|response| response.status));
+    let status_code = response.map(|response| response.status).filter(|code| *code != 0);
+    let (error, status) = judge(role, outcome, status_code);
     if let Some(error) = error {
         attributes.push((semconv::ERROR_TYPE, error));
     }
@@ -92,10 +96,33 @@ pub fn describe(
     if outcome == Outcome::EndInferred {
         attributes.push((semconv::WIRESPAN_END_INFERRED, Value::Bool(true)));
     }
+    tell_completeness(&mut attributes, request, response);
     Description {
-        name: known_method.unwrap_or("HTTP"),
+        name: Cow::Borrowed(known_method.unwrap_or("HTTP")),
         attributes,
         status,
+    }
+}
+
+/// Marks what compressed header fields left open.
+pub(super) fn tell_completeness(
+    attributes: &mut Vec<(&'static str, Value)>,
+    request: &HttpRequest,
+    response: Option<&HttpResponse>,
+) {
+    let of_response = response.map_or(Completeness::Whole, |response| {
+        // A status that is missing matters even if all that was sent could be read.
+        if response.status == 0 {
+            Completeness::Incomplete
+        } else {
+            response.completeness
+        }
+    });
+    if request.completeness == Completeness::Inferred || of_response == Completeness::Inferred {
+        attributes.push((semconv::WIRESPAN_HTTP2_HEADERS_INFERRED, Value::Bool(true)));
+    }
+    if request.completeness == Completeness::Incomplete || of_response == Completeness::Incomplete {
+        attributes.push((semconv::WIRESPAN_HTTP2_HEADERS_INCOMPLETE, Value::Bool(true)));
     }
 }
 
@@ -108,7 +135,11 @@ fn tell_where(
     hosts: &mut HostMemo,
 ) {
     let endpoints = ends.addresses;
-    let scheme = if ends.is_encrypted { "https" } else { "http" };
+    let scheme = if ends.is_encrypted {
+        "https"
+    } else {
+        request.scheme.unwrap_or("http")
+    };
     let target = Target::parse(&request.method, &request.target);
     let host = request.host.as_ref().and_then(|sent| {
         let parts = hosts.resolve(sent)?;
@@ -120,6 +151,13 @@ fn tell_where(
     let named = name_server(target, host.map(|(_, parts)| parts), asked_for, server);
 
     match role {
+        _ if request.target.is_empty() => {
+            // Not decoded; nothing takes its place.
+            let is_known = ends.is_encrypted || request.scheme.is_some();
+            if is_known && role == Role::Server {
+                attributes.push((semconv::URL_SCHEME, Value::Static(scheme)));
+            }
+        }
         Role::Server => {
             let (scheme, path, query) = parts(scheme, target);
             let query = query.map(redacted);
@@ -149,15 +187,10 @@ fn tell_where(
                 },
                 (None, None) => asked_for.map(|name| String::from(&**name)),
             };
-            tell_full(attributes, scheme, target, authority);
+            tell_full(attributes, target, scheme, authority);
         }
     }
-    if let Some((address, port)) = named {
-        attributes.push((semconv::SERVER_ADDRESS, address));
-        if let Some(port) = port {
-            attributes.push((semconv::SERVER_PORT, Value::Int(port.into())));
-        }
-    }
+    push_server(attributes, named);
     tell_ends(attributes, role, request, endpoints);
 }
 
@@ -185,8 +218,37 @@ fn name_server(
     named.or_else(|| address.map(|address| (Value::Shared(Arc::clone(address)), port)))
 }
 
+/// `server.*` alone.
+pub(super) fn tell_server(
+    attributes: &mut Vec<(&'static str, Value)>,
+    role: Role,
+    request: &HttpRequest,
+    ends: Ends<'_>,
+    hosts: &mut HostMemo,
+) {
+    let target = Target::parse(&request.method, &request.target);
+    let host = request.host.as_ref().and_then(|sent| hosts.resolve(sent));
+    let server = ends
+        .addresses
+        .and_then(|endpoints| endpoints.server(role));
+    let asked_for = ends.server_name.filter(|_| role == Role::Client);
+    push_server(attributes, name_server(target, host, asked_for, server));
+}
+
+fn push_server(
+    attributes: &mut Vec<(&'static str, Value)>,
+    named: Option<(Value, Option<u16>)>,
+) {
+    if let Some((address, port)) = named {
+        attributes.push((semconv::SERVER_ADDRESS, address));
+        if let Some(port) = port {
+            attributes.push((semconv::SERVER_PORT, Value::Int(port.into())));
+        }
+    }
+}
+
 /// `client.*`, `network.*` and `user_agent.*`.
-fn tell_ends(
+pub(super) fn tell_ends(
     attributes: &mut Vec<(&'static str, Value)>,
     role: Role,
     request: &mut HttpRequest,
@@ -251,8 +313,8 @@ fn tell_path(attributes: &mut Vec<(&'static str, Value)>, path: String, query: O
 /// `url.full`, or what stands in for it where nobody named the server.
 fn tell_full(
     attributes: &mut Vec<(&'static str, Value)>,
-    own_scheme: &str,
     target: Target<'_>,
+    scheme: &str,
     authority: Option<String>,
 ) {
     let full = match (target, &authority) {
@@ -265,10 +327,10 @@ fn tell_full(
             },
             _,
         ) => url::full(scheme, authority, path, query),
-        (Target::Authority(authority), _) => url::full(own_scheme, authority, "", None),
-        (Target::Asterisk, Some(authority)) => url::full(own_scheme, authority, "", None),
+        (Target::Authority(authority), _) => url::full(scheme, authority, "", None),
+        (Target::Asterisk, Some(authority)) => url::full(scheme, authority, "", None),
         (Target::Origin { path, query }, Some(authority)) => {
-            url::full(own_scheme, authority, path, query)
+            url::full(scheme, authority, path, query)
         }
         (Target::Asterisk, None) => return tell_path(attributes, "*".to_owned(), None),
         (Target::Origin { path, query }, None) => {
@@ -316,6 +378,8 @@ fn judge(role: Role, outcome: Outcome, status: Option<u16>) -> (Option<Value>, S
         Outcome::Closed => (error_type::CONNECTION_CLOSED, Status::Error),
         Outcome::Reset => (error_type::CONNECTION_RESET, Status::Error),
         Outcome::ProcessExited => (error_type::PROCESS_EXITED, Status::Error),
+        Outcome::Aborted(code) => (error_type::of_http2(code), Status::Error),
+        Outcome::Refused => (error_type::GOING_AWAY, Status::Error),
         Outcome::Evicted => (error_type::EVICTED, Status::Unset),
         Outcome::NotObserved | Outcome::Complete | Outcome::EndInferred => {
             (error_type::RESPONSE_NOT_OBSERVED, Status::Unset)

@@ -63,6 +63,7 @@ impl KnownMethods {
             Method::Post => "POST",
             Method::Put => "PUT",
             Method::Trace => "TRACE",
+            Method::Unknown => return None,
             Method::Other(sent) => return self.find(sent),
         };
         if self.has_all_variants {

@@ -37,6 +37,23 @@ fn the_general_endpoint_is_a_base_and_the_one_for_traces_is_taken_as_it_is() {
 }
 
 #[test]
+fn own_metrics_go_nowhere_but_to_an_endpoint_for_metrics() {
+    let general = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318");
+    assert!(config_with(&[general]).metrics.is_none());
+    let metrics = config_with(&[
+        general,
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://m:4317/m?a=b"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "tenant=a"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "1500"),
+    ]);
+    let metrics = metrics.metrics.expect("they are on");
+    assert_eq!(metrics.endpoint, "http://m:4317/m?a=b");
+    assert_eq!(metrics.headers, [("tenant".to_owned(), "a".to_owned())]);
+    assert_eq!(metrics.interval, Duration::from_millis(1500));
+}
+
+#[test]
 fn the_protocol_is_guessed_from_the_port_unless_it_is_set() {
     for (endpoint, protocol) in [
         ("http://c:4317", OtlpProtocol::Grpc),

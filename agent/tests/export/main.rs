@@ -6,6 +6,7 @@ mod bounds;
 mod cost;
 mod delivery;
 mod encoding;
+mod own_metrics;
 mod printing;
 mod sample;
 mod tls;

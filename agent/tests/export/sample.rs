@@ -10,12 +10,12 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value as ProtoValue;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource as ProtoResource;
 use opentelemetry_proto::tonic::trace::v1::{
-    ResourceSpans, ScopeSpans, Span as ProtoSpan, Status as ProtoStatus,
+    ResourceSpans, ScopeSpans, Span as ProtoSpan, span::Event as ProtoEvent, Status as ProtoStatus,
 };
 use wirespan::config::{OtlpConfig, OtlpProtocol, PrinterFormat};
 use wirespan::export::{ExportConfig, RetryPolicy};
 use wirespan::health::{Health, Loss};
-use wirespan::span::{Resource, Span, SpanKind, Status, Value};
+use wirespan::span::{Event, Resource, Span, SpanKind, Status, Value};
 
 pub const SOON: Duration = Duration::from_secs(10);
 
@@ -74,6 +74,7 @@ pub fn server_span(resource: &Arc<Resource>, number: u64) -> Span {
             ("http.request.body.size", Value::Int(0)),
             ("http.response.body.size", Value::Int(15_234)),
         ],
+        events: Vec::new(),
         status: Status::Unset,
     }
 }
@@ -87,6 +88,16 @@ pub fn failed_client_span(resource: &Arc<Resource>) -> Span {
         parent_is_remote: true,
         trace_flags: 3,
         trace_state: Some("vendor=1,other=2".into()),
+        events: vec![
+            Event {
+                name: "wirespan.rpc.request.first_message",
+                unix_ns: 1_795_000_000_123_456_789,
+            },
+            Event {
+                name: "wirespan.rpc.response.last_message",
+                unix_ns: u64::MAX,
+            },
+        ],
         attributes: vec![
             ("error.type", Value::Shared("timeout".into())),
             (
@@ -161,6 +172,15 @@ pub fn span_of(span: &Span) -> ProtoSpan {
         start_time_unix_nano: span.start_unix_ns,
         end_time_unix_nano: span.end_unix_ns,
         attributes: attributes_of(span.attributes.iter().map(|(key, value)| (*key, value))),
+        events: span
+            .events
+            .iter()
+            .map(|event| ProtoEvent {
+                time_unix_nano: event.unix_ns,
+                name: event.name.into(),
+                ..ProtoEvent::default()
+            })
+            .collect(),
         status: Some(ProtoStatus {
             message: String::new(),
             code: match span.status {

@@ -1,4 +1,5 @@
-//! The HTTP side of the receiver: `POST /v1/traces` in protobuf or JSON, gzip or plain.
+//! The HTTP side of the receiver: `POST /v1/traces` in protobuf or JSON, gzip or plain, and
+//! `POST /v1/metrics` in protobuf.
 
 use std::io::Read;
 
@@ -8,6 +9,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 
@@ -17,8 +19,9 @@ const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/x-protobuf";
 
 pub(super) async fn answer(request: Request<Incoming>, state: &State) -> Response<Full<Bytes>> {
-    if request.method() != Method::POST || request.uri().path() != "/v1/traces" {
-        return plain(StatusCode::NOT_FOUND, "only POST /v1/traces");
+    let is_metrics = request.uri().path() == "/v1/metrics";
+    if request.method() != Method::POST || !is_metrics && request.uri().path() != "/v1/traces" {
+        return plain(StatusCode::NOT_FOUND, "only POST /v1/traces or /v1/metrics");
     }
     let (head, body) = request.into_parts();
     let Ok(body) = body.collect().await else {
@@ -28,7 +31,21 @@ pub(super) async fn answer(request: Request<Incoming>, state: &State) -> Respons
         .headers
         .get(CONTENT_TYPE)
         .is_some_and(|text| text == JSON);
-    let content = match decode(&head.headers, &body.to_bytes(), json) {
+    let body = match unpack(&head.headers, &body.to_bytes()) {
+        Ok(body) => body,
+        Err(error) => return plain(StatusCode::BAD_REQUEST, &format!("{error:#}")),
+    };
+    if is_metrics {
+        return match ExportMetricsServiceRequest::decode(&*body) {
+            Ok(metrics) => {
+                state.take_metrics(metrics);
+                // An empty answer is an empty message.
+                plain(StatusCode::OK, "")
+            }
+            Err(error) => plain(StatusCode::BAD_REQUEST, &error.to_string()),
+        };
+    }
+    let content = match decode(&head.headers, &body, json) {
         Ok(content) => content,
         Err(error) => return plain(StatusCode::BAD_REQUEST, &format!("{error:#}")),
     };
@@ -63,17 +80,20 @@ pub(super) async fn answer(request: Request<Incoming>, state: &State) -> Respons
     }
 }
 
-fn decode(headers: &HeaderMap, body: &[u8], json: bool) -> Result<ExportTraceServiceRequest> {
+fn unpack(headers: &HeaderMap, body: &[u8]) -> Result<Vec<u8>> {
     let mut unpacked = Vec::new();
-    let body = match headers.get(CONTENT_ENCODING) {
+    match headers.get(CONTENT_ENCODING) {
         Some(coding) if coding == "gzip" => {
             flate2::read::GzDecoder::new(body)
                 .read_to_end(&mut unpacked)
                 .context("gzip")?;
-            &unpacked
         }
-        _ => body,
-    };
+        _ => unpacked.extend_from_slice(body),
+    }
+    Ok(unpacked)
+}
+
+fn decode(headers: &HeaderMap, body: &[u8], json: bool) -> Result<ExportTraceServiceRequest> {
     if json {
         return serde_json::from_slice(body).context("JSON");
     }

@@ -2,9 +2,12 @@
 second is the port on 127.0.0.1, or the path of a Unix socket. Prints "ready" when it listens."""
 
 import array
+import ctypes
 import os
 import queue
+import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -207,6 +210,62 @@ def file(listener):
         connection.close()
 
 
+def sized(listener):
+    """Answers /anything/SIZE with so many bytes."""
+    for connection in each(listener):
+        while request := head(connection):
+            size = int(request.split(b" ", 2)[1].rsplit(b"/", 1)[1])
+            answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
+            connection.sendall(answer + b"x" * size)
+        connection.close()
+
+
+def beside_datagrams(listener):
+    """Asks itself over datagrams, in words that would be HTTP on a stream, before each answer."""
+    pairs = []
+    for family, address in (
+        (socket.AF_INET, ("127.0.0.1", 0)),
+        (socket.AF_INET6, ("::1", 0)),
+    ):
+        asked = socket.socket(family, socket.SOCK_DGRAM)
+        asked.bind(address)
+        asking = socket.socket(family, socket.SOCK_DGRAM)
+        asking.connect(asked.getsockname())
+        pairs.append((asking, asked))
+    pairs.append(socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
+    for connection in each(listener):
+        while head(connection):
+            for asking, asked in pairs:
+                asking.send(b"GET /datagram HTTP/1.1\r\nHost: x\r\n\r\n")
+                _, sender = asked.recvfrom(65536)
+                if sender:
+                    asked.sendto(OK + b" over datagrams", sender)
+                else:
+                    asked.send(OK + b" over datagrams")
+                asking.recv(65536)
+            connection.sendall(OK)
+        connection.close()
+
+
+def spawning(listener):
+    """Has its requests answered by children that were made without a copy of it, one after the
+    other, when it is told how on standard input."""
+    os.set_inheritable(listener.fileno(), True)
+    command = [sys.executable, __file__, "on-descriptor-3", "0"]
+    actions = [(os.POSIX_SPAWN_DUP2, listener.fileno(), 3)]
+    ready()
+    for line in sys.stdin:
+        how = line.strip()
+        if how == "posix_spawn":
+            child = os.posix_spawn(command[0], command, os.environ, file_actions=actions)
+        else:
+            os.dup2(listener.fileno(), 3)
+            # CPython calls vfork here.
+            child = subprocess.Popen(command, close_fds=False).pid
+        print(f"{how} {child}", flush=True)
+        os.waitpid(child, 0)
+
+
 def brief(listener):
     """One request, and it is gone."""
     ready()
@@ -216,10 +275,48 @@ def brief(listener):
     os._exit(0)
 
 
+def end_with_parent():
+    """Nothing outlives a test."""
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+def again():
+    """Runs servers that all get the process id of the first, one after the other: told the
+    service's name and the port, says the process id."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    pid = 0
+    child = 0
+    print("ready", flush=True)
+    for line in sys.stdin:
+        name, port = line.split()
+        if child:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        # struct clone_args (linux/sched.h), of which exit_signal, set_tid and set_tid_size matter.
+        wanted = ctypes.c_int(pid)
+        fields = [0, 0, 0, 0, signal.SIGCHLD, 0, 0, 0]
+        fields += [ctypes.addressof(wanted), 1] if pid else [0, 0]
+        arguments = (ctypes.c_uint64 * 10)(*fields)
+        clone3 = 435
+        child = libc.syscall(clone3, arguments, ctypes.sizeof(arguments))
+        if child == 0:
+            end_with_parent()
+            os.environ["OTEL_SERVICE_NAME"] = name
+            os.execv(sys.executable, [sys.executable, __file__, "plain", port])
+        if child < 0:
+            sys.exit(f"clone3: {os.strerror(ctypes.get_errno())}")
+        pid = child
+        print(f"pid {pid}", flush=True)
+
+
 def main():
     case, where = sys.argv[1:]
     if case == "on-descriptor-3":
+        end_with_parent()
         plain(socket.socket(fileno=3))
+    elif case == "again":
+        again()
     else:
         globals()[case.replace("-", "_")](listen(where))
 

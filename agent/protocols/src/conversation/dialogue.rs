@@ -11,13 +11,13 @@
 mod messages;
 
 use super::lane::{Lane, Step};
-use super::{Chunk, Direction, Discard, End, Extent, Sink};
+use super::{Chunk, Direction, Discard, End, Extent, Notes, Sink};
 use crate::exchange::{Outcome, Role};
-use crate::message::Message;
+use crate::message::{Message, Request};
 use crate::pair::Pair;
-use crate::parser::{Flow, Gap};
+use crate::parser::{AnyParser, Flow, Gap};
 use crate::registry::Protocol;
-use crate::stream::{HELD_BYTES_MAX, Stream};
+use crate::stream::{HELD_BYTES_MAX, Moved, Stream};
 
 /// Times in a row that a lane may turn out to carry something else before the connection is given
 /// up.
@@ -43,6 +43,8 @@ pub(super) struct Dialogue {
     /// What is known about the place where the bytes of the next request head begin.
     place: Place,
     invalid: u32,
+    /// HTTP/2 took over; this is the request that it answers, and what is held is its bytes.
+    upgraded: Option<(Request, Moved)>,
     notes: Notes,
 }
 
@@ -55,13 +57,16 @@ struct Place {
     seamless: bool,
 }
 
-/// What the owner of a dialogue wants to know besides exchanges.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Notes {
-    pub head_was_cut: bool,
-    pub understood_bytes: u64,
-    /// Another protocol took over, or this one was never spoken.
-    pub gave_up: bool,
+/// What a dialogue leaves to the protocol that takes over.
+#[derive(Debug)]
+pub(super) struct Upgraded {
+    pub request: Request,
+    pub start: Moved,
+    pub role: Role,
+    pub requests: Stream,
+    pub responses: Stream,
+    /// Whether the streams are at the first byte of the other protocol: requests, responses.
+    pub is_framed: [bool; 2],
 }
 
 // === construction and face ===
@@ -69,6 +74,7 @@ pub(super) struct Notes {
 impl Dialogue {
     pub fn new(
         protocol: &'static Protocol,
+        parser: fn(Flow) -> AnyParser,
         role: Role,
         requests: Stream,
         responses: Stream,
@@ -76,8 +82,9 @@ impl Dialogue {
         Self {
             protocol,
             role,
-            requests: Lane::new((protocol.parser)(Flow::Requests), requests),
-            responses: Lane::new((protocol.parser)(Flow::Responses), responses),
+            requests: Lane::new(parser(Flow::Requests), requests),
+            responses: Lane::new(parser(Flow::Responses), responses),
+            upgraded: None,
             pair: Pair::new(role),
             is_aligned: true,
             overlapped: false,
@@ -125,6 +132,20 @@ impl Dialogue {
 
     pub fn take_notes(&mut self) -> Notes {
         std::mem::take(&mut self.notes)
+    }
+
+    /// The connection goes on as HTTP/2, with the response to this request, in these streams:
+    /// requests and responses. Whether each is known to begin with its first byte.
+    pub fn take_upgraded(&mut self) -> Option<Upgraded> {
+        let (request, start) = self.upgraded.take()?;
+        Some(Upgraded {
+            request,
+            start,
+            role: self.role,
+            requests: std::mem::take(&mut self.requests.stream),
+            responses: std::mem::take(&mut self.responses.stream),
+            is_framed: [self.requests.is_framed, self.responses.is_framed],
+        })
     }
 
     pub fn has_open_exchange(&self) -> bool {
@@ -256,7 +277,7 @@ impl Dialogue {
     /// Returns how many of the bytes were taken.
     fn parse(&mut self, flow: Flow, buf: &[u8], sink: &mut impl Sink) -> usize {
         let mut used = 0;
-        while used < buf.len() {
+        while used < buf.len() && self.upgraded.is_none() {
             let rest = &buf[used..];
             if !self.lane(flow).is_framed {
                 self.lane(flow).stream.advance(rest.len() as u64);
@@ -294,6 +315,8 @@ impl Dialogue {
     fn cross(&mut self, flow: Flow, gap: Gap, sink: &mut impl Sink) {
         let mut left = Some(gap);
         while let Some(gap) = left {
+            // What bytes of another protocol were missed nobody can tell here.
+            self.lane(flow).is_framed &= self.upgraded.is_none();
             let pairless = self.pair.is_empty();
             let lane = self.lane(flow);
             if !lane.is_framed {

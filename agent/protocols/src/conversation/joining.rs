@@ -2,12 +2,12 @@
 //! likely to begin: at the first chunk, and after each turn. What lies between is dropped.
 
 use super::dialogue::Dialogue;
-use super::{Chunk, Direction, Discard, Extent, Sink};
+use super::multiplex::Multiplex;
+use super::{Chunk, Direction, Discard, Extent, Sink, role_of};
 use crate::client_hello::{self, Hello};
-use crate::detect::{CHUNKS_MAX, Found, PREFIX_BYTES_MAX, TURNS_MAX, detect};
-use crate::exchange::Role;
-use crate::parser::Flow;
-use crate::registry::Protocol;
+use crate::detect::{CHUNKS_MAX, Found, PREFIX_BYTES_MAX, TURNS_MAX, detect, detect_amid};
+use crate::parser::{AnyParser, AnyStreamParser, Flow};
+use crate::registry::{Kind, Protocol};
 use crate::stream::Stream;
 
 #[derive(Debug, Default)]
@@ -33,7 +33,9 @@ pub(super) enum Joined {
     /// TLS, and the name that the client asked for.
     Encrypted(Option<Box<str>>),
     /// Protocol and roles.
-    Understood(Box<Dialogue>),
+    Dialogue(Box<Dialogue>),
+    /// The same, of a protocol with streams; the roles may show later.
+    Multiplex(Box<Multiplex>),
 }
 
 impl Joining {
@@ -54,12 +56,23 @@ impl Joining {
             held.extend_from_slice(arrival.bytes);
             detect(&held)
         } else {
-            Found::No
+            let found = detect_amid(arrival.bytes);
+            if matches!(found, Found::Match(..)) {
+                held.extend_from_slice(arrival.bytes);
+            }
+            found
         };
         match found {
-            Found::Match(protocol, flow) => {
-                return self.join(protocol, flow, held, chunk, sink);
-            }
+            Found::Match(protocol, flow) => match (protocol.kind, flow) {
+                (Kind::Dialogue(parser), Some(flow)) => {
+                    return self.join(protocol, parser, flow, held, chunk, sink);
+                }
+                (Kind::Multiplexed(parser), flow) => {
+                    stream.hold(held);
+                    return self.join_streams(protocol.name, parser, flow, chunk, sink);
+                }
+                (Kind::Dialogue(_), None) => stream.hold(held),
+            },
             Found::NotYet if arrival.after.is_none() => stream.hold(held),
             Found::Foreign => return Joined::Never,
             Found::Encrypted => match client_hello::server_name(&held) {
@@ -116,19 +129,13 @@ impl Joining {
     fn join(
         &mut self,
         protocol: &'static Protocol,
+        parser: fn(Flow) -> AnyParser,
         flow: Flow,
         head: Vec<u8>,
         chunk: &Chunk<'_>,
         sink: &mut impl Sink,
     ) -> Joined {
-        let role = match (chunk.direction, flow) {
-            (Direction::Ingress, Flow::Requests) | (Direction::Egress, Flow::Responses) => {
-                Role::Server
-            }
-            (Direction::Egress, Flow::Requests) | (Direction::Ingress, Flow::Responses) => {
-                Role::Client
-            }
-        };
+        let role = role_of(chunk.direction, flow);
         let at_turn = match chunk.direction {
             Direction::Ingress => self.ingress_at_turn,
             Direction::Egress => self.egress_at_turn,
@@ -138,9 +145,9 @@ impl Joining {
         other.skip_to_reach();
         let is_seamless = this.cursor() == at_turn;
         if flow == Flow::Requests && is_seamless {
-            let mut dialogue = Dialogue::new(protocol, role, this, other);
+            let mut dialogue = Dialogue::new(protocol, parser, role, this, other);
             dialogue.begin(&head, chunk, sink);
-            return Joined::Understood(Box::new(dialogue));
+            return Joined::Dialogue(Box::new(dialogue));
         }
         sink.discard(match flow {
             // Requests before it may have been missed whose responses are still to come.
@@ -158,9 +165,38 @@ impl Joining {
             Flow::Requests => (this, other),
             Flow::Responses => (other, this),
         };
-        let mut dialogue = Dialogue::new(protocol, role, requests, responses);
+        let mut dialogue = Dialogue::new(protocol, parser, role, requests, responses);
         dialogue.begin_unframed(flow);
-        Joined::Understood(Box::new(dialogue))
+        Joined::Dialogue(Box::new(dialogue))
+    }
+}
+
+impl Joining {
+    /// What both streams hold is looked at again: it may begin with frames.
+    fn join_streams(
+        &mut self,
+        name: &'static str,
+        parser: fn() -> AnyStreamParser,
+        flow: Option<Flow>,
+        chunk: &Chunk<'_>,
+        sink: &mut impl Sink,
+    ) -> Joined {
+        let direction = chunk.direction;
+        let ingress = std::mem::take(&mut self.ingress);
+        let egress = std::mem::take(&mut self.egress);
+        let other = match direction {
+            Direction::Ingress => &egress,
+            Direction::Egress => &ingress,
+        };
+        let is_whole = other.cursor() == 0 && other.reach() == other.held_len();
+        let mut multiplex = Box::new(Multiplex::new(name, parser, ingress, egress));
+        if let Some(flow) = flow {
+            multiplex.set_role(role_of(direction, flow));
+        }
+        multiplex.join(direction, is_whole, sink);
+        // What of this call was not captured.
+        multiplex.extent_of(chunk, sink);
+        Joined::Multiplex(multiplex)
     }
 }
 

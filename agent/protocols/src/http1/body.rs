@@ -1,6 +1,6 @@
 //! How far a body goes (RFC 9112 §6 and §7.1). It measures; it keeps no byte of content.
 
-use super::fields::{Fields, Length};
+use crate::fields::{Fields, Length};
 use crate::parser::Gap;
 
 /// What ends every chunked body without trailers: an empty line after the last chunk.

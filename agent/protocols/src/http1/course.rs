@@ -88,7 +88,7 @@ impl Course {
         let begins = |at: usize| match detect(&buf[at..]) {
             Detected::Match(found) => found == flow,
             Detected::NotYet => at < buf.len(),
-            Detected::No => false,
+            Detected::Either | Detected::No => false,
         };
         let at = if !self.was_invalid && begins(0) {
             0

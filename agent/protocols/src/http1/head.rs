@@ -10,7 +10,7 @@
 use std::borrow::Cow;
 
 use super::detect::{detect_response, target_len, token_len};
-use super::fields::{Fields, lossy};
+use crate::fields::{Fields, lossy};
 use crate::detect::Detected;
 use crate::message::Version;
 

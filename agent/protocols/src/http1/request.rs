@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use super::body::Framing;
 use super::course::Course;
-use super::fields::{Fields, interned};
 use super::head::{self, Head, RequestLine};
-use crate::message::{HttpRequest, Message, Method, Request, Then, Version};
+use crate::fields::{Fields, interned};
+use crate::grpc;
+use crate::message::{
+    Call, Completeness, HttpRequest, Message, Method, Request, Then, Version,
+};
 use crate::parser::{Crossed, Flow, Gap, Parsed, Parser};
 
 /// Reads what a client sends.
@@ -132,6 +135,12 @@ impl Requests {
             trace_parent,
             body_size: None,
             truncated: false,
+            scheme: None,
+            call: fields.content_type.and_then(grpc::system).map(|system| Call {
+                system,
+                timeout_ns: None,
+            }),
+            completeness: Completeness::Whole,
         }
     }
 }

@@ -3,9 +3,10 @@
 
 use super::body::{Body, Framing};
 use super::course::Course;
-use super::fields::Fields;
 use super::head::{self, Head, StatusLine};
-use crate::message::{HttpResponse, Message, Method, Request, Response, Then};
+use crate::fields::Fields;
+use crate::grpc;
+use crate::message::{Completeness, HttpResponse, Message, Method, Request, Response, Then};
 use crate::parser::{Crossed, Flow, Gap, Parsed, Parser};
 
 /// Reads what a server sends.
@@ -95,6 +96,7 @@ impl Responses {
             Head::Invalid => return Parsed::Invalid,
         };
         let mut response = head_of(line);
+        response.call_status = fields.grpc_status.and_then(grpc::status::parse);
         // In the order of RFC 9112 §6.3.
         let framing = match (line.status, self.asked) {
             (101, _) | (200..=299, Asked::Connect) => None,
@@ -105,6 +107,7 @@ impl Responses {
             )),
         };
         let (then, body) = match framing {
+            None if line.status == 101 && fields.upgrade == Some(b"h2c") => (Then::Http2, None),
             None => (Then::Foreign, None),
             Some(Framing::NoBody) => {
                 response.body_size = Some(0);
@@ -132,6 +135,8 @@ fn head_of(line: StatusLine) -> HttpResponse {
         version: line.version,
         body_size: None,
         truncated: false,
+        call_status: None,
+        completeness: Completeness::Whole,
     }
 }
 

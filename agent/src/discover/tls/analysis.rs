@@ -31,13 +31,15 @@ const SITES_MAX: usize = 64;
 
 /// Looks into a file that a process maps as `name`.
 pub(crate) fn analyse(bytes: &dyn Bytes, name: &Path) -> Verdict {
-    look(bytes, name).unwrap_or_else(|Damaged(what)| {
-        Verdict::Unreadable(format!("its file is damaged: {what}"))
-    })
+    look(bytes, name)
+        .unwrap_or_else(|Damaged(what)| Verdict::Unreadable(format!("its file is damaged: {what}")))
 }
 
 fn look(bytes: &dyn Bytes, path: &Path) -> Result<Verdict, Damaged> {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
     let image = match Image::parse(bytes)? {
         Kind::Image(image) => image,
         Kind::OtherClass if is_tls_library(Path::new(name)) => {
@@ -96,8 +98,8 @@ pub(super) fn is_tls_library(name: &Path) -> bool {
 fn unnamed(mark: Mark) -> &'static str {
     match mark {
         Mark::OpenSsl => {
-            "OpenSSL is linked into it and its symbols are stripped, so that SSL_read and SSL_write \
-             can't be found"
+            "OpenSSL is linked into it and its symbols are stripped, so that SSL_read and \
+             SSL_write can't be found"
         }
         Mark::BoringSsl => {
             "BoringSSL is linked into it and its symbols are stripped, so that SSL_read and \
@@ -179,9 +181,7 @@ fn sites(image: &Image<'_>, found: &[Symbol<Function>], ends: Ends) -> Verdict {
     }
     let complete = |kind: &LibraryKind| match kind {
         LibraryKind::OpenSsl => has(Function::SslRead) && has(Function::SslWrite),
-        LibraryKind::GnuTls => {
-            has(Function::GnutlsRecordRecv) && has(Function::GnutlsRecordSend)
-        }
+        LibraryKind::GnuTls => has(Function::GnutlsRecordRecv) && has(Function::GnutlsRecordSend),
         LibraryKind::Go => has(Function::GoConnRead) && has(Function::GoConnWrite),
         LibraryKind::Rustls => {
             let lends = has(Function::RustlsFirstChunk) && has(Function::RustlsConsume);
@@ -245,11 +245,7 @@ fn is_helpful_only(function: Function) -> bool {
     )
 }
 
-fn site(
-    image: &Image<'_>,
-    symbol: &Symbol<Function>,
-    ends: Ends,
-) -> Result<FunctionSite, Refusal> {
+fn site(image: &Image<'_>, symbol: &Symbol<Function>, ends: Ends) -> Result<FunctionSite, Refusal> {
     let checked = code::check(image, symbol.address, symbol.len)?;
     let end = match ends {
         _ if !symbol.what.needs_end() => End::NotNeeded,
@@ -262,4 +258,3 @@ fn site(
         end,
     })
 }
-

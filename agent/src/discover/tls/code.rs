@@ -87,11 +87,6 @@ fn without_effect(head: &[u8]) -> usize {
 }
 
 impl Checked {
-    /// The function's bytes.
-    pub fn code(&self) -> &[u8] {
-        &self.code
-    }
-
     /// Places of all return instructions, in bytes of the file. Refuses a function that may be left
     /// in any other way, because calls that leave it so would seem never to end.
     pub fn returns(&self) -> Result<Vec<u64>, Refusal> {

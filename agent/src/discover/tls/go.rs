@@ -9,10 +9,10 @@
 mod build_info;
 mod functions;
 
+use super::Function;
 use super::image::{Damaged, Image};
 use super::names::GO_FUNCTIONS;
 use super::symbols::Symbol;
-use super::Function;
 
 pub(super) use build_info::too_old;
 
@@ -64,3 +64,8 @@ fn is_stack_check(head: &[u8]) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+pub(super) mod made;
+#[cfg(test)]
+mod tests;

@@ -16,14 +16,17 @@ pub(crate) trait Bytes {
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Option<()>;
 }
 
-impl Bytes for [u8] {
+/// Bytes that are at hand.
+pub(crate) struct InMemory<'a>(pub &'a [u8]);
+
+impl Bytes for InMemory<'_> {
     fn len(&self) -> u64 {
-        <[u8]>::len(self) as u64
+        self.0.len() as u64
     }
 
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Option<()> {
         let from = usize::try_from(offset).ok()?;
-        into.copy_from_slice(self.get(from..from.checked_add(into.len())?)?);
+        into.copy_from_slice(self.0.get(from..from.checked_add(into.len())?)?);
         Some(())
     }
 }
@@ -138,7 +141,11 @@ impl<'a> Image<'a> {
             segments: Vec::new(),
             sections: Vec::new(),
         };
-        image.read_segments(u64_at(&header, 32), u16_at(&header, 54), u16_at(&header, 56))?;
+        image.read_segments(
+            u64_at(&header, 32),
+            u16_at(&header, 54),
+            u16_at(&header, 56),
+        )?;
         image.read_sections(
             u64_at(&header, 40),
             u16_at(&header, 58),
@@ -153,7 +160,9 @@ impl<'a> Image<'a> {
             return Ok(());
         }
         if usize::from(len) != SEGMENT_LEN || count > SEGMENTS_MAX {
-            return Err(Damaged("its program headers are not those of an executable"));
+            return Err(Damaged(
+                "its program headers are not those of an executable",
+            ));
         }
         let table = self
             .read(offset, usize::from(count) * SEGMENT_LEN)
@@ -190,7 +199,9 @@ impl<'a> Image<'a> {
             return Ok(());
         }
         if usize::from(len) != SECTION_LEN || count > SECTIONS_MAX {
-            return Err(Damaged("its section headers are not those of an executable"));
+            return Err(Damaged(
+                "its section headers are not those of an executable",
+            ));
         }
         let table = self
             .read(offset, usize::from(count) * SECTION_LEN)

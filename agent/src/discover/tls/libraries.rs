@@ -8,14 +8,13 @@
 //! reading of its mappings.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::proc_root::ProcRoot;
 use super::analysis::{self, Verdict};
 use super::mappings::{self, Mapping, Version};
-use super::{FileId, Library};
+use super::{FileId, Finding, Library, Unreadable};
 
 /// See the module.
 #[derive(Debug)]
@@ -48,17 +47,6 @@ pub struct Changes {
     pub gone: Vec<FileId>,
     /// Files with TLS that can't be read; each is named once, whoever maps it.
     pub unreadable: Vec<Unreadable>,
-}
-
-/// A file with TLS that can't be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreadable {
-    /// Which file.
-    pub file: FileId,
-    /// Its path as the process sees it.
-    pub name: PathBuf,
-    /// Why, as a sentence without a full stop.
-    pub reason: String,
 }
 
 /// How long a process counts as young, and how often it is looked at then.
@@ -135,39 +123,46 @@ impl Libraries {
         due.map(|(pid, _)| *pid).collect()
     }
 
+    /// What there is of TLS in a process at this moment, readable or not, whatever was said of it
+    /// before.
+    pub fn survey(&mut self, pid: u32) -> Vec<Finding> {
+        let mappings = mappings::of(&self.root, pid).unwrap_or_default();
+        let mut findings: Vec<Finding> = mappings
+            .iter()
+            .map(|mapping| self.finding(pid, mapping))
+            .collect();
+        findings.retain(|finding| *finding != Finding::Nothing);
+        findings
+    }
+
     fn take_in(&mut self, pid: u32, mapping: &Mapping, changes: &mut Changes) {
+        match self.finding(pid, mapping) {
+            Finding::Readable(library) => {
+                self.users.entry(mapping.file).or_default().insert(pid);
+                changes.mapped.push(library);
+            }
+            Finding::Unreadable(unreadable) => {
+                if self.said.len() >= REMEMBERED_MAX {
+                    self.said.clear();
+                }
+                if self.said.insert(mapping.file) {
+                    changes.unreadable.push(unreadable);
+                }
+            }
+            Finding::Nothing => {}
+        }
+    }
+
+    fn finding(&mut self, pid: u32, mapping: &Mapping) -> Finding {
         let verdict = match self.verdict(pid, mapping) {
             Ok(verdict) => verdict,
             Err(error) if analysis::is_tls_library(mapping.file_name()) => {
                 Arc::new(Verdict::Unreadable(format!("it can't be opened: {error}")))
             }
-            Err(_) => return,
+            Err(_) => return Finding::Nothing,
         };
-        match &*verdict {
-            Verdict::Readable { kind, functions } => {
-                self.users.entry(mapping.file).or_default().insert(pid);
-                changes.mapped.push(Arc::new(Library {
-                    file: mapping.file,
-                    open_path: mapping.open_path(&self.root, pid),
-                    name: mapping.name.clone(),
-                    kind: *kind,
-                    functions: functions.clone(),
-                }));
-            }
-            Verdict::Unreadable(reason) => {
-                if self.said.len() >= REMEMBERED_MAX {
-                    self.said.clear();
-                }
-                if self.said.insert(mapping.file) {
-                    changes.unreadable.push(Unreadable {
-                        file: mapping.file,
-                        name: mapping.name.clone(),
-                        reason: reason.clone(),
-                    });
-                }
-            }
-            Verdict::Nothing => {}
-        }
+        let open_path = mapping.open_path(&self.root, pid);
+        verdict.of(mapping.file, open_path, mapping.name.clone())
     }
 
     fn verdict(&mut self, pid: u32, mapping: &Mapping) -> std::io::Result<Arc<Verdict>> {
@@ -194,3 +189,7 @@ impl Libraries {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "libraries/tests.rs"]
+mod tests;

@@ -98,8 +98,7 @@ impl Mapping {
             let named = self.name.strip_prefix("/").unwrap_or(&self.name);
             let file = File::open(root.dir(pid).join("root").join(named)).map_err(|_| error)?;
             let metadata = file.metadata()?;
-            let is_same =
-                metadata.ino() == self.file.inode && metadata.dev() == self.file.device;
+            let is_same = metadata.ino() == self.file.inode && metadata.dev() == self.file.device;
             is_same
                 .then_some(file)
                 .ok_or_else(|| io::Error::other("another file has its name"))

@@ -52,11 +52,19 @@ impl Function {
         match self {
             SslRead | SslReadEx | SslWrite | SslWriteEx | SslSendfile | SslDoHandshake
             | SslReadInner | SslWriteInner | SslSetFd | SslFree => LibraryKind::OpenSsl,
-            GnutlsRecordRecv | GnutlsRecordSend | GnutlsRecordSend2
-            | GnutlsRecordSendEarlyData | GnutlsRecordRecvEarlyData | GnutlsHandshake
+            GnutlsRecordRecv
+            | GnutlsRecordSend
+            | GnutlsRecordSend2
+            | GnutlsRecordSendEarlyData
+            | GnutlsRecordRecvEarlyData
+            | GnutlsHandshake
             | GnutlsDeinit => LibraryKind::GnuTls,
             GoConnRead | GoConnWrite | GoConnClose => LibraryKind::Go,
-            RustlsRead | RustlsFirstChunk | RustlsConsume | RustlsWrite | RustlsSinkWrite
+            RustlsRead
+            | RustlsFirstChunk
+            | RustlsConsume
+            | RustlsWrite
+            | RustlsSinkWrite
             | RustlsSinkWriteVectored => LibraryKind::Rustls,
         }
     }
@@ -75,7 +83,9 @@ impl Function {
 /// How a message to the user calls a function.
 pub(super) fn label(function: Function) -> &'static str {
     let named = C_FUNCTIONS.iter().chain(GO_FUNCTIONS);
-    let mut label = named.filter(|(_, it)| *it == function).map(|(name, _)| *name);
+    let mut label = named
+        .filter(|(_, it)| *it == function)
+        .map(|(name, _)| *name);
     label.next().unwrap_or(match function {
         RustlsRead => "rustls::Reader::read",
         RustlsFirstChunk => "rustls::Reader::into_first_chunk",

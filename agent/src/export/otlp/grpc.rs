@@ -33,7 +33,7 @@ impl Client {
         let endpoint = Endpoint::from(super::http::endpoint(&config.endpoint)?)
             .user_agent(super::USER_AGENT)
             .map_err(|_| refused())?;
-        let connector = tls::connector(config, Speaks::Http2)?;
+        let connector = tls::connector(config.into(), Speaks::Http2)?;
         let channel = endpoint.connect_with_connector_lazy(connector);
         let mut client = tonic::client::Grpc::new(channel);
         if config.gzip {

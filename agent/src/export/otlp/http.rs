@@ -39,7 +39,7 @@ impl Client {
         let client = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(FLIGHTS_MAX)
-            .build(tls::connector(config, Speaks::Http1)?);
+            .build(tls::connector(config.into(), Speaks::Http1)?);
         let json = config.protocol == OtlpProtocol::HttpJson;
         let media_type = if json {
             "application/json"

@@ -10,7 +10,7 @@ use std::fmt::Display;
 use serde::{Serialize, Serializer};
 
 use super::{SCHEMA_URL, SCOPE_NAME, SCOPE_VERSION, STATUS_CODE_ERROR, span_flags, span_kind};
-use crate::span::{Resource, Span, Status, Value};
+use crate::span::{Event, Resource, Span, Status, Value};
 
 /// One document (`TracesData`, or the body of a request: the two look alike) on one line. Spans of
 /// one resource have to stand together.
@@ -121,7 +121,33 @@ struct JsonSpan<'a> {
     start_time_unix_nano: Decimal<u64>,
     end_time_unix_nano: Decimal<u64>,
     attributes: SpanAttributes<'a>,
+    #[serde(skip_serializing_if = "Events::is_empty")]
+    events: Events<'a>,
     status: JsonStatus,
+}
+
+struct Events<'a>(&'a [Event]);
+
+impl Events<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Events<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|event| JsonEvent {
+            time_unix_nano: Decimal(event.unix_ns),
+            name: event.name,
+        }))
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonEvent {
+    time_unix_nano: Decimal<u64>,
+    name: &'static str,
 }
 
 #[derive(Serialize)]
@@ -143,6 +169,7 @@ impl<'a> JsonSpan<'a> {
             start_time_unix_nano: Decimal(span.start_unix_ns),
             end_time_unix_nano: Decimal(span.end_unix_ns),
             attributes: SpanAttributes(&span.attributes),
+            events: Events(&span.events),
             status: JsonStatus {
                 code: (span.status == Status::Error).then_some(STATUS_CODE_ERROR),
             },

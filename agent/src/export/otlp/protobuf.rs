@@ -10,7 +10,7 @@ use bytes::{BufMut, BytesMut};
 use prost::encoding::{WireType, encode_varint, encoded_len_varint};
 
 use super::{SCHEMA_URL, SCOPE_NAME, SCOPE_VERSION, span_flags};
-use crate::span::{Resource, Span, Status, Value};
+use crate::span::{Event, Resource, Span, Status, Value};
 
 /// Appends one request with all `spans`. Those of one resource have to stand together.
 pub fn encode(spans: &[&Span], to: &mut BytesMut) {
@@ -79,6 +79,7 @@ fn span_len(span: &Span) -> usize {
         + 2 // kind: number and a one-byte varint
         + 2 * (1 + 8) // both times: fixed64
         + attributes_len(9, span.attributes.iter().map(|(key, value)| (*key, value)))
+        + span.events.iter().map(|event| field_len(11, event_len(event))).sum::<usize>()
         + field_len(15, status_len)
         + 2 + 4 // flags: fixed32, with a number above 15
 }
@@ -104,6 +105,12 @@ fn put_span(span: &Span, to: &mut BytesMut) {
         span.attributes.iter().map(|(key, value)| (*key, value)),
         to,
     );
+    for event in &span.events {
+        put_head(11, event_len(event), to);
+        put_key(1, WireType::SixtyFourBit, to);
+        to.put_u64_le(event.unix_ns);
+        put_text(2, event.name, to);
+    }
     match span.status {
         Status::Unset => put_head(15, 0, to),
         Status::Error => {
@@ -114,6 +121,11 @@ fn put_span(span: &Span, to: &mut BytesMut) {
     }
     put_key(16, WireType::ThirtyTwoBit, to);
     to.put_u32_le(span_flags(span));
+}
+
+/// An event without attributes.
+fn event_len(event: &Event) -> usize {
+    1 + 8 + text_len(2, event.name)
 }
 
 // === attributes ===

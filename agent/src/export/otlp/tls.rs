@@ -1,7 +1,7 @@
 //! The way to a receiver's socket, in plain or through TLS: one connector for all protocols. It
 //! reads certificate files once, at start.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,26 +14,50 @@ use rustls::{ClientConfig, RootCertStore};
 use super::SetupError;
 use crate::config::OtlpConfig;
 
-pub(super) type Connector = HttpsConnector<HttpConnector>;
+pub(in crate::export) type Connector = HttpsConnector<HttpConnector>;
 
 /// A connection that is idle is probed this often, so that a path which silently died is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// Versions of HTTP that are offered.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Speaks {
+pub(in crate::export) enum Speaks {
     Http1,
     Http2,
 }
 
-pub(super) fn connector(config: &OtlpConfig, speaks: Speaks) -> Result<Connector, SetupError> {
+/// What a connection needs to know.
+#[derive(Clone, Copy)]
+pub(in crate::export) struct Way<'a> {
+    /// The URL.
+    pub endpoint: &'a str,
+    /// For a connection to come about.
+    pub timeout: Duration,
+    /// PEM file with the trusted certificates.
+    pub certificate: Option<&'a PathBuf>,
+    /// PEM files: client certificate and private key.
+    pub client_identity: Option<&'a (PathBuf, PathBuf)>,
+}
+
+impl<'a> From<&'a OtlpConfig> for Way<'a> {
+    fn from(config: &'a OtlpConfig) -> Self {
+        Self {
+            endpoint: &config.endpoint,
+            timeout: config.timeout,
+            certificate: config.certificate.as_ref(),
+            client_identity: config.client_identity.as_ref(),
+        }
+    }
+}
+
+pub(in crate::export) fn connector(way: Way<'_>, speaks: Speaks) -> Result<Connector, SetupError> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_keepalive(Some(KEEP_ALIVE));
-    tcp.set_connect_timeout(Some(config.timeout));
+    tcp.set_connect_timeout(Some(way.timeout));
     let builder = HttpsConnectorBuilder::new()
-        .with_tls_config(client_config(config)?)
+        .with_tls_config(client_config(way)?)
         .https_or_http();
     Ok(match speaks {
         Speaks::Http1 => builder.enable_http1().wrap_connector(tcp),
@@ -41,10 +65,10 @@ pub(super) fn connector(config: &OtlpConfig, speaks: Speaks) -> Result<Connector
     })
 }
 
-fn client_config(config: &OtlpConfig) -> Result<ClientConfig, SetupError> {
+fn client_config(way: Way<'_>) -> Result<ClientConfig, SetupError> {
     // Without TLS there is no reason to load a hundred certificates.
-    let roots = match &config.certificate {
-        _ if !config.endpoint.starts_with("https:") => RootCertStore::empty(),
+    let roots = match way.certificate {
+        _ if !way.endpoint.starts_with("https:") => RootCertStore::empty(),
         Some(path) => given_roots(path)?,
         None => roots_of_the_machine()?,
     };
@@ -53,7 +77,7 @@ fn client_config(config: &OtlpConfig) -> Result<ClientConfig, SetupError> {
         .with_safe_default_protocol_versions()
         .expect("ring has the suites of TLS 1.2 and 1.3")
         .with_root_certificates(roots);
-    match &config.client_identity {
+    match way.client_identity {
         None => Ok(builder.with_no_client_auth()),
         Some((chain_path, key_path)) => {
             let chain = certificates(chain_path)?;

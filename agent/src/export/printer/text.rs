@@ -11,6 +11,7 @@ const METHOD: &str = "http.request.method";
 const PATH: &str = "url.path";
 const FULL_URL: &str = "url.full";
 const STATUS_CODE: &str = "http.response.status_code";
+const CALL_STATUS: &str = "rpc.status_code";
 const ERROR_TYPE: &str = "error.type";
 const CLIENT_ADDRESS: &str = "client.address";
 const SERVER_ADDRESS: &str = "server.address";
@@ -52,7 +53,7 @@ pub(super) fn write(span: &Span, colours: bool, to: &mut Vec<u8>) {
         GREEN
     };
     line.coloured(outcome_colour, |line| {
-        let code = attribute(span, STATUS_CODE);
+        let code = attribute(span, STATUS_CODE).or_else(|| attribute(span, CALL_STATUS));
         if let Some(code) = code {
             line.word(" ");
             line.value(code);
@@ -78,6 +79,7 @@ fn attribute<'a>(span: &'a Span, name: &str) -> Option<&'a Value> {
 fn same_text(text: Option<&Value>, number: Option<&Value>) -> bool {
     match (text.and_then(Value::as_str), number) {
         (Some(text), Some(Value::Int(number))) => text.parse() == Ok(*number),
+        (Some(text), Some(other)) => other.as_str() == Some(text),
         _ => false,
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wirespan_common::record::Open;
 use wirespan_protocols::exchange::Exchange;
-use wirespan_protocols::message::{Method, Request, Response, TraceParent};
+use wirespan_protocols::message::{Completeness, Method, Request, Response, TraceParent};
 
 use super::super::{Resource, Span, SpanKind, SpanMaker, Surroundings};
 use super::*;
@@ -45,6 +45,9 @@ fn request(method: &str, target: &str, host: Option<&str>) -> HttpRequest {
         trace_state: None,
         body_size: None,
         truncated: false,
+        scheme: None,
+        call: None,
+        completeness: Completeness::Whole,
     }
 }
 
@@ -54,6 +57,8 @@ fn response(status: u16) -> HttpResponse {
         version: Version::Http11,
         body_size: None,
         truncated: false,
+        call_status: None,
+        completeness: Completeness::Whole,
     }
 }
 
@@ -67,6 +72,7 @@ fn exchange(role: Role, request: HttpRequest, response: Option<HttpResponse>) ->
         request: Request::Http(Box::new(request)),
         response: response.map(Response::Http),
         outcome: Outcome::Complete,
+        messages: None,
     }
 }
 
@@ -480,4 +486,47 @@ fn times_that_leave_the_range_stay_at_its_ends() {
     exchange.end_ns = 0;
     let span = make(exchange, None);
     assert_eq!((span.start_unix_ns, span.end_unix_ns), (u64::MAX, u64::MAX));
+}
+
+#[test]
+fn what_compressed_fields_left_open_is_marked_and_not_replaced() {
+    let names = [
+        "url.path",
+        "http.response.status_code",
+        "wirespan.http2.headers_incomplete",
+        "wirespan.http2.headers_inferred",
+    ];
+    let incomplete = HttpRequest {
+        completeness: Completeness::Incomplete,
+        ..request("GET", "", None)
+    };
+    let whole = exchange(Role::Server, incomplete, Some(response(200)));
+    assert_eq!(values(&make(whole, None), &names), "- 200 true -");
+    let nameless = HttpResponse {
+        completeness: Completeness::Incomplete,
+        ..response(0)
+    };
+    let whole = exchange(Role::Server, request("GET", "/a", None), Some(nameless));
+    assert_eq!(values(&make(whole, None), &names), "/a - true -");
+    let inferred = HttpRequest {
+        completeness: Completeness::Inferred,
+        ..request("GET", "/a", None)
+    };
+    let whole = exchange(Role::Server, inferred, Some(response(200)));
+    assert_eq!(values(&make(whole, None), &names), "/a 200 - true");
+}
+
+#[test]
+fn a_stream_that_was_reset_says_how() {
+    for (outcome, wanted) in [
+        (Outcome::Aborted(8), "http2_cancel"),
+        (Outcome::Aborted(99), "http2_internal_error"),
+        (Outcome::Refused, "going_away"),
+    ] {
+        let mut exchange = exchange(Role::Client, request("GET", "/", None), None);
+        exchange.outcome = outcome;
+        let span = make(exchange, None);
+        assert_eq!(values(&span, &["error.type"]), wanted);
+        assert_eq!(span.status, Status::Error);
+    }
 }

@@ -122,6 +122,11 @@ impl Dialogue {
                 self.lane(Flow::Requests).is_framed = false;
                 self.lane(Flow::Responses).is_framed = false;
             }
+            Then::Http2 => {
+                // Its own response is still to come, in the other protocol.
+                self.upgraded = self.pair.give_away_first();
+                self.pair.flush(Outcome::NotObserved, last.time_ns, sink);
+            }
             Then::Unknown => self.lose(Flow::Responses, Discard::StreamGap, sink),
         }
     }

@@ -41,13 +41,17 @@ fn version(image: &Image<'_>) -> Option<String> {
     } else {
         // A pointer to a Go string: pointer and length.
         let string = image.read_address(u64_at(&header, 16), 16)?;
-        bounded(u64_at(&string, 8), |len| image.read_address(u64_at(&string, 0), len))?
+        bounded(u64_at(&string, 8), |len| {
+            image.read_address(u64_at(&string, 0), len)
+        })?
     };
     String::from_utf8(bytes).ok()
 }
 
 fn bounded(len: u64, read: impl FnOnce(usize) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
-    (len <= VERSION_LEN_MAX).then(|| read(len as usize)).flatten()
+    (len <= VERSION_LEN_MAX)
+        .then(|| read(len as usize))
+        .flatten()
 }
 
 /// 22 of `go1.22.1`, and of `devel go1.22-0123abc`.

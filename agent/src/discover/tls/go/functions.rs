@@ -1,11 +1,11 @@
-//! Go's own table of functions (`.gopclntab`), which its runtime needs for stack traces and which is
-//! therefore there when symbols were stripped. Sources of the layouts: `internal/abi/symtab.go`,
+//! Go's own table of functions (`.gopclntab`), which its runtime needs for stack traces and which
+//! is therefore there when symbols were stripped. Sources of the layouts: `internal/abi/symtab.go`,
 //! `runtime/symtab.go` (`pcHeader`, `functab`, `_func`), `debug/gosym/pclntab.go`.
 //!
 //! Addresses in it count from where Go's code begins (Go 1.18), and where that is stands in memory
-//! that needs relocation, or nowhere (Go 1.26). So it is tried: from the begin of `.text`, behind
-//! what the C linker put there, up to the only place from which all functions sought begin as Go
-//! functions do.
+//! that needs relocation, or nowhere (Go 1.26). So it is tried: from the begin of `.text` on, where
+//! the C linker may have put something first, up to the place from which the functions sought, and
+//! most of their neighbours, begin as Go functions do.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,6 @@ use super::super::symbols::{Symbol, each_string, parts};
 #[derive(Debug)]
 pub(super) struct Table {
     layout: Layout,
-    functions: u64,
     names: Place,
     /// Pairs of a function's begin and the place of what is known about it, then an end.
     pairs: Place,
@@ -38,10 +37,17 @@ enum Layout {
 /// A function, before it is known where the code begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
-    what: Function,
+    /// `None` for a neighbour, which only helps to find that out.
+    what: Option<Function>,
     begin: u64,
     len: u64,
 }
+
+/// Functions that share this begin of their names are neighbours.
+const NEIGHBOURS: &[u8] = b"crypto/tls.(*Conn).";
+/// As many as are kept. Of code that is full of functions, every thirtieth place may be the begin
+/// of one, so that a few would not prove anything; nearly all of these begin as is known.
+const NEIGHBOURS_MAX: usize = 32;
 
 const HEADER_LEN: usize = 8 + 8 * 8;
 /// Kubernetes has 150,000.
@@ -130,11 +136,14 @@ impl Table {
         }
         Some(Self {
             layout,
-            functions,
             names: part(names, behind_names).filter(|names| names.len <= NAMES_LEN_MAX)?,
             pairs: part(about, about.checked_add(pairs_len)?)?,
             about: part(about, place.len)?,
-            text_start: if layout == Layout::Offsets { word(2) } else { 0 },
+            text_start: if layout == Layout::Offsets {
+                word(2)
+            } else {
+                0
+            },
         })
     }
 
@@ -146,19 +155,22 @@ impl Table {
     ) -> Result<Vec<Found>, Damaged> {
         let mut names = HashMap::new();
         each_string(image, self.names, |end, string| {
+            if !string.starts_with(NEIGHBOURS) {
+                return;
+            }
             let known = wanted.iter().find(|(name, _)| name.as_bytes() == string);
-            if let Some((name, what)) = known {
-                names.insert(end - name.len() as u64, *what);
+            if known.is_some() || names.len() < NEIGHBOURS_MAX {
+                names.insert(end - string.len() as u64, known.map(|(_, what)| *what));
             }
         })?;
         let mut found = Vec::new();
-        if names.is_empty() {
+        if names.values().all(Option::is_none) {
             return Ok(found);
         }
         let field = self.layout.field_len() as usize;
         let mut window = Window::default();
         let mut pairs = vec![0; PIECE_LEN];
-        let mut last: Option<(Function, u64)> = None;
+        let mut last: Option<(Option<Function>, u64)> = None;
         for part in parts(self.pairs, PIECE_LEN) {
             let pairs = &mut pairs[..part.len as usize];
             image
@@ -173,7 +185,7 @@ impl Table {
                         len: begin.saturating_sub(from),
                     });
                 }
-                if pair.len() < 2 * field || found.len() > wanted.len() {
+                if pair.len() < 2 * field || found.len() >= names.len() {
                     continue;
                 }
                 let about = self.layout.field(pair, 1);
@@ -183,47 +195,44 @@ impl Table {
                 last = what.map(|what| (*what, begin));
             }
         }
-        debug_assert!(self.functions <= FUNCTIONS_MAX);
         Ok(found)
     }
 
-    /// The functions at their addresses; `None` if it can't be told where the code begins.
+    /// The functions sought at their addresses; `None` if it can't be told where the code begins.
     pub fn placed(
         &self,
         image: &Image<'_>,
         found: &[Found],
         is_function: impl Fn(&Image<'_>, u64) -> bool,
     ) -> Option<Vec<Symbol<Function>>> {
-        let at = |start: u64| {
-            let mut symbols = found.iter().map(|found| {
-                Some(Symbol {
-                    what: found.what,
-                    address: start.checked_add(found.begin)?,
-                    len: found.len,
-                })
-            });
-            symbols.by_ref().collect::<Option<Vec<_>>>()
+        let is_function_at = |start: u64, found: &Found| {
+            let address = start.checked_add(found.begin);
+            address.is_some_and(|address| is_function(image, address))
         };
-        let fits = |start: u64| {
-            found.iter().all(|found| {
-                let address = start.checked_add(found.begin);
-                address.is_some_and(|address| is_function(image, address))
+        let sought = || found.iter().filter(|found| found.what.is_some());
+        let fits = |start: &u64| {
+            let fit = || found.iter().filter(|it| is_function_at(*start, it)).count();
+            sought().all(|found| is_function_at(*start, found)) && fit() * 4 >= found.len() * 3
+        };
+        let start = match self.layout {
+            Layout::Addresses => 0,
+            Layout::Offsets if self.text_start != 0 && fits(&self.text_start) => self.text_start,
+            Layout::Offsets => {
+                let text = image.section(".text")?;
+                let mut starts = (0..text.place.len.min(START_UP_LEN_MAX))
+                    .step_by(ALIGNMENT as usize)
+                    .filter_map(|skipped| text.address.checked_add(skipped));
+                starts.find(fits)?
+            }
+        };
+        let placed = sought().filter_map(|found| {
+            Some(Symbol {
+                what: found.what?,
+                address: start.checked_add(found.begin)?,
+                len: found.len,
             })
-        };
-        if self.layout == Layout::Addresses {
-            return at(0);
-        }
-        if self.text_start != 0 && fits(self.text_start) {
-            return at(self.text_start);
-        }
-        let text = image.section(".text")?;
-        let last = text.place.len.min(START_UP_LEN_MAX);
-        let mut starts = (0..last)
-            .step_by(ALIGNMENT as usize)
-            .filter_map(|skipped| text.address.checked_add(skipped))
-            .filter(|start| fits(*start));
-        let start = starts.next()?;
-        starts.next().is_none().then(|| at(start)).flatten()
+        });
+        Some(placed.collect())
     }
 }
 

@@ -1,5 +1,6 @@
-//! The header fields that matter here, picked out of a head in one pass. Values are borrowed; the
-//! rest is not looked at. A field that is not UTF-8 is read lossily, never an error.
+//! The HTTP header fields that matter here, picked out of a head in one pass: what all versions
+//! share. Values are borrowed; the rest is not looked at. A field that is not UTF-8 is read lossily,
+//! never an error.
 
 use core::net::IpAddr;
 use std::borrow::Cow;
@@ -9,9 +10,13 @@ use crate::message::TraceParent;
 
 /// What the fields of one head say.
 #[derive(Debug, Default)]
-pub(super) struct Fields<'b> {
+pub(crate) struct Fields<'b> {
     pub host: Option<&'b [u8]>,
     pub user_agent: Option<&'b [u8]>,
+    pub content_type: Option<&'b [u8]>,
+    pub grpc_status: Option<&'b [u8]>,
+    /// The protocols that `Upgrade` names.
+    pub upgrade: Option<&'b [u8]>,
     pub length: Length,
     /// Whether the last transfer coding is `chunked`; `None` without `Transfer-Encoding`.
     pub chunked: Option<bool>,
@@ -23,7 +28,7 @@ pub(super) struct Fields<'b> {
 
 /// `Content-Length` (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Length {
+pub(crate) enum Length {
     #[default]
     Absent,
     Bytes(u64),
@@ -49,6 +54,7 @@ impl<'b> Fields<'b> {
         let Some(first) = name.first() else { return };
         match (name.len(), first | 0x20) {
             (4, b'h') if is(b"Host") => keep_first(&mut self.host, value),
+            (7, b'u') if is(b"Upgrade") => keep_first(&mut self.upgrade, value),
             (9, b'f') if is(b"Forwarded") => keep_first(&mut self.forwarded, value),
             (10, b'u') if is(b"User-Agent") => keep_first(&mut self.user_agent, value),
             (10, b't') if is(b"tracestate") => self.trace_state.push(value.trim_ascii()),
@@ -58,6 +64,8 @@ impl<'b> Fields<'b> {
                     Single::Value(_) | Single::Repeated => Single::Repeated,
                 }
             }
+            (11, b'g') if is(b"grpc-status") => keep_first(&mut self.grpc_status, value),
+            (12, b'c') if is(b"Content-Type") => keep_first(&mut self.content_type, value),
             (14, b'c') if is(b"Content-Length") => self.length.take(value.trim_ascii()),
             (15, b'x') if is(b"X-Forwarded-For") => keep_first(&mut self.x_forwarded_for, value),
             (17, b't') if is(b"Transfer-Encoding") => {
@@ -122,7 +130,7 @@ impl Length {
 }
 
 /// Digits only, at least one, no more than fit.
-fn digits(number: &[u8]) -> Option<u64> {
+pub(crate) fn digits(number: &[u8]) -> Option<u64> {
     number.first()?;
     number.iter().try_fold(0u64, |sum, byte| {
         let digit = byte.checked_sub(b'0').filter(|&digit| digit < 10)?;
@@ -131,7 +139,7 @@ fn digits(number: &[u8]) -> Option<u64> {
 }
 
 /// `for=` of the first element (RFC 7239 §4).
-fn first_forwarded(value: &[u8]) -> Option<&str> {
+pub(crate) fn first_forwarded(value: &[u8]) -> Option<&str> {
     let element = value.split(|&byte| byte == b',').next()?;
     element.split(|&byte| byte == b';').find_map(|pair| {
         let pair = pair.trim_ascii();
@@ -141,7 +149,7 @@ fn first_forwarded(value: &[u8]) -> Option<&str> {
 }
 
 /// The address in a node such as `192.0.2.1`, `192.0.2.1:80`, `"[2001:db8::1]:80"`.
-fn address(node: &[u8]) -> Option<&str> {
+pub(crate) fn address(node: &[u8]) -> Option<&str> {
     let node = std::str::from_utf8(node).ok()?.trim().trim_matches('"');
     let bare = match node.strip_prefix('[') {
         Some(rest) => rest.split(']').next()?,
@@ -154,7 +162,7 @@ fn address(node: &[u8]) -> Option<&str> {
 }
 
 /// Gives `value` as a shared string, the one from last time where it is the same.
-pub(super) fn interned(known: &mut Option<Arc<str>>, value: Option<&[u8]>) -> Option<Arc<str>> {
+pub(crate) fn interned(known: &mut Option<Arc<str>>, value: Option<&[u8]>) -> Option<Arc<str>> {
     let value = value?;
     match known {
         Some(same) if same.as_bytes() == value => {}
@@ -164,7 +172,7 @@ pub(super) fn interned(known: &mut Option<Arc<str>>, value: Option<&[u8]>) -> Op
 }
 
 /// Text, whatever the bytes are; looks for the common case first.
-pub(super) fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+pub(crate) fn lossy(bytes: &[u8]) -> Cow<'_, str> {
     std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 

@@ -1,0 +1,361 @@
+//! The streams of a multiplexed connection that are open: what was asked and answered on each. It
+//! bounds how many there are and how much text they hold, and moves no bytes.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use crate::exchange::{Exchange, Messages, Outcome, Role};
+use crate::grpc::Walk;
+use crate::message::{Call, CallSystem, Completeness, HttpRequest, HttpResponse, Request, Response};
+use crate::sink::Sink;
+use crate::stream::Moved;
+
+/// Streams of one connection that are remembered at a time. Servers allow 100 to 250 as a rule; the
+/// oldest one makes room for a new one.
+pub const STREAMS_MAX: usize = 1024;
+
+/// Text of requests that one connection's open streams hold, in bytes; the oldest ones make room.
+pub const OPEN_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes that count for a stream besides its texts.
+const STREAM_BYTES: usize = 256;
+
+/// One stream.
+#[derive(Debug)]
+pub(super) struct Open {
+    /// In the order of their beginning.
+    serial: u64,
+    pub start: Moved,
+    /// `None` while only its response was seen.
+    pub request: Option<Request>,
+    pub response: Option<Response>,
+    first_response_ns: Option<u64>,
+    /// Last byte of the response so far.
+    last_response_ns: u64,
+    request_side: Side,
+    response_side: Side,
+    /// For calls.
+    walks: Option<Box<Walks>>,
+    /// Bytes were lost that may have ended it.
+    pub is_uncertain: bool,
+}
+
+/// One direction of a stream.
+#[derive(Clone, Copy, Debug, Default)]
+struct Side {
+    body_size: u64,
+    /// Parts of the body were missed, so that its size is not known.
+    has_holes: bool,
+    has_ended: bool,
+}
+
+impl Side {
+    fn size(&self) -> Option<u64> {
+        (self.has_ended && !self.has_holes).then_some(self.body_size)
+    }
+}
+
+#[derive(Debug)]
+struct Walks {
+    requests: Walk,
+    responses: Walk,
+}
+
+/// The table.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    open: HashMap<u64, Open, BuildHasherDefault<Scatter>>,
+    next_serial: u64,
+    /// Of those open.
+    bytes: usize,
+    /// How many have a request.
+    asked: usize,
+}
+
+/// What moved over one stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece<'a> {
+    pub is_request: bool,
+    pub bytes: &'a [u8],
+    pub missed: u64,
+    pub first: Moved,
+    pub last: Moved,
+}
+
+impl Streams {
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Whether a request waits for its fate.
+    pub fn has_requests(&self) -> bool {
+        self.asked > 0
+    }
+
+    /// Whether the response to a request that was not seen is remembered.
+    pub fn has_unasked(&self) -> bool {
+        self.open.len() > self.asked
+    }
+
+    /// Whether there is no room for one more.
+    pub fn is_full(&self) -> bool {
+        self.open.len() >= STREAMS_MAX || self.bytes >= OPEN_BYTES_MAX
+    }
+
+    #[inline]
+    pub fn get(&mut self, stream: u64) -> Option<&mut Open> {
+        self.open.get_mut(&stream)
+    }
+
+    /// A stream begins with its request, or one joins the response that overtook it.
+    pub fn ask(&mut self, stream: u64, request: Request, start: Moved) {
+        let is_call = matches!(
+            &request,
+            Request::Http(http) if matches!(http.call, Some(Call { system: CallSystem::Grpc, .. }))
+        );
+        self.bytes += weight(&request);
+        self.asked += 1;
+        let open = self.touch(stream, start);
+        open.start = start;
+        open.request = Some(request);
+        if is_call && open.response.is_none() {
+            open.walks = Some(Box::new(Walks {
+                requests: Walk::from_start(),
+                responses: Walk::from_start(),
+            }));
+        }
+    }
+
+    /// The stream, remembered from here on.
+    pub fn touch(&mut self, stream: u64, start: Moved) -> &mut Open {
+        let (serial, bytes) = (&mut self.next_serial, &mut self.bytes);
+        self.open.entry(stream).or_insert_with(|| {
+            *serial += 1;
+            *bytes += STREAM_BYTES;
+            Open {
+                serial: *serial,
+                start,
+                request: None,
+                response: None,
+                first_response_ns: None,
+                last_response_ns: 0,
+                request_side: Side::default(),
+                response_side: Side::default(),
+                walks: None,
+                is_uncertain: false,
+            }
+        })
+    }
+
+    /// Takes a stream out.
+    pub fn take(&mut self, stream: u64) -> Option<Open> {
+        let open = self.open.remove(&stream)?;
+        self.bytes -= STREAM_BYTES;
+        if let Some(request) = &open.request {
+            self.bytes -= weight(request);
+            self.asked -= 1;
+        }
+        Some(open)
+    }
+
+    /// Numbers of the streams for which this holds, oldest first.
+    pub fn filtered(&self, which: impl Fn(u64, &Open) -> bool) -> Vec<u64> {
+        let mut found: Vec<(u64, u64)> = self
+            .open
+            .iter()
+            .filter(|(stream, open)| which(**stream, open))
+            .map(|(stream, open)| (open.serial, *stream))
+            .collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, stream)| stream).collect()
+    }
+
+    /// The stream that began first.
+    pub fn oldest(&self) -> Option<u64> {
+        self.open
+            .iter()
+            .min_by_key(|(_, open)| open.serial)
+            .map(|(stream, _)| *stream)
+    }
+
+    /// Bytes of one direction were lost, and with them perhaps the end of any stream.
+    pub fn lose(&mut self, is_request: Option<bool>) {
+        for open in self.open.values_mut() {
+            open.is_uncertain = true;
+            if is_request != Some(false) {
+                open.lose(true);
+            }
+            if is_request != Some(true) {
+                open.lose(false);
+            }
+        }
+    }
+}
+
+impl Open {
+    /// The final response, or what is known of it.
+    pub fn answer(&mut self, response: Response, first: Moved, last: Moved) {
+        self.response = Some(response);
+        self.first_response_ns.get_or_insert(first.time_ns);
+        self.last_response_ns = self.last_response_ns.max(last.time_ns);
+    }
+
+    /// What stands behind the body.
+    pub fn close_with(
+        &mut self,
+        call_status: Option<u32>,
+        completeness: Completeness,
+        first: Moved,
+        last: Moved,
+    ) {
+        if self.response.is_none() {
+            self.answer(unknown_response(), first, last);
+        }
+        self.last_response_ns = self.last_response_ns.max(last.time_ns);
+        if let Some(Response::Http(response)) = &mut self.response {
+            response.call_status = call_status.or(response.call_status);
+            response.completeness = response.completeness.max(completeness);
+        }
+    }
+
+    pub fn move_on(&mut self, piece: Piece<'_>) {
+        let side = if piece.is_request {
+            &mut self.request_side
+        } else {
+            self.last_response_ns = self.last_response_ns.max(piece.last.time_ns);
+            &mut self.response_side
+        };
+        let len = piece.bytes.len() as u64;
+        side.body_size = side.body_size.saturating_add(len).saturating_add(piece.missed);
+        if let Some(walks) = &mut self.walks {
+            let walk = if piece.is_request {
+                &mut walks.requests
+            } else {
+                &mut walks.responses
+            };
+            walk.take(piece.bytes, piece.missed, piece.first.time_ns, piece.last.time_ns);
+        }
+    }
+
+    pub fn end(&mut self, is_request: bool) {
+        if is_request {
+            self.request_side.has_ended = true;
+        } else {
+            self.response_side.has_ended = true;
+        }
+    }
+
+    /// Whether the response is over.
+    pub fn is_answered(&self) -> bool {
+        self.response_side.has_ended
+    }
+
+    fn lose(&mut self, is_request: bool) {
+        let side = if is_request {
+            &mut self.request_side
+        } else {
+            &mut self.response_side
+        };
+        side.has_holes |= !side.has_ended;
+        if let Some(walks) = &mut self.walks
+            && side.has_holes
+        {
+            if is_request {
+                walks.requests.lose();
+            } else {
+                walks.responses.lose();
+            }
+        }
+    }
+
+    /// Tells what became of it; whether there is anything to tell.
+    pub fn tell(self, role: Role, outcome: Outcome, end_ns: u64, sink: &mut impl Sink) -> bool {
+        let Some(Request::Http(mut request)) = self.request else {
+            return false;
+        };
+        request.body_size = self.request_side.size();
+        let mut response = self.response.map(|Response::Http(response)| response);
+        if let Some(response) = &mut response {
+            response.body_size = self.response_side.size();
+        }
+        // Two threads may report a response before its request: time does not run backward for it.
+        let start_ns = self
+            .first_response_ns
+            .map_or(self.start.time_ns, |first| first.min(self.start.time_ns));
+        let end_ns = match outcome {
+            Outcome::Complete => self.last_response_ns,
+            _ => end_ns,
+        };
+        let end_ns = end_ns.max(self.first_response_ns.unwrap_or(start_ns));
+        settle_call(&mut request, response.as_ref());
+        sink.exchange(Exchange {
+            role,
+            tid: self.start.tid,
+            start_ns,
+            first_response_ns: self.first_response_ns,
+            end_ns,
+            request: Request::Http(request),
+            response: response.map(Response::Http),
+            outcome,
+            messages: self.walks.map(|walks| {
+                Box::new(Messages {
+                    requests: walks.requests.flown(),
+                    responses: walks.responses.flown(),
+                })
+            }),
+        });
+        true
+    }
+}
+
+/// Whether it is a call shows in the status where the request's fields could not be decoded.
+fn settle_call(request: &mut HttpRequest, response: Option<&HttpResponse>) {
+    if request.call.is_none()
+        && request.completeness == Completeness::Incomplete
+        && response.is_some_and(|response| response.call_status.is_some())
+    {
+        request.call = Some(Call {
+            system: CallSystem::Grpc,
+            timeout_ns: None,
+        });
+    }
+}
+
+fn unknown_response() -> Response {
+    Response::Http(HttpResponse {
+        status: 0,
+        version: crate::message::Version::Http2,
+        body_size: None,
+        truncated: false,
+        call_status: None,
+        completeness: Completeness::Incomplete,
+    })
+}
+
+fn weight(request: &Request) -> usize {
+    let Request::Http(request) = request;
+    request.target.len() + request.trace_state.as_deref().map_or(0, str::len)
+}
+
+/// Spreads numbers that grow by small steps; the table is small and bounded, so that nobody gains
+/// from making them collide.
+#[derive(Debug, Default)]
+pub(super) struct Scatter(u64);
+
+impl Hasher for Scatter {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte) ^ self.0);
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // 2^64 divided by the golden ratio.
+        let product = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = product ^ (product >> 32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}

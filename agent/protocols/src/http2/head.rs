@@ -1,0 +1,260 @@
+//! The fields of one header block, as far as spans ask for them. What stands in a part of the table
+//! that was not seen is noted as missing; it judges nothing else.
+
+use std::sync::Arc;
+
+use super::hpack::{Field, Text};
+use crate::fields::{address, digits, first_forwarded, interned, lossy};
+use crate::grpc;
+use crate::message::{
+    Call, CallSystem, Completeness, HttpRequest, HttpResponse, Method, Request, Response,
+    TraceParent, Version, What,
+};
+
+/// Longest target, host or trace state that is kept, in bytes; longer ones are cut and marked.
+const VALUE_BYTES_MAX: usize = 8 * 1024;
+
+/// Values that rarely change within a connection.
+#[derive(Debug, Default)]
+pub struct Memory {
+    host: Option<Arc<str>>,
+    user_agent: Option<Arc<str>>,
+    forwarded_for: Option<Arc<str>>,
+}
+
+/// What one block says.
+#[derive(Debug)]
+pub struct Head<'m> {
+    memory: &'m mut Memory,
+    method: Option<Method>,
+    path: Option<Box<str>>,
+    scheme: Option<&'static str>,
+    status: Option<u16>,
+    authority: Option<Arc<str>>,
+    host: Option<Arc<str>>,
+    user_agent: Option<Arc<str>>,
+    forwarded: Option<Arc<str>>,
+    x_forwarded_for: Option<Arc<str>>,
+    trace_parent: Option<TraceParent>,
+    trace_parents: u32,
+    trace_state: String,
+    system: Option<CallSystem>,
+    timeout_ns: Option<u64>,
+    call_status: Option<u32>,
+    /// A pseudo-header field of requests was there, known or not.
+    is_request: bool,
+    /// A field whose very name is not known.
+    has_unknown: bool,
+    has_inferred: bool,
+    was_shortened: bool,
+}
+
+impl<'m> Head<'m> {
+    /// No field yet.
+    pub fn new(memory: &'m mut Memory) -> Self {
+        Self {
+            memory,
+            method: None,
+            path: None,
+            scheme: None,
+            status: None,
+            authority: None,
+            host: None,
+            user_agent: None,
+            forwarded: None,
+            x_forwarded_for: None,
+            trace_parent: None,
+            trace_parents: 0,
+            trace_state: String::new(),
+            system: None,
+            timeout_ns: None,
+            call_status: None,
+            is_request: false,
+            has_unknown: false,
+            has_inferred: false,
+            was_shortened: false,
+        }
+    }
+
+    /// Takes one field in the order of the block.
+    #[inline]
+    pub fn take(&mut self, field: Field<'_>) {
+        let Some(name) = field.name.bytes() else {
+            self.has_unknown = true;
+            return;
+        };
+        let Some(first) = name.first() else { return };
+        match (name.len(), first) {
+            (5, b':') if name == b":path" => {
+                self.is_request = true;
+                if let Some(path) = self.value(field) {
+                    self.path = Some(lossy(self.shortened(path)).into());
+                }
+            }
+            (7, b':') if name == b":method" => {
+                self.is_request = true;
+                if let Some(method) = self.value(field) {
+                    let method = self.shortened(method);
+                    self.method = Some(Method::from_token(&lossy(method)));
+                }
+            }
+            (7, b':') if name == b":scheme" => {
+                self.is_request = true;
+                self.scheme = match self.value(field) {
+                    Some(b"http") => Some("http"),
+                    Some(b"https") => Some("https"),
+                    _ => None,
+                };
+            }
+            (7, b':') if name == b":status" => {
+                if let Some(status) = self.value(field).and_then(digits) {
+                    self.status = status.try_into().ok();
+                }
+            }
+            (10, b':') if name == b":authority" => {
+                self.is_request = true;
+                let authority = self.value(field).map(|value| self.shortened(value));
+                self.authority = interned(&mut self.memory.host, authority);
+            }
+            (4, b'h') if name == b"host" => {
+                let host = self.value(field).map(|value| self.shortened(value));
+                self.host = interned(&mut self.memory.host, host);
+            }
+            (10, b'u') if name == b"user-agent" => {
+                let user_agent = self.value(field).map(|value| self.shortened(value));
+                self.user_agent = interned(&mut self.memory.user_agent, user_agent);
+            }
+            (9, b'f') if name == b"forwarded" && self.forwarded.is_none() => {
+                let first = self.value(field).and_then(first_forwarded);
+                let first = first.map(str::as_bytes);
+                self.forwarded = interned(&mut self.memory.forwarded_for, first);
+            }
+            (15, b'x') if name == b"x-forwarded-for" && self.x_forwarded_for.is_none() => {
+                let list = self.value(field);
+                let first = list.and_then(|list| list.split(|&byte| byte == b',').next());
+                let first = first.and_then(address).map(str::as_bytes);
+                self.x_forwarded_for = interned(&mut self.memory.forwarded_for, first);
+            }
+            (10, b't') if name == b"tracestate" => {
+                if let Some(state) = self.value(field) {
+                    self.take_trace_state(state);
+                }
+            }
+            (11, b't') if name == b"traceparent" => {
+                self.trace_parents += 1;
+                self.trace_parent = match field.value {
+                    // An id of another request would be worse than none.
+                    Text::Known(value) => TraceParent::parse(value.trim_ascii()),
+                    Text::Inferred(_) | Text::Unknown => None,
+                };
+            }
+            (12, b'c') if name == b"content-type" => {
+                self.system = self.value(field).and_then(grpc::system);
+            }
+            (12, b'g') if name == b"grpc-timeout" => {
+                self.timeout_ns = self.value(field).and_then(grpc::timeout_ns);
+            }
+            (11, b'g') if name == b"grpc-status" => {
+                self.call_status = self.value(field).and_then(grpc::status::parse);
+            }
+            _ => {}
+        }
+    }
+
+    /// What the block is. `truncated`: it had more fields, which nobody captured.
+    pub fn finish(self, truncated: bool) -> What {
+        if self.is_request {
+            return What::Request(self.request(truncated));
+        }
+        match self.status {
+            Some(100..=199) => What::Interim,
+            Some(status) => What::Response(self.response(status, truncated)),
+            None if self.has_unknown || truncated => match self.call_status {
+                Some(_) => self.trailers(),
+                None => What::Unclear,
+            },
+            None => self.trailers(),
+        }
+    }
+
+    fn trailers(self) -> What {
+        What::Trailers {
+            call_status: self.call_status,
+            completeness: self.completeness(true),
+        }
+    }
+
+    fn request(mut self, truncated: bool) -> Request {
+        let is_whole = self.method.is_some()
+            && (self.path.is_some() || self.method == Some(Method::Connect));
+        let completeness = self.completeness(is_whole);
+        // A pseudo-header field is worth more (RFC 9113 §8.3.1).
+        let host = self.authority.take().or_else(|| self.host.take());
+        let method = self.method.unwrap_or(Method::Unknown);
+        let target = match (self.path, &method, &host) {
+            (Some(path), _, _) => path,
+            (None, Method::Connect, Some(host)) => (&**host).into(),
+            (None, _, _) => "".into(),
+        };
+        let trace_parent = self.trace_parent.filter(|_| self.trace_parents == 1);
+        Request::Http(Box::new(HttpRequest {
+            method,
+            target,
+            version: Version::Http2,
+            host,
+            user_agent: self.user_agent,
+            forwarded_for: self.forwarded.or(self.x_forwarded_for),
+            trace_state: (trace_parent.is_some() && !self.trace_state.is_empty())
+                .then(|| self.trace_state.into_boxed_str()),
+            trace_parent,
+            body_size: None,
+            truncated: truncated || self.was_shortened,
+            scheme: self.scheme,
+            call: self.system.map(|system| Call {
+                system,
+                timeout_ns: self.timeout_ns,
+            }),
+            completeness,
+        }))
+    }
+
+    fn response(&self, status: u16, truncated: bool) -> Response {
+        Response::Http(HttpResponse {
+            status,
+            version: Version::Http2,
+            body_size: None,
+            truncated,
+            call_status: self.call_status,
+            completeness: self.completeness(true),
+        })
+    }
+
+    fn completeness(&self, is_whole: bool) -> Completeness {
+        match (is_whole, self.has_inferred) {
+            (false, _) => Completeness::Incomplete,
+            (true, true) => Completeness::Inferred,
+            (true, false) => Completeness::Whole,
+        }
+    }
+
+    fn take_trace_state(&mut self, state: &[u8]) {
+        let state = lossy(state.trim_ascii());
+        if state.is_empty() || self.trace_state.len() + state.len() >= VALUE_BYTES_MAX {
+            return;
+        }
+        if !self.trace_state.is_empty() {
+            self.trace_state.push(',');
+        }
+        self.trace_state.push_str(&state);
+    }
+
+    fn value<'f>(&mut self, field: Field<'f>) -> Option<&'f [u8]> {
+        self.has_inferred |= field.value.is_inferred() || field.name.is_inferred();
+        field.value.bytes()
+    }
+
+    fn shortened<'f>(&mut self, value: &'f [u8]) -> &'f [u8] {
+        self.was_shortened |= value.len() > VALUE_BYTES_MAX;
+        &value[..value.len().min(VALUE_BYTES_MAX)]
+    }
+}

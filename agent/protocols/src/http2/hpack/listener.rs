@@ -1,0 +1,224 @@
+//! A decoder's side of [`Lore`]: what it tells of its connection, and what it was told about the
+//! part of the table that it did not see.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::lore::{Inferred, Lore, Serial, Shape};
+use super::table::{NameIs, Table};
+
+/// Different blocks that one connection tells of. Those to come differ by their values.
+const LESSONS_MAX: u16 = 512;
+
+/// Blocks without news, after which a connection is silent until it inserts something.
+const NO_NEWS_MAX: u16 = 64;
+
+/// Blocks that were told of lately.
+const TOLD_MAX: usize = 16;
+
+/// Unseen entries about which something can be inferred.
+const UNSEEN_MAX: usize = 256;
+
+#[derive(Debug)]
+pub(super) struct Listener {
+    serial: Option<Serial>,
+    /// Whether the table counts insertions from the start of the connection.
+    from_start: bool,
+    shape: Shape,
+    told: [u64; TOLD_MAX],
+    lessons: u16,
+    no_news: u16,
+    /// `Table::inserted` when there was news.
+    inserted: u64,
+    unseen: Unseen,
+}
+
+/// Entries that were inserted before anybody listened, counted from the newest of them: 0 was the
+/// last one.
+#[derive(Debug, Default)]
+struct Unseen {
+    inferred: BTreeMap<u64, Inferred>,
+    /// How many there were at least.
+    count_min: u64,
+    /// How many there were, by inference.
+    count: Option<u64>,
+    /// Inferences that contradict each other: this connection is not like the others.
+    distrusted: bool,
+    /// [`Lore::disputes`] when something was inferred.
+    disputes: u64,
+}
+
+impl Listener {
+    pub fn new() -> Self {
+        Self {
+            serial: None,
+            from_start: true,
+            shape: Shape::default(),
+            told: [0; TOLD_MAX],
+            lessons: 0,
+            no_news: 0,
+            inserted: 0,
+            unseen: Unseen::default(),
+        }
+    }
+
+    /// The table was forgotten.
+    pub fn missed_blocks(&mut self) {
+        self.from_start = false;
+        self.no_news = 0;
+        self.inserted = 0;
+        self.unseen = Unseen::default();
+    }
+
+    /// What is inferred of the entry at this place among those that were not seen.
+    pub fn inferred(&self, place: u64) -> Option<&Inferred> {
+        self.unseen.inferred.get(&place)
+    }
+
+    /// A block is about to be decoded.
+    pub fn before(&mut self, block: &[u8], table: &Table, lore: &mut Lore) {
+        if table.inserted != self.inserted {
+            self.inserted = table.inserted;
+            self.no_news = 0;
+        }
+        let silent = self.lessons >= LESSONS_MAX || self.no_news >= NO_NEWS_MAX;
+        if (silent && table.is_complete()) || self.shape.read(block).is_none() {
+            return;
+        }
+        let fingerprint = self.shape.fingerprint(table.inserted);
+        if self.told.contains(&fingerprint) {
+            self.no_news = self.no_news.saturating_add(1);
+            return;
+        }
+        let known = |age: &usize| {
+            let entry = table.entry(*age)?;
+            (entry.name_is == NameIs::Known).then(|| table.texts(entry))
+        };
+        let meanings: Option<Vec<_>> = self.shape.references.iter().map(known).collect();
+        match meanings {
+            Some(_) if silent => {}
+            Some(meanings) => {
+                self.told[usize::from(self.lessons) % TOLD_MAX] = fingerprint;
+                self.lessons += 1;
+                self.no_news = 0;
+                let voice = *self.serial.get_or_insert_with(|| lore.introduce());
+                let inserted = self.from_start.then_some(table.inserted);
+                lore.hear_shape(&self.shape, &meanings, inserted, voice);
+            }
+            None => self.unseen.infer(&self.shape, table, lore),
+        }
+    }
+
+    /// A block was decoded, that inserted so many entries.
+    pub fn after(&mut self, inserted: usize, table: &Table, lore: &mut Lore) {
+        for age in (0..inserted).rev() {
+            if let Some(entry) = table.entry(age)
+                && entry.name_is == NameIs::Known
+            {
+                let said = table.texts(entry);
+                let number = self.from_start.then(|| table.inserted - age as u64);
+                let voice = *self.serial.get_or_insert_with(|| lore.introduce());
+                lore.hear_insertion(said, number, voice);
+            }
+        }
+    }
+}
+
+impl Unseen {
+    /// Infers what can be inferred of the references of a block.
+    fn infer(&mut self, shape: &Shape, table: &Table, lore: &mut Lore) {
+        if self.disputes != lore.disputes() {
+            self.disputes = lore.disputes();
+            self.inferred.clear();
+            self.count = None;
+        }
+        let places = shape.references.iter();
+        let places = places.map(|age| (*age as u64).checked_sub(table.inserted));
+        let places: Vec<_> = places.collect();
+        let deepest = places.iter().flatten().max();
+        self.count_min = deepest.map_or(0, |place| place + 1).max(self.count_min);
+        if self.distrusted {
+            return;
+        }
+        if shape.begins_message
+            && let Some((meanings, inserted)) = lore.recall_shape(shape)
+        {
+            if contradicts(shape, table, &meanings) {
+                return lore.dispute_shape(shape);
+            }
+            for ((place, age), meaning) in places.iter().zip(&shape.references).zip(meanings) {
+                let Some(meaning) = meaning else { continue };
+                if let Some(place) = place {
+                    self.learn(*place, meaning, table);
+                } else if let Some(NameIs::Unseen(place)) = table.entry(*age).map(|e| e.name_is) {
+                    // It was seen, but took its name from an entry that was not.
+                    let name = meaning.name;
+                    self.learn(place, Inferred { name, value: None }, table);
+                }
+            }
+            let count = inserted.and_then(|inserted| inserted.checked_sub(table.inserted));
+            if let Some(count) = count {
+                self.distrusted |= self.count.is_some_and(|known| known != count);
+                self.count = Some(count);
+            }
+        }
+        if let Some(count) = self.count {
+            self.distrusted |= count < self.count_min;
+            for place in places.iter().flatten() {
+                if let Some(number) = count.checked_sub(*place)
+                    && let Some(meaning) = lore.recall_insertion(number)
+                {
+                    self.learn(*place, meaning, table);
+                }
+            }
+        }
+        if self.distrusted {
+            self.inferred.clear();
+        }
+    }
+
+    /// An entry is this, unless that cannot be.
+    fn learn(&mut self, place: u64, meaning: Inferred, table: &Table) {
+        if let Some(known) = self.inferred.get_mut(&place) {
+            let other_value = known.value.is_some() && meaning.value.is_some();
+            self.distrusted |= known.name != meaning.name;
+            self.distrusted |= other_value && known.value != meaning.value;
+            if known.value.is_none() {
+                known.value = meaning.value;
+            }
+            return;
+        }
+        if meaning.value.is_some() {
+            self.distrusted |= self.inferred.values().any(|other| *other == meaning);
+        }
+        if self.inferred.len() < UNSEEN_MAX && !holds(table, &meaning) {
+            self.inferred.insert(place, meaning);
+        }
+    }
+}
+
+/// Whether the connection inserted the same since somebody listens: it would not have, had it been
+/// there.
+fn holds(table: &Table, meaning: &Inferred) -> bool {
+    let Some(value) = &meaning.value else {
+        return false;
+    };
+    (0..table.len())
+        .filter_map(|age| table.entry(age))
+        .any(|entry| {
+            entry.name_is == NameIs::Known && table.texts(entry) == (&*meaning.name, &**value)
+        })
+}
+
+/// Whether an entry that is known is not what is remembered.
+fn contradicts(shape: &Shape, table: &Table, meanings: &[Option<Inferred>]) -> bool {
+    shape.references.iter().zip(meanings).any(|(age, meaning)| {
+        let (Some(entry), Some(meaning)) = (table.entry(*age), meaning) else {
+            return false;
+        };
+        let (name, value) = table.texts(entry);
+        let other_value = |inferred: &Arc<[u8]>| value != &**inferred;
+        (entry.name_is == NameIs::Known && name != &*meaning.name)
+            || meaning.value.as_ref().is_some_and(other_value)
+    })
+}

@@ -1,0 +1,289 @@
+//! What connections between the same two programs have in common. It infers what an index meant
+//! before somebody listened, from connections that were heard from their start; it never changes
+//! what was sent.
+//!
+//! Programs fill the dynamic table in the order in which they first send things, and a client
+//! library always sends its fields in the same order. Two connections of a program that did the
+//! same so far write the same bytes, so a block says where in this history it stands: the
+//! indices of what never changes (address, agent, content type) count what was inserted since.
+//!
+//! **Evidence.** (1) A *shape* is a block without its literal values. Where all connections that
+//! were understood wrote a shape with the same meaning, a joined connection that writes it means
+//! the same. Only blocks with a pseudo-header field can begin this: they have fields that do not
+//! change, while trailers may consist of nothing but what does. (2) Where all of them wrote a shape
+//! after the same number of insertions, that number is known for the joined one, and with it which
+//! insertion each of its indices refers to; the n-th insertion of all connections heard from their
+//! start says what it is. (3) What a joined connection inserts itself was not there before, and one
+//! entry is not there twice; inferences that contradict each other, or need a table smaller than
+//! what was referred to, are all dropped, and there are no further ones for this connection.
+//!
+//! **What is asked of it.** One connection is enough for names, and for a value whose name never
+//! had another one on any of them. Three must agree where a value varies, or is the outcome of a
+//! call. Once two connections put different values of a name into one place, eight are needed for
+//! this name; once a shape or an insertion meant two things, eight that agree since.
+//!
+//! **What is not promised.** A connection that did the same as the others in number and form, but
+//! called in another order, called a path that was never seen, or ended its first call in another
+//! way than all of them, cannot be told from them. Hence the mark.
+//!
+//! **How soon.** A connection is joined after 1,000 requests; how many of those to come are missing
+//! something (`tests/hpack/libraries.rs`, encoders that order and insert as these libraries do).
+//! "Never" ends with the connection; in brackets, when the path alone is known. nghttp2 and h2
+//! never index a path. Deadlines of grpc-go and grpc-java are inserted each time, and push the
+//! rest out of the table and back into sight.
+//!
+//! | client | calls | no lore | lore of 1 connection | lore of 3 |
+//! |---|---|---|---|---|
+//! | grpc-go | one | never (never) | 0 | 0 |
+//! | grpc-go, deadlines | one | never (36) | 0 | 0 |
+//! | grpc-go | three | never (never) | never (never) | 0 |
+//! | grpc-go, deadlines | three | never (8) | 8 | 0 |
+//! | grpc-core, with and without deadlines | one | never (never) | 0 | 0 |
+//! | grpc-core, with and without deadlines | three | never (never) | never (never) | 0 |
+//! | grpc-java | one | never (never) | 0 | 0 |
+//! | grpc-java, deadlines | one | never (22) | 0 | 0 |
+//! | grpc-java | three | never (never) | never (never) | 0 |
+//! | grpc-java, deadlines | three | never (8) | never (8) | never (8) |
+//! | grpc-js, with and without deadlines | one, three | never (0) | 0 | 0 |
+//! | tonic, with and without deadlines | one, three | never (0) | 0 | 0 |
+//!
+//! Evidence is bounded: see the constants. What was not used for long is forgotten first.
+
+mod claim;
+mod names;
+mod shape;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use self::claim::Claim;
+use self::names::Names;
+pub(super) use self::shape::Shape;
+
+/// Shapes remembered for one pair of programs and direction, in each of two generations.
+const SHAPES_MAX: usize = 256;
+
+/// Bytes of names and values that these hold, in each generation, plus one shape.
+const SHAPES_LEN_MAX: usize = 256 << 10;
+
+/// Insertions remembered, from the start of connections.
+const INSERTIONS_MAX: usize = 128;
+
+/// Longer names and values are not remembered.
+const TEXT_LEN_MAX: usize = 1024;
+
+/// One of the connections, so that none counts twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Serial(u32);
+
+/// What is known of the header blocks that one program sends to another, from all connections
+/// between them. The owner keeps one for each pair of programs and direction, and hands it to
+/// [`Decoder::decode`](super::Decoder::decode). At most about 700 KiB; commonly a few.
+#[derive(Debug, Default)]
+pub struct Lore {
+    connections: u32,
+    young: Shapes,
+    old: Shapes,
+    /// By number, from the first.
+    insertions: Vec<Option<Meaning>>,
+    names: Names,
+    disputes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Shapes {
+    known: HashMap<Box<[u8]>, Evidence>,
+    len: usize,
+}
+
+/// What a shape meant.
+#[derive(Debug)]
+struct Evidence {
+    /// One for each reference.
+    meanings: Vec<Meaning>,
+    /// Insertions on the connection before the block, where that is known.
+    inserted: Option<Claim<u64>>,
+}
+
+/// What an entry of the table is.
+#[derive(Debug)]
+struct Meaning {
+    name: Claim<Arc<[u8]>>,
+    value: Claim<Arc<[u8]>>,
+}
+
+impl Meaning {
+    fn new((name, value): (&[u8], &[u8]), voice: Serial) -> Self {
+        Self {
+            name: Claim::new(name.into(), voice),
+            value: Claim::new(value.into(), voice),
+        }
+    }
+
+    /// Returns whether that is a new disagreement.
+    fn hear(&mut self, (name, value): (&[u8], &[u8]), voice: Serial) -> bool {
+        let same_name = **self.name.said() == *name;
+        let same_value = same_name && **self.value.said() == *value;
+        self.name.hear(same_name, voice, || name.into());
+        self.value.hear(same_value, voice, || value.into())
+    }
+
+    fn inferred(&self, names: &Names) -> Option<Inferred> {
+        let name = self.name.agreed(1)?.clone();
+        let value = self.value.agreed(names.voices_min(&name)).cloned();
+        Some(Inferred { name, value })
+    }
+}
+
+/// What all evidence says of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Inferred {
+    pub name: Arc<[u8]>,
+    pub value: Option<Arc<[u8]>>,
+}
+
+impl Lore {
+    /// Knows nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A connection that was not heard before.
+    pub(super) fn introduce(&mut self) -> Serial {
+        self.connections = self.connections.wrapping_add(1);
+        Serial(self.connections)
+    }
+
+    /// Disagreements so far. What was inferred before the last one needs another look.
+    pub(super) fn disputes(&self) -> u64 {
+        self.disputes
+    }
+
+    /// This shape meant this on a connection, after so many insertions if that is known.
+    pub(super) fn hear_shape(
+        &mut self,
+        shape: &Shape,
+        meanings: &[(&[u8], &[u8])],
+        inserted: Option<u64>,
+        voice: Serial,
+    ) {
+        let too_long = |text: &[u8]| text.len() > TEXT_LEN_MAX;
+        if meanings
+            .iter()
+            .any(|(name, value)| too_long(name) || too_long(value))
+        {
+            return;
+        }
+        if let Some(evidence) = self.evidence(&shape.key) {
+            let mut disputed = false;
+            for (meaning, said) in evidence.meanings.iter_mut().zip(meanings) {
+                disputed |= meaning.hear(*said, voice);
+            }
+            match (&mut evidence.inserted, inserted) {
+                (Some(claim), Some(inserted)) => {
+                    let same = *claim.said() == inserted;
+                    disputed |= claim.hear(same, voice, || inserted);
+                }
+                (claim @ None, Some(inserted)) => *claim = Some(Claim::new(inserted, voice)),
+                (_, None) => {}
+            }
+            self.disputes += u64::from(disputed);
+            return;
+        }
+        if self.young.known.len() >= SHAPES_MAX || self.young.len >= SHAPES_LEN_MAX {
+            self.old = std::mem::take(&mut self.young);
+        }
+        let texts = meanings
+            .iter()
+            .map(|(name, value)| name.len() + value.len());
+        self.young.len += shape.key.len() + texts.sum::<usize>();
+        let evidence = Evidence {
+            meanings: meanings
+                .iter()
+                .map(|said| Meaning::new(*said, voice))
+                .collect(),
+            inserted: inserted.map(|inserted| Claim::new(inserted, voice)),
+        };
+        self.young
+            .known
+            .insert(shape.key.as_slice().into(), evidence);
+    }
+
+    /// A connection inserted this; its number counts from 1 if the start of the connection was
+    /// seen.
+    pub(super) fn hear_insertion(
+        &mut self,
+        said: (&[u8], &[u8]),
+        number: Option<u64>,
+        voice: Serial,
+    ) {
+        let (name, value) = said;
+        if name.len() > TEXT_LEN_MAX || value.len() > TEXT_LEN_MAX {
+            return;
+        }
+        self.names.hear(name, value);
+        let Some(at) = number.and_then(|number| usize::try_from(number.checked_sub(1)?).ok())
+        else {
+            return;
+        };
+        if at >= INSERTIONS_MAX {
+            return;
+        }
+        if at >= self.insertions.len() {
+            self.insertions.resize_with(at + 1, || None);
+        }
+        match &mut self.insertions[at] {
+            Some(meaning) => {
+                if meaning.hear(said, voice) {
+                    self.disputes += 1;
+                    self.names.dispute(name);
+                }
+            }
+            none => *none = Some(Meaning::new(said, voice)),
+        }
+    }
+
+    /// The meanings of all references of a shape, and the number of insertions before it.
+    pub(super) fn recall_shape(
+        &mut self,
+        shape: &Shape,
+    ) -> Option<(Vec<Option<Inferred>>, Option<u64>)> {
+        self.evidence(&shape.key)?;
+        let evidence = self.young.known.get(&*shape.key)?;
+        let meanings = evidence.meanings.iter();
+        let meanings = meanings
+            .map(|meaning| meaning.inferred(&self.names))
+            .collect();
+        let inserted = evidence.inserted.as_ref().and_then(|claim| claim.agreed(1));
+        Some((meanings, inserted.copied()))
+    }
+
+    /// A shape meant something else than what was remembered, on a connection that knows it only in
+    /// part.
+    pub(super) fn dispute_shape(&mut self, shape: &Shape) {
+        if let Some(evidence) = self.evidence(&shape.key) {
+            for meaning in &mut evidence.meanings {
+                meaning.name.dispute();
+                meaning.value.dispute();
+            }
+            if let Some(inserted) = &mut evidence.inserted {
+                inserted.dispute();
+            }
+            self.disputes += 1;
+        }
+    }
+
+    /// What the n-th insertion of connections is, from 1.
+    pub(super) fn recall_insertion(&self, number: u64) -> Option<Inferred> {
+        let at = usize::try_from(number.checked_sub(1)?).ok()?;
+        self.insertions.get(at)?.as_ref()?.inferred(&self.names)
+    }
+
+    /// What is known of a shape, among the young from now on.
+    fn evidence(&mut self, key: &[u8]) -> Option<&mut Evidence> {
+        if let Some((key, evidence)) = self.old.known.remove_entry(key) {
+            self.young.known.insert(key, evidence);
+        }
+        self.young.known.get_mut(key)
+    }
+}

@@ -1,0 +1,579 @@
+//! One direction of HTTP/2, frame by frame. Which direction it is shows in what it reads, so it
+//! need not be told. Header blocks are decoded whole, DATA is passed over as it comes.
+
+use super::frame::{HEADER_BYTES, Header, flag, kind};
+use super::head::{Head, Memory};
+use super::hpack::{Decoder, HpackError, Lore};
+use super::proof::{Proof, block_of, prove};
+use super::PREFACE;
+use crate::message::{Part, What};
+use crate::parser::{Crossed, Gap, Parsed, Search, StreamParser};
+use crate::stream::HELD_BYTES_MAX;
+
+/// Bytes of a header block that comes in several frames.
+pub const BLOCK_BYTES_MAX: usize = 64 * 1024;
+
+/// A block's buffer that held more than this is not kept for later.
+const BLOCK_BYTES_KEPT: usize = 4 * 1024;
+
+/// Number of SETTINGS_HEADER_TABLE_SIZE (RFC 9113 §6.5.2).
+const HEADER_TABLE_SIZE: u16 = 1;
+
+/// What is read of a GOAWAY frame: the last stream and the error code.
+const GOAWAY_BYTES: usize = 8;
+
+/// Reads one direction.
+#[derive(Debug)]
+pub struct Frames {
+    place: Place,
+    decoder: Decoder,
+    memory: Memory,
+    block: Block,
+    /// Bytes that the frame last called incomplete still needs.
+    wanted: Option<u64>,
+    /// The preface was read.
+    has_begun: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Before a frame header.
+    Frame,
+    /// In the payload of a DATA frame.
+    Data {
+        stream: u64,
+        left: u32,
+        padding: u32,
+        ends: bool,
+    },
+    /// In a payload that nobody asks for.
+    Skip { left: u32 },
+}
+
+/// A header block that goes on in CONTINUATION frames.
+#[derive(Debug, Default)]
+struct Block {
+    state: BlockState,
+    bytes: Vec<u8>,
+    stream: u64,
+    ends: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum BlockState {
+    /// There is none.
+    #[default]
+    None,
+    /// It is gathered.
+    Open,
+    /// The same, but what it promises is of no interest.
+    Pushed,
+    /// Part of it was not captured.
+    Broken,
+    /// There may be one whose start was not seen.
+    Perhaps,
+}
+
+impl Default for Frames {
+    /// In the middle of a connection.
+    fn default() -> Self {
+        Self {
+            place: Place::Frame,
+            decoder: Decoder::joined(),
+            memory: Memory::default(),
+            block: Block {
+                state: BlockState::Perhaps,
+                ..Block::default()
+            },
+            wanted: None,
+            has_begun: false,
+        }
+    }
+}
+
+impl StreamParser for Frames {
+    #[inline]
+    fn parse(&mut self, buf: &[u8], lore: Option<&mut Lore>) -> Parsed<Part> {
+        self.wanted = None;
+        match self.place {
+            Place::Frame => self.frame(buf, lore),
+            Place::Data { .. } => self.data(0, buf),
+            Place::Skip { left } => {
+                let consumed = buf.len().min(left as usize);
+                self.skip(left - consumed as u32);
+                Parsed::Skipped { consumed }
+            }
+        }
+    }
+
+    fn cross(&mut self, pending: &[u8], gap: Gap, lore: Option<&mut Lore>) -> Crossed<Part> {
+        self.wanted = None;
+        match self.place {
+            Place::Data {
+                stream,
+                left,
+                padding,
+                ends,
+            } => {
+                let len = u32::try_from(gap.len).unwrap_or(u32::MAX);
+                let of_data = len.min(left);
+                let of_padding = (len - of_data).min(padding);
+                let is_over = self.go_on(stream, left - of_data, padding - of_padding, ends);
+                Crossed::Ended(Part {
+                    stream,
+                    what: What::Data {
+                        start: 0,
+                        len: 0,
+                        missed: of_data.into(),
+                    },
+                    ends: is_over && ends,
+                })
+            }
+            Place::Skip { left } => {
+                self.skip(left.saturating_sub(gap.len.try_into().unwrap_or(u32::MAX)));
+                Crossed::Over
+            }
+            Place::Frame => self.cross_frame(pending, gap, lore),
+        }
+    }
+
+    fn bytes_left(&self) -> Option<u64> {
+        match self.place {
+            Place::Data { left, padding, .. } => Some(u64::from(left) + u64::from(padding)),
+            Place::Skip { left } => Some(left.into()),
+            Place::Frame => self.wanted,
+        }
+    }
+
+    fn find(&self, buf: &[u8], is_start: bool) -> Search {
+        match prove(buf) {
+            Proof::Frames(_) => return Search::At(0),
+            // Calls begin and end where frames do, as a rule.
+            Proof::Whole if is_start => return Search::At(0),
+            Proof::Open if is_start => return Search::Maybe,
+            Proof::Whole | Proof::Open | Proof::None => {}
+        }
+        (1..buf.len().saturating_sub(HEADER_BYTES))
+            .find(|&at| matches!(prove(&buf[at..]), Proof::Frames(_)))
+            .map_or(Search::Nowhere, Search::At)
+    }
+
+    fn lose(&mut self) {
+        self.place = Place::Frame;
+        self.wanted = None;
+        self.block.state = BlockState::Perhaps;
+        self.block.bytes.clear();
+        self.decoder.missed_blocks();
+    }
+
+    fn begin(&mut self) {
+        self.decoder = Decoder::from_start();
+        self.block.state = BlockState::None;
+    }
+
+    fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    fn hear(&mut self, what: &What) {
+        if let What::TableSize(size) = what {
+            self.decoder.allow_table_size(*size);
+        }
+    }
+}
+
+// === frames ===
+
+impl Frames {
+    fn frame(&mut self, buf: &[u8], lore: Option<&mut Lore>) -> Parsed<Part> {
+        let common = buf.len().min(PREFACE.len());
+        if buf[0] == PREFACE[0] && buf[..common] == PREFACE[..common] {
+            if common < PREFACE.len() {
+                return Parsed::Incomplete;
+            }
+            self.begin();
+            self.has_begun = true;
+            return Parsed::Skipped {
+                consumed: PREFACE.len(),
+            };
+        }
+        let Some(header) = Header::read(buf) else {
+            return Parsed::Incomplete;
+        };
+        if !header.is_valid() || !self.is_in_order(&header) {
+            return Parsed::Invalid;
+        }
+        match header.kind {
+            kind::DATA => self.begin_data(header, buf),
+            kind::HEADERS | kind::PUSH_PROMISE | kind::CONTINUATION => {
+                if header.frame_len() > HELD_BYTES_MAX {
+                    return self.give_up_block(header);
+                }
+                match self.whole(header, buf) {
+                    Some(payload) => self.headers(header, payload, lore),
+                    None => Parsed::Incomplete,
+                }
+            }
+            kind::RST_STREAM => match self.whole(header, buf) {
+                Some([a, b, c, d]) => told(
+                    header,
+                    What::Aborted {
+                        code: u32::from_be_bytes([*a, *b, *c, *d]),
+                    },
+                    true,
+                ),
+                _ => Parsed::Incomplete,
+            },
+            kind::SETTINGS if header.len > 0 && header.frame_len() <= HELD_BYTES_MAX => {
+                match self.whole(header, buf) {
+                    Some(payload) => settings(header, payload),
+                    None => Parsed::Incomplete,
+                }
+            }
+            kind::GOAWAY => self.going_away(header, buf),
+            _ => self.pass_over(header, 0),
+        }
+    }
+
+    /// Between the frames of a header block there are none but those (RFC 9113 §6.10).
+    fn is_in_order(&self, header: &Header) -> bool {
+        let is_continuation = header.kind == kind::CONTINUATION;
+        match self.block.state {
+            BlockState::None => !is_continuation,
+            BlockState::Perhaps => true,
+            BlockState::Open | BlockState::Pushed | BlockState::Broken => {
+                is_continuation && u64::from(header.stream) == self.block.stream
+            }
+        }
+    }
+
+    /// The payload of a frame, if all of it is there; else what it wants is noted.
+    fn whole<'b>(&mut self, header: Header, buf: &'b [u8]) -> Option<&'b [u8]> {
+        let payload = buf.get(HEADER_BYTES..header.frame_len());
+        if payload.is_none() {
+            self.wanted = Some((header.frame_len() - buf.len()) as u64);
+        }
+        payload
+    }
+
+    /// Takes the header of a frame and `taken` bytes of its payload; the rest is skipped.
+    fn pass_over(&mut self, header: Header, taken: usize) -> Parsed<Part> {
+        self.skip(header.len - taken as u32);
+        Parsed::Skipped {
+            consumed: HEADER_BYTES + taken,
+        }
+    }
+
+    fn skip(&mut self, left: u32) {
+        self.place = match left {
+            0 => Place::Frame,
+            left => Place::Skip { left },
+        };
+    }
+
+    fn going_away(&mut self, header: Header, buf: &[u8]) -> Parsed<Part> {
+        let Some(&[a, b, c, d, ..]) = buf
+            .get(HEADER_BYTES..HEADER_BYTES + GOAWAY_BYTES)
+            .and_then(|payload| payload.first_chunk::<GOAWAY_BYTES>())
+        else {
+            self.wanted = Some((header.frame_len() - buf.len()) as u64);
+            return Parsed::Incomplete;
+        };
+        self.skip(header.len - GOAWAY_BYTES as u32);
+        Parsed::Message {
+            message: Part {
+                stream: u64::from(u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff),
+                what: What::GoingAway,
+                ends: false,
+            },
+            consumed: HEADER_BYTES + GOAWAY_BYTES,
+        }
+    }
+}
+
+fn told(header: Header, what: What, ends: bool) -> Parsed<Part> {
+    Parsed::Message {
+        message: Part {
+            stream: header.stream.into(),
+            what,
+            ends,
+        },
+        consumed: header.frame_len(),
+    }
+}
+
+fn settings(header: Header, payload: &[u8]) -> Parsed<Part> {
+    let table_size = payload.chunks_exact(6).rev().find_map(|setting| {
+        let [i0, i1, v0, v1, v2, v3] = *setting.first_chunk()?;
+        (u16::from_be_bytes([i0, i1]) == HEADER_TABLE_SIZE)
+            .then(|| u32::from_be_bytes([v0, v1, v2, v3]))
+    });
+    match table_size {
+        Some(size) => told(header, What::TableSize(size), false),
+        None => Parsed::Skipped {
+            consumed: header.frame_len(),
+        },
+    }
+}
+
+// === DATA ===
+
+impl Frames {
+    fn begin_data(&mut self, header: Header, buf: &[u8]) -> Parsed<Part> {
+        let mut taken = HEADER_BYTES;
+        let mut padding = 0;
+        let mut left = header.len;
+        if header.has(flag::PADDED) {
+            let Some(&len) = buf.get(HEADER_BYTES) else {
+                self.wanted = Some(header.len.into());
+                return Parsed::Incomplete;
+            };
+            padding = u32::from(len);
+            taken += 1;
+            left -= 1;
+            if padding > left {
+                return Parsed::Invalid;
+            }
+            left -= padding;
+        }
+        if is_pushed(header.stream) {
+            return self.pass_over(header, taken - HEADER_BYTES);
+        }
+        self.place = Place::Data {
+            stream: header.stream.into(),
+            left,
+            padding,
+            ends: header.has(flag::END_STREAM),
+        };
+        self.data(taken, buf)
+    }
+
+    /// Takes what there is of the payload, from `start` on.
+    fn data(&mut self, start: usize, buf: &[u8]) -> Parsed<Part> {
+        let Place::Data {
+            stream,
+            left,
+            padding,
+            ends,
+        } = self.place
+        else {
+            return Parsed::Invalid;
+        };
+        let there = buf.len() - start;
+        let of_data = there.min(left as usize);
+        let of_padding = (there - of_data).min(padding as usize);
+        let is_over = self.go_on(
+            stream,
+            left - of_data as u32,
+            padding - of_padding as u32,
+            ends,
+        );
+        Parsed::Message {
+            message: Part {
+                stream,
+                what: What::Data {
+                    start,
+                    len: of_data,
+                    missed: 0,
+                },
+                ends: is_over && ends,
+            },
+            consumed: start + of_data + of_padding,
+        }
+    }
+
+    /// Whether the frame is over.
+    fn go_on(&mut self, stream: u64, left: u32, padding: u32, ends: bool) -> bool {
+        let is_over = left == 0 && padding == 0;
+        self.place = if is_over {
+            Place::Frame
+        } else {
+            Place::Data {
+                stream,
+                left,
+                padding,
+                ends,
+            }
+        };
+        is_over
+    }
+}
+
+// === header blocks ===
+
+impl Frames {
+    fn headers(&mut self, header: Header, payload: &[u8], lore: Option<&mut Lore>) -> Parsed<Part> {
+        let skipped = Parsed::Skipped {
+            consumed: header.frame_len(),
+        };
+        let is_last = header.has(flag::END_HEADERS);
+        let Some(fragment) = block_of(&header, payload) else {
+            return Parsed::Invalid;
+        };
+        if header.kind == kind::CONTINUATION {
+            return self.go_on_block(header, fragment, lore);
+        }
+        let is_pushed = header.kind == kind::PUSH_PROMISE || is_pushed(header.stream);
+        if !is_last {
+            self.block.state = if is_pushed {
+                BlockState::Pushed
+            } else {
+                BlockState::Open
+            };
+            self.block.stream = header.stream.into();
+            self.block.ends =
+                header.kind == kind::HEADERS && header.has(flag::END_STREAM);
+            self.block.bytes.clear();
+            self.block.bytes.extend_from_slice(fragment);
+            return skipped;
+        }
+        self.block.state = BlockState::None;
+        let ends = header.has(flag::END_STREAM);
+        match self.decode(fragment, lore, false) {
+            Some(_) if is_pushed => skipped,
+            Some(what) => told(header, what, ends),
+            None => Parsed::Invalid,
+        }
+    }
+
+    fn go_on_block(
+        &mut self,
+        header: Header,
+        fragment: &[u8],
+        lore: Option<&mut Lore>,
+    ) -> Parsed<Part> {
+        let state = self.block.state;
+        let is_last = header.has(flag::END_HEADERS);
+        if is_last {
+            self.block.state = BlockState::None;
+        }
+        let skipped = Parsed::Skipped {
+            consumed: header.frame_len(),
+        };
+        match state {
+            BlockState::None => return Parsed::Invalid,
+            BlockState::Perhaps | BlockState::Broken => return skipped,
+            BlockState::Open | BlockState::Pushed => {}
+        }
+        if self.block.bytes.len() + fragment.len() > BLOCK_BYTES_MAX {
+            return Parsed::Invalid;
+        }
+        self.block.bytes.extend_from_slice(fragment);
+        if !is_last {
+            return skipped;
+        }
+        let block = std::mem::take(&mut self.block.bytes);
+        let what = self.decode(&block, lore, false);
+        if block.capacity() <= BLOCK_BYTES_KEPT {
+            self.block.bytes = block;
+        }
+        let ends = self.block.ends;
+        match what {
+            Some(_) if state == BlockState::Pushed => skipped,
+            Some(what) => told(header, what, ends),
+            None => Parsed::Invalid,
+        }
+    }
+
+    /// `None` if the block is an attack.
+    fn decode(&mut self, block: &[u8], lore: Option<&mut Lore>, is_cut: bool) -> Option<What> {
+        let mut head = Head::new(&mut self.memory);
+        let decoded = self.decoder.decode(block, lore, &mut |field| head.take(field));
+        match decoded {
+            Ok(()) => Some(head.finish(is_cut)),
+            Err(HpackError::ListTooLong | HpackError::StringTooLong) => None,
+            // What was read before stands.
+            Err(_) => Some(head.finish(true)),
+        }
+    }
+
+    /// A frame of a header block that is longer than what is kept.
+    fn give_up_block(&mut self, header: Header) -> Parsed<Part> {
+        self.decoder.missed_blocks();
+        self.block.bytes.clear();
+        self.break_block(&header);
+        self.skip(header.len);
+        Parsed::Message {
+            message: Part {
+                stream: header.stream.into(),
+                what: What::Unclear,
+                ends: header.kind == kind::HEADERS && header.has(flag::END_STREAM),
+            },
+            consumed: HEADER_BYTES,
+        }
+    }
+
+    fn break_block(&mut self, header: &Header) {
+        self.block.stream = header.stream.into();
+        self.block.state = if header.has(flag::END_HEADERS) {
+            BlockState::None
+        } else {
+            BlockState::Broken
+        };
+    }
+
+    /// A gap within a frame whose header was seen, or before one.
+    fn cross_frame(
+        &mut self,
+        pending: &[u8],
+        gap: Gap,
+        lore: Option<&mut Lore>,
+    ) -> Crossed<Part> {
+        let Some(header) = Header::read(pending) else {
+            return Crossed::Lost;
+        };
+        let left = (header.frame_len() as u64)
+            .checked_sub(pending.len() as u64)
+            .and_then(|left| left.checked_sub(gap.len));
+        let Some(left) = left else {
+            return Crossed::Lost;
+        };
+        self.skip(left as u32);
+        match header.kind {
+            kind::HEADERS if !is_pushed(header.stream) => {
+                let whole = block_start(&header, &pending[HEADER_BYTES..]);
+                let what = self.decode(whole, lore, true);
+                self.decoder.missed_blocks();
+                self.break_block(&header);
+                Crossed::Ended(Part {
+                    stream: header.stream.into(),
+                    what: what.unwrap_or(What::Unclear),
+                    ends: header.has(flag::END_STREAM),
+                })
+            }
+            kind::HEADERS | kind::PUSH_PROMISE | kind::CONTINUATION => {
+                self.decoder.missed_blocks();
+                self.break_block(&header);
+                Crossed::Over
+            }
+            // Its first byte is not known, so neither is how much of it is padding.
+            kind::DATA => Crossed::Ended(Part {
+                stream: header.stream.into(),
+                what: What::Data {
+                    start: 0,
+                    len: 0,
+                    missed: header.len.into(),
+                },
+                ends: header.has(flag::END_STREAM),
+            }),
+            kind::RST_STREAM => Crossed::Ended(Part {
+                stream: header.stream.into(),
+                what: What::Aborted { code: 0 },
+                ends: true,
+            }),
+            _ => Crossed::Over,
+        }
+    }
+}
+
+/// What is there of a header block whose frame was cut.
+fn block_start<'b>(header: &Header, payload: &'b [u8]) -> &'b [u8] {
+    let before = usize::from(header.has(flag::PADDED))
+        + if header.has(flag::PRIORITY) { 5 } else { 0 };
+    payload.get(before..).unwrap_or(&[])
+}
+
+/// Streams that a server opens have even numbers (RFC 9113 §5.1.1).
+fn is_pushed(stream: u32) -> bool {
+    stream % 2 == 0
+}

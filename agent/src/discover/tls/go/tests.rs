@@ -1,0 +1,80 @@
+//! Findings in Go programs that are made here.
+
+use std::path::Path;
+
+use super::super::made::{Made, PLAIN};
+use super::super::{End, Finding, Function, LibraryKind, find_in};
+use super::made::{
+    GO_PLAIN, NAMES, address_behind_text, build_info, build_info_by_pointer, stripped,
+};
+
+fn look(made: &Made) -> Finding {
+    find_in(&made.bytes(), Path::new("/usr/bin/program"))
+}
+
+fn reason(made: &Made) -> String {
+    match look(made) {
+        Finding::Unreadable(unreadable) => unreadable.reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn with_symbols(code: &[u8]) -> Made {
+    Made::program(&NAMES.map(|name| (name, code)))
+}
+
+#[test]
+fn functions_are_found_with_and_without_symbols() {
+    let symbols = with_symbols(GO_PLAIN).with(".go.buildinfo", &build_info("go1.22.1"));
+    for (made, first) in [(symbols, 0), (stripped(0), 0), (stripped(5), 5)] {
+        let found = look(&made);
+        let Finding::Readable(library) = &found else {
+            panic!("{found:?}");
+        };
+        assert_eq!(library.kind, LibraryKind::Go);
+        let places: Vec<_> = library
+            .functions
+            .iter()
+            .map(|site| (site.function, site.entry))
+            .collect();
+        assert_eq!(
+            places,
+            [
+                (Function::GoConnRead, made.place(first + 1)),
+                (Function::GoConnWrite, made.place(first)),
+                (Function::GoConnClose, made.place(first + 2)),
+            ]
+        );
+        let returns = End::Instructions(vec![made.place(first + 1) + 8]);
+        assert_eq!(library.functions[0].end, returns);
+    }
+}
+
+#[test]
+fn versions_before_register_arguments_are_refused() {
+    let old = with_symbols(GO_PLAIN).with(".go.buildinfo", &build_info("go1.16.15"));
+    assert!(reason(&old).starts_with("it was built with go1.16.15;"));
+
+    let made = with_symbols(GO_PLAIN);
+    let section = build_info_by_pointer("go1.15", address_behind_text(&made));
+    // The address is that of the section if it comes first.
+    let older = made.with(".go.buildinfo", &section);
+    let found = look(&older);
+    assert!(
+        matches!(&found, Finding::Unreadable(it) if it.reason.contains("go1.15;")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn functions_that_begin_otherwise_are_refused() {
+    let made = with_symbols(PLAIN).with(".go.buildinfo", &build_info("go1.22.1"));
+    assert!(reason(&made).starts_with("its Go functions do not begin"));
+}
+
+#[test]
+fn a_program_without_tls_is_no_finding() {
+    let made = Made::program(&[("main.main", GO_PLAIN)]);
+    let made = made.with(".go.buildinfo", &build_info("go1.16"));
+    assert_eq!(look(&made), Finding::Nothing);
+}

@@ -1,0 +1,294 @@
+//! Findings in executables that are made here, whole and broken.
+
+use std::path::Path;
+
+use super::made::{Made, PLAIN, TEXT};
+use super::*;
+
+fn library(made: &Made) -> Arc<Library> {
+    match find_in(&made.bytes(), Path::new("/usr/bin/program")) {
+        Finding::Readable(library) => library,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn reason(made: &Made) -> String {
+    match find_in(&made.bytes(), Path::new("/usr/bin/program")) {
+        Finding::Unreadable(unreadable) => unreadable.reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn site(library: &Library, function: Function) -> &FunctionSite {
+    let mut sites = library.functions.iter();
+    sites.find(|site| site.function == function).expect("there")
+}
+
+fn openssl(read: &[u8]) -> Made {
+    Made::program(&[("SSL_read", read), ("SSL_write", PLAIN)])
+}
+
+#[test]
+fn a_program_is_probed_on_its_return_instructions() {
+    let made = openssl(PLAIN);
+    let library = library(&made);
+    assert_eq!(library.kind, LibraryKind::OpenSsl);
+    assert_eq!(
+        *site(&library, Function::SslRead),
+        FunctionSite {
+            function: Function::SslRead,
+            entry: TEXT,
+            end: End::Instructions(vec![TEXT + 7]),
+        }
+    );
+    assert_eq!(site(&library, Function::SslWrite).entry, made.place(1));
+}
+
+#[test]
+fn a_library_is_probed_by_return_probes() {
+    let made = Made::library(&[("gnutls_record_recv", PLAIN), ("gnutls_record_send", PLAIN)]);
+    let found = find_in(&made.bytes(), Path::new("/opt/x/libgnutls-ab12.so.30"));
+    let Finding::Readable(library) = found else {
+        panic!("{found:?}");
+    };
+    assert_eq!(library.kind, LibraryKind::GnuTls);
+    let ends = library.functions.iter().map(|site| &site.end);
+    assert!(ends.clone().count() == 2 && ends.clone().all(|end| *end == End::ReturnProbe));
+    // What has no such name may be a static-PIE program.
+    let Finding::Readable(program) = find_in(&made.bytes(), Path::new("/opt/program")) else {
+        panic!("not found");
+    };
+    assert!(matches!(program.functions[0].end, End::Instructions(_)));
+}
+
+#[test]
+fn the_probe_is_put_behind_what_has_no_effect() {
+    let endbr64 = [0xf3, 0x0f, 0x1e, 0xfa];
+    let nop5 = [0x0f, 0x1f, 0x44, 0, 0];
+    for (prefix, skipped) in [
+        (&endbr64[..], 4),
+        (&nop5, 5),
+        (&[&endbr64[..], &nop5].concat(), 9),
+    ] {
+        let found = library(&openssl(&[prefix, PLAIN].concat()));
+        let site = site(&found, Function::SslRead);
+        assert_eq!(site.entry, TEXT + skipped);
+        assert_eq!(site.end, End::Instructions(vec![TEXT + skipped + 7]));
+    }
+}
+
+#[test]
+fn what_may_end_unseen_is_refused() {
+    let elsewhere = "SSL_read may end in another function, so that its return can't be seen";
+    // jmp rel32 far ahead; jne the same; jmp *%rax; jmp *8(%rax)
+    for (code, expected) in [
+        (&b"\x55\x5d\xe9\0\x10\0\0\xc3"[..], elsewhere),
+        (b"\x55\x5d\x0f\x85\0\x10\0\0\xc3", elsewhere),
+        (b"\x55\x5d\xff\xe0\xc3", elsewhere),
+        (b"\x55\x5d\xff\x60\x08\xc3", elsewhere),
+        (b"\x55\x5d\x90\x0f\x0b", "SSL_read never returns"),
+        (
+            b"\x55\x06\x5d\xc3",
+            "SSL_read holds bytes that are no instructions",
+        ),
+        (b"\x55\x48\xcf\xc3", "SSL_read returns in a way of its own"),
+        (&[0; 32], "SSL_read does not begin with code"),
+        (b"\x0f\x0b\x90\x90\xc3", "SSL_read does not begin with code"),
+        (b"\x90\xc3", "SSL_read is too short to be a function"),
+    ] {
+        assert_eq!(reason(&openssl(code)), expected, "{}", code.escape_ascii());
+    }
+}
+
+#[test]
+fn a_jump_within_the_function_or_by_a_table_is_no_end() {
+    // jmp +0; jmp *0x400000(,%rax,8); add %rcx,%rax; jmp *%rax (behind notrack)
+    for code in [
+        &b"\x55\xeb\0\x5d\xc3"[..],
+        b"\x55\xff\x24\xc5\0\0\x40\0\x5d\xc3",
+        b"\x55\x48\x01\xc8\x3e\xff\xe0\x5d\xc3",
+    ] {
+        let found = library(&openssl(code));
+        let last = TEXT + code.len() as u64 - 1;
+        let expected = End::Instructions(vec![last]);
+        assert_eq!(site(&found, Function::SslRead).end, expected);
+    }
+}
+
+#[test]
+fn a_function_that_only_helps_may_be_missing() {
+    let jumps = b"\x55\x5d\xe9\0\x10\0\0\xc3";
+    let found = library(&Made::program(&[
+        ("SSL_read", PLAIN),
+        ("SSL_write", PLAIN),
+        ("SSL_do_handshake", jumps),
+    ]));
+    assert_eq!(found.functions.len(), 2);
+}
+
+#[test]
+fn half_of_a_library_is_not_enough() {
+    let made = Made::program(&[("SSL_read", PLAIN), ("SSL_set_fd", PLAIN)]);
+    assert!(reason(&made).starts_with("only some of the functions"));
+}
+
+#[test]
+fn code_outside_of_what_is_mapped_is_refused() {
+    let made = openssl(PLAIN);
+    let mut bytes = made.bytes();
+    // The segment's length in the file, at the end of which the code has to lie.
+    bytes[64 + 32..64 + 40].copy_from_slice(&(TEXT + 4).to_le_bytes());
+    let found = find_in(&bytes, Path::new("/usr/bin/program"));
+    assert!(
+        matches!(&found, Finding::Unreadable(it)
+            if it.reason == "SSL_read does not lie within the executable's code"),
+        "{found:?}"
+    );
+    let mut bytes = made.bytes();
+    bytes[64 + 4] = 4; // readable only
+    assert!(matches!(
+        find_in(&bytes, Path::new("/usr/bin/program")),
+        Finding::Unreadable(_)
+    ));
+}
+
+#[test]
+fn functions_that_are_only_used_are_not_found() {
+    let mut made = openssl(PLAIN);
+    made.functions.clear();
+    let mut bytes = openssl(PLAIN).bytes();
+    let symbols = find(&bytes, &[0x12, 0, 1, 0]);
+    for at in symbols {
+        bytes[at + 2] = 0; // SHN_UNDEF
+    }
+    assert_eq!(find_in(&bytes, Path::new("/x")), Finding::Nothing);
+}
+
+fn find(bytes: &[u8], sought: &[u8]) -> Vec<usize> {
+    memchr::memmem::find_iter(bytes, sought).collect()
+}
+
+#[test]
+fn rustls_is_found_in_both_ways_of_mangling() {
+    let legacy = [
+        (
+            "_ZN99_$LT$rustls..conn..ConnectionCommon$LT$T$GT$$u20$as$u20$rustls..conn..\
+             connection..PlaintextSink$GT$5write17h4e11c142e6e927f3E.llvm.123",
+            PLAIN,
+        ),
+        (
+            "_ZN71_$LT$rustls..conn..connection..Reader$u20$as$u20$std..io..Read$GT$4read17h\
+             87a4d674af53eb96E",
+            PLAIN,
+        ),
+    ];
+    let v0 = [
+        (
+            "_RNvXs7_NtNtCskTWVeUhwrFY_6rustls4conn10connectionINtB7_16ConnectionCommonNtNtNtB9_\
+             6client11client_conn20ClientConnectionDataENtB5_13PlaintextSink5write\
+             CshR6NMlEgBlS_2rs",
+            PLAIN,
+        ),
+        (
+            "_RNvXs3_NtNtCskTWVeUhwrFY_6rustls4conn10connectionNtB5_6ReaderNtNtCsjrHSEGnQ3l9_\
+             3std2io4Read4read",
+            PLAIN,
+        ),
+    ];
+    for names in [legacy, v0] {
+        let found = library(&Made::program(&names));
+        assert_eq!(found.kind, LibraryKind::Rustls);
+        let functions: Vec<_> = found.functions.iter().map(|site| site.function).collect();
+        assert_eq!(functions, [Function::RustlsRead, Function::RustlsSinkWrite]);
+    }
+}
+
+#[test]
+fn what_is_stripped_is_named() {
+    let stripped = |texts: &str| Made::program(&[]).with(".rodata", texts.as_bytes());
+    let key_log = "CLIENT_HANDSHAKE_TRAFFIC_SECRET";
+    for (texts, expected) in [
+        ("OpenSSL 3.0.1", "OpenSSL is linked"),
+        ("BoringSSL OpenSSL 1.1.1", "BoringSSL is linked"),
+        ("/rustls-0.23/src", "rustls is linked"),
+        ("", "it holds an implementation"),
+    ] {
+        let reason = reason(&stripped(&format!("{texts}\0{key_log}\0")));
+        assert!(reason.starts_with(expected), "{reason}");
+        // A program that only uses a library has its name, too.
+        let found = find_in(&stripped(texts).bytes(), Path::new("/x"));
+        assert_eq!(found, Finding::Nothing);
+    }
+    // Across the pieces that are read at a time.
+    let far = " ".repeat(128 * 1024 - 10) + key_log + "rustls";
+    assert!(reason(&stripped(&far)).starts_with("rustls"));
+}
+
+#[test]
+fn of_a_jvm_it_is_said_what_is_read() {
+    let found = find_in(
+        &openssl(PLAIN).bytes(),
+        Path::new("/jvm/lib/server/libjvm.so"),
+    );
+    assert!(matches!(found, Finding::Unreadable(it) if it.reason.contains("JSSE")));
+}
+
+#[test]
+fn what_is_no_64_bit_elf_file_is_left_alone() {
+    for bytes in [&b""[..], b"#!/bin/sh", b"\x7fELF", b"MZ"] {
+        assert_eq!(find_in(bytes, Path::new("/x")), Finding::Nothing);
+    }
+    let mut of_32_bits = openssl(PLAIN).bytes();
+    of_32_bits[4] = 1;
+    assert_eq!(find_in(&of_32_bits, Path::new("/x")), Finding::Nothing);
+    let found = find_in(&of_32_bits, Path::new("/lib/libssl.so.3"));
+    assert!(matches!(found, Finding::Unreadable(it) if it.reason.contains("32-bit")));
+}
+
+#[test]
+fn a_file_cut_or_damaged_anywhere_is_survived() {
+    for whole in [openssl(PLAIN).bytes(), go::made::stripped(0).bytes()] {
+        for len in 0..whole.len() {
+            let _ = find_in(&whole[..len], Path::new("/x"));
+        }
+        for at in 0..whole.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[at] ^= flip;
+                let _ = find_in(&damaged, Path::new("/x"));
+            }
+        }
+    }
+}
+
+#[test]
+fn huge_counts_are_refused_before_they_cost_anything() {
+    let whole = openssl(PLAIN).bytes();
+    let damaged = |at: usize, value: &[u8]| {
+        let mut bytes = whole.clone();
+        bytes[at..at + value.len()].copy_from_slice(value);
+        match find_in(&bytes, Path::new("/x")) {
+            Finding::Unreadable(it) => it.reason,
+            other => panic!("{other:?}"),
+        }
+    };
+    let all = [0xff; 8];
+    for (at, value, expected) in [
+        (40, &all[..], "its section headers lie outside of it"),
+        (32, &all, "its program headers lie outside of it"),
+        (
+            60,
+            &all[..2],
+            "its section headers are not those of an executable",
+        ),
+        (
+            56,
+            &all[..2],
+            "its program headers are not those of an executable",
+        ),
+        (64 + 32, &all, "a segment lies outside of it"),
+    ] {
+        let reason = damaged(at, value);
+        assert_eq!(reason, format!("its file is damaged: {expected}"));
+    }
+}

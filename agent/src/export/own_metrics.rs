@@ -1,0 +1,228 @@
+//! The daemon's own counters as OpenTelemetry metrics, over OTLP/HTTP, where an endpoint for them
+//! is set. It reads them and counts nothing; metrics of traced programs are not its business.
+//!
+//! Here the SDK is in its place: one program's own instruments. It brings its thread, which sleeps
+//! between two exports; requests go over the exporters' runtime.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Meter, MeterProvider as _};
+use opentelemetry_http::{HttpClient, HttpError};
+use opentelemetry_otlp::{MetricExporter, Protocol, WithExportConfig, WithHttpConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
+use tokio::runtime::Handle;
+
+use super::otlp::tls::{self, Connector, Speaks, Way};
+use super::otlp::{SCOPE_NAME, SCOPE_VERSION, SetupError, USER_AGENT};
+use crate::config::MetricsConfig;
+use crate::health::{Destination, Health, Loss};
+use crate::semconv;
+
+/// Of an answer that is read.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// The running export. Dropping it without [`OwnMetrics::finish`] may lose the last values.
+#[derive(Debug)]
+pub struct OwnMetrics {
+    provider: SdkMeterProvider,
+}
+
+impl OwnMetrics {
+    /// Tells of `health` from now on, once per interval; requests are sent on `runtime`. Nothing is
+    /// connected yet.
+    ///
+    /// # Errors
+    /// The endpoint, a header or a certificate file cannot be used.
+    pub fn start(
+        config: &MetricsConfig,
+        health: &Arc<Health>,
+        runtime: &Handle,
+    ) -> Result<Self, SetupError> {
+        let exporter = MetricExporter::builder()
+            .with_http()
+            .with_http_client(Sender::new(config, runtime)?)
+            .with_protocol(Protocol::HttpBinary)
+            .with_endpoint(&config.endpoint)
+            .with_timeout(config.timeout)
+            .with_headers(
+                [("user-agent".to_owned(), USER_AGENT.to_owned())]
+                    .into_iter()
+                    .chain(config.headers.iter().cloned())
+                    .collect(),
+            )
+            .build()
+            .map_err(|error| SetupError::Metrics(error.to_string()))?;
+        let reader = PeriodicReader::builder(exporter)
+            .with_interval(config.interval)
+            .build();
+        let resource = Resource::builder_empty()
+            .with_service_name(SCOPE_NAME)
+            .with_attributes([
+                KeyValue::new(semconv::SERVICE_VERSION, SCOPE_VERSION),
+                KeyValue::new(semconv::PROCESS_PID, i64::from(std::process::id())),
+            ])
+            .build();
+        let provider = SdkMeterProvider::builder()
+            .with_reader(reader)
+            .with_resource(resource)
+            .build();
+        register(&provider.meter(SCOPE_NAME), health);
+        Ok(Self { provider })
+    }
+
+    /// Sends the last values, for at most `timeout`. Not to be called on the runtime's own threads.
+    pub fn finish(self, timeout: Duration) {
+        let (done, finished) = mpsc::channel();
+        // The SDK's own bound can't be chosen.
+        let flush = std::thread::Builder::new()
+            .name("metrics".into())
+            .spawn(move || {
+                let _ = self.provider.shutdown();
+                let _ = done.send(());
+            });
+        if flush.is_ok() {
+            let _ = finished.recv_timeout(timeout);
+        }
+    }
+}
+
+/// Every counter from the start, zeros too, so that a rate can be taken of the first loss.
+fn register(meter: &Meter, health: &Arc<Health>) {
+    let read = Arc::clone(health);
+    meter
+        .u64_observable_counter("wirespan.records.read")
+        .with_unit("{record}")
+        .with_description("Records taken from the kernel side")
+        .with_callback(move |observer| observer.observe(read.records_read(), &[]))
+        .build();
+    let made = Arc::clone(health);
+    meter
+        .u64_observable_counter("wirespan.spans.made")
+        .with_unit("{span}")
+        .with_description("Spans that were made of what was captured")
+        .with_callback(move |observer| observer.observe(made.spans_made(), &[]))
+        .build();
+    let exported = Arc::clone(health);
+    meter
+        .u64_observable_counter("wirespan.spans.exported")
+        .with_unit("{span}")
+        .with_description("Spans that a destination took")
+        .with_callback(move |observer| {
+            for destination in Destination::ALL {
+                if exported.is_open(destination) {
+                    let to = KeyValue::new("destination", destination.name());
+                    observer.observe(exported.spans_exported(destination), &[to]);
+                }
+            }
+        })
+        .build();
+    let lost = Arc::clone(health);
+    meter
+        .u64_observable_counter("wirespan.losses")
+        .with_unit("{loss}")
+        .with_description("What was discarded or missed, by reason")
+        .with_callback(move |observer| {
+            for loss in Loss::ALL {
+                observer.observe(lost.losses(loss), &[KeyValue::new("reason", loss.name())]);
+            }
+        })
+        .build();
+    let covered = Arc::clone(health);
+    meter
+        .f64_observable_gauge("wirespan.coverage")
+        .with_unit("1")
+        .with_description("Bytes understood of the bytes that a process moved")
+        .with_callback(move |observer| {
+            for coverage in covered.coverage() {
+                // Those that are no longer remembered have no name.
+                let who = match coverage.pid {
+                    0 => Vec::new(),
+                    pid => vec![
+                        KeyValue::new(semconv::SERVICE_NAME, coverage.service.clone()),
+                        KeyValue::new(semconv::PROCESS_PID, i64::from(pid)),
+                    ],
+                };
+                observer.observe(coverage.ratio(), &who);
+            }
+        })
+        .build();
+}
+
+/// Sends requests on a runtime, whoever waits for the answers.
+#[derive(Debug)]
+struct Sender {
+    client: legacy::Client<Connector, Full<Bytes>>,
+    runtime: Handle,
+    timeout: Duration,
+    /// A failure was logged and no success came since.
+    failed: AtomicBool,
+}
+
+impl Sender {
+    fn new(config: &MetricsConfig, runtime: &Handle) -> Result<Self, SetupError> {
+        let way = Way {
+            endpoint: &config.endpoint,
+            timeout: config.timeout,
+            certificate: config.certificate.as_ref(),
+            client_identity: config.client_identity.as_ref(),
+        };
+        Ok(Self {
+            client: legacy::Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .build(tls::connector(way, Speaks::Http1)?),
+            runtime: runtime.clone(),
+            timeout: config.timeout,
+            failed: AtomicBool::new(false),
+        })
+    }
+
+    /// The first of several failures is logged: the SDK is silent.
+    fn note(&self, failure: Option<String>) {
+        let failed = self.failed.swap(failure.is_some(), Ordering::Relaxed);
+        if let Some(why) = failure
+            && !failed
+        {
+            log::warn!("own metrics were not delivered: {why}");
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl HttpClient for Sender {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let (sending, timeout) = (exchange(self.client.clone(), request), self.timeout);
+        // The timer is made within the runtime too: the SDK's thread is not part of it.
+        let sending = self
+            .runtime
+            .spawn(async move { tokio::time::timeout(timeout, sending).await });
+        let answer = match sending.await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err("no answer in time".into()),
+            Err(stopped) => Err(stopped.into()),
+        };
+        self.note(match &answer {
+            Ok(answer) if answer.status().is_success() => None,
+            Ok(answer) => Some(answer.status().to_string()),
+            Err(error) => Some(error.to_string()),
+        });
+        answer
+    }
+}
+
+async fn exchange(
+    client: legacy::Client<Connector, Full<Bytes>>,
+    request: Request<Bytes>,
+) -> Result<Response<Bytes>, HttpError> {
+    let (head, body) = client.request(request.map(Full::new)).await?.into_parts();
+    let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await?;
+    Ok(Response::from_parts(head, body.to_bytes()))
+}

@@ -1,0 +1,135 @@
+//! `wirespan processes`: which processes a run with the same settings would watch, and what it
+//! could read of their TLS. It looks at `/proc` and at files, needs no kernel side, and changes nothing.
+
+mod table;
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::discover::tls::{End, Finding, Libraries, Library, LibraryKind, Unreadable};
+use crate::discover::{Describer, ProcRoot, Process, Selector, ports};
+
+/// A process that would be watched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// In the initial pid namespace.
+    pub pid: u32,
+    /// Path as the process sees it.
+    pub executable: String,
+    /// A value of `telemetry.sdk.language`.
+    pub language: Option<String>,
+    /// TCP ports it listens on.
+    pub ports: Vec<u16>,
+    /// Name that its spans would carry.
+    pub service_name: String,
+    /// Namespace that its spans would carry.
+    pub service_namespace: Option<String>,
+    /// What there is of TLS in it now; more may be loaded later.
+    pub tls: Vec<Tls>,
+}
+
+/// A file with TLS in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Tls {
+    /// Path as the process sees it.
+    pub file: String,
+    /// Which library it is, if it can be read.
+    pub library: Option<&'static str>,
+    /// How its plaintext is read.
+    pub read_by: Option<&'static str>,
+    /// Why it can't be read.
+    pub reason: Option<String>,
+}
+
+/// Prints the processes that `config` selects, as a table or as JSON.
+///
+/// # Errors
+/// If standard output can't be written to.
+pub fn processes(config: &Config, as_json: bool) -> anyhow::Result<()> {
+    let rows = survey(&ProcRoot::host(), config);
+    let mut out = io::stdout().lock();
+    let written = if as_json {
+        serde_json::to_writer_pretty(&mut out, &rows)
+            .map_err(io::Error::from)
+            .and_then(|()| writeln!(out))
+    } else {
+        table::write(&mut out, &rows)
+    };
+    match written {
+        // Who reads has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// The processes of `root` that `config` selects, by pid.
+#[must_use]
+pub fn survey(root: &ProcRoot, config: &Config) -> Vec<Row> {
+    let mut describer = Describer::new(root.clone(), config.service.clone());
+    let mut libraries = Libraries::new(root.clone());
+    let selected = Selector::new(config.targets.clone()).scan(root);
+    let mut rows: Vec<Row> = selected
+        .into_iter()
+        .filter_map(|pid| {
+            let process = describer.describe(pid)?;
+            Some(row(root, process, libraries.survey(pid)))
+        })
+        .collect();
+    rows.sort_by_key(|row| row.pid);
+    rows
+}
+
+fn row(root: &ProcRoot, process: Process, findings: Vec<Finding>) -> Row {
+    Row {
+        pid: process.pid,
+        ports: ports(root, process.pid).into_iter().collect(),
+        executable: process.executable.to_string_lossy().into_owned(),
+        language: process.language,
+        service_name: process.service_name,
+        service_namespace: process.service_namespace,
+        tls: findings.iter().filter_map(tls).collect(),
+    }
+}
+
+fn tls(finding: &Finding) -> Option<Tls> {
+    match finding {
+        Finding::Readable(library) => Some(Tls {
+            file: library.name.to_string_lossy().into_owned(),
+            library: Some(name(library.kind)),
+            read_by: Some(read_by(library)),
+            reason: None,
+        }),
+        Finding::Unreadable(Unreadable { name, reason, .. }) => Some(Tls {
+            file: name.to_string_lossy().into_owned(),
+            library: None,
+            read_by: None,
+            reason: Some(reason.clone()),
+        }),
+        Finding::Nothing => None,
+    }
+}
+
+/// As its makers write it.
+fn name(kind: LibraryKind) -> &'static str {
+    match kind {
+        LibraryKind::OpenSsl => "OpenSSL",
+        LibraryKind::GnuTls => "GnuTLS",
+        LibraryKind::Go => "Go crypto/tls",
+        LibraryKind::Rustls => "rustls",
+    }
+}
+
+fn read_by(library: &Library) -> &'static str {
+    let by_return_probe = |end: &End| matches!(end, End::ReturnProbe);
+    if library
+        .functions
+        .iter()
+        .any(|site| by_return_probe(&site.end))
+    {
+        "return probes"
+    } else {
+        "return instructions"
+    }
+}
