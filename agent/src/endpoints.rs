@@ -208,7 +208,10 @@ mod tests {
             Endpoints::from_open(&open(AF_INET6, &v6.octets(), &mapped), b"").expect("known");
         let server = endpoints.server(Role::Server).expect("an address");
         assert_eq!(&**server.address, "2001:db8::1");
-        assert_eq!(server.authority("http").as_deref(), Some("[2001:db8::1]:8080"));
+        assert_eq!(
+            server.authority("http").as_deref(),
+            Some("[2001:db8::1]:8080")
+        );
         let peer = endpoints.peer(Role::Server).expect("an address");
         assert_eq!(&**peer.address, "192.0.2.7");
     }

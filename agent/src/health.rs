@@ -19,7 +19,7 @@ pub enum Loss {
     WatchedFull,
     /// TLS objects: the kernel side had no room to remember one, or a thread that uses one.
     TlsFull,
-    /// Calls of TLS libraries that returned what they can't: their functions were mistaken for others.
+    /// Calls of TLS libraries that returned what they can't: functions were mistaken for others.
     TlsImplausible,
     /// TLS objects whose plaintext was seen but whose socket was not found: their spans lack
     /// addresses.

@@ -173,13 +173,7 @@ impl Pipeline {
     }
 
     /// A TLS object is on a socket. Its plaintext may have come before.
-    fn open_object(
-        &mut self,
-        record: &Record<'_>,
-        open: &Open,
-        path: &[u8],
-        out: &mut Vec<Span>,
-    ) {
+    fn open_object(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut Vec<Span>) {
         let server_name = self.connections.find(open.carrier).and_then(|slot| {
             let carrier = self.connections.at(slot);
             carrier.carry();

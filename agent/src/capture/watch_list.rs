@@ -61,11 +61,7 @@ impl WatchList {
             ..Watch::default()
         };
         // The kernel side may watch it already, as a child of one with raised budgets or probes.
-        self.watched.get(&pid, 0).is_ok()
-            || self
-                .watched
-                .insert(pid, Shared(watch), 0)
-                .is_ok()
+        self.watched.get(&pid, 0).is_ok() || self.watched.insert(pid, Shared(watch), 0).is_ok()
     }
 
     /// Watches a process no longer.

@@ -85,7 +85,9 @@ pub fn describe(
             attributes.push((semconv::HTTP_RESPONSE_BODY_SIZE, bytes(size)));
         }
     }
-    let status_code = response.map(|response| response.status).filter(|code| *code != 0);
+    let status_code = response
+        .map(|response| response.status)
+        .filter(|code| *code != 0);
     let (error, status) = judge(role, outcome, status_code);
     if let Some(error) = error {
         attributes.push((semconv::ERROR_TYPE, error));
@@ -122,7 +124,10 @@ pub(super) fn tell_completeness(
         attributes.push((semconv::WIRESPAN_HTTP2_HEADERS_INFERRED, Value::Bool(true)));
     }
     if request.completeness == Completeness::Incomplete || of_response == Completeness::Incomplete {
-        attributes.push((semconv::WIRESPAN_HTTP2_HEADERS_INCOMPLETE, Value::Bool(true)));
+        attributes.push((
+            semconv::WIRESPAN_HTTP2_HEADERS_INCOMPLETE,
+            Value::Bool(true),
+        ));
     }
 }
 
@@ -228,17 +233,12 @@ pub(super) fn tell_server(
 ) {
     let target = Target::parse(&request.method, &request.target);
     let host = request.host.as_ref().and_then(|sent| hosts.resolve(sent));
-    let server = ends
-        .addresses
-        .and_then(|endpoints| endpoints.server(role));
+    let server = ends.addresses.and_then(|endpoints| endpoints.server(role));
     let asked_for = ends.server_name.filter(|_| role == Role::Client);
     push_server(attributes, name_server(target, host, asked_for, server));
 }
 
-fn push_server(
-    attributes: &mut Vec<(&'static str, Value)>,
-    named: Option<(Value, Option<u16>)>,
-) {
+fn push_server(attributes: &mut Vec<(&'static str, Value)>, named: Option<(Value, Option<u16>)>) {
     if let Some((address, port)) = named {
         attributes.push((semconv::SERVER_ADDRESS, address));
         if let Some(port) = port {
