@@ -7,9 +7,10 @@
 //! contiguous stretch is one record with `captured == len`; where the next record's position is
 //! farther on, the bytes between were left out.
 //!
-//! A walk begins with the client's preface, at a boundary that user space knows or, if the stream is past that, at the start
-//! of a transfer: after `PROOF` plausible frames in a row it is believed. A frame that is not
-//! plausible ends it; then transfers are copied as far as one record goes until the next is proved.
+//! A walk begins with the client's preface, at a boundary that user space knows or, if the stream is
+//! past that, at the start of a transfer: after `PROOF` plausible frames in a row it is believed. A
+//! frame that is not plausible ends it; then transfers are copied as far as one record goes until
+//! the next is proved.
 
 mod preface;
 
@@ -25,8 +26,9 @@ use crate::syscall::{Buffers, Iovec};
 
 /// Length of a frame header.
 const HEADER_LEN: u64 = 9;
-/// Payloads of DATA frames up to this length are copied whole.
-const DATA_WHOLE_MAX: u32 = 256;
+/// Payloads of DATA frames up to this length are copied whole: several small messages (gRPC) may
+/// share one, and each is counted by its prefix.
+const DATA_WHOLE_MAX: u32 = 2048;
 /// Of longer ones this many bytes: a message's prefix (gRPC) and some of the message.
 const DATA_BYTES_MAX: u32 = 64;
 /// Of other frames' payloads this many bytes.

@@ -51,7 +51,7 @@ struct Stream {
 impl Stream {
     fn push(&mut self, kind: u8, len: usize, numbers: &mut Numbers) {
         let copied = match kind {
-            DATA if len > 256 => 64,
+            DATA if len > 2048 => 64,
             _ => len,
         };
         let stream: u32 = if matches!(kind, DATA | HEADERS) { 1 } else { 0 };
@@ -67,7 +67,7 @@ impl Stream {
     fn of_all_sizes(numbers: &mut Numbers) -> Self {
         let mut stream = Self::default();
         for len in [
-            0, 1, 8, 63, 64, 65, 255, 256, 257, 300, 1000, 16_384, 20_000,
+            0, 1, 8, 63, 64, 65, 1000, 2047, 2048, 2049, 3000, 16_384, 20_000,
         ] {
             stream.push(DATA, len, numbers);
             stream.push(HEADERS, len.min(4000), numbers);
