@@ -28,6 +28,9 @@ const INVALID_MAX: u32 = 8;
 /// Bytes that are kept while a boundary is looked for.
 const SEARCH_BYTES_MAX: usize = 16 * 1024;
 
+/// Streams that are remembered after they were reset.
+const RESET_MAX: usize = 16;
+
 /// How long a stream may be silent whose end may have been lost, in nanoseconds.
 pub const UNCERTAIN_NS: u64 = 60 * 1_000_000_000;
 
@@ -41,6 +44,9 @@ pub(super) struct Multiplex {
     streams: Streams,
     /// The largest number of a stream whose request was seen.
     highest: u64,
+    /// Streams that were reset of late, whose responses may have been under way; 0 is none.
+    reset: [u64; RESET_MAX],
+    next_reset: usize,
     /// When streams that were uncertain then have been silent for too long.
     uncertain_until_ns: Option<u64>,
     invalid: u32,

@@ -1,8 +1,8 @@
 //! One direction of HTTP/2, frame by frame. Which direction it is shows in what it reads, so it
 //! need not be told. Header blocks are decoded whole, DATA is passed over as it comes.
 
-mod data;
 mod frame;
+mod payload;
 
 use super::frame::{HEADER_BYTES, Header, flag, kind};
 use super::head::{Head, Memory};

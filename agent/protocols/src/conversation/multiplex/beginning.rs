@@ -4,7 +4,7 @@
 use super::super::{Notes, role_of};
 use super::lane::Lane;
 use super::streams::Streams;
-use super::{Chunk, Direction, Multiplex, Sink};
+use super::{Chunk, Direction, Multiplex, RESET_MAX, Sink};
 use crate::exchange::Role;
 use crate::message::{Request, What};
 use crate::parser::{AnyStreamParser, Flow};
@@ -29,6 +29,8 @@ impl Multiplex {
             lanes: [lane(ingress), lane(egress)],
             streams: Streams::default(),
             highest: 0,
+            reset: [0; RESET_MAX],
+            next_reset: 0,
             uncertain_until_ns: None,
             invalid: 0,
             framings: 0,

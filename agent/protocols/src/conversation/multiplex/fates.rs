@@ -1,8 +1,8 @@
-//! What becomes of the streams of a connection: answered, ended on one side, reset, refused, or left
-//! open by its end. It reads no bytes.
+//! What becomes of the streams of a connection: answered, ended on one side, reset, refused, or
+//! left open by its end. It reads no bytes.
 
 use super::streams::Open;
-use super::{Direction, Discard, End, Multiplex, Sink};
+use super::{Direction, Discard, End, Multiplex, RESET_MAX, Sink};
 use crate::exchange::{Outcome, Role};
 use crate::message::{Response, What};
 use crate::stream::Moved;
@@ -54,7 +54,8 @@ impl Multiplex {
                 && !self.streams.is_full()
                 && matches!(what, What::Response(_) | What::Trailers { .. });
             if !may_be_early {
-                if matches!(what, What::Response(_)) {
+                // The sender had not yet heard of the reset. What became of the stream was told.
+                if matches!(what, What::Response(_)) && !self.reset.contains(&stream) {
                     sink.discard(Discard::UnmatchedResponse);
                 }
                 return;
@@ -109,6 +110,8 @@ impl Multiplex {
 
     pub(super) fn abort(&mut self, stream: u64, code: u32, time_ns: u64, sink: &mut impl Sink) {
         if let Some(open) = self.streams.get(stream) {
+            self.reset[self.next_reset] = stream;
+            self.next_reset = (self.next_reset + 1) % RESET_MAX;
             if open.request.is_some() {
                 self.tell(stream, Outcome::Aborted(code), time_ns, sink);
             } else if !open.is_answered() {

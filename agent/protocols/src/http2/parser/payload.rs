@@ -1,5 +1,5 @@
-//! DATA frames: how far their payloads go, and what of it is padding. Payloads are passed on as they
-//! come.
+//! DATA frames: how far their payloads go, and what of it is padding. Payloads are passed on as
+//! they come.
 
 use super::super::frame::{HEADER_BYTES, Header, flag};
 use super::{Frames, Place, is_pushed};
