@@ -60,8 +60,8 @@ fn tonic_with_itself_is_told_as_it_saw_it() {
 
 fn deadline(server: Runtime, client: Runtime) {
     let mut pair = Pair::plain(server, client);
-    // The time runs from the call, not from its request: a connection that had to be made first would
-    // leave little of it.
+    // The time runs from the call, not from its request: a connection that had to be made first
+    // would leave little of it.
     let called = pair.call(&[("Unary", 1), ("Unary delay=5000 deadline=150", 1)]);
     let finished = pair.finish(2);
     for kind in [Kind::Client, Kind::Server] {
