@@ -169,41 +169,6 @@ fn find(bytes: &[u8], sought: &[u8]) -> Vec<usize> {
 }
 
 #[test]
-fn rustls_is_found_in_both_ways_of_mangling() {
-    let legacy = [
-        (
-            "_ZN99_$LT$rustls..conn..ConnectionCommon$LT$T$GT$$u20$as$u20$rustls..conn..\
-             connection..PlaintextSink$GT$5write17h4e11c142e6e927f3E.llvm.123",
-            PLAIN,
-        ),
-        (
-            "_ZN71_$LT$rustls..conn..connection..Reader$u20$as$u20$std..io..Read$GT$4read17h\
-             87a4d674af53eb96E",
-            PLAIN,
-        ),
-    ];
-    let v0 = [
-        (
-            "_RNvXs7_NtNtCskTWVeUhwrFY_6rustls4conn10connectionINtB7_16ConnectionCommonNtNtNtB9_\
-             6client11client_conn20ClientConnectionDataENtB5_13PlaintextSink5write\
-             CshR6NMlEgBlS_2rs",
-            PLAIN,
-        ),
-        (
-            "_RNvXs3_NtNtCskTWVeUhwrFY_6rustls4conn10connectionNtB5_6ReaderNtNtCsjrHSEGnQ3l9_\
-             3std2io4Read4read",
-            PLAIN,
-        ),
-    ];
-    for names in [legacy, v0] {
-        let found = library(&Made::program(&names));
-        assert_eq!(found.kind, LibraryKind::Rustls);
-        let functions: Vec<_> = found.functions.iter().map(|site| site.function).collect();
-        assert_eq!(functions, [Function::RustlsRead, Function::RustlsSinkWrite]);
-    }
-}
-
-#[test]
 fn what_is_stripped_is_named() {
     let stripped = |texts: &str| Made::program(&[]).with(".rodata", texts.as_bytes());
     let key_log = "CLIENT_HANDSHAKE_TRAFFIC_SECRET";
