@@ -142,3 +142,17 @@ fn jumps_in_a_circle_are_survived() {
     let made = Made::program(&[(SEND[0], SENDS), (CONSUME[0], b"\xe9\xfb\xff\xff\xff")]);
     assert!(look(&made).is_err());
 }
+
+#[test]
+fn a_file_damaged_anywhere_is_survived() {
+    let jumps = [BY_READER, b"\xe9\x08\0\0\0"].concat();
+    let made = Made::program(&[(CONSUME[0], &jumps), ("other", CONSUMES), (SEND[0], SENDS)]);
+    let whole = made.bytes();
+    for at in 0..whole.len() {
+        for flip in [0x01, 0x80, 0xff] {
+            let mut damaged = whole.clone();
+            damaged[at] ^= flip;
+            let _ = find_in(&damaged, Path::new("/x"));
+        }
+    }
+}
