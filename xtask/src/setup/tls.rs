@@ -151,8 +151,8 @@ fn java() -> Result<()> {
 }
 
 /// The Rust workloads optimised as a release, across crates, in which most of rustls's functions
-/// vanish in their callers; with the symbol names that the compiler of this workspace does not choose
-/// by itself.
+/// vanish in their callers; with the symbol names that the compiler of this workspace does not
+/// choose by itself.
 fn rust() -> Result<()> {
     let target = directory().join("rust");
     process::run(

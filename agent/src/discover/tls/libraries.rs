@@ -5,8 +5,8 @@
 //! A process is looked at when it begins to be watched, when TLS is seen on one of its connections
 //! and nobody knows whose, and each second while it is young ([`Libraries::due`]), because most
 //! programs load their libraries then. A look at a process that mapped nothing new costs one
-//! reading of its mappings. Large files are looked into elsewhere ([`analyst`]); a process is due for
-//! a look when that is done.
+//! reading of its mappings. Large files are looked into elsewhere ([`analyst`]); a process is due
+//! for a look when that is done.
 
 mod analyst;
 
@@ -145,7 +145,8 @@ impl Libraries {
         gone
     }
 
-    /// Processes that are to be looked at now: young ones, and those of which a file was looked into.
+    /// Processes that are to be looked at now: young ones, and those of which a file was looked
+    /// into.
     #[must_use]
     pub fn due(&mut self, now: Instant) -> Vec<u32> {
         while let Some((key, verdict)) = self.analyst.next() {

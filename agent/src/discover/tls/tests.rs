@@ -164,8 +164,8 @@ fn functions_that_are_only_used_are_not_found() {
     assert_eq!(find_in(&bytes, Path::new("/x")), Finding::Nothing);
 }
 
-/// As libraries have it that keep an old version of a function, and such as let the processor choose
-/// (`STT_GNU_IFUNC`), whose symbol names the function that chooses.
+/// As libraries have it that keep an old version of a function, and such as let the processor
+/// choose (`STT_GNU_IFUNC`), whose symbol names the function that chooses.
 #[test]
 fn each_version_of_a_function_is_probed_and_none_that_only_chooses_one() {
     let read = ("SSL_read", PLAIN);

@@ -1,6 +1,6 @@
 //! Looks into large files on a thread of its own: an executable of a hundred megabytes takes longer
-//! than whoever reads records may be kept. It is handed files through a bounded queue and hands back
-//! what it found; it knows nothing of processes.
+//! than whoever reads records may be kept. It is handed files through a bounded queue and hands
+//! back what it found; it knows nothing of processes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

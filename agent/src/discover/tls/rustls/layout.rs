@@ -1,6 +1,7 @@
-//! What rustls's functions are given, read off their code. Rust promises no layout, and an optimiser
-//! may hand over what a pointer points to in place of the pointer; so the first instructions of a
-//! function have to show that they use their arguments as is believed, or it is refused.
+//! What rustls's functions are given, read off their code. Rust promises no layout, and an
+//! optimiser may hand over what a pointer points to in place of the pointer; so the first
+//! instructions of a function have to show that they use their arguments as is believed, or it is
+//! refused.
 
 use iced_x86::{
     Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
