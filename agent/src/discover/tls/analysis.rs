@@ -111,8 +111,8 @@ fn unnamed(mark: Mark) -> &'static str {
              SSL_write can't be found"
         }
         Mark::Rustls => {
-            "rustls is linked into it and its symbols are stripped, so that its functions can't be \
-             found"
+            "rustls is linked into it without symbols of the functions that are needed: it was \
+             stripped, or its rustls is not one that wirespan knows"
         }
         Mark::Other => "it holds an implementation of TLS that wirespan does not know",
     }

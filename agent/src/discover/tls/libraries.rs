@@ -68,8 +68,8 @@ pub struct Changes {
 /// How long a process counts as young, and how often it is looked at then.
 const YOUNG: Duration = Duration::from_secs(10);
 const EVERY: Duration = Duration::from_secs(1);
-/// Looking into a file of so many bytes takes some milliseconds.
-const LARGE_LEN: u64 = 2 << 20;
+/// Looking into a file of so many bytes takes some ten milliseconds.
+const LARGE_LEN: u64 = 32 << 20;
 /// Verdicts, and files that were spoken of, before remembering starts again. A verdict takes some
 /// hundred bytes.
 const REMEMBERED_MAX: usize = 8192;
@@ -85,9 +85,14 @@ impl Libraries {
             verdicts: HashMap::new(),
             analyst: Analyst::default(),
             taken: HashSet::new(),
-            large_len: LARGE_LEN,
+            large_len: u64::MAX,
             said: HashSet::new(),
         }
+    }
+
+    /// From now on looks do not wait for large files: what is in them is told with a later one.
+    pub fn hurry(&mut self) {
+        self.large_len = LARGE_LEN;
     }
 
     /// Looks at a watched process. One that has gone is taken for one that maps nothing.
