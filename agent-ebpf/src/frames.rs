@@ -7,10 +7,10 @@
 //! contiguous stretch is one record with `captured == len`; where the next record's position is
 //! farther on, the bytes between were left out.
 //!
-//! A walk begins with the client's preface, at a boundary that user space knows or, if the stream is
-//! past that, at the start of a transfer: after `PROOF` plausible frames in a row it is believed. A
-//! frame that is not plausible ends it; then transfers are copied as far as one record goes until
-//! the next is proved.
+//! A walk begins with the client's preface, at a boundary that user space knows or, if the stream
+//! is past that, at the start of a transfer: after `PROOF` plausible frames in a row it is
+//! believed. A frame that is not plausible ends it; then transfers are copied as far as one record
+//! goes until the next is proved.
 
 mod preface;
 
