@@ -96,7 +96,7 @@ fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
     let now = now_ns();
     let position = extent_of(connection, direction).position;
     if WALKS && turned && may_become_http2(connection) {
-        frames::look_for_preface(scratch, connection, position);
+        frames::look_for_preface(scratch, connection);
     }
     let walks = WALKS && connection.verdict == VerdictKind::Http2 as u8;
     if walks {

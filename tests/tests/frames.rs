@@ -301,7 +301,7 @@ fn a_preface_tells_that_the_other_direction_is_frames_too() {
 
 /// An upgrade: the client's first request and its response are HTTP/1.1.
 #[test]
-fn after_an_upgrade_the_first_frame_of_the_server_begins_its_walk() {
+fn after_an_upgrade_the_server_s_next_frame_begins_its_walk() {
     for strategy in strategies() {
         let mut numbers = Numbers(23);
         let mut pair = Pair::unjudged(strategy);
@@ -322,17 +322,13 @@ fn after_an_upgrade_the_first_frame_of_the_server_begins_its_walk() {
         pair.ends[0]
             .read_exact(&mut [0; PREFACE.len()])
             .expect("written");
-        stream.push(HEADERS, 100, &mut numbers);
-        let proof = stream.bytes[begun.len()..].to_vec();
-        pair.write(&proof);
-        pair.read(proof.len());
         let before = stream.bytes.len();
         for _ in 0..10 {
             stream.push(DATA, 9000, &mut numbers);
             stream.push(HEADERS, 900, &mut numbers);
         }
-        // In pieces that end in the middle of frames.
-        for piece in stream.bytes[before..].chunks(5000) {
+        // In pieces that are longer than a record and end in the middle of frames.
+        for piece in stream.bytes[before..].chunks(40_000) {
             pair.write(piece);
             pair.read(piece.len());
         }

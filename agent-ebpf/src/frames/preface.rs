@@ -14,12 +14,12 @@ const PREFACE_LEN: u32 = 24;
 /// What it begins with.
 const PREFACE_START: u64 = u64::from_ne_bytes(*b"PRI * HT");
 
-/// Looks whether the transfer in the scratch buffer, at `position` of its stream, begins with the
-/// client's preface. If so, the connection speaks HTTP/2 from there on. Whoever begins with it has
-/// prior knowledge, and what the server said by then is whole frames. After an upgrade it is the
-/// response in HTTP/1.1 and perhaps some frames, whole ones as a rule: one more proves that.
+/// Looks whether the transfer in the scratch buffer begins with the client's preface. If so, the
+/// connection speaks HTTP/2 from there on, in both directions. What the server said by then is
+/// whole frames, or after an upgrade the response in HTTP/1.1 and whole frames; where it is not,
+/// its next frame is not plausible, and the walk begins where frames are proved.
 #[inline(never)]
-pub fn look_for_preface(scratch: &mut Scratch, connection: &mut Connection, position: u64) {
+pub fn look_for_preface(scratch: &mut Scratch, connection: &mut Connection) {
     let Transfer {
         call,
         message,
@@ -62,7 +62,4 @@ pub fn look_for_preface(scratch: &mut Scratch, connection: &mut Connection, posi
     };
     this.begin(PREFACE_LEN);
     other.begin(0);
-    if position != 0 {
-        other.proved -= 1;
-    }
 }
