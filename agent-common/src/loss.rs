@@ -14,16 +14,22 @@ pub enum KernelLoss {
     ScratchBusy = 3,
     /// No room to watch another process.
     WatchedFull = 4,
+    /// No room to remember another TLS object, or another thread that uses one.
+    TlsFull = 5,
+    /// A function of a TLS library did what it never does: it is another function.
+    TlsImplausible = 6,
 }
 
 impl KernelLoss {
     /// All of them, in the order of their indices.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::RingFull,
         Self::ConnectionsFull,
         Self::UnreadableMemory,
         Self::ScratchBusy,
         Self::WatchedFull,
+        Self::TlsFull,
+        Self::TlsImplausible,
     ];
 }
 

@@ -123,7 +123,19 @@ const _: () = assert!(size_of::<Extent>() == 32);
 /// Identity of a connection's one end: the inode number of its socket. It is unique among live
 /// sockets of a machine, shared by every descriptor and process that holds the socket, and what
 /// `/proc/<pid>/fd` shows as `socket:[…]`.
+///
+/// Plaintext of a TLS object has an identity of its own, see [`OBJECT_BIT`].
 pub type ConnectionId = u64;
+
+/// Set in the identity of a connection that is a TLS object: what a library reads from it and
+/// writes to it in plain. No inode number has it. The socket underneath is its carrier.
+pub const OBJECT_BIT: u64 = 1 << 63;
+
+/// Whether this is a TLS object and not a socket.
+#[must_use]
+pub const fn is_object(connection: ConnectionId) -> bool {
+    connection & OBJECT_BIT != 0
+}
 
 /// Body of [`Kind::Open`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -131,6 +143,9 @@ pub type ConnectionId = u64;
 pub struct Open {
     /// Whose addresses these are.
     pub connection: ConnectionId,
+    /// The socket that carries it encrypted, for a TLS object; else 0. Chunks of an object may come
+    /// before the record that tells this.
+    pub carrier: ConnectionId,
     /// `AF_INET` (2), `AF_INET6` (10) or `AF_UNIX` (1).
     pub family: u16,
     /// Host byte order; 0 for Unix sockets.
@@ -144,7 +159,7 @@ pub struct Open {
     /// Network byte order; an IPv4 address fills the first four bytes.
     pub peer_address: [u8; 16],
 }
-const _: () = assert!(size_of::<Open>() == 48);
+const _: () = assert!(size_of::<Open>() == 56);
 
 /// Body of [`Kind::Chunk`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

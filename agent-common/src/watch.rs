@@ -12,7 +12,15 @@ pub struct Watch {
     pub opening_bytes_max: u32,
     /// Bytes that each later transfer of the same turn may copy.
     pub later_bytes_max: u32,
+    /// A bit set of `PROBES_*`: what sees plaintext in the process, so that its socket calls are
+    /// looked at in that light. 0 costs nothing.
+    pub probes: u32,
 }
+
+/// The process maps TLS libraries with probes that work by thread.
+pub const PROBES_ON_THREADS: u32 = 1;
+/// The process maps TLS libraries with probes that work by goroutine.
+pub const PROBES_ON_GOROUTINES: u32 = 2;
 
 /// Where most heads fit: nginx and Apache refuse longer ones than 8 KiB, typical ones have 1 KiB.
 pub const OPENING_BYTES_DEFAULT: u32 = 4096;
@@ -31,6 +39,7 @@ impl Default for Watch {
         Self {
             opening_bytes_max: OPENING_BYTES_DEFAULT,
             later_bytes_max: LATER_BYTES_DEFAULT,
+            probes: 0,
         }
     }
 }
@@ -42,6 +51,9 @@ pub enum Verdict {
     Understood,
     /// Nothing that is understood: copy nothing, report nothing.
     Ignored,
+    /// TLS: copy nothing, but tell how it ends. The kernel side comes to it by itself when a TLS
+    /// object is on it.
+    Carrier,
     /// HTTP/2: payloads of DATA frames (RFC 9113, 6.1) need not be copied.
     ///
     /// Both are stream positions at which a frame header is known to begin, the latest that user
@@ -69,6 +81,8 @@ pub enum VerdictKind {
     Ignored = 2,
     /// [`Verdict::Http2`].
     Http2 = 3,
+    /// [`Verdict::Carrier`].
+    Carrier = 4,
 }
 
 /// Value of the `VERDICTS` map, by connection: a [`Verdict`].
@@ -89,6 +103,7 @@ impl From<Verdict> for VerdictValue {
         let (kind, boundaries) = match verdict {
             Verdict::Understood => (VerdictKind::Understood, [NO_BOUNDARY; 2]),
             Verdict::Ignored => (VerdictKind::Ignored, [NO_BOUNDARY; 2]),
+            Verdict::Carrier => (VerdictKind::Carrier, [NO_BOUNDARY; 2]),
             Verdict::Http2 {
                 ingress_boundary,
                 egress_boundary,

@@ -11,7 +11,7 @@ use aya_log_ebpf::debug;
 use wirespan_common::connection::{Connection, NO_DIRECTION, Sequence};
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::{
-    CHUNK_AFTER_LOSS, Direction, Extent, Header, Kind, Open, Progress, Stage,
+    CHUNK_AFTER_LOSS, Direction, Extent, Header, Kind, Open, Progress, Stage, is_object,
 };
 use wirespan_common::watch::{TURN_BYTES_MAX, VerdictKind, Watch};
 use zerocopy::{Immutable, IntoBytes};
@@ -75,6 +75,9 @@ fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
             maps::connection(id).ok_or(KernelLoss::ConnectionsFull)?
         }
     };
+    if connection.verdict == VerdictKind::Carrier as u8 {
+        return Ok(());
+    }
     let transfer = &scratch.transfer;
     let direction = transfer.call.direction;
     if connection.direction != direction as u8 {
@@ -393,7 +396,7 @@ fn copy_part(scratch: &mut Scratch) {
 #[inline(never)]
 fn open(scratch: &mut Scratch) -> Delivered<()> {
     let socket = scratch.transfer.socket;
-    let ignored = !sockets::is_stream(socket.sk);
+    let ignored = !is_object(socket.id) && !sockets::is_stream(socket.sk);
     let (sequence, first_sequence) = sequence_of(&scratch.transfer);
     let (connection, is_new) = maps::remember_connection(
         socket.id,
@@ -410,7 +413,8 @@ fn open(scratch: &mut Scratch) -> Delivered<()> {
             ..Connection::default()
         },
     )?;
-    if is_new && !ignored && announce(scratch).is_err() {
+    // The socket of a TLS object may be found later.
+    if is_new && !ignored && socket.sk != 0 && announce(scratch).is_err() {
         maps::count(KernelLoss::RingFull);
         connection.lost = 1;
     }
@@ -444,8 +448,9 @@ fn sequence_of(transfer: &Transfer) -> (Sequence, u32) {
     (Sequence::Followed, first)
 }
 
+/// Tells user space the addresses of the connection in the scratch buffer.
 #[inline(always)]
-fn announce(scratch: &mut Scratch) -> Delivered<()> {
+pub fn announce(scratch: &mut Scratch) -> Delivered<()> {
     let Transfer {
         socket, current, ..
     } = scratch.transfer;

@@ -3,6 +3,7 @@
 //!
 //! One of four families delivers transfers, chosen by user space: [`socket_tracepoints`],
 //! [`fexit`], [`kretprobe`], [`sys_exit`]. [`socket_state`], [`process`] and [`look`] go with each.
+//! The families `tls_…` deliver plaintext; they are attached to files as processes map them.
 
 pub mod fexit;
 pub mod kretprobe;
@@ -11,6 +12,10 @@ pub mod process;
 pub mod socket_state;
 pub mod socket_tracepoints;
 pub mod sys_exit;
+pub mod tls_calls;
+pub mod tls_gnutls;
+pub mod tls_go;
+pub mod tls_openssl;
 
 use aya_log_ebpf::debug;
 use wirespan_common::loss::KernelLoss;
@@ -22,6 +27,7 @@ use crate::maps::{self, Scratch};
 use crate::memory::{Current, Delivered, Typed, current_process};
 use crate::sockets::{self, Descriptors, Socket};
 use crate::syscall::{self, Buffers, Call};
+use crate::tls;
 
 /// Messages of one sendmmsg or recvmmsg that are counted: `UIO_MAXIOV` is 1024, programs that use
 /// these calls on streams have a few.
@@ -92,6 +98,7 @@ fn call_ended<F: Family>(
         return Ok(());
     }
     maps::with_scratch(|scratch| {
+        scratch.registers_at = registers.address();
         let descriptors = match F::TYPES {
             Types::Known => {
                 scratch.registers.load(registers);
@@ -176,6 +183,10 @@ fn message_ended<F: Family>(scratch: &mut Scratch, result: i64) -> Delivered<()>
         }
         // A stream moves less than 2 GiB in one call (MAX_RW_COUNT, include/linux/fs.h).
         transfer.len = result as u32;
+        if transfer.watch.probes != 0 {
+            // Whatever comes of it, the bytes themselves are to be counted.
+            run(tls::socket_moved(scratch));
+        }
         return if F::WALKS {
             capture::transferred(scratch)
         } else {
@@ -205,6 +216,12 @@ fn stage_reached(id: u64, stage: Stage, current: Current) -> Delivered<()> {
     };
     if connection.verdict == VerdictKind::Ignored as u8 {
         return Ok(());
+    }
+    if connection.verdict == VerdictKind::Carrier as u8 {
+        tls::carrier_reached(id, stage, current)?;
+        if stage as u8 != Stage::Closed as u8 {
+            return Ok(());
+        }
     }
     capture::ended(id, connection, stage, current.tgid, current.tid)
 }

@@ -16,6 +16,7 @@ mod maps;
 mod memory;
 mod sockets;
 mod syscall;
+mod tls;
 
 /// The kernel offers some of its functions only to programs that declare a licence compatible with
 /// the GPL. This one is dual-licensed; the declaration concerns this object, not the daemon.

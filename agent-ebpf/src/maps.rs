@@ -1,6 +1,8 @@
 //! Every map and constant that user space shares, and the only functions that touch one. They
 //! return values or lend a reference for one call; none of them decides anything.
 
+mod tls;
+
 use core::mem::size_of;
 
 use aya_ebpf::Global;
@@ -21,6 +23,11 @@ use crate::frames::{Frames, Walks};
 use crate::memory::{Delivered, OFFSETS_MAX, clamp};
 use crate::sockets::PATH_MAX;
 use crate::syscall::{Iovec, Registers};
+
+pub use tls::{
+    Object, ObjectKey, Task, TaskKey, carried_by, carries, carries_nothing, forget_object, object,
+    remember_object, task, touch_task,
+};
 
 /// Where the running kernel keeps what is read of it; set before loading.
 #[unsafe(no_mangle)]
@@ -96,8 +103,14 @@ pub struct Scratch {
     taken: u32,
     /// The transfer that is looked at.
     pub transfer: Transfer,
+    /// The TLS object whose plaintext it is, where it is.
+    pub object: ObjectKey,
+    /// What its library was called for; see [`crate::tls::EGRESS`] and those after it.
+    pub operation: u8,
     /// The registers of the call that moved it.
     pub registers: Registers,
+    /// Address of all of them.
+    pub registers_at: u64,
     /// Bytes copied into `payload`.
     pub copied: u32,
     /// Bytes that are worth copying.

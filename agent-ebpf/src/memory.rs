@@ -3,6 +3,7 @@
 
 use core::mem::{MaybeUninit, size_of};
 
+use aya_ebpf::bindings::pt_regs;
 use aya_ebpf::helpers::generated;
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::Tail;
@@ -243,6 +244,43 @@ pub fn repeat<C>(most: u32, round: extern "C" fn(u32, &mut C) -> u64, context: &
 pub fn now_ns() -> u64 {
     // SAFETY: the helper takes nothing and always succeeds.
     unsafe { generated::bpf_ktime_get_ns() }
+}
+
+/// The stack pointer among the registers that a probe in user space was given.
+#[inline(always)]
+pub fn stack_of(registers: *const pt_regs) -> u64 {
+    // SAFETY: the context of a program on a probe, which the verifier lets it read.
+    unsafe { (*registers).rsp }
+}
+
+/// Registers in which Go passes arguments and results, and keeps its goroutine.
+#[derive(Clone, Copy)]
+#[allow(missing_docs, reason = "each is named after the processor's own")]
+pub struct GoRegisters {
+    pub rax: u64,
+    pub rbx: u64,
+    pub rcx: u64,
+    pub r14: u64,
+}
+
+/// Reads them where a probe in user space was hit.
+#[inline(always)]
+pub fn go_registers(registers: *const pt_regs) -> GoRegisters {
+    // SAFETY: as above.
+    let registers = unsafe { &*registers };
+    GoRegisters {
+        rax: registers.rax,
+        rbx: registers.rbx,
+        rcx: registers.rcx,
+        r14: registers.r14,
+    }
+}
+
+/// Number of the processor that this runs on.
+#[inline(always)]
+pub fn processor() -> u32 {
+    // SAFETY: the helper takes nothing and always succeeds.
+    unsafe { generated::bpf_get_smp_processor_id() }
 }
 
 /// Address of the current task.

@@ -8,6 +8,7 @@ pub mod privileges;
 mod reason;
 mod ring;
 mod strategy;
+mod tls;
 mod watch_list;
 
 use std::fmt;
@@ -24,6 +25,7 @@ pub use ring::{Reader, Wait};
 pub use watch_list::WatchList;
 
 use crate::config::{CaptureConfig, Strategy, Targets};
+use crate::discover::tls::{FileId, Library};
 
 /// The kernel side, running. Dropping it detaches everything; so does the process's end, however it
 /// comes, because nothing is pinned.
@@ -36,6 +38,8 @@ pub struct Capture {
     pub watch_list: WatchList,
     /// What the kernel side could not deliver.
     pub losses: KernelLosses,
+    /// Probes in TLS libraries.
+    tls: tls::TlsProbes,
     /// Log lines of the kernel side, if they were asked for.
     log: Option<EbpfLogger<&'static dyn log::Log>>,
     /// Holds the programs and their attachments.
@@ -94,6 +98,7 @@ impl Capture {
     /// See [`StartError`]. Whatever had been attached by then is detached.
     pub fn start(config: &CaptureConfig, targets: &Targets) -> Result<Self, StartError> {
         privileges::check().map_err(StartError::Privileges)?;
+        object::keep_heap_small();
         let layout = kernel_layout::read().map_err(StartError::Layout)?;
         let mut ebpf = object::load(&layout, config, targets)?;
         let mut watch_list = WatchList::new(&mut ebpf)?;
@@ -111,6 +116,7 @@ impl Capture {
             reader: Reader::new(&mut ebpf)?,
             watch_list,
             losses: KernelLosses::new(&mut ebpf)?,
+            tls: tls::TlsProbes::default(),
             log,
             attached: ebpf,
         })
@@ -129,6 +135,22 @@ impl Capture {
         let _: Result<_, _> = program.test_run(options);
         let known = self.watch_list.connection(connection)?;
         Some((known, known.held != Held::No as u8))
+    }
+
+    /// A watched process maps this TLS library: plaintext is read there from now on, by whichever
+    /// process passes it. What can't be attached to is logged, once per file.
+    pub fn read_tls(&mut self, pid: u32, library: &Library) {
+        let probes = self.tls.attach(&mut self.attached, library);
+        if probes != 0 {
+            self.watch_list.add_probes(pid, probes);
+        }
+    }
+
+    /// No watched process maps these files any longer.
+    pub fn leave_tls(&mut self, gone: &[FileId]) {
+        for file in gone {
+            self.tls.detach(*file);
+        }
     }
 
     /// Passes on what the kernel side logged since the last call.
@@ -169,6 +191,8 @@ impl From<KernelLoss> for crate::health::Loss {
             KernelLoss::UnreadableMemory => Self::UnreadableMemory,
             KernelLoss::ScratchBusy => Self::ScratchBusy,
             KernelLoss::WatchedFull => Self::WatchedFull,
+            KernelLoss::TlsFull => Self::TlsFull,
+            KernelLoss::TlsImplausible => Self::TlsImplausible,
         }
     }
 }

@@ -4,6 +4,8 @@
 
 mod order;
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 use wirespan_common::record::{ConnectionId, Direction};
 use wirespan_protocols::conversation::{self, Conversation, Verdict};
@@ -43,6 +45,11 @@ pub enum ToKernel {
         /// Which process.
         tgid: u32,
     },
+    /// This process speaks TLS on a socket: it is time to know its libraries.
+    TlsSeen {
+        /// Which process.
+        tgid: u32,
+    },
     /// The connection is not remembered any more; if it goes on, it begins anew with an `Open`.
     Forget {
         /// Which one.
@@ -65,6 +72,11 @@ pub struct Connection {
     pub hosts: HostMemo,
     /// Who owned it when.
     pub owners: Owners,
+    /// Of a TLS connection, the name by which the client asked for the server; told of the carrier
+    /// and then of the object on it.
+    pub server_name: Option<Arc<str>>,
+    /// A TLS object is on it, and tells what it says.
+    carries: bool,
     /// When the peer or the network tore it down; its process may not have noticed.
     pub reset_ns: Option<u64>,
     /// Bytes known to have moved, by direction.
@@ -147,7 +159,21 @@ impl Connection {
     /// Nothing that it says is of interest any more.
     #[must_use]
     pub fn is_ignored(&self) -> bool {
-        self.told == Some(wirespan_common::watch::Verdict::Ignored)
+        use wirespan_common::watch::Verdict;
+
+        matches!(self.told, Some(Verdict::Ignored | Verdict::Carrier))
+    }
+
+    /// What it says is told by a TLS object. The kernel side knows.
+    pub fn carry(&mut self) {
+        self.carries = true;
+        self.told = Some(wirespan_common::watch::Verdict::Carrier);
+    }
+
+    /// Whether it was seen moving bytes, none of which somebody else tells.
+    #[must_use]
+    pub fn carries(&self) -> bool {
+        self.carries
     }
 
     /// Notes how far a stream has come and tells whether that is farther than was known.
@@ -268,6 +294,9 @@ impl Connections {
         let id = connection.id;
         let tgid = connection.owners.current;
         let head_was_cut = connection.conversation.take_head_was_cut();
+        if connection.carries {
+            return;
+        }
         let conversation = &connection.conversation;
         let framings = conversation.framings();
         let is_told = connection.told.is_some() && framings == connection.told_framings;
@@ -281,10 +310,12 @@ impl Connections {
             }),
             Verdict::Understood => Some(Told::Understood),
             Verdict::Opaque => Some(Told::Ignored),
+            Verdict::Encrypted => Some(Told::Carrier),
         };
         let news = verdict.filter(|_| verdict != connection.told);
         if news.is_some() {
             connection.told = news;
+            connection.server_name = connection.conversation.server_name().map(Into::into);
             connection.told_framings = framings;
         }
         let awaits = if connection.is_ignored() {
@@ -304,6 +335,9 @@ impl Connections {
             Some(Awaited::Progress) => self.awaiting.push_last(&mut self.awaiting_links, slot),
             Some(Awaited::Response) => self.unanswered.push_last(&mut self.awaiting_links, slot),
             None => {}
+        }
+        if news == Some(Told::Carrier) {
+            self.tell(ToKernel::TlsSeen { tgid });
         }
         if let Some(verdict) = news {
             self.tell(ToKernel::Verdict {
@@ -447,6 +481,8 @@ impl Connections {
             lore_places: Places::default(),
             hosts: HostMemo::default(),
             owners: Owners::new(tgid),
+            server_name: None,
+            carries: false,
             reset_ns: None,
             seen: [0; 2],
             last_ns: self.now_ns,

@@ -14,6 +14,8 @@ const AF_INET6: u16 = 10;
 
 /// HTTP's port (RFC 9110 §4.2.1), which authorities leave out.
 const PORT_HTTP: u16 = 80;
+/// That of HTTP over TLS (RFC 9110 §4.2.2).
+const PORT_HTTPS: u16 = 443;
 
 /// Both ends of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,16 +44,21 @@ pub struct Endpoint<'a> {
 }
 
 impl Endpoint<'_> {
-    /// As it would stand in a URL with the scheme `http`; `None` for Unix sockets.
+    /// As it would stand in a URL with the scheme `http` or `https`; `None` for Unix sockets.
     #[must_use]
-    pub fn authority(&self) -> Option<String> {
+    pub fn authority(&self, scheme: &str) -> Option<String> {
         let port = self.port?;
         let bracketed = self.address.contains(':');
-        Some(match (bracketed, port) {
-            (false, PORT_HTTP) => self.address.to_string(),
-            (false, port) => format!("{}:{port}", self.address),
-            (true, PORT_HTTP) => format!("[{}]", self.address),
-            (true, port) => format!("[{}]:{port}", self.address),
+        let default = if scheme == "https" {
+            PORT_HTTPS
+        } else {
+            PORT_HTTP
+        };
+        Some(match (bracketed, port == default) {
+            (false, true) => self.address.to_string(),
+            (false, false) => format!("{}:{port}", self.address),
+            (true, true) => format!("[{}]", self.address),
+            (true, false) => format!("[{}]:{port}", self.address),
         })
     }
 }
@@ -155,6 +162,7 @@ mod tests {
         };
         Open {
             connection: 1,
+            carrier: 0,
             family,
             local_port: 8080,
             peer_port: 40000,
@@ -200,7 +208,10 @@ mod tests {
             Endpoints::from_open(&open(AF_INET6, &v6.octets(), &mapped), b"").expect("known");
         let server = endpoints.server(Role::Server).expect("an address");
         assert_eq!(&**server.address, "2001:db8::1");
-        assert_eq!(server.authority().as_deref(), Some("[2001:db8::1]:8080"));
+        assert_eq!(
+            server.authority("http").as_deref(),
+            Some("[2001:db8::1]:8080")
+        );
         let peer = endpoints.peer(Role::Server).expect("an address");
         assert_eq!(&**peer.address, "192.0.2.7");
     }
@@ -225,7 +236,7 @@ mod tests {
             let endpoints = Endpoints::from_open(&open(AF_UNIX, &[], &[]), path).expect("known");
             let server = endpoints.server(Role::Server);
             assert_eq!(server.map(|end| &**end.address), expected, "{path:?}");
-            assert_eq!(server.and_then(|end| end.authority()), None);
+            assert_eq!(server.and_then(|end| end.authority("http")), None);
             assert_eq!(endpoints.peer(Role::Server), None);
             let peer = endpoints.peer(Role::Client);
             assert_eq!(peer.map(|end| &**end.address), expected, "{path:?}");

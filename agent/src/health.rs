@@ -17,6 +17,13 @@ pub enum Loss {
     ScratchBusy,
     /// Processes: the kernel side had no room to watch one.
     WatchedFull,
+    /// TLS objects: the kernel side had no room to remember one, or a thread that uses one.
+    TlsFull,
+    /// Calls of TLS libraries that returned what they can't: functions were mistaken for others.
+    TlsImplausible,
+    /// TLS objects whose plaintext was seen but whose socket was not found: their spans lack
+    /// addresses.
+    TlsUnbound,
     /// Records that could not be decoded.
     Undecodable,
     /// Gaps of a stream that hid a message.
@@ -43,12 +50,15 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::RingFull,
         Self::ConnectionsFull,
         Self::UnreadableMemory,
         Self::ScratchBusy,
         Self::WatchedFull,
+        Self::TlsFull,
+        Self::TlsImplausible,
+        Self::TlsUnbound,
         Self::Undecodable,
         Self::StreamGap,
         Self::Unparsable,
@@ -71,6 +81,9 @@ impl Loss {
             Self::UnreadableMemory => "unreadable_memory",
             Self::ScratchBusy => "scratch_busy",
             Self::WatchedFull => "watched_full",
+            Self::TlsFull => "tls_full",
+            Self::TlsImplausible => "tls_implausible",
+            Self::TlsUnbound => "tls_unbound",
             Self::Undecodable => "undecodable",
             Self::StreamGap => "stream_gap",
             Self::Unparsable => "unparsable",

@@ -5,6 +5,7 @@
 //! answers about progress) goes the same way as the kernel side's own, so that a recording holds
 //! all of it.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use wirespan_common::record::{Body, Life, LifeEvent, Record, Stage};
 
 use crate::capture::{Capture, Wait, WatchList};
 use crate::connections::ToKernel;
+use crate::discover::tls::Libraries;
 use crate::discover::{Action, Watcher};
 use crate::export::SpanQueue;
 use crate::health::{Health, Loss};
@@ -39,6 +41,8 @@ const CATCH_UP_ROUNDS_MAX: usize = 64;
 const LOOK_AFTER_NS: u64 = 500_000_000;
 /// How often that is looked at.
 const PROGRESS_EVERY: Duration = Duration::from_millis(50);
+/// How often a process that speaks TLS is looked at for its libraries because of that.
+const TLS_LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often losses are reported, and processes looked for whose end was not seen.
 const CHORES_EVERY: Duration = Duration::from_secs(60);
 
@@ -49,6 +53,9 @@ pub struct Live {
     path: Path,
     queue: SpanQueue,
     health: Arc<Health>,
+    libraries: Libraries,
+    /// Processes that were seen speaking TLS, and when they were looked at for it.
+    tls_seen: HashMap<u32, Instant>,
     /// How often what is kept elsewhere is counted anew, if somebody looks at it.
     measure_every: Option<Duration>,
     /// Reused; empty between calls.
@@ -61,6 +68,8 @@ struct Path {
     recording: Option<Writer<File>>,
     clock: WallClock,
     spans: Vec<Span>,
+    /// Who began and who ceased to be watched since TLS libraries were looked for.
+    changed: Vec<(u32, bool)>,
     health: Arc<Health>,
 }
 
@@ -70,6 +79,7 @@ impl Live {
     pub fn new(
         capture: Capture,
         watcher: Watcher,
+        libraries: Libraries,
         pipeline: Pipeline,
         recording: Option<Writer<File>>,
         queue: SpanQueue,
@@ -81,6 +91,7 @@ impl Live {
             recording,
             clock,
             spans: Vec::new(),
+            changed: Vec::new(),
             health: Arc::clone(&health),
         };
         Self {
@@ -89,6 +100,8 @@ impl Live {
             path,
             queue,
             health,
+            libraries,
+            tls_seen: HashMap::new(),
             measure_every: None,
             actions: Vec::new(),
         }
@@ -107,6 +120,7 @@ impl Live {
         self.watcher.scan(&mut self.actions);
         self.path
             .carry_out(&mut self.actions, &mut self.capture.watch_list);
+        self.look_for_tls();
         self.watcher.watched()
     }
 
@@ -152,6 +166,7 @@ impl Live {
         });
         self.health.read_records(taken as u64);
         self.hand_on();
+        self.look_for_tls();
         self.capture.flush_log();
         taken
     }
@@ -208,6 +223,7 @@ impl Live {
     fn hand_on(&mut self) {
         self.queue.push(std::mem::take(&mut self.path.spans));
         let watch_list = &mut self.capture.watch_list;
+        let mut tls_seen = Vec::new();
         for wish in self.path.pipeline.drain_to_kernel() {
             match wish {
                 ToKernel::Verdict {
@@ -217,9 +233,61 @@ impl Live {
                     watch_list.set_verdict(connection, verdict);
                 }
                 ToKernel::RaiseBudget { tgid } => watch_list.raise_budget(tgid),
+                ToKernel::TlsSeen { tgid } => tls_seen.push(tgid),
                 ToKernel::Forget { connection } => watch_list.forget(connection),
             }
         }
+        for pid in tls_seen {
+            self.tls_was_seen(pid);
+        }
+    }
+
+    /// Looks for TLS libraries in processes that began or ceased to be watched, and in young ones,
+    /// which are still loading theirs.
+    fn look_for_tls(&mut self) {
+        let now = Instant::now();
+        let changed = std::mem::take(&mut self.path.changed);
+        for (pid, is_watched) in changed {
+            if is_watched {
+                self.look_at(pid, now);
+            } else {
+                self.tls_seen.remove(&pid);
+                let gone = self.libraries.forget(pid);
+                self.capture.leave_tls(&gone);
+            }
+        }
+        for pid in self.libraries.due(now) {
+            self.look_at(pid, now);
+        }
+    }
+
+    /// A process speaks TLS on a socket, so that its library is there by now.
+    fn tls_was_seen(&mut self, pid: u32) {
+        let now = Instant::now();
+        let is_due = self
+            .tls_seen
+            .get(&pid)
+            .is_none_or(|last| now.duration_since(*last) >= TLS_LOOK_EVERY);
+        if is_due && self.watcher.is_watched(pid) {
+            self.tls_seen.insert(pid, now);
+            self.look_at(pid, now);
+        }
+    }
+
+    fn look_at(&mut self, pid: u32, now: Instant) {
+        let changes = self.libraries.look(pid, now);
+        log::debug!("looking at {pid} took {} us", now.elapsed().as_micros());
+        for unreadable in &changes.unreadable {
+            log::warn!(
+                "can't read TLS in {}: {}",
+                unreadable.name.display(),
+                unreadable.reason
+            );
+        }
+        for library in &changes.mapped {
+            self.capture.read_tls(pid, library);
+        }
+        self.capture.leave_tls(&changes.gone);
     }
 
     fn do_chores(&mut self) {
@@ -304,7 +372,10 @@ impl Path {
                         self.health.lose(Loss::WatchedFull, 1);
                     }
                 }
-                Action::Unwatch(pid) => watch_list.unwatch(pid),
+                Action::Unwatch(pid) => {
+                    watch_list.unwatch(pid);
+                    self.changed.push((pid, false));
+                }
                 Action::Described(process) => {
                     log::info!(
                         "watching {} (pid {}, {})",
@@ -312,6 +383,7 @@ impl Path {
                         process.pid,
                         process.executable.display()
                     );
+                    self.changed.push((process.pid, true));
                     self.take(&recording::process_record(monotonic_ns(), &process));
                 }
             }

@@ -22,7 +22,7 @@ mod ear;
 use std::sync::Arc;
 
 use wirespan_common::record::{
-    Body, Chunk, ConnectionId, Direction, LifeEvent, Open, Progress, Record, Stage,
+    Body, Chunk, ConnectionId, Direction, LifeEvent, Open, Progress, Record, Stage, is_object,
 };
 use wirespan_protocols::conversation::End;
 
@@ -161,12 +161,28 @@ impl Pipeline {
     }
 
     fn open(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut Vec<Span>) {
+        if is_object(open.connection) {
+            return self.open_object(record, open, path, out);
+        }
         // The same number again means that the socket that had it is gone.
         if let Some(old) = self.connections.remove(open.connection) {
             self.end(old, End::Closed, record.time_ns, out);
         }
         let slot = self.touch(open.connection, record, out);
         self.connections.at(slot).endpoints = Endpoints::from_open(open, path);
+    }
+
+    /// A TLS object is on a socket. Its plaintext may have come before.
+    fn open_object(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut Vec<Span>) {
+        let server_name = self.connections.find(open.carrier).and_then(|slot| {
+            let carrier = self.connections.at(slot);
+            carrier.carry();
+            carrier.server_name.clone()
+        });
+        let slot = self.touch(open.connection, record, out);
+        let object = self.connections.at(slot);
+        object.endpoints = Endpoints::from_open(open, path);
+        object.server_name = server_name;
     }
 
     fn chunk(
@@ -335,11 +351,17 @@ impl Pipeline {
             );
             conversation.end(end, time_ns, &mut ear);
         }
-        self.processes.count(
-            connection.owners.current(),
-            connection.seen_bytes(),
-            connection.understood_bytes(),
-        );
+        if is_object(connection.id) && connection.endpoints.is_none() {
+            self.health.lose(Loss::TlsUnbound, 1);
+        }
+        // Of a carrier's bytes, the object on it tells.
+        if !connection.carries() {
+            self.processes.count(
+                connection.owners.current(),
+                connection.seen_bytes(),
+                connection.understood_bytes(),
+            );
+        }
     }
 
     fn count_made(&self, spans: usize) {

@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::capture::Capture;
 use crate::config::Config;
+use crate::discover::tls::Libraries;
 use crate::discover::{ProcRoot, Watcher};
 use crate::export::own_metrics::OwnMetrics;
 use crate::export::{ExportConfig, Exporters, SpanQueue};
@@ -58,6 +59,7 @@ pub fn trace(config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
     let mut live = Live::new(
         capture,
         watcher,
+        Libraries::new(ProcRoot::host()),
         pipeline,
         recording,
         queue,

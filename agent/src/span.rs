@@ -127,13 +127,24 @@ impl Resource {
     }
 }
 
+/// What is known of a connection's ends.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ends<'a> {
+    /// Their addresses, if they were seen.
+    pub addresses: Option<&'a Endpoints>,
+    /// Others than the two see nothing of it.
+    pub is_encrypted: bool,
+    /// The name by which the client asked for the server, before it said anything.
+    pub server_name: Option<&'a Arc<str>>,
+}
+
 /// What is known about an exchange beside the exchange.
 #[derive(Debug)]
 pub struct Surroundings<'a> {
     /// Whose exchange it is.
     pub resource: &'a Arc<Resource>,
-    /// Addresses of the connection, if they were seen.
-    pub endpoints: Option<&'a Endpoints>,
+    /// What is known of the connection's ends.
+    pub ends: Ends<'a>,
     /// Names of hosts that the connection has carried.
     pub hosts: &'a mut HostMemo,
     /// Add this to a record's time to get nanoseconds since the Unix epoch.
@@ -202,7 +213,7 @@ impl SpanMaker {
                 call,
                 request,
                 response,
-                surroundings.endpoints,
+                surroundings.ends,
                 surroundings.hosts,
             ),
             None => http::describe(
@@ -211,7 +222,7 @@ impl SpanMaker {
                 request,
                 response,
                 &self.methods,
-                surroundings.endpoints,
+                surroundings.ends,
                 surroundings.hosts,
             ),
         };

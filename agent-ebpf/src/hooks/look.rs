@@ -6,6 +6,7 @@
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use wirespan_common::connection::{Held, Sequence};
+use wirespan_common::record::is_object;
 
 use crate::capture;
 use crate::maps;
@@ -19,6 +20,12 @@ pub fn look(ctx: RawTracePointContext) -> i32 {
         return 0;
     };
     let sk = connection.sk;
+    if is_object(id) {
+        let carrier = sockets::of_sk(sk).and_then(|socket| maps::carried_by(socket.id));
+        let is_held = sk == 0 || carrier == Some(id);
+        connection.held = if is_held { Held::Yes } else { Held::No } as u8;
+        return 0;
+    }
     // The memory may hold another socket by now, but none with the same number.
     if sockets::of_sk(sk).is_none_or(|socket| socket.id != id) {
         connection.held = Held::No as u8;

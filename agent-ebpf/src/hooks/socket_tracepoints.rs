@@ -52,7 +52,9 @@ fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
         return 0;
     };
     run(maps::with_scratch(|scratch| {
-        scratch.registers.load(current_registers());
+        let registers = current_registers();
+        scratch.registers_at = registers.address();
+        scratch.registers.load(registers);
         let transfer = &mut scratch.transfer;
         transfer.sequence_is_known = false;
         if let Some(tcp) = tcp_sock(sk) {

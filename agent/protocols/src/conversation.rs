@@ -28,6 +28,8 @@ pub enum Verdict {
     Understood,
     /// Nothing that is understood, or no longer (upgraded, tunnelled): stop capturing.
     Opaque,
+    /// TLS: there is nothing to see here, but perhaps elsewhere.
+    Encrypted,
 }
 
 /// One connection.
@@ -48,6 +50,8 @@ enum Stage {
     Multiplex(Box<Multiplex>),
     /// Neither will be known, or the protocol has given way to another.
     Opaque(Option<&'static str>),
+    /// It is TLS; the client asked for the server of that name.
+    Encrypted(Option<Box<str>>),
 }
 
 impl Default for Stage {
@@ -72,12 +76,13 @@ impl Conversation {
             Stage::Joining(joining) => match joining.chunk(&chunk, sink) {
                 Joined::NotYet => {}
                 Joined::Never => self.stage = Stage::Opaque(None),
+                Joined::Encrypted(name) => self.stage = Stage::Encrypted(name),
                 Joined::Dialogue(dialogue) => self.stage = Stage::Dialogue(dialogue),
                 Joined::Multiplex(multiplex) => self.stage = Stage::Multiplex(multiplex),
             },
             Stage::Dialogue(dialogue) => dialogue.chunk(&chunk, sink),
             Stage::Multiplex(multiplex) => multiplex.chunk(&chunk, sink),
-            Stage::Opaque(_) => {}
+            Stage::Opaque(_) | Stage::Encrypted(_) => {}
         }
         self.note(sink);
     }
@@ -88,7 +93,7 @@ impl Conversation {
             Stage::Joining(joining) => joining.extent(direction, &extent),
             Stage::Dialogue(dialogue) => dialogue.extent(direction, &extent, sink),
             Stage::Multiplex(multiplex) => multiplex.extent(direction, &extent, sink),
-            Stage::Opaque(_) => {}
+            Stage::Opaque(_) | Stage::Encrypted(_) => {}
         }
         self.note(sink);
     }
@@ -98,7 +103,7 @@ impl Conversation {
         match &mut self.stage {
             Stage::Dialogue(dialogue) => dialogue.end(end, time_ns, sink),
             Stage::Multiplex(multiplex) => multiplex.end(end, time_ns, sink),
-            Stage::Joining(_) | Stage::Opaque(_) => {}
+            Stage::Joining(_) | Stage::Opaque(_) | Stage::Encrypted(_) => {}
         }
         self.note(sink);
     }
@@ -110,6 +115,7 @@ impl Conversation {
             Stage::Joining(_) => Verdict::Undecided,
             Stage::Dialogue(_) | Stage::Multiplex(_) => Verdict::Understood,
             Stage::Opaque(_) => Verdict::Opaque,
+            Stage::Encrypted(_) => Verdict::Encrypted,
         }
     }
 
@@ -117,10 +123,19 @@ impl Conversation {
     #[must_use]
     pub fn protocol(&self) -> Option<&'static str> {
         match &self.stage {
-            Stage::Joining(_) => None,
+            Stage::Joining(_) | Stage::Encrypted(_) => None,
             Stage::Dialogue(dialogue) => Some(dialogue.protocol()),
             Stage::Multiplex(multiplex) => Some(multiplex.protocol()),
             Stage::Opaque(was) => *was,
+        }
+    }
+
+    /// The name by which the client of a TLS connection asked for its server.
+    #[must_use]
+    pub fn server_name(&self) -> Option<&str> {
+        match &self.stage {
+            Stage::Encrypted(name) => name.as_deref(),
+            _ => None,
         }
     }
 
@@ -131,7 +146,7 @@ impl Conversation {
         match &self.stage {
             Stage::Dialogue(dialogue) => dialogue.awaits_progress(),
             Stage::Multiplex(multiplex) => multiplex.awaits_progress(),
-            Stage::Joining(_) | Stage::Opaque(_) => false,
+            Stage::Joining(_) | Stage::Opaque(_) | Stage::Encrypted(_) => false,
         }
     }
 
@@ -142,7 +157,7 @@ impl Conversation {
         match &self.stage {
             Stage::Dialogue(dialogue) => dialogue.has_open_exchange(),
             Stage::Multiplex(multiplex) => multiplex.has_open_exchange(),
-            Stage::Joining(_) | Stage::Opaque(_) => false,
+            Stage::Joining(_) | Stage::Opaque(_) | Stage::Encrypted(_) => false,
         }
     }
 
@@ -188,7 +203,7 @@ impl Conversation {
         let (notes, protocol) = match &mut self.stage {
             Stage::Dialogue(dialogue) => (dialogue.take_notes(), dialogue.protocol()),
             Stage::Multiplex(multiplex) => (multiplex.take_notes(), multiplex.protocol()),
-            Stage::Joining(_) | Stage::Opaque(_) => return,
+            Stage::Joining(_) | Stage::Opaque(_) | Stage::Encrypted(_) => return,
         };
         self.head_was_cut |= notes.head_was_cut;
         self.understood_bytes = self.understood_bytes.saturating_add(notes.understood_bytes);

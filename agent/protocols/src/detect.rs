@@ -37,6 +37,8 @@ pub enum Found {
     No,
     /// The connection speaks something else for certain: no need to ask again.
     Foreign,
+    /// It speaks TLS: this is where a hello begins.
+    Encrypted,
 }
 
 /// Asks every protocol about bytes that were taken from where a message may begin.
@@ -44,6 +46,14 @@ pub enum Found {
 pub fn detect(prefix: &[u8]) -> Found {
     if is_foreign(prefix) {
         return Found::Foreign;
+    }
+    match prefix {
+        [22, 3, 0..=4, _, _, 1 | 2, ..] => return Found::Encrypted,
+        // Some read the header of a record first, and then the rest.
+        [22] | [22, 3] | [22, 3, 0..=4] | [22, 3, 0..=4, _] | [22, 3, 0..=4, _, _] => {
+            return Found::NotYet;
+        }
+        _ => {}
     }
     let mut found = Found::No;
     for protocol in PROTOCOLS {
@@ -73,10 +83,11 @@ pub fn detect_amid(prefix: &[u8]) -> Found {
     Found::No
 }
 
-/// Openings that no HTTP body has by chance and nobody mistakes: the identification of SSH (RFC
-/// 4253 §4.2), a handshake record of TLS 1.0 to 1.3 that carries a hello (RFC 8446 §4 and §5.1).
+/// An opening that no HTTP body has by chance and nobody mistakes: the identification of SSH (RFC
+/// 4253 §4.2). So is, above, a handshake record of TLS 1.0 to 1.3 that carries a hello (RFC 8446 §4
+/// and §5.1).
 fn is_foreign(prefix: &[u8]) -> bool {
-    prefix.starts_with(b"SSH-2.0-") || matches!(prefix, [22, 3, 0..=4, _, _, 1 | 2, ..])
+    prefix.starts_with(b"SSH-2.0-")
 }
 
 #[cfg(test)]
@@ -113,7 +124,10 @@ mod tests {
                 assert!(!matches!(found, Found::Match(..)), "{sample:?} at {len}");
             }
             assert!(
-                matches!(detect(sample), Found::No | Found::Foreign),
+                matches!(
+                    detect(sample),
+                    Found::No | Found::Foreign | Found::Encrypted
+                ),
                 "{sample:?}"
             );
         }
@@ -121,7 +135,7 @@ mod tests {
 
     #[test]
     fn unmistakable_openings_need_no_second_look() {
-        assert!(matches!(detect(TLS), Found::Foreign));
+        assert!(matches!(detect(TLS), Found::Encrypted));
         assert!(matches!(detect(b"SSH-2.0-x"), Found::Foreign));
         assert!(matches!(detect(MYSQL), Found::No));
     }

@@ -7,6 +7,7 @@
 //! [`conversation`] (all of it, for one connection).
 #![forbid(unsafe_code)]
 
+pub mod client_hello;
 pub mod conversation;
 pub mod detect;
 pub mod exchange;

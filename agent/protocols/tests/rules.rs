@@ -353,8 +353,12 @@ fn another_protocol_that_takes_over_is_left_alone() {
         assert_eq!(wire.told.exchanges.len(), 1);
     }
     let mut wire = Wire::new(Role::Client);
-    wire.ask("\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\u{0}");
-    assert_eq!(wire.conversation.verdict(), Verdict::Opaque);
+    // A hello of which more is to come, and then the end of it, which names nobody.
+    wire.ask("\u{16}\u{3}\u{1}\u{0}\u{6}\u{1}\u{0}");
+    assert_eq!(wire.conversation.verdict(), Verdict::Undecided);
+    wire.ask("\u{0}\u{2}\u{3}\u{3}");
+    assert_eq!(wire.conversation.verdict(), Verdict::Encrypted);
+    assert_eq!(wire.conversation.server_name(), None);
 }
 
 #[test]

@@ -16,12 +16,18 @@ use super::StartError;
 use super::object::Shared;
 use super::reason::one_line;
 
+/// Replaces what is there, adds nothing (include/uapi/linux/bpf.h).
+const BPF_EXIST: u64 = 2;
+
 /// Handles to the kernel side's maps.
 pub struct WatchList {
     watched: HashMap<MapData, u32, Shared<Watch>>,
     ports: Array<MapData, u64>,
     connections: HashMap<MapData, ConnectionId, Shared<Connection>>,
     verdicts: HashMap<MapData, ConnectionId, Shared<VerdictValue>>,
+    /// Kinds of probes that are attached anywhere: a new process is supposed to map such a library
+    /// until it is looked at, so that nothing of its first call is missed.
+    probes: u32,
 }
 
 impl WatchList {
@@ -31,6 +37,7 @@ impl WatchList {
             ports: super::take_map(ebpf, "PORTS")?,
             connections: super::take_map(ebpf, "CONNECTIONS")?,
             verdicts: super::take_map(ebpf, "VERDICTS")?,
+            probes: 0,
         })
     }
 
@@ -49,9 +56,12 @@ impl WatchList {
 
     /// Watches a process from now on. Returns whether there was room.
     pub fn watch(&mut self, pid: u32) -> bool {
-        self.watched
-            .insert(pid, Shared(Watch::default()), 0)
-            .is_ok()
+        let watch = Watch {
+            probes: self.probes,
+            ..Watch::default()
+        };
+        // The kernel side may watch it already, as a child of one with raised budgets or probes.
+        self.watched.get(&pid, 0).is_ok() || self.watched.insert(pid, Shared(watch), 0).is_ok()
     }
 
     /// Watches a process no longer.
@@ -62,12 +72,27 @@ impl WatchList {
 
     /// Lets transfers of a watched process be copied further than usual.
     pub fn raise_budget(&mut self, pid: u32) {
-        let raised = Watch {
-            opening_bytes_max: OPENING_BYTES_RAISED,
-            later_bytes_max: LATER_BYTES_RAISED,
+        self.change(pid, |watch| {
+            watch.opening_bytes_max = OPENING_BYTES_RAISED;
+            watch.later_bytes_max = LATER_BYTES_RAISED;
+        });
+    }
+
+    /// Tells the kernel side that probes of this kind (`PROBES_*`) see plaintext in a process.
+    pub fn add_probes(&mut self, pid: u32, probes: u32) {
+        self.probes |= probes;
+        self.change(pid, |watch| watch.probes |= probes);
+    }
+
+    fn change(&mut self, pid: u32, change: impl FnOnce(&mut Watch)) {
+        let Ok(Shared(before)) = self.watched.get(&pid, 0) else {
+            return;
         };
-        if self.watched.get(&pid, 0).is_ok() {
-            let _: Result<(), _> = self.watched.insert(pid, Shared(raised), 0);
+        let mut watch = before;
+        change(&mut watch);
+        if watch != before {
+            // It may have ended by now.
+            let _: Result<(), _> = self.watched.insert(pid, Shared(watch), BPF_EXIST);
         }
     }
 

@@ -8,6 +8,7 @@ mod analysis;
 mod code;
 mod go;
 mod image;
+mod inner;
 mod libraries;
 mod mappings;
 mod marks;
@@ -101,6 +102,10 @@ pub enum Function {
     SslWriteEx,
     /// `ossl_ssize_t SSL_sendfile(SSL *, int, off_t, size_t, int)`
     SslSendfile,
+    /// What OpenSSL has both `SSL_read` and `SSL_read_ex` call, with the arguments of the latter.
+    SslReadInner,
+    /// The same for `SSL_write` and `SSL_write_ex`.
+    SslWriteInner,
     /// `int SSL_do_handshake(SSL *)`
     SslDoHandshake,
     /// `int SSL_set_fd(SSL *, int)`

@@ -127,6 +127,12 @@ impl Watcher {
         self.watched.get(&pid).or_else(|| self.departed.get(&pid))
     }
 
+    /// Whether a process is watched, or was when it last said something.
+    #[must_use]
+    pub fn is_watched(&self, pid: u32) -> bool {
+        self.watched.contains_key(&pid)
+    }
+
     /// How many processes are watched.
     #[must_use]
     pub fn watched(&self) -> usize {

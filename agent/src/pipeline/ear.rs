@@ -1,21 +1,20 @@
 //! Who listens to a conversation: exchanges become spans where they fall, discards are counted.
 //! Also the translation from records to what conversations hear; nothing is decided here.
 
-use wirespan_common::record::{self, CHUNK_AFTER_LOSS, Record};
+use wirespan_common::record::{self, CHUNK_AFTER_LOSS, Record, is_object};
 use wirespan_protocols::conversation::{self, Conversation, Discard, Sink};
 use wirespan_protocols::exchange::{Exchange, Role};
 use wirespan_protocols::http2::hpack::Lore;
 
 use crate::connections::{Connection, Owners};
-use crate::endpoints::Endpoints;
 use crate::health::{Health, Loss};
 use crate::lore::{Lores, Places};
 use crate::processes::Processes;
-use crate::span::{HostMemo, Span, SpanMaker, Surroundings};
+use crate::span::{Ends, HostMemo, Span, SpanMaker, Surroundings};
 
 /// All that the span of an exchange is made of, borrowed for one record.
 pub struct Ear<'a> {
-    endpoints: Option<&'a Endpoints>,
+    ends: Ends<'a>,
     hosts: &'a mut HostMemo,
     owners: &'a Owners,
     processes: &'a mut Processes,
@@ -39,7 +38,11 @@ impl<'a> Ear<'a> {
         out: &'a mut Vec<Span>,
     ) -> (&'a mut Conversation, Self) {
         let ear = Self {
-            endpoints: connection.endpoints.as_ref(),
+            ends: Ends {
+                addresses: connection.endpoints.as_ref(),
+                is_encrypted: is_object(connection.id),
+                server_name: connection.server_name.as_ref(),
+            },
             hosts: &mut connection.hosts,
             owners: &connection.owners,
             processes,
@@ -64,7 +67,7 @@ impl Sink for Ear<'_> {
             exchange,
             Surroundings {
                 resource: self.processes.resource(owner),
-                endpoints: self.endpoints,
+                ends: self.ends,
                 hosts: self.hosts,
                 wall_offset_ns: self.wall_offset_ns,
             },
@@ -78,7 +81,7 @@ impl Sink for Ear<'_> {
             let executable = self.processes.executable(self.owners.current())?;
             *place = self
                 .lores
-                .place(executable, self.endpoints?, role, direction);
+                .place(executable, self.ends.addresses?, role, direction);
         }
         self.lores.at((*place)?)
     }

@@ -24,7 +24,7 @@ use wirespan_protocols::message::{Completeness, HttpRequest, HttpResponse, Metho
 use super::authority::{self, Authority, HostMemo};
 use super::method::KnownMethods;
 use super::url::{self, Target};
-use super::{Status, Value};
+use super::{Ends, Status, Value};
 use crate::endpoints::{Endpoint, Endpoints};
 use crate::semconv::{self, error_type};
 
@@ -45,7 +45,7 @@ pub fn describe(
     request: &mut HttpRequest,
     response: Option<&HttpResponse>,
     methods: &KnownMethods,
-    endpoints: Option<&Endpoints>,
+    ends: Ends<'_>,
     hosts: &mut HostMemo,
 ) -> Description {
     let mut attributes = Vec::with_capacity(ATTRIBUTES_TYPICAL);
@@ -61,7 +61,7 @@ pub fn describe(
         ));
     }
 
-    tell_where(&mut attributes, role, request, endpoints, hosts);
+    tell_where(&mut attributes, role, request, ends, hosts);
 
     attributes.push((
         semconv::NETWORK_PROTOCOL_VERSION,
@@ -136,28 +136,35 @@ fn tell_where(
     attributes: &mut Vec<(&'static str, Value)>,
     role: Role,
     request: &mut HttpRequest,
-    endpoints: Option<&Endpoints>,
+    ends: Ends<'_>,
     hosts: &mut HostMemo,
 ) {
+    let endpoints = ends.addresses;
+    let scheme = if ends.is_encrypted {
+        "https"
+    } else {
+        request.scheme.unwrap_or("http")
+    };
     let target = Target::parse(&request.method, &request.target);
     let host = request.host.as_ref().and_then(|sent| {
         let parts = hosts.resolve(sent)?;
         Some((sent, parts))
     });
     let server = endpoints.and_then(|endpoints| endpoints.server(role));
-    let named = name_server(target, host.map(|(_, parts)| parts), server);
+    // Who asked for nobody by name got whom the connection led to.
+    let asked_for = ends.server_name.filter(|_| role == Role::Client);
+    let named = name_server(target, host.map(|(_, parts)| parts), asked_for, server);
 
     match role {
         _ if request.target.is_empty() => {
             // Not decoded; nothing takes its place.
-            let scheme = request.scheme.filter(|_| role == Role::Server);
-            if let Some(scheme) = scheme {
+            let is_known = ends.is_encrypted || request.scheme.is_some();
+            if is_known && role == Role::Server {
                 attributes.push((semconv::URL_SCHEME, Value::Static(scheme)));
             }
         }
         Role::Server => {
-            let (scheme, path, query) = parts(target);
-            let scheme = request.scheme.map_or(scheme, Value::Static);
+            let (scheme, path, query) = parts(scheme, target);
             let query = query.map(redacted);
             attributes.push((semconv::URL_SCHEME, scheme));
             let path = match target {
@@ -175,10 +182,16 @@ fn tell_where(
         Role::Client => {
             let authority = match (host, server) {
                 (Some((sent, _)), _) => Some(String::from(&**sent)),
-                (None, Some(server)) => server.authority(),
-                (None, None) => None,
+                (None, Some(server)) => match asked_for {
+                    Some(name) => Endpoint {
+                        address: name,
+                        port: server.port,
+                    }
+                    .authority(scheme),
+                    None => server.authority(scheme),
+                },
+                (None, None) => asked_for.map(|name| String::from(&**name)),
             };
-            let scheme = request.scheme.unwrap_or("http");
             tell_full(attributes, target, scheme, authority);
         }
     }
@@ -190,6 +203,7 @@ fn tell_where(
 fn name_server(
     target: Target<'_>,
     host: Option<&Authority>,
+    asked_for: Option<&Arc<str>>,
     server: Option<Endpoint<'_>>,
 ) -> Option<(Value, Option<u16>)> {
     let owned = |(host, port): (&str, Option<u16>)| (Value::Owned(host.into()), port);
@@ -204,7 +218,9 @@ fn name_server(
             (Value::Shared(Arc::clone(&parts.host)), port)
         }),
     };
-    named.or_else(|| server.map(|server| (Value::Shared(Arc::clone(server.address)), server.port)))
+    let port = server.and_then(|server| server.port);
+    let address = asked_for.or(server.map(|server| server.address));
+    named.or_else(|| address.map(|address| (Value::Shared(Arc::clone(address)), port)))
 }
 
 /// `server.*` alone.
@@ -212,13 +228,14 @@ pub(super) fn tell_server(
     attributes: &mut Vec<(&'static str, Value)>,
     role: Role,
     request: &HttpRequest,
-    endpoints: Option<&Endpoints>,
+    ends: Ends<'_>,
     hosts: &mut HostMemo,
 ) {
     let target = Target::parse(&request.method, &request.target);
     let host = request.host.as_ref().and_then(|sent| hosts.resolve(sent));
-    let server = endpoints.and_then(|endpoints| endpoints.server(role));
-    push_server(attributes, name_server(target, host, server));
+    let server = ends.addresses.and_then(|endpoints| endpoints.server(role));
+    let asked_for = ends.server_name.filter(|_| role == Role::Client);
+    push_server(attributes, name_server(target, host, asked_for, server));
 }
 
 fn push_server(attributes: &mut Vec<(&'static str, Value)>, named: Option<(Value, Option<u16>)>) {
@@ -268,17 +285,17 @@ pub(super) fn tell_ends(
 }
 
 /// `url.scheme`, `url.path` and `url.query` as sent.
-fn parts(target: Target<'_>) -> (Value, &str, Option<&str>) {
+fn parts<'a>(scheme: &'static str, target: Target<'a>) -> (Value, &'a str, Option<&'a str>) {
     match target {
-        Target::Origin { path, query } => (Value::Static("http"), path, query),
+        Target::Origin { path, query } => (Value::Static(scheme), path, query),
         Target::Absolute {
             scheme,
             path,
             query,
             ..
         } => (scheme_value(scheme), path, query),
-        Target::Authority(_) => (Value::Static("http"), "", None),
-        Target::Asterisk => (Value::Static("http"), "*", None),
+        Target::Authority(_) => (Value::Static(scheme), "", None),
+        Target::Asterisk => (Value::Static(scheme), "*", None),
     }
 }
 

@@ -20,8 +20,7 @@ use wirespan_protocols::message::{
 
 use super::authority::HostMemo;
 use super::http::{self, Description};
-use super::{Event, Status, Value};
-use crate::endpoints::Endpoints;
+use super::{Ends, Event, Status, Value};
 use crate::semconv::{self, error_type};
 
 /// Typical number of attributes, with some room.
@@ -50,7 +49,7 @@ pub fn describe(
     call: Call,
     request: &mut HttpRequest,
     response: Option<&HttpResponse>,
-    endpoints: Option<&Endpoints>,
+    ends: Ends<'_>,
     hosts: &mut HostMemo,
 ) -> Description {
     let mut attributes = Vec::with_capacity(ATTRIBUTES_TYPICAL);
@@ -63,8 +62,8 @@ pub fn describe(
     if let Some(code) = code {
         attributes.push((semconv::RPC_STATUS_CODE, Value::Static(status::name(code))));
     }
-    http::tell_server(&mut attributes, role, request, endpoints, hosts);
-    http::tell_ends(&mut attributes, role, request, endpoints);
+    http::tell_server(&mut attributes, role, request, ends, hosts);
+    http::tell_ends(&mut attributes, role, request, ends.addresses);
     attributes.push((
         semconv::NETWORK_PROTOCOL_VERSION,
         Value::Static(match request.version {

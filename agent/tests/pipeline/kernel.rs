@@ -12,10 +12,9 @@ use crate::{Bench, CLIENT, GET, OK, SERVER, WALL_NS, attribute};
 fn what_is_ignored_is_forgotten_without_a_loss_and_stays_ignored() {
     let mut bench = Bench::seeded();
     let mut recorder = Recorder::new(WALL_NS);
-    recorder.open_tcp(1, SERVER, CLIENT).read(
-        1,
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 not http at all",
-    );
+    recorder
+        .open_tcp(1, SERVER, CLIENT)
+        .read(1, b"SSH-2.0-OpenSSH_9.2p1\r\n not http at all");
     bench.feed(&mut recorder);
     assert_eq!(bench.pipeline.drain_to_kernel().count(), 1, "the verdict");
     recorder.at(2 * IDLE_NS_MAX).clock(WALL_NS);
@@ -31,13 +30,13 @@ fn the_kernel_side_is_told_what_a_connection_turned_out_to_be_once() {
     let mut recorder = Recorder::new(WALL_NS);
     recorder
         .open_tcp(1, SERVER, CLIENT)
-        .open_tcp(2, SERVER, CLIENT);
+        .open_tcp(2, SERVER, CLIENT)
+        .open_tcp(3, SERVER, CLIENT);
     for _ in 0..3 {
         recorder.read(1, GET).write(1, OK);
-        recorder.read(
-            2,
-            [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3, 9, 9, 9, 9, 9, 9, 9],
-        );
+        recorder.read(2, b"SSH-2.0-OpenSSH_9.2p1\r\n");
+        // A server's hello.
+        recorder.write(3, [0x16, 3, 3, 0, 42, 2, 0, 0, 38, 3, 3, 9, 9, 9, 9, 9, 9]);
     }
     bench.feed(&mut recorder);
     let told: Vec<_> = bench.pipeline.drain_to_kernel().collect();
@@ -45,9 +44,12 @@ fn the_kernel_side_is_told_what_a_connection_turned_out_to_be_once() {
         connection,
         verdict,
     };
-    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told.len(), 4, "{told:?}");
     assert!(told.contains(&verdict(1, Verdict::Understood)), "{told:?}");
     assert!(told.contains(&verdict(2, Verdict::Ignored)), "{told:?}");
+    assert!(told.contains(&verdict(3, Verdict::Carrier)), "{told:?}");
+    let is_seen = |wish: &ToKernel| matches!(wish, ToKernel::TlsSeen { .. });
+    assert!(told.iter().any(is_seen), "{told:?}");
     assert_eq!(bench.spans.len(), 3);
 }
 

@@ -85,6 +85,7 @@ impl Recorder {
         self.open(
             Open {
                 connection: id,
+                carrier: 0,
                 family: if local.is_ipv4() { 2 } else { 10 },
                 local_port: local.port(),
                 peer_port: peer.port(),
@@ -100,6 +101,7 @@ impl Recorder {
         self.open(
             Open {
                 connection: id,
+                carrier: 0,
                 family: 1,
                 local_port: 0,
                 peer_port: 0,

@@ -4,7 +4,8 @@
 use super::dialogue::Dialogue;
 use super::multiplex::Multiplex;
 use super::{Chunk, Direction, Discard, Extent, Sink, role_of};
-use crate::detect::{CHUNKS_MAX, Found, TURNS_MAX, detect, detect_amid};
+use crate::client_hello::{self, Hello};
+use crate::detect::{CHUNKS_MAX, Found, PREFIX_BYTES_MAX, TURNS_MAX, detect, detect_amid};
 use crate::parser::{AnyParser, AnyStreamParser, Flow};
 use crate::registry::{Kind, Protocol};
 use crate::stream::Stream;
@@ -29,6 +30,8 @@ pub(super) enum Joined {
     NotYet,
     /// That there is no point in looking on.
     Never,
+    /// TLS, and the name that the client asked for.
+    Encrypted(Option<Box<str>>),
     /// Protocol and roles.
     Dialogue(Box<Dialogue>),
     /// The same, of a protocol with streams; the roles may show later.
@@ -72,6 +75,13 @@ impl Joining {
             },
             Found::NotYet if arrival.after.is_none() => stream.hold(held),
             Found::Foreign => return Joined::Never,
+            Found::Encrypted => match client_hello::server_name(&held) {
+                Hello::Incomplete if arrival.after.is_none() && held.len() < PREFIX_BYTES_MAX => {
+                    stream.hold(held);
+                }
+                Hello::Incomplete => return Joined::Encrypted(None),
+                Hello::Name(name) => return Joined::Encrypted(name),
+            },
             Found::NotYet | Found::No => {
                 let dropped = if is_candidate {
                     held.len()

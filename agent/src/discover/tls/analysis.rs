@@ -6,6 +6,7 @@ use std::path::Path;
 use super::code::{self, Refusal};
 use super::go;
 use super::image::{Bytes, Damaged, Image, Kind};
+use super::inner;
 use super::marks::{self, Mark};
 use super::names;
 use super::symbols::{self, Symbol};
@@ -196,6 +197,9 @@ fn sites(image: &Image<'_>, found: &[Symbol<Function>], ends: Ends) -> Verdict {
         );
     };
     sites.retain(|site| complete(&site.function.library()));
+    if matches!(ends, Ends::ReturnProbes) {
+        prefer_inner(image, found, &mut sites);
+    }
     if sites.len() > SITES_MAX {
         return Verdict::Unreadable("there are too many copies of its functions".to_owned());
     }
@@ -204,6 +208,32 @@ fn sites(image: &Image<'_>, found: &[Symbol<Function>], ends: Ends) -> Verdict {
     Verdict::Readable {
         kind,
         functions: sites,
+    }
+}
+
+/// Replaces OpenSSL's functions by those that they call, where that is known and cheaper.
+fn prefer_inner(image: &Image<'_>, found: &[Symbol<Function>], sites: &mut Vec<FunctionSite>) {
+    let only = |function| {
+        let mut named = found.iter().filter(|symbol| symbol.what == function);
+        named.next().filter(|_| named.next().is_none())
+    };
+    for (plain, ex, inner) in [
+        (Function::SslRead, Function::SslReadEx, Function::SslReadInner),
+        (Function::SslWrite, Function::SslWriteEx, Function::SslWriteInner),
+    ] {
+        let (Some(one), Some(other)) = (only(plain), only(ex)) else {
+            continue;
+        };
+        let entry = inner::of_both(image, one.address, other.address)
+            .and_then(|address| image.code_offset(address, 1));
+        if let Some(entry) = entry {
+            sites.retain(|site| ![plain, ex].contains(&site.function));
+            sites.push(FunctionSite {
+                function: inner,
+                entry,
+                end: End::ReturnProbe,
+            });
+        }
     }
 }
 

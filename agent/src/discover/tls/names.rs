@@ -51,7 +51,7 @@ impl Function {
     pub fn library(self) -> LibraryKind {
         match self {
             SslRead | SslReadEx | SslWrite | SslWriteEx | SslSendfile | SslDoHandshake
-            | SslSetFd | SslFree => LibraryKind::OpenSsl,
+            | SslReadInner | SslWriteInner | SslSetFd | SslFree => LibraryKind::OpenSsl,
             GnutlsRecordRecv
             | GnutlsRecordSend
             | GnutlsRecordSend2

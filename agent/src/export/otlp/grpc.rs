@@ -1,20 +1,22 @@
 //! OTLP/gRPC over one HTTP/2 connection. Requests are encoded before they come here: the codec
 //! passes bytes through, so that a repeated attempt costs no second encoding.
 
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
-use http::uri::PathAndQuery;
+use http::uri::{PathAndQuery, Scheme, Uri};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codegen::Service;
 use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use super::SetupError;
 use super::reply::Reply;
-use super::tls::{self, Speaks};
+use super::tls::{self, Connector, Speaks};
 use crate::config::OtlpConfig;
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -30,11 +32,16 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(config: &OtlpConfig) -> Result<Self, SetupError> {
         let refused = || SetupError::Endpoint(config.endpoint.clone());
-        let endpoint = Endpoint::from(super::http::endpoint(&config.endpoint)?)
+        let receiver = super::http::endpoint(&config.endpoint)?;
+        let endpoint = Endpoint::from(in_plain(&receiver).ok_or_else(refused)?)
+            .origin(receiver.clone())
             .user_agent(super::USER_AGENT)
             .map_err(|_| refused())?;
         let connector = tls::connector(config.into(), Speaks::Http2)?;
-        let channel = endpoint.connect_with_connector_lazy(connector);
+        let channel = endpoint.connect_with_connector_lazy(To {
+            receiver,
+            connector,
+        });
         let mut client = tonic::client::Grpc::new(channel);
         if config.gzip {
             client = client.send_compressed(CompressionEncoding::Gzip);
@@ -69,6 +76,36 @@ impl Client {
             Ok(response) => Reply::from_response(response.into_inner()),
             Err(status) => Reply::from_grpc_status(&status),
         }
+    }
+}
+
+/// The same address with the scheme `http`.
+fn in_plain(receiver: &Uri) -> Option<Uri> {
+    let mut parts = receiver.clone().into_parts();
+    parts.scheme = Some(Scheme::HTTP);
+    Uri::from_parts(parts).ok()
+}
+
+/// Connects to one receiver, whatever it is asked for. tonic is told an address in plain: compiled
+/// with TLS of its own, as some other crate of a build may want it, it refuses `https` from a
+/// connector that has done TLS already.
+#[derive(Clone)]
+struct To {
+    receiver: Uri,
+    connector: Connector,
+}
+
+impl Service<Uri> for To {
+    type Response = <Connector as Service<Uri>>::Response;
+    type Error = <Connector as Service<Uri>>::Error;
+    type Future = <Connector as Service<Uri>>::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.connector.poll_ready(context)
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        self.connector.call(self.receiver.clone())
     }
 }
 

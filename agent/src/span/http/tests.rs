@@ -14,6 +14,7 @@ use crate::trace_context::TraceContext;
 fn tcp() -> Endpoints {
     let mut open = Open {
         connection: 1,
+        carrier: 0,
         family: 2,
         local_port: 8080,
         peer_port: 40000,
@@ -84,7 +85,10 @@ fn make_with(methods: KnownMethods, exchange: Exchange, endpoints: Option<&Endpo
         exchange,
         Surroundings {
             resource: &Arc::new(Resource::default()),
-            endpoints,
+            ends: Ends {
+                addresses: endpoints,
+                ..Ends::default()
+            },
             hosts: &mut HostMemo::default(),
             wall_offset_ns: 1_000_000,
         },

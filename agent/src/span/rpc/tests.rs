@@ -54,7 +54,7 @@ fn make(exchange: Exchange) -> Span {
         exchange,
         Surroundings {
             resource: &Arc::default(),
-            endpoints: None,
+            ends: Ends::default(),
             hosts: &mut HostMemo::default(),
             wall_offset_ns: 1000,
         },

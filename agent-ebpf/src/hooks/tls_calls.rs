@@ -1,0 +1,77 @@
+//! Calls of TLS libraries written in C: how they begin, and the one program for all their ends. It
+//! knows no library's functions.
+//!
+//! Arguments are those of the System V ABI, the first being the object, the second a buffer. A
+//! return belongs to the call whose return address lay where it does.
+
+use aya_ebpf::macros::{uprobe, uretprobe};
+use aya_ebpf::programs::{ProbeContext, RetProbeContext};
+
+use super::run;
+use crate::maps;
+use crate::memory::{current_process, stack_of};
+use crate::tls::{self, Begun};
+
+/// Size of a return address.
+const ADDRESS_SIZE: u64 = 8;
+
+/// A function begins whose third argument is the length of the buffer, and which returns how much
+/// of it was used.
+#[inline(always)]
+pub fn entered(ctx: &ProbeContext, operation: u8) -> u32 {
+    entered_with(ctx, operation, 2, None)
+}
+
+/// A function begins; by number, which of its arguments is the length of the buffer, and which the
+/// place where it writes how much of it was used.
+#[inline(always)]
+pub fn entered_with(ctx: &ProbeContext, operation: u8, room: usize, len_at: Option<usize>) -> u32 {
+    let current = current_process();
+    if maps::watch_of(current.tgid).is_none() {
+        return 0;
+    }
+    let argument = |index| ctx.arg::<u64>(index).unwrap_or(0);
+    let room = argument(room);
+    let begun = Begun {
+        operation,
+        object: argument(0),
+        buffer: argument(1),
+        // The upper half of a register that holds an `int` means nothing.
+        room: if operation & tls::RETURNS_INT != 0 && len_at.is_none() {
+            u64::from(room as u32)
+        } else {
+            room
+        },
+        len_at: len_at.map_or(0, argument),
+        stack: stack_of(ctx.regs),
+    };
+    run(tls::began(tls::thread(current), begun)) as u32
+}
+
+/// A function returned.
+#[uretprobe]
+pub fn tls_return(ctx: RetProbeContext) -> u32 {
+    returned(&ctx, stack_of(ctx.regs) - ADDRESS_SIZE)
+}
+
+/// A function is about to return.
+#[uprobe]
+pub fn tls_ret(ctx: ProbeContext) -> u32 {
+    // The result is in the same register at either place.
+    returned(&RetProbeContext { regs: ctx.regs }, stack_of(ctx.regs))
+}
+
+#[inline(always)]
+fn returned(ctx: &RetProbeContext, stack: u64) -> u32 {
+    let current = current_process();
+    let Some(watch) = maps::watch_of(current.tgid) else {
+        return 0;
+    };
+    run(tls::ended(
+        current,
+        watch,
+        tls::thread(current),
+        stack,
+        ctx.ret(),
+    )) as u32
+}

@@ -1,0 +1,85 @@
+//! Go's crypto/tls: `(*Conn).Read`, `Write` and `Close`, by the register ABI of Go 1.17 and later
+//! (src/cmd/compile/abi-internal.md): arguments and results in RAX, RBX, RCX, …, the goroutine in
+//! R14. No return probe: a goroutine's stack moves. A call belongs to its goroutine, which may end
+//! it on another thread.
+
+use aya_ebpf::macros::uprobe;
+use aya_ebpf::programs::ProbeContext;
+
+use super::run;
+use crate::maps::{self, TaskKey};
+use crate::memory::{Current, GoRegisters, current_process, go_registers};
+use crate::tls::{self, Begun, EGRESS, OF_GO};
+
+/// `func (c *Conn) Read(b []byte) (int, error)`
+#[uprobe]
+pub fn go_read_enter(ctx: ProbeContext) -> u32 {
+    entered(&ctx, OF_GO)
+}
+
+/// `func (c *Conn) Write(b []byte) (int, error)`, which writes all or breaks the connection. So
+/// what it is given is told at once: another goroutine may read the answer before it returns.
+#[uprobe]
+pub fn go_write_enter(ctx: ProbeContext) -> u32 {
+    let current = current_process();
+    let Some(watch) = maps::watch_of(current.tgid) else {
+        return 0;
+    };
+    let GoRegisters { r14, .. } = go_registers(ctx.regs);
+    let begun = begun(&ctx, OF_GO | EGRESS);
+    run(tls::wrote(current, watch, goroutine(current, r14), begun)) as u32
+}
+
+/// `func (c *Conn) Close() error`
+#[uprobe]
+pub fn go_close_enter(ctx: ProbeContext) -> u32 {
+    let current = current_process();
+    if maps::watch_of(current.tgid).is_none() {
+        return 0;
+    }
+    run(tls::freed(current, go_registers(ctx.regs).rax)) as u32
+}
+
+#[inline(always)]
+fn entered(ctx: &ProbeContext, operation: u8) -> u32 {
+    let current = current_process();
+    if maps::watch_of(current.tgid).is_none() {
+        return 0;
+    }
+    let GoRegisters { r14, .. } = go_registers(ctx.regs);
+    let begun = begun(ctx, operation);
+    run(tls::began(goroutine(current, r14), begun)) as u32
+}
+
+#[inline(always)]
+fn begun(ctx: &ProbeContext, operation: u8) -> Begun {
+    let GoRegisters { rax, rbx, rcx, .. } = go_registers(ctx.regs);
+    Begun {
+        operation,
+        object: rax,
+        buffer: rbx,
+        room: rcx,
+        len_at: 0,
+        // The stack may be elsewhere when the call ends.
+        stack: 0,
+    }
+}
+
+/// A return instruction of `Read`.
+#[uprobe]
+pub fn go_ret(ctx: ProbeContext) -> u32 {
+    let current = current_process();
+    let Some(watch) = maps::watch_of(current.tgid) else {
+        return 0;
+    };
+    let GoRegisters { rax, r14, .. } = go_registers(ctx.regs);
+    run(tls::ended(current, watch, goroutine(current, r14), 0, rax)) as u32
+}
+
+#[inline(always)]
+fn goroutine(current: Current, address: u64) -> TaskKey {
+    TaskKey {
+        task: address,
+        tgid: current.tgid.into(),
+    }
+}

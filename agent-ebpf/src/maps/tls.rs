@@ -1,0 +1,167 @@
+//! The maps of TLS: objects, the sockets that carry them, and threads that use them. As with the
+//! other maps, nothing is decided here.
+//!
+//! All three evict: an object that is never freed, a call whose end is never seen and a thread that
+//! ends leave nothing behind for good.
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::LruHashMap;
+use wirespan_common::loss::KernelLoss;
+use wirespan_common::record::ConnectionId;
+
+use crate::memory::Delivered;
+
+/// TLS objects by process and address.
+#[map]
+static TLS_OBJECTS: LruHashMap<ObjectKey, Object> = LruHashMap::with_max_entries(16 * 1024, 0);
+
+/// Which TLS object is on a socket.
+#[map]
+static TLS_CARRIERS: LruHashMap<ConnectionId, ConnectionId> =
+    LruHashMap::with_max_entries(16 * 1024, 0);
+
+/// What threads, or goroutines, are doing with TLS.
+#[map]
+static TLS_TASKS: LruHashMap<TaskKey, Task> = LruHashMap::with_max_entries(8 * 1024, 0);
+
+/// Key of [`TLS_OBJECTS`].
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct ObjectKey {
+    /// Address of what the library calls its connection.
+    pub address: u64,
+    /// Thread group.
+    pub tgid: u64,
+}
+
+/// A TLS object.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Object {
+    /// Its identity as a connection.
+    pub id: ConnectionId,
+    /// The socket underneath, 0 while it is not known.
+    pub carrier: ConnectionId,
+    /// Address of that socket's `struct sock`.
+    pub sk: u64,
+    /// 1 once plaintext moved.
+    pub used: u64,
+}
+
+/// Key of [`TLS_TASKS`].
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct TaskKey {
+    /// A thread's number, or the address of a goroutine.
+    pub task: u64,
+    /// Thread group of a goroutine; 0 for a thread, whose number says enough.
+    pub tgid: u64,
+}
+
+/// What a task is doing, and did last.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub struct Task {
+    /// Address of the object that the library was called with, 0 outside of a call.
+    pub object: u64,
+    /// The caller's buffer.
+    pub buffer: u64,
+    /// Its length.
+    pub room: u64,
+    /// Where the return address is.
+    pub stack: u64,
+    /// Where the library writes how many bytes moved, 0 where it returns that.
+    pub len_at: u64,
+    /// The socket that TLS records moved on during the call, 0 if none did.
+    pub nested: ConnectionId,
+    /// Address of its `struct sock`.
+    pub nested_sk: u64,
+    /// The socket from which the task read TLS records outside of any call which no object has
+    /// taken yet; 0 if there is none.
+    pub fresh: ConnectionId,
+    /// Address of its `struct sock`.
+    pub fresh_sk: u64,
+    /// Address of an object that has something to send which no socket has taken yet; 0 if there is
+    /// none.
+    pub pending: u64,
+    /// See [`crate::tls::EGRESS`] and those after it.
+    pub operation: u8,
+    /// Type of the TLS record that `fresh` began with.
+    pub fresh_type: u8,
+    /// 1 if it could be another socket's than `fresh`.
+    pub fresh_is_doubtful: u8,
+    /// 1 if it could be another object than `pending`.
+    pub pending_is_doubtful: u8,
+    reserved: [u8; 4],
+}
+
+/// Lends what a task is doing; `None` if it never did anything.
+#[inline(always)]
+pub fn task(key: TaskKey) -> Option<&'static mut Task> {
+    let found = TLS_TASKS.get_ptr_mut(key)?;
+    // SAFETY: elements of a preallocated map stay mapped; one that is reused meanwhile belongs to
+    // another task, which begins its next call by writing over it.
+    Some(unsafe { &mut *found })
+}
+
+/// The same, beginning to remember it.
+#[inline(always)]
+pub fn touch_task(key: TaskKey) -> Delivered<&'static mut Task> {
+    if let Some(found) = task(key) {
+        return Ok(found);
+    }
+    TLS_TASKS
+        .insert(key, Task::default(), 0)
+        .map_err(|_| KernelLoss::TlsFull)?;
+    task(key).ok_or(KernelLoss::TlsFull)
+}
+
+/// Lends what is remembered of an object.
+#[inline(always)]
+pub fn object(key: ObjectKey) -> Option<&'static mut Object> {
+    let found = TLS_OBJECTS.get_ptr_mut(key)?;
+    // SAFETY: as above; an object that was freed meanwhile by another thread was in use by two.
+    Some(unsafe { &mut *found })
+}
+
+/// Begins to remember an object that nothing is known of but its identity.
+#[inline(always)]
+pub fn remember_object(key: ObjectKey, id: ConnectionId) -> Delivered<()> {
+    let new = Object {
+        id,
+        carrier: 0,
+        sk: 0,
+        used: 0,
+    };
+    TLS_OBJECTS
+        .insert(key, new, 0)
+        .map_err(|_| KernelLoss::TlsFull)
+}
+
+/// Forgets an object.
+#[inline(always)]
+pub fn forget_object(key: ObjectKey) {
+    // It may have been evicted.
+    let _: Result<(), i32> = TLS_OBJECTS.remove(key);
+}
+
+/// The object that a socket carries.
+#[inline(always)]
+pub fn carried_by(socket: ConnectionId) -> Option<ConnectionId> {
+    // SAFETY: copied out at once.
+    unsafe { TLS_CARRIERS.get(socket) }.copied()
+}
+
+/// Notes which object a socket carries.
+#[inline(always)]
+pub fn carries(socket: ConnectionId, object: ConnectionId) {
+    // A full map evicts; the worst is that an end is told late.
+    let _: Result<(), i32> = TLS_CARRIERS.insert(socket, object, 0);
+}
+
+/// The socket carries nothing any more.
+#[inline(always)]
+pub fn carries_nothing(socket: ConnectionId) {
+    // It may have been evicted.
+    let _: Result<(), i32> = TLS_CARRIERS.remove(socket);
+}

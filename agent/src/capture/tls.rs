@@ -1,0 +1,102 @@
+//! Probes on the functions of TLS libraries: attached once per file, for every process that maps
+//! it. It finds no functions; what it is given was checked.
+//!
+//! Nothing of a file is attached if one of its places is refused: half of the plaintext would make
+//! wrong spans.
+
+mod programs;
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use aya::Ebpf;
+use aya::programs::UProbe;
+use aya::programs::uprobe::{UProbeLink, UProbeScope};
+use wirespan_common::watch::{PROBES_ON_GOROUTINES, PROBES_ON_THREADS};
+
+use super::reason::one_line;
+use crate::discover::tls::{FileId, Library, LibraryKind};
+use programs::{Place, places};
+
+/// What is attached.
+#[derive(Default)]
+pub struct TlsProbes {
+    files: HashMap<FileId, Attached>,
+}
+
+#[derive(Default)]
+struct Attached {
+    /// A bit set of `PROBES_*`; 0 if the file was refused, which is said once.
+    probes: u32,
+    /// Dropping them detaches.
+    _links: Vec<UProbeLink>,
+}
+
+impl TlsProbes {
+    /// Attaches to a file unless that was done. Returns the `PROBES_*` that are on it, 0 if it was
+    /// refused.
+    pub fn attach(&mut self, ebpf: &mut Ebpf, library: &Library) -> u32 {
+        if let Some(attached) = self.files.get(&library.file) {
+            return attached.probes;
+        }
+        let name = library.name.display();
+        let mut links = Vec::new();
+        let mut probes = 0;
+        for site in &library.functions {
+            probes |= probes_of(site.function.library());
+            for place in places(site) {
+                match attach_one(ebpf, library, place) {
+                    Ok(link) => links.push(link),
+                    // The process has ended. Another one that maps the file has it attached.
+                    Err(_) if !library.open_path.exists() => return 0,
+                    Err(reason) => {
+                        let function = site.function;
+                        log::warn!("can't read TLS in {name}: {function:?}: {reason}");
+                        self.files.insert(library.file, Attached::default());
+                        return 0;
+                    }
+                }
+            }
+        }
+        log::info!("reading TLS in {name} ({} probes)", links.len());
+        let attached = Attached {
+            probes,
+            _links: links,
+        };
+        self.files.insert(library.file, attached);
+        probes
+    }
+
+    /// Detaches from a file.
+    pub fn detach(&mut self, file: FileId) {
+        self.files.remove(&file);
+    }
+}
+
+fn probes_of(kind: LibraryKind) -> u32 {
+    match kind {
+        LibraryKind::Go => PROBES_ON_GOROUTINES,
+        LibraryKind::OpenSsl | LibraryKind::GnuTls | LibraryKind::Rustls => PROBES_ON_THREADS,
+    }
+}
+
+fn attach_one(ebpf: &mut Ebpf, library: &Library, place: Place) -> Result<UProbeLink, String> {
+    let Place {
+        program: name,
+        offset,
+    } = place;
+    let program: &mut UProbe = ebpf
+        .program_mut(name)
+        .ok_or_else(|| format!("the object has no program {name}"))?
+        .try_into()
+        .map_err(|error| one_line(&error))?;
+    if program.fd().is_err() {
+        let began = Instant::now();
+        program.load().map_err(|error| one_line(&error))?;
+        log::debug!("loading {name} took {} ms", began.elapsed().as_millis());
+    }
+    let id = program
+        .attach(offset, &library.open_path, UProbeScope::AllProcesses)
+        .map_err(|error| format!("{offset:#x}: {}", one_line(&error)))?;
+    program.take_link(id).map_err(|error| one_line(&error))
+}

@@ -1,0 +1,101 @@
+//! The attach table of TLS libraries: which program goes where. It attaches nothing.
+
+use crate::discover::tls::{End, Function, FunctionSite};
+
+/// Where a program goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its name.
+    pub program: &'static str,
+    /// In the file, in bytes.
+    pub offset: u64,
+}
+
+/// The programs of a function.
+struct Programs {
+    /// When it begins.
+    entry: &'static str,
+    /// When it ends: as a return probe, and on return instructions.
+    end: Option<(&'static str, &'static str)>,
+}
+
+/// Places of a function's programs. Ends come first: a beginning whose end is not seen is worse
+/// than an end whose beginning was not.
+pub fn places(site: &FunctionSite) -> impl Iterator<Item = Place> {
+    let Programs { entry, end } = programs_of(site.function);
+    let ends = match (end, &site.end) {
+        (Some((program, _)), End::ReturnProbe) => vec![Place {
+            program,
+            offset: site.entry,
+        }],
+        (Some((_, program)), End::Instructions(offsets)) => offsets
+            .iter()
+            .map(|&offset| Place { program, offset })
+            .collect(),
+        (None, _) | (_, End::NotNeeded) => Vec::new(),
+    };
+    ends.into_iter().chain(std::iter::once(Place {
+        program: entry,
+        offset: site.entry,
+    }))
+}
+
+/// Ends of functions of C.
+const C_ENDS: Option<(&str, &str)> = Some(("tls_return", "tls_ret"));
+
+fn programs_of(function: Function) -> Programs {
+    let (entry, end) = match function {
+        Function::SslRead => ("ssl_read_enter", C_ENDS),
+        Function::SslReadEx => ("ssl_read_ex_enter", C_ENDS),
+        Function::SslReadInner => ("ssl_read_inner_enter", C_ENDS),
+        Function::SslWrite => ("ssl_write_enter", C_ENDS),
+        Function::SslWriteEx | Function::SslWriteInner => ("ssl_write_ex_enter", C_ENDS),
+        Function::SslSendfile => ("ssl_sendfile_enter", C_ENDS),
+        Function::SslDoHandshake | Function::GnutlsHandshake => ("ssl_handshake_enter", C_ENDS),
+        Function::SslSetFd => ("ssl_set_fd_enter", None),
+        Function::SslFree | Function::GnutlsDeinit => ("ssl_free_enter", None),
+        Function::GnutlsRecordRecv | Function::GnutlsRecordRecvEarlyData => {
+            ("gnutls_recv_enter", C_ENDS)
+        }
+        Function::GnutlsRecordSend
+        | Function::GnutlsRecordSend2
+        | Function::GnutlsRecordSendEarlyData => ("gnutls_send_enter", C_ENDS),
+        Function::GoConnRead => ("go_read_enter", Some(("go_ret", "go_ret"))),
+        Function::GoConnWrite => ("go_write_enter", None),
+        Function::GoConnClose => ("go_close_enter", None),
+        Function::RustlsRead => ("rustls_read_enter", Some(("rustls_return", "rustls_ret"))),
+        Function::RustlsFirstChunk => ("rustls_chunk_enter", Some(("rustls_return", "rustls_ret"))),
+        Function::RustlsConsume => ("rustls_consume_enter", None),
+        Function::RustlsWrite | Function::RustlsSinkWrite => {
+            ("rustls_write_enter", Some(("rustls_return", "rustls_ret")))
+        }
+        Function::RustlsSinkWriteVectored => {
+            ("rustls_writev_enter", Some(("rustls_return", "rustls_ret")))
+        }
+    };
+    Programs { entry, end }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_has_a_program_at_its_entry_and_one_at_each_end() {
+        let site = |end| FunctionSite {
+            function: Function::SslRead,
+            entry: 16,
+            end,
+        };
+        let at = |program, offset| Place { program, offset };
+        let found: Vec<_> = places(&site(End::ReturnProbe)).collect();
+        assert_eq!(found, [at("tls_return", 16), at("ssl_read_enter", 16)]);
+        let found: Vec<_> = places(&site(End::Instructions(vec![20, 30]))).collect();
+        let expected = [
+            at("tls_ret", 20),
+            at("tls_ret", 30),
+            at("ssl_read_enter", 16),
+        ];
+        assert_eq!(found, expected);
+    }
+}
