@@ -2,25 +2,28 @@
 //! before somebody listened, from connections that were heard from their start; it never changes
 //! what was sent.
 //!
-//! Programs fill the dynamic table in the order in which they first send things, and a client
-//! library always sends its fields in the same order. Two connections of a program that did the
-//! same so far write the same bytes, so a block says where in this history it stands: the
-//! indices of what never changes (address, agent, content type) count what was inserted since.
+//! Programs fill the dynamic table in the order in which they first send things, and a library
+//! always sends its fields in the same order. What real ones insert besides (deadlines, dates) moves
+//! the indices, but neither the order of the fields nor the distances between the first entries.
 //!
-//! **Evidence.** (1) A *shape* is a block without its literal values. Where all connections that
-//! were understood wrote a shape with the same meaning, a joined connection that writes it means
-//! the same. Only blocks with a pseudo-header field can begin this: they have fields that do not
-//! change, while trailers may consist of nothing but what does. (2) Where all of them wrote a shape
-//! after the same number of insertions, that number is known for the joined one, and with it which
-//! insertion each of its indices refers to; the n-th insertion of all connections heard from their
-//! start says what it is. (3) What a joined connection inserts itself was not there before, and one
-//! entry is not there twice; inferences that contradict each other, or need a table smaller than
-//! what was referred to, are all dropped, and there are no further ones for this connection.
+//! **Evidence.** (1) An *order* is the names of a block. Where all orders that fit what is known of
+//! a block agree on the rest, these are its names; a field that was always sent by an index of the
+//! static table is not one that is sent by another. (2) Fields that say which program speaks how
+//! (`CONSTANTS`) have the value that they always had. (3) Another entry is the one that stands at
+//! the same distance from those known by (1) as on connections heard from their start; it stands
+//! next to one of them, as what is sent at once does. (4) A *shape* is a block without its literal
+//! values. Where all connections that were understood wrote a shape with the same meaning, a joined
+//! connection that writes it means the same; only blocks with a pseudo-header field can begin this.
+//! (5) What a joined connection inserts itself was not there before, and one entry is not there
+//! twice; inferences that contradict each other are all dropped, and there are no further ones for
+//! this connection.
 //!
 //! **What is asked of it.** One connection is enough for names, and for a value whose name never
 //! had another one on any of them. Three must agree where a value varies, or is the outcome of a
-//! call. Once two connections put different values of a name into one place, eight are needed for
-//! this name; once a shape or an insertion meant two things, eight that agree since.
+//! call. Of outcomes, success alone may be told by one: once nine calls in a row ended with the same
+//! entry, and none with another that was not seen. Once two connections put different values of a
+//! name into one place, eight are needed for this name; once a shape or an insertion meant two
+//! things, eight that agree since. Deadlines, dates and trace contexts are never inferred.
 //!
 //! **What is not promised.** A connection that did the same as the others in number and form, but
 //! called in another order, called a path that was never seen, or ended its first call in another
@@ -43,7 +46,7 @@
 //! | grpc-java | one | never (never) | 0 | 0 |
 //! | grpc-java, deadlines | one | never (22) | 0 | 0 |
 //! | grpc-java | three | never (never) | never (never) | 0 |
-//! | grpc-java, deadlines | three | never (8) | never (8) | never (8) |
+//! | grpc-java, deadlines | three | never (8) | 8 | 8 |
 //! | grpc-js, with and without deadlines | one, three | never (0) | 0 | 0 |
 //! | tonic, with and without deadlines | one, three | never (0) | 0 | 0 |
 //!
