@@ -1,6 +1,6 @@
-//! The names in a header block, in order, as far as they can be told before it is decoded. A library
-//! sends its fields in one order, whatever is in the table, so that what is known of a block says
-//! what the rest is. It reads no values.
+//! The names in a header block, in order, as far as they can be told before it is decoded. A
+//! library sends its fields in one order, whatever is in the table, so that what is known of a
+//! block says what the rest is. It reads no values.
 
 use std::ops::Range;
 
