@@ -4,7 +4,8 @@
 //!
 //! Programs fill the dynamic table in the order in which they first send things, and a library
 //! always sends its fields in the same order. What real ones insert besides (deadlines, dates)
-//! moves the indices, but neither the order of the fields nor the distances between the first entries.
+//! moves the indices, but neither the order of the fields nor the distances between the first
+//! entries.
 //!
 //! **Evidence.** (1) An *order* is the names of a block. Where all orders that fit what is known of
 //! a block agree on the rest, these are its names; a field that was always sent by an index of the
@@ -21,8 +22,8 @@
 //! **What is asked of it.** One connection is enough for names, and for a value whose name never
 //! had another one on any of them. Three must agree where a value varies, or is the outcome of a
 //! call. Of outcomes, success alone may be told by one: once nine calls in a row ended with the
-//! same entry, and none with another that was not seen. Once two connections put different values of a
-//! name into one place, eight are needed for this name; once a shape or an insertion meant two
+//! same entry, and none with another that was not seen. Once two connections put different values
+//! of a name into one place, eight are needed for this name; once a shape or an insertion meant two
 //! things, eight that agree since. Deadlines, dates and trace contexts are never inferred.
 //!
 //! **What is not promised.** A connection that did the same as the others in number and form, but
