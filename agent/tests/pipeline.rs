@@ -6,6 +6,8 @@ mod ends;
 mod exchanges;
 #[path = "pipeline/kernel.rs"]
 mod kernel;
+#[path = "pipeline/lore.rs"]
+mod lore;
 #[path = "pipeline/losses.rs"]
 mod losses;
 #[path = "pipeline/processes.rs"]

@@ -149,6 +149,8 @@ pub struct Call {
     pub system: CallSystem,
     /// How long the client will wait, in nanoseconds.
     pub timeout_ns: Option<u64>,
+    /// It may have named a timeout that is not known.
+    pub may_time_out: bool,
 }
 
 /// Protocols for calls on top of HTTP.

@@ -179,7 +179,7 @@ impl Multiplex {
                     };
                     self.part(direction, part, bytes, (first, last), sink);
                 }
-                Step::Nothing => {}
+                Step::Nothing => self.note_preface(direction),
                 Step::Wait if rest.len() > HELD_BYTES_MAX => {
                     self.lose(direction, Discard::HeadTooLong, sink);
                 }
@@ -199,6 +199,16 @@ impl Multiplex {
             self.understood(taken as u64);
         }
         used
+    }
+
+    /// Only clients send a preface.
+    fn note_preface(&mut self, direction: Direction) {
+        if self.role.is_none() && self.lanes[direction as usize].parser.has_begun() {
+            self.role = Some(match direction {
+                Direction::Egress => Role::Client,
+                Direction::Ingress => Role::Server,
+            });
+        }
     }
 
     fn cross(&mut self, direction: Direction, gap: Gap, sink: &mut impl Sink) {
@@ -323,6 +333,14 @@ impl Multiplex {
         sink: &mut impl Sink,
     ) {
         if stream > self.highest {
+            if stream == 1 && self.streams.is_empty() {
+                // Nothing was asked before, and so nothing answered.
+                let responses = match self.role {
+                    Some(Role::Client) => Direction::Ingress,
+                    _ => Direction::Egress,
+                };
+                self.lanes[responses as usize].parser.begin();
+            }
             self.highest = stream;
             if self.role == Some(Role::Client) {
                 self.drop_unasked_below(stream, sink);

@@ -28,6 +28,8 @@ pub struct Frames {
     wanted: Option<u64>,
     /// The preface was read.
     has_begun: bool,
+    /// A header block was.
+    has_blocks: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +84,7 @@ impl Default for Frames {
             },
             wanted: None,
             has_begun: false,
+            has_blocks: false,
         }
     }
 }
@@ -162,6 +165,9 @@ impl StreamParser for Frames {
     }
 
     fn begin(&mut self) {
+        if self.has_blocks {
+            return;
+        }
         self.decoder = Decoder::from_start();
         self.block.state = BlockState::None;
     }
@@ -216,6 +222,10 @@ impl Frames {
             return skipped;
         }
         self.block.state = BlockState::None;
+        if header.stream == 1 && !self.has_blocks && begins_request(fragment) {
+            // The first stream of a client: nothing was sent before, whoever listened.
+            self.decoder = Decoder::from_start();
+        }
         let ends = header.has(flag::END_STREAM);
         match self.decode(fragment, lore, false) {
             Some(_) if is_pushed => skipped,
@@ -265,6 +275,7 @@ impl Frames {
 
     /// `None` if the block is an attack.
     fn decode(&mut self, block: &[u8], lore: Option<&mut Lore>, is_cut: bool) -> Option<What> {
+        self.has_blocks = true;
         let mut head = Head::new(&mut self.memory);
         let decoded = self
             .decoder
@@ -301,6 +312,17 @@ impl Frames {
             BlockState::Broken
         };
     }
+}
+
+/// Whether the first field is one that only requests have (RFC 7541 appendix A, 1 to 7). They stand
+/// before all others.
+fn begins_request(block: &[u8]) -> bool {
+    let index = block.first().map(|first| match first.leading_zeros() {
+        0 => first & 0x7f,
+        1 => first & 0x3f,
+        _ => first & 0x0f,
+    });
+    index.is_some_and(|index| (1..=7).contains(&index))
 }
 
 /// Streams that a server opens have even numbers (RFC 9113 §5.1.1).
