@@ -112,11 +112,20 @@ impl Libraries {
         gone
     }
 
+    /// When there will be somebody to be looked at, if nothing else happens.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Instant> {
+        let young = self.processes.values().filter(|looked| {
+            looked.last.saturating_duration_since(looked.first) < YOUNG
+        });
+        young.map(|looked| looked.last + EVERY).min()
+    }
+
     /// Young processes that are to be looked at now.
     #[must_use]
     pub fn due(&self, now: Instant) -> Vec<u32> {
         let is_due = |looked: &Looked| {
-            now.saturating_duration_since(looked.first) < YOUNG + EVERY
+            looked.last.saturating_duration_since(looked.first) < YOUNG
                 && now.saturating_duration_since(looked.last) >= EVERY
         };
         let due = self.processes.iter().filter(|(_, looked)| is_due(looked));

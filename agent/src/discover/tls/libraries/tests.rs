@@ -189,8 +189,12 @@ fn young_processes_are_looked_at_each_second() {
     assert_eq!(world.libraries.due(began + at(10)), [7]);
     world.libraries.look(7, began + at(10));
     assert_eq!(world.libraries.due(began + at(19)), [0; 0]);
+    assert_eq!(world.libraries.next_due(), Some(began + at(20)));
+    // Once more when it is not young any longer.
     assert_eq!(world.libraries.due(began + at(105)), [7]);
-    assert_eq!(world.libraries.due(began + at(110)), [0; 0]);
+    world.libraries.look(7, began + at(105));
+    assert_eq!(world.libraries.due(began + at(120)), [0; 0]);
+    assert_eq!(world.libraries.next_due(), None);
     world.libraries.forget(7);
     assert_eq!(world.libraries.due(began + at(20)), [0; 0]);
 }
