@@ -209,6 +209,16 @@ pub fn watch(tgid: u32, watch: &Watch) -> Delivered<()> {
         .map_err(|_| KernelLoss::WatchedFull)
 }
 
+/// The process has these probes (`PROBES_*`) too, as one of them was just run by it.
+#[inline(always)]
+pub fn add_probes(tgid: u32, probes: u32) {
+    if let Some(watch) = WATCHED.get_ptr_mut(tgid) {
+        // SAFETY: elements of a preallocated map stay mapped; where user space replaces the value
+        // at this moment, the next call sets the bit again.
+        unsafe { (*watch).probes |= probes };
+    }
+}
+
 /// Watches a process no longer.
 #[inline(always)]
 pub fn unwatch(tgid: u32) {

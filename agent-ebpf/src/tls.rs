@@ -34,6 +34,9 @@ pub const ZERO_ENDS: u8 = 16;
 /// The object is a Go `tls.Conn`.
 pub const OF_GO: u8 = 32;
 
+/// What the library calls within this call moves nothing that was not told before.
+pub const TOLD_BEFORE: u8 = 64;
+
 /// A call of a library that begins.
 #[derive(Clone, Copy)]
 pub struct Begun {
@@ -58,6 +61,17 @@ const HANDSHAKE: u8 = 22;
 /// abi-internal.md).
 const R14_OFFSET: u64 = 8;
 
+/// Whether the process that calls a library is watched. If so, its socket calls are looked at from
+/// here on, whether or not user space has found the library in it yet.
+#[inline(always)]
+pub fn watch_caller(current: Current, probes: u32) -> Option<Watch> {
+    let watch = maps::watch_of(current.tgid)?;
+    if watch.probes & probes == 0 {
+        maps::add_probes(current.tgid, probes);
+    }
+    Some(watch)
+}
+
 /// The thread as a task.
 #[inline(always)]
 pub fn thread(current: Current) -> TaskKey {
@@ -71,9 +85,15 @@ pub fn thread(current: Current) -> TaskKey {
 #[inline(always)]
 pub fn began(key: TaskKey, begun: Begun) -> Delivered<()> {
     let task = maps::touch_task(key)?;
-    // Some libraries shake hands within a read or a write, by their own public function.
-    if begun.operation & MOVES_NOTHING != 0 && task.object == begun.object {
-        return Ok(());
+    if task.object == begun.object {
+        // Some libraries shake hands within a read or a write, by their own public function.
+        if begun.operation & (MOVES_NOTHING | TOLD_BEFORE) == MOVES_NOTHING {
+            return Ok(());
+        }
+        // The stack grows downwards; a call from further up shows that an end was missed.
+        if task.operation & TOLD_BEFORE != 0 && begun.stack < task.stack {
+            return Ok(());
+        }
     }
     task.object = begun.object;
     task.buffer = begun.buffer;

@@ -12,6 +12,7 @@ mod tls;
 mod watch_list;
 
 use std::fmt;
+use std::sync::{Arc, Mutex};
 
 use aya::Ebpf;
 use aya::programs::{Program, RawTracePoint, RawTracePointRunOptions, TestRun as _};
@@ -22,10 +23,10 @@ use wirespan_common::record::ConnectionId;
 
 pub use losses::KernelLosses;
 pub use ring::{Reader, Wait};
+pub use tls::TlsProbes;
 pub use watch_list::WatchList;
 
 use crate::config::{CaptureConfig, Strategy, Targets};
-use crate::discover::tls::{FileId, Library};
 
 /// The kernel side, running. Dropping it detaches everything; so does the process's end, however it
 /// comes, because nothing is pinned.
@@ -38,12 +39,10 @@ pub struct Capture {
     pub watch_list: WatchList,
     /// What the kernel side could not deliver.
     pub losses: KernelLosses,
-    /// Probes in TLS libraries.
-    tls: tls::TlsProbes,
     /// Log lines of the kernel side, if they were asked for.
     log: Option<EbpfLogger<&'static dyn log::Log>>,
-    /// Holds the programs and their attachments.
-    attached: Ebpf,
+    /// Holds the programs and their attachments. Shared with [`TlsProbes`].
+    attached: Arc<Mutex<Ebpf>>,
 }
 
 /// Name of the program that [`Capture::look`] runs.
@@ -116,18 +115,19 @@ impl Capture {
             reader: Reader::new(&mut ebpf)?,
             watch_list,
             losses: KernelLosses::new(&mut ebpf)?,
-            tls: tls::TlsProbes::default(),
             log,
-            attached: ebpf,
+            attached: Arc::new(Mutex::new(ebpf)),
         })
     }
 
     /// Has the kernel side look at a connection, and returns what it remembers of it and whether a
-    /// descriptor still refers to its socket. `None` if it remembers nothing. A kernel that can't
-    /// run programs on demand (before 5.10) is believed to hold all sockets.
+    /// descriptor still refers to its socket. `None` if it remembers nothing, or has no time: while
+    /// another program is loaded, nobody waits for that. A kernel that can't run programs on demand
+    /// (before 5.10) is believed to hold all sockets.
     #[must_use]
     pub fn look(&self, connection: ConnectionId) -> Option<(Connection, bool)> {
-        let program: &Program = self.attached.program(LOOK)?;
+        let attached = self.attached.try_lock().ok()?;
+        let program: &Program = attached.program(LOOK)?;
         let program: &RawTracePoint = program.try_into().ok()?;
         let mut options = RawTracePointRunOptions::new();
         options.args[0] = connection;
@@ -137,20 +137,10 @@ impl Capture {
         Some((known, known.held != Held::No as u8))
     }
 
-    /// A watched process maps this TLS library: plaintext is read there from now on, by whichever
-    /// process passes it. What can't be attached to is logged, once per file.
-    pub fn read_tls(&mut self, pid: u32, library: &Library) {
-        let probes = self.tls.attach(&mut self.attached, library);
-        if probes != 0 {
-            self.watch_list.add_probes(pid, probes);
-        }
-    }
-
-    /// No watched process maps these files any longer.
-    pub fn leave_tls(&mut self, gone: &[FileId]) {
-        for file in gone {
-            self.tls.detach(*file);
-        }
+    /// What puts probes on TLS libraries, on whatever thread. None are there yet.
+    #[must_use]
+    pub fn tls_probes(&self) -> TlsProbes {
+        TlsProbes::new(Arc::clone(&self.attached))
     }
 
     /// Passes on what the kernel side logged since the last call.

@@ -5,10 +5,13 @@
 //! answers about progress) goes the same way as the kernel side's own, so that a recording holds
 //! all of it.
 
+mod tls;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -26,6 +29,7 @@ use crate::recording::{self, Writer};
 use crate::report::{self, Finished};
 use crate::span::Span;
 use crate::wall_clock::{WallClock, monotonic_ns};
+use tls::{Answer, Told, TlsThread};
 
 /// Records taken before anything else gets its turn.
 const ROUND_RECORDS_MAX: usize = 4096;
@@ -53,7 +57,9 @@ pub struct Live {
     path: Path,
     queue: SpanQueue,
     health: Arc<Health>,
-    libraries: Libraries,
+    tls: TlsThread,
+    /// Who waits for TLS to be read in the processes that were there already.
+    settled: Option<SyncSender<()>>,
     /// Processes that were seen speaking TLS, and when they were looked at for it.
     tls_seen: HashMap<u32, Instant>,
     /// How often what is kept elsewhere is counted anew, if somebody looks at it.
@@ -75,7 +81,9 @@ struct Path {
 
 impl Live {
     /// Puts the thread's state together; `recording` is where records are kept, if anywhere.
-    #[must_use]
+    ///
+    /// # Errors
+    /// The thread that looks for TLS libraries can't be started.
     pub fn new(
         capture: Capture,
         watcher: Watcher,
@@ -84,8 +92,9 @@ impl Live {
         recording: Option<Writer<File>>,
         queue: SpanQueue,
         health: Arc<Health>,
-    ) -> Self {
+    ) -> std::io::Result<Self> {
         let clock = WallClock::default();
+        let tls = TlsThread::start(libraries, capture.tls_probes())?;
         let path = Path {
             pipeline,
             recording,
@@ -94,17 +103,18 @@ impl Live {
             changed: Vec::new(),
             health: Arc::clone(&health),
         };
-        Self {
+        Ok(Self {
             capture,
             watcher,
             path,
             queue,
             health,
-            libraries,
+            tls,
+            settled: None,
             tls_seen: HashMap::new(),
             measure_every: None,
             actions: Vec::new(),
-        }
+        })
     }
 
     /// Keeps what is counted elsewhere up to date so often while it runs.
@@ -114,16 +124,18 @@ impl Live {
         self
     }
 
-    /// Begins to watch what is there already. Returns the number of processes.
-    pub fn begin(&mut self) -> usize {
+    /// Begins to watch what is there already. Returns the number of processes, and who tells when
+    /// TLS is read in them, which [`Live::run`] has to be running for.
+    pub fn begin(&mut self) -> (usize, Receiver<()>) {
         self.path.tell_time();
         self.watcher.scan(&mut self.actions);
         self.path
             .carry_out(&mut self.actions, &mut self.capture.watch_list);
-        self.look_for_tls();
-        // Nobody waits for records yet; from here on somebody does.
-        self.libraries.hurry();
-        self.watcher.watched()
+        self.tell_of_changes();
+        self.tls.tell(Told::Settle);
+        let (tell, settled) = sync_channel(1);
+        self.settled = Some(tell);
+        (self.watcher.watched(), settled)
     }
 
     /// Works until `stop` becomes readable, then detaches the kernel side and tells the rest.
@@ -167,8 +179,9 @@ impl Live {
             }
         });
         self.health.read_records(taken as u64);
+        self.tell_of_changes();
         self.hand_on();
-        self.look_for_tls();
+        self.hear_of_tls();
         self.capture.flush_log();
         taken
     }
@@ -244,22 +257,15 @@ impl Live {
         }
     }
 
-    /// Looks for TLS libraries in processes that began or ceased to be watched, and in young ones,
-    /// which are still loading theirs.
-    fn look_for_tls(&mut self) {
-        let now = Instant::now();
-        let changed = std::mem::take(&mut self.path.changed);
-        for (pid, is_watched) in changed {
+    /// Has TLS libraries looked for in processes that began to be watched.
+    fn tell_of_changes(&mut self) {
+        for (pid, is_watched) in self.path.changed.drain(..) {
             if is_watched {
-                self.look_at(pid, now);
+                self.tls.tell(Told::Watched(pid));
             } else {
                 self.tls_seen.remove(&pid);
-                let gone = self.libraries.forget(pid);
-                self.capture.leave_tls(&gone);
+                self.tls.tell(Told::Unwatched(pid));
             }
-        }
-        for pid in self.libraries.due(now) {
-            self.look_at(pid, now);
         }
     }
 
@@ -272,24 +278,20 @@ impl Live {
             .is_none_or(|last| now.duration_since(*last) >= TLS_LOOK_EVERY);
         if is_due && self.watcher.is_watched(pid) {
             self.tls_seen.insert(pid, now);
-            self.look_at(pid, now);
+            self.tls.tell(Told::Speaks(pid));
         }
     }
 
-    fn look_at(&mut self, pid: u32, now: Instant) {
-        let changes = self.libraries.look(pid, now);
-        log::debug!("looking at {pid} took {} us", now.elapsed().as_micros());
-        for unreadable in &changes.unreadable {
-            log::warn!(
-                "can't read TLS in {}: {}",
-                unreadable.name.display(),
-                unreadable.reason
-            );
+    /// Tells the kernel side in which processes TLS libraries have probes by now.
+    fn hear_of_tls(&mut self) {
+        self.tls.pass_on();
+        for answer in self.tls.answers() {
+            match answer {
+                Answer::Probed { pid, probes } => self.capture.watch_list.add_probes(pid, probes),
+                // Dropping it tells.
+                Answer::Settled => self.settled = None,
+            }
         }
-        for library in &changes.mapped {
-            self.capture.read_tls(pid, library);
-        }
-        self.capture.leave_tls(&changes.gone);
     }
 
     fn do_chores(&mut self) {
@@ -310,7 +312,7 @@ impl Live {
         // What happened before the request to stop belongs to the run.
         while self.round() == ROUND_RECORDS_MAX {}
         self.fetch_losses();
-        drop(self.capture);
+        self.tls.stop();
         let Path {
             mut pipeline,
             recording,
@@ -326,6 +328,9 @@ impl Live {
         });
         let coverage = pipeline.coverage();
         self.health.set_coverage(coverage.clone());
+        // Last, because it takes a while.
+        drop(self.tls);
+        drop(self.capture);
         Finished { coverage, recorded }
     }
 }

@@ -27,6 +27,9 @@ use crate::report;
 
 /// Threads of the async edge: encoding is the only work there.
 const EXPORT_THREADS: usize = 2;
+/// How long to wait for TLS to be read in the processes that are there already before the daemon
+/// calls itself ready.
+const SETTLE_MAX: Duration = Duration::from_secs(10);
 
 /// Traces until SIGTERM or SIGINT; writes the records to `recording` if it is given.
 ///
@@ -65,8 +68,9 @@ pub fn trace(config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
         queue,
         Arc::clone(&health),
     )
+    .context("can't start a thread")?
     .measuring(measure_every);
-    let watched = live.begin();
+    let (watched, settled) = live.begin();
 
     let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
     let stopped = stop.try_clone()?;
@@ -74,6 +78,8 @@ pub fn trace(config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
         .name("shard".into())
         .spawn(move || live.run(&stopped))
         .context("can't start a thread")?;
+    // It never sends: the other end is dropped, whatever happens to it.
+    let _ = settled.recv_timeout(SETTLE_MAX);
     log::info!(
         "ready in {} ms: {watched} processes watched, capture by {strategy}",
         began.elapsed().as_millis()

@@ -7,6 +7,8 @@
 use aya_ebpf::macros::{uprobe, uretprobe};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext};
 
+use wirespan_common::watch::PROBES_ON_THREADS;
+
 use super::run;
 use crate::maps;
 use crate::memory::{current_process, stack_of};
@@ -27,7 +29,7 @@ pub fn entered(ctx: &ProbeContext, operation: u8) -> u32 {
 #[inline(always)]
 pub fn entered_with(ctx: &ProbeContext, operation: u8, room: usize, len_at: Option<usize>) -> u32 {
     let current = current_process();
-    if maps::watch_of(current.tgid).is_none() {
+    if tls::watch_caller(current, PROBES_ON_THREADS).is_none() {
         return 0;
     }
     let argument = |index| ctx.arg::<u64>(index).unwrap_or(0);

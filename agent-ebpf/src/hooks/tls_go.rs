@@ -6,6 +6,8 @@
 use aya_ebpf::macros::uprobe;
 use aya_ebpf::programs::ProbeContext;
 
+use wirespan_common::watch::PROBES_ON_GOROUTINES;
+
 use super::run;
 use crate::maps::{self, TaskKey};
 use crate::memory::{Current, GoRegisters, current_process, go_registers};
@@ -22,7 +24,7 @@ pub fn go_read_enter(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn go_write_enter(ctx: ProbeContext) -> u32 {
     let current = current_process();
-    let Some(watch) = maps::watch_of(current.tgid) else {
+    let Some(watch) = tls::watch_caller(current, PROBES_ON_GOROUTINES) else {
         return 0;
     };
     let GoRegisters { r14, .. } = go_registers(ctx.regs);
@@ -43,7 +45,7 @@ pub fn go_close_enter(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn entered(ctx: &ProbeContext, operation: u8) -> u32 {
     let current = current_process();
-    if maps::watch_of(current.tgid).is_none() {
+    if tls::watch_caller(current, PROBES_ON_GOROUTINES).is_none() {
         return 0;
     }
     let GoRegisters { r14, .. } = go_registers(ctx.regs);

@@ -7,6 +7,7 @@
 mod programs;
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use aya::Ebpf;
@@ -18,9 +19,12 @@ use super::reason::one_line;
 use crate::discover::tls::{FileId, Library, LibraryKind};
 use programs::{Place, places};
 
-/// What is attached.
-#[derive(Default)]
+/// Threads that detach at the same time.
+const CLOSERS_MAX: usize = 32;
+
+/// What is attached; dropping it detaches.
 pub struct TlsProbes {
+    ebpf: Arc<Mutex<Ebpf>>,
     files: HashMap<FileId, Attached>,
 }
 
@@ -28,14 +32,20 @@ pub struct TlsProbes {
 struct Attached {
     /// A bit set of `PROBES_*`; 0 if the file was refused, which is said once.
     probes: u32,
-    /// Dropping them detaches.
-    _links: Vec<UProbeLink>,
+    links: Vec<UProbeLink>,
 }
 
 impl TlsProbes {
+    pub(super) fn new(ebpf: Arc<Mutex<Ebpf>>) -> Self {
+        Self {
+            ebpf,
+            files: HashMap::new(),
+        }
+    }
+
     /// Attaches to a file unless that was done. Returns the `PROBES_*` that are on it, 0 if it was
-    /// refused.
-    pub fn attach(&mut self, ebpf: &mut Ebpf, library: &Library) -> u32 {
+    /// refused, which is logged, once per file. It takes tens of milliseconds.
+    pub fn attach(&mut self, library: &Library) -> u32 {
         if let Some(attached) = self.files.get(&library.file) {
             return attached.probes;
         }
@@ -45,7 +55,7 @@ impl TlsProbes {
         for site in &library.functions {
             probes |= probes_of(site.function.library());
             for place in places(site) {
-                match attach_one(ebpf, library, place) {
+                match self.attach_one(library, place) {
                     Ok(link) => links.push(link),
                     // The process has ended. Another one that maps the file has it attached.
                     Err(_) if !library.open_path.exists() => return 0,
@@ -61,7 +71,7 @@ impl TlsProbes {
         log::info!("reading TLS in {name} ({} probes)", links.len());
         let attached = Attached {
             probes,
-            _links: links,
+            links,
         };
         self.files.insert(library.file, attached);
         probes
@@ -69,8 +79,37 @@ impl TlsProbes {
 
     /// Detaches from a file.
     pub fn detach(&mut self, file: FileId) {
-        self.files.remove(&file);
+        if let Some(Attached { links, .. }) = self.files.remove(&file) {
+            close(links);
+        }
     }
+
+    fn attach_one(&self, library: &Library, place: Place) -> Result<UProbeLink, String> {
+        // For each place anew, so that others get their turn.
+        let mut ebpf = self.ebpf.lock().map_err(|_| "another thread panicked")?;
+        attach_one(&mut ebpf, library, place)
+    }
+}
+
+impl Drop for TlsProbes {
+    fn drop(&mut self) {
+        close(self.files.drain().flat_map(|(_, it)| it.links).collect());
+    }
+}
+
+/// Detaches. The kernel waits for all processors each time, and does so for many at once.
+fn close(mut links: Vec<UProbeLink>) {
+    let began = Instant::now();
+    let count = links.len();
+    let each = count.div_ceil(CLOSERS_MAX).max(1);
+    std::thread::scope(|scope| {
+        while !links.is_empty() {
+            let some = links.split_off(links.len().saturating_sub(each));
+            // Where there is no thread to be had, they are dropped here.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, move || drop(some));
+        }
+    });
+    log::debug!("detaching {count} probes took {} ms", began.elapsed().as_millis());
 }
 
 fn probes_of(kind: LibraryKind) -> u32 {

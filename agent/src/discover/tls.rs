@@ -118,6 +118,8 @@ pub enum Function {
     GnutlsRecordSend,
     /// `ssize_t gnutls_record_send2(gnutls_session_t, const void *, size_t, size_t, unsigned)`
     GnutlsRecordSend2,
+    /// `int gnutls_record_uncork(gnutls_session_t, unsigned)`, which sends what was handed over.
+    GnutlsRecordUncork,
     /// `ssize_t gnutls_record_send_early_data(gnutls_session_t, const void *, size_t)`
     GnutlsRecordSendEarlyData,
     /// `ssize_t gnutls_record_recv_early_data(gnutls_session_t, void *, size_t)`

@@ -60,6 +60,7 @@ fn programs_of(function: Function) -> Programs {
         Function::GnutlsRecordSend
         | Function::GnutlsRecordSend2
         | Function::GnutlsRecordSendEarlyData => ("gnutls_send_enter", C_ENDS),
+        Function::GnutlsRecordUncork => ("gnutls_uncork_enter", C_ENDS),
         Function::GoConnRead => ("go_read_enter", Some(("go_ret", "go_ret"))),
         Function::GoConnWrite => ("go_write_enter", None),
         Function::GoConnClose => ("go_close_enter", None),

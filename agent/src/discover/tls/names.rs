@@ -17,6 +17,7 @@ const C_FUNCTIONS: &[(&str, Function)] = &[
     ("gnutls_record_recv", GnutlsRecordRecv),
     ("gnutls_record_send", GnutlsRecordSend),
     ("gnutls_record_send2", GnutlsRecordSend2),
+    ("gnutls_record_uncork", GnutlsRecordUncork),
     ("gnutls_record_send_early_data", GnutlsRecordSendEarlyData),
     ("gnutls_record_recv_early_data", GnutlsRecordRecvEarlyData),
     ("gnutls_handshake", GnutlsHandshake),
@@ -55,6 +56,7 @@ impl Function {
             GnutlsRecordRecv
             | GnutlsRecordSend
             | GnutlsRecordSend2
+            | GnutlsRecordUncork
             | GnutlsRecordSendEarlyData
             | GnutlsRecordRecvEarlyData
             | GnutlsHandshake
