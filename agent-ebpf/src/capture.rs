@@ -26,6 +26,9 @@ use crate::syscall::{Buffers, Call, Iovec};
 /// first counts as one more; the bytes of further ones are only counted.
 const PARTS_MAX: u64 = 16;
 
+/// A connection that moved this much in both directions does not begin to speak HTTP/2 any more.
+const PREFACE_POSITION_MAX: u64 = 4 * 1024;
+
 /// Bytes that moved on a socket of a watched process.
 #[derive(Clone, Copy)]
 pub struct Transfer {
@@ -80,7 +83,8 @@ fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
     }
     let transfer = &scratch.transfer;
     let direction = transfer.call.direction;
-    if connection.direction != direction as u8 {
+    let turned = connection.direction != direction as u8;
+    if turned {
         turn(connection, transfer);
     }
     if matches!(direction, Direction::Ingress) {
@@ -90,14 +94,21 @@ fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
         return Ok(());
     }
     let now = now_ns();
-    let extent = extent_of(connection, direction);
-    let position = extent.position;
-    extent.position = position + u64::from(transfer.len);
-    extent.last_ns = now;
-
-    if WALKS && connection.verdict == VerdictKind::Http2 as u8 {
-        extent_of(connection, direction).tail_len = 0;
+    let position = extent_of(connection, direction).position;
+    if WALKS && turned && may_become_http2(connection) {
+        frames::look_for_preface(scratch, connection, position);
+    }
+    let walks = WALKS && connection.verdict == VerdictKind::Http2 as u8;
+    if walks {
         frames::walk(scratch, connection, position, now);
+    }
+    // Behind the walk's records: the other direction's tell how far this one is, and what was not
+    // recorded by then counts as left out.
+    let extent = extent_of(connection, direction);
+    extent.position = position + u64::from(scratch.transfer.len);
+    extent.last_ns = now;
+    if walks {
+        extent.tail_len = 0;
         if scratch.frames.is_dealt_with != 0 {
             return unreadable(scratch);
         }
@@ -131,6 +142,16 @@ fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
     connection.turn_bytes_left = connection.turn_bytes_left.saturating_sub(scratch.copied);
     connection.opening_bytes_left = connection.opening_bytes_left.saturating_sub(scratch.copied);
     sent.and(readable)
+}
+
+/// Whether it is worth looking for the beginning of HTTP/2. User space would find it too, but only
+/// after a burst of calls has been cut short. An upgrade is asked for by a first request; how long
+/// that is in one direction does not matter.
+#[inline(always)]
+fn may_become_http2(connection: &Connection) -> bool {
+    let early = |extent: &Extent| extent.position < PREFACE_POSITION_MAX;
+    let is_open = connection.verdict == 0 || connection.verdict == VerdictKind::Understood as u8;
+    is_open && (early(&connection.ingress) || early(&connection.egress))
 }
 
 /// How far the stream of one direction has come.

@@ -121,6 +121,8 @@ impl Live {
         self.path
             .carry_out(&mut self.actions, &mut self.capture.watch_list);
         self.look_for_tls();
+        // Nobody waits for records yet; from here on somebody does.
+        self.libraries.hurry();
         self.watcher.watched()
     }
 

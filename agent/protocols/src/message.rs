@@ -26,6 +26,8 @@ pub enum Message {
     End {
         /// Its bytes without framing; `None` where they could not be counted.
         body_size: Option<u64>,
+        /// What the body says became of a call (gRPC-Web).
+        call_status: Option<u32>,
     },
 }
 
@@ -181,7 +183,7 @@ pub struct HttpResponse {
     pub body_size: Option<u64>,
     /// Part of the head was not captured.
     pub truncated: bool,
-    /// `grpc-status`, from the head or the trailers.
+    /// `grpc-status`, from the head, the trailers or the body (gRPC-Web).
     pub call_status: Option<u32>,
     /// How much could be decoded.
     pub completeness: Completeness,

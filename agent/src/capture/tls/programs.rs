@@ -64,14 +64,9 @@ fn programs_of(function: Function) -> Programs {
         Function::GoConnWrite => ("go_write_enter", None),
         Function::GoConnClose => ("go_close_enter", None),
         Function::RustlsRead => ("rustls_read_enter", Some(("rustls_return", "rustls_ret"))),
-        Function::RustlsFirstChunk => ("rustls_chunk_enter", Some(("rustls_return", "rustls_ret"))),
+        Function::RustlsReaderConsume => ("rustls_reader_consume_enter", None),
         Function::RustlsConsume => ("rustls_consume_enter", None),
-        Function::RustlsWrite | Function::RustlsSinkWrite => {
-            ("rustls_write_enter", Some(("rustls_return", "rustls_ret")))
-        }
-        Function::RustlsSinkWriteVectored => {
-            ("rustls_writev_enter", Some(("rustls_return", "rustls_ret")))
-        }
+        Function::RustlsSendAppdata => ("rustls_send_enter", Some(("rustls_return", "rustls_ret"))),
     };
     Programs { entry, end }
 }

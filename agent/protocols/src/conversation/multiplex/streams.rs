@@ -247,6 +247,15 @@ impl Open {
         }
     }
 
+    /// Its request, with a body of this size, was made in another protocol.
+    pub fn was_asked_elsewhere(&mut self, body_size: Option<u64>) {
+        self.request_side = Side {
+            body_size: body_size.unwrap_or(0),
+            has_holes: body_size.is_none(),
+            has_ended: true,
+        };
+    }
+
     pub fn end(&mut self, is_request: bool) {
         if is_request {
             self.request_side.has_ended = true;

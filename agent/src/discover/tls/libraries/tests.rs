@@ -194,3 +194,67 @@ fn young_processes_are_looked_at_each_second() {
     world.libraries.forget(7);
     assert_eq!(world.libraries.due(began + at(20)), [0; 0]);
 }
+
+#[test]
+fn a_large_file_is_looked_into_elsewhere_and_told_when_that_is_done() {
+    let mut world = World::new();
+    world.libraries.large_len = 1;
+    world.file("libssl.so.3", &openssl());
+    for pid in [7, 8] {
+        world.maps(pid, &[(2, "libssl.so.3")]);
+        assert_eq!(world.look(pid), Changes::default());
+        assert_eq!(world.look(pid), Changes::default());
+    }
+    assert_eq!(world.libraries.taken.len(), 1);
+    let (key, verdict) = world.libraries.analyst.wait().expect("a verdict");
+    assert_eq!(world.libraries.due(world.began), [0; 0]);
+    world.libraries.found(key, verdict);
+    let mut due = world.libraries.due(world.began);
+    due.sort_unstable();
+    assert_eq!(due, [7, 8]);
+    for pid in due {
+        assert_eq!(names(&world.look(pid)), [Path::new("/lib/libssl.so.3")]);
+    }
+    assert_eq!(world.libraries.due(world.began), [0; 0]);
+    assert!(world.libraries.taken.is_empty());
+    assert_eq!(world.libraries.forget(7), []);
+    assert_eq!(world.libraries.forget(8), [file(2)]);
+}
+
+#[test]
+fn whoever_asks_for_all_of_it_waits_for_large_files() {
+    let mut world = World::new();
+    world.libraries.large_len = 1;
+    world.file("libssl.so.3", &openssl());
+    world.maps(7, &[(2, "libssl.so.3")]);
+    assert_eq!(world.libraries.survey(7).len(), 1);
+    // It is known from then on.
+    assert_eq!(world.look(7).mapped.len(), 1);
+}
+
+#[test]
+fn a_process_that_went_while_its_file_was_looked_into_is_forgotten() {
+    let mut world = World::new();
+    world.libraries.large_len = 1;
+    world.file("libssl.so.3", &openssl());
+    world.maps(7, &[(2, "libssl.so.3")]);
+    world.look(7);
+    assert_eq!(world.libraries.forget(7), []);
+    let (key, verdict) = world.libraries.analyst.wait().expect("a verdict");
+    world.libraries.found(key, verdict);
+    assert_eq!(world.libraries.due(world.began), [0; 0]);
+}
+
+#[test]
+fn a_file_that_was_unmapped_while_it_was_looked_into_is_not_waited_for() {
+    let mut world = World::new();
+    world.libraries.large_len = 1 << 20;
+    world.file("large", &vec![0; 1 << 20]);
+    world.maps(7, &[(2, "large")]);
+    world.look(7);
+    world.maps(7, &[]);
+    world.look(7);
+    let (key, verdict) = world.libraries.analyst.wait().expect("a verdict");
+    world.libraries.found(key, verdict);
+    assert_eq!(world.libraries.due(world.began), [0; 0]);
+}
