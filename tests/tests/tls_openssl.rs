@@ -180,10 +180,9 @@ fn a_program_on_openssl_3_is_told_as_it_served_and_peeks_do_not_count() {
 
 #[test]
 fn a_program_on_openssl_1_1_is_told_as_it_served() {
-    for mode in ["plain", "ex", "memory"] {
-        let (_directory, mut server) = in_c(mode, tls::openssl_1_1);
-        let _ = served(&mut server);
-    }
+    let modes = ["plain", "ex", "memory"].map(|mode| in_c(mode, tls::openssl_1_1));
+    let (_directories, mut servers): (Vec<_>, Vec<_>) = modes.into_iter().unzip();
+    tls::served_side_by_side(&mut servers);
 }
 
 #[test]
