@@ -18,6 +18,8 @@ mod progress;
 mod records;
 #[path = "pipeline/replay.rs"]
 mod replay;
+#[path = "pipeline/tls.rs"]
+mod tls;
 
 use std::sync::Arc;
 
