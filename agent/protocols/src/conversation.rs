@@ -17,7 +17,7 @@ use multiplex::Multiplex;
 
 use crate::exchange::Role;
 use crate::parser::Flow;
-use crate::registry::Kind;
+use crate::protocol::Kind;
 
 /// What the owner of the connection should know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

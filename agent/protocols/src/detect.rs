@@ -2,7 +2,8 @@
 //! the start of a chunk. It keeps no state and looks at no port.
 
 use crate::parser::Flow;
-use crate::registry::{Kind, PROTOCOLS, Protocol};
+use crate::protocol::{Detected, Kind, Protocol};
+use crate::registry::PROTOCOLS;
 
 /// Turns after which a connection is given up that began with nothing known.
 pub const TURNS_MAX: u32 = 8;
@@ -12,19 +13,6 @@ pub const CHUNKS_MAX: u32 = 64;
 
 /// Bytes that are looked at before "not yet" means "no".
 pub const PREFIX_BYTES_MAX: usize = 8 * 1024;
-
-/// What one protocol says about a prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Detected {
-    /// A message begins here.
-    Match(Flow),
-    /// A message begins here; nothing shows which way.
-    Either,
-    /// One may begin here: ask again with more bytes.
-    NotYet,
-    /// None begins here.
-    No,
-}
 
 /// What the registry says about a prefix.
 #[derive(Clone, Copy, Debug)]

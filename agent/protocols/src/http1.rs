@@ -13,7 +13,7 @@ pub use request::Requests;
 pub use response::Responses;
 
 use crate::parser::{AnyParser, Flow};
-use crate::registry::{Kind, Protocol};
+use crate::protocol::{Kind, Protocol};
 
 /// This protocol's line in the registry.
 pub const PROTOCOL: Protocol = Protocol {

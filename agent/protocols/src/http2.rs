@@ -12,7 +12,7 @@ mod proof;
 pub use detect::detect;
 pub use parser::{BLOCK_BYTES_MAX, Frames};
 
-use crate::registry::{Kind, Protocol};
+use crate::protocol::{Kind, Protocol};
 
 /// This protocol's line in the registry.
 pub const PROTOCOL: Protocol = Protocol {

@@ -2,9 +2,9 @@
 //!
 //! Nothing here knows a socket, a clock, a map, a span or a log; positions, times and losses are
 //! handed in. Read in this order: [`stream`] (chunks to contiguous bytes or gaps), [`detect`]
-//! (which protocol, which role), [`registry`] (all protocols), [`parser`] (the contract), a
-//! protocol such as [`http1`] or [`http2`], [`pair`] (requests and responses to [`exchange`]s),
-//! [`conversation`] (all of it, for one connection).
+//! (which protocol, which role), [`registry`] (all protocols), [`protocol`] and [`parser`] (the
+//! contract), a protocol such as [`http1`] or [`http2`], [`pair`] (requests and responses to
+//! [`exchange`]s), [`conversation`] (all of it, for one connection).
 #![forbid(unsafe_code)]
 
 pub mod client_hello;
@@ -18,6 +18,7 @@ pub mod http2;
 pub mod message;
 pub mod pair;
 pub mod parser;
+pub mod protocol;
 pub mod registry;
 pub mod sink;
 pub mod stream;

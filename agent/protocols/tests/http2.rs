@@ -224,7 +224,7 @@ fn other_protocols_are_not_taken_for_http2() {
         for entry in std::fs::read_dir(data.join(folder)).unwrap() {
             let bytes = std::fs::read(entry.unwrap().path()).unwrap();
             let found = wirespan_protocols::http2::detect(&bytes);
-            assert_eq!(found, wirespan_protocols::detect::Detected::No);
+            assert_eq!(found, wirespan_protocols::protocol::Detected::No);
             seen += 1;
         }
     }

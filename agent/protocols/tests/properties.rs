@@ -9,11 +9,12 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use wirespan_protocols::detect::Detected;
 use wirespan_protocols::message::{Message, Request, Response, Then};
 use wirespan_protocols::message::{Part, What};
 use wirespan_protocols::parser::{AnyParser, AnyStreamParser, Crossed, Flow, Gap, Parsed, Search};
-use wirespan_protocols::registry::{Kind, PROTOCOLS, Protocol};
+use wirespan_protocols::protocol::Detected;
+use wirespan_protocols::protocol::{Kind, Protocol};
+use wirespan_protocols::registry::PROTOCOLS;
 
 struct Sample {
     protocol: &'static Protocol,

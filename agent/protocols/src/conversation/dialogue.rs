@@ -16,7 +16,7 @@ use crate::exchange::{Outcome, Role};
 use crate::message::{Message, Request};
 use crate::pair::Pair;
 use crate::parser::{AnyParser, Flow, Gap};
-use crate::registry::Protocol;
+use crate::protocol::Protocol;
 use crate::stream::{HELD_BYTES_MAX, Moved, Stream};
 
 /// Times in a row that a lane may turn out to carry something else before the connection is given
@@ -422,7 +422,7 @@ impl Dialogue {
                 may_be_over
                     && matches!(
                         (self.protocol.detect)(bytes),
-                        crate::detect::Detected::Match(Flow::Requests)
+                        crate::protocol::Detected::Match(Flow::Requests)
                     )
             };
         if is_start {

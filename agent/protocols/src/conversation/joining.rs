@@ -7,7 +7,7 @@ use super::{Chunk, Direction, Discard, Extent, Sink, role_of};
 use crate::client_hello::{self, Hello};
 use crate::detect::{CHUNKS_MAX, Found, PREFIX_BYTES_MAX, TURNS_MAX, detect, detect_amid};
 use crate::parser::{AnyParser, AnyStreamParser, Flow};
-use crate::registry::{Kind, Protocol};
+use crate::protocol::{Kind, Protocol};
 use crate::stream::Stream;
 
 #[derive(Debug, Default)]

@@ -4,10 +4,10 @@
 use super::body::{Body, Progress};
 use super::detect::detect;
 use super::head::Search;
-use crate::detect::Detected;
 use crate::grpc::web;
 use crate::message::Message;
 use crate::parser::{Crossed, Flow, Gap, Parsed};
+use crate::protocol::Detected;
 
 /// What both parsers remember of the bytes before.
 #[derive(Debug, Default)]

@@ -1,8 +1,8 @@
 //! Whether bytes begin an HTTP/1 message. It asks for more than a parser in an established
 //! connection would: a request line up to its version, a status line up to its code.
 
-use crate::detect::Detected;
 use crate::parser::Flow;
+use crate::protocol::Detected;
 
 /// Bytes of a target that are enough behind a known method, for request lines that are longer than
 /// what is captured of them.

@@ -11,8 +11,8 @@ use std::borrow::Cow;
 
 use super::detect::{detect_response, target_len, token_len};
 use crate::fields::{Fields, lossy};
-use crate::detect::Detected;
 use crate::message::Version;
+use crate::protocol::Detected;
 
 /// What became of the bytes where a head was expected.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 
 use super::PREFACE;
 use super::proof::{Proof, prove};
-use crate::detect::Detected;
 use crate::parser::Flow;
+use crate::protocol::Detected;
 
 /// Whether a preface or a frame begins at `prefix[0]`.
 #[must_use]
