@@ -18,13 +18,22 @@ use zerocopy::{Immutable, IntoBytes};
 
 use crate::frames;
 use crate::maps::{self, ChunkRecord, PART_MAX, PARTS_AT_ONCE, Scratch, Wake};
-use crate::memory::{Current, Delivered, clamp, copy_user, now_ns, smaller, user_tail, user_value};
+use crate::memory::{
+    Current, Delivered, clamp, copy_user, now_ns, repeat, smaller, user_tail, user_value,
+};
 use crate::sockets::{self, Socket};
 use crate::syscall::{Buffers, Call, Iovec};
 
 /// Parts of a scattered transfer that are looked at, over all its messages, each of which but the
 /// first counts as one more; the bytes of further ones are only counted.
 const PARTS_MAX: u64 = 16;
+
+/// The same where a loop costs the verifier nothing. gRPC's C core makes three or four of each
+/// header field that it inserts.
+const PARTS_MAX_LOOPED: u32 = 256;
+
+/// A connection that moved this much in both directions does not begin to speak HTTP/2 any more.
+const PREFACE_POSITION_MAX: u64 = 4 * 1024;
 
 /// Bytes that moved on a socket of a watched process.
 #[derive(Clone, Copy)]
@@ -80,7 +89,8 @@ fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
     }
     let transfer = &scratch.transfer;
     let direction = transfer.call.direction;
-    if connection.direction != direction as u8 {
+    let turned = connection.direction != direction as u8;
+    if turned {
         turn(connection, transfer);
     }
     if matches!(direction, Direction::Ingress) {
@@ -90,14 +100,21 @@ fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
         return Ok(());
     }
     let now = now_ns();
-    let extent = extent_of(connection, direction);
-    let position = extent.position;
-    extent.position = position + u64::from(transfer.len);
-    extent.last_ns = now;
-
-    if WALKS && connection.verdict == VerdictKind::Http2 as u8 {
-        extent_of(connection, direction).tail_len = 0;
+    let position = extent_of(connection, direction).position;
+    if WALKS && turned && may_become_http2(connection) {
+        frames::look_for_preface(scratch, connection);
+    }
+    let walks = WALKS && connection.verdict == VerdictKind::Http2 as u8;
+    if walks {
         frames::walk(scratch, connection, position, now);
+    }
+    // Behind the walk's records: the other direction's tell how far this one is, and what was not
+    // recorded by then counts as left out.
+    let extent = extent_of(connection, direction);
+    extent.position = position + u64::from(scratch.transfer.len);
+    extent.last_ns = now;
+    if walks {
+        extent.tail_len = 0;
         if scratch.frames.is_dealt_with != 0 {
             return unreadable(scratch);
         }
@@ -117,7 +134,7 @@ fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
         .min(allowed)
         .min(connection.turn_bytes_left)
         .min(PART_MAX as u32);
-    let readable = copy(scratch);
+    let readable = copy::<WALKS>(scratch);
     let extent = extent_of(connection, direction);
     extent.tail = scratch.tail;
     extent.tail_len = scratch.tail_len;
@@ -131,6 +148,16 @@ fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
     connection.turn_bytes_left = connection.turn_bytes_left.saturating_sub(scratch.copied);
     connection.opening_bytes_left = connection.opening_bytes_left.saturating_sub(scratch.copied);
     sent.and(readable)
+}
+
+/// Whether it is worth looking for the beginning of HTTP/2. User space would find it too, but only
+/// after a burst of calls has been cut short. An upgrade is asked for by a first request; how long
+/// that is in one direction does not matter.
+#[inline(always)]
+fn may_become_http2(connection: &Connection) -> bool {
+    let early = |extent: &Extent| extent.position < PREFACE_POSITION_MAX;
+    let is_open = connection.verdict == 0 || connection.verdict == VerdictKind::Understood as u8;
+    is_open && (early(&connection.ingress) || early(&connection.egress))
 }
 
 /// How far the stream of one direction has come.
@@ -257,7 +284,7 @@ pub fn catch_up(connection: &mut Connection, sk: u64, unaccounted: u32) -> bool 
 /// Copies the first `wanted` bytes of the transfer in the scratch buffer, and the last ones too if
 /// that is not all.
 #[inline(always)]
-fn copy(scratch: &mut Scratch) -> Delivered<()> {
+fn copy<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
     scratch.copied = 0;
     scratch.passed = 0;
     scratch.tail_len = 0;
@@ -274,8 +301,12 @@ fn copy(scratch: &mut Scratch) -> Delivered<()> {
         }
         Buffers::Vector | Buffers::Message | Buffers::Messages => {
             begin_parts(scratch)?;
+            if WALKS {
+                let mut parts = Parts { scratch };
+                repeat(PARTS_MAX_LOOPED, one_part, &mut parts);
+            }
             let mut round = 0;
-            while round < PARTS_MAX {
+            while !WALKS && round < PARTS_MAX {
                 if scratch.unreadable != 0 || scratch.passed >= u64::from(scratch.transfer.len) {
                     break;
                 }
@@ -289,6 +320,17 @@ fn copy(scratch: &mut Scratch) -> Delivered<()> {
         (scratch.tail, scratch.tail_len) = user_tail(address, len);
     }
     unreadable(scratch)
+}
+
+/// What a round of the loop over parts is given: the helper takes a pointer to the stack alone.
+struct Parts<'a> {
+    scratch: &'a mut Scratch,
+}
+
+extern "C" fn one_part(_index: u32, parts: &mut Parts<'_>) -> u64 {
+    next_part(parts.scratch);
+    let scratch = &*parts.scratch;
+    u64::from(scratch.unreadable != 0 || scratch.passed >= u64::from(scratch.transfer.len))
 }
 
 #[inline(always)]

@@ -1,15 +1,20 @@
 //! The frames of HTTP/2 (RFC 9113, 4.1), walked by their lengths, so that payloads of DATA frames
-//! need not be copied. It is asked only for connections of which user space said that they speak
-//! HTTP/2, and reads nothing but frame headers.
+//! need not be copied. It is asked only for connections that speak HTTP/2, because user space said
+//! so or because the client's preface was met, and reads nothing but that and frame headers.
 //!
 //! What is copied: every frame header, other frames' payloads up to `FRAME_BYTES_MAX`, of a DATA
 //! frame's payload `DATA_WHOLE_MAX` bytes or, if it is longer, the first `DATA_BYTES_MAX`. Each
 //! contiguous stretch is one record with `captured == len`; where the next record's position is
 //! farther on, the bytes between were left out.
 //!
-//! A walk begins at a boundary that user space knows or, if the stream is past that, at the start
-//! of a transfer: after `PROOF` plausible frames in a row it is believed. A frame that is not
-//! plausible ends it; then transfers are copied as far as one record goes until the next is proved.
+//! A walk begins with the client's preface, at a boundary that user space knows or, if the stream
+//! is past that, at the start of a transfer: after `PROOF` plausible frames in a row it is
+//! believed. A frame that is not plausible ends it; then transfers are copied as far as one record
+//! goes until the next is proved.
+
+mod preface;
+
+pub use preface::look_for_preface;
 
 use wirespan_common::connection::Connection;
 use wirespan_common::watch::NO_BOUNDARY;
@@ -21,8 +26,9 @@ use crate::syscall::{Buffers, Iovec};
 
 /// Length of a frame header.
 const HEADER_LEN: u64 = 9;
-/// Payloads of DATA frames up to this length are copied whole.
-const DATA_WHOLE_MAX: u32 = 256;
+/// Payloads of DATA frames up to this length are copied whole: several small messages (gRPC) may
+/// share one, and each is counted by its prefix.
+const DATA_WHOLE_MAX: u32 = 2048;
 /// Of longer ones this many bytes: a message's prefix (gRPC) and some of the message.
 const DATA_BYTES_MAX: u32 = 64;
 /// Of other frames' payloads this many bytes.
@@ -30,7 +36,7 @@ const FRAME_BYTES_MAX: u32 = 8 * 1024;
 /// Longest stretch to which another frame can be added.
 const STRETCH_MAX: u32 = PART_MAX as u32 - FRAME_BYTES_MAX - HEADER_LEN as u32;
 /// Frames and parts of one transfer that are looked at.
-const ROUNDS_MAX: u32 = 256;
+const ROUNDS_MAX: u32 = 4096;
 /// Plausible frames in a row after which a walk is believed.
 const PROOF: u8 = 4;
 /// A frame's length is a number of 24 bits.
@@ -81,6 +87,15 @@ impl Walk {
         header: [0; HEADER_SIZE],
         reserved: [0; 4],
     };
+
+    /// What follows `preface_len` bytes is frames.
+    #[inline(always)]
+    fn begin(&mut self, preface_len: u32) {
+        self.remaining = preface_len;
+        self.wanted = preface_len;
+        self.proved = PROOF.into();
+        self.header_len = 0;
+    }
 
     #[inline(always)]
     fn lose(&mut self) {

@@ -41,8 +41,6 @@ pub const TOLD_BEFORE: u16 = 64;
 
 /// The buffer is several: `struct iovec`s, as many as `len_at` says.
 pub const VECTOR: u16 = 128;
-/// Plaintext is lent to the caller, who says later how much of it was taken.
-pub const LENDS: u16 = 256;
 
 /// A call of a library that begins.
 #[derive(Clone, Copy)]

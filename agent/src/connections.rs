@@ -315,7 +315,10 @@ impl Connections {
         let news = verdict.filter(|_| verdict != connection.told);
         if news.is_some() {
             connection.told = news;
-            connection.server_name = connection.conversation.server_name().map(Into::into);
+            // An object's was told by its carrier, and stays.
+            if let Some(name) = connection.conversation.server_name() {
+                connection.server_name = Some(name.into());
+            }
             connection.told_framings = framings;
         }
         let awaits = if connection.is_ignored() {

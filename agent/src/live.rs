@@ -29,7 +29,7 @@ use crate::recording::{self, Writer};
 use crate::report::{self, Finished};
 use crate::span::Span;
 use crate::wall_clock::{WallClock, monotonic_ns};
-use tls::{Answer, Told, TlsThread};
+use tls::{Answer, TlsThread, Told};
 
 /// Records taken before anything else gets its turn.
 const ROUND_RECORDS_MAX: usize = 4096;

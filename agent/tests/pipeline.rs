@@ -6,6 +6,8 @@ mod ends;
 mod exchanges;
 #[path = "pipeline/kernel.rs"]
 mod kernel;
+#[path = "pipeline/lore.rs"]
+mod lore;
 #[path = "pipeline/losses.rs"]
 mod losses;
 #[path = "pipeline/processes.rs"]
@@ -16,6 +18,8 @@ mod progress;
 mod records;
 #[path = "pipeline/replay.rs"]
 mod replay;
+#[path = "pipeline/tls.rs"]
+mod tls;
 
 use std::sync::Arc;
 

@@ -282,6 +282,20 @@ pub fn run_to_end(command: &mut Command) -> (Option<i32>, Vec<String>, Vec<Strin
     )
 }
 
+/// What `wirespan replay` prints of a recording, as JSON, a line for each document.
+///
+/// # Panics
+/// It fails.
+#[must_use]
+pub fn replayed(file: &str, arguments: &[&str]) -> Vec<String> {
+    let mut command = command();
+    command.args(["replay", file, "--printer", "json"]);
+    command.args(arguments);
+    let (code, printed, log) = run_to_end(&mut command);
+    assert_eq!(code, Some(0), "{log:?}");
+    printed
+}
+
 /// The daemon's file.
 ///
 /// # Panics

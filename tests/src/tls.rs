@@ -6,17 +6,19 @@ mod certificates;
 mod postgres;
 mod programs;
 mod rows;
+mod survey;
 
 pub use apache::Apache;
 pub use certificates::Certificates;
 pub use postgres::Postgres;
 pub use programs::{
-    built, c_program, go_client, go_server, hyper_server, java_client, java_server, node_client,
-    node_server, openssl_1_1, openssl_3, plain_python_server, python_client, python_server,
-    reqwest_client, ruby_client, ruby_server, static_openssl, stripped, tls_server, urllib_client,
-    workload,
+    OPENSSL_3, built, c_program, go_client, go_server, hyper_server, java_client, java_server,
+    node_client, node_server, openssl_1_1, openssl_3, plain_python_server, python_client,
+    python_server, reqwest_client, ruby_client, ruby_server, static_openssl, stripped, tls_server,
+    urllib_client, workload,
 };
 pub use rows::{
     INSECURE, assert_both, assert_called, assert_goes_on, assert_served, called, opaque_caller,
-    opaque_server, served, visited,
+    opaque_server, served, served_side_by_side, visited,
 };
+pub use survey::surveyed;

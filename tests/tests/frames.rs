@@ -15,6 +15,9 @@ use wirespan_tests::daemon::forced_capture;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 
+/// What a client begins with (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 fn strategies() -> Vec<Strategy> {
     match forced_capture().as_deref() {
         Some("fexit") => vec![Strategy::Fexit],
@@ -48,7 +51,7 @@ struct Stream {
 impl Stream {
     fn push(&mut self, kind: u8, len: usize, numbers: &mut Numbers) {
         let copied = match kind {
-            DATA if len > 256 => 64,
+            DATA if len > 2048 => 64,
             _ => len,
         };
         let stream: u32 = if matches!(kind, DATA | HEADERS) { 1 } else { 0 };
@@ -64,7 +67,7 @@ impl Stream {
     fn of_all_sizes(numbers: &mut Numbers) -> Self {
         let mut stream = Self::default();
         for len in [
-            0, 1, 8, 63, 64, 65, 255, 256, 257, 300, 1000, 16_384, 20_000,
+            0, 1, 8, 63, 64, 65, 1000, 2047, 2048, 2049, 3000, 16_384, 20_000,
         ] {
             stream.push(DATA, len, numbers);
             stream.push(HEADERS, len.min(4000), numbers);
@@ -85,7 +88,21 @@ struct Pair {
 }
 
 impl Pair {
+    /// User space has said what they speak.
     fn new(strategy: Strategy, boundary: u64) -> Self {
+        let mut pair = Self::unjudged(strategy);
+        for id in pair.ids {
+            let verdict = Verdict::Http2 {
+                ingress_boundary: boundary,
+                egress_boundary: boundary,
+            };
+            pair.capture.watch_list.set_verdict(id, verdict);
+        }
+        pair
+    }
+
+    /// User space has said nothing of them.
+    fn unjudged(strategy: Strategy) -> Self {
         let config = CaptureConfig {
             strategy: Some(strategy),
             bpf_debug: false,
@@ -94,13 +111,6 @@ impl Pair {
         let (one, other) = UnixStream::pair().expect("two sockets");
         let ends = [one, other];
         let ids = [inode(&ends[0]), inode(&ends[1])];
-        for id in ids {
-            let verdict = Verdict::Http2 {
-                ingress_boundary: boundary,
-                egress_boundary: boundary,
-            };
-            capture.watch_list.set_verdict(id, verdict);
-        }
         assert!(capture.watch_list.watch(std::process::id()));
         Self {
             capture,
@@ -222,6 +232,105 @@ fn frames_in_scattered_buffers_are_walked_too() {
                 assert_eq!(written, len);
                 pair.read(len);
             }
+        }
+        pair.drain();
+        pair.check(&stream);
+    }
+}
+
+/// A burst is over before user space has looked at its first bytes.
+#[test]
+fn a_walk_begins_with_the_preface_before_anybody_asks_for_it() {
+    for strategy in strategies() {
+        for is_scattered in [false, true] {
+            let mut numbers = Numbers(17);
+            let mut stream = Stream {
+                bytes: PREFACE.to_vec(),
+                is_wanted: vec![true; PREFACE.len()],
+            };
+            for _ in 0..200 {
+                stream.push(HEADERS, 900, &mut numbers);
+                stream.push(DATA, 3000, &mut numbers);
+            }
+            let mut pair = Pair::unjudged(strategy);
+            let (start, rest) = stream.bytes.split_at(PREFACE.len());
+            if is_scattered {
+                let parts = [IoSlice::new(start), IoSlice::new(&rest[..30_000])];
+                let written = pair.ends[0].write_vectored(&parts).expect("written");
+                assert_eq!(written, PREFACE.len() + 30_000);
+                pair.read(written);
+            } else {
+                pair.write(&stream.bytes[..30_024]);
+                pair.read(30_024);
+            }
+            for piece in stream.bytes[30_024..].chunks(60_000) {
+                pair.write(piece);
+                pair.read(piece.len());
+            }
+            pair.drain();
+            pair.check(&stream);
+        }
+    }
+}
+
+/// A client that answers what the server said first, and a server that says a lot at once.
+#[test]
+fn a_preface_tells_that_the_other_direction_is_frames_too() {
+    for strategy in strategies() {
+        let mut numbers = Numbers(19);
+        let mut pair = Pair::unjudged(strategy);
+        let mut stream = Stream::default();
+        stream.push(4, 12, &mut numbers);
+        let settings_len = stream.bytes.len();
+        pair.write(&stream.bytes);
+        pair.read(settings_len);
+        pair.ends[1].write_all(PREFACE).expect("room in the socket");
+        let mut preface = [0; PREFACE.len()];
+        pair.ends[0].read_exact(&mut preface).expect("written");
+        for _ in 0..10 {
+            stream.push(HEADERS, 900, &mut numbers);
+            stream.push(DATA, 9000, &mut numbers);
+        }
+        let burst = stream.bytes[settings_len..].to_vec();
+        pair.write(&burst);
+        pair.read(burst.len());
+        pair.drain();
+        pair.check(&stream);
+    }
+}
+
+/// An upgrade: the client's first request and its response are HTTP/1.1.
+#[test]
+fn after_an_upgrade_the_server_s_next_frame_begins_its_walk() {
+    for strategy in strategies() {
+        let mut numbers = Numbers(23);
+        let mut pair = Pair::unjudged(strategy);
+        pair.ends[1]
+            .write_all(b"GET / HTTP/1.1\r\n\r\n")
+            .expect("room");
+        pair.ends[0].read_exact(&mut [0; 18]).expect("written");
+        let response = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
+        let mut stream = Stream {
+            bytes: response.to_vec(),
+            is_wanted: vec![true; response.len()],
+        };
+        stream.push(4, 12, &mut numbers);
+        let begun = stream.bytes.clone();
+        pair.write(&begun);
+        pair.read(begun.len());
+        pair.ends[1].write_all(PREFACE).expect("room in the socket");
+        pair.ends[0]
+            .read_exact(&mut [0; PREFACE.len()])
+            .expect("written");
+        let before = stream.bytes.len();
+        for _ in 0..10 {
+            stream.push(DATA, 9000, &mut numbers);
+            stream.push(HEADERS, 900, &mut numbers);
+        }
+        // In pieces that are longer than a record and end in the middle of frames.
+        for piece in stream.bytes[before..].chunks(40_000) {
+            pair.write(piece);
+            pair.read(piece.len());
         }
         pair.drain();
         pair.check(&stream);

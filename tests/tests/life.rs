@@ -1,7 +1,7 @@
 //! Processes that come and go while the daemon runs, and the daemon's own coming and going.
 
 use rustix::process::Signal;
-use wirespan_tests::daemon::{Daemon, command, run_to_end};
+use wirespan_tests::daemon::{Daemon, replayed};
 use wirespan_tests::ports;
 use wirespan_tests::puppet::Puppet;
 use wirespan_tests::spans::Seen;
@@ -203,16 +203,7 @@ fn a_recording_replays_to_the_spans_of_the_live_run() {
     let live = daemon.stop();
     assert!(live.summary().contains("recorded: "), "{}", live.summary());
 
-    let replay = |arguments: &[&str]| {
-        let mut command = command();
-        command
-            .args(["replay", file, "--printer", "json"])
-            .args(arguments);
-        let (code, printed, log) = run_to_end(&mut command);
-        assert_eq!(code, Some(0), "{log:?}");
-        printed
-    };
-    let again: Vec<_> = replay(&[])
+    let again: Vec<_> = replayed(file, &[])
         .iter()
         .flat_map(|line| Seen::of_line(line))
         .collect();
@@ -221,7 +212,7 @@ fn a_recording_replays_to_the_spans_of_the_live_run() {
         live.spans.iter().map(Seen::without_ids),
         again.iter().map(Seen::without_ids),
     );
-    let seeded = replay(&["--seed", "7"]);
-    assert_eq!(seeded, replay(&["--seed", "7"]));
-    assert_ne!(seeded, replay(&["--seed", "8"]));
+    let seeded = replayed(file, &["--seed", "7"]);
+    assert_eq!(seeded, replayed(file, &["--seed", "7"]));
+    assert_ne!(seeded, replayed(file, &["--seed", "8"]));
 }

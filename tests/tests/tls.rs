@@ -171,6 +171,29 @@ fn an_object_in_the_place_of_a_freed_one_is_another_connection() {
 }
 
 #[test]
+fn a_request_that_names_nobody_was_for_whom_the_handshake_named() {
+    let finished = assert_told("socket", "nameless", 3, 6);
+    let addresses = |kind| {
+        let mut addresses: Vec<_> = of(&finished, kind)
+            .into_iter()
+            .map(|span| span.get("server.address").unwrap_or_default())
+            .collect();
+        addresses.sort_unstable();
+        addresses
+    };
+    // Servers know their own address better than what they were called.
+    assert_eq!(addresses(Kind::Server), ["127.0.0.1"; 6]);
+    let [by_number, by_name] = [["127.0.0.1"; 3], ["shop.example"; 3]];
+    let expected = [by_number, by_name].concat();
+    assert_eq!(addresses(Kind::Client), expected, "{}", finished.story());
+    let named = |span: &&&Seen| span.get("server.address") == Some("shop.example");
+    for span in of(&finished, Kind::Client).iter().filter(named) {
+        let url = span.get("url.full").unwrap_or_default();
+        assert!(url.starts_with("https://shop.example:"), "{span}");
+    }
+}
+
+#[test]
 fn a_connection_that_was_there_before_is_joined() {
     // The server was within SSL_read_ex when the daemon came, so that what this call read, the
     // first request, was not seen.

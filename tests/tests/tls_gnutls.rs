@@ -25,6 +25,51 @@ fn answers_that_were_corked_are_told_as_they_were_sent() {
     let _ = served(&mut server);
 }
 
+/// What a client sends with its first flight, before the server has said anything.
+#[test]
+fn early_data_is_told_as_it_was_served() {
+    const REQUESTS: usize = 3;
+    let (directory, mut server) = in_c("early");
+    let session = directory.path().join("session.pem");
+    let early = directory.path().join("request");
+    let daemon = Daemon::for_port(server.port);
+    let ask = |target: &str, resumes: bool| {
+        let address = format!("127.0.0.1:{}", server.port);
+        let fields = format!("Host: {address}\r\nConnection: close");
+        let request = format!("GET {target} HTTP/1.1\r\n{fields}\r\n\r\n");
+        let mut command = tied("openssl");
+        command.args(["s_client", "-quiet", "-ign_eof", "-tls1_3", "-connect"]);
+        command.arg(address);
+        if resumes {
+            std::fs::write(&early, &request).expect("a file");
+            command.arg("-sess_in").arg(&session);
+            command.arg("-early_data").arg(&early);
+        } else {
+            command.arg("-sess_out").arg(&session);
+        }
+        let mut client = Process::start("s_client", &mut command);
+        if !resumes {
+            for line in request.lines() {
+                client.tell(&format!("{line}\r"));
+            }
+        }
+        let said = client.succeed();
+        assert!(said[0].starts_with("HTTP/1.1 200"), "{said:?}");
+    };
+    ask("/first", false);
+    for number in 0..REQUESTS {
+        ask(&format!("/early/{number}?size={number}000"), true);
+    }
+    let truth = server.truth(1 + REQUESTS);
+    daemon.wait_for_count(1 + REQUESTS);
+    let finished = daemon.stop();
+    tls::assert_served(&finished, truth, server.port);
+    let said = server.process.stdout.all();
+    let came = said.iter().filter(|line| *line == "early data").count();
+    assert_eq!(came, REQUESTS, "{}", server.process.story());
+    tls::assert_goes_on(&mut server);
+}
+
 #[test]
 fn wget_is_told_as_the_server_saw_it() {
     // Watched as well: it maps the library that wget does, which so is read before wget is there.

@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use wirespan_tests::daemon::Daemon;
+use wirespan_tests::daemon::{Daemon, replayed};
 use wirespan_tests::process::{LIMIT, tied};
+use wirespan_tests::spans::Seen;
 use wirespan_tests::tls::{self, Certificates, assert_goes_on, served};
 use wirespan_tests::truth::assert_same;
 use wirespan_tests::wire::now_ns;
@@ -175,4 +176,36 @@ fn two_programs_that_share_a_library_are_read_until_the_last_has_ended() {
     let finished = daemon.stop();
     assert_eq!(finished.spans.len(), 5, "{}", finished.story());
     assert_eq!(finished.lost(), "nothing", "{}", finished.story());
+}
+
+#[test]
+fn a_recording_of_tls_replays_to_the_spans_of_the_live_run() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("calls.wirespan");
+    let file = file.to_str().expect("a path in UTF-8");
+    let certificates = Certificates::create();
+    // One moves encrypted bytes itself, the other leaves that to OpenSSL.
+    let server = tls::python_server(&certificates, "uvicorn_server.py");
+    let mut client = tls::python_client(&certificates, "requests_client.py", &[]);
+    let pids = format!("{},{}", server.process.pid(), client.process.pid());
+    let daemon = Daemon::start_with(&["record", file], &[("BEYLA_TARGET_PID", &pids)]);
+    for number in 0..10 {
+        let target = format!("/recorded/{number}?size={number}000");
+        client.send("GET", &server.url(&target), 0);
+    }
+    client.send("POST", &server.url("/posted"), 3000);
+    daemon.wait_for_count(2 * 11);
+    let live = daemon.stop();
+    assert_eq!(live.spans.len(), 2 * 11, "{}", live.story());
+    assert_eq!(live.lost(), "nothing", "{}", live.story());
+    let printed = replayed(file, &[]);
+    let again: Vec<_> = printed
+        .iter()
+        .flat_map(|line| Seen::of_line(line))
+        .collect();
+    assert_same(
+        "spans of the replay",
+        live.spans.iter().map(Seen::without_ids),
+        again.iter().map(Seen::without_ids),
+    );
 }

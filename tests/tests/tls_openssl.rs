@@ -180,10 +180,9 @@ fn a_program_on_openssl_3_is_told_as_it_served_and_peeks_do_not_count() {
 
 #[test]
 fn a_program_on_openssl_1_1_is_told_as_it_served() {
-    for mode in ["plain", "ex", "memory"] {
-        let (_directory, mut server) = in_c(mode, tls::openssl_1_1);
-        let _ = served(&mut server);
-    }
+    let modes = ["plain", "ex", "memory"].map(|mode| in_c(mode, tls::openssl_1_1));
+    let (_directories, mut servers): (Vec<_>, Vec<_>) = modes.into_iter().unzip();
+    tls::served_side_by_side(&mut servers);
 }
 
 #[test]
@@ -322,30 +321,38 @@ fn nodes_fetch_is_told_as_it_asked() {
     let _ = called(tls::node_client(&certificates, &script), &server);
 }
 
+/// Both ends are watched; libpq is the client.
 #[test]
-fn a_database_over_tls_yields_no_span_and_works() {
+fn a_database_over_tls_yields_no_span_on_either_side_and_works() {
     let postgres = Postgres::start(&Certificates::create());
     let witness = Server::python();
-    let directory = tempfile::tempdir().expect("a directory");
-    let glob = format!("{}/*", directory.path().display());
+    let mut client = Process::start("psql", &mut postgres.client());
+    let connected = "select ssl from pg_stat_ssl where pid = pg_backend_pid();";
+    client.tell(connected);
+    client.expect_line("t");
+    let pids = format!("{},{}", client.pid(), witness.process.pid());
     let daemon = Daemon::start(&[
-        (
-            "BEYLA_OPEN_PORT",
-            &format!("{},{}", postgres.port, witness.port),
-        ),
-        ("BEYLA_AUTO_TARGET_EXE", &glob),
+        ("BEYLA_OPEN_PORT", &postgres.port.to_string()),
+        ("BEYLA_TARGET_PID", &pids),
     ]);
-    for number in 0..3 {
-        let mut client = postgres.client();
-        client.args([
-            "-c",
-            &format!("select {number} + 1"),
-            "-c",
-            "select ssl from pg_stat_ssl where pid = pg_backend_pid()",
-        ]);
-        let said = Process::start("psql", &mut client).succeed();
-        assert_eq!(said, [(number + 1).to_string(), "t".into()]);
+    daemon.wait_until_watching(client.pid());
+    let rows = tls::surveyed("BEYLA_TARGET_PID", &client.pid().to_string());
+    // It has GnuTLS as well, which LDAP brings.
+    let found = rows[0]["tls"].as_array().expect("a list");
+    let is_openssl = found.iter().any(|tls| tls["library"] == "OpenSSL");
+    assert!(is_openssl, "{rows:#?}");
+    // On the connection that was there, and on one that begins now.
+    for reconnects in ["", "\\connect -"] {
+        client.tell(reconnects);
+        for number in 0..3 {
+            client.tell(&format!(
+                "select 'answer {number}{reconnects}' as \"GET / HTTP/1.1\";"
+            ));
+            client.expect_line(&format!("answer {number}{reconnects}"));
+        }
     }
+    client.tell("\\quit");
+    assert!(client.wait().success(), "{}", client.story());
     let _ = curl(&[&witness.url("/witness")]);
     daemon.wait_for("the witness", |spans| !spans.is_empty());
     let finished = daemon.stop();

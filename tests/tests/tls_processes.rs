@@ -1,20 +1,13 @@
 //! `wirespan processes`: what it says of programs over TLS of every kind, and how it reads them.
 
 use serde_json::Value;
-use wirespan_tests::daemon::{command, run_to_end};
 use wirespan_tests::process::tied;
 use wirespan_tests::tls::{self, Certificates, Postgres};
 
-/// Rows of `wirespan processes --json` for whatever listens on these ports.
+/// Rows for whatever listens on these ports.
 fn rows(ports: &[u16]) -> Vec<Value> {
     let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
-    let mut command = command();
-    command.args(["processes", "--json"]);
-    command.env("BEYLA_OPEN_PORT", ports.join(","));
-    let (code, said, complaints) = run_to_end(&mut command);
-    assert_eq!(code, Some(0), "{}", complaints.join("\n"));
-    let table: Value = serde_json::from_str(&said.join("\n")).expect("JSON");
-    table.as_array().expect("a list of processes").clone()
+    tls::surveyed("BEYLA_OPEN_PORT", &ports.join(","))
 }
 
 /// What is said of the TLS of the process that listens on `port`: a library that is read, or why

@@ -20,6 +20,8 @@ import urllib.parse
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "truth"
+    # Head and body are two writes; else the second waits for the first to be acknowledged.
+    disable_nagle_algorithm = True
 
     def answer(self):
         received = self.read_body()

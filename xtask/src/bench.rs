@@ -2,6 +2,7 @@
 //! else the machine does falls on both. A table, not a test: nothing fails on a slow machine.
 
 mod daemon;
+mod hpack;
 mod http2;
 mod load;
 mod table;
@@ -68,6 +69,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     println!("bench: TLS");
     table.extend(tls::measure(args.pairs, args.seconds).context("over TLS")?);
+    println!("bench: header decoding");
+    table.extend(hpack::measure()?);
     println!("bench: replay");
     table.extend([replay(args, &watched)?, http2.replay(args)?]);
     print!("{table}");

@@ -36,6 +36,12 @@ pub fn rustls_consume_enter_plain(ctx: ProbeContext) -> u32 {
     tls_rustls::consumes::<false>(&ctx)
 }
 
+/// See [`tls_rustls::rustls_reader_consume_enter`].
+#[uprobe]
+pub fn rustls_reader_consume_enter_plain(ctx: ProbeContext) -> u32 {
+    tls_rustls::reader_consumes::<false>(&ctx)
+}
+
 /// See [`tls_rustls::rustls_return`].
 #[uretprobe]
 pub fn rustls_return_plain(ctx: RetProbeContext) -> u32 {

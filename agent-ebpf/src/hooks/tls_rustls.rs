@@ -1,9 +1,8 @@
 //! rustls: how plaintext is taken out of a connection (`Reader`) and handed to it (`Writer`).
 //!
-//! The ABI is Rust's own, which is documented nowhere; this is what rustc makes of these functions:
-//! integers and references as in C, a slice as two of them, `io::Result<usize>` in RAX (0 if it is
-//! well) and RDX. `into_first_chunk` writes its result to where RDI points and returns that, or
-//! returns it in the same two registers; which one shows at its end.
+//! The ABI is Rust's own, which is documented nowhere; `discover` reads off the code what these
+//! functions are given, and leaves alone what differs: integers and references as in C, a slice as
+//! two of them, `io::Result<usize>` in RAX (0 if it is well) and RDX.
 
 use aya_ebpf::macros::{uprobe, uretprobe};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext};
@@ -12,30 +11,22 @@ use wirespan_common::watch::{PROBES_ON_THREADS, Watch};
 use super::run;
 use crate::maps;
 use crate::memory::{Current, Delivered, current_process, stack_of, user_value};
-use crate::tls::{self, Begun, EGRESS, LENDS, VECTOR, ZERO_ENDS, halves};
+use crate::tls::{self, Begun, EGRESS, FROM_FILE, VECTOR, ZERO_ENDS, halves};
 
 /// Size of a return address.
 const ADDRESS_SIZE: u64 = 8;
 
-/// `fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>` of `Reader`.
+/// `fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>` of `Reader`, which begins with the
+/// address of the buffer that it reads.
 #[uprobe]
 pub fn rustls_read_enter(ctx: ProbeContext) -> u32 {
-    entered(|current| {
+    entered(|current, _| {
         let buffer = user_value::<u64>(argument(&ctx, 0))?;
-        begin(&ctx, current, ZERO_ENDS, halves::reader(current, buffer)?)
-    })
-}
-
-/// `fn into_first_chunk(self) -> io::Result<&[u8]>` of `Reader`.
-#[uprobe]
-pub fn rustls_chunk_enter(ctx: ProbeContext) -> u32 {
-    // Which argument is the reader shows at the end.
-    entered(|current| {
         let begun = Begun {
-            operation: LENDS,
-            object: argument(&ctx, 0),
-            buffer: argument(&ctx, 0),
-            room: argument(&ctx, 1),
+            operation: ZERO_ENDS,
+            object: halves::reader(current, buffer)?,
+            buffer: argument(&ctx, 1),
+            room: argument(&ctx, 2),
             len_at: 0,
             stack: stack_of(ctx.regs),
         };
@@ -43,50 +34,63 @@ pub fn rustls_chunk_enter(ctx: ProbeContext) -> u32 {
     })
 }
 
-/// `fn consume(&mut self, amt: usize)` of `Reader`.
+/// `fn consume(&mut self, amt: usize)` of `Reader`, which begins with the buffer's address.
+#[uprobe]
+pub fn rustls_reader_consume_enter(ctx: ProbeContext) -> u32 {
+    reader_consumes::<true>(&ctx)
+}
+
+/// `fn consume_first_chunk(&mut self, used: usize)` of the buffer itself.
 #[uprobe]
 pub fn rustls_consume_enter(ctx: ProbeContext) -> u32 {
     consumes::<true>(&ctx)
 }
 
-/// `consume` begins.
+/// A reader's `consume` begins.
+#[inline(always)]
+pub fn reader_consumes<const WALKS: bool>(ctx: &ProbeContext) -> u32 {
+    entered(|current, watch| {
+        let buffer = user_value(argument(ctx, 0))?;
+        halves::takes::<WALKS>(current, watch, buffer, argument(ctx, 1))
+    })
+}
+
+/// A buffer's `consume` begins.
 #[inline(always)]
 pub fn consumes<const WALKS: bool>(ctx: &ProbeContext) -> u32 {
-    let current = current_process();
-    let Some(watch) = tls::watch_caller(current, PROBES_ON_THREADS) else {
-        return 0;
-    };
-    let (reader, taken) = (argument(ctx, 0), argument(ctx, 1));
-    let took = |buffer| halves::took::<WALKS>(current, watch, buffer, taken);
-    run(user_value::<u64>(reader).and_then(took)) as u32
-}
-
-/// `fn write(&mut self, buf: &[u8]) -> io::Result<usize>` of `Writer`, which is a reference to the
-/// connection.
-#[uprobe]
-pub fn rustls_writer_enter(ctx: ProbeContext) -> u32 {
-    entered(|current| {
-        let connection = user_value::<u64>(argument(&ctx, 0))?;
-        begin(&ctx, current, EGRESS, halves::writer(current, connection)?)
+    entered(|current, watch| {
+        halves::takes::<WALKS>(current, watch, argument(ctx, 0), argument(ctx, 1))
     })
 }
 
-/// The same of the connection itself.
+/// `fn send_appdata_encrypt(&mut self, payload: OutboundChunks<'_>, …) -> usize` of `CommonState`.
+/// The chunks are 0, address and length; or address and count of slices, which are laid out like
+/// `struct iovec`, and which of their bytes, from and until.
 #[uprobe]
-pub fn rustls_write_enter(ctx: ProbeContext) -> u32 {
-    entered(|current| {
-        let connection = halves::writer(current, argument(&ctx, 0))?;
-        begin(&ctx, current, EGRESS, connection)
-    })
-}
-
-/// `fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize>` of the connection; an
-/// `IoSlice` is a `struct iovec`.
-#[uprobe]
-pub fn rustls_writev_enter(ctx: ProbeContext) -> u32 {
-    entered(|current| {
-        let connection = halves::writer(current, argument(&ctx, 0))?;
-        begin(&ctx, current, EGRESS | VECTOR, connection)
+pub fn rustls_send_enter(ctx: ProbeContext) -> u32 {
+    entered(|current, _| {
+        let [first, second, third, fourth] = user_value::<[u64; 4]>(argument(&ctx, 1))?;
+        let begun = Begun {
+            operation: EGRESS,
+            object: halves::writer(current, argument(&ctx, 0))?,
+            buffer: second,
+            room: third,
+            len_at: 0,
+            stack: stack_of(ctx.regs),
+        };
+        let begun = if first == 0 {
+            begun
+        } else {
+            Begun {
+                // Where they don't begin with the first slice, they are only counted.
+                operation: EGRESS | if third == 0 { VECTOR } else { FROM_FILE },
+                buffer: first,
+                room: fourth.saturating_sub(third),
+                len_at: if third == 0 { second } else { 0 },
+                ..begun
+            }
+        };
+        tls::began(tls::thread(current), begun)
     })
 }
 
@@ -116,26 +120,12 @@ pub fn before_return<const WALKS: bool>(ctx: &ProbeContext) -> u32 {
 }
 
 #[inline(always)]
-fn entered(begin: impl FnOnce(Current) -> Delivered<()>) -> u32 {
+fn entered(begin: impl FnOnce(Current, Watch) -> Delivered<()>) -> u32 {
     let current = current_process();
-    if tls::watch_caller(current, PROBES_ON_THREADS).is_none() {
+    let Some(watch) = tls::watch_caller(current, PROBES_ON_THREADS) else {
         return 0;
-    }
-    run(begin(current)) as u32
-}
-
-#[inline(always)]
-fn begin(ctx: &ProbeContext, current: Current, operation: u16, object: u64) -> Delivered<()> {
-    let is_vector = operation & VECTOR != 0;
-    let begun = Begun {
-        operation,
-        object,
-        buffer: argument(ctx, 1),
-        room: if is_vector { u64::MAX } else { argument(ctx, 2) },
-        len_at: if is_vector { argument(ctx, 2) } else { 0 },
-        stack: stack_of(ctx.regs),
     };
-    tls::began(tls::thread(current), begun)
+    run(begin(current, watch)) as u32
 }
 
 #[inline(always)]
@@ -144,24 +134,14 @@ fn returned<const WALKS: bool>(ctx: &ProbeContext, stack: u64) -> u32 {
     let Some(watch) = maps::watch_of(current.tgid) else {
         return 0;
     };
-    let result = RetProbeContext { regs: ctx.regs }.ret::<u64>();
-    run(end::<WALKS>(current, watch, stack, result, argument(ctx, 2))) as u32
-}
-
-#[inline(always)]
-fn end<const WALKS: bool>(
-    current: Current,
-    watch: Watch,
-    stack: u64,
-    rax: u64,
-    rdx: u64,
-) -> Delivered<()> {
-    let key = tls::thread(current);
-    if halves::lent::<WALKS>(current, watch, stack, rax, rdx)? {
-        return Ok(());
-    }
-    let result = if rax == 0 { rdx } else { u64::MAX };
-    tls::ended::<WALKS>(current, watch, key, stack, result)
+    let thread = tls::thread(current);
+    let rax = RetProbeContext { regs: ctx.regs }.ret::<u64>();
+    let result = match maps::task(thread) {
+        Some(task) if task.operation & EGRESS != 0 => rax,
+        _ if rax == 0 => argument(ctx, 2),
+        _ => u64::MAX,
+    };
+    run(tls::ended::<WALKS>(current, watch, thread, stack, result)) as u32
 }
 
 #[inline(always)]

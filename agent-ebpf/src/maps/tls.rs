@@ -92,10 +92,6 @@ pub struct Task {
     pub reader: u64,
     /// And the connection that it wrote last.
     pub writer: u64,
-    /// Plaintext that `reader` has lent to the task and that was not taken yet.
-    pub chunk: u64,
-    /// Its length.
-    pub chunk_len: u64,
     /// See [`crate::tls::EGRESS`] and those after it.
     pub operation: u16,
     /// Type of the TLS record that `fresh` began with.

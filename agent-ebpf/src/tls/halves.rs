@@ -11,8 +11,10 @@ use wirespan_common::watch::Watch;
 
 use crate::maps::{self, ObjectKey};
 use crate::memory::{Current, Delivered, user_value};
-use crate::tls::{self, Begun, LENDS, ZERO_ENDS};
+use crate::tls::{self, Begun, ZERO_ENDS};
 
+/// Size of a word.
+const WORD: u64 = 8;
 /// Connections are smaller than this, in bytes.
 const CONNECTION_LEN_MAX: u64 = 4096;
 
@@ -96,58 +98,26 @@ fn join(tgid: u32, connection: u64, buffer: u64) -> Delivered<()> {
     maps::move_object(key(tgid, buffer), object)
 }
 
-/// A function returned `rax` and `rdx`, and may have lent plaintext. Returns whether that is all
-/// that it did.
+/// So many bytes of the buffer's first chunk are taken, by whom they were lent.
+///
+/// A `ChunkVecBuffer`, in words: 3 is the address of a ring of chunks, 4 the index of the first, 6
+/// how much of that was taken before. A chunk has three words, the second being its bytes' address.
+/// `discover` has checked that the code has it so.
 #[inline(always)]
-pub fn lent<const WALKS: bool>(
-    current: Current,
-    watch: Watch,
-    stack: u64,
-    rax: u64,
-    rdx: u64,
-) -> Delivered<bool> {
-    let thread = tls::thread(current);
-    let Some(task) = maps::task(thread) else {
-        return Ok(false);
-    };
-    if task.object == 0 || task.stack != stack || task.operation & LENDS == 0 {
-        return Ok(false);
-    }
-    task.object = 0;
-    let (of, address, len) = if rax == task.buffer {
-        let [address, len] = user_value::<[u64; 2]>(rax)?;
-        (task.room, address, len)
-    } else {
-        (task.buffer, rax, rdx)
-    };
-    let buffer = reader(current, user_value(of)?)?;
-    task.chunk = address;
-    task.chunk_len = if address == 0 { 0 } else { len };
-    if address != 0 && len == 0 {
-        // All was read, and the peer has said that there is no more.
-        moved::<WALKS>(current, watch, buffer, 0, 0)?;
-    }
-    Ok(true)
-}
-
-/// So much of what was lent last was taken.
-#[inline(always)]
-pub fn took<const WALKS: bool>(
+pub fn takes<const WALKS: bool>(
     current: Current,
     watch: Watch,
     buffer: u64,
     taken: u64,
 ) -> Delivered<()> {
-    let Some(task) = maps::task(tls::thread(current)) else {
-        return Ok(());
-    };
-    let address = task.chunk;
-    if task.reader != buffer || taken == 0 || taken > task.chunk_len {
+    if taken == 0 {
         return Ok(());
     }
-    task.chunk = address + taken;
-    task.chunk_len -= taken;
-    moved::<WALKS>(current, watch, buffer, address, taken)
+    let [ring, first, _, before] = user_value::<[u64; 4]>(buffer + 3 * WORD)?;
+    let chunk = ring.wrapping_add(first.wrapping_mul(3 * WORD));
+    let address = user_value::<u64>(chunk + WORD)?.wrapping_add(before);
+    let object = reader(current, buffer)?;
+    moved::<WALKS>(current, watch, object, address, taken)
 }
 
 #[inline(always)]

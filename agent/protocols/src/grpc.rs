@@ -3,6 +3,7 @@
 
 pub mod status;
 pub mod walk;
+pub mod web;
 
 pub use walk::Walk;
 

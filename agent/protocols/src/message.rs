@@ -26,6 +26,8 @@ pub enum Message {
     End {
         /// Its bytes without framing; `None` where they could not be counted.
         body_size: Option<u64>,
+        /// What the body says became of a call (gRPC-Web).
+        call_status: Option<u32>,
     },
 }
 
@@ -147,6 +149,8 @@ pub struct Call {
     pub system: CallSystem,
     /// How long the client will wait, in nanoseconds.
     pub timeout_ns: Option<u64>,
+    /// It may have named a timeout that is not known.
+    pub may_time_out: bool,
 }
 
 /// Protocols for calls on top of HTTP.
@@ -181,7 +185,7 @@ pub struct HttpResponse {
     pub body_size: Option<u64>,
     /// Part of the head was not captured.
     pub truncated: bool,
-    /// `grpc-status`, from the head or the trailers.
+    /// `grpc-status`, from the head, the trailers or the body (gRPC-Web).
     pub call_status: Option<u32>,
     /// How much could be decoded.
     pub completeness: Completeness,

@@ -94,6 +94,15 @@ impl Pair {
         }
     }
 
+    /// The body of the response in progress ended with the status of a call, if there is one.
+    pub fn call_ended(&mut self, status: Option<u32>) {
+        if let (Some(_), Some(first)) = (status, self.pending.front_mut())
+            && let Some(Response::Http(response)) = &mut first.response
+        {
+            response.call_status = response.call_status.or(status);
+        }
+    }
+
     /// The response in progress was seen to its end. `body_size` is `None` if its head said it.
     pub fn response_ended(
         &mut self,

@@ -370,6 +370,66 @@ fn an_upgraded_connection_goes_on_and_its_first_stream_answers_the_upgrade() {
 }
 
 #[test]
+fn a_response_that_crossed_a_reset_is_no_loss() {
+    for role in [Role::Server, Role::Client] {
+        let mut ear = Ear::new(role);
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        let ask = b"\0\0\x03\x01\x05\0\0\0\x01\x82\x84\x86";
+        let reset = b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08";
+        ear.hear(&Said::request(&[&preface[..], ask, reset].concat()));
+        let respond = |bytes: &[u8]| Said {
+            is_request: false,
+            bytes: bytes.to_vec(),
+            missed: 0,
+        };
+        ear.hear(&respond(b"\0\0\0\x04\0\0\0\0\0"));
+        ear.hear(&respond(b"\0\0\x01\x01\x05\0\0\0\x01\x88"));
+        assert_eq!(ear.discards, []);
+        // That one answers nothing.
+        ear.hear(&respond(b"\0\0\x01\x01\x05\0\0\0\x03\x88"));
+        ear.end(End::Closed);
+        assert_eq!(ear.exchanges.len(), 1);
+        assert_eq!(ear.exchanges[0].outcome, Outcome::Aborted(8));
+        assert_eq!(ear.discards, [Discard::UnmatchedResponse]);
+    }
+}
+
+#[test]
+fn the_body_of_an_upgraded_request_was_sent_in_http_1() {
+    let head = String::from_utf8(UPGRADE.to_vec()).unwrap();
+    let head = head.replace("GET", "POST");
+    let answer = b"\0\0\x01\x01\x05\0\0\0\x01\x88";
+    let settings = b"\0\0\0\x04\0\0\0\0\0";
+    for role in [Role::Server, Role::Client] {
+        for (field, sent, told) in [
+            ("Content-Length: 6", &b"posted"[..], Some(6)),
+            (
+                "Transfer-Encoding: chunked",
+                b"3\r\npos\r\n0\r\n\r\n",
+                Some(3),
+            ),
+            // The response came first.
+            ("Content-Length: 60", b"post", None),
+        ] {
+            let mut ear = Ear::new(role);
+            let head = head.replace("\r\nHost", &format!("\r\n{field}\r\nHost"));
+            ear.hear(&Said::request(&[head.as_bytes(), sent].concat()));
+            ear.hear(&Said {
+                is_request: false,
+                bytes: [SWITCHING, settings, answer].concat(),
+                missed: 0,
+            });
+            ear.end(End::Closed);
+            let [exchange] = &ear.exchanges[..] else {
+                panic!("{role:?}, {field}: {:?}", ear.exchanges);
+            };
+            let Request::Http(request) = &exchange.request;
+            assert_eq!(request.body_size, told, "{role:?}, {field}");
+        }
+    }
+}
+
+#[test]
 fn frames_among_others_of_one_direction_are_found_without_a_turn() {
     let mut ear = Ear::new(Role::Client);
     let answer = |bytes: &[u8]| Said {

@@ -74,10 +74,7 @@ impl TlsProbes {
             }
         }
         log::info!("reading TLS in {name} ({} probes)", links.len());
-        let attached = Attached {
-            probes,
-            links,
-        };
+        let attached = Attached { probes, links };
         self.files.insert(library.file, attached);
         probes
     }
@@ -114,7 +111,10 @@ fn close(mut links: Vec<UProbeLink>) {
             let _ = std::thread::Builder::new().spawn_scoped(scope, move || drop(some));
         }
     });
-    log::debug!("detaching {count} probes took {} ms", began.elapsed().as_millis());
+    log::debug!(
+        "detaching {count} probes took {} ms",
+        began.elapsed().as_millis()
+    );
 }
 
 fn probes_of(kind: LibraryKind) -> u32 {

@@ -134,19 +134,21 @@ pub enum Function {
     GoConnWrite,
     /// `crypto/tls.(*Conn).Close`
     GoConnClose,
-    /// `<rustls::…::Reader as std::io::Read>::read`
+    /// `fn read(&mut rustls::Reader, &mut [u8]) -> io::Result<usize>`: what it was given in RSI and
+    /// RDX, what came of it in RAX (0 is success) and RDX.
     RustlsRead,
-    /// `fn into_first_chunk(self: rustls::Reader<'a>) -> io::Result<&'a [u8]>`, which hands
-    /// plaintext out without saying how much of it is taken.
-    RustlsFirstChunk,
-    /// `<rustls::…::Reader as std::io::BufRead>::consume(&mut self, usize)`, which says so.
+    /// `fn consume(&mut rustls::Reader, usize)`, which takes what was lent of the plaintext. At its
+    /// entry RDI points to a word that points to a `ChunkVecBuffer`, and RSI is how many bytes of
+    /// its first chunk are taken. The buffer in words of eight bytes, counted from 0: 3 is the
+    /// address of a ring of chunks, 4 the index of the first of them, 6 how many bytes of that one
+    /// were taken before. A chunk has three words; word 1 is the address of its bytes.
+    RustlsReaderConsume,
+    /// The same, where RDI points to the `ChunkVecBuffer` itself.
     RustlsConsume,
-    /// `<rustls::…::Writer as std::io::Write>::write`; ends by jumping to one of the next.
-    RustlsWrite,
-    /// `<rustls::…::ConnectionCommon<_> as PlaintextSink>::write(&mut self, &[u8])`
-    RustlsSinkWrite,
-    /// `<… as PlaintextSink>::write_vectored(&mut self, &[IoSlice])`
-    RustlsSinkWriteVectored,
+    /// `fn send_appdata_encrypt(&mut CommonState, OutboundChunks, …) -> usize`: RDI is the
+    /// connection, RSI points to four words: 0, address and length; or address and count of slices,
+    /// and which of their bytes, from and until. RAX at its end is how many bytes were taken.
+    RustlsSendAppdata,
 }
 
 /// What was found in one file.

@@ -144,6 +144,8 @@ fn status_of(fate: Fate<'_>, call: Call, response: Option<&HttpResponse>) -> Opt
         return Some(code);
     }
     match fate.outcome {
+        // It may have been either.
+        Outcome::Aborted(CANCEL) if call.may_time_out => None,
         Outcome::Aborted(CANCEL) => {
             let has_timed_out = call
                 .timeout_ns

@@ -72,6 +72,17 @@ impl Recorder {
     }
 
     pub fn open_tcp(&mut self, id: ConnectionId, local: &str, peer: &str) -> &mut Self {
+        self.open_on(0, id, local, peer)
+    }
+
+    /// A TLS object, whose encrypted bytes move on the connection `carrier`.
+    pub fn open_on(
+        &mut self,
+        carrier: ConnectionId,
+        id: ConnectionId,
+        local: &str,
+        peer: &str,
+    ) -> &mut Self {
         let [local, peer]: [SocketAddr; 2] =
             [local, peer].map(|text| text.parse().expect("address"));
         let bytes = |address: SocketAddr| {
@@ -85,7 +96,7 @@ impl Recorder {
         self.open(
             Open {
                 connection: id,
-                carrier: 0,
+                carrier,
                 family: if local.is_ipv4() { 2 } else { 10 },
                 local_port: local.port(),
                 peer_port: peer.port(),

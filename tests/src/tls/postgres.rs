@@ -1,6 +1,5 @@
-//! PostgreSQL over TLS, as a cluster of its own in a temporary directory; the system's service
-//! is not
-//! touched. It speaks no HTTP, so no span can come of it.
+//! PostgreSQL over TLS, as a cluster of its own in a temporary directory; the system's service is
+//! not touched. It speaks no HTTP, so no span can come of it.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
@@ -87,10 +86,10 @@ impl Postgres {
         postgres
     }
 
-    /// psql, connected over TLS.
+    /// psql, connected over TLS. Its own file: what is in `/usr/bin` is a script that looks for it.
     #[must_use]
     pub fn client(&self) -> Command {
-        let mut command = tied("psql");
+        let mut command = tied(format!("{PROGRAMS}/psql"));
         command.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]);
         command.arg(format!(
             "host=127.0.0.1 port={} user=truth dbname=postgres sslmode=require",
@@ -109,9 +108,8 @@ impl Drop for Postgres {
     }
 }
 
-/// A command that becomes `program` as the user of Debian's PostgreSQL. The tie to this thread
-/// is set
-/// after the change of user, which would undo it.
+/// A command that becomes `program` as the user of Debian's PostgreSQL. The tie to this thread is
+/// set after the change of user, which would undo it.
 fn by_owner(program: &str, here: &Path) -> Command {
     let mut command = tied("setpriv");
     command

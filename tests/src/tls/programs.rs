@@ -1,6 +1,5 @@
-//! How the programs of `workloads/tls_programs` are started. What they need is compiled or
-//! fetched by
-//! `cargo xtask setup test`; only C is compiled here, by the test that is about it.
+//! How the programs of `workloads/tls_programs` are started. What they need is compiled or fetched
+//! by `cargo xtask setup test`; only C is compiled here, by the test that is about it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,8 +9,8 @@ use crate::process::{Process, tied};
 use crate::tls::Certificates;
 use crate::workload::{Client, Server, binary, file, python};
 
-/// Debian 12's OpenSSL.
-const OPENSSL_3: [&str; 2] = [
+/// Debian 12's OpenSSL, for a linker.
+pub const OPENSSL_3: [&str; 2] = [
     "/usr/lib/x86_64-linux-gnu/libssl.so.3",
     "/usr/lib/x86_64-linux-gnu/libcrypto.so.3",
 ];

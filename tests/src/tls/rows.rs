@@ -54,6 +54,31 @@ pub fn served(server: &mut Server) -> Finished {
     finished
 }
 
+/// Several servers under one daemon, each as it says what it answered.
+pub fn served_side_by_side(servers: &mut [Server]) {
+    let ports: Vec<_> = servers
+        .iter()
+        .map(|server| server.port.to_string())
+        .collect();
+    let daemon = Daemon::start(&[("BEYLA_OPEN_PORT", &ports.join(","))]);
+    let counts: Vec<_> = servers
+        .iter()
+        .map(|server| visited(|target| server.url(target)))
+        .collect();
+    daemon.wait_for_count(counts.iter().sum());
+    let mut finished = daemon.stop();
+    let mut spans = std::mem::take(&mut finished.spans);
+    for (server, count) in servers.iter_mut().zip(counts) {
+        let port = server.port.to_string();
+        let its = |span: &mut Seen| span.get("server.port") == Some(&*port);
+        finished.spans = spans.extract_if(.., its).collect();
+        assert_served(&finished, server.truth(count), server.port);
+        assert_goes_on(server);
+    }
+    finished.spans = spans;
+    assert_eq!(finished.spans.len(), 0, "{}", finished.story());
+}
+
 /// What has to hold for the spans of a server over TLS on 127.0.0.1.
 ///
 /// # Panics

@@ -43,13 +43,20 @@ class Call:
         gone = self.gone.wait(delay) if delay else self.gone.is_set()
         if gone:
             code = grpc.StatusCode.CANCELLED
+        self.tell(code)
+        if code != grpc.StatusCode.OK:
+            self.context.abort(code, "as told")
+
+    def tell(self, code):
         truth = {"rpc": self.rpc, "status": code.name, "requests": self.requests}
         # A message that comes with the end was not yet sent.
         sole = self.rpc.endswith(("/Unary", "/ClientStream"))
         truth["responses"] = int(code == grpc.StatusCode.OK) if sole else self.responses
         os.write(1, (json.dumps(truth) + "\n").encode())
-        if code != grpc.StatusCode.OK:
-            self.context.abort(code, "as told")
+
+    def left(self):
+        """The client went away between two messages: nobody asks for the next."""
+        self.tell(grpc.StatusCode.CANCELLED)
 
 
 def serve(rpc):
@@ -63,7 +70,10 @@ def serve(rpc):
         call = Call(rpc, context)
         call.read(message)
         for _ in range(call.plan.get("count", 1)):
-            yield call.reply()
+            try:
+                yield call.reply()
+            except GeneratorExit:
+                return call.left()
         call.end()
 
     def client_stream(messages, context):
@@ -77,7 +87,10 @@ def serve(rpc):
         call = Call(rpc, context)
         for message in messages:
             call.read(message)
-            yield call.reply()
+            try:
+                yield call.reply()
+            except GeneratorExit:
+                return call.left()
         call.end()
 
     shapes = {

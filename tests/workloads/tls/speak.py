@@ -2,7 +2,7 @@
 tracing.
 
 serve PORT CERTIFICATE KEY WAY    WAY: socket, memory, both-memory, threads
-fetch PORT WAY COUNT              WAY: socket, memory, two, threads, again, late
+fetch PORT WAY COUNT              WAY: socket, memory, two, threads, again, late, nameless
 """
 
 import select
@@ -54,8 +54,8 @@ class Memory:
         self.pump(lambda: self.object.write(data))
 
 
-def ask(tls, path):
-    tls.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+def ask(tls, path, head="HTTP/1.1\r\nHost: localhost"):
+    tls.sendall(f"GET {path} {head}\r\n\r\n".encode())
     answer = b""
     while not answer.endswith(b"ok"):
         answer += tls.recv(4096)
@@ -135,6 +135,12 @@ def fetch(port, way, count):
         for path in paths:
             with tls_of(connect()) as tls:
                 ask(tls, path)
+    elif way == "nameless":
+        # Whom the first are for is in their ClientHello only, and the others' says nothing.
+        for name in ["shop.example", None]:
+            for path in paths:
+                with context.wrap_socket(connect(), server_hostname=name) as tls:
+                    ask(tls, path, "HTTP/1.0")
     elif way == "late":
         for path in paths:
             ask(early, path)

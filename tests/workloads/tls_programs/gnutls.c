@@ -21,8 +21,10 @@ static long receive(void *session, void *into, size_t size)
 	gnutls_session_t tls = session;
 	if (early && gnutls_session_get_flags(tls) & GNUTLS_SFLAGS_EARLY_DATA) {
 		long got = gnutls_record_recv_early_data(tls, into, size);
-		if (got > 0)
+		if (got > 0) {
+			puts("early data");
 			return got;
+		}
 	}
 	for (;;) {
 		long got = gnutls_record_recv(tls, into, size);

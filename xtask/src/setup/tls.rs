@@ -150,17 +150,16 @@ fn java() -> Result<()> {
     )
 }
 
-/// The Rust workloads optimised as a release, with the symbol names that the compiler of this
-/// workspace does not choose by itself.
+/// The Rust workloads optimised as a release, across crates, in which most of rustls's functions
+/// vanish in their callers; with the symbol names that the compiler of this workspace does not
+/// choose by itself.
 fn rust() -> Result<()> {
     let target = directory().join("rust");
     process::run(
         workspace::cargo(&["build", "--quiet", "--release"])
             .args(["--package", "wirespan-tls-programs", "--target-dir"])
             .arg(&target)
-            .env("RUSTFLAGS", "-C symbol-mangling-version=v0")
-            // Across crates some of the functions of rustls vanish in their callers.
-            .env("CARGO_PROFILE_RELEASE_LTO", "off"),
+            .env("RUSTFLAGS", "-C symbol-mangling-version=v0"),
     )?;
     for program in ["hyper-server-v0", "reqwest-client-v0"] {
         link(&target.join("release").join(program), program)?;

@@ -216,7 +216,7 @@ impl Dialogue {
         };
         if ended == Some(Flow::Requests) {
             self.settle(Flow::Requests, sink);
-            if let Some(Message::End { body_size }) = self.requests.parser.end(&[]) {
+            if let Some(Message::End { body_size, .. }) = self.requests.parser.end(&[]) {
                 self.requests.in_body = false;
                 self.request_ended(body_size);
             }
@@ -230,8 +230,12 @@ impl Dialogue {
         let was_guessing = self.responses.is_guessing();
         if ended == Some(Flow::Responses)
             && self.pair.response_in_progress()
-            && let Some(Message::End { body_size }) = self.responses.parser.end(&[])
+            && let Some(Message::End {
+                body_size,
+                call_status,
+            }) = self.responses.parser.end(&[])
         {
+            self.pair.call_ended(call_status);
             self.pair.response_ended(Some(body_size), last_ns, sink);
         }
         if was_guessing && !matches!(end, End::Reset | End::ProcessExited) {

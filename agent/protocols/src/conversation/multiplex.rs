@@ -5,6 +5,8 @@
 //! boundary. Streams that were open then may have ended unseen: one that stays silent for
 //! [`UNCERTAIN_NS`] is told as not observed.
 
+mod beginning;
+mod fates;
 mod lane;
 mod streams;
 
@@ -12,11 +14,12 @@ pub use streams::{OPEN_BYTES_MAX, STREAMS_MAX};
 
 use super::{Chunk, Direction, Discard, End, Extent, Sink};
 use crate::exchange::{Outcome, Role};
-use crate::message::{Part, Request, Response, What};
-use crate::parser::{AnyStreamParser, Flow, Gap, Search};
-use crate::stream::{HELD_BYTES_MAX, Moved, Stream};
+use crate::message::{Part, Request, What};
+use crate::parser::{Gap, Search};
+use crate::stream::{HELD_BYTES_MAX, Moved};
+use beginning::role_by;
 use lane::{Lane, Step};
-use streams::{Open, Piece, Streams};
+use streams::{Piece, Streams};
 
 /// Times in a row that a lane may turn out to carry something else before the connection is given
 /// up.
@@ -24,6 +27,9 @@ const INVALID_MAX: u32 = 8;
 
 /// Bytes that are kept while a boundary is looked for.
 const SEARCH_BYTES_MAX: usize = 16 * 1024;
+
+/// Streams that are remembered after they were reset.
+const RESET_MAX: usize = 16;
 
 /// How long a stream may be silent whose end may have been lost, in nanoseconds.
 pub const UNCERTAIN_NS: u64 = 60 * 1_000_000_000;
@@ -38,6 +44,9 @@ pub(super) struct Multiplex {
     streams: Streams,
     /// The largest number of a stream whose request was seen.
     highest: u64,
+    /// Streams that were reset of late, whose responses may have been under way; 0 is none.
+    reset: [u64; RESET_MAX],
+    next_reset: usize,
     /// When streams that were uncertain then have been silent for too long.
     uncertain_until_ns: Option<u64>,
     invalid: u32,
@@ -47,83 +56,6 @@ pub(super) struct Multiplex {
 }
 
 impl Multiplex {
-    /// Neither stream's bytes have been looked at; what they hold will be.
-    pub fn new(
-        name: &'static str,
-        parser: fn() -> AnyStreamParser,
-        ingress: Stream,
-        egress: Stream,
-    ) -> Self {
-        let lane = |stream| Lane {
-            stream,
-            parser: parser(),
-            is_framed: false,
-        };
-        Self {
-            name,
-            role: None,
-            lanes: [lane(ingress), lane(egress)],
-            streams: Streams::default(),
-            highest: 0,
-            uncertain_until_ns: None,
-            invalid: 0,
-            framings: 0,
-            notes: super::Notes::default(),
-        }
-    }
-
-    /// The roles are known.
-    pub fn set_role(&mut self, role: Role) {
-        self.role = Some(role);
-    }
-
-    /// All that a lane will be shown is everything that was sent: the connection begins here.
-    pub fn begin(&mut self, direction: Direction, is_framed: bool) {
-        let lane = &mut self.lanes[direction as usize];
-        lane.parser.begin();
-        lane.is_framed = is_framed;
-    }
-
-    /// Frames were found in `direction`, whose stream holds them. If they are the beginning of the
-    /// connection, so is what the other one holds, which `is_whole` if nothing of it was missed.
-    pub fn join(&mut self, direction: Direction, is_whole: bool, sink: &mut impl Sink) {
-        self.lanes[direction as usize].is_framed = true;
-        self.framings += 1;
-        self.offer(direction, &[], true, sink);
-        let other = direction.opposite();
-        if self.lanes[direction as usize].parser.has_begun() {
-            self.begin(other, is_whole);
-        }
-        self.offer(other, &[], true, sink);
-    }
-
-    /// What of a call was not captured, behind bytes that are held already.
-    pub fn extent_of(&mut self, chunk: &Chunk<'_>, sink: &mut impl Sink) {
-        let direction = chunk.direction;
-        let lane = &mut self.lanes[direction as usize];
-        if let Some(gap) = lane.stream.chunk(chunk).after {
-            self.cross(direction, gap, sink);
-        }
-    }
-
-    /// A request was made in another protocol whose response this one carries, on this stream.
-    pub fn adopt(&mut self, stream: u64, mut request: Request, start: Moved) {
-        let Request::Http(http) = &mut request;
-        http.version = crate::message::Version::Http2;
-        self.highest = stream;
-        self.streams.ask(stream, request, start);
-        if let Some(open) = self.streams.get(stream) {
-            open.end(true);
-        }
-    }
-
-    /// Looks at what the streams hold.
-    pub fn look(&mut self, sink: &mut impl Sink) {
-        for direction in [Direction::Egress, Direction::Ingress] {
-            self.offer(direction, &[], true, sink);
-        }
-    }
-
     pub fn protocol(&self) -> &'static str {
         self.name
     }
@@ -187,37 +119,6 @@ impl Multiplex {
             self.cross(direction, gap, sink);
         }
     }
-
-    pub fn end(&mut self, end: End, time_ns: u64, sink: &mut impl Sink) {
-        for lane in [Direction::Ingress, Direction::Egress] {
-            if let Some(gap) = self.lanes[lane as usize].stream.take_ahead(u64::MAX) {
-                self.cross(lane, gap, sink);
-            }
-        }
-        match (end, self.role) {
-            // The client has asked all that it will.
-            (End::Ingress, Some(Role::Server)) | (End::Egress, Some(Role::Client)) => return,
-            (End::Ingress | End::Egress, None) => return,
-            _ => {}
-        }
-        let outcome = match end {
-            End::Ingress | End::Egress | End::Closed => Outcome::Closed,
-            End::Reset => Outcome::Reset,
-            End::ProcessExited => Outcome::ProcessExited,
-            End::Evicted => Outcome::Evicted,
-        };
-        for stream in self.streams.filtered(|_, _| true) {
-            let is_uncertain = self
-                .streams
-                .get(stream)
-                .is_some_and(|open| open.is_uncertain);
-            let outcome = match outcome {
-                Outcome::Closed if is_uncertain => Outcome::NotObserved,
-                outcome => outcome,
-            };
-            self.tell(stream, outcome, time_ns, sink);
-        }
-    }
 }
 
 // === bytes and gaps ===
@@ -278,7 +179,7 @@ impl Multiplex {
                     };
                     self.part(direction, part, bytes, (first, last), sink);
                 }
-                Step::Nothing => {}
+                Step::Nothing => self.note_preface(direction),
                 Step::Wait if rest.len() > HELD_BYTES_MAX => {
                     self.lose(direction, Discard::HeadTooLong, sink);
                 }
@@ -298,6 +199,16 @@ impl Multiplex {
             self.understood(taken as u64);
         }
         used
+    }
+
+    /// Only clients send a preface.
+    fn note_preface(&mut self, direction: Direction) {
+        if self.role.is_none() && self.lanes[direction as usize].parser.has_begun() {
+            self.role = Some(match direction {
+                Direction::Egress => Role::Client,
+                Direction::Ingress => Role::Server,
+            });
+        }
     }
 
     fn cross(&mut self, direction: Direction, gap: Gap, sink: &mut impl Sink) {
@@ -422,6 +333,14 @@ impl Multiplex {
         sink: &mut impl Sink,
     ) {
         if stream > self.highest {
+            if stream == 1 && self.streams.is_empty() {
+                // Nothing was asked before, and so nothing answered.
+                let responses = match self.role {
+                    Some(Role::Client) => Direction::Ingress,
+                    _ => Direction::Egress,
+                };
+                self.lanes[responses as usize].parser.begin();
+            }
             self.highest = stream;
             if self.role == Some(Role::Client) {
                 self.drop_unasked_below(stream, sink);
@@ -452,120 +371,4 @@ impl Multiplex {
             }
         }
     }
-
-    fn response(
-        &mut self,
-        stream: u64,
-        what: What,
-        (first, last): (Moved, Moved),
-        sink: &mut impl Sink,
-    ) {
-        if self.streams.get(stream).is_none() {
-            // On a client, the record of a response may overtake that of its request, if two
-            // threads share the connection. A server can't answer what it has not read.
-            let may_be_early = self.role == Some(Role::Client)
-                && stream > self.highest
-                && !self.streams.is_full()
-                && matches!(what, What::Response(_) | What::Trailers { .. });
-            if !may_be_early {
-                if matches!(what, What::Response(_)) {
-                    sink.discard(Discard::UnmatchedResponse);
-                }
-                return;
-            }
-            self.streams.touch(stream, first);
-        }
-        let Some(open) = self.streams.get(stream) else {
-            return;
-        };
-        open.is_uncertain = false;
-        match what {
-            What::Response(response) if open.response.is_none() => {
-                open.answer(response, first, last);
-            }
-            What::Response(Response::Http(again)) => {
-                open.close_with(again.call_status, again.completeness, first, last);
-            }
-            What::Trailers {
-                call_status,
-                completeness,
-            } => open.close_with(call_status, completeness, first, last),
-            What::Unclear => {
-                let unknown = crate::message::Completeness::Incomplete;
-                open.close_with(None, unknown, first, last);
-            }
-            _ => {}
-        }
-    }
-
-    /// One side has said all on this stream.
-    fn half_end(&mut self, stream: u64, is_request: bool, last: Moved, sink: &mut impl Sink) {
-        let Some(open) = self.streams.get(stream) else {
-            return;
-        };
-        open.end(is_request);
-        if !is_request && open.request.is_some() {
-            let outcome = if open.response.is_some() {
-                Outcome::Complete
-            } else {
-                // Its head was missed.
-                Outcome::NotObserved
-            };
-            self.tell(stream, outcome, last.time_ns, sink);
-        }
-    }
-
-    fn abort(&mut self, stream: u64, code: u32, time_ns: u64, sink: &mut impl Sink) {
-        if let Some(open) = self.streams.get(stream) {
-            if open.request.is_some() {
-                self.tell(stream, Outcome::Aborted(code), time_ns, sink);
-            } else if !open.is_answered() {
-                self.streams.take(stream);
-            }
-        }
-    }
-
-    fn refuse_above(&mut self, last_served: u64, time_ns: u64, sink: &mut impl Sink) {
-        let refused = |stream: u64, open: &Open| stream > last_served && open.response.is_none();
-        for stream in self.streams.filtered(refused) {
-            self.tell(stream, Outcome::Refused, time_ns, sink);
-        }
-    }
-
-    /// Requests come in the order of their numbers: those of smaller ones will not come any more.
-    fn drop_unasked_below(&mut self, stream: u64, sink: &mut impl Sink) {
-        if self.streams.has_unasked() {
-            let unasked = |number: u64, open: &Open| number < stream && open.request.is_none();
-            for number in self.streams.filtered(unasked) {
-                self.streams.take(number);
-                sink.discard(Discard::UnmatchedResponse);
-            }
-        }
-    }
-
-    fn forget_uncertain(&mut self, now_ns: u64, sink: &mut impl Sink) {
-        self.uncertain_until_ns = None;
-        for stream in self.streams.filtered(|_, open| open.is_uncertain) {
-            self.tell(stream, Outcome::NotObserved, now_ns, sink);
-        }
-    }
-
-    fn tell(&mut self, stream: u64, outcome: Outcome, end_ns: u64, sink: &mut impl Sink) {
-        let (Some(open), Some(role)) = (self.streams.take(stream), self.role) else {
-            return;
-        };
-        if !open.tell(role, outcome, end_ns, sink) {
-            sink.discard(Discard::UnmatchedResponse);
-        }
-    }
-}
-
-/// The role that a request or a response in this direction reveals.
-fn role_by(direction: Direction, what: &What) -> Option<Role> {
-    let flow = match what {
-        What::Request(_) => Flow::Requests,
-        What::Response(_) | What::Interim => Flow::Responses,
-        _ => return None,
-    };
-    Some(super::role_of(direction, flow))
 }

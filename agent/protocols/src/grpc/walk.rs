@@ -39,6 +39,22 @@ impl Walk {
         self.flown
     }
 
+    /// Whether all bytes were messages, to the end of the last one of at least one.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.flown.count > Some(0) && self.is_between()
+    }
+
+    /// The same, if there were any bytes.
+    #[must_use]
+    pub fn is_whole_or_none(&self) -> bool {
+        self.flown.count.is_some() && self.is_between()
+    }
+
+    fn is_between(&self) -> bool {
+        self.left == 0 && self.prefix_len == 0
+    }
+
     /// Nobody knows any more how many there are.
     pub fn lose(&mut self) {
         self.flown.count = None;

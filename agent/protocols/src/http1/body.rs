@@ -79,20 +79,25 @@ impl Framing {
 }
 
 impl Body {
-    /// Measures `buf`, which is not empty.
-    pub fn skip(&mut self, buf: &[u8]) -> Progress {
+    /// Measures `buf`, which is not empty, and hands out what of it is content, as far as that can
+    /// be told from framing.
+    pub fn skip(&mut self, buf: &[u8], mut content: impl FnMut(&[u8])) -> Progress {
         match self {
             Self::Counted { left, size } => match usize::try_from(*left) {
-                Ok(consumed) if consumed <= buf.len() => Progress::Ended {
-                    consumed,
-                    size: Some(*size),
-                },
+                Ok(consumed) if consumed <= buf.len() => {
+                    content(&buf[..consumed]);
+                    Progress::Ended {
+                        consumed,
+                        size: Some(*size),
+                    }
+                }
                 _ => {
+                    content(buf);
                     *left -= buf.len() as u64;
                     Progress::GoesOn
                 }
             },
-            Self::Chunked { at, size } => skip_chunked(at, size, buf),
+            Self::Chunked { at, size } => skip_chunked(at, size, buf, content),
             Self::Adrift { last } => {
                 // The end of a call is where a body may end; so is the head of the next response.
                 if let Some(at) = memchr::memmem::find(buf, b"0\r\n\r\nHTTP/1.") {
@@ -111,6 +116,7 @@ impl Body {
                 }
             }
             Self::UntilEnd { size } => {
+                content(buf);
                 *size = size.saturating_add(buf.len() as u64);
                 Progress::GoesOn
             }
@@ -227,7 +233,7 @@ fn cross_chunk(at: &mut Chunk, size: &mut u64, gap: Gap) -> Progress {
     *at = at.after_content(content);
     let line_end = usize::try_from(hidden - content).unwrap_or(0);
     for seen in [&LINE_END[..line_end.min(LINE_END.len())], gap.tail()] {
-        match skip_chunked(at, size, seen) {
+        match skip_chunked(at, size, seen, |_| {}) {
             Progress::GoesOn => {}
             // More of the gap behind the end: no end then, but content that looks like one.
             Progress::Ended { consumed, .. } if consumed < seen.len() => return Progress::Invalid,
@@ -237,7 +243,12 @@ fn cross_chunk(at: &mut Chunk, size: &mut u64, gap: Gap) -> Progress {
     Progress::GoesOn
 }
 
-fn skip_chunked(at: &mut Chunk, size: &mut u64, buf: &[u8]) -> Progress {
+fn skip_chunked(
+    at: &mut Chunk,
+    size: &mut u64,
+    buf: &[u8],
+    mut content: impl FnMut(&[u8]),
+) -> Progress {
     let mut rest = buf;
     while let Some((&byte, behind)) = rest.split_first() {
         let left = at.content_left();
@@ -245,6 +256,7 @@ fn skip_chunked(at: &mut Chunk, size: &mut u64, buf: &[u8]) -> Progress {
             let here = usize::try_from(left).map_or(rest.len(), |left| left.min(rest.len()));
             *size = size.saturating_add(here as u64);
             *at = at.after_content(here as u64);
+            content(&rest[..here]);
             rest = &rest[here..];
             continue;
         }
@@ -303,12 +315,16 @@ mod tests {
             consumed: end,
             size: Some(15),
         };
-        assert_eq!(chunked().skip(body), wanted);
+        assert_eq!(chunked().skip(body, |_| {}), wanted);
         for cut in 1..end {
             let mut parts = chunked();
-            assert_eq!(parts.skip(&body[..cut]), Progress::GoesOn, "cut at {cut}");
+            assert_eq!(
+                parts.skip(&body[..cut], |_| {}),
+                Progress::GoesOn,
+                "cut at {cut}"
+            );
             assert!(matches!(
-                parts.skip(&body[cut..]),
+                parts.skip(&body[cut..], |_| {}),
                 Progress::Ended { consumed, size: Some(15) } if consumed == end - cut
             ));
         }
@@ -323,17 +339,17 @@ mod tests {
             b"11111111111111111\r\n",
             b"5g",
         ] {
-            assert_eq!(chunked().skip(bad), Progress::Invalid, "{bad:?}");
+            assert_eq!(chunked().skip(bad, |_| {}), Progress::Invalid, "{bad:?}");
         }
     }
 
     #[test]
     fn a_gap_within_one_chunk_costs_nothing() {
         let mut body = chunked();
-        assert_eq!(body.skip(b"10\r\nabc"), Progress::GoesOn);
+        assert_eq!(body.skip(b"10\r\nabc", |_| {}), Progress::GoesOn);
         assert_eq!(body.cross(gap(13, b"")), None);
         assert!(matches!(
-            body.skip(b"\r\n0\r\n\r\n"),
+            body.skip(b"\r\n0\r\n\r\n", |_| {}),
             Progress::Ended { size: Some(16), .. }
         ));
     }
@@ -348,11 +364,14 @@ mod tests {
             (b"10\r\n", 16 + 1, b""),
         ] {
             let mut body = chunked();
-            assert_eq!(body.skip(seen), Progress::GoesOn);
+            assert_eq!(body.skip(seen, |_| {}), Progress::GoesOn);
             assert_eq!(body.cross(gap(hidden, tail)), None, "{tail:?}");
             let rest = &b"\r\n0\r\nTrailer: yes\r\n\r\n"[hidden as usize + seen.len() - 20..];
             assert!(
-                matches!(body.skip(rest), Progress::Ended { size: Some(16), .. }),
+                matches!(
+                    body.skip(rest, |_| {}),
+                    Progress::Ended { size: Some(16), .. }
+                ),
                 "{tail:?}"
             );
         }
@@ -361,7 +380,7 @@ mod tests {
     #[test]
     fn a_gap_may_end_with_the_last_chunk() {
         let mut body = chunked();
-        assert_eq!(body.skip(b"10\r\nabc"), Progress::GoesOn);
+        assert_eq!(body.skip(b"10\r\nabc", |_| {}), Progress::GoesOn);
         assert_eq!(body.cross(gap(13 + 7, b"\r\n0\r\n\r\n")), Some(Some(16)));
     }
 
@@ -374,16 +393,16 @@ mod tests {
         assert_eq!(chunked().cross(gap(100, b"aaa0\r\n\r\n")), None);
         let mut later = chunked();
         assert_eq!(later.cross(gap(100, b"")), None);
-        assert_eq!(later.skip(b"...\r\n0"), Progress::GoesOn);
+        assert_eq!(later.skip(b"...\r\n0", |_| {}), Progress::GoesOn);
         assert_eq!(later.cross(gap(100, b"")), None);
         assert_eq!(
-            later.skip(b"\r\n\r\n"),
+            later.skip(b"\r\n\r\n", |_| {}),
             Progress::GoesOn,
             "other bytes between"
         );
-        assert_eq!(later.skip(b"...\r\n0"), Progress::GoesOn);
+        assert_eq!(later.skip(b"...\r\n0", |_| {}), Progress::GoesOn);
         assert!(matches!(
-            later.skip(b"\r\n\r\n"),
+            later.skip(b"\r\n\r\n", |_| {}),
             Progress::Ended { size: None, .. }
         ));
     }

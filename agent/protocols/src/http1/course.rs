@@ -5,6 +5,7 @@ use super::body::{Body, Progress};
 use super::detect::detect;
 use super::head::Search;
 use crate::detect::Detected;
+use crate::grpc::web;
 use crate::message::Message;
 use crate::parser::{Crossed, Flow, Gap, Parsed};
 
@@ -13,6 +14,8 @@ use crate::parser::{Crossed, Flow, Gap, Parsed};
 pub(super) struct Course {
     /// The body that is being measured; without one, a head is expected.
     body: Option<Body>,
+    /// Reads the body's end, where that says what became of a call.
+    web: Option<Box<web::Tail>>,
     search: Search,
     was_invalid: bool,
 }
@@ -21,14 +24,20 @@ impl Course {
     /// Measures the body that `buf` begins in; `None` where a head is expected instead.
     #[inline]
     pub fn skip(&mut self, buf: &[u8]) -> Option<Parsed<Message>> {
-        let parsed = match self.body.as_mut()?.skip(buf) {
+        let web = &mut self.web;
+        let content = |bytes: &[u8]| {
+            if let Some(web) = web {
+                web.take(bytes);
+            }
+        };
+        let parsed = match self.body.as_mut()?.skip(buf, content) {
             Progress::GoesOn => Parsed::Skipped {
                 consumed: buf.len(),
             },
             Progress::Ended { consumed, size } => {
                 self.body = None;
                 Parsed::Message {
-                    message: Message::End { body_size: size },
+                    message: self.end_of(size),
                     consumed,
                 }
             }
@@ -50,9 +59,25 @@ impl Course {
         self.search.is_worth_it(buf)
     }
 
+    /// The body just ended.
+    #[inline]
+    fn end_of(&mut self, body_size: Option<u64>) -> Message {
+        let web = self.web.take();
+        Message::End {
+            body_size,
+            call_status: web.and_then(|web| web.status()),
+        }
+    }
+
+    /// The end of the body that follows is worth reading.
+    pub fn watch_web(&mut self, web: web::Tail) {
+        self.web = Some(Box::new(web));
+    }
+
     /// A head ended; `body` is what stands behind it.
     #[inline]
     pub fn head_ended(&mut self, body: Option<Body>) {
+        self.web = None;
         self.body = body;
         self.search = Search::default();
     }
@@ -63,10 +88,17 @@ impl Course {
             self.search = Search::default();
             return None;
         };
+        if let Some(web) = &mut self.web {
+            match body {
+                Body::Counted { .. } | Body::UntilEnd { .. } => web.miss(gap.len),
+                // Framing may be among it.
+                Body::Chunked { .. } | Body::Adrift { .. } => web.miss(u64::MAX),
+            }
+        }
         Some(match body.cross(gap) {
             Some(body_size) => {
                 self.body = None;
-                Crossed::Ended(Message::End { body_size })
+                Crossed::Ended(self.end_of(body_size))
             }
             None => Crossed::Over,
         })
@@ -75,9 +107,7 @@ impl Course {
     /// The end of the stream completes only a body that lasts until then.
     pub fn end(&mut self) -> Option<Message> {
         match self.body.take() {
-            Some(Body::UntilEnd { size }) => Some(Message::End {
-                body_size: Some(size),
-            }),
+            Some(Body::UntilEnd { size }) => Some(self.end_of(Some(size))),
             _ => None,
         }
     }

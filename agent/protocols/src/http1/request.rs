@@ -140,6 +140,7 @@ impl Requests {
                 .map(|system| Call {
                     system,
                     timeout_ns: None,
+                    may_time_out: false,
                 }),
             completeness: Completeness::Whole,
         }

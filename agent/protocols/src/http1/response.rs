@@ -116,7 +116,14 @@ impl Responses {
             Some(Framing::Body(body)) => (Then::Body, Some(body)),
             Some(Framing::Invalid) => return Parsed::Invalid,
         };
+        let web = body
+            .is_some()
+            .then(|| fields.content_type.and_then(grpc::web::Tail::of))
+            .flatten();
         self.course.head_ended(body);
+        if let Some(web) = web {
+            self.course.watch_web(web);
+        }
         let message = if then == Then::Done && line.status < 200 {
             Message::Interim
         } else {
@@ -190,8 +197,48 @@ mod tests {
             Parsed::Message { consumed: 19, .. }
         ));
         assert_eq!(parser.parse(b"hello"), Parsed::Skipped { consumed: 5 });
-        assert_eq!(parser.end(b""), Some(Message::End { body_size: Some(5) }));
+        assert_eq!(
+            parser.end(b""),
+            Some(Message::End {
+                body_size: Some(5),
+                call_status: None
+            })
+        );
         assert_eq!(parser.end(b""), None);
+    }
+
+    #[test]
+    fn the_body_of_a_web_call_says_what_became_of_it() {
+        let body = b"\0\0\0\0\x05reply\x80\0\0\0\x10grpc-status: 5\r\n";
+        let len = body.len();
+        let counted = [format!("Content-Length: {len}\r\n\r\n").as_bytes(), body].concat();
+        let (one, other) = body.split_at(12);
+        let chunked = [
+            b"Transfer-Encoding: chunked\r\n\r\nc\r\n",
+            one,
+            b"\r\n13\r\n",
+            other,
+            b"\r\n0\r\n\r\n",
+        ]
+        .concat();
+        for framed in [counted, chunked] {
+            let mut parser = Responses::default();
+            let head = b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc-web\r\n";
+            let bytes = [&head[..], &framed].concat();
+            let Parsed::Message { consumed, .. } = parser.parse(&bytes) else {
+                panic!("a head");
+            };
+            assert_eq!(
+                parser.parse(&bytes[consumed..]),
+                Parsed::Message {
+                    message: Message::End {
+                        body_size: Some(len as u64),
+                        call_status: Some(5),
+                    },
+                    consumed: bytes.len() - consumed,
+                }
+            );
+        }
     }
 
     #[test]
@@ -208,7 +255,8 @@ mod tests {
         assert_eq!(
             parser.cross(b"", gap),
             Crossed::Ended(Message::End {
-                body_size: Some(10)
+                body_size: Some(10),
+                call_status: None,
             })
         );
     }

@@ -43,8 +43,9 @@ pub struct Head<'m> {
     call_status: Option<u32>,
     /// A pseudo-header field of requests was there, known or not.
     is_request: bool,
-    /// A field whose very name is not known.
+    /// A field whose name is not known, or one that matters whose value is not.
     has_unknown: bool,
+    has_unknown_timeout: bool,
     has_inferred: bool,
     was_shortened: bool,
 }
@@ -71,6 +72,7 @@ impl<'m> Head<'m> {
             call_status: None,
             is_request: false,
             has_unknown: false,
+            has_unknown_timeout: false,
             has_inferred: false,
             was_shortened: false,
         }
@@ -152,7 +154,11 @@ impl<'m> Head<'m> {
                 self.system = self.value(field).and_then(grpc::system);
             }
             (12, b'g') if name == b"grpc-timeout" => {
-                self.timeout_ns = self.value(field).and_then(grpc::timeout_ns);
+                // It is another one for each call.
+                match field.value {
+                    Text::Known(value) => self.timeout_ns = grpc::timeout_ns(value),
+                    Text::Inferred(_) | Text::Unknown => self.has_unknown_timeout = true,
+                }
             }
             (11, b'g') if name == b"grpc-status" => {
                 self.call_status = self.value(field).and_then(grpc::status::parse);
@@ -185,8 +191,11 @@ impl<'m> Head<'m> {
     }
 
     fn request(mut self, truncated: bool) -> Request {
-        let is_whole =
-            self.method.is_some() && (self.path.is_some() || self.method == Some(Method::Connect));
+        let has_target = self.path.is_some() || self.method == Some(Method::Connect);
+        // What is not known may say that it is a call.
+        let may_be_call =
+            self.has_unknown && self.system.is_none() && self.method == Some(Method::Post);
+        let is_whole = self.method.is_some() && has_target && !may_be_call;
         let completeness = self.completeness(is_whole);
         // A pseudo-header field is worth more (RFC 9113 §8.3.1).
         let host = self.authority.take().or_else(|| self.host.take());
@@ -213,6 +222,8 @@ impl<'m> Head<'m> {
             call: self.system.map(|system| Call {
                 system,
                 timeout_ns: self.timeout_ns,
+                may_time_out: self.timeout_ns.is_none()
+                    && (self.has_unknown || self.has_unknown_timeout),
             }),
             completeness,
         }))
@@ -225,7 +236,8 @@ impl<'m> Head<'m> {
             body_size: None,
             truncated,
             call_status: self.call_status,
-            completeness: self.completeness(true),
+            // What is not known may be how a call ended.
+            completeness: self.completeness(!self.has_unknown || self.call_status.is_some()),
         })
     }
 
@@ -249,6 +261,7 @@ impl<'m> Head<'m> {
     }
 
     fn value<'f>(&mut self, field: Field<'f>) -> Option<&'f [u8]> {
+        self.has_unknown |= field.value.is_unknown();
         self.has_inferred |= field.value.is_inferred() || field.name.is_inferred();
         field.value.bytes()
     }

@@ -10,6 +10,7 @@ mod huffman;
 pub mod integer;
 mod listener;
 pub mod lore;
+mod slots;
 mod static_table;
 pub mod string;
 pub mod table;

@@ -1,26 +1,21 @@
 //! One direction of HTTP/2, frame by frame. Which direction it is shows in what it reads, so it
 //! need not be told. Header blocks are decoded whole, DATA is passed over as it comes.
 
-use super::PREFACE;
+mod frame;
+mod payload;
+
 use super::frame::{HEADER_BYTES, Header, flag, kind};
 use super::head::{Head, Memory};
 use super::hpack::{Decoder, HpackError, Lore};
 use super::proof::{Proof, block_of, prove};
 use crate::message::{Part, What};
 use crate::parser::{Crossed, Gap, Parsed, Search, StreamParser};
-use crate::stream::HELD_BYTES_MAX;
 
 /// Bytes of a header block that comes in several frames.
 pub const BLOCK_BYTES_MAX: usize = 64 * 1024;
 
 /// A block's buffer that held more than this is not kept for later.
 const BLOCK_BYTES_KEPT: usize = 4 * 1024;
-
-/// Number of SETTINGS_HEADER_TABLE_SIZE (RFC 9113 §6.5.2).
-const HEADER_TABLE_SIZE: u16 = 1;
-
-/// What is read of a GOAWAY frame: the last stream and the error code.
-const GOAWAY_BYTES: usize = 8;
 
 /// Reads one direction.
 #[derive(Debug)]
@@ -33,6 +28,8 @@ pub struct Frames {
     wanted: Option<u64>,
     /// The preface was read.
     has_begun: bool,
+    /// A header block was.
+    has_blocks: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +84,7 @@ impl Default for Frames {
             },
             wanted: None,
             has_begun: false,
+            has_blocks: false,
         }
     }
 }
@@ -167,6 +165,9 @@ impl StreamParser for Frames {
     }
 
     fn begin(&mut self) {
+        if self.has_blocks {
+            return;
+        }
         self.decoder = Decoder::from_start();
         self.block.state = BlockState::None;
     }
@@ -182,115 +183,6 @@ impl StreamParser for Frames {
     }
 }
 
-// === frames ===
-
-impl Frames {
-    fn frame(&mut self, buf: &[u8], lore: Option<&mut Lore>) -> Parsed<Part> {
-        let common = buf.len().min(PREFACE.len());
-        if buf[0] == PREFACE[0] && buf[..common] == PREFACE[..common] {
-            if common < PREFACE.len() {
-                return Parsed::Incomplete;
-            }
-            self.begin();
-            self.has_begun = true;
-            return Parsed::Skipped {
-                consumed: PREFACE.len(),
-            };
-        }
-        let Some(header) = Header::read(buf) else {
-            return Parsed::Incomplete;
-        };
-        if !header.is_valid() || !self.is_in_order(&header) {
-            return Parsed::Invalid;
-        }
-        match header.kind {
-            kind::DATA => self.begin_data(header, buf),
-            kind::HEADERS | kind::PUSH_PROMISE | kind::CONTINUATION => {
-                if header.frame_len() > HELD_BYTES_MAX {
-                    return self.give_up_block(header);
-                }
-                match self.whole(header, buf) {
-                    Some(payload) => self.headers(header, payload, lore),
-                    None => Parsed::Incomplete,
-                }
-            }
-            kind::RST_STREAM => match self.whole(header, buf) {
-                Some([a, b, c, d]) => told(
-                    header,
-                    What::Aborted {
-                        code: u32::from_be_bytes([*a, *b, *c, *d]),
-                    },
-                    true,
-                ),
-                _ => Parsed::Incomplete,
-            },
-            kind::SETTINGS if header.len > 0 && header.frame_len() <= HELD_BYTES_MAX => {
-                match self.whole(header, buf) {
-                    Some(payload) => settings(header, payload),
-                    None => Parsed::Incomplete,
-                }
-            }
-            kind::GOAWAY => self.going_away(header, buf),
-            _ => self.pass_over(header, 0),
-        }
-    }
-
-    /// Between the frames of a header block there are none but those (RFC 9113 §6.10).
-    fn is_in_order(&self, header: &Header) -> bool {
-        let is_continuation = header.kind == kind::CONTINUATION;
-        match self.block.state {
-            BlockState::None => !is_continuation,
-            BlockState::Perhaps => true,
-            BlockState::Open | BlockState::Pushed | BlockState::Broken => {
-                is_continuation && u64::from(header.stream) == self.block.stream
-            }
-        }
-    }
-
-    /// The payload of a frame, if all of it is there; else what it wants is noted.
-    fn whole<'b>(&mut self, header: Header, buf: &'b [u8]) -> Option<&'b [u8]> {
-        let payload = buf.get(HEADER_BYTES..header.frame_len());
-        if payload.is_none() {
-            self.wanted = Some((header.frame_len() - buf.len()) as u64);
-        }
-        payload
-    }
-
-    /// Takes the header of a frame and `taken` bytes of its payload; the rest is skipped.
-    fn pass_over(&mut self, header: Header, taken: usize) -> Parsed<Part> {
-        self.skip(header.len - taken as u32);
-        Parsed::Skipped {
-            consumed: HEADER_BYTES + taken,
-        }
-    }
-
-    fn skip(&mut self, left: u32) {
-        self.place = match left {
-            0 => Place::Frame,
-            left => Place::Skip { left },
-        };
-    }
-
-    fn going_away(&mut self, header: Header, buf: &[u8]) -> Parsed<Part> {
-        let Some(&[a, b, c, d, ..]) = buf
-            .get(HEADER_BYTES..HEADER_BYTES + GOAWAY_BYTES)
-            .and_then(|payload| payload.first_chunk::<GOAWAY_BYTES>())
-        else {
-            self.wanted = Some((header.frame_len() - buf.len()) as u64);
-            return Parsed::Incomplete;
-        };
-        self.skip(header.len - GOAWAY_BYTES as u32);
-        Parsed::Message {
-            message: Part {
-                stream: u64::from(u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff),
-                what: What::GoingAway,
-                ends: false,
-            },
-            consumed: HEADER_BYTES + GOAWAY_BYTES,
-        }
-    }
-}
-
 fn told(header: Header, what: What, ends: bool) -> Parsed<Part> {
     Parsed::Message {
         message: Part {
@@ -299,103 +191,6 @@ fn told(header: Header, what: What, ends: bool) -> Parsed<Part> {
             ends,
         },
         consumed: header.frame_len(),
-    }
-}
-
-fn settings(header: Header, payload: &[u8]) -> Parsed<Part> {
-    let table_size = payload.chunks_exact(6).rev().find_map(|setting| {
-        let [i0, i1, v0, v1, v2, v3] = *setting.first_chunk()?;
-        (u16::from_be_bytes([i0, i1]) == HEADER_TABLE_SIZE)
-            .then(|| u32::from_be_bytes([v0, v1, v2, v3]))
-    });
-    match table_size {
-        Some(size) => told(header, What::TableSize(size), false),
-        None => Parsed::Skipped {
-            consumed: header.frame_len(),
-        },
-    }
-}
-
-// === DATA ===
-
-impl Frames {
-    fn begin_data(&mut self, header: Header, buf: &[u8]) -> Parsed<Part> {
-        let mut taken = HEADER_BYTES;
-        let mut padding = 0;
-        let mut left = header.len;
-        if header.has(flag::PADDED) {
-            let Some(&len) = buf.get(HEADER_BYTES) else {
-                self.wanted = Some(header.len.into());
-                return Parsed::Incomplete;
-            };
-            padding = u32::from(len);
-            taken += 1;
-            left -= 1;
-            if padding > left {
-                return Parsed::Invalid;
-            }
-            left -= padding;
-        }
-        if is_pushed(header.stream) {
-            return self.pass_over(header, taken - HEADER_BYTES);
-        }
-        self.place = Place::Data {
-            stream: header.stream.into(),
-            left,
-            padding,
-            ends: header.has(flag::END_STREAM),
-        };
-        self.data(taken, buf)
-    }
-
-    /// Takes what there is of the payload, from `start` on.
-    fn data(&mut self, start: usize, buf: &[u8]) -> Parsed<Part> {
-        let Place::Data {
-            stream,
-            left,
-            padding,
-            ends,
-        } = self.place
-        else {
-            return Parsed::Invalid;
-        };
-        let there = buf.len() - start;
-        let of_data = there.min(left as usize);
-        let of_padding = (there - of_data).min(padding as usize);
-        let is_over = self.go_on(
-            stream,
-            left - of_data as u32,
-            padding - of_padding as u32,
-            ends,
-        );
-        Parsed::Message {
-            message: Part {
-                stream,
-                what: What::Data {
-                    start,
-                    len: of_data,
-                    missed: 0,
-                },
-                ends: is_over && ends,
-            },
-            consumed: start + of_data + of_padding,
-        }
-    }
-
-    /// Whether the frame is over.
-    fn go_on(&mut self, stream: u64, left: u32, padding: u32, ends: bool) -> bool {
-        let is_over = left == 0 && padding == 0;
-        self.place = if is_over {
-            Place::Frame
-        } else {
-            Place::Data {
-                stream,
-                left,
-                padding,
-                ends,
-            }
-        };
-        is_over
     }
 }
 
@@ -427,6 +222,10 @@ impl Frames {
             return skipped;
         }
         self.block.state = BlockState::None;
+        if header.stream == 1 && !self.has_blocks && begins_request(fragment) {
+            // The first stream of a client: nothing was sent before, whoever listened.
+            self.decoder = Decoder::from_start();
+        }
         let ends = header.has(flag::END_STREAM);
         match self.decode(fragment, lore, false) {
             Some(_) if is_pushed => skipped,
@@ -476,6 +275,7 @@ impl Frames {
 
     /// `None` if the block is an attack.
     fn decode(&mut self, block: &[u8], lore: Option<&mut Lore>, is_cut: bool) -> Option<What> {
+        self.has_blocks = true;
         let mut head = Head::new(&mut self.memory);
         let decoded = self
             .decoder
@@ -512,61 +312,17 @@ impl Frames {
             BlockState::Broken
         };
     }
-
-    /// A gap within a frame whose header was seen, or before one.
-    fn cross_frame(&mut self, pending: &[u8], gap: Gap, lore: Option<&mut Lore>) -> Crossed<Part> {
-        let Some(header) = Header::read(pending) else {
-            return Crossed::Lost;
-        };
-        let left = (header.frame_len() as u64)
-            .checked_sub(pending.len() as u64)
-            .and_then(|left| left.checked_sub(gap.len));
-        let Some(left) = left else {
-            return Crossed::Lost;
-        };
-        self.skip(left as u32);
-        match header.kind {
-            kind::HEADERS if !is_pushed(header.stream) => {
-                let whole = block_start(&header, &pending[HEADER_BYTES..]);
-                let what = self.decode(whole, lore, true);
-                self.decoder.missed_blocks();
-                self.break_block(&header);
-                Crossed::Ended(Part {
-                    stream: header.stream.into(),
-                    what: what.unwrap_or(What::Unclear),
-                    ends: header.has(flag::END_STREAM),
-                })
-            }
-            kind::HEADERS | kind::PUSH_PROMISE | kind::CONTINUATION => {
-                self.decoder.missed_blocks();
-                self.break_block(&header);
-                Crossed::Over
-            }
-            // Its first byte is not known, so neither is how much of it is padding.
-            kind::DATA => Crossed::Ended(Part {
-                stream: header.stream.into(),
-                what: What::Data {
-                    start: 0,
-                    len: 0,
-                    missed: header.len.into(),
-                },
-                ends: header.has(flag::END_STREAM),
-            }),
-            kind::RST_STREAM => Crossed::Ended(Part {
-                stream: header.stream.into(),
-                what: What::Aborted { code: 0 },
-                ends: true,
-            }),
-            _ => Crossed::Over,
-        }
-    }
 }
 
-/// What is there of a header block whose frame was cut.
-fn block_start<'b>(header: &Header, payload: &'b [u8]) -> &'b [u8] {
-    let before =
-        usize::from(header.has(flag::PADDED)) + if header.has(flag::PRIORITY) { 5 } else { 0 };
-    payload.get(before..).unwrap_or(&[])
+/// Whether the first field is one that only requests have (RFC 7541 appendix A, 1 to 7). They stand
+/// before all others.
+fn begins_request(block: &[u8]) -> bool {
+    let index = block.first().map(|first| match first.leading_zeros() {
+        0 => first & 0x7f,
+        1 => first & 0x3f,
+        _ => first & 0x0f,
+    });
+    index.is_some_and(|index| (1..=7).contains(&index))
 }
 
 /// Streams that a server opens have even numbers (RFC 9113 §5.1.1).

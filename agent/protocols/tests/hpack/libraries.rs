@@ -141,9 +141,9 @@ fn deadlines_push_everything_out_of_the_table_and_back_into_sight() {
         true,
         [(NEVER, Some(8)), soon, at_once],
     );
-    // The name of grpc-timeout itself is never spelled again.
+    // The name of grpc-timeout itself is never spelled again: the order of the fields tells it.
     let path_soon = (NEVER, Some(8));
-    expect(Library::GrpcJava, &PATHS, true, [path_soon; 3]);
+    expect(Library::GrpcJava, &PATHS, true, [path_soon, soon, soon]);
 }
 
 /// Blocks of responses: each a head and trailers.

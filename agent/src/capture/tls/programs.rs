@@ -12,12 +12,16 @@ pub struct Place {
 }
 
 /// Programs that hand plaintext on, and what they are called where frames can't be walked.
-const PLAIN: [(&str, &str); 7] = [
+const PLAIN: [(&str, &str); 8] = [
     ("tls_return", "tls_return_plain"),
     ("tls_ret", "tls_ret_plain"),
     ("go_write_enter", "go_write_enter_plain"),
     ("go_ret", "go_ret_plain"),
     ("rustls_consume_enter", "rustls_consume_enter_plain"),
+    (
+        "rustls_reader_consume_enter",
+        "rustls_reader_consume_enter_plain",
+    ),
     ("rustls_return", "rustls_return_plain"),
     ("rustls_ret", "rustls_ret_plain"),
 ];
@@ -91,11 +95,9 @@ fn programs_of(function: Function) -> Programs {
         Function::GoConnWrite => ("go_write_enter", None),
         Function::GoConnClose => ("go_close_enter", None),
         Function::RustlsRead => ("rustls_read_enter", RUSTLS_ENDS),
-        Function::RustlsFirstChunk => ("rustls_chunk_enter", RUSTLS_ENDS),
+        Function::RustlsReaderConsume => ("rustls_reader_consume_enter", None),
         Function::RustlsConsume => ("rustls_consume_enter", None),
-        Function::RustlsWrite => ("rustls_writer_enter", RUSTLS_ENDS),
-        Function::RustlsSinkWrite => ("rustls_write_enter", RUSTLS_ENDS),
-        Function::RustlsSinkWriteVectored => ("rustls_writev_enter", RUSTLS_ENDS),
+        Function::RustlsSendAppdata => ("rustls_send_enter", RUSTLS_ENDS),
     };
     Programs { entry, end }
 }

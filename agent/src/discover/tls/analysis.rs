@@ -9,6 +9,7 @@ use super::image::{Bytes, Damaged, Image, Kind};
 use super::inner;
 use super::marks::{self, Mark};
 use super::names;
+use super::rustls;
 use super::symbols::{self, Symbol};
 use super::{End, Function, FunctionSite, LibraryKind};
 
@@ -68,8 +69,12 @@ fn look(bytes: &dyn Bytes, path: &Path) -> Result<Verdict, Damaged> {
     if go::is_go(&image) {
         return go_program(&image);
     }
-    let found = functions(&image)?;
+    let mut found = functions(&image)?;
+    let settled = rustls::settle(&image, &mut found)?;
     if found.is_empty() {
+        if let Err(reason) = settled {
+            return Ok(Verdict::Unreadable(reason));
+        }
         return Ok(match marks::find(&image) {
             Some(mark) => Verdict::Unreadable(unnamed(mark).to_owned()),
             None => Verdict::Nothing,
@@ -106,8 +111,8 @@ fn unnamed(mark: Mark) -> &'static str {
              SSL_write can't be found"
         }
         Mark::Rustls => {
-            "rustls is linked into it and its symbols are stripped, so that its functions can't be \
-             found"
+            "rustls is linked into it without symbols of the functions that are needed: it was \
+             stripped, or its rustls is not one that wirespan knows"
         }
         Mark::Other => "it holds an implementation of TLS that wirespan does not know",
     }
@@ -166,10 +171,6 @@ fn sites(image: &Image<'_>, found: &[Symbol<Function>], ends: Ends) -> Verdict {
     let mut kinds = Vec::new();
     for symbol in found {
         let function = symbol.what;
-        // What it does is seen at the function that it jumps to.
-        if function == Function::RustlsWrite && has(Function::RustlsSinkWrite) {
-            continue;
-        }
         match site(image, symbol, ends) {
             Ok(site) => sites.push(site),
             Err(_) if is_helpful_only(function) => continue,
@@ -183,11 +184,8 @@ fn sites(image: &Image<'_>, found: &[Symbol<Function>], ends: Ends) -> Verdict {
         LibraryKind::OpenSsl => has(Function::SslRead) && has(Function::SslWrite),
         LibraryKind::GnuTls => has(Function::GnutlsRecordRecv) && has(Function::GnutlsRecordSend),
         LibraryKind::Go => has(Function::GoConnRead) && has(Function::GoConnWrite),
-        LibraryKind::Rustls => {
-            let lends = has(Function::RustlsFirstChunk) && has(Function::RustlsConsume);
-            let writes = has(Function::RustlsSinkWrite) || has(Function::RustlsWrite);
-            (lends || has(Function::RustlsRead)) && writes
-        }
+        // Settled before; see there.
+        LibraryKind::Rustls => has(Function::RustlsSendAppdata),
     };
     let Some(kind) = kinds.iter().copied().find(complete) else {
         return Verdict::Unreadable(
@@ -218,8 +216,16 @@ fn prefer_inner(image: &Image<'_>, found: &[Symbol<Function>], sites: &mut Vec<F
         named.next().filter(|_| named.next().is_none())
     };
     for (plain, ex, inner) in [
-        (Function::SslRead, Function::SslReadEx, Function::SslReadInner),
-        (Function::SslWrite, Function::SslWriteEx, Function::SslWriteInner),
+        (
+            Function::SslRead,
+            Function::SslReadEx,
+            Function::SslReadInner,
+        ),
+        (
+            Function::SslWrite,
+            Function::SslWriteEx,
+            Function::SslWriteInner,
+        ),
     ] {
         let (Some(one), Some(other)) = (only(plain), only(ex)) else {
             continue;

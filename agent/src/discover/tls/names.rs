@@ -62,12 +62,9 @@ impl Function {
             | GnutlsHandshake
             | GnutlsDeinit => LibraryKind::GnuTls,
             GoConnRead | GoConnWrite | GoConnClose => LibraryKind::Go,
-            RustlsRead
-            | RustlsFirstChunk
-            | RustlsConsume
-            | RustlsWrite
-            | RustlsSinkWrite
-            | RustlsSinkWriteVectored => LibraryKind::Rustls,
+            RustlsRead | RustlsReaderConsume | RustlsConsume | RustlsSendAppdata => {
+                LibraryKind::Rustls
+            }
         }
     }
 
@@ -77,7 +74,7 @@ impl Function {
     pub fn needs_end(self) -> bool {
         !matches!(
             self,
-            SslSetFd | SslFree | GnutlsDeinit | GoConnClose | RustlsConsume
+            SslSetFd | SslFree | GnutlsDeinit | GoConnClose | RustlsReaderConsume | RustlsConsume
         )
     }
 }
@@ -89,11 +86,9 @@ pub(super) fn label(function: Function) -> &'static str {
         .filter(|(_, it)| *it == function)
         .map(|(name, _)| *name);
     label.next().unwrap_or(match function {
-        RustlsRead => "rustls::Reader::read",
-        RustlsFirstChunk => "rustls::Reader::into_first_chunk",
-        RustlsConsume => "rustls::Reader::consume",
-        RustlsWrite => "rustls::Writer::write",
-        RustlsSinkWrite => "rustls::ConnectionCommon::write",
-        _ => "rustls::ConnectionCommon::write_vectored",
+        RustlsRead => "rustls's Reader::read",
+        RustlsReaderConsume => "rustls's Reader::consume",
+        RustlsConsume => "rustls's ChunkVecBuffer::consume_first_chunk",
+        _ => "rustls's send_appdata_encrypt",
     })
 }

@@ -164,43 +164,42 @@ fn functions_that_are_only_used_are_not_found() {
     assert_eq!(find_in(&bytes, Path::new("/x")), Finding::Nothing);
 }
 
-fn find(bytes: &[u8], sought: &[u8]) -> Vec<usize> {
-    memchr::memmem::find_iter(bytes, sought).collect()
+/// As libraries have it that keep an old version of a function, and such as let the processor
+/// choose (`STT_GNU_IFUNC`), whose symbol names the function that chooses.
+#[test]
+fn each_version_of_a_function_is_probed_and_none_that_only_chooses_one() {
+    let read = ("SSL_read", PLAIN);
+    let made = Made::library(&[read, read, ("SSL_write", PLAIN)]);
+    let sites_of_read = |bytes: &[u8]| {
+        let Finding::Readable(library) = find_in(bytes, Path::new("/lib/libssl.so.1.1")) else {
+            panic!("not found");
+        };
+        let sites = library.functions.iter().map(|site| site.function);
+        sites.filter(|it| *it == Function::SslRead).count()
+    };
+    let mut bytes = made.bytes();
+    assert_eq!(sites_of_read(&bytes), 2);
+    let symbols = find(&bytes, &[0x12, 0, 1, 0]);
+    bytes[symbols[1]] = 0x1a;
+    assert_eq!(sites_of_read(&bytes), 1);
 }
 
 #[test]
-fn rustls_is_found_in_both_ways_of_mangling() {
-    let legacy = [
-        (
-            "_ZN99_$LT$rustls..conn..ConnectionCommon$LT$T$GT$$u20$as$u20$rustls..conn..\
-             connection..PlaintextSink$GT$5write17h4e11c142e6e927f3E.llvm.123",
-            PLAIN,
-        ),
-        (
-            "_ZN71_$LT$rustls..conn..connection..Reader$u20$as$u20$std..io..Read$GT$4read17h\
-             87a4d674af53eb96E",
-            PLAIN,
-        ),
-    ];
-    let v0 = [
-        (
-            "_RNvXs7_NtNtCskTWVeUhwrFY_6rustls4conn10connectionINtB7_16ConnectionCommonNtNtNtB9_\
-             6client11client_conn20ClientConnectionDataENtB5_13PlaintextSink5write\
-             CshR6NMlEgBlS_2rs",
-            PLAIN,
-        ),
-        (
-            "_RNvXs3_NtNtCskTWVeUhwrFY_6rustls4conn10connectionNtB5_6ReaderNtNtCsjrHSEGnQ3l9_\
-             3std2io4Read4read",
-            PLAIN,
-        ),
-    ];
-    for names in [legacy, v0] {
-        let found = library(&Made::program(&names));
-        assert_eq!(found.kind, LibraryKind::Rustls);
-        let functions: Vec<_> = found.functions.iter().map(|site| site.function).collect();
-        assert_eq!(functions, [Function::RustlsRead, Function::RustlsSinkWrite]);
-    }
+fn what_only_looks_ahead_is_not_counted() {
+    let made = Made::program(&[
+        ("SSL_peek", PLAIN),
+        ("SSL_peek_ex", PLAIN),
+        ("SSL_pending", PLAIN),
+        ("SSL_read", PLAIN),
+        ("SSL_write", PLAIN),
+    ]);
+    let functions = library(&made).functions.clone();
+    let entries: Vec<_> = functions.iter().map(|site| site.entry).collect();
+    assert_eq!(entries, [made.place(3), made.place(4)]);
+}
+
+fn find(bytes: &[u8], sought: &[u8]) -> Vec<usize> {
+    memchr::memmem::find_iter(bytes, sought).collect()
 }
 
 #[test]

@@ -28,6 +28,7 @@ fn exchange(role: Role, response: Option<HttpResponse>, outcome: Outcome) -> Exc
             call: Some(Call {
                 system: CallSystem::Grpc,
                 timeout_ns: None,
+                may_time_out: false,
             }),
             completeness: Completeness::Whole,
         })),
@@ -132,6 +133,7 @@ fn a_cancelled_call_whose_time_was_over_exceeded_its_deadline() {
         request.call = Some(Call {
             system: CallSystem::Grpc,
             timeout_ns: Some(timeout_ns),
+            may_time_out: false,
         });
         assert_eq!(text(&make(exchange), "rpc.status_code"), Some(wanted));
     }

@@ -28,8 +28,12 @@ impl Dialogue {
                     self.lose(Flow::Responses, Discard::UnmatchedResponse, sink);
                 }
             }
-            Message::End { body_size } => {
+            Message::End {
+                body_size,
+                call_status,
+            } => {
                 self.lane(flow).in_body = false;
+                self.pair.call_ended(call_status);
                 match flow {
                     Flow::Requests => self.request_ended(body_size),
                     Flow::Responses => self.response_ended(body_size, last, sink),

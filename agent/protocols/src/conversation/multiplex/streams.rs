@@ -7,7 +7,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use crate::exchange::{Exchange, Messages, Outcome, Role};
 use crate::grpc::Walk;
 use crate::message::{
-    Call, CallSystem, Completeness, HttpRequest, HttpResponse, Request, Response,
+    Call, CallSystem, Completeness, HttpRequest, HttpResponse, Method, Request, Response,
 };
 use crate::sink::Sink;
 use crate::stream::Moved;
@@ -38,6 +38,8 @@ pub(super) struct Open {
     response_side: Side,
     /// For calls.
     walks: Option<Box<Walks>>,
+    /// Something stands behind the body.
+    has_trailers: bool,
     /// Bytes were lost that may have ended it.
     pub is_uncertain: bool,
 }
@@ -111,10 +113,12 @@ impl Streams {
 
     /// A stream begins with its request, or one joins the response that overtook it.
     pub fn ask(&mut self, stream: u64, request: Request, start: Moved) {
-        let is_call = matches!(
-            &request,
-            Request::Http(http) if matches!(http.call, Some(Call { system: CallSystem::Grpc, .. }))
-        );
+        let Request::Http(http) = &request;
+        let is_call = match http.call {
+            Some(call) => call.system == CallSystem::Grpc,
+            // It may turn out to be one.
+            None => http.completeness == Completeness::Incomplete,
+        };
         self.bytes += weight(&request);
         self.asked += 1;
         let open = self.touch(stream, start);
@@ -144,6 +148,7 @@ impl Streams {
                 request_side: Side::default(),
                 response_side: Side::default(),
                 walks: None,
+                has_trailers: false,
                 is_uncertain: false,
             }
         })
@@ -215,8 +220,14 @@ impl Open {
         }
         self.last_response_ns = self.last_response_ns.max(last.time_ns);
         if let Some(Response::Http(response)) = &mut self.response {
+            let settles = response.status != 0 && call_status.is_some();
             response.call_status = call_status.or(response.call_status);
-            response.completeness = response.completeness.max(completeness);
+            response.completeness = match response.completeness {
+                // What its head left open, these have told.
+                Completeness::Incomplete if settles => completeness,
+                of_head => of_head.max(completeness),
+            };
+            self.has_trailers = true;
         }
     }
 
@@ -245,6 +256,15 @@ impl Open {
                 piece.last.time_ns,
             );
         }
+    }
+
+    /// Its request, with a body of this size, was made in another protocol.
+    pub fn was_asked_elsewhere(&mut self, body_size: Option<u64>) {
+        self.request_side = Side {
+            body_size: body_size.unwrap_or(0),
+            has_holes: body_size.is_none(),
+            has_ended: true,
+        };
     }
 
     pub fn end(&mut self, is_request: bool) {
@@ -297,7 +317,12 @@ impl Open {
             _ => end_ns,
         };
         let end_ns = end_ns.max(self.first_response_ns.unwrap_or(start_ns));
-        settle_call(&mut request, response.as_ref());
+        let has_messages = self.has_trailers
+            && self.walks.as_ref().is_some_and(|walks| {
+                walks.requests.is_whole() && walks.responses.is_whole_or_none()
+            });
+        settle_call(&mut request, response.as_mut(), has_messages);
+        let walks = self.walks.filter(|_| request.call.is_some());
         sink.exchange(Exchange {
             role,
             tid: self.start.tid,
@@ -307,7 +332,7 @@ impl Open {
             request: Request::Http(request),
             response: response.map(Response::Http),
             outcome,
-            messages: self.walks.map(|walks| {
+            messages: walks.map(|walks| {
                 Box::new(Messages {
                     requests: walks.requests.flown(),
                     responses: walks.responses.flown(),
@@ -318,16 +343,32 @@ impl Open {
     }
 }
 
-/// Whether it is a call shows in the status where the request's fields could not be decoded.
-fn settle_call(request: &mut HttpRequest, response: Option<&HttpResponse>) {
+/// Whether it is a call shows in its end where the request's fields could not be decoded: in a
+/// status, or in trailers behind bodies that are messages to the last byte. What only a call has is
+/// not missing from anything else.
+fn settle_call(request: &mut HttpRequest, response: Option<&mut HttpResponse>, has_messages: bool) {
+    let has_status = response
+        .as_ref()
+        .is_some_and(|response| response.call_status.is_some());
     if request.call.is_none()
         && request.completeness == Completeness::Incomplete
-        && response.is_some_and(|response| response.call_status.is_some())
+        && (has_status || has_messages)
     {
         request.call = Some(Call {
             system: CallSystem::Grpc,
             timeout_ns: None,
+            may_time_out: true,
         });
+        if !request.target.is_empty() && request.method == Method::Post {
+            request.completeness = Completeness::Inferred;
+        }
+    }
+    if let Some(response) = response
+        && request.call.is_none()
+        && response.status != 0
+        && response.completeness == Completeness::Incomplete
+    {
+        response.completeness = Completeness::Whole;
     }
 }
 

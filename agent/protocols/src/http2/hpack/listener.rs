@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::lore::{Inferred, Lore, Serial, Shape};
+use super::slots::Slots;
 use super::table::{NameIs, Table};
 
 /// Different blocks that one connection tells of. Those to come differ by their values.
@@ -16,6 +17,12 @@ const NO_NEWS_MAX: u16 = 64;
 /// Blocks that were told of lately.
 const TOLD_MAX: usize = 16;
 
+/// Calls that must have ended with one entry before a single other connection may say what it is.
+const OUTCOMES_MIN: u8 = 8;
+
+/// Names of outcomes, with the value that most calls have.
+const OUTCOMES: [(&[u8], &[u8]); 2] = [(b"grpc-status", b"0"), (b":status", b"200")];
+
 /// Unseen entries about which something can be inferred.
 const UNSEEN_MAX: usize = 256;
 
@@ -25,6 +32,7 @@ pub(super) struct Listener {
     /// Whether the table counts insertions from the start of the connection.
     from_start: bool,
     shape: Shape,
+    slots: Slots,
     told: [u64; TOLD_MAX],
     lessons: u16,
     no_news: u16,
@@ -38,14 +46,32 @@ pub(super) struct Listener {
 #[derive(Debug, Default)]
 struct Unseen {
     inferred: BTreeMap<u64, Inferred>,
-    /// How many there were at least.
-    count_min: u64,
-    /// How many there were, by inference.
-    count: Option<u64>,
     /// Inferences that contradict each other: this connection is not like the others.
     distrusted: bool,
     /// [`Lore::disputes`] when something was inferred.
     disputes: u64,
+    /// Where outcomes stand, by name.
+    outcomes: [Outcome; 2],
+}
+
+/// An entry that tells how calls end.
+#[derive(Clone, Copy, Debug, Default)]
+struct Outcome {
+    place: Option<u64>,
+    /// Blocks in a row that referred to it.
+    times: u8,
+    /// There is another one.
+    is_disputed: bool,
+}
+
+impl Outcome {
+    /// A call ended with the entry at this place. Returns whether all did, often enough.
+    fn hear(&mut self, place: u64) -> bool {
+        self.is_disputed |= self.place.is_some_and(|known| known != place);
+        self.place = Some(place);
+        self.times = self.times.saturating_add(1);
+        !self.is_disputed && self.times > OUTCOMES_MIN
+    }
 }
 
 impl Listener {
@@ -54,6 +80,7 @@ impl Listener {
             serial: None,
             from_start: true,
             shape: Shape::default(),
+            slots: Slots::default(),
             told: [0; TOLD_MAX],
             lessons: 0,
             no_news: 0,
@@ -97,15 +124,30 @@ impl Listener {
         let meanings: Option<Vec<_>> = self.shape.references.iter().map(known).collect();
         match meanings {
             Some(_) if silent => {}
+            Some(_) if self.shape.references.is_empty() => {
+                self.told[usize::from(self.lessons) % TOLD_MAX] = fingerprint;
+                self.lessons += 1;
+                self.no_news = self.no_news.saturating_add(1);
+                if self.slots.read(block, table).is_some() {
+                    lore.hear_order(&self.slots);
+                }
+            }
             Some(meanings) => {
+                if self.slots.read(block, table).is_some() {
+                    lore.hear_order(&self.slots);
+                }
                 self.told[usize::from(self.lessons) % TOLD_MAX] = fingerprint;
                 self.lessons += 1;
                 self.no_news = 0;
                 let voice = *self.serial.get_or_insert_with(|| lore.introduce());
-                let inserted = self.from_start.then_some(table.inserted);
-                lore.hear_shape(&self.shape, &meanings, inserted, voice);
+                lore.hear_shape(&self.shape, &meanings, voice);
             }
-            None => self.unseen.infer(&self.shape, table, lore),
+            None => {
+                self.unseen.infer(&self.shape, table, lore);
+                if self.slots.read(block, table).is_some() {
+                    self.unseen.infer_in_order(&self.slots, table, lore);
+                }
+            }
         }
     }
 
@@ -130,18 +172,15 @@ impl Unseen {
         if self.disputes != lore.disputes() {
             self.disputes = lore.disputes();
             self.inferred.clear();
-            self.count = None;
         }
         let places = shape.references.iter();
         let places = places.map(|age| (*age as u64).checked_sub(table.inserted));
         let places: Vec<_> = places.collect();
-        let deepest = places.iter().flatten().max();
-        self.count_min = deepest.map_or(0, |place| place + 1).max(self.count_min);
         if self.distrusted {
             return;
         }
         if shape.begins_message
-            && let Some((meanings, inserted)) = lore.recall_shape(shape)
+            && let Some(meanings) = lore.recall_shape(shape)
         {
             if contradicts(shape, table, &meanings) {
                 return lore.dispute_shape(shape);
@@ -156,20 +195,53 @@ impl Unseen {
                     self.learn(place, Inferred { name, value: None }, table);
                 }
             }
-            let count = inserted.and_then(|inserted| inserted.checked_sub(table.inserted));
-            if let Some(count) = count {
-                self.distrusted |= self.count.is_some_and(|known| known != count);
-                self.count = Some(count);
-            }
         }
-        if let Some(count) = self.count {
-            self.distrusted |= count < self.count_min;
-            for place in places.iter().flatten() {
-                if let Some(number) = count.checked_sub(*place)
-                    && let Some(meaning) = lore.recall_insertion(number)
-                {
-                    self.learn(*place, meaning, table);
-                }
+        if self.distrusted {
+            self.inferred.clear();
+        }
+    }
+
+    /// Infers names from the order of the fields, and values from the names and the order in which
+    /// entries were inserted.
+    fn infer_in_order(&mut self, slots: &Slots, table: &Table, lore: &Lore) {
+        if self.distrusted {
+            return;
+        }
+        let names = lore.recall_order(slots);
+        for (slot, name) in slots.slots.iter().zip(names) {
+            let (Some(place), Some(name)) = (slot.place, name) else {
+                continue;
+            };
+            let value = match slot.is_whole {
+                true => lore.recall_constant(&name),
+                false => None,
+            };
+            self.learn(place, Inferred { name, value }, table);
+        }
+        for slot in slots.slots.iter().filter(|slot| slot.is_whole) {
+            let Some(place) = slot.place else { continue };
+            let Some(inferred) = self.inferred.get(&place) else {
+                continue;
+            };
+            let name = Arc::clone(&inferred.name);
+            let outcome = OUTCOMES.iter().position(|(outcome, _)| **outcome == *name);
+            let is_often = outcome.is_some_and(|at| self.outcomes[at].hear(place));
+            let is_disputed = outcome.is_some_and(|at| self.outcomes[at].is_disputed);
+            if inferred.value.is_some() && !is_disputed {
+                continue;
+            }
+            let aligned = lore.recall_aligned(place, &name, &self.inferred);
+            let value = aligned.filter(|aligned| {
+                let Some(at) = outcome else { return true };
+                aligned.is_confirmed || (is_often && *aligned.value == *OUTCOMES[at].1)
+            });
+            let value = value.map(|aligned| aligned.value);
+            if is_disputed {
+                self.inferred
+                    .retain(|_, other| other.name != name || other.value.is_none());
+            }
+            if value.is_some() {
+                self.learn(place, Inferred { name, value }, table);
             }
         }
         if self.distrusted {

@@ -2,25 +2,29 @@
 //! before somebody listened, from connections that were heard from their start; it never changes
 //! what was sent.
 //!
-//! Programs fill the dynamic table in the order in which they first send things, and a client
-//! library always sends its fields in the same order. Two connections of a program that did the
-//! same so far write the same bytes, so a block says where in this history it stands: the
-//! indices of what never changes (address, agent, content type) count what was inserted since.
+//! Programs fill the dynamic table in the order in which they first send things, and a library
+//! always sends its fields in the same order. What real ones insert besides (deadlines, dates)
+//! moves the indices, but neither the order of the fields nor the distances between the first
+//! entries.
 //!
-//! **Evidence.** (1) A *shape* is a block without its literal values. Where all connections that
-//! were understood wrote a shape with the same meaning, a joined connection that writes it means
-//! the same. Only blocks with a pseudo-header field can begin this: they have fields that do not
-//! change, while trailers may consist of nothing but what does. (2) Where all of them wrote a shape
-//! after the same number of insertions, that number is known for the joined one, and with it which
-//! insertion each of its indices refers to; the n-th insertion of all connections heard from their
-//! start says what it is. (3) What a joined connection inserts itself was not there before, and one
-//! entry is not there twice; inferences that contradict each other, or need a table smaller than
-//! what was referred to, are all dropped, and there are no further ones for this connection.
+//! **Evidence.** (1) An *order* is the names of a block. Where all orders that fit what is known of
+//! a block agree on the rest, these are its names; a field that was always sent by an index of the
+//! static table is not one that is sent by another. (2) Fields that say which program speaks how
+//! (`CONSTANTS`) have the value that they always had. (3) Another entry is the one that stands at
+//! the same distance from those known by (1) as on connections heard from their start; it stands
+//! next to one of them, as what is sent at once does. (4) A *shape* is a block without its literal
+//! values. Where all connections that were understood wrote a shape with the same meaning, a joined
+//! connection that writes it means the same; only blocks with a pseudo-header field can begin this.
+//! (5) What a joined connection inserts itself was not there before, and one entry is not there
+//! twice; inferences that contradict each other are all dropped, and there are no further ones for
+//! this connection.
 //!
 //! **What is asked of it.** One connection is enough for names, and for a value whose name never
 //! had another one on any of them. Three must agree where a value varies, or is the outcome of a
-//! call. Once two connections put different values of a name into one place, eight are needed for
-//! this name; once a shape or an insertion meant two things, eight that agree since.
+//! call. Of outcomes, success alone may be told by one: once nine calls in a row ended with the
+//! same entry, and none with another that was not seen. Once two connections put different values
+//! of a name into one place, eight are needed for this name; once a shape or an insertion meant two
+//! things, eight that agree since. Deadlines, dates and trace contexts are never inferred.
 //!
 //! **What is not promised.** A connection that did the same as the others in number and form, but
 //! called in another order, called a path that was never seen, or ended its first call in another
@@ -43,7 +47,7 @@
 //! | grpc-java | one | never (never) | 0 | 0 |
 //! | grpc-java, deadlines | one | never (22) | 0 | 0 |
 //! | grpc-java | three | never (never) | never (never) | 0 |
-//! | grpc-java, deadlines | three | never (8) | never (8) | never (8) |
+//! | grpc-java, deadlines | three | never (8) | 8 | 8 |
 //! | grpc-js, with and without deadlines | one, three | never (0) | 0 | 0 |
 //! | tonic, with and without deadlines | one, three | never (0) | 0 | 0 |
 //!
@@ -51,14 +55,18 @@
 
 mod claim;
 mod names;
+mod orders;
 mod shape;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use self::claim::Claim;
+use self::names::CONFIRMED;
 use self::names::Names;
+use self::orders::Orders;
 pub(super) use self::shape::Shape;
+use super::slots::Slots;
 
 /// Shapes remembered for one pair of programs and direction, in each of two generations.
 const SHAPES_MAX: usize = 256;
@@ -71,6 +79,22 @@ const INSERTIONS_MAX: usize = 128;
 
 /// Longer names and values are not remembered.
 const TEXT_LEN_MAX: usize = 1024;
+
+/// Fields that say which program speaks how to which. A client sends the same ones as a rule.
+const CONSTANTS: [&[u8]; 9] = [
+    b":authority",
+    b":scheme",
+    b":method",
+    b"content-type",
+    b"te",
+    b"user-agent",
+    b"accept-encoding",
+    b"grpc-accept-encoding",
+    b"grpc-encoding",
+];
+
+/// Fields that are different each time: nobody infers their values, or anything from their places.
+const VOLATILE: [&[u8]; 4] = [b"date", b"grpc-timeout", b"traceparent", b"tracestate"];
 
 /// One of the connections, so that none counts twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +111,7 @@ pub struct Lore {
     /// By number, from the first.
     insertions: Vec<Option<Meaning>>,
     names: Names,
+    orders: Orders,
     disputes: u64,
 }
 
@@ -101,8 +126,6 @@ struct Shapes {
 struct Evidence {
     /// One for each reference.
     meanings: Vec<Meaning>,
-    /// Insertions on the connection before the block, where that is known.
-    inserted: Option<Claim<u64>>,
 }
 
 /// What an entry of the table is.
@@ -131,8 +154,17 @@ impl Meaning {
     fn inferred(&self, names: &Names) -> Option<Inferred> {
         let name = self.name.agreed(1)?.clone();
         let value = self.value.agreed(names.voices_min(&name)).cloned();
+        let value = value.filter(|_| !VOLATILE.contains(&&*name));
         Some(Inferred { name, value })
     }
+}
+
+/// A value that the order of insertions tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Aligned {
+    pub value: Arc<[u8]>,
+    /// Three connections say so.
+    pub is_confirmed: bool,
 }
 
 /// What all evidence says of an entry.
@@ -159,14 +191,8 @@ impl Lore {
         self.disputes
     }
 
-    /// This shape meant this on a connection, after so many insertions if that is known.
-    pub(super) fn hear_shape(
-        &mut self,
-        shape: &Shape,
-        meanings: &[(&[u8], &[u8])],
-        inserted: Option<u64>,
-        voice: Serial,
-    ) {
+    /// This shape meant this on a connection.
+    pub(super) fn hear_shape(&mut self, shape: &Shape, meanings: &[(&[u8], &[u8])], voice: Serial) {
         let too_long = |text: &[u8]| text.len() > TEXT_LEN_MAX;
         if meanings
             .iter()
@@ -178,14 +204,6 @@ impl Lore {
             let mut disputed = false;
             for (meaning, said) in evidence.meanings.iter_mut().zip(meanings) {
                 disputed |= meaning.hear(*said, voice);
-            }
-            match (&mut evidence.inserted, inserted) {
-                (Some(claim), Some(inserted)) => {
-                    let same = *claim.said() == inserted;
-                    disputed |= claim.hear(same, voice, || inserted);
-                }
-                (claim @ None, Some(inserted)) => *claim = Some(Claim::new(inserted, voice)),
-                (_, None) => {}
             }
             self.disputes += u64::from(disputed);
             return;
@@ -202,7 +220,6 @@ impl Lore {
                 .iter()
                 .map(|said| Meaning::new(*said, voice))
                 .collect(),
-            inserted: inserted.map(|inserted| Claim::new(inserted, voice)),
         };
         self.young
             .known
@@ -243,19 +260,16 @@ impl Lore {
         }
     }
 
-    /// The meanings of all references of a shape, and the number of insertions before it.
-    pub(super) fn recall_shape(
-        &mut self,
-        shape: &Shape,
-    ) -> Option<(Vec<Option<Inferred>>, Option<u64>)> {
+    /// The meanings of all references of a shape.
+    pub(super) fn recall_shape(&mut self, shape: &Shape) -> Option<Vec<Option<Inferred>>> {
         self.evidence(&shape.key)?;
         let evidence = self.young.known.get(&*shape.key)?;
         let meanings = evidence.meanings.iter();
-        let meanings = meanings
-            .map(|meaning| meaning.inferred(&self.names))
-            .collect();
-        let inserted = evidence.inserted.as_ref().and_then(|claim| claim.agreed(1));
-        Some((meanings, inserted.copied()))
+        Some(
+            meanings
+                .map(|meaning| meaning.inferred(&self.names))
+                .collect(),
+        )
     }
 
     /// A shape meant something else than what was remembered, on a connection that knows it only in
@@ -266,17 +280,93 @@ impl Lore {
                 meaning.name.dispute();
                 meaning.value.dispute();
             }
-            if let Some(inserted) = &mut evidence.inserted {
-                inserted.dispute();
-            }
             self.disputes += 1;
         }
     }
 
-    /// What the n-th insertion of connections is, from 1.
-    pub(super) fn recall_insertion(&self, number: u64) -> Option<Inferred> {
-        let at = usize::try_from(number.checked_sub(1)?).ok()?;
-        self.insertions.get(at)?.as_ref()?.inferred(&self.names)
+    /// A block of a connection was that of these names.
+    pub(super) fn hear_order(&mut self, slots: &Slots) {
+        self.orders.hear(&slots.told());
+    }
+
+    /// The names of a block, by all orders that fit it.
+    pub(super) fn recall_order(&self, slots: &Slots) -> Vec<Option<Arc<[u8]>>> {
+        self.orders.recall(&slots.told())
+    }
+
+    /// The value of a field that says what a program is, if it never had another one.
+    pub(super) fn recall_constant(&self, name: &[u8]) -> Option<Arc<[u8]>> {
+        CONSTANTS
+            .contains(&name)
+            .then(|| self.names.constant(name).map(Arc::from))?
+    }
+
+    /// The value of the entry at this place, which has this name, by the order of insertions:
+    /// other entries stand as far from it as they do where connections begin. For an outcome these
+    /// are all that never change; for others two at least, one of them next to it, so that both
+    /// were sent at once.
+    pub(super) fn recall_aligned(
+        &self,
+        place: u64,
+        name: &[u8],
+        around: &BTreeMap<u64, Inferred>,
+    ) -> Option<Aligned> {
+        let mut found: Option<Aligned> = None;
+        for (at, meaning) in self.insertions.iter().enumerate() {
+            let Some(meaning) = meaning else { continue };
+            if **meaning.name.said() != *name
+                || !self.is_aligned(place, at as u64, self.names.is_outcome(name), around)
+            {
+                continue;
+            }
+            let many = meaning.value.agreed(CONFIRMED);
+            let voices_min = match self.names.is_outcome(name) {
+                true => 1,
+                false => self.names.voices_min(name),
+            };
+            let value = Arc::clone(meaning.value.agreed(voices_min)?);
+            let aligned = Aligned {
+                is_confirmed: many.is_some(),
+                value,
+            };
+            if found.as_ref().is_some_and(|other| *other != aligned) {
+                return None;
+            }
+            found = Some(aligned);
+        }
+        found
+    }
+
+    /// Whether `place` being the insertion with the index `at` agrees with what is around it.
+    fn is_aligned(
+        &self,
+        place: u64,
+        at: u64,
+        is_outcome: bool,
+        around: &BTreeMap<u64, Inferred>,
+    ) -> bool {
+        let (mut agree, mut differ, mut is_beside, mut is_anchored) = (0, 0, false, false);
+        for (other, inferred) in around {
+            if *other == place || VOLATILE.contains(&&*inferred.name) {
+                continue;
+            }
+            let number = (at + place).checked_sub(*other);
+            let there = number
+                .and_then(|number| self.insertions.get(usize::try_from(number).ok()?)?.as_ref());
+            let is_constant = CONSTANTS.contains(&&*inferred.name);
+            if there.is_some_and(|there| there.name.said() == &inferred.name) {
+                agree += 1;
+                is_beside |= other.abs_diff(place) == 1;
+                is_anchored |= is_constant;
+            } else if is_constant {
+                differ += 1;
+            }
+        }
+        match is_outcome {
+            // Outcomes are inserted together, again and again: these say nothing of each other.
+            true => is_anchored && differ == 0,
+            false => is_beside && agree >= 2 && agree > 2 * differ,
+        }
     }
 
     /// What is known of a shape, among the young from now on.

@@ -1,30 +1,26 @@
 //! Which fields vary between the requests of one program: an address does not, a path may.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
-
 use super::claim::UNANIMOUS_AGAIN;
+use std::collections::HashMap;
 
 /// Names that are watched. Others count as varying.
 const NAMES_MAX: usize = 128;
 
 /// Connections that must agree on the place of a value, if its name has others.
-const CONFIRMED: usize = 3;
+pub(super) const CONFIRMED: usize = 3;
 
 /// What tells how a call ended. That it always ended well so far does not mean that it does.
 const OUTCOMES: [&[u8]; 3] = [b":status", b"grpc-status", b"grpc-message"];
 
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    hasher: RandomState,
     known: HashMap<Box<[u8]>, Values>,
 }
 
 /// The values that were seen for a name.
 #[derive(Debug)]
 struct Values {
-    /// Hash of the first one.
-    first: u64,
+    first: Box<[u8]>,
     varies: bool,
     /// Two connections put different ones into the same place.
     disputed: bool,
@@ -34,15 +30,26 @@ impl Names {
     /// This value was sent.
     pub fn hear(&mut self, name: &[u8], value: &[u8]) {
         if let Some(values) = self.known.get_mut(name) {
-            values.varies |= values.first != self.hasher.hash_one(value);
+            values.varies |= *values.first != *value;
         } else if self.known.len() < NAMES_MAX {
             let values = Values {
-                first: self.hasher.hash_one(value),
+                first: value.into(),
                 varies: false,
                 disputed: false,
             };
             self.known.insert(name.into(), values);
         }
+    }
+
+    /// The only value that it ever had.
+    pub fn constant(&self, name: &[u8]) -> Option<&[u8]> {
+        let values = self.known.get(name).filter(|values| !values.varies)?;
+        Some(&values.first)
+    }
+
+    /// Whether it tells how a call ended.
+    pub fn is_outcome(&self, name: &[u8]) -> bool {
+        OUTCOMES.contains(&name)
     }
 
     /// Two connections put different values of it into the same place.

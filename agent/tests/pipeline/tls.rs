@@ -1,0 +1,64 @@
+//! What a TLS object takes over from the socket that carries it.
+
+use wirespan_common::record::OBJECT_BIT;
+
+use crate::records::Recorder;
+use crate::{CLIENT, OK, SERVER, WALL_NS, attribute, spans_of};
+
+const CARRIER: u64 = 7;
+const OBJECT: u64 = OBJECT_BIT | 1;
+const NAMELESS: &str = "GET /a HTTP/1.0\r\n\r\n";
+
+/// A ClientHello (RFC 8446, 4.1.2) with nothing in it but a server name (RFC 6066, 3).
+fn client_hello(name: &str) -> Vec<u8> {
+    fn with_len<const WIDTH: usize>(bytes: &[u8]) -> Vec<u8> {
+        let len = bytes.len().to_be_bytes();
+        [&len[len.len() - WIDTH..], bytes].concat()
+    }
+    let names = [&[0][..], &with_len::<2>(name.as_bytes())].concat();
+    let extension = with_len::<2>(&with_len::<2>(&names));
+    let extensions = with_len::<2>(&[&[0, 0][..], &extension].concat());
+    let fixed = [&[3, 3][..], &[0; 32], &[0], &[0, 2, 0x13, 1], &[1, 0]].concat();
+    let handshake = with_len::<3>(&[fixed, extensions].concat());
+    let message = [&[1][..], &handshake].concat();
+    [&[22, 3, 1][..], &with_len::<2>(&message)].concat()
+}
+
+fn recorded() -> Recorder {
+    let mut recorder = Recorder::new(WALL_NS);
+    recorder.named("shop");
+    recorder
+}
+
+#[test]
+fn a_client_that_names_no_host_asked_whom_its_handshake_named() {
+    let mut recorder = recorded();
+    recorder
+        .open_tcp(CARRIER, CLIENT, SERVER)
+        .write(CARRIER, client_hello("shop.example"))
+        .read(CARRIER, b"\x16\x03\x03\x00\x7a")
+        .open_on(CARRIER, OBJECT, CLIENT, SERVER)
+        .write(OBJECT, NAMELESS)
+        .read(OBJECT, OK);
+    let spans = spans_of(&mut recorder);
+    assert_eq!(spans.len(), 1);
+    let told = |name| attribute(&spans[0], name);
+    assert_eq!(told("server.address").as_deref(), Some("shop.example"));
+    let url = "https://shop.example:8080/a";
+    assert_eq!(told("url.full").as_deref(), Some(url));
+}
+
+#[test]
+fn a_server_knows_its_address_better_than_its_client() {
+    let mut recorder = recorded();
+    recorder
+        .open_tcp(CARRIER, SERVER, CLIENT)
+        .read(CARRIER, client_hello("shop.example"))
+        .open_on(CARRIER, OBJECT, SERVER, CLIENT)
+        .read(OBJECT, NAMELESS)
+        .write(OBJECT, OK);
+    let spans = spans_of(&mut recorder);
+    assert_eq!(spans.len(), 1);
+    let told = attribute(&spans[0], "server.address");
+    assert_eq!(told.as_deref(), Some("10.0.0.1"));
+}
