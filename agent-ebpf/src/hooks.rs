@@ -16,6 +16,8 @@ pub mod tls_calls;
 pub mod tls_gnutls;
 pub mod tls_go;
 pub mod tls_openssl;
+pub mod tls_plain;
+pub mod tls_rustls;
 
 use aya_log_ebpf::debug;
 use wirespan_common::loss::KernelLoss;

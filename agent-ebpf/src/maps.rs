@@ -25,8 +25,8 @@ use crate::sockets::PATH_MAX;
 use crate::syscall::{Iovec, Registers};
 
 pub use tls::{
-    Object, ObjectKey, Task, TaskKey, carried_by, carries, carries_nothing, forget_object, object,
-    remember_object, task, touch_task,
+    Object, ObjectKey, Task, TaskKey, carried_by, carries, carries_nothing, forget_object, halves,
+    move_object, object, remember_halves, remember_object, task, touch_task,
 };
 
 /// Where the running kernel keeps what is read of it; set before loading.
@@ -106,7 +106,7 @@ pub struct Scratch {
     /// The TLS object whose plaintext it is, where it is.
     pub object: ObjectKey,
     /// What its library was called for; see [`crate::tls::EGRESS`] and those after it.
-    pub operation: u8,
+    pub operation: u16,
     /// The registers of the call that moved it.
     pub registers: Registers,
     /// Address of all of them.

@@ -11,6 +11,8 @@
 //!    to send goes out with the task's next send. Only where there is one candidate: an object
 //!    without a socket is better than one with another's.
 
+pub mod halves;
+
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::{ConnectionId, Direction, OBJECT_BIT, Stage};
 use wirespan_common::watch::{PROBES_ON_GOROUTINES, VerdictKind, Watch};
@@ -22,26 +24,29 @@ use crate::sockets::{self, Socket};
 use crate::syscall::{Buffers, Call, Iovec};
 
 /// What a library is called for, as a bit set: plaintext goes out, and not to the caller.
-pub const EGRESS: u8 = 1;
+pub const EGRESS: u16 = 1;
 /// It comes from a file.
-pub const FROM_FILE: u8 = 2;
+pub const FROM_FILE: u16 = 2;
 /// None moves; the call is to agree on keys.
-pub const MOVES_NOTHING: u8 = 4;
+pub const MOVES_NOTHING: u16 = 4;
 /// The function returns an `int`.
-pub const RETURNS_INT: u8 = 8;
+pub const RETURNS_INT: u16 = 8;
 /// A read that returns 0 has met the end of the peer's plaintext.
-pub const ZERO_ENDS: u8 = 16;
+pub const ZERO_ENDS: u16 = 16;
 /// The object is a Go `tls.Conn`.
-pub const OF_GO: u8 = 32;
+pub const OF_GO: u16 = 32;
 
 /// What the library calls within this call moves nothing that was not told before.
-pub const TOLD_BEFORE: u8 = 64;
+pub const TOLD_BEFORE: u16 = 64;
+
+/// The buffer is several: `struct iovec`s, as many as `len_at` says.
+pub const VECTOR: u16 = 128;
 
 /// A call of a library that begins.
 #[derive(Clone, Copy)]
 pub struct Begun {
     /// What for.
-    pub operation: u8,
+    pub operation: u16,
     /// Address of the object.
     pub object: u64,
     /// The caller's buffer.
@@ -110,7 +115,12 @@ pub fn began(key: TaskKey, begun: Begun) -> Delivered<()> {
 /// A function of Go begins twice if its stack has to grow first. The second time nothing has been
 /// sent yet, which is how it is told from another write of the same memory.
 #[inline(always)]
-pub fn wrote(current: Current, watch: Watch, key: TaskKey, begun: Begun) -> Delivered<()> {
+pub fn wrote<const WALKS: bool>(
+    current: Current,
+    watch: Watch,
+    key: TaskKey,
+    begun: Begun,
+) -> Delivered<()> {
     let task = maps::touch_task(key)?;
     let is_same =
         task.object == begun.object && task.buffer == begun.buffer && task.room == begun.room;
@@ -118,7 +128,7 @@ pub fn wrote(current: Current, watch: Watch, key: TaskKey, begun: Begun) -> Deli
         return Ok(());
     }
     began(key, begun)?;
-    let told = ended(current, watch, key, begun.stack, begun.room);
+    let told = ended::<WALKS>(current, watch, key, begun.stack, begun.room);
     task.object = begun.object;
     told
 }
@@ -128,7 +138,7 @@ pub fn wrote(current: Current, watch: Watch, key: TaskKey, begun: Begun) -> Deli
 /// Where a function of a library calls another one, the inner one is taken for the call: nothing is
 /// counted twice.
 #[inline(always)]
-pub fn ended(
+pub fn ended<const WALKS: bool>(
     current: Current,
     watch: Watch,
     key: TaskKey,
@@ -172,6 +182,8 @@ pub fn ended(
             },
             buffers: if operation & FROM_FILE != 0 {
                 Buffers::Unmapped
+            } else if operation & VECTOR != 0 {
+                Buffers::Vector
             } else {
                 Buffers::One
             },
@@ -183,7 +195,7 @@ pub fn ended(
         // A call moves less than 2 GiB, as with sockets.
         let len = if result <= 0 || operation & MOVES_NOTHING != 0 {
             0
-        } else if len_at != 0 {
+        } else if len_at != 0 && operation & VECTOR == 0 {
             user_value::<u64>(len_at)?
         } else {
             result as u64
@@ -193,12 +205,16 @@ pub fn ended(
             return Err(KernelLoss::TlsImplausible);
         }
         transfer.len = len as u32;
-        transfer.call.count = transfer.len.into();
+        transfer.call.count = if operation & VECTOR != 0 {
+            len_at
+        } else {
+            transfer.len.into()
+        };
         if let Err(loss) = settle(task, scratch) {
             maps::count(loss);
         }
         if scratch.transfer.len != 0 {
-            return moved(scratch);
+            return moved::<WALKS>(scratch);
         }
         if result == 0 && operation & ZERO_ENDS != 0 {
             return said_goodbye(scratch);
@@ -316,7 +332,7 @@ fn part(object: &mut Object, scratch: &Scratch) -> Delivered<()> {
 
 /// Plaintext of the object in the scratch buffer moved.
 #[inline(never)]
-fn moved(scratch: &mut Scratch) -> Delivered<()> {
+fn moved<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
     let Some(object) = maps::object(scratch.object) else {
         return Ok(());
     };
@@ -331,7 +347,11 @@ fn moved(scratch: &mut Scratch) -> Delivered<()> {
         id: object.id,
         sk: object.sk,
     };
-    capture::transferred(scratch)
+    if WALKS {
+        capture::transferred(scratch)
+    } else {
+        capture::transferred_plain(scratch)
+    }
 }
 
 /// The descriptor of a Go `tls.Conn` on a `net.TCPConn`; `None` if it is on something else, by all

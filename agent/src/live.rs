@@ -29,7 +29,7 @@ use crate::recording::{self, Writer};
 use crate::report::{self, Finished};
 use crate::span::Span;
 use crate::wall_clock::{WallClock, monotonic_ns};
-use tls::{Answer, Told, TlsThread};
+use tls::{Answer, TlsThread, Told};
 
 /// Records taken before anything else gets its turn.
 const ROUND_RECORDS_MAX: usize = 4096;
@@ -328,9 +328,13 @@ impl Live {
         });
         let coverage = pipeline.coverage();
         self.health.set_coverage(coverage.clone());
-        // Last, because it takes a while.
-        drop(self.tls);
-        drop(self.capture);
+        // It goes on while others end. A probe on a file takes up to two tenths of a second, one
+        // after the other (perf_uprobe_destroy of the kernel waits for all processors, under one
+        // lock). If the process ends first, the kernel does the rest.
+        std::thread::spawn(move || {
+            drop(self.tls);
+            drop(self.capture);
+        });
         Finished { coverage, recorded }
     }
 }

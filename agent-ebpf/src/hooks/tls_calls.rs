@@ -20,14 +20,14 @@ const ADDRESS_SIZE: u64 = 8;
 /// A function begins whose third argument is the length of the buffer, and which returns how much
 /// of it was used.
 #[inline(always)]
-pub fn entered(ctx: &ProbeContext, operation: u8) -> u32 {
+pub fn entered(ctx: &ProbeContext, operation: u16) -> u32 {
     entered_with(ctx, operation, 2, None)
 }
 
 /// A function begins; by number, which of its arguments is the length of the buffer, and which the
 /// place where it writes how much of it was used.
 #[inline(always)]
-pub fn entered_with(ctx: &ProbeContext, operation: u8, room: usize, len_at: Option<usize>) -> u32 {
+pub fn entered_with(ctx: &ProbeContext, operation: u16, room: usize, len_at: Option<usize>) -> u32 {
     let current = current_process();
     if tls::watch_caller(current, PROBES_ON_THREADS).is_none() {
         return 0;
@@ -53,23 +53,35 @@ pub fn entered_with(ctx: &ProbeContext, operation: u8, room: usize, len_at: Opti
 /// A function returned.
 #[uretprobe]
 pub fn tls_return(ctx: RetProbeContext) -> u32 {
-    returned(&ctx, stack_of(ctx.regs) - ADDRESS_SIZE)
+    after_return::<true>(&ctx)
 }
 
 /// A function is about to return.
 #[uprobe]
 pub fn tls_ret(ctx: ProbeContext) -> u32 {
+    before_return::<true>(&ctx)
+}
+
+/// The end of a function behind its return instruction.
+#[inline(always)]
+pub fn after_return<const WALKS: bool>(ctx: &RetProbeContext) -> u32 {
+    returned::<WALKS>(ctx, stack_of(ctx.regs) - ADDRESS_SIZE)
+}
+
+/// The end of a function at its return instruction.
+#[inline(always)]
+pub fn before_return<const WALKS: bool>(ctx: &ProbeContext) -> u32 {
     // The result is in the same register at either place.
-    returned(&RetProbeContext { regs: ctx.regs }, stack_of(ctx.regs))
+    returned::<WALKS>(&RetProbeContext { regs: ctx.regs }, stack_of(ctx.regs))
 }
 
 #[inline(always)]
-fn returned(ctx: &RetProbeContext, stack: u64) -> u32 {
+fn returned<const WALKS: bool>(ctx: &RetProbeContext, stack: u64) -> u32 {
     let current = current_process();
     let Some(watch) = maps::watch_of(current.tgid) else {
         return 0;
     };
-    run(tls::ended(
+    run(tls::ended::<WALKS>(
         current,
         watch,
         tls::thread(current),

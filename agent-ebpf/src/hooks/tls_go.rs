@@ -23,13 +23,20 @@ pub fn go_read_enter(ctx: ProbeContext) -> u32 {
 /// what it is given is told at once: another goroutine may read the answer before it returns.
 #[uprobe]
 pub fn go_write_enter(ctx: ProbeContext) -> u32 {
+    writes::<true>(&ctx)
+}
+
+/// `Write` begins.
+#[inline(always)]
+pub fn writes<const WALKS: bool>(ctx: &ProbeContext) -> u32 {
     let current = current_process();
     let Some(watch) = tls::watch_caller(current, PROBES_ON_GOROUTINES) else {
         return 0;
     };
     let GoRegisters { r14, .. } = go_registers(ctx.regs);
-    let begun = begun(&ctx, OF_GO | EGRESS);
-    run(tls::wrote(current, watch, goroutine(current, r14), begun)) as u32
+    let begun = begun(ctx, OF_GO | EGRESS);
+    let goroutine = goroutine(current, r14);
+    run(tls::wrote::<WALKS>(current, watch, goroutine, begun)) as u32
 }
 
 /// `func (c *Conn) Close() error`
@@ -43,7 +50,7 @@ pub fn go_close_enter(ctx: ProbeContext) -> u32 {
 }
 
 #[inline(always)]
-fn entered(ctx: &ProbeContext, operation: u8) -> u32 {
+fn entered(ctx: &ProbeContext, operation: u16) -> u32 {
     let current = current_process();
     if tls::watch_caller(current, PROBES_ON_GOROUTINES).is_none() {
         return 0;
@@ -54,7 +61,7 @@ fn entered(ctx: &ProbeContext, operation: u8) -> u32 {
 }
 
 #[inline(always)]
-fn begun(ctx: &ProbeContext, operation: u8) -> Begun {
+fn begun(ctx: &ProbeContext, operation: u16) -> Begun {
     let GoRegisters { rax, rbx, rcx, .. } = go_registers(ctx.regs);
     Begun {
         operation,
@@ -70,12 +77,19 @@ fn begun(ctx: &ProbeContext, operation: u8) -> Begun {
 /// A return instruction of `Read`.
 #[uprobe]
 pub fn go_ret(ctx: ProbeContext) -> u32 {
+    returns::<true>(&ctx)
+}
+
+/// `Read` ends.
+#[inline(always)]
+pub fn returns<const WALKS: bool>(ctx: &ProbeContext) -> u32 {
     let current = current_process();
     let Some(watch) = maps::watch_of(current.tgid) else {
         return 0;
     };
     let GoRegisters { rax, r14, .. } = go_registers(ctx.regs);
-    run(tls::ended(current, watch, goroutine(current, r14), 0, rax)) as u32
+    let goroutine = goroutine(current, r14);
+    run(tls::ended::<WALKS>(current, watch, goroutine, 0, rax)) as u32
 }
 
 #[inline(always)]

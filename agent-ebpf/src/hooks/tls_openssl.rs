@@ -81,6 +81,6 @@ pub fn ssl_free_enter(ctx: ProbeContext) -> u32 {
 }
 
 #[inline(always)]
-fn entered_ex(ctx: &ProbeContext, operation: u8) -> u32 {
+fn entered_ex(ctx: &ProbeContext, operation: u16) -> u32 {
     super::tls_calls::entered_with(ctx, operation, 2, Some(3))
 }

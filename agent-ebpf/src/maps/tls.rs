@@ -24,6 +24,10 @@ static TLS_CARRIERS: LruHashMap<ConnectionId, ConnectionId> =
 #[map]
 static TLS_TASKS: LruHashMap<TaskKey, Task> = LruHashMap::with_max_entries(8 * 1024, 0);
 
+/// By process, how far within a connection the buffer lies that is read; two kinds at most.
+#[map]
+static TLS_HALVES: LruHashMap<u32, [u64; 2]> = LruHashMap::with_max_entries(1024, 0);
+
 /// Key of [`TLS_OBJECTS`].
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -84,15 +88,19 @@ pub struct Task {
     /// Address of an object that has something to send which no socket has taken yet; 0 if there is
     /// none.
     pub pending: u64,
+    /// The buffer that the task read last, of objects that have one; see [`crate::tls::halves`].
+    pub reader: u64,
+    /// And the connection that it wrote last.
+    pub writer: u64,
     /// See [`crate::tls::EGRESS`] and those after it.
-    pub operation: u8,
+    pub operation: u16,
     /// Type of the TLS record that `fresh` began with.
     pub fresh_type: u8,
     /// 1 if it could be another socket's than `fresh`.
     pub fresh_is_doubtful: u8,
     /// 1 if it could be another object than `pending`.
     pub pending_is_doubtful: u8,
-    reserved: [u8; 4],
+    reserved: [u8; 3],
 }
 
 /// Lends what a task is doing; `None` if it never did anything.
@@ -136,6 +144,28 @@ pub fn remember_object(key: ObjectKey, id: ConnectionId) -> Delivered<()> {
     TLS_OBJECTS
         .insert(key, new, 0)
         .map_err(|_| KernelLoss::TlsFull)
+}
+
+/// Remembers an object that was known by another key.
+#[inline(always)]
+pub fn move_object(key: ObjectKey, object: Object) -> Delivered<()> {
+    TLS_OBJECTS
+        .insert(key, object, 0)
+        .map_err(|_| KernelLoss::TlsFull)
+}
+
+/// See [`TLS_HALVES`]; zeroes where nothing is known.
+#[inline(always)]
+pub fn halves(tgid: u32) -> [u64; 2] {
+    // SAFETY: copied out at once.
+    unsafe { TLS_HALVES.get(tgid) }.copied().unwrap_or([0; 2])
+}
+
+/// Notes the same.
+#[inline(always)]
+pub fn remember_halves(tgid: u32, distances: [u64; 2]) {
+    // Without room it is learned again.
+    let _: Result<(), i32> = TLS_HALVES.insert(tgid, distances, 0);
 }
 
 /// Forgets an object.

@@ -82,9 +82,7 @@ pub fn attach(ebpf: &mut Ebpf, forced: Option<Strategy>) -> Result<Strategy, Sta
 }
 
 fn attach_one(ebpf: &mut Ebpf, strategy: Strategy) -> Result<(), String> {
-    // Without it (before 5.17) HTTP/2 frames are not walked: another version of each program.
-    let walks = is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_loop)
-        .is_ok_and(|supported| supported);
+    let walks = can_walk();
     match strategy {
         Strategy::SocketTracepoints => {
             let types = Btf::from_sys_fs().map_err(|error| one_line(&error))?;
@@ -109,6 +107,13 @@ fn attach_one(ebpf: &mut Ebpf, strategy: Strategy) -> Result<(), String> {
             typed_tracepoint(ebpf, name, "sys_exit", &types)
         }
     }
+}
+
+/// Whether programs can walk HTTP/2 frames (since 5.17). Where they can't, another version of each
+/// is taken.
+pub fn can_walk() -> bool {
+    is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_loop)
+        .is_ok_and(|supported| supported)
 }
 
 fn raw_tracepoint(ebpf: &mut Ebpf, name: &str) -> Result<(), String> {

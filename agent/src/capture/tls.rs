@@ -16,6 +16,7 @@ use aya::programs::uprobe::{UProbeLink, UProbeScope};
 use wirespan_common::watch::{PROBES_ON_GOROUTINES, PROBES_ON_THREADS};
 
 use super::reason::one_line;
+use super::strategy;
 use crate::discover::tls::{FileId, Library, LibraryKind};
 use programs::{Place, places};
 
@@ -25,6 +26,8 @@ const CLOSERS_MAX: usize = 32;
 /// What is attached; dropping it detaches.
 pub struct TlsProbes {
     ebpf: Arc<Mutex<Ebpf>>,
+    /// Found out when the first program is loaded.
+    can_walk: Option<bool>,
     files: HashMap<FileId, Attached>,
 }
 
@@ -39,6 +42,7 @@ impl TlsProbes {
     pub(super) fn new(ebpf: Arc<Mutex<Ebpf>>) -> Self {
         Self {
             ebpf,
+            can_walk: None,
             files: HashMap::new(),
         }
     }
@@ -50,12 +54,13 @@ impl TlsProbes {
             return attached.probes;
         }
         let name = library.name.display();
+        let can_walk = *self.can_walk.get_or_insert_with(strategy::can_walk);
         let mut links = Vec::new();
         let mut probes = 0;
         for site in &library.functions {
             probes |= probes_of(site.function.library());
             for place in places(site) {
-                match self.attach_one(library, place) {
+                match self.attach_one(library, place.on(can_walk)) {
                     Ok(link) => links.push(link),
                     // The process has ended. Another one that maps the file has it attached.
                     Err(_) if !library.open_path.exists() => return 0,
@@ -69,10 +74,7 @@ impl TlsProbes {
             }
         }
         log::info!("reading TLS in {name} ({} probes)", links.len());
-        let attached = Attached {
-            probes,
-            links,
-        };
+        let attached = Attached { probes, links };
         self.files.insert(library.file, attached);
         probes
     }
@@ -109,7 +111,10 @@ fn close(mut links: Vec<UProbeLink>) {
             let _ = std::thread::Builder::new().spawn_scoped(scope, move || drop(some));
         }
     });
-    log::debug!("detaching {count} probes took {} ms", began.elapsed().as_millis());
+    log::debug!(
+        "detaching {count} probes took {} ms",
+        began.elapsed().as_millis()
+    );
 }
 
 fn probes_of(kind: LibraryKind) -> u32 {

@@ -11,6 +11,33 @@ pub struct Place {
     pub offset: u64,
 }
 
+/// Programs that hand plaintext on, and what they are called where frames can't be walked.
+const PLAIN: [(&str, &str); 8] = [
+    ("tls_return", "tls_return_plain"),
+    ("tls_ret", "tls_ret_plain"),
+    ("go_write_enter", "go_write_enter_plain"),
+    ("go_ret", "go_ret_plain"),
+    ("rustls_consume_enter", "rustls_consume_enter_plain"),
+    (
+        "rustls_reader_consume_enter",
+        "rustls_reader_consume_enter_plain",
+    ),
+    ("rustls_return", "rustls_return_plain"),
+    ("rustls_ret", "rustls_ret_plain"),
+];
+
+impl Place {
+    /// The same place, and the program for a kernel that can walk frames or not.
+    #[must_use]
+    pub fn on(self, can_walk: bool) -> Self {
+        let plain = PLAIN.iter().find(|(program, _)| *program == self.program);
+        match plain {
+            Some((_, program)) if !can_walk => Self { program, ..self },
+            _ => self,
+        }
+    }
+}
+
 /// The programs of a function.
 struct Programs {
     /// When it begins.
@@ -43,6 +70,9 @@ pub fn places(site: &FunctionSite) -> impl Iterator<Item = Place> {
 /// Ends of functions of C.
 const C_ENDS: Option<(&str, &str)> = Some(("tls_return", "tls_ret"));
 
+/// Ends of functions of rustls, whose results are in two registers.
+const RUSTLS_ENDS: Option<(&str, &str)> = Some(("rustls_return", "rustls_ret"));
+
 fn programs_of(function: Function) -> Programs {
     let (entry, end) = match function {
         Function::SslRead => ("ssl_read_enter", C_ENDS),
@@ -64,10 +94,10 @@ fn programs_of(function: Function) -> Programs {
         Function::GoConnRead => ("go_read_enter", Some(("go_ret", "go_ret"))),
         Function::GoConnWrite => ("go_write_enter", None),
         Function::GoConnClose => ("go_close_enter", None),
-        Function::RustlsRead => ("rustls_read_enter", Some(("rustls_return", "rustls_ret"))),
+        Function::RustlsRead => ("rustls_read_enter", RUSTLS_ENDS),
         Function::RustlsReaderConsume => ("rustls_reader_consume_enter", None),
         Function::RustlsConsume => ("rustls_consume_enter", None),
-        Function::RustlsSendAppdata => ("rustls_send_enter", Some(("rustls_return", "rustls_ret"))),
+        Function::RustlsSendAppdata => ("rustls_send_enter", RUSTLS_ENDS),
     };
     Programs { entry, end }
 }

@@ -115,9 +115,10 @@ impl Libraries {
     /// When there will be somebody to be looked at, if nothing else happens.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
-        let young = self.processes.values().filter(|looked| {
-            looked.last.saturating_duration_since(looked.first) < YOUNG
-        });
+        let young = self
+            .processes
+            .values()
+            .filter(|looked| looked.last.saturating_duration_since(looked.first) < YOUNG);
         young.map(|looked| looked.last + EVERY).min()
     }
 
