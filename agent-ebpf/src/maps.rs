@@ -25,8 +25,8 @@ use crate::sockets::PATH_MAX;
 use crate::syscall::{Iovec, Registers};
 
 pub use tls::{
-    Object, ObjectKey, Task, TaskKey, carried_by, carries, carries_nothing, forget_object, halves,
-    move_object, object, remember_halves, remember_object, task, touch_task,
+    Object, ObjectKey, RECENT_HALVES, Task, TaskKey, carried_by, carries, carries_nothing,
+    forget_object, halves, move_object, object, remember_halves, remember_object, task, touch_task,
 };
 
 /// Where the running kernel keeps what is read of it; set before loading.

@@ -183,6 +183,16 @@ impl Pipeline {
         let object = self.connections.at(slot);
         object.endpoints = Endpoints::from_open(open, path);
         object.server_name = server_name;
+        let (_, mut ear) = Ear::at(
+            object,
+            &mut self.processes,
+            &mut self.spans,
+            &mut self.lores,
+            self.wall_offset_ns,
+            &self.health,
+            out,
+        );
+        ear.let_go();
     }
 
     fn chunk(

@@ -24,9 +24,24 @@ static TLS_CARRIERS: LruHashMap<ConnectionId, ConnectionId> =
 #[map]
 static TLS_TASKS: LruHashMap<TaskKey, Task> = LruHashMap::with_max_entries(8 * 1024, 0);
 
-/// By process, how far within a connection the buffer lies that is read; two kinds at most.
+/// By process, what is known of halves.
 #[map]
-static TLS_HALVES: LruHashMap<u32, [u64; 2]> = LruHashMap::with_max_entries(1024, 0);
+static TLS_HALVES: LruHashMap<u32, Halves> = LruHashMap::with_max_entries(1024, 0);
+
+/// Addresses of either kind that are remembered.
+pub const RECENT_HALVES: usize = 4;
+
+/// Value of [`TLS_HALVES`]; see [`crate::tls::halves`].
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub struct Halves {
+    /// How far within a connection the buffer lies that is read; 0 while nobody knows.
+    pub distance: u64,
+    /// Buffers that were read last, while nobody knows.
+    pub readers: [u64; RECENT_HALVES],
+    /// And connections that were written.
+    pub writers: [u64; RECENT_HALVES],
+}
 
 /// Key of [`TLS_OBJECTS`].
 #[derive(Clone, Copy)]
@@ -88,10 +103,6 @@ pub struct Task {
     /// Address of an object that has something to send which no socket has taken yet; 0 if there is
     /// none.
     pub pending: u64,
-    /// The buffer that the task read last, of objects that have one; see [`crate::tls::halves`].
-    pub reader: u64,
-    /// And the connection that it wrote last.
-    pub writer: u64,
     /// See [`crate::tls::EGRESS`] and those after it.
     pub operation: u16,
     /// Type of the TLS record that `fresh` began with.
@@ -156,16 +167,16 @@ pub fn move_object(key: ObjectKey, object: Object) -> Delivered<()> {
 
 /// See [`TLS_HALVES`]; zeroes where nothing is known.
 #[inline(always)]
-pub fn halves(tgid: u32) -> [u64; 2] {
+pub fn halves(tgid: u32) -> Halves {
     // SAFETY: copied out at once.
-    unsafe { TLS_HALVES.get(tgid) }.copied().unwrap_or([0; 2])
+    unsafe { TLS_HALVES.get(tgid) }.copied().unwrap_or_default()
 }
 
 /// Notes the same.
 #[inline(always)]
-pub fn remember_halves(tgid: u32, distances: [u64; 2]) {
+pub fn remember_halves(tgid: u32, halves: &Halves) {
     // Without room it is learned again.
-    let _: Result<(), i32> = TLS_HALVES.insert(tgid, distances, 0);
+    let _: Result<(), i32> = TLS_HALVES.insert(tgid, halves, 0);
 }
 
 /// Forgets an object.

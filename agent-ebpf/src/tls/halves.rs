@@ -2,41 +2,41 @@
 //! (`ChunkVecBuffer`) within the connection, and what is written is the connection itself. Both are
 //! one object here, by the buffer's address.
 //!
-//! Where the buffer lies in a connection is up to the compiler, and differs between clients and
-//! servers. It is learned: a buffer that a thread reads and a connection that it writes belong
-//! together if the one lies within the other. What was said of a connection before that is known
-//! moves with it.
+//! Where the buffer lies in a connection is up to the compiler, and the same for all connections of
+//! a program. It is learned: of the buffers that a process read last and the connections that it
+//! wrote last, those belong together of which one lies within the other. What was said of a
+//! connection before that is known moves with it.
 
 use wirespan_common::watch::Watch;
 
-use crate::maps::{self, ObjectKey};
+use crate::maps::{self, ObjectKey, RECENT_HALVES};
 use crate::memory::{Current, Delivered, user_value};
 use crate::tls::{self, Begun, ZERO_ENDS};
 
 /// Size of a word.
 const WORD: u64 = 8;
-/// Connections are smaller than this, in bytes.
-const CONNECTION_LEN_MAX: u64 = 4096;
+/// What is written of a connection is smaller than this, in bytes, and whole connections are not.
+const CONNECTION_LEN_MAX: u64 = 1024;
 
 /// The object that is read by this buffer.
 #[inline(never)]
 pub fn reader(current: Current, buffer: u64) -> Delivered<u64> {
-    let task = maps::touch_task(tls::thread(current))?;
-    task.reader = buffer;
     let tgid = current.tgid;
     if maps::object(key(tgid, buffer)).is_some() {
         return Ok(buffer);
     }
-    let connection = task.writer;
-    if lies_within(buffer, connection) {
-        learn(tgid, buffer - connection);
+    let mut known = maps::halves(tgid);
+    if known.distance == 0 {
+        for connection in known.writers {
+            if lies_within(buffer, connection) {
+                known.distance = buffer - connection;
+            }
+        }
+        push(&mut known.readers, buffer);
+        maps::remember_halves(tgid, &known);
     }
-    let [first, second] = maps::halves(tgid);
-    if first != 0 {
-        join(tgid, buffer - first, buffer)?;
-    }
-    if second != 0 {
-        join(tgid, buffer - second, buffer)?;
+    if known.distance != 0 {
+        join(tgid, buffer - known.distance, buffer)?;
     }
     Ok(buffer)
 }
@@ -44,25 +44,26 @@ pub fn reader(current: Current, buffer: u64) -> Delivered<u64> {
 /// The object that is written by this connection's address.
 #[inline(never)]
 pub fn writer(current: Current, connection: u64) -> Delivered<u64> {
-    let task = maps::touch_task(tls::thread(current))?;
-    task.writer = connection;
     let tgid = current.tgid;
-    let buffer = task.reader;
-    if lies_within(buffer, connection) {
-        learn(tgid, buffer - connection);
-        return Ok(buffer);
+    let mut known = maps::halves(tgid);
+    if known.distance == 0 {
+        for buffer in known.readers {
+            if lies_within(buffer, connection) {
+                known.distance = buffer - connection;
+            }
+        }
+        push(&mut known.writers, connection);
+        maps::remember_halves(tgid, &known);
     }
-    let [first, second] = maps::halves(tgid);
-    if first == 0 {
-        return Ok(connection);
+    Ok(connection + known.distance)
+}
+
+/// Remembers an address as the latest.
+#[inline(always)]
+fn push(recent: &mut [u64; RECENT_HALVES], address: u64) {
+    if recent[0] != address {
+        *recent = [address, recent[0], recent[1], recent[2]];
     }
-    if second == 0 || maps::object(key(tgid, connection + first)).is_some() {
-        return Ok(connection + first);
-    }
-    if maps::object(key(tgid, connection + second)).is_some() {
-        return Ok(connection + second);
-    }
-    Ok(connection)
 }
 
 #[inline(always)]
@@ -75,15 +76,6 @@ fn key(tgid: u32, address: u64) -> ObjectKey {
     ObjectKey {
         address,
         tgid: tgid.into(),
-    }
-}
-
-/// Buffers lie so far within connections.
-#[inline(always)]
-fn learn(tgid: u32, distance: u64) {
-    let [first, second] = maps::halves(tgid);
-    if first != distance && second != distance {
-        maps::remember_halves(tgid, [distance, first]);
     }
 }
 

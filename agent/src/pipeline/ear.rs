@@ -21,10 +21,17 @@ pub struct Ear<'a> {
     spans: &'a mut SpanMaker,
     lores: &'a mut Lores,
     lore_places: &'a mut Places,
+    /// Exchanges whose addresses are still to come, and whether there are such.
+    held: &'a mut Vec<Exchange>,
+    is_holding: bool,
     wall_offset_ns: i64,
     health: &'a Health,
     out: &'a mut Vec<Span>,
 }
+
+/// Exchanges of a TLS object that wait until its socket is known; further ones are told without
+/// addresses.
+const HELD_MAX: usize = 16;
 
 impl<'a> Ear<'a> {
     /// A connection's conversation, and an ear for what it says.
@@ -49,19 +56,24 @@ impl<'a> Ear<'a> {
             spans,
             lores,
             lore_places: &mut connection.lore_places,
+            is_holding: is_object(connection.id) && connection.endpoints.is_none(),
+            held: &mut connection.held,
             wall_offset_ns,
             health,
             out,
         };
         (&mut connection.conversation, ear)
     }
-}
 
-impl Sink for Ear<'_> {
-    fn exchange(&mut self, exchange: Exchange) {
-        if self.spans.ignores(&exchange) {
-            return;
+    /// Tells what waited, and holds nothing back from now on.
+    pub fn let_go(&mut self) {
+        self.is_holding = false;
+        for exchange in std::mem::take(self.held) {
+            self.tell(exchange);
         }
+    }
+
+    fn tell(&mut self, exchange: Exchange) {
         let owner = self.owners.at(exchange.start_ns);
         let span = self.spans.make(
             exchange,
@@ -73,6 +85,19 @@ impl Sink for Ear<'_> {
             },
         );
         self.out.push(span);
+    }
+}
+
+impl Sink for Ear<'_> {
+    fn exchange(&mut self, exchange: Exchange) {
+        if self.spans.ignores(&exchange) {
+            return;
+        }
+        if self.is_holding && self.held.len() < HELD_MAX {
+            self.held.push(exchange);
+        } else {
+            self.tell(exchange);
+        }
     }
 
     fn lore(&mut self, role: Role, direction: conversation::Direction) -> Option<&mut Lore> {
