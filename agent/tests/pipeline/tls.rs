@@ -62,3 +62,28 @@ fn a_server_knows_its_address_better_than_its_client() {
     let told = attribute(&spans[0], "server.address");
     assert_eq!(told.as_deref(), Some("10.0.0.1"));
 }
+
+#[test]
+fn an_answer_that_is_heard_before_its_socket_is_known_waits_for_the_addresses() {
+    let mut recorder = recorded();
+    recorder
+        .open_tcp(CARRIER, SERVER, CLIENT)
+        .read(OBJECT, NAMELESS)
+        .write(OBJECT, OK)
+        .open_on(CARRIER, OBJECT, SERVER, CLIENT);
+    let spans = spans_of(&mut recorder);
+    assert_eq!(spans.len(), 1);
+    let told = attribute(&spans[0], "server.address");
+    assert_eq!(told.as_deref(), Some("10.0.0.1"));
+}
+
+#[test]
+fn an_answer_whose_socket_is_never_known_is_told_without_addresses() {
+    let mut recorder = recorded();
+    recorder.read(OBJECT, NAMELESS).write(OBJECT, OK);
+    let spans = spans_of(&mut recorder);
+    assert_eq!(spans.len(), 1);
+    assert_eq!(attribute(&spans[0], "server.address"), None);
+    let told = attribute(&spans[0], "url.scheme");
+    assert_eq!(told.as_deref(), Some("https"));
+}
