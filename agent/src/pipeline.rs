@@ -349,16 +349,18 @@ impl Pipeline {
             Some(reset_ns) => (End::Reset, reset_ns),
             None => (end, time_ns),
         };
-        if !connection.is_ignored() {
-            let (conversation, mut ear) = Ear::at(
-                &mut connection,
-                &mut self.processes,
-                &mut self.spans,
-                &mut self.lores,
-                self.wall_offset_ns,
-                &self.health,
-                out,
-            );
+        let is_ignored = connection.is_ignored();
+        let (conversation, mut ear) = Ear::at(
+            &mut connection,
+            &mut self.processes,
+            &mut self.spans,
+            &mut self.lores,
+            self.wall_offset_ns,
+            &self.health,
+            out,
+        );
+        ear.let_go();
+        if !is_ignored {
             conversation.end(end, time_ns, &mut ear);
         }
         if is_object(connection.id) && connection.endpoints.is_none() {
