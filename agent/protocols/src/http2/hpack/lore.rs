@@ -350,9 +350,12 @@ impl Lore {
             if *other == place || VOLATILE.contains(&&*inferred.name) {
                 continue;
             }
-            let number = (at + place).checked_sub(*other);
-            let there = number
-                .and_then(|number| self.insertions.get(usize::try_from(number).ok()?)?.as_ref());
+            // Places may be anywhere in their range; what comes before the first insertion wraps to
+            // where there is none.
+            let number = at.wrapping_add(place.wrapping_sub(*other));
+            let there = usize::try_from(number)
+                .ok()
+                .and_then(|number| self.insertions.get(number)?.as_ref());
             let is_constant = CONSTANTS.contains(&&*inferred.name);
             if there.is_some_and(|there| there.name.said() == &inferred.name) {
                 agree += 1;
