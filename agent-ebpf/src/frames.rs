@@ -347,7 +347,7 @@ fn is_plausible(kind: u8, len: u32, stream: u32) -> bool {
         // RST_STREAM
         3 => stream != 0 && len == 4,
         // SETTINGS
-        4 => stream == 0 && len % 6 == 0,
+        4 => stream == 0 && len.is_multiple_of(6),
         // PING
         6 => stream == 0 && len == 8,
         // GOAWAY

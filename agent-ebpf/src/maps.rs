@@ -289,7 +289,7 @@ pub fn boundary_of(id: ConnectionId, direction: Direction) -> u64 {
 pub fn frames(id: ConnectionId) -> Option<&'static mut Walks> {
     if FRAMES.get_ptr(id).is_none() {
         // Somebody else may have been faster.
-        let _: Result<(), i32> = FRAMES.insert(id, &Walks::UNKNOWN, u64::from(BPF_NOEXIST));
+        let _: Result<(), i32> = FRAMES.insert(id, Walks::UNKNOWN, u64::from(BPF_NOEXIST));
     }
     let found = FRAMES.get_ptr_mut(id)?;
     // SAFETY: as for connections.
