@@ -5,62 +5,22 @@
 //! `later_bytes_max` bytes each, until the turn has copied `TURN_BYTES_MAX`. All the rest is only
 //! counted: the next record of either stream, or user space when it asks, tells how much it was.
 
-use core::mem::size_of;
-
 use aya_log_ebpf::debug;
 use wirespan_common::connection::{Connection, NO_DIRECTION, Sequence};
 use wirespan_common::loss::KernelLoss;
-use wirespan_common::record::{
-    CHUNK_AFTER_LOSS, Direction, Extent, Header, Kind, Open, Progress, Stage, is_object,
-};
-use wirespan_common::watch::{TURN_BYTES_MAX, VerdictKind, Watch};
-use zerocopy::{Immutable, IntoBytes};
+use wirespan_common::record::{Direction, Extent, is_object};
+use wirespan_common::watch::{TURN_BYTES_MAX, VerdictKind};
 
+use crate::copy::{copy, unreadable};
 use crate::frames;
-use crate::maps::{self, ChunkRecord, PART_MAX, PARTS_AT_ONCE, Scratch, Wake};
-use crate::memory::{
-    Current, Delivered, clamp, copy_user, now_ns, repeat, smaller, user_tail, user_value,
-};
-use crate::sockets::{self, Socket};
-use crate::syscall::{Buffers, Call, Iovec};
-
-/// Parts of a scattered transfer that are looked at, over all its messages, each of which but the
-/// first counts as one more; the bytes of further ones are only counted.
-const PARTS_MAX: u64 = 16;
-
-/// The same where a loop costs the verifier nothing. gRPC's C core makes three or four of each
-/// header field that it inserts.
-const PARTS_MAX_LOOPED: u32 = 256;
+use crate::maps::{self, PART_MAX, Scratch};
+use crate::memory::{Delivered, now_ns};
+use crate::records::{announce, describe, extent_of};
+use crate::sockets;
+use crate::transfer::Transfer;
 
 /// A connection that moved this much in both directions does not begin to speak HTTP/2 any more.
 const PREFACE_POSITION_MAX: u64 = 4 * 1024;
-
-/// Bytes that moved on a socket of a watched process.
-#[derive(Clone, Copy)]
-pub struct Transfer {
-    /// Whose thread moved them.
-    pub current: Current,
-    /// How its process is watched.
-    pub watch: Watch,
-    /// On which socket.
-    pub socket: Socket,
-    /// By which call.
-    pub call: Call,
-    /// Which of the call's messages it is, or the first of all of them.
-    pub message: u64,
-    /// Whether it is all messages of the call.
-    // VERIFIER(6.18): an Option has bytes that nobody initialises, which it does not let through.
-    pub is_whole_call: bool,
-    /// How many, at least 1.
-    pub len: u32,
-    /// Whether the hook that saw it sees all others, too: not those that splice bytes out of a
-    /// socket under the socket tracepoints, not some when a program on a function was preempted.
-    pub sees_all: bool,
-    /// Whether the hook already knows [`Self::copied_sequence`].
-    pub sequence_is_known: bool,
-    /// Sequence number of the next byte of a TCP socket that is to be read.
-    pub copied_sequence: u32,
-}
 
 /// Takes note of the transfer in the scratch buffer: copies what is worth it, counts the rest.
 #[inline(never)]
@@ -160,55 +120,6 @@ fn may_become_http2(connection: &Connection) -> bool {
     is_open && (early(&connection.ingress) || early(&connection.egress))
 }
 
-/// How far the stream of one direction has come.
-// VERIFIER(6.18): the compiler knows that a direction is 0 or 1 and computes the address from it;
-// the verifier does not know. After the clamp neither does.
-#[inline(always)]
-fn extent_of(connection: &mut Connection, direction: Direction) -> &mut Extent {
-    if clamp::<1>(direction as u64) == 0 {
-        &mut connection.ingress
-    } else {
-        &mut connection.egress
-    }
-}
-
-/// Fills in what the record of a chunk of `len` bytes at `position` says.
-#[inline(always)]
-pub fn describe(
-    scratch: &mut Scratch,
-    connection: &mut Connection,
-    position: u64,
-    len: u32,
-    time_ns: u64,
-) {
-    let transfer = &scratch.transfer;
-    let direction = transfer.call.direction;
-    let head = &mut scratch.head;
-    // Member by member, because the compiler copies structures by a function that moves bytes.
-    head.header.len = size_of::<ChunkRecord>() as u32 + scratch.copied;
-    head.header.kind = Kind::Chunk as u8;
-    head.header.time_ns = time_ns;
-    head.header.tgid = transfer.current.tgid;
-    head.header.tid = transfer.current.tid;
-    head.chunk.connection = transfer.socket.id;
-    head.chunk.position = position;
-    head.chunk.len = len;
-    head.chunk.captured = scratch.copied;
-    head.chunk.direction = direction as u8;
-    head.chunk.flags = if connection.lost != 0 {
-        CHUNK_AFTER_LOSS
-    } else {
-        0
-    };
-    head.chunk.tail_len = scratch.tail_len;
-    head.chunk.tail = scratch.tail;
-    let opposite = extent_of(connection, direction.opposite());
-    head.chunk.opposite.position = opposite.position;
-    head.chunk.opposite.last_ns = opposite.last_ns;
-    head.chunk.opposite.tail = opposite.tail;
-    head.chunk.opposite.tail_len = opposite.tail_len;
-}
-
 /// The direction changed: budgets are full again, user space may have made up its mind, and bytes
 /// may have been read that no hook saw.
 #[inline(always)]
@@ -281,157 +192,6 @@ pub fn catch_up(connection: &mut Connection, sk: u64, unaccounted: u32) -> bool 
     ended
 }
 
-/// Copies the first `wanted` bytes of the transfer in the scratch buffer, and the last ones too if
-/// that is not all.
-#[inline(always)]
-fn copy<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
-    scratch.copied = 0;
-    scratch.passed = 0;
-    scratch.tail_len = 0;
-    scratch.unreadable = 0;
-    let Transfer { call, len, .. } = scratch.transfer;
-    match call.buffers {
-        Buffers::Unmapped | Buffers::Spliced => return Ok(()),
-        Buffers::One => {
-            scratch.part = Iovec {
-                address: call.address,
-                len: smaller(call.count, len.into()),
-            };
-            copy_part(scratch);
-        }
-        Buffers::Vector | Buffers::Message | Buffers::Messages => {
-            begin_parts(scratch)?;
-            if WALKS {
-                let mut parts = Parts { scratch };
-                repeat(PARTS_MAX_LOOPED, one_part, &mut parts);
-            }
-            let mut round = 0;
-            while !WALKS && round < PARTS_MAX {
-                if scratch.unreadable != 0 || scratch.passed >= u64::from(scratch.transfer.len) {
-                    break;
-                }
-                next_part(scratch);
-                round += 1;
-            }
-        }
-    }
-    if scratch.passed == u64::from(scratch.transfer.len) && scratch.copied < scratch.transfer.len {
-        let Iovec { address, len } = scratch.part;
-        (scratch.tail, scratch.tail_len) = user_tail(address, len);
-    }
-    unreadable(scratch)
-}
-
-/// What a round of the loop over parts is given: the helper takes a pointer to the stack alone.
-struct Parts<'a> {
-    scratch: &'a mut Scratch,
-}
-
-extern "C" fn one_part(_index: u32, parts: &mut Parts<'_>) -> u64 {
-    next_part(parts.scratch);
-    let scratch = &*parts.scratch;
-    u64::from(scratch.unreadable != 0 || scratch.passed >= u64::from(scratch.transfer.len))
-}
-
-#[inline(always)]
-fn unreadable(scratch: &Scratch) -> Delivered<()> {
-    if scratch.unreadable != 0 {
-        Err(KernelLoss::UnreadableMemory)
-    } else {
-        Ok(())
-    }
-}
-
-/// Gets ready to find the parts of the scattered transfer in the scratch buffer.
-#[inline(never)]
-pub fn begin_parts(scratch: &mut Scratch) -> Delivered<()> {
-    let Transfer {
-        call,
-        message,
-        is_whole_call,
-        len,
-        ..
-    } = scratch.transfer;
-    scratch.message = message;
-    scratch.next_part = call.parts(message)?;
-    // Mostly there are few, and each read costs more than what it reads.
-    scratch.parts_known = match user_value(scratch.next_part) {
-        Ok(parts) => {
-            scratch.parts = parts;
-            PARTS_AT_ONCE as u32
-        }
-        Err(_) => 0,
-    };
-    scratch.left = if matches!(call.buffers, Buffers::Messages) && is_whole_call {
-        call.message_len(message)?.into()
-    } else {
-        len.into()
-    };
-    Ok(())
-}
-
-/// Finds the next part of the transfer in the scratch buffer and copies what is wanted of it.
-// VERIFIER(6.18): all that a round of the loop above needs is in memory of a map, and this returns
-// nothing, so that rounds look the same to the verifier. With values in registers it followed a
-// million instructions.
-#[inline(never)]
-fn next_part(scratch: &mut Scratch) {
-    scratch.part.len = 0;
-    if find_part(scratch).is_err() {
-        scratch.unreadable = 1;
-    } else {
-        copy_part(scratch);
-    }
-}
-
-/// Finds the next part, shortened to what the transfer used of it: an empty one where a message of
-/// the call ends, so that the rest is found in the next round.
-#[inline(always)]
-pub fn find_part(scratch: &mut Scratch) -> Delivered<()> {
-    if scratch.left == 0 {
-        // What is missing is in the call's next message.
-        scratch.message += 1;
-        scratch.parts_known = 0;
-        scratch.next_part = scratch.transfer.call.parts(scratch.message)?;
-        scratch.left = scratch.transfer.call.message_len(scratch.message)?.into();
-        return Ok(());
-    }
-    let part = if scratch.parts_known != 0 {
-        let index = PARTS_AT_ONCE as u32 - scratch.parts_known;
-        scratch.parts_known -= 1;
-        let index = clamp::<{ PARTS_AT_ONCE - 1 }>(index.into()) as usize;
-        *scratch
-            .parts
-            .get(index)
-            .ok_or(KernelLoss::UnreadableMemory)?
-    } else {
-        user_value(scratch.next_part)?
-    };
-    scratch.next_part += size_of::<Iovec>() as u64;
-    scratch.part.address = part.address;
-    scratch.part.len = smaller(part.len, scratch.left);
-    scratch.left -= scratch.part.len;
-    Ok(())
-}
-
-/// [`copy`] for the part of the transfer that is in the scratch buffer.
-#[inline(always)]
-fn copy_part(scratch: &mut Scratch) {
-    let Scratch {
-        copied,
-        wanted,
-        passed,
-        part,
-        ..
-    } = *scratch;
-    scratch.passed = passed + part.len;
-    let take = smaller(part.len, u64::from(wanted - copied)) as u32;
-    match copy_user::<PART_MAX, _>(&mut scratch.payload, copied, part.address, take) {
-        Ok(()) => scratch.copied = copied + take,
-        Err(_) => scratch.unreadable = 1,
-    }
-}
-
 /// Begins to remember a connection and tells user space its addresses.
 // VERIFIER(6.1): it returns no reference: one that comes back beside a discriminant, over the
 // stack, is a plain number to older kernels.
@@ -488,59 +248,4 @@ fn sequence_of(transfer: &Transfer) -> (Sequence, u32) {
         Direction::Egress => sequence,
     };
     (Sequence::Followed, first)
-}
-
-/// Tells user space the addresses of the connection in the scratch buffer.
-#[inline(always)]
-pub fn announce(scratch: &mut Scratch) -> Delivered<()> {
-    let Transfer {
-        socket, current, ..
-    } = scratch.transfer;
-    let record = &mut scratch.open;
-    sockets::addresses(socket, &mut record.open)?;
-    let path_len = if record.open.family == sockets::AF_UNIX {
-        sockets::unix_path(socket.sk, &mut record.path)
-    } else {
-        0
-    };
-    record.header = header::<Header>(Kind::Open, 0, now_ns(), current);
-    record.header.len += size_of::<Open>() as u32 + path_len;
-    maps::send_open(scratch, path_len)
-}
-
-/// A progress record.
-#[derive(IntoBytes, Immutable)]
-#[repr(C)]
-struct ProgressRecord {
-    header: Header,
-    progress: Progress,
-}
-
-/// Tells user space that a stream or the whole connection ended, and how far it had come.
-#[inline(never)]
-pub fn ended(id: u64, connection: &Connection, stage: Stage, tgid: u32, tid: u32) -> Delivered<()> {
-    let record = ProgressRecord {
-        header: header::<ProgressRecord>(Kind::Progress, 0, now_ns(), Current { tgid, tid }),
-        progress: Progress {
-            connection: id,
-            stage: stage as u8,
-            reserved: [0; 7],
-            ingress: connection.ingress,
-            egress: connection.egress,
-        },
-    };
-    maps::send(&record, Wake::Later)
-}
-
-/// The header of a record of type `T` with `payload` bytes behind it.
-#[inline(always)]
-pub fn header<T>(kind: Kind, payload: u32, time_ns: u64, current: Current) -> Header {
-    Header {
-        len: size_of::<T>() as u32 + payload,
-        kind: kind as u8,
-        reserved: [0; 3],
-        time_ns,
-        tgid: current.tgid,
-        tid: current.tid,
-    }
 }

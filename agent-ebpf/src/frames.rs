@@ -19,13 +19,12 @@ pub use preface::look_for_preface;
 use wirespan_common::connection::Connection;
 use wirespan_common::watch::NO_BOUNDARY;
 
-use crate::capture::{begin_parts, describe, find_part};
-use crate::maps::{self, PART_MAX, Scratch};
+use crate::maps::{self, HEADER_LEN, HEADER_ROOM, HEADER_SIZE, PART_MAX, PROOF, Scratch, Walk};
 use crate::memory::{Delivered, clamp, copy_user, copy_user_at, repeat, smaller};
+use crate::parts::{begin_parts, find_part};
+use crate::records::describe;
 use crate::syscall::{Buffers, Iovec};
 
-/// Length of a frame header.
-const HEADER_LEN: u64 = 9;
 /// Payloads of DATA frames up to this length are copied whole: several small messages (gRPC) may
 /// share one, and each is counted by its prefix.
 const DATA_WHOLE_MAX: u32 = 2048;
@@ -37,101 +36,8 @@ const FRAME_BYTES_MAX: u32 = 8 * 1024;
 const STRETCH_MAX: u32 = PART_MAX as u32 - FRAME_BYTES_MAX - HEADER_LEN as u32;
 /// Frames and parts of one transfer that are looked at.
 const ROUNDS_MAX: u32 = 4096;
-/// Plausible frames in a row after which a walk is believed.
-const PROOF: u8 = 4;
 /// A frame's length is a number of 24 bits.
 const FRAME_LEN_MAX: u64 = 1 << 24;
-
-const HEADER_ROOM: usize = 16;
-const HEADER_SIZE: usize = HEADER_ROOM + HEADER_LEN as usize + 3;
-
-/// Where the frames of one direction are.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct Walk {
-    /// Bytes of the current frame's payload that are still to come.
-    remaining: u32,
-    /// How many of them are copied.
-    wanted: u32,
-    /// Plausible frames in a row, up to [`PROOF`].
-    proved: u32,
-    /// Valid bytes in `header`, fewer than a frame header has.
-    header_len: u32,
-    /// The frame header that is under way.
-    header: [u8; HEADER_SIZE],
-    reserved: [u8; 4],
-}
-
-/// Value of the `FRAMES` map.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct Walks {
-    ingress: Walk,
-    egress: Walk,
-}
-
-impl Walks {
-    /// Nothing is known.
-    pub const UNKNOWN: Self = Self {
-        ingress: Walk::UNKNOWN,
-        egress: Walk::UNKNOWN,
-    };
-}
-
-impl Walk {
-    const UNKNOWN: Self = Self {
-        remaining: 0,
-        wanted: 0,
-        proved: 0,
-        header_len: 0,
-        header: [0; HEADER_SIZE],
-        reserved: [0; 4],
-    };
-
-    /// What follows `preface_len` bytes is frames.
-    #[inline(always)]
-    fn begin(&mut self, preface_len: u32) {
-        self.remaining = preface_len;
-        self.wanted = preface_len;
-        self.proved = PROOF.into();
-        self.header_len = 0;
-    }
-
-    #[inline(always)]
-    fn lose(&mut self) {
-        self.remaining = 0;
-        self.wanted = 0;
-        self.proved = 0;
-        self.header_len = 0;
-    }
-}
-
-/// What is remembered while one transfer is walked; part of the scratch buffer.
-#[repr(C)]
-pub struct Frames {
-    /// Stream position of the next byte.
-    position: u64,
-    /// Stream position behind the transfer.
-    end: u64,
-    /// Bytes of the present part that were walked.
-    done: u64,
-    /// Where the stretch that is to be copied begins, in the stream.
-    stretch_position: u64,
-    /// Where it begins in memory.
-    stretch_address: u64,
-    /// When the transfer ended.
-    now_ns: u64,
-    /// Bytes of the stretch.
-    stretch_len: u32,
-    /// 1 if records are written: the walk was proved before.
-    is_proved: u8,
-    /// 1 if a frame was not plausible.
-    is_lost: u8,
-    /// 1 if nothing is left to be done for this transfer.
-    pub is_dealt_with: u8,
-    /// 1 if the stretch ends where the walk is.
-    is_due: u8,
-}
 
 /// Walks the frames of the transfer in the scratch buffer, which begins at `position` of its
 /// stream. Says in [`Frames::is_dealt_with`] whether that was all: if not, the walk is not proved,

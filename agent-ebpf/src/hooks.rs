@@ -27,6 +27,7 @@ use wirespan_common::watch::{VerdictKind, Watch};
 use crate::capture;
 use crate::maps::{self, Scratch};
 use crate::memory::{Current, Delivered, Typed, current_process};
+use crate::records;
 use crate::sockets::{self, Descriptors, Socket};
 use crate::syscall::{self, Buffers, Call};
 use crate::tls;
@@ -225,7 +226,7 @@ fn stage_reached(id: u64, stage: Stage, current: Current) -> Delivered<()> {
             return Ok(());
         }
     }
-    capture::ended(id, connection, stage, current.tgid, current.tid)
+    records::ended(id, connection, stage, current.tgid, current.tid)
 }
 
 /// Whether a call failed because the connection is gone: `EPIPE`, `ECONNRESET`, `ETIMEDOUT`.

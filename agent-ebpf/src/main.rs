@@ -2,21 +2,27 @@
 //! lengths of HTTP/2 frames.
 //!
 //! A hook ([`hooks`]) learns that a call on a socket ended. [`syscall`] tells which buffers the
-//! call had, [`sockets`] which connection it was on, [`capture`] how much of it is worth copying,
-//! [`frames`] the same for HTTP/2.
+//! call had, [`parts`] where they lie if they are several, [`sockets`] which connection it was on.
+//! What is known then is a [`transfer`]; [`capture`] decides how much of it is worth copying, and
+//! [`frames`] does for HTTP/2; [`copy`] copies, and [`records`] says the rest to user space.
+//! [`tls`] hands over plaintext in the same way.
 //! [`maps`] and [`memory`] are the only files that touch maps and foreign memory.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
 
 mod capture;
+mod copy;
 mod frames;
 mod hooks;
 mod maps;
 mod memory;
+mod parts;
+mod records;
 mod sockets;
 mod syscall;
 mod tls;
+mod transfer;
 
 /// The kernel offers some of its functions only to programs that declare a licence compatible with
 /// the GPL. This one is dual-licensed; the declaration concerns this object, not the daemon.

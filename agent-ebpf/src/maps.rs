@@ -1,45 +1,34 @@
 //! Every map and constant that user space shares, and the only functions that touch one. They
 //! return values or lend a reference for one call; none of them decides anything.
 
+mod ring;
+mod scratch;
 mod tls;
-
-use core::mem::size_of;
+mod walks;
 
 use aya_ebpf::Global;
-use aya_ebpf::bindings::{BPF_NOEXIST, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
-use aya_ebpf::helpers::generated::bpf_ringbuf_output;
+use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
-use wirespan_common::config::Offsets;
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use wirespan_common::connection::Connection;
 use wirespan_common::loss::{KERNEL_LOSSES, KernelLoss};
 use wirespan_common::ports::{PORT_WORDS, port_bit, port_word};
-use wirespan_common::record::{Chunk, ConnectionId, Direction, Header, Open, Tail};
+use wirespan_common::record::{ConnectionId, Direction};
 use wirespan_common::watch::{NO_BOUNDARY, VerdictValue, Watch};
-use zerocopy::{Immutable, IntoBytes};
 
-use crate::capture::Transfer;
-use crate::frames::{Frames, Walks};
-use crate::memory::{Delivered, OFFSETS_MAX, clamp};
-use crate::sockets::PATH_MAX;
-use crate::syscall::{Iovec, Registers};
+use crate::memory::Delivered;
 
+pub use ring::{Wake, send, send_chunk, send_open};
+pub use scratch::{ChunkRecord, PART_MAX, PARTS_AT_ONCE, Scratch, with_scratch};
 pub use tls::{
     Object, ObjectKey, RECENT_HALVES, Task, TaskKey, carried_by, carries, carries_nothing,
     forget_object, halves, move_object, object, remember_halves, remember_object, task, touch_task,
 };
-
-/// Where the running kernel keeps what is read of it; set before loading.
-#[unsafe(no_mangle)]
-static OFFSETS: Offsets = zerocopy::transmute!([0u8; size_of::<Offsets>()]);
+pub use walks::{HEADER_LEN, HEADER_ROOM, HEADER_SIZE, PROOF, Walk, Walks};
 
 /// 1 if every exec is reported, 0 if only those of watched processes; set before loading.
 #[unsafe(no_mangle)]
 static REPORT_EVERY_EXEC: Global<u8> = Global::new(0);
-
-/// Records for user space. Its size is set when it is loaded.
-#[map]
-static RECORDS: RingBuf = RingBuf::with_byte_size(4 * 1024 * 1024, 0);
 
 /// Processes to capture, by thread group.
 #[map]
@@ -79,104 +68,6 @@ struct MessageCursor {
 /// How often a thing was lost, by [`KernelLoss`].
 #[map]
 static LOSSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(KERNEL_LOSSES, 0);
-
-/// Records in the making, per processor: a program on a function can be preempted, and what then
-/// runs on its processor needs another one.
-#[map]
-static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(SCRATCHES, 0);
-const SCRATCHES: u32 = 3;
-
-/// Longest stretch that one part of a transfer may add to a record.
-pub const PART_MAX: usize = 16 * 1024 - 1024;
-/// Parts of a scattered transfer that are read at once.
-pub const PARTS_AT_ONCE: usize = 4;
-/// Payload room: a part may begin wherever a copy can.
-const PAYLOAD_ROOM: usize = OFFSETS_MAX + PART_MAX;
-
-/// Records in the making, and what a loop remembers from one round to the next: the verifier knows
-/// nothing of values that come from a map, so it need not follow each combination of them.
-#[repr(C)]
-pub struct Scratch {
-    /// 1 while a program fills it. Programs on functions can be preempted by one another; that this
-    /// is no atomic exchange leaves a window of two instructions, which needs instructions that
-    /// kernels before 5.12 don't have to close.
-    taken: u32,
-    /// The transfer that is looked at.
-    pub transfer: Transfer,
-    /// The TLS object whose plaintext it is, where it is.
-    pub object: ObjectKey,
-    /// What its library was called for; see [`crate::tls::EGRESS`] and those after it.
-    pub operation: u16,
-    /// The registers of the call that moved it.
-    pub registers: Registers,
-    /// Address of all of them.
-    pub registers_at: u64,
-    /// Bytes copied into `payload`.
-    pub copied: u32,
-    /// Bytes that are worth copying.
-    pub wanted: u32,
-    /// Where the description of the transfer's next part is, where it has several.
-    pub next_part: u64,
-    /// The first parts of the transfer's first message, and of whatever lies behind them.
-    pub parts: [Iovec; PARTS_AT_ONCE],
-    /// How many of them were not taken yet: the last ones.
-    pub parts_known: u32,
-    reserved_1: u32,
-    /// Bytes of the message that is looked at which lie in parts not yet looked at.
-    pub left: u64,
-    /// Number of that message in its call.
-    pub message: u64,
-    /// The part that is looked at.
-    pub part: Iovec,
-    /// Bytes of the transfer that lie in parts already looked at.
-    pub passed: u64,
-    /// The last bytes of the transfer.
-    pub tail: Tail,
-    /// Valid bytes in `tail`.
-    pub tail_len: u8,
-    /// 1 if a part could not be read.
-    pub unreadable: u8,
-    reserved: [u8; 6],
-    /// Where a walk along HTTP/2 frames is.
-    pub frames: Frames,
-    /// An open record.
-    pub open: OpenRecord,
-    /// What a chunk's record begins with.
-    pub head: ChunkRecord,
-    /// What follows it.
-    pub payload: [u8; PAYLOAD_ROOM],
-}
-// The kernel refuses larger per-processor values (PCPU_MIN_UNIT_SIZE, include/linux/percpu.h).
-const _: () = assert!(size_of::<Scratch>() <= 32 * 1024);
-
-/// Header and body of a chunk.
-#[repr(C)]
-pub struct ChunkRecord {
-    /// Its `len` covers the payload too.
-    pub header: Header,
-    /// What it says.
-    pub chunk: Chunk,
-}
-
-/// An open record with room for the longest path.
-#[repr(C)]
-pub struct OpenRecord {
-    /// Its `len` covers as much of the path as there is.
-    pub header: Header,
-    /// What it says.
-    pub open: Open,
-    /// Path of a Unix socket.
-    pub path: [u8; PATH_MAX],
-    reserved: [u8; 4],
-}
-
-/// One offset of the kernel's layout, in bytes.
-#[inline(always)]
-pub fn offset(field: impl FnOnce(&Offsets) -> &u32) -> u64 {
-    // SAFETY: a reference to a field of a static. Volatile, because the loader changes the value
-    // behind the compiler's back.
-    u64::from(unsafe { core::ptr::read_volatile(field(&OFFSETS)) })
-}
 
 /// Whether execs of unwatched processes are reported.
 #[inline(always)]
@@ -331,98 +222,5 @@ pub fn end_messages(tid: u32) {
     // Looked up first: hardly any thread has such calls, and removing takes a lock.
     if MESSAGES.get_ptr(tid).is_some() {
         let _: Result<(), i32> = MESSAGES.remove(tid);
-    }
-}
-
-/// A scratch buffer of this processor that nobody uses.
-#[inline(always)]
-fn free_scratch() -> Delivered<&'static mut Scratch> {
-    let mut index = 0;
-    while index < SCRATCHES {
-        let scratch = SCRATCH.get_ptr_mut(index).ok_or(KernelLoss::ScratchBusy)?;
-        // SAFETY: a per-processor slot that is never freed; `taken` keeps a second program out.
-        let scratch = unsafe { &mut *scratch };
-        if scratch.taken == 0 {
-            return Ok(scratch);
-        }
-        index += 1;
-    }
-    Err(KernelLoss::ScratchBusy)
-}
-
-/// Lends one of this processor's scratch buffers to `work`.
-#[inline(always)]
-pub fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> Delivered<T>) -> Delivered<T> {
-    let scratch = free_scratch()?;
-    // SAFETY: a field of the slot; volatile, so that the store is not moved past the work.
-    unsafe { core::ptr::write_volatile(&raw mut scratch.taken, 1) };
-    let outcome = work(scratch);
-    // SAFETY: as above.
-    unsafe { core::ptr::write_volatile(&raw mut scratch.taken, 0) };
-    outcome
-}
-
-/// Sends the chunk in the scratch buffer with the payload that was copied.
-#[inline(always)]
-pub fn send_chunk(scratch: &mut Scratch) -> Delivered<()> {
-    let payload = clamp::<PAYLOAD_ROOM>(u64::from(scratch.copied));
-    // SAFETY: head and payload lie one behind the other.
-    unsafe {
-        send_bytes(
-            &raw mut scratch.head,
-            size_of::<ChunkRecord>() as u64 + payload,
-            Wake::Later,
-        )
-    }
-}
-
-/// Sends the open record in the scratch buffer with `path_len` bytes of its path.
-#[inline(always)]
-pub fn send_open(scratch: &mut Scratch, path_len: u32) -> Delivered<()> {
-    let len = (size_of::<Header>() + size_of::<Open>()) as u64;
-    let path_len = clamp::<PATH_MAX>(u64::from(path_len));
-    // SAFETY: the path lies directly behind header and body.
-    unsafe { send_bytes(&raw mut scratch.open, len + path_len, Wake::Later) }
-}
-
-/// Whether user space should look at once or when it comes round.
-#[derive(Clone, Copy)]
-pub enum Wake {
-    /// Somebody waits for what this record says.
-    Now,
-    /// It may wait for the reader's next look.
-    Later,
-}
-
-/// Sends a record that is a single value.
-#[inline(always)]
-pub fn send<T: IntoBytes + Immutable>(record: &T, wake: Wake) -> Delivered<()> {
-    // SAFETY: a value without holes (IntoBytes), all of it.
-    unsafe { send_bytes(record, size_of::<T>() as u64, wake) }
-}
-
-/// Sends `len` bytes from `record` on.
-///
-/// # Safety
-/// As many bytes must be readable there and initialised.
-#[inline(always)]
-unsafe fn send_bytes<T>(record: *const T, len: u64, wake: Wake) -> Delivered<()> {
-    let flags = match wake {
-        Wake::Now => BPF_RB_FORCE_WAKEUP,
-        Wake::Later => BPF_RB_NO_WAKEUP,
-    };
-    // SAFETY: the caller vouches for the bytes; the map is one.
-    let failed = unsafe {
-        bpf_ringbuf_output(
-            (&raw const RECORDS).cast_mut().cast(),
-            record.cast_mut().cast(),
-            len,
-            u64::from(flags),
-        )
-    };
-    if failed != 0 {
-        Err(KernelLoss::RingFull)
-    } else {
-        Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! Reads of kernel and user memory, and the few idioms that the verifier asks for. Every `unsafe`
 //! of the kernel side is here or in `maps`; no decision is.
 
+mod layout;
+
 use core::mem::{MaybeUninit, size_of};
 
 use aya_ebpf::bindings::pt_regs;
@@ -8,6 +10,8 @@ use aya_ebpf::helpers::generated;
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::Tail;
 use zerocopy::FromBytes;
+
+pub use layout::offset;
 
 /// Outcome of everything that can fail to deliver.
 pub type Delivered<T> = Result<T, KernelLoss>;

@@ -3,9 +3,8 @@
 
 use wirespan_common::record::{ConnectionId, Open, is_object};
 
-use crate::maps::offset;
 use crate::memory::{
-    Delivered, Typed, copy_kernel, current_task, current_task_typed, kernel_value,
+    Delivered, Typed, copy_kernel, current_task, current_task_typed, kernel_value, offset,
 };
 
 /// Address family of Unix sockets (include/linux/socket.h).

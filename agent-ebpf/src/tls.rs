@@ -20,6 +20,7 @@ use wirespan_common::watch::{PROBES_ON_GOROUTINES, VerdictKind, Watch};
 use crate::capture;
 use crate::maps::{self, Object, ObjectKey, Scratch, Task, TaskKey};
 use crate::memory::{Current, Delivered, kernel_value, now_ns, processor, user_value};
+use crate::records;
 use crate::sockets::{self, Socket};
 use crate::syscall::{Buffers, Call, Iovec};
 
@@ -311,7 +312,7 @@ fn bind_first(
     connection.sk = sk;
     let moved_on = scratch.transfer.socket;
     scratch.transfer.socket = Socket { id: object.id, sk };
-    let told = capture::announce(scratch);
+    let told = records::announce(scratch);
     scratch.transfer.socket = moved_on;
     told
 }
@@ -440,7 +441,7 @@ fn over(id: ConnectionId, stage: Stage, current: Current) -> Delivered<()> {
     let told = if connection.verdict == VerdictKind::Ignored as u8 {
         Ok(())
     } else {
-        capture::ended(id, connection, stage, current.tgid, current.tid)
+        records::ended(id, connection, stage, current.tgid, current.tid)
     };
     if stage as u8 == Stage::Closed as u8 {
         maps::forget_connection(id);

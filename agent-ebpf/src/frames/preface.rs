@@ -4,10 +4,10 @@
 use wirespan_common::connection::Connection;
 use wirespan_common::watch::VerdictKind;
 
-use crate::capture::Transfer;
 use crate::maps::{self, Scratch};
 use crate::memory::{clamp, user_value};
 use crate::syscall::{Buffers, Iovec};
+use crate::transfer::Transfer;
 
 /// Length of the client's preface (RFC 9113, 3.4).
 const PREFACE_LEN: u32 = 24;

@@ -5,8 +5,8 @@ use aya_ebpf::macros::kretprobe;
 use aya_ebpf::programs::RetProbeContext;
 
 use super::{Calls, Family, Types, call_ended, run};
-use crate::maps::{self, offset};
-use crate::memory::{Typed, current_process, current_task, kernel_value};
+use crate::maps;
+use crate::memory::{Typed, current_process, current_task, kernel_value, offset};
 
 /// Size of a kernel stack, without KASAN (arch/x86/include/asm/page_64_types.h).
 const THREAD_SIZE: u64 = 16 * 1024;

@@ -8,9 +8,11 @@ use wirespan_common::record::{Header, Kind, Life, LifeEvent};
 use zerocopy::{Immutable, IntoBytes};
 
 use super::run;
-use crate::capture::header;
-use crate::maps::{self, Wake, offset};
-use crate::memory::{Current, Delivered, current_comm, current_process, kernel_value, now_ns};
+use crate::maps::{self, Wake};
+use crate::memory::{
+    Current, Delivered, current_comm, current_process, kernel_value, now_ns, offset,
+};
+use crate::records::header;
 
 /// `TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`
 /// (include/trace/events/sched.h).

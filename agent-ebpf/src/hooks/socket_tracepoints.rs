@@ -7,8 +7,8 @@ use aya_ebpf::programs::BtfTracePointContext;
 use wirespan_common::record::Direction;
 
 use super::{Calls, Family, Types, ends_connection, message_ended, run};
-use crate::maps::{self, offset};
-use crate::memory::{Typed, current_process, current_registers, tcp_sock};
+use crate::maps;
+use crate::memory::{Typed, current_process, current_registers, offset, tcp_sock};
 use crate::sockets;
 use crate::syscall::{self, Buffers, Call, is_beside_stream};
 

@@ -1,0 +1,159 @@
+//! What one run of a program works on, in memory of a map, because its stack has 512 bytes.
+
+use core::mem::size_of;
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::PerCpuArray;
+use wirespan_common::loss::KernelLoss;
+use wirespan_common::record::{Chunk, Header, Open, Tail};
+
+use super::tls::ObjectKey;
+use crate::memory::{Delivered, OFFSETS_MAX};
+use crate::sockets::PATH_MAX;
+use crate::syscall::{Iovec, Registers};
+use crate::transfer::Transfer;
+
+/// Records in the making, per processor: a program on a function can be preempted, and what then
+/// runs on its processor needs another one.
+#[map]
+static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(SCRATCHES, 0);
+const SCRATCHES: u32 = 3;
+
+/// Longest stretch that one part of a transfer may add to a record.
+pub const PART_MAX: usize = 16 * 1024 - 1024;
+/// Parts of a scattered transfer that are read at once.
+pub const PARTS_AT_ONCE: usize = 4;
+/// Payload room: a part may begin wherever a copy can.
+pub const PAYLOAD_ROOM: usize = OFFSETS_MAX + PART_MAX;
+
+/// Records in the making, and what a loop remembers from one round to the next: the verifier knows
+/// nothing of values that come from a map, so it need not follow each combination of them.
+#[repr(C)]
+pub struct Scratch {
+    /// 1 while a program fills it. Programs on functions can be preempted by one another; that this
+    /// is no atomic exchange leaves a window of two instructions, which needs instructions that
+    /// kernels before 5.12 don't have to close.
+    taken: u32,
+    /// The transfer that is looked at.
+    pub transfer: Transfer,
+    /// The TLS object whose plaintext it is, where it is.
+    pub object: ObjectKey,
+    /// What its library was called for; see [`crate::tls::EGRESS`] and those after it.
+    pub operation: u16,
+    /// The registers of the call that moved it.
+    pub registers: Registers,
+    /// Address of all of them.
+    pub registers_at: u64,
+    /// Bytes copied into `payload`.
+    pub copied: u32,
+    /// Bytes that are worth copying.
+    pub wanted: u32,
+    /// Where the description of the transfer's next part is, where it has several.
+    pub next_part: u64,
+    /// The first parts of the transfer's first message, and of whatever lies behind them.
+    pub parts: [Iovec; PARTS_AT_ONCE],
+    /// How many of them were not taken yet: the last ones.
+    pub parts_known: u32,
+    reserved_1: u32,
+    /// Bytes of the message that is looked at which lie in parts not yet looked at.
+    pub left: u64,
+    /// Number of that message in its call.
+    pub message: u64,
+    /// The part that is looked at.
+    pub part: Iovec,
+    /// Bytes of the transfer that lie in parts already looked at.
+    pub passed: u64,
+    /// The last bytes of the transfer.
+    pub tail: Tail,
+    /// Valid bytes in `tail`.
+    pub tail_len: u8,
+    /// 1 if a part could not be read.
+    pub unreadable: u8,
+    reserved: [u8; 6],
+    /// Where a walk along HTTP/2 frames is.
+    pub frames: Frames,
+    /// An open record.
+    pub open: OpenRecord,
+    /// What a chunk's record begins with.
+    pub head: ChunkRecord,
+    /// What follows it.
+    pub payload: [u8; PAYLOAD_ROOM],
+}
+// The kernel refuses larger per-processor values (PCPU_MIN_UNIT_SIZE, include/linux/percpu.h).
+const _: () = assert!(size_of::<Scratch>() <= 32 * 1024);
+
+/// What is remembered while one transfer is walked; part of the scratch buffer.
+#[repr(C)]
+pub struct Frames {
+    /// Stream position of the next byte.
+    pub position: u64,
+    /// Stream position behind the transfer.
+    pub end: u64,
+    /// Bytes of the present part that were walked.
+    pub done: u64,
+    /// Where the stretch that is to be copied begins, in the stream.
+    pub stretch_position: u64,
+    /// Where it begins in memory.
+    pub stretch_address: u64,
+    /// When the transfer ended.
+    pub now_ns: u64,
+    /// Bytes of the stretch.
+    pub stretch_len: u32,
+    /// 1 if records are written: the walk was proved before.
+    pub is_proved: u8,
+    /// 1 if a frame was not plausible.
+    pub is_lost: u8,
+    /// 1 if nothing is left to be done for this transfer.
+    pub is_dealt_with: u8,
+    /// 1 if the stretch ends where the walk is.
+    pub is_due: u8,
+}
+
+/// Header and body of a chunk.
+#[repr(C)]
+pub struct ChunkRecord {
+    /// Its `len` covers the payload too.
+    pub header: Header,
+    /// What it says.
+    pub chunk: Chunk,
+}
+
+/// An open record with room for the longest path.
+#[repr(C)]
+pub struct OpenRecord {
+    /// Its `len` covers as much of the path as there is.
+    pub header: Header,
+    /// What it says.
+    pub open: Open,
+    /// Path of a Unix socket.
+    pub path: [u8; PATH_MAX],
+    reserved: [u8; 4],
+}
+
+/// A scratch buffer of this processor that nobody uses.
+#[inline(always)]
+fn free_scratch() -> Delivered<&'static mut Scratch> {
+    let mut index = 0;
+    while index < SCRATCHES {
+        let scratch = SCRATCH.get_ptr_mut(index).ok_or(KernelLoss::ScratchBusy)?;
+        // SAFETY: a per-processor slot that is never freed; `taken` keeps a second program out.
+        let scratch = unsafe { &mut *scratch };
+        if scratch.taken == 0 {
+            return Ok(scratch);
+        }
+        index += 1;
+    }
+    Err(KernelLoss::ScratchBusy)
+}
+
+/// Lends one of this processor's scratch buffers to `work`.
+#[inline(always)]
+pub fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> Delivered<T>) -> Delivered<T> {
+    let scratch = free_scratch()?;
+    // SAFETY: a field of the slot; volatile, so that the store is not moved past the work.
+    unsafe { core::ptr::write_volatile(&raw mut scratch.taken, 1) };
+    let outcome = work(scratch);
+    // SAFETY: as above.
+    unsafe { core::ptr::write_volatile(&raw mut scratch.taken, 0) };
+    outcome
+}

@@ -1,0 +1,17 @@
+//! Where the running kernel keeps what is read of it, as user space found out.
+
+use core::mem::size_of;
+
+use wirespan_common::config::Offsets;
+
+/// Where the running kernel keeps what is read of it; set before loading.
+#[unsafe(no_mangle)]
+static OFFSETS: Offsets = zerocopy::transmute!([0u8; size_of::<Offsets>()]);
+
+/// One offset of the kernel's layout, in bytes.
+#[inline(always)]
+pub fn offset(field: impl FnOnce(&Offsets) -> &u32) -> u64 {
+    // SAFETY: a reference to a field of a static. Volatile, because the loader changes the value
+    // behind the compiler's back.
+    u64::from(unsafe { core::ptr::read_volatile(field(&OFFSETS)) })
+}

@@ -1,0 +1,119 @@
+//! Records for user space: what the transfer in the scratch buffer, a connection's addresses and
+//! its end look like there. Whether one is written is decided elsewhere.
+
+use core::mem::size_of;
+
+use wirespan_common::connection::Connection;
+use wirespan_common::record::{
+    CHUNK_AFTER_LOSS, Direction, Extent, Header, Kind, Open, Progress, Stage,
+};
+use zerocopy::{Immutable, IntoBytes};
+
+use crate::maps::{self, ChunkRecord, Scratch, Wake};
+use crate::memory::{Current, Delivered, clamp, now_ns};
+use crate::sockets;
+use crate::transfer::Transfer;
+
+/// How far the stream of one direction has come.
+// VERIFIER(6.18): the compiler knows that a direction is 0 or 1 and computes the address from it;
+// the verifier does not know. After the clamp neither does.
+#[inline(always)]
+pub fn extent_of(connection: &mut Connection, direction: Direction) -> &mut Extent {
+    if clamp::<1>(direction as u64) == 0 {
+        &mut connection.ingress
+    } else {
+        &mut connection.egress
+    }
+}
+
+/// Fills in what the record of a chunk of `len` bytes at `position` says.
+#[inline(always)]
+pub fn describe(
+    scratch: &mut Scratch,
+    connection: &mut Connection,
+    position: u64,
+    len: u32,
+    time_ns: u64,
+) {
+    let transfer = &scratch.transfer;
+    let direction = transfer.call.direction;
+    let head = &mut scratch.head;
+    // Member by member, because the compiler copies structures by a function that moves bytes.
+    head.header.len = size_of::<ChunkRecord>() as u32 + scratch.copied;
+    head.header.kind = Kind::Chunk as u8;
+    head.header.time_ns = time_ns;
+    head.header.tgid = transfer.current.tgid;
+    head.header.tid = transfer.current.tid;
+    head.chunk.connection = transfer.socket.id;
+    head.chunk.position = position;
+    head.chunk.len = len;
+    head.chunk.captured = scratch.copied;
+    head.chunk.direction = direction as u8;
+    head.chunk.flags = if connection.lost != 0 {
+        CHUNK_AFTER_LOSS
+    } else {
+        0
+    };
+    head.chunk.tail_len = scratch.tail_len;
+    head.chunk.tail = scratch.tail;
+    let opposite = extent_of(connection, direction.opposite());
+    head.chunk.opposite.position = opposite.position;
+    head.chunk.opposite.last_ns = opposite.last_ns;
+    head.chunk.opposite.tail = opposite.tail;
+    head.chunk.opposite.tail_len = opposite.tail_len;
+}
+
+/// Tells user space the addresses of the connection in the scratch buffer.
+#[inline(always)]
+pub fn announce(scratch: &mut Scratch) -> Delivered<()> {
+    let Transfer {
+        socket, current, ..
+    } = scratch.transfer;
+    let record = &mut scratch.open;
+    sockets::addresses(socket, &mut record.open)?;
+    let path_len = if record.open.family == sockets::AF_UNIX {
+        sockets::unix_path(socket.sk, &mut record.path)
+    } else {
+        0
+    };
+    record.header = header::<Header>(Kind::Open, 0, now_ns(), current);
+    record.header.len += size_of::<Open>() as u32 + path_len;
+    maps::send_open(scratch, path_len)
+}
+
+/// A progress record.
+#[derive(IntoBytes, Immutable)]
+#[repr(C)]
+struct ProgressRecord {
+    header: Header,
+    progress: Progress,
+}
+
+/// Tells user space that a stream or the whole connection ended, and how far it had come.
+#[inline(never)]
+pub fn ended(id: u64, connection: &Connection, stage: Stage, tgid: u32, tid: u32) -> Delivered<()> {
+    let record = ProgressRecord {
+        header: header::<ProgressRecord>(Kind::Progress, 0, now_ns(), Current { tgid, tid }),
+        progress: Progress {
+            connection: id,
+            stage: stage as u8,
+            reserved: [0; 7],
+            ingress: connection.ingress,
+            egress: connection.egress,
+        },
+    };
+    maps::send(&record, Wake::Later)
+}
+
+/// The header of a record of type `T` with `payload` bytes behind it.
+#[inline(always)]
+pub fn header<T>(kind: Kind, payload: u32, time_ns: u64, current: Current) -> Header {
+    Header {
+        len: size_of::<T>() as u32 + payload,
+        kind: kind as u8,
+        reserved: [0; 3],
+        time_ns,
+        tgid: current.tgid,
+        tid: current.tid,
+    }
+}
