@@ -68,17 +68,31 @@ fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
     if walks {
         frames::walk(scratch, connection, position, now);
     }
-    // Behind the walk's records: the other direction's tell how far this one is, and what was not
-    // recorded by then counts as left out.
+    let told = if walks && scratch.frames.is_dealt_with != 0 {
+        scratch.tail_len = 0;
+        unreadable(scratch)
+    } else {
+        record::<WALKS>(scratch, connection, position, now)
+    };
+    // Behind all records: those of the other direction, which another thread may be writing at this
+    // moment, tell how far this one is, and what was not recorded by then counts as left out.
     let extent = extent_of(connection, direction);
     extent.position = position + u64::from(scratch.transfer.len);
     extent.last_ns = now;
-    if walks {
-        extent.tail_len = 0;
-        if scratch.frames.is_dealt_with != 0 {
-            return unreadable(scratch);
-        }
-    }
+    extent.tail = scratch.tail;
+    extent.tail_len = scratch.tail_len;
+    told
+}
+
+/// Copies what is worth it of the transfer in the scratch buffer, which begins at `position` of its
+/// stream, and writes the record.
+#[inline(always)]
+fn record<const WALKS: bool>(
+    scratch: &mut Scratch,
+    connection: &mut Connection,
+    position: u64,
+    now: u64,
+) -> Delivered<()> {
     let transfer = &scratch.transfer;
     let allowed = if connection.verdict == VerdictKind::Http2 as u8 {
         // No walk yet, and a header block that is cut spoils all that follow (HPACK).
@@ -95,9 +109,6 @@ fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
         .min(connection.turn_bytes_left)
         .min(PART_MAX as u32);
     let readable = copy::<WALKS>(scratch);
-    let extent = extent_of(connection, direction);
-    extent.tail = scratch.tail;
-    extent.tail_len = scratch.tail_len;
     if scratch.copied == 0 {
         return readable;
     }
