@@ -101,6 +101,8 @@ fn measure(args: &Args, strategy: &str, watched: &Nginx, other: &Nginx) -> Resul
         let other_without = load::run(other.port, args.seconds)?;
         let sink = Sink::start()?;
         let mut daemon = Daemon::start(strategy, watched.port, &sink)?;
+        // What it took to start is another row's.
+        let started = daemon.cost()?.cpu;
         let with = load::run(watched.port, args.seconds)?;
         sink.wait_for(with.requests)?;
         let cost = daemon.cost()?;
@@ -110,7 +112,7 @@ fn measure(args: &Args, strategy: &str, watched: &Nginx, other: &Nginx) -> Resul
         kept.push(100.0 * with.per_second / without.per_second);
         kept_other.push(100.0 * other_with.per_second / other_without.per_second);
         memory_mib = memory_mib.max(cost.memory_peak_mib);
-        cpu_us += cost.cpu.as_secs_f64() * 1e6;
+        cpu_us += cost.cpu.saturating_sub(started).as_secs_f64() * 1e6;
         requests += with.requests;
         spans += sink.spans()?;
     }
