@@ -3,10 +3,11 @@
 //! of their languages; nothing else is downloaded, except kernels for virtual machines (see `vm`)
 //! and what the tests trace over TLS (see `tls`), which are unpacked and never installed.
 
-mod apt;
+pub mod apt;
 mod bpf_linker;
 mod grpc;
 pub mod mirror;
+mod purpose;
 mod rust;
 mod tls;
 mod wheels;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::vm::kernel;
-pub use apt::apt_get;
+pub use purpose::Purpose;
 
 /// A Node with OpenSSL in its executable, downloaded unless it is there.
 pub fn node() -> Result<std::path::PathBuf> {
@@ -29,34 +30,6 @@ pub struct Args {
     /// For these tasks only; all of them if none is named
     #[arg(value_enum)]
     purposes: Vec<Purpose>,
-}
-
-/// What a task is going to do, and so what it needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Purpose {
-    /// Compile both sides
-    Build,
-    /// Run the demo's servers
-    Demo,
-    /// Run end-to-end tests
-    Test,
-    /// Boot virtual machines
-    Vm,
-    /// Load servers for measuring
-    Bench,
-    /// Build fuzz targets
-    Fuzz,
-}
-
-impl Purpose {
-    const ALL: [Self; 6] = [
-        Self::Build,
-        Self::Demo,
-        Self::Test,
-        Self::Vm,
-        Self::Bench,
-        Self::Fuzz,
-    ];
 }
 
 /// `cargo xtask setup`

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::Purpose;
+use super::purpose::Purpose;
 use crate::process;
 use crate::workspace;
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use crate::process;
-use crate::setup::{self, mirror};
+use crate::setup::{apt, mirror};
 use crate::workspace;
 
 /// The kernel that the tests boot.
@@ -91,7 +91,7 @@ fn download_with_apt(series: &str, into: &Path) -> Result<Option<PathBuf>> {
     let depends = ["depends", "linux-image-amd64"];
     let mut said = process::capture(Command::new("apt-cache").args(depends)).unwrap_or_default();
     if said.is_empty() && rustix::process::geteuid().is_root() {
-        setup::apt_get(&["update"])?;
+        apt::apt_get(&["update"])?;
         said = process::capture(Command::new("apt-cache").args(depends))?;
     }
     let Some(package) = said
@@ -110,7 +110,7 @@ fn download_with_apt(series: &str, into: &Path) -> Result<Option<PathBuf>> {
     );
     if downloaded.is_err() && rustix::process::geteuid().is_root() {
         // The lists are older than the mirror. They will name another package now.
-        setup::apt_get(&["update"])?;
+        apt::apt_get(&["update"])?;
         let said = process::capture(Command::new("apt-cache").args(depends))?;
         let package = said
             .split_whitespace()

@@ -1,0 +1,30 @@
+//! What set-up is for. Names only.
+
+/// What a task is going to do, and so what it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Purpose {
+    /// Compile both sides
+    Build,
+    /// Run the demo's servers
+    Demo,
+    /// Run end-to-end tests
+    Test,
+    /// Boot virtual machines
+    Vm,
+    /// Load servers for measuring
+    Bench,
+    /// Build fuzz targets
+    Fuzz,
+}
+
+impl Purpose {
+    /// Every one.
+    pub const ALL: [Self; 6] = [
+        Self::Build,
+        Self::Demo,
+        Self::Test,
+        Self::Vm,
+        Self::Bench,
+        Self::Fuzz,
+    ];
+}
