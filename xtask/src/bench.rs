@@ -91,6 +91,7 @@ fn measure(args: &Args, strategy: &str, watched: &Nginx, other: &Nginx) -> Resul
     load::run(watched.port, 1)?;
     load::run(other.port, 1)?;
     let mut kept = Vec::new();
+    let mut baseline = Vec::new();
     let mut kept_other = Vec::new();
     let mut ready_ms: f64 = 0.0;
     let mut memory_mib: f64 = 0.0;
@@ -110,6 +111,7 @@ fn measure(args: &Args, strategy: &str, watched: &Nginx, other: &Nginx) -> Resul
         ready_ms = ready_ms.max(daemon.ready_after.as_secs_f64() * 1000.0);
         daemon.stop()?;
         kept.push(100.0 * with.per_second / without.per_second);
+        baseline.push(without.per_second);
         kept_other.push(100.0 * other_with.per_second / other_without.per_second);
         memory_mib = memory_mib.max(cost.memory_peak_mib);
         cpu_us += cost.cpu.saturating_sub(started).as_secs_f64() * 1e6;
@@ -124,6 +126,13 @@ fn measure(args: &Args, strategy: &str, watched: &Nginx, other: &Nginx) -> Resul
         Row::new(format!("{strategy}: {what}"), value, unit, target)
     };
     Ok(vec![
+        // How fast the machine was at the time, for the figures that are no ratios.
+        row(
+            "requests/s without the daemon",
+            median(baseline),
+            "/s",
+            Target::None,
+        ),
         row("requests/s kept, watched server", median(kept), "%", target),
         row(
             "requests/s kept, other server",
