@@ -17,10 +17,11 @@ pub struct Connection {
     pub ingress: Extent,
     /// How far what the process wrote has come.
     pub egress: Extent,
-    /// Bytes that the present turn may still copy.
-    pub turn_bytes_left: u32,
-    /// Bytes of them for which transfers are copied beyond `later_bytes_max`.
-    pub opening_bytes_left: u32,
+    /// What may still be copied of what the process reads.
+    pub ingress_budget: Budget,
+    /// What may still be copied of what the process writes. Each direction has its own, because two
+    /// threads may use them at the same time.
+    pub egress_budget: Budget,
     /// A [`crate::record::Direction`], or [`NO_DIRECTION`] before the first transfer.
     pub direction: u8,
     /// A [`crate::watch::VerdictKind`], or 0 while there is none.
@@ -40,7 +41,19 @@ pub struct Connection {
     /// Address of its `struct sock` when it was first seen.
     pub sk: u64,
 }
-const _: () = assert!(size_of::<Connection>() == 96);
+const _: () = assert!(size_of::<Connection>() == 104);
+
+/// What the present turn of a direction may still copy.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Budget {
+    /// Bytes.
+    pub turn_bytes_left: u32,
+    /// Bytes of them for which transfers are copied beyond `later_bytes_max`.
+    pub opening_bytes_left: u32,
+}
 
 /// Whether the kernel's own count of bytes read tells of those that no hook saw (spliced out of a
 /// socket, under the socket tracepoints; missed by a program that another one preempted).

@@ -6,7 +6,7 @@
 //! counted: the next record of either stream, or user space when it asks, tells how much it was.
 
 use aya_log_ebpf::debug;
-use wirespan_common::connection::{Connection, NO_DIRECTION, Sequence};
+use wirespan_common::connection::{Budget, Connection, NO_DIRECTION, Sequence};
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::{Direction, Extent, is_object};
 use wirespan_common::watch::{TURN_BYTES_MAX, VerdictKind};
@@ -14,7 +14,7 @@ use wirespan_common::watch::{TURN_BYTES_MAX, VerdictKind};
 use crate::copy::{copy, unreadable};
 use crate::frames;
 use crate::maps::{self, PART_MAX, Scratch};
-use crate::memory::{Delivered, now_ns};
+use crate::memory::{Delivered, clamp, now_ns};
 use crate::records::{announce, describe, extent_of};
 use crate::sockets;
 use crate::transfer::Transfer;
@@ -94,6 +94,7 @@ fn record<const WALKS: bool>(
     now: u64,
 ) -> Delivered<()> {
     let transfer = &scratch.transfer;
+    let budget = *budget_of(connection, transfer.call.direction);
     let allowed = if connection.verdict == VerdictKind::Http2 as u8 {
         // No walk yet, and a header block that is cut spoils all that follow (HPACK).
         PART_MAX as u32
@@ -101,12 +102,12 @@ fn record<const WALKS: bool>(
         transfer
             .watch
             .later_bytes_max
-            .max(connection.opening_bytes_left)
+            .max(budget.opening_bytes_left)
     };
     scratch.wanted = transfer
         .len
         .min(allowed)
-        .min(connection.turn_bytes_left)
+        .min(budget.turn_bytes_left)
         .min(PART_MAX as u32);
     let readable = copy::<WALKS>(scratch);
     if scratch.copied == 0 {
@@ -116,9 +117,21 @@ fn record<const WALKS: bool>(
     describe(scratch, connection, position, len, now);
     let sent = maps::send_chunk(scratch);
     connection.lost = u8::from(sent.is_err());
-    connection.turn_bytes_left = connection.turn_bytes_left.saturating_sub(scratch.copied);
-    connection.opening_bytes_left = connection.opening_bytes_left.saturating_sub(scratch.copied);
+    let budget = budget_of(connection, scratch.transfer.call.direction);
+    budget.turn_bytes_left = budget.turn_bytes_left.saturating_sub(scratch.copied);
+    budget.opening_bytes_left = budget.opening_bytes_left.saturating_sub(scratch.copied);
     sent.and(readable)
+}
+
+/// What may still be copied of one direction.
+// VERIFIER(6.18): as for `extent_of`.
+#[inline(always)]
+fn budget_of(connection: &mut Connection, direction: Direction) -> &mut Budget {
+    if clamp::<1>(direction as u64) == 0 {
+        &mut connection.ingress_budget
+    } else {
+        &mut connection.egress_budget
+    }
 }
 
 /// Whether it is worth looking for the beginning of HTTP/2. User space would find it too, but only
@@ -146,8 +159,10 @@ fn turn(connection: &mut Connection, transfer: &Transfer) {
         }
     }
     connection.direction = transfer.call.direction as u8;
-    connection.turn_bytes_left = TURN_BYTES_MAX;
-    connection.opening_bytes_left = transfer.watch.opening_bytes_max;
+    *budget_of(connection, transfer.call.direction) = Budget {
+        turn_bytes_left: TURN_BYTES_MAX,
+        opening_bytes_left: transfer.watch.opening_bytes_max,
+    };
     if connection.verdict == 0 {
         connection.verdict = maps::verdict_of(transfer.socket.id);
     }
