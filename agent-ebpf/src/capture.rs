@@ -226,21 +226,18 @@ fn open(scratch: &mut Scratch) -> Delivered<()> {
     let socket = scratch.transfer.socket;
     let ignored = !is_object(socket.id) && !sockets::is_stream(socket.sk);
     let (sequence, first_sequence) = sequence_of(&scratch.transfer);
-    let (connection, is_new) = maps::remember_connection(
-        socket.id,
-        &Connection {
-            direction: NO_DIRECTION,
-            verdict: if ignored {
-                VerdictKind::Ignored as u8
-            } else {
-                0
-            },
-            sequence: sequence as u8,
-            first_sequence,
-            sk: socket.sk,
-            ..Connection::default()
-        },
-    )?;
+    // Nobody writes to the other members: they are zero.
+    let new = &mut scratch.connection;
+    new.direction = NO_DIRECTION;
+    new.verdict = if ignored {
+        VerdictKind::Ignored as u8
+    } else {
+        0
+    };
+    new.sequence = sequence as u8;
+    new.first_sequence = first_sequence;
+    new.sk = socket.sk;
+    let (connection, is_new) = maps::remember_connection(socket.id, new)?;
     // The socket of a TLS object may be found later.
     if is_new && !ignored && socket.sk != 0 && announce(scratch).is_err() {
         maps::count(KernelLoss::RingFull);

@@ -52,6 +52,9 @@ static VERDICTS: LruHashMap<ConnectionId, VerdictValue> =
 #[map]
 static FRAMES: LruHashMap<ConnectionId, Walks> = LruHashMap::with_max_entries(8 * 1024, 0);
 
+/// What is inserted there. Not on the stack, which the programs of TLS need.
+static UNKNOWN: Walks = Walks::UNKNOWN;
+
 /// Where threads are in a sendmmsg or recvmmsg whose messages are seen one by one.
 #[map]
 static MESSAGES: LruHashMap<u32, MessageCursor> = LruHashMap::with_max_entries(1024, 0);
@@ -180,7 +183,7 @@ pub fn boundary_of(id: ConnectionId, direction: Direction) -> u64 {
 pub fn frames(id: ConnectionId) -> Option<&'static mut Walks> {
     if FRAMES.get_ptr(id).is_none() {
         // Somebody else may have been faster.
-        let _: Result<(), i32> = FRAMES.insert(id, Walks::UNKNOWN, u64::from(BPF_NOEXIST));
+        let _: Result<(), i32> = FRAMES.insert(id, &UNKNOWN, u64::from(BPF_NOEXIST));
     }
     let found = FRAMES.get_ptr_mut(id)?;
     // SAFETY: as for connections.

@@ -54,6 +54,43 @@ pub fn user_value<T: FromBytes>(address: u64) -> Delivered<T> {
     Ok(unsafe { value.assume_init() })
 }
 
+/// [`user_value`] into memory of a map, where the value is large for a stack.
+#[inline(always)]
+pub fn read_user<T: FromBytes>(value: &mut T, address: u64) -> Delivered<()> {
+    // SAFETY: the helper writes size_of::<T>() bytes, zeroes if it fails, and any bytes are a valid
+    // T (FromBytes).
+    let failed = unsafe {
+        generated::bpf_probe_read_user(
+            (&raw mut *value).cast(),
+            size_of::<T>() as u32,
+            address as *const _,
+        )
+    };
+    if failed != 0 {
+        Err(KernelLoss::UnreadableMemory)
+    } else {
+        Ok(())
+    }
+}
+
+/// [`kernel_value`] into memory of a map.
+#[inline(always)]
+pub fn read_kernel<T: FromBytes>(value: &mut T, address: u64) -> Delivered<()> {
+    // SAFETY: as above.
+    let failed = unsafe {
+        generated::bpf_probe_read_kernel(
+            (&raw mut *value).cast(),
+            size_of::<T>() as u32,
+            address as *const _,
+        )
+    };
+    if failed != 0 {
+        Err(KernelLoss::UnreadableMemory)
+    } else {
+        Ok(())
+    }
+}
+
 /// A kernel address of whose type the verifier keeps account (`PTR_TO_BTF_ID`): it is read by plain
 /// loads, which cost a tenth of a helper's call and give zeros where nothing is mapped. It lives in
 /// registers only; one that was stored is a number.

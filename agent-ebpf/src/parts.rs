@@ -6,7 +6,7 @@ use core::mem::size_of;
 use wirespan_common::loss::KernelLoss;
 
 use crate::maps::{PARTS_AT_ONCE, Scratch};
-use crate::memory::{Delivered, clamp, smaller, user_value};
+use crate::memory::{Delivered, clamp, read_user, smaller, user_value};
 use crate::syscall::{Buffers, Iovec};
 use crate::transfer::Transfer;
 
@@ -23,11 +23,8 @@ pub fn begin_parts(scratch: &mut Scratch) -> Delivered<()> {
     scratch.message = message;
     scratch.next_part = call.parts(message)?;
     // Mostly there are few, and each read costs more than what it reads.
-    scratch.parts_known = match user_value(scratch.next_part) {
-        Ok(parts) => {
-            scratch.parts = parts;
-            PARTS_AT_ONCE as u32
-        }
+    scratch.parts_known = match read_user(&mut scratch.parts, scratch.next_part) {
+        Ok(()) => PARTS_AT_ONCE as u32,
         Err(_) => 0,
     };
     scratch.left = if matches!(call.buffers, Buffers::Messages) && is_whole_call {

@@ -10,7 +10,7 @@ use core::mem::offset_of;
 use wirespan_common::record::Direction;
 use zerocopy::FromBytes;
 
-use crate::memory::{Delivered, Typed, kernel_value, user_value};
+use crate::memory::{Delivered, Typed, read_kernel, user_value};
 
 /// What a call read from or wrote to.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,13 +67,7 @@ impl Registers {
     /// Those at `address`.
     #[inline(never)]
     pub fn read(&mut self, address: u64) -> bool {
-        match kernel_value(address + REGISTERS_OFFSET) {
-            Ok(registers) => {
-                *self = registers;
-                true
-            }
-            Err(_) => false,
-        }
+        read_kernel(self, address + REGISTERS_OFFSET).is_ok()
     }
 
     /// What [`decode`] needs of those in a `struct pt_regs`.

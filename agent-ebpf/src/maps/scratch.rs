@@ -4,6 +4,7 @@ use core::mem::size_of;
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
+use wirespan_common::connection::Connection;
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::{Chunk, Header, Open, Tail};
 
@@ -72,6 +73,8 @@ pub struct Scratch {
     reserved: [u8; 6],
     /// Where a walk along HTTP/2 frames is.
     pub frames: Frames,
+    /// A connection that is about to be remembered.
+    pub connection: Connection,
     /// An open record.
     pub open: OpenRecord,
     /// What a chunk's record begins with.

@@ -24,6 +24,25 @@ static TLS_CARRIERS: LruHashMap<ConnectionId, ConnectionId> =
 #[map]
 static TLS_TASKS: LruHashMap<TaskKey, Task> = LruHashMap::with_max_entries(8 * 1024, 0);
 
+/// What is inserted there. Not on the stack, which what comes after needs.
+static NEW_TASK: Task = Task {
+    object: 0,
+    buffer: 0,
+    room: 0,
+    stack: 0,
+    len_at: 0,
+    nested: 0,
+    nested_sk: 0,
+    fresh: 0,
+    fresh_sk: 0,
+    pending: 0,
+    operation: 0,
+    fresh_type: 0,
+    fresh_is_doubtful: 0,
+    pending_is_doubtful: 0,
+    reserved: [0; 3],
+};
+
 /// By process, what is known of halves.
 #[map]
 static TLS_HALVES: LruHashMap<u32, Halves> = LruHashMap::with_max_entries(1024, 0);
@@ -78,7 +97,7 @@ pub struct TaskKey {
 }
 
 /// What a task is doing, and did last.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Task {
     /// Address of the object that the library was called with, 0 outside of a call.
@@ -130,7 +149,7 @@ pub fn touch_task(key: TaskKey) -> Delivered<&'static mut Task> {
         return Ok(found);
     }
     TLS_TASKS
-        .insert(key, Task::default(), 0)
+        .insert(key, &NEW_TASK, 0)
         .map_err(|_| KernelLoss::TlsFull)?;
     task(key).ok_or(KernelLoss::TlsFull)
 }
