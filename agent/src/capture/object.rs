@@ -1,6 +1,9 @@
 //! The kernel side's object, built into the daemon, and the constants set in it before it is
 //! loaded. It attaches nothing.
 
+#[cfg(test)]
+mod stack;
+
 use aya::{Ebpf, EbpfLoader, Pod};
 use aya_log::EbpfLogger;
 use wirespan_common::config::Offsets;

@@ -1,0 +1,198 @@
+//! How much stack the kernel side's programs need, told from the object. A program has
+//! `MAX_BPF_STACK` (include/linux/filter.h) for all functions that are under way at a time, of
+//! which each counts in steps of 32 bytes (`check_max_stack_depth`, kernel/bpf/verifier.c). From
+//! 6.13 on the kernel gives some programs a stack of their own, so that one who develops on such a
+//! kernel would not notice; this test does.
+
+use std::collections::{BTreeMap, HashMap};
+
+use object::read::elf::ElfFile64;
+use object::{
+    Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget, SectionIndex,
+    SectionKind, SymbolKind,
+};
+
+use super::OBJECT;
+
+/// `MAX_BPF_STACK`.
+const STACK_MAX: usize = 512;
+/// What a function's share is rounded up to.
+const STEP: usize = 32;
+
+/// Size of an instruction: `struct bpf_insn` (include/uapi/linux/bpf.h).
+const INSTRUCTION_LEN: usize = 8;
+/// The register that points behind a function's stack.
+const FRAME_POINTER: u8 = 10;
+/// `BPF_ALU64 | BPF_MOV | BPF_X`: one register becomes another.
+const MOVE: u8 = 0xbf;
+/// `BPF_ALU64 | BPF_ADD | BPF_K`: a register plus a number.
+const ADD: u8 = 0x07;
+/// `BPF_JMP | BPF_CALL`.
+const CALL: u8 = 0x85;
+/// `BPF_LD | BPF_IMM | BPF_DW`: an address.
+const ADDRESS: u8 = 0x18;
+/// `BPF_PSEUDO_CALL`: not a helper but a function of the program.
+const OWN_FUNCTION: u8 = 1;
+
+/// Section and address.
+type Place = (SectionIndex, u64);
+
+struct Function {
+    name: String,
+    /// A program of its own, not only called by others.
+    is_program: bool,
+    /// Bytes of stack that it addresses.
+    stack: usize,
+    calls: Vec<Place>,
+}
+
+#[derive(Clone, Copy)]
+struct Instruction {
+    code: u8,
+    to: u8,
+    from: u8,
+    offset: i16,
+    number: i32,
+}
+
+impl Instruction {
+    fn read(bytes: &[u8]) -> Self {
+        let [code, registers, a, b, c, d, e, f] = bytes.try_into().expect("eight bytes");
+        Self {
+            code,
+            to: registers & 0xf,
+            from: registers >> 4,
+            offset: i16::from_le_bytes([a, b]),
+            number: i32::from_le_bytes([c, d, e, f]),
+        }
+    }
+
+    /// How far below the frame pointer it reads or writes (`BPF_LDX`, `BPF_ST`, `BPF_STX`).
+    fn depth(self) -> usize {
+        let is_access = matches!(self.code & 7, 1..=3);
+        let on_stack = match self.code & 7 {
+            1 => self.from == FRAME_POINTER,
+            _ => self.to == FRAME_POINTER,
+        };
+        if is_access && on_stack && self.offset < 0 {
+            usize::from(self.offset.unsigned_abs())
+        } else {
+            0
+        }
+    }
+}
+
+/// Every function of an object, by where it begins.
+fn functions(object: &[u8]) -> BTreeMap<(usize, u64), Function> {
+    let file = ElfFile64::<object::Endianness>::parse(object).expect("an ELF file");
+    let mut found = BTreeMap::new();
+    for section in file.sections() {
+        if section.kind() != SectionKind::Text {
+            continue;
+        }
+        let code = section.data().expect("code");
+        let relocated: HashMap<u64, (Place, bool)> = section
+            .relocations()
+            .filter_map(|(at, relocation)| {
+                let RelocationTarget::Symbol(index) = relocation.target() else {
+                    return None;
+                };
+                let symbol = file.symbol_by_index(index).ok()?;
+                let is_section = symbol.kind() == SymbolKind::Section;
+                Some((
+                    at,
+                    ((symbol.section_index()?, symbol.address()), is_section),
+                ))
+            })
+            .collect();
+        for symbol in file.symbols() {
+            if symbol.kind() != SymbolKind::Text
+                || symbol.section_index() != Some(section.index())
+                || symbol.size() == 0
+            {
+                continue;
+            }
+            let range = symbol.address()..symbol.address() + symbol.size();
+            let mut function = Function {
+                name: symbol.name().expect("a name").to_owned(),
+                is_program: section.name() != Ok(".text"),
+                stack: 0,
+                calls: Vec::new(),
+            };
+            // The register that the frame pointer was copied to, until it is moved downwards.
+            let mut copy = None;
+            for at in range.step_by(INSTRUCTION_LEN) {
+                let start = at as usize;
+                let it = Instruction::read(&code[start..start + INSTRUCTION_LEN]);
+                let mut depth = it.depth();
+                match it.code {
+                    MOVE if it.from == FRAME_POINTER => copy = Some(it.to),
+                    ADD if copy == Some(it.to) && it.number < 0 => {
+                        depth = it.number.unsigned_abs() as usize;
+                        copy = None;
+                    }
+                    _ => {}
+                }
+                function.stack = function.stack.max(depth);
+                let target = match (it.code, relocated.get(&at)) {
+                    (CALL, _) if it.from != OWN_FUNCTION => None,
+                    // An offset in instructions, from the one that follows.
+                    (CALL, Some(&((section, _), true))) => {
+                        Some((section, ((it.number + 1) as u64) * INSTRUCTION_LEN as u64))
+                    }
+                    (CALL | ADDRESS, Some(&(place, false))) => Some(place),
+                    (CALL, None) => Some((
+                        section.index(),
+                        at.wrapping_add_signed((i64::from(it.number) + 1) * INSTRUCTION_LEN as i64),
+                    )),
+                    (ADDRESS, Some(&((section, address), true))) => {
+                        Some((section, address + it.number as u64))
+                    }
+                    _ => None,
+                };
+                function.calls.extend(target);
+            }
+            found.insert((section.index().0, symbol.address()), function);
+        }
+    }
+    found
+}
+
+/// The deepest stack from a function on, and the way there.
+fn deepest(
+    functions: &BTreeMap<(usize, u64), Function>,
+    place: (usize, u64),
+    way: usize,
+) -> (usize, Vec<String>) {
+    // The kernel allows eight functions on the way; a circle would end here too.
+    assert!(way < 16, "functions call one another in a circle");
+    let function = &functions[&place];
+    let below = function
+        .calls
+        .iter()
+        .map(|(section, address)| (section.0, *address))
+        // What else an address leads to is data.
+        .filter(|place| functions.contains_key(place))
+        .map(|place| deepest(functions, place, way + 1))
+        .max_by_key(|(stack, _)| *stack);
+    let own = function.stack.max(1).next_multiple_of(STEP);
+    let (stack, mut names) = below.unwrap_or_default();
+    names.insert(0, format!("{} ({})", function.name, function.stack));
+    (own + stack, names)
+}
+
+#[test]
+fn no_program_needs_more_stack_than_a_kernel_gives() {
+    let functions = functions(OBJECT);
+    let programs: Vec<_> = functions
+        .iter()
+        .filter(|(_, function)| function.is_program)
+        .map(|(place, _)| deepest(&functions, *place, 0))
+        .collect();
+    let most = programs.iter().max_by_key(|(stack, _)| *stack);
+    let (stack, way) = most.expect("the object has programs");
+    assert!(*stack <= STACK_MAX, "{stack}: {}", way.join(" > "));
+    // All of them were found, and what they call.
+    assert!(programs.len() > 50, "{} programs", programs.len());
+    assert!(way.len() > 4, "{stack}: {}", way.join(" > "));
+}
