@@ -1,8 +1,8 @@
 //! The raw tracepoint `sys_exit`: works wherever raw tracepoints do, at a small cost for every
 //! system call of the machine.
 
-use aya_ebpf::macros::btf_tracepoint;
-use aya_ebpf::programs::BtfTracePointContext;
+use aya_ebpf::macros::{btf_tracepoint, raw_tracepoint};
+use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 
 use super::{Calls, Family, Types, call_ended, run};
 use crate::maps;
@@ -19,6 +19,17 @@ pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_exit_plain(ctx: BtfTracePointContext) -> i32 {
     returned::<Plain>(&ctx)
+}
+
+/// The same for kernels that can't follow types from here (before 5.11).
+#[raw_tracepoint(tracepoint = "sys_exit")]
+pub fn sys_exit_untyped(ctx: RawTracePointContext) -> i32 {
+    let current = current_process();
+    let Some(watch) = maps::watch_of(current.tgid) else {
+        return 0;
+    };
+    let registers = Typed::new(ctx.arg(0));
+    run(call_ended::<Untyped>(current, watch, registers, ctx.arg(1)))
 }
 
 #[inline(always)]
@@ -48,5 +59,13 @@ struct Plain;
 impl Family for Plain {
     const CALLS: Calls = Calls::All;
     const TYPES: Types = Types::Known;
+    const WALKS: bool = false;
+}
+
+struct Untyped;
+
+impl Family for Untyped {
+    const CALLS: Calls = Calls::All;
+    const TYPES: Types = Types::Unknown;
     const WALKS: bool = false;
 }

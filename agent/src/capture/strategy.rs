@@ -50,7 +50,7 @@ const MESSAGE_CALLS: [&str; 2] = ["sendmmsg", "recvmmsg"];
 /// Attaches what every strategy needs.
 pub fn attach_life_cycle(ebpf: &mut Ebpf) -> Result<(), StartError> {
     for hook in LIFE_CYCLE {
-        raw_tracepoint(ebpf, hook).map_err(|reason| StartError::Hook { hook, reason })?;
+        raw_tracepoint(ebpf, hook, hook).map_err(|reason| StartError::Hook { hook, reason })?;
     }
     Ok(())
 }
@@ -105,6 +105,7 @@ fn attach_one(ebpf: &mut Ebpf, strategy: Strategy) -> Result<(), String> {
             let types = Btf::from_sys_fs().map_err(|error| one_line(&error))?;
             let name = if walks { "sys_exit" } else { "sys_exit_plain" };
             typed_tracepoint(ebpf, name, "sys_exit", &types)
+                .or_else(|_| raw_tracepoint(ebpf, "sys_exit_untyped", "sys_exit"))
         }
     }
 }
@@ -116,10 +117,12 @@ pub fn can_walk() -> bool {
         .is_ok_and(|supported| supported)
 }
 
-fn raw_tracepoint(ebpf: &mut Ebpf, name: &str) -> Result<(), String> {
+fn raw_tracepoint(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<(), String> {
     let program: &mut RawTracePoint = program(ebpf, name)?;
     program.load().map_err(|error| one_line(&error))?;
-    program.attach(name).map_err(|error| one_line(&error))?;
+    program
+        .attach(tracepoint)
+        .map_err(|error| one_line(&error))?;
     Ok(())
 }
 
