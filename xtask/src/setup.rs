@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     ensure(purposes)?;
     if purposes.contains(&Purpose::Vm) {
-        kernel::ensure(kernel::DEFAULT)?;
+        kernel::ensure_tested()?;
     }
     println!("setup: everything is there");
     Ok(ExitCode::SUCCESS)

@@ -18,7 +18,7 @@ use counts::Counts;
 /// Which tests to run.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Leave out fuzzing and the virtual machine
+    /// Leave out fuzzing and virtual machines
     #[arg(long)]
     quick: bool,
 }
@@ -39,7 +39,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     report.prepare("set-up", || {
         setup::ensure(&purposes)?;
         if !args.quick {
-            vm::kernel::ensure(vm::kernel::DEFAULT)?;
+            vm::kernel::ensure_tested()?;
         }
         Ok(())
     })?;
@@ -58,9 +58,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         end_to_end::here()
     });
     if !args.quick {
-        report.stage("end to end, virtual machine", || {
+        report.stage("end to end, virtual machines", || {
             build_daemon()?;
-            end_to_end::in_machine()
+            end_to_end::in_machines()
         });
     }
     Ok(report.conclude())

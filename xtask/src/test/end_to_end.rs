@@ -1,5 +1,5 @@
-//! The end-to-end tests, compiled once and run as they are: on this kernel, and on Debian's 6.1 in
-//! a virtual machine, which sees the same files and so needs no cargo.
+//! The end-to-end tests, compiled once and run as they are: on this kernel, and on Debian's 6.1 and
+//! 5.10 in virtual machines, which see the same files and so need no cargo.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -15,26 +15,55 @@ use crate::workspace;
 /// One after the other: they share the machine's kernel, and times are compared.
 const THREADS: &str = "--test-threads=1";
 
-/// What runs in the machine: a test executable, one of its tests or all, and the ways into socket
-/// calls with which it runs. Debian's 6.1 lacks the one that is the first choice here. Only what
-/// kernels may take differently: each start of a daemon keeps the emulated verifier busy.
-const IN_MACHINE: [(&str, Option<&str>, &[&str]); 4] = [
-    (
-        "strategies",
-        None,
-        &["fexit", "kprobes", "syscall_tracepoints"],
-    ),
-    ("tls", Some("an_object_that_owns_its_socket"), &["fexit"]),
-    (
-        "tls_go",
-        Some("the_newest_go_is_told_as_it_served"),
-        &["fexit"],
-    ),
-    (
-        "tls_rustls",
-        Some("hyper_over_rustls_is_told_as_it_served"),
-        &["fexit"],
-    ),
+/// What runs in a machine: the kernel's series, a test executable, one of its tests or all, and the
+/// ways into socket calls with which it runs. Both kernels lack the one that is the first choice
+/// here. Only what kernels may take differently: each start of a daemon keeps the emulated verifier
+/// busy.
+struct InMachine {
+    kernel: &'static str,
+    executable: &'static str,
+    /// Of all tests if it is empty.
+    test: &'static str,
+    strategies: &'static [&'static str],
+}
+
+const IN_MACHINES: [InMachine; 6] = [
+    InMachine {
+        kernel: "6.1",
+        executable: "strategies",
+        test: "",
+        strategies: &["fexit", "kprobes", "syscall_tracepoints"],
+    },
+    InMachine {
+        kernel: "6.1",
+        executable: "tls",
+        test: "an_object_that_owns_its_socket",
+        strategies: &["fexit"],
+    },
+    InMachine {
+        kernel: "6.1",
+        executable: "tls_go",
+        test: "the_newest_go_is_told_as_it_served",
+        strategies: &["fexit"],
+    },
+    InMachine {
+        kernel: "6.1",
+        executable: "tls_rustls",
+        test: "hyper_over_rustls_is_told_as_it_served",
+        strategies: &["fexit"],
+    },
+    InMachine {
+        kernel: "5.10",
+        executable: "strategies",
+        test: "",
+        strategies: &["syscall_tracepoints"],
+    },
+    InMachine {
+        kernel: "5.10",
+        executable: "tls",
+        test: "an_object_that_owns_its_socket",
+        strategies: &["syscall_tracepoints"],
+    },
 ];
 
 const HERE_LIMIT: Duration = Duration::from_secs(600);
@@ -56,21 +85,28 @@ pub fn here() -> Result<Counts> {
     some(counts)
 }
 
-/// On Debian's 6.1.
-pub fn in_machine() -> Result<Counts> {
+/// On Debian's kernels of these series, one after the other.
+pub fn in_machines() -> Result<Counts> {
     let executables = executables()?;
+    let mut counts = Counts::default();
+    for series in vm::kernel::TESTED {
+        counts.add(in_machine(series, &executables)?);
+    }
+    Ok(counts)
+}
+
+fn in_machine(series: &str, executables: &[PathBuf]) -> Result<Counts> {
     let mut runs = Vec::new();
-    for (name, test, strategies) in IN_MACHINE {
-        let Some(executable) = executables.iter().find(|path| is_of(path, name)) else {
-            bail!("wirespan-tests has no tests/{name}.rs");
+    for it in IN_MACHINES.iter().filter(|it| it.kernel == series) {
+        let Some(executable) = executables.iter().find(|path| is_of(path, it.executable)) else {
+            bail!("wirespan-tests has no tests/{}.rs", it.executable);
         };
-        for strategy in strategies {
-            // An empty filter is all tests.
-            let words = [strategy, &*executable.to_string_lossy(), test.unwrap_or("")];
+        for strategy in it.strategies {
+            let words = [strategy, &*executable.to_string_lossy(), it.test];
             runs.push(words.map(str::to_owned));
         }
     }
-    let kernel = vm::kernel::ensure(vm::kernel::DEFAULT)?;
+    let kernel = vm::kernel::ensure(series)?;
     // `$1` is the directory, `$2` the daemon, the rest are runs.
     let script = format!(
         "cd \"$1\"; export WIRESPAN_BIN=\"$2\"; shift 2

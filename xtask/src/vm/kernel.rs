@@ -10,8 +10,11 @@ use crate::process;
 use crate::setup::{apt, mirror};
 use crate::workspace;
 
-/// The kernel that the tests boot.
+/// What `cargo xtask vm` boots.
 pub const DEFAULT: &str = "6.1";
+
+/// The kernels that the tests boot.
+pub const TESTED: [&str; 2] = ["6.1", "5.10"];
 
 /// Version, and the Debian release that has it.
 const SERIES: [(&str, &str); 3] = [
@@ -31,6 +34,13 @@ pub struct Kernel {
     pub image: PathBuf,
     /// `lib/modules/<release>`.
     pub modules: PathBuf,
+}
+
+/// Downloads those that the tests boot, unless they are there.
+pub fn ensure_tested() -> Result<()> {
+    TESTED
+        .iter()
+        .try_for_each(|series| ensure(series).map(drop))
 }
 
 /// The newest kernel of a series, downloaded unless it is there already.
