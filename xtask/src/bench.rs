@@ -35,6 +35,37 @@ pub struct Args {
     /// Pairs of runs, without and with the daemon, for each figure
     #[arg(long, default_value_t = 5)]
     pairs: usize,
+    /// What to measure
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Part::ALL)]
+    parts: Vec<Part>,
+    /// Take set-up and programs as they are: in a virtual machine there is nothing to build with
+    #[arg(long)]
+    built: bool,
+}
+
+/// Rows that are measured together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// nginx under wrk
+    Http1,
+    /// nginx under h2load, tonic under tonic
+    Http2,
+    /// nginx under wrk over TLS, attaching to node
+    Tls,
+    /// Decoding of header blocks, beside other crates
+    Hpack,
+    /// The pipeline alone
+    Replay,
+}
+
+impl Part {
+    const ALL: [Self; 5] = [
+        Self::Http1,
+        Self::Http2,
+        Self::Tls,
+        Self::Hpack,
+        Self::Replay,
+    ];
 }
 
 /// `cargo xtask bench`
@@ -42,6 +73,44 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if !rustix::process::geteuid().is_root() {
         bail!("the benchmark loads programs into the kernel; run it as root");
     }
+    if !args.built {
+        build()?;
+    }
+    // Nobody is behind nginx here; `/hello` is its own answer.
+    let watched = Nginx::start(free_port()?, 1)?;
+    let other = Nginx::start(free_port()?, 1)?;
+    let mut http2 = http2::Servers::start()?;
+    let mut table = Table::default();
+    let wants = |part| args.parts.contains(&part);
+    for strategy in &args.strategies {
+        println!("bench: {strategy}");
+        if wants(Part::Http1) {
+            let figures = measure(args, strategy, &watched, &other)
+                .with_context(|| format!("with {strategy}"))?;
+            table.extend(figures);
+        }
+        if wants(Part::Http2) {
+            table.extend(http2.measure(args, strategy)?);
+        }
+    }
+    if wants(Part::Tls) {
+        println!("bench: TLS");
+        table.extend(tls::measure(args.pairs, args.seconds).context("over TLS")?);
+    }
+    if wants(Part::Hpack) {
+        println!("bench: header decoding");
+        table.extend(hpack::measure()?);
+    }
+    if wants(Part::Replay) {
+        println!("bench: replay");
+        table.extend([replay(args, &watched)?, http2.replay(args)?]);
+    }
+    print!("{table}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All that is measured, and what it is measured with.
+fn build() -> Result<()> {
     setup::ensure(&[Purpose::Build, Purpose::Bench])?;
     println!("bench: building");
     test::build_daemon()?;
@@ -54,27 +123,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         http2::PROGRAMS[0],
         "--bin",
         http2::PROGRAMS[1],
-    ]))?;
-    // Nobody is behind nginx here; `/hello` is its own answer.
-    let watched = Nginx::start(free_port()?, 1)?;
-    let other = Nginx::start(free_port()?, 1)?;
-    let mut http2 = http2::Servers::start()?;
-    let mut table = Table::default();
-    for strategy in &args.strategies {
-        println!("bench: {strategy}");
-        let figures = measure(args, strategy, &watched, &other)
-            .with_context(|| format!("with {strategy}"))?;
-        table.extend(figures);
-        table.extend(http2.measure(args, strategy)?);
-    }
-    println!("bench: TLS");
-    table.extend(tls::measure(args.pairs, args.seconds).context("over TLS")?);
-    println!("bench: header decoding");
-    table.extend(hpack::measure()?);
-    println!("bench: replay");
-    table.extend([replay(args, &watched)?, http2.replay(args)?]);
-    print!("{table}");
-    Ok(ExitCode::SUCCESS)
+    ]))
 }
 
 /// Requests per second kept that DESIGN promises, by strategy: the watched server, another.
