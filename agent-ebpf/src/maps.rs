@@ -183,7 +183,8 @@ pub fn boundary_of(id: ConnectionId, direction: Direction) -> u64 {
 pub fn frames(id: ConnectionId) -> Option<&'static mut Walks> {
     if FRAMES.get_ptr(id).is_none() {
         // Somebody else may have been faster.
-        let _: Result<(), i32> = FRAMES.insert(id, &UNKNOWN, u64::from(BPF_NOEXIST));
+        let new: &Walks = &UNKNOWN;
+        let _: Result<(), i32> = FRAMES.insert(id, new, u64::from(BPF_NOEXIST));
     }
     let found = FRAMES.get_ptr_mut(id)?;
     // SAFETY: as for connections.

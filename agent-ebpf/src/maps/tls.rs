@@ -148,8 +148,9 @@ pub fn touch_task(key: TaskKey) -> Delivered<&'static mut Task> {
     if let Some(found) = task(key) {
         return Ok(found);
     }
+    let new: &Task = &NEW_TASK;
     TLS_TASKS
-        .insert(key, &NEW_TASK, 0)
+        .insert(key, new, 0)
         .map_err(|_| KernelLoss::TlsFull)?;
     task(key).ok_or(KernelLoss::TlsFull)
 }
