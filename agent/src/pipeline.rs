@@ -34,7 +34,7 @@ use crate::lore::Lores;
 use crate::processes::{PROCESSES_MAX, Processes};
 use crate::span::{KnownMethods, Span, SpanMaker};
 use crate::trace_context::TraceContext;
-use ear::Ear;
+use ear::{Ear, Material};
 
 /// What a pipeline can be told.
 #[derive(Clone, Debug)]
@@ -64,13 +64,9 @@ impl Default for PipelineConfig {
 #[derive(Debug)]
 pub struct Pipeline {
     connections: Connections,
-    processes: Processes,
-    spans: SpanMaker,
-    lores: Lores,
-    wall_offset_ns: i64,
+    material: Material,
     /// Time of the last record.
     last_ns: u64,
-    health: Arc<Health>,
 }
 
 impl Pipeline {
@@ -79,13 +75,15 @@ impl Pipeline {
     pub fn new(config: PipelineConfig, health: Arc<Health>) -> Self {
         Self {
             connections: Connections::new(config.connections_max),
-            processes: Processes::new(PROCESSES_MAX),
-            spans: SpanMaker::new(TraceContext::new(config.seed), config.known_methods)
-                .ignoring_health_checks(config.ignore_health_checks),
-            lores: Lores::default(),
-            wall_offset_ns: 0,
+            material: Material {
+                processes: Processes::new(PROCESSES_MAX),
+                spans: SpanMaker::new(TraceContext::new(config.seed), config.known_methods)
+                    .ignoring_health_checks(config.ignore_health_checks),
+                lores: Lores::default(),
+                wall_offset_ns: 0,
+                health,
+            },
             last_ns: 0,
-            health,
         }
     }
 
@@ -103,12 +101,12 @@ impl Pipeline {
             } => self.chunk(record, &chunk, direction, bytes, out),
             Body::Progress { progress, stage } => self.progress(record, &progress, stage, out),
             Body::Life { life, event } => match event {
-                LifeEvent::Exec => self.processes.exec(record.tgid),
-                LifeEvent::Fork => self.processes.fork(record.tgid, life.other),
+                LifeEvent::Exec => self.material.processes.exec(record.tgid),
+                LifeEvent::Fork => self.material.processes.fork(record.tgid, life.other),
                 LifeEvent::Listen => {}
                 LifeEvent::Exit => self.exit(record.tgid, time_ns, out),
             },
-            Body::Clock(clock) => self.wall_offset_ns = clock.wall_offset_ns,
+            Body::Clock(clock) => self.material.wall_offset_ns = clock.wall_offset_ns,
             Body::Process(json) => self.describe(json),
         }
         while let Some(idle) = self.connections.take_idle(time_ns) {
@@ -129,7 +127,8 @@ impl Pipeline {
     /// How much of its traffic was understood, by process.
     #[must_use]
     pub fn coverage(&self) -> Vec<Coverage> {
-        self.processes
+        self.material
+            .processes
             .coverage(self.connections.iter().map(|connection| {
                 (
                     connection.owners.current(),
@@ -183,15 +182,7 @@ impl Pipeline {
         let object = self.connections.at(slot);
         object.endpoints = Endpoints::from_open(open, path);
         object.server_name = server_name;
-        let (_, mut ear) = Ear::at(
-            object,
-            &mut self.processes,
-            &mut self.spans,
-            &mut self.lores,
-            self.wall_offset_ns,
-            &self.health,
-            out,
-        );
+        let (_, mut ear) = Ear::at(object, &mut self.material, out);
         ear.let_go();
     }
 
@@ -213,15 +204,7 @@ impl Pipeline {
         if connection.is_ignored() {
             return;
         }
-        let (conversation, mut ear) = Ear::at(
-            connection,
-            &mut self.processes,
-            &mut self.spans,
-            &mut self.lores,
-            self.wall_offset_ns,
-            &self.health,
-            out,
-        );
+        let (conversation, mut ear) = Ear::at(connection, &mut self.material, out);
         // What the other direction did until now happened before this chunk.
         if other_moved {
             conversation.extent(
@@ -255,15 +238,7 @@ impl Pipeline {
         let farther =
             moved.map(|(direction, extent)| connection.advance(direction, extent.position));
         if !connection.is_ignored() {
-            let (conversation, mut ear) = Ear::at(
-                connection,
-                &mut self.processes,
-                &mut self.spans,
-                &mut self.lores,
-                self.wall_offset_ns,
-                &self.health,
-                out,
-            );
+            let (conversation, mut ear) = Ear::at(connection, &mut self.material, out);
             for ((direction, extent), farther) in moved.into_iter().zip(farther) {
                 if farther {
                     conversation.extent(ear::direction(direction), ear::extent(extent), &mut ear);
@@ -293,7 +268,7 @@ impl Pipeline {
     }
 
     fn exit(&mut self, tgid: u32, time_ns: u64, out: &mut Vec<Span>) {
-        let processes = &self.processes;
+        let processes = &self.material.processes;
         let mut ended = Vec::new();
         while let Some(connection) = self
             .connections
@@ -304,13 +279,13 @@ impl Pipeline {
         for connection in ended {
             self.end(connection, End::ProcessExited, time_ns, out);
         }
-        self.processes.exit(tgid);
+        self.material.processes.exit(tgid);
     }
 
     fn describe(&mut self, json: &[u8]) {
         match serde_json::from_slice::<Process>(json) {
-            Ok(process) => self.processes.describe(process),
-            Err(_) => self.health.lose(Loss::Undecodable, 1),
+            Ok(process) => self.material.processes.describe(process),
+            Err(_) => self.material.health.lose(Loss::Undecodable, 1),
         }
     }
 
@@ -325,13 +300,13 @@ impl Pipeline {
     fn evict(&mut self, connection: Box<Connection>, time_ns: u64, out: &mut Vec<Span>) {
         // Of what is ignored nothing is lost.
         if !connection.is_ignored() {
-            self.health.lose(Loss::ConnectionEvicted, 1);
+            self.material.health.lose(Loss::ConnectionEvicted, 1);
         }
         self.end(connection, End::Evicted, time_ns, out);
     }
 
     fn settle(&mut self, slot: Slot) {
-        let processes = &mut self.processes;
+        let processes = &mut self.material.processes;
         self.connections
             .settle(slot, |tgid| processes.raise_budget_once(tgid));
     }
@@ -350,25 +325,17 @@ impl Pipeline {
             None => (end, time_ns),
         };
         let is_ignored = connection.is_ignored();
-        let (conversation, mut ear) = Ear::at(
-            &mut connection,
-            &mut self.processes,
-            &mut self.spans,
-            &mut self.lores,
-            self.wall_offset_ns,
-            &self.health,
-            out,
-        );
+        let (conversation, mut ear) = Ear::at(&mut connection, &mut self.material, out);
         ear.let_go();
         if !is_ignored {
             conversation.end(end, time_ns, &mut ear);
         }
         if is_object(connection.id) && connection.endpoints.is_none() {
-            self.health.lose(Loss::TlsUnbound, 1);
+            self.material.health.lose(Loss::TlsUnbound, 1);
         }
         // Of a carrier's bytes, the object on it tells.
         if !connection.carries() {
-            self.processes.count(
+            self.material.processes.count(
                 connection.owners.current(),
                 connection.seen_bytes(),
                 connection.understood_bytes(),
@@ -378,7 +345,7 @@ impl Pipeline {
 
     fn count_made(&self, spans: usize) {
         if spans > 0 {
-            self.health.made_spans(spans as u64);
+            self.material.health.made_spans(spans as u64);
         }
     }
 }

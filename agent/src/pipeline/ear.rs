@@ -1,6 +1,8 @@
 //! Who listens to a conversation: exchanges become spans where they fall, discards are counted.
 //! Also the translation from records to what conversations hear; nothing is decided here.
 
+use std::sync::Arc;
+
 use wirespan_common::record::{self, CHUNK_AFTER_LOSS, Record, is_object};
 use wirespan_protocols::conversation::{self, Conversation, Discard, Sink};
 use wirespan_protocols::exchange::{Exchange, Role};
@@ -12,20 +14,26 @@ use crate::lore::{Lores, Places};
 use crate::processes::Processes;
 use crate::span::{Ends, HostMemo, Span, SpanMaker, Surroundings};
 
+/// What the spans of all connections are made of.
+#[derive(Debug)]
+pub struct Material {
+    pub processes: Processes,
+    pub spans: SpanMaker,
+    pub lores: Lores,
+    pub wall_offset_ns: i64,
+    pub health: Arc<Health>,
+}
+
 /// All that the span of an exchange is made of, borrowed for one record.
 pub struct Ear<'a> {
+    material: &'a mut Material,
     ends: Ends<'a>,
     hosts: &'a mut HostMemo,
     owners: &'a Owners,
-    processes: &'a mut Processes,
-    spans: &'a mut SpanMaker,
-    lores: &'a mut Lores,
     lore_places: &'a mut Places,
     /// Exchanges whose addresses are still to come, and whether there are such.
     held: &'a mut Vec<Exchange>,
     is_holding: bool,
-    wall_offset_ns: i64,
-    health: &'a Health,
     out: &'a mut Vec<Span>,
 }
 
@@ -37,14 +45,11 @@ impl<'a> Ear<'a> {
     /// A connection's conversation, and an ear for what it says.
     pub fn at(
         connection: &'a mut Connection,
-        processes: &'a mut Processes,
-        spans: &'a mut SpanMaker,
-        lores: &'a mut Lores,
-        wall_offset_ns: i64,
-        health: &'a Health,
+        material: &'a mut Material,
         out: &'a mut Vec<Span>,
     ) -> (&'a mut Conversation, Self) {
         let ear = Self {
+            material,
             ends: Ends {
                 addresses: connection.endpoints.as_ref(),
                 is_encrypted: is_object(connection.id),
@@ -52,14 +57,9 @@ impl<'a> Ear<'a> {
             },
             hosts: &mut connection.hosts,
             owners: &connection.owners,
-            processes,
-            spans,
-            lores,
             lore_places: &mut connection.lore_places,
             is_holding: is_object(connection.id) && connection.endpoints.is_none(),
             held: &mut connection.held,
-            wall_offset_ns,
-            health,
             out,
         };
         (&mut connection.conversation, ear)
@@ -75,13 +75,13 @@ impl<'a> Ear<'a> {
 
     fn tell(&mut self, exchange: Exchange) {
         let owner = self.owners.at(exchange.start_ns);
-        let span = self.spans.make(
+        let span = self.material.spans.make(
             exchange,
             Surroundings {
-                resource: self.processes.resource(owner),
+                resource: self.material.processes.resource(owner),
                 ends: self.ends,
                 hosts: self.hosts,
-                wall_offset_ns: self.wall_offset_ns,
+                wall_offset_ns: self.material.wall_offset_ns,
             },
         );
         self.out.push(span);
@@ -90,7 +90,7 @@ impl<'a> Ear<'a> {
 
 impl Sink for Ear<'_> {
     fn exchange(&mut self, exchange: Exchange) {
-        if self.spans.ignores(&exchange) {
+        if self.material.spans.ignores(&exchange) {
             return;
         }
         if self.is_holding && self.held.len() < HELD_MAX {
@@ -103,12 +103,13 @@ impl Sink for Ear<'_> {
     fn lore(&mut self, role: Role, direction: conversation::Direction) -> Option<&mut Lore> {
         let place = &mut self.lore_places[direction as usize];
         if place.is_none() {
-            let executable = self.processes.executable(self.owners.current())?;
+            let executable = self.material.processes.executable(self.owners.current())?;
             *place = self
+                .material
                 .lores
                 .place(executable, self.ends.addresses?, role, direction);
         }
-        self.lores.at((*place)?)
+        self.material.lores.at((*place)?)
     }
 
     fn discard(&mut self, what: Discard) {
@@ -119,7 +120,7 @@ impl Sink for Ear<'_> {
             Discard::PipelineFull => Loss::PipelineFull,
             Discard::HeadTooLong => Loss::HeadTooLong,
         };
-        self.health.lose(loss, 1);
+        self.material.health.lose(loss, 1);
     }
 }
 
