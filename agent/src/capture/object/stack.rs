@@ -5,11 +5,11 @@
 //! kernel would not notice; this test does.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
-use object::read::elf::ElfFile64;
+use object::read::elf::{ElfFile64, ElfSection64};
 use object::{
-    Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget, SectionIndex,
-    SectionKind, SymbolKind,
+    Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget, SectionKind, SymbolKind,
 };
 
 use super::OBJECT;
@@ -35,7 +35,7 @@ const ADDRESS: u8 = 0x18;
 const OWN_FUNCTION: u8 = 1;
 
 /// Section and address.
-type Place = (SectionIndex, u64);
+type Place = (usize, u64);
 
 struct Function {
     name: String,
@@ -82,8 +82,36 @@ impl Instruction {
     }
 }
 
+/// Where the relocation of an instruction leads.
+#[derive(Clone, Copy)]
+enum Target {
+    /// A function, or data, with a name.
+    Symbol(Place),
+    /// Somewhere in the section that begins there; the instruction says where.
+    Section(Place),
+}
+
+/// Relocations of a section, by address.
+fn relocations(file: &ElfFile64<'_>, section: &ElfSection64<'_, '_>) -> HashMap<u64, Target> {
+    let target = |relocation: &object::Relocation| {
+        let RelocationTarget::Symbol(index) = relocation.target() else {
+            return None;
+        };
+        let symbol = file.symbol_by_index(index).ok()?;
+        let place = (symbol.section_index()?.0, symbol.address());
+        Some(match symbol.kind() {
+            SymbolKind::Section => Target::Section(place),
+            _ => Target::Symbol(place),
+        })
+    };
+    section
+        .relocations()
+        .filter_map(|(at, relocation)| Some((at, target(&relocation)?)))
+        .collect()
+}
+
 /// Every function of an object, by where it begins.
-fn functions(object: &[u8]) -> BTreeMap<(usize, u64), Function> {
+fn functions(object: &[u8]) -> BTreeMap<Place, Function> {
     let file = ElfFile64::<object::Endianness>::parse(object).expect("an ELF file");
     let mut found = BTreeMap::new();
     for section in file.sections() {
@@ -91,77 +119,71 @@ fn functions(object: &[u8]) -> BTreeMap<(usize, u64), Function> {
             continue;
         }
         let code = section.data().expect("code");
-        let relocated: HashMap<u64, (Place, bool)> = section
-            .relocations()
-            .filter_map(|(at, relocation)| {
-                let RelocationTarget::Symbol(index) = relocation.target() else {
-                    return None;
-                };
-                let symbol = file.symbol_by_index(index).ok()?;
-                let is_section = symbol.kind() == SymbolKind::Section;
-                Some((
-                    at,
-                    ((symbol.section_index()?, symbol.address()), is_section),
-                ))
-            })
-            .collect();
-        for symbol in file.symbols() {
-            if symbol.kind() != SymbolKind::Text
-                || symbol.section_index() != Some(section.index())
-                || symbol.size() == 0
-            {
-                continue;
-            }
+        let relocations = relocations(&file, &section);
+        let symbols = file.symbols().filter(|symbol| {
+            symbol.kind() == SymbolKind::Text
+                && symbol.section_index() == Some(section.index())
+                && symbol.size() != 0
+        });
+        for symbol in symbols {
+            let place = (section.index().0, symbol.address());
             let range = symbol.address()..symbol.address() + symbol.size();
-            let mut function = Function {
+            let (stack, calls) = read(code, range, place.0, &relocations);
+            let function = Function {
                 name: symbol.name().expect("a name").to_owned(),
                 is_program: section.name() != Ok(".text"),
-                stack: 0,
-                calls: Vec::new(),
+                stack,
+                calls,
             };
-            // The register that the frame pointer was copied to, until it is moved downwards.
-            let mut copy = None;
-            for at in range.step_by(INSTRUCTION_LEN) {
-                let start = at as usize;
-                let it = Instruction::read(&code[start..start + INSTRUCTION_LEN]);
-                let mut depth = it.depth();
-                match it.code {
-                    MOVE if it.from == FRAME_POINTER => copy = Some(it.to),
-                    ADD if copy == Some(it.to) && it.number < 0 => {
-                        depth = it.number.unsigned_abs() as usize;
-                        copy = None;
-                    }
-                    _ => {}
-                }
-                function.stack = function.stack.max(depth);
-                let target = match (it.code, relocated.get(&at)) {
-                    (CALL, _) if it.from != OWN_FUNCTION => None,
-                    // An offset in instructions, from the one that follows.
-                    (CALL, Some(&((section, _), true))) => {
-                        Some((section, ((it.number + 1) as u64) * INSTRUCTION_LEN as u64))
-                    }
-                    (CALL | ADDRESS, Some(&(place, false))) => Some(place),
-                    (CALL, None) => Some((
-                        section.index(),
-                        at.wrapping_add_signed((i64::from(it.number) + 1) * INSTRUCTION_LEN as i64),
-                    )),
-                    (ADDRESS, Some(&((section, address), true))) => {
-                        Some((section, address + it.number as u64))
-                    }
-                    _ => None,
-                };
-                function.calls.extend(target);
-            }
-            found.insert((section.index().0, symbol.address()), function);
+            found.insert(place, function);
         }
     }
     found
 }
 
+/// How much stack a function addresses, and where its calls and addresses lead.
+fn read(
+    code: &[u8],
+    range: Range<u64>,
+    section: usize,
+    relocations: &HashMap<u64, Target>,
+) -> (usize, Vec<Place>) {
+    let (mut stack, mut calls) = (0, Vec::new());
+    // The register that the frame pointer was copied to, until it is moved downwards.
+    let mut copy = None;
+    for at in range.step_by(INSTRUCTION_LEN) {
+        let start = at as usize;
+        let it = Instruction::read(&code[start..start + INSTRUCTION_LEN]);
+        let mut depth = it.depth();
+        match it.code {
+            MOVE if it.from == FRAME_POINTER => copy = Some(it.to),
+            ADD if copy == Some(it.to) && it.number < 0 => {
+                depth = it.number.unsigned_abs() as usize;
+                copy = None;
+            }
+            _ => {}
+        }
+        stack = stack.max(depth);
+        // A call says its distance in instructions, from the one that follows.
+        let distance = (i64::from(it.number) + 1) * INSTRUCTION_LEN as i64;
+        calls.extend(match (it.code, relocations.get(&at)) {
+            (CALL, _) if it.from != OWN_FUNCTION => None,
+            (CALL | ADDRESS, Some(Target::Symbol(place))) => Some(*place),
+            (CALL, Some(Target::Section((section, _)))) => Some((*section, distance as u64)),
+            (ADDRESS, Some(Target::Section((section, address)))) => {
+                Some((*section, address + it.number as u64))
+            }
+            (CALL, None) => Some((section, at.wrapping_add_signed(distance))),
+            _ => None,
+        });
+    }
+    (stack, calls)
+}
+
 /// The deepest stack from a function on, and the way there.
 fn deepest(
-    functions: &BTreeMap<(usize, u64), Function>,
-    place: (usize, u64),
+    functions: &BTreeMap<Place, Function>,
+    place: Place,
     way: usize,
 ) -> (usize, Vec<String>) {
     // The kernel allows eight functions on the way; a circle would end here too.
@@ -170,10 +192,9 @@ fn deepest(
     let below = function
         .calls
         .iter()
-        .map(|(section, address)| (section.0, *address))
         // What else an address leads to is data.
         .filter(|place| functions.contains_key(place))
-        .map(|place| deepest(functions, place, way + 1))
+        .map(|place| deepest(functions, *place, way + 1))
         .max_by_key(|(stack, _)| *stack);
     let own = function.stack.max(1).next_multiple_of(STEP);
     let (stack, mut names) = below.unwrap_or_default();
