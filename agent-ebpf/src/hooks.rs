@@ -102,25 +102,23 @@ fn call_ended<F: Family>(
     }
     maps::with_scratch(|scratch| {
         scratch.registers_at = registers.address();
-        let descriptors = match F::TYPES {
-            Types::Known => {
-                scratch.registers.load(registers);
-                sockets::descriptors_typed()
-            }
-            Types::Unknown => {
-                if !scratch.registers.read(registers.address()) {
-                    return Ok(());
-                }
-                sockets::descriptors()
-            }
-        };
+        match F::TYPES {
+            Types::Known => scratch.registers.load(registers),
+            Types::Unknown if scratch.registers.read(registers.address()) => {}
+            Types::Unknown => return Ok(()),
+        }
         let transfer = &mut scratch.transfer;
-        let Some(descriptors) = descriptors else {
-            return Ok(());
-        };
+        // Before anything else is read: under `sys_exit` most calls move no bytes.
         if !syscall::decode(&scratch.registers, &mut transfer.call) {
             return Ok(());
         }
+        let descriptors = match F::TYPES {
+            Types::Known => sockets::descriptors_typed(),
+            Types::Unknown => sockets::descriptors(),
+        };
+        let Some(descriptors) = descriptors else {
+            return Ok(());
+        };
         transfer.socket = match sockets::of_descriptor(descriptors, transfer.call.fd) {
             Some(socket) => socket,
             None => match written_by_splice(descriptors, &mut transfer.call) {
