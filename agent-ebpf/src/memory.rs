@@ -16,79 +16,72 @@ pub use layout::offset;
 /// Outcome of everything that can fail to deliver.
 pub type Delivered<T> = Result<T, KernelLoss>;
 
-/// Reads a value at a kernel address; an address that is not mapped is an error, not a fault.
+/// Reads `len` kernel bytes to `to`; an address that is not mapped is an error, not a fault.
+///
+/// # Safety
+/// `to` has room for them.
+#[inline(always)]
+unsafe fn read_kernel_bytes<T>(to: *mut T, len: usize, address: u64) -> Delivered<()> {
+    // SAFETY: the helper writes `len` bytes to `to`, zeroes if it fails.
+    let failed =
+        unsafe { generated::bpf_probe_read_kernel(to.cast(), len as u32, address as *const _) };
+    if failed != 0 {
+        Err(KernelLoss::UnreadableMemory)
+    } else {
+        Ok(())
+    }
+}
+
+/// The same for bytes of the current process.
+///
+/// # Safety
+/// `to` has room for them.
+#[inline(always)]
+unsafe fn read_user_bytes<T>(to: *mut T, len: usize, address: u64) -> Delivered<()> {
+    // SAFETY: as above.
+    let failed =
+        unsafe { generated::bpf_probe_read_user(to.cast(), len as u32, address as *const _) };
+    if failed != 0 {
+        Err(KernelLoss::UnreadableMemory)
+    } else {
+        Ok(())
+    }
+}
+
+/// Reads a value at a kernel address.
 #[inline(always)]
 pub fn kernel_value<T: FromBytes>(address: u64) -> Delivered<T> {
     let mut value = MaybeUninit::<T>::uninit();
-    // SAFETY: the helper writes size_of::<T>() bytes to `value`, or zeroes them and fails.
-    let failed = unsafe {
-        generated::bpf_probe_read_kernel(
-            value.as_mut_ptr().cast(),
-            size_of::<T>() as u32,
-            address as *const _,
-        )
-    };
-    if failed != 0 {
-        return Err(KernelLoss::UnreadableMemory);
+    // SAFETY: it has room for a T; after a success it is one, because any bytes are (FromBytes).
+    unsafe {
+        read_kernel_bytes(value.as_mut_ptr(), size_of::<T>(), address)?;
+        Ok(value.assume_init())
     }
-    // SAFETY: the helper succeeded, and any bytes are a valid T (FromBytes).
-    Ok(unsafe { value.assume_init() })
 }
 
 /// Reads a value at an address of the current process.
 #[inline(always)]
 pub fn user_value<T: FromBytes>(address: u64) -> Delivered<T> {
     let mut value = MaybeUninit::<T>::uninit();
-    // SAFETY: the helper writes size_of::<T>() bytes to `value`, or zeroes them and fails.
-    let failed = unsafe {
-        generated::bpf_probe_read_user(
-            value.as_mut_ptr().cast(),
-            size_of::<T>() as u32,
-            address as *const _,
-        )
-    };
-    if failed != 0 {
-        return Err(KernelLoss::UnreadableMemory);
-    }
-    // SAFETY: the helper succeeded, and any bytes are a valid T (FromBytes).
-    Ok(unsafe { value.assume_init() })
-}
-
-/// [`user_value`] into memory of a map, where the value is large for a stack.
-#[inline(always)]
-pub fn read_user<T: FromBytes>(value: &mut T, address: u64) -> Delivered<()> {
-    // SAFETY: the helper writes size_of::<T>() bytes, zeroes if it fails, and any bytes are a valid
-    // T (FromBytes).
-    let failed = unsafe {
-        generated::bpf_probe_read_user(
-            (&raw mut *value).cast(),
-            size_of::<T>() as u32,
-            address as *const _,
-        )
-    };
-    if failed != 0 {
-        Err(KernelLoss::UnreadableMemory)
-    } else {
-        Ok(())
+    // SAFETY: as above.
+    unsafe {
+        read_user_bytes(value.as_mut_ptr(), size_of::<T>(), address)?;
+        Ok(value.assume_init())
     }
 }
 
-/// [`kernel_value`] into memory of a map.
+/// [`kernel_value`] into memory of a map, where the value is large for a stack.
 #[inline(always)]
 pub fn read_kernel<T: FromBytes>(value: &mut T, address: u64) -> Delivered<()> {
+    // SAFETY: it has room for a T, and any bytes are one (FromBytes).
+    unsafe { read_kernel_bytes(value, size_of::<T>(), address) }
+}
+
+/// [`user_value`] into memory of a map.
+#[inline(always)]
+pub fn read_user<T: FromBytes>(value: &mut T, address: u64) -> Delivered<()> {
     // SAFETY: as above.
-    let failed = unsafe {
-        generated::bpf_probe_read_kernel(
-            (&raw mut *value).cast(),
-            size_of::<T>() as u32,
-            address as *const _,
-        )
-    };
-    if failed != 0 {
-        Err(KernelLoss::UnreadableMemory)
-    } else {
-        Ok(())
-    }
+    unsafe { read_user_bytes(value, size_of::<T>(), address) }
 }
 
 /// A kernel address of whose type the verifier keeps account (`PTR_TO_BTF_ID`): it is read by plain
@@ -163,19 +156,13 @@ pub fn copy_user_at<const OFFSETS: usize, const LEN_MAX: usize, const SIZE: usiz
         );
     }
     let len = clamp::<LEN_MAX>(u64::from(len));
-    // SAFETY: offset + len < OFFSETS + LEN_MAX <= SIZE, and the helper does not fault on
-    // `address`.
-    let failed = unsafe {
-        generated::bpf_probe_read_user(
-            buffer.as_mut_ptr().add(offset as usize).cast(),
-            len as u32,
-            address as *const _,
+    // SAFETY: offset + len < OFFSETS + LEN_MAX <= SIZE.
+    unsafe {
+        read_user_bytes(
+            buffer.as_mut_ptr().add(offset as usize),
+            len as usize,
+            address,
         )
-    };
-    if failed != 0 {
-        Err(KernelLoss::UnreadableMemory)
-    } else {
-        Ok(())
     }
 }
 
@@ -187,19 +174,8 @@ pub fn copy_kernel<const SIZE: usize>(
     len: u32,
 ) -> Delivered<()> {
     let len = clamp::<SIZE>(u64::from(len));
-    // SAFETY: len <= SIZE, and the helper does not fault on `address`.
-    let failed = unsafe {
-        generated::bpf_probe_read_kernel(
-            buffer.as_mut_ptr().cast(),
-            len as u32,
-            address as *const _,
-        )
-    };
-    if failed != 0 {
-        Err(KernelLoss::UnreadableMemory)
-    } else {
-        Ok(())
-    }
+    // SAFETY: len <= SIZE.
+    unsafe { read_kernel_bytes(buffer.as_mut_ptr(), len as usize, address) }
 }
 
 /// The last bytes of `len` at `address` of the current process, at most eight, aligned to the end
@@ -214,11 +190,9 @@ pub fn user_tail(address: u64, len: u64) -> (Tail, u8) {
     }
     let mut word = 0u64;
     let len = clamp::<7>(len);
-    // SAFETY: len < size_of::<u64>(), and the helper does not fault on `address`.
-    let failed = unsafe {
-        generated::bpf_probe_read_user((&raw mut word).cast(), len as u32, address as *const _)
-    };
-    if failed != 0 || len == 0 {
+    // SAFETY: len < size_of::<u64>().
+    let read = unsafe { read_user_bytes(&raw mut word, len as usize, address) };
+    if read.is_err() || len == 0 {
         return ([0; 8], 0);
     }
     // The byte read first is the lowest; shifting up moves all of them towards the array's end.
@@ -292,6 +266,14 @@ pub fn now_ns() -> u64 {
 pub fn stack_of(registers: *const pt_regs) -> u64 {
     // SAFETY: the context of a program on a probe, which the verifier lets it read.
     unsafe { (*registers).rsp }
+}
+
+/// Where the stack ended when the function that a return probe tells of began: behind its return
+/// instruction the return address is gone.
+#[inline(always)]
+pub fn stack_at_return(registers: *const pt_regs) -> u64 {
+    const ADDRESS_SIZE: u64 = 8;
+    stack_of(registers) - ADDRESS_SIZE
 }
 
 /// Registers in which Go passes arguments and results, and keeps its goroutine.

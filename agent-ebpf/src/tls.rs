@@ -161,10 +161,7 @@ pub fn ended<const WALKS: bool>(
     };
     maps::with_scratch(|scratch| {
         scratch.operation = task.operation;
-        scratch.object = ObjectKey {
-            address: task.object,
-            tgid: current.tgid.into(),
-        };
+        scratch.object = ObjectKey::new(current.tgid, task.object);
         let (len_at, room) = (task.len_at, task.room);
         let transfer = &mut scratch.transfer;
         transfer.current = current;
@@ -392,10 +389,7 @@ pub fn given_descriptor(current: Current, address: u64, fd: u32) -> Delivered<()
     let Some(socket) = of_descriptor(fd) else {
         return Ok(());
     };
-    let key = ObjectKey {
-        address,
-        tgid: current.tgid.into(),
-    };
+    let key = ObjectKey::new(current.tgid, address);
     if maps::object(key).is_none() {
         maps::remember_object(key, new_id())?;
     }
@@ -417,10 +411,7 @@ fn of_descriptor(fd: u32) -> Option<Socket> {
 /// The program frees the object.
 #[inline(always)]
 pub fn freed(current: Current, address: u64) -> Delivered<()> {
-    let key = ObjectKey {
-        address,
-        tgid: current.tgid.into(),
-    };
+    let key = ObjectKey::new(current.tgid, address);
     let Some(object) = maps::object(key) else {
         return Ok(());
     };
@@ -526,10 +517,7 @@ pub fn socket_moved(scratch: &mut Scratch) -> Delivered<()> {
 #[inline(always)]
 fn send_pending(address: u64, scratch: &mut Scratch) -> Delivered<()> {
     let Socket { id, sk } = scratch.transfer.socket;
-    let key = ObjectKey {
-        address,
-        tgid: scratch.transfer.current.tgid.into(),
-    };
+    let key = ObjectKey::new(scratch.transfer.current.tgid, address);
     match maps::object(key) {
         Some(object) if object.carrier == 0 && maps::carried_by(id).is_none() => {
             bind_first(object, scratch, id, sk)

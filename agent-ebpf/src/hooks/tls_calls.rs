@@ -11,11 +11,8 @@ use wirespan_common::watch::PROBES_ON_THREADS;
 
 use super::run;
 use crate::maps;
-use crate::memory::{current_process, stack_of};
+use crate::memory::{current_process, stack_at_return, stack_of};
 use crate::tls::{self, Begun};
-
-/// Size of a return address.
-const ADDRESS_SIZE: u64 = 8;
 
 /// A function begins whose third argument is the length of the buffer, and which returns how much
 /// of it was used.
@@ -32,22 +29,27 @@ pub fn entered_with(ctx: &ProbeContext, operation: u16, room: usize, len_at: Opt
     if tls::watch_caller(current, PROBES_ON_THREADS).is_none() {
         return 0;
     }
-    let argument = |index| ctx.arg::<u64>(index).unwrap_or(0);
-    let room = argument(room);
+    let room = argument(ctx, room);
     let begun = Begun {
         operation,
-        object: argument(0),
-        buffer: argument(1),
+        object: argument(ctx, 0),
+        buffer: argument(ctx, 1),
         // The upper half of a register that holds an `int` means nothing.
         room: if operation & tls::RETURNS_INT != 0 && len_at.is_none() {
             u64::from(room as u32)
         } else {
             room
         },
-        len_at: len_at.map_or(0, argument),
+        len_at: len_at.map_or(0, |index| argument(ctx, index)),
         stack: stack_of(ctx.regs),
     };
     run(tls::began(tls::thread(current), begun)) as u32
+}
+
+/// An argument of the function, by number; 0 where the ABI has it on the stack.
+#[inline(always)]
+pub fn argument(ctx: &ProbeContext, index: usize) -> u64 {
+    ctx.arg::<u64>(index).unwrap_or(0)
 }
 
 /// A function returned.
@@ -65,7 +67,7 @@ pub fn tls_ret(ctx: ProbeContext) -> u32 {
 /// The end of a function behind its return instruction.
 #[inline(always)]
 pub fn after_return<const WALKS: bool>(ctx: &RetProbeContext) -> u32 {
-    returned::<WALKS>(ctx, stack_of(ctx.regs) - ADDRESS_SIZE)
+    returned::<WALKS>(ctx, stack_at_return(ctx.regs))
 }
 
 /// The end of a function at its return instruction.

@@ -6,7 +6,7 @@ use aya_ebpf::macros::uprobe;
 use aya_ebpf::programs::ProbeContext;
 
 use super::run;
-use super::tls_calls::entered;
+use super::tls_calls::{argument, entered};
 use crate::maps;
 use crate::memory::current_process;
 use crate::tls::{self, EGRESS, FROM_FILE, MOVES_NOTHING, RETURNS_INT, ZERO_ENDS};
@@ -76,7 +76,7 @@ pub fn ssl_free_enter(ctx: ProbeContext) -> u32 {
     if maps::watch_of(current.tgid).is_none() {
         return 0;
     }
-    let object = ctx.arg::<u64>(0).unwrap_or(0);
+    let object = argument(&ctx, 0);
     run(tls::freed(current, object)) as u32
 }
 

@@ -9,12 +9,10 @@ use aya_ebpf::programs::{ProbeContext, RetProbeContext};
 use wirespan_common::watch::{PROBES_ON_THREADS, Watch};
 
 use super::run;
+use super::tls_calls::argument;
 use crate::maps;
-use crate::memory::{Current, Delivered, current_process, stack_of, user_value};
+use crate::memory::{Current, Delivered, current_process, stack_at_return, stack_of, user_value};
 use crate::tls::{self, Begun, EGRESS, FROM_FILE, VECTOR, ZERO_ENDS, halves};
-
-/// Size of a return address.
-const ADDRESS_SIZE: u64 = 8;
 
 /// `fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>` of `Reader`, which begins with the
 /// address of the buffer that it reads.
@@ -109,7 +107,7 @@ pub fn rustls_ret(ctx: ProbeContext) -> u32 {
 /// The end of a function behind its return instruction.
 #[inline(always)]
 pub fn after_return<const WALKS: bool>(ctx: &RetProbeContext) -> u32 {
-    let stack = stack_of(ctx.regs) - ADDRESS_SIZE;
+    let stack = stack_at_return(ctx.regs);
     returned::<WALKS>(&ProbeContext { regs: ctx.regs }, stack)
 }
 
@@ -142,9 +140,4 @@ fn returned<const WALKS: bool>(ctx: &ProbeContext, stack: u64) -> u32 {
         _ => u64::MAX,
     };
     run(tls::ended::<WALKS>(current, watch, thread, stack, result)) as u32
-}
-
-#[inline(always)]
-fn argument(ctx: &ProbeContext, index: usize) -> u64 {
-    ctx.arg::<u64>(index).unwrap_or(0)
 }

@@ -72,6 +72,17 @@ pub struct ObjectKey {
     pub tgid: u64,
 }
 
+impl ObjectKey {
+    /// An object of a thread group.
+    #[inline(always)]
+    pub fn new(tgid: u32, address: u64) -> Self {
+        Self {
+            address,
+            tgid: tgid.into(),
+        }
+    }
+}
+
 /// A TLS object.
 #[derive(Clone, Copy)]
 #[repr(C)]

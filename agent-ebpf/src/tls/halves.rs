@@ -22,7 +22,7 @@ const CONNECTION_LEN_MAX: u64 = 1024;
 #[inline(never)]
 pub fn reader(current: Current, buffer: u64) -> Delivered<u64> {
     let tgid = current.tgid;
-    if maps::object(key(tgid, buffer)).is_some() {
+    if maps::object(ObjectKey::new(tgid, buffer)).is_some() {
         return Ok(buffer);
     }
     let mut known = maps::halves(tgid);
@@ -71,23 +71,15 @@ fn lies_within(buffer: u64, connection: u64) -> bool {
     connection != 0 && buffer > connection && buffer - connection < CONNECTION_LEN_MAX
 }
 
-#[inline(always)]
-fn key(tgid: u32, address: u64) -> ObjectKey {
-    ObjectKey {
-        address,
-        tgid: tgid.into(),
-    }
-}
-
 /// What was known by the connection's address is known by the buffer's from now on.
 #[inline(always)]
 fn join(tgid: u32, connection: u64, buffer: u64) -> Delivered<()> {
-    let Some(object) = maps::object(key(tgid, connection)) else {
+    let Some(object) = maps::object(ObjectKey::new(tgid, connection)) else {
         return Ok(());
     };
     let object = *object;
-    maps::forget_object(key(tgid, connection));
-    maps::move_object(key(tgid, buffer), object)
+    maps::forget_object(ObjectKey::new(tgid, connection));
+    maps::move_object(ObjectKey::new(tgid, buffer), object)
 }
 
 /// So many bytes of the buffer's first chunk are taken, by whom they were lent.
