@@ -282,6 +282,15 @@ pub fn run_to_end(command: &mut Command) -> (Option<i32>, Vec<String>, Vec<Strin
     )
 }
 
+/// Spans that `wirespan replay` makes of a recording.
+///
+/// # Panics
+/// It fails.
+#[must_use]
+pub fn replayed_spans(file: &str) -> Vec<Seen> {
+    parse(&replayed(file, &[]))
+}
+
 /// What `wirespan replay` prints of a recording, as JSON, a line for each document.
 ///
 /// # Panics

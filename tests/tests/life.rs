@@ -1,7 +1,7 @@
 //! Processes that come and go while the daemon runs, and the daemon's own coming and going.
 
 use rustix::process::Signal;
-use wirespan_tests::daemon::{Daemon, replayed};
+use wirespan_tests::daemon::{Daemon, replayed, replayed_spans};
 use wirespan_tests::ports;
 use wirespan_tests::puppet::Puppet;
 use wirespan_tests::spans::Seen;
@@ -203,10 +203,7 @@ fn a_recording_replays_to_the_spans_of_the_live_run() {
     let live = daemon.stop();
     assert!(live.summary().contains("recorded: "), "{}", live.summary());
 
-    let again: Vec<_> = replayed(file, &[])
-        .iter()
-        .flat_map(|line| Seen::of_line(line))
-        .collect();
+    let again = replayed_spans(file);
     assert_same(
         "spans of the replay",
         live.spans.iter().map(Seen::without_ids),

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use wirespan_tests::daemon::{Daemon, replayed};
+use wirespan_tests::daemon::{Daemon, replayed_spans};
 use wirespan_tests::process::{LIMIT, tied};
 use wirespan_tests::spans::Seen;
 use wirespan_tests::tls::{self, Certificates, assert_goes_on, served};
@@ -198,11 +198,7 @@ fn a_recording_of_tls_replays_to_the_spans_of_the_live_run() {
     let live = daemon.stop();
     assert_eq!(live.spans.len(), 2 * 11, "{}", live.story());
     assert_eq!(live.lost(), "nothing", "{}", live.story());
-    let printed = replayed(file, &[]);
-    let again: Vec<_> = printed
-        .iter()
-        .flat_map(|line| Seen::of_line(line))
-        .collect();
+    let again = replayed_spans(file);
     assert_same(
         "spans of the replay",
         live.spans.iter().map(Seen::without_ids),

@@ -15,55 +15,59 @@ use crate::workspace;
 /// One after the other: they share the machine's kernel, and times are compared.
 const THREADS: &str = "--test-threads=1";
 
-/// What runs in a machine: the kernel's series, a test executable, one of its tests or all, and the
-/// ways into socket calls with which it runs. Both kernels lack the one that is the first choice
-/// here. Only what kernels may take differently: each start of a daemon keeps the emulated verifier
-/// busy.
-struct InMachine {
+/// A run in a virtual machine.
+struct Run {
+    /// The kernel's series.
     kernel: &'static str,
+    /// The way into socket calls.
+    strategy: &'static str,
     executable: &'static str,
-    /// Of all tests if it is empty.
+    /// One of its tests; all of them if it is empty.
     test: &'static str,
-    strategies: &'static [&'static str],
 }
 
-const IN_MACHINES: [InMachine; 6] = [
-    InMachine {
-        kernel: "6.1",
-        executable: "strategies",
-        test: "",
-        strategies: &["fexit", "kprobes", "syscall_tracepoints"],
-    },
-    InMachine {
-        kernel: "6.1",
-        executable: "tls",
-        test: "an_object_that_owns_its_socket",
-        strategies: &["fexit"],
-    },
-    InMachine {
-        kernel: "6.1",
-        executable: "tls_go",
-        test: "the_newest_go_is_told_as_it_served",
-        strategies: &["fexit"],
-    },
-    InMachine {
-        kernel: "6.1",
-        executable: "tls_rustls",
-        test: "hyper_over_rustls_is_told_as_it_served",
-        strategies: &["fexit"],
-    },
-    InMachine {
-        kernel: "5.10",
-        executable: "strategies",
-        test: "",
-        strategies: &["syscall_tracepoints"],
-    },
-    InMachine {
-        kernel: "5.10",
-        executable: "tls",
-        test: "an_object_that_owns_its_socket",
-        strategies: &["syscall_tracepoints"],
-    },
+impl Run {
+    const fn new(
+        kernel: &'static str,
+        strategy: &'static str,
+        executable: &'static str,
+        test: &'static str,
+    ) -> Self {
+        Self {
+            kernel,
+            strategy,
+            executable,
+            test,
+        }
+    }
+}
+
+/// Only what kernels may take differently: each start of a daemon keeps the emulated verifier busy.
+/// None of these kernels has the way into socket calls that is the first choice here.
+const RUNS: [Run; 8] = [
+    Run::new("6.1", "fexit", "strategies", ""),
+    Run::new("6.1", "kprobes", "strategies", ""),
+    Run::new("6.1", "syscall_tracepoints", "strategies", ""),
+    Run::new("6.1", "fexit", "tls", "an_object_that_owns_its_socket"),
+    Run::new(
+        "6.1",
+        "fexit",
+        "tls_go",
+        "the_newest_go_is_told_as_it_served",
+    ),
+    Run::new(
+        "6.1",
+        "fexit",
+        "tls_rustls",
+        "hyper_over_rustls_is_told_as_it_served",
+    ),
+    Run::new("5.10", "syscall_tracepoints", "strategies", ""),
+    Run::new(
+        "5.10",
+        "syscall_tracepoints",
+        "tls",
+        "an_object_that_owns_its_socket",
+    ),
 ];
 
 const HERE_LIMIT: Duration = Duration::from_secs(600);
@@ -97,14 +101,15 @@ pub fn in_machines() -> Result<Counts> {
 
 fn in_machine(series: &str, executables: &[PathBuf]) -> Result<Counts> {
     let mut runs = Vec::new();
-    for it in IN_MACHINES.iter().filter(|it| it.kernel == series) {
-        let Some(executable) = executables.iter().find(|path| is_of(path, it.executable)) else {
-            bail!("wirespan-tests has no tests/{}.rs", it.executable);
+    for run in RUNS.iter().filter(|run| run.kernel == series) {
+        let Some(executable) = executables.iter().find(|path| is_of(path, run.executable)) else {
+            bail!("wirespan-tests has no tests/{}.rs", run.executable);
         };
-        for strategy in it.strategies {
-            let words = [strategy, &*executable.to_string_lossy(), it.test];
-            runs.push(words.map(str::to_owned));
-        }
+        let words = [run.strategy, &*executable.to_string_lossy(), run.test];
+        runs.push(words.map(str::to_owned));
+    }
+    if runs.is_empty() {
+        bail!("nothing is to be run on kernel {series}");
     }
     let kernel = vm::kernel::ensure(series)?;
     // `$1` is the directory, `$2` the daemon, the rest are runs.
