@@ -59,7 +59,8 @@ const NEEDS: &[Need] = {
         program("wrk", "wrk", &[Test, Bench]),
         // gRPC and HTTP/2.
         program("npm", "npm", &[Test]),
-        program("go", "golang-go", &[Test]),
+        // The workloads are built by Debian's, whatever else is on the PATH; see `grpc`.
+        package("golang-go", &[Test]),
         package("golang-google-grpc-dev", &[Test]),
         program("h2load", "nghttp2-client", &[Test, Bench]),
         program("nghttpd", "nghttp2-server", &[Test]),
