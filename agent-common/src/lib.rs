@@ -9,5 +9,6 @@ pub mod config;
 pub mod connection;
 pub mod loss;
 pub mod ports;
+pub mod probes;
 pub mod record;
 pub mod watch;

@@ -279,7 +279,8 @@ pub struct Life {
     pub watched: u8,
     /// Host byte order; 0 but for `Listen`.
     pub port: u16,
-    /// The child's thread group of a `Fork`, else 0.
+    /// The child's thread group of a `Fork`; how the process ended of an `Exit`, as wait(2) has it:
+    /// the signal that ended it is in the lowest seven bits. Else 0.
     pub other: u32,
     /// The thread's name (`TASK_COMM_LEN`), NUL-padded; the only name there is of a process that
     /// has gone before user space looked.

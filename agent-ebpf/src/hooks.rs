@@ -3,7 +3,7 @@
 //!
 //! One of four families delivers transfers, chosen by user space: [`socket_tracepoints`],
 //! [`fexit`], [`kretprobe`], [`sys_exit`]. [`socket_state`], [`process`] and [`look`] go with each.
-//! The families `tls_…` deliver plaintext; they are attached to files as processes map them.
+//! The families `tls_…` deliver plaintext; they are attached to watched processes, one by one.
 
 pub mod fexit;
 pub mod kretprobe;
@@ -15,6 +15,7 @@ pub mod sys_exit;
 pub mod tls_calls;
 pub mod tls_gnutls;
 pub mod tls_go;
+pub mod tls_many;
 pub mod tls_openssl;
 pub mod tls_plain;
 pub mod tls_rustls;

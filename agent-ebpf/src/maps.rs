@@ -72,6 +72,10 @@ struct MessageCursor {
 #[map]
 static LOSSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(KERNEL_LOSSES, 0);
 
+/// How often a probe on the daemon itself was hit.
+#[map]
+static TRIES: Array<u64> = Array::with_max_entries(1, 0);
+
 /// Whether execs of unwatched processes are reported.
 #[inline(always)]
 pub fn report_every_exec() -> bool {
@@ -84,6 +88,15 @@ pub fn count(loss: KernelLoss) {
     if let Some(counter) = LOSSES.get_ptr_mut(loss as u32) {
         // SAFETY: a per-processor slot that the map lent and never frees; an increment that is
         // interrupted by another on the same processor may count one instead of two.
+        unsafe { *counter += 1 };
+    }
+}
+
+/// Counts a hit of a probe on the daemon itself.
+#[inline(always)]
+pub fn count_try() {
+    if let Some(counter) = TRIES.get_ptr_mut(0) {
+        // SAFETY: the only slot, which the map lent and never frees; one thread is tried at a time.
         unsafe { *counter += 1 };
     }
 }

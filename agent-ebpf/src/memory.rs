@@ -299,6 +299,31 @@ pub fn go_registers(registers: *const pt_regs) -> GoRegisters {
     }
 }
 
+/// The first four arguments of a function of C that begins (System V ABI).
+// VERIFIER(6.18): volatile, because what differs in which argument it uses is else made into one
+// load at an address that is computed, and of the context only fixed places may be read.
+#[inline(always)]
+pub fn arguments(registers: *const pt_regs) -> [u64; 4] {
+    // SAFETY: the context of a program on a probe, which the verifier lets it read.
+    unsafe {
+        [
+            core::ptr::read_volatile(&raw const (*registers).rdi),
+            core::ptr::read_volatile(&raw const (*registers).rsi),
+            core::ptr::read_volatile(&raw const (*registers).rdx),
+            core::ptr::read_volatile(&raw const (*registers).rcx),
+        ]
+    }
+}
+
+/// What user space attached the program with.
+// VERIFIER(5.15): the helper is not known before; programs that call this are loaded only where one
+// can be attached to many places.
+#[inline(always)]
+pub fn attach_cookie(registers: *mut pt_regs) -> u64 {
+    // SAFETY: the context of a program on a probe, which the helper asks for.
+    unsafe { generated::bpf_get_attach_cookie(registers.cast()) }
+}
+
 /// Number of the processor that this runs on.
 #[inline(always)]
 pub fn processor() -> u32 {

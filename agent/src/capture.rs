@@ -2,6 +2,7 @@
 //! sends. The only room that knows aya. It understands no record beyond its existence.
 
 pub mod kernel_layout;
+mod limits;
 mod losses;
 mod object;
 pub mod privileges;
@@ -11,7 +12,9 @@ mod strategy;
 mod tls;
 mod watch_list;
 
+use std::collections::HashMap;
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
 use aya::Ebpf;
@@ -23,7 +26,7 @@ use wirespan_common::record::ConnectionId;
 
 pub use losses::KernelLosses;
 pub use ring::{Reader, Wait};
-pub use tls::TlsProbes;
+pub use tls::{Attempt, Death, Standing, TlsProbes};
 pub use watch_list::WatchList;
 
 use crate::config::{CaptureConfig, Strategy, Targets};
@@ -43,6 +46,8 @@ pub struct Capture {
     log: Option<EbpfLogger<&'static dyn log::Log>>,
     /// Holds the programs and their attachments. Shared with [`TlsProbes`].
     attached: Arc<Mutex<Ebpf>>,
+    /// All maps, for programs that are loaded apart.
+    maps: HashMap<String, OwnedFd>,
 }
 
 /// Name of the program that [`Capture::look`] runs.
@@ -98,8 +103,10 @@ impl Capture {
     pub fn start(config: &CaptureConfig, targets: &Targets) -> Result<Self, StartError> {
         privileges::check().map_err(StartError::Privileges)?;
         object::keep_heap_small();
+        limits::raise();
         let layout = kernel_layout::read().map_err(StartError::Layout)?;
         let mut ebpf = object::load(&layout, config, targets)?;
+        let maps = object::maps(&ebpf);
         let mut watch_list = WatchList::new(&mut ebpf)?;
         watch_list.select_ports(&targets.open_ports)?;
         strategy::attach_life_cycle(&mut ebpf)?;
@@ -117,6 +124,7 @@ impl Capture {
             losses: KernelLosses::new(&mut ebpf)?,
             log,
             attached: Arc::new(Mutex::new(ebpf)),
+            maps,
         })
     }
 
@@ -137,10 +145,13 @@ impl Capture {
         Some((known, known.held != Held::No as u8))
     }
 
-    /// What puts probes on TLS libraries, on whatever thread. None are there yet.
-    #[must_use]
-    pub fn tls_probes(&self) -> TlsProbes {
-        TlsProbes::new(Arc::clone(&self.attached))
+    /// What puts probes on TLS libraries, on whatever thread. None are there yet. To be asked for
+    /// once.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn tls_probes(&mut self) -> std::io::Result<TlsProbes> {
+        TlsProbes::new(Arc::clone(&self.attached), std::mem::take(&mut self.maps))
     }
 
     /// Passes on what the kernel side logged since the last call.

@@ -24,6 +24,9 @@ pub enum Loss {
     /// TLS objects whose plaintext was seen but whose socket was not found: their spans lack
     /// addresses.
     TlsUnbound,
+    /// Processes that died by a fault soon after probes were put on their TLS libraries, which are
+    /// not read any longer.
+    TlsWithdrawn,
     /// Records that could not be decoded.
     Undecodable,
     /// Gaps of a stream that hid a message.
@@ -50,7 +53,7 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::RingFull,
         Self::ConnectionsFull,
         Self::UnreadableMemory,
@@ -59,6 +62,7 @@ impl Loss {
         Self::TlsFull,
         Self::TlsImplausible,
         Self::TlsUnbound,
+        Self::TlsWithdrawn,
         Self::Undecodable,
         Self::StreamGap,
         Self::Unparsable,
@@ -84,6 +88,7 @@ impl Loss {
             Self::TlsFull => "tls_full",
             Self::TlsImplausible => "tls_implausible",
             Self::TlsUnbound => "tls_unbound",
+            Self::TlsWithdrawn => "tls_withdrawn",
             Self::Undecodable => "undecodable",
             Self::StreamGap => "stream_gap",
             Self::Unparsable => "unparsable",

@@ -85,7 +85,7 @@ impl Live {
     /// # Errors
     /// The thread that looks for TLS libraries can't be started.
     pub fn new(
-        capture: Capture,
+        mut capture: Capture,
         watcher: Watcher,
         libraries: Libraries,
         pipeline: Pipeline,
@@ -94,7 +94,7 @@ impl Live {
         health: Arc<Health>,
     ) -> std::io::Result<Self> {
         let clock = WallClock::default();
-        let tls = TlsThread::start(libraries, capture.tls_probes())?;
+        let tls = TlsThread::start(libraries, capture.tls_probes()?, &health)?;
         let path = Path {
             pipeline,
             recording,
@@ -138,9 +138,10 @@ impl Live {
         (self.watcher.watched(), settled)
     }
 
-    /// Works until `stop` becomes readable, then detaches the kernel side and tells the rest.
+    /// Works until `stop` becomes readable, then tells the rest. The kernel side is detached by
+    /// then, or will be when something comes out of what is returned, or nothing can any longer.
     #[must_use]
-    pub fn run(mut self, stop: &OwnedFd) -> Finished {
+    pub fn run(mut self, stop: &OwnedFd) -> (Finished, Receiver<()>) {
         let mut wait = Wait::new();
         let mut progress_at = Instant::now();
         let mut chores_at = Instant::now() + CHORES_EVERY;
@@ -173,6 +174,11 @@ impl Live {
     fn round(&mut self) -> usize {
         let taken = self.capture.reader.drain(ROUND_RECORDS_MAX, |bytes| {
             if let Some((tgid, event, life)) = self.path.take(bytes) {
+                match event {
+                    LifeEvent::Exec => self.tls.ran(tgid),
+                    LifeEvent::Exit => self.tls.ended(tgid, life.other),
+                    LifeEvent::Fork | LifeEvent::Listen => {}
+                }
                 self.watcher.observe(tgid, event, &life, &mut self.actions);
                 self.path
                     .carry_out(&mut self.actions, &mut self.capture.watch_list);
@@ -308,7 +314,7 @@ impl Live {
         }
     }
 
-    fn finish(mut self) -> Finished {
+    fn finish(mut self) -> (Finished, Receiver<()>) {
         // What happened before the request to stop belongs to the run.
         while self.round() == ROUND_RECORDS_MAX {}
         self.fetch_losses();
@@ -328,14 +334,15 @@ impl Live {
         });
         let coverage = pipeline.coverage();
         self.health.set_coverage(coverage.clone());
-        // It goes on while others end. A probe on a file takes up to two tenths of a second, one
-        // after the other (perf_uprobe_destroy of the kernel waits for all processors, under one
-        // lock). If the process ends first, the kernel does the rest.
+        // It goes on while others end. If the process ends first, the kernel does the rest, but one
+        // after the other, and waits for all processors each time.
+        let (detaches, detached) = sync_channel(0);
         std::thread::spawn(move || {
             drop(self.tls);
             drop(self.capture);
+            drop(detaches);
         });
-        Finished { coverage, recorded }
+        (Finished { coverage, recorded }, detached)
     }
 }
 

@@ -92,7 +92,7 @@ pub fn trace(config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
     log::info!("{asked}: stopping");
     let deadline = Instant::now() + config.shutdown_timeout;
     wake(&stop)?;
-    let finished = shard
+    let (finished, detached) = shard
         .join()
         .map_err(|_| anyhow::anyhow!("the capture thread panicked"))?;
     runtime.block_on(exporters.drain(deadline.saturating_duration_since(Instant::now())));
@@ -104,6 +104,8 @@ pub fn trace(config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
         "wirespan: {}",
         report::summary(&health, &finished, began.elapsed())
     );
+    // Nothing is sent: the other end is dropped.
+    let _ = detached.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     Ok(())
 }
 

@@ -65,7 +65,16 @@ impl Daemon {
             .env("BEYLA_SHUTDOWN_TIMEOUT", "10s")
             .args(arguments)
             .envs(settings.iter().copied());
-        let process = Process::start("wirespan", &mut command);
+        Self::started(&mut command)
+    }
+
+    /// The same, by a command that becomes the daemon.
+    ///
+    /// # Panics
+    /// It does not become ready.
+    #[must_use]
+    pub fn started(command: &mut Command) -> Self {
+        let process = Process::start("wirespan", command);
         let ready = process.stderr.wait_for_line(LIMIT, "wirespan: ready");
         assert!(
             ready.is_some(),

@@ -2,6 +2,7 @@
 //! their command lines; what they are is in `workloads/tls_programs`.
 
 mod apache;
+mod breakpoints;
 mod certificates;
 mod postgres;
 mod programs;
@@ -9,6 +10,7 @@ mod rows;
 mod survey;
 
 pub use apache::Apache;
+pub use breakpoints::breakpoints;
 pub use certificates::Certificates;
 pub use postgres::Postgres;
 pub use programs::{

@@ -64,9 +64,11 @@ pub fn sched_process_exit(ctx: RawTracePointContext) -> i32 {
     if live > 0 {
         return 0;
     }
+    // Set before this is told of (`do_exit`, kernel/exit.c); of a signal, in each thread.
+    let code = kernel_value::<u32>(task + offset(|o| &o.task_struct_exit_code)).unwrap_or(0);
     maps::unwatch(current.tgid);
     debug!(ctx, "process {} ended", current.tgid);
-    run(tell(current, LifeEvent::Exit, 0, 0, false))
+    run(tell(current, LifeEvent::Exit, 0, code, false))
 }
 
 #[derive(IntoBytes, Immutable)]

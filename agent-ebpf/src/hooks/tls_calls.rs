@@ -25,23 +25,52 @@ pub fn entered(ctx: &ProbeContext, operation: u16) -> u32 {
 /// place where it writes how much of it was used.
 #[inline(always)]
 pub fn entered_with(ctx: &ProbeContext, operation: u16, room: usize, len_at: Option<usize>) -> u32 {
+    let arguments = Arguments {
+        object: argument(ctx, 0),
+        buffer: argument(ctx, 1),
+        room: argument(ctx, room),
+        len_at: len_at.map(|index| argument(ctx, index)),
+    };
+    begins(operation, arguments, stack_of(ctx.regs))
+}
+
+/// What a function is called with.
+pub struct Arguments {
+    /// The object.
+    pub object: u64,
+    /// The buffer.
+    pub buffer: u64,
+    /// How long that is.
+    pub room: u64,
+    /// Where it writes how much of it was used, if it does.
+    pub len_at: Option<u64>,
+}
+
+/// A function begins; the return address is at `stack`.
+#[inline(always)]
+pub fn begins(operation: u16, arguments: Arguments, stack: u64) -> u32 {
     let current = current_process();
     if tls::watch_caller(current, PROBES_ON_THREADS).is_none() {
         return 0;
     }
-    let room = argument(ctx, room);
+    let Arguments {
+        object,
+        buffer,
+        room,
+        len_at,
+    } = arguments;
     let begun = Begun {
         operation,
-        object: argument(ctx, 0),
-        buffer: argument(ctx, 1),
+        object,
+        buffer,
         // The upper half of a register that holds an `int` means nothing.
         room: if operation & tls::RETURNS_INT != 0 && len_at.is_none() {
             u64::from(room as u32)
         } else {
             room
         },
-        len_at: len_at.map_or(0, |index| argument(ctx, index)),
-        stack: stack_of(ctx.regs),
+        len_at: len_at.unwrap_or(0),
+        stack,
     };
     run(tls::began(tls::thread(current), begun)) as u32
 }

@@ -1,6 +1,6 @@
 //! OpenSSL, LibreSSL and BoringSSL: the `SSL_*` functions through which plaintext passes, or which
-//! tell an object's socket. Attached to files, not to processes: the first question is whether
-//! anybody cares about the one that runs.
+//! tell an object's socket. A probe may outlast the watching of its process by a moment, so the
+//! first question is whether anybody cares about the one that runs.
 
 use aya_ebpf::macros::uprobe;
 use aya_ebpf::programs::ProbeContext;
@@ -58,25 +58,33 @@ pub fn ssl_handshake_enter(ctx: ProbeContext) -> u32 {
 /// `int SSL_set_fd(SSL *ssl, int fd)`
 #[uprobe]
 pub fn ssl_set_fd_enter(ctx: ProbeContext) -> u32 {
-    let current = current_process();
-    if maps::watch_of(current.tgid).is_none() {
-        return 0;
-    }
-    let (Some(object), Some(fd)) = (ctx.arg::<u64>(0), ctx.arg::<u32>(1)) else {
-        return 0;
-    };
-    run(tls::given_descriptor(current, object, fd)) as u32
+    set_fd(argument(&ctx, 0), argument(&ctx, 1))
 }
 
 /// `void SSL_free(SSL *ssl)`; another reference may keep the object: what it says then is taken for
 /// a new connection.
 #[uprobe]
 pub fn ssl_free_enter(ctx: ProbeContext) -> u32 {
+    free(argument(&ctx, 0))
+}
+
+/// An object is given its descriptor, of which the upper half of the register is no part.
+#[inline(always)]
+pub fn set_fd(object: u64, fd: u64) -> u32 {
     let current = current_process();
     if maps::watch_of(current.tgid).is_none() {
         return 0;
     }
-    let object = argument(&ctx, 0);
+    run(tls::given_descriptor(current, object, fd as u32)) as u32
+}
+
+/// An object is given up.
+#[inline(always)]
+pub fn free(object: u64) -> u32 {
+    let current = current_process();
+    if maps::watch_of(current.tgid).is_none() {
+        return 0;
+    }
     run(tls::freed(current, object)) as u32
 }
 

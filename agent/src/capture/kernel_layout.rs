@@ -61,6 +61,7 @@ pub fn read() -> Result<Offsets, LayoutError> {
         task_struct_tgid: at("task_struct", "tgid")?,
         task_struct_signal: at("task_struct", "signal")?,
         task_struct_stack: at("task_struct", "stack")?,
+        task_struct_exit_code: at("task_struct", "exit_code")?,
         signal_struct_live: at("signal_struct", "live")?,
         files_struct_fdt: at("files_struct", "fdt")?,
         fdtable_fd: at("fdtable", "fd")?,

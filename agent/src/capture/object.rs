@@ -4,6 +4,10 @@
 #[cfg(test)]
 mod stack;
 
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+
+use aya::maps::Map;
 use aya::{Ebpf, EbpfLoader, Pod};
 use aya_log::EbpfLogger;
 use wirespan_common::config::Offsets;
@@ -13,7 +17,7 @@ use super::StartError;
 use super::reason::one_line;
 use crate::config::{CaptureConfig, Targets};
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/wirespan"));
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/wirespan"));
 
 /// A type whose bytes the kernel and user space share.
 #[derive(Clone, Copy)]
@@ -50,6 +54,27 @@ pub fn load(
         .override_global(aya_log::LEVEL, &log_level, true)
         .load(OBJECT)
         .map_err(|error| StartError::Load(one_line(&error)))
+}
+
+/// All maps by name, for programs that are loaded apart (`tls/loader.rs`): what a program refers to
+/// and is not among them keeps it from being loaded.
+pub fn maps(ebpf: &Ebpf) -> HashMap<String, OwnedFd> {
+    let descriptor = |map: &Map| {
+        let data = match map {
+            Map::Array(data)
+            | Map::HashMap(data)
+            | Map::LruHashMap(data)
+            | Map::PerCpuArray(data)
+            | Map::PerCpuHashMap(data)
+            | Map::PerCpuLruHashMap(data)
+            | Map::RingBuf(data) => data,
+            _ => return None,
+        };
+        data.fd().as_fd().try_clone_to_owned().ok()
+    };
+    ebpf.maps()
+        .filter_map(|(name, map)| Some((name.to_owned(), descriptor(map)?)))
+        .collect()
 }
 
 /// Has the allocator give freed memory back. By itself glibc takes the first large piece that is

@@ -56,7 +56,7 @@ fn without_log(said: &str) -> String {
 }
 
 /// The last line of a verifier's log that is about the program, not about the verifier's work.
-fn verdict(log: &str) -> Option<&str> {
+pub fn verdict(log: &str) -> Option<&str> {
     log.lines()
         .map(str::trim)
         .rfind(|line| !line.is_empty() && !is_statistics(line))

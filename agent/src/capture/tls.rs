@@ -1,144 +1,246 @@
-//! Probes on the functions of TLS libraries: attached once per file, for every process that maps
-//! it. It finds no functions; what it is given was checked.
+//! Probes on the functions of TLS libraries, in watched processes only, one process at a time. It
+//! finds no functions; what it is given was found in one version of one file.
 //!
-//! Nothing of a file is attached if one of its places is refused: half of the plaintext would make
-//! wrong spans.
+//! **No probe stands in code that was not analysed as it is mapped.** Before and after it attaches,
+//! it compares what stands in the process's memory with what was analysed, and the file with its
+//! version; where anything differs, nothing stays. Probes on another version of the file go first,
+//! whoever has them, because the kernel keeps its copy of an instruction as long as anybody has a
+//! probe there. Nothing of a file is attached if one of its places is refused: half of the
+//! plaintext would make wrong spans.
 
+mod bpf;
+mod closer;
+mod expected;
+mod links;
+mod loader;
 mod programs;
+mod standing;
+mod trial;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use aya::Ebpf;
-use aya::programs::UProbe;
-use aya::programs::uprobe::{UProbeLink, UProbeScope};
 use wirespan_common::watch::{PROBES_ON_GOROUTINES, PROBES_ON_THREADS};
 
-use super::reason::one_line;
-use super::strategy;
-use crate::discover::tls::{FileId, Library, LibraryKind};
+use crate::discover::ProcRoot;
+use crate::discover::tls::{End, FileId, FunctionSite, Library, LibraryKind, MappedCode, Version};
+use expected::{Breakpoints, Expected, Unlike};
+use links::{Link, Linker};
+use loader::Loader;
 use programs::{Place, places};
+use standing::Begun;
+pub use standing::{Death, Standing};
 
-/// Threads that detach at the same time.
-const CLOSERS_MAX: usize = 32;
+/// Files of which it is remembered what stood in them, before remembering starts again.
+const REMEMBERED_MAX: usize = 4096;
 
-/// What is attached; dropping it detaches.
+/// What attaches. Dropping it takes all probes away, and waits for that.
 pub struct TlsProbes {
-    ebpf: Arc<Mutex<Ebpf>>,
-    /// Found out when the first program is loaded.
-    can_walk: Option<bool>,
-    files: HashMap<FileId, Attached>,
+    root: ProcRoot,
+    linker: Linker,
+    standing: Arc<Standing>,
+    /// What stood at the places of probes, in each version that had some.
+    probed: HashMap<FileId, Vec<Expected>>,
+    /// Files of which it was said that they are read, or why not.
+    said: HashSet<(FileId, Version)>,
 }
 
-#[derive(Default)]
-struct Attached {
-    /// A bit set of `PROBES_*`; 0 if the file was refused, which is said once.
-    probes: u32,
-    links: Vec<UProbeLink>,
+/// What came of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// These probes (`PROBES_*`) are there.
+    Probed(u32),
+    /// Not as things are; it may be different in a while.
+    NotNow,
+    /// The file was written to since it was looked into.
+    Changed,
+    /// There are none, and none are to be expected: the process has gone, or the file was refused,
+    /// which is logged.
+    None,
 }
 
 impl TlsProbes {
-    pub(super) fn new(ebpf: Arc<Mutex<Ebpf>>) -> Self {
-        Self {
-            ebpf,
-            can_walk: None,
-            files: HashMap::new(),
-        }
+    pub(super) fn new(
+        ebpf: Arc<Mutex<Ebpf>>,
+        maps: HashMap<String, OwnedFd>,
+    ) -> std::io::Result<Self> {
+        let (standing, closings) = Standing::new();
+        closer::start(&standing, closings)?;
+        Ok(Self {
+            root: ProcRoot::host(),
+            linker: Linker::new(ebpf, Loader::new(maps)),
+            standing,
+            probed: HashMap::new(),
+            said: HashSet::new(),
+        })
     }
 
-    /// Attaches to a file unless that was done. Returns the `PROBES_*` that are on it, 0 if it was
-    /// refused, which is logged, once per file. It takes tens of milliseconds.
-    pub fn attach(&mut self, library: &Library) -> u32 {
-        if let Some(attached) = self.files.get(&library.file) {
-            return attached.probes;
-        }
-        let name = library.name.display();
-        let can_walk = *self.can_walk.get_or_insert_with(strategy::can_walk);
+    /// What is attached, for whoever hears of the end of processes first.
+    #[must_use]
+    pub fn standing(&self) -> Arc<Standing> {
+        Arc::clone(&self.standing)
+    }
+
+    /// Finds out what the kernel can do, and loads what most processes will need, so that none
+    /// waits for that.
+    pub fn prepare(&mut self) {
+        self.linker.prepare();
+    }
+
+    /// Attaches to a file in a process that maps it, unless that was done. It takes a millisecond
+    /// or two; the first of a kind also loads programs, which takes tens.
+    pub fn attach(&mut self, pid: u32, library: &Arc<Library>) -> Attempt {
+        let probes = probes_of(library);
+        let inherits = match self.standing.begin(pid, library) {
+            Begun::Yes { inherits } => inherits,
+            Begun::Already => return Attempt::Probed(probes),
+            Begun::Refused => return Attempt::None,
+        };
         let mut links = Vec::new();
-        let mut probes = 0;
-        for site in &library.functions {
-            probes |= probes_of(site.function.library());
-            for place in places(site) {
-                match self.attach_one(library, place.on(can_walk)) {
-                    Ok(link) => links.push(link),
-                    Err(reason) => {
-                        let function = site.function;
-                        log::warn!("can't read TLS in {name}: {function:?}: {reason}");
-                        self.files.insert(library.file, Attached::default());
-                        return 0;
-                    }
+        match self.put(pid, library, inherits, &mut links) {
+            Ok(count) => {
+                if !self.standing.end(pid, library, links) {
+                    return Attempt::None;
                 }
+                self.say_once(library, log::Level::Info, || {
+                    format!("reading TLS in {} ({count} probes)", library.name.display())
+                });
+                Attempt::Probed(probes)
+            }
+            Err(failure) => {
+                self.standing.discard(library, links);
+                self.give_up(pid, library, failure)
             }
         }
-        log::info!("reading TLS in {name} ({} probes)", links.len());
-        let attached = Attached { probes, links };
-        self.files.insert(library.file, attached);
-        probes
     }
 
-    /// Detaches from a file.
-    pub fn detach(&mut self, file: FileId) {
-        if let Some(Attached { links, .. }) = self.files.remove(&file) {
-            close(links);
+    /// Puts probes there, and their links into `links`, whatever comes of it.
+    fn put(
+        &mut self,
+        pid: u32,
+        library: &Arc<Library>,
+        inherits: bool,
+        links: &mut Vec<Link>,
+    ) -> Result<usize, Failure> {
+        let places: Vec<Place> = library.functions.iter().flat_map(places).collect();
+        let offsets = places.iter().map(|place| place.offset);
+        let expected = Expected::of(&library.held, offsets).ok_or(Failure::Changed)?;
+        self.remember(library, &expected)?;
+        if !library.held.is_unchanged().unwrap_or(false) {
+            return Err(Failure::Changed);
         }
+        let code = MappedCode::of(&self.root, pid, library.file).map_err(Unlike::from)?;
+        let before = if inherits {
+            Breakpoints::Inherited
+        } else {
+            Breakpoints::None
+        };
+        expected.compare(&code, before)?;
+        let linked = self.linker.link(pid, &library.held, &places);
+        *links = match linked {
+            Ok(links) => links,
+            Err((some, reason)) => {
+                *links = some;
+                // A process that has gone is refused with many words.
+                expected.compare(&code, Breakpoints::Inherited)?;
+                return Err(Failure::Kernel(reason));
+            }
+        };
+        expected.compare(&code, Breakpoints::All)?;
+        // Of memory that is nobody's any longer nothing can be read, so it is still the one that
+        // was looked at before.
+        if !library.held.is_unchanged().unwrap_or(false) {
+            return Err(Failure::Changed);
+        }
+        Ok(places.len())
     }
 
-    fn attach_one(&self, library: &Library, place: Place) -> Result<UProbeLink, String> {
-        // For each place anew, so that others get their turn.
-        let mut ebpf = self.ebpf.lock().map_err(|_| "another thread panicked")?;
-        attach_one(&mut ebpf, library, place)
+    /// The kernel may keep its copy of an instruction though nobody has a probe there any longer: a
+    /// call that a return probe waits for keeps it, and so does a probe that could not be taken out
+    /// of memory because its file had been cut short. How long, nobody knows. Neither happens to
+    /// executables, which have no return probes and can't be written to while they run.
+    fn remember(&mut self, library: &Library, expected: &Expected) -> Result<(), Failure> {
+        let returns = |site: &FunctionSite| site.end == End::ReturnProbe;
+        if !library.functions.iter().any(returns) {
+            return Ok(());
+        }
+        if self.probed.len() >= REMEMBERED_MAX {
+            self.probed.clear();
+        }
+        let before = self.probed.entry(library.file).or_default();
+        if before.iter().any(|before| before.contradicts(expected)) {
+            return Err(Failure::Kept);
+        }
+        if !before.contains(expected) {
+            before.push(expected.clone());
+        }
+        Ok(())
+    }
+
+    fn give_up(&mut self, pid: u32, library: &Library, failure: Failure) -> Attempt {
+        let (reason, attempt) = match failure {
+            Failure::Changed => return Attempt::Changed,
+            Failure::Unlike(Unlike::Gone) => return Attempt::None,
+            Failure::Unlike(unlike @ Unlike::Foreign(_)) => (unlike.to_string(), Attempt::NotNow),
+            Failure::Unlike(unlike) => (unlike.to_string(), Attempt::None),
+            Failure::Kernel(reason) => (reason, Attempt::None),
+            Failure::Kept => (
+                "the file was replaced in place, and the kernel may still hold the code that it \
+                 had at the same place before"
+                    .to_owned(),
+                Attempt::None,
+            ),
+        };
+        self.say_once(library, log::Level::Warn, || {
+            format!(
+                "can't read TLS in {} of process {pid}: {reason}",
+                library.name.display()
+            )
+        });
+        attempt
+    }
+
+    fn say_once(&mut self, library: &Library, level: log::Level, what: impl Fn() -> String) {
+        if self.said.len() >= REMEMBERED_MAX {
+            self.said.clear();
+        }
+        let is_new = self.said.insert((library.file, library.held.version()));
+        log::log!(if is_new { level } else { log::Level::Debug }, "{}", what());
     }
 }
 
 impl Drop for TlsProbes {
     fn drop(&mut self) {
-        close(self.files.drain().flat_map(|(_, it)| it.links).collect());
+        self.standing.clear();
     }
 }
 
-/// Detaches. The kernel waits for all processors each time, and does so for many at once.
-fn close(mut links: Vec<UProbeLink>) {
-    let began = Instant::now();
-    let count = links.len();
-    let each = count.div_ceil(CLOSERS_MAX).max(1);
-    std::thread::scope(|scope| {
-        while !links.is_empty() {
-            let some = links.split_off(links.len().saturating_sub(each));
-            // Where there is no thread to be had, they are dropped here.
-            let _ = std::thread::Builder::new().spawn_scoped(scope, move || drop(some));
-        }
-    });
-    log::debug!(
-        "detaching {count} probes took {} ms",
-        began.elapsed().as_millis()
-    );
+/// Why there are no probes.
+#[derive(Debug)]
+enum Failure {
+    /// The file was written to.
+    Changed,
+    /// What stands in memory is not what is expected.
+    Unlike(Unlike),
+    /// The kernel refused.
+    Kernel(String),
+    /// The kernel may hold code of a version before.
+    Kept,
 }
 
-fn probes_of(kind: LibraryKind) -> u32 {
-    match kind {
+impl From<Unlike> for Failure {
+    fn from(unlike: Unlike) -> Self {
+        Self::Unlike(unlike)
+    }
+}
+
+fn probes_of(library: &Library) -> u32 {
+    let of = |kind| match kind {
         LibraryKind::Go => PROBES_ON_GOROUTINES,
         LibraryKind::OpenSsl | LibraryKind::GnuTls | LibraryKind::Rustls => PROBES_ON_THREADS,
-    }
-}
-
-fn attach_one(ebpf: &mut Ebpf, library: &Library, place: Place) -> Result<UProbeLink, String> {
-    let Place {
-        program: name,
-        offset,
-    } = place;
-    let program: &mut UProbe = ebpf
-        .program_mut(name)
-        .ok_or_else(|| format!("the object has no program {name}"))?
-        .try_into()
-        .map_err(|error| one_line(&error))?;
-    if program.fd().is_err() {
-        let began = Instant::now();
-        program.load().map_err(|error| one_line(&error))?;
-        log::debug!("loading {name} took {} ms", began.elapsed().as_millis());
-    }
-    let id = program
-        .attach(offset, library.held.path(), UProbeScope::AllProcesses)
-        .map_err(|error| format!("{offset:#x}: {}", one_line(&error)))?;
-    program.take_link(id).map_err(|error| one_line(&error))
+    };
+    let functions = library.functions.iter();
+    functions.fold(0, |probes, site| probes | of(site.function.library()))
 }

@@ -11,6 +11,7 @@ mod held;
 mod image;
 mod inner;
 mod libraries;
+mod mapped_code;
 mod mappings;
 mod marks;
 mod names;
@@ -22,6 +23,7 @@ mod symbols;
 pub use analysis::{Readable, Verdict};
 pub use held::{HeldFile, Version};
 pub use libraries::{Changes, Libraries};
+pub use mapped_code::{MappedCode, Unknown, own_code_offset};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -51,6 +53,18 @@ pub struct Library {
     pub kind: LibraryKind,
     /// Its functions, sorted; one may be there several times, where a compiler made copies.
     pub functions: Vec<FunctionSite>,
+}
+
+impl Library {
+    /// The last place of its functions in the file, in bytes.
+    #[must_use]
+    pub fn last_place(&self) -> u64 {
+        let last = |site: &FunctionSite| match &site.end {
+            End::Instructions(offsets) => offsets.iter().copied().max().unwrap_or(site.entry),
+            End::ReturnProbe | End::NotNeeded => site.entry,
+        };
+        self.functions.iter().map(last).max().unwrap_or(0)
+    }
 }
 
 /// Whose functions plaintext passes through.

@@ -2,29 +2,40 @@
 //! into an executable and loading programs take tens of milliseconds, in which the shard must go on
 //! reading: what it has to say waits in a bounded queue, and answers are fetched when it comes
 //! round. This thread reads no record, and changes nothing that is kept of a process.
+//!
+//! Probes are taken away without it: when a process ends or becomes another program, they go at
+//! once, whatever the thread is busy with.
 
-use std::collections::{HashMap, VecDeque};
+mod files;
+mod work;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::sync::mpsc::{channel, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
-use crate::capture::TlsProbes;
-use crate::discover::tls::{Changes, FileId, Libraries};
+use crate::capture::{Standing, TlsProbes};
+use crate::discover::tls::Libraries;
+use crate::health::{Health, Loss};
+use files::Files;
+use work::Work;
 
 /// What can wait for the thread; what is more waits with the shard.
 const QUEUE_MAX: usize = 1024;
-/// How long probes stay on a file that nobody maps any longer: a program that is run again and
-/// again finds them there.
-const LINGER: Duration = Duration::from_secs(30);
 
 /// What the thread is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {
     /// The process is watched.
     Watched(u32),
+    /// The process runs another program, of which nothing is known yet.
+    Ran(u32),
+    /// A file that the process maps was written to.
+    Rewritten(u32),
+    /// A process died soon after probes were put on its files.
+    Died,
     /// The process is not watched any longer.
     Unwatched(u32),
     /// The process speaks TLS, so that its library is there by now.
@@ -53,6 +64,8 @@ pub struct TlsThread {
     /// What did not fit.
     waiting: VecDeque<Told>,
     answers: Receiver<Answer>,
+    standing: Arc<Standing>,
+    health: Arc<Health>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -62,20 +75,23 @@ impl TlsThread {
     ///
     /// # Errors
     /// No thread can be started.
-    pub fn start(libraries: Libraries, probes: TlsProbes) -> std::io::Result<Self> {
+    pub fn start(
+        libraries: Libraries,
+        probes: TlsProbes,
+        health: &Arc<Health>,
+    ) -> std::io::Result<Self> {
         let (told, hears) = sync_channel(QUEUE_MAX);
         // Bounded by the questions that wait: a look leads to one answer per library.
         let (says, answers) = channel();
         let stop = Arc::new(AtomicBool::new(false));
-        let work = Work {
-            libraries,
-            probes,
-            leaving: HashMap::new(),
-            says: Box::new(move |answer| {
-                // Without the shard nobody wants to know.
-                let _ = says.send(answer);
-            }),
+        let standing = probes.standing();
+        let files = Arc::new(Files::new());
+        start_files(&files, &standing, &stop, told.clone())?;
+        let says = move |answer| {
+            // Without the shard nobody wants to know.
+            let _ = says.send(answer);
         };
+        let work = Work::new(libraries, probes, files, says);
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
             .name("tls".into())
@@ -84,14 +100,33 @@ impl TlsThread {
             told: Some(told),
             waiting: VecDeque::new(),
             answers,
+            standing,
+            health: Arc::clone(health),
             stop,
             thread: Some(thread),
         })
     }
 
+    /// A process runs another program: what stands in it was not analysed.
+    pub fn ran(&mut self, pid: u32) {
+        if self.standing.has(pid) {
+            self.standing.detach(pid);
+        }
+        self.tell(Told::Ran(pid));
+    }
+
+    /// A process ended; how, as wait(2) has it.
+    pub fn ended(&mut self, pid: u32, exit_code: u32) {
+        if self.standing.ended(pid, exit_code) {
+            self.health.lose(Loss::TlsWithdrawn, 1);
+            self.tell(Told::Died);
+        }
+    }
+
     /// Tells it something, now or when there is room.
     pub fn tell(&mut self, told: Told) {
         if let Told::Unwatched(pid) = told {
+            self.standing.detach(pid);
             // What it was not told needs no taking back, but it may have been told of it before.
             self.waiting
                 .retain(|it| !matches!(it, Told::Watched(of) | Told::Speaks(of) if *of == pid));
@@ -129,7 +164,10 @@ impl TlsThread {
     /// Has it take its probes away and end, without waiting for that.
     pub fn stop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        self.told = None;
+        if let Some(told) = self.told.take() {
+            // It wakes it; one whose queue is full is awake.
+            let _ = told.try_send(Told::Settle);
+        }
     }
 }
 
@@ -143,93 +181,23 @@ impl Drop for TlsThread {
     }
 }
 
-/// The thread's state.
-struct Work {
-    libraries: Libraries,
-    probes: TlsProbes,
-    /// Files that nobody maps any longer, and when their probes go.
-    leaving: HashMap<FileId, Instant>,
-    says: Box<dyn Fn(Answer) + Send>,
-}
-
-impl Work {
-    fn run(mut self, hears: &Receiver<Told>, stop: &AtomicBool) {
-        loop {
-            let told = match self.next_at() {
-                Some(at) => hears.recv_timeout(at.saturating_duration_since(Instant::now())),
-                None => hears.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            if stop.load(Ordering::Relaxed) {
-                return;
-            }
-            let now = Instant::now();
-            match told {
-                Ok(Told::Watched(pid) | Told::Speaks(pid)) => self.look_at(pid, now),
-                Ok(Told::Unwatched(pid)) => {
-                    let gone = self.libraries.forget(pid);
-                    self.leave(gone, now);
-                }
-                Ok(Told::Settle) => (self.says)(Answer::Settled),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-            self.do_what_is_due(stop);
+/// Starts the thread that watches files with probes.
+fn start_files(
+    files: &Arc<Files>,
+    standing: &Arc<Standing>,
+    stop: &Arc<AtomicBool>,
+    told: SyncSender<Told>,
+) -> std::io::Result<()> {
+    let (files, standing, stop) = (Arc::clone(files), Arc::clone(standing), Arc::clone(stop));
+    let says = move |pids: Vec<u32>| {
+        for pid in pids {
+            // It waits for room, having nothing better to do. At the end nobody hears it.
+            let _ = told.send(Told::Rewritten(pid));
         }
-    }
-
-    /// When there is something to do without being told.
-    fn next_at(&self) -> Option<Instant> {
-        let leaving = self.leaving.values().min().copied();
-        [self.libraries.next_due(), leaving]
-            .into_iter()
-            .flatten()
-            .min()
-    }
-
-    fn do_what_is_due(&mut self, stop: &AtomicBool) {
-        let now = Instant::now();
-        for pid in self.libraries.due(now) {
-            if stop.load(Ordering::Relaxed) {
-                return;
-            }
-            self.look_at(pid, now);
-        }
-        let probes = &mut self.probes;
-        self.leaving.retain(|file, at| {
-            let stays = *at > now;
-            if !stays {
-                probes.detach(*file);
-            }
-            stays
-        });
-    }
-
-    fn look_at(&mut self, pid: u32, now: Instant) {
-        let Changes {
-            mapped,
-            gone,
-            unreadable,
-        } = self.libraries.look(pid, now);
-        for unreadable in unreadable {
-            log::warn!(
-                "can't read TLS in {}: {}",
-                unreadable.name.display(),
-                unreadable.reason
-            );
-        }
-        for library in mapped {
-            self.leaving.remove(&library.file);
-            let probes = self.probes.attach(&library);
-            if probes != 0 {
-                (self.says)(Answer::Probed { pid, probes });
-            }
-        }
-        self.leave(gone, now);
-    }
-
-    fn leave(&mut self, gone: Vec<FileId>, now: Instant) {
-        for file in gone {
-            self.leaving.insert(file, now + LINGER);
-        }
-    }
+    };
+    let run = move || files.run(&standing, &stop, says);
+    std::thread::Builder::new()
+        .name("tls-files".into())
+        .spawn(run)?;
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! The attach table of TLS libraries: which program goes where. It attaches nothing.
 
+use wirespan_common::probes;
+
 use crate::discover::tls::{End, Function, FunctionSite};
 
 /// Where a program goes.
@@ -37,6 +39,71 @@ impl Place {
         }
     }
 }
+
+/// Places of one program that one link is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its name.
+    pub program: &'static str,
+    /// Whether it is run when functions that begin there return.
+    pub on_return: bool,
+    /// In the file, in bytes.
+    pub offsets: Vec<u64>,
+    /// What it is told of each of them.
+    pub cookies: Vec<u64>,
+}
+
+/// Programs that only note what a call of a library in C begins with, and what the program that
+/// serves for all of them is told instead.
+const COOKIES: [(&str, u64); 12] = [
+    ("ssl_read_enter", probes::SSL_READ),
+    ("ssl_read_ex_enter", probes::SSL_READ_EX),
+    ("ssl_read_inner_enter", probes::SSL_READ_INNER),
+    ("ssl_write_enter", probes::SSL_WRITE),
+    ("ssl_write_ex_enter", probes::SSL_WRITE_EX),
+    ("ssl_sendfile_enter", probes::SSL_SENDFILE),
+    ("ssl_handshake_enter", probes::HANDSHAKE),
+    ("ssl_set_fd_enter", probes::SSL_SET_FD),
+    ("ssl_free_enter", probes::FREE),
+    ("gnutls_recv_enter", probes::GNUTLS_RECV),
+    ("gnutls_send_enter", probes::GNUTLS_SEND),
+    ("gnutls_uncork_enter", probes::GNUTLS_UNCORK),
+];
+
+/// The program for all of [`COOKIES`].
+const FOR_ALL: &str = "tls_enter";
+
+/// The places by program, for a kernel that puts one on many places, in the order of `places`.
+pub fn groups(places: &[Place]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for place in places {
+        let cookie = COOKIES
+            .iter()
+            .find(|(program, _)| *program == place.program);
+        let (program, cookie) = match cookie {
+            Some((_, cookie)) => (FOR_ALL, *cookie),
+            None => (place.program, 0),
+        };
+        let index = match groups.iter().position(|group| group.program == program) {
+            Some(index) => index,
+            None => {
+                groups.push(Group {
+                    program,
+                    on_return: ON_RETURN.contains(&program),
+                    offsets: Vec::new(),
+                    cookies: Vec::new(),
+                });
+                groups.len() - 1
+            }
+        };
+        groups[index].offsets.push(place.offset);
+        groups[index].cookies.push(cookie);
+    }
+    groups
+}
+
+/// Programs for return probes.
+const ON_RETURN: [&str; 2] = ["tls_return", "rustls_return"];
 
 /// The programs of a function.
 struct Programs {
@@ -105,6 +172,42 @@ fn programs_of(function: Function) -> Programs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn beginnings_of_functions_in_c_are_one_group() {
+        let place = |program, offset| Place { program, offset };
+        let found = groups(&[
+            place("tls_return", 10),
+            place("ssl_read_enter", 10),
+            place("tls_return", 20),
+            place("ssl_write_enter", 20),
+            place("go_ret", 30),
+        ]);
+        let group = |program, on_return, offsets: &[u64], cookies: &[u64]| Group {
+            program,
+            on_return,
+            offsets: offsets.to_vec(),
+            cookies: cookies.to_vec(),
+        };
+        let cookies = [probes::SSL_READ, probes::SSL_WRITE];
+        let expected = [
+            group("tls_return", true, &[10, 20], &[0, 0]),
+            group("tls_enter", false, &[10, 20], &cookies),
+            group("go_ret", false, &[30], &[0]),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn each_cookie_stands_for_one_program() {
+        for (index, (program, cookie)) in COOKIES.iter().enumerate() {
+            assert!(
+                COOKIES[index + 1..]
+                    .iter()
+                    .all(|(other, of)| other != program && of != cookie)
+            );
+        }
+    }
 
     #[test]
     fn a_function_has_a_program_at_its_entry_and_one_at_each_end() {

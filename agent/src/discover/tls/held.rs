@@ -18,8 +18,8 @@ use super::FileId;
 use super::image::Bytes;
 
 /// What a file looked like at one moment. Whoever writes to it changes that: the time of its change
-/// can't be set by hand. (Before Linux 6.13 that clock ticks every few milliseconds only, so that of
-/// two changes within a tick the second is not told from the first.)
+/// can't be set by hand. (Before Linux 6.13 that clock ticks every few milliseconds only, so that
+/// of two changes within a tick the second is not told from the first.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Version {
     /// As `stat` names its device, which is not on every file system what [`FileId`] says.
@@ -56,6 +56,23 @@ impl HeldFile {
         Ok(Version::of(&self.file.metadata()?) == self.version)
     }
 
+    /// Bytes from `offset` on, at most `len`, fewer at its end; `None` if they can't be read.
+    #[must_use]
+    pub fn bytes_at(&self, offset: u64, len: usize) -> Option<Vec<u8>> {
+        let rest = self.version.len.checked_sub(offset)?;
+        let mut bytes = vec![0; len.min(usize::try_from(rest).unwrap_or(len))];
+        self.file.read_exact_at(&mut bytes, offset).ok()?;
+        Some(bytes)
+    }
+
+    /// How long the file is now, in bytes.
+    ///
+    /// # Errors
+    /// Its file system can't be asked any longer.
+    pub fn len_now(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
     /// A path that leads to this very file as long as it is held, for this process only.
     #[must_use]
     pub fn path(&self) -> PathBuf {
@@ -73,6 +90,17 @@ impl HeldFile {
         let file = File::from(open(path_of(&found.place), flags, Mode::empty())?);
         let version = Version::of(&file.metadata()?);
         Ok(Self { file, version })
+    }
+
+    /// Any file, as if its inode had this number.
+    #[cfg(test)]
+    pub(crate) fn for_tests(path: &Path, inode: u64) -> Self {
+        let held = Self::open(&Found::at(path).expect("found")).expect("opened");
+        let version = Version {
+            inode,
+            ..held.version
+        };
+        Self { version, ..held }
     }
 
     pub(super) fn file(&self) -> &File {

@@ -1,6 +1,6 @@
 //! Which TLS libraries the watched processes map: asked per process, answered with what changed. It
-//! keeps what was found in each version of a file, so that a library is looked into once however many
-//! processes map it, and holds open those that can be read as long as a process maps them; it
+//! keeps what was found in each version of a file, so that a library is looked into once however
+//! many processes map it, and holds open those that can be read as long as a process maps them; it
 //! attaches nothing.
 //!
 //! A process is looked at when it begins to be watched, when TLS is seen on one of its connections

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::proc_root::{ProcRoot, without_deleted};
 use super::FileId;
+use super::mapped_code::Piece;
 
 /// A mapped file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub(super) struct Mapping {
 }
 
 /// Most bytes that are read: mappings of a JVM with a large heap take some megabytes.
-const MAPS_LEN_MAX: u64 = 16 << 20;
+pub(super) const MAPS_LEN_MAX: u64 = 16 << 20;
 /// Most files of one process; plug-ins and Python's modules make a few hundred.
 const FILES_MAX: usize = 1024;
 
@@ -51,10 +52,22 @@ pub(super) fn file(line: &[u8]) -> Option<(Range<u64>, FileId)> {
     Some((fields.range, fields.file))
 }
 
+/// A line's mapping, if code of `file` is run from it.
+pub(super) fn piece(line: &[u8], file: FileId) -> Option<Piece> {
+    let fields = Fields::of(line)?;
+    let is_code = fields.file == file && fields.permissions.get(2) == Some(&b'x');
+    is_code.then_some(Piece {
+        start: fields.range.start,
+        end: fields.range.end,
+        offset: fields.offset,
+    })
+}
+
 /// What a line says.
 struct Fields<'a> {
     range: Range<u64>,
     permissions: &'a [u8],
+    offset: u64,
     file: FileId,
     name: &'a [u8],
 }
@@ -67,7 +80,7 @@ impl<'a> Fields<'a> {
         let mut field = || std::str::from_utf8(fields.next()?).ok();
         let (start, end) = field()?.split_once('-')?;
         let permissions = field()?.as_bytes();
-        let _offset = field()?;
+        let offset = field()?;
         let (major, minor) = field()?.split_once(':')?;
         let inode = field()?.parse().ok().filter(|inode| *inode != 0)?;
         let address = |digits: &str| u64::from_str_radix(digits, 16).ok();
@@ -75,6 +88,7 @@ impl<'a> Fields<'a> {
         Some(Self {
             range: address(start)?..address(end)?,
             permissions,
+            offset: address(offset)?,
             file: FileId {
                 device: rustix::fs::makedev(number(major)?, number(minor)?),
                 inode,
@@ -91,6 +105,7 @@ fn executable(line: &[u8]) -> Option<Mapping> {
         permissions,
         file,
         name,
+        ..
     } = Fields::of(line)?;
     // Memory of devices, and shared memory without a file.
     if permissions.get(2) != Some(&b'x')

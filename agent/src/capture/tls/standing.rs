@@ -1,0 +1,292 @@
+//! What is attached where: which processes have probes on which version of which file, what is just
+//! being taken off, and what is not touched again. Several threads ask and tell it, and none waits
+//! in it for the kernel: links that are to go are handed to others ([`super::closer`]).
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::links::Link;
+use crate::discover::tls::{FileId, Library, Version};
+
+/// How long after probes were put on a file the death of its process is laid to them.
+const SUSPECT: Duration = Duration::from_secs(10);
+/// Deaths that wait to be told.
+const DEATHS_MAX: usize = 64;
+
+/// See the module.
+pub struct Standing {
+    state: Mutex<State>,
+    /// Fewer links are being closed.
+    closed: Condvar,
+    closer: Sender<Closing>,
+}
+
+#[derive(Default)]
+struct State {
+    processes: HashMap<u32, Vec<Probed>>,
+    /// Files on which no probe is put again.
+    refused: HashSet<FileId>,
+    /// The process that is being attached to, and whether it became another one meanwhile.
+    under_way: Option<(u32, bool)>,
+    /// How many links are being closed.
+    closing: HashMap<(FileId, Version), usize>,
+    deaths: Vec<Death>,
+}
+
+/// A file with probes in one process.
+struct Probed {
+    library: Arc<Library>,
+    links: Vec<Link>,
+    since: Instant,
+}
+
+/// A link that is to go.
+pub struct Closing {
+    /// What it was made for.
+    pub key: (FileId, Version),
+    /// Dropping it detaches.
+    pub link: Link,
+}
+
+/// A process died by a fault, soon after probes were put on files that it mapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Death {
+    /// Which one it was.
+    pub pid: u32,
+    /// The signal that ended it.
+    pub signal: u32,
+    /// Those files, as it saw them. They have no probes any longer, nowhere.
+    pub files: Vec<PathBuf>,
+}
+
+/// Whether probes may be put on a file now.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// They may; whether the process may have breakpoints already, copied from another one.
+    Yes {
+        /// See there.
+        inherits: bool,
+    },
+    /// They are there.
+    Already,
+    /// Never again.
+    Refused,
+}
+
+impl Standing {
+    /// Knows of nothing; what is to be closed is received at the other end.
+    pub fn new() -> (Arc<Self>, Receiver<Closing>) {
+        let (closer, closings) = channel();
+        let standing = Self {
+            state: Mutex::default(),
+            closed: Condvar::new(),
+            closer,
+        };
+        (Arc::new(standing), closings)
+    }
+
+    /// Probes are to be put on a file in a process. Those on any other version of it go first, from
+    /// whatever process, and have gone when this returns. [`Standing::end`] has to follow where it
+    /// says yes.
+    pub fn begin(&self, pid: u32, library: &Library) -> Begun {
+        let version = library.held.version();
+        let mut state = self.lock();
+        if state.refused.contains(&library.file) {
+            return Begun::Refused;
+        }
+        let is_same = |probed: &Probed| probed.library.held.version() == version;
+        if let Some(all) = state.processes.get(&pid)
+            && all
+                .iter()
+                .any(|probed| probed.library.file == library.file && is_same(probed))
+        {
+            return Begun::Already;
+        }
+        state.under_way = Some((pid, false));
+        self.take(&mut state, |_, probed| {
+            probed.library.file == library.file && !is_same(probed)
+        });
+        let is_in_the_way =
+            |(file, other): &(FileId, Version)| *file == library.file && *other != version;
+        let state = self
+            .closed
+            .wait_while(state, |state| state.closing.keys().any(is_in_the_way))
+            .unwrap_or_else(PoisonError::into_inner);
+        let key = (library.file, version);
+        let stands = |probed: &Probed| probed.library.file == library.file;
+        let inherits =
+            state.processes.values().flatten().any(stands) || state.closing.contains_key(&key);
+        Begun::Yes { inherits }
+    }
+
+    /// What came of it: these links. Returns whether they stay; they don't in a process that has
+    /// executed another program since.
+    pub fn end(&self, pid: u32, library: &Arc<Library>, links: Vec<Link>) -> bool {
+        let mut state = self.lock();
+        let is_cancelled = matches!(state.under_way.take(), Some((_, true)));
+        if is_cancelled || state.refused.contains(&library.file) {
+            self.close(&mut state, library, links);
+            return false;
+        }
+        if !links.is_empty() {
+            state.processes.entry(pid).or_default().push(Probed {
+                library: Arc::clone(library),
+                links,
+                since: Instant::now(),
+            });
+        }
+        true
+    }
+
+    /// Links that were not good.
+    pub fn discard(&self, library: &Library, links: Vec<Link>) {
+        let mut state = self.lock();
+        self.close(&mut state, library, links);
+        state.under_way = None;
+    }
+
+    /// Takes all probes from a process: it ended, became another program, or is not watched.
+    pub fn detach(&self, pid: u32) {
+        let mut state = self.lock();
+        if let Some((under_way, is_cancelled)) = &mut state.under_way
+            && *under_way == pid
+        {
+            *is_cancelled = true;
+        }
+        let gone = state.processes.remove(&pid).unwrap_or_default();
+        for probed in gone {
+            self.close(&mut state, &probed.library, probed.links);
+        }
+    }
+
+    /// A process ended. Where it died by a fault soon after probes were put on files that it maps,
+    /// they are taken from these files in all processes, for good. Returns whether that is so.
+    pub fn ended(&self, pid: u32, exit_code: u32) -> bool {
+        let signal = exit_code & 0x7f;
+        let is_fault = FAULTS.contains(&signal);
+        let mut state = self.lock();
+        let suspects: Vec<Arc<Library>> = match state.processes.get(&pid) {
+            Some(all) if is_fault => all
+                .iter()
+                .filter(|probed| probed.since.elapsed() < SUSPECT)
+                .map(|probed| Arc::clone(&probed.library))
+                .collect(),
+            _ => Vec::new(),
+        };
+        let files: Vec<FileId> = suspects.iter().map(|library| library.file).collect();
+        state.refused.extend(&files);
+        self.take(&mut state, |_, probed| files.contains(&probed.library.file));
+        if !suspects.is_empty() && state.deaths.len() < DEATHS_MAX {
+            let files = suspects
+                .iter()
+                .map(|library| library.name.clone())
+                .collect();
+            state.deaths.push(Death { pid, signal, files });
+        }
+        drop(state);
+        self.detach(pid);
+        !suspects.is_empty()
+    }
+
+    /// Deaths that were not told of before.
+    pub fn deaths(&self) -> Vec<Death> {
+        std::mem::take(&mut self.lock().deaths)
+    }
+
+    /// Whether a process has probes.
+    pub fn has(&self, pid: u32) -> bool {
+        self.lock().processes.contains_key(&pid)
+    }
+
+    /// Files with probes, each version once.
+    pub fn files(&self) -> Vec<Arc<Library>> {
+        let mut files: Vec<Arc<Library>> = Vec::new();
+        let state = self.lock();
+        for Probed { library, .. } in state.processes.values().flatten() {
+            let key = (library.file, library.held.version());
+            if files
+                .iter()
+                .all(|known| (known.file, known.held.version()) != key)
+            {
+                files.push(Arc::clone(library));
+            }
+        }
+        files
+    }
+
+    /// A file was written to: takes its probes from all processes, and returns which these are.
+    pub fn changed(&self, file: FileId) -> Vec<u32> {
+        let mut state = self.lock();
+        self.take(&mut state, |_, probed| probed.library.file == file)
+    }
+
+    /// Takes all probes away, and returns when they have gone.
+    pub fn clear(&self) {
+        let mut state = self.lock();
+        self.take(&mut state, |_, _| true);
+        let state = self
+            .closed
+            .wait_while(state, |state| !state.closing.is_empty());
+        drop(state);
+    }
+
+    /// A link was closed.
+    pub fn was_closed(&self, key: (FileId, Version)) {
+        let mut state = self.lock();
+        if let Some(count) = state.closing.get_mut(&key) {
+            *count -= 1;
+            if *count == 0 {
+                state.closing.remove(&key);
+            }
+        }
+        self.closed.notify_all();
+    }
+
+    /// Closes what is chosen; returns the processes that had it.
+    fn take(&self, state: &mut State, chosen: impl Fn(u32, &Probed) -> bool) -> Vec<u32> {
+        let mut taken = Vec::new();
+        let mut pids = Vec::new();
+        state.processes.retain(|pid, all| {
+            let before = taken.len();
+            taken.extend(all.extract_if(.., |probed| chosen(*pid, probed)));
+            if taken.len() > before {
+                pids.push(*pid);
+            }
+            !all.is_empty()
+        });
+        for probed in taken {
+            self.close(state, &probed.library, probed.links);
+        }
+        pids
+    }
+
+    fn close(&self, state: &mut State, library: &Library, links: Vec<Link>) {
+        let key = (library.file, library.held.version());
+        for link in links {
+            *state.closing.entry(key).or_default() += 1;
+            // Without the closer it is closed here and now, which takes longer.
+            if self.closer.send(Closing { key, link }).is_err() {
+                state.closing.remove(&key);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Signals that a processor's faults end a process with: SIGILL, SIGTRAP, SIGBUS, SIGSEGV.
+const FAULTS: [u32; 4] = [
+    libc::SIGILL as u32,
+    libc::SIGTRAP as u32,
+    libc::SIGBUS as u32,
+    libc::SIGSEGV as u32,
+];
+
+#[cfg(test)]
+#[path = "standing/tests.rs"]
+mod tests;

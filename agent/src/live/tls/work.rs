@@ -1,0 +1,159 @@
+//! What the thread does with what it is told: looks at processes, has probes put on what it finds,
+//! and tries again where that may help. It takes no probes away.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::files::Files;
+use super::{Answer, Told};
+use crate::capture::{Attempt, Death, Standing, TlsProbes};
+use crate::discover::tls::{Changes, Libraries};
+
+/// How long it waits before it tries again, where another tracer is in the way or somebody writes
+/// to the file, and how often.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
+const TRIES_MAX: u32 = 20;
+
+/// The thread's state.
+pub struct Work {
+    libraries: Libraries,
+    probes: TlsProbes,
+    standing: Arc<Standing>,
+    files: Arc<Files>,
+    again: Vec<Again>,
+    says: Box<dyn Fn(Answer) + Send>,
+}
+
+/// A process that is to be looked at once more.
+struct Again {
+    pid: u32,
+    at: Instant,
+    tries: u32,
+}
+
+impl Work {
+    /// Has done nothing yet.
+    pub fn new(
+        libraries: Libraries,
+        probes: TlsProbes,
+        files: Arc<Files>,
+        says: impl Fn(Answer) + Send + 'static,
+    ) -> Self {
+        Self {
+            libraries,
+            standing: probes.standing(),
+            probes,
+            files,
+            again: Vec::new(),
+            says: Box::new(says),
+        }
+    }
+
+    /// Works until `stop`, or until nobody tells it anything any longer.
+    pub fn run(mut self, hears: &Receiver<Told>, stop: &AtomicBool) {
+        self.probes.prepare();
+        loop {
+            let told = match self.next_at() {
+                Some(at) => hears.recv_timeout(at.saturating_duration_since(Instant::now())),
+                None => hears.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let now = Instant::now();
+            match told {
+                Ok(Told::Watched(pid) | Told::Speaks(pid)) => self.look_at(pid, now, 0),
+                Ok(Told::Ran(pid)) => self.forget(pid),
+                Ok(Told::Unwatched(pid)) => {
+                    self.forget(pid);
+                    // What was put there before this was heard.
+                    self.standing.detach(pid);
+                }
+                Ok(Told::Rewritten(pid)) => self.try_again(pid, now, 0),
+                Ok(Told::Died) => self.standing.deaths().iter().for_each(tell_of),
+                Ok(Told::Settle) => (self.says)(Answer::Settled),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.do_what_is_due(stop);
+        }
+    }
+
+    /// When there is something to do without being told.
+    fn next_at(&self) -> Option<Instant> {
+        let again = self.again.iter().map(|again| again.at).min();
+        [self.libraries.next_due(), again]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn do_what_is_due(&mut self, stop: &AtomicBool) {
+        let now = Instant::now();
+        let again: Vec<Again> = self.again.extract_if(.., |again| again.at <= now).collect();
+        for Again { pid, tries, .. } in again {
+            self.look_at(pid, now, tries);
+        }
+        for pid in self.libraries.due(now) {
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            self.look_at(pid, now, 0);
+        }
+    }
+
+    fn look_at(&mut self, pid: u32, now: Instant, tries: u32) {
+        let Changes {
+            mapped, unreadable, ..
+        } = self.libraries.look(pid, now);
+        for unreadable in unreadable {
+            log::warn!(
+                "can't read TLS in {}: {}",
+                unreadable.name.display(),
+                unreadable.reason
+            );
+        }
+        let mut is_settled = true;
+        for library in mapped {
+            // First, so that what is written from now on is heard of.
+            self.files.watch(&library);
+            match self.probes.attach(pid, &library) {
+                Attempt::Probed(probes) => (self.says)(Answer::Probed { pid, probes }),
+                Attempt::NotNow | Attempt::Changed => is_settled = false,
+                Attempt::None => {}
+            }
+        }
+        if !is_settled {
+            self.try_again(pid, now, tries + 1);
+        }
+    }
+
+    /// What was found in it is found anew.
+    fn try_again(&mut self, pid: u32, now: Instant, tries: u32) {
+        self.forget(pid);
+        if tries < TRIES_MAX {
+            let at = now + AGAIN_AFTER;
+            self.again.push(Again { pid, at, tries });
+        }
+    }
+
+    fn forget(&mut self, pid: u32) {
+        // Probes go with the process, not with the last one that maps the file.
+        let _ = self.libraries.forget(pid);
+        self.again.retain(|again| again.pid != pid);
+    }
+}
+
+fn tell_of(death: &Death) {
+    for file in &death.files {
+        log::warn!(
+            "process {} died by signal {} within seconds after probes were put on {}: they were \
+             taken away, and TLS in this file is not read any longer",
+            death.pid,
+            death.signal,
+            file.display()
+        );
+    }
+}
