@@ -7,6 +7,7 @@ mod http;
 mod method;
 mod rpc;
 mod url;
+mod via;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use wirespan_protocols::message::{Request, Response};
 
 pub use authority::HostMemo;
 pub use method::KnownMethods;
+pub use via::Via;
 
 use crate::endpoints::Endpoints;
 use crate::trace_context::TraceContext;
@@ -136,6 +138,8 @@ pub struct Ends<'a> {
     pub is_encrypted: bool,
     /// The name by which the client asked for the server, before it said anything.
     pub server_name: Option<&'a Arc<str>>,
+    /// Who is behind the ends, where they are not the client and the server themselves.
+    pub via: Option<&'a Via>,
 }
 
 /// What is known about an exchange beside the exchange.
