@@ -16,7 +16,7 @@ pub mod tls;
 mod watcher;
 
 pub use describe::Describer;
-pub use listeners::ports;
+pub use listeners::{listened_on, ports};
 pub use proc_root::ProcRoot;
 pub use selection::Selector;
 pub use watcher::{Action, Watcher};

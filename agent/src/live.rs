@@ -298,6 +298,7 @@ impl Live {
         self.path
             .carry_out(&mut self.actions, &mut self.capture.watch_list);
         self.fetch_losses();
+        self.health.set_coverage(self.path.pipeline.coverage());
         report::log_losses(&self.health);
     }
 

@@ -16,12 +16,29 @@ pub struct Finished {
     pub recorded: Option<Recorded>,
 }
 
-/// Logs what was lost so far, if anything was. To be called at most once a minute.
+/// Logs what was lost so far, if anything was, and what was not understood of processes. To be
+/// called at most once a minute.
 pub fn log_losses(health: &Health) {
     let losses = losses(health);
     if !losses.is_empty() {
         log::warn!("{} spans so far; lost: {losses}", health.spans_made());
     }
+    let coverage = health.coverage();
+    let unread = coverage
+        .iter()
+        .filter_map(|coverage| Some((coverage, not_understood(coverage)?)));
+    for (coverage, unread) in unread.take(UNREAD_LINES_MAX) {
+        log::info!("{}; {unread}", covered(coverage));
+    }
+}
+
+/// Processes of which is said in one minute what is not understood.
+const UNREAD_LINES_MAX: usize = 10;
+
+/// What a process said that nobody understood.
+fn not_understood(coverage: &Coverage) -> Option<String> {
+    let is_all_understood = coverage.unread.tallies().is_empty();
+    (!is_all_understood).then(|| format!("not understood: {}", coverage.unread))
 }
 
 /// The summary of a run.
@@ -56,6 +73,9 @@ pub fn summary(health: &Health, finished: &Finished, ran: Duration) -> String {
     let _ = write!(text, "\n  lost: {lost}");
     for coverage in &finished.coverage {
         let _ = write!(text, "\n  understood of {}", covered(coverage));
+        if let Some(unread) = not_understood(coverage) {
+            let _ = write!(text, "\n    {unread}");
+        }
     }
     if let Some(recorded) = &finished.recorded {
         let _ = write!(text, "\n  {}", kept(recorded));
@@ -84,6 +104,7 @@ fn covered(coverage: &Coverage) -> String {
         service,
         seen_bytes,
         understood_bytes,
+        unread: _,
     } = coverage;
     let who = if *pid == 0 {
         "processes no longer remembered".to_owned()
@@ -108,6 +129,7 @@ fn losses(health: &Health) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::unread::{Reason, Unread};
 
     #[test]
     fn a_summary_names_each_loss_and_the_coverage_of_each_process() {
@@ -126,6 +148,11 @@ mod tests {
                 service: "shop".into(),
                 seen_bytes: 200,
                 understood_bytes: 150,
+                unread: {
+                    let mut unread = Unread::default();
+                    unread.count(Reason::FastCgi, 50);
+                    unread
+                },
             }],
             recorded: Some(Recorded {
                 records: 5,
@@ -136,7 +163,8 @@ mod tests {
             summary(&health, &finished, Duration::from_millis(1500)),
             "traced for 1.5 s: 10 spans made; OTLP exported 7, lost 3; printer exported \
              9, lost 1\n  lost: stream_gap 1, queue_full 4\n  understood of \
-             shop (pid 42): 75.0% (150 of 200 bytes)\n  recorded: 5 records"
+             shop (pid 42): 75.0% (150 of 200 bytes)\n    not understood: looks like FastCGI \
+             (1 connection, 50 bytes)\n  recorded: 5 records"
         );
     }
 
