@@ -13,12 +13,14 @@ mod naming;
 mod proc_root;
 mod selection;
 pub mod tls;
+mod unread;
 mod watcher;
 
 pub use describe::Describer;
 pub use listeners::ports;
 pub use proc_root::ProcRoot;
 pub use selection::Selector;
+pub use unread::{Unread, unread};
 pub use watcher::{Action, Watcher};
 
 use std::collections::BTreeMap;

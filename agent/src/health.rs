@@ -9,6 +9,8 @@ use std::sync::{Mutex, PoisonError};
 pub enum Loss {
     /// Records: the kernel's ring buffer had no room.
     RingFull,
+    /// Records of processes that had filled their share of that buffer.
+    RingShare,
     /// Connections: the kernel side had no room to remember one.
     ConnectionsFull,
     /// Transfers: the target's memory could not be read.
@@ -50,8 +52,9 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::RingFull,
+        Self::RingShare,
         Self::ConnectionsFull,
         Self::UnreadableMemory,
         Self::ScratchBusy,
@@ -77,6 +80,7 @@ impl Loss {
     pub const fn name(self) -> &'static str {
         match self {
             Self::RingFull => "ring_full",
+            Self::RingShare => "ring_share",
             Self::ConnectionsFull => "connections_full",
             Self::UnreadableMemory => "unreadable_memory",
             Self::ScratchBusy => "scratch_busy",
@@ -111,6 +115,8 @@ pub struct Coverage {
     pub seen_bytes: u64,
     /// Bytes of them that belong to messages that were understood.
     pub understood_bytes: u64,
+    /// Records of it that the ring buffer had no room for.
+    pub lost_records: u64,
 }
 
 impl Coverage {

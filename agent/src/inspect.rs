@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::discover::tls::{End, Finding, Libraries, Library, LibraryKind, Unreadable};
-use crate::discover::{Describer, ProcRoot, Process, Selector, ports};
+use crate::discover::{Describer, ProcRoot, Process, Selector, Unread, ports, unread};
 
 /// A process that would be watched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -27,6 +27,8 @@ pub struct Row {
     pub service_name: String,
     /// Namespace that its spans would carry.
     pub service_namespace: Option<String>,
+    /// Why not all that it moves is read.
+    pub unread: Vec<Unread>,
     /// What there is of TLS in it now; more may be loaded later.
     pub tls: Vec<Tls>,
 }
@@ -86,6 +88,7 @@ fn row(root: &ProcRoot, process: Process, findings: Vec<Finding>) -> Row {
     Row {
         pid: process.pid,
         ports: ports(root, process.pid).into_iter().collect(),
+        unread: unread(root, process.pid),
         executable: process.executable.to_string_lossy().into_owned(),
         language: process.language,
         service_name: process.service_name,

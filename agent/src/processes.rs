@@ -21,12 +21,15 @@ pub const PROCESSES_MAX: usize = 16_384;
 struct Tally {
     seen: u64,
     understood: u64,
+    /// Records.
+    lost: u64,
 }
 
 impl Tally {
     fn add(&mut self, other: Self) {
         self.seen = self.seen.saturating_add(other.seen);
         self.understood = self.understood.saturating_add(other.understood);
+        self.lost = self.lost.saturating_add(other.lost);
     }
 }
 
@@ -184,7 +187,28 @@ impl Processes {
 
     /// Counts bytes of a connection that is over.
     pub fn count(&mut self, tgid: u32, seen: u64, understood: u64) {
-        let tally = Tally { seen, understood };
+        self.add(
+            tgid,
+            Tally {
+                seen,
+                understood,
+                lost: 0,
+            },
+        );
+    }
+
+    /// Counts records that the kernel side could not write.
+    pub fn lose_records(&mut self, tgid: u32, count: u64) {
+        self.add(
+            tgid,
+            Tally {
+                lost: count,
+                ..Tally::default()
+            },
+        );
+    }
+
+    fn add(&mut self, tgid: u32, tally: Tally) {
         match self.touch_entry(tgid) {
             Some(entry) => entry.tally.add(tally),
             None => self.forgotten.add(tally),
@@ -192,7 +216,8 @@ impl Processes {
     }
 
     /// What was counted, by process, with `open` (process, seen, understood) added: connections
-    /// that are not over. Sorted by pid; processes that moved nothing are left out.
+    /// that are not over. Sorted by pid; processes that moved and lost nothing are
+    /// left out.
     #[must_use]
     pub fn coverage(&self, open: impl Iterator<Item = (u32, u64, u64)>) -> Vec<Coverage> {
         let mut tallies: HashMap<u32, Tally> = HashMap::new();
@@ -207,18 +232,23 @@ impl Processes {
                 0
             };
             let tally = tallies.entry(tgid).or_default();
-            tally.add(Tally { seen, understood });
+            tally.add(Tally {
+                seen,
+                understood,
+                lost: 0,
+            });
         }
         tallies.entry(0).or_default().add(self.forgotten);
 
         let mut report: Vec<Coverage> = tallies
             .into_iter()
-            .filter(|(_, tally)| tally.seen > 0)
+            .filter(|(_, tally)| tally.seen > 0 || tally.lost > 0)
             .map(|(pid, tally)| Coverage {
                 pid,
                 service: self.service(pid).to_owned(),
                 seen_bytes: tally.seen,
                 understood_bytes: tally.understood,
+                lost_records: tally.lost,
             })
             .collect();
         report.sort_unstable_by_key(|line| line.pid);

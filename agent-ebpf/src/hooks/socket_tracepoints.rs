@@ -6,7 +6,7 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use wirespan_common::record::Direction;
 
-use super::{Calls, Family, Types, ends_connection, message_ended, run};
+use super::{Calls, Family, Types, ends_connection, message_ended, run, serving};
 use crate::maps;
 use crate::memory::{Typed, current_process, current_registers, offset, tcp_sock};
 use crate::sockets;
@@ -33,10 +33,16 @@ fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
         Direction::Ingress
     };
     let current = current_process();
-    let Some(watch) = maps::watch_of(current.tgid) else {
+    let result: i32 = ctx.arg(1);
+    let sk = Typed::new(ctx.arg(0));
+    let watch = if result > 0 {
+        serving::watch_of_mover(current, sk)
+    } else {
+        maps::watch_of(current.tgid)
+    };
+    let Some(watch) = watch else {
         return 0;
     };
-    let result: i32 = ctx.arg(1);
     let flags: u32 = ctx.arg::<i32>(2) as u32;
     if result > 0 && is_beside_stream(direction, flags) {
         return 0;
@@ -47,7 +53,6 @@ fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
             return 0;
         }
     }
-    let sk = Typed::new(ctx.arg(0));
     let Some(socket) = sockets::of_typed(sk) else {
         return 0;
     };

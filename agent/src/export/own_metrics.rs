@@ -22,9 +22,10 @@ use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use tokio::runtime::Handle;
 
 use super::otlp::tls::{self, Connector, Speaks, Way};
-use super::otlp::{SCOPE_NAME, SCOPE_VERSION, SetupError, USER_AGENT};
+use super::otlp::{SCOPE_NAME, SCOPE_VERSION, SetupError};
 use crate::config::MetricsConfig;
-use crate::health::{Destination, Health, Loss};
+use crate::health::{Coverage, Destination, Health, Loss};
+use crate::own::USER_AGENT;
 use crate::semconv;
 
 /// Of an answer that is read.
@@ -136,6 +137,17 @@ fn register(meter: &Meter, health: &Arc<Health>) {
             }
         })
         .build();
+    let lost = Arc::clone(health);
+    meter
+        .u64_observable_counter("wirespan.process.records.lost")
+        .with_unit("{record}")
+        .with_description("Records of a process that the kernel's ring buffer had no room for")
+        .with_callback(move |observer| {
+            for coverage in lost.coverage() {
+                observer.observe(coverage.lost_records, &who(&coverage));
+            }
+        })
+        .build();
     let covered = Arc::clone(health);
     meter
         .f64_observable_gauge("wirespan.coverage")
@@ -143,18 +155,21 @@ fn register(meter: &Meter, health: &Arc<Health>) {
         .with_description("Bytes understood of the bytes that a process moved")
         .with_callback(move |observer| {
             for coverage in covered.coverage() {
-                // Those that are no longer remembered have no name.
-                let who = match coverage.pid {
-                    0 => Vec::new(),
-                    pid => vec![
-                        KeyValue::new(semconv::SERVICE_NAME, coverage.service.clone()),
-                        KeyValue::new(semconv::PROCESS_PID, i64::from(pid)),
-                    ],
-                };
-                observer.observe(coverage.ratio(), &who);
+                observer.observe(coverage.ratio(), &who(&coverage));
             }
         })
         .build();
+}
+
+/// Whom a figure is about. Those that are no longer remembered have no name.
+fn who(coverage: &Coverage) -> Vec<KeyValue> {
+    match coverage.pid {
+        0 => Vec::new(),
+        pid => vec![
+            KeyValue::new(semconv::SERVICE_NAME, coverage.service.clone()),
+            KeyValue::new(semconv::PROCESS_PID, i64::from(pid)),
+        ],
+    }
 }
 
 /// Sends requests on a runtime, whoever waits for the answers.
