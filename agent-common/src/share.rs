@@ -1,11 +1,13 @@
-//! How much of the ring buffer one process may fill. The ring is one for all that are watched, and
-//! whoever talks most would fill it for everybody; so who holds much of it loses records first, and
-//! what is left over is for the others. It counts what it is told and decides; it asks nobody.
+//! How much of the ring buffer one process may fill. It counts what it is told and decides; it asks
+//! nobody.
+//!
+//! The ring is one for all that are watched, and whoever talks most would fill it for everybody; so
+//! who holds much of it loses records first, and what is left over is for the others.
 //!
 //! The rule is that of dynamic thresholds in shared buffers (Choudhury and Hahne, "Dynamic queue
 //! length thresholds for shared-memory packet switches", 1998): one may hold at most so many times
-//! what is free. Alone, a process may fill two thirds; two of them two fifths each; and however many
-//! they are, something stays free.
+//! what is free. Alone, a process may fill two thirds; two of them two fifths each; and however
+//! many they are, something stays free.
 //!
 //! What a process holds is estimated: all that it wrote since it was last looked at, of which the
 //! reader has taken the same part as of everything that was written since.

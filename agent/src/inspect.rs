@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::discover::tls::{End, Finding, Libraries, Library, LibraryKind, Unreadable};
-use crate::discover::{Describer, ProcRoot, Process, Selector, Unread, ports, unread};
+use crate::discover::{Describer, ProcRoot, Process, Selector, Uncopied, ports};
 
 /// A process that would be watched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,7 +28,7 @@ pub struct Row {
     /// Namespace that its spans would carry.
     pub service_namespace: Option<String>,
     /// Why not all that it moves is read.
-    pub unread: Vec<Unread>,
+    pub uncopied: Vec<Uncopied>,
     /// What there is of TLS in it now; more may be loaded later.
     pub tls: Vec<Tls>,
 }
@@ -88,7 +88,7 @@ fn row(root: &ProcRoot, process: Process, findings: Vec<Finding>) -> Row {
     Row {
         pid: process.pid,
         ports: ports(root, process.pid).into_iter().collect(),
-        unread: unread(root, process.pid),
+        uncopied: process.uncopied,
         executable: process.executable.to_string_lossy().into_owned(),
         language: process.language,
         service_name: process.service_name,

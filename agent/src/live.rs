@@ -394,6 +394,10 @@ impl Path {
                         process.pid,
                         process.executable.display()
                     );
+                    for why in &process.uncopied {
+                        let (name, pid) = (&process.service_name, process.pid);
+                        log::warn!("of {name} (pid {pid}): {}", why.sentence());
+                    }
                     self.changed.push((process.pid, true));
                     self.take(&recording::process_record(monotonic_ns(), &process));
                 }

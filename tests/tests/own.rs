@@ -43,8 +43,8 @@ impl Sink {
     }
 }
 
-/// Runs the daemon with `settings` while it watches a server, the receiver and `others`, and returns
-/// what it said once exports had arrived and something came after them.
+/// Runs the daemon with `settings` while it watches a server, the receiver and `others`, and
+/// returns what it said once exports had arrived and something came after them.
 fn exported(sink: &Sink, others: &[u16], settings: &[(&str, &str)]) -> Finished {
     let server = Server::python();
     let mut ports = vec![server.port.to_string(), sink.port.to_string()];

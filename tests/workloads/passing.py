@@ -1,11 +1,11 @@
-"""Servers in which one process listens and another one serves. Each request that was answered is told
-as a line of JSON; connections carry one request.
+"""Servers in which one process listens and another one serves. Each request that was answered is
+told as a line of JSON; connections carry one request.
 
     passing.py HOW PORT
 
 HOW is how the server comes by its connections:
     exec      the listener accepts, forks, and the child runs another program on the connection
-    rights    the listener passes accepted connections to a process that was there before it listened
+    rights    the listener passes accepted connections to a process that was there before it
     reload    the listener passes its listening socket to such a process, and accepts no more
     getfd     such a process takes accepted connections by itself (pidfd_getfd)
     workers   bound first, then forked: each worker says that it listens and accepts

@@ -1,13 +1,13 @@
-//! Who serves a selected port: whoever moves bytes on the passive end of a connection to it, however
-//! it came by that socket. A listener is watched from when it listens; but who accepts may pass the
+//! Who serves a selected port: whoever moves bytes on the passive end of a connection to it,
+//! however it came by that socket. A listener is watched from when it listens; but who accepts may pass the
 //! connection on (`SCM_RIGHTS`, a child, another program), or have the listener from somebody else
 //! (a reload, a supervisor, `pidfd_getfd`).
 //!
-//! The socket tracepoints bring the socket, and ask here. The other strategies see descriptors, and
-//! to find the socket of each call of each process would cost all of them. They attach a tracepoint
-//! to what every read of TCP passes through (`tcp_rcv_space_adjust`), which brings the socket too and
-//! fires within the call, so that its end is seen already. Who only writes is not found that way; no
-//! server of a protocol that is understood does.
+//! The socket tracepoints bring the socket, and ask here. The other strategies see descriptors,
+//! and to find the socket of each call of each process would cost all of them. They attach a
+//! tracepoint to what every read of TCP passes through (`tcp_rcv_space_adjust`), which brings the
+//! socket too and fires within the call, so that its end is seen already. Who only writes is not
+//! found that way; no server of a protocol that is understood does.
 
 use aya_ebpf::macros::{btf_tracepoint, raw_tracepoint};
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};

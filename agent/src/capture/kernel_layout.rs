@@ -61,6 +61,7 @@ pub fn read() -> Result<Offsets, LayoutError> {
         task_struct_tgid: at("task_struct", "tgid")?,
         task_struct_signal: at("task_struct", "signal")?,
         task_struct_stack: at("task_struct", "stack")?,
+        task_struct_io_uring: types.offset_of("task_struct", "io_uring").unwrap_or(0),
         signal_struct_live: at("signal_struct", "live")?,
         files_struct_fdt: at("files_struct", "fdt")?,
         fdtable_fd: at("fdtable", "fd")?,

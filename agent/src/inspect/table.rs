@@ -30,8 +30,8 @@ pub fn write(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
         }
         writeln!(out, "{}", line.trim_end())?;
         let row = index.checked_sub(1).and_then(|index| rows.get(index));
-        for unread in row.into_iter().flat_map(|row| &row.unread) {
-            writeln!(out, "{:1$}  {2}", "", widths[0], unread.sentence())?;
+        for uncopied in row.into_iter().flat_map(|row| &row.uncopied) {
+            writeln!(out, "{:1$}  {2}", "", widths[0], uncopied.sentence())?;
         }
         for tls in row.into_iter().flat_map(|row| &row.tls) {
             if let Some(reason) = &tls.reason {
@@ -97,7 +97,7 @@ fn file_name(tls: &Tls) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discover::Unread;
+    use crate::discover::Uncopied;
 
     #[test]
     fn what_cannot_be_read_has_a_line_of_its_own() {
@@ -108,7 +108,7 @@ mod tests {
             ports: vec![80, 81, 82, 83, 84],
             service_name: "shop".into(),
             service_namespace: Some("web".into()),
-            unread: vec![Unread::IoUring],
+            uncopied: vec![Uncopied::IoUring],
             tls: vec![
                 Tls {
                     file: "/lib/libssl.so.3".into(),

@@ -1,18 +1,18 @@
-//! Why bytes of a process are not read, as far as `/proc` tells: ways of making calls that the kernel
-//! side does not follow. What such a process moves in the ordinary way is read all the same.
+//! Why bytes of a process are not read, as far as `/proc` tells: ways of making calls that the
+//! kernel side does not follow. What such a process moves in the ordinary way is read all the same.
 
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::proc_root::ProcRoot;
 
 /// A reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Unread {
+pub enum Uncopied {
     /// It holds a ring of io_uring: calls that it submits there have no registers of their own, so
     /// nobody knows where their bytes are.
     IoUring,
@@ -21,7 +21,7 @@ pub enum Unread {
     ThirtyTwoBit,
 }
 
-impl Unread {
+impl Uncopied {
     /// What is the matter, as the rest of a sentence about the process.
     #[must_use]
     pub const fn sentence(self) -> &'static str {
@@ -36,13 +36,13 @@ impl Unread {
 
 /// What there is of them in a process now; a ring may be made later. Nothing if it has gone.
 #[must_use]
-pub fn unread(root: &ProcRoot, pid: u32) -> Vec<Unread> {
+pub fn uncopied(root: &ProcRoot, pid: u32) -> Vec<Uncopied> {
     let mut found = Vec::new();
     if holds_ring(root, pid) {
-        found.push(Unread::IoUring);
+        found.push(Uncopied::IoUring);
     }
     if auxiliary_vector(root, pid).is_some_and(|vector| is_32_bit(&vector)) {
-        found.push(Unread::ThirtyTwoBit);
+        found.push(Uncopied::ThirtyTwoBit);
     }
     found
 }
@@ -50,10 +50,14 @@ pub fn unread(root: &ProcRoot, pid: u32) -> Vec<Unread> {
 /// The name of its file (`io_uring_get_file`, io_uring/io_uring.c).
 const RING: &str = "anon_inode:[io_uring]";
 
+/// Descriptors that are looked at: a ring is made before connections are accepted.
+const DESCRIPTORS_MAX: usize = 4096;
+
 fn holds_ring(root: &ProcRoot, pid: u32) -> bool {
     fs::read_dir(root.dir(pid).join("fd"))
         .into_iter()
         .flatten()
+        .take(DESCRIPTORS_MAX)
         .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
         .any(|link| link.as_os_str() == RING)
 }
@@ -108,6 +112,6 @@ mod tests {
 
     #[test]
     fn nothing_is_the_matter_with_this_process() {
-        assert_eq!(unread(&ProcRoot::host(), std::process::id()), []);
+        assert_eq!(uncopied(&ProcRoot::host(), std::process::id()), []);
     }
 }
