@@ -35,7 +35,7 @@ pub fn tcp_rcv_space_adjust_untyped(ctx: RawTracePointContext) -> i32 {
     };
     let current = current_process();
     if !is_told(current) && sockets::is_passive_untyped(sk, port) {
-        return run(serves(current, port));
+        return run(reader_serves(current, sk, port));
     }
     0
 }
@@ -47,9 +47,18 @@ fn reads(sk: Typed) -> i32 {
     };
     let current = current_process();
     if !is_told(current) && sockets::is_passive(sk, port) {
-        return run(serves(current, port));
+        return run(reader_serves(current, sk.address(), port));
     }
     0
+}
+
+/// Where the kernel itself reads ahead of the process (kTLS), it may do so on anybody's time.
+#[inline(always)]
+fn reader_serves(current: Current, sk: u64, port: u16) -> Delivered<()> {
+    if sockets::has_upper_protocol(sk) {
+        return Ok(());
+    }
+    serves(current, port)
 }
 
 #[inline(always)]

@@ -85,12 +85,15 @@ fn note_loss(tgid: u32) {
 /// they count is missing.
 #[inline(always)]
 fn ledger(tgid: u32) -> Option<&'static mut Ledger> {
-    if LEDGERS.get_ptr(tgid).is_none() {
-        // Somebody else may have been faster.
-        let new: &Ledger = &NEW_LEDGER;
-        let _: Result<(), i32> = LEDGERS.insert(tgid, new, u64::from(BPF_NOEXIST));
-    }
-    let found = LEDGERS.get_ptr_mut(tgid)?;
+    let found = match LEDGERS.get_ptr_mut(tgid) {
+        Some(known) => known,
+        None => {
+            // Somebody else may have been faster.
+            let new: &Ledger = &NEW_LEDGER;
+            let _: Result<(), i32> = LEDGERS.insert(tgid, new, u64::from(BPF_NOEXIST));
+            LEDGERS.get_ptr_mut(tgid)?
+        }
+    };
     // SAFETY: elements of a preallocated map stay mapped; one that is reused meanwhile is another
     // process's, which is then charged with a record.
     Some(unsafe { &mut *found })
