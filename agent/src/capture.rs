@@ -106,7 +106,8 @@ impl Capture {
         watch_list.select_ports(&targets.open_ports)?;
         strategy::attach_life_cycle(&mut ebpf)?;
         strategy::load_look(&mut ebpf)?;
-        let strategy = strategy::attach(&mut ebpf, config.strategy)?;
+        let strategy =
+            strategy::attach(&mut ebpf, config.strategy, !targets.open_ports.is_empty())?;
         let log = if config.bpf_debug {
             object::start_log(&mut ebpf)
         } else {
@@ -179,6 +180,7 @@ impl From<KernelLoss> for crate::health::Loss {
     fn from(loss: KernelLoss) -> Self {
         match loss {
             KernelLoss::RingFull => Self::RingFull,
+            KernelLoss::RingShare => Self::RingShare,
             KernelLoss::ConnectionsFull => Self::ConnectionsFull,
             KernelLoss::UnreadableMemory => Self::UnreadableMemory,
             KernelLoss::ScratchBusy => Self::ScratchBusy,

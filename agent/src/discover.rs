@@ -13,12 +13,14 @@ mod naming;
 mod proc_root;
 mod selection;
 pub mod tls;
+mod uncopied;
 mod watcher;
 
 pub use describe::Describer;
 pub use listeners::{listened_on, ports};
 pub use proc_root::ProcRoot;
 pub use selection::Selector;
+pub use uncopied::{Uncopied, uncopied};
 pub use watcher::{Action, Watcher};
 
 use std::collections::BTreeMap;
@@ -52,4 +54,7 @@ pub struct Process {
     pub resource_attributes: BTreeMap<String, String>,
     /// The machine's name.
     pub host_name: String,
+    /// Why not all that it moves can be copied.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub uncopied: Vec<Uncopied>,
 }

@@ -13,7 +13,7 @@ pub use sight::Sight;
 
 use crate::config::Config;
 use crate::discover::tls::{End, Finding, Libraries, Library, LibraryKind, Unreadable};
-use crate::discover::{Describer, ProcRoot, Process, Selector, ports};
+use crate::discover::{Describer, ProcRoot, Process, Selector, Uncopied, ports};
 
 /// A process that would be watched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -30,6 +30,8 @@ pub struct Row {
     pub service_name: String,
     /// Namespace that its spans would carry.
     pub service_namespace: Option<String>,
+    /// Why not all that it moves is read.
+    pub uncopied: Vec<Uncopied>,
     /// What there is of TLS in it now; more may be loaded later.
     pub tls: Vec<Tls>,
 }
@@ -96,6 +98,7 @@ fn row(root: &ProcRoot, process: Process, findings: Vec<Finding>) -> Row {
     Row {
         pid: process.pid,
         ports: ports(root, process.pid).into_iter().collect(),
+        uncopied: process.uncopied,
         executable: process.executable.to_string_lossy().into_owned(),
         language: process.language,
         service_name: process.service_name,

@@ -262,6 +262,10 @@ impl Live {
             if is_watched {
                 self.tls.tell(Told::Watched(pid));
             } else {
+                let lost = self.capture.losses.settle(pid);
+                if lost > 0 {
+                    self.path.pipeline.lose_records(pid, lost);
+                }
                 self.tls_seen.remove(&pid);
                 self.tls.tell(Told::Unwatched(pid));
             }
@@ -302,9 +306,12 @@ impl Live {
         report::log_losses(&self.health);
     }
 
-    fn fetch_losses(&self) {
+    fn fetch_losses(&mut self) {
         for (loss, total) in self.capture.losses.totals() {
             self.health.set_loss(loss.into(), total);
+        }
+        for (pid, lost) in self.capture.losses.of_processes() {
+            self.path.pipeline.lose_records(pid, lost);
         }
     }
 
@@ -387,6 +394,10 @@ impl Path {
                         process.pid,
                         process.executable.display()
                     );
+                    for why in &process.uncopied {
+                        let (name, pid) = (&process.service_name, process.pid);
+                        log::warn!("of {name} (pid {pid}): {}", why.sentence());
+                    }
                     self.changed.push((process.pid, true));
                     self.take(&recording::process_record(monotonic_ns(), &process));
                 }

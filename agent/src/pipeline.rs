@@ -109,7 +109,7 @@ impl Pipeline {
             Body::Life { life, event } => match event {
                 LifeEvent::Exec => self.material.processes.exec(record.tgid),
                 LifeEvent::Fork => self.material.processes.fork(record.tgid, life.other),
-                LifeEvent::Listen => {}
+                LifeEvent::Listen | LifeEvent::Serve => {}
                 LifeEvent::Exit => self.exit(record.tgid, time_ns, out),
             },
             Body::Clock(clock) => self.material.wall_offset_ns = clock.wall_offset_ns,
@@ -143,6 +143,11 @@ impl Pipeline {
                     connection.unread(),
                 )
             }))
+    }
+
+    /// The kernel side could not write so many records of a process.
+    pub fn lose_records(&mut self, tgid: u32, count: u64) {
+        self.material.processes.lose_records(tgid, count);
     }
 
     /// What the kernel side should be told by now.

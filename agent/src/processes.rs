@@ -23,6 +23,8 @@ struct Tally {
     seen: u64,
     understood: u64,
     unread: Unread,
+    /// Records.
+    lost: u64,
 }
 
 impl Tally {
@@ -30,7 +32,7 @@ impl Tally {
         let mut tally = Self {
             seen,
             understood,
-            unread: Unread::default(),
+            ..Self::default()
         };
         if let Some((reason, bytes)) = unread {
             tally.unread.count(reason, bytes);
@@ -42,6 +44,7 @@ impl Tally {
         self.seen = self.seen.saturating_add(other.seen);
         self.understood = self.understood.saturating_add(other.understood);
         self.unread.merge(&other.unread);
+        self.lost = self.lost.saturating_add(other.lost);
     }
 }
 
@@ -199,15 +202,28 @@ impl Processes {
 
     /// Counts bytes of a connection that is over.
     pub fn count(&mut self, tgid: u32, seen: u64, understood: u64, unread: Option<(Reason, u64)>) {
-        let tally = Tally::of(seen, understood, unread);
+        self.add(tgid, &Tally::of(seen, understood, unread));
+    }
+
+    /// Counts records that the kernel side could not write.
+    pub fn lose_records(&mut self, tgid: u32, count: u64) {
+        let tally = Tally {
+            lost: count,
+            ..Tally::default()
+        };
+        self.add(tgid, &tally);
+    }
+
+    fn add(&mut self, tgid: u32, tally: &Tally) {
         match self.touch_entry(tgid) {
-            Some(entry) => entry.tally.add(&tally),
-            None => self.forgotten.add(&tally),
+            Some(entry) => entry.tally.add(tally),
+            None => self.forgotten.add(tally),
         }
     }
 
     /// What was counted, by process, with `open` (process, seen, understood, and what was not)
-    /// added: connections that are not over. Sorted by pid; processes that moved nothing are left out.
+    /// added: connections that are not over. Sorted by pid; processes that moved and lost nothing
+    /// are left out.
     #[must_use]
     pub fn coverage(
         &self,
@@ -231,13 +247,14 @@ impl Processes {
 
         let mut report: Vec<Coverage> = tallies
             .into_iter()
-            .filter(|(_, tally)| tally.seen > 0)
+            .filter(|(_, tally)| tally.seen > 0 || tally.lost > 0)
             .map(|(pid, tally)| Coverage {
                 pid,
                 service: self.service(pid).to_owned(),
                 seen_bytes: tally.seen,
                 understood_bytes: tally.understood,
                 unread: tally.unread,
+                lost_records: tally.lost,
             })
             .collect();
         report.sort_unstable_by_key(|line| line.pid);

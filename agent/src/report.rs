@@ -21,7 +21,8 @@ pub struct Finished {
 pub fn log_losses(health: &Health) {
     let losses = losses(health);
     if !losses.is_empty() {
-        log::warn!("{} spans so far; lost: {losses}", health.spans_made());
+        let by = losers(&health.coverage());
+        log::warn!("{} spans so far; lost: {losses}{by}", health.spans_made());
     }
     let coverage = health.coverage();
     let unread = coverage
@@ -98,6 +99,28 @@ fn kept(recorded: &Recorded) -> String {
     text
 }
 
+/// Processes that one line names.
+const LOSERS_MAX: usize = 5;
+
+/// Whose records were lost: those who lost most.
+fn losers(coverage: &[Coverage]) -> String {
+    let mut losers: Vec<_> = coverage.iter().filter(|it| it.lost_records > 0).collect();
+    losers.sort_by_key(|it| std::cmp::Reverse(it.lost_records));
+    let named = losers.iter().take(LOSERS_MAX).map(|it| {
+        let Coverage { pid, service, .. } = it;
+        format!("{} of {service} (pid {pid})", it.lost_records)
+    });
+    let named = named.collect::<Vec<_>>().join(", ");
+    match losers.len() {
+        0 => String::new(),
+        1..=LOSERS_MAX => format!("; records: {named}"),
+        more => format!(
+            "; records: {named} and {} more processes",
+            more - LOSERS_MAX
+        ),
+    }
+}
+
 fn covered(coverage: &Coverage) -> String {
     let Coverage {
         pid,
@@ -105,6 +128,7 @@ fn covered(coverage: &Coverage) -> String {
         seen_bytes,
         understood_bytes,
         unread: _,
+        lost_records,
     } = coverage;
     let who = if *pid == 0 {
         "processes no longer remembered".to_owned()
@@ -112,7 +136,11 @@ fn covered(coverage: &Coverage) -> String {
         format!("{service} (pid {pid})")
     };
     let part = 100.0 * coverage.ratio();
-    format!("{who}: {part:.1}% ({understood_bytes} of {seen_bytes} bytes)")
+    let lost = match lost_records {
+        0 => String::new(),
+        lost => format!(", {lost} records lost"),
+    };
+    format!("{who}: {part:.1}% ({understood_bytes} of {seen_bytes} bytes){lost}")
 }
 
 fn losses(health: &Health) -> String {
@@ -153,6 +181,7 @@ mod tests {
                     unread.count(Reason::FastCgi, 50);
                     unread
                 },
+                lost_records: 3,
             }],
             recorded: Some(Recorded {
                 records: 5,
@@ -165,7 +194,26 @@ mod tests {
              9, lost 1\n  lost: stream_gap 1, queue_full 4\n  understood of \
              shop (pid 42): 75.0% (150 of 200 bytes)\n    not understood: looks like FastCGI \
              (1 connection, 50 bytes)\n  recorded: 5 records"
+             shop (pid 42): 75.0% (150 of 200 bytes), 3 records lost\n  recorded: 5 records"
         );
+    }
+
+    #[test]
+    fn the_line_of_a_minute_names_who_lost_most() {
+        let of = |pid, lost_records| Coverage {
+            pid,
+            service: "shop".into(),
+            seen_bytes: 1,
+            understood_bytes: 1,
+            lost_records,
+        };
+        assert_eq!(losers(&[of(1, 0)]), "");
+        assert_eq!(
+            losers(&[of(1, 3), of(2, 9), of(3, 0)]),
+            "; records: 9 of shop (pid 2), 3 of shop (pid 1)"
+        );
+        let many: Vec<_> = (1..=7).map(|pid| of(pid, 1)).collect();
+        assert!(losers(&many).ends_with("(pid 5) and 2 more processes"));
     }
 
     #[test]

@@ -202,7 +202,10 @@ impl SpanMaker {
     #[must_use]
     pub fn ignores(&self, exchange: &Exchange) -> bool {
         let Request::Http(request) = &exchange.request;
-        self.ignores_health_checks && request.call.is_some() && rpc::is_house_keeping(request)
+        crate::own::is_export(request)
+            || self.ignores_health_checks
+                && request.call.is_some()
+                && rpc::is_house_keeping(request)
     }
 
     /// Makes the span of an exchange. Its start and end are put on the wall clock with the same

@@ -12,6 +12,7 @@ use crate::semconv;
 use super::language::Languages;
 use super::naming;
 use super::proc_root::{ProcRoot, lossy, read_bounded, without_deleted};
+use super::uncopied::uncopied;
 
 /// Makes descriptions.
 #[derive(Debug)]
@@ -66,6 +67,7 @@ impl Describer {
             language: language.map(str::to_owned),
             resource_attributes: self.attributes_with(told.resource_attributes),
             host_name: self.root.host_name().to_owned(),
+            uncopied: uncopied(&self.root, pid),
             executable,
             command_args,
         })

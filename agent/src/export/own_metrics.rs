@@ -23,9 +23,10 @@ use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use tokio::runtime::Handle;
 
 use super::otlp::tls::{self, Connector, Speaks, Way};
-use super::otlp::{SCOPE_NAME, SCOPE_VERSION, SetupError, USER_AGENT};
+use super::otlp::{SCOPE_NAME, SCOPE_VERSION, SetupError};
 use crate::config::MetricsConfig;
 use crate::health::{Coverage, Destination, Health, Loss};
+use crate::own::USER_AGENT;
 use crate::semconv;
 
 /// Of an answer that is read.
@@ -134,6 +135,17 @@ fn register(meter: &Meter, health: &Arc<Health>) {
         .with_callback(move |observer| {
             for loss in Loss::ALL {
                 observer.observe(lost.losses(loss), &[KeyValue::new("reason", loss.name())]);
+            }
+        })
+        .build();
+    let lost = Arc::clone(health);
+    meter
+        .u64_observable_counter("wirespan.process.records.lost")
+        .with_unit("{record}")
+        .with_description("Records of a process that the kernel's ring buffer had no room for")
+        .with_callback(move |observer| {
+            for coverage in lost.coverage() {
+                observer.observe(coverage.lost_records, &who(&coverage));
             }
         })
         .build();

@@ -60,6 +60,7 @@ async fn every_counter_is_told_once_per_interval_and_anew_at_the_end() {
             unread.count(Reason::FastCgi, 50);
             unread
         },
+        lost_records: 6,
     }]);
     let expected = [
         ("wirespan.spans.made", String::new(), 10.0),
@@ -67,6 +68,11 @@ async fn every_counter_is_told_once_per_interval_and_anew_at_the_end() {
         ("wirespan.losses", told(Loss::QueueFull), 3.0),
         ("wirespan.losses", told(Loss::RingFull), 5.0),
         ("wirespan.records.read", String::new(), 40.0),
+        (
+            "wirespan.process.records.lost",
+            "process.pid=42,service.name=shop".into(),
+            6.0,
+        ),
         (
             "wirespan.coverage",
             "process.pid=42,service.name=shop".into(),
