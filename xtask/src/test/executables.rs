@@ -82,8 +82,8 @@ pub fn compile() -> Result<Compiled> {
     })
 }
 
-/// Runs each to its end with `adapt`ed command, and counts. One that crashes is a failure, and so is
-/// one that says nothing for `silence`.
+/// Runs each to its end with `adapt`ed command, and counts. One that crashes is a failure, and so
+/// is one that says nothing for `silence`.
 pub fn run<'a>(
     executables: impl Iterator<Item = &'a Executable>,
     silence: Duration,
