@@ -38,6 +38,8 @@ pub enum Loss {
     HeadTooLong,
     /// Connections forgotten to make room or after a long silence.
     ConnectionEvicted,
+    /// Records that a recording lacks: the file system was too slow, or refused them.
+    NotRecorded,
     /// Spans: the queue to the exporters was full.
     QueueFull,
     /// Spans: the receiver refused them for good.
@@ -50,7 +52,7 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::RingFull,
         Self::ConnectionsFull,
         Self::UnreadableMemory,
@@ -66,6 +68,7 @@ impl Loss {
         Self::PipelineFull,
         Self::HeadTooLong,
         Self::ConnectionEvicted,
+        Self::NotRecorded,
         Self::QueueFull,
         Self::ExportRefused,
         Self::ExportFailed,
@@ -91,6 +94,7 @@ impl Loss {
             Self::PipelineFull => "pipeline_full",
             Self::HeadTooLong => "head_too_long",
             Self::ConnectionEvicted => "connection_evicted",
+            Self::NotRecorded => "not_recorded",
             Self::QueueFull => "queue_full",
             Self::ExportRefused => "export_refused",
             Self::ExportFailed => "export_failed",

@@ -179,15 +179,19 @@ impl Pipeline {
 
     /// A TLS object is on a socket. Its plaintext may have come before.
     fn open_object(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut Vec<Span>) {
-        let server_name = self.connections.find(open.carrier).and_then(|slot| {
-            let carrier = self.connections.at(slot);
-            carrier.carry();
-            carrier.server_name.clone()
-        });
+        let (server_name, via) = match self.connections.find(open.carrier) {
+            Some(slot) => {
+                let carrier = self.connections.at(slot);
+                carrier.carry();
+                (carrier.server_name.clone(), carrier.via.clone())
+            }
+            None => (None, None),
+        };
         let slot = self.touch(open.connection, record, out);
         let object = self.connections.at(slot);
         object.endpoints = Endpoints::from_open(open, path);
         object.server_name = server_name;
+        object.via = via;
         let (_, mut ear) = Ear::at(object, &mut self.material, out);
         ear.let_go();
     }

@@ -8,6 +8,7 @@ mod leaving;
 mod method;
 mod rpc;
 mod url;
+mod via;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use wirespan_protocols::message::{Request, Response};
 
 pub use authority::HostMemo;
 pub use method::KnownMethods;
+pub use via::Via;
 
 use crate::endpoints::Endpoints;
 use crate::redact::Redaction;
@@ -138,6 +140,8 @@ pub struct Ends<'a> {
     pub is_encrypted: bool,
     /// The name by which the client asked for the server, before it said anything.
     pub server_name: Option<&'a Arc<str>>,
+    /// Who is behind the ends, where they are not the client and the server themselves.
+    pub via: Option<&'a Via>,
 }
 
 /// What is known about an exchange beside the exchange.

@@ -244,6 +244,7 @@ pub fn exporting(otlp: OtlpConfig) -> ExportConfig {
         pause_first: Duration::from_millis(10),
         pause_max: Duration::from_millis(50),
         total_max: Duration::from_secs(30),
+        ..RetryPolicy::default()
     };
     ExportConfig {
         retry,
