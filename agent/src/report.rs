@@ -192,9 +192,8 @@ mod tests {
             summary(&health, &finished, Duration::from_millis(1500)),
             "traced for 1.5 s: 10 spans made; OTLP exported 7, lost 3; printer exported \
              9, lost 1\n  lost: stream_gap 1, queue_full 4\n  understood of \
-             shop (pid 42): 75.0% (150 of 200 bytes)\n    not understood: looks like FastCGI \
-             (1 connection, 50 bytes)\n  recorded: 5 records"
-             shop (pid 42): 75.0% (150 of 200 bytes), 3 records lost\n  recorded: 5 records"
+             shop (pid 42): 75.0% (150 of 200 bytes), 3 records lost\n    not understood: looks \
+             like FastCGI (1 connection, 50 bytes)\n  recorded: 5 records"
         );
     }
 
@@ -205,6 +204,7 @@ mod tests {
             service: "shop".into(),
             seen_bytes: 1,
             understood_bytes: 1,
+            unread: Unread::default(),
             lost_records,
         };
         assert_eq!(losers(&[of(1, 0)]), "");
