@@ -97,7 +97,7 @@ impl Capture {
     /// See [`StartError`]. Whatever had been attached by then is detached.
     pub fn start(config: &CaptureConfig, targets: &Targets) -> Result<Self, StartError> {
         privileges::check().map_err(StartError::Privileges)?;
-        object::keep_heap_small();
+        crate::memory::keep_small();
         let layout = kernel_layout::read().map_err(StartError::Layout)?;
         let mut ebpf = object::load(&layout, config, targets)?;
         let mut watch_list = WatchList::new(&mut ebpf)?;

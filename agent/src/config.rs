@@ -45,6 +45,8 @@ pub struct Config {
     pub colours: bool,
     /// Most spans that wait between the pipeline and the exporters; more are counted as lost.
     pub queue_spans_max: usize,
+    /// The bound over all that others make the daemon remember, in bytes.
+    pub memory_limit: usize,
     /// No spans for gRPC's own health checks and reflection.
     pub ignore_health_checks: bool,
     /// How long the drain at shutdown may take.

@@ -3,6 +3,7 @@
 //! side should be told piles up as [`ToKernel`] until somebody takes it.
 
 mod order;
+mod weights;
 
 use std::sync::Arc;
 
@@ -10,8 +11,10 @@ use hashbrown::HashMap;
 use wirespan_common::record::{ConnectionId, Direction};
 use wirespan_protocols::conversation::{self, Conversation, Verdict};
 use wirespan_protocols::exchange::Exchange;
+use wirespan_protocols::heap;
 
 use order::{Links, List};
+use weights::Weights;
 
 use crate::endpoints::Endpoints;
 use crate::lore::Places;
@@ -179,6 +182,23 @@ impl Connection {
         self.carries
     }
 
+    /// Bytes of memory that it takes. Cheap: it is asked after every record.
+    fn memory_bytes(&self) -> usize {
+        let held = heap::vec::<Exchange>(self.held.capacity())
+            + self
+                .held
+                .iter()
+                .map(|it| it.request.heap_bytes())
+                .sum::<usize>();
+        heap::boxed::<Self>()
+            + self.conversation.heap_bytes()
+            + self.endpoints.as_ref().map_or(0, Endpoints::heap_bytes)
+            + self.hosts.heap_bytes()
+            + heap::vec::<(u64, u32)>(self.owners.past.capacity())
+            + heap::remembered(self.server_name.as_ref())
+            + held
+    }
+
     /// Notes how far a stream has come and tells whether that is farther than was known.
     pub fn advance(&mut self, direction: Direction, position: u64) -> bool {
         let seen = &mut self.seen[direction as usize];
@@ -206,6 +226,7 @@ pub struct Connections {
     awaiting_links: Links,
     by_owner: HashMap<u32, List>,
     owner_links: Links,
+    weights: Weights,
     /// The latest record's time.
     now_ns: u64,
     look_ns: u64,
@@ -231,6 +252,7 @@ impl Connections {
             awaiting_links: Links::default(),
             by_owner: HashMap::new(),
             owner_links: Links::default(),
+            weights: Weights::default(),
             now_ns: 0,
             look_ns: 0,
             to_kernel: Vec::new(),
@@ -286,6 +308,40 @@ impl Connections {
             self.change_owner(slot, former, tgid);
         }
         self.at(slot).owners.active = true;
+    }
+
+    /// Counts what a connection takes by now, after something was said on it.
+    pub fn weigh(&mut self, slot: Slot) {
+        if let Some(connection) = self.connections[slot as usize].as_deref() {
+            self.weights.set(slot, connection.memory_bytes());
+        }
+    }
+
+    /// Bytes of memory that all connections take, and the table itself.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        const PER_SLOT: usize = size_of::<Option<Box<Connection>>>()
+            + size_of::<u32>()
+            + 3 * Links::PER_SLOT
+            + Weights::PER_SLOT;
+        self.weights.total()
+            + heap::block(self.connections.capacity() * PER_SLOT)
+            + heap::table::<(ConnectionId, u32)>(self.slots.capacity())
+            + heap::table::<(u32, List)>(self.by_owner.capacity())
+            + heap::vec::<ToKernel>(self.to_kernel.capacity())
+    }
+
+    /// Takes out the connection that is worth the most memory and the least else: one of the
+    /// largest that have been silent longest.
+    pub fn take_worst(&mut self) -> Option<Box<Connection>> {
+        let now_ns = self.now_ns;
+        let slot = self.weights.worst(self.recency.first(), |slot| {
+            let connection = self.connections[slot as usize].as_deref();
+            connection.map_or(0, |connection| now_ns.saturating_sub(connection.last_ns))
+        })?;
+        let worst = self.take(slot)?;
+        self.tell_forgotten(&worst);
+        Some(worst)
     }
 
     /// Notes what the connection's conversation has come to, after it heard something.
@@ -514,11 +570,13 @@ impl Connections {
             .entry(tgid)
             .or_default()
             .push_last(&mut self.owner_links, slot);
+        self.weigh(slot);
         slot
     }
 
     fn take(&mut self, slot: Slot) -> Option<Box<Connection>> {
         let connection = self.connections[slot as usize].take()?;
+        self.weights.set(slot, 0);
         self.slots.remove(&connection.id);
         self.recency.remove(&mut self.recency_links, slot);
         if let Some(awaited) = connection.awaiting {
@@ -533,6 +591,7 @@ impl Connections {
         let now_ns = self.now_ns;
         self.at(slot).last_ns = now_ns;
         self.recency.move_last(&mut self.recency_links, slot);
+        self.weights.note_active(slot);
     }
 
     fn change_owner(&mut self, slot: Slot, former: u32, tgid: u32) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use wirespan_common::record::Open;
 use wirespan_protocols::exchange::Role;
+use wirespan_protocols::heap;
 
 /// `AF_UNIX`, `AF_INET` and `AF_INET6` of `include/linux/socket.h`.
 const AF_UNIX: u16 = 1;
@@ -89,6 +90,19 @@ impl Endpoints {
             local: end(open.local_address, open.local_port),
             peer: end(open.peer_address, open.peer_port),
         })
+    }
+
+    /// Bytes of heap that it takes.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let of = |text: &Arc<str>| heap::shared(text.len());
+        match self {
+            Self::Ip { local, peer } => [local, peer]
+                .map(|end| end.as_ref().map_or(0, |(address, _)| of(address)))
+                .iter()
+                .sum(),
+            Self::Unix { path } => path.as_ref().map_or(0, of),
+        }
     }
 
     /// The server's end, seen from a process that has this role.

@@ -38,6 +38,15 @@ pub enum Loss {
     HeadTooLong,
     /// Connections forgotten to make room or after a long silence.
     ConnectionEvicted,
+    /// Connections forgotten because what is remembered took too much memory.
+    MemoryFull,
+    /// Processes that said more of themselves than is kept.
+    DescriptionCut,
+    /// Processes for whose description there was no room: their spans lack a name.
+    DescriptionLost,
+    /// Pairs of programs of which what was learnt of header compression was forgotten, as it took
+    /// too much memory.
+    HeadersForgotten,
     /// Spans: the queue to the exporters was full.
     QueueFull,
     /// Spans: the receiver refused them for good.
@@ -50,7 +59,7 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::RingFull,
         Self::ConnectionsFull,
         Self::UnreadableMemory,
@@ -66,6 +75,10 @@ impl Loss {
         Self::PipelineFull,
         Self::HeadTooLong,
         Self::ConnectionEvicted,
+        Self::MemoryFull,
+        Self::DescriptionCut,
+        Self::DescriptionLost,
+        Self::HeadersForgotten,
         Self::QueueFull,
         Self::ExportRefused,
         Self::ExportFailed,
@@ -91,6 +104,10 @@ impl Loss {
             Self::PipelineFull => "pipeline_full",
             Self::HeadTooLong => "head_too_long",
             Self::ConnectionEvicted => "connection_evicted",
+            Self::MemoryFull => "memory_full",
+            Self::DescriptionCut => "description_cut",
+            Self::DescriptionLost => "description_lost",
+            Self::HeadersForgotten => "headers_forgotten",
             Self::QueueFull => "queue_full",
             Self::ExportRefused => "export_refused",
             Self::ExportFailed => "export_failed",

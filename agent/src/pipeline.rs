@@ -31,7 +31,8 @@ use crate::discover::Process;
 use crate::endpoints::Endpoints;
 use crate::health::{Coverage, Health, Loss};
 use crate::lore::Lores;
-use crate::processes::{PROCESSES_MAX, Processes};
+use crate::memory::Ledger;
+use crate::processes::{Described, PROCESSES_MAX, Processes};
 use crate::span::{KnownMethods, Span, SpanMaker};
 use crate::trace_context::TraceContext;
 use ear::{Ear, Material};
@@ -47,6 +48,8 @@ pub struct PipelineConfig {
     pub connections_max: usize,
     /// No spans for gRPC's own health checks and reflection.
     pub ignore_health_checks: bool,
+    /// The bound over all that is remembered.
+    pub memory: Ledger,
 }
 
 impl Default for PipelineConfig {
@@ -56,6 +59,7 @@ impl Default for PipelineConfig {
             known_methods: KnownMethods::default(),
             connections_max: CONNECTIONS_MAX,
             ignore_health_checks: false,
+            memory: Ledger::default(),
         }
     }
 }
@@ -65,6 +69,7 @@ impl Default for PipelineConfig {
 pub struct Pipeline {
     connections: Connections,
     material: Material,
+    memory: Ledger,
     /// Time of the last record.
     last_ns: u64,
 }
@@ -76,13 +81,14 @@ impl Pipeline {
         Self {
             connections: Connections::new(config.connections_max),
             material: Material {
-                processes: Processes::new(PROCESSES_MAX),
+                processes: Processes::new(PROCESSES_MAX, config.memory.of_processes()),
                 spans: SpanMaker::new(TraceContext::new(config.seed), config.known_methods)
                     .ignoring_health_checks(config.ignore_health_checks),
-                lores: Lores::default(),
+                lores: Lores::new(config.memory.of_lores()),
                 wall_offset_ns: 0,
                 health,
             },
+            memory: config.memory,
             last_ns: 0,
         }
     }
@@ -112,6 +118,7 @@ impl Pipeline {
         while let Some(idle) = self.connections.take_idle(time_ns) {
             self.evict(idle, time_ns, out);
         }
+        self.keep_bound(time_ns, out);
         self.count_made(out.len() - made);
     }
 
@@ -159,6 +166,30 @@ impl Pipeline {
         self.connections.len()
     }
 
+    /// Bytes of memory that is taken by what is remembered, here and by those who share the bound.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.connections.memory_bytes()
+            + self.material.processes.memory_bytes()
+            + self.material.lores.memory_bytes()
+            + self.memory.held()
+    }
+
+    /// Sheds what is too much: all others have bounds of their own, connections what these leave.
+    fn keep_bound(&mut self, time_ns: u64, out: &mut Vec<Span>) {
+        let forgotten = self.material.lores.settle();
+        if forgotten > 0 {
+            self.material.health.lose(Loss::HeadersForgotten, forgotten);
+        }
+        while self.memory_bytes() > self.memory.limit() {
+            let Some(worst) = self.connections.take_worst() else {
+                break;
+            };
+            self.material.health.lose(Loss::MemoryFull, 1);
+            self.end(worst, End::Evicted, time_ns, out);
+        }
+    }
+
     fn open(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut Vec<Span>) {
         if is_object(open.connection) {
             return self.open_object(record, open, path, out);
@@ -169,6 +200,7 @@ impl Pipeline {
         }
         let slot = self.touch(open.connection, record, out);
         self.connections.at(slot).endpoints = Endpoints::from_open(open, path);
+        self.connections.weigh(slot);
     }
 
     /// A TLS object is on a socket. Its plaintext may have come before.
@@ -184,6 +216,7 @@ impl Pipeline {
         object.server_name = server_name;
         let (_, mut ear) = Ear::at(object, &mut self.material, out);
         ear.let_go();
+        self.connections.weigh(slot);
     }
 
     fn chunk(
@@ -284,7 +317,11 @@ impl Pipeline {
 
     fn describe(&mut self, json: &[u8]) {
         match serde_json::from_slice::<Process>(json) {
-            Ok(process) => self.material.processes.describe(process),
+            Ok(process) => match self.material.processes.describe(process) {
+                Described::Whole => {}
+                Described::Cut => self.material.health.lose(Loss::DescriptionCut, 1),
+                Described::Not => self.material.health.lose(Loss::DescriptionLost, 1),
+            },
             Err(_) => self.material.health.lose(Loss::Undecodable, 1),
         }
     }
@@ -309,6 +346,7 @@ impl Pipeline {
         let processes = &mut self.material.processes;
         self.connections
             .settle(slot, |tgid| processes.raise_budget_once(tgid));
+        self.connections.weigh(slot);
     }
 
     /// A connection that has left the table hears its end.

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use crate::heap;
+
 /// What a parser finds in its direction: a head, or the end of the body that a head announced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
@@ -104,6 +106,26 @@ pub enum Request {
     Http(Box<HttpRequest>),
 }
 
+impl Request {
+    /// Bytes of heap that it takes. Of texts that it shares with others it counts those that nobody
+    /// but the parser shares yet (see [`heap::first_share`]).
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let Self::Http(request) = self;
+        let shared = [&request.host, &request.user_agent, &request.forwarded_for];
+        let shared = shared.map(|text| heap::first_share(text.as_ref()));
+        let method = match &request.method {
+            Method::Other(sent) => heap::block(sent.len()),
+            _ => 0,
+        };
+        heap::boxed::<HttpRequest>()
+            + heap::block(request.target.len())
+            + heap::block(request.trace_state.as_deref().map_or(0, str::len))
+            + shared.iter().sum::<usize>()
+            + method
+    }
+}
+
 /// A response, as far as it was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Response {
@@ -191,6 +213,9 @@ pub struct HttpResponse {
     pub completeness: Completeness,
 }
 
+/// Bytes of a method that are kept. The longest that is registered has 17 (`UPDATEREDIRECTREF`).
+const METHOD_BYTES_MAX: usize = 256;
+
 /// Methods of RFC 9110 and RFC 5789; the rest as sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each name is the method's own")]
@@ -242,7 +267,8 @@ impl Method {
             "POST" => Self::Post,
             "PUT" => Self::Put,
             "TRACE" => Self::Trace,
-            other => Self::Other(other.into()),
+            // A token is ASCII.
+            other => Self::Other(other.get(..METHOD_BYTES_MAX).unwrap_or(other).into()),
         }
     }
 }

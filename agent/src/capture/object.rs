@@ -52,27 +52,6 @@ pub fn load(
         .map_err(|error| StartError::Load(one_line(&error)))
 }
 
-/// Has the allocator give freed memory back. By itself glibc takes the first large piece that is
-/// freed, here the kernel's types (5 MiB), for a sign that such pieces are needed again and again,
-/// and then keeps twice as much: 17 MiB of the daemon for good.
-#[cfg(target_env = "gnu")]
-pub fn keep_heap_small() {
-    // SAFETY: mallopt changes numbers that are read one by one, under the main arena's lock; any
-    // value is a valid threshold.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, ALLOCATED_APART_MIN);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, ALLOCATED_APART_MIN);
-    }
-}
-
-/// Other allocators have no such habit.
-#[cfg(not(target_env = "gnu"))]
-pub fn keep_heap_small() {}
-
-/// glibc's own first threshold, in bytes (mallopt(3)): setting it keeps it.
-#[cfg(target_env = "gnu")]
-const ALLOCATED_APART_MIN: libc::c_int = 128 * 1024;
-
 /// Passes the kernel side's log on to the daemon's.
 pub fn start_log(ebpf: &mut Ebpf) -> Option<EbpfLogger<&'static dyn log::Log>> {
     EbpfLogger::init(ebpf)

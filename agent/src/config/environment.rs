@@ -12,6 +12,7 @@ use super::{
     CaptureConfig, Config, ConfigError, PrinterFormat, ServiceOverride, Strategy, Targets, otlp,
     values,
 };
+use crate::memory;
 
 /// What the configuration is for, which decides what must be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,7 @@ impl Config {
             printer: printer(&settings, exporters)?,
             colours: settings.of(Setting::NoColor).is_none(),
             queue_spans_max: queue_spans_max(&settings)?,
+            memory_limit: memory_limit(&settings)?,
             ignore_health_checks: false,
             shutdown_timeout: SHUTDOWN_TIMEOUT_DEFAULT,
             log_level: log::LevelFilter::Info,
@@ -184,6 +186,16 @@ fn queue_spans_max(settings: &Settings) -> Result<usize, ConfigError> {
                 "a number of spans from 1 to 1048576",
             )
         })
+}
+
+fn memory_limit(settings: &Settings) -> Result<usize, ConfigError> {
+    let Some(given) = settings.of(Setting::MemoryLimit) else {
+        return Ok(memory::limit_within(memory::cgroup_limit()));
+    };
+    given.parse(
+        |text| values::bytes(text).filter(|bytes| *bytes >= memory::LIMIT_MIN),
+        "a number of bytes, such as 64MiB or 256M, of at least 4MiB",
+    )
 }
 
 fn text(settings: &Settings, setting: Setting) -> Option<String> {

@@ -11,6 +11,17 @@ use super::language::Languages;
 use super::naming;
 use super::proc_root::{ProcRoot, lossy, read_bounded, without_deleted};
 
+/// Bytes of `OTEL_RESOURCE_ATTRIBUTES` that are kept. Its format is that of W3C Baggage
+/// (OpenTelemetry, Resource SDK), of which 8192 bytes have to be carried (Baggage §3.3.2).
+const ATTRIBUTES_LEN_MAX: usize = 8192;
+/// How many of its attributes: the limit that OpenTelemetry sets for attributes of other things
+/// (Common, Attribute Limits), and leaves open for resources.
+const ATTRIBUTES_MAX: usize = 128;
+/// Bytes of `OTEL_SERVICE_NAME`.
+const NAME_LEN_MAX: usize = 1024;
+/// Bytes of arguments that are kept once the service has its name.
+const ARGS_KEPT_MAX: usize = 4096;
+
 /// Makes descriptions.
 #[derive(Debug)]
 pub struct Describer {
@@ -67,7 +78,8 @@ impl Describer {
             resource_attributes: told.resource_attributes,
             host_name: self.root.host_name().to_owned(),
             executable,
-            command_args,
+            command_args: kept(command_args),
+            is_cut: told.is_cut,
         })
     }
 
@@ -99,6 +111,8 @@ impl Describer {
             } else {
                 parent.service_instance_id.clone()
             },
+            // That it was cut was told of the parent.
+            is_cut: false,
             ..parent.clone()
         }
     }
@@ -122,6 +136,8 @@ struct Told {
     service_namespace: Option<String>,
     service_instance_id: Option<String>,
     resource_attributes: BTreeMap<String, String>,
+    /// It says more than is kept.
+    is_cut: bool,
 }
 
 impl Told {
@@ -132,9 +148,17 @@ impl Told {
         let mut service_name = None;
         for variable in environment.split(|byte| *byte == 0) {
             if let Some(value) = variable.strip_prefix(b"OTEL_SERVICE_NAME=") {
-                service_name = Some(lossy(value)).filter(|name| !name.trim().is_empty());
+                told.is_cut |= value.len() > NAME_LEN_MAX;
+                let name = lossy(&value[..value.len().min(NAME_LEN_MAX)]);
+                service_name = Some(name).filter(|name| !name.trim().is_empty());
             } else if let Some(value) = variable.strip_prefix(b"OTEL_RESOURCE_ATTRIBUTES=") {
-                told.resource_attributes = resource_attributes(&lossy(value));
+                let part = whole_pairs(value);
+                told.resource_attributes = resource_attributes(&lossy(part));
+                told.is_cut |=
+                    part.len() < value.len() || told.resource_attributes.len() > ATTRIBUTES_MAX;
+                while told.resource_attributes.len() > ATTRIBUTES_MAX {
+                    told.resource_attributes.pop_last();
+                }
             }
         }
         let attributes = &mut told.resource_attributes;
@@ -143,6 +167,17 @@ impl Told {
         told.service_instance_id = attributes.remove(semconv::SERVICE_INSTANCE_ID);
         told.service_name = service_name.or(told.service_name);
         told
+    }
+}
+
+/// As much of a list of pairs as is kept, without a part of one.
+fn whole_pairs(list: &[u8]) -> &[u8] {
+    match list.get(..ATTRIBUTES_LEN_MAX) {
+        Some(part) if part.len() < list.len() => {
+            let end = part.iter().rposition(|byte| *byte == b',');
+            &part[..end.unwrap_or(0)]
+        }
+        _ => list,
     }
 }
 
@@ -156,6 +191,21 @@ fn resource_attributes(text: &str) -> BTreeMap<String, String> {
             (!key.is_empty() && !value.is_empty()).then_some((key, value))
         })
         .collect()
+}
+
+/// The first arguments, as many as are kept.
+fn kept(mut args: Vec<String>) -> Vec<String> {
+    let mut len = 0;
+    let whole = args.iter().take_while(|arg| {
+        len += arg.len() + size_of::<String>();
+        len <= ARGS_KEPT_MAX
+    });
+    let whole = whole.count();
+    if whole < args.len() {
+        args.truncate(whole);
+        args.shrink_to_fit();
+    }
+    args
 }
 
 /// Arguments are separated by NUL, and the last is ended by one. A program that set its title
@@ -208,6 +258,29 @@ mod tests {
             Some("a")
         );
         assert_eq!(Told::from_environment(b""), Told::default());
+    }
+
+    #[test]
+    fn of_what_a_process_says_only_so_much_is_kept() {
+        let pairs = |count: usize, len: usize| {
+            let value = "v".repeat(len);
+            let pairs: Vec<_> = (0..count).map(|n| format!("key{n:04}={value}")).collect();
+            format!("OTEL_RESOURCE_ATTRIBUTES={}", pairs.join(","))
+        };
+        for (count, len, kept) in [(100, 10, 100), (1000, 1, 128), (400, 1000, 8), (1, 9000, 0)] {
+            let told = Told::from_environment(pairs(count, len).as_bytes());
+            assert_eq!(told.resource_attributes.len(), kept, "{count} of {len}");
+            assert_eq!(told.is_cut, kept < count, "{count} of {len}");
+            let values = told.resource_attributes.values();
+            assert!(values.into_iter().all(|value| value.len() == len), "whole");
+        }
+        let told =
+            Told::from_environment(format!("OTEL_SERVICE_NAME={}", "n".repeat(2000)).as_bytes());
+        assert_eq!(told.service_name.map(|name| name.len()), Some(NAME_LEN_MAX));
+        assert!(told.is_cut);
+        let many = kept(vec!["0123456789".to_owned(); 1000]);
+        assert!((50..200).contains(&many.len()), "{}", many.len());
+        assert_eq!(kept(vec!["x".to_owned(); 3]).len(), 3);
     }
 
     #[test]

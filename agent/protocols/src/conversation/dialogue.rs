@@ -152,6 +152,11 @@ impl Dialogue {
         !self.pair.is_empty()
     }
 
+    /// Bytes of heap that it takes, besides itself.
+    pub fn heap_bytes(&self) -> usize {
+        self.requests.heap_bytes() + self.responses.heap_bytes() + self.pair.heap_bytes()
+    }
+
     pub fn awaits_progress(&self) -> bool {
         self.pair.response_in_progress() || self.pair.request_in_progress()
     }

@@ -111,6 +111,11 @@ impl Joining {
         }
     }
 
+    /// Bytes of heap that it takes, besides itself.
+    pub fn heap_bytes(&self) -> usize {
+        self.ingress.heap_bytes() + self.egress.heap_bytes()
+    }
+
     fn note_turn(&mut self, other: Direction) {
         match other {
             Direction::Ingress => self.ingress_at_turn = self.ingress.reach(),

@@ -4,15 +4,15 @@
 use std::sync::Arc;
 
 use super::hpack::{Field, Text};
-use crate::fields::{address, digits, first_forwarded, interned, lossy};
+use crate::fields::{
+    VALUE_BYTES_MAX, address, digits, first_forwarded, interned, lossy, shortened,
+};
 use crate::grpc;
+use crate::heap;
 use crate::message::{
     Call, CallSystem, Completeness, HttpRequest, HttpResponse, Method, Request, Response,
     TraceParent, Version, What,
 };
-
-/// Longest target, host or trace state that is kept, in bytes; longer ones are cut and marked.
-const VALUE_BYTES_MAX: usize = 8 * 1024;
 
 /// Values that rarely change within a connection.
 #[derive(Debug, Default)]
@@ -20,6 +20,15 @@ pub struct Memory {
     host: Option<Arc<str>>,
     user_agent: Option<Arc<str>>,
     forwarded_for: Option<Arc<str>>,
+}
+
+impl Memory {
+    /// Bytes of heap that it takes.
+    pub fn heap_bytes(&self) -> usize {
+        let texts = [&self.host, &self.user_agent, &self.forwarded_for];
+        let texts = texts.map(|text| heap::remembered(text.as_ref()));
+        texts.iter().sum()
+    }
 }
 
 /// What one block says.
@@ -268,6 +277,6 @@ impl<'m> Head<'m> {
 
     fn shortened<'f>(&mut self, value: &'f [u8]) -> &'f [u8] {
         self.was_shortened |= value.len() > VALUE_BYTES_MAX;
-        &value[..value.len().min(VALUE_BYTES_MAX)]
+        shortened(value)
     }
 }
