@@ -95,7 +95,12 @@ pub struct CaptureConfig {
     pub strategy: Option<Strategy>,
     /// Log from the kernel side.
     pub bpf_debug: bool,
+    /// Connections that the kernel side remembers; otherwise [`CONNECTIONS_MAX_DEFAULT`].
+    pub connections_max: Option<u32>,
 }
+
+/// What its tables have room for.
+pub const CONNECTIONS_MAX_DEFAULT: u32 = 65_536;
 
 /// The ways into socket calls, cheapest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -2,17 +2,19 @@
 //! of. It bounds how many are remembered. It makes no spans and talks to no kernel: what the kernel
 //! side should be told piles up as [`ToKernel`] until somebody takes it.
 
+mod again;
 mod order;
 mod weights;
 
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use wirespan_common::record::{ConnectionId, Direction};
+use wirespan_common::record::{ConnectionId, Direction, Extent};
 use wirespan_protocols::conversation::{self, Conversation, Verdict};
 use wirespan_protocols::exchange::Exchange;
 use wirespan_protocols::heap;
 
+pub use again::{Again, Identity};
 use order::{Links, List};
 use weights::Weights;
 
@@ -68,6 +70,13 @@ pub struct Connection {
     pub id: ConnectionId,
     /// `None` if its `Open` was lost.
     pub endpoints: Option<Endpoints>,
+    /// Of its socket, as its `Open` told it.
+    pub identity: Identity,
+    /// Where the positions of records begin, by direction: not at 0 once the kernel side has
+    /// forgotten the connection and counts anew.
+    bases: [u64; 2],
+    /// How much of that nobody saw: at least so many bytes.
+    missed: u64,
     /// What it says.
     pub conversation: Conversation,
     /// Where what was learnt from other connections of its two programs stands.
@@ -197,6 +206,36 @@ impl Connection {
             + heap::vec::<(u64, u32)>(self.owners.past.capacity())
             + heap::remembered(self.server_name.as_ref())
             + held
+    }
+
+    /// What an announcement of a connection with its number means.
+    #[must_use]
+    pub fn again(&self, identity: &Identity, endpoints: Option<&Endpoints>) -> Again {
+        let moved = self.seen.map(|seen| seen.saturating_sub(self.missed));
+        let ends = [self.endpoints.as_ref(), endpoints];
+        self.identity.again(moved, identity, ends)
+    }
+
+    /// Begins behind bytes that nobody saw, so that nobody takes its first bytes for the first of
+    /// all, or for those that directly follow what was seen.
+    pub fn begin_amid(&mut self) {
+        self.bases = [1; 2];
+        self.missed = 1;
+    }
+
+    /// Where in its stream a byte stands that a record gives this position.
+    #[must_use]
+    pub fn position(&self, direction: Direction, position: u64) -> u64 {
+        position.saturating_add(self.bases[direction as usize])
+    }
+
+    /// The same for how far a stream has come.
+    #[must_use]
+    pub fn extent(&self, direction: Direction, extent: &Extent) -> Extent {
+        Extent {
+            position: self.position(direction, extent.position),
+            ..*extent
+        }
     }
 
     /// Notes how far a stream has come and tells whether that is farther than was known.
@@ -364,8 +403,16 @@ impl Connections {
             // Boundaries grow with every frame; they are told when they were found.
             Verdict::Understood if conversation.is_multiplexed() && is_told => connection.told,
             Verdict::Understood if conversation.is_multiplexed() => Some(Told::Http2 {
-                ingress_boundary: boundary(conversation, conversation::Direction::Ingress),
-                egress_boundary: boundary(conversation, conversation::Direction::Egress),
+                ingress_boundary: boundary(
+                    conversation,
+                    conversation::Direction::Ingress,
+                    connection.bases,
+                ),
+                egress_boundary: boundary(
+                    conversation,
+                    conversation::Direction::Egress,
+                    connection.bases,
+                ),
             }),
             Verdict::Understood => Some(Told::Understood),
             Verdict::Opaque => Some(Told::Ignored),
@@ -445,6 +492,22 @@ impl Connections {
             Awaited::Response => &mut self.unanswered,
         };
         list.remove(&mut self.awaiting_links, slot);
+    }
+
+    /// The kernel side forgot a connection that goes on, and counts anew from here. What it was
+    /// told is told again.
+    pub fn resume(&mut self, slot: Slot) {
+        let connection = self.at(slot);
+        connection.bases = connection.seen.map(|seen| seen.max(connection.missed));
+        let id = connection.id;
+        if !connection.is_ignored() {
+            connection.told = None;
+        } else if let Some(verdict) = connection.told {
+            self.tell(ToKernel::Verdict {
+                connection: id,
+                verdict,
+            });
+        }
     }
 
     /// Takes out a connection.
@@ -539,6 +602,9 @@ impl Connections {
         let connection = Some(Box::new(Connection {
             id,
             endpoints: None,
+            identity: Identity::default(),
+            bases: [0; 2],
+            missed: 0,
             conversation: Conversation::new(),
             lore_places: Places::default(),
             hosts: HostMemo::default(),
@@ -627,10 +693,15 @@ impl Connections {
     }
 }
 
-/// A frame boundary in the words of the kernel side.
-fn boundary(conversation: &Conversation, direction: conversation::Direction) -> u64 {
+/// A frame boundary in the words of the kernel side, which counts from `bases` on.
+fn boundary(
+    conversation: &Conversation,
+    direction: conversation::Direction,
+    bases: [u64; 2],
+) -> u64 {
     conversation
         .boundary(direction)
+        .and_then(|position| position.checked_sub(bases[direction as usize]))
         .unwrap_or(wirespan_common::watch::NO_BOUNDARY)
 }
 

@@ -86,6 +86,6 @@ impl Process {
     }
 }
 
-/// What an entry of a `BTreeMap` of texts takes besides their bytes: nodes for eleven are two thirds
-/// full, as a rule.
+/// What an entry of a `BTreeMap` of texts takes besides their bytes: nodes for eleven are two
+/// thirds full, as a rule.
 const MAP_ENTRY: usize = 2 * size_of::<String>() * 3 / 2;

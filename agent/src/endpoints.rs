@@ -180,9 +180,9 @@ mod tests {
             family,
             local_port: 8080,
             peer_port: 40000,
-            reserved: 0,
             local_address: fill(local),
             peer_address: fill(peer),
+            ..Open::default()
         }
     }
 

@@ -22,11 +22,14 @@ mod ear;
 use std::sync::Arc;
 
 use wirespan_common::record::{
-    Body, Chunk, ConnectionId, Direction, LifeEvent, Open, Progress, Record, Stage, is_object,
+    Body, Chunk, ConnectionId, Direction, LifeEvent, OPEN_LATE, Open, Progress, Record, Stage,
+    is_object,
 };
 use wirespan_protocols::conversation::End;
 
-use crate::connections::{CONNECTIONS_MAX, Connection, Connections, Slot, ToKernel};
+use crate::connections::{
+    Again, CONNECTIONS_MAX, Connection, Connections, Identity, Slot, ToKernel,
+};
 use crate::discover::Process;
 use crate::endpoints::Endpoints;
 use crate::health::{Coverage, Health, Loss};
@@ -194,13 +197,78 @@ impl Pipeline {
         if is_object(open.connection) {
             return self.open_object(record, open, path, out);
         }
-        // The same number again means that the socket that had it is gone.
-        if let Some(old) = self.connections.remove(open.connection) {
-            self.end(old, End::Closed, record.time_ns, out);
+        let endpoints = Endpoints::from_open(open, path);
+        let identity = Identity::of(open);
+        let Some(known) = self.connections.find(open.connection) else {
+            return self.begin(record, open, endpoints, out);
+        };
+        match self
+            .connections
+            .at(known)
+            .again(&identity, endpoints.as_ref())
+        {
+            Again::Seamless => {
+                self.touch(open.connection, record, out);
+                self.connections.resume(known);
+            }
+            Again::Missed => self.begin_again(record, open, endpoints, true, out),
+            Again::Unknown => self.begin_again(record, open, endpoints, false, out),
+            Again::New => {
+                // The socket that had the number is gone.
+                if let Some(old) = self.connections.remove(open.connection) {
+                    self.end(old, End::Closed, record.time_ns, out);
+                }
+                self.begin(record, open, endpoints, out);
+            }
         }
+    }
+
+    fn begin(
+        &mut self,
+        record: &Record<'_>,
+        open: &Open,
+        endpoints: Option<Endpoints>,
+        out: &mut Vec<Span>,
+    ) {
         let slot = self.touch(open.connection, record, out);
-        self.connections.at(slot).endpoints = Endpoints::from_open(open, path);
+        let connection = self.connections.at(slot);
+        connection.endpoints = endpoints;
+        connection.identity = Identity::of(open);
         self.connections.weigh(slot);
+    }
+
+    /// The kernel side forgot a connection and announces it again, and what moved meanwhile is not
+    /// known. What is open is told as not observed. Where nothing is, it begins as a new one does,
+    /// unless bytes are known to be missing.
+    fn begin_again(
+        &mut self,
+        record: &Record<'_>,
+        open: &Open,
+        endpoints: Option<Endpoints>,
+        was_missed: bool,
+        out: &mut Vec<Span>,
+    ) {
+        let Some(slot) = self.connections.find(open.connection) else {
+            return;
+        };
+        let old = self.connections.at(slot);
+        if old.is_ignored() {
+            return self.connections.resume(slot);
+        }
+        let server_name = old.server_name.clone();
+        let is_amid = was_missed || old.conversation.has_open_exchange();
+        if let Some(old) = self.connections.remove(open.connection) {
+            self.end(old, End::LostSight, record.time_ns, out);
+        }
+        self.begin(record, open, endpoints, out);
+        if let Some(slot) = self.connections.find(open.connection) {
+            let connection = self.connections.at(slot);
+            connection.server_name = server_name;
+            if is_amid {
+                connection.begin_amid();
+                self.material.health.lose(Loss::StreamGap, 1);
+            }
+        }
     }
 
     /// A TLS object is on a socket. Its plaintext may have come before.
@@ -210,9 +278,17 @@ impl Pipeline {
             carrier.carry();
             carrier.server_name.clone()
         });
+        let endpoints = Endpoints::from_open(open, path);
+        if open.flags & OPEN_LATE == 0
+            && let Some(slot) = self.connections.find(open.connection)
+            && self.connections.at(slot).seen_bytes() > 0
+        {
+            // An object's number is nobody else's: it was forgotten.
+            self.begin_again(record, open, endpoints.clone(), false, out);
+        }
         let slot = self.touch(open.connection, record, out);
         let object = self.connections.at(slot);
-        object.endpoints = Endpoints::from_open(open, path);
+        object.endpoints = endpoints;
         object.server_name = server_name;
         let (_, mut ear) = Ear::at(object, &mut self.material, out);
         ear.let_go();
@@ -231,6 +307,11 @@ impl Pipeline {
         self.connections.used_by(slot, record.tgid, record.time_ns);
         let connection = self.connections.at(slot);
         let other = direction.opposite();
+        let chunk = &Chunk {
+            position: connection.position(direction, chunk.position),
+            opposite: connection.extent(other, &chunk.opposite),
+            ..*chunk
+        };
         let other_moved = connection.advance(other, chunk.opposite.position);
         let end = chunk.position.saturating_add(chunk.len.into());
         connection.advance(direction, end);
@@ -262,10 +343,12 @@ impl Pipeline {
         }
         let slot = self.touch(progress.connection, record, out);
         let connection = self.connections.at(slot);
-        let mut moved = [
+        let [ingress, egress] = [
             (Direction::Ingress, &progress.ingress),
             (Direction::Egress, &progress.egress),
-        ];
+        ]
+        .map(|(direction, extent)| connection.extent(direction, extent));
+        let mut moved = [(Direction::Ingress, &ingress), (Direction::Egress, &egress)];
         // What happened first is heard first: a response follows its request.
         moved.sort_by_key(|(_, extent)| extent.last_ns);
         let farther =

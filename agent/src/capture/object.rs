@@ -11,7 +11,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::StartError;
 use super::reason::one_line;
-use crate::config::{CaptureConfig, Targets};
+use crate::config::{CONNECTIONS_MAX_DEFAULT, CaptureConfig, Targets};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/wirespan"));
 
@@ -42,12 +42,15 @@ pub fn load(
     } else {
         LOG_NOTHING
     };
+    let connections_max = config.connections_max.unwrap_or(CONNECTIONS_MAX_DEFAULT);
     EbpfLoader::new()
         // Only fexit needs the kernel's types, and asks for them itself.
         .btf(None)
         .override_global("OFFSETS", &offsets, true)
         .override_global("REPORT_EVERY_EXEC", &every_exec, true)
         .override_global(aya_log::LEVEL, &log_level, true)
+        .map_max_entries("CONNECTIONS", connections_max)
+        .map_max_entries("VERDICTS", connections_max)
         .load(OBJECT)
         .map_err(|error| StartError::Load(one_line(&error)))
 }

@@ -9,8 +9,8 @@ use regex::Regex;
 use super::names::Setting;
 use super::settings::{Given, Settings};
 use super::{
-    CaptureConfig, Config, ConfigError, PrinterFormat, ServiceOverride, Strategy, Targets, otlp,
-    values,
+    CONNECTIONS_MAX_DEFAULT, CaptureConfig, Config, ConfigError, PrinterFormat, ServiceOverride,
+    Strategy, Targets, otlp, values,
 };
 use crate::memory;
 
@@ -150,6 +150,14 @@ fn capture(settings: &Settings) -> Result<CaptureConfig, ConfigError> {
     }
     if let Some(given) = settings.of(Setting::BpfDebug) {
         capture.bpf_debug = given.parse(values::boolean, values::BOOLEAN)?;
+    }
+    if let Some(given) = settings.of(Setting::ConnectionsMax) {
+        let max = CONNECTIONS_MAX_DEFAULT as usize;
+        let count = given.parse(
+            |text| values::count(text, max),
+            "a number of connections from 1 to 65536",
+        )?;
+        capture.connections_max = u32::try_from(count).ok();
     }
     Ok(capture)
 }

@@ -16,7 +16,8 @@ pub fn limit() -> Option<u64> {
     limit_in(&groups, &mounts)
 }
 
-/// The same from the texts of `/proc/self/cgroup` (cgroups(7)) and `/proc/self/mountinfo` (proc(5)).
+/// The same from the texts of `/proc/self/cgroup` (cgroups(7)) and `/proc/self/mountinfo`
+/// (proc(5)).
 fn limit_in(groups: &str, mounts: &str) -> Option<u64> {
     let mounts: Vec<Mount> = mounts.lines().filter_map(Mount::read).collect();
     groups

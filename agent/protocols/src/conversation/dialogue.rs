@@ -217,7 +217,7 @@ impl Dialogue {
             (End::Ingress, Role::Client) | (End::Egress, Role::Server) => Some(Flow::Responses),
             (End::Closed, Role::Server) => Some(Flow::Responses),
             (End::Closed, Role::Client) => None,
-            (End::Reset | End::ProcessExited | End::Evicted, _) => None,
+            (End::Reset | End::ProcessExited | End::Evicted | End::LostSight, _) => None,
         };
         if ended == Some(Flow::Requests) {
             self.settle(Flow::Requests, sink);
@@ -243,7 +243,8 @@ impl Dialogue {
             self.pair.call_ended(call_status);
             self.pair.response_ended(Some(body_size), last_ns, sink);
         }
-        if was_guessing && !matches!(end, End::Reset | End::ProcessExited) {
+        let was_missed = was_guessing && !matches!(end, End::Reset | End::ProcessExited);
+        if was_missed || end == End::LostSight {
             self.pair.response_is_over(last_ns, sink);
         }
         if self.responses.stream.is_holding() && self.pair.is_empty() && self.responses.is_framed {
@@ -254,6 +255,7 @@ impl Dialogue {
             End::Reset => Outcome::Reset,
             End::ProcessExited => Outcome::ProcessExited,
             End::Evicted => Outcome::Evicted,
+            End::LostSight => Outcome::NotObserved,
         };
         self.pair.flush(outcome, time_ns, sink);
         self.responses.stream.skip_to_reach();
