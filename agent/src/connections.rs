@@ -20,7 +20,7 @@ use weights::Weights;
 
 use crate::endpoints::Endpoints;
 use crate::lore::Places;
-use crate::span::HostMemo;
+use crate::span::{HostMemo, Via};
 
 /// Connections remembered; of more, the least recently active are forgotten.
 pub const CONNECTIONS_MAX: usize = 65_536;
@@ -88,6 +88,8 @@ pub struct Connection {
     /// Of a TLS connection, the name by which the client asked for the server; told of the carrier
     /// and then of the object on it.
     pub server_name: Option<Arc<str>>,
+    /// Who is behind its ends, if intermediaries said so; of a TLS object, those of its carrier.
+    pub via: Option<Box<Via>>,
     /// Of a TLS object whose socket is not known yet: exchanges that wait for its addresses.
     pub held: Vec<Exchange>,
     /// A TLS object is on it, and tells what it says.
@@ -610,6 +612,7 @@ impl Connections {
             hosts: HostMemo::default(),
             owners: Owners::new(tgid),
             server_name: None,
+            via: None,
             held: Vec::new(),
             carries: false,
             reset_ns: None,

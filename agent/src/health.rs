@@ -47,6 +47,8 @@ pub enum Loss {
     /// Pairs of programs of which what was learnt of header compression was forgotten, as it took
     /// too much memory.
     HeadersForgotten,
+    /// Records that a recording lacks: the file system was too slow, or refused them.
+    NotRecorded,
     /// Spans: the queue to the exporters was full.
     QueueFull,
     /// Spans: the receiver refused them for good.
@@ -59,7 +61,7 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::RingFull,
         Self::ConnectionsFull,
         Self::UnreadableMemory,
@@ -79,6 +81,7 @@ impl Loss {
         Self::DescriptionCut,
         Self::DescriptionLost,
         Self::HeadersForgotten,
+        Self::NotRecorded,
         Self::QueueFull,
         Self::ExportRefused,
         Self::ExportFailed,
@@ -108,6 +111,7 @@ impl Loss {
             Self::DescriptionCut => "description_cut",
             Self::DescriptionLost => "description_lost",
             Self::HeadersForgotten => "headers_forgotten",
+            Self::NotRecorded => "not_recorded",
             Self::QueueFull => "queue_full",
             Self::ExportRefused => "export_refused",
             Self::ExportFailed => "export_failed",

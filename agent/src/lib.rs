@@ -16,6 +16,7 @@ pub mod memory;
 pub mod pipeline;
 pub mod processes;
 pub mod recording;
+pub mod redact;
 pub mod report;
 pub mod run;
 pub mod semconv;

@@ -8,7 +8,6 @@
 mod tls;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -26,7 +25,7 @@ use crate::export::SpanQueue;
 use crate::health::{Health, Loss};
 use crate::memory::Freed;
 use crate::pipeline::Pipeline;
-use crate::recording::{self, Writer};
+use crate::recording::{self, Recorder};
 use crate::report::{self, Finished};
 use crate::span::Span;
 use crate::wall_clock::{WallClock, monotonic_ns};
@@ -75,7 +74,7 @@ pub struct Live {
 /// The way of one record: kept, then heard by the pipeline.
 struct Path {
     pipeline: Pipeline,
-    recording: Option<Writer<File>>,
+    recording: Option<Recorder>,
     clock: WallClock,
     spans: Vec<Span>,
     /// Who began and who ceased to be watched since TLS libraries were looked for.
@@ -93,7 +92,7 @@ impl Live {
         watcher: Watcher,
         libraries: Libraries,
         pipeline: Pipeline,
-        recording: Option<Writer<File>>,
+        recording: Option<Recorder>,
         queue: SpanQueue,
         health: Arc<Health>,
     ) -> std::io::Result<Self> {
@@ -330,11 +329,7 @@ impl Live {
         } = self.path;
         pipeline.finish(&mut spans);
         self.queue.push(spans);
-        let recorded = recording.map(|writer| {
-            let records = writer.records();
-            writer.finish()?.sync_all()?;
-            Ok(records)
-        });
+        let recorded = recording.map(Recorder::finish);
         let coverage = pipeline.coverage();
         self.health.set_coverage(coverage.clone());
         // It goes on while others end. A probe on a file takes up to two tenths of a second, one
@@ -369,11 +364,8 @@ impl Path {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        if let Some(writer) = &mut self.recording
-            && let Err(error) = writer.write(bytes)
-        {
-            log::error!("the recording ends here: {error}");
-            self.recording = None;
+        if let Some(recorder) = &mut self.recording {
+            recorder.keep(bytes);
         }
     }
 

@@ -19,6 +19,7 @@
 
 mod ear;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use wirespan_common::record::{
@@ -36,6 +37,7 @@ use crate::health::{Coverage, Health, Loss};
 use crate::lore::Lores;
 use crate::memory::Ledger;
 use crate::processes::{Described, PROCESSES_MAX, Processes};
+use crate::redact::Redaction;
 use crate::span::{KnownMethods, Span, SpanMaker};
 use crate::trace_context::TraceContext;
 use ear::{Ear, Material};
@@ -53,6 +55,8 @@ pub struct PipelineConfig {
     pub ignore_health_checks: bool,
     /// The bound over all that is remembered.
     pub memory: Ledger,
+    /// What of texts must not leave.
+    pub redaction: Redaction,
 }
 
 impl Default for PipelineConfig {
@@ -63,6 +67,7 @@ impl Default for PipelineConfig {
             connections_max: CONNECTIONS_MAX,
             ignore_health_checks: false,
             memory: Ledger::default(),
+            redaction: Redaction::default(),
         }
     }
 }
@@ -86,7 +91,8 @@ impl Pipeline {
             material: Material {
                 processes: Processes::new(PROCESSES_MAX, config.memory.of_processes()),
                 spans: SpanMaker::new(TraceContext::new(config.seed), config.known_methods)
-                    .ignoring_health_checks(config.ignore_health_checks),
+                    .ignoring_health_checks(config.ignore_health_checks)
+                    .redacting(config.redaction),
                 lores: Lores::new(config.memory.of_lores()),
                 wall_offset_ns: 0,
                 health,
@@ -255,7 +261,7 @@ impl Pipeline {
         if old.is_ignored() {
             return self.connections.resume(slot);
         }
-        let server_name = old.server_name.clone();
+        let (server_name, via) = (old.server_name.clone(), old.via.clone());
         let is_amid = was_missed || old.conversation.has_open_exchange();
         if let Some(old) = self.connections.remove(open.connection) {
             self.end(old, End::LostSight, record.time_ns, out);
@@ -264,6 +270,7 @@ impl Pipeline {
         if let Some(slot) = self.connections.find(open.connection) {
             let connection = self.connections.at(slot);
             connection.server_name = server_name;
+            connection.via = via;
             if is_amid {
                 connection.begin_amid();
                 self.material.health.lose(Loss::StreamGap, 1);
@@ -273,11 +280,14 @@ impl Pipeline {
 
     /// A TLS object is on a socket. Its plaintext may have come before.
     fn open_object(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut Vec<Span>) {
-        let server_name = self.connections.find(open.carrier).and_then(|slot| {
-            let carrier = self.connections.at(slot);
-            carrier.carry();
-            carrier.server_name.clone()
-        });
+        let (server_name, via) = match self.connections.find(open.carrier) {
+            Some(slot) => {
+                let carrier = self.connections.at(slot);
+                carrier.carry();
+                (carrier.server_name.clone(), carrier.via.clone())
+            }
+            None => (None, None),
+        };
         let endpoints = Endpoints::from_open(open, path);
         if open.flags & OPEN_LATE == 0
             && let Some(slot) = self.connections.find(open.connection)
@@ -290,6 +300,7 @@ impl Pipeline {
         let object = self.connections.at(slot);
         object.endpoints = endpoints;
         object.server_name = server_name;
+        object.via = via;
         let (_, mut ear) = Ear::at(object, &mut self.material, out);
         ear.let_go();
         self.connections.weigh(slot);
@@ -400,11 +411,19 @@ impl Pipeline {
 
     fn describe(&mut self, json: &[u8]) {
         match serde_json::from_slice::<Process>(json) {
-            Ok(process) => match self.material.processes.describe(process) {
-                Described::Whole => {}
-                Described::Cut => self.material.health.lose(Loss::DescriptionCut, 1),
-                Described::Not => self.material.health.lose(Loss::DescriptionLost, 1),
-            },
+            Ok(mut process) => {
+                let redaction = self.material.spans.redaction();
+                for (name, value) in &mut process.resource_attributes {
+                    if let Cow::Owned(told) = redaction.attribute(name, value) {
+                        *value = told;
+                    }
+                }
+                match self.material.processes.describe(process) {
+                    Described::Whole => {}
+                    Described::Cut => self.material.health.lose(Loss::DescriptionCut, 1),
+                    Described::Not => self.material.health.lose(Loss::DescriptionLost, 1),
+                }
+            }
             Err(_) => self.material.health.lose(Loss::Undecodable, 1),
         }
     }

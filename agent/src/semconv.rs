@@ -32,6 +32,7 @@ macro_rules! attributes {
 
 attributes! {
     Stable CLIENT_ADDRESS = "client.address";
+    Stable CLIENT_PORT = "client.port";
     Stable ERROR_TYPE = "error.type";
     Development HOST_NAME = "host.name";
     Development HTTP_REQUEST_BODY_SIZE = "http.request.body.size";

@@ -4,9 +4,11 @@
 
 mod authority;
 mod http;
+mod leaving;
 mod method;
 mod rpc;
 mod url;
+mod via;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -17,8 +19,10 @@ use wirespan_protocols::message::{Request, Response};
 
 pub use authority::HostMemo;
 pub use method::KnownMethods;
+pub use via::Via;
 
 use crate::endpoints::Endpoints;
+use crate::redact::Redaction;
 use crate::trace_context::TraceContext;
 
 /// What an exporter receives.
@@ -179,6 +183,8 @@ pub struct Ends<'a> {
     pub is_encrypted: bool,
     /// The name by which the client asked for the server, before it said anything.
     pub server_name: Option<&'a Arc<str>>,
+    /// Who is behind the ends, where they are not the client and the server themselves.
+    pub via: Option<&'a Via>,
 }
 
 /// What is known about an exchange beside the exchange.
@@ -200,6 +206,7 @@ pub struct SpanMaker {
     trace_context: TraceContext,
     methods: KnownMethods,
     ignores_health_checks: bool,
+    redaction: Redaction,
 }
 
 impl SpanMaker {
@@ -210,7 +217,21 @@ impl SpanMaker {
             trace_context,
             methods,
             ignores_health_checks: false,
+            redaction: Redaction::default(),
         }
+    }
+
+    /// The same, which hides what `redaction` says.
+    #[must_use]
+    pub fn redacting(mut self, redaction: Redaction) -> Self {
+        self.redaction = redaction;
+        self
+    }
+
+    /// What is hidden.
+    #[must_use]
+    pub fn redaction(&self) -> &Redaction {
+        &self.redaction
     }
 
     /// The same, which makes no spans for gRPC's own health checks and reflection.
@@ -245,7 +266,7 @@ impl SpanMaker {
             .place(exchange.role, request.trace_parent);
         let trace_state = request.trace_state.take();
         let messages = exchange.messages.take();
-        let description = match request.call {
+        let mut description = match request.call {
             Some(call) => rpc::describe(
                 exchange.role,
                 rpc::Fate {
@@ -269,6 +290,7 @@ impl SpanMaker {
                 surroundings.hosts,
             ),
         };
+        leaving::redact(&self.redaction, &mut description);
         let events = messages.map_or_else(Vec::new, |messages| rpc::events(&messages, wall));
         Span {
             resource: Arc::clone(surroundings.resource),

@@ -9,6 +9,7 @@ use wirespan_tests::daemon::Daemon;
 use wirespan_tests::ports;
 use wirespan_tests::process::{Process, tied};
 use wirespan_tests::wire::Wire;
+use wirespan_tests::workload::eventually;
 
 const GROUP_BYTES: u64 = 64 << 20;
 const CONNECTIONS: u32 = 400;
@@ -36,25 +37,27 @@ fn in_a_small_control_group_it_survives_peers_that_are_never_answered() {
     healthy();
     daemon.wait_for_count(1);
 
+    // Under such a load the ring buffer overflows too, so that one exchange may go unseen.
+    let told = || {
+        let spans = daemon.spans();
+        spans.iter().filter(|it| it.target() == "/healthy").count()
+    };
+    let one_more = |when: &str| {
+        let before = told();
+        eventually(&format!("a healthy exchange {when}"), || {
+            healthy();
+            told() > before
+        });
+    };
     let connections: Vec<TcpStream> = (0..CONNECTIONS).map(|_| unanswered(port)).collect();
-    healthy();
-    let is_healthy = |span: &wirespan_tests::spans::Seen| span.target() == "/healthy";
-    daemon.wait_for("a healthy exchange under load", |spans| {
-        spans.iter().filter(|span| is_healthy(span)).count() >= 2
-    });
+    one_more("under load");
     let peak = daemon.peak_memory_bytes();
     println!("peak of the resident set: {} KiB", peak / 1024);
     drop(connections);
-    healthy();
-    daemon.wait_for("a healthy exchange afterwards", |spans| {
-        spans.iter().filter(|span| is_healthy(span)).count() >= 3
-    });
+    one_more("afterwards");
     let finished = daemon.stop();
-    assert!(
-        finished.lost().contains("memory_full"),
-        "{}",
-        finished.lost()
-    );
+    let lost = finished.lost();
+    assert!(lost.contains("memory_full"), "{lost}");
     assert!(peak < GROUP_BYTES, "{peak}");
 }
 
