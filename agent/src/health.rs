@@ -42,6 +42,15 @@ pub enum Loss {
     HeadTooLong,
     /// Connections forgotten to make room or after a long silence.
     ConnectionEvicted,
+    /// Connections forgotten because what is remembered took too much memory.
+    MemoryFull,
+    /// Processes that said more of themselves than is kept.
+    DescriptionCut,
+    /// Processes for whose description there was no room: their spans lack a name.
+    DescriptionLost,
+    /// Pairs of programs of which what was learnt of header compression was forgotten, as it took
+    /// too much memory.
+    HeadersForgotten,
     /// Records that a recording lacks: the file system was too slow, or refused them.
     NotRecorded,
     /// Spans: the queue to the exporters was full.
@@ -56,7 +65,7 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::RingFull,
         Self::RingShare,
         Self::ConnectionsFull,
@@ -73,6 +82,10 @@ impl Loss {
         Self::PipelineFull,
         Self::HeadTooLong,
         Self::ConnectionEvicted,
+        Self::MemoryFull,
+        Self::DescriptionCut,
+        Self::DescriptionLost,
+        Self::HeadersForgotten,
         Self::NotRecorded,
         Self::QueueFull,
         Self::ExportRefused,
@@ -100,6 +113,10 @@ impl Loss {
             Self::PipelineFull => "pipeline_full",
             Self::HeadTooLong => "head_too_long",
             Self::ConnectionEvicted => "connection_evicted",
+            Self::MemoryFull => "memory_full",
+            Self::DescriptionCut => "description_cut",
+            Self::DescriptionLost => "description_lost",
+            Self::HeadersForgotten => "headers_forgotten",
             Self::NotRecorded => "not_recorded",
             Self::QueueFull => "queue_full",
             Self::ExportRefused => "export_refused",

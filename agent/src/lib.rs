@@ -12,6 +12,7 @@ pub mod health;
 pub mod inspect;
 pub mod live;
 pub mod lore;
+pub mod memory;
 pub mod own;
 pub mod pipeline;
 pub mod processes;

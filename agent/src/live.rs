@@ -23,6 +23,7 @@ use crate::discover::tls::Libraries;
 use crate::discover::{Action, Watcher};
 use crate::export::SpanQueue;
 use crate::health::{Health, Loss};
+use crate::memory::Freed;
 use crate::pipeline::Pipeline;
 use crate::recording::{self, Recorder};
 use crate::report::{self, Finished};
@@ -32,6 +33,8 @@ use tls::{Answer, TlsThread, Told};
 
 /// Records taken before anything else gets its turn.
 const ROUND_RECORDS_MAX: usize = 4096;
+/// Spans that are handed on together. What they take is not counted until then.
+const SPANS_AT_ONCE: usize = 256;
 /// How long an open exchange may be silent before the kernel side is asked how far it is, in
 /// nanoseconds.
 const PROGRESS_AFTER_NS: u64 = 100_000_000;
@@ -63,6 +66,7 @@ pub struct Live {
     tls_seen: HashMap<u32, Instant>,
     /// How often what is kept elsewhere is counted anew, if somebody looks at it.
     measure_every: Option<Duration>,
+    freed: Freed,
     /// Reused; empty between calls.
     actions: Vec<Action>,
 }
@@ -112,6 +116,7 @@ impl Live {
             settled: None,
             tls_seen: HashMap::new(),
             measure_every: None,
+            freed: Freed::default(),
             actions: Vec::new(),
         })
     }
@@ -153,6 +158,7 @@ impl Live {
             if now >= progress_at {
                 progress_at = now + PROGRESS_EVERY;
                 self.ask_for_progress();
+                self.freed.look(self.path.pipeline.memory_bytes());
             }
             if measure_at.is_some_and(|at| now >= at) {
                 measure_at = self.measure_every.map(|every| now + every);
@@ -171,6 +177,9 @@ impl Live {
     /// Takes the records that are there, and carries out what they lead to.
     fn round(&mut self) -> usize {
         let taken = self.capture.reader.drain(ROUND_RECORDS_MAX, |bytes| {
+            if self.path.spans.len() >= SPANS_AT_ONCE {
+                self.queue.push(std::mem::take(&mut self.path.spans));
+            }
             if let Some((tgid, event, life)) = self.path.take(bytes) {
                 self.watcher.observe(tgid, event, &life, &mut self.actions);
                 self.path

@@ -22,6 +22,7 @@ use crate::export::{ExportConfig, Exporters, SpanQueue};
 use crate::health::Health;
 use crate::inspect::Sight;
 use crate::live::Live;
+use crate::memory::Ledger;
 use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::recording::{self, Reader, Recorded, Recorder, Writer};
 use crate::report;
@@ -47,7 +48,8 @@ pub fn trace(config: Config, recording: Option<(&Path, Option<u64>)>) -> anyhow:
         })
         .transpose()?;
     let runtime = start_runtime()?;
-    let (queue, exporters) = start_exporters(&runtime, &config, &health)?;
+    let memory = Ledger::new(config.memory_limit);
+    let (queue, exporters) = start_exporters(&runtime, &config, &memory, &health)?;
     let metrics = config.metrics.as_ref();
     // Half of the interval, so that what is sent is younger than what was sent before.
     let measure_every = metrics.map(|metrics| metrics.interval / 2);
@@ -60,9 +62,11 @@ pub fn trace(config: Config, recording: Option<(&Path, Option<u64>)>) -> anyhow:
         ProcRoot::host(),
         config.targets.clone(),
         config.service.clone(),
-    );
+    )
+    .within(memory.clone());
     let pipeline_config = PipelineConfig {
         ignore_health_checks: config.ignore_health_checks,
+        memory,
         redaction: config.redaction.clone(),
         ..PipelineConfig::default()
     };
@@ -131,10 +135,12 @@ pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<
     let mut reader =
         Reader::new(BufReader::new(input)).with_context(|| format!("{}", file.display()))?;
     let runtime = start_runtime()?;
-    let (queue, exporters) = start_exporters(&runtime, &config, &health)?;
+    let memory = Ledger::new(config.memory_limit);
+    let (queue, exporters) = start_exporters(&runtime, &config, &memory, &health)?;
     let pipeline_config = PipelineConfig {
         seed,
         ignore_health_checks: config.ignore_health_checks,
+        memory,
         redaction: config.redaction.clone(),
         ..PipelineConfig::default()
     };
@@ -201,12 +207,14 @@ fn start_runtime() -> anyhow::Result<Runtime> {
 fn start_exporters(
     runtime: &Runtime,
     config: &Config,
+    memory: &Ledger,
     health: &Arc<Health>,
 ) -> anyhow::Result<(SpanQueue, Exporters)> {
     let _entered = runtime.enter();
     let export = ExportConfig {
         colours: config.colours,
         queue_spans_cap: config.queue_spans_max,
+        memory: memory.clone(),
         ..ExportConfig::new(config.otlp.clone(), config.printer)
     };
     Ok(Exporters::start(export, health)?)

@@ -21,6 +21,7 @@ use wirespan_common::record::{Life, LifeEvent};
 
 use crate::config::{ServiceOverride, Targets};
 use crate::discover::Process;
+use crate::memory::{Holder, Ledger};
 
 use super::describe::Describer;
 use super::listeners::Listening;
@@ -50,6 +51,9 @@ pub struct Watcher {
     departed: HashMap<u32, Arc<Process>>,
     /// Pids of `departed`, oldest first; at most [`DEPARTED_MAX`].
     departures: VecDeque<u32>,
+    /// Of all descriptions.
+    bytes: usize,
+    memory: Ledger,
 }
 
 /// Descriptions that are kept of processes that are no longer watched.
@@ -67,7 +71,16 @@ impl Watcher {
             watched: HashMap::new(),
             departed: HashMap::new(),
             departures: VecDeque::new(),
+            bytes: 0,
+            memory: Ledger::default(),
         }
+    }
+
+    /// The same, which shares this bound over memory.
+    #[must_use]
+    pub fn within(mut self, memory: Ledger) -> Self {
+        self.memory = memory;
+        self
     }
 
     /// Looks at all processes. To be called once the kernel side reports the life of processes,
@@ -249,23 +262,44 @@ impl Watcher {
         }
     }
 
-    fn describe(&mut self, process: Process, actions: &mut Vec<Action>) {
+    fn describe(&mut self, mut process: Process, actions: &mut Vec<Action>) {
+        while self.bytes + process.memory_bytes() > self.memory.of_descriptions() {
+            if !self.forget_departed() {
+                process.cut();
+                break;
+            }
+        }
         let process = Arc::new(process);
-        self.watched.insert(process.pid, Arc::clone(&process));
+        self.bytes += process.memory_bytes();
+        if let Some(former) = self.watched.insert(process.pid, Arc::clone(&process)) {
+            self.bytes -= former.memory_bytes();
+        }
+        self.memory.set(Holder::Descriptions, self.bytes);
         actions.push(Action::Described(process));
+    }
+
+    /// Forgets the process that departed first; whether there was one.
+    fn forget_departed(&mut self) -> bool {
+        let Some(oldest) = self.departures.pop_front() else {
+            return false;
+        };
+        if let Some(process) = self.departed.remove(&oldest) {
+            self.bytes -= process.memory_bytes();
+            self.memory.set(Holder::Descriptions, self.bytes);
+        }
+        true
     }
 
     fn forget(&mut self, pid: u32) {
         let Some(process) = self.watched.remove(&pid) else {
             return;
         };
-        if self.departed.insert(pid, process).is_none() {
-            self.departures.push_back(pid);
+        match self.departed.insert(pid, process) {
+            Some(former) => self.bytes -= former.memory_bytes(),
+            None => self.departures.push_back(pid),
         }
-        if self.departures.len() > DEPARTED_MAX
-            && let Some(oldest) = self.departures.pop_front()
-        {
-            self.departed.remove(&oldest);
+        if self.departures.len() > DEPARTED_MAX {
+            self.forget_departed();
         }
     }
 }
