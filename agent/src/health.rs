@@ -54,7 +54,7 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::RingFull,
         Self::RingShare,
         Self::ConnectionsFull,
