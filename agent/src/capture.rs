@@ -96,7 +96,9 @@ impl Capture {
     /// # Errors
     /// See [`StartError`]. Whatever had been attached by then is detached.
     pub fn start(config: &CaptureConfig, targets: &Targets) -> Result<Self, StartError> {
-        privileges::check().map_err(StartError::Privileges)?;
+        if let Some(missing) = privileges::check().map_err(StartError::Privileges)? {
+            log::warn!("{missing}");
+        }
         object::keep_heap_small();
         let layout = kernel_layout::read().map_err(StartError::Layout)?;
         let mut ebpf = object::load(&layout, config, targets)?;

@@ -17,7 +17,7 @@ mod uncopied;
 mod watcher;
 
 pub use describe::Describer;
-pub use listeners::ports;
+pub use listeners::{listened_on, ports};
 pub use proc_root::ProcRoot;
 pub use selection::Selector;
 pub use uncopied::{Uncopied, uncopied};

@@ -22,4 +22,5 @@ pub mod run;
 pub mod semconv;
 pub mod span;
 pub mod trace_context;
+pub mod unread;
 pub mod wall_clock;

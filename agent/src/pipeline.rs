@@ -140,6 +140,7 @@ impl Pipeline {
                     connection.owners.current(),
                     connection.seen_bytes(),
                     connection.understood_bytes(),
+                    connection.unread(),
                 )
             }))
     }
@@ -212,6 +213,7 @@ impl Pipeline {
         let slot = self.touch(chunk.connection, record, out);
         self.connections.used_by(slot, record.tgid, record.time_ns);
         let connection = self.connections.at(slot);
+        connection.opening.note(direction, chunk.position, bytes);
         let other = direction.opposite();
         let other_moved = connection.advance(other, chunk.opposite.position);
         let end = chunk.position.saturating_add(chunk.len.into());
@@ -362,6 +364,7 @@ impl Pipeline {
                 connection.owners.current(),
                 connection.seen_bytes(),
                 connection.understood_bytes(),
+                connection.unread(),
             );
         }
     }

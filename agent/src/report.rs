@@ -16,13 +16,30 @@ pub struct Finished {
     pub recorded: Option<Recorded>,
 }
 
-/// Logs what was lost so far, if anything was. To be called at most once a minute.
+/// Logs what was lost so far, if anything was, and what was not understood of processes. To be
+/// called at most once a minute.
 pub fn log_losses(health: &Health) {
     let losses = losses(health);
     if !losses.is_empty() {
         let by = losers(&health.coverage());
         log::warn!("{} spans so far; lost: {losses}{by}", health.spans_made());
     }
+    let coverage = health.coverage();
+    let unread = coverage
+        .iter()
+        .filter_map(|coverage| Some((coverage, not_understood(coverage)?)));
+    for (coverage, unread) in unread.take(UNREAD_LINES_MAX) {
+        log::info!("{}; {unread}", covered(coverage));
+    }
+}
+
+/// Processes of which is said in one minute what is not understood.
+const UNREAD_LINES_MAX: usize = 10;
+
+/// What a process said that nobody understood.
+fn not_understood(coverage: &Coverage) -> Option<String> {
+    let is_all_understood = coverage.unread.tallies().is_empty();
+    (!is_all_understood).then(|| format!("not understood: {}", coverage.unread))
 }
 
 /// The summary of a run.
@@ -57,6 +74,9 @@ pub fn summary(health: &Health, finished: &Finished, ran: Duration) -> String {
     let _ = write!(text, "\n  lost: {lost}");
     for coverage in &finished.coverage {
         let _ = write!(text, "\n  understood of {}", covered(coverage));
+        if let Some(unread) = not_understood(coverage) {
+            let _ = write!(text, "\n    {unread}");
+        }
     }
     if let Some(recorded) = &finished.recorded {
         let _ = write!(text, "\n  {}", kept(recorded));
@@ -107,6 +127,7 @@ fn covered(coverage: &Coverage) -> String {
         service,
         seen_bytes,
         understood_bytes,
+        unread: _,
         lost_records,
     } = coverage;
     let who = if *pid == 0 {
@@ -136,6 +157,7 @@ fn losses(health: &Health) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::unread::{Reason, Unread};
 
     #[test]
     fn a_summary_names_each_loss_and_the_coverage_of_each_process() {
@@ -154,6 +176,11 @@ mod tests {
                 service: "shop".into(),
                 seen_bytes: 200,
                 understood_bytes: 150,
+                unread: {
+                    let mut unread = Unread::default();
+                    unread.count(Reason::FastCgi, 50);
+                    unread
+                },
                 lost_records: 3,
             }],
             recorded: Some(Recorded {
@@ -165,7 +192,8 @@ mod tests {
             summary(&health, &finished, Duration::from_millis(1500)),
             "traced for 1.5 s: 10 spans made; OTLP exported 7, lost 3; printer exported \
              9, lost 1\n  lost: stream_gap 1, queue_full 4\n  understood of \
-             shop (pid 42): 75.0% (150 of 200 bytes), 3 records lost\n  recorded: 5 records"
+             shop (pid 42): 75.0% (150 of 200 bytes), 3 records lost\n    not understood: looks \
+             like FastCGI (1 connection, 50 bytes)\n  recorded: 5 records"
         );
     }
 
@@ -176,6 +204,7 @@ mod tests {
             service: "shop".into(),
             seen_bytes: 1,
             understood_bytes: 1,
+            unread: Unread::default(),
             lost_records,
         };
         assert_eq!(losers(&[of(1, 0)]), "");

@@ -20,6 +20,7 @@ use crate::discover::{ProcRoot, Watcher};
 use crate::export::own_metrics::OwnMetrics;
 use crate::export::{ExportConfig, Exporters, SpanQueue};
 use crate::health::Health;
+use crate::inspect::Sight;
 use crate::live::Live;
 use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::recording::{self, Reader, Recorded, Recorder, Writer};
@@ -92,7 +93,8 @@ pub fn trace(config: Config, recording: Option<(&Path, Option<u64>)>) -> anyhow:
         began.elapsed().as_millis()
     );
     if watched == 0 {
-        log::info!("waiting for a process that matches");
+        let sight = Sight::of(&ProcRoot::host());
+        log::info!("waiting for a process that matches: {sight}");
     }
 
     let asked = runtime.block_on(asked_to_stop(&shard))?;

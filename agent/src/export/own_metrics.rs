@@ -4,6 +4,7 @@
 //! Here the SDK is in its place: one program's own instruments. It brings its thread, which sleeps
 //! between two exports; requests go over the exporters' runtime.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -159,9 +160,28 @@ fn register(meter: &Meter, health: &Arc<Health>) {
             }
         })
         .build();
+    let not_understood = Arc::clone(health);
+    meter
+        .u64_observable_gauge("wirespan.not_understood")
+        .with_unit("By")
+        .with_description("Bytes that a process moved and that are not understood, by reason")
+        .with_callback(move |observer| {
+            for coverage in not_understood.coverage() {
+                let mut by_name: BTreeMap<&str, u64> = BTreeMap::new();
+                for (reason, amount) in coverage.unread.tallies() {
+                    *by_name.entry(reason.name()).or_default() += amount.bytes;
+                }
+                for (name, bytes) in by_name {
+                    let mut attributes = who(&coverage);
+                    attributes.push(KeyValue::new("reason", name));
+                    observer.observe(bytes, &attributes);
+                }
+            }
+        })
+        .build();
 }
 
-/// Whom a figure is about. Those that are no longer remembered have no name.
+/// Those that are no longer remembered have no name.
 fn who(coverage: &Coverage) -> Vec<KeyValue> {
     match coverage.pid {
         0 => Vec::new(),

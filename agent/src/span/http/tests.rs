@@ -417,7 +417,12 @@ fn a_failure_is_judged_by_role_and_outcome() {
             ("response_not_observed", false),
             ("response_not_observed", false),
         ),
-        (None, Evicted, ("evicted", false), ("evicted", false)),
+        (
+            None,
+            Evicted,
+            ("observation_ended", false),
+            ("observation_ended", false),
+        ),
         (
             None,
             Complete,
