@@ -62,7 +62,7 @@ pub fn trace(config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
     let mut live = Live::new(
         capture,
         watcher,
-        Libraries::new(ProcRoot::host()),
+        libraries(&health),
         pipeline,
         recording,
         queue,
@@ -105,6 +105,12 @@ pub fn trace(config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
         report::summary(&health, &finished, began.elapsed())
     );
     Ok(())
+}
+
+/// Looks for TLS libraries, and counts the files that were given up.
+fn libraries(health: &Arc<Health>) -> Libraries {
+    let health = Arc::clone(health);
+    Libraries::new(ProcRoot::host()).counting(move |reason| health.lose(reason.into(), 1))
 }
 
 /// Makes the spans of a recording again.
