@@ -7,12 +7,14 @@
 
 mod describe;
 mod elf;
+mod environment;
 mod language;
 mod listeners;
 mod naming;
 mod proc_root;
 mod selection;
 pub mod tls;
+mod unit;
 mod watcher;
 
 pub use describe::Describer;

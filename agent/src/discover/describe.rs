@@ -1,15 +1,18 @@
 //! What is known about a process, from procfs. A process that vanishes while it is looked at is
 //! described as far as it was seen, or not at all; that is no error.
 
-use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use procfs::process;
 
 use crate::config::ServiceOverride;
 use crate::discover::Process;
-use crate::semconv;
 
+use super::environment::{self, Environments, Told};
 use super::language::Languages;
-use super::naming;
+use super::naming::{self, Around};
 use super::proc_root::{ProcRoot, lossy, read_bounded, without_deleted};
+use super::unit;
 
 /// Makes descriptions.
 #[derive(Debug)]
@@ -17,12 +20,15 @@ pub struct Describer {
     root: ProcRoot,
     service: ServiceOverride,
     languages: Languages,
+    environments: Environments,
 }
 
 /// Bytes of arguments and of environment that are read of one process. Linux allows more, but a
 /// process that has more than this is nothing one would want in memory twice.
 const ARGS_LEN_MAX: u64 = 64 * 1024;
 const ENVIRONMENT_LEN_MAX: u64 = 1024 * 1024;
+/// A line for each hierarchy of control groups; a group's path has at most 4096 bytes.
+const GROUPS_LEN_MAX: u64 = 64 * 1024;
 
 impl Describer {
     /// Looks at `root`; names in `service` win over what is found.
@@ -32,6 +38,7 @@ impl Describer {
             root,
             service,
             languages: Languages::default(),
+            environments: Environments::default(),
         }
     }
 
@@ -41,15 +48,18 @@ impl Describer {
         let (start_ns, _) = self.root.start_and_parent_of(&process)?;
         let executable = without_deleted(process.exe().ok()?);
         let command_args = args(&read_bounded(&process, "cmdline", ARGS_LEN_MAX)?);
-        let told = Told::from_environment(
-            &read_bounded(&process, "environ", ENVIRONMENT_LEN_MAX).unwrap_or_default(),
-        );
+        let environment = read_bounded(&process, "environ", ENVIRONMENT_LEN_MAX);
+        let environment = environment.unwrap_or_default();
+        let told = self.environments.told(pid, start_ns, &environment);
         let language = self.languages.of(&process, &executable);
-        let found = || {
-            naming::service_name(&executable, &command_args, || {
-                process.cwd().ok().map(without_deleted)
-            })
+        let comm = process.stat().map(|stat| stat.comm).unwrap_or_default();
+        let around = Surroundings {
+            root: &self.root,
+            process: &process,
+            environment: &environment,
+            ancestors_left: ANCESTORS_MAX,
         };
+        let found = || naming::service_name(&executable, &command_args, &comm, &around);
         Some(Process {
             pid,
             start_ns,
@@ -115,47 +125,51 @@ impl Describer {
     }
 }
 
-/// What a process's environment says about its service.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Told {
-    service_name: Option<String>,
-    service_namespace: Option<String>,
-    service_instance_id: Option<String>,
-    resource_attributes: BTreeMap<String, String>,
+/// Parents that are asked for their names.
+const ANCESTORS_MAX: u32 = 3;
+
+/// What names may be taken from besides executable and arguments.
+struct Surroundings<'a> {
+    root: &'a ProcRoot,
+    process: &'a process::Process,
+    environment: &'a [u8],
+    ancestors_left: u32,
 }
 
-impl Told {
-    /// From the variables of the OpenTelemetry specification ("Environment Variable
-    /// Specification" and "Resource SDK"); `OTEL_SERVICE_NAME` wins over `service.name`.
-    fn from_environment(environment: &[u8]) -> Self {
-        let mut told = Self::default();
-        let mut service_name = None;
-        for variable in environment.split(|byte| *byte == 0) {
-            if let Some(value) = variable.strip_prefix(b"OTEL_SERVICE_NAME=") {
-                service_name = Some(lossy(value)).filter(|name| !name.trim().is_empty());
-            } else if let Some(value) = variable.strip_prefix(b"OTEL_RESOURCE_ATTRIBUTES=") {
-                told.resource_attributes = resource_attributes(&lossy(value));
-            }
-        }
-        let attributes = &mut told.resource_attributes;
-        told.service_name = attributes.remove(semconv::SERVICE_NAME);
-        told.service_namespace = attributes.remove(semconv::SERVICE_NAMESPACE);
-        told.service_instance_id = attributes.remove(semconv::SERVICE_INSTANCE_ID);
-        told.service_name = service_name.or(told.service_name);
-        told
+impl Around for Surroundings<'_> {
+    fn working_directory(&self) -> Option<PathBuf> {
+        self.process.cwd().ok().map(without_deleted)
     }
-}
 
-/// `key=value` pairs with commas between them, percent-encoded; what is no such pair is left out.
-fn resource_attributes(text: &str) -> BTreeMap<String, String> {
-    text.split(',')
-        .filter_map(|pair| {
-            let (key, value) = pair.split_once('=')?;
-            let key = crate::config::percent_decoded(key.trim())?;
-            let value = crate::config::percent_decoded(value.trim())?;
-            (!key.is_empty() && !value.is_empty()).then_some((key, value))
+    fn unit(&self) -> Option<String> {
+        let groups = read_bounded(self.process, "cgroup", GROUPS_LEN_MAX)?;
+        unit::of_groups(&lossy(&groups))
+    }
+
+    fn parent(&self) -> Option<String> {
+        let ancestors_left = self.ancestors_left.checked_sub(1)?;
+        let (_, parent) = self.root.start_and_parent_of(self.process)?;
+        let process = &self.root.open(parent)?;
+        let environment = read_bounded(process, "environ", ENVIRONMENT_LEN_MAX);
+        let environment = &environment.unwrap_or_default();
+        let told = Told::from_environment(environment).service_name;
+        told.or_else(|| {
+            let executable = without_deleted(process.exe().ok()?);
+            let args = args(&read_bounded(process, "cmdline", ARGS_LEN_MAX)?);
+            let comm = process.stat().ok()?.comm;
+            let around = Surroundings {
+                root: self.root,
+                process,
+                environment,
+                ancestors_left,
+            };
+            Some(naming::service_name(&executable, &args, &comm, &around))
         })
-        .collect()
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        environment::variable(self.environment, name).map(lossy)
+    }
 }
 
 /// Arguments are separated by NUL, and the last is ended by one. A program that set its title
@@ -177,38 +191,6 @@ fn args(cmdline: &[u8]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_environment_tells_name_namespace_and_attributes() {
-        let told = Told::from_environment(
-            b"PATH=/bin\0OTEL_RESOURCE_ATTRIBUTES=service.name=a, service.namespace=b%20c,\
-              deployment.environment.name=prod,service.instance.id=7,broken,=x,y=\0HOME=/\0",
-        );
-        assert_eq!(told.service_name.as_deref(), Some("a"));
-        assert_eq!(told.service_namespace.as_deref(), Some("b c"));
-        assert_eq!(told.service_instance_id.as_deref(), Some("7"));
-        assert_eq!(
-            told.resource_attributes,
-            BTreeMap::from([("deployment.environment.name".into(), "prod".into())])
-        );
-
-        let both = b"OTEL_RESOURCE_ATTRIBUTES=service.name=a\0OTEL_SERVICE_NAME=b\0";
-        assert_eq!(
-            Told::from_environment(both).service_name.as_deref(),
-            Some("b")
-        );
-        let reversed = b"OTEL_SERVICE_NAME=b\0OTEL_RESOURCE_ATTRIBUTES=service.name=a\0";
-        assert_eq!(
-            Told::from_environment(reversed).service_name.as_deref(),
-            Some("b")
-        );
-        let empty = b"OTEL_SERVICE_NAME=\0OTEL_RESOURCE_ATTRIBUTES=service.name=a\0";
-        assert_eq!(
-            Told::from_environment(empty).service_name.as_deref(),
-            Some("a")
-        );
-        assert_eq!(Told::from_environment(b""), Told::default());
-    }
 
     #[test]
     fn arguments_end_where_the_padding_begins() {
