@@ -14,13 +14,15 @@ mod naming;
 mod proc_root;
 mod selection;
 pub mod tls;
+mod uncopied;
 mod unit;
 mod watcher;
 
 pub use describe::Describer;
-pub use listeners::ports;
+pub use listeners::{listened_on, ports};
 pub use proc_root::ProcRoot;
 pub use selection::Selector;
+pub use uncopied::{Uncopied, uncopied};
 pub use watcher::{Action, Watcher};
 
 use std::collections::BTreeMap;
@@ -48,9 +50,13 @@ pub struct Process {
     pub service_instance_id: String,
     /// A value of `telemetry.sdk.language`, where it can be told.
     pub language: Option<String>,
-    /// From the target's `OTEL_RESOURCE_ATTRIBUTES`, percent-decoded; without `service.name`,
-    /// `service.namespace` and `service.instance.id`, which have fields of their own.
+    /// From the target's `OTEL_RESOURCE_ATTRIBUTES` and wirespan's own, percent-decoded: what each
+    /// of them may say ([`crate::enrich::who`]), without `service.name` and `service.namespace`,
+    /// which have fields of their own.
     pub resource_attributes: BTreeMap<String, String>,
     /// The machine's name.
     pub host_name: String,
+    /// Why not all that it moves can be copied.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub uncopied: Vec<Uncopied>,
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::discover::tls::GivenUp;
+use crate::unread::Unread;
 
 /// Why something that was captured, or should have been, did not become an exported span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,6 +12,8 @@ use crate::discover::tls::GivenUp;
 pub enum Loss {
     /// Records: the kernel's ring buffer had no room.
     RingFull,
+    /// Records of processes that had filled their share of that buffer.
+    RingShare,
     /// Connections: the kernel side had no room to remember one.
     ConnectionsFull,
     /// Transfers: the target's memory could not be read.
@@ -48,6 +51,8 @@ pub enum Loss {
     HeadTooLong,
     /// Connections forgotten to make room or after a long silence.
     ConnectionEvicted,
+    /// Records that a recording lacks: the file system was too slow, or refused them.
+    NotRecorded,
     /// Spans: the queue to the exporters was full.
     QueueFull,
     /// Spans: the receiver refused them for good.
@@ -60,8 +65,9 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::RingFull,
+        Self::RingShare,
         Self::ConnectionsFull,
         Self::UnreadableMemory,
         Self::ScratchBusy,
@@ -80,6 +86,7 @@ impl Loss {
         Self::PipelineFull,
         Self::HeadTooLong,
         Self::ConnectionEvicted,
+        Self::NotRecorded,
         Self::QueueFull,
         Self::ExportRefused,
         Self::ExportFailed,
@@ -91,6 +98,7 @@ impl Loss {
     pub const fn name(self) -> &'static str {
         match self {
             Self::RingFull => "ring_full",
+            Self::RingShare => "ring_share",
             Self::ConnectionsFull => "connections_full",
             Self::UnreadableMemory => "unreadable_memory",
             Self::ScratchBusy => "scratch_busy",
@@ -109,6 +117,7 @@ impl Loss {
             Self::PipelineFull => "pipeline_full",
             Self::HeadTooLong => "head_too_long",
             Self::ConnectionEvicted => "connection_evicted",
+            Self::NotRecorded => "not_recorded",
             Self::QueueFull => "queue_full",
             Self::ExportRefused => "export_refused",
             Self::ExportFailed => "export_failed",
@@ -140,6 +149,10 @@ pub struct Coverage {
     pub seen_bytes: u64,
     /// Bytes of them that belong to messages that were understood.
     pub understood_bytes: u64,
+    /// Why not the others.
+    pub unread: Unread,
+    /// Records of it that the ring buffer had no room for.
+    pub lost_records: u64,
 }
 
 impl Coverage {

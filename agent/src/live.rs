@@ -8,7 +8,6 @@
 mod tls;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -25,7 +24,7 @@ use crate::discover::{Action, Watcher};
 use crate::export::SpanQueue;
 use crate::health::{Health, Loss};
 use crate::pipeline::Pipeline;
-use crate::recording::{self, Writer};
+use crate::recording::{self, Recorder};
 use crate::report::{self, Finished};
 use crate::span::Span;
 use crate::wall_clock::{WallClock, monotonic_ns};
@@ -71,7 +70,7 @@ pub struct Live {
 /// The way of one record: kept, then heard by the pipeline.
 struct Path {
     pipeline: Pipeline,
-    recording: Option<Writer<File>>,
+    recording: Option<Recorder>,
     clock: WallClock,
     spans: Vec<Span>,
     /// Who began and who ceased to be watched since TLS libraries were looked for.
@@ -89,7 +88,7 @@ impl Live {
         watcher: Watcher,
         libraries: Libraries,
         pipeline: Pipeline,
-        recording: Option<Writer<File>>,
+        recording: Option<Recorder>,
         queue: SpanQueue,
         health: Arc<Health>,
     ) -> std::io::Result<Self> {
@@ -263,6 +262,10 @@ impl Live {
             if is_watched {
                 self.tls.tell(Told::Watched(pid));
             } else {
+                let lost = self.capture.losses.settle(pid);
+                if lost > 0 {
+                    self.path.pipeline.lose_records(pid, lost);
+                }
                 self.tls_seen.remove(&pid);
                 self.tls.tell(Told::Unwatched(pid));
             }
@@ -299,12 +302,16 @@ impl Live {
         self.path
             .carry_out(&mut self.actions, &mut self.capture.watch_list);
         self.fetch_losses();
+        self.health.set_coverage(self.path.pipeline.coverage());
         report::log_losses(&self.health);
     }
 
-    fn fetch_losses(&self) {
+    fn fetch_losses(&mut self) {
         for (loss, total) in self.capture.losses.totals() {
             self.health.set_loss(loss.into(), total);
+        }
+        for (pid, lost) in self.capture.losses.of_processes() {
+            self.path.pipeline.lose_records(pid, lost);
         }
     }
 
@@ -321,11 +328,7 @@ impl Live {
         } = self.path;
         pipeline.finish(&mut spans);
         self.queue.push(spans);
-        let recorded = recording.map(|writer| {
-            let records = writer.records();
-            writer.finish()?.sync_all()?;
-            Ok(records)
-        });
+        let recorded = recording.map(Recorder::finish);
         let coverage = pipeline.coverage();
         self.health.set_coverage(coverage.clone());
         // It goes on while others end. A probe on a file takes up to two tenths of a second, one
@@ -360,11 +363,8 @@ impl Path {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        if let Some(writer) = &mut self.recording
-            && let Err(error) = writer.write(bytes)
-        {
-            log::error!("the recording ends here: {error}");
-            self.recording = None;
+        if let Some(recorder) = &mut self.recording {
+            recorder.keep(bytes);
         }
     }
 
@@ -394,6 +394,10 @@ impl Path {
                         process.pid,
                         process.executable.display()
                     );
+                    for why in &process.uncopied {
+                        let (name, pid) = (&process.service_name, process.pid);
+                        log::warn!("of {name} (pid {pid}): {}", why.sentence());
+                    }
                     self.changed.push((process.pid, true));
                     self.take(&recording::process_record(monotonic_ns(), &process));
                 }

@@ -19,6 +19,7 @@
 
 mod ear;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use wirespan_common::record::{
@@ -32,6 +33,7 @@ use crate::endpoints::Endpoints;
 use crate::health::{Coverage, Health, Loss};
 use crate::lore::Lores;
 use crate::processes::{PROCESSES_MAX, Processes};
+use crate::redact::Redaction;
 use crate::span::{KnownMethods, Span, SpanMaker};
 use crate::trace_context::TraceContext;
 use ear::{Ear, Material};
@@ -47,6 +49,8 @@ pub struct PipelineConfig {
     pub connections_max: usize,
     /// No spans for gRPC's own health checks and reflection.
     pub ignore_health_checks: bool,
+    /// What of texts must not leave.
+    pub redaction: Redaction,
 }
 
 impl Default for PipelineConfig {
@@ -56,6 +60,7 @@ impl Default for PipelineConfig {
             known_methods: KnownMethods::default(),
             connections_max: CONNECTIONS_MAX,
             ignore_health_checks: false,
+            redaction: Redaction::default(),
         }
     }
 }
@@ -78,7 +83,8 @@ impl Pipeline {
             material: Material {
                 processes: Processes::new(PROCESSES_MAX),
                 spans: SpanMaker::new(TraceContext::new(config.seed), config.known_methods)
-                    .ignoring_health_checks(config.ignore_health_checks),
+                    .ignoring_health_checks(config.ignore_health_checks)
+                    .redacting(config.redaction),
                 lores: Lores::default(),
                 wall_offset_ns: 0,
                 health,
@@ -103,7 +109,7 @@ impl Pipeline {
             Body::Life { life, event } => match event {
                 LifeEvent::Exec => self.material.processes.exec(record.tgid),
                 LifeEvent::Fork => self.material.processes.fork(record.tgid, life.other),
-                LifeEvent::Listen => {}
+                LifeEvent::Listen | LifeEvent::Serve => {}
                 LifeEvent::Exit => self.exit(record.tgid, time_ns, out),
             },
             Body::Clock(clock) => self.material.wall_offset_ns = clock.wall_offset_ns,
@@ -134,8 +140,14 @@ impl Pipeline {
                     connection.owners.current(),
                     connection.seen_bytes(),
                     connection.understood_bytes(),
+                    connection.unread(),
                 )
             }))
+    }
+
+    /// The kernel side could not write so many records of a process.
+    pub fn lose_records(&mut self, tgid: u32, count: u64) {
+        self.material.processes.lose_records(tgid, count);
     }
 
     /// What the kernel side should be told by now.
@@ -173,15 +185,19 @@ impl Pipeline {
 
     /// A TLS object is on a socket. Its plaintext may have come before.
     fn open_object(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut Vec<Span>) {
-        let server_name = self.connections.find(open.carrier).and_then(|slot| {
-            let carrier = self.connections.at(slot);
-            carrier.carry();
-            carrier.server_name.clone()
-        });
+        let (server_name, via) = match self.connections.find(open.carrier) {
+            Some(slot) => {
+                let carrier = self.connections.at(slot);
+                carrier.carry();
+                (carrier.server_name.clone(), carrier.via.clone())
+            }
+            None => (None, None),
+        };
         let slot = self.touch(open.connection, record, out);
         let object = self.connections.at(slot);
         object.endpoints = Endpoints::from_open(open, path);
         object.server_name = server_name;
+        object.via = via;
         let (_, mut ear) = Ear::at(object, &mut self.material, out);
         ear.let_go();
     }
@@ -197,6 +213,7 @@ impl Pipeline {
         let slot = self.touch(chunk.connection, record, out);
         self.connections.used_by(slot, record.tgid, record.time_ns);
         let connection = self.connections.at(slot);
+        connection.opening.note(direction, chunk.position, bytes);
         let other = direction.opposite();
         let other_moved = connection.advance(other, chunk.opposite.position);
         let end = chunk.position.saturating_add(chunk.len.into());
@@ -284,7 +301,15 @@ impl Pipeline {
 
     fn describe(&mut self, json: &[u8]) {
         match serde_json::from_slice::<Process>(json) {
-            Ok(process) => self.material.processes.describe(process),
+            Ok(mut process) => {
+                let redaction = self.material.spans.redaction();
+                for (name, value) in &mut process.resource_attributes {
+                    if let Cow::Owned(told) = redaction.attribute(name, value) {
+                        *value = told;
+                    }
+                }
+                self.material.processes.describe(process);
+            }
             Err(_) => self.material.health.lose(Loss::Undecodable, 1),
         }
     }
@@ -339,6 +364,7 @@ impl Pipeline {
                 connection.owners.current(),
                 connection.seen_bytes(),
                 connection.understood_bytes(),
+                connection.unread(),
             );
         }
     }

@@ -4,9 +4,11 @@
 
 mod authority;
 mod http;
+mod leaving;
 mod method;
 mod rpc;
 mod url;
+mod via;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,8 +18,10 @@ use wirespan_protocols::message::{Request, Response};
 
 pub use authority::HostMemo;
 pub use method::KnownMethods;
+pub use via::Via;
 
 use crate::endpoints::Endpoints;
+use crate::redact::Redaction;
 use crate::trace_context::TraceContext;
 
 /// What an exporter receives.
@@ -136,6 +140,8 @@ pub struct Ends<'a> {
     pub is_encrypted: bool,
     /// The name by which the client asked for the server, before it said anything.
     pub server_name: Option<&'a Arc<str>>,
+    /// Who is behind the ends, where they are not the client and the server themselves.
+    pub via: Option<&'a Via>,
 }
 
 /// What is known about an exchange beside the exchange.
@@ -157,6 +163,7 @@ pub struct SpanMaker {
     trace_context: TraceContext,
     methods: KnownMethods,
     ignores_health_checks: bool,
+    redaction: Redaction,
 }
 
 impl SpanMaker {
@@ -167,7 +174,21 @@ impl SpanMaker {
             trace_context,
             methods,
             ignores_health_checks: false,
+            redaction: Redaction::default(),
         }
+    }
+
+    /// The same, which hides what `redaction` says.
+    #[must_use]
+    pub fn redacting(mut self, redaction: Redaction) -> Self {
+        self.redaction = redaction;
+        self
+    }
+
+    /// What is hidden.
+    #[must_use]
+    pub fn redaction(&self) -> &Redaction {
+        &self.redaction
     }
 
     /// The same, which makes no spans for gRPC's own health checks and reflection.
@@ -181,7 +202,10 @@ impl SpanMaker {
     #[must_use]
     pub fn ignores(&self, exchange: &Exchange) -> bool {
         let Request::Http(request) = &exchange.request;
-        self.ignores_health_checks && request.call.is_some() && rpc::is_house_keeping(request)
+        crate::own::is_export(request)
+            || self.ignores_health_checks
+                && request.call.is_some()
+                && rpc::is_house_keeping(request)
     }
 
     /// Makes the span of an exchange. Its start and end are put on the wall clock with the same
@@ -202,7 +226,7 @@ impl SpanMaker {
             .place(exchange.role, request.trace_parent);
         let trace_state = request.trace_state.take();
         let messages = exchange.messages.take();
-        let description = match request.call {
+        let mut description = match request.call {
             Some(call) => rpc::describe(
                 exchange.role,
                 rpc::Fate {
@@ -226,6 +250,7 @@ impl SpanMaker {
                 surroundings.hosts,
             ),
         };
+        leaving::redact(&self.redaction, &mut description);
         let events = messages.map_or_else(Vec::new, |messages| rpc::events(&messages, wall));
         Span {
             resource: Arc::clone(surroundings.resource),

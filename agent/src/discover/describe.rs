@@ -1,17 +1,20 @@
 //! What is known about a process, from procfs. A process that vanishes while it is looked at is
 //! described as far as it was seen, or not at all; that is no error.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use procfs::process;
 
 use crate::config::ServiceOverride;
 use crate::discover::Process;
+use crate::semconv;
 
 use super::environment::{self, Environments, Told};
 use super::language::Languages;
 use super::naming::{self, Around};
 use super::proc_root::{ProcRoot, lossy, read_bounded, without_deleted};
+use super::uncopied::uncopied;
 use super::unit;
 
 /// Makes descriptions.
@@ -69,13 +72,12 @@ impl Describer {
                 .clone()
                 .or(told.service_name)
                 .unwrap_or_else(found),
-            service_namespace: self.service.namespace.clone().or(told.service_namespace),
-            service_instance_id: told
-                .service_instance_id
-                .unwrap_or_else(|| self.instance_id(pid)),
+            service_namespace: self.service_namespace(told.service_namespace),
+            service_instance_id: self.instance_id(pid),
             language: language.map(str::to_owned),
-            resource_attributes: told.resource_attributes,
+            resource_attributes: self.attributes_with(told.resource_attributes),
             host_name: self.root.host_name().to_owned(),
+            uncopied: uncopied(&self.root, pid),
             executable,
             command_args,
         })
@@ -90,8 +92,9 @@ impl Describer {
             pid,
             start_ns: self.start_ns(pid),
             service_name: self.service.name.clone().unwrap_or_else(|| lossy(comm)),
-            service_namespace: self.service.namespace.clone(),
+            service_namespace: self.service_namespace(None),
             service_instance_id: self.instance_id(pid),
+            resource_attributes: self.attributes_with(BTreeMap::new()),
             host_name: self.root.host_name().to_owned(),
             ..Process::default()
         }
@@ -100,15 +103,10 @@ impl Describer {
     /// A child that has not run another executable: it is its parent but for its identity.
     #[must_use]
     pub fn child(&self, parent: &Process, pid: u32) -> Process {
-        let own_instance = parent.service_instance_id == self.instance_id(parent.pid);
         Process {
             pid,
             start_ns: self.start_ns(pid),
-            service_instance_id: if own_instance {
-                self.instance_id(pid)
-            } else {
-                parent.service_instance_id.clone()
-            },
+            service_instance_id: self.instance_id(pid),
             ..parent.clone()
         }
     }
@@ -117,6 +115,20 @@ impl Describer {
     fn start_ns(&self, pid: u32) -> u64 {
         let found = self.root.start_and_parent(pid);
         found.map_or(0, |(start_ns, _)| start_ns)
+    }
+
+    fn service_namespace(&self, told: Option<String>) -> Option<String> {
+        let given = self.service.namespace.clone().or(told);
+        let general = &self.service.resource_attributes;
+        given.or_else(|| general.get(semconv::SERVICE_NAMESPACE).cloned())
+    }
+
+    /// What is said of all processes, and of this one in particular.
+    fn attributes_with(&self, told: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut attributes = self.service.resource_attributes.clone();
+        attributes.remove(semconv::SERVICE_NAMESPACE);
+        attributes.extend(told);
+        attributes
     }
 
     /// As Beyla makes it where there is no container orchestrator.

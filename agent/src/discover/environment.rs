@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
+use crate::enrich::list;
+use crate::enrich::who::{self, Source};
 use crate::semconv;
 
 use super::proc_root::lossy;
@@ -76,7 +78,6 @@ pub(super) fn variable<'a>(environment: &'a [u8], name: &str) -> Option<&'a [u8]
 pub(super) struct Told {
     pub service_name: Option<String>,
     pub service_namespace: Option<String>,
-    pub service_instance_id: Option<String>,
     pub resource_attributes: BTreeMap<String, String>,
 }
 
@@ -96,18 +97,13 @@ impl Told {
         let attributes = &mut told.resource_attributes;
         told.service_name = attributes.remove(semconv::SERVICE_NAME);
         told.service_namespace = attributes.remove(semconv::SERVICE_NAMESPACE);
-        told.service_instance_id = attributes.remove(semconv::SERVICE_INSTANCE_ID);
         told.service_name = service_name.or(told.service_name);
         told
     }
 
     /// Bytes of text in it.
     fn len(&self) -> usize {
-        let names = [
-            &self.service_name,
-            &self.service_namespace,
-            &self.service_instance_id,
-        ];
+        let names = [&self.service_name, &self.service_namespace];
         let names = names.into_iter().flatten().map(String::len);
         let attributes = self.resource_attributes.iter();
         names
@@ -116,16 +112,11 @@ impl Told {
     }
 }
 
-/// `key=value` pairs with commas between them, percent-encoded; what is no such pair is left out.
+/// What the target may say of itself. A list with a fault says nothing.
 fn resource_attributes(text: &str) -> BTreeMap<String, String> {
-    text.split(',')
-        .filter_map(|pair| {
-            let (key, value) = pair.split_once('=')?;
-            let key = crate::config::percent_decoded(key.trim())?;
-            let value = crate::config::percent_decoded(value.trim())?;
-            (!key.is_empty() && !value.is_empty()).then_some((key, value))
-        })
-        .collect()
+    let mut attributes = list::parse(text).unwrap_or_default();
+    who::refuse(Source::Target, &mut attributes);
+    attributes
 }
 
 #[cfg(test)]
@@ -136,11 +127,11 @@ mod tests {
     fn the_environment_tells_name_namespace_and_attributes() {
         let told = Told::from_environment(
             b"PATH=/bin\0OTEL_RESOURCE_ATTRIBUTES=service.name=a, service.namespace=b%20c,\
-              deployment.environment.name=prod,service.instance.id=7,broken,=x,y=\0HOME=/\0",
+              deployment.environment.name=prod,service.instance.id=7,host.name=x,k8s.pod.name=y,\
+              cloud.region=z,os.type=plan9,process.pid=1\0HOME=/\0",
         );
         assert_eq!(told.service_name.as_deref(), Some("a"));
         assert_eq!(told.service_namespace.as_deref(), Some("b c"));
-        assert_eq!(told.service_instance_id.as_deref(), Some("7"));
         assert_eq!(
             told.resource_attributes,
             BTreeMap::from([("deployment.environment.name".into(), "prod".into())])
@@ -162,6 +153,8 @@ mod tests {
             Some("a")
         );
         assert_eq!(Told::from_environment(b""), Told::default());
+        let malformed = b"OTEL_RESOURCE_ATTRIBUTES=service.name=a,broken\0";
+        assert_eq!(Told::from_environment(malformed), Told::default());
     }
 
     #[test]

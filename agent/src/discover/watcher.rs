@@ -2,6 +2,8 @@
 //! which the kernel side saw it, and answers with actions; it carries none of them out.
 //!
 //! - A process that matches by pid or executable, or listens on a selected port, is watched.
+//! - So is one that serves a selected port, by a socket that it has from somebody else, until it
+//!   runs another executable.
 //! - A child of a watched process stays watched as long as it runs the executable of its parent,
 //!   be it forked or run anew (workers of nginx, Node's cluster). When it runs another one, it has
 //!   to match by itself.
@@ -85,7 +87,7 @@ impl Watcher {
     pub fn observe(&mut self, pid: u32, event: LifeEvent, life: &Life, actions: &mut Vec<Action>) {
         let subject = match event {
             LifeEvent::Fork => life.other,
-            LifeEvent::Exec | LifeEvent::Listen | LifeEvent::Exit => pid,
+            LifeEvent::Exec | LifeEvent::Listen | LifeEvent::Serve | LifeEvent::Exit => pid,
         };
         if subject == self.root.own_pid() {
             // The kernel side watches every child of a watched process, and a user may well start
@@ -99,6 +101,7 @@ impl Watcher {
             LifeEvent::Exec => self.ran(pid, life, actions),
             LifeEvent::Fork => self.forked(pid, life, actions),
             LifeEvent::Listen => self.listened(pid, life, actions),
+            LifeEvent::Serve => self.served(pid, life, actions),
             LifeEvent::Exit => self.ended(pid, actions),
         }
     }
@@ -189,6 +192,17 @@ impl Watcher {
         if (selects || life.watched != 0) && self.still_watched(pid).is_none() {
             let process = self.describe_or_name(pid, life);
             self.watch_reported(process, life, actions);
+        }
+    }
+
+    fn served(&mut self, pid: u32, life: &Life, actions: &mut Vec<Action>) {
+        if self.still_watched(pid).is_none() {
+            let process = self.describe_or_name(pid, life);
+            self.watch(process, actions);
+        } else {
+            // The kernel side may have been told, since it began, to watch it no longer: an exec
+            // that came before was answered after.
+            actions.push(Action::Watch(pid));
         }
     }
 

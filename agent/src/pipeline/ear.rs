@@ -1,6 +1,7 @@
 //! Who listens to a conversation: exchanges become spans where they fall, discards are counted.
 //! Also the translation from records to what conversations hear; nothing is decided here.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use wirespan_common::record::{self, CHUNK_AFTER_LOSS, Record, is_object};
@@ -12,7 +13,7 @@ use crate::connections::{Connection, Owners};
 use crate::health::{Health, Loss};
 use crate::lore::{Lores, Places};
 use crate::processes::Processes;
-use crate::span::{Ends, HostMemo, Span, SpanMaker, Surroundings};
+use crate::span::{Ends, HostMemo, Span, SpanMaker, Surroundings, Via};
 
 /// What the spans of all connections are made of.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub struct Material {
 pub struct Ear<'a> {
     material: &'a mut Material,
     ends: Ends<'a>,
+    via: &'a mut Option<Box<Via>>,
     hosts: &'a mut HostMemo,
     owners: &'a Owners,
     lore_places: &'a mut Places,
@@ -54,7 +56,9 @@ impl<'a> Ear<'a> {
                 addresses: connection.endpoints.as_ref(),
                 is_encrypted: is_object(connection.id),
                 server_name: connection.server_name.as_ref(),
+                via: None,
             },
+            via: &mut connection.via,
             hosts: &mut connection.hosts,
             owners: &connection.owners,
             lore_places: &mut connection.lore_places,
@@ -79,7 +83,10 @@ impl<'a> Ear<'a> {
             exchange,
             Surroundings {
                 resource: self.material.processes.resource(owner),
-                ends: self.ends,
+                ends: Ends {
+                    via: self.via.as_deref(),
+                    ..self.ends
+                },
                 hosts: self.hosts,
                 wall_offset_ns: self.material.wall_offset_ns,
             },
@@ -98,6 +105,14 @@ impl Sink for Ear<'_> {
         } else {
             self.tell(exchange);
         }
+    }
+
+    fn relayed(&mut self, source: SocketAddr) {
+        self.via.get_or_insert_default().relay(source);
+    }
+
+    fn tunnelled(&mut self, authority: &str) {
+        self.via.get_or_insert_default().tunnel(authority);
     }
 
     fn lore(&mut self, role: Role, direction: conversation::Direction) -> Option<&mut Lore> {
