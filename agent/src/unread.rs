@@ -138,13 +138,13 @@ impl Opening {
         match verdict {
             Verdict::Understood => None,
             Verdict::Encrypted => Some(Reason::Tls),
-            Verdict::Opaque if was_http => {
-                Some(if self.any(|bytes| bytes.starts_with(b"CONNECT ")) {
-                    Reason::Tunnel
-                } else {
-                    Reason::Upgraded
-                })
+            // What goes through is a conversation of its own, which was no HTTP.
+            Verdict::Opaque | Verdict::Undecided
+                if self.any(|bytes| bytes.starts_with(b"CONNECT ")) =>
+            {
+                Some(Reason::Tunnel)
             }
+            Verdict::Opaque if was_http => Some(Reason::Upgraded),
             Verdict::Opaque | Verdict::Undecided => Some(self.guess()),
         }
     }
