@@ -69,13 +69,12 @@ fn unmapped(address: [u8; 16]) -> [u8; 16] {
 
 #[cfg(test)]
 mod tests {
+    use zerocopy::FromZeros as _;
+
     use super::*;
 
     fn open(local: [u8; 16], peer: [u8; 16]) -> Open {
         Open {
-            connection: 1,
-            carrier: 0,
-            family: 2,
             local_port: 4318,
             peer_port: 50_000,
             local_address: local,
