@@ -98,7 +98,7 @@ impl Redaction {
 
     /// Finds the secrets of a text, in order, none within another.
     pub fn find(&self, grammar: Grammar, text: &[u8], found: impl FnMut(Secret)) {
-        if scan::may_have_secret(grammar, text) {
+        if scan::may_have_secret(&self.names, grammar, text) {
             scan::scan(&self.names, grammar, text, found);
         }
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -55,12 +55,7 @@ impl OwnMetrics {
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(&config.endpoint)
             .with_timeout(config.timeout)
-            .with_headers(
-                [("user-agent".to_owned(), USER_AGENT.to_owned())]
-                    .into_iter()
-                    .chain(config.headers.iter().cloned())
-                    .collect(),
-            )
+            .with_headers(config.headers.iter().cloned().collect())
             .build()
             .map_err(|error| SetupError::Metrics(error.to_string()))?;
         let reader = PeriodicReader::builder(exporter)
@@ -233,7 +228,10 @@ impl Sender {
 
 #[tonic::async_trait]
 impl HttpClient for Sender {
-    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+    async fn send_bytes(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        // The exporter has a name of its own, and which of two wins is left to chance there.
+        let headers = request.headers_mut();
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         let (sending, timeout) = (exchange(self.client.clone(), request), self.timeout);
         // The timer is made within the runtime too: the SDK's thread is not part of it.
         let sending = self

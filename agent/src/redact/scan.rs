@@ -2,7 +2,7 @@
 //! hiding: where servers disagree about where a value ends, it ends late.
 
 use super::key::Key;
-use super::names::Names;
+use super::names::{NAME_BYTES_MAX, Names};
 use super::token::{self, Look};
 use super::view::{self, Item};
 use super::{REDACTED, Secret};
@@ -21,19 +21,60 @@ pub enum Grammar {
     Text,
 }
 
-/// Whether there is anything to look for. Most texts are done with here.
-pub fn may_have_secret(grammar: Grammar, text: &[u8]) -> bool {
-    memchr::memchr3(b'=', b'%', b'@', text).is_some()
-        || memchr::memchr_iter(b'J', text).any(|at| text[..at].ends_with(b"ey"))
-        || match grammar {
-            Grammar::Url | Grammar::Query => memchr::memchr(b'"', text).is_some(),
-            Grammar::Text => {
-                memchr::memchr(b':', text).is_some()
-                    || memchr::memchr_iter(b' ', text)
-                        .any(|at| ends_with(&text[..at], &BARE_SCHEMES))
-            }
-        }
+/// Whether there is anything to look for. Most texts are done with here, so it costs as little as
+/// possible: one look at each byte, and one at each plain name of a parameter.
+pub fn may_have_secret(names: &Names, grammar: Grammar, text: &[u8]) -> bool {
+    let signs = text
+        .iter()
+        .fold(0, |signs, byte| signs | SIGNS[usize::from(*byte)]);
+    if signs & TOKEN != 0 && memchr::memchr_iter(b'J', text).any(|at| text[..at].ends_with(b"ey")) {
+        return true;
+    }
+    if grammar == Grammar::Text {
+        return signs & (ENCODED_OR_USER | ASSIGNED | COLON) != 0
+            || memchr::memchr_iter(b' ', text).any(|at| ends_with(&text[..at], &BARE_SCHEMES));
+    }
+    signs & (ENCODED_OR_USER | QUOTED) != 0
+        || signs & ASSIGNED != 0
+            && memchr::memchr_iter(b'=', text).any(|at| may_be_secret(names, &text[..at]))
 }
+
+/// Whether the name at the end of this may be one of a secret: it is, or is not made of letters and
+/// digits alone.
+fn may_be_secret(names: &Names, text: &[u8]) -> bool {
+    let mut name = [0; NAME_BYTES_MAX];
+    let mut len = 0;
+    for byte in text.iter().rev() {
+        if separates_url(*byte) || *byte == b'=' {
+            break;
+        }
+        if !byte.is_ascii_alphanumeric() {
+            return true;
+        }
+        if len < name.len() {
+            name[name.len() - 1 - len] = byte.to_ascii_lowercase();
+        }
+        len += 1;
+    }
+    len <= name.len() && names.has(&name[name.len() - len..])
+}
+
+/// What a byte may be the sign of.
+const SIGNS: [u8; 256] = {
+    let mut signs = [0; 256];
+    signs[b'%' as usize] = ENCODED_OR_USER;
+    signs[b'@' as usize] = ENCODED_OR_USER;
+    signs[b'=' as usize] = ASSIGNED;
+    signs[b'"' as usize] = QUOTED;
+    signs[b':' as usize] = COLON;
+    signs[b'J' as usize] = TOKEN;
+    signs
+};
+const ENCODED_OR_USER: u8 = 1;
+const ASSIGNED: u8 = 2;
+const QUOTED: u8 = 4;
+const COLON: u8 = 8;
+const TOKEN: u8 = 16;
 
 /// Finds the secrets of `text`.
 pub fn scan(names: &Names, grammar: Grammar, text: &[u8], mut found: impl FnMut(Secret)) {
@@ -126,9 +167,7 @@ impl Scanner<'_> {
 
     fn separates(&self, byte: u8) -> bool {
         match self.grammar {
-            Grammar::Url | Grammar::Query => {
-                matches!(byte, b'/' | b';' | b'?' | b'&' | b'#' | b',')
-            }
+            Grammar::Url | Grammar::Query => separates_url(byte),
             Grammar::Text => {
                 matches!(
                     byte,
@@ -211,6 +250,10 @@ impl Scanner<'_> {
         };
         Some(hidden(from, at_sign?, stand_in))
     }
+}
+
+fn separates_url(byte: u8) -> bool {
+    matches!(byte, b'/' | b';' | b'?' | b'&' | b'#' | b',')
 }
 
 fn hidden(start: usize, end: usize, stand_in: &'static str) -> Secret {
