@@ -9,7 +9,6 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use wirespan_common::record::{ConnectionId, Direction};
 use wirespan_protocols::conversation::{self, Conversation, Verdict};
-use wirespan_protocols::exchange::Exchange;
 
 use order::{Links, List};
 
@@ -76,8 +75,6 @@ pub struct Connection {
     /// Of a TLS connection, the name by which the client asked for the server; told of the carrier
     /// and then of the object on it.
     pub server_name: Option<Arc<str>>,
-    /// Of a TLS object whose socket is not known yet: exchanges that wait for its addresses.
-    pub held: Vec<Exchange>,
     /// A TLS object is on it, and tells what it says.
     carries: bool,
     /// When the peer or the network tore it down; its process may not have noticed.
@@ -488,7 +485,6 @@ impl Connections {
             hosts: HostMemo::default(),
             owners: Owners::new(tgid),
             server_name: None,
-            held: Vec::new(),
             carries: false,
             reset_ns: None,
             seen: [0; 2],

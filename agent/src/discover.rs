@@ -10,6 +10,7 @@ mod elf;
 mod language;
 mod listeners;
 mod naming;
+mod pid_namespace;
 mod proc_root;
 mod selection;
 pub mod tls;
@@ -17,9 +18,10 @@ mod watcher;
 
 pub use describe::Describer;
 pub use listeners::ports;
+pub use pid_namespace::ForeignPids;
 pub use proc_root::ProcRoot;
 pub use selection::Selector;
-pub use watcher::{Action, Watcher};
+pub use watcher::{Action, Look, Watcher};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

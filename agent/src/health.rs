@@ -24,6 +24,14 @@ pub enum Loss {
     /// TLS objects whose plaintext was seen but whose socket was not found: their spans lack
     /// addresses.
     TlsUnbound,
+    /// Spans: told without what was to be found out about their process, or without addresses,
+    /// which did not come in time.
+    Incomplete,
+    /// Events of processes: nobody had time to hear of them, so all processes are looked at anew.
+    LifeUnheard,
+    /// Looks at processes that took too long, or for which there was no room: they are described
+    /// by what is known without.
+    LookGivenUp,
     /// Records that could not be decoded.
     Undecodable,
     /// Gaps of a stream that hid a message.
@@ -50,7 +58,7 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::RingFull,
         Self::ConnectionsFull,
         Self::UnreadableMemory,
@@ -59,6 +67,9 @@ impl Loss {
         Self::TlsFull,
         Self::TlsImplausible,
         Self::TlsUnbound,
+        Self::Incomplete,
+        Self::LifeUnheard,
+        Self::LookGivenUp,
         Self::Undecodable,
         Self::StreamGap,
         Self::Unparsable,
@@ -84,6 +95,9 @@ impl Loss {
             Self::TlsFull => "tls_full",
             Self::TlsImplausible => "tls_implausible",
             Self::TlsUnbound => "tls_unbound",
+            Self::Incomplete => "incomplete",
+            Self::LifeUnheard => "life_unheard",
+            Self::LookGivenUp => "look_given_up",
             Self::Undecodable => "undecodable",
             Self::StreamGap => "stream_gap",
             Self::Unparsable => "unparsable",

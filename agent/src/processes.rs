@@ -16,6 +16,10 @@ use crate::span::Resource;
 /// Processes remembered, ended ones included. Of more, the longest ended are forgotten.
 pub const PROCESSES_MAX: usize = 16_384;
 
+/// How long a description that was announced may take, in nanoseconds of record time. A look at a
+/// process has one second.
+pub const DESCRIBED_WITHIN_NS: u64 = 2_000_000_000;
+
 /// Bytes, counted.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
@@ -46,6 +50,9 @@ struct Entry {
     resource: Arc<Resource>,
     source: Source,
     description: Option<Arc<Process>>,
+    /// Until then, in nanoseconds of record time, a description is on its way, and what is known
+    /// may be another program's.
+    awaited_until_ns: u64,
     ended: bool,
     budget_raised: bool,
     tally: Tally,
@@ -57,10 +64,19 @@ impl Entry {
             resource: Arc::new(enrich::process::unknown(tgid)),
             source: Source::Pid,
             description: None,
+            awaited_until_ns: 0,
             ended: false,
             budget_raised: false,
             tally: Tally::default(),
         }
+    }
+
+    fn is_awaited(&self, now_ns: u64) -> bool {
+        now_ns < self.awaited_until_ns
+    }
+
+    fn expect(&mut self, now_ns: u64) {
+        self.awaited_until_ns = now_ns.saturating_add(DESCRIBED_WITHIN_NS);
     }
 }
 
@@ -91,11 +107,25 @@ impl Processes {
 
     /// The resource of a process; made of its number alone while nothing else is known.
     pub fn resource(&mut self, tgid: u32) -> &Arc<Resource> {
+        self.known(tgid, u64::MAX).0
+    }
+
+    /// The resource of a process, and whether a better one is on its way at `now_ns`.
+    pub fn known(&mut self, tgid: u32, now_ns: u64) -> (&Arc<Resource>, bool) {
         if !self.entries.contains_key(&tgid) {
             self.touch_entry(tgid);
         }
-        let entry = self.entries.get(&tgid);
-        entry.map_or(&self.nameless, |entry| &entry.resource)
+        match self.entries.get(&tgid) {
+            Some(entry) => (&entry.resource, entry.is_awaited(now_ns)),
+            None => (&self.nameless, false),
+        }
+    }
+
+    /// A description of the process will come, or another one than before.
+    pub fn expect(&mut self, tgid: u32, now_ns: u64) {
+        if let Some(entry) = self.touch_entry(tgid) {
+            entry.expect(now_ns);
+        }
     }
 
     /// The file that a process runs, if it was described.
@@ -105,10 +135,12 @@ impl Processes {
         Some(&description.executable)
     }
 
-    /// Takes a description, which replaces what was known.
-    pub fn describe(&mut self, process: Process) {
+    /// Takes a description, which replaces what was known. One that was on its way may come after
+    /// its process's end.
+    pub fn describe(&mut self, process: Process, now_ns: u64) {
         let begun_anew = self.entries.get(&process.pid).is_some_and(|entry| {
             entry.ended
+                && !entry.is_awaited(now_ns)
                 && entry
                     .description
                     .as_ref()
@@ -122,19 +154,20 @@ impl Processes {
         };
         entry.resource = Arc::new(enrich::process::resource(&process));
         entry.source = Source::Description;
+        entry.awaited_until_ns = 0;
         entry.description = Some(Arc::new(process));
     }
 
     /// `child` is a copy of `parent` by now: until it is described, or runs something else, its
-    /// resource is the parent's with its own number.
-    pub fn fork(&mut self, parent: u32, child: u32) {
+    /// resource is the parent's with its own number. A watched one of which nothing is known that
+    /// way will be described.
+    pub fn fork(&mut self, parent: u32, child: u32, is_watched: bool, now_ns: u64) {
         if self.entries.get(&child).is_some_and(|entry| entry.ended) {
             self.forget(child);
         }
-        let description = self
-            .entries
-            .get(&parent)
-            .and_then(|entry| entry.description.clone());
+        let parent = self.entries.get(&parent);
+        let is_awaited = parent.is_some_and(|entry| entry.is_awaited(now_ns));
+        let description = parent.and_then(|entry| entry.description.clone());
         let Some(entry) = self.touch_entry(child) else {
             return;
         };
@@ -143,11 +176,30 @@ impl Processes {
             entry.source = Source::Parent;
             entry.description = Some(description);
         }
+        if is_watched && (is_awaited || entry.source == Source::Pid) {
+            entry.expect(now_ns);
+        }
+    }
+
+    /// The process began to listen. If that is why it is watched, it will be described.
+    pub fn listen(&mut self, tgid: u32, is_watched: bool, now_ns: u64) {
+        if is_watched
+            && let Some(entry) = self.touch_entry(tgid)
+            && entry.source == Source::Pid
+        {
+            entry.expect(now_ns);
+        }
     }
 
     /// The process runs another executable. What it inherited is wrong now; its own description is
-    /// kept until the next one, which follows at once.
-    pub fn exec(&mut self, tgid: u32) {
+    /// kept until the next one, which follows soon if the process is watched.
+    pub fn exec(&mut self, tgid: u32, is_watched: bool, now_ns: u64) {
+        if self.entries.get(&tgid).is_some_and(|entry| entry.ended) {
+            self.forget(tgid);
+        }
+        if is_watched {
+            self.expect(tgid, now_ns);
+        }
         if let Some(entry) = self.entries.get_mut(&tgid)
             && entry.source == Source::Parent
         {
@@ -283,29 +335,29 @@ mod tests {
     fn a_description_replaces_the_unknown_and_the_inherited() {
         let mut processes = Processes::new(8);
         assert_eq!(name(&mut processes, 1), semconv::UNKNOWN_SERVICE);
-        processes.describe(described(1, "shop"));
+        processes.describe(described(1, "shop"), 0);
         assert_eq!(name(&mut processes, 1), "shop");
 
-        processes.fork(1, 2);
+        processes.fork(1, 2, false, 0);
         assert_eq!(name(&mut processes, 2), "shop");
-        processes.describe(described(2, "worker"));
+        processes.describe(described(2, "worker"), 0);
         assert_eq!(name(&mut processes, 2), "worker");
-        processes.exec(2);
+        processes.exec(2, false, 0);
         assert_eq!(name(&mut processes, 2), "worker");
 
-        processes.fork(1, 3);
-        processes.exec(3);
+        processes.fork(1, 3, false, 0);
+        processes.exec(3, false, 0);
         assert_eq!(name(&mut processes, 3), semconv::UNKNOWN_SERVICE);
     }
 
     #[test]
     fn a_reused_number_inherits_nothing_from_who_had_it() {
         let mut processes = Processes::new(8);
-        processes.describe(described(1, "shop"));
+        processes.describe(described(1, "shop"), 0);
         processes.count(1, 10, 10);
         processes.exit(1);
         assert_eq!(name(&mut processes, 1), "shop", "until it is reused");
-        processes.fork(9, 1);
+        processes.fork(9, 1, false, 0);
         assert_eq!(name(&mut processes, 1), semconv::UNKNOWN_SERVICE);
         assert!(processes.is_alive(1));
         let report = processes.coverage(std::iter::empty());
@@ -319,14 +371,14 @@ mod tests {
     fn ended_processes_make_room_and_their_bytes_stay_counted() {
         let mut processes = Processes::new(2);
         for tgid in 1..=2 {
-            processes.describe(described(tgid, "shop"));
+            processes.describe(described(tgid, "shop"), 0);
             processes.count(tgid, 100, 50);
         }
         assert_eq!(name(&mut processes, 3), semconv::UNKNOWN_SERVICE);
-        processes.describe(described(3, "late"));
+        processes.describe(described(3, "late"), 0);
         assert_eq!(name(&mut processes, 3), semconv::UNKNOWN_SERVICE, "no room");
         processes.exit(1);
-        processes.describe(described(4, "four"));
+        processes.describe(described(4, "four"), 0);
         assert_eq!(name(&mut processes, 4), "four");
         let lines: Vec<_> = processes
             .coverage([(2, 1, 1), (99, 7, 0)].into_iter())

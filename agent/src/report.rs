@@ -6,6 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::health::{Coverage, Destination, Health, Loss};
+use crate::visible::Visible;
 
 /// What a run came to.
 #[derive(Debug)]
@@ -62,6 +63,7 @@ pub fn summary(health: &Health, finished: &Finished, ran: Duration) -> String {
             let _ = write!(text, "\n  recorded: {records} records");
         }
         Some(Err(error)) => {
+            let error = Visible(error);
             let _ = write!(text, "\n  the recording is not complete: {error}");
         }
         None => {}
@@ -79,7 +81,7 @@ fn covered(coverage: &Coverage) -> String {
     let who = if *pid == 0 {
         "processes no longer remembered".to_owned()
     } else {
-        format!("{service} (pid {pid})")
+        format!("{} (pid {pid})", Visible(service))
     };
     let part = 100.0 * coverage.ratio();
     format!("{who}: {part:.1}% ({understood_bytes} of {seen_bytes} bytes)")

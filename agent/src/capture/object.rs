@@ -12,6 +12,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::StartError;
 use super::reason::one_line;
 use crate::config::{CaptureConfig, Targets};
+use crate::visible::Visible;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/wirespan"));
 
@@ -76,6 +77,6 @@ const ALLOCATED_APART_MIN: libc::c_int = 128 * 1024;
 /// Passes the kernel side's log on to the daemon's.
 pub fn start_log(ebpf: &mut Ebpf) -> Option<EbpfLogger<&'static dyn log::Log>> {
     EbpfLogger::init(ebpf)
-        .inspect_err(|error| log::warn!("no log from the kernel side: {error}"))
+        .inspect_err(|error| log::warn!("no log from the kernel side: {}", Visible(error)))
         .ok()
 }

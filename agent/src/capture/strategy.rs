@@ -8,6 +8,7 @@ use aya::{Btf, Ebpf};
 use super::StartError;
 use super::reason::one_line;
 use crate::config::Strategy;
+use crate::visible::Visible;
 
 /// Cheapest first, but for the last: a kretprobe has a fixed number of slots (ten, or two for each
 /// processor), every blocked call of the machine takes one, and what finds none is missed silently.
@@ -73,7 +74,10 @@ pub fn attach(ebpf: &mut Ebpf, forced: Option<Strategy>) -> Result<Strategy, Sta
         match attach_one(ebpf, strategy) {
             Ok(()) => return Ok(strategy),
             Err(reason) => {
-                log::debug!("capture strategy {strategy} is not available: {reason}");
+                log::debug!(
+                    "capture strategy {strategy} is not available: {}",
+                    Visible(&reason)
+                );
                 tried.push((strategy, reason));
             }
         }

@@ -26,6 +26,7 @@ use super::otlp::{SCOPE_NAME, SCOPE_VERSION, SetupError, USER_AGENT};
 use crate::config::MetricsConfig;
 use crate::health::{Destination, Health, Loss};
 use crate::semconv;
+use crate::visible::Visible;
 
 /// Of an answer that is read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -191,7 +192,7 @@ impl Sender {
         if let Some(why) = failure
             && !failed
         {
-            log::warn!("own metrics were not delivered: {why}");
+            log::warn!("own metrics were not delivered: {}", Visible(why));
         }
     }
 }

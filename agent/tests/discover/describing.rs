@@ -131,9 +131,9 @@ fn mapped_libraries_tell_a_language_that_the_executable_hides() {
 #[test]
 fn a_process_that_has_gone_is_not_described_but_can_be_named() {
     let proc = FakeProc::new();
-    let mut describer = Describer::new(proc.root(), ServiceOverride::default());
+    let describer = Describer::new(proc.root(), ServiceOverride::default());
     assert_eq!(describer.describe(42), None);
-    let process = describer.vanished(42, b"curl\0\0\0\0\0\0\0\0\0\0\0\0");
+    let process = describer.vanished(42, "curl");
     assert_eq!(process.service_name, "curl");
     assert_eq!(process.service_instance_id, "box:42");
     assert_eq!((process.pid, process.start_ns), (42, 0));

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 
+use crate::visible::Visible;
+
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// Shared by the workers of one destination.
@@ -34,7 +36,7 @@ impl Report {
     /// A request was answered.
     pub(super) fn reached(&self) {
         if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
-            info!("{} takes spans again", self.endpoint);
+            info!("{} takes spans again", Visible(&self.endpoint));
         }
     }
 
@@ -43,8 +45,9 @@ impl Report {
         self.failing.store(true, Ordering::Relaxed);
         if self.failures.may_speak() {
             warn!(
-                "{} cannot take spans now, trying again: {why}",
-                self.endpoint
+                "{} cannot take spans now, trying again: {}",
+                Visible(&self.endpoint),
+                Visible(why)
             );
         }
     }
@@ -52,7 +55,11 @@ impl Report {
     /// Spans were refused for good.
     pub(super) fn refused(&self, spans: u64, why: &str) {
         if self.refusals.may_speak() {
-            warn!("{} refused {spans} spans: {why}", self.endpoint);
+            warn!(
+                "{} refused {spans} spans: {}",
+                Visible(&self.endpoint),
+                Visible(why)
+            );
         }
     }
 
@@ -60,8 +67,9 @@ impl Report {
     pub(super) fn partly_taken(&self, rejected: u64, message: &str) {
         if self.partials.may_speak() {
             warn!(
-                "{} rejected {rejected} spans of a request: {message}",
-                self.endpoint
+                "{} rejected {rejected} spans of a request: {}",
+                Visible(&self.endpoint),
+                Visible(message)
             );
         }
     }
