@@ -11,7 +11,6 @@ mod control;
 mod tls;
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,10 +28,9 @@ use crate::ending::Event;
 use crate::export::SpanQueue;
 use crate::health::{Health, Loss};
 use crate::pipeline::Pipeline;
-use crate::recording::{self, Writer};
+use crate::recording::{self, Recorder};
 use crate::report::{self, Finished};
 use crate::span::Span;
-use crate::visible::Visible;
 use crate::wall_clock::{WallClock, monotonic_ns};
 pub use control::Watched;
 use control::{Answer, Control};
@@ -99,7 +97,7 @@ impl Stop {
 /// The way of one record: kept, then heard by the pipeline.
 struct Path {
     pipeline: Pipeline,
-    recording: Option<Writer<File>>,
+    recording: Option<Recorder>,
     clock: WallClock,
     spans: Vec<Span>,
     /// Who began and who ceased to be watched since TLS libraries were looked for.
@@ -118,7 +116,7 @@ impl Live {
         watcher: Watcher,
         libraries: Libraries,
         pipeline: Pipeline,
-        recording: Option<Writer<File>>,
+        recording: Option<Recorder>,
         queue: SpanQueue,
         health: Arc<Health>,
     ) -> std::io::Result<Self> {
@@ -426,11 +424,7 @@ impl Live {
         } = self.path;
         pipeline.finish(&mut spans);
         self.queue.push(spans);
-        let recorded = recording.map(|writer| {
-            let records = writer.records();
-            writer.finish()?.sync_all()?;
-            Ok(records)
-        });
+        let recorded = recording.map(Recorder::finish);
         let coverage = pipeline.coverage();
         self.health.set_coverage(coverage.clone());
         // It goes on while others end. A probe on a file takes up to two tenths of a second, one
@@ -465,11 +459,8 @@ impl Path {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        if let Some(writer) = &mut self.recording
-            && let Err(error) = writer.write(bytes)
-        {
-            log::error!("the recording ends here: {}", Visible(error));
-            self.recording = None;
+        if let Some(recorder) = &mut self.recording {
+            recorder.keep(bytes);
         }
     }
 

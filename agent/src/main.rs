@@ -33,7 +33,7 @@ fn main() -> ExitCode {
             // Threads may hang that nobody can end; none of what the process holds outlives it.
             signal_hook::low_level::exit(code.into())
         }
-        Some(Command::Processes { .. } | Command::Replay { .. }) => {
+        Some(Command::Processes { .. } | Command::Replay { .. } | Command::Redact { .. }) => {
             let code = work(cli, None);
             logging::finish(LOG_MAX);
             ExitCode::from(code)
@@ -54,9 +54,10 @@ fn work(cli: Cli, ending: Option<&Ending>) -> u8 {
         log::warn!("{}", Visible(warning));
     }
     let outcome = match (cli.command, ending) {
-        (Some(Command::Record { file, .. }), Some(ending)) => {
-            run::trace(loaded.config, Some(&file), ending)
+        (Some(Command::Record { file, max_size, .. }), Some(ending)) => {
+            run::trace(loaded.config, Some((&file, max_size)), ending)
         }
+        (Some(Command::Redact { file, copy, .. }), _) => run::redact(&loaded.config, &file, &copy),
         (Some(Command::Processes { json, .. }), _) => inspect::processes(&loaded.config, json),
         (Some(Command::Replay { file, seed, .. }), _) => run::replay(loaded.config, &file, seed),
         (_, Some(ending)) => run::trace(loaded.config, None, ending),

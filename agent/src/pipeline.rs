@@ -20,6 +20,7 @@
 mod ear;
 mod waiting;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use wirespan_common::record::{
@@ -33,6 +34,7 @@ use crate::endpoints::Endpoints;
 use crate::health::{Coverage, Health, Loss};
 use crate::lore::Lores;
 use crate::processes::{PROCESSES_MAX, Processes};
+use crate::redact::Redaction;
 use crate::span::{KnownMethods, Span, SpanMaker};
 use crate::trace_context::TraceContext;
 use ear::{Ear, Material};
@@ -49,6 +51,8 @@ pub struct PipelineConfig {
     pub connections_max: usize,
     /// No spans for gRPC's own health checks and reflection.
     pub ignore_health_checks: bool,
+    /// What of texts must not leave.
+    pub redaction: Redaction,
 }
 
 impl Default for PipelineConfig {
@@ -58,6 +62,7 @@ impl Default for PipelineConfig {
             known_methods: KnownMethods::default(),
             connections_max: CONNECTIONS_MAX,
             ignore_health_checks: false,
+            redaction: Redaction::default(),
         }
     }
 }
@@ -78,7 +83,8 @@ impl Pipeline {
             material: Material {
                 processes: Processes::new(PROCESSES_MAX),
                 spans: SpanMaker::new(TraceContext::new(config.seed), config.known_methods)
-                    .ignoring_health_checks(config.ignore_health_checks),
+                    .ignoring_health_checks(config.ignore_health_checks)
+                    .redacting(config.redaction),
                 lores: Lores::default(),
                 waiting: Waiting::default(),
                 wall_offset_ns: 0,
@@ -309,10 +315,16 @@ impl Pipeline {
     }
 
     fn describe(&mut self, json: &[u8], out: &mut Vec<Span>) {
-        let Ok(process) = serde_json::from_slice::<Process>(json) else {
+        let Ok(mut process) = serde_json::from_slice::<Process>(json) else {
             self.material.health.lose(Loss::Undecodable, 1);
             return;
         };
+        let redaction = self.material.spans.redaction();
+        for (name, value) in &mut process.resource_attributes {
+            if let Cow::Owned(told) = redaction.attribute(name, value) {
+                *value = told;
+            }
+        }
         let pid = process.pid;
         let now_ns = self.material.now_ns;
         self.material.processes.describe(process, now_ns);

@@ -17,6 +17,8 @@
 //! disk was full, the daemon was killed): the whole records before the cut are read, then the cut
 //! is an error that names its place.
 
+mod recorder;
+mod redacted;
 mod replay;
 
 use std::fmt;
@@ -30,6 +32,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::discover::Process;
 
+pub use recorder::{Recorded, Recorder, create};
+pub use redacted::{Redacted, redact};
 pub use replay::{Replayed, replay};
 
 const MAGIC: [u8; 8] = *b"\x89wspan\r\n";
@@ -102,15 +106,25 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// `InvalidInput` if the bytes are not one whole record, else those of the underlying writer.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let record = Record::len_of(bytes)
-            .ok()
-            .filter(|len| *len <= RECORD_BYTES_MAX)
-            .and_then(|len| bytes.get(..len))
+        let record = whole_record(bytes)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not one whole record"))?;
-        self.out.write_all(record)?;
-        self.records += 1;
-        self.bytes += record.len() as u64;
+        self.write_all(record, 1)
+    }
+
+    /// Appends `count` records that lie end to end.
+    fn write_all(&mut self, bytes: &[u8], count: u64) -> io::Result<()> {
+        self.out.write_all(bytes)?;
+        self.records += count;
+        self.bytes += bytes.len() as u64;
         Ok(())
+    }
+
+    /// Writes out what is buffered.
+    ///
+    /// # Errors
+    /// Those of the underlying writer.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 
     /// Records written so far.
@@ -134,6 +148,12 @@ impl<W: Write> Writer<W> {
             .into_inner()
             .map_err(io::IntoInnerError::into_error)
     }
+}
+
+/// The record that `bytes` begin with.
+fn whole_record(bytes: &[u8]) -> Option<&[u8]> {
+    let len = Record::len_of(bytes).ok()?;
+    bytes.get(..len).filter(|_| len <= RECORD_BYTES_MAX)
 }
 
 /// The record that says what the wall clock's offset is from `time_ns` on (both in nanoseconds).
@@ -328,6 +348,11 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// See [`ReadError`]; there is nothing more to read after one.
     pub fn read_record(&mut self, take: impl FnOnce(&Record<'_>)) -> Result<bool, ReadError> {
+        self.read(|record, _| take(record))
+    }
+
+    /// The same, with the record's bytes.
+    fn read(&mut self, take: impl FnOnce(&Record<'_>, &[u8])) -> Result<bool, ReadError> {
         loop {
             if !self.fill(size_of::<Header>())? {
                 return if self.start == self.end {
@@ -346,10 +371,11 @@ impl<R: Read> Reader<R> {
             }
             let begin = self.start;
             self.advance(len);
-            match Record::decode(&self.buffer[begin..begin + len]) {
+            let bytes = &self.buffer[begin..begin + len];
+            match Record::decode(bytes) {
                 Ok((record, _)) => {
                     self.records += 1;
-                    take(&record);
+                    take(&record, bytes);
                     return Ok(true);
                 }
                 Err(DecodeError::Unknown) => self.unknown += 1,

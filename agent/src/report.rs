@@ -2,10 +2,10 @@
 //! It counts nothing.
 
 use std::fmt::Write as _;
-use std::io;
 use std::time::Duration;
 
 use crate::health::{Coverage, Destination, Health, Loss};
+use crate::recording::Recorded;
 use crate::visible::Visible;
 
 /// What a run came to.
@@ -14,7 +14,7 @@ pub struct Finished {
     /// How much was understood, by process.
     pub coverage: Vec<Coverage>,
     /// Records kept, if they were to be.
-    pub recorded: Option<io::Result<u64>>,
+    pub recorded: Option<Recorded>,
 }
 
 /// Logs what was lost so far, if anything was. To be called at most once a minute.
@@ -58,15 +58,23 @@ pub fn summary(health: &Health, finished: &Finished, ran: Duration) -> String {
     for coverage in &finished.coverage {
         let _ = write!(text, "\n  understood of {}", covered(coverage));
     }
-    match &finished.recorded {
-        Some(Ok(records)) => {
-            let _ = write!(text, "\n  recorded: {records} records");
-        }
-        Some(Err(error)) => {
-            let error = Visible(error);
-            let _ = write!(text, "\n  the recording is not complete: {error}");
-        }
-        None => {}
+    if let Some(recorded) = &finished.recorded {
+        let _ = write!(text, "\n  {}", kept(recorded));
+    }
+    text
+}
+
+fn kept(recorded: &Recorded) -> String {
+    let mut text = format!("recorded: {} records", recorded.records);
+    if recorded.is_full {
+        text.push_str(", up to the limit that was set");
+    }
+    if !recorded.is_complete() {
+        // Writing to a string does not fail.
+        let _ = write!(text, "; INCOMPLETE, {} records are missing", recorded.lost);
+    }
+    if let Some(error) = &recorded.error {
+        let _ = write!(text, ": {}", Visible(error));
     }
     text
 }
@@ -120,13 +128,36 @@ mod tests {
                 seen_bytes: 200,
                 understood_bytes: 150,
             }],
-            recorded: Some(Ok(5)),
+            recorded: Some(Recorded {
+                records: 5,
+                ..Recorded::default()
+            }),
         };
         assert_eq!(
             summary(&health, &finished, Duration::from_millis(1500)),
             "traced for 1.5 s: 10 spans made; OTLP exported 7, lost 3; printer exported \
              9, lost 1\n  lost: stream_gap 1, queue_full 4\n  understood of \
              shop (pid 42): 75.0% (150 of 200 bytes)\n  recorded: 5 records"
+        );
+    }
+
+    #[test]
+    fn a_recording_that_lacks_something_says_so() {
+        let mut recorded = Recorded {
+            records: 5,
+            is_full: true,
+            ..Recorded::default()
+        };
+        assert_eq!(
+            kept(&recorded),
+            "recorded: 5 records, up to the limit that was set"
+        );
+        recorded.is_full = false;
+        recorded.lost = 3;
+        recorded.error = Some("No space left on device".into());
+        assert_eq!(
+            kept(&recorded),
+            "recorded: 5 records; INCOMPLETE, 3 records are missing: No space left on device"
         );
     }
 }

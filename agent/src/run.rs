@@ -22,7 +22,7 @@ use crate::health::Health;
 use crate::live::{Live, Stop, Watched};
 use crate::logging;
 use crate::pipeline::{Pipeline, PipelineConfig};
-use crate::recording::{self, Reader, Writer};
+use crate::recording::{self, Reader, Recorded, Recorder, Writer};
 use crate::report::{self, Finished};
 use crate::visible::Visible;
 
@@ -34,18 +34,28 @@ const SETTLE_MAX: Duration = Duration::from_secs(10);
 /// How often the shard is looked at while nothing happens.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// Traces until a signal asks for the end; writes the records to `recording` if it is given.
+/// Traces until a signal asks for the end; writes the records to `recording` if it is given, up to
+/// so many bytes.
 ///
 /// # Errors
 /// What keeps the run from starting, in one line.
-pub fn trace(config: Config, recording: Option<&Path>, ending: &Ending) -> anyhow::Result<()> {
+pub fn trace(
+    config: Config,
+    recording: Option<(&Path, Option<u64>)>,
+    ending: &Ending,
+) -> anyhow::Result<()> {
     let began = Instant::now();
     let health = Arc::new(Health::default());
     ending.within(config.shutdown_timeout);
     let of_words = Arc::clone(&health);
     ending.last_words(move || last_words(&of_words, began));
     ProcRoot::host().check_pids()?;
-    let recording = recording.map(create).transpose()?;
+    let recording = recording
+        .map(|(file, bytes_max)| {
+            Recorder::create(file, bytes_max, Arc::clone(&health))
+                .with_context(|| format!("can't create {}", Visible(file.display())))
+        })
+        .transpose()?;
     let runtime = start_runtime()?;
     let (queue, exporters) = start_exporters(&runtime, &config, &health)?;
     let metrics = config.metrics.as_ref();
@@ -63,6 +73,7 @@ pub fn trace(config: Config, recording: Option<&Path>, ending: &Ending) -> anyho
     );
     let pipeline_config = PipelineConfig {
         ignore_health_checks: config.ignore_health_checks,
+        redaction: config.redaction.clone(),
         ..PipelineConfig::default()
     };
     let live = Live::new(
@@ -101,6 +112,11 @@ pub fn trace(config: Config, recording: Option<&Path>, ending: &Ending) -> anyho
     ending.has_spoken();
     let summary = report::summary(&health, &finished, began.elapsed());
     logging::say(&format!("wirespan: {summary}"));
+    let recorded = finished.recorded.as_ref();
+    anyhow::ensure!(
+        recorded.is_none_or(Recorded::is_complete),
+        "the recording is not complete"
+    );
     Ok(())
 }
 
@@ -162,6 +178,7 @@ pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<
     let pipeline_config = PipelineConfig {
         seed,
         ignore_health_checks: config.ignore_health_checks,
+        redaction: config.redaction.clone(),
         ..PipelineConfig::default()
     };
     let mut pipeline = Pipeline::new(pipeline_config, Arc::clone(&health));
@@ -184,10 +201,36 @@ pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<
     Ok(())
 }
 
-fn create(file: &Path) -> anyhow::Result<Writer<File>> {
-    let created = File::create_new(file)
-        .with_context(|| format!("can't create {}", Visible(file.display())))?;
-    Ok(Writer::new(created)?)
+/// Makes a copy of a recording without what is secret in it.
+///
+/// # Errors
+/// What keeps the file from being read, or where it ends early, or what keeps the copy from being
+/// written.
+pub fn redact(config: &Config, file: &Path, copy: &Path) -> anyhow::Result<()> {
+    let input =
+        File::open(file).with_context(|| format!("can't open {}", Visible(file.display())))?;
+    let mut reader =
+        Reader::new(BufReader::new(input)).with_context(|| Visible(file.display()).to_string())?;
+    let created = recording::create(copy);
+    let created = created.with_context(|| format!("can't create {}", Visible(copy.display())))?;
+    let mut writer = Writer::new(created)?;
+    let redacted = recording::redact(&mut reader, &mut writer, &config.redaction);
+    writer.finish()?.sync_all()?;
+    let redacted = redacted.with_context(|| Visible(file.display()).to_string())?;
+    log::info!("{} records copied", redacted.records);
+    if redacted.http2_connections > 0 {
+        log::warn!(
+            "{} connections of HTTP/2 were hidden wholly: no spans can be made of them again",
+            redacted.http2_connections
+        );
+    }
+    if redacted.left_out > 0 {
+        log::warn!(
+            "{} records were not understood, and left out",
+            redacted.left_out
+        );
+    }
+    Ok(())
 }
 
 fn start_runtime() -> anyhow::Result<Runtime> {

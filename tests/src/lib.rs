@@ -2,12 +2,14 @@
 
 pub mod daemon;
 pub mod grpc;
+pub mod held;
 pub mod lines;
 pub mod ports;
 pub mod process;
 pub mod puppet;
 pub mod receiver;
 pub mod shapes;
+pub mod soak;
 pub mod spans;
 pub mod tls;
 pub mod truth;

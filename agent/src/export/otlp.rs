@@ -9,6 +9,7 @@
 pub mod json;
 pub mod protobuf;
 
+mod answer;
 mod delivery;
 mod grpc;
 mod http;
