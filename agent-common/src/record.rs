@@ -253,6 +253,9 @@ pub enum LifeEvent {
     Listen = 3,
     /// Its last thread ended.
     Exit = 4,
+    /// It moved bytes on a connection that a peer made to `port`, which is among those asked for,
+    /// whoever listens there; it is watched from now on. Told once per executable that it runs.
+    Serve = 5,
 }
 
 impl TryFrom<u8> for LifeEvent {
@@ -264,6 +267,7 @@ impl TryFrom<u8> for LifeEvent {
             2 => Self::Fork,
             3 => Self::Listen,
             4 => Self::Exit,
+            5 => Self::Serve,
             unknown => return Err(unknown),
         })
     }
@@ -277,7 +281,7 @@ pub struct Life {
     pub event: u8,
     /// 1 if the kernel side watches the process as of this record, else 0.
     pub watched: u8,
-    /// Host byte order; 0 but for `Listen`.
+    /// Host byte order; 0 but for `Listen` and `Serve`.
     pub port: u16,
     /// The child's thread group of a `Fork`, else 0.
     pub other: u32,

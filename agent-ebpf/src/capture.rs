@@ -15,7 +15,7 @@ use crate::copy::{copy, unreadable};
 use crate::frames;
 use crate::maps::{self, PART_MAX, Scratch};
 use crate::memory::{Delivered, clamp, now_ns};
-use crate::records::{announce, describe, extent_of};
+use crate::records::{Announced, announce, describe, extent_of};
 use crate::sockets;
 use crate::transfer::Transfer;
 
@@ -239,9 +239,15 @@ fn open(scratch: &mut Scratch) -> Delivered<()> {
     new.sk = socket.sk;
     let (connection, is_new) = maps::remember_connection(socket.id, new)?;
     // The socket of a TLS object may be found later.
-    if is_new && !ignored && socket.sk != 0 && announce(scratch).is_err() {
-        maps::count(KernelLoss::RingFull);
-        connection.lost = 1;
+    if is_new && !ignored && socket.sk != 0 {
+        match announce(scratch) {
+            Ok(Announced::Told) => {}
+            Ok(Announced::IsOwn) => connection.verdict = VerdictKind::Ignored as u8,
+            Err(_) => {
+                maps::count(KernelLoss::RingFull);
+                connection.lost = 1;
+            }
+        }
     }
     log_opened(socket.id, scratch.transfer.current.tgid);
     Ok(())

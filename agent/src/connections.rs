@@ -14,7 +14,8 @@ use order::{Links, List};
 
 use crate::endpoints::Endpoints;
 use crate::lore::Places;
-use crate::span::HostMemo;
+use crate::span::{HostMemo, Via};
+use crate::unread::{Opening, Reason};
 
 /// Connections remembered; of more, the least recently active are forgotten.
 pub const CONNECTIONS_MAX: usize = 65_536;
@@ -75,10 +76,14 @@ pub struct Connection {
     /// Of a TLS connection, the name by which the client asked for the server; told of the carrier
     /// and then of the object on it.
     pub server_name: Option<Arc<str>>,
+    /// Who is behind its ends, if intermediaries said so; of a TLS object, those of its carrier.
+    pub via: Option<Box<Via>>,
     /// A TLS object is on it, and tells what it says.
     carries: bool,
     /// When the peer or the network tore it down; its process may not have noticed.
     pub reset_ns: Option<u64>,
+    /// How it began, for who wonders why it is not understood.
+    pub opening: Opening,
     /// Bytes known to have moved, by direction.
     seen: [u64; 2],
     last_ns: u64,
@@ -154,6 +159,18 @@ impl Connection {
     #[must_use]
     pub fn understood_bytes(&self) -> u64 {
         self.conversation.understood_bytes().min(self.seen_bytes())
+    }
+
+    /// What of it was not understood, and how many bytes. Of a carrier, the object on it tells.
+    #[must_use]
+    pub fn unread(&self) -> Option<(Reason, u64)> {
+        let bytes = self.seen_bytes() - self.understood_bytes();
+        if bytes == 0 || self.carries {
+            return None;
+        }
+        let was_http = self.conversation.protocol().is_some();
+        let reason = self.opening.reason(self.conversation.verdict(), was_http)?;
+        Some((reason, bytes))
     }
 
     /// Nothing that it says is of interest any more.
@@ -485,8 +502,10 @@ impl Connections {
             hosts: HostMemo::default(),
             owners: Owners::new(tgid),
             server_name: None,
+            via: None,
             carries: false,
             reset_ns: None,
+            opening: Opening::default(),
             seen: [0; 2],
             last_ns: self.now_ns,
             told: None,

@@ -14,13 +14,15 @@ mod pid_namespace;
 mod proc_root;
 mod selection;
 pub mod tls;
+mod uncopied;
 mod watcher;
 
 pub use describe::Describer;
-pub use listeners::ports;
+pub use listeners::{listened_on, ports};
 pub use pid_namespace::ForeignPids;
 pub use proc_root::ProcRoot;
 pub use selection::Selector;
+pub use uncopied::{Uncopied, uncopied};
 pub use watcher::{Action, Look, Watcher};
 
 use std::collections::BTreeMap;
@@ -54,4 +56,7 @@ pub struct Process {
     pub resource_attributes: BTreeMap<String, String>,
     /// The machine's name.
     pub host_name: String,
+    /// Why not all that it moves can be copied.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub uncopied: Vec<Uncopied>,
 }

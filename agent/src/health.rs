@@ -3,12 +3,16 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::unread::Unread;
+
 /// Why something that was captured, or should have been, did not become an exported span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(usize)]
 pub enum Loss {
     /// Records: the kernel's ring buffer had no room.
     RingFull,
+    /// Records of processes that had filled their share of that buffer.
+    RingShare,
     /// Connections: the kernel side had no room to remember one.
     ConnectionsFull,
     /// Transfers: the target's memory could not be read.
@@ -60,8 +64,9 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::RingFull,
+        Self::RingShare,
         Self::ConnectionsFull,
         Self::UnreadableMemory,
         Self::ScratchBusy,
@@ -91,6 +96,7 @@ impl Loss {
     pub const fn name(self) -> &'static str {
         match self {
             Self::RingFull => "ring_full",
+            Self::RingShare => "ring_share",
             Self::ConnectionsFull => "connections_full",
             Self::UnreadableMemory => "unreadable_memory",
             Self::ScratchBusy => "scratch_busy",
@@ -129,6 +135,10 @@ pub struct Coverage {
     pub seen_bytes: u64,
     /// Bytes of them that belong to messages that were understood.
     pub understood_bytes: u64,
+    /// Why not the others.
+    pub unread: Unread,
+    /// Records of it that the ring buffer had no room for.
+    pub lost_records: u64,
 }
 
 impl Coverage {

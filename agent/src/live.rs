@@ -305,6 +305,10 @@ impl Live {
             if is_watched {
                 self.tls.tell(Told::Watched(pid));
             } else {
+                let lost = self.capture.losses.settle(pid);
+                if lost > 0 {
+                    self.path.pipeline.lose_records(pid, lost);
+                }
                 self.tls_seen.remove(&pid);
                 self.tls.tell(Told::Unwatched(pid));
             }
@@ -401,12 +405,16 @@ impl Live {
 
     fn do_chores(&mut self) {
         self.fetch_losses();
+        self.health.set_coverage(self.path.pipeline.coverage());
         report::log_losses(&self.health);
     }
 
-    fn fetch_losses(&self) {
+    fn fetch_losses(&mut self) {
         for (loss, total) in self.capture.losses.totals() {
             self.health.set_loss(loss.into(), total);
+        }
+        for (pid, lost) in self.capture.losses.of_processes() {
+            self.path.pipeline.lose_records(pid, lost);
         }
     }
 

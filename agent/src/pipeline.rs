@@ -141,8 +141,14 @@ impl Pipeline {
                     connection.owners.current(),
                     connection.seen_bytes(),
                     connection.understood_bytes(),
+                    connection.unread(),
                 )
             }))
+    }
+
+    /// The kernel side could not write so many records of a process.
+    pub fn lose_records(&mut self, tgid: u32, count: u64) {
+        self.material.processes.lose_records(tgid, count);
     }
 
     /// What the kernel side should be told by now.
@@ -187,15 +193,19 @@ impl Pipeline {
 
     /// A TLS object is on a socket. Its plaintext may have come before.
     fn open_object(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut Vec<Span>) {
-        let server_name = self.connections.find(open.carrier).and_then(|slot| {
-            let carrier = self.connections.at(slot);
-            carrier.carry();
-            carrier.server_name.clone()
-        });
+        let (server_name, via) = match self.connections.find(open.carrier) {
+            Some(slot) => {
+                let carrier = self.connections.at(slot);
+                carrier.carry();
+                (carrier.server_name.clone(), carrier.via.clone())
+            }
+            None => (None, None),
+        };
         let slot = self.touch(open.connection, record, out);
         let object = self.connections.at(slot);
         object.endpoints = Endpoints::from_open(open, path);
         object.server_name = server_name;
+        object.via = via;
         let (_, mut ear) = Ear::at(object, &mut self.material, out);
         ear.know_addresses();
     }
@@ -211,6 +221,7 @@ impl Pipeline {
         let slot = self.touch(chunk.connection, record, out);
         self.connections.used_by(slot, record.tgid, record.time_ns);
         let connection = self.connections.at(slot);
+        connection.opening.note(direction, chunk.position, bytes);
         let other = direction.opposite();
         let other_moved = connection.advance(other, chunk.opposite.position);
         let end = chunk.position.saturating_add(chunk.len.into());
@@ -294,7 +305,9 @@ impl Pipeline {
         match event {
             LifeEvent::Exec => processes.exec(tgid, is_watched, time_ns),
             LifeEvent::Fork => processes.fork(tgid, life.other, is_watched, time_ns),
-            LifeEvent::Listen => processes.listen(tgid, is_watched, time_ns),
+            LifeEvent::Listen | LifeEvent::Serve => {
+                processes.listen(tgid, is_watched, time_ns);
+            }
             LifeEvent::Exit => self.exit(tgid, time_ns, out),
         }
     }
@@ -382,6 +395,7 @@ impl Pipeline {
                 connection.owners.current(),
                 connection.seen_bytes(),
                 connection.understood_bytes(),
+                connection.unread(),
             );
         }
     }

@@ -12,6 +12,7 @@ use crate::enrich;
 use crate::health::Coverage;
 use crate::semconv;
 use crate::span::Resource;
+use crate::unread::{Reason, Unread};
 
 /// Processes remembered, ended ones included. Of more, the longest ended are forgotten.
 pub const PROCESSES_MAX: usize = 16_384;
@@ -21,16 +22,33 @@ pub const PROCESSES_MAX: usize = 16_384;
 pub const DESCRIBED_WITHIN_NS: u64 = 2_000_000_000;
 
 /// Bytes, counted.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Tally {
     seen: u64,
     understood: u64,
+    unread: Unread,
+    /// Records.
+    lost: u64,
 }
 
 impl Tally {
-    fn add(&mut self, other: Self) {
+    fn of(seen: u64, understood: u64, unread: Option<(Reason, u64)>) -> Self {
+        let mut tally = Self {
+            seen,
+            understood,
+            ..Self::default()
+        };
+        if let Some((reason, bytes)) = unread {
+            tally.unread.count(reason, bytes);
+        }
+        tally
+    }
+
+    fn add(&mut self, other: &Self) {
         self.seen = self.seen.saturating_add(other.seen);
         self.understood = self.understood.saturating_add(other.understood);
+        self.unread.merge(&other.unread);
+        self.lost = self.lost.saturating_add(other.lost);
     }
 }
 
@@ -235,23 +253,39 @@ impl Processes {
     }
 
     /// Counts bytes of a connection that is over.
-    pub fn count(&mut self, tgid: u32, seen: u64, understood: u64) {
-        let tally = Tally { seen, understood };
+    pub fn count(&mut self, tgid: u32, seen: u64, understood: u64, unread: Option<(Reason, u64)>) {
+        self.add(tgid, &Tally::of(seen, understood, unread));
+    }
+
+    /// Counts records that the kernel side could not write.
+    pub fn lose_records(&mut self, tgid: u32, count: u64) {
+        let tally = Tally {
+            lost: count,
+            ..Tally::default()
+        };
+        self.add(tgid, &tally);
+    }
+
+    fn add(&mut self, tgid: u32, tally: &Tally) {
         match self.touch_entry(tgid) {
             Some(entry) => entry.tally.add(tally),
             None => self.forgotten.add(tally),
         }
     }
 
-    /// What was counted, by process, with `open` (process, seen, understood) added: connections
-    /// that are not over. Sorted by pid; processes that moved nothing are left out.
+    /// What was counted, by process, with `open` (process, seen, understood, and what was not)
+    /// added: connections that are not over. Sorted by pid; processes that moved and lost nothing
+    /// are left out.
     #[must_use]
-    pub fn coverage(&self, open: impl Iterator<Item = (u32, u64, u64)>) -> Vec<Coverage> {
+    pub fn coverage(
+        &self,
+        open: impl Iterator<Item = (u32, u64, u64, Option<(Reason, u64)>)>,
+    ) -> Vec<Coverage> {
         let mut tallies: HashMap<u32, Tally> = HashMap::new();
         for (tgid, entry) in &self.entries {
-            tallies.insert(*tgid, entry.tally);
+            tallies.insert(*tgid, entry.tally.clone());
         }
-        for (tgid, seen, understood) in open {
+        for (tgid, seen, understood, unread) in open {
             // A process that is not remembered shares the line of those forgotten.
             let tgid = if self.entries.contains_key(&tgid) {
                 tgid
@@ -259,18 +293,20 @@ impl Processes {
                 0
             };
             let tally = tallies.entry(tgid).or_default();
-            tally.add(Tally { seen, understood });
+            tally.add(&Tally::of(seen, understood, unread));
         }
-        tallies.entry(0).or_default().add(self.forgotten);
+        tallies.entry(0).or_default().add(&self.forgotten);
 
         let mut report: Vec<Coverage> = tallies
             .into_iter()
-            .filter(|(_, tally)| tally.seen > 0)
+            .filter(|(_, tally)| tally.seen > 0 || tally.lost > 0)
             .map(|(pid, tally)| Coverage {
                 pid,
                 service: self.service(pid).to_owned(),
                 seen_bytes: tally.seen,
                 understood_bytes: tally.understood,
+                unread: tally.unread,
+                lost_records: tally.lost,
             })
             .collect();
         report.sort_unstable_by_key(|line| line.pid);
@@ -308,7 +344,7 @@ impl Processes {
 
     fn forget(&mut self, tgid: u32) {
         if let Some(entry) = self.entries.remove(&tgid) {
-            self.forgotten.add(entry.tally);
+            self.forgotten.add(&entry.tally);
         }
     }
 }
@@ -354,7 +390,7 @@ mod tests {
     fn a_reused_number_inherits_nothing_from_who_had_it() {
         let mut processes = Processes::new(8);
         processes.describe(described(1, "shop"), 0);
-        processes.count(1, 10, 10);
+        processes.count(1, 10, 10, None);
         processes.exit(1);
         assert_eq!(name(&mut processes, 1), "shop", "until it is reused");
         processes.fork(9, 1, false, 0);
@@ -372,7 +408,7 @@ mod tests {
         let mut processes = Processes::new(2);
         for tgid in 1..=2 {
             processes.describe(described(tgid, "shop"), 0);
-            processes.count(tgid, 100, 50);
+            processes.count(tgid, 100, 50, None);
         }
         assert_eq!(name(&mut processes, 3), semconv::UNKNOWN_SERVICE);
         processes.describe(described(3, "late"), 0);
@@ -381,7 +417,7 @@ mod tests {
         processes.describe(described(4, "four"), 0);
         assert_eq!(name(&mut processes, 4), "four");
         let lines: Vec<_> = processes
-            .coverage([(2, 1, 1), (99, 7, 0)].into_iter())
+            .coverage([(2, 1, 1, None), (99, 7, 0, Some((Reason::Tls, 7)))].into_iter())
             .into_iter()
             .map(|line| {
                 (

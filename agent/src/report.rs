@@ -17,12 +17,30 @@ pub struct Finished {
     pub recorded: Option<Recorded>,
 }
 
-/// Logs what was lost so far, if anything was. To be called at most once a minute.
+/// Logs what was lost so far, if anything was, and what was not understood of processes. To be
+/// called at most once a minute.
 pub fn log_losses(health: &Health) {
     let losses = losses(health);
     if !losses.is_empty() {
-        log::warn!("{} spans so far; lost: {losses}", health.spans_made());
+        let by = losers(&health.coverage());
+        log::warn!("{} spans so far; lost: {losses}{by}", health.spans_made());
     }
+    let coverage = health.coverage();
+    let unread = coverage
+        .iter()
+        .filter_map(|coverage| Some((coverage, not_understood(coverage)?)));
+    for (coverage, unread) in unread.take(UNREAD_LINES_MAX) {
+        log::info!("{}; {unread}", covered(coverage));
+    }
+}
+
+/// Processes of which is said in one minute what is not understood.
+const UNREAD_LINES_MAX: usize = 10;
+
+/// What a process said that nobody understood.
+fn not_understood(coverage: &Coverage) -> Option<String> {
+    let is_all_understood = coverage.unread.tallies().is_empty();
+    (!is_all_understood).then(|| format!("not understood: {}", coverage.unread))
 }
 
 /// The summary of a run.
@@ -57,6 +75,9 @@ pub fn summary(health: &Health, finished: &Finished, ran: Duration) -> String {
     let _ = write!(text, "\n  lost: {lost}");
     for coverage in &finished.coverage {
         let _ = write!(text, "\n  understood of {}", covered(coverage));
+        if let Some(unread) = not_understood(coverage) {
+            let _ = write!(text, "\n    {unread}");
+        }
     }
     if let Some(recorded) = &finished.recorded {
         let _ = write!(text, "\n  {}", kept(recorded));
@@ -79,12 +100,36 @@ fn kept(recorded: &Recorded) -> String {
     text
 }
 
+/// Processes that one line names.
+const LOSERS_MAX: usize = 5;
+
+/// Whose records were lost: those who lost most.
+fn losers(coverage: &[Coverage]) -> String {
+    let mut losers: Vec<_> = coverage.iter().filter(|it| it.lost_records > 0).collect();
+    losers.sort_by_key(|it| std::cmp::Reverse(it.lost_records));
+    let named = losers.iter().take(LOSERS_MAX).map(|it| {
+        let Coverage { pid, service, .. } = it;
+        format!("{} of {service} (pid {pid})", it.lost_records)
+    });
+    let named = named.collect::<Vec<_>>().join(", ");
+    match losers.len() {
+        0 => String::new(),
+        1..=LOSERS_MAX => format!("; records: {named}"),
+        more => format!(
+            "; records: {named} and {} more processes",
+            more - LOSERS_MAX
+        ),
+    }
+}
+
 fn covered(coverage: &Coverage) -> String {
     let Coverage {
         pid,
         service,
         seen_bytes,
         understood_bytes,
+        unread: _,
+        lost_records,
     } = coverage;
     let who = if *pid == 0 {
         "processes no longer remembered".to_owned()
@@ -92,7 +137,11 @@ fn covered(coverage: &Coverage) -> String {
         format!("{} (pid {pid})", Visible(service))
     };
     let part = 100.0 * coverage.ratio();
-    format!("{who}: {part:.1}% ({understood_bytes} of {seen_bytes} bytes)")
+    let lost = match lost_records {
+        0 => String::new(),
+        lost => format!(", {lost} records lost"),
+    };
+    format!("{who}: {part:.1}% ({understood_bytes} of {seen_bytes} bytes){lost}")
 }
 
 fn losses(health: &Health) -> String {
@@ -109,6 +158,7 @@ fn losses(health: &Health) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::unread::{Reason, Unread};
 
     #[test]
     fn a_summary_names_each_loss_and_the_coverage_of_each_process() {
@@ -127,6 +177,12 @@ mod tests {
                 service: "shop".into(),
                 seen_bytes: 200,
                 understood_bytes: 150,
+                unread: {
+                    let mut unread = Unread::default();
+                    unread.count(Reason::FastCgi, 50);
+                    unread
+                },
+                lost_records: 3,
             }],
             recorded: Some(Recorded {
                 records: 5,
@@ -137,8 +193,28 @@ mod tests {
             summary(&health, &finished, Duration::from_millis(1500)),
             "traced for 1.5 s: 10 spans made; OTLP exported 7, lost 3; printer exported \
              9, lost 1\n  lost: stream_gap 1, queue_full 4\n  understood of \
-             shop (pid 42): 75.0% (150 of 200 bytes)\n  recorded: 5 records"
+             shop (pid 42): 75.0% (150 of 200 bytes), 3 records lost\n    not understood: looks \
+             like FastCGI (1 connection, 50 bytes)\n  recorded: 5 records"
         );
+    }
+
+    #[test]
+    fn the_line_of_a_minute_names_who_lost_most() {
+        let of = |pid, lost_records| Coverage {
+            pid,
+            service: "shop".into(),
+            seen_bytes: 1,
+            understood_bytes: 1,
+            unread: Unread::default(),
+            lost_records,
+        };
+        assert_eq!(losers(&[of(1, 0)]), "");
+        assert_eq!(
+            losers(&[of(1, 3), of(2, 9), of(3, 0)]),
+            "; records: 9 of shop (pid 2), 3 of shop (pid 1)"
+        );
+        let many: Vec<_> = (1..=7).map(|pid| of(pid, 1)).collect();
+        assert!(losers(&many).ends_with("(pid 5) and 2 more processes"));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::ending::{Ending, Event};
 use crate::export::own_metrics::OwnMetrics;
 use crate::export::{ExportConfig, Exporters, SpanQueue};
 use crate::health::Health;
+use crate::inspect::Sight;
 use crate::live::{Live, Stop, Watched};
 use crate::logging;
 use crate::pipeline::{Pipeline, PipelineConfig};
@@ -127,7 +128,8 @@ fn tell_ready(watched: &Watched, began: Instant, strategy: impl std::fmt::Displa
         began.elapsed().as_millis()
     );
     if watched == 0 {
-        log::info!("waiting for a process that matches");
+        let sight = Sight::of(&ProcRoot::host());
+        log::info!("waiting for a process that matches: {sight}");
     }
 }
 

@@ -8,6 +8,7 @@ mod leaving;
 mod method;
 mod rpc;
 mod url;
+mod via;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use wirespan_protocols::message::{Request, Response};
 
 pub use authority::HostMemo;
 pub use method::KnownMethods;
+pub use via::Via;
 
 use crate::endpoints::Endpoints;
 use crate::redact::Redaction;
@@ -138,6 +140,8 @@ pub struct Ends<'a> {
     pub is_encrypted: bool,
     /// The name by which the client asked for the server, before it said anything.
     pub server_name: Option<&'a Arc<str>>,
+    /// Who is behind the ends, where they are not the client and the server themselves.
+    pub via: Option<&'a Via>,
 }
 
 /// What is known about an exchange beside the exchange.
@@ -198,7 +202,10 @@ impl SpanMaker {
     #[must_use]
     pub fn ignores(&self, exchange: &Exchange) -> bool {
         let Request::Http(request) = &exchange.request;
-        self.ignores_health_checks && request.call.is_some() && rpc::is_house_keeping(request)
+        crate::own::is_export(request)
+            || self.ignores_health_checks
+                && request.call.is_some()
+                && rpc::is_house_keeping(request)
     }
 
     /// Makes the span of an exchange. Its start and end are put on the wall clock with the same

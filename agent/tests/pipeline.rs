@@ -10,6 +10,8 @@ mod kernel;
 mod lore;
 #[path = "pipeline/losses.rs"]
 mod losses;
+#[path = "pipeline/own.rs"]
+mod own;
 #[path = "pipeline/processes.rs"]
 mod processes;
 #[path = "pipeline/progress.rs"]

@@ -73,7 +73,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     // would have it compiled once more.
     let compiled = build(&mut report);
     report.stage("unit, contract, golden, tidy", || {
-        let mut counts = executables::run(compiled.units(), |_| ());
+        let mut counts = executables::run(compiled.units(), SILENCE_MAX, |_| ());
         counts.add(documentation());
         Ok(counts)
     });

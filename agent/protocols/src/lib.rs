@@ -20,6 +20,7 @@ pub mod pair;
 pub mod parser;
 pub mod protocol;
 pub mod registry;
+pub mod relay;
 pub mod sink;
 pub mod stream;
 pub mod transport;

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::exchange::{Exchange, Outcome, Role};
-use crate::message::{Request, Response};
+use crate::message::{Method, Request, Response};
 use crate::sink::{Discard, Sink};
 use crate::stream::Moved;
 
@@ -27,6 +27,18 @@ struct Pending {
     request: Request,
     response: Option<Response>,
     first_response_ns: Option<u64>,
+}
+
+impl Pending {
+    /// What could not be read as a request was one if a server refused it as such.
+    fn is_made_up(&self) -> bool {
+        let Request::Http(request) = &self.request;
+        request.is_malformed()
+            && !self
+                .response
+                .as_ref()
+                .is_some_and(|Response::Http(response)| response.refuses_malformed())
+    }
 }
 
 impl Pair {
@@ -153,6 +165,25 @@ impl Pair {
         Some((first.request, first.start))
     }
 
+    /// The client went away within the response in progress, of which nobody said how long it
+    /// would be.
+    pub fn response_was_left(&mut self, end_ns: u64, sink: &mut impl Sink) {
+        if self.response_in_progress()
+            && let Some(first) = self.take_first()
+        {
+            self.tell(first, end_ns, Outcome::Left, sink);
+        }
+    }
+
+    /// Whether the last request asks for a tunnel, and the answer is still to come.
+    #[must_use]
+    pub fn awaits_tunnel(&self) -> bool {
+        self.pending.back().is_some_and(|last| {
+            let Request::Http(request) = &last.request;
+            request.method == Method::Connect && last.response.is_none()
+        })
+    }
+
     /// The request that the next response answers.
     #[must_use]
     pub fn first(&self) -> Option<&Request> {
@@ -192,6 +223,10 @@ impl Pair {
     }
 
     fn tell(&self, pending: Pending, end_ns: u64, outcome: Outcome, sink: &mut impl Sink) {
+        if pending.is_made_up() {
+            sink.discard(Discard::Unparsable);
+            return;
+        }
         // Two threads may report a response before its request: time does not run backward for it.
         let start_ns = pending
             .first_response_ns
@@ -215,7 +250,7 @@ impl Pair {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Completeness, HttpRequest, HttpResponse, Method, Version};
+    use crate::message::{Completeness, HttpRequest, HttpResponse, Version};
 
     #[derive(Default)]
     struct Told(Vec<(u64, Outcome, Option<u64>)>, Vec<Discard>);
@@ -240,6 +275,8 @@ mod tests {
             host: None,
             user_agent: None,
             forwarded_for: None,
+            forwarded_host: None,
+            forwarded_scheme: None,
             trace_parent: None,
             trace_state: None,
             body_size: None,

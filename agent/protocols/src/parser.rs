@@ -64,6 +64,17 @@ pub struct Gap {
 }
 
 impl Gap {
+    /// One of which nothing but the length is known; it was left out on purpose.
+    #[must_use]
+    pub fn unknown(len: u64) -> Self {
+        Self {
+            len,
+            tail: [0; 8],
+            tail_len: 0,
+            lost: false,
+        }
+    }
+
     /// The bytes at the end of the gap that are known.
     #[must_use]
     pub fn tail(&self) -> &[u8] {
@@ -108,6 +119,11 @@ pub trait Parser: Debug + Send {
     /// Tells the parser of responses which request the next one answers, where its framing depends
     /// on that; `None` if nobody knows. Called between messages only.
     fn answers(&mut self, _request: Option<&Request>) {}
+
+    /// Whether a message may begin with these bytes, as far as they go. Called between messages.
+    fn may_begin(&self, _buf: &[u8]) -> bool {
+        true
+    }
 
     /// Bytes after which the message that is being skipped certainly ends; a gap that is longer is
     /// divided there. `None` if there is no such number.

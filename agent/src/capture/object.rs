@@ -12,6 +12,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::StartError;
 use super::reason::one_line;
 use crate::config::{CaptureConfig, Targets};
+use crate::discover::ProcRoot;
 use crate::visible::Visible;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/wirespan"));
@@ -43,11 +44,13 @@ pub fn load(
     } else {
         LOG_NOTHING
     };
+    let own_process = ProcRoot::host().own_pid();
     EbpfLoader::new()
         // Only fexit needs the kernel's types, and asks for them itself.
         .btf(None)
         .override_global("OFFSETS", &offsets, true)
         .override_global("REPORT_EVERY_EXEC", &every_exec, true)
+        .override_global("OWN_PROCESS", &own_process, true)
         .override_global(aya_log::LEVEL, &log_level, true)
         .load(OBJECT)
         .map_err(|error| StartError::Load(one_line(&error)))

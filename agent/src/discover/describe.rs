@@ -14,6 +14,7 @@ use crate::semconv;
 use super::language::Languages;
 use super::naming;
 use super::proc_root::{ProcRoot, lossy, read_bounded, without_deleted};
+use super::uncopied::uncopied;
 
 /// Makes descriptions. Clones share what they remember of files.
 #[derive(Clone, Debug)]
@@ -75,6 +76,7 @@ impl Describer {
             language: None,
             resource_attributes: self.attributes_with(told.resource_attributes),
             host_name: self.root.host_name().to_owned(),
+            uncopied: uncopied(&self.root, pid),
             executable,
             command_args,
         };

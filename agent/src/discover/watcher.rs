@@ -6,6 +6,8 @@
 //! and what was found comes back by [`Watcher::looked`].
 //!
 //! - A process that matches by pid or executable, or listens on a selected port, is watched.
+//! - So is one that serves a selected port, by a socket that it has from somebody else, until it
+//!   runs another executable.
 //! - A child of a watched process stays watched as long as it runs the executable of its parent,
 //!   be it forked or run anew (workers of nginx, Node's cluster). When it runs another one, it has
 //!   to match by itself.
@@ -119,7 +121,7 @@ impl Watcher {
     pub fn observe(&mut self, pid: u32, event: LifeEvent, life: &Life, actions: &mut Vec<Action>) {
         let subject = match event {
             LifeEvent::Fork => life.other,
-            LifeEvent::Exec | LifeEvent::Listen | LifeEvent::Exit => pid,
+            LifeEvent::Exec | LifeEvent::Listen | LifeEvent::Serve | LifeEvent::Exit => pid,
         };
         if subject == self.root.own_pid() {
             // The kernel side watches every child of a watched process, and a user may well start
@@ -133,6 +135,7 @@ impl Watcher {
             LifeEvent::Exec => self.ran(pid, life, actions),
             LifeEvent::Fork => self.forked(pid, life, actions),
             LifeEvent::Listen => self.listened(pid, life, actions),
+            LifeEvent::Serve => self.served(pid, life, actions),
             LifeEvent::Exit => self.ended(pid, actions),
         }
     }
@@ -261,6 +264,15 @@ impl Watcher {
             if life.watched == 0 {
                 actions.push(Action::Watch(pid));
             }
+            self.look(pid, comm(life), actions);
+        }
+    }
+
+    fn served(&mut self, pid: u32, life: &Life, actions: &mut Vec<Action>) {
+        // The kernel side may have been told, since it began, to watch it no longer: an exec that
+        // came before was answered after.
+        actions.push(Action::Watch(pid));
+        if !self.is_still_watched(pid) {
             self.look(pid, comm(life), actions);
         }
     }

@@ -47,9 +47,6 @@ pub const SCOPE_NAME: &str = "wirespan";
 /// Its version: the agent's.
 pub const SCOPE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-pub(super) const USER_AGENT: &str =
-    concat!("wirespan/", env!("CARGO_PKG_VERSION"), " (rust; otlp)");
-
 /// A setting that cannot be used. The text names the value at fault.
 #[derive(Debug)]
 pub enum SetupError {

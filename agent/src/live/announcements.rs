@@ -43,6 +43,10 @@ impl Announcements {
                 process.pid,
                 Visible(process.executable.display())
             );
+            for why in &process.uncopied {
+                let (name, pid) = (Visible(&process.service_name), process.pid);
+                log::warn!("of {name} (pid {pid}): {}", Visible(why.sentence()));
+            }
         }
     }
 

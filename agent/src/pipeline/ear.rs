@@ -1,6 +1,7 @@
 //! Who listens to a conversation: exchanges become spans where they fall, discards are counted.
 //! Also the translation from records to what conversations hear; nothing is decided here.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use wirespan_common::record::{self, CHUNK_AFTER_LOSS, ConnectionId, Record, is_object};
@@ -12,9 +13,9 @@ use crate::connections::{Connection, Owners};
 use crate::health::{Health, Loss};
 use crate::lore::{Lores, Places};
 use crate::processes::Processes;
-use crate::span::{Ends, HostMemo, Span, SpanMaker, Surroundings};
+use crate::span::{Ends, HostMemo, Span, SpanMaker, Surroundings, Via};
 
-use super::waiting::{Finished, Lacks, Waiting};
+use super::waiting::{Addresses, Finished, Lacks, Waiting};
 
 /// What the spans of all connections are made of.
 #[derive(Debug)]
@@ -41,6 +42,7 @@ impl Material {
                         addresses: it.endpoints.as_ref(),
                         is_encrypted: it.is_encrypted,
                         server_name: it.server_name.as_ref(),
+                        via: it.via.as_deref(),
                     },
                     hosts: &mut HostMemo::default(),
                     wall_offset_ns: it.wall_offset_ns,
@@ -63,6 +65,7 @@ impl Material {
 pub struct Ear<'a> {
     material: &'a mut Material,
     ends: Ends<'a>,
+    via: &'a mut Option<Box<Via>>,
     hosts: &'a mut HostMemo,
     owners: &'a Owners,
     lore_places: &'a mut Places,
@@ -85,7 +88,9 @@ impl<'a> Ear<'a> {
                 addresses: connection.endpoints.as_ref(),
                 is_encrypted: is_object(connection.id),
                 server_name: connection.server_name.as_ref(),
+                via: None,
             },
+            via: &mut connection.via,
             hosts: &mut connection.hosts,
             owners: &connection.owners,
             lore_places: &mut connection.lore_places,
@@ -104,8 +109,12 @@ impl<'a> Ear<'a> {
             server_name,
             ..
         } = self.ends;
-        let waiting = &mut self.material.waiting;
-        let released = waiting.addressed(self.connection, addresses, server_name);
+        let known = Addresses {
+            endpoints: addresses,
+            server_name,
+            via: self.via.as_deref(),
+        };
+        let released = self.material.waiting.addressed(self.connection, known);
         self.material.tell(released, self.out);
     }
 }
@@ -131,6 +140,7 @@ impl Sink for Ear<'_> {
                     endpoints: self.ends.addresses.cloned(),
                     is_encrypted: self.ends.is_encrypted,
                     server_name: self.ends.server_name.cloned(),
+                    via: self.via.clone(),
                     wall_offset_ns: material.wall_offset_ns,
                 };
                 material.waiting.hold(finished, lacks, material.now_ns);
@@ -142,12 +152,23 @@ impl Sink for Ear<'_> {
             exchange,
             Surroundings {
                 resource,
-                ends: self.ends,
+                ends: Ends {
+                    via: self.via.as_deref(),
+                    ..self.ends
+                },
                 hosts: self.hosts,
                 wall_offset_ns: material.wall_offset_ns,
             },
         );
         self.out.push(span);
+    }
+
+    fn relayed(&mut self, source: SocketAddr) {
+        self.via.get_or_insert_default().relay(source);
+    }
+
+    fn tunnelled(&mut self, authority: &str) {
+        self.via.get_or_insert_default().tunnel(authority);
     }
 
     fn lore(&mut self, role: Role, direction: conversation::Direction) -> Option<&mut Lore> {

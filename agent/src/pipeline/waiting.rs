@@ -12,6 +12,7 @@ use wirespan_protocols::exchange::Exchange;
 
 use crate::endpoints::Endpoints;
 use crate::processes::DESCRIBED_WITHIN_NS;
+use crate::span::Via;
 
 /// How long one waits, in nanoseconds of record time: as long as a description may take.
 const WAIT_NS: u64 = DESCRIBED_WITHIN_NS;
@@ -29,8 +30,18 @@ pub struct Finished {
     pub endpoints: Option<Endpoints>,
     pub is_encrypted: bool,
     pub server_name: Option<Arc<str>>,
+    /// Who is behind its ends.
+    pub via: Option<Box<Via>>,
     /// In force when it was over.
     pub wall_offset_ns: i64,
+}
+
+/// What is known of a connection's ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses<'a> {
+    pub endpoints: Option<&'a Endpoints>,
+    pub server_name: Option<&'a Arc<str>>,
+    pub via: Option<&'a Via>,
 }
 
 /// What an exchange waits for.
@@ -109,20 +120,16 @@ impl Waiting {
 
     /// What is known of a connection's addresses now is all that will be: those that lack nothing
     /// any more.
-    pub fn addressed(
-        &mut self,
-        connection: ConnectionId,
-        endpoints: Option<&Endpoints>,
-        server_name: Option<&Arc<str>>,
-    ) -> Vec<Finished> {
+    pub fn addressed(&mut self, connection: ConnectionId, known: Addresses<'_>) -> Vec<Finished> {
         self.release(
             |Held {
                  finished, lacks, ..
              }| {
                 if lacks.addresses && finished.connection == connection {
                     lacks.addresses = false;
-                    finished.endpoints = endpoints.cloned();
-                    finished.server_name = server_name.cloned();
+                    finished.endpoints = known.endpoints.cloned();
+                    finished.server_name = known.server_name.cloned();
+                    finished.via = known.via.cloned().map(Box::new);
                 }
             },
         )

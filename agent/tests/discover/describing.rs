@@ -42,6 +42,7 @@ fn everything_is_found_out_about_a_process() {
             language: Some("python".to_owned()),
             resource_attributes: BTreeMap::from([("team".to_owned(), "a b".to_owned())]),
             host_name: "box".to_owned(),
+            uncopied: Vec::new(),
         }
     );
 }
@@ -196,6 +197,6 @@ fn wirespans_own_attributes_are_told_of_all_who_say_nothing_else() {
         [("cloud.region", "eu"), ("team", "theirs")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
     );
-    let gone = describer.vanished(43, b"curl");
+    let gone = describer.vanished(43, "curl");
     assert_eq!(gone.resource_attributes["team"], "ours");
 }

@@ -72,7 +72,7 @@ pub const RUNS: [Run<'static>; 8] = [
 
 /// On the running kernel, with whatever strategy the daemon chooses.
 pub fn here(compiled: &Compiled) -> Result<Counts> {
-    let counts = executables::run(compiled.end_to_end(), |command| {
+    let counts = executables::run(compiled.end_to_end(), SILENCE_MAX, |command| {
         command
             .arg(THREADS)
             .env("WIRESPAN_BIN", workspace::daemon());

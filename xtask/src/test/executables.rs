@@ -3,10 +3,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use super::SILENCE_MAX;
 use super::counts::Counts;
 use crate::process;
 use crate::workspace;
@@ -82,9 +82,11 @@ pub fn compile() -> Result<Compiled> {
     })
 }
 
-/// Runs each to its end with `adapt`ed command, and counts. One that hangs or crashes is a failure.
+/// Runs each to its end with `adapt`ed command, and counts. One that crashes is a failure, and so
+/// is one that says nothing for `silence`.
 pub fn run<'a>(
     executables: impl Iterator<Item = &'a Executable>,
+    silence: Duration,
     adapt: impl Fn(&mut Command),
 ) -> Counts {
     let mut counts = Counts::default();
@@ -96,7 +98,7 @@ pub fn run<'a>(
         let mut command = process::tied(&executable.path);
         command.current_dir(&executable.directory);
         adapt(&mut command);
-        let watched = process::run_watched(&mut command, "", SILENCE_MAX);
+        let watched = process::run_watched(&mut command, "", silence);
         if let Err(error) = &watched.status {
             eprintln!("{}: {error:#}", executable.name);
         }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::SILENCE_MAX;
 use super::end_to_end::{self, Run};
 use super::executables;
 use super::report::Report;
@@ -21,12 +22,17 @@ pub fn run(report: &mut Report, duration: Duration, only: &str) {
     let compiled = super::build(report);
     report.stage("soaks on this kernel", || {
         let wanted = compiled.soaks().filter(|soak| soak.name.contains(only));
-        Ok(executables::run(wanted, |command| {
-            command
-                .args(["--ignored", "--nocapture", "--test-threads=1"])
-                .env("WIRESPAN_BIN", crate::workspace::daemon())
-                .env(SECONDS, duration.as_secs().to_string());
-        }))
+        // A soak says nothing until it is over.
+        Ok(executables::run(
+            wanted,
+            duration + SILENCE_MAX,
+            |command| {
+                command
+                    .args(["--ignored", "--nocapture", "--test-threads=1"])
+                    .env("WIRESPAN_BIN", crate::workspace::daemon())
+                    .env(SECONDS, duration.as_secs().to_string());
+            },
+        ))
     });
     if FUZZING.contains(only) {
         report.stage("fuzzing", || super::fuzz(duration));

@@ -90,7 +90,9 @@ impl Course {
         };
         if let Some(web) = &mut self.web {
             match body {
-                Body::Counted { .. } | Body::UntilEnd { .. } => web.miss(gap.len),
+                Body::Counted { .. } | Body::UntilEnd { .. } | Body::Unframed => {
+                    web.miss(gap.len);
+                }
                 // Framing may be among it.
                 Body::Chunked { .. } | Body::Adrift { .. } => web.miss(u64::MAX),
             }
