@@ -37,6 +37,7 @@ pub struct Offsets {
     pub sk_buff_head_qlen: u32,
     pub tcp_sock_copied_seq: u32,
     pub tcp_sock_rcv_nxt: u32,
+    pub tcp_sock_write_seq: u32,
     pub inet_connection_sock_icsk_ulp_ops: u32,
     pub inet_connection_sock_icsk_bind_hash: u32,
     pub inet_bind_bucket_port: u32,
@@ -53,4 +54,4 @@ pub struct Offsets {
     pub unix_address_len: u32,
     pub unix_address_name: u32,
 }
-const _: () = assert!(size_of::<Offsets>() == 39 * 4);
+const _: () = assert!(size_of::<Offsets>() == 40 * 4);

@@ -14,7 +14,7 @@
 pub mod halves;
 
 use wirespan_common::loss::KernelLoss;
-use wirespan_common::record::{ConnectionId, Direction, OBJECT_BIT, Stage};
+use wirespan_common::record::{ConnectionId, Direction, OBJECT_BIT, OPEN_LATE, Stage};
 use wirespan_common::watch::{PROBES_ON_GOROUTINES, VerdictKind, Watch};
 
 use crate::capture;
@@ -309,6 +309,7 @@ fn bind_first(
     connection.sk = sk;
     let moved_on = scratch.transfer.socket;
     scratch.transfer.socket = Socket { id: object.id, sk };
+    scratch.open.open.flags = OPEN_LATE;
     let announced = records::announce(scratch);
     scratch.transfer.socket = moved_on;
     if matches!(announced?, Announced::IsOwn) {

@@ -99,7 +99,7 @@ impl Capture {
         if let Some(missing) = privileges::check().map_err(StartError::Privileges)? {
             log::warn!("{missing}");
         }
-        object::keep_heap_small();
+        crate::memory::keep_small();
         let layout = kernel_layout::read().map_err(StartError::Layout)?;
         let mut ebpf = object::load(&layout, config, targets)?;
         let mut watch_list = WatchList::new(&mut ebpf)?;

@@ -206,6 +206,9 @@ pub struct DaemonFlags {
     /// How long the last spans may take to leave at the end, such as 10s [BEYLA_SHUTDOWN_TIMEOUT]
     #[arg(long, value_name = "DURATION")]
     pub shutdown_timeout: Option<String>,
+    /// Most memory that what is remembered may take, such as 64MiB [WIRESPAN_MEMORY_LIMIT]
+    #[arg(long, value_name = "BYTES")]
+    pub memory_limit: Option<String>,
     /// error, warn, info, debug, trace or off [BEYLA_LOG_LEVEL]
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
@@ -321,6 +324,12 @@ impl DaemonFlags {
             Setting::ShutdownTimeout,
             "--shutdown-timeout",
             &self.shutdown_timeout,
+        );
+        add(
+            settings,
+            Setting::MemoryLimit,
+            "--memory-limit",
+            &self.memory_limit,
         );
         add(settings, Setting::LogLevel, "--log-level", &self.log_level);
     }

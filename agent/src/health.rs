@@ -50,6 +50,15 @@ pub enum Loss {
     HeadTooLong,
     /// Connections forgotten to make room or after a long silence.
     ConnectionEvicted,
+    /// Connections forgotten because what is remembered took too much memory.
+    MemoryFull,
+    /// Processes that said more of themselves than is kept.
+    DescriptionCut,
+    /// Processes for whose description there was no room: their spans lack a name.
+    DescriptionLost,
+    /// Pairs of programs of which what was learnt of header compression was forgotten, as it took
+    /// too much memory.
+    HeadersForgotten,
     /// Records that a recording lacks: the file system was too slow, or refused them.
     NotRecorded,
     /// Spans: the queue to the exporters was full.
@@ -64,7 +73,7 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 28] = [
         Self::RingFull,
         Self::RingShare,
         Self::ConnectionsFull,
@@ -84,6 +93,10 @@ impl Loss {
         Self::PipelineFull,
         Self::HeadTooLong,
         Self::ConnectionEvicted,
+        Self::MemoryFull,
+        Self::DescriptionCut,
+        Self::DescriptionLost,
+        Self::HeadersForgotten,
         Self::NotRecorded,
         Self::QueueFull,
         Self::ExportRefused,
@@ -114,6 +127,10 @@ impl Loss {
             Self::PipelineFull => "pipeline_full",
             Self::HeadTooLong => "head_too_long",
             Self::ConnectionEvicted => "connection_evicted",
+            Self::MemoryFull => "memory_full",
+            Self::DescriptionCut => "description_cut",
+            Self::DescriptionLost => "description_lost",
+            Self::HeadersForgotten => "headers_forgotten",
             Self::NotRecorded => "not_recorded",
             Self::QueueFull => "queue_full",
             Self::ExportRefused => "export_refused",

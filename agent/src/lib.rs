@@ -15,6 +15,7 @@ pub mod live;
 pub mod logging;
 pub mod lookers;
 pub mod lore;
+pub mod memory;
 pub mod own;
 pub mod pipeline;
 pub mod processes;

@@ -27,6 +27,7 @@ use crate::discover::{ProcRoot, Watcher};
 use crate::ending::Event;
 use crate::export::SpanQueue;
 use crate::health::{Health, Loss};
+use crate::memory::Freed;
 use crate::pipeline::Pipeline;
 use crate::recording::{self, Recorder};
 use crate::report::{self, Finished};
@@ -38,6 +39,8 @@ use tls::{TlsThread, Told};
 
 /// Records taken before anything else gets its turn.
 const ROUND_RECORDS_MAX: usize = 4096;
+/// Spans that are handed on together. What they take is not counted until then.
+const SPANS_AT_ONCE: usize = 256;
 /// How long an open exchange may be silent before the kernel side is asked how far it is, in
 /// nanoseconds.
 const PROGRESS_AFTER_NS: u64 = 100_000_000;
@@ -76,6 +79,7 @@ pub struct Live {
     tls_seen: HashMap<u32, Instant>,
     /// How often what is kept elsewhere is counted anew, if somebody looks at it.
     measure_every: Option<Duration>,
+    freed: Freed,
 }
 
 /// What has the shard stop, from any thread.
@@ -106,8 +110,8 @@ struct Path {
 }
 
 impl Live {
-    /// Puts the thread's state together and begins to look for what is there already; `recording` is
-    /// where records are kept, if anywhere.
+    /// Puts the thread's state together and begins to look for what is there already; `recording`
+    /// is where records are kept, if anywhere.
     ///
     /// # Errors
     /// A thread that works for it can't be started.
@@ -145,6 +149,7 @@ impl Live {
             settled: None,
             tls_seen: HashMap::new(),
             measure_every: None,
+            freed: Freed::default(),
         })
     }
 
@@ -193,6 +198,7 @@ impl Live {
             if now >= progress_at {
                 progress_at = now + PROGRESS_EVERY;
                 self.ask_for_progress();
+                self.freed.look(self.path.pipeline.memory_bytes());
             }
             if measure_at.is_some_and(|at| now >= at) {
                 measure_at = self.measure_every.map(|every| now + every);
@@ -212,6 +218,9 @@ impl Live {
     /// Takes the records that are there, and carries out what they lead to.
     fn round(&mut self) -> usize {
         let taken = self.capture.reader.drain(ROUND_RECORDS_MAX, |bytes| {
+            if self.path.spans.len() >= SPANS_AT_ONCE {
+                self.queue.push(std::mem::take(&mut self.path.spans));
+            }
             if let Some((tgid, event, life)) = self.path.take(bytes)
                 && !self.control.tell(tgid, event, life)
             {

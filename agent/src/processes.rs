@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use wirespan_protocols::heap;
 
 use crate::discover::Process;
 use crate::enrich;
@@ -20,6 +21,9 @@ pub const PROCESSES_MAX: usize = 16_384;
 /// How long a description that was announced may take, in nanoseconds of record time. A look at a
 /// process has one second.
 pub const DESCRIBED_WITHIN_NS: u64 = 2_000_000_000;
+/// What ended ones may take of the memory: so much less than all. They wait for exchanges that end
+/// after them, which are few.
+const ENDED_PART: usize = 4;
 
 /// Bytes, counted.
 #[derive(Clone, Debug, Default)]
@@ -74,12 +78,16 @@ struct Entry {
     ended: bool,
     budget_raised: bool,
     tally: Tally,
+    /// Of resource and description.
+    bytes: usize,
 }
 
 impl Entry {
     fn unknown(tgid: u32) -> Self {
+        let resource = enrich::process::unknown(tgid);
         Self {
-            resource: Arc::new(enrich::process::unknown(tgid)),
+            bytes: resource.memory_bytes(),
+            resource: Arc::new(resource),
             source: Source::Pid,
             description: None,
             awaited_until_ns: 0,
@@ -96,12 +104,37 @@ impl Entry {
     fn expect(&mut self, now_ns: u64) {
         self.awaited_until_ns = now_ns.saturating_add(DESCRIBED_WITHIN_NS);
     }
+
+    /// The same process with another resource. Its description may be shared with its parent.
+    fn name(&mut self, resource: Resource, source: Source, description: Option<Arc<Process>>) {
+        let description_bytes = description.as_deref().map_or(0, Process::memory_bytes);
+        self.bytes = resource.memory_bytes() + description_bytes;
+        self.resource = Arc::new(resource);
+        self.source = source;
+        self.description = description;
+    }
+}
+
+/// What became of a description.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Described {
+    /// It is remembered.
+    Whole,
+    /// What names the process is; the rest took too much room.
+    Cut,
+    /// There was no room for it: spans of the process lack a name.
+    Not,
 }
 
 /// The processes, by thread group.
 #[derive(Debug)]
 pub struct Processes {
     processes_max: usize,
+    bytes_max: usize,
+    /// Of all entries.
+    bytes: usize,
+    /// Of those that ended.
+    ended_bytes: usize,
     entries: HashMap<u32, Entry>,
     /// Ended ones in the order of their end; some may have begun anew since.
     ended: VecDeque<u32>,
@@ -111,11 +144,14 @@ pub struct Processes {
 }
 
 impl Processes {
-    /// No process, room for `processes_max`.
+    /// No process, room for `processes_max` that take `bytes_max` of memory together.
     #[must_use]
-    pub fn new(processes_max: usize) -> Self {
+    pub fn new(processes_max: usize, bytes_max: usize) -> Self {
         Self {
             processes_max,
+            bytes_max,
+            bytes: 0,
+            ended_bytes: 0,
             entries: HashMap::new(),
             ended: VecDeque::new(),
             forgotten: Tally::default(),
@@ -153,27 +189,50 @@ impl Processes {
         Some(&description.executable)
     }
 
+    /// Bytes of memory that they take.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes
+            + heap::table::<(u32, Entry)>(self.entries.capacity())
+            + heap::vec::<u32>(self.ended.capacity())
+    }
+
     /// Takes a description, which replaces what was known. One that was on its way may come after
-    /// its process's end.
-    pub fn describe(&mut self, process: Process, now_ns: u64) {
+    /// its process's end. Its arguments are not kept: no span tells them.
+    pub fn describe(&mut self, mut process: Process, now_ns: u64) -> Described {
+        process.command_args = Vec::new();
         let begun_anew = self.entries.get(&process.pid).is_some_and(|entry| {
+            let is_awaited = entry.is_awaited(now_ns);
             entry.ended
-                && !entry.is_awaited(now_ns)
-                && entry
-                    .description
-                    .as_ref()
-                    .is_none_or(|known| known.start_ns != process.start_ns)
+                && match &entry.description {
+                    // Of one that had gone, nobody knows when it began.
+                    Some(_) if is_awaited && process.start_ns == 0 => false,
+                    Some(known) => known.start_ns != process.start_ns,
+                    None => !is_awaited,
+                }
         });
         if begun_anew {
             self.forget(process.pid);
         }
-        let Some(entry) = self.touch_entry(process.pid) else {
-            return;
+        let mut described = if process.is_cut {
+            Described::Cut
+        } else {
+            Described::Whole
         };
-        entry.resource = Arc::new(enrich::process::resource(&process));
-        entry.source = Source::Description;
-        entry.awaited_until_ns = 0;
-        entry.description = Some(Arc::new(process));
+        // A resource says what its description does.
+        if !self.make_room(2 * process.memory_bytes()) && process.cut() {
+            described = Described::Cut;
+        }
+        let pid = process.pid;
+        if let Some(entry) = self.entries.get_mut(&pid) {
+            entry.awaited_until_ns = 0;
+        }
+        let resource = enrich::process::resource(&process);
+        if self.name(pid, resource, Source::Description, Some(Arc::new(process))) {
+            described
+        } else {
+            Described::Not
+        }
     }
 
     /// `child` is a copy of `parent` by now: until it is described, or runs something else, its
@@ -190,17 +249,21 @@ impl Processes {
             return;
         };
         if let (Source::Pid, Some(description)) = (entry.source, description) {
-            entry.resource = Arc::new(enrich::process::forked(&description, child));
-            entry.source = Source::Parent;
-            entry.description = Some(description);
+            let resource = enrich::process::forked(&description, child);
+            self.name(child, resource, Source::Parent, Some(description));
         }
-        if is_watched && (is_awaited || entry.source == Source::Pid) {
+        let child = self.entries.get_mut(&child).filter(|_| is_watched);
+        if let Some(entry) = child.filter(|entry| is_awaited || entry.source == Source::Pid) {
             entry.expect(now_ns);
         }
     }
 
     /// The process began to listen. If that is why it is watched, it will be described.
     pub fn listen(&mut self, tgid: u32, is_watched: bool, now_ns: u64) {
+        // Who had the number before has ended.
+        if self.entries.get(&tgid).is_some_and(|entry| entry.ended) {
+            self.forget(tgid);
+        }
         if is_watched
             && let Some(entry) = self.touch_entry(tgid)
             && entry.source == Source::Pid
@@ -221,9 +284,8 @@ impl Processes {
         if let Some(entry) = self.entries.get_mut(&tgid)
             && entry.source == Source::Parent
         {
-            entry.resource = Arc::new(enrich::process::unknown(tgid));
-            entry.source = Source::Pid;
-            entry.description = None;
+            let resource = enrich::process::unknown(tgid);
+            self.name(tgid, resource, Source::Pid, None);
         }
     }
 
@@ -233,8 +295,12 @@ impl Processes {
             return;
         };
         if !std::mem::replace(&mut entry.ended, true) {
+            self.ended_bytes += entry.bytes;
             self.ended.push_back(tgid);
             if self.ended.len() > self.processes_max {
+                self.forget_longest_ended();
+            }
+            while self.ended_bytes > self.bytes_max / ENDED_PART && !self.ended.is_empty() {
                 self.forget_longest_ended();
             }
         }
@@ -323,14 +389,61 @@ impl Processes {
 
     /// The entry of a process; `None` if there is no room for it.
     fn touch_entry(&mut self, tgid: u32) -> Option<&mut Entry> {
-        if self.entries.len() >= self.processes_max && !self.entries.contains_key(&tgid) {
-            self.forget_longest_ended();
+        if !self.entries.contains_key(&tgid) {
             if self.entries.len() >= self.processes_max {
+                self.forget_longest_ended();
+            }
+            let entry = Entry::unknown(tgid);
+            if self.entries.len() >= self.processes_max || !self.make_room(entry.bytes) {
                 return None;
             }
+            self.bytes += entry.bytes;
+            self.entries.insert(tgid, entry);
         }
-        let entry = self.entries.entry(tgid);
-        Some(entry.or_insert_with(|| Entry::unknown(tgid)))
+        self.entries.get_mut(&tgid)
+    }
+
+    /// Sets what is known of a process; `false` if there is no room for it.
+    fn name(
+        &mut self,
+        tgid: u32,
+        resource: Resource,
+        source: Source,
+        description: Option<Arc<Process>>,
+    ) -> bool {
+        let Some(entry) = self.touch_entry(tgid) else {
+            return false;
+        };
+        let before = entry.bytes;
+        entry.name(resource, source, description);
+        let after = entry.bytes;
+        if entry.ended {
+            self.ended_bytes = self.ended_bytes - before + after;
+        }
+        self.bytes = self.bytes - before + after;
+        if after <= before || self.make_room(0) {
+            return true;
+        }
+        if let Some(entry) = self.entries.get_mut(&tgid) {
+            entry.name(enrich::process::unknown(tgid), Source::Pid, None);
+            if entry.ended {
+                self.ended_bytes = self.ended_bytes - after + entry.bytes;
+            }
+            self.bytes = self.bytes - after + entry.bytes;
+        }
+        false
+    }
+
+    /// Forgets ended ones until there is room for so many bytes; whether there is.
+    fn make_room(&mut self, bytes: usize) -> bool {
+        while self.memory_bytes() + bytes > self.bytes_max {
+            let before = self.entries.len();
+            self.forget_longest_ended();
+            if self.entries.len() == before {
+                return false;
+            }
+        }
+        true
     }
 
     fn forget_longest_ended(&mut self) {
@@ -344,6 +457,10 @@ impl Processes {
 
     fn forget(&mut self, tgid: u32) {
         if let Some(entry) = self.entries.remove(&tgid) {
+            self.bytes -= entry.bytes;
+            if entry.ended {
+                self.ended_bytes -= entry.bytes;
+            }
             self.forgotten.add(&entry.tally);
         }
     }
@@ -369,7 +486,7 @@ mod tests {
 
     #[test]
     fn a_description_replaces_the_unknown_and_the_inherited() {
-        let mut processes = Processes::new(8);
+        let mut processes = Processes::new(8, 1 << 20);
         assert_eq!(name(&mut processes, 1), semconv::UNKNOWN_SERVICE);
         processes.describe(described(1, "shop"), 0);
         assert_eq!(name(&mut processes, 1), "shop");
@@ -388,7 +505,7 @@ mod tests {
 
     #[test]
     fn a_reused_number_inherits_nothing_from_who_had_it() {
-        let mut processes = Processes::new(8);
+        let mut processes = Processes::new(8, 1 << 20);
         processes.describe(described(1, "shop"), 0);
         processes.count(1, 10, 10, None);
         processes.exit(1);
@@ -405,7 +522,7 @@ mod tests {
 
     #[test]
     fn ended_processes_make_room_and_their_bytes_stay_counted() {
-        let mut processes = Processes::new(2);
+        let mut processes = Processes::new(2, 1 << 20);
         for tgid in 1..=2 {
             processes.describe(described(tgid, "shop"), 0);
             processes.count(tgid, 100, 50, None);

@@ -7,7 +7,7 @@
 //!      0      8  magic: 89 'w' 's' 'p' 'a' 'n' 0d 0a
 //!      8      4  0x0102_0304 in the byte order of the machine that wrote it, as are all integers
 //!     12      2  version of this format: 1
-//!     14      2  version of the records' layouts: 2
+//!     14      2  version of the records' layouts: 3
 //!     16      …  records, each of `Header::len` bytes, without padding, to the end of the file
 //! ```
 //!
@@ -41,12 +41,12 @@ const BYTE_ORDER_MARK: u32 = 0x0102_0304;
 const FORMAT_VERSION: u16 = 1;
 
 /// Version of the layouts in `wirespan_common::record`. It goes up with each change of one of them.
-pub const LAYOUT_VERSION: u16 = 2;
+pub const LAYOUT_VERSION: u16 = 3;
 // A change of a size is a change of a layout; one that keeps all sizes has to be noticed by people.
 const _: () = assert!(
-    LAYOUT_VERSION == 2
+    LAYOUT_VERSION == 3
         && size_of::<Header>() == 24
-        && size_of::<Open>() == 56
+        && size_of::<Open>() == 72
         && size_of::<Chunk>() == 72
         && size_of::<Progress>() == 80
         && size_of::<Life>() == 24

@@ -22,6 +22,7 @@ use crate::health::Health;
 use crate::inspect::Sight;
 use crate::live::{Live, Stop, Watched};
 use crate::logging;
+use crate::memory::Ledger;
 use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::recording::{self, Reader, Recorded, Recorder, Writer};
 use crate::report::{self, Finished};
@@ -58,7 +59,8 @@ pub fn trace(
         })
         .transpose()?;
     let runtime = start_runtime()?;
-    let (queue, exporters) = start_exporters(&runtime, &config, &health)?;
+    let memory = Ledger::new(config.memory_limit);
+    let (queue, exporters) = start_exporters(&runtime, &config, &memory, &health)?;
     let metrics = config.metrics.as_ref();
     // Half of the interval, so that what is sent is younger than what was sent before.
     let measure_every = metrics.map(|metrics| metrics.interval / 2);
@@ -71,9 +73,11 @@ pub fn trace(
         ProcRoot::host(),
         config.targets.clone(),
         config.service.clone(),
-    );
+    )
+    .within(memory.clone());
     let pipeline_config = PipelineConfig {
         ignore_health_checks: config.ignore_health_checks,
+        memory,
         redaction: config.redaction.clone(),
         ..PipelineConfig::default()
     };
@@ -176,10 +180,12 @@ pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<
     let mut reader =
         Reader::new(BufReader::new(input)).with_context(|| Visible(file.display()).to_string())?;
     let runtime = start_runtime()?;
-    let (queue, exporters) = start_exporters(&runtime, &config, &health)?;
+    let memory = Ledger::new(config.memory_limit);
+    let (queue, exporters) = start_exporters(&runtime, &config, &memory, &health)?;
     let pipeline_config = PipelineConfig {
         seed,
         ignore_health_checks: config.ignore_health_checks,
+        memory,
         redaction: config.redaction.clone(),
         ..PipelineConfig::default()
     };
@@ -247,12 +253,14 @@ fn start_runtime() -> anyhow::Result<Runtime> {
 fn start_exporters(
     runtime: &Runtime,
     config: &Config,
+    memory: &Ledger,
     health: &Arc<Health>,
 ) -> anyhow::Result<(SpanQueue, Exporters)> {
     let _entered = runtime.enter();
     let export = ExportConfig {
         colours: config.colours,
         queue_spans_cap: config.queue_spans_max,
+        memory: memory.clone(),
         ..ExportConfig::new(config.otlp.clone(), config.printer)
     };
     Ok(Exporters::start(export, health)?)

@@ -1,7 +1,7 @@
 //! Foreign text made visible: names and paths of targets, answers of receivers, words of the
-//! kernel. What would steer a terminal, begin a line of its own, turn the direction of writing or stand
-//! there unseen is written as an escape. The only way for such text into the log, the summary,
-//! tables and printed lines; spans carry it unchanged.
+//! kernel. What would steer a terminal, begin a line of its own, turn the direction of writing or
+//! stand there unseen is written as an escape. The only way for such text into the log, the
+//! summary, tables and printed lines; spans carry it unchanged.
 
 use std::fmt::{self, Display, Formatter, Write as _};
 

@@ -1,5 +1,7 @@
 //! Records in, spans out: the daemon's core from the true input boundary, without a kernel.
 
+#[path = "pipeline/again.rs"]
+mod again;
 #[path = "pipeline/ends.rs"]
 mod ends;
 #[path = "pipeline/exchanges.rs"]

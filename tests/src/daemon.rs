@@ -58,7 +58,25 @@ impl Daemon {
     /// It does not become ready.
     #[must_use]
     pub fn start_with(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
-        let mut command = command();
+        Self::start_by(command(), arguments, settings)
+    }
+
+    /// The same as [`Daemon::start`] in a control group.
+    ///
+    /// # Panics
+    /// It does not become ready.
+    #[must_use]
+    pub fn start_within(group: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = tied("sh");
+        let enter = "echo $$ >\"$0/cgroup.procs\" && exec \"$@\"";
+        command.args(["-c", enter]).arg(group).arg(binary());
+        if let Some(capture) = forced_capture() {
+            command.env(CAPTURE, capture);
+        }
+        Self::start_by(command, &[], settings)
+    }
+
+    fn start_by(mut command: Command, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         command
             .env("BEYLA_TRACE_PRINTER", "json")
             .env("BEYLA_SHUTDOWN_TIMEOUT", "10s")

@@ -1,5 +1,6 @@
 //! What end-to-end tests are made of: an OTLP receiver, workloads, the daemon under test.
 
+pub mod cgroup;
 pub mod daemon;
 pub mod grpc;
 pub mod held;

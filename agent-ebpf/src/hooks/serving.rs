@@ -1,6 +1,6 @@
 //! Who serves a selected port: whoever moves bytes on the passive end of a connection to it,
-//! however it came by that socket. A listener is watched from when it listens; but who accepts may pass the
-//! connection on (`SCM_RIGHTS`, a child, another program), or have the listener from somebody else
+//! however it came by that socket. A listener is watched from when it listens; but who accepts may
+//! pass the connection on (`SCM_RIGHTS`, a child, another program), or have the listener from somebody else
 //! (a reload, a supervisor, `pidfd_getfd`).
 //!
 //! The socket tracepoints bring the socket, and ask here. The other strategies see descriptors,

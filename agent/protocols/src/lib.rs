@@ -13,6 +13,7 @@ pub mod detect;
 pub mod exchange;
 mod fields;
 pub mod grpc;
+pub mod heap;
 pub mod http1;
 pub mod http2;
 pub mod message;

@@ -81,6 +81,7 @@ pub fn read() -> Result<Offsets, LayoutError> {
         sk_buff_head_qlen: at("sk_buff_head", "qlen")?,
         tcp_sock_copied_seq: at("tcp_sock", "copied_seq")?,
         tcp_sock_rcv_nxt: at("tcp_sock", "rcv_nxt")?,
+        tcp_sock_write_seq: at("tcp_sock", "write_seq")?,
         inet_connection_sock_icsk_ulp_ops: at("inet_connection_sock", "icsk_ulp_ops")?,
         inet_connection_sock_icsk_bind_hash: at("inet_connection_sock", "icsk_bind_hash")?,
         inet_bind_bucket_port: at("inet_bind_bucket", "port")?,

@@ -135,7 +135,8 @@ fn attach_serving(ebpf: &mut Ebpf) {
         .or_else(|_| raw_tracepoint(ebpf, "tcp_rcv_space_adjust_untyped", SERVING));
     if let Err(reason) = attached {
         log::warn!(
-            "processes that serve a port which another one made to listen are not found: {reason}"
+            "processes that serve a port which another one made to listen are not found: {}",
+            Visible(reason)
         );
     }
 }

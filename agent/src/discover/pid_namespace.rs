@@ -1,5 +1,5 @@
-//! Whether `/proc` shows processes by the numbers that the kernel side tells, which are those of the
-//! initial pid namespace. It changes nothing.
+//! Whether `/proc` shows processes by the numbers that the kernel side tells, those of the initial
+//! pid namespace. It changes nothing.
 //!
 //! What counts is the file system, not where the daemon itself runs: with the machine's `/proc`, a
 //! pid namespace of its own does no harm. A container with `hostPID` on a node that is a container

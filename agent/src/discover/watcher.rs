@@ -26,6 +26,7 @@ use wirespan_common::record::{Life, LifeEvent};
 
 use crate::config::{ServiceOverride, Targets};
 use crate::discover::Process;
+use crate::memory::{Holder, Ledger};
 
 use super::describe::Describer;
 use super::listeners::Listening;
@@ -81,6 +82,9 @@ pub struct Watcher {
     listening: Listening,
     watched: HashMap<u32, Watched>,
     looks: u64,
+    /// Of all descriptions.
+    bytes: usize,
+    memory: Ledger,
 }
 
 impl Watcher {
@@ -94,7 +98,16 @@ impl Watcher {
             listening: Listening::default(),
             watched: HashMap::new(),
             looks: 0,
+            bytes: 0,
+            memory: Ledger::default(),
         }
+    }
+
+    /// The same, which shares this bound over memory.
+    #[must_use]
+    pub fn within(mut self, memory: Ledger) -> Self {
+        self.memory = memory;
+        self
     }
 
     /// Who looks at processes, on whatever thread.
@@ -153,7 +166,7 @@ impl Watcher {
             .map(|(pid, _)| *pid)
             .collect();
         for pid in gone {
-            self.watched.remove(&pid);
+            self.forget(pid);
             actions.push(Action::Unwatch(pid));
         }
     }
@@ -184,17 +197,42 @@ impl Watcher {
     }
 
     fn found(&mut self, look: &Look, process: Process, actions: &mut Vec<Action>) {
-        let Some(watched) = self.watched.get_mut(&look.pid) else {
+        let Some(watched) = self.watched.get(&look.pid) else {
             // It has ended since, and what it said is on its way.
             actions.push(Action::Described(Arc::new(process)));
             return;
         };
         // Else it runs something else by now, or is another process.
         if watched.look == look.number {
-            let process = Arc::new(process);
-            watched.process = Some(Arc::clone(&process));
+            let process = self.within_bound(process);
+            self.keep(look.pid, &process);
             actions.push(Action::Described(process));
         }
+    }
+
+    /// A description as far as there is room for it.
+    fn within_bound(&self, mut process: Process) -> Arc<Process> {
+        if self.bytes + process.memory_bytes() > self.memory.of_descriptions() {
+            process.cut();
+        }
+        Arc::new(process)
+    }
+
+    /// Remembers what is known about a watched process.
+    fn keep(&mut self, pid: u32, process: &Arc<Process>) {
+        let Some(watched) = self.watched.get_mut(&pid) else {
+            return;
+        };
+        let former = watched.process.replace(Arc::clone(process));
+        self.bytes += process.memory_bytes();
+        self.bytes -= former.map_or(0, |former| former.memory_bytes());
+        self.memory.set(Holder::Descriptions, self.bytes);
+    }
+
+    fn forget(&mut self, pid: u32) {
+        let former = self.watched.remove(&pid).and_then(|it| it.process);
+        self.bytes -= former.map_or(0, |former| former.memory_bytes());
+        self.memory.set(Holder::Descriptions, self.bytes);
     }
 
     fn ran(&mut self, pid: u32, life: &Life, actions: &mut Vec<Action>) {
@@ -219,7 +257,7 @@ impl Watcher {
             actions.push(Action::Watch(pid));
             self.look(pid, comm(life), actions);
         } else if is_known || life.watched != 0 {
-            self.watched.remove(&pid);
+            self.forget(pid);
             actions.push(Action::Unwatch(pid));
         }
     }
@@ -238,14 +276,16 @@ impl Watcher {
         }
         match parent.and_then(|parent| parent.process.as_deref()) {
             Some(parent) => {
-                let process = Arc::new(self.describer.child(parent, child));
+                let process = self.within_bound(self.describer.child(parent, child));
+                self.forget(child);
                 let watched = Watched {
                     start_ns: process.start_ns,
                     executable: Some(process.executable.clone()),
-                    process: Some(Arc::clone(&process)),
+                    process: None,
                     look: 0,
                 };
                 self.watched.insert(child, watched);
+                self.keep(child, &process);
                 actions.push(Action::Began(child));
                 actions.push(Action::Described(process));
             }
@@ -281,7 +321,7 @@ impl Watcher {
         // The kernel side has forgotten it, but may have been told to watch it only after that;
         // and a process that has the pid by now is not to suffer.
         if self.is_still_watched(pid) {
-            self.watched.remove(&pid);
+            self.forget(pid);
             actions.push(Action::Unwatch(pid));
         }
     }
@@ -295,7 +335,7 @@ impl Watcher {
         let stat = self.root.stat(pid);
         let is_same = stat.is_none_or(|stat| watched.start_ns == stat.start_ns);
         if !is_same {
-            self.watched.remove(&pid);
+            self.forget(pid);
         }
         is_same
     }
@@ -303,6 +343,7 @@ impl Watcher {
     /// Has a process looked at that is watched from now on, or runs something else.
     fn look(&mut self, pid: u32, comm: String, actions: &mut Vec<Action>) {
         self.looks += 1;
+        self.forget(pid);
         let executable = self.root.executable(pid);
         let watched = Watched {
             start_ns: self.root.stat(pid).map_or(0, |stat| stat.start_ns),

@@ -44,8 +44,8 @@ impl Announcements {
                 Visible(process.executable.display())
             );
             for why in &process.uncopied {
-                let (name, pid) = (Visible(&process.service_name), process.pid);
-                log::warn!("of {name} (pid {pid}): {}", Visible(why.sentence()));
+                let name = Visible(&process.service_name);
+                log::warn!("of {name} (pid {}): {}", process.pid, why.sentence());
             }
         }
     }

@@ -49,7 +49,7 @@ pub enum Answer {
 /// What the thread is told.
 enum Heard {
     Life(u32, LifeEvent, Life),
-    Looked(Ticket, Option<Option<Process>>),
+    Looked(Ticket, Option<Option<Box<Process>>>),
 }
 
 /// The shard's end of the thread, which ends with the process or when this is dropped.
@@ -85,6 +85,7 @@ impl Control {
         let looked = hears.clone();
         let lookers = Lookers::new("look", Bounds::default(), move |ticket, found| {
             // Without the thread nobody wants to know.
+            let found = found.map(|found: Option<Process>| found.map(Box::new));
             let _ = looked.send(Heard::Looked(ticket, found));
         });
         let now = Instant::now();
@@ -217,7 +218,10 @@ impl Work {
                     return;
                 };
                 match found {
-                    Some(found) => self.watcher.looked(&look, found, &mut self.actions),
+                    Some(found) => {
+                        let found = found.map(|process| *process);
+                        self.watcher.looked(&look, found, &mut self.actions);
+                    }
                     // It panicked, which the log tells.
                     None => self.watcher.given_up(&look, &mut self.actions),
                 }

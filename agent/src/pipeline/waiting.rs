@@ -9,6 +9,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use wirespan_common::record::ConnectionId;
 use wirespan_protocols::exchange::Exchange;
+use wirespan_protocols::heap;
 
 use crate::endpoints::Endpoints;
 use crate::processes::DESCRIBED_WITHIN_NS;
@@ -69,6 +70,8 @@ struct Held {
 pub struct Waiting {
     held: VecDeque<Held>,
     by_owner: HashMap<u32, u32>,
+    /// Of memory that their texts take.
+    bytes: usize,
 }
 
 impl Waiting {
@@ -78,9 +81,15 @@ impl Waiting {
         self.held.len() < WAITING_MAX && of_owner < WAITING_PER_PROCESS_MAX
     }
 
+    /// Bytes of memory that they take.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes + heap::vec::<Held>(self.held.capacity())
+    }
+
     /// Lets one wait from `now_ns` on.
     pub fn hold(&mut self, finished: Finished, lacks: Lacks, now_ns: u64) {
         *self.by_owner.entry(finished.owner).or_default() += 1;
+        self.bytes += finished.exchange.request.heap_bytes();
         self.held.push_back(Held {
             finished,
             lacks,
@@ -102,7 +111,7 @@ impl Waiting {
     /// Takes the one that waits longest.
     pub fn take_first(&mut self) -> Option<Finished> {
         let held = self.held.pop_front()?;
-        self.count_out(held.finished.owner);
+        self.count_out(&held.finished);
         Some(held.finished)
     }
 
@@ -145,14 +154,16 @@ impl Waiting {
             if held.lacks.anything() {
                 self.held.push_back(held);
             } else {
-                self.count_out(held.finished.owner);
+                self.count_out(&held.finished);
                 released.push(held.finished);
             }
         }
         released
     }
 
-    fn count_out(&mut self, owner: u32) {
+    fn count_out(&mut self, finished: &Finished) {
+        let owner = finished.owner;
+        self.bytes -= finished.exchange.request.heap_bytes();
         if let Some(count) = self.by_owner.get_mut(&owner) {
             *count -= 1;
             if *count == 0 {

@@ -130,6 +130,19 @@ fn a_description_may_come_after_the_end_of_its_process() {
 }
 
 #[test]
+fn who_listens_has_not_ended_but_has_the_number_of_one_that_did() {
+    let mut bench = Bench::seeded();
+    let mut recorder = Recorder::new(WALL_NS);
+    recorder.named("first").life(LifeEvent::Exit, 0);
+    recorder.life(LifeEvent::Listen, 0);
+    recorder.open_tcp(1, SERVER, CLIENT);
+    bench.feed(exchange(&mut recorder));
+    assert_eq!(services(&bench), [""; 0]);
+    bench.feed(recorder.named("second"));
+    assert_eq!(services(&bench), ["second"]);
+}
+
+#[test]
 fn of_one_process_so_many_wait_and_others_have_room() {
     let mut bench = Bench::seeded();
     let mut recorder = undescribed();

@@ -20,9 +20,9 @@ fn tcp() -> Endpoints {
         family: 2,
         local_port: 8080,
         peer_port: 40000,
-        reserved: 0,
         local_address: [0; 16],
         peer_address: [0; 16],
+        ..Open::default()
     };
     open.local_address[..4].copy_from_slice(&[10, 0, 0, 1]);
     open.peer_address[..4].copy_from_slice(&[10, 0, 0, 2]);
