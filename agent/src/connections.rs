@@ -11,7 +11,6 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use wirespan_common::record::{ConnectionId, Direction, Extent};
 use wirespan_protocols::conversation::{self, Conversation, Verdict};
-use wirespan_protocols::exchange::Exchange;
 use wirespan_protocols::heap;
 
 pub use again::{Again, Identity};
@@ -91,8 +90,6 @@ pub struct Connection {
     pub server_name: Option<Arc<str>>,
     /// Who is behind its ends, if intermediaries said so; of a TLS object, those of its carrier.
     pub via: Option<Box<Via>>,
-    /// Of a TLS object whose socket is not known yet: exchanges that wait for its addresses.
-    pub held: Vec<Exchange>,
     /// A TLS object is on it, and tells what it says.
     carries: bool,
     /// When the peer or the network tore it down; its process may not have noticed.
@@ -210,19 +207,12 @@ impl Connection {
 
     /// Bytes of memory that it takes. Cheap: it is asked after every record.
     fn memory_bytes(&self) -> usize {
-        let held = heap::vec::<Exchange>(self.held.capacity())
-            + self
-                .held
-                .iter()
-                .map(|it| it.request.heap_bytes())
-                .sum::<usize>();
         heap::boxed::<Self>()
             + self.conversation.heap_bytes()
             + self.endpoints.as_ref().map_or(0, Endpoints::heap_bytes)
             + self.hosts.heap_bytes()
             + heap::vec::<(u64, u32)>(self.owners.past.capacity())
             + heap::remembered(self.server_name.as_ref())
-            + held
     }
 
     /// What an announcement of a connection with its number means.
@@ -628,7 +618,6 @@ impl Connections {
             owners: Owners::new(tgid),
             server_name: None,
             via: None,
-            held: Vec::new(),
             carries: false,
             reset_ns: None,
             opening: Opening::default(),

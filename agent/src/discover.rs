@@ -11,6 +11,7 @@ mod environment;
 mod language;
 mod listeners;
 mod naming;
+mod pid_namespace;
 mod proc_root;
 mod selection;
 pub mod tls;
@@ -20,10 +21,11 @@ mod watcher;
 
 pub use describe::Describer;
 pub use listeners::{listened_on, ports};
+pub use pid_namespace::ForeignPids;
 pub use proc_root::ProcRoot;
 pub use selection::Selector;
 pub use uncopied::{Uncopied, uncopied};
-pub use watcher::{Action, Watcher};
+pub use watcher::{Action, Look, Watcher};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -37,6 +37,14 @@ pub enum Loss {
     TlsStalled,
     /// Files: TLS can be read in more of them than can be kept.
     TlsTooMany,
+    /// Spans: told without what was to be found out about their process, or without addresses,
+    /// which did not come in time.
+    Incomplete,
+    /// Events of processes: nobody had time to hear of them, so all processes are looked at anew.
+    LifeUnheard,
+    /// Looks at processes that took too long, or for which there was no room: they are described
+    /// by what is known without.
+    LookGivenUp,
     /// Records that could not be decoded.
     Undecodable,
     /// Gaps of a stream that hid a message.
@@ -74,7 +82,7 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::RingFull,
         Self::RingShare,
         Self::ConnectionsFull,
@@ -88,6 +96,9 @@ impl Loss {
         Self::TlsProcessTooLarge,
         Self::TlsStalled,
         Self::TlsTooMany,
+        Self::Incomplete,
+        Self::LifeUnheard,
+        Self::LookGivenUp,
         Self::Undecodable,
         Self::StreamGap,
         Self::Unparsable,
@@ -123,6 +134,9 @@ impl Loss {
             Self::TlsProcessTooLarge => "tls_process_too_large",
             Self::TlsStalled => "tls_stalled",
             Self::TlsTooMany => "tls_too_many",
+            Self::Incomplete => "incomplete",
+            Self::LifeUnheard => "life_unheard",
+            Self::LookGivenUp => "look_given_up",
             Self::Undecodable => "undecodable",
             Self::StreamGap => "stream_gap",
             Self::Unparsable => "unparsable",

@@ -80,7 +80,7 @@ pub fn processes(config: &Config, as_json: bool) -> anyhow::Result<()> {
 /// The processes of `root` that `config` selects, by pid.
 #[must_use]
 pub fn survey(root: &ProcRoot, config: &Config) -> Vec<Row> {
-    let mut describer = Describer::new(root.clone(), config.service.clone());
+    let describer = Describer::new(root.clone(), config.service.clone());
     let mut libraries = Libraries::new(root.clone());
     let selected = Selector::new(config.targets.clone()).scan(root);
     let mut rows: Vec<Row> = selected

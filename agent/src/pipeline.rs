@@ -18,13 +18,14 @@
 //! and later exchanges are right at once. Before the first `Clock` record the offset is 0.
 
 mod ear;
+mod waiting;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use wirespan_common::record::{
-    Body, Chunk, ConnectionId, Direction, LifeEvent, OPEN_LATE, Open, Progress, Record, Stage,
-    is_object,
+    Body, Chunk, ConnectionId, Direction, Life, LifeEvent, OPEN_LATE, Open, Progress, Record,
+    Stage, is_object,
 };
 use wirespan_protocols::conversation::End;
 
@@ -41,6 +42,7 @@ use crate::redact::Redaction;
 use crate::span::{KnownMethods, Span, SpanMaker};
 use crate::trace_context::TraceContext;
 use ear::{Ear, Material};
+use waiting::Waiting;
 
 /// What a pipeline can be told.
 #[derive(Clone, Debug)]
@@ -78,8 +80,6 @@ pub struct Pipeline {
     connections: Connections,
     material: Material,
     memory: Ledger,
-    /// Time of the last record.
-    last_ns: u64,
 }
 
 impl Pipeline {
@@ -94,11 +94,12 @@ impl Pipeline {
                     .ignoring_health_checks(config.ignore_health_checks)
                     .redacting(config.redaction),
                 lores: Lores::new(config.memory.of_lores()),
+                waiting: Waiting::default(),
                 wall_offset_ns: 0,
+                now_ns: 0,
                 health,
             },
             memory: config.memory,
-            last_ns: 0,
         }
     }
 
@@ -106,7 +107,7 @@ impl Pipeline {
     pub fn record(&mut self, record: &Record<'_>, out: &mut Vec<Span>) {
         let made = out.len();
         let time_ns = record.time_ns;
-        self.last_ns = time_ns;
+        self.material.now_ns = time_ns;
         match record.body {
             Body::Open { open, path } => self.open(record, &open, path, out),
             Body::Chunk {
@@ -115,15 +116,12 @@ impl Pipeline {
                 bytes,
             } => self.chunk(record, &chunk, direction, bytes, out),
             Body::Progress { progress, stage } => self.progress(record, &progress, stage, out),
-            Body::Life { life, event } => match event {
-                LifeEvent::Exec => self.material.processes.exec(record.tgid),
-                LifeEvent::Fork => self.material.processes.fork(record.tgid, life.other),
-                LifeEvent::Listen | LifeEvent::Serve => {}
-                LifeEvent::Exit => self.exit(record.tgid, time_ns, out),
-            },
+            Body::Life { life, event } => self.live(record.tgid, event, &life, time_ns, out),
             Body::Clock(clock) => self.material.wall_offset_ns = clock.wall_offset_ns,
-            Body::Process(json) => self.describe(json),
+            Body::Process([]) => self.material.processes.expect(record.tgid, time_ns),
+            Body::Process(json) => self.describe(json, out),
         }
+        self.material.tell_late(out);
         while let Some(idle) = self.connections.take_idle(time_ns) {
             self.evict(idle, time_ns, out);
         }
@@ -135,7 +133,10 @@ impl Pipeline {
     pub fn finish(&mut self, out: &mut Vec<Span>) {
         let made = out.len();
         while let Some(connection) = self.connections.take_first() {
-            self.end(connection, End::Evicted, self.last_ns, out);
+            self.end(connection, End::Evicted, self.material.now_ns, out);
+        }
+        while let Some(finished) = self.material.waiting.take_first() {
+            self.material.tell([finished], out);
         }
         self.count_made(out.len() - made);
     }
@@ -175,6 +176,13 @@ impl Pipeline {
         self.connections.wants_look(quiet_since_ns)
     }
 
+    /// When, in record time, it should hear a record at the latest, of whatever kind: something
+    /// waits that has waited long enough by then.
+    #[must_use]
+    pub fn waits_until(&self) -> Option<u64> {
+        self.material.waiting.until_ns()
+    }
+
     /// Connections remembered at the moment.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -187,6 +195,7 @@ impl Pipeline {
         self.connections.memory_bytes()
             + self.material.processes.memory_bytes()
             + self.material.lores.memory_bytes()
+            + self.material.waiting.memory_bytes()
             + self.memory.held()
     }
 
@@ -308,7 +317,7 @@ impl Pipeline {
         object.server_name = server_name;
         object.via = via;
         let (_, mut ear) = Ear::at(object, &mut self.material, out);
-        ear.let_go();
+        ear.know_addresses();
         self.connections.weigh(slot);
     }
 
@@ -401,6 +410,26 @@ impl Pipeline {
         }
     }
 
+    fn live(
+        &mut self,
+        tgid: u32,
+        event: LifeEvent,
+        life: &Life,
+        time_ns: u64,
+        out: &mut Vec<Span>,
+    ) {
+        let is_watched = life.watched != 0;
+        let processes = &mut self.material.processes;
+        match event {
+            LifeEvent::Exec => processes.exec(tgid, is_watched, time_ns),
+            LifeEvent::Fork => processes.fork(tgid, life.other, is_watched, time_ns),
+            LifeEvent::Listen | LifeEvent::Serve => {
+                processes.listen(tgid, is_watched, time_ns);
+            }
+            LifeEvent::Exit => self.exit(tgid, time_ns, out),
+        }
+    }
+
     fn exit(&mut self, tgid: u32, time_ns: u64, out: &mut Vec<Span>) {
         let processes = &self.material.processes;
         let mut ended = Vec::new();
@@ -416,23 +445,26 @@ impl Pipeline {
         self.material.processes.exit(tgid);
     }
 
-    fn describe(&mut self, json: &[u8]) {
-        match serde_json::from_slice::<Process>(json) {
-            Ok(mut process) => {
-                let redaction = self.material.spans.redaction();
-                for (name, value) in &mut process.resource_attributes {
-                    if let Cow::Owned(told) = redaction.attribute(name, value) {
-                        *value = told;
-                    }
-                }
-                match self.material.processes.describe(process) {
-                    Described::Whole => {}
-                    Described::Cut => self.material.health.lose(Loss::DescriptionCut, 1),
-                    Described::Not => self.material.health.lose(Loss::DescriptionLost, 1),
-                }
+    fn describe(&mut self, json: &[u8], out: &mut Vec<Span>) {
+        let Ok(mut process) = serde_json::from_slice::<Process>(json) else {
+            self.material.health.lose(Loss::Undecodable, 1);
+            return;
+        };
+        let redaction = self.material.spans.redaction();
+        for (name, value) in &mut process.resource_attributes {
+            if let Cow::Owned(told) = redaction.attribute(name, value) {
+                *value = told;
             }
-            Err(_) => self.material.health.lose(Loss::Undecodable, 1),
         }
+        let pid = process.pid;
+        let now_ns = self.material.now_ns;
+        match self.material.processes.describe(process, now_ns) {
+            Described::Whole => {}
+            Described::Cut => self.material.health.lose(Loss::DescriptionCut, 1),
+            Described::Not => self.material.health.lose(Loss::DescriptionLost, 1),
+        }
+        let released = self.material.waiting.described(pid);
+        self.material.tell(released, out);
     }
 
     fn touch(&mut self, id: ConnectionId, record: &Record<'_>, out: &mut Vec<Span>) -> Slot {
@@ -473,7 +505,7 @@ impl Pipeline {
         };
         let is_ignored = connection.is_ignored();
         let (conversation, mut ear) = Ear::at(&mut connection, &mut self.material, out);
-        ear.let_go();
+        ear.know_addresses();
         if !is_ignored {
             conversation.end(end, time_ns, &mut ear);
         }

@@ -18,6 +18,9 @@ use crate::unread::{Reason, Unread};
 /// Processes remembered, ended ones included. Of more, the longest ended are forgotten.
 pub const PROCESSES_MAX: usize = 16_384;
 
+/// How long a description that was announced may take, in nanoseconds of record time. A look at a
+/// process has one second.
+pub const DESCRIBED_WITHIN_NS: u64 = 2_000_000_000;
 /// What ended ones may take of the memory: so much less than all. They wait for exchanges that end
 /// after them, which are few.
 const ENDED_PART: usize = 4;
@@ -69,6 +72,9 @@ struct Entry {
     resource: Arc<Resource>,
     source: Source,
     description: Option<Arc<Process>>,
+    /// Until then, in nanoseconds of record time, a description is on its way, and what is known
+    /// may be another program's.
+    awaited_until_ns: u64,
     ended: bool,
     budget_raised: bool,
     tally: Tally,
@@ -84,10 +90,19 @@ impl Entry {
             resource: Arc::new(resource),
             source: Source::Pid,
             description: None,
+            awaited_until_ns: 0,
             ended: false,
             budget_raised: false,
             tally: Tally::default(),
         }
+    }
+
+    fn is_awaited(&self, now_ns: u64) -> bool {
+        now_ns < self.awaited_until_ns
+    }
+
+    fn expect(&mut self, now_ns: u64) {
+        self.awaited_until_ns = now_ns.saturating_add(DESCRIBED_WITHIN_NS);
     }
 
     /// The same process with another resource. Its description may be shared with its parent.
@@ -146,11 +161,25 @@ impl Processes {
 
     /// The resource of a process; made of its number alone while nothing else is known.
     pub fn resource(&mut self, tgid: u32) -> &Arc<Resource> {
+        self.known(tgid, u64::MAX).0
+    }
+
+    /// The resource of a process, and whether a better one is on its way at `now_ns`.
+    pub fn known(&mut self, tgid: u32, now_ns: u64) -> (&Arc<Resource>, bool) {
         if !self.entries.contains_key(&tgid) {
             self.touch_entry(tgid);
         }
-        let entry = self.entries.get(&tgid);
-        entry.map_or(&self.nameless, |entry| &entry.resource)
+        match self.entries.get(&tgid) {
+            Some(entry) => (&entry.resource, entry.is_awaited(now_ns)),
+            None => (&self.nameless, false),
+        }
+    }
+
+    /// A description of the process will come, or another one than before.
+    pub fn expect(&mut self, tgid: u32, now_ns: u64) {
+        if let Some(entry) = self.touch_entry(tgid) {
+            entry.expect(now_ns);
+        }
     }
 
     /// The file that a process runs, if it was described.
@@ -168,16 +197,19 @@ impl Processes {
             + heap::vec::<u32>(self.ended.capacity())
     }
 
-    /// Takes a description, which replaces what was known. Its arguments are not kept: no span
-    /// tells them.
-    pub fn describe(&mut self, mut process: Process) -> Described {
+    /// Takes a description, which replaces what was known. One that was on its way may come after
+    /// its process's end. Its arguments are not kept: no span tells them.
+    pub fn describe(&mut self, mut process: Process, now_ns: u64) -> Described {
         process.command_args = Vec::new();
         let begun_anew = self.entries.get(&process.pid).is_some_and(|entry| {
+            let is_awaited = entry.is_awaited(now_ns);
             entry.ended
-                && entry
-                    .description
-                    .as_ref()
-                    .is_none_or(|known| known.start_ns != process.start_ns)
+                && match &entry.description {
+                    // Of one that had gone, nobody knows when it began.
+                    Some(_) if is_awaited && process.start_ns == 0 => false,
+                    Some(known) => known.start_ns != process.start_ns,
+                    None => !is_awaited,
+                }
         });
         if begun_anew {
             self.forget(process.pid);
@@ -192,6 +224,9 @@ impl Processes {
             described = Described::Cut;
         }
         let pid = process.pid;
+        if let Some(entry) = self.entries.get_mut(&pid) {
+            entry.awaited_until_ns = 0;
+        }
         let resource = enrich::process::resource(&process);
         if self.name(pid, resource, Source::Description, Some(Arc::new(process))) {
             described
@@ -201,15 +236,15 @@ impl Processes {
     }
 
     /// `child` is a copy of `parent` by now: until it is described, or runs something else, its
-    /// resource is the parent's with its own number.
-    pub fn fork(&mut self, parent: u32, child: u32) {
+    /// resource is the parent's with its own number. A watched one of which nothing is known that
+    /// way will be described.
+    pub fn fork(&mut self, parent: u32, child: u32, is_watched: bool, now_ns: u64) {
         if self.entries.get(&child).is_some_and(|entry| entry.ended) {
             self.forget(child);
         }
-        let description = self
-            .entries
-            .get(&parent)
-            .and_then(|entry| entry.description.clone());
+        let parent = self.entries.get(&parent);
+        let is_awaited = parent.is_some_and(|entry| entry.is_awaited(now_ns));
+        let description = parent.and_then(|entry| entry.description.clone());
         let Some(entry) = self.touch_entry(child) else {
             return;
         };
@@ -217,11 +252,35 @@ impl Processes {
             let resource = enrich::process::forked(&description, child);
             self.name(child, resource, Source::Parent, Some(description));
         }
+        let child = self.entries.get_mut(&child).filter(|_| is_watched);
+        if let Some(entry) = child.filter(|entry| is_awaited || entry.source == Source::Pid) {
+            entry.expect(now_ns);
+        }
+    }
+
+    /// The process began to listen. If that is why it is watched, it will be described.
+    pub fn listen(&mut self, tgid: u32, is_watched: bool, now_ns: u64) {
+        // Who had the number before has ended.
+        if self.entries.get(&tgid).is_some_and(|entry| entry.ended) {
+            self.forget(tgid);
+        }
+        if is_watched
+            && let Some(entry) = self.touch_entry(tgid)
+            && entry.source == Source::Pid
+        {
+            entry.expect(now_ns);
+        }
     }
 
     /// The process runs another executable. What it inherited is wrong now; its own description is
-    /// kept until the next one, which follows at once.
-    pub fn exec(&mut self, tgid: u32) {
+    /// kept until the next one, which follows soon if the process is watched.
+    pub fn exec(&mut self, tgid: u32, is_watched: bool, now_ns: u64) {
+        if self.entries.get(&tgid).is_some_and(|entry| entry.ended) {
+            self.forget(tgid);
+        }
+        if is_watched {
+            self.expect(tgid, now_ns);
+        }
         if let Some(entry) = self.entries.get_mut(&tgid)
             && entry.source == Source::Parent
         {
@@ -429,29 +488,29 @@ mod tests {
     fn a_description_replaces_the_unknown_and_the_inherited() {
         let mut processes = Processes::new(8, 1 << 20);
         assert_eq!(name(&mut processes, 1), semconv::UNKNOWN_SERVICE);
-        processes.describe(described(1, "shop"));
+        processes.describe(described(1, "shop"), 0);
         assert_eq!(name(&mut processes, 1), "shop");
 
-        processes.fork(1, 2);
+        processes.fork(1, 2, false, 0);
         assert_eq!(name(&mut processes, 2), "shop");
-        processes.describe(described(2, "worker"));
+        processes.describe(described(2, "worker"), 0);
         assert_eq!(name(&mut processes, 2), "worker");
-        processes.exec(2);
+        processes.exec(2, false, 0);
         assert_eq!(name(&mut processes, 2), "worker");
 
-        processes.fork(1, 3);
-        processes.exec(3);
+        processes.fork(1, 3, false, 0);
+        processes.exec(3, false, 0);
         assert_eq!(name(&mut processes, 3), semconv::UNKNOWN_SERVICE);
     }
 
     #[test]
     fn a_reused_number_inherits_nothing_from_who_had_it() {
         let mut processes = Processes::new(8, 1 << 20);
-        processes.describe(described(1, "shop"));
+        processes.describe(described(1, "shop"), 0);
         processes.count(1, 10, 10, None);
         processes.exit(1);
         assert_eq!(name(&mut processes, 1), "shop", "until it is reused");
-        processes.fork(9, 1);
+        processes.fork(9, 1, false, 0);
         assert_eq!(name(&mut processes, 1), semconv::UNKNOWN_SERVICE);
         assert!(processes.is_alive(1));
         let report = processes.coverage(std::iter::empty());
@@ -465,14 +524,14 @@ mod tests {
     fn ended_processes_make_room_and_their_bytes_stay_counted() {
         let mut processes = Processes::new(2, 1 << 20);
         for tgid in 1..=2 {
-            processes.describe(described(tgid, "shop"));
+            processes.describe(described(tgid, "shop"), 0);
             processes.count(tgid, 100, 50, None);
         }
         assert_eq!(name(&mut processes, 3), semconv::UNKNOWN_SERVICE);
-        processes.describe(described(3, "late"));
+        processes.describe(described(3, "late"), 0);
         assert_eq!(name(&mut processes, 3), semconv::UNKNOWN_SERVICE, "no room");
         processes.exit(1);
-        processes.describe(described(4, "four"));
+        processes.describe(described(4, "four"), 0);
         assert_eq!(name(&mut processes, 4), "four");
         let lines: Vec<_> = processes
             .coverage([(2, 1, 1, None), (99, 7, 0, Some((Reason::Tls, 7)))].into_iter())

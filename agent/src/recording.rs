@@ -178,6 +178,12 @@ pub fn process_record(time_ns: u64, process: &Process) -> Vec<u8> {
     user_record(Kind::Process, time_ns, process.pid, &json)
 }
 
+/// The record that says that a process's description is on its way: one that describes nothing.
+#[must_use]
+pub fn expected_record(time_ns: u64, pid: u32) -> Vec<u8> {
+    user_record(Kind::Process, time_ns, pid, &[])
+}
+
 /// The record that answers how far both streams of a connection are, out of what the kernel side
 /// remembers of it; `stage` says whether it is still there.
 #[must_use]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::health::{Coverage, Destination, Health, Loss};
 use crate::recording::Recorded;
+use crate::visible::Visible;
 
 /// What a run came to.
 #[derive(Debug)]
@@ -94,7 +95,7 @@ fn kept(recorded: &Recorded) -> String {
         let _ = write!(text, "; INCOMPLETE, {} records are missing", recorded.lost);
     }
     if let Some(error) = &recorded.error {
-        let _ = write!(text, ": {error}");
+        let _ = write!(text, ": {}", Visible(error));
     }
     text
 }
@@ -133,7 +134,7 @@ fn covered(coverage: &Coverage) -> String {
     let who = if *pid == 0 {
         "processes no longer remembered".to_owned()
     } else {
-        format!("{service} (pid {pid})")
+        format!("{} (pid {pid})", Visible(service))
     };
     let part = 100.0 * coverage.ratio();
     let lost = match lost_records {

@@ -3,48 +3,59 @@
 
 use std::fs::File;
 use std::io::BufReader;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use rustix::event::{EventfdFlags, eventfd};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::capture::Capture;
 use crate::config::Config;
 use crate::discover::tls::Libraries;
 use crate::discover::{ProcRoot, Watcher};
+use crate::ending::{Ending, Event};
 use crate::export::own_metrics::OwnMetrics;
 use crate::export::{ExportConfig, Exporters, SpanQueue};
 use crate::health::Health;
 use crate::inspect::Sight;
-use crate::live::Live;
+use crate::live::{Live, Stop, Watched};
+use crate::logging;
 use crate::memory::Ledger;
 use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::recording::{self, Reader, Recorded, Recorder, Writer};
-use crate::report;
+use crate::report::{self, Finished};
+use crate::visible::Visible;
 
 /// Threads of the async edge: encoding is the only work there.
 const EXPORT_THREADS: usize = 2;
-/// How long to wait for TLS to be read in the processes that are there already before the daemon
-/// calls itself ready.
+/// How long to wait for what is there already to be looked at, and TLS to be read in it, before the
+/// daemon calls itself ready.
 const SETTLE_MAX: Duration = Duration::from_secs(10);
+/// How often the shard is looked at while nothing happens.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// Traces until SIGTERM or SIGINT; writes the records to `recording` if it is given, up to so many
-/// bytes.
+/// Traces until a signal asks for the end; writes the records to `recording` if it is given, up to
+/// so many bytes.
 ///
 /// # Errors
 /// What keeps the run from starting, in one line.
-pub fn trace(config: Config, recording: Option<(&Path, Option<u64>)>) -> anyhow::Result<()> {
+pub fn trace(
+    config: Config,
+    recording: Option<(&Path, Option<u64>)>,
+    ending: &Ending,
+) -> anyhow::Result<()> {
     let began = Instant::now();
     let health = Arc::new(Health::default());
+    ending.within(config.shutdown_timeout);
+    let of_words = Arc::clone(&health);
+    ending.last_words(move || last_words(&of_words, began));
+    ProcRoot::host().check_pids()?;
     let recording = recording
         .map(|(file, bytes_max)| {
             Recorder::create(file, bytes_max, Arc::clone(&health))
-                .with_context(|| format!("can't create {}", file.display()))
+                .with_context(|| format!("can't create {}", Visible(file.display())))
         })
         .transpose()?;
     let runtime = start_runtime()?;
@@ -70,53 +81,42 @@ pub fn trace(config: Config, recording: Option<(&Path, Option<u64>)>) -> anyhow:
         redaction: config.redaction.clone(),
         ..PipelineConfig::default()
     };
-    let pipeline = Pipeline::new(pipeline_config, Arc::clone(&health));
-    let mut live = Live::new(
+    let live = Live::new(
         capture,
         watcher,
         libraries(&health),
-        pipeline,
+        Pipeline::new(pipeline_config, Arc::clone(&health)),
         recording,
         queue,
         Arc::clone(&health),
     )
     .context("can't start a thread")?
+    .telling(ending.tell())
     .measuring(measure_every);
-    let (watched, settled) = live.begin();
-
-    let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-    let stopped = stop.try_clone()?;
+    let (watched, stop) = (live.watched(), live.stop());
     let shard = std::thread::Builder::new()
         .name("shard".into())
-        .spawn(move || live.run(&stopped))
+        .spawn(move || live.run())
         .context("can't start a thread")?;
-    // It never sends: the other end is dropped, whatever happens to it.
-    let _ = settled.recv_timeout(SETTLE_MAX);
-    log::info!(
-        "ready in {} ms: {watched} processes watched, capture by {strategy}",
-        began.elapsed().as_millis()
-    );
-    if watched == 0 {
-        let sight = Sight::of(&ProcRoot::host());
-        log::info!("waiting for a process that matches: {sight}");
-    }
 
-    let asked = runtime.block_on(asked_to_stop(&shard))?;
+    let asked = match ending.wait(SETTLE_MAX) {
+        Some(Event::Asked(signal)) => signal,
+        Some(Event::Settled) | None => {
+            tell_ready(&watched, began, strategy);
+            wait_for_end(ending, &shard)
+        }
+    };
     log::info!("{asked}: stopping");
-    let deadline = Instant::now() + config.shutdown_timeout;
-    wake(&stop)?;
-    let finished = shard
-        .join()
-        .map_err(|_| anyhow::anyhow!("the capture thread panicked"))?;
-    runtime.block_on(exporters.drain(deadline.saturating_duration_since(Instant::now())));
+    ending.begin();
+    let finished = end(&stop, shard)?;
+    runtime.block_on(exporters.drain(left(ending)));
     if let Some(metrics) = metrics {
-        metrics.finish(deadline.saturating_duration_since(Instant::now()));
+        metrics.finish(left(ending));
     }
     runtime.shutdown_timeout(Duration::ZERO);
-    eprintln!(
-        "wirespan: {}",
-        report::summary(&health, &finished, began.elapsed())
-    );
+    ending.has_spoken();
+    let summary = report::summary(&health, &finished, began.elapsed());
+    logging::say(&format!("wirespan: {summary}"));
     let recorded = finished.recorded.as_ref();
     anyhow::ensure!(
         recorded.is_none_or(Recorded::is_complete),
@@ -131,15 +131,60 @@ fn libraries(health: &Arc<Health>) -> Libraries {
     Libraries::new(ProcRoot::host()).counting(move |reason| health.lose(reason.into(), 1))
 }
 
+fn tell_ready(watched: &Watched, began: Instant, strategy: impl std::fmt::Display) {
+    let watched = watched.count();
+    log::info!(
+        "ready in {} ms: {watched} processes watched, capture by {strategy}",
+        began.elapsed().as_millis()
+    );
+    if watched == 0 {
+        let sight = Sight::of(&ProcRoot::host());
+        log::info!("waiting for a process that matches: {sight}");
+    }
+}
+
+/// What ended the run. A panic of the shard must not leave a daemon that looks alive.
+fn wait_for_end(ending: &Ending, shard: &JoinHandle<Finished>) -> &'static str {
+    loop {
+        match ending.wait(CHECK_EVERY) {
+            Some(Event::Asked(signal)) => return signal,
+            _ if shard.is_finished() => return "the capture thread ended",
+            Some(Event::Settled) | None => {}
+        }
+    }
+}
+
+fn end(stop: &Stop, shard: JoinHandle<Finished>) -> anyhow::Result<Finished> {
+    stop.now();
+    let finished = shard.join();
+    finished.map_err(|_| anyhow::anyhow!("the capture thread panicked"))
+}
+
+/// What is left of the time that the end may take.
+fn left(ending: &Ending) -> Duration {
+    ending.deadline().saturating_duration_since(Instant::now())
+}
+
+/// The summary of a run that did not come to its end.
+fn last_words(health: &Health, began: Instant) -> String {
+    let finished = Finished {
+        coverage: health.coverage(),
+        recorded: None,
+    };
+    let summary = report::summary(health, &finished, began.elapsed());
+    format!("wirespan: {summary}")
+}
+
 /// Makes the spans of a recording again.
 ///
 /// # Errors
 /// What keeps the file from being read, or where it ends early.
 pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<()> {
     let health = Arc::new(Health::default());
-    let input = File::open(file).with_context(|| format!("can't open {}", file.display()))?;
+    let input =
+        File::open(file).with_context(|| format!("can't open {}", Visible(file.display())))?;
     let mut reader =
-        Reader::new(BufReader::new(input)).with_context(|| format!("{}", file.display()))?;
+        Reader::new(BufReader::new(input)).with_context(|| Visible(file.display()).to_string())?;
     let runtime = start_runtime()?;
     let memory = Ledger::new(config.memory_limit);
     let (queue, exporters) = start_exporters(&runtime, &config, &memory, &health)?;
@@ -158,7 +203,7 @@ pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<
     let took = began.elapsed();
     runtime.block_on(exporters.drain(config.shutdown_timeout));
     runtime.shutdown_timeout(Duration::ZERO);
-    let replayed = replayed.with_context(|| format!("{}", file.display()))?;
+    let replayed = replayed.with_context(|| Visible(file.display()).to_string())?;
     log::info!(
         "{} records replayed in {:.3} s, {} spans, {} records not understood",
         replayed.records,
@@ -176,15 +221,16 @@ pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<
 /// What keeps the file from being read, or where it ends early, or what keeps the copy from being
 /// written.
 pub fn redact(config: &Config, file: &Path, copy: &Path) -> anyhow::Result<()> {
-    let input = File::open(file).with_context(|| format!("can't open {}", file.display()))?;
+    let input =
+        File::open(file).with_context(|| format!("can't open {}", Visible(file.display())))?;
     let mut reader =
-        Reader::new(BufReader::new(input)).with_context(|| format!("{}", file.display()))?;
+        Reader::new(BufReader::new(input)).with_context(|| Visible(file.display()).to_string())?;
     let created = recording::create(copy);
-    let created = created.with_context(|| format!("can't create {}", copy.display()))?;
+    let created = created.with_context(|| format!("can't create {}", Visible(copy.display())))?;
     let mut writer = Writer::new(created)?;
     let redacted = recording::redact(&mut reader, &mut writer, &config.redaction);
     writer.finish()?.sync_all()?;
-    let redacted = redacted.with_context(|| format!("{}", file.display()))?;
+    let redacted = redacted.with_context(|| Visible(file.display()).to_string())?;
     log::info!("{} records copied", redacted.records);
     if redacted.http2_connections > 0 {
         log::warn!(
@@ -224,25 +270,4 @@ fn start_exporters(
         ..ExportConfig::new(config.otlp.clone(), config.printer)
     };
     Ok(Exporters::start(export, health)?)
-}
-
-/// Waits for a signal that ends the run; the name of what ended it. A second one ends the process
-/// at once, by the signal's own default.
-async fn asked_to_stop<T>(shard: &std::thread::JoinHandle<T>) -> anyhow::Result<&'static str> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut check = tokio::time::interval(Duration::from_secs(1));
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return Ok("SIGTERM"),
-            _ = interrupt.recv() => return Ok("SIGINT"),
-            // A panic there must not leave a daemon that looks alive.
-            _ = check.tick() => if shard.is_finished() { return Ok("the capture thread ended") },
-        }
-    }
-}
-
-fn wake(stop: &OwnedFd) -> anyhow::Result<()> {
-    rustix::io::write(stop, &1u64.to_ne_bytes())?;
-    Ok(())
 }

@@ -24,6 +24,8 @@ mod records;
 mod replay;
 #[path = "pipeline/tls.rs"]
 mod tls;
+#[path = "pipeline/waiting.rs"]
+mod waiting;
 
 use std::sync::Arc;
 

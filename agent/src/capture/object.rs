@@ -13,6 +13,7 @@ use super::StartError;
 use super::reason::one_line;
 use crate::config::{CONNECTIONS_MAX_DEFAULT, CaptureConfig, Targets};
 use crate::discover::ProcRoot;
+use crate::visible::Visible;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/wirespan"));
 
@@ -61,6 +62,6 @@ pub fn load(
 /// Passes the kernel side's log on to the daemon's.
 pub fn start_log(ebpf: &mut Ebpf) -> Option<EbpfLogger<&'static dyn log::Log>> {
     EbpfLogger::init(ebpf)
-        .inspect_err(|error| log::warn!("no log from the kernel side: {error}"))
+        .inspect_err(|error| log::warn!("no log from the kernel side: {}", Visible(error)))
         .ok()
 }

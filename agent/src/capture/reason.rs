@@ -5,6 +5,8 @@ use std::io;
 
 use rustix::io::Errno;
 
+use crate::visible::Visible;
+
 /// The lockdown modes with the one in force in brackets (security/lockdown/lockdown.c).
 const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 
@@ -15,7 +17,10 @@ const QUOTES_VERIFIER: &str = "Verifier output:";
 /// trace; its verdict stays.
 pub fn one_line(error: &(dyn Error + 'static)) -> String {
     let said = with_causes(error);
-    log::trace!("{said}");
+    // A log of the verifier has thousands of lines.
+    for line in said.lines() {
+        log::trace!("{}", Visible(line));
+    }
     let line = without_log(&said);
     let lockdown = || std::fs::read_to_string(LOCKDOWN).unwrap_or_default();
     match advice(&line, refusal(error), lockdown, paranoia) {

@@ -8,6 +8,7 @@ use aya::{Btf, Ebpf};
 use super::StartError;
 use super::reason::one_line;
 use crate::config::Strategy;
+use crate::visible::Visible;
 
 /// Cheapest first, but for the last: a kretprobe has a fixed number of slots (ten, or two for each
 /// processor), every blocked call of the machine takes one, and what finds none is missed silently.
@@ -86,7 +87,10 @@ pub fn attach(
                 return Ok(strategy);
             }
             Err(reason) => {
-                log::debug!("capture strategy {strategy} is not available: {reason}");
+                log::debug!(
+                    "capture strategy {strategy} is not available: {}",
+                    Visible(&reason)
+                );
                 tried.push((strategy, reason));
             }
         }
@@ -131,7 +135,8 @@ fn attach_serving(ebpf: &mut Ebpf) {
         .or_else(|_| raw_tracepoint(ebpf, "tcp_rcv_space_adjust_untyped", SERVING));
     if let Err(reason) = attached {
         log::warn!(
-            "processes that serve a port which another one made to listen are not found: {reason}"
+            "processes that serve a port which another one made to listen are not found: {}",
+            Visible(reason)
         );
     }
 }

@@ -18,6 +18,7 @@ use wirespan_common::watch::{PROBES_ON_GOROUTINES, PROBES_ON_THREADS};
 use super::reason::one_line;
 use super::strategy;
 use crate::discover::tls::{FileId, Library, LibraryKind};
+use crate::visible::Visible;
 use programs::{Place, places};
 
 /// Threads that detach at the same time.
@@ -53,7 +54,7 @@ impl TlsProbes {
         if let Some(attached) = self.files.get(&library.file) {
             return attached.probes;
         }
-        let name = library.name.display();
+        let name = Visible(library.name.display());
         let can_walk = *self.can_walk.get_or_insert_with(strategy::can_walk);
         let mut links = Vec::new();
         let mut probes = 0;
@@ -64,6 +65,7 @@ impl TlsProbes {
                     Ok(link) => links.push(link),
                     Err(reason) => {
                         let function = site.function;
+                        let reason = Visible(reason);
                         log::warn!("can't read TLS in {name}: {function:?}: {reason}");
                         self.files.insert(library.file, Attached::default());
                         return 0;

@@ -2,7 +2,8 @@
 //! described as far as it was seen, or not at all; that is no error.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use procfs::process;
 
@@ -20,13 +21,13 @@ use super::unit;
 /// Bytes of arguments that are kept once the service has its name.
 const ARGS_KEPT_MAX: usize = 4096;
 
-/// Makes descriptions.
-#[derive(Debug)]
+/// Makes descriptions. Clones share what they remember of files.
+#[derive(Clone, Debug)]
 pub struct Describer {
     root: ProcRoot,
     service: ServiceOverride,
-    languages: Languages,
-    environments: Environments,
+    languages: Arc<Languages>,
+    environments: Arc<Environments>,
 }
 
 /// Bytes of arguments and of environment that are read of one process. Linux allows more, but a
@@ -43,21 +44,28 @@ impl Describer {
         Self {
             root,
             service,
-            languages: Languages::default(),
-            environments: Environments::default(),
+            languages: Arc::default(),
+            environments: Arc::default(),
         }
     }
 
-    /// A running process. `None` if it has gone.
-    pub fn describe(&mut self, pid: u32) -> Option<Process> {
+    /// A running process. `None` if it has gone. It may hang, in the process's memory or in the
+    /// file that it runs.
+    #[must_use]
+    pub fn describe(&self, pid: u32) -> Option<Process> {
+        self.describe_in_steps(pid, |_| ())
+    }
+
+    /// As [`Describer::describe`], and hands over what is known before any file of the process is
+    /// read.
+    pub fn describe_in_steps(&self, pid: u32, first: impl FnOnce(&Process)) -> Option<Process> {
         let process = self.root.open(pid)?;
-        let (start_ns, _) = self.root.start_and_parent_of(&process)?;
+        let start_ns = self.root.stat_of(&process)?.start_ns;
         let executable = without_deleted(process.exe().ok()?);
         let command_args = args(&read_bounded(&process, "cmdline", ARGS_LEN_MAX)?);
         let environment = read_bounded(&process, "environ", ENVIRONMENT_LEN_MAX);
         let environment = environment.unwrap_or_default();
         let told = self.environments.told(pid, start_ns, &environment);
-        let language = self.languages.of(&process, &executable);
         let comm = process.stat().map(|stat| stat.comm).unwrap_or_default();
         let around = Surroundings {
             root: &self.root,
@@ -66,7 +74,7 @@ impl Describer {
             ancestors_left: ANCESTORS_MAX,
         };
         let found = || naming::service_name(&executable, &command_args, &comm, &around);
-        Some(Process {
+        let mut description = Process {
             pid,
             start_ns,
             service_name: self
@@ -77,30 +85,44 @@ impl Describer {
                 .unwrap_or_else(found),
             service_namespace: self.service_namespace(told.service_namespace),
             service_instance_id: self.instance_id(pid),
-            language: language.map(str::to_owned),
+            language: None,
             resource_attributes: self.attributes_with(told.resource_attributes),
             host_name: self.root.host_name().to_owned(),
             uncopied: uncopied(&self.root, pid),
             executable,
             command_args: kept(command_args),
             is_cut: told.is_cut,
-        })
+        };
+        first(&description);
+        let language = self.languages.of(&process, &description.executable);
+        description.language = language.map(str::to_owned);
+        Some(description)
     }
 
-    /// A process that has gone before anybody looked: all there is of it is the name that the
-    /// kernel gave along (`TASK_COMM_LEN` bytes, NUL-padded).
+    /// A process that has gone before anybody looked: all there is of it is what the kernel calls
+    /// it.
     #[must_use]
-    pub fn vanished(&self, pid: u32, comm: &[u8]) -> Process {
-        let comm = comm.split(|byte| *byte == 0).next().unwrap_or_default();
+    pub fn vanished(&self, pid: u32, comm: &str) -> Process {
         Process {
             pid,
             start_ns: self.start_ns(pid),
-            service_name: self.service.name.clone().unwrap_or_else(|| lossy(comm)),
+            service_name: self.service.name.clone().unwrap_or_else(|| comm.to_owned()),
             service_namespace: self.service_namespace(None),
             service_instance_id: self.instance_id(pid),
             resource_attributes: self.attributes_with(BTreeMap::new()),
             host_name: self.root.host_name().to_owned(),
             ..Process::default()
+        }
+    }
+
+    /// A process that can't be looked at: its name is that of its executable, else the kernel's.
+    #[must_use]
+    pub fn unseen(&self, pid: u32, executable: Option<&Path>, comm: &str) -> Process {
+        let by_file = executable.map(|it| naming::service_name(it, &[], comm, &()));
+        let known = self.vanished(pid, by_file.as_deref().unwrap_or(comm));
+        Process {
+            executable: executable.map(Path::to_owned).unwrap_or_default(),
+            ..known
         }
     }
 
@@ -119,8 +141,7 @@ impl Describer {
 
     /// 0 if it has gone; a process that has the pid later is another one.
     fn start_ns(&self, pid: u32) -> u64 {
-        let found = self.root.start_and_parent(pid);
-        found.map_or(0, |(start_ns, _)| start_ns)
+        self.root.stat(pid).map_or(0, |stat| stat.start_ns)
     }
 
     fn service_namespace(&self, told: Option<String>) -> Option<String> {
@@ -166,7 +187,7 @@ impl Around for Surroundings<'_> {
 
     fn parent(&self) -> Option<String> {
         let ancestors_left = self.ancestors_left.checked_sub(1)?;
-        let (_, parent) = self.root.start_and_parent_of(self.process)?;
+        let parent = self.root.stat_of(self.process)?.parent;
         let process = &self.root.open(parent)?;
         let environment = read_bounded(process, "environ", ENVIRONMENT_LEN_MAX);
         let environment = &environment.unwrap_or_default();

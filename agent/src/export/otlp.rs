@@ -28,6 +28,7 @@ use tokio::task::JoinHandle;
 use super::queue::Outlet;
 use crate::config::{OtlpConfig, OtlpProtocol};
 use crate::span::{Span, SpanKind};
+use crate::visible::Visible;
 
 pub use delivery::RetryPolicy;
 
@@ -71,7 +72,7 @@ impl fmt::Display for SetupError {
                 )
             }
             Self::Header(name) => write!(f, "OTLP header {name:?} is not allowed in a request"),
-            Self::Certificate(path, why) => write!(f, "{}: {why}", path.display()),
+            Self::Certificate(path, why) => write!(f, "{}: {why}", Visible(path.display())),
             Self::Metrics(why) => write!(f, "own metrics: {why}"),
             Self::NoTrustedCertificates(why) => write!(
                 f,

@@ -28,6 +28,7 @@ use crate::config::MetricsConfig;
 use crate::health::{Coverage, Destination, Health, Loss};
 use crate::own::USER_AGENT;
 use crate::semconv;
+use crate::visible::Visible;
 
 /// Of an answer that is read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -221,7 +222,7 @@ impl Sender {
         if let Some(why) = failure
             && !failed
         {
-            log::warn!("own metrics were not delivered: {why}");
+            log::warn!("own metrics were not delivered: {}", Visible(why));
         }
     }
 }

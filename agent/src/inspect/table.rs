@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 
 use super::{Row, Tls};
+use crate::visible::Visible;
 
 const TITLES: [&str; 6] = ["PID", "SERVICE", "LANGUAGE", "PORTS", "TLS", "EXECUTABLE"];
 
@@ -35,7 +36,8 @@ pub fn write(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
         }
         for tls in row.into_iter().flat_map(|row| &row.tls) {
             if let Some(reason) = &tls.reason {
-                let name = file_name(tls);
+                let name = Visible(file_name(tls));
+                let reason = Visible(reason);
                 writeln!(
                     out,
                     "{:1$}  can't read TLS of {name}: {reason}",
@@ -54,11 +56,11 @@ fn cells(row: &Row) -> [String; 6] {
     };
     [
         row.pid.to_string(),
-        service,
+        Visible(service).to_string(),
         row.language.clone().unwrap_or_else(none),
         ports(&row.ports),
-        tls(&row.tls),
-        row.executable.clone(),
+        Visible(tls(&row.tls)).to_string(),
+        Visible(&row.executable).to_string(),
     ]
 }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::capture::TlsProbes;
 use crate::discover::tls::{Changes, FileId, Libraries};
+use crate::visible::Visible;
 
 /// What can wait for the thread; what is more waits with the shard.
 const QUEUE_MAX: usize = 1024;
@@ -220,8 +221,8 @@ impl Work {
         for unreadable in unreadable {
             log::warn!(
                 "can't read TLS in {}: {}",
-                unreadable.name.display(),
-                unreadable.reason
+                Visible(unreadable.name.display()),
+                Visible(unreadable.reason)
             );
         }
         for library in mapped {

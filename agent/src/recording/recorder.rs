@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::Writer;
 use crate::health::{Health, Loss};
+use crate::visible::Visible;
 
 /// Only who made a recording may read it: it holds what was said on sockets.
 const MODE: u32 = 0o600;
@@ -203,7 +204,7 @@ fn write<W: Sink>(mut writer: Writer<W>, batches: &Receiver<Batch>, health: &Hea
         if written.error.is_none()
             && let Err(error) = writer.write_all(&batch.bytes, batch.records)
         {
-            log::error!("the recording ends here: {error}");
+            log::error!("the recording ends here: {}", Visible(&error));
             written.error = Some(error.to_string());
         }
         if written.error.is_some() {

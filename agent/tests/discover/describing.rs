@@ -131,8 +131,8 @@ fn a_service_of_systemd_names_what_nothing_else_does() {
 #[test]
 fn what_the_environment_said_is_remembered_when_a_title_was_written_over_it() {
     let proc = FakeProc::new();
-    let mut describer = Describer::new(proc.root(), ServiceOverride::default());
-    let mut name = || describer.describe(42).expect("there").service_name;
+    let describer = Describer::new(proc.root(), ServiceOverride::default());
+    let name = || describer.describe(42).expect("there").service_name;
     let given = Fake {
         environment: &["OTEL_SERVICE_NAME=given"],
         args: "python3 /usr/bin/gunicorn till:app",
@@ -194,9 +194,9 @@ fn mapped_libraries_tell_a_language_that_the_executable_hides() {
 #[test]
 fn a_process_that_has_gone_is_not_described_but_can_be_named() {
     let proc = FakeProc::new();
-    let mut describer = Describer::new(proc.root(), ServiceOverride::default());
+    let describer = Describer::new(proc.root(), ServiceOverride::default());
     assert_eq!(describer.describe(42), None);
-    let process = describer.vanished(42, b"curl\0\0\0\0\0\0\0\0\0\0\0\0");
+    let process = describer.vanished(42, "curl");
     assert_eq!(process.service_name, "curl");
     assert_eq!(process.service_instance_id, "box:42");
     assert_eq!((process.pid, process.start_ns), (42, 0));
@@ -249,7 +249,7 @@ fn wirespans_own_attributes_are_told_of_all_who_say_nothing_else() {
         .into(),
         ..ServiceOverride::default()
     };
-    let mut describer = Describer::new(proc.root(), given);
+    let describer = Describer::new(proc.root(), given);
     let process = describer.describe(42).expect("it runs");
     assert_eq!(process.service_namespace.as_deref(), Some("shop"));
     let told: Vec<_> = process.resource_attributes.into_iter().collect();
@@ -258,6 +258,6 @@ fn wirespans_own_attributes_are_told_of_all_who_say_nothing_else() {
         [("cloud.region", "eu"), ("team", "theirs")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
     );
-    let gone = describer.vanished(43, b"curl");
+    let gone = describer.vanished(43, "curl");
     assert_eq!(gone.resource_attributes["team"], "ours");
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use log::{info, warn};
 
 use super::RetryPolicy;
+use crate::visible::Visible;
 
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -40,7 +41,7 @@ impl Report {
     pub(super) fn reached(&self) {
         if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
             self.quiet_is_known.store(false, Ordering::Relaxed);
-            info!("{} takes spans again", self.endpoint);
+            info!("{} takes spans again", Visible(&self.endpoint));
         }
     }
 
@@ -49,8 +50,9 @@ impl Report {
         self.failing.store(true, Ordering::Relaxed);
         if self.failures.may_speak() {
             warn!(
-                "{} cannot take spans now, trying again: {why}",
-                self.endpoint
+                "{} cannot take spans now, trying again: {}",
+                Visible(&self.endpoint),
+                Visible(why)
             );
         }
     }
@@ -73,7 +75,11 @@ impl Report {
     /// Spans were refused for good.
     pub(super) fn refused(&self, spans: u64, why: &str) {
         if self.refusals.may_speak() {
-            warn!("{} refused {spans} spans: {why}", self.endpoint);
+            warn!(
+                "{} refused {spans} spans: {}",
+                Visible(&self.endpoint),
+                Visible(why)
+            );
         }
     }
 
@@ -81,8 +87,9 @@ impl Report {
     pub(super) fn partly_taken(&self, rejected: u64, message: &str) {
         if self.partials.may_speak() {
             warn!(
-                "{} rejected {rejected} spans of a request: {message}",
-                self.endpoint
+                "{} rejected {rejected} spans of a request: {}",
+                Visible(&self.endpoint),
+                Visible(message)
             );
         }
     }
