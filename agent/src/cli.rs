@@ -161,6 +161,10 @@ pub struct ExportFlags {
     /// No spans for gRPC's own health checks and reflection [WIRESPAN_IGNORE_HEALTH_CHECKS]
     #[arg(long)]
     pub ignore_health_checks: bool,
+    /// Leave out the queries of URLs; without it, values of known secrets are hidden in them
+    /// [WIRESPAN_DROP_QUERY]
+    #[arg(long)]
+    pub drop_query: bool,
 }
 
 /// How to capture.
@@ -285,6 +289,8 @@ impl ExportFlags {
             "--ignore-health-checks",
             &ignore,
         );
+        let drop_query = self.drop_query.then(|| "true".to_owned());
+        add(settings, Setting::DropQuery, "--drop-query", &drop_query);
     }
 }
 

@@ -46,8 +46,9 @@ pub struct Process {
     pub service_instance_id: String,
     /// A value of `telemetry.sdk.language`, where it can be told.
     pub language: Option<String>,
-    /// From the target's `OTEL_RESOURCE_ATTRIBUTES`, percent-decoded; without `service.name`,
-    /// `service.namespace` and `service.instance.id`, which have fields of their own.
+    /// From the target's `OTEL_RESOURCE_ATTRIBUTES` and wirespan's own, percent-decoded: what each
+    /// of them may say ([`crate::enrich::who`]), without `service.name` and `service.namespace`,
+    /// which have fields of their own.
     pub resource_attributes: BTreeMap<String, String>,
     /// The machine's name.
     pub host_name: String,

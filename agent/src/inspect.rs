@@ -90,25 +90,24 @@ fn row(root: &ProcRoot, process: Process, findings: Vec<Finding>) -> Row {
         language: process.language,
         service_name: process.service_name,
         service_namespace: process.service_namespace,
-        tls: findings.iter().filter_map(tls).collect(),
+        tls: findings.iter().map(tls).collect(),
     }
 }
 
-fn tls(finding: &Finding) -> Option<Tls> {
+fn tls(finding: &Finding) -> Tls {
     match finding {
-        Finding::Readable(library) => Some(Tls {
+        Finding::Readable(library) => Tls {
             file: library.name.to_string_lossy().into_owned(),
             library: Some(name(library.kind)),
             read_by: Some(read_by(library)),
             reason: None,
-        }),
-        Finding::Unreadable(Unreadable { name, reason, .. }) => Some(Tls {
+        },
+        Finding::Unreadable(Unreadable { name, reason, .. }) => Tls {
             file: name.to_string_lossy().into_owned(),
             library: None,
             read_by: None,
             reason: Some(reason.clone()),
-        }),
-        Finding::Nothing => None,
+        },
     }
 }
 

@@ -15,6 +15,7 @@ pub mod lore;
 pub mod pipeline;
 pub mod processes;
 pub mod recording;
+pub mod redact;
 pub mod report;
 pub mod run;
 pub mod semconv;

@@ -19,6 +19,7 @@
 
 mod ear;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use wirespan_common::record::{
@@ -32,6 +33,7 @@ use crate::endpoints::Endpoints;
 use crate::health::{Coverage, Health, Loss};
 use crate::lore::Lores;
 use crate::processes::{PROCESSES_MAX, Processes};
+use crate::redact::Redaction;
 use crate::span::{KnownMethods, Span, SpanMaker};
 use crate::trace_context::TraceContext;
 use ear::{Ear, Material};
@@ -47,6 +49,8 @@ pub struct PipelineConfig {
     pub connections_max: usize,
     /// No spans for gRPC's own health checks and reflection.
     pub ignore_health_checks: bool,
+    /// What of texts must not leave.
+    pub redaction: Redaction,
 }
 
 impl Default for PipelineConfig {
@@ -56,6 +60,7 @@ impl Default for PipelineConfig {
             known_methods: KnownMethods::default(),
             connections_max: CONNECTIONS_MAX,
             ignore_health_checks: false,
+            redaction: Redaction::default(),
         }
     }
 }
@@ -78,7 +83,8 @@ impl Pipeline {
             material: Material {
                 processes: Processes::new(PROCESSES_MAX),
                 spans: SpanMaker::new(TraceContext::new(config.seed), config.known_methods)
-                    .ignoring_health_checks(config.ignore_health_checks),
+                    .ignoring_health_checks(config.ignore_health_checks)
+                    .redacting(config.redaction),
                 lores: Lores::default(),
                 wall_offset_ns: 0,
                 health,
@@ -288,7 +294,15 @@ impl Pipeline {
 
     fn describe(&mut self, json: &[u8]) {
         match serde_json::from_slice::<Process>(json) {
-            Ok(process) => self.material.processes.describe(process),
+            Ok(mut process) => {
+                let redaction = self.material.spans.redaction();
+                for (name, value) in &mut process.resource_attributes {
+                    if let Cow::Owned(told) = redaction.attribute(name, value) {
+                        *value = told;
+                    }
+                }
+                self.material.processes.describe(process);
+            }
             Err(_) => self.material.health.lose(Loss::Undecodable, 1),
         }
     }

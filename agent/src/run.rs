@@ -56,6 +56,7 @@ pub fn trace(config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
     );
     let pipeline_config = PipelineConfig {
         ignore_health_checks: config.ignore_health_checks,
+        redaction: config.redaction.clone(),
         ..PipelineConfig::default()
     };
     let pipeline = Pipeline::new(pipeline_config, Arc::clone(&health));
@@ -121,6 +122,7 @@ pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<
     let pipeline_config = PipelineConfig {
         seed,
         ignore_health_checks: config.ignore_health_checks,
+        redaction: config.redaction.clone(),
         ..PipelineConfig::default()
     };
     let mut pipeline = Pipeline::new(pipeline_config, Arc::clone(&health));

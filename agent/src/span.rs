@@ -4,6 +4,7 @@
 
 mod authority;
 mod http;
+mod leaving;
 mod method;
 mod rpc;
 mod url;
@@ -20,6 +21,7 @@ pub use method::KnownMethods;
 pub use via::Via;
 
 use crate::endpoints::Endpoints;
+use crate::redact::Redaction;
 use crate::trace_context::TraceContext;
 
 /// What an exporter receives.
@@ -161,6 +163,7 @@ pub struct SpanMaker {
     trace_context: TraceContext,
     methods: KnownMethods,
     ignores_health_checks: bool,
+    redaction: Redaction,
 }
 
 impl SpanMaker {
@@ -171,7 +174,21 @@ impl SpanMaker {
             trace_context,
             methods,
             ignores_health_checks: false,
+            redaction: Redaction::default(),
         }
+    }
+
+    /// The same, which hides what `redaction` says.
+    #[must_use]
+    pub fn redacting(mut self, redaction: Redaction) -> Self {
+        self.redaction = redaction;
+        self
+    }
+
+    /// What is hidden.
+    #[must_use]
+    pub fn redaction(&self) -> &Redaction {
+        &self.redaction
     }
 
     /// The same, which makes no spans for gRPC's own health checks and reflection.
@@ -206,7 +223,7 @@ impl SpanMaker {
             .place(exchange.role, request.trace_parent);
         let trace_state = request.trace_state.take();
         let messages = exchange.messages.take();
-        let description = match request.call {
+        let mut description = match request.call {
             Some(call) => rpc::describe(
                 exchange.role,
                 rpc::Fate {
@@ -230,6 +247,7 @@ impl SpanMaker {
                 surroundings.hosts,
             ),
         };
+        leaving::redact(&self.redaction, &mut description);
         let events = messages.map_or_else(Vec::new, |messages| rpc::events(&messages, wall));
         Span {
             resource: Arc::clone(surroundings.resource),

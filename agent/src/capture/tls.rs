@@ -62,8 +62,6 @@ impl TlsProbes {
             for place in places(site) {
                 match self.attach_one(library, place.on(can_walk)) {
                     Ok(link) => links.push(link),
-                    // The process has ended. Another one that maps the file has it attached.
-                    Err(_) if !library.open_path.exists() => return 0,
                     Err(reason) => {
                         let function = site.function;
                         log::warn!("can't read TLS in {name}: {function:?}: {reason}");
@@ -140,7 +138,7 @@ fn attach_one(ebpf: &mut Ebpf, library: &Library, place: Place) -> Result<UProbe
         log::debug!("loading {name} took {} ms", began.elapsed().as_millis());
     }
     let id = program
-        .attach(offset, &library.open_path, UProbeScope::AllProcesses)
+        .attach(offset, library.held.path(), UProbeScope::AllProcesses)
         .map_err(|error| format!("{offset:#x}: {}", one_line(&error)))?;
     program.take_link(id).map_err(|error| one_line(&error))
 }

@@ -1,6 +1,7 @@
 //! Flags and environment to [`Config`]: what each setting means, its default, and what must be set
 //! at all. The process's own environment is handed in, never read here.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use super::{
     CaptureConfig, Config, ConfigError, PrinterFormat, ServiceOverride, Strategy, Targets, otlp,
     values,
 };
+use crate::enrich::list;
+use crate::enrich::who::{self, Source};
+use crate::redact::Redaction;
 
 /// What the configuration is for, which decides what must be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +62,7 @@ impl Config {
             service: ServiceOverride {
                 name: text(&settings, Setting::ServiceName),
                 namespace: text(&settings, Setting::ServiceNamespace),
+                resource_attributes: resource_attributes(&settings, &mut warnings),
             },
             capture: capture(&settings)?,
             otlp: otlp::config(&settings, exporters, &mut warnings)?,
@@ -66,6 +71,7 @@ impl Config {
             colours: settings.of(Setting::NoColor).is_none(),
             queue_spans_max: queue_spans_max(&settings)?,
             ignore_health_checks: false,
+            redaction: redaction(&settings)?,
             shutdown_timeout: SHUTDOWN_TIMEOUT_DEFAULT,
             log_level: log::LevelFilter::Info,
         };
@@ -173,6 +179,46 @@ fn printer(settings: &Settings, exporters: otlp::Exporters) -> Result<PrinterFor
         },
         "text, json, json_indent, counter or disabled",
     )
+}
+
+/// What wirespan's own list says of every service. As in other programs, a list with a fault is
+/// left out as a whole and said.
+fn resource_attributes(
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) -> BTreeMap<String, String> {
+    let Some(given) = settings.of(Setting::ResourceAttributes) else {
+        return BTreeMap::new();
+    };
+    let source = &given.source;
+    let mut attributes = list::parse(&given.text).unwrap_or_else(|fault| {
+        warnings.push(format!("{source} is ignored: {fault}"));
+        BTreeMap::new()
+    });
+    let refused = who::refuse(Source::Agent, &mut attributes);
+    if !refused.is_empty() {
+        warnings.push(format!(
+            "{source} sets {}, which is not true of every traced service: ignored",
+            refused.join(", ")
+        ));
+    }
+    attributes
+}
+
+/// Names are separated by commas, as Beyla's lists are.
+fn redaction(settings: &Settings) -> Result<Redaction, ConfigError> {
+    let names = |setting| -> Vec<&str> {
+        let given = settings.of(setting);
+        given.map_or_else(Vec::new, |given| values::items(&given.text).collect())
+    };
+    let drops_query = settings.of(Setting::DropQuery).map_or(Ok(false), |given| {
+        given.parse(values::boolean, values::BOOLEAN)
+    })?;
+    Ok(Redaction::new(
+        &names(Setting::SensitiveQueryParamsAdd),
+        &names(Setting::SensitiveQueryParamsRemove),
+    )
+    .dropping_queries(drops_query))
 }
 
 fn queue_spans_max(settings: &Settings) -> Result<usize, ConfigError> {

@@ -162,7 +162,7 @@ pub(super) fn count(text: &str, count_max: usize) -> Option<usize> {
 }
 
 /// Undoes percent-encoding; an unfinished or wrong escape stays as it is.
-pub(crate) fn percent_decoded(text: &str) -> Option<String> {
+pub(super) fn percent_decoded(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;

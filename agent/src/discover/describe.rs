@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use crate::config::ServiceOverride;
 use crate::discover::Process;
+use crate::enrich::list;
+use crate::enrich::who::{self, Source};
 use crate::semconv;
 
 use super::language::Languages;
@@ -59,12 +61,10 @@ impl Describer {
                 .clone()
                 .or(told.service_name)
                 .unwrap_or_else(found),
-            service_namespace: self.service.namespace.clone().or(told.service_namespace),
-            service_instance_id: told
-                .service_instance_id
-                .unwrap_or_else(|| self.instance_id(pid)),
+            service_namespace: self.service_namespace(told.service_namespace),
+            service_instance_id: self.instance_id(pid),
             language: language.map(str::to_owned),
-            resource_attributes: told.resource_attributes,
+            resource_attributes: self.attributes_with(told.resource_attributes),
             host_name: self.root.host_name().to_owned(),
             executable,
             command_args,
@@ -80,8 +80,9 @@ impl Describer {
             pid,
             start_ns: self.start_ns(pid),
             service_name: self.service.name.clone().unwrap_or_else(|| lossy(comm)),
-            service_namespace: self.service.namespace.clone(),
+            service_namespace: self.service_namespace(None),
             service_instance_id: self.instance_id(pid),
+            resource_attributes: self.attributes_with(BTreeMap::new()),
             host_name: self.root.host_name().to_owned(),
             ..Process::default()
         }
@@ -90,15 +91,10 @@ impl Describer {
     /// A child that has not run another executable: it is its parent but for its identity.
     #[must_use]
     pub fn child(&self, parent: &Process, pid: u32) -> Process {
-        let own_instance = parent.service_instance_id == self.instance_id(parent.pid);
         Process {
             pid,
             start_ns: self.start_ns(pid),
-            service_instance_id: if own_instance {
-                self.instance_id(pid)
-            } else {
-                parent.service_instance_id.clone()
-            },
+            service_instance_id: self.instance_id(pid),
             ..parent.clone()
         }
     }
@@ -107,6 +103,20 @@ impl Describer {
     fn start_ns(&self, pid: u32) -> u64 {
         let found = self.root.start_and_parent(pid);
         found.map_or(0, |(start_ns, _)| start_ns)
+    }
+
+    fn service_namespace(&self, told: Option<String>) -> Option<String> {
+        let given = self.service.namespace.clone().or(told);
+        let general = &self.service.resource_attributes;
+        given.or_else(|| general.get(semconv::SERVICE_NAMESPACE).cloned())
+    }
+
+    /// What is said of all processes, and of this one in particular.
+    fn attributes_with(&self, told: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut attributes = self.service.resource_attributes.clone();
+        attributes.remove(semconv::SERVICE_NAMESPACE);
+        attributes.extend(told);
+        attributes
     }
 
     /// As Beyla makes it where there is no container orchestrator.
@@ -120,7 +130,6 @@ impl Describer {
 struct Told {
     service_name: Option<String>,
     service_namespace: Option<String>,
-    service_instance_id: Option<String>,
     resource_attributes: BTreeMap<String, String>,
 }
 
@@ -140,22 +149,16 @@ impl Told {
         let attributes = &mut told.resource_attributes;
         told.service_name = attributes.remove(semconv::SERVICE_NAME);
         told.service_namespace = attributes.remove(semconv::SERVICE_NAMESPACE);
-        told.service_instance_id = attributes.remove(semconv::SERVICE_INSTANCE_ID);
         told.service_name = service_name.or(told.service_name);
         told
     }
 }
 
-/// `key=value` pairs with commas between them, percent-encoded; what is no such pair is left out.
+/// What the target may say of itself. A list with a fault says nothing.
 fn resource_attributes(text: &str) -> BTreeMap<String, String> {
-    text.split(',')
-        .filter_map(|pair| {
-            let (key, value) = pair.split_once('=')?;
-            let key = crate::config::percent_decoded(key.trim())?;
-            let value = crate::config::percent_decoded(value.trim())?;
-            (!key.is_empty() && !value.is_empty()).then_some((key, value))
-        })
-        .collect()
+    let mut attributes = list::parse(text).unwrap_or_default();
+    who::refuse(Source::Target, &mut attributes);
+    attributes
 }
 
 /// Arguments are separated by NUL, and the last is ended by one. A program that set its title
@@ -182,11 +185,11 @@ mod tests {
     fn the_environment_tells_name_namespace_and_attributes() {
         let told = Told::from_environment(
             b"PATH=/bin\0OTEL_RESOURCE_ATTRIBUTES=service.name=a, service.namespace=b%20c,\
-              deployment.environment.name=prod,service.instance.id=7,broken,=x,y=\0HOME=/\0",
+              deployment.environment.name=prod,service.instance.id=7,host.name=x,k8s.pod.name=y,\
+              cloud.region=z,os.type=plan9,process.pid=1\0HOME=/\0",
         );
         assert_eq!(told.service_name.as_deref(), Some("a"));
         assert_eq!(told.service_namespace.as_deref(), Some("b c"));
-        assert_eq!(told.service_instance_id.as_deref(), Some("7"));
         assert_eq!(
             told.resource_attributes,
             BTreeMap::from([("deployment.environment.name".into(), "prod".into())])
@@ -208,6 +211,8 @@ mod tests {
             Some("a")
         );
         assert_eq!(Told::from_environment(b""), Told::default());
+        let malformed = b"OTEL_RESOURCE_ATTRIBUTES=service.name=a,broken\0";
+        assert_eq!(Told::from_environment(malformed), Told::default());
     }
 
     #[test]

@@ -7,21 +7,24 @@
 mod analysis;
 mod code;
 mod go;
+mod held;
 mod image;
 mod inner;
 mod libraries;
 mod mappings;
 mod marks;
 mod names;
+mod opening;
+mod own_mapping;
 mod rustls;
 mod symbols;
 
+pub use analysis::{Readable, Verdict};
+pub use held::{HeldFile, Version};
 pub use libraries::{Changes, Libraries};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use analysis::Verdict;
 
 /// A file by what the kernel knows it as; two paths to one file are one file, and a path in a
 /// container is not the host's. As `/proc/<pid>/maps` names it; on some file systems (btrfs,
@@ -35,13 +38,13 @@ pub struct FileId {
 }
 
 /// A file that holds functions which plaintext passes through.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Library {
     /// Which file.
     pub file: FileId,
-    /// A path that leads to this very file as long as the process that was looked at maps it, even
-    /// if another one has its name by now (`/proc/<pid>/map_files/…`).
-    pub open_path: PathBuf,
+    /// The file that was looked into. What is said here of its functions holds for that version of
+    /// it, and for no other.
+    pub held: Arc<HeldFile>,
     /// Its path as the process sees it; for people.
     pub name: PathBuf,
     /// Whose functions these are; of the first, if there are several libraries in one executable.
@@ -151,15 +154,13 @@ pub enum Function {
     RustlsSendAppdata,
 }
 
-/// What was found in one file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What was found in one file that a process maps.
+#[derive(Clone, Debug)]
 pub enum Finding {
     /// Plaintext can be read there.
     Readable(Arc<Library>),
     /// It has TLS in it that can't be read.
     Unreadable(Unreadable),
-    /// No sign of TLS.
-    Nothing,
 }
 
 /// A file with TLS that can't be read.
@@ -174,35 +175,10 @@ pub struct Unreadable {
 }
 
 /// Looks into `bytes` as into a file that a process maps as `name`, for whoever has no process at
-/// hand. The finding's file and path lead nowhere.
+/// hand.
 #[must_use]
-pub fn find_in(bytes: &[u8], name: &Path) -> Finding {
-    let nowhere = FileId {
-        device: 0,
-        inode: 0,
-    };
-    analysis::analyse(&image::InMemory(bytes), name).of(nowhere, name.to_owned(), name.to_owned())
-}
-
-impl Verdict {
-    /// The verdict about a file that is opened as `open_path` and that a process calls `name`.
-    fn of(&self, file: FileId, open_path: PathBuf, name: PathBuf) -> Finding {
-        match self {
-            Self::Readable { kind, functions } => Finding::Readable(Arc::new(Library {
-                file,
-                open_path,
-                name,
-                kind: *kind,
-                functions: functions.clone(),
-            })),
-            Self::Unreadable(reason) => Finding::Unreadable(Unreadable {
-                file,
-                name,
-                reason: reason.clone(),
-            }),
-            Self::Nothing => Finding::Nothing,
-        }
-    }
+pub fn find_in(bytes: &[u8], name: &Path) -> Verdict {
+    analysis::analyse(&image::InMemory(bytes), name)
 }
 
 #[cfg(test)]

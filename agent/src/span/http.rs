@@ -186,7 +186,7 @@ fn tell_where(
         Role::Server => {
             let (scheme, path, query) = parts(scheme, target);
             let scheme = forwarded_scheme.map_or(scheme, Value::Static);
-            let query = query.map(redacted);
+            let query = query.map(str::to_owned);
             attributes.push((semconv::URL_SCHEME, scheme));
             let path = match target {
                 // The path is where the target begins, so that there is no need for a copy.
@@ -252,7 +252,7 @@ fn name_server(
     let named = match target {
         Target::Absolute {
             scheme, authority, ..
-        } => authority::parse(url::split_userinfo(authority).1)
+        } => authority::parse(url::without_userinfo(authority))
             .map(|(host, port)| owned((host, port.or_else(|| default_port(scheme))))),
         Target::Authority(authority) => authority::parse(authority).map(owned),
         Target::Origin { .. } | Target::Asterisk => host.map(|parts| {
@@ -347,10 +347,6 @@ fn parts<'a>(scheme: &'static str, target: Target<'a>) -> (Value, &'a str, Optio
     }
 }
 
-fn redacted(query: &str) -> String {
-    url::redact_query(query).unwrap_or_else(|| query.to_owned())
-}
-
 fn tell_path(attributes: &mut Vec<(&'static str, Value)>, path: String, query: Option<String>) {
     attributes.push((semconv::URL_PATH, Value::Owned(path)));
     if let Some(query) = query {
@@ -382,7 +378,7 @@ fn tell_full(
         }
         (Target::Asterisk, None) => return tell_path(attributes, "*".to_owned(), None),
         (Target::Origin { path, query }, None) => {
-            return tell_path(attributes, path.to_owned(), query.map(redacted));
+            return tell_path(attributes, path.to_owned(), query.map(str::to_owned));
         }
     };
     attributes.push((semconv::URL_FULL, Value::Owned(full)));

@@ -58,7 +58,7 @@ fn names_given_by_the_user_win_over_the_target_and_the_target_over_its_executabl
         ..nginx.clone()
     });
     assert_eq!(describe(&proc, 42).service_name, "a");
-    assert_eq!(describe(&proc, 42).service_instance_id, "7");
+    assert_eq!(describe(&proc, 42).service_instance_id, "box:42");
 
     proc.run(&Fake {
         environment: &[
@@ -72,6 +72,7 @@ fn names_given_by_the_user_win_over_the_target_and_the_target_over_its_executabl
     let given = ServiceOverride {
         name: Some("c".to_owned()),
         namespace: Some("m".to_owned()),
+        ..ServiceOverride::default()
     };
     let process = Describer::new(proc.root(), given)
         .describe(42)
@@ -167,10 +168,34 @@ fn a_child_is_its_parent_but_for_its_identity() {
     let child = describer.child(&parent, 43);
     assert_eq!(child, describe(&proc, 43));
     assert_eq!(child.service_instance_id, "box:43");
+}
 
-    let fixed = Process {
-        service_instance_id: "7".to_owned(),
-        ..parent
+#[test]
+fn wirespans_own_attributes_are_told_of_all_who_say_nothing_else() {
+    let proc = FakeProc::new();
+    proc.run(&Fake {
+        environment: &["OTEL_RESOURCE_ATTRIBUTES=team=theirs,host.name=theirs"],
+        ..Fake::new(42, "/usr/sbin/nginx")
+    });
+    let given = ServiceOverride {
+        resource_attributes: [
+            ("team", "ours"),
+            ("cloud.region", "eu"),
+            ("service.namespace", "shop"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into(),
+        ..ServiceOverride::default()
     };
-    assert_eq!(describer.child(&fixed, 43).service_instance_id, "7");
+    let mut describer = Describer::new(proc.root(), given);
+    let process = describer.describe(42).expect("it runs");
+    assert_eq!(process.service_namespace.as_deref(), Some("shop"));
+    let told: Vec<_> = process.resource_attributes.into_iter().collect();
+    assert_eq!(
+        told,
+        [("cloud.region", "eu"), ("team", "theirs")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    );
+    let gone = describer.vanished(43, b"curl");
+    assert_eq!(gone.resource_attributes["team"], "ours");
 }

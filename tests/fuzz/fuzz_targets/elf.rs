@@ -19,7 +19,7 @@ mod discover {
     pub use proc_root::ProcRoot;
 }
 
-use discover::tls::{End, Finding, find_in};
+use discover::tls::{End, Verdict, find_in};
 
 /// Names that are treated in different ways: a library and a program.
 const NAMES: [&str; 2] = ["/usr/lib/libssl.so.3", "/usr/bin/program"];
@@ -27,7 +27,7 @@ const NAMES: [&str; 2] = ["/usr/lib/libssl.so.3", "/usr/bin/program"];
 fuzz_target!(|bytes: &[u8]| {
     for name in NAMES {
         match find_in(bytes, Path::new(name)) {
-            Finding::Readable(library) => {
+            Verdict::Readable(library) => {
                 assert!(!library.functions.is_empty());
                 let len = bytes.len() as u64;
                 for site in &library.functions {
@@ -43,8 +43,8 @@ fuzz_target!(|bytes: &[u8]| {
                     }
                 }
             }
-            Finding::Unreadable(unreadable) => assert!(!unreadable.reason.is_empty()),
-            Finding::Nothing => {}
+            Verdict::Unreadable(reason) => assert!(!reason.is_empty()),
+            Verdict::Nothing => {}
         }
     }
 });

@@ -55,6 +55,7 @@ const NEEDS: &[Need] = {
         program("nginx", "nginx-light", &[Demo, Test, Bench]),
         program("python3", "python3", &[Demo, Test]),
         program("curl", "curl", &[Test, Vm]),
+        program("haproxy", "haproxy", &[Test]),
         program("node", "nodejs", &[Test]),
         program("wrk", "wrk", &[Test, Bench]),
         // gRPC and HTTP/2.

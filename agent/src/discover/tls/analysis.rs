@@ -15,16 +15,22 @@ use super::{End, Function, FunctionSite, LibraryKind};
 
 /// What was found in a file, before it is known as whose file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Functions that plaintext passes through.
-    Readable {
-        kind: LibraryKind,
-        functions: Vec<FunctionSite>,
-    },
-    /// TLS that can't be read, and why.
+    Readable(Readable),
+    /// TLS that can't be read, and why, as a sentence without a full stop.
     Unreadable(String),
     /// No sign of TLS.
     Nothing,
+}
+
+/// Functions that show all plaintext of a library.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readable {
+    /// See [`Library::kind`](super::Library::kind).
+    pub kind: LibraryKind,
+    /// See [`Library::functions`](super::Library::functions).
+    pub functions: Vec<FunctionSite>,
 }
 
 /// Most places in one file that probes are put on.
@@ -203,10 +209,10 @@ fn sites(image: &Image<'_>, found: &[Symbol<Function>], ends: Ends) -> Verdict {
     }
     sites.sort_by_key(|site| (site.function, site.entry));
     sites.dedup_by_key(|site| (site.function, site.entry));
-    Verdict::Readable {
+    Verdict::Readable(Readable {
         kind,
         functions: sites,
-    }
+    })
 }
 
 /// Replaces OpenSSL's functions by those that they call, where that is known and cheaper.

@@ -5,9 +5,6 @@
 //! Layouts: "Tool Interface Standard: ELF", and the 64-bit structures of `elf.h`. 32-bit and
 //! big-endian files are refused.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-
 /// Bytes that can be read anywhere.
 pub(crate) trait Bytes {
     /// How many there are.
@@ -28,22 +25,6 @@ impl Bytes for InMemory<'_> {
         let from = usize::try_from(offset).ok()?;
         into.copy_from_slice(self.0.get(from..from.checked_add(into.len())?)?);
         Some(())
-    }
-}
-
-/// A file, with the length that it had when it was opened.
-pub(crate) struct OpenFile {
-    pub file: File,
-    pub len: u64,
-}
-
-impl Bytes for OpenFile {
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn read_at(&self, offset: u64, into: &mut [u8]) -> Option<()> {
-        self.file.read_exact_at(into, offset).ok()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which TLS libraries the watched processes map: asked per process, answered with what changed. It
-//! keeps what was found in each file, so that a library is looked into once however many processes
-//! map it; it attaches nothing.
+//! keeps what was found in each version of a file, so that a library is looked into once however many
+//! processes map it, and holds open those that can be read as long as a process maps them; it
+//! attaches nothing.
 //!
 //! A process is looked at when it begins to be watched, when TLS is seen on one of its connections
 //! and nobody knows whose, and each second while it is young ([`Libraries::due`]), because most
@@ -8,12 +9,15 @@
 //! reading of its mappings.
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::proc_root::ProcRoot;
 use super::analysis::{self, Verdict};
-use super::mappings::{self, Mapping, Version};
+use super::held::{HeldFile, Version};
+use super::mappings::{self, Mapping};
+use super::opening::open_mapped;
 use super::{FileId, Finding, Library, Unreadable};
 
 /// See the module.
@@ -23,7 +27,10 @@ pub struct Libraries {
     processes: HashMap<u32, Looked>,
     /// Processes that map a readable library.
     users: HashMap<FileId, HashSet<u32>>,
-    verdicts: HashMap<(FileId, Version), Arc<Verdict>>,
+    /// What was found in the files that they map.
+    held: HashMap<FileId, Arc<Library>>,
+    /// By version and file name, which tells libraries from programs.
+    verdicts: HashMap<(Version, PathBuf), Arc<Verdict>>,
     /// Files of which it was said that they can't be read.
     said: HashSet<FileId>,
 }
@@ -38,7 +45,7 @@ struct Looked {
 }
 
 /// What is different since the last look.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Changes {
     /// Libraries that the process maps and did not map at the last look; others may have mapped
     /// them before.
@@ -64,6 +71,7 @@ impl Libraries {
             root,
             processes: HashMap::new(),
             users: HashMap::new(),
+            held: HashMap::new(),
             verdicts: HashMap::new(),
             said: HashSet::new(),
         }
@@ -137,21 +145,19 @@ impl Libraries {
     /// before.
     pub fn survey(&mut self, pid: u32) -> Vec<Finding> {
         let mappings = mappings::of(&self.root, pid).unwrap_or_default();
-        let mut findings: Vec<Finding> = mappings
+        let findings = mappings
             .iter()
-            .map(|mapping| self.finding(pid, mapping))
-            .collect();
-        findings.retain(|finding| *finding != Finding::Nothing);
-        findings
+            .filter_map(|mapping| self.finding(pid, mapping));
+        findings.collect()
     }
 
     fn take_in(&mut self, pid: u32, mapping: &Mapping, changes: &mut Changes) {
         match self.finding(pid, mapping) {
-            Finding::Readable(library) => {
+            Some(Finding::Readable(library)) => {
                 self.users.entry(mapping.file).or_default().insert(pid);
                 changes.mapped.push(library);
             }
-            Finding::Unreadable(unreadable) => {
+            Some(Finding::Unreadable(unreadable)) => {
                 if self.said.len() >= REMEMBERED_MAX {
                     self.said.clear();
                 }
@@ -159,34 +165,73 @@ impl Libraries {
                     changes.unreadable.push(unreadable);
                 }
             }
-            Finding::Nothing => {}
+            None => {}
         }
     }
 
-    fn finding(&mut self, pid: u32, mapping: &Mapping) -> Finding {
-        let verdict = match self.verdict(pid, mapping) {
-            Ok(verdict) => verdict,
-            Err(error) if analysis::is_tls_library(mapping.file_name()) => {
-                Arc::new(Verdict::Unreadable(format!("it can't be opened: {error}")))
-            }
-            Err(_) => return Finding::Nothing,
+    /// `None` where there is no sign of TLS.
+    fn finding(&mut self, pid: u32, mapping: &Mapping) -> Option<Finding> {
+        if let Some(library) = self.known(mapping) {
+            return Some(Finding::Readable(library));
+        }
+        let unreadable = |reason| {
+            Some(Finding::Unreadable(Unreadable {
+                file: mapping.file,
+                name: mapping.name.clone(),
+                reason,
+            }))
         };
-        let open_path = mapping.open_path(&self.root, pid);
-        verdict.of(mapping.file, open_path, mapping.name.clone())
+        let held = match open_mapped(&self.root, pid, mapping) {
+            Ok(held) => Arc::new(held),
+            Err(error) if analysis::is_tls_library(mapping.file_name()) => {
+                return unreadable(format!("it can't be opened: {error}"));
+            }
+            Err(_) => return None,
+        };
+        match &*self.verdict(&held, mapping) {
+            Verdict::Readable(found) => {
+                let library = Arc::new(Library {
+                    file: mapping.file,
+                    held,
+                    name: mapping.name.clone(),
+                    kind: found.kind,
+                    functions: found.functions.clone(),
+                });
+                self.held.insert(mapping.file, Arc::clone(&library));
+                Some(Finding::Readable(library))
+            }
+            Verdict::Unreadable(reason) => unreadable(reason.clone()),
+            Verdict::Nothing => None,
+        }
     }
 
-    fn verdict(&mut self, pid: u32, mapping: &Mapping) -> std::io::Result<Arc<Verdict>> {
-        let (file, version) = mapping.open(&self.root, pid)?;
-        let key = (mapping.file, version);
+    /// What was found in the file for another process, if it is certainly the same file and nobody
+    /// has written to it since.
+    fn known(&self, mapping: &Mapping) -> Option<Arc<Library>> {
+        let library = self.held.get(&mapping.file)?;
+        let version = library.held.version();
+        // Its inode can't be another file's as long as it is held, if inodes are its device's own.
+        let is_unique = version.device == mapping.file.device;
+        let is_same = is_unique && library.held.is_unchanged().unwrap_or(false);
+        is_same.then(|| Arc::clone(library))
+    }
+
+    fn verdict(&mut self, held: &HeldFile, mapping: &Mapping) -> Arc<Verdict> {
+        let key = (held.version(), mapping.file_name().to_owned());
         if let Some(verdict) = self.verdicts.get(&key) {
-            return Ok(Arc::clone(verdict));
+            return Arc::clone(verdict);
         }
-        let verdict = Arc::new(analysis::analyse(&file, &mapping.name));
+        let verdict = analysis::analyse(held, &mapping.name);
+        if !held.is_unchanged().unwrap_or(false) {
+            let reason = "it was written to while it was looked into";
+            return Arc::new(Verdict::Unreadable(reason.to_owned()));
+        }
+        let verdict = Arc::new(verdict);
         if self.verdicts.len() >= REMEMBERED_MAX {
             self.verdicts.clear();
         }
         self.verdicts.insert(key, Arc::clone(&verdict));
-        Ok(verdict)
+        verdict
     }
 
     fn unmapped(&mut self, pid: u32, file: FileId, gone: &mut Vec<FileId>) {
@@ -195,6 +240,7 @@ impl Libraries {
             && users.is_empty()
         {
             self.users.remove(&file);
+            self.held.remove(&file);
             gone.push(file);
         }
     }

@@ -1,25 +1,25 @@
-//! Findings in executables that are made here, whole and broken.
+//! Verdicts in executables that are made here, whole and broken.
 
 use std::path::Path;
 
 use super::made::{Made, PLAIN, TEXT};
 use super::*;
 
-fn library(made: &Made) -> Arc<Library> {
+fn library(made: &Made) -> Readable {
     match find_in(&made.bytes(), Path::new("/usr/bin/program")) {
-        Finding::Readable(library) => library,
+        Verdict::Readable(library) => library,
         other => panic!("{other:?}"),
     }
 }
 
 fn reason(made: &Made) -> String {
     match find_in(&made.bytes(), Path::new("/usr/bin/program")) {
-        Finding::Unreadable(unreadable) => unreadable.reason,
+        Verdict::Unreadable(reason) => reason,
         other => panic!("{other:?}"),
     }
 }
 
-fn site(library: &Library, function: Function) -> &FunctionSite {
+fn site(library: &Readable, function: Function) -> &FunctionSite {
     let mut sites = library.functions.iter();
     sites.find(|site| site.function == function).expect("there")
 }
@@ -48,14 +48,14 @@ fn a_program_is_probed_on_its_return_instructions() {
 fn a_library_is_probed_by_return_probes() {
     let made = Made::library(&[("gnutls_record_recv", PLAIN), ("gnutls_record_send", PLAIN)]);
     let found = find_in(&made.bytes(), Path::new("/opt/x/libgnutls-ab12.so.30"));
-    let Finding::Readable(library) = found else {
+    let Verdict::Readable(library) = found else {
         panic!("{found:?}");
     };
     assert_eq!(library.kind, LibraryKind::GnuTls);
     let ends = library.functions.iter().map(|site| &site.end);
     assert!(ends.clone().count() == 2 && ends.clone().all(|end| *end == End::ReturnProbe));
     // What has no such name may be a static-PIE program.
-    let Finding::Readable(program) = find_in(&made.bytes(), Path::new("/opt/program")) else {
+    let Verdict::Readable(program) = find_in(&made.bytes(), Path::new("/opt/program")) else {
         panic!("not found");
     };
     assert!(matches!(program.functions[0].end, End::Instructions(_)));
@@ -140,15 +140,15 @@ fn code_outside_of_what_is_mapped_is_refused() {
     bytes[64 + 32..64 + 40].copy_from_slice(&(TEXT + 4).to_le_bytes());
     let found = find_in(&bytes, Path::new("/usr/bin/program"));
     assert!(
-        matches!(&found, Finding::Unreadable(it)
-            if it.reason == "SSL_read does not lie within the executable's code"),
+        matches!(&found, Verdict::Unreadable(it)
+            if it == "SSL_read does not lie within the executable's code"),
         "{found:?}"
     );
     let mut bytes = made.bytes();
     bytes[64 + 4] = 4; // readable only
     assert!(matches!(
         find_in(&bytes, Path::new("/usr/bin/program")),
-        Finding::Unreadable(_)
+        Verdict::Unreadable(_)
     ));
 }
 
@@ -161,7 +161,7 @@ fn functions_that_are_only_used_are_not_found() {
     for at in symbols {
         bytes[at + 2] = 0; // SHN_UNDEF
     }
-    assert_eq!(find_in(&bytes, Path::new("/x")), Finding::Nothing);
+    assert_eq!(find_in(&bytes, Path::new("/x")), Verdict::Nothing);
 }
 
 /// As libraries have it that keep an old version of a function, and such as let the processor
@@ -171,7 +171,7 @@ fn each_version_of_a_function_is_probed_and_none_that_only_chooses_one() {
     let read = ("SSL_read", PLAIN);
     let made = Made::library(&[read, read, ("SSL_write", PLAIN)]);
     let sites_of_read = |bytes: &[u8]| {
-        let Finding::Readable(library) = find_in(bytes, Path::new("/lib/libssl.so.1.1")) else {
+        let Verdict::Readable(library) = find_in(bytes, Path::new("/lib/libssl.so.1.1")) else {
             panic!("not found");
         };
         let sites = library.functions.iter().map(|site| site.function);
@@ -216,7 +216,7 @@ fn what_is_stripped_is_named() {
         assert!(reason.starts_with(expected), "{reason}");
         // A program that only uses a library has its name, too.
         let found = find_in(&stripped(texts).bytes(), Path::new("/x"));
-        assert_eq!(found, Finding::Nothing);
+        assert_eq!(found, Verdict::Nothing);
     }
     // Across the pieces that are read at a time.
     let far = " ".repeat(128 * 1024 - 10) + key_log + "rustls";
@@ -229,19 +229,19 @@ fn of_a_jvm_it_is_said_what_is_read() {
         &openssl(PLAIN).bytes(),
         Path::new("/jvm/lib/server/libjvm.so"),
     );
-    assert!(matches!(found, Finding::Unreadable(it) if it.reason.contains("JSSE")));
+    assert!(matches!(found, Verdict::Unreadable(it) if it.contains("JSSE")));
 }
 
 #[test]
 fn what_is_no_64_bit_elf_file_is_left_alone() {
     for bytes in [&b""[..], b"#!/bin/sh", b"\x7fELF", b"MZ"] {
-        assert_eq!(find_in(bytes, Path::new("/x")), Finding::Nothing);
+        assert_eq!(find_in(bytes, Path::new("/x")), Verdict::Nothing);
     }
     let mut of_32_bits = openssl(PLAIN).bytes();
     of_32_bits[4] = 1;
-    assert_eq!(find_in(&of_32_bits, Path::new("/x")), Finding::Nothing);
+    assert_eq!(find_in(&of_32_bits, Path::new("/x")), Verdict::Nothing);
     let found = find_in(&of_32_bits, Path::new("/lib/libssl.so.3"));
-    assert!(matches!(found, Finding::Unreadable(it) if it.reason.contains("32-bit")));
+    assert!(matches!(found, Verdict::Unreadable(it) if it.contains("32-bit")));
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn huge_counts_are_refused_before_they_cost_anything() {
         let mut bytes = whole.clone();
         bytes[at..at + value.len()].copy_from_slice(value);
         match find_in(&bytes, Path::new("/x")) {
-            Finding::Unreadable(it) => it.reason,
+            Verdict::Unreadable(reason) => reason,
             other => panic!("{other:?}"),
         }
     };

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -15,12 +15,10 @@ struct World {
     began: Instant,
 }
 
-/// Inode number and file name of a mapped file, in `/lib`.
-type Mapped<'a> = (u64, &'a str);
-
 impl World {
     fn new() -> Self {
         let dir = TempDir::new().expect("a directory");
+        fs::create_dir(dir.path().join("lib")).expect("created");
         let libraries = Libraries::new(ProcRoot::at(dir.path()));
         Self {
             dir,
@@ -29,24 +27,40 @@ impl World {
         }
     }
 
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join("lib").join(name)
+    }
+
     /// A file that can be mapped, by what it is called here.
-    fn file(&self, name: &str, bytes: &[u8]) {
-        fs::write(self.dir.path().join(name), bytes).expect("written");
+    fn file(&self, name: &str, bytes: &[u8]) -> FileId {
+        let path = self.path(name);
+        fs::write(&path, bytes).expect("written");
+        let metadata = fs::metadata(&path).expect("there");
+        FileId {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
     }
 
     /// Has a process map these files, and no others.
-    fn maps(&self, pid: u32, files: &[Mapped<'_>]) {
+    fn maps(&self, pid: u32, files: &[(FileId, &str)]) {
         let dir = self.dir.path().join(pid.to_string());
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(dir.join("map_files")).expect("created");
+        symlink(self.dir.path(), dir.join("root")).expect("linked");
         let mut maps = String::new();
-        for (inode, name) in files {
-            let range = format!("{:x}-{:x}", inode * 0x1000, inode * 0x1000 + 0x1000);
-            let (start, end) = range.split_once('-').expect("a range");
-            maps += &format!("{start:0>8}-{end:0>8} r--p 00000000 08:01 {inode}  /lib/{name}\n");
-            maps += &format!("{start:0>8}-{end:0>8} r-xp 00000000 08:01 {inode}  /lib/{name}\n");
-            let target = self.dir.path().join(name);
-            symlink(target, dir.join("map_files").join(range)).expect("linked");
+        for (index, (file, name)) in files.iter().enumerate() {
+            let start = 0x1000 * (index + 1);
+            let range = format!("{start:x}-{:x}", start + 0x1000);
+            let major = rustix::fs::major(file.device);
+            let minor = rustix::fs::minor(file.device);
+            let inode = file.inode;
+            for permissions in ["r--p", "r-xp"] {
+                maps += &format!(
+                    "{range} {permissions} 00000000 {major:x}:{minor:x} {inode}  /lib/{name}\n"
+                );
+            }
+            symlink(self.path(name), dir.join("map_files").join(range)).expect("linked");
         }
         fs::write(dir.join("maps"), maps).expect("written");
     }
@@ -69,73 +83,84 @@ fn names(changes: &Changes) -> Vec<&Path> {
     mapped.map(|library| library.name.as_path()).collect()
 }
 
-fn file(inode: u64) -> FileId {
-    FileId {
-        device: 0x801,
-        inode,
-    }
+fn is_nothing(changes: &Changes) -> bool {
+    changes.mapped.is_empty() && changes.gone.is_empty() && changes.unreadable.is_empty()
 }
 
 #[test]
 fn a_library_is_told_once_and_again_when_it_is_mapped_late() {
     let mut world = World::new();
-    world.file("libssl.so.3", &openssl());
-    world.file("python3", &Made::program(&[]).bytes());
-    world.maps(7, &[(1, "python3")]);
-    assert_eq!(world.look(7), Changes::default());
+    let library = world.file("libssl.so.3", &openssl());
+    let python = world.file("python3", &Made::program(&[]).bytes());
+    world.maps(7, &[(python, "python3")]);
+    assert!(is_nothing(&world.look(7)));
 
-    world.maps(7, &[(1, "python3"), (2, "libssl.so.3")]);
+    world.maps(7, &[(python, "python3"), (library, "libssl.so.3")]);
     let changes = world.look(7);
     assert_eq!(names(&changes), [Path::new("/lib/libssl.so.3")]);
-    let library = &changes.mapped[0];
-    assert_eq!(library.file, file(2));
-    let through = world.dir.path().join("7/map_files/2000-3000");
-    assert_eq!(library.open_path, through);
-    assert_eq!(world.look(7), Changes::default());
+    assert_eq!(changes.mapped[0].file, library);
+    assert!(is_nothing(&world.look(7)));
 
-    world.maps(7, &[(1, "python3")]);
-    assert_eq!(world.look(7).gone, [file(2)]);
+    world.maps(7, &[(python, "python3")]);
+    assert_eq!(world.look(7).gone, [library]);
 }
 
 #[test]
 fn a_library_is_gone_with_the_last_process_that_maps_it() {
     let mut world = World::new();
-    world.file("libssl.so.3", &openssl());
+    let library = world.file("libssl.so.3", &openssl());
     for pid in [7, 8, 9] {
-        world.maps(pid, &[(2, "libssl.so.3")]);
+        world.maps(pid, &[(library, "libssl.so.3")]);
         assert_eq!(world.look(pid).mapped.len(), 1);
     }
     assert_eq!(world.libraries.forget(7), []);
     // One that has gone maps nothing.
     world.ends(8);
-    assert_eq!(world.look(8), Changes::default());
-    assert_eq!(world.libraries.forget(9), [file(2)]);
+    assert!(is_nothing(&world.look(8)));
+    assert_eq!(world.libraries.forget(9), [library]);
     assert_eq!(world.libraries.forget(9), []);
+}
+
+#[test]
+fn a_library_stays_open_when_its_process_and_its_name_have_gone() {
+    let mut world = World::new();
+    let library = world.file("libssl.so.3", &openssl());
+    world.maps(7, &[(library, "libssl.so.3")]);
+    let found = world.look(7).mapped.remove(0);
+    world.ends(7);
+    fs::remove_file(world.path("libssl.so.3")).expect("removed");
+    let held = fs::read(found.held.path()).expect("read");
+    assert_eq!(held, openssl());
+    assert!(found.held.path().starts_with("/proc/self/fd"));
 }
 
 #[test]
 fn a_file_is_looked_into_again_only_if_it_changed() {
     let mut world = World::new();
-    world.file("libssl.so.3", &openssl());
-    world.maps(7, &[(2, "libssl.so.3")]);
-    world.maps(8, &[(2, "libssl.so.3")]);
-    world.look(7);
-    world.look(8);
+    let library = world.file("libssl.so.3", &openssl());
+    for pid in [7, 8] {
+        world.maps(pid, &[(library, "libssl.so.3")]);
+        assert_eq!(world.look(pid).mapped.len(), 1);
+    }
     assert_eq!(world.libraries.verdicts.len(), 1);
-    // A program that is written anew while nobody runs it keeps its inode.
-    world.file("libssl.so.3", &Made::library(&[]).bytes());
-    world.maps(9, &[(2, "libssl.so.3")]);
-    assert_eq!(world.look(9), Changes::default());
+    // A program that is written anew while nobody runs it, or somebody does, keeps its inode.
+    assert_eq!(
+        world.file("libssl.so.3", &Made::library(&[]).bytes()),
+        library
+    );
+    world.maps(9, &[(library, "libssl.so.3")]);
+    assert!(is_nothing(&world.look(9)));
     assert_eq!(world.libraries.verdicts.len(), 2);
 }
 
 #[test]
 fn what_cannot_be_read_is_said_once_whoever_maps_it() {
     let mut world = World::new();
-    world.file("libssl.so.3", b"\x7fELF\x02\x01");
-    world.file("proxy", b"\x7fELF\x02\x01\x01aaaaaaaaaaaaaaaaaaa");
-    world.maps(7, &[(2, "libssl.so.3"), (3, "proxy")]);
-    world.maps(8, &[(2, "libssl.so.3"), (3, "proxy")]);
+    let library = world.file("libssl.so.3", b"\x7fELF\x02\x01");
+    let proxy = world.file("proxy", b"\x7fELF\x02\x01\x01aaaaaaaaaaaaaaaaaaa");
+    let files = [(library, "libssl.so.3"), (proxy, "proxy")];
+    world.maps(7, &files);
+    world.maps(8, &files);
     let said = world.look(7).unreadable;
     assert_eq!(said.len(), 1);
     assert_eq!(said[0].name, Path::new("/lib/proxy"));
@@ -143,39 +168,9 @@ fn what_cannot_be_read_is_said_once_whoever_maps_it() {
         said[0].reason,
         "its file is damaged: it ends within its header"
     );
-    assert_eq!(world.look(8), Changes::default());
+    assert!(is_nothing(&world.look(8)));
     // Who asks for all of it is told again.
     assert_eq!(world.libraries.survey(8).len(), 1);
-}
-
-#[test]
-fn without_the_right_to_follow_mappings_only_the_same_file_is_taken_by_its_name() {
-    let mut world = World::new();
-    world.file("libssl.so.3", &openssl());
-    let lib = world.dir.path().join("7/root/lib");
-    fs::create_dir_all(&lib).expect("created");
-    let named = lib.join("libssl.so.3");
-    fs::write(&named, openssl()).expect("written");
-    let metadata = fs::metadata(&named).expect("there");
-    let (major, minor) = (
-        rustix::fs::major(metadata.dev()),
-        rustix::fs::minor(metadata.dev()),
-    );
-    let map = |inode: u64| {
-        let line =
-            format!("1000-2000 r-xp 00000000 {major:x}:{minor:x} {inode} /lib/libssl.so.3\n");
-        fs::write(world.dir.path().join("7/maps"), line).expect("written");
-    };
-    map(metadata.ino() + 1);
-    let changes = world.libraries.look(7, world.began);
-    assert!(changes.mapped.is_empty());
-    assert!(
-        changes.unreadable[0]
-            .reason
-            .starts_with("it can't be opened: ")
-    );
-    map(metadata.ino());
-    assert_eq!(world.libraries.look(7, world.began).mapped.len(), 1);
 }
 
 #[test]
