@@ -8,6 +8,8 @@
 pub mod config;
 pub mod connection;
 pub mod loss;
+pub mod own;
 pub mod ports;
 pub mod record;
+pub mod share;
 pub mod watch;

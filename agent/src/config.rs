@@ -47,6 +47,8 @@ pub struct Config {
     pub colours: bool,
     /// Most spans that wait between the pipeline and the exporters; more are counted as lost.
     pub queue_spans_max: usize,
+    /// The bound over all that others make the daemon remember, in bytes.
+    pub memory_limit: usize,
     /// No spans for gRPC's own health checks and reflection.
     pub ignore_health_checks: bool,
     /// What of texts must not leave.
@@ -100,7 +102,12 @@ pub struct CaptureConfig {
     pub strategy: Option<Strategy>,
     /// Log from the kernel side.
     pub bpf_debug: bool,
+    /// Connections that the kernel side remembers; otherwise [`CONNECTIONS_MAX_DEFAULT`].
+    pub connections_max: Option<u32>,
 }
+
+/// What its tables have room for.
+pub const CONNECTIONS_MAX_DEFAULT: u32 = 65_536;
 
 /// The ways into socket calls, cheapest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

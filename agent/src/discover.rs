@@ -13,18 +13,21 @@ mod naming;
 mod proc_root;
 mod selection;
 pub mod tls;
+mod uncopied;
 mod watcher;
 
 pub use describe::Describer;
-pub use listeners::ports;
+pub use listeners::{listened_on, ports};
 pub use proc_root::ProcRoot;
 pub use selection::Selector;
+pub use uncopied::{Uncopied, uncopied};
 pub use watcher::{Action, Watcher};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use wirespan_protocols::heap;
 
 /// What was found out about a process when it began to be watched. Travels in recordings as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,4 +55,43 @@ pub struct Process {
     pub resource_attributes: BTreeMap<String, String>,
     /// The machine's name.
     pub host_name: String,
+    /// Why not all that it moves can be copied.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub uncopied: Vec<Uncopied>,
+    /// It said more of itself than is kept.
+    pub is_cut: bool,
 }
+
+impl Process {
+    /// Bytes of memory that it takes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let text = |text: &String| heap::block(text.capacity());
+        let optional = |it: &Option<String>| it.as_ref().map_or(0, text);
+        let attributes = self.resource_attributes.iter();
+        let attributes = attributes.map(|(name, value)| MAP_ENTRY + text(name) + text(value));
+        heap::boxed::<Self>()
+            + heap::block(self.executable.capacity())
+            + heap::vec::<String>(self.command_args.capacity())
+            + self.command_args.iter().map(text).sum::<usize>()
+            + text(&self.service_name)
+            + optional(&self.service_namespace)
+            + text(&self.service_instance_id)
+            + optional(&self.language)
+            + attributes.sum::<usize>()
+            + text(&self.host_name)
+    }
+
+    /// Keeps what names it, and drops what else it says of itself; whether there was anything.
+    pub fn cut(&mut self) -> bool {
+        let said = !self.resource_attributes.is_empty();
+        self.resource_attributes = BTreeMap::new();
+        self.command_args = Vec::new();
+        self.is_cut |= said;
+        said
+    }
+}
+
+/// What an entry of a `BTreeMap` of texts takes besides their bytes: nodes for eleven are two
+/// thirds full, as a rule.
+const MAP_ENTRY: usize = 2 * size_of::<String>() * 3 / 2;

@@ -3,12 +3,16 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::unread::Unread;
+
 /// Why something that was captured, or should have been, did not become an exported span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(usize)]
 pub enum Loss {
     /// Records: the kernel's ring buffer had no room.
     RingFull,
+    /// Records of processes that had filled their share of that buffer.
+    RingShare,
     /// Connections: the kernel side had no room to remember one.
     ConnectionsFull,
     /// Transfers: the target's memory could not be read.
@@ -38,6 +42,17 @@ pub enum Loss {
     HeadTooLong,
     /// Connections forgotten to make room or after a long silence.
     ConnectionEvicted,
+    /// Connections forgotten because what is remembered took too much memory.
+    MemoryFull,
+    /// Processes that said more of themselves than is kept.
+    DescriptionCut,
+    /// Processes for whose description there was no room: their spans lack a name.
+    DescriptionLost,
+    /// Pairs of programs of which what was learnt of header compression was forgotten, as it took
+    /// too much memory.
+    HeadersForgotten,
+    /// Records that a recording lacks: the file system was too slow, or refused them.
+    NotRecorded,
     /// Spans: the queue to the exporters was full.
     QueueFull,
     /// Spans: the receiver refused them for good.
@@ -50,8 +65,9 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 25] = [
         Self::RingFull,
+        Self::RingShare,
         Self::ConnectionsFull,
         Self::UnreadableMemory,
         Self::ScratchBusy,
@@ -66,6 +82,11 @@ impl Loss {
         Self::PipelineFull,
         Self::HeadTooLong,
         Self::ConnectionEvicted,
+        Self::MemoryFull,
+        Self::DescriptionCut,
+        Self::DescriptionLost,
+        Self::HeadersForgotten,
+        Self::NotRecorded,
         Self::QueueFull,
         Self::ExportRefused,
         Self::ExportFailed,
@@ -77,6 +98,7 @@ impl Loss {
     pub const fn name(self) -> &'static str {
         match self {
             Self::RingFull => "ring_full",
+            Self::RingShare => "ring_share",
             Self::ConnectionsFull => "connections_full",
             Self::UnreadableMemory => "unreadable_memory",
             Self::ScratchBusy => "scratch_busy",
@@ -91,6 +113,11 @@ impl Loss {
             Self::PipelineFull => "pipeline_full",
             Self::HeadTooLong => "head_too_long",
             Self::ConnectionEvicted => "connection_evicted",
+            Self::MemoryFull => "memory_full",
+            Self::DescriptionCut => "description_cut",
+            Self::DescriptionLost => "description_lost",
+            Self::HeadersForgotten => "headers_forgotten",
+            Self::NotRecorded => "not_recorded",
             Self::QueueFull => "queue_full",
             Self::ExportRefused => "export_refused",
             Self::ExportFailed => "export_failed",
@@ -111,6 +138,10 @@ pub struct Coverage {
     pub seen_bytes: u64,
     /// Bytes of them that belong to messages that were understood.
     pub understood_bytes: u64,
+    /// Why not the others.
+    pub unread: Unread,
+    /// Records of it that the ring buffer had no room for.
+    pub lost_records: u64,
 }
 
 impl Coverage {

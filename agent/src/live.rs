@@ -8,7 +8,6 @@
 mod tls;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -24,8 +23,9 @@ use crate::discover::tls::Libraries;
 use crate::discover::{Action, Watcher};
 use crate::export::SpanQueue;
 use crate::health::{Health, Loss};
+use crate::memory::Freed;
 use crate::pipeline::Pipeline;
-use crate::recording::{self, Writer};
+use crate::recording::{self, Recorder};
 use crate::report::{self, Finished};
 use crate::span::Span;
 use crate::wall_clock::{WallClock, monotonic_ns};
@@ -33,6 +33,8 @@ use tls::{Answer, TlsThread, Told};
 
 /// Records taken before anything else gets its turn.
 const ROUND_RECORDS_MAX: usize = 4096;
+/// Spans that are handed on together. What they take is not counted until then.
+const SPANS_AT_ONCE: usize = 256;
 /// How long an open exchange may be silent before the kernel side is asked how far it is, in
 /// nanoseconds.
 const PROGRESS_AFTER_NS: u64 = 100_000_000;
@@ -64,6 +66,7 @@ pub struct Live {
     tls_seen: HashMap<u32, Instant>,
     /// How often what is kept elsewhere is counted anew, if somebody looks at it.
     measure_every: Option<Duration>,
+    freed: Freed,
     /// Reused; empty between calls.
     actions: Vec<Action>,
 }
@@ -71,7 +74,7 @@ pub struct Live {
 /// The way of one record: kept, then heard by the pipeline.
 struct Path {
     pipeline: Pipeline,
-    recording: Option<Writer<File>>,
+    recording: Option<Recorder>,
     clock: WallClock,
     spans: Vec<Span>,
     /// Who began and who ceased to be watched since TLS libraries were looked for.
@@ -89,7 +92,7 @@ impl Live {
         watcher: Watcher,
         libraries: Libraries,
         pipeline: Pipeline,
-        recording: Option<Writer<File>>,
+        recording: Option<Recorder>,
         queue: SpanQueue,
         health: Arc<Health>,
     ) -> std::io::Result<Self> {
@@ -113,6 +116,7 @@ impl Live {
             settled: None,
             tls_seen: HashMap::new(),
             measure_every: None,
+            freed: Freed::default(),
             actions: Vec::new(),
         })
     }
@@ -154,6 +158,7 @@ impl Live {
             if now >= progress_at {
                 progress_at = now + PROGRESS_EVERY;
                 self.ask_for_progress();
+                self.freed.look(self.path.pipeline.memory_bytes());
             }
             if measure_at.is_some_and(|at| now >= at) {
                 measure_at = self.measure_every.map(|every| now + every);
@@ -172,6 +177,9 @@ impl Live {
     /// Takes the records that are there, and carries out what they lead to.
     fn round(&mut self) -> usize {
         let taken = self.capture.reader.drain(ROUND_RECORDS_MAX, |bytes| {
+            if self.path.spans.len() >= SPANS_AT_ONCE {
+                self.queue.push(std::mem::take(&mut self.path.spans));
+            }
             if let Some((tgid, event, life)) = self.path.take(bytes) {
                 self.watcher.observe(tgid, event, &life, &mut self.actions);
                 self.path
@@ -263,6 +271,10 @@ impl Live {
             if is_watched {
                 self.tls.tell(Told::Watched(pid));
             } else {
+                let lost = self.capture.losses.settle(pid);
+                if lost > 0 {
+                    self.path.pipeline.lose_records(pid, lost);
+                }
                 self.tls_seen.remove(&pid);
                 self.tls.tell(Told::Unwatched(pid));
             }
@@ -299,12 +311,16 @@ impl Live {
         self.path
             .carry_out(&mut self.actions, &mut self.capture.watch_list);
         self.fetch_losses();
+        self.health.set_coverage(self.path.pipeline.coverage());
         report::log_losses(&self.health);
     }
 
-    fn fetch_losses(&self) {
+    fn fetch_losses(&mut self) {
         for (loss, total) in self.capture.losses.totals() {
             self.health.set_loss(loss.into(), total);
+        }
+        for (pid, lost) in self.capture.losses.of_processes() {
+            self.path.pipeline.lose_records(pid, lost);
         }
     }
 
@@ -321,11 +337,7 @@ impl Live {
         } = self.path;
         pipeline.finish(&mut spans);
         self.queue.push(spans);
-        let recorded = recording.map(|writer| {
-            let records = writer.records();
-            writer.finish()?.sync_all()?;
-            Ok(records)
-        });
+        let recorded = recording.map(Recorder::finish);
         let coverage = pipeline.coverage();
         self.health.set_coverage(coverage.clone());
         // It goes on while others end. A probe on a file takes up to two tenths of a second, one
@@ -360,11 +372,8 @@ impl Path {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        if let Some(writer) = &mut self.recording
-            && let Err(error) = writer.write(bytes)
-        {
-            log::error!("the recording ends here: {error}");
-            self.recording = None;
+        if let Some(recorder) = &mut self.recording {
+            recorder.keep(bytes);
         }
     }
 
@@ -394,6 +403,10 @@ impl Path {
                         process.pid,
                         process.executable.display()
                     );
+                    for why in &process.uncopied {
+                        let (name, pid) = (&process.service_name, process.pid);
+                        log::warn!("of {name} (pid {pid}): {}", why.sentence());
+                    }
                     self.changed.push((process.pid, true));
                     self.take(&recording::process_record(monotonic_ns(), &process));
                 }

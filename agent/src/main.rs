@@ -25,7 +25,10 @@ fn main() -> ExitCode {
     }
     let outcome = match cli.command {
         None => run::trace(loaded.config, None),
-        Some(Command::Record { file, .. }) => run::trace(loaded.config, Some(&file)),
+        Some(Command::Record { file, max_size, .. }) => {
+            run::trace(loaded.config, Some((&file, max_size)))
+        }
+        Some(Command::Redact { file, copy, .. }) => run::redact(&loaded.config, &file, &copy),
         Some(Command::Processes { json, .. }) => inspect::processes(&loaded.config, json),
         Some(Command::Replay { file, seed, .. }) => run::replay(loaded.config, &file, seed),
     };

@@ -23,16 +23,20 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use wirespan_common::record::{
-    Body, Chunk, ConnectionId, Direction, LifeEvent, Open, Progress, Record, Stage, is_object,
+    Body, Chunk, ConnectionId, Direction, LifeEvent, OPEN_LATE, Open, Progress, Record, Stage,
+    is_object,
 };
 use wirespan_protocols::conversation::End;
 
-use crate::connections::{CONNECTIONS_MAX, Connection, Connections, Slot, ToKernel};
+use crate::connections::{
+    Again, CONNECTIONS_MAX, Connection, Connections, Identity, Slot, ToKernel,
+};
 use crate::discover::Process;
 use crate::endpoints::Endpoints;
 use crate::health::{Coverage, Health, Loss};
 use crate::lore::Lores;
-use crate::processes::{PROCESSES_MAX, Processes};
+use crate::memory::Ledger;
+use crate::processes::{Described, PROCESSES_MAX, Processes};
 use crate::redact::Redaction;
 use crate::span::{KnownMethods, Span, SpanMaker};
 use crate::trace_context::TraceContext;
@@ -49,6 +53,8 @@ pub struct PipelineConfig {
     pub connections_max: usize,
     /// No spans for gRPC's own health checks and reflection.
     pub ignore_health_checks: bool,
+    /// The bound over all that is remembered.
+    pub memory: Ledger,
     /// What of texts must not leave.
     pub redaction: Redaction,
 }
@@ -60,6 +66,7 @@ impl Default for PipelineConfig {
             known_methods: KnownMethods::default(),
             connections_max: CONNECTIONS_MAX,
             ignore_health_checks: false,
+            memory: Ledger::default(),
             redaction: Redaction::default(),
         }
     }
@@ -70,6 +77,7 @@ impl Default for PipelineConfig {
 pub struct Pipeline {
     connections: Connections,
     material: Material,
+    memory: Ledger,
     /// Time of the last record.
     last_ns: u64,
 }
@@ -81,14 +89,15 @@ impl Pipeline {
         Self {
             connections: Connections::new(config.connections_max),
             material: Material {
-                processes: Processes::new(PROCESSES_MAX),
+                processes: Processes::new(PROCESSES_MAX, config.memory.of_processes()),
                 spans: SpanMaker::new(TraceContext::new(config.seed), config.known_methods)
                     .ignoring_health_checks(config.ignore_health_checks)
                     .redacting(config.redaction),
-                lores: Lores::default(),
+                lores: Lores::new(config.memory.of_lores()),
                 wall_offset_ns: 0,
                 health,
             },
+            memory: config.memory,
             last_ns: 0,
         }
     }
@@ -109,7 +118,7 @@ impl Pipeline {
             Body::Life { life, event } => match event {
                 LifeEvent::Exec => self.material.processes.exec(record.tgid),
                 LifeEvent::Fork => self.material.processes.fork(record.tgid, life.other),
-                LifeEvent::Listen => {}
+                LifeEvent::Listen | LifeEvent::Serve => {}
                 LifeEvent::Exit => self.exit(record.tgid, time_ns, out),
             },
             Body::Clock(clock) => self.material.wall_offset_ns = clock.wall_offset_ns,
@@ -118,6 +127,7 @@ impl Pipeline {
         while let Some(idle) = self.connections.take_idle(time_ns) {
             self.evict(idle, time_ns, out);
         }
+        self.keep_bound(time_ns, out);
         self.count_made(out.len() - made);
     }
 
@@ -140,8 +150,14 @@ impl Pipeline {
                     connection.owners.current(),
                     connection.seen_bytes(),
                     connection.understood_bytes(),
+                    connection.unread(),
                 )
             }))
+    }
+
+    /// The kernel side could not write so many records of a process.
+    pub fn lose_records(&mut self, tgid: u32, count: u64) {
+        self.material.processes.lose_records(tgid, count);
     }
 
     /// What the kernel side should be told by now.
@@ -165,16 +181,107 @@ impl Pipeline {
         self.connections.len()
     }
 
+    /// Bytes of memory that is taken by what is remembered, here and by those who share the bound.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.connections.memory_bytes()
+            + self.material.processes.memory_bytes()
+            + self.material.lores.memory_bytes()
+            + self.memory.held()
+    }
+
+    /// Sheds what is too much: all others have bounds of their own, connections what these leave.
+    fn keep_bound(&mut self, time_ns: u64, out: &mut Vec<Span>) {
+        let forgotten = self.material.lores.settle();
+        if forgotten > 0 {
+            self.material.health.lose(Loss::HeadersForgotten, forgotten);
+        }
+        while self.memory_bytes() > self.memory.limit() {
+            let Some(worst) = self.connections.take_worst() else {
+                break;
+            };
+            self.material.health.lose(Loss::MemoryFull, 1);
+            self.end(worst, End::Evicted, time_ns, out);
+        }
+    }
+
     fn open(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut Vec<Span>) {
         if is_object(open.connection) {
             return self.open_object(record, open, path, out);
         }
-        // The same number again means that the socket that had it is gone.
-        if let Some(old) = self.connections.remove(open.connection) {
-            self.end(old, End::Closed, record.time_ns, out);
+        let endpoints = Endpoints::from_open(open, path);
+        let identity = Identity::of(open);
+        let Some(known) = self.connections.find(open.connection) else {
+            return self.begin(record, open, endpoints, out);
+        };
+        match self
+            .connections
+            .at(known)
+            .again(&identity, endpoints.as_ref())
+        {
+            Again::Seamless => {
+                self.touch(open.connection, record, out);
+                self.connections.resume(known);
+            }
+            Again::Missed => self.begin_again(record, open, endpoints, true, out),
+            Again::Unknown => self.begin_again(record, open, endpoints, false, out),
+            Again::New => {
+                // The socket that had the number is gone.
+                if let Some(old) = self.connections.remove(open.connection) {
+                    self.end(old, End::Closed, record.time_ns, out);
+                }
+                self.begin(record, open, endpoints, out);
+            }
         }
+    }
+
+    fn begin(
+        &mut self,
+        record: &Record<'_>,
+        open: &Open,
+        endpoints: Option<Endpoints>,
+        out: &mut Vec<Span>,
+    ) {
         let slot = self.touch(open.connection, record, out);
-        self.connections.at(slot).endpoints = Endpoints::from_open(open, path);
+        let connection = self.connections.at(slot);
+        connection.endpoints = endpoints;
+        connection.identity = Identity::of(open);
+        self.connections.weigh(slot);
+    }
+
+    /// The kernel side forgot a connection and announces it again, and what moved meanwhile is not
+    /// known. What is open is told as not observed. Where nothing is, it begins as a new one does,
+    /// unless bytes are known to be missing.
+    fn begin_again(
+        &mut self,
+        record: &Record<'_>,
+        open: &Open,
+        endpoints: Option<Endpoints>,
+        was_missed: bool,
+        out: &mut Vec<Span>,
+    ) {
+        let Some(slot) = self.connections.find(open.connection) else {
+            return;
+        };
+        let old = self.connections.at(slot);
+        if old.is_ignored() {
+            return self.connections.resume(slot);
+        }
+        let (server_name, via) = (old.server_name.clone(), old.via.clone());
+        let is_amid = was_missed || old.conversation.has_open_exchange();
+        if let Some(old) = self.connections.remove(open.connection) {
+            self.end(old, End::LostSight, record.time_ns, out);
+        }
+        self.begin(record, open, endpoints, out);
+        if let Some(slot) = self.connections.find(open.connection) {
+            let connection = self.connections.at(slot);
+            connection.server_name = server_name;
+            connection.via = via;
+            if is_amid {
+                connection.begin_amid();
+                self.material.health.lose(Loss::StreamGap, 1);
+            }
+        }
     }
 
     /// A TLS object is on a socket. Its plaintext may have come before.
@@ -187,13 +294,22 @@ impl Pipeline {
             }
             None => (None, None),
         };
+        let endpoints = Endpoints::from_open(open, path);
+        if open.flags & OPEN_LATE == 0
+            && let Some(slot) = self.connections.find(open.connection)
+            && self.connections.at(slot).seen_bytes() > 0
+        {
+            // An object's number is nobody else's: it was forgotten.
+            self.begin_again(record, open, endpoints.clone(), false, out);
+        }
         let slot = self.touch(open.connection, record, out);
         let object = self.connections.at(slot);
-        object.endpoints = Endpoints::from_open(open, path);
+        object.endpoints = endpoints;
         object.server_name = server_name;
         object.via = via;
         let (_, mut ear) = Ear::at(object, &mut self.material, out);
         ear.let_go();
+        self.connections.weigh(slot);
     }
 
     fn chunk(
@@ -207,7 +323,13 @@ impl Pipeline {
         let slot = self.touch(chunk.connection, record, out);
         self.connections.used_by(slot, record.tgid, record.time_ns);
         let connection = self.connections.at(slot);
+        connection.opening.note(direction, chunk.position, bytes);
         let other = direction.opposite();
+        let chunk = &Chunk {
+            position: connection.position(direction, chunk.position),
+            opposite: connection.extent(other, &chunk.opposite),
+            ..*chunk
+        };
         let other_moved = connection.advance(other, chunk.opposite.position);
         let end = chunk.position.saturating_add(chunk.len.into());
         connection.advance(direction, end);
@@ -239,10 +361,12 @@ impl Pipeline {
         }
         let slot = self.touch(progress.connection, record, out);
         let connection = self.connections.at(slot);
-        let mut moved = [
+        let [ingress, egress] = [
             (Direction::Ingress, &progress.ingress),
             (Direction::Egress, &progress.egress),
-        ];
+        ]
+        .map(|(direction, extent)| connection.extent(direction, extent));
+        let mut moved = [(Direction::Ingress, &ingress), (Direction::Egress, &egress)];
         // What happened first is heard first: a response follows its request.
         moved.sort_by_key(|(_, extent)| extent.last_ns);
         let farther =
@@ -301,7 +425,11 @@ impl Pipeline {
                         *value = told;
                     }
                 }
-                self.material.processes.describe(process);
+                match self.material.processes.describe(process) {
+                    Described::Whole => {}
+                    Described::Cut => self.material.health.lose(Loss::DescriptionCut, 1),
+                    Described::Not => self.material.health.lose(Loss::DescriptionLost, 1),
+                }
             }
             Err(_) => self.material.health.lose(Loss::Undecodable, 1),
         }
@@ -327,6 +455,7 @@ impl Pipeline {
         let processes = &mut self.material.processes;
         self.connections
             .settle(slot, |tgid| processes.raise_budget_once(tgid));
+        self.connections.weigh(slot);
     }
 
     /// A connection that has left the table hears its end.
@@ -357,6 +486,7 @@ impl Pipeline {
                 connection.owners.current(),
                 connection.seen_bytes(),
                 connection.understood_bytes(),
+                connection.unread(),
             );
         }
     }

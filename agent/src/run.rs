@@ -20,9 +20,11 @@ use crate::discover::{ProcRoot, Watcher};
 use crate::export::own_metrics::OwnMetrics;
 use crate::export::{ExportConfig, Exporters, SpanQueue};
 use crate::health::Health;
+use crate::inspect::Sight;
 use crate::live::Live;
+use crate::memory::Ledger;
 use crate::pipeline::{Pipeline, PipelineConfig};
-use crate::recording::{self, Reader, Writer};
+use crate::recording::{self, Reader, Recorded, Recorder, Writer};
 use crate::report;
 
 /// Threads of the async edge: encoding is the only work there.
@@ -31,16 +33,23 @@ const EXPORT_THREADS: usize = 2;
 /// calls itself ready.
 const SETTLE_MAX: Duration = Duration::from_secs(10);
 
-/// Traces until SIGTERM or SIGINT; writes the records to `recording` if it is given.
+/// Traces until SIGTERM or SIGINT; writes the records to `recording` if it is given, up to so many
+/// bytes.
 ///
 /// # Errors
 /// What keeps the run from starting, in one line.
-pub fn trace(config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
+pub fn trace(config: Config, recording: Option<(&Path, Option<u64>)>) -> anyhow::Result<()> {
     let began = Instant::now();
     let health = Arc::new(Health::default());
-    let recording = recording.map(create).transpose()?;
+    let recording = recording
+        .map(|(file, bytes_max)| {
+            Recorder::create(file, bytes_max, Arc::clone(&health))
+                .with_context(|| format!("can't create {}", file.display()))
+        })
+        .transpose()?;
     let runtime = start_runtime()?;
-    let (queue, exporters) = start_exporters(&runtime, &config, &health)?;
+    let memory = Ledger::new(config.memory_limit);
+    let (queue, exporters) = start_exporters(&runtime, &config, &memory, &health)?;
     let metrics = config.metrics.as_ref();
     // Half of the interval, so that what is sent is younger than what was sent before.
     let measure_every = metrics.map(|metrics| metrics.interval / 2);
@@ -53,9 +62,11 @@ pub fn trace(config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
         ProcRoot::host(),
         config.targets.clone(),
         config.service.clone(),
-    );
+    )
+    .within(memory.clone());
     let pipeline_config = PipelineConfig {
         ignore_health_checks: config.ignore_health_checks,
+        memory,
         redaction: config.redaction.clone(),
         ..PipelineConfig::default()
     };
@@ -86,7 +97,8 @@ pub fn trace(config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
         began.elapsed().as_millis()
     );
     if watched == 0 {
-        log::info!("waiting for a process that matches");
+        let sight = Sight::of(&ProcRoot::host());
+        log::info!("waiting for a process that matches: {sight}");
     }
 
     let asked = runtime.block_on(asked_to_stop(&shard))?;
@@ -105,6 +117,11 @@ pub fn trace(config: Config, recording: Option<&Path>) -> anyhow::Result<()> {
         "wirespan: {}",
         report::summary(&health, &finished, began.elapsed())
     );
+    let recorded = finished.recorded.as_ref();
+    anyhow::ensure!(
+        recorded.is_none_or(Recorded::is_complete),
+        "the recording is not complete"
+    );
     Ok(())
 }
 
@@ -118,10 +135,12 @@ pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<
     let mut reader =
         Reader::new(BufReader::new(input)).with_context(|| format!("{}", file.display()))?;
     let runtime = start_runtime()?;
-    let (queue, exporters) = start_exporters(&runtime, &config, &health)?;
+    let memory = Ledger::new(config.memory_limit);
+    let (queue, exporters) = start_exporters(&runtime, &config, &memory, &health)?;
     let pipeline_config = PipelineConfig {
         seed,
         ignore_health_checks: config.ignore_health_checks,
+        memory,
         redaction: config.redaction.clone(),
         ..PipelineConfig::default()
     };
@@ -145,10 +164,35 @@ pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<
     Ok(())
 }
 
-fn create(file: &Path) -> anyhow::Result<Writer<File>> {
-    let created =
-        File::create_new(file).with_context(|| format!("can't create {}", file.display()))?;
-    Ok(Writer::new(created)?)
+/// Makes a copy of a recording without what is secret in it.
+///
+/// # Errors
+/// What keeps the file from being read, or where it ends early, or what keeps the copy from being
+/// written.
+pub fn redact(config: &Config, file: &Path, copy: &Path) -> anyhow::Result<()> {
+    let input = File::open(file).with_context(|| format!("can't open {}", file.display()))?;
+    let mut reader =
+        Reader::new(BufReader::new(input)).with_context(|| format!("{}", file.display()))?;
+    let created = recording::create(copy);
+    let created = created.with_context(|| format!("can't create {}", copy.display()))?;
+    let mut writer = Writer::new(created)?;
+    let redacted = recording::redact(&mut reader, &mut writer, &config.redaction);
+    writer.finish()?.sync_all()?;
+    let redacted = redacted.with_context(|| format!("{}", file.display()))?;
+    log::info!("{} records copied", redacted.records);
+    if redacted.http2_connections > 0 {
+        log::warn!(
+            "{} connections of HTTP/2 were hidden wholly: no spans can be made of them again",
+            redacted.http2_connections
+        );
+    }
+    if redacted.left_out > 0 {
+        log::warn!(
+            "{} records were not understood, and left out",
+            redacted.left_out
+        );
+    }
+    Ok(())
 }
 
 fn start_runtime() -> anyhow::Result<Runtime> {
@@ -163,12 +207,14 @@ fn start_runtime() -> anyhow::Result<Runtime> {
 fn start_exporters(
     runtime: &Runtime,
     config: &Config,
+    memory: &Ledger,
     health: &Arc<Health>,
 ) -> anyhow::Result<(SpanQueue, Exporters)> {
     let _entered = runtime.enter();
     let export = ExportConfig {
         colours: config.colours,
         queue_spans_cap: config.queue_spans_max,
+        memory: memory.clone(),
         ..ExportConfig::new(config.otlp.clone(), config.printer)
     };
     Ok(Exporters::start(export, health)?)

@@ -14,6 +14,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use wirespan_protocols::exchange::{Exchange, Role};
+use wirespan_protocols::heap;
 use wirespan_protocols::message::{Request, Response};
 
 pub use authority::HostMemo;
@@ -55,6 +56,24 @@ pub struct Span {
     pub events: Vec<Event>,
     /// Whether the operation failed.
     pub status: Status,
+}
+
+impl Span {
+    /// Bytes of memory that it takes, without its resource.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let name = match &self.name {
+            Cow::Owned(name) => heap::block(name.capacity()),
+            Cow::Borrowed(_) => 0,
+        };
+        let values = self.attributes.iter().map(|(_, value)| value.heap_bytes());
+        size_of::<Self>()
+            + name
+            + heap::block(self.trace_state.as_deref().map_or(0, str::len))
+            + heap::vec::<(&'static str, Value)>(self.attributes.capacity())
+            + values.sum::<usize>()
+            + heap::vec::<Event>(self.events.capacity())
+    }
 }
 
 /// Something that happened during a span.
@@ -100,6 +119,15 @@ pub enum Value {
 }
 
 impl Value {
+    /// Bytes of heap that it alone takes.
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Owned(text) => heap::block(text.capacity()),
+            Self::Shared(text) => heap::first_share(Some(text)),
+            Self::Static(_) | Self::Int(_) | Self::Bool(_) => 0,
+        }
+    }
+
     /// The text, if it is one.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
@@ -121,6 +149,21 @@ pub struct Resource {
 }
 
 impl Resource {
+    /// Bytes of memory that it takes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let owned = self.attributes.iter().map(|(name, value)| {
+            let name = match name {
+                Cow::Owned(name) => heap::block(name.capacity()),
+                Cow::Borrowed(_) => 0,
+            };
+            name + value.heap_bytes()
+        });
+        heap::boxed::<Self>()
+            + heap::vec::<(Cow<'static, str>, Value)>(self.attributes.capacity())
+            + owned.sum::<usize>()
+    }
+
     /// The value of an attribute.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
@@ -202,7 +245,10 @@ impl SpanMaker {
     #[must_use]
     pub fn ignores(&self, exchange: &Exchange) -> bool {
         let Request::Http(request) = &exchange.request;
-        self.ignores_health_checks && request.call.is_some() && rpc::is_house_keeping(request)
+        crate::own::is_export(request)
+            || self.ignores_health_checks
+                && request.call.is_some()
+                && rpc::is_house_keeping(request)
     }
 
     /// Makes the span of an exchange. Its start and end are put on the wall clock with the same

@@ -16,6 +16,7 @@ use joining::{Joined, Joining};
 use multiplex::Multiplex;
 
 use crate::exchange::Role;
+use crate::heap;
 use crate::parser::Flow;
 use crate::protocol::Kind;
 
@@ -206,6 +207,18 @@ impl Conversation {
     #[must_use]
     pub fn understood_bytes(&self) -> u64 {
         self.understood_bytes
+    }
+
+    /// Bytes of heap that it takes. Cheap: it may be asked after every chunk.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        match &self.stage {
+            Stage::Joining(joining) => heap::boxed::<Joining>() + joining.heap_bytes(),
+            Stage::Dialogue(dialogue) => heap::boxed::<Dialogue>() + dialogue.heap_bytes(),
+            Stage::Multiplex(multiplex) => heap::boxed::<Multiplex>() + multiplex.heap_bytes(),
+            Stage::Opaque(_) => 0,
+            Stage::Encrypted(name) => heap::block(name.as_deref().map_or(0, str::len)),
+        }
     }
 
     /// Takes over what the protocol has to say besides exchanges.

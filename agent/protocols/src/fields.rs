@@ -10,6 +10,15 @@ use std::sync::Arc;
 use crate::message::TraceParent;
 use forwarded::Forwarded;
 
+/// Longest target, host, user agent or trace state that is kept, in bytes; longer ones are cut and
+/// marked. RFC 9110 §4.1 recommends that targets of 8000 be taken.
+pub(crate) const VALUE_BYTES_MAX: usize = 8 * 1024;
+
+/// The part of a value that is kept.
+pub(crate) fn shortened(value: &[u8]) -> &[u8] {
+    &value[..value.len().min(VALUE_BYTES_MAX)]
+}
+
 /// What the fields of one head say.
 #[derive(Debug, Default)]
 pub(crate) struct Fields<'b> {
@@ -97,7 +106,10 @@ impl<'b> Fields<'b> {
     pub fn trace_state(&self) -> Option<Box<str>> {
         let filled = self.trace_state.iter().filter(|value| !value.is_empty());
         let values: Vec<Cow<'_, str>> = filled.map(|v| String::from_utf8_lossy(v)).collect();
-        (!values.is_empty()).then(|| values.join(",").into_boxed_str())
+        let len = values.iter().map(|value| value.len() + 1).sum::<usize>();
+        (1..=VALUE_BYTES_MAX)
+            .contains(&len)
+            .then(|| values.join(",").into_boxed_str())
     }
 
     /// What proxies noted of the request that the first of them received, `Forwarded` before its

@@ -2,9 +2,10 @@
 //!
 //! Nothing here knows a socket, a clock, a map, a span or a log; positions, times and losses are
 //! handed in. Read in this order: [`stream`] (chunks to contiguous bytes or gaps), [`relay`] (what
-//! may stand in front of everything), [`detect`] (which protocol, which role), [`registry`] (all protocols), [`protocol`] and [`parser`] (the
-//! contract), a protocol such as [`http1`] or [`http2`], [`pair`] (requests and responses to
-//! [`exchange`]s), [`conversation`] (all of it, for one connection).
+//! may stand in front of everything), [`detect`] (which protocol, which role), [`registry`] (all
+//! protocols), [`protocol`] and [`parser`] (the contract), a protocol such as
+//! [`http1`] or [`http2`], [`pair`] (requests and responses to [`exchange`]s), [`conversation`]
+//! (all of it, for one connection).
 #![forbid(unsafe_code)]
 
 pub mod client_hello;
@@ -13,6 +14,7 @@ pub mod detect;
 pub mod exchange;
 mod fields;
 pub mod grpc;
+pub mod heap;
 pub mod http1;
 pub mod http2;
 pub mod message;

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use crate::heap;
+
 /// What a parser finds in its direction: a head, or the end of the body that a head announced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
@@ -105,6 +107,31 @@ pub enum What {
 pub enum Request {
     /// RFC 9110. Boxed, because it changes hands a dozen times before it is a span.
     Http(Box<HttpRequest>),
+}
+
+impl Request {
+    /// Bytes of heap that it takes. Of texts that it shares with others it counts those that nobody
+    /// but the parser shares yet (see [`heap::first_share`]).
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let Self::Http(request) = self;
+        let shared = [
+            &request.host,
+            &request.user_agent,
+            &request.forwarded_for,
+            &request.forwarded_host,
+        ];
+        let shared = shared.map(|text| heap::first_share(text.as_ref()));
+        let method = match &request.method {
+            Method::Other(sent) => heap::block(sent.len()),
+            _ => 0,
+        };
+        heap::boxed::<HttpRequest>()
+            + heap::block(request.target.len())
+            + heap::block(request.trace_state.as_deref().map_or(0, str::len))
+            + shared.iter().sum::<usize>()
+            + method
+    }
 }
 
 /// A response, as far as it was understood.
@@ -229,6 +256,8 @@ pub struct HttpResponse {
     pub completeness: Completeness,
 }
 
+/// Bytes of a method that are kept. The longest that is registered has 17 (`UPDATEREDIRECTREF`).
+const METHOD_BYTES_MAX: usize = 256;
 impl HttpResponse {
     /// Whether servers answer so what they can't read: a bad request, a target or fields that are
     /// too long, a method or a version that they don't know.
@@ -289,7 +318,8 @@ impl Method {
             "POST" => Self::Post,
             "PUT" => Self::Put,
             "TRACE" => Self::Trace,
-            other => Self::Other(other.into()),
+            // A token is ASCII.
+            other => Self::Other(other.get(..METHOD_BYTES_MAX).unwrap_or(other).into()),
         }
     }
 }

@@ -3,7 +3,9 @@
 
 use std::collections::VecDeque;
 
+use crate::conversation::OPEN_BYTES_MAX;
 use crate::exchange::{Exchange, Outcome, Role};
+use crate::heap;
 use crate::message::{Method, Request, Response};
 use crate::sink::{Discard, Sink};
 use crate::stream::Moved;
@@ -11,12 +13,17 @@ use crate::stream::Moved;
 /// Requests that are remembered while their responses have not ended.
 pub const PENDING_MAX: usize = 256;
 
+/// Room for more than this is not kept for later.
+const PENDING_KEPT: usize = 16;
+
 /// The requests of one connection that have not met their fate.
 #[derive(Debug)]
 pub struct Pair {
     role: Role,
     /// In the order of the requests. Only the first can have a response; it is in progress.
     pending: VecDeque<Pending>,
+    /// What their requests count for.
+    bytes: usize,
     /// The body of the last request in `pending` is still moving.
     body_is_open: bool,
 }
@@ -25,6 +32,8 @@ pub struct Pair {
 struct Pending {
     start: Moved,
     request: Request,
+    /// What that counts for.
+    request_bytes: usize,
     response: Option<Response>,
     first_response_ns: Option<u64>,
 }
@@ -48,6 +57,7 @@ impl Pair {
         Self {
             role,
             pending: VecDeque::new(),
+            bytes: 0,
             body_is_open: false,
         }
     }
@@ -63,15 +73,17 @@ impl Pair {
     ) -> bool {
         let pending = Pending {
             start,
+            request_bytes: request.heap_bytes(),
             request,
             response: None,
             first_response_ns: None,
         };
-        if self.pending.len() >= PENDING_MAX {
+        if self.pending.len() >= PENDING_MAX || self.bytes >= OPEN_BYTES_MAX {
             sink.discard(Discard::PipelineFull);
             self.tell(pending, start.time_ns, Outcome::Evicted, sink);
             return false;
         }
+        self.bytes += pending.request_bytes;
         self.pending.push_back(pending);
         self.body_is_open = has_body;
         true
@@ -82,6 +94,7 @@ impl Pair {
         let pending = Pending {
             start,
             request,
+            request_bytes: 0,
             response: None,
             first_response_ns: None,
         };
@@ -153,8 +166,10 @@ impl Pair {
         } else {
             None
         };
+        self.bytes -= first.as_ref().map_or(0, |first| first.request_bytes);
         let body_is_open = self.body_is_open && self.pending.is_empty();
         self.flush(Outcome::NotObserved, end_ns, sink);
+        self.bytes += first.as_ref().map_or(0, |first| first.request_bytes);
         self.pending.extend(first);
         self.body_is_open = body_is_open;
     }
@@ -190,6 +205,12 @@ impl Pair {
         self.pending.front().map(|first| &first.request)
     }
 
+    /// Bytes of heap that it takes.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        heap::vec::<Pending>(self.pending.capacity()) + self.bytes
+    }
+
     /// How many requests are pending.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -216,8 +237,12 @@ impl Pair {
 
     fn take_first(&mut self) -> Option<Pending> {
         let first = self.pending.pop_front();
+        self.bytes -= first.as_ref().map_or(0, |first| first.request_bytes);
         if self.pending.is_empty() {
             self.body_is_open = false;
+            if self.pending.capacity() > PENDING_KEPT {
+                self.pending = VecDeque::new();
+            }
         }
         first
     }

@@ -142,6 +142,10 @@ pub trait Parser: Debug + Send {
 
     /// Forgets the message that was begun; what is offered next begins one.
     fn reset(&mut self);
+
+    /// Bytes of memory that it takes, itself included. Asked after each call, so nothing is walked
+    /// for it.
+    fn memory_bytes(&self) -> usize;
 }
 
 /// Where in bytes of unknown framing a message begins.
@@ -185,4 +189,7 @@ pub trait StreamParser: Debug + Send {
 
     /// Takes notice of what the other direction said about this one.
     fn hear(&mut self, what: &What);
+
+    /// As [`Parser::memory_bytes`].
+    fn memory_bytes(&self) -> usize;
 }

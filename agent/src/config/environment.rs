@@ -10,11 +10,12 @@ use regex::Regex;
 use super::names::Setting;
 use super::settings::{Given, Settings};
 use super::{
-    CaptureConfig, Config, ConfigError, PrinterFormat, ServiceOverride, Strategy, Targets, otlp,
-    values,
+    CONNECTIONS_MAX_DEFAULT, CaptureConfig, Config, ConfigError, PrinterFormat, ServiceOverride,
+    Strategy, Targets, otlp, values,
 };
 use crate::enrich::list;
 use crate::enrich::who::{self, Source};
+use crate::memory;
 use crate::redact::Redaction;
 
 /// What the configuration is for, which decides what must be set.
@@ -70,6 +71,7 @@ impl Config {
             printer: printer(&settings, exporters)?,
             colours: settings.of(Setting::NoColor).is_none(),
             queue_spans_max: queue_spans_max(&settings)?,
+            memory_limit: memory_limit(&settings)?,
             ignore_health_checks: false,
             redaction: redaction(&settings)?,
             shutdown_timeout: SHUTDOWN_TIMEOUT_DEFAULT,
@@ -155,6 +157,14 @@ fn capture(settings: &Settings) -> Result<CaptureConfig, ConfigError> {
     if let Some(given) = settings.of(Setting::BpfDebug) {
         capture.bpf_debug = given.parse(values::boolean, values::BOOLEAN)?;
     }
+    if let Some(given) = settings.of(Setting::ConnectionsMax) {
+        let max = CONNECTIONS_MAX_DEFAULT as usize;
+        let count = given.parse(
+            |text| values::count(text, max),
+            "a number of connections from 1 to 65536",
+        )?;
+        capture.connections_max = u32::try_from(count).ok();
+    }
     Ok(capture)
 }
 
@@ -230,6 +240,16 @@ fn queue_spans_max(settings: &Settings) -> Result<usize, ConfigError> {
                 "a number of spans from 1 to 1048576",
             )
         })
+}
+
+fn memory_limit(settings: &Settings) -> Result<usize, ConfigError> {
+    let Some(given) = settings.of(Setting::MemoryLimit) else {
+        return Ok(memory::limit_within(memory::cgroup_limit()));
+    };
+    given.parse(
+        |text| values::bytes(text).filter(|bytes| *bytes >= memory::LIMIT_MIN),
+        "a number of bytes, such as 64MiB or 256M, of at least 4MiB",
+    )
 }
 
 fn text(settings: &Settings, setting: Setting) -> Option<String> {

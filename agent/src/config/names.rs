@@ -78,6 +78,8 @@ settings! {
         "OTEL_BSP_MAX_QUEUE_SIZE";
     TracePrinter: "BEYLA_TRACE_PRINTER" "OTEL_EBPF_TRACE_PRINTER";
     IgnoreHealthChecks: "WIRESPAN_IGNORE_HEALTH_CHECKS";
+    MemoryLimit: "WIRESPAN_MEMORY_LIMIT";
+    ConnectionsMax: "WIRESPAN_CONNECTIONS_MAX";
     SensitiveQueryParamsAdd:
         "OTEL_EBPF_SENSITIVE_QUERY_PARAMS_ADD" "BEYLA_SENSITIVE_QUERY_PARAMS_ADD";
     SensitiveQueryParamsRemove:

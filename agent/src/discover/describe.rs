@@ -12,6 +12,18 @@ use crate::semconv;
 use super::language::Languages;
 use super::naming;
 use super::proc_root::{ProcRoot, lossy, read_bounded, without_deleted};
+use super::uncopied::uncopied;
+
+/// Bytes of `OTEL_RESOURCE_ATTRIBUTES` that are kept. Its format is that of W3C Baggage
+/// (OpenTelemetry, Resource SDK), of which 8192 bytes have to be carried (Baggage §3.3.2).
+const ATTRIBUTES_LEN_MAX: usize = 8192;
+/// How many of its attributes: the limit that OpenTelemetry sets for attributes of other things
+/// (Common, Attribute Limits), and leaves open for resources.
+const ATTRIBUTES_MAX: usize = 128;
+/// Bytes of `OTEL_SERVICE_NAME`.
+const NAME_LEN_MAX: usize = 1024;
+/// Bytes of arguments that are kept once the service has its name.
+const ARGS_KEPT_MAX: usize = 4096;
 
 /// Makes descriptions.
 #[derive(Debug)]
@@ -66,8 +78,10 @@ impl Describer {
             language: language.map(str::to_owned),
             resource_attributes: self.attributes_with(told.resource_attributes),
             host_name: self.root.host_name().to_owned(),
+            uncopied: uncopied(&self.root, pid),
             executable,
-            command_args,
+            command_args: kept(command_args),
+            is_cut: told.is_cut,
         })
     }
 
@@ -95,6 +109,8 @@ impl Describer {
             pid,
             start_ns: self.start_ns(pid),
             service_instance_id: self.instance_id(pid),
+            // That it was cut was told of the parent.
+            is_cut: false,
             ..parent.clone()
         }
     }
@@ -131,6 +147,8 @@ struct Told {
     service_name: Option<String>,
     service_namespace: Option<String>,
     resource_attributes: BTreeMap<String, String>,
+    /// It says more than is kept.
+    is_cut: bool,
 }
 
 impl Told {
@@ -141,9 +159,17 @@ impl Told {
         let mut service_name = None;
         for variable in environment.split(|byte| *byte == 0) {
             if let Some(value) = variable.strip_prefix(b"OTEL_SERVICE_NAME=") {
-                service_name = Some(lossy(value)).filter(|name| !name.trim().is_empty());
+                told.is_cut |= value.len() > NAME_LEN_MAX;
+                let name = lossy(&value[..value.len().min(NAME_LEN_MAX)]);
+                service_name = Some(name).filter(|name| !name.trim().is_empty());
             } else if let Some(value) = variable.strip_prefix(b"OTEL_RESOURCE_ATTRIBUTES=") {
-                told.resource_attributes = resource_attributes(&lossy(value));
+                let part = whole_pairs(value);
+                told.resource_attributes = resource_attributes(&lossy(part));
+                told.is_cut |=
+                    part.len() < value.len() || told.resource_attributes.len() > ATTRIBUTES_MAX;
+                while told.resource_attributes.len() > ATTRIBUTES_MAX {
+                    told.resource_attributes.pop_last();
+                }
             }
         }
         let attributes = &mut told.resource_attributes;
@@ -154,11 +180,37 @@ impl Told {
     }
 }
 
+/// As much of a list of pairs as is kept, without a part of one.
+fn whole_pairs(list: &[u8]) -> &[u8] {
+    match list.get(..ATTRIBUTES_LEN_MAX) {
+        Some(part) if part.len() < list.len() => {
+            let end = part.iter().rposition(|byte| *byte == b',');
+            &part[..end.unwrap_or(0)]
+        }
+        _ => list,
+    }
+}
+
 /// What the target may say of itself. A list with a fault says nothing.
 fn resource_attributes(text: &str) -> BTreeMap<String, String> {
     let mut attributes = list::parse(text).unwrap_or_default();
     who::refuse(Source::Target, &mut attributes);
     attributes
+}
+
+/// The first arguments, as many as are kept.
+fn kept(mut args: Vec<String>) -> Vec<String> {
+    let mut len = 0;
+    let whole = args.iter().take_while(|arg| {
+        len += arg.len() + size_of::<String>();
+        len <= ARGS_KEPT_MAX
+    });
+    let whole = whole.count();
+    if whole < args.len() {
+        args.truncate(whole);
+        args.shrink_to_fit();
+    }
+    args
 }
 
 /// Arguments are separated by NUL, and the last is ended by one. A program that set its title
@@ -213,6 +265,29 @@ mod tests {
         assert_eq!(Told::from_environment(b""), Told::default());
         let malformed = b"OTEL_RESOURCE_ATTRIBUTES=service.name=a,broken\0";
         assert_eq!(Told::from_environment(malformed), Told::default());
+    }
+
+    #[test]
+    fn of_what_a_process_says_only_so_much_is_kept() {
+        let pairs = |count: usize, len: usize| {
+            let value = "v".repeat(len);
+            let pairs: Vec<_> = (0..count).map(|n| format!("key{n:04}={value}")).collect();
+            format!("OTEL_RESOURCE_ATTRIBUTES={}", pairs.join(","))
+        };
+        for (count, len, kept) in [(100, 10, 100), (1000, 1, 128), (400, 1000, 8), (1, 9000, 0)] {
+            let told = Told::from_environment(pairs(count, len).as_bytes());
+            assert_eq!(told.resource_attributes.len(), kept, "{count} of {len}");
+            assert_eq!(told.is_cut, kept < count, "{count} of {len}");
+            let values = told.resource_attributes.values();
+            assert!(values.into_iter().all(|value| value.len() == len), "whole");
+        }
+        let told =
+            Told::from_environment(format!("OTEL_SERVICE_NAME={}", "n".repeat(2000)).as_bytes());
+        assert_eq!(told.service_name.map(|name| name.len()), Some(NAME_LEN_MAX));
+        assert!(told.is_cut);
+        let many = kept(vec!["0123456789".to_owned(); 1000]);
+        assert!((50..200).contains(&many.len()), "{}", many.len());
+        assert_eq!(kept(vec!["x".to_owned(); 3]).len(), 3);
     }
 
     #[test]

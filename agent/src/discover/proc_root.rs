@@ -48,6 +48,12 @@ impl ProcRoot {
         }
     }
 
+    /// Where it is mounted.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The machine's name.
     #[must_use]
     pub fn host_name(&self) -> &str {

@@ -2,6 +2,8 @@
 //! which the kernel side saw it, and answers with actions; it carries none of them out.
 //!
 //! - A process that matches by pid or executable, or listens on a selected port, is watched.
+//! - So is one that serves a selected port, by a socket that it has from somebody else, until it
+//!   runs another executable.
 //! - A child of a watched process stays watched as long as it runs the executable of its parent,
 //!   be it forked or run anew (workers of nginx, Node's cluster). When it runs another one, it has
 //!   to match by itself.
@@ -19,6 +21,7 @@ use wirespan_common::record::{Life, LifeEvent};
 
 use crate::config::{ServiceOverride, Targets};
 use crate::discover::Process;
+use crate::memory::{Holder, Ledger};
 
 use super::describe::Describer;
 use super::listeners::Listening;
@@ -48,6 +51,9 @@ pub struct Watcher {
     departed: HashMap<u32, Arc<Process>>,
     /// Pids of `departed`, oldest first; at most [`DEPARTED_MAX`].
     departures: VecDeque<u32>,
+    /// Of all descriptions.
+    bytes: usize,
+    memory: Ledger,
 }
 
 /// Descriptions that are kept of processes that are no longer watched.
@@ -65,7 +71,16 @@ impl Watcher {
             watched: HashMap::new(),
             departed: HashMap::new(),
             departures: VecDeque::new(),
+            bytes: 0,
+            memory: Ledger::default(),
         }
+    }
+
+    /// The same, which shares this bound over memory.
+    #[must_use]
+    pub fn within(mut self, memory: Ledger) -> Self {
+        self.memory = memory;
+        self
     }
 
     /// Looks at all processes. To be called once the kernel side reports the life of processes,
@@ -85,7 +100,7 @@ impl Watcher {
     pub fn observe(&mut self, pid: u32, event: LifeEvent, life: &Life, actions: &mut Vec<Action>) {
         let subject = match event {
             LifeEvent::Fork => life.other,
-            LifeEvent::Exec | LifeEvent::Listen | LifeEvent::Exit => pid,
+            LifeEvent::Exec | LifeEvent::Listen | LifeEvent::Serve | LifeEvent::Exit => pid,
         };
         if subject == self.root.own_pid() {
             // The kernel side watches every child of a watched process, and a user may well start
@@ -99,6 +114,7 @@ impl Watcher {
             LifeEvent::Exec => self.ran(pid, life, actions),
             LifeEvent::Fork => self.forked(pid, life, actions),
             LifeEvent::Listen => self.listened(pid, life, actions),
+            LifeEvent::Serve => self.served(pid, life, actions),
             LifeEvent::Exit => self.ended(pid, actions),
         }
     }
@@ -192,6 +208,17 @@ impl Watcher {
         }
     }
 
+    fn served(&mut self, pid: u32, life: &Life, actions: &mut Vec<Action>) {
+        if self.still_watched(pid).is_none() {
+            let process = self.describe_or_name(pid, life);
+            self.watch(process, actions);
+        } else {
+            // The kernel side may have been told, since it began, to watch it no longer: an exec
+            // that came before was answered after.
+            actions.push(Action::Watch(pid));
+        }
+    }
+
     fn ended(&mut self, pid: u32, actions: &mut Vec<Action>) {
         // The kernel side has forgotten it, but may have been told to watch it only after that;
         // and a process that has the pid by now is not to suffer.
@@ -235,23 +262,44 @@ impl Watcher {
         }
     }
 
-    fn describe(&mut self, process: Process, actions: &mut Vec<Action>) {
+    fn describe(&mut self, mut process: Process, actions: &mut Vec<Action>) {
+        while self.bytes + process.memory_bytes() > self.memory.of_descriptions() {
+            if !self.forget_departed() {
+                process.cut();
+                break;
+            }
+        }
         let process = Arc::new(process);
-        self.watched.insert(process.pid, Arc::clone(&process));
+        self.bytes += process.memory_bytes();
+        if let Some(former) = self.watched.insert(process.pid, Arc::clone(&process)) {
+            self.bytes -= former.memory_bytes();
+        }
+        self.memory.set(Holder::Descriptions, self.bytes);
         actions.push(Action::Described(process));
+    }
+
+    /// Forgets the process that departed first; whether there was one.
+    fn forget_departed(&mut self) -> bool {
+        let Some(oldest) = self.departures.pop_front() else {
+            return false;
+        };
+        if let Some(process) = self.departed.remove(&oldest) {
+            self.bytes -= process.memory_bytes();
+            self.memory.set(Holder::Descriptions, self.bytes);
+        }
+        true
     }
 
     fn forget(&mut self, pid: u32) {
         let Some(process) = self.watched.remove(&pid) else {
             return;
         };
-        if self.departed.insert(pid, process).is_none() {
-            self.departures.push_back(pid);
+        match self.departed.insert(pid, process) {
+            Some(former) => self.bytes -= former.memory_bytes(),
+            None => self.departures.push_back(pid),
         }
-        if self.departures.len() > DEPARTED_MAX
-            && let Some(oldest) = self.departures.pop_front()
-        {
-            self.departed.remove(&oldest);
+        if self.departures.len() > DEPARTED_MAX {
+            self.forget_departed();
         }
     }
 }

@@ -134,6 +134,7 @@ mod tests {
             language: Some("python".into()),
             resource_attributes: BTreeMap::new(),
             host_name: "node-1".into(),
+            ..Process::default()
         }
     }
 

@@ -11,8 +11,9 @@
 //! | `container.*`, the rest of `k8s.*` | | no: they are of wirespan's own pod | no |
 //! | everything else | | yes, last | yes |
 //!
-//! A list is the value of `OTEL_RESOURCE_ATTRIBUTES`. "Last" yields to whoever else says it. What a setting of wirespan says (`OTEL_SERVICE_NAME`,
-//! `BEYLA_SERVICE_NAME`, `BEYLA_SERVICE_NAMESPACE`) wins over all.
+//! A list is the value of `OTEL_RESOURCE_ATTRIBUTES`. "Last" yields to whoever else
+//! says it. What a setting of wirespan says (`OTEL_SERVICE_NAME`, `BEYLA_SERVICE_NAME`,
+//! `BEYLA_SERVICE_NAMESPACE`) wins over all.
 
 use std::collections::BTreeMap;
 

@@ -9,6 +9,7 @@
 pub mod json;
 pub mod protobuf;
 
+mod answer;
 mod delivery;
 mod grpc;
 mod http;
@@ -44,9 +45,6 @@ pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.45.0";
 pub const SCOPE_NAME: &str = "wirespan";
 /// Its version: the agent's.
 pub const SCOPE_VERSION: &str = env!("CARGO_PKG_VERSION");
-
-pub(super) const USER_AGENT: &str =
-    concat!("wirespan/", env!("CARGO_PKG_VERSION"), " (rust; otlp)");
 
 /// A setting that cannot be used. The text names the value at fault.
 #[derive(Debug)]

@@ -425,7 +425,7 @@ fn judge(role: Role, outcome: Outcome, status: Option<u16>) -> (Option<Value>, S
         Outcome::ProcessExited => (error_type::PROCESS_EXITED, Status::Error),
         Outcome::Aborted(code) => (error_type::of_http2(code), Status::Error),
         Outcome::Refused => (error_type::GOING_AWAY, Status::Error),
-        Outcome::Evicted => (error_type::EVICTED, Status::Unset),
+        Outcome::Evicted => (error_type::OBSERVATION_ENDED, Status::Unset),
         Outcome::NotObserved | Outcome::Complete | Outcome::EndInferred | Outcome::Left => {
             (error_type::RESPONSE_NOT_OBSERVED, Status::Unset)
         }

@@ -195,7 +195,7 @@ fn judge(role: Role, outcome: Outcome, code: Option<u32>) -> (Option<&'static st
         Outcome::ProcessExited => (Some(error_type::PROCESS_EXITED), Status::Error),
         Outcome::Aborted(code) => (Some(error_type::of_http2(code)), Status::Error),
         Outcome::Refused => (Some(error_type::GOING_AWAY), Status::Error),
-        Outcome::Evicted => (Some(error_type::EVICTED), Status::Unset),
+        Outcome::Evicted => (Some(error_type::OBSERVATION_ENDED), Status::Unset),
         Outcome::NotObserved => (Some(error_type::RESPONSE_NOT_OBSERVED), Status::Unset),
     }
 }

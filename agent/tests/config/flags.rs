@@ -137,7 +137,7 @@ fn the_help_names_a_variable_for_every_flag() {
             "{flag}"
         );
     }
-    assert_eq!(flags, 15, "{help}");
+    assert_eq!(flags, 16, "{help}");
     assert_eq!(help.matches("sudo wirespan").count(), 3);
 }
 

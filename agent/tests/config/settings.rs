@@ -208,6 +208,44 @@ fn a_recording_needs_targets_and_a_replay_needs_nothing() {
 }
 
 #[test]
+fn the_memory_limit_is_bytes_with_a_unit() {
+    let limit = |text| {
+        load(&[
+            ("BEYLA_OPEN_PORT", "80"),
+            ("BEYLA_TRACE_PRINTER", "text"),
+            ("WIRESPAN_MEMORY_LIMIT", text),
+        ])
+        .map(|loaded| loaded.config.memory_limit)
+    };
+    for (text, bytes) in [
+        ("64MiB", 64 << 20),
+        ("64M", 64 << 20),
+        ("64Mi", 64 << 20),
+        ("1GiB", 1 << 30),
+        ("8192k", 8 << 20),
+        ("10MB", 10_000_000),
+        ("16777216", 16 << 20),
+        ("16777216 B", 16 << 20),
+    ] {
+        assert_eq!(limit(text).ok(), Some(bytes), "{text}");
+    }
+    for text in [
+        "3MiB",
+        "0",
+        "-5M",
+        "64MM",
+        "64Mx",
+        "M",
+        "lots",
+        "99999999999999999999",
+    ] {
+        let error = limit(text).expect_err(text).to_string();
+        assert!(error.contains("WIRESPAN_MEMORY_LIMIT"), "{error}");
+        assert!(error.contains("64MiB"), "{error}");
+    }
+}
+
+#[test]
 fn what_is_hidden_can_be_widened_narrowed_and_made_whole() {
     let config = config_with(&[
         ("BEYLA_SENSITIVE_QUERY_PARAMS_ADD", "ticket, shop_id"),

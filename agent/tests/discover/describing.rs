@@ -42,6 +42,8 @@ fn everything_is_found_out_about_a_process() {
             language: Some("python".to_owned()),
             resource_attributes: BTreeMap::from([("team".to_owned(), "a b".to_owned())]),
             host_name: "box".to_owned(),
+            uncopied: Vec::new(),
+            is_cut: false,
         }
     );
 }

@@ -48,6 +48,10 @@ impl Bench {
         self.observe(pid, LifeEvent::Listen, watched, port, 0)
     }
 
+    fn serve(&mut self, pid: u32, port: u16) -> Vec<String> {
+        self.observe(pid, LifeEvent::Serve, 1, port, 0)
+    }
+
     fn exit(&mut self, pid: u32) -> Vec<String> {
         self.observe(pid, LifeEvent::Exit, 1, 0, 0)
     }
@@ -138,6 +142,35 @@ fn a_listener_that_the_kernel_side_could_not_take_up_is_watched_on_request() {
     let mut bench = Bench::new(&[PORT]);
     bench.proc.run(&Fake::new(7, "/opt/till"));
     assert_eq!(bench.listen(7, 8080, 0), ["watch 7", "7 is till"]);
+}
+
+#[test]
+fn who_serves_a_connection_that_others_accepted_is_watched() {
+    let mut bench = Bench::new(&[PORT]);
+    bench.proc.run(&Fake::new(8, "/opt/till"));
+    assert_eq!(bench.serve(8, 8080), ["watch 8", "8 is till"]);
+    assert_eq!(bench.serve(8, 8080), ["watch 8"], "it may be told again");
+    assert_eq!(bench.exit(8), ["unwatch 8"]);
+}
+
+#[test]
+fn who_serves_after_an_exec_that_unselected_it_is_watched_under_its_new_name() {
+    let mut bench = Bench::new(&[PORT]);
+    bench.proc.run(&Fake::new(7, "/usr/sbin/inetd"));
+    assert_eq!(bench.listen(7, 8080, 1), ["7 is inetd"]);
+    bench.proc.run(&Fake::new(8, "/usr/sbin/inetd"));
+    assert_eq!(bench.fork(7, 8, 1), ["8 is inetd"]);
+    bench.proc.run(&Fake::new(8, "/opt/till"));
+    assert_eq!(bench.exec(8, 1), ["unwatch 8"]);
+    assert_eq!(bench.serve(8, 8080), ["watch 8", "8 is till"]);
+}
+
+#[test]
+fn wirespan_itself_never_serves() {
+    let mut bench = Bench::new(&[PORT]);
+    let own = bench.proc.root().own_pid();
+    assert_eq!(bench.serve(own, 8080), [format!("unwatch {own}")]);
+    assert_eq!(bench.watcher.watched(), 0);
 }
 
 #[test]

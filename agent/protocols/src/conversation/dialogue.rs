@@ -184,6 +184,11 @@ impl Dialogue {
         !self.pair.is_empty()
     }
 
+    /// Bytes of heap that it takes, besides itself.
+    pub fn heap_bytes(&self) -> usize {
+        self.requests.heap_bytes() + self.responses.heap_bytes() + self.pair.heap_bytes()
+    }
+
     pub fn awaits_progress(&self) -> bool {
         self.pair.response_in_progress() || self.pair.request_in_progress()
     }
@@ -251,7 +256,7 @@ impl Dialogue {
             (End::Ingress, Role::Client) | (End::Egress, Role::Server) => Some(Flow::Responses),
             (End::Closed, Role::Server) => Some(Flow::Responses),
             (End::Closed, Role::Client) => None,
-            (End::Reset | End::ProcessExited | End::Evicted, _) => None,
+            (End::Reset | End::ProcessExited | End::Evicted | End::LostSight, _) => None,
         };
         self.note_gone(end);
         if ended == Some(Flow::Requests) {
@@ -281,7 +286,8 @@ impl Dialogue {
             self.pair.call_ended(call_status);
             self.pair.response_ended(Some(body_size), last_ns, sink);
         }
-        if was_guessing && !matches!(end, End::Reset | End::ProcessExited) {
+        let was_missed = was_guessing && !matches!(end, End::Reset | End::ProcessExited);
+        if was_missed || end == End::LostSight {
             self.pair.response_is_over(last_ns, sink);
         }
         if self.responses.stream.is_holding() && self.pair.is_empty() && self.responses.is_framed {
@@ -295,6 +301,7 @@ impl Dialogue {
             End::Reset => Outcome::Reset,
             End::ProcessExited => Outcome::ProcessExited,
             End::Evicted => Outcome::Evicted,
+            End::LostSight => Outcome::NotObserved,
         };
         self.pair.flush(outcome, time_ns, sink);
         self.responses.stream.skip_to_reach();
@@ -317,7 +324,8 @@ impl Dialogue {
             (Role::Client, End::Ingress | End::Reset)
             | (Role::Server, End::Egress | End::Closed) => Flow::Responses,
             // A client that asks no more still waits.
-            (Role::Client, End::Egress) | (_, End::ProcessExited | End::Evicted) => return,
+            (Role::Client, End::Egress)
+            | (_, End::ProcessExited | End::Evicted | End::LostSight) => return,
         };
         self.gone.get_or_insert(gone);
     }

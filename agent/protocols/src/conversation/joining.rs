@@ -163,6 +163,12 @@ impl Joining {
         }
     }
 
+    /// Bytes of heap that it takes, besides itself.
+    pub fn heap_bytes(&self) -> usize {
+        let [ingress, egress] = &self.sides;
+        ingress.stream.heap_bytes() + egress.stream.heap_bytes()
+    }
+
     fn side(&mut self, direction: Direction) -> &mut Side {
         &mut self.sides[direction as usize]
     }

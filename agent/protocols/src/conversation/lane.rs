@@ -111,6 +111,11 @@ impl Lane {
         self.stream.hold(held);
     }
 
+    /// Bytes of heap that it takes.
+    pub fn heap_bytes(&self) -> usize {
+        self.stream.heap_bytes() + self.parser.memory_bytes()
+    }
+
     /// Forgets what was begun and waits for a head at the cursor.
     pub fn restart(&mut self) {
         self.parser.reset();

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::body::{Body, Framing};
 use super::course::Course;
 use super::head::{self, Head, RequestLine};
-use crate::fields::{Fields, interned};
+use crate::fields::{Fields, interned, lossy, shortened};
 use crate::grpc;
+use crate::heap;
 use crate::message::{Call, Completeness, HttpRequest, Message, Method, Request, Then, Version};
 use crate::parser::{Crossed, Flow, Gap, Parsed, Parser};
 
@@ -70,6 +71,20 @@ impl Parser for Requests {
 
     fn reset(&mut self) {
         self.course = Course::default();
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let texts = [
+            &self.host,
+            &self.user_agent,
+            &self.forwarded_for,
+            &self.forwarded_host,
+        ];
+        let texts: usize = texts
+            .map(|text| heap::remembered(text.as_ref()))
+            .iter()
+            .sum();
+        heap::boxed::<Self>() + self.course.heap_bytes() + texts
     }
 }
 
@@ -136,21 +151,28 @@ impl Requests {
         };
         let forwarded = fields.forwarded();
         let trace_parent = fields.trace_parent();
-        let host = interned(&mut self.host, host);
+        let host = interned(&mut self.host, host.map(shortened));
+        let target = shortened(line.target.as_bytes());
+        let is_whole = target.len() == line.target.len();
         HttpRequest {
             method,
-            target: line.target.into(),
+            // Cut within a letter, it is not text.
+            target: if is_whole {
+                line.target.into()
+            } else {
+                lossy(target).into()
+            },
             // A line that was cut before its version is taken to speak like the one before it.
             version: line.version.or(self.version).unwrap_or(Version::Http11),
             host,
-            user_agent: interned(&mut self.user_agent, fields.user_agent),
+            user_agent: interned(&mut self.user_agent, fields.user_agent.map(shortened)),
             forwarded_for: interned(&mut self.forwarded_for, forwarded.client),
             forwarded_host: interned(&mut self.forwarded_host, forwarded.host),
             forwarded_scheme: forwarded.scheme,
             trace_state: trace_parent.and_then(|_| fields.trace_state()),
             trace_parent,
             body_size: None,
-            truncated: false,
+            truncated: !is_whole,
             scheme: None,
             call: fields
                 .content_type

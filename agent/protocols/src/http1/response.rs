@@ -6,6 +6,7 @@ use super::course::Course;
 use super::head::{self, Head, StatusLine};
 use crate::fields::Fields;
 use crate::grpc;
+use crate::heap;
 use crate::message::{Completeness, HttpResponse, Message, Method, Request, Response, Then};
 use crate::parser::{Crossed, Flow, Gap, Parsed, Parser};
 
@@ -91,6 +92,10 @@ impl Parser for Responses {
     fn reset(&mut self) {
         self.course = Course::default();
         self.may_end_twice = false;
+    }
+
+    fn memory_bytes(&self) -> usize {
+        heap::boxed::<Self>() + self.course.heap_bytes()
     }
 }
 

@@ -5,15 +5,13 @@ use std::sync::Arc;
 
 use super::hpack::{Field, Text};
 use crate::fields::forwarded::{self, Forwarded};
-use crate::fields::{digits, interned, lossy};
+use crate::fields::{VALUE_BYTES_MAX, digits, interned, lossy, shortened};
 use crate::grpc;
+use crate::heap;
 use crate::message::{
     Call, CallSystem, Completeness, HttpRequest, HttpResponse, Method, Request, Response,
     TraceParent, Version, What,
 };
-
-/// Longest target, host or trace state that is kept, in bytes; longer ones are cut and marked.
-const VALUE_BYTES_MAX: usize = 8 * 1024;
 
 /// Values that rarely change within a connection.
 #[derive(Debug, Default)]
@@ -30,6 +28,20 @@ struct Noted {
     client: Option<Arc<str>>,
     host: Option<Arc<str>>,
     scheme: Option<&'static str>,
+}
+
+impl Memory {
+    /// Bytes of heap that it takes.
+    pub fn heap_bytes(&self) -> usize {
+        let texts = [
+            &self.host,
+            &self.user_agent,
+            &self.forwarded_for,
+            &self.forwarded_host,
+        ];
+        let texts = texts.map(|text| heap::remembered(text.as_ref()));
+        texts.iter().sum()
+    }
 }
 
 /// What one block says.
@@ -298,6 +310,6 @@ impl<'m> Head<'m> {
 
     fn shortened<'f>(&mut self, value: &'f [u8]) -> &'f [u8] {
         self.was_shortened |= value.len() > VALUE_BYTES_MAX;
-        &value[..value.len().min(VALUE_BYTES_MAX)]
+        shortened(value)
     }
 }

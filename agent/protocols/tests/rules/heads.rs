@@ -10,9 +10,9 @@ const BAD_REQUEST: &str = "HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\n
 
 #[test]
 fn odd_heads_that_some_server_takes_are_read_as_it_reads_them() {
-    // One of the servers that were seen to answer it with 200: nginx 1.22, Apache 2.4 (as it comes),
-    // Python 3.11's `http.server`. Apache's `HttpProtocolOptions Unsafe` takes what nginx does, Node
-    // 18 only more blanks between the parts of the line.
+    // One of the servers that were seen to answer it with 200: nginx 1.22, Apache 2.4 (as it
+    // comes), Python 3.11's `http.server`. Apache's `HttpProtocolOptions Unsafe` takes what nginx
+    // does, Node 18 only more blanks between the parts of the line.
     for (taken_by, request) in [
         ("nginx", "GET /a HTTP/1.1\r\nX(a): 1\r\nHost: h\r\n\r\n"),
         (

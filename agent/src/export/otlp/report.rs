@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 
+use super::RetryPolicy;
+
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// Shared by the workers of one destination.
@@ -15,6 +17,8 @@ pub(super) struct Report {
     endpoint: String,
     /// Whether the last attempt failed.
     failing: AtomicBool,
+    /// Whether it was said that the receiver asked for peace.
+    quiet_is_known: AtomicBool,
     failures: Throttle,
     refusals: Throttle,
     partials: Throttle,
@@ -25,6 +29,7 @@ impl Report {
         Self {
             endpoint: without_secrets(endpoint),
             failing: AtomicBool::new(false),
+            quiet_is_known: AtomicBool::new(false),
             failures: Throttle::default(),
             refusals: Throttle::default(),
             partials: Throttle::default(),
@@ -34,6 +39,7 @@ impl Report {
     /// A request was answered.
     pub(super) fn reached(&self) {
         if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
+            self.quiet_is_known.store(false, Ordering::Relaxed);
             info!("{} takes spans again", self.endpoint);
         }
     }
@@ -45,6 +51,21 @@ impl Report {
             warn!(
                 "{} cannot take spans now, trying again: {why}",
                 self.endpoint
+            );
+        }
+    }
+
+    /// The receiver asked for peace, and gets it but for single attempts. Said once until it takes
+    /// spans again.
+    pub(super) fn asked_for_quiet(&self, asked: Duration, policy: &RetryPolicy) {
+        if !self.quiet_is_known.swap(true, Ordering::Relaxed) {
+            warn!(
+                "{} asks for {} s without spans: it gets at most {} s at a time, and one attempt \
+                 every {} s",
+                self.endpoint,
+                asked.as_secs(),
+                policy.quiet_max.as_secs(),
+                policy.probe_every.as_secs()
             );
         }
     }

@@ -20,9 +20,9 @@ fn tcp() -> Endpoints {
         family: 2,
         local_port: 8080,
         peer_port: 40000,
-        reserved: 0,
         local_address: [0; 16],
         peer_address: [0; 16],
+        ..Open::default()
     };
     open.local_address[..4].copy_from_slice(&[10, 0, 0, 1]);
     open.peer_address[..4].copy_from_slice(&[10, 0, 0, 2]);
@@ -417,7 +417,12 @@ fn a_failure_is_judged_by_role_and_outcome() {
             ("response_not_observed", false),
             ("response_not_observed", false),
         ),
-        (None, Evicted, ("evicted", false), ("evicted", false)),
+        (
+            None,
+            Evicted,
+            ("observation_ended", false),
+            ("observation_ended", false),
+        ),
         (
             None,
             Complete,
