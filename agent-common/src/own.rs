@@ -78,9 +78,9 @@ mod tests {
             family: 2,
             local_port: 4318,
             peer_port: 50_000,
-            reserved: 0,
             local_address: local,
             peer_address: peer,
+            ..Open::default()
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod describe;
 mod elf;
+mod environment;
 mod language;
 mod listeners;
 mod naming;
@@ -14,6 +15,7 @@ mod proc_root;
 mod selection;
 pub mod tls;
 mod uncopied;
+mod unit;
 mod watcher;
 
 pub use describe::Describer;

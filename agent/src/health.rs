@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::discover::tls::GivenUp;
 use crate::unread::Unread;
 
 /// Why something that was captured, or should have been, did not become an exported span.
@@ -28,6 +29,14 @@ pub enum Loss {
     /// TLS objects whose plaintext was seen but whose socket was not found: their spans lack
     /// addresses.
     TlsUnbound,
+    /// Files: it would take too much to look for TLS in them.
+    TlsFileTooLarge,
+    /// Files: looking for TLS in others took all that their process may take.
+    TlsProcessTooLarge,
+    /// Files, and processes' lists of them: they did not answer when TLS was looked for.
+    TlsStalled,
+    /// Files: TLS can be read in more of them than can be kept.
+    TlsTooMany,
     /// Records that could not be decoded.
     Undecodable,
     /// Gaps of a stream that hid a message.
@@ -65,7 +74,7 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 29] = [
         Self::RingFull,
         Self::RingShare,
         Self::ConnectionsFull,
@@ -75,6 +84,10 @@ impl Loss {
         Self::TlsFull,
         Self::TlsImplausible,
         Self::TlsUnbound,
+        Self::TlsFileTooLarge,
+        Self::TlsProcessTooLarge,
+        Self::TlsStalled,
+        Self::TlsTooMany,
         Self::Undecodable,
         Self::StreamGap,
         Self::Unparsable,
@@ -106,6 +119,10 @@ impl Loss {
             Self::TlsFull => "tls_full",
             Self::TlsImplausible => "tls_implausible",
             Self::TlsUnbound => "tls_unbound",
+            Self::TlsFileTooLarge => "tls_file_too_large",
+            Self::TlsProcessTooLarge => "tls_process_too_large",
+            Self::TlsStalled => "tls_stalled",
+            Self::TlsTooMany => "tls_too_many",
             Self::Undecodable => "undecodable",
             Self::StreamGap => "stream_gap",
             Self::Unparsable => "unparsable",
@@ -122,6 +139,17 @@ impl Loss {
             Self::ExportRefused => "export_refused",
             Self::ExportFailed => "export_failed",
             Self::ShutdownTimeout => "shutdown_timeout",
+        }
+    }
+}
+
+impl From<GivenUp> for Loss {
+    fn from(reason: GivenUp) -> Self {
+        match reason {
+            GivenUp::FileTooLarge => Self::TlsFileTooLarge,
+            GivenUp::ProcessTooLarge => Self::TlsProcessTooLarge,
+            GivenUp::Stalled => Self::TlsStalled,
+            GivenUp::TooMany => Self::TlsTooMany,
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod export;
 pub mod health;
 pub mod inspect;
 pub mod live;
+pub mod lookers;
 pub mod lore;
 pub mod memory;
 pub mod own;

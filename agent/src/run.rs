@@ -74,7 +74,7 @@ pub fn trace(config: Config, recording: Option<(&Path, Option<u64>)>) -> anyhow:
     let mut live = Live::new(
         capture,
         watcher,
-        Libraries::new(ProcRoot::host()),
+        libraries(&health),
         pipeline,
         recording,
         queue,
@@ -123,6 +123,12 @@ pub fn trace(config: Config, recording: Option<(&Path, Option<u64>)>) -> anyhow:
         "the recording is not complete"
     );
     Ok(())
+}
+
+/// Looks for TLS libraries, and counts the files that were given up.
+fn libraries(health: &Arc<Health>) -> Libraries {
+    let health = Arc::clone(health);
+    Libraries::new(ProcRoot::host()).counting(move |reason| health.lose(reason.into(), 1))
 }
 
 /// Makes the spans of a recording again.

@@ -1,5 +1,6 @@
 //! Whether a connection that announces itself is new, or was known and forgotten by the kernel
-//! side, whose table has room for so many: the least recently used gives way. Only numbers are compared.
+//! side, whose table has room for so many: the least recently used gives way. Only numbers are
+//! compared.
 //!
 //! An inode number alone does not tell: the kernel counts them in 32 bits (`get_next_ino` of
 //! fs/inode.c), so one that is still remembered here may be another socket's by now. TCP's own

@@ -2,26 +2,21 @@
 //! described as far as it was seen, or not at all; that is no error.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use procfs::process;
 
 use crate::config::ServiceOverride;
 use crate::discover::Process;
-use crate::enrich::list;
-use crate::enrich::who::{self, Source};
 use crate::semconv;
 
+use super::environment::{self, Environments, Told};
 use super::language::Languages;
-use super::naming;
+use super::naming::{self, Around};
 use super::proc_root::{ProcRoot, lossy, read_bounded, without_deleted};
 use super::uncopied::uncopied;
+use super::unit;
 
-/// Bytes of `OTEL_RESOURCE_ATTRIBUTES` that are kept. Its format is that of W3C Baggage
-/// (OpenTelemetry, Resource SDK), of which 8192 bytes have to be carried (Baggage §3.3.2).
-const ATTRIBUTES_LEN_MAX: usize = 8192;
-/// How many of its attributes: the limit that OpenTelemetry sets for attributes of other things
-/// (Common, Attribute Limits), and leaves open for resources.
-const ATTRIBUTES_MAX: usize = 128;
-/// Bytes of `OTEL_SERVICE_NAME`.
-const NAME_LEN_MAX: usize = 1024;
 /// Bytes of arguments that are kept once the service has its name.
 const ARGS_KEPT_MAX: usize = 4096;
 
@@ -31,12 +26,15 @@ pub struct Describer {
     root: ProcRoot,
     service: ServiceOverride,
     languages: Languages,
+    environments: Environments,
 }
 
 /// Bytes of arguments and of environment that are read of one process. Linux allows more, but a
 /// process that has more than this is nothing one would want in memory twice.
 const ARGS_LEN_MAX: u64 = 64 * 1024;
 const ENVIRONMENT_LEN_MAX: u64 = 1024 * 1024;
+/// A line for each hierarchy of control groups; a group's path has at most 4096 bytes.
+const GROUPS_LEN_MAX: u64 = 64 * 1024;
 
 impl Describer {
     /// Looks at `root`; names in `service` win over what is found.
@@ -46,6 +44,7 @@ impl Describer {
             root,
             service,
             languages: Languages::default(),
+            environments: Environments::default(),
         }
     }
 
@@ -55,15 +54,18 @@ impl Describer {
         let (start_ns, _) = self.root.start_and_parent_of(&process)?;
         let executable = without_deleted(process.exe().ok()?);
         let command_args = args(&read_bounded(&process, "cmdline", ARGS_LEN_MAX)?);
-        let told = Told::from_environment(
-            &read_bounded(&process, "environ", ENVIRONMENT_LEN_MAX).unwrap_or_default(),
-        );
+        let environment = read_bounded(&process, "environ", ENVIRONMENT_LEN_MAX);
+        let environment = environment.unwrap_or_default();
+        let told = self.environments.told(pid, start_ns, &environment);
         let language = self.languages.of(&process, &executable);
-        let found = || {
-            naming::service_name(&executable, &command_args, || {
-                process.cwd().ok().map(without_deleted)
-            })
+        let comm = process.stat().map(|stat| stat.comm).unwrap_or_default();
+        let around = Surroundings {
+            root: &self.root,
+            process: &process,
+            environment: &environment,
+            ancestors_left: ANCESTORS_MAX,
         };
+        let found = || naming::service_name(&executable, &command_args, &comm, &around);
         Some(Process {
             pid,
             start_ns,
@@ -141,61 +143,51 @@ impl Describer {
     }
 }
 
-/// What a process's environment says about its service.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Told {
-    service_name: Option<String>,
-    service_namespace: Option<String>,
-    resource_attributes: BTreeMap<String, String>,
-    /// It says more than is kept.
-    is_cut: bool,
+/// Parents that are asked for their names.
+const ANCESTORS_MAX: u32 = 3;
+
+/// What names may be taken from besides executable and arguments.
+struct Surroundings<'a> {
+    root: &'a ProcRoot,
+    process: &'a process::Process,
+    environment: &'a [u8],
+    ancestors_left: u32,
 }
 
-impl Told {
-    /// From the variables of the OpenTelemetry specification ("Environment Variable
-    /// Specification" and "Resource SDK"); `OTEL_SERVICE_NAME` wins over `service.name`.
-    fn from_environment(environment: &[u8]) -> Self {
-        let mut told = Self::default();
-        let mut service_name = None;
-        for variable in environment.split(|byte| *byte == 0) {
-            if let Some(value) = variable.strip_prefix(b"OTEL_SERVICE_NAME=") {
-                told.is_cut |= value.len() > NAME_LEN_MAX;
-                let name = lossy(&value[..value.len().min(NAME_LEN_MAX)]);
-                service_name = Some(name).filter(|name| !name.trim().is_empty());
-            } else if let Some(value) = variable.strip_prefix(b"OTEL_RESOURCE_ATTRIBUTES=") {
-                let part = whole_pairs(value);
-                told.resource_attributes = resource_attributes(&lossy(part));
-                told.is_cut |=
-                    part.len() < value.len() || told.resource_attributes.len() > ATTRIBUTES_MAX;
-                while told.resource_attributes.len() > ATTRIBUTES_MAX {
-                    told.resource_attributes.pop_last();
-                }
-            }
-        }
-        let attributes = &mut told.resource_attributes;
-        told.service_name = attributes.remove(semconv::SERVICE_NAME);
-        told.service_namespace = attributes.remove(semconv::SERVICE_NAMESPACE);
-        told.service_name = service_name.or(told.service_name);
-        told
+impl Around for Surroundings<'_> {
+    fn working_directory(&self) -> Option<PathBuf> {
+        self.process.cwd().ok().map(without_deleted)
     }
-}
 
-/// As much of a list of pairs as is kept, without a part of one.
-fn whole_pairs(list: &[u8]) -> &[u8] {
-    match list.get(..ATTRIBUTES_LEN_MAX) {
-        Some(part) if part.len() < list.len() => {
-            let end = part.iter().rposition(|byte| *byte == b',');
-            &part[..end.unwrap_or(0)]
-        }
-        _ => list,
+    fn unit(&self) -> Option<String> {
+        let groups = read_bounded(self.process, "cgroup", GROUPS_LEN_MAX)?;
+        unit::of_groups(&lossy(&groups))
     }
-}
 
-/// What the target may say of itself. A list with a fault says nothing.
-fn resource_attributes(text: &str) -> BTreeMap<String, String> {
-    let mut attributes = list::parse(text).unwrap_or_default();
-    who::refuse(Source::Target, &mut attributes);
-    attributes
+    fn parent(&self) -> Option<String> {
+        let ancestors_left = self.ancestors_left.checked_sub(1)?;
+        let (_, parent) = self.root.start_and_parent_of(self.process)?;
+        let process = &self.root.open(parent)?;
+        let environment = read_bounded(process, "environ", ENVIRONMENT_LEN_MAX);
+        let environment = &environment.unwrap_or_default();
+        let told = Told::from_environment(environment).service_name;
+        told.or_else(|| {
+            let executable = without_deleted(process.exe().ok()?);
+            let args = args(&read_bounded(process, "cmdline", ARGS_LEN_MAX)?);
+            let comm = process.stat().ok()?.comm;
+            let around = Surroundings {
+                root: self.root,
+                process,
+                environment,
+                ancestors_left,
+            };
+            Some(naming::service_name(&executable, &args, &comm, &around))
+        })
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        environment::variable(self.environment, name).map(lossy)
+    }
 }
 
 /// The first arguments, as many as are kept.
@@ -234,57 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_environment_tells_name_namespace_and_attributes() {
-        let told = Told::from_environment(
-            b"PATH=/bin\0OTEL_RESOURCE_ATTRIBUTES=service.name=a, service.namespace=b%20c,\
-              deployment.environment.name=prod,service.instance.id=7,host.name=x,k8s.pod.name=y,\
-              cloud.region=z,os.type=plan9,process.pid=1\0HOME=/\0",
-        );
-        assert_eq!(told.service_name.as_deref(), Some("a"));
-        assert_eq!(told.service_namespace.as_deref(), Some("b c"));
-        assert_eq!(
-            told.resource_attributes,
-            BTreeMap::from([("deployment.environment.name".into(), "prod".into())])
-        );
-
-        let both = b"OTEL_RESOURCE_ATTRIBUTES=service.name=a\0OTEL_SERVICE_NAME=b\0";
-        assert_eq!(
-            Told::from_environment(both).service_name.as_deref(),
-            Some("b")
-        );
-        let reversed = b"OTEL_SERVICE_NAME=b\0OTEL_RESOURCE_ATTRIBUTES=service.name=a\0";
-        assert_eq!(
-            Told::from_environment(reversed).service_name.as_deref(),
-            Some("b")
-        );
-        let empty = b"OTEL_SERVICE_NAME=\0OTEL_RESOURCE_ATTRIBUTES=service.name=a\0";
-        assert_eq!(
-            Told::from_environment(empty).service_name.as_deref(),
-            Some("a")
-        );
-        assert_eq!(Told::from_environment(b""), Told::default());
-        let malformed = b"OTEL_RESOURCE_ATTRIBUTES=service.name=a,broken\0";
-        assert_eq!(Told::from_environment(malformed), Told::default());
-    }
-
-    #[test]
-    fn of_what_a_process_says_only_so_much_is_kept() {
-        let pairs = |count: usize, len: usize| {
-            let value = "v".repeat(len);
-            let pairs: Vec<_> = (0..count).map(|n| format!("key{n:04}={value}")).collect();
-            format!("OTEL_RESOURCE_ATTRIBUTES={}", pairs.join(","))
-        };
-        for (count, len, kept) in [(100, 10, 100), (1000, 1, 128), (400, 1000, 8), (1, 9000, 0)] {
-            let told = Told::from_environment(pairs(count, len).as_bytes());
-            assert_eq!(told.resource_attributes.len(), kept, "{count} of {len}");
-            assert_eq!(told.is_cut, kept < count, "{count} of {len}");
-            let values = told.resource_attributes.values();
-            assert!(values.into_iter().all(|value| value.len() == len), "whole");
-        }
-        let told =
-            Told::from_environment(format!("OTEL_SERVICE_NAME={}", "n".repeat(2000)).as_bytes());
-        assert_eq!(told.service_name.map(|name| name.len()), Some(NAME_LEN_MAX));
-        assert!(told.is_cut);
+    fn of_arguments_only_so_many_are_kept() {
         let many = kept(vec!["0123456789".to_owned(); 1000]);
         assert!((50..200).contains(&many.len()), "{}", many.len());
         assert_eq!(kept(vec!["x".to_owned(); 3]).len(), 3);

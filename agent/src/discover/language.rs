@@ -84,7 +84,8 @@ fn by_name(executable: &Path) -> Option<&'static str> {
 }
 
 fn by_traits(traits: &elf::Traits) -> Option<&'static str> {
-    // Of the libraries, those of a runtime say more than that of C++, which others use too.
+    // Of the libraries, those of a runtime say more than that of C++, which others use too. The
+    // linker of C++ puts it among those that the executable itself asks for.
     let libraries = || traits.needed.iter().map(String::as_str);
     if traits.go {
         Some("go")
@@ -104,17 +105,11 @@ const MAPS_LEN_MAX: u64 = 256 * 1024;
 fn by_mapped_libraries(process: &Process) -> Option<&'static str> {
     let maps = process.open_relative("maps").ok()?;
     let lines = BufReader::with_capacity(16 * 1024, maps.take(MAPS_LEN_MAX)).lines();
-    let mut cpp = None;
-    for line in lines.map_while(Result::ok) {
-        let Some((_, library)) = line.rsplit_once('/') else {
-            continue;
-        };
-        if let Some(language) = by_runtime_library(library) {
-            return Some(language);
-        }
-        cpp = cpp.or_else(|| by_library_of_cpp(library));
-    }
-    cpp
+    // Not so C++'s library: plug-ins and other libraries of programs in C bring it along.
+    lines.map_while(Result::ok).find_map(|line| {
+        let (_, library) = line.rsplit_once('/')?;
+        by_runtime_library(library)
+    })
 }
 
 fn by_runtime_library(name: &str) -> Option<&'static str> {

@@ -5,12 +5,14 @@
 //! (`capture`).
 
 mod analysis;
+mod budget;
 mod code;
 mod go;
 mod held;
 mod image;
 mod inner;
 mod libraries;
+mod looks;
 mod mappings;
 mod marks;
 mod names;
@@ -18,8 +20,10 @@ mod opening;
 mod own_mapping;
 mod rustls;
 mod symbols;
+mod verdicts;
 
 pub use analysis::{Readable, Verdict};
+pub use budget::GivenUp;
 pub use held::{HeldFile, Version};
 pub use libraries::{Changes, Libraries};
 
@@ -163,6 +167,17 @@ pub enum Finding {
     Unreadable(Unreadable),
 }
 
+impl Finding {
+    /// Which file it is about.
+    #[must_use]
+    pub fn file(&self) -> FileId {
+        match self {
+            Self::Readable(library) => library.file,
+            Self::Unreadable(unreadable) => unreadable.file,
+        }
+    }
+}
+
 /// A file with TLS that can't be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
@@ -172,6 +187,8 @@ pub struct Unreadable {
     pub name: PathBuf,
     /// Why, as a sentence without a full stop.
     pub reason: String,
+    /// If nobody knows whether it could be.
+    pub given_up: Option<GivenUp>,
 }
 
 /// Looks into `bytes` as into a file that a process maps as `name`, for whoever has no process at

@@ -71,6 +71,7 @@ impl TlsThread {
             libraries,
             probes,
             leaving: HashMap::new(),
+            settles: false,
             says: Box::new(move |answer| {
                 // Without the shard nobody wants to know.
                 let _ = says.send(answer);
@@ -149,6 +150,8 @@ struct Work {
     probes: TlsProbes,
     /// Files that nobody maps any longer, and when their probes go.
     leaving: HashMap<FileId, Instant>,
+    /// Somebody waits for what was asked for until now.
+    settles: bool,
     says: Box<dyn Fn(Answer) + Send>,
 }
 
@@ -164,12 +167,12 @@ impl Work {
             }
             let now = Instant::now();
             match told {
-                Ok(Told::Watched(pid) | Told::Speaks(pid)) => self.look_at(pid, now),
+                Ok(Told::Watched(pid) | Told::Speaks(pid)) => self.libraries.look(pid, now),
                 Ok(Told::Unwatched(pid)) => {
                     let gone = self.libraries.forget(pid);
                     self.leave(gone, now);
                 }
-                Ok(Told::Settle) => (self.says)(Answer::Settled),
+                Ok(Told::Settle) => self.settles = true,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -188,11 +191,15 @@ impl Work {
 
     fn do_what_is_due(&mut self, stop: &AtomicBool) {
         let now = Instant::now();
-        for pid in self.libraries.due(now) {
+        for (pid, changes) in self.libraries.changes(now) {
             if stop.load(Ordering::Relaxed) {
                 return;
             }
-            self.look_at(pid, now);
+            self.take_in(pid, changes, now);
+        }
+        if self.settles && self.libraries.is_settled() {
+            self.settles = false;
+            (self.says)(Answer::Settled);
         }
         let probes = &mut self.probes;
         self.leaving.retain(|file, at| {
@@ -204,12 +211,12 @@ impl Work {
         });
     }
 
-    fn look_at(&mut self, pid: u32, now: Instant) {
+    fn take_in(&mut self, pid: u32, changes: Changes, now: Instant) {
         let Changes {
             mapped,
             gone,
             unreadable,
-        } = self.libraries.look(pid, now);
+        } = changes;
         for unreadable in unreadable {
             log::warn!(
                 "can't read TLS in {}: {}",

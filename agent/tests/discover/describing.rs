@@ -96,6 +96,65 @@ fn a_generic_script_is_named_by_the_working_directory() {
 }
 
 #[test]
+fn a_worker_of_multiprocessing_is_named_by_its_parent() {
+    let proc = FakeProc::new();
+    proc.run(&Fake {
+        args: "python3 /usr/bin/uvicorn till:app --workers 3",
+        ..Fake::new(41, "/usr/bin/python3.11")
+    });
+    let worker = Fake {
+        parent: 41,
+        ..Fake::new(42, "/usr/bin/python3.11")
+    };
+    proc.run(&worker);
+    let code =
+        "python3\0-c\0from multiprocessing.spawn import spawn_main\0--multiprocessing-fork\0";
+    fs::write(proc.path(42).join("cmdline"), code).expect("written");
+    assert_eq!(describe(&proc, 42).service_name, "till");
+    proc.end(41);
+    assert_eq!(describe(&proc, 42).service_name, "python3.11");
+}
+
+#[test]
+fn a_service_of_systemd_names_what_nothing_else_does() {
+    let proc = FakeProc::new();
+    proc.run(&Fake {
+        args: "node -e code",
+        ..Fake::new(42, "/usr/bin/node")
+    });
+    assert_eq!(describe(&proc, 42).service_name, "node");
+    let group = "0::/system.slice/till.service\n";
+    fs::write(proc.path(42).join("cgroup"), group).expect("written");
+    assert_eq!(describe(&proc, 42).service_name, "till");
+}
+
+#[test]
+fn what_the_environment_said_is_remembered_when_a_title_was_written_over_it() {
+    let proc = FakeProc::new();
+    let mut describer = Describer::new(proc.root(), ServiceOverride::default());
+    let mut name = || describer.describe(42).expect("there").service_name;
+    let given = Fake {
+        environment: &["OTEL_SERVICE_NAME=given"],
+        args: "python3 /usr/bin/gunicorn till:app",
+        ..Fake::new(42, "/usr/bin/python3.11")
+    };
+    proc.run(&given);
+    assert_eq!(name(), "given");
+    let titled = Fake {
+        environment: &["[till:app]", ""],
+        ..given
+    };
+    proc.run(&titled);
+    assert_eq!(name(), "given");
+    // Another process that has the pid.
+    proc.run(&Fake {
+        started_s: 101,
+        ..titled
+    });
+    assert_eq!(name(), "till");
+}
+
+#[test]
 fn an_executable_that_was_replaced_keeps_its_name() {
     let proc = FakeProc::new();
     proc.run(&Fake::new(42, "/opt/till (deleted)"));
@@ -113,7 +172,8 @@ fn mapped_libraries_tell_a_language_that_the_executable_hides() {
         ("/usr/lib/libruby-3.1.so.3.1", Some("ruby")),
         ("/usr/lib/apache2/modules/libphp8.2.so", Some("php")),
         ("/usr/share/dotnet/shared/libcoreclr.so", Some("dotnet")),
-        ("/usr/lib/libstdc++.so.6", Some("cpp")),
+        // A program in C may load it with a library or a plug-in.
+        ("/usr/lib/libstdc++.so.6", None),
         ("/usr/lib/libc.so.6", None),
     ] {
         proc.run(&Fake::new(42, "/no/such/executable"));

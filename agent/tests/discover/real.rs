@@ -229,3 +229,57 @@ fn the_own_pid_is_known() {
     assert!(!ProcRoot::host().host_name().is_empty());
     assert_eq!(ProcRoot::at("/nowhere").own_pid(), std::process::id());
 }
+
+#[test]
+fn a_script_is_named_alike_before_and_after_node_sets_its_title() {
+    if !is_installed("node") {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let script = directory.path().join("till.js");
+    let text = "process.stdin.once('data', () => {
+                    process.title = 'node ' + __filename;
+                    console.log('set');
+                });
+                console.log('ready');";
+    std::fs::write(&script, text).expect("written");
+    let mut node = Running::start(Command::new("node").arg(&script));
+    assert_eq!(node.says(), "ready");
+    assert_eq!(describe(node.pid()).service_name, "till");
+    node.is_told("go on");
+    assert_eq!(node.says(), "set");
+    let process = describe(node.pid());
+    assert_eq!(process.command_args.len(), 1, "{process:?}");
+    assert_eq!(process.service_name, "till");
+}
+
+#[test]
+fn a_worker_that_python_spawned_is_named_by_its_parent() {
+    if !is_installed("python3") {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let script = directory.path().join("till.py");
+    let text = "
+import multiprocessing, os, sys
+def work(told, until):
+    told.put(os.getpid())
+    until.wait()
+if __name__ == '__main__':
+    multiprocessing.set_start_method('spawn')
+    told, until = multiprocessing.Queue(), multiprocessing.Event()
+    worker = multiprocessing.Process(target=work, args=(told, until))
+    worker.start()
+    print(told.get(), flush=True)
+    sys.stdin.readline()
+    until.set()
+    worker.join()
+    print('ended', flush=True)
+";
+    std::fs::write(&script, text).expect("written");
+    let mut python = Running::start(Command::new("python3").arg(&script));
+    let worker = python.says().parse().expect("a pid");
+    assert_eq!(describe(worker).service_name, "till");
+    python.is_told("end");
+    assert_eq!(python.says(), "ended");
+}

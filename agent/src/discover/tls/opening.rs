@@ -58,9 +58,9 @@ fn if_mapped(found: &Found, mapping: &Mapping) -> io::Result<HeldFile> {
     }
 }
 
-/// What `name` leads to below the root directory of a process. The kernel tells names of mappings as
-/// they are seen from its mount namespace, so that the root of a process that changed it is a part
-/// of them.
+/// What `name` leads to below the root directory of a process. The kernel tells names of mappings
+/// as they are seen from its mount namespace, so that the root of a process that changed it is a
+/// part of them.
 fn place_in(root: &Path, name: &Path) -> io::Result<rustix::fd::OwnedFd> {
     let below = fs::read_link(root)
         .ok()

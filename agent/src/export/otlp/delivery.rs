@@ -169,13 +169,12 @@ impl Delivery {
             let Err(next) = self.take_turn(begin) else {
                 return true;
             };
-            if next > give_up {
-                sleep_until(give_up).await;
-                return self.take_turn(begin).is_ok();
-            }
             tokio::select! {
-                () = sleep_until(next) => {}
-                () = calm => {}
+                () = sleep_until(next.min(give_up)) => {}
+                () = calm => continue,
+            }
+            if next > give_up {
+                return self.take_turn(begin).is_ok();
             }
         }
     }
