@@ -8,6 +8,10 @@
 //! 4. splitting the input anywhere changes nothing about the messages found;
 //! 5. after [`Parsed::Invalid`], [`Parser::resync`] makes progress or returns `None`;
 //! 6. a message cut by the capture limit is reported, marked truncated.
+//!
+//! A parser reads what its peers read, not what a standard allows: what the more lenient of them
+//! take is valid, and what they answer without having understood it may be a message as well, of
+//! which nothing is known but that it was there.
 
 use std::fmt::Debug;
 

@@ -57,6 +57,7 @@ const NEEDS: &[Need] = {
         program("nginx", "nginx-light", &[Demo, Test, Bench]),
         package("python3", &[Demo, Test, Bench]),
         package("curl", &[Test, Vm]),
+        program("haproxy", "haproxy", &[Test]),
         program("node", "nodejs", &[Test]),
         program("wrk", "wrk", &[Test, Bench]),
         // gRPC and HTTP/2.

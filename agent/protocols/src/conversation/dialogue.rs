@@ -202,6 +202,7 @@ impl Dialogue {
         self.latest = flow;
         if flow == Flow::Responses {
             self.note_response(sink);
+            self.answered_early(sink);
         }
         let arrival = self.lane(flow).stream.chunk(chunk);
         if let Some(gap) = arrival.before {
@@ -439,15 +440,19 @@ impl Dialogue {
         if self.pair.is_empty() && self.requests.stream.is_holding() {
             // What is answered must have been asked: the rest of its head will not be seen.
             self.settle(Flow::Requests, sink);
-            self.answered_early(sink);
         }
     }
 
     /// A server that answers within a head gave up waiting for the rest, or has seen enough of it.
+    /// Called when its answer was captured, and it is known how far the requests were by then.
     /// (A client's records may be out of order.)
     fn answered_early(&mut self, sink: &mut impl Sink) {
         let lane = &mut self.requests;
-        if self.role != Role::Server || !lane.is_between_messages() || !lane.stream.is_holding() {
+        if self.role != Role::Server
+            || !self.pair.is_empty()
+            || !lane.stream.is_holding()
+            || !lane.is_between_messages()
+        {
             return;
         }
         let (message, first) = lane.cut();

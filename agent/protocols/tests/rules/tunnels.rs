@@ -117,6 +117,33 @@ fn tls_and_http2_within_it_are_recognised() {
     }
 }
 
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+    let len = payload.len() as u8;
+    [&[0, 0, len, kind, flags, 0, 0, 0, 1][..], payload].concat()
+}
+
+#[test]
+fn a_stream_of_http2_that_is_a_tunnel_is_one_exchange_whatever_it_carries() {
+    let connect = b"\x02\x07CONNECT\x41\x03a:1";
+    let extended = [&connect[..], b"\x86\x84\x00\x09:protocol\x09websocket"].concat();
+    for (block, target) in [(&connect[..], "a:1"), (&extended, "/")] {
+        for role in ROLES {
+            let mut wire = Wire::new(role);
+            let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+            wire.ask([&preface[..], &frame(1, 4, block)].concat());
+            wire.answer([&frame(4, 0, b"")[..8], b"\0", &frame(1, 4, b"\x88")].concat());
+            wire.ask(frame(0, 0, GET.as_bytes()));
+            wire.answer(frame(0, 0, OK.as_bytes()));
+            wire.ask(frame(0, 1, b""));
+            wire.answer(frame(0, 1, b""));
+            let wanted = format!("CONNECT {target} 200 {}/{}", GET.len(), OK.len());
+            assert_eq!(wire.lines(), [wanted], "{role:?}");
+            assert_eq!(wire.told.discards, []);
+        }
+    }
+}
+
 #[test]
 fn what_is_not_understood_within_it_is_given_up_and_not_counted() {
     let mut wire = tunnel(Role::Server);
