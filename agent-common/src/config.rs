@@ -15,6 +15,8 @@ pub struct Offsets {
     pub task_struct_signal: u32,
     pub task_struct_stack: u32,
     pub task_struct_exit_code: u32,
+    /// 0 where the kernel has no io_uring.
+    pub task_struct_io_uring: u32,
     pub signal_struct_live: u32,
     pub files_struct_fdt: u32,
     pub fdtable_fd: u32,
@@ -36,7 +38,11 @@ pub struct Offsets {
     pub sk_buff_head_qlen: u32,
     pub tcp_sock_copied_seq: u32,
     pub tcp_sock_rcv_nxt: u32,
+    pub tcp_sock_write_seq: u32,
     pub inet_connection_sock_icsk_ulp_ops: u32,
+    pub inet_connection_sock_icsk_bind_hash: u32,
+    pub inet_bind_bucket_port: u32,
+    pub inet_bind_bucket_fastreuse: u32,
     pub sock_common_skc_family: u32,
     pub sock_common_skc_num: u32,
     pub sock_common_skc_dport: u32,
@@ -49,4 +55,4 @@ pub struct Offsets {
     pub unix_address_len: u32,
     pub unix_address_name: u32,
 }
-const _: () = assert!(size_of::<Offsets>() == 36 * 4);
+const _: () = assert!(size_of::<Offsets>() == 41 * 4);

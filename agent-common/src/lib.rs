@@ -8,7 +8,9 @@
 pub mod config;
 pub mod connection;
 pub mod loss;
+pub mod own;
 pub mod ports;
 pub mod probes;
 pub mod record;
+pub mod share;
 pub mod watch;

@@ -18,11 +18,14 @@ pub enum KernelLoss {
     TlsFull = 5,
     /// A function of a TLS library did what it never does: it is another function.
     TlsImplausible = 6,
+    /// A record of a process that had filled its share of the ring buffer: what was free was kept
+    /// for the others.
+    RingShare = 7,
 }
 
 impl KernelLoss {
     /// All of them, in the order of their indices.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::RingFull,
         Self::ConnectionsFull,
         Self::UnreadableMemory,
@@ -30,6 +33,7 @@ impl KernelLoss {
         Self::WatchedFull,
         Self::TlsFull,
         Self::TlsImplausible,
+        Self::RingShare,
     ];
 }
 

@@ -14,7 +14,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
-    /// A connection was seen for the first time: [`Open`], then the path of a Unix socket.
+    /// A connection was seen for the first time, or again after it was forgotten: [`Open`], then
+    /// the path of a Unix socket.
     Open = 1,
     /// Bytes moved: [`Chunk`], then the first `captured` of them.
     Chunk = 2,
@@ -138,7 +139,9 @@ pub const fn is_object(connection: ConnectionId) -> bool {
 }
 
 /// Body of [`Kind::Open`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Open {
     /// Whose addresses these are.
@@ -152,14 +155,29 @@ pub struct Open {
     pub local_port: u16,
     /// Host byte order; 0 for Unix sockets.
     pub peer_port: u16,
-    /// Zero.
-    pub reserved: u16,
+    /// Tells sockets apart that have the same inode number one after the other: a few bits of where
+    /// the kernel keeps this one; 0 if that was not told.
+    pub socket: u16,
     /// Network byte order; an IPv4 address fills the first four bytes.
     pub local_address: [u8; 16],
     /// Network byte order; an IPv4 address fills the first four bytes.
     pub peer_address: [u8; 16],
+    /// Sequence numbers (TCP) of the first byte of either stream, ingress first, where `flags` says
+    /// so. A connection that was forgotten and goes on begins where it was.
+    pub first_sequences: [u32; 2],
+    /// A bit set of `OPEN_*`.
+    pub flags: u8,
+    /// Zero.
+    pub reserved: [u8; 7],
 }
-const _: () = assert!(size_of::<Open>() == 56);
+const _: () = assert!(size_of::<Open>() == 72);
+
+/// `first_sequences` are known.
+pub const OPEN_SEQUENCED: u8 = 1;
+
+/// Nothing begins with this record: the socket of a TLS object was found, whose plaintext came
+/// before.
+pub const OPEN_LATE: u8 = 2;
 
 /// Body of [`Kind::Chunk`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -253,6 +271,9 @@ pub enum LifeEvent {
     Listen = 3,
     /// Its last thread ended.
     Exit = 4,
+    /// It moved bytes on a connection that a peer made to `port`, which is among those asked for,
+    /// whoever listens there; it is watched from now on. Told once per executable that it runs.
+    Serve = 5,
 }
 
 impl TryFrom<u8> for LifeEvent {
@@ -264,6 +285,7 @@ impl TryFrom<u8> for LifeEvent {
             2 => Self::Fork,
             3 => Self::Listen,
             4 => Self::Exit,
+            5 => Self::Serve,
             unknown => return Err(unknown),
         })
     }
@@ -277,7 +299,7 @@ pub struct Life {
     pub event: u8,
     /// 1 if the kernel side watches the process as of this record, else 0.
     pub watched: u8,
-    /// Host byte order; 0 but for `Listen`.
+    /// Host byte order; 0 but for `Listen` and `Serve`.
     pub port: u16,
     /// The child's thread group of a `Fork`; how the process ended of an `Exit`, as wait(2) has it:
     /// the signal that ended it is in the lowest seven bits. Else 0.

@@ -15,6 +15,19 @@ pub struct Watch {
     /// A bit set of `PROBES_*`: what sees plaintext in the process, so that its socket calls are
     /// looked at in that light. 0 costs nothing.
     pub probes: u32,
+    /// 1 once user space was told that the process serves a selected port, else 0.
+    pub serves: u32,
+}
+const _: () = assert!(size_of::<Watch>() == 16);
+
+/// Slots of the `HINTS` map. A process that is not watched finds its own empty, mostly, and that
+/// costs a tenth of a look into a hash table.
+pub const HINTS: u32 = 16 * 1024;
+
+/// Slot of a process (thread group). Pids are given out one after the other, so neighbours differ.
+#[must_use]
+pub const fn hint_slot(tgid: u32) -> u32 {
+    tgid % HINTS
 }
 
 /// The process maps TLS libraries with probes that work by thread.
@@ -40,6 +53,7 @@ impl Default for Watch {
             opening_bytes_max: OPENING_BYTES_DEFAULT,
             later_bytes_max: LATER_BYTES_DEFAULT,
             probes: 0,
+            serves: 0,
         }
     }
 }

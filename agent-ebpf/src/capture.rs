@@ -8,14 +8,14 @@
 use aya_log_ebpf::debug;
 use wirespan_common::connection::{Budget, Connection, NO_DIRECTION, Sequence};
 use wirespan_common::loss::KernelLoss;
-use wirespan_common::record::{Direction, Extent, is_object};
+use wirespan_common::record::{Direction, Extent, OPEN_SEQUENCED, is_object};
 use wirespan_common::watch::{TURN_BYTES_MAX, VerdictKind};
 
 use crate::copy::{copy, unreadable};
 use crate::frames;
 use crate::maps::{self, PART_MAX, Scratch};
 use crate::memory::{Delivered, clamp, now_ns};
-use crate::records::{announce, describe, extent_of};
+use crate::records::{Announced, announce, describe, extent_of};
 use crate::sockets;
 use crate::transfer::Transfer;
 
@@ -238,13 +238,45 @@ fn open(scratch: &mut Scratch) -> Delivered<()> {
     new.first_sequence = first_sequence;
     new.sk = socket.sk;
     let (connection, is_new) = maps::remember_connection(socket.id, new)?;
+    note_sequences(scratch);
     // The socket of a TLS object may be found later.
-    if is_new && !ignored && socket.sk != 0 && announce(scratch).is_err() {
-        maps::count(KernelLoss::RingFull);
-        connection.lost = 1;
+    if is_new && !ignored && socket.sk != 0 {
+        match announce(scratch) {
+            Ok(Announced::Told) => {}
+            Ok(Announced::IsOwn) => connection.verdict = VerdictKind::Ignored as u8,
+            Err(_) => {
+                maps::count(KernelLoss::RingFull);
+                connection.lost = 1;
+            }
+        }
     }
     log_opened(socket.id, scratch.transfer.current.tgid);
     Ok(())
+}
+
+/// Where TCP's own counts stood before the transfer in the scratch buffer, by which user space sees
+/// whether a connection that was forgotten here went on, and whether bytes were missed meanwhile.
+#[inline(always)]
+fn note_sequences(scratch: &mut Scratch) {
+    let transfer = &scratch.transfer;
+    let sk = transfer.socket.sk;
+    let open = &mut scratch.open.open;
+    open.flags = 0;
+    if is_object(transfer.socket.id) || !sockets::is_tcp(sk) {
+        return;
+    }
+    let read = sockets::copied_sequence(sk);
+    let (Ok(read), Ok(written)) = (read, sockets::written_sequence(sk)) else {
+        return;
+    };
+    let end = u32::from(sockets::end_was_read(sk, read));
+    let (of_read, of_written) = match transfer.call.direction {
+        Direction::Ingress => (transfer.len, 0),
+        Direction::Egress => (0, transfer.len),
+    };
+    open.first_sequences[0] = read.wrapping_sub(end).wrapping_sub(of_read);
+    open.first_sequences[1] = written.wrapping_sub(of_written);
+    open.flags = OPEN_SEQUENCED;
 }
 
 /// A function of its own, so that transfers don't carry the log's stack.

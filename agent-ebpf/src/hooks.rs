@@ -2,13 +2,15 @@
 //! `capture` or tells user space about a process.
 //!
 //! One of four families delivers transfers, chosen by user space: [`socket_tracepoints`],
-//! [`fexit`], [`kretprobe`], [`sys_exit`]. [`socket_state`], [`process`] and [`look`] go with each.
+//! [`fexit`], [`kretprobe`], [`sys_exit`]. [`socket_state`], [`process`] and [`look`] go with each,
+//! and [`serving`] with those that do not bring the socket.
 //! The families `tls_…` deliver plaintext; they are attached to watched processes, one by one.
 
 pub mod fexit;
 pub mod kretprobe;
 pub mod look;
 pub mod process;
+pub mod serving;
 pub mod socket_state;
 pub mod socket_tracepoints;
 pub mod sys_exit;

@@ -1,6 +1,7 @@
 //! Every map and constant that user space shares, and the only functions that touch one. They
 //! return values or lend a reference for one call; none of them decides anything.
 
+mod own;
 mod ring;
 mod scratch;
 mod tls;
@@ -14,10 +15,11 @@ use wirespan_common::connection::Connection;
 use wirespan_common::loss::{KERNEL_LOSSES, KernelLoss};
 use wirespan_common::ports::{PORT_WORDS, port_bit, port_word};
 use wirespan_common::record::{ConnectionId, Direction};
-use wirespan_common::watch::{NO_BOUNDARY, VerdictValue, Watch};
+use wirespan_common::watch::{HINTS, NO_BOUNDARY, VerdictValue, Watch, hint_slot};
 
 use crate::memory::Delivered;
 
+pub use own::{is_own_peer, is_own_socket, own_closed, own_connected, own_connects};
 pub use ring::{Wake, send, send_chunk, send_open};
 pub use scratch::{ChunkRecord, PART_MAX, PARTS_AT_ONCE, Scratch, with_scratch};
 pub use tls::{
@@ -30,9 +32,17 @@ pub use walks::{HEADER_LEN, HEADER_ROOM, HEADER_SIZE, PROOF, Walk, Walks};
 #[unsafe(no_mangle)]
 static REPORT_EVERY_EXEC: Global<u8> = Global::new(0);
 
+/// wirespan's own process, which never serves; set before loading.
+#[unsafe(no_mangle)]
+static OWN_PROCESS: Global<u32> = Global::new(0);
+
 /// Processes to capture, by thread group.
 #[map]
 static WATCHED: HashMap<u32, Watch> = HashMap::with_max_entries(16 * 1024, 0);
+
+/// Whether a process may be among them, by [`hint_slot`]: 1 once one of that slot was, for good.
+#[map]
+static WATCHED_HINTS: Array<u8> = Array::with_max_entries(HINTS, 0);
 
 /// Ports on which a listener becomes watched at once: one bit each.
 #[map]
@@ -82,6 +92,12 @@ pub fn report_every_exec() -> bool {
     REPORT_EVERY_EXEC.load() != 0
 }
 
+/// Whether it is wirespan's own process.
+#[inline(always)]
+pub fn is_own(tgid: u32) -> bool {
+    OWN_PROCESS.load() == tgid
+}
+
 /// Counts a loss.
 #[inline(always)]
 pub fn count(loss: KernelLoss) {
@@ -104,6 +120,12 @@ pub fn count_try() {
 /// How the process is watched, if it is.
 #[inline(always)]
 pub fn watch_of(tgid: u32) -> Option<Watch> {
+    if WATCHED_HINTS
+        .get(hint_slot(tgid))
+        .is_none_or(|hint| *hint == 0)
+    {
+        return None;
+    }
     // SAFETY: the value is copied out at once; user space replaces it as a whole.
     unsafe { WATCHED.get(tgid) }.copied()
 }
@@ -111,6 +133,8 @@ pub fn watch_of(tgid: u32) -> Option<Watch> {
 /// Watches a process from now on.
 #[inline(always)]
 pub fn watch(tgid: u32, watch: &Watch) -> Delivered<()> {
+    // First, so that nobody finds the one without the other.
+    let _: Result<(), i32> = WATCHED_HINTS.set(hint_slot(tgid), 1, 0);
     WATCHED
         .insert(tgid, watch, 0)
         .map_err(|_| KernelLoss::WatchedFull)
@@ -123,6 +147,16 @@ pub fn add_probes(tgid: u32, probes: u32) {
         // SAFETY: elements of a preallocated map stay mapped; where user space replaces the value
         // at this moment, the next call sets the bit again.
         unsafe { (*watch).probes |= probes };
+    }
+}
+
+/// User space is to be told again when the process serves: it runs another program, or the telling
+/// failed.
+#[inline(always)]
+pub fn forget_service(tgid: u32) {
+    if let Some(watch) = WATCHED.get_ptr_mut(tgid) {
+        // SAFETY: as above.
+        unsafe { (*watch).serves = 0 };
     }
 }
 

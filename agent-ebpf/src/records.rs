@@ -4,6 +4,7 @@
 use core::mem::size_of;
 
 use wirespan_common::connection::Connection;
+use wirespan_common::own::Ends;
 use wirespan_common::record::{
     CHUNK_AFTER_LOSS, Direction, Extent, Header, Kind, Open, Progress, Stage,
 };
@@ -63,14 +64,27 @@ pub fn describe(
     head.chunk.opposite.tail_len = opposite.tail_len;
 }
 
+/// What came of [`announce`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Announced {
+    /// User space was told.
+    Told,
+    /// Nobody is to be told anything: the other end is wirespan's own.
+    IsOwn,
+}
+
 /// Tells user space the addresses of the connection in the scratch buffer.
 #[inline(always)]
-pub fn announce(scratch: &mut Scratch) -> Delivered<()> {
+pub fn announce(scratch: &mut Scratch) -> Delivered<Announced> {
     let Transfer {
         socket, current, ..
     } = scratch.transfer;
     let record = &mut scratch.open;
     sockets::addresses(socket, &mut record.open)?;
+    scratch.ends = Ends::of(&record.open);
+    if maps::is_own_peer(&scratch.ends) {
+        return Ok(Announced::IsOwn);
+    }
     let path_len = if record.open.family == sockets::AF_UNIX {
         sockets::unix_path(socket.sk, &mut record.path)
     } else {
@@ -78,7 +92,8 @@ pub fn announce(scratch: &mut Scratch) -> Delivered<()> {
     };
     record.header = header::<Header>(Kind::Open, 0, now_ns(), current);
     record.header.len += size_of::<Open>() as u32 + path_len;
-    maps::send_open(scratch, path_len)
+    maps::send_open(scratch, path_len)?;
+    Ok(Announced::Told)
 }
 
 /// A progress record.

@@ -3,8 +3,9 @@
 
 use wirespan_common::record::{ConnectionId, Open, is_object};
 
+use crate::maps;
 use crate::memory::{
-    Delivered, Typed, copy_kernel, current_task, current_task_typed, kernel_value, offset,
+    Delivered, Typed, copy_kernel, current_task, current_task_typed, kernel_value, offset, tcp_sock,
 };
 
 /// Address family of Unix sockets (include/linux/socket.h).
@@ -170,6 +171,21 @@ pub fn copied_sequence(sk: u64) -> Delivered<u32> {
     kernel_value(sk + offset(|o| &o.tcp_sock_copied_seq))
 }
 
+/// Sequence number that the next byte gets which is written to a TCP socket.
+#[inline(always)]
+pub fn written_sequence(sk: u64) -> Delivered<u32> {
+    kernel_value(sk + offset(|o| &o.tcp_sock_write_seq))
+}
+
+/// Bits that differ between sockets which are there at the same time, and from which nobody learns
+/// where the kernel keeps them. Never 0.
+#[inline(always)]
+pub fn fingerprint(sk: u64) -> u16 {
+    /// 2^64 divided by the golden ratio.
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    (sk.wrapping_mul(SPREAD) >> 48) as u16 | 1
+}
+
 /// Whether the end of a TCP stream was read, which counts as one in its sequence.
 #[inline(always)]
 pub fn end_was_read(sk: u64, copied_sequence: u32) -> bool {
@@ -184,6 +200,53 @@ pub fn end_was_read(sk: u64, copied_sequence: u32) -> bool {
 pub fn has_upper_protocol(sk: u64) -> bool {
     kernel_value::<u64>(sk + offset(|o| &o.inet_connection_sock_icsk_ulp_ops))
         .is_ok_and(|operations| operations != 0)
+}
+
+/// The port on whose account a peer may have made the connection of a socket: the local one of a
+/// TCP socket, host byte order, where it is selected; else `None`.
+#[inline(always)]
+pub fn selected_port(sk: Typed) -> Option<u16> {
+    let port = sk.value(offset(|o| &o.sock_common_skc_num));
+    maps::port_is_selected(port).then_some(port)
+}
+
+/// Whether a peer made the connection of a socket on this local port: it is no client that was
+/// given the port because it was free.
+///
+/// Both share the bucket of their port (`struct inet_bind_bucket`) with whom they have it from: an
+/// accepted socket with its listener, whoever that was. A port that `connect` chose by itself has a
+/// bucket whose `fastreuse` is negative, and it chooses no port that somebody was bound to
+/// (`__inet_hash_connect`, net/ipv4/inet_hashtables.c).
+#[inline(always)]
+pub fn is_passive(sk: Typed, port: u16) -> bool {
+    let Some(tcp) = tcp_sock(sk) else {
+        return false;
+    };
+    let bucket = tcp.follow(offset(|o| &o.inet_connection_sock_icsk_bind_hash));
+    // A socket that is out of use has none, and then this is 0.
+    bucket.value::<u16>(offset(|o| &o.inet_bind_bucket_port)) == port
+        && bucket.value::<i8>(offset(|o| &o.inet_bind_bucket_fastreuse)) >= 0
+}
+
+/// [`selected_port`] where the verifier knows no types.
+#[inline(always)]
+pub fn selected_port_untyped(sk: u64) -> Option<u16> {
+    let port = local_port(sk).ok()?;
+    maps::port_is_selected(port).then_some(port)
+}
+
+/// [`is_passive`] where the verifier knows no types.
+#[inline(always)]
+pub fn is_passive_untyped(sk: u64, port: u16) -> bool {
+    let bucket = sk + offset(|o| &o.inet_connection_sock_icsk_bind_hash);
+    let Ok(bucket) = kernel_value::<u64>(bucket) else {
+        return false;
+    };
+    is_tcp(sk)
+        && bucket != 0
+        && kernel_value(bucket + offset(|o| &o.inet_bind_bucket_port)) == Ok(port)
+        && kernel_value::<i8>(bucket + offset(|o| &o.inet_bind_bucket_fastreuse))
+            .is_ok_and(|reuse| reuse >= 0)
 }
 
 /// The local port of an IP socket, host byte order.
@@ -205,7 +268,7 @@ pub fn addresses(socket: Socket, open: &mut Open) -> Delivered<()> {
     open.family = family(sk)?;
     open.local_port = 0;
     open.peer_port = 0;
-    open.reserved = 0;
+    open.socket = fingerprint(sk);
     match open.family {
         AF_INET => {
             open.local_address =

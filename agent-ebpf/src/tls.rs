@@ -14,13 +14,13 @@
 pub mod halves;
 
 use wirespan_common::loss::KernelLoss;
-use wirespan_common::record::{ConnectionId, Direction, OBJECT_BIT, Stage};
+use wirespan_common::record::{ConnectionId, Direction, OBJECT_BIT, OPEN_LATE, Stage};
 use wirespan_common::watch::{PROBES_ON_GOROUTINES, VerdictKind, Watch};
 
 use crate::capture;
 use crate::maps::{self, Object, ObjectKey, Scratch, Task, TaskKey};
 use crate::memory::{Current, Delivered, kernel_value, now_ns, processor, user_value};
-use crate::records;
+use crate::records::{self, Announced};
 use crate::sockets::{self, Socket};
 use crate::syscall::{Buffers, Call, Iovec};
 
@@ -309,9 +309,13 @@ fn bind_first(
     connection.sk = sk;
     let moved_on = scratch.transfer.socket;
     scratch.transfer.socket = Socket { id: object.id, sk };
-    let told = records::announce(scratch);
+    scratch.open.open.flags = OPEN_LATE;
+    let announced = records::announce(scratch);
     scratch.transfer.socket = moved_on;
-    told
+    if matches!(announced?, Announced::IsOwn) {
+        connection.verdict = VerdictKind::Ignored as u8;
+    }
+    Ok(())
 }
 
 /// The object leaves its socket. What it says from now on is another connection.

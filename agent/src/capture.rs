@@ -101,8 +101,10 @@ impl Capture {
     /// # Errors
     /// See [`StartError`]. Whatever had been attached by then is detached.
     pub fn start(config: &CaptureConfig, targets: &Targets) -> Result<Self, StartError> {
-        privileges::check().map_err(StartError::Privileges)?;
-        object::keep_heap_small();
+        if let Some(missing) = privileges::check().map_err(StartError::Privileges)? {
+            log::warn!("{missing}");
+        }
+        crate::memory::keep_small();
         limits::raise();
         let layout = kernel_layout::read().map_err(StartError::Layout)?;
         let mut ebpf = object::load(&layout, config, targets)?;
@@ -111,7 +113,8 @@ impl Capture {
         watch_list.select_ports(&targets.open_ports)?;
         strategy::attach_life_cycle(&mut ebpf)?;
         strategy::load_look(&mut ebpf)?;
-        let strategy = strategy::attach(&mut ebpf, config.strategy)?;
+        let strategy =
+            strategy::attach(&mut ebpf, config.strategy, !targets.open_ports.is_empty())?;
         let log = if config.bpf_debug {
             object::start_log(&mut ebpf)
         } else {
@@ -188,6 +191,7 @@ impl From<KernelLoss> for crate::health::Loss {
     fn from(loss: KernelLoss) -> Self {
         match loss {
             KernelLoss::RingFull => Self::RingFull,
+            KernelLoss::RingShare => Self::RingShare,
             KernelLoss::ConnectionsFull => Self::ConnectionsFull,
             KernelLoss::UnreadableMemory => Self::UnreadableMemory,
             KernelLoss::ScratchBusy => Self::ScratchBusy,

@@ -55,11 +55,16 @@ Examples:
 pub enum Command {
     /// Write what the kernel side says to a file, to be replayed later
     ///
-    /// The recording holds the first bytes of every request and response: treat it like the
-    /// traffic itself. Spans are exported or printed only if that is asked for.
+    /// WARNING: the recording holds the first bytes of every request and response as they were
+    /// sent, with passwords, cookies and tokens: treat it like the traffic itself. Only its owner
+    /// may read the file; `wirespan redact` makes a copy that can be handed on. Spans are exported
+    /// or printed only if that is asked for.
     Record {
         /// File to write; it must not exist yet
         file: PathBuf,
+        /// End the recording, but not the run, at this size, such as 500M or 2G
+        #[arg(long, value_name = "SIZE", value_parser = size)]
+        max_size: Option<u64>,
         /// Whom to watch, and how.
         #[command(flatten)]
         flags: Box<Flags>,
@@ -75,6 +80,20 @@ pub enum Command {
         /// Those of a run; what is not about processes is checked, and not used.
         #[command(flatten)]
         flags: Box<Flags>,
+    },
+    /// Make a copy of a recording without what is secret in it, to be handed on
+    ///
+    /// A replay of the copy makes the same spans but for what is hidden: bodies, values of header
+    /// fields but for harmless ones, secrets of URLs, arguments of processes. Of HTTP/2, and of
+    /// whatever is not understood as HTTP/1, nothing is left to replay.
+    Redact {
+        /// File that `wirespan record` wrote
+        file: PathBuf,
+        /// File to write; it must not exist yet
+        copy: PathBuf,
+        /// The agent itself.
+        #[command(flatten)]
+        daemon: DaemonFlags,
     },
     /// Read a recording and make its spans again, without root and without a kernel side
     Replay {
@@ -161,6 +180,10 @@ pub struct ExportFlags {
     /// No spans for gRPC's own health checks and reflection [WIRESPAN_IGNORE_HEALTH_CHECKS]
     #[arg(long)]
     pub ignore_health_checks: bool,
+    /// Leave out the queries of URLs; without it, values of known secrets are hidden in them
+    /// [WIRESPAN_DROP_QUERY]
+    #[arg(long)]
+    pub drop_query: bool,
 }
 
 /// How to capture.
@@ -183,6 +206,9 @@ pub struct DaemonFlags {
     /// How long the last spans may take to leave at the end, such as 10s [BEYLA_SHUTDOWN_TIMEOUT]
     #[arg(long, value_name = "DURATION")]
     pub shutdown_timeout: Option<String>,
+    /// Most memory that what is remembered may take, such as 64MiB [WIRESPAN_MEMORY_LIMIT]
+    #[arg(long, value_name = "BYTES")]
+    pub memory_limit: Option<String>,
     /// error, warn, info, debug, trace or off [BEYLA_LOG_LEVEL]
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
@@ -196,7 +222,7 @@ impl Cli {
             None => Purpose::Trace,
             Some(Command::Record { .. }) => Purpose::Record,
             Some(Command::Processes { .. }) => Purpose::List,
-            Some(Command::Replay { .. }) => Purpose::Replay,
+            Some(Command::Replay { .. } | Command::Redact { .. }) => Purpose::Replay,
         }
     }
 
@@ -213,6 +239,7 @@ impl Cli {
                 export.add_to(&mut settings);
                 daemon.add_to(&mut settings);
             }
+            Some(Command::Redact { daemon, .. }) => daemon.add_to(&mut settings),
         }
         settings
     }
@@ -285,6 +312,8 @@ impl ExportFlags {
             "--ignore-health-checks",
             &ignore,
         );
+        let drop_query = self.drop_query.then(|| "true".to_owned());
+        add(settings, Setting::DropQuery, "--drop-query", &drop_query);
     }
 }
 
@@ -295,6 +324,12 @@ impl DaemonFlags {
             Setting::ShutdownTimeout,
             "--shutdown-timeout",
             &self.shutdown_timeout,
+        );
+        add(
+            settings,
+            Setting::MemoryLimit,
+            "--memory-limit",
+            &self.memory_limit,
         );
         add(settings, Setting::LogLevel, "--log-level", &self.log_level);
     }
@@ -308,4 +343,20 @@ fn add(settings: &mut Settings, setting: Setting, flag: &str, text: &Option<Stri
         };
         settings.push((setting, given));
     }
+}
+
+/// Bytes, or thousands, millions, … of them by their letter.
+fn size(text: &str) -> Result<u64, String> {
+    let wrong = || "expected a number of bytes, such as 500M or 2G".to_owned();
+    let (digits, factor) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1_000),
+        Some(b'M') => (&text[..text.len() - 1], 1_000_000),
+        Some(b'G') => (&text[..text.len() - 1], 1_000_000_000),
+        _ => (text, 1_u64),
+    };
+    let count: u64 = digits.parse().map_err(|_| wrong())?;
+    count
+        .checked_mul(factor)
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(wrong)
 }

@@ -17,13 +17,15 @@ pub use environment::{Loaded, Purpose, QUEUE_SPANS_DEFAULT};
 pub use error::ConfigError;
 pub use names::{Names, SETTINGS, Setting};
 pub use settings::Given;
-pub(crate) use values::percent_decoded;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use globset::GlobSet;
 use regex::Regex;
+
+use crate::redact::Redaction;
 
 /// What the daemon runs with.
 #[derive(Clone, Debug)]
@@ -45,8 +47,12 @@ pub struct Config {
     pub colours: bool,
     /// Most spans that wait between the pipeline and the exporters; more are counted as lost.
     pub queue_spans_max: usize,
+    /// The bound over all that others make the daemon remember, in bytes.
+    pub memory_limit: usize,
     /// No spans for gRPC's own health checks and reflection.
     pub ignore_health_checks: bool,
+    /// What of texts must not leave.
+    pub redaction: Redaction,
     /// How long the drain at shutdown may take.
     pub shutdown_timeout: Duration,
     /// Verbosity of the daemon's own log.
@@ -84,6 +90,9 @@ pub struct ServiceOverride {
     pub name: Option<String>,
     /// `service.namespace`.
     pub namespace: Option<String>,
+    /// What is said of every traced service that says nothing else: from
+    /// `OTEL_RESOURCE_ATTRIBUTES`, without what may not be said there ([`crate::enrich::who`]).
+    pub resource_attributes: BTreeMap<String, String>,
 }
 
 /// How to capture.
@@ -93,7 +102,12 @@ pub struct CaptureConfig {
     pub strategy: Option<Strategy>,
     /// Log from the kernel side.
     pub bpf_debug: bool,
+    /// Connections that the kernel side remembers; otherwise [`CONNECTIONS_MAX_DEFAULT`].
+    pub connections_max: Option<u32>,
 }
+
+/// What its tables have room for.
+pub const CONNECTIONS_MAX_DEFAULT: u32 = 65_536;
 
 /// The ways into socket calls, cheapest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

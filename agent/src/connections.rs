@@ -2,20 +2,25 @@
 //! of. It bounds how many are remembered. It makes no spans and talks to no kernel: what the kernel
 //! side should be told piles up as [`ToKernel`] until somebody takes it.
 
+mod again;
 mod order;
+mod weights;
 
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use wirespan_common::record::{ConnectionId, Direction};
+use wirespan_common::record::{ConnectionId, Direction, Extent};
 use wirespan_protocols::conversation::{self, Conversation, Verdict};
-use wirespan_protocols::exchange::Exchange;
+use wirespan_protocols::heap;
 
+pub use again::{Again, Identity};
 use order::{Links, List};
+use weights::Weights;
 
 use crate::endpoints::Endpoints;
 use crate::lore::Places;
-use crate::span::HostMemo;
+use crate::span::{HostMemo, Via};
+use crate::unread::{Opening, Reason};
 
 /// Connections remembered; of more, the least recently active are forgotten.
 pub const CONNECTIONS_MAX: usize = 65_536;
@@ -65,6 +70,13 @@ pub struct Connection {
     pub id: ConnectionId,
     /// `None` if its `Open` was lost.
     pub endpoints: Option<Endpoints>,
+    /// Of its socket, as its `Open` told it.
+    pub identity: Identity,
+    /// Where the positions of records begin, by direction: not at 0 once the kernel side has
+    /// forgotten the connection and counts anew.
+    bases: [u64; 2],
+    /// How much of that nobody saw: at least so many bytes.
+    missed: u64,
     /// What it says.
     pub conversation: Conversation,
     /// Where what was learnt from other connections of its two programs stands.
@@ -76,12 +88,14 @@ pub struct Connection {
     /// Of a TLS connection, the name by which the client asked for the server; told of the carrier
     /// and then of the object on it.
     pub server_name: Option<Arc<str>>,
-    /// Of a TLS object whose socket is not known yet: exchanges that wait for its addresses.
-    pub held: Vec<Exchange>,
+    /// Who is behind its ends, if intermediaries said so; of a TLS object, those of its carrier.
+    pub via: Option<Box<Via>>,
     /// A TLS object is on it, and tells what it says.
     carries: bool,
     /// When the peer or the network tore it down; its process may not have noticed.
     pub reset_ns: Option<u64>,
+    /// How it began, for who wonders why it is not understood.
+    pub opening: Opening,
     /// Bytes known to have moved, by direction.
     seen: [u64; 2],
     last_ns: u64,
@@ -159,6 +173,18 @@ impl Connection {
         self.conversation.understood_bytes().min(self.seen_bytes())
     }
 
+    /// What of it was not understood, and how many bytes. Of a carrier, the object on it tells.
+    #[must_use]
+    pub fn unread(&self) -> Option<(Reason, u64)> {
+        let bytes = self.seen_bytes() - self.understood_bytes();
+        if bytes == 0 || self.carries {
+            return None;
+        }
+        let was_http = self.conversation.protocol().is_some();
+        let reason = self.opening.reason(self.conversation.verdict(), was_http)?;
+        Some((reason, bytes))
+    }
+
     /// Nothing that it says is of interest any more.
     #[must_use]
     pub fn is_ignored(&self) -> bool {
@@ -177,6 +203,46 @@ impl Connection {
     #[must_use]
     pub fn carries(&self) -> bool {
         self.carries
+    }
+
+    /// Bytes of memory that it takes. Cheap: it is asked after every record.
+    fn memory_bytes(&self) -> usize {
+        heap::boxed::<Self>()
+            + self.conversation.heap_bytes()
+            + self.endpoints.as_ref().map_or(0, Endpoints::heap_bytes)
+            + self.hosts.heap_bytes()
+            + heap::vec::<(u64, u32)>(self.owners.past.capacity())
+            + heap::remembered(self.server_name.as_ref())
+    }
+
+    /// What an announcement of a connection with its number means.
+    #[must_use]
+    pub fn again(&self, identity: &Identity, endpoints: Option<&Endpoints>) -> Again {
+        let moved = self.seen.map(|seen| seen.saturating_sub(self.missed));
+        let ends = [self.endpoints.as_ref(), endpoints];
+        self.identity.again(moved, identity, ends)
+    }
+
+    /// Begins behind bytes that nobody saw, so that nobody takes its first bytes for the first of
+    /// all, or for those that directly follow what was seen.
+    pub fn begin_amid(&mut self) {
+        self.bases = [1; 2];
+        self.missed = 1;
+    }
+
+    /// Where in its stream a byte stands that a record gives this position.
+    #[must_use]
+    pub fn position(&self, direction: Direction, position: u64) -> u64 {
+        position.saturating_add(self.bases[direction as usize])
+    }
+
+    /// The same for how far a stream has come.
+    #[must_use]
+    pub fn extent(&self, direction: Direction, extent: &Extent) -> Extent {
+        Extent {
+            position: self.position(direction, extent.position),
+            ..*extent
+        }
     }
 
     /// Notes how far a stream has come and tells whether that is farther than was known.
@@ -206,6 +272,7 @@ pub struct Connections {
     awaiting_links: Links,
     by_owner: HashMap<u32, List>,
     owner_links: Links,
+    weights: Weights,
     /// The latest record's time.
     now_ns: u64,
     look_ns: u64,
@@ -231,6 +298,7 @@ impl Connections {
             awaiting_links: Links::default(),
             by_owner: HashMap::new(),
             owner_links: Links::default(),
+            weights: Weights::default(),
             now_ns: 0,
             look_ns: 0,
             to_kernel: Vec::new(),
@@ -288,6 +356,40 @@ impl Connections {
         self.at(slot).owners.active = true;
     }
 
+    /// Counts what a connection takes by now, after something was said on it.
+    pub fn weigh(&mut self, slot: Slot) {
+        if let Some(connection) = self.connections[slot as usize].as_deref() {
+            self.weights.set(slot, connection.memory_bytes());
+        }
+    }
+
+    /// Bytes of memory that all connections take, and the table itself.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        const PER_SLOT: usize = size_of::<Option<Box<Connection>>>()
+            + size_of::<u32>()
+            + 3 * Links::PER_SLOT
+            + Weights::PER_SLOT;
+        self.weights.total()
+            + heap::block(self.connections.capacity() * PER_SLOT)
+            + heap::table::<(ConnectionId, u32)>(self.slots.capacity())
+            + heap::table::<(u32, List)>(self.by_owner.capacity())
+            + heap::vec::<ToKernel>(self.to_kernel.capacity())
+    }
+
+    /// Takes out the connection that is worth the most memory and the least else: one of the
+    /// largest that have been silent longest.
+    pub fn take_worst(&mut self) -> Option<Box<Connection>> {
+        let now_ns = self.now_ns;
+        let slot = self.weights.worst(self.recency.first(), |slot| {
+            let connection = self.connections[slot as usize].as_deref();
+            connection.map_or(0, |connection| now_ns.saturating_sub(connection.last_ns))
+        })?;
+        let worst = self.take(slot)?;
+        self.tell_forgotten(&worst);
+        Some(worst)
+    }
+
     /// Notes what the connection's conversation has come to, after it heard something.
     /// `raise_budget` is asked whether this is the first head of a process that did not fit.
     pub fn settle(&mut self, slot: Slot, raise_budget: impl FnOnce(u32) -> bool) {
@@ -308,8 +410,16 @@ impl Connections {
             // Boundaries grow with every frame; they are told when they were found.
             Verdict::Understood if conversation.is_multiplexed() && is_told => connection.told,
             Verdict::Understood if conversation.is_multiplexed() => Some(Told::Http2 {
-                ingress_boundary: boundary(conversation, conversation::Direction::Ingress),
-                egress_boundary: boundary(conversation, conversation::Direction::Egress),
+                ingress_boundary: boundary(
+                    conversation,
+                    conversation::Direction::Ingress,
+                    connection.bases,
+                ),
+                egress_boundary: boundary(
+                    conversation,
+                    conversation::Direction::Egress,
+                    connection.bases,
+                ),
             }),
             Verdict::Understood => Some(Told::Understood),
             Verdict::Opaque => Some(Told::Ignored),
@@ -389,6 +499,22 @@ impl Connections {
             Awaited::Response => &mut self.unanswered,
         };
         list.remove(&mut self.awaiting_links, slot);
+    }
+
+    /// The kernel side forgot a connection that goes on, and counts anew from here. What it was
+    /// told is told again.
+    pub fn resume(&mut self, slot: Slot) {
+        let connection = self.at(slot);
+        connection.bases = connection.seen.map(|seen| seen.max(connection.missed));
+        let id = connection.id;
+        if !connection.is_ignored() {
+            connection.told = None;
+        } else if let Some(verdict) = connection.told {
+            self.tell(ToKernel::Verdict {
+                connection: id,
+                verdict,
+            });
+        }
     }
 
     /// Takes out a connection.
@@ -483,14 +609,18 @@ impl Connections {
         let connection = Some(Box::new(Connection {
             id,
             endpoints: None,
+            identity: Identity::default(),
+            bases: [0; 2],
+            missed: 0,
             conversation: Conversation::new(),
             lore_places: Places::default(),
             hosts: HostMemo::default(),
             owners: Owners::new(tgid),
             server_name: None,
-            held: Vec::new(),
+            via: None,
             carries: false,
             reset_ns: None,
+            opening: Opening::default(),
             seen: [0; 2],
             last_ns: self.now_ns,
             told: None,
@@ -514,11 +644,13 @@ impl Connections {
             .entry(tgid)
             .or_default()
             .push_last(&mut self.owner_links, slot);
+        self.weigh(slot);
         slot
     }
 
     fn take(&mut self, slot: Slot) -> Option<Box<Connection>> {
         let connection = self.connections[slot as usize].take()?;
+        self.weights.set(slot, 0);
         self.slots.remove(&connection.id);
         self.recency.remove(&mut self.recency_links, slot);
         if let Some(awaited) = connection.awaiting {
@@ -533,6 +665,7 @@ impl Connections {
         let now_ns = self.now_ns;
         self.at(slot).last_ns = now_ns;
         self.recency.move_last(&mut self.recency_links, slot);
+        self.weights.note_active(slot);
     }
 
     fn change_owner(&mut self, slot: Slot, former: u32, tgid: u32) {
@@ -568,10 +701,15 @@ impl Connections {
     }
 }
 
-/// A frame boundary in the words of the kernel side.
-fn boundary(conversation: &Conversation, direction: conversation::Direction) -> u64 {
+/// A frame boundary in the words of the kernel side, which counts from `bases` on.
+fn boundary(
+    conversation: &Conversation,
+    direction: conversation::Direction,
+    bases: [u64; 2],
+) -> u64 {
     conversation
         .boundary(direction)
+        .and_then(|position| position.checked_sub(bases[direction as usize]))
         .unwrap_or(wirespan_common::watch::NO_BOUNDARY)
 }
 

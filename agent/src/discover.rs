@@ -7,24 +7,31 @@
 
 mod describe;
 mod elf;
+mod environment;
 mod language;
 mod listeners;
 mod naming;
+mod pid_namespace;
 mod proc_root;
 mod selection;
 pub mod tls;
+mod uncopied;
+mod unit;
 mod watcher;
 
 pub use describe::Describer;
-pub use listeners::ports;
+pub use listeners::{listened_on, ports};
+pub use pid_namespace::ForeignPids;
 pub use proc_root::ProcRoot;
 pub use selection::Selector;
-pub use watcher::{Action, Watcher};
+pub use uncopied::{Uncopied, uncopied};
+pub use watcher::{Action, Look, Watcher};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use wirespan_protocols::heap;
 
 /// What was found out about a process when it began to be watched. Travels in recordings as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,9 +53,49 @@ pub struct Process {
     pub service_instance_id: String,
     /// A value of `telemetry.sdk.language`, where it can be told.
     pub language: Option<String>,
-    /// From the target's `OTEL_RESOURCE_ATTRIBUTES`, percent-decoded; without `service.name`,
-    /// `service.namespace` and `service.instance.id`, which have fields of their own.
+    /// From the target's `OTEL_RESOURCE_ATTRIBUTES` and wirespan's own, percent-decoded: what each
+    /// of them may say ([`crate::enrich::who`]), without `service.name` and `service.namespace`,
+    /// which have fields of their own.
     pub resource_attributes: BTreeMap<String, String>,
     /// The machine's name.
     pub host_name: String,
+    /// Why not all that it moves can be copied.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub uncopied: Vec<Uncopied>,
+    /// It said more of itself than is kept.
+    pub is_cut: bool,
 }
+
+impl Process {
+    /// Bytes of memory that it takes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let text = |text: &String| heap::block(text.capacity());
+        let optional = |it: &Option<String>| it.as_ref().map_or(0, text);
+        let attributes = self.resource_attributes.iter();
+        let attributes = attributes.map(|(name, value)| MAP_ENTRY + text(name) + text(value));
+        heap::boxed::<Self>()
+            + heap::block(self.executable.capacity())
+            + heap::vec::<String>(self.command_args.capacity())
+            + self.command_args.iter().map(text).sum::<usize>()
+            + text(&self.service_name)
+            + optional(&self.service_namespace)
+            + text(&self.service_instance_id)
+            + optional(&self.language)
+            + attributes.sum::<usize>()
+            + text(&self.host_name)
+    }
+
+    /// Keeps what names it, and drops what else it says of itself; whether there was anything.
+    pub fn cut(&mut self) -> bool {
+        let said = !self.resource_attributes.is_empty();
+        self.resource_attributes = BTreeMap::new();
+        self.command_args = Vec::new();
+        self.is_cut |= said;
+        said
+    }
+}
+
+/// What an entry of a `BTreeMap` of texts takes besides their bytes: nodes for eleven are two
+/// thirds full, as a rule.
+const MAP_ENTRY: usize = 2 * size_of::<String>() * 3 / 2;

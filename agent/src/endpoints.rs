@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use wirespan_common::record::Open;
 use wirespan_protocols::exchange::Role;
+use wirespan_protocols::heap;
 
 /// `AF_UNIX`, `AF_INET` and `AF_INET6` of `include/linux/socket.h`.
 const AF_UNIX: u16 = 1;
@@ -91,6 +92,19 @@ impl Endpoints {
         })
     }
 
+    /// Bytes of heap that it takes.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let of = |text: &Arc<str>| heap::shared(text.len());
+        match self {
+            Self::Ip { local, peer } => [local, peer]
+                .map(|end| end.as_ref().map_or(0, |(address, _)| of(address)))
+                .iter()
+                .sum(),
+            Self::Unix { path } => path.as_ref().map_or(0, of),
+        }
+    }
+
     /// The server's end, seen from a process that has this role.
     #[must_use]
     pub fn server(&self, role: Role) -> Option<Endpoint<'_>> {
@@ -166,9 +180,9 @@ mod tests {
             family,
             local_port: 8080,
             peer_port: 40000,
-            reserved: 0,
             local_address: fill(local),
             peer_address: fill(peer),
+            ..Open::default()
         }
     }
 

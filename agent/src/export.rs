@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::config::{OtlpConfig, PrinterFormat, QUEUE_SPANS_DEFAULT};
 use crate::health::{Destination, Health};
+use crate::memory::Ledger;
 
 pub use otlp::{RetryPolicy, SetupError};
 pub use queue::SpanQueue;
@@ -37,6 +38,8 @@ pub struct ExportConfig {
     pub retry: RetryPolicy,
     /// Most spans that wait per destination.
     pub queue_spans_cap: usize,
+    /// The bound over all that is remembered, of which waiting spans have a part.
+    pub memory: Ledger,
 }
 
 impl ExportConfig {
@@ -49,6 +52,7 @@ impl ExportConfig {
             colours: true,
             retry: RetryPolicy::default(),
             queue_spans_cap: QUEUE_SPANS_DEFAULT,
+            memory: Ledger::default(),
         }
     }
 }
@@ -100,12 +104,13 @@ impl Exporters {
         if let Some(otlp) = &config.otlp {
             let batching = queue::Batching {
                 spans_cap: cap,
+                bytes_cap: config.memory.of_spans(),
                 batch_spans_max: otlp.batch_spans_max.max(1),
                 batch_age_max: otlp.batch_age_max,
                 destination: Destination::Otlp,
             };
             health.open(batching.destination);
-            let (inlet, outlet) = queue::lane(batching, Arc::clone(health));
+            let (inlet, outlet) = queue::lane(batching, config.memory.clone(), Arc::clone(health));
             let workers = otlp::start(otlp, config.retry, &outlet)?;
             inlets.push(inlet);
             lanes.push(Lane { outlet, workers });
@@ -113,12 +118,13 @@ impl Exporters {
         if config.printer != PrinterFormat::Disabled {
             let batching = queue::Batching {
                 spans_cap: cap,
+                bytes_cap: config.memory.of_spans(),
                 batch_spans_max: printer::BATCH_SPANS_MAX,
                 batch_age_max: printer::BATCH_AGE_MAX,
                 destination: Destination::Printer,
             };
             health.open(batching.destination);
-            let (inlet, outlet) = queue::lane(batching, Arc::clone(health));
+            let (inlet, outlet) = queue::lane(batching, config.memory.clone(), Arc::clone(health));
             let worker = printer::start(config.printer, output, Arc::clone(&outlet));
             inlets.push(inlet);
             lanes.push(Lane {

@@ -3,12 +3,17 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::discover::tls::GivenUp;
+use crate::unread::Unread;
+
 /// Why something that was captured, or should have been, did not become an exported span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(usize)]
 pub enum Loss {
     /// Records: the kernel's ring buffer had no room.
     RingFull,
+    /// Records of processes that had filled their share of that buffer.
+    RingShare,
     /// Connections: the kernel side had no room to remember one.
     ConnectionsFull,
     /// Transfers: the target's memory could not be read.
@@ -27,6 +32,22 @@ pub enum Loss {
     /// Processes that died by a fault soon after probes were put on their TLS libraries, which are
     /// not read any longer.
     TlsWithdrawn,
+    /// Files: it would take too much to look for TLS in them.
+    TlsFileTooLarge,
+    /// Files: looking for TLS in others took all that their process may take.
+    TlsProcessTooLarge,
+    /// Files, and processes' lists of them: they did not answer when TLS was looked for.
+    TlsStalled,
+    /// Files: TLS can be read in more of them than can be kept.
+    TlsTooMany,
+    /// Spans: told without what was to be found out about their process, or without addresses,
+    /// which did not come in time.
+    Incomplete,
+    /// Events of processes: nobody had time to hear of them, so all processes are looked at anew.
+    LifeUnheard,
+    /// Looks at processes that took too long, or for which there was no room: they are described
+    /// by what is known without.
+    LookGivenUp,
     /// Records that could not be decoded.
     Undecodable,
     /// Gaps of a stream that hid a message.
@@ -41,6 +62,17 @@ pub enum Loss {
     HeadTooLong,
     /// Connections forgotten to make room or after a long silence.
     ConnectionEvicted,
+    /// Connections forgotten because what is remembered took too much memory.
+    MemoryFull,
+    /// Processes that said more of themselves than is kept.
+    DescriptionCut,
+    /// Processes for whose description there was no room: their spans lack a name.
+    DescriptionLost,
+    /// Pairs of programs of which what was learnt of header compression was forgotten, as it took
+    /// too much memory.
+    HeadersForgotten,
+    /// Records that a recording lacks: the file system was too slow, or refused them.
+    NotRecorded,
     /// Spans: the queue to the exporters was full.
     QueueFull,
     /// Spans: the receiver refused them for good.
@@ -53,8 +85,9 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 33] = [
         Self::RingFull,
+        Self::RingShare,
         Self::ConnectionsFull,
         Self::UnreadableMemory,
         Self::ScratchBusy,
@@ -63,6 +96,13 @@ impl Loss {
         Self::TlsImplausible,
         Self::TlsUnbound,
         Self::TlsWithdrawn,
+        Self::TlsFileTooLarge,
+        Self::TlsProcessTooLarge,
+        Self::TlsStalled,
+        Self::TlsTooMany,
+        Self::Incomplete,
+        Self::LifeUnheard,
+        Self::LookGivenUp,
         Self::Undecodable,
         Self::StreamGap,
         Self::Unparsable,
@@ -70,6 +110,11 @@ impl Loss {
         Self::PipelineFull,
         Self::HeadTooLong,
         Self::ConnectionEvicted,
+        Self::MemoryFull,
+        Self::DescriptionCut,
+        Self::DescriptionLost,
+        Self::HeadersForgotten,
+        Self::NotRecorded,
         Self::QueueFull,
         Self::ExportRefused,
         Self::ExportFailed,
@@ -81,6 +126,7 @@ impl Loss {
     pub const fn name(self) -> &'static str {
         match self {
             Self::RingFull => "ring_full",
+            Self::RingShare => "ring_share",
             Self::ConnectionsFull => "connections_full",
             Self::UnreadableMemory => "unreadable_memory",
             Self::ScratchBusy => "scratch_busy",
@@ -89,6 +135,13 @@ impl Loss {
             Self::TlsImplausible => "tls_implausible",
             Self::TlsUnbound => "tls_unbound",
             Self::TlsWithdrawn => "tls_withdrawn",
+            Self::TlsFileTooLarge => "tls_file_too_large",
+            Self::TlsProcessTooLarge => "tls_process_too_large",
+            Self::TlsStalled => "tls_stalled",
+            Self::TlsTooMany => "tls_too_many",
+            Self::Incomplete => "incomplete",
+            Self::LifeUnheard => "life_unheard",
+            Self::LookGivenUp => "look_given_up",
             Self::Undecodable => "undecodable",
             Self::StreamGap => "stream_gap",
             Self::Unparsable => "unparsable",
@@ -96,10 +149,26 @@ impl Loss {
             Self::PipelineFull => "pipeline_full",
             Self::HeadTooLong => "head_too_long",
             Self::ConnectionEvicted => "connection_evicted",
+            Self::MemoryFull => "memory_full",
+            Self::DescriptionCut => "description_cut",
+            Self::DescriptionLost => "description_lost",
+            Self::HeadersForgotten => "headers_forgotten",
+            Self::NotRecorded => "not_recorded",
             Self::QueueFull => "queue_full",
             Self::ExportRefused => "export_refused",
             Self::ExportFailed => "export_failed",
             Self::ShutdownTimeout => "shutdown_timeout",
+        }
+    }
+}
+
+impl From<GivenUp> for Loss {
+    fn from(reason: GivenUp) -> Self {
+        match reason {
+            GivenUp::FileTooLarge => Self::TlsFileTooLarge,
+            GivenUp::ProcessTooLarge => Self::TlsProcessTooLarge,
+            GivenUp::Stalled => Self::TlsStalled,
+            GivenUp::TooMany => Self::TlsTooMany,
         }
     }
 }
@@ -116,6 +185,10 @@ pub struct Coverage {
     pub seen_bytes: u64,
     /// Bytes of them that belong to messages that were understood.
     pub understood_bytes: u64,
+    /// Why not the others.
+    pub unread: Unread,
+    /// Records of it that the ring buffer had no room for.
+    pub lost_records: u64,
 }
 
 impl Coverage {
@@ -153,11 +226,27 @@ impl Destination {
     }
 }
 
+/// A counter for each reason.
+#[derive(Debug)]
+struct Losses([AtomicU64; Loss::ALL.len()]);
+
+impl Default for Losses {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::default()))
+    }
+}
+
+impl Losses {
+    fn of(&self, loss: Loss) -> &AtomicU64 {
+        &self.0[loss as usize]
+    }
+}
+
 /// Counters shared by all threads of the daemon.
 #[derive(Debug, Default)]
 pub struct Health {
     /// What was lost before it was a span, or before any destination.
-    losses: [AtomicU64; Loss::ALL.len()],
+    losses: Losses,
     records: AtomicU64,
     spans_made: AtomicU64,
     coverage: Mutex<Vec<Coverage>>,
@@ -169,18 +258,18 @@ pub struct Health {
 struct Delivery {
     is_open: AtomicBool,
     exported: AtomicU64,
-    losses: [AtomicU64; Loss::ALL.len()],
+    losses: Losses,
 }
 
 impl Health {
     /// Counts `count` losses.
     pub fn lose(&self, loss: Loss, count: u64) {
-        self.losses[loss as usize].fetch_add(count, Ordering::Relaxed);
+        self.losses.of(loss).fetch_add(count, Ordering::Relaxed);
     }
 
     /// Sets a counter that is kept elsewhere (in the kernel) to its present value.
     pub fn set_loss(&self, loss: Loss, total: u64) {
-        self.losses[loss as usize].store(total, Ordering::Relaxed);
+        self.losses.of(loss).store(total, Ordering::Relaxed);
     }
 
     /// How often this was lost so far. A span that two destinations lost was lost twice.
@@ -190,7 +279,7 @@ impl Health {
             .map(|destination| self.spans_lost(destination, loss))
             .into_iter()
             .sum();
-        self.losses[loss as usize].load(Ordering::Relaxed) + on_the_way
+        self.losses.of(loss).load(Ordering::Relaxed) + on_the_way
     }
 
     /// Counts records that were read.
@@ -255,13 +344,19 @@ impl Health {
 
     /// Counts spans that did not get to a destination.
     pub fn lose_spans(&self, destination: Destination, loss: Loss, count: u64) {
-        self.delivery(destination).losses[loss as usize].fetch_add(count, Ordering::Relaxed);
+        self.delivery(destination)
+            .losses
+            .of(loss)
+            .fetch_add(count, Ordering::Relaxed);
     }
 
     /// Spans that did not get to a destination so far, for this reason.
     #[must_use]
     pub fn spans_lost(&self, destination: Destination, loss: Loss) -> u64 {
-        self.delivery(destination).losses[loss as usize].load(Ordering::Relaxed)
+        self.delivery(destination)
+            .losses
+            .of(loss)
+            .load(Ordering::Relaxed)
     }
 
     fn delivery(&self, destination: Destination) -> &Delivery {

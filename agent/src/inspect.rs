@@ -2,15 +2,18 @@
 //! could read of their TLS. It looks at `/proc` and at files, needs no kernel side, and changes
 //! nothing.
 
+mod sight;
 mod table;
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
+pub use sight::Sight;
+
 use crate::config::Config;
 use crate::discover::tls::{End, Finding, Libraries, Library, LibraryKind, Unreadable};
-use crate::discover::{Describer, ProcRoot, Process, Selector, ports};
+use crate::discover::{Describer, ProcRoot, Process, Selector, Uncopied, ports};
 
 /// A process that would be watched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -27,6 +30,8 @@ pub struct Row {
     pub service_name: String,
     /// Namespace that its spans would carry.
     pub service_namespace: Option<String>,
+    /// Why not all that it moves is read.
+    pub uncopied: Vec<Uncopied>,
     /// What there is of TLS in it now; more may be loaded later.
     pub tls: Vec<Tls>,
 }
@@ -47,7 +52,8 @@ pub struct Tls {
 /// Prints the processes that `config` selects, as a table or as JSON.
 ///
 /// # Errors
-/// If standard output can't be written to.
+/// If standard output can't be written to, or if there are processes that could not be looked into:
+/// then the list may lack some.
 pub fn processes(config: &Config, as_json: bool) -> anyhow::Result<()> {
     let rows = survey(&ProcRoot::host(), config);
     let mut out = io::stdout().lock();
@@ -60,15 +66,21 @@ pub fn processes(config: &Config, as_json: bool) -> anyhow::Result<()> {
     };
     match written {
         // Who reads has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => Ok(other?),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        other => other?,
     }
+    let sight = Sight::of(&ProcRoot::host());
+    if rows.is_empty() {
+        log::info!("{sight}");
+    }
+    anyhow::ensure!(sight.is_whole(), "{}", sight.gaps());
+    Ok(())
 }
 
 /// The processes of `root` that `config` selects, by pid.
 #[must_use]
 pub fn survey(root: &ProcRoot, config: &Config) -> Vec<Row> {
-    let mut describer = Describer::new(root.clone(), config.service.clone());
+    let describer = Describer::new(root.clone(), config.service.clone());
     let mut libraries = Libraries::new(root.clone());
     let selected = Selector::new(config.targets.clone()).scan(root);
     let mut rows: Vec<Row> = selected
@@ -86,6 +98,7 @@ fn row(root: &ProcRoot, process: Process, findings: Vec<Finding>) -> Row {
     Row {
         pid: process.pid,
         ports: ports(root, process.pid).into_iter().collect(),
+        uncopied: process.uncopied,
         executable: process.executable.to_string_lossy().into_owned(),
         language: process.language,
         service_name: process.service_name,

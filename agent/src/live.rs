@@ -1,38 +1,46 @@
-//! The synchronous thread: takes records from the kernel side, lets discovery and the pipeline have
-//! them in order, and carries out what they ask for. It blocks nowhere but in its own sleep.
+//! The shard: the thread that takes records from the kernel side, lets the pipeline have them in
+//! order, tells the control thread of the life of processes, and carries out what both ask for. It
+//! blocks nowhere but in its own sleep: it reads no file, and what it logs is written by others.
 //!
 //! What it adds to the stream of records (descriptions of processes, the wall clock's offset,
 //! answers about progress) goes the same way as the kernel side's own, so that a recording holds
 //! all of it.
 
+mod announcements;
+mod control;
 mod tls;
 
-use std::collections::HashMap;
-use std::fs::File;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, sync_channel};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::time::Timespec;
+use rustix::event::{EventfdFlags, eventfd};
 use wirespan_common::record::{Body, Life, LifeEvent, Record, Stage};
 
-use crate::capture::{Capture, Wait, WatchList};
+use crate::capture::{Capture, Wait};
 use crate::connections::ToKernel;
 use crate::discover::tls::Libraries;
-use crate::discover::{Action, Watcher};
+use crate::discover::{ProcRoot, Watcher};
+use crate::ending::Event;
 use crate::export::SpanQueue;
 use crate::health::{Health, Loss};
+use crate::memory::Freed;
 use crate::pipeline::Pipeline;
-use crate::recording::{self, Writer};
+use crate::recording::{self, Recorder};
 use crate::report::{self, Finished};
 use crate::span::Span;
 use crate::wall_clock::{WallClock, monotonic_ns};
-use tls::{Answer, TlsThread, Told};
+pub use control::Watched;
+use control::{Answer, Control};
+use tls::{TlsThread, Told};
 
 /// Records taken before anything else gets its turn.
 const ROUND_RECORDS_MAX: usize = 4096;
+/// Spans that are handed on together. What they take is not counted until then.
+const SPANS_AT_ONCE: usize = 256;
 /// How long an open exchange may be silent before the kernel side is asked how far it is, in
 /// nanoseconds.
 const PROGRESS_AFTER_NS: u64 = 100_000_000;
@@ -47,31 +55,53 @@ const LOOK_AFTER_NS: u64 = 500_000_000;
 const PROGRESS_EVERY: Duration = Duration::from_millis(50);
 /// How often a process that speaks TLS is looked at for its libraries because of that.
 const TLS_LOOK_EVERY: Duration = Duration::from_millis(200);
-/// How often losses are reported, and processes looked for whose end was not seen.
+/// How often losses are reported.
 const CHORES_EVERY: Duration = Duration::from_secs(60);
+
+/// How long, at the end, descriptions of processes are waited for that are on their way.
+const DESCRIPTIONS_MAX: Duration = Duration::from_millis(1500);
 
 /// The thread's state.
 pub struct Live {
     capture: Capture,
-    watcher: Watcher,
+    control: Control,
+    /// Readable when there is something to do that the ring doesn't tell of.
+    wake: Arc<OwnedFd>,
+    stop: Arc<AtomicBool>,
+    watched: HashSet<u32>,
     path: Path,
     queue: SpanQueue,
     health: Arc<Health>,
     tls: TlsThread,
-    /// Who waits for TLS to be read in the processes that were there already.
-    settled: Option<SyncSender<()>>,
+    /// Who waits for the processes that were there already.
+    settled: Option<Sender<Event>>,
     /// Processes that were seen speaking TLS, and when they were looked at for it.
     tls_seen: HashMap<u32, Instant>,
     /// How often what is kept elsewhere is counted anew, if somebody looks at it.
     measure_every: Option<Duration>,
-    /// Reused; empty between calls.
-    actions: Vec<Action>,
+    freed: Freed,
+}
+
+/// What has the shard stop, from any thread.
+#[derive(Clone)]
+pub struct Stop {
+    wake: Arc<OwnedFd>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Stop {
+    /// It ends its round, tells the rest and ends.
+    pub fn now(&self) {
+        self.stop.store(true, Ordering::Release);
+        // A counter that is full is readable too.
+        let _: Result<usize, _> = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
 }
 
 /// The way of one record: kept, then heard by the pipeline.
 struct Path {
     pipeline: Pipeline,
-    recording: Option<Writer<File>>,
+    recording: Option<Recorder>,
     clock: WallClock,
     spans: Vec<Span>,
     /// Who began and who ceased to be watched since TLS libraries were looked for.
@@ -80,20 +110,23 @@ struct Path {
 }
 
 impl Live {
-    /// Puts the thread's state together; `recording` is where records are kept, if anywhere.
+    /// Puts the thread's state together and begins to look for what is there already; `recording`
+    /// is where records are kept, if anywhere.
     ///
     /// # Errors
-    /// The thread that looks for TLS libraries can't be started.
+    /// A thread that works for it can't be started.
     pub fn new(
         mut capture: Capture,
         watcher: Watcher,
         libraries: Libraries,
         pipeline: Pipeline,
-        recording: Option<Writer<File>>,
+        recording: Option<Recorder>,
         queue: SpanQueue,
         health: Arc<Health>,
     ) -> std::io::Result<Self> {
         let clock = WallClock::default();
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let control = Control::start(watcher, ProcRoot::host(), wake.try_clone()?, &health)?;
         let tls = TlsThread::start(libraries, capture.tls_probes()?, &health)?;
         let path = Path {
             pipeline,
@@ -105,7 +138,10 @@ impl Live {
         };
         Ok(Self {
             capture,
-            watcher,
+            control,
+            wake: Arc::new(wake),
+            stop: Arc::default(),
+            watched: HashSet::new(),
             path,
             queue,
             health,
@@ -113,8 +149,15 @@ impl Live {
             settled: None,
             tls_seen: HashMap::new(),
             measure_every: None,
-            actions: Vec::new(),
+            freed: Freed::default(),
         })
+    }
+
+    /// Tells `settled` once what was there already is watched and described, and its TLS is read.
+    #[must_use]
+    pub fn telling(mut self, settled: Sender<Event>) -> Self {
+        self.settled = Some(settled);
+        self
     }
 
     /// Keeps what is counted elsewhere up to date so often while it runs.
@@ -124,29 +167,30 @@ impl Live {
         self
     }
 
-    /// Begins to watch what is there already. Returns the number of processes, and who tells when
-    /// TLS is read in them, which [`Live::run`] has to be running for.
-    pub fn begin(&mut self) -> (usize, Receiver<()>) {
-        self.path.tell_time();
-        self.watcher.scan(&mut self.actions);
-        self.path
-            .carry_out(&mut self.actions, &mut self.capture.watch_list);
-        self.tell_of_changes();
-        self.tls.tell(Told::Settle);
-        let (tell, settled) = sync_channel(1);
-        self.settled = Some(tell);
-        (self.watcher.watched(), settled)
+    /// Who can be asked how many processes are watched.
+    #[must_use]
+    pub fn watched(&self) -> Watched {
+        self.control.watched()
     }
 
-    /// Works until `stop` becomes readable, then tells the rest. The kernel side is detached by
-    /// then, or will be when something comes out of what is returned, or nothing can any longer.
+    /// What ends [`Live::run`].
     #[must_use]
-    pub fn run(mut self, stop: &OwnedFd) -> (Finished, Receiver<()>) {
+    pub fn stop(&self) -> Stop {
+        Stop {
+            wake: Arc::clone(&self.wake),
+            stop: Arc::clone(&self.stop),
+        }
+    }
+
+    /// Works until it is stopped, then tells the rest. The kernel side is detached by then, or will
+    /// be when something comes out of what is returned, or nothing can any longer.
+    #[must_use]
+    pub fn run(mut self) -> (Finished, Receiver<()>) {
         let mut wait = Wait::new();
         let mut progress_at = Instant::now();
         let mut chores_at = Instant::now() + CHORES_EVERY;
         let mut measure_at = self.measure_every.map(|every| Instant::now() + every);
-        while !is_readable(stop) {
+        while !self.stop.load(Ordering::Acquire) {
             self.path.tell_time();
             if self.round() > 0 {
                 wait.found();
@@ -155,6 +199,7 @@ impl Live {
             if now >= progress_at {
                 progress_at = now + PROGRESS_EVERY;
                 self.ask_for_progress();
+                self.freed.look(self.path.pipeline.memory_bytes());
             }
             if measure_at.is_some_and(|at| now >= at) {
                 measure_at = self.measure_every.map(|every| now + every);
@@ -165,7 +210,8 @@ impl Live {
                 chores_at = now + CHORES_EVERY;
                 self.do_chores();
             }
-            self.capture.reader.sleep(stop.as_fd(), wait.nothing());
+            self.capture.reader.sleep(self.wake.as_fd(), wait.nothing());
+            self.clear_wake();
         }
         self.finish()
     }
@@ -173,18 +219,23 @@ impl Live {
     /// Takes the records that are there, and carries out what they lead to.
     fn round(&mut self) -> usize {
         let taken = self.capture.reader.drain(ROUND_RECORDS_MAX, |bytes| {
+            if self.path.spans.len() >= SPANS_AT_ONCE {
+                self.queue.push(std::mem::take(&mut self.path.spans));
+            }
             if let Some((tgid, event, life)) = self.path.take(bytes) {
                 match event {
                     LifeEvent::Exec => self.tls.ran(tgid),
                     LifeEvent::Exit => self.tls.ended(tgid, life.other),
-                    LifeEvent::Fork | LifeEvent::Listen => {}
+                    LifeEvent::Fork | LifeEvent::Listen | LifeEvent::Serve => {}
                 }
-                self.watcher.observe(tgid, event, &life, &mut self.actions);
-                self.path
-                    .carry_out(&mut self.actions, &mut self.capture.watch_list);
+                if !self.control.tell(tgid, event, life) {
+                    self.health.lose(Loss::LifeUnheard, 1);
+                }
             }
         });
         self.health.read_records(taken as u64);
+        self.hear_of_processes();
+        self.path.tick();
         self.tell_of_changes();
         self.hand_on();
         self.hear_of_tls();
@@ -269,6 +320,10 @@ impl Live {
             if is_watched {
                 self.tls.tell(Told::Watched(pid));
             } else {
+                let lost = self.capture.losses.settle(pid);
+                if lost > 0 {
+                    self.path.pipeline.lose_records(pid, lost);
+                }
                 self.tls_seen.remove(&pid);
                 self.tls.tell(Told::Unwatched(pid));
             }
@@ -282,7 +337,7 @@ impl Live {
             .tls_seen
             .get(&pid)
             .is_none_or(|last| now.duration_since(*last) >= TLS_LOOK_EVERY);
-        if is_due && self.watcher.is_watched(pid) {
+        if is_due && self.watched.contains(&pid) {
             self.tls_seen.insert(pid, now);
             self.tls.tell(Told::Speaks(pid));
         }
@@ -293,30 +348,95 @@ impl Live {
         self.tls.pass_on();
         for answer in self.tls.answers() {
             match answer {
-                Answer::Probed { pid, probes } => self.capture.watch_list.add_probes(pid, probes),
-                // Dropping it tells.
-                Answer::Settled => self.settled = None,
+                tls::Answer::Probed { pid, probes } => {
+                    self.capture.watch_list.add_probes(pid, probes);
+                }
+                tls::Answer::Settled => {
+                    if let Some(settled) = self.settled.take() {
+                        // Without a receiver the run is over.
+                        let _ = settled.send(Event::Settled);
+                    }
+                }
             }
         }
     }
 
+    /// Carries out what the control thread answered.
+    fn hear_of_processes(&mut self) {
+        let answers: Vec<_> = self.control.answers().collect();
+        for answer in answers {
+            self.carry_out(answer);
+        }
+    }
+
+    fn carry_out(&mut self, answer: Answer) {
+        match answer {
+            Answer::Watch(pid) => {
+                if !self.capture.watch_list.watch(pid) {
+                    self.health.lose(Loss::WatchedFull, 1);
+                }
+            }
+            Answer::Unwatch(pid) => {
+                self.capture.watch_list.unwatch(pid);
+                self.watched.remove(&pid);
+                self.path.changed.push((pid, false));
+            }
+            Answer::Began(pid) => {
+                self.watched.insert(pid);
+                self.path.changed.push((pid, true));
+            }
+            Answer::Expect(pid) => {
+                let record = recording::expected_record(monotonic_ns(), pid);
+                self.path.take(&record);
+            }
+            Answer::Described(process) => {
+                let record = recording::process_record(monotonic_ns(), &process);
+                self.path.take(&record);
+            }
+            Answer::Settled => {
+                self.tell_of_changes();
+                self.tls.tell(Told::Settle);
+            }
+        }
+    }
+
+    /// Waits for descriptions without which something can't be told.
+    fn wait_for_descriptions(&mut self) {
+        let end = Instant::now() + DESCRIPTIONS_MAX;
+        while self.path.pipeline.waits_until().is_some() {
+            let left = end.saturating_duration_since(Instant::now());
+            let Some(answer) = self.control.wait(left) else {
+                return;
+            };
+            self.carry_out(answer);
+        }
+    }
+
+    fn clear_wake(&self) {
+        let mut count = [0; 8];
+        // It need not be readable.
+        let _: Result<usize, _> = rustix::io::read(&*self.wake, &mut count);
+    }
+
     fn do_chores(&mut self) {
-        self.watcher.sweep(&mut self.actions);
-        self.path
-            .carry_out(&mut self.actions, &mut self.capture.watch_list);
         self.fetch_losses();
+        self.health.set_coverage(self.path.pipeline.coverage());
         report::log_losses(&self.health);
     }
 
-    fn fetch_losses(&self) {
+    fn fetch_losses(&mut self) {
         for (loss, total) in self.capture.losses.totals() {
             self.health.set_loss(loss.into(), total);
+        }
+        for (pid, lost) in self.capture.losses.of_processes() {
+            self.path.pipeline.lose_records(pid, lost);
         }
     }
 
     fn finish(mut self) -> (Finished, Receiver<()>) {
         // What happened before the request to stop belongs to the run.
         while self.round() == ROUND_RECORDS_MAX {}
+        self.wait_for_descriptions();
         self.fetch_losses();
         self.tls.stop();
         let Path {
@@ -327,11 +447,7 @@ impl Live {
         } = self.path;
         pipeline.finish(&mut spans);
         self.queue.push(spans);
-        let recorded = recording.map(|writer| {
-            let records = writer.records();
-            writer.finish()?.sync_all()?;
-            Ok(records)
-        });
+        let recorded = recording.map(Recorder::finish);
         let coverage = pipeline.coverage();
         self.health.set_coverage(coverage.clone());
         // It goes on while others end. If the process ends first, the kernel does the rest, but one
@@ -367,11 +483,8 @@ impl Path {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        if let Some(writer) = &mut self.recording
-            && let Err(error) = writer.write(bytes)
-        {
-            log::error!("the recording ends here: {error}");
-            self.recording = None;
+        if let Some(recorder) = &mut self.recording {
+            recorder.keep(bytes);
         }
     }
 
@@ -382,38 +495,15 @@ impl Path {
         }
     }
 
-    fn carry_out(&mut self, actions: &mut Vec<Action>, watch_list: &mut WatchList) {
-        for action in actions.drain(..) {
-            match action {
-                Action::Watch(pid) => {
-                    if !watch_list.watch(pid) {
-                        self.health.lose(Loss::WatchedFull, 1);
-                    }
-                }
-                Action::Unwatch(pid) => {
-                    watch_list.unwatch(pid);
-                    self.changed.push((pid, false));
-                }
-                Action::Described(process) => {
-                    log::info!(
-                        "watching {} (pid {}, {})",
-                        process.service_name,
-                        process.pid,
-                        process.executable.display()
-                    );
-                    self.changed.push((process.pid, true));
-                    self.take(&recording::process_record(monotonic_ns(), &process));
-                }
-            }
+    /// Lets the pipeline know that time passes, if something waits for that.
+    fn tick(&mut self) {
+        let now = monotonic_ns();
+        if self
+            .pipeline
+            .waits_until()
+            .is_some_and(|until| until <= now)
+        {
+            self.take(&recording::clock_record(now, self.clock.told_ns()));
         }
     }
-}
-
-fn is_readable(event: &OwnedFd) -> bool {
-    let mut waited_for = [PollFd::new(event, PollFlags::IN)];
-    let at_once = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    poll(&mut waited_for, Some(&at_once)).is_ok_and(|ready| ready > 0)
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use wirespan_protocols::conversation::Direction;
 use wirespan_protocols::exchange::Role;
+use wirespan_protocols::heap;
 use wirespan_protocols::http2::hpack::Lore;
 
 use crate::endpoints::Endpoints;
@@ -29,13 +30,80 @@ struct Key {
 }
 
 /// All that was learnt.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Lores {
+    bytes_max: usize,
     places: HashMap<Key, u32>,
-    lores: Vec<Lore>,
+    lores: Vec<Weighed>,
+    /// Of the lores, but for what was learnt since they were weighed, and of the keys.
+    bytes: usize,
+    /// Handed out since it was weighed.
+    in_use: Option<u32>,
+}
+
+#[derive(Debug)]
+struct Weighed {
+    lore: Lore,
+    bytes: usize,
+}
+
+impl Key {
+    fn heap_bytes(&self) -> usize {
+        let client = self.client.as_ref();
+        heap::block(self.executable.as_os_str().len())
+            + heap::shared(self.server.0.len())
+            + heap::remembered(client)
+    }
 }
 
 impl Lores {
+    /// Nothing was learnt yet, and no more than `bytes_max` of memory will be taken by it.
+    #[must_use]
+    pub fn new(bytes_max: usize) -> Self {
+        Self {
+            bytes_max,
+            places: HashMap::new(),
+            lores: Vec::new(),
+            bytes: 0,
+            in_use: None,
+        }
+    }
+
+    /// Bytes of memory that it takes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes
+            + heap::table::<(Key, u32)>(self.places.capacity())
+            + heap::vec::<Weighed>(self.lores.capacity())
+    }
+
+    /// Keeps the bound, after something may have been learnt: the largest are forgotten first.
+    /// Returns how many were.
+    pub fn settle(&mut self) -> u64 {
+        self.weigh();
+        let mut forgotten = 0;
+        while self.bytes > self.bytes_max {
+            let largest = self.lores.iter_mut().max_by_key(|it| it.bytes);
+            let Some(largest) = largest.filter(|it| it.bytes > 0) else {
+                break;
+            };
+            largest.lore.forget();
+            self.bytes -= std::mem::take(&mut largest.bytes);
+            forgotten += 1;
+        }
+        forgotten
+    }
+
+    /// Counts what was learnt by the one that was handed out.
+    fn weigh(&mut self) {
+        if let Some(place) = self.in_use.take()
+            && let Some(used) = self.lores.get_mut(place as usize)
+        {
+            let bytes = used.lore.heap_bytes();
+            self.bytes = self.bytes - std::mem::replace(&mut used.bytes, bytes) + bytes;
+        }
+    }
+
     /// Where the lore of such connections stands; `None` if there is no room for it, or if the
     /// server has no address.
     pub fn place(
@@ -60,18 +128,28 @@ impl Lores {
         if let Some(place) = self.places.get(&key) {
             return Some(*place);
         }
-        if self.lores.len() >= LORES_MAX {
+        let bytes = key.heap_bytes();
+        if self.lores.len() >= LORES_MAX || self.memory_bytes() + bytes > self.bytes_max {
             return None;
         }
+        self.bytes += bytes;
         let place = u32::try_from(self.lores.len()).ok()?;
-        self.lores.push(Lore::new());
+        self.lores.push(Weighed {
+            lore: Lore::new(),
+            bytes: 0,
+        });
         self.places.insert(key, place);
         Some(place)
     }
 
     /// The lore in a place that was handed out.
     pub fn at(&mut self, place: u32) -> Option<&mut Lore> {
-        self.lores.get_mut(place as usize)
+        // Connections take turns, each with its own.
+        if self.in_use != Some(place) {
+            self.weigh();
+            self.in_use = Some(place);
+        }
+        Some(&mut self.lores.get_mut(place as usize)?.lore)
     }
 }
 
@@ -88,7 +166,7 @@ mod tests {
 
     #[test]
     fn connections_of_one_program_to_one_server_share_what_they_learn() {
-        let mut lores = Lores::default();
+        let mut lores = Lores::new(1 << 20);
         let mut place = |file: &str, peer: &str, direction| {
             lores.place(Path::new(file), &endpoints(peer), Role::Client, direction)
         };
@@ -102,7 +180,7 @@ mod tests {
 
     #[test]
     fn no_more_is_remembered_than_there_is_room_for() {
-        let mut lores = Lores::default();
+        let mut lores = Lores::new(usize::MAX);
         for number in 0..LORES_MAX {
             let file = format!("/bin/{number}");
             let place = lores.place(

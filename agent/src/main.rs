@@ -1,53 +1,72 @@
 //! Command line to configuration to run to drain. Nothing is decided here.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use wirespan::cli::{Cli, Command};
 use wirespan::config::Config;
-use wirespan::{inspect, run};
+use wirespan::ending::Ending;
+use wirespan::visible::Visible;
+use wirespan::{inspect, logging, run};
 
 /// What was asked for makes no sense; as clap's own.
 const EXIT_USAGE: u8 = 2;
+/// It did not work.
+const EXIT_FAILURE: u8 = 1;
+
+/// How long the log may take to be written in the end.
+const LOG_MAX: Duration = Duration::from_secs(1);
+
+/// Until it is known how long an end may take.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let loaded = match Config::load(cli.purpose(), cli.settings(), std::env::vars_os()) {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            eprintln!("wirespan: {error}");
-            return ExitCode::from(EXIT_USAGE);
+    match cli.command {
+        None | Some(Command::Record { .. }) => {
+            let code = Ending::catch(SHUTDOWN_MAX).map_or_else(
+                |error| fail(&anyhow::Error::new(error).context("can't catch signals")),
+                |ending| work(cli, Some(&ending)),
+            );
+            logging::finish(LOG_MAX);
+            // Threads may hang that nobody can end; none of what the process holds outlives it.
+            signal_hook::low_level::exit(code.into())
         }
-    };
-    start_log(loaded.config.log_level);
-    for warning in &loaded.warnings {
-        log::warn!("{warning}");
-    }
-    let outcome = match cli.command {
-        None => run::trace(loaded.config, None),
-        Some(Command::Record { file, .. }) => run::trace(loaded.config, Some(&file)),
-        Some(Command::Processes { json, .. }) => inspect::processes(&loaded.config, json),
-        Some(Command::Replay { file, seed, .. }) => run::replay(loaded.config, &file, seed),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("wirespan: {error:#}");
-            ExitCode::FAILURE
+        Some(Command::Processes { .. } | Command::Replay { .. } | Command::Redact { .. }) => {
+            let code = work(cli, None);
+            logging::finish(LOG_MAX);
+            ExitCode::from(code)
         }
     }
 }
 
-/// Log lines go to standard error, because spans may go to standard output. Libraries are heard
-/// from warnings on.
-fn start_log(level: log::LevelFilter) {
-    use std::io::Write as _;
-    env_logger::Builder::new()
-        .filter_level(level.min(log::LevelFilter::Warn))
-        .filter_module("wirespan", level)
-        .format(|out, record| {
-            let (time, level) = (out.timestamp_millis(), record.level());
-            writeln!(out, "{time} {level} wirespan: {}", record.args())
-        })
-        .init();
+fn work(cli: Cli, ending: Option<&Ending>) -> u8 {
+    let loaded = match Config::load(cli.purpose(), cli.settings(), std::env::vars_os()) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            logging::say(&format!("wirespan: {}", Visible(error)));
+            return EXIT_USAGE;
+        }
+    };
+    logging::start(loaded.config.log_level);
+    for warning in &loaded.warnings {
+        log::warn!("{}", Visible(warning));
+    }
+    let outcome = match (cli.command, ending) {
+        (Some(Command::Record { file, max_size, .. }), Some(ending)) => {
+            run::trace(loaded.config, Some((&file, max_size)), ending)
+        }
+        (Some(Command::Redact { file, copy, .. }), _) => run::redact(&loaded.config, &file, &copy),
+        (Some(Command::Processes { json, .. }), _) => inspect::processes(&loaded.config, json),
+        (Some(Command::Replay { file, seed, .. }), _) => run::replay(loaded.config, &file, seed),
+        (_, Some(ending)) => run::trace(loaded.config, None, ending),
+        (_, None) => Ok(()),
+    };
+    outcome.map_or_else(|error| fail(&error), |()| 0)
+}
+
+fn fail(error: &anyhow::Error) -> u8 {
+    logging::say(&format!("wirespan: {}", Visible(format_args!("{error:#}"))));
+    EXIT_FAILURE
 }

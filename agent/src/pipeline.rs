@@ -18,23 +18,31 @@
 //! and later exchanges are right at once. Before the first `Clock` record the offset is 0.
 
 mod ear;
+mod waiting;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use wirespan_common::record::{
-    Body, Chunk, ConnectionId, Direction, LifeEvent, Open, Progress, Record, Stage, is_object,
+    Body, Chunk, ConnectionId, Direction, Life, LifeEvent, OPEN_LATE, Open, Progress, Record,
+    Stage, is_object,
 };
 use wirespan_protocols::conversation::End;
 
-use crate::connections::{CONNECTIONS_MAX, Connection, Connections, Slot, ToKernel};
+use crate::connections::{
+    Again, CONNECTIONS_MAX, Connection, Connections, Identity, Slot, ToKernel,
+};
 use crate::discover::Process;
 use crate::endpoints::Endpoints;
 use crate::health::{Coverage, Health, Loss};
 use crate::lore::Lores;
-use crate::processes::{PROCESSES_MAX, Processes};
+use crate::memory::Ledger;
+use crate::processes::{Described, PROCESSES_MAX, Processes};
+use crate::redact::Redaction;
 use crate::span::{KnownMethods, Span, SpanMaker};
 use crate::trace_context::TraceContext;
 use ear::{Ear, Material};
+use waiting::Waiting;
 
 /// What a pipeline can be told.
 #[derive(Clone, Debug)]
@@ -47,6 +55,10 @@ pub struct PipelineConfig {
     pub connections_max: usize,
     /// No spans for gRPC's own health checks and reflection.
     pub ignore_health_checks: bool,
+    /// The bound over all that is remembered.
+    pub memory: Ledger,
+    /// What of texts must not leave.
+    pub redaction: Redaction,
 }
 
 impl Default for PipelineConfig {
@@ -56,6 +68,8 @@ impl Default for PipelineConfig {
             known_methods: KnownMethods::default(),
             connections_max: CONNECTIONS_MAX,
             ignore_health_checks: false,
+            memory: Ledger::default(),
+            redaction: Redaction::default(),
         }
     }
 }
@@ -65,8 +79,7 @@ impl Default for PipelineConfig {
 pub struct Pipeline {
     connections: Connections,
     material: Material,
-    /// Time of the last record.
-    last_ns: u64,
+    memory: Ledger,
 }
 
 impl Pipeline {
@@ -76,14 +89,17 @@ impl Pipeline {
         Self {
             connections: Connections::new(config.connections_max),
             material: Material {
-                processes: Processes::new(PROCESSES_MAX),
+                processes: Processes::new(PROCESSES_MAX, config.memory.of_processes()),
                 spans: SpanMaker::new(TraceContext::new(config.seed), config.known_methods)
-                    .ignoring_health_checks(config.ignore_health_checks),
-                lores: Lores::default(),
+                    .ignoring_health_checks(config.ignore_health_checks)
+                    .redacting(config.redaction),
+                lores: Lores::new(config.memory.of_lores()),
+                waiting: Waiting::default(),
                 wall_offset_ns: 0,
+                now_ns: 0,
                 health,
             },
-            last_ns: 0,
+            memory: config.memory,
         }
     }
 
@@ -91,7 +107,7 @@ impl Pipeline {
     pub fn record(&mut self, record: &Record<'_>, out: &mut Vec<Span>) {
         let made = out.len();
         let time_ns = record.time_ns;
-        self.last_ns = time_ns;
+        self.material.now_ns = time_ns;
         match record.body {
             Body::Open { open, path } => self.open(record, &open, path, out),
             Body::Chunk {
@@ -100,18 +116,16 @@ impl Pipeline {
                 bytes,
             } => self.chunk(record, &chunk, direction, bytes, out),
             Body::Progress { progress, stage } => self.progress(record, &progress, stage, out),
-            Body::Life { life, event } => match event {
-                LifeEvent::Exec => self.material.processes.exec(record.tgid),
-                LifeEvent::Fork => self.material.processes.fork(record.tgid, life.other),
-                LifeEvent::Listen => {}
-                LifeEvent::Exit => self.exit(record.tgid, time_ns, out),
-            },
+            Body::Life { life, event } => self.live(record.tgid, event, &life, time_ns, out),
             Body::Clock(clock) => self.material.wall_offset_ns = clock.wall_offset_ns,
-            Body::Process(json) => self.describe(json),
+            Body::Process([]) => self.material.processes.expect(record.tgid, time_ns),
+            Body::Process(json) => self.describe(json, out),
         }
+        self.material.tell_late(out);
         while let Some(idle) = self.connections.take_idle(time_ns) {
             self.evict(idle, time_ns, out);
         }
+        self.keep_bound(time_ns, out);
         self.count_made(out.len() - made);
     }
 
@@ -119,7 +133,10 @@ impl Pipeline {
     pub fn finish(&mut self, out: &mut Vec<Span>) {
         let made = out.len();
         while let Some(connection) = self.connections.take_first() {
-            self.end(connection, End::Evicted, self.last_ns, out);
+            self.end(connection, End::Evicted, self.material.now_ns, out);
+        }
+        while let Some(finished) = self.material.waiting.take_first() {
+            self.material.tell([finished], out);
         }
         self.count_made(out.len() - made);
     }
@@ -134,8 +151,14 @@ impl Pipeline {
                     connection.owners.current(),
                     connection.seen_bytes(),
                     connection.understood_bytes(),
+                    connection.unread(),
                 )
             }))
+    }
+
+    /// The kernel side could not write so many records of a process.
+    pub fn lose_records(&mut self, tgid: u32, count: u64) {
+        self.material.processes.lose_records(tgid, count);
     }
 
     /// What the kernel side should be told by now.
@@ -153,37 +176,149 @@ impl Pipeline {
         self.connections.wants_look(quiet_since_ns)
     }
 
+    /// When, in record time, it should hear a record at the latest, of whatever kind: something
+    /// waits that has waited long enough by then.
+    #[must_use]
+    pub fn waits_until(&self) -> Option<u64> {
+        self.material.waiting.until_ns()
+    }
+
     /// Connections remembered at the moment.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.connections.len()
     }
 
+    /// Bytes of memory that is taken by what is remembered, here and by those who share the bound.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.connections.memory_bytes()
+            + self.material.processes.memory_bytes()
+            + self.material.lores.memory_bytes()
+            + self.material.waiting.memory_bytes()
+            + self.memory.held()
+    }
+
+    /// Sheds what is too much: all others have bounds of their own, connections what these leave.
+    fn keep_bound(&mut self, time_ns: u64, out: &mut Vec<Span>) {
+        let forgotten = self.material.lores.settle();
+        if forgotten > 0 {
+            self.material.health.lose(Loss::HeadersForgotten, forgotten);
+        }
+        while self.memory_bytes() > self.memory.limit() {
+            let Some(worst) = self.connections.take_worst() else {
+                break;
+            };
+            self.material.health.lose(Loss::MemoryFull, 1);
+            self.end(worst, End::Evicted, time_ns, out);
+        }
+    }
+
     fn open(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut Vec<Span>) {
         if is_object(open.connection) {
             return self.open_object(record, open, path, out);
         }
-        // The same number again means that the socket that had it is gone.
-        if let Some(old) = self.connections.remove(open.connection) {
-            self.end(old, End::Closed, record.time_ns, out);
+        let endpoints = Endpoints::from_open(open, path);
+        let identity = Identity::of(open);
+        let Some(known) = self.connections.find(open.connection) else {
+            return self.begin(record, open, endpoints, out);
+        };
+        match self
+            .connections
+            .at(known)
+            .again(&identity, endpoints.as_ref())
+        {
+            Again::Seamless => {
+                self.touch(open.connection, record, out);
+                self.connections.resume(known);
+            }
+            Again::Missed => self.begin_again(record, open, endpoints, true, out),
+            Again::Unknown => self.begin_again(record, open, endpoints, false, out),
+            Again::New => {
+                // The socket that had the number is gone.
+                if let Some(old) = self.connections.remove(open.connection) {
+                    self.end(old, End::Closed, record.time_ns, out);
+                }
+                self.begin(record, open, endpoints, out);
+            }
         }
+    }
+
+    fn begin(
+        &mut self,
+        record: &Record<'_>,
+        open: &Open,
+        endpoints: Option<Endpoints>,
+        out: &mut Vec<Span>,
+    ) {
         let slot = self.touch(open.connection, record, out);
-        self.connections.at(slot).endpoints = Endpoints::from_open(open, path);
+        let connection = self.connections.at(slot);
+        connection.endpoints = endpoints;
+        connection.identity = Identity::of(open);
+        self.connections.weigh(slot);
+    }
+
+    /// The kernel side forgot a connection and announces it again, and what moved meanwhile is not
+    /// known. What is open is told as not observed. Where nothing is, it begins as a new one does,
+    /// unless bytes are known to be missing.
+    fn begin_again(
+        &mut self,
+        record: &Record<'_>,
+        open: &Open,
+        endpoints: Option<Endpoints>,
+        was_missed: bool,
+        out: &mut Vec<Span>,
+    ) {
+        let Some(slot) = self.connections.find(open.connection) else {
+            return;
+        };
+        let old = self.connections.at(slot);
+        if old.is_ignored() {
+            return self.connections.resume(slot);
+        }
+        let (server_name, via) = (old.server_name.clone(), old.via.clone());
+        let is_amid = was_missed || old.conversation.has_open_exchange();
+        if let Some(old) = self.connections.remove(open.connection) {
+            self.end(old, End::LostSight, record.time_ns, out);
+        }
+        self.begin(record, open, endpoints, out);
+        if let Some(slot) = self.connections.find(open.connection) {
+            let connection = self.connections.at(slot);
+            connection.server_name = server_name;
+            connection.via = via;
+            if is_amid {
+                connection.begin_amid();
+                self.material.health.lose(Loss::StreamGap, 1);
+            }
+        }
     }
 
     /// A TLS object is on a socket. Its plaintext may have come before.
     fn open_object(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut Vec<Span>) {
-        let server_name = self.connections.find(open.carrier).and_then(|slot| {
-            let carrier = self.connections.at(slot);
-            carrier.carry();
-            carrier.server_name.clone()
-        });
+        let (server_name, via) = match self.connections.find(open.carrier) {
+            Some(slot) => {
+                let carrier = self.connections.at(slot);
+                carrier.carry();
+                (carrier.server_name.clone(), carrier.via.clone())
+            }
+            None => (None, None),
+        };
+        let endpoints = Endpoints::from_open(open, path);
+        if open.flags & OPEN_LATE == 0
+            && let Some(slot) = self.connections.find(open.connection)
+            && self.connections.at(slot).seen_bytes() > 0
+        {
+            // An object's number is nobody else's: it was forgotten.
+            self.begin_again(record, open, endpoints.clone(), false, out);
+        }
         let slot = self.touch(open.connection, record, out);
         let object = self.connections.at(slot);
-        object.endpoints = Endpoints::from_open(open, path);
+        object.endpoints = endpoints;
         object.server_name = server_name;
+        object.via = via;
         let (_, mut ear) = Ear::at(object, &mut self.material, out);
-        ear.let_go();
+        ear.know_addresses();
+        self.connections.weigh(slot);
     }
 
     fn chunk(
@@ -197,7 +332,13 @@ impl Pipeline {
         let slot = self.touch(chunk.connection, record, out);
         self.connections.used_by(slot, record.tgid, record.time_ns);
         let connection = self.connections.at(slot);
+        connection.opening.note(direction, chunk.position, bytes);
         let other = direction.opposite();
+        let chunk = &Chunk {
+            position: connection.position(direction, chunk.position),
+            opposite: connection.extent(other, &chunk.opposite),
+            ..*chunk
+        };
         let other_moved = connection.advance(other, chunk.opposite.position);
         let end = chunk.position.saturating_add(chunk.len.into());
         connection.advance(direction, end);
@@ -229,10 +370,12 @@ impl Pipeline {
         }
         let slot = self.touch(progress.connection, record, out);
         let connection = self.connections.at(slot);
-        let mut moved = [
+        let [ingress, egress] = [
             (Direction::Ingress, &progress.ingress),
             (Direction::Egress, &progress.egress),
-        ];
+        ]
+        .map(|(direction, extent)| connection.extent(direction, extent));
+        let mut moved = [(Direction::Ingress, &ingress), (Direction::Egress, &egress)];
         // What happened first is heard first: a response follows its request.
         moved.sort_by_key(|(_, extent)| extent.last_ns);
         let farther =
@@ -267,6 +410,26 @@ impl Pipeline {
         }
     }
 
+    fn live(
+        &mut self,
+        tgid: u32,
+        event: LifeEvent,
+        life: &Life,
+        time_ns: u64,
+        out: &mut Vec<Span>,
+    ) {
+        let is_watched = life.watched != 0;
+        let processes = &mut self.material.processes;
+        match event {
+            LifeEvent::Exec => processes.exec(tgid, is_watched, time_ns),
+            LifeEvent::Fork => processes.fork(tgid, life.other, is_watched, time_ns),
+            LifeEvent::Listen | LifeEvent::Serve => {
+                processes.listen(tgid, is_watched, time_ns);
+            }
+            LifeEvent::Exit => self.exit(tgid, time_ns, out),
+        }
+    }
+
     fn exit(&mut self, tgid: u32, time_ns: u64, out: &mut Vec<Span>) {
         let processes = &self.material.processes;
         let mut ended = Vec::new();
@@ -282,11 +445,26 @@ impl Pipeline {
         self.material.processes.exit(tgid);
     }
 
-    fn describe(&mut self, json: &[u8]) {
-        match serde_json::from_slice::<Process>(json) {
-            Ok(process) => self.material.processes.describe(process),
-            Err(_) => self.material.health.lose(Loss::Undecodable, 1),
+    fn describe(&mut self, json: &[u8], out: &mut Vec<Span>) {
+        let Ok(mut process) = serde_json::from_slice::<Process>(json) else {
+            self.material.health.lose(Loss::Undecodable, 1);
+            return;
+        };
+        let redaction = self.material.spans.redaction();
+        for (name, value) in &mut process.resource_attributes {
+            if let Cow::Owned(told) = redaction.attribute(name, value) {
+                *value = told;
+            }
         }
+        let pid = process.pid;
+        let now_ns = self.material.now_ns;
+        match self.material.processes.describe(process, now_ns) {
+            Described::Whole => {}
+            Described::Cut => self.material.health.lose(Loss::DescriptionCut, 1),
+            Described::Not => self.material.health.lose(Loss::DescriptionLost, 1),
+        }
+        let released = self.material.waiting.described(pid);
+        self.material.tell(released, out);
     }
 
     fn touch(&mut self, id: ConnectionId, record: &Record<'_>, out: &mut Vec<Span>) -> Slot {
@@ -309,6 +487,7 @@ impl Pipeline {
         let processes = &mut self.material.processes;
         self.connections
             .settle(slot, |tgid| processes.raise_budget_once(tgid));
+        self.connections.weigh(slot);
     }
 
     /// A connection that has left the table hears its end.
@@ -326,7 +505,7 @@ impl Pipeline {
         };
         let is_ignored = connection.is_ignored();
         let (conversation, mut ear) = Ear::at(&mut connection, &mut self.material, out);
-        ear.let_go();
+        ear.know_addresses();
         if !is_ignored {
             conversation.end(end, time_ns, &mut ear);
         }
@@ -339,6 +518,7 @@ impl Pipeline {
                 connection.owners.current(),
                 connection.seen_bytes(),
                 connection.understood_bytes(),
+                connection.unread(),
             );
         }
     }

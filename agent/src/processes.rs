@@ -6,27 +6,53 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use wirespan_protocols::heap;
 
 use crate::discover::Process;
 use crate::enrich;
 use crate::health::Coverage;
 use crate::semconv;
 use crate::span::Resource;
+use crate::unread::{Reason, Unread};
 
 /// Processes remembered, ended ones included. Of more, the longest ended are forgotten.
 pub const PROCESSES_MAX: usize = 16_384;
 
+/// How long a description that was announced may take, in nanoseconds of record time. A look at a
+/// process has one second.
+pub const DESCRIBED_WITHIN_NS: u64 = 2_000_000_000;
+/// What ended ones may take of the memory: so much less than all. They wait for exchanges that end
+/// after them, which are few.
+const ENDED_PART: usize = 4;
+
 /// Bytes, counted.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Tally {
     seen: u64,
     understood: u64,
+    unread: Unread,
+    /// Records.
+    lost: u64,
 }
 
 impl Tally {
-    fn add(&mut self, other: Self) {
+    fn of(seen: u64, understood: u64, unread: Option<(Reason, u64)>) -> Self {
+        let mut tally = Self {
+            seen,
+            understood,
+            ..Self::default()
+        };
+        if let Some((reason, bytes)) = unread {
+            tally.unread.count(reason, bytes);
+        }
+        tally
+    }
+
+    fn add(&mut self, other: &Self) {
         self.seen = self.seen.saturating_add(other.seen);
         self.understood = self.understood.saturating_add(other.understood);
+        self.unread.merge(&other.unread);
+        self.lost = self.lost.saturating_add(other.lost);
     }
 }
 
@@ -46,28 +72,69 @@ struct Entry {
     resource: Arc<Resource>,
     source: Source,
     description: Option<Arc<Process>>,
+    /// Until then, in nanoseconds of record time, a description is on its way, and what is known
+    /// may be another program's.
+    awaited_until_ns: u64,
     ended: bool,
     budget_raised: bool,
     tally: Tally,
+    /// Of resource and description.
+    bytes: usize,
 }
 
 impl Entry {
     fn unknown(tgid: u32) -> Self {
+        let resource = enrich::process::unknown(tgid);
         Self {
-            resource: Arc::new(enrich::process::unknown(tgid)),
+            bytes: resource.memory_bytes(),
+            resource: Arc::new(resource),
             source: Source::Pid,
             description: None,
+            awaited_until_ns: 0,
             ended: false,
             budget_raised: false,
             tally: Tally::default(),
         }
     }
+
+    fn is_awaited(&self, now_ns: u64) -> bool {
+        now_ns < self.awaited_until_ns
+    }
+
+    fn expect(&mut self, now_ns: u64) {
+        self.awaited_until_ns = now_ns.saturating_add(DESCRIBED_WITHIN_NS);
+    }
+
+    /// The same process with another resource. Its description may be shared with its parent.
+    fn name(&mut self, resource: Resource, source: Source, description: Option<Arc<Process>>) {
+        let description_bytes = description.as_deref().map_or(0, Process::memory_bytes);
+        self.bytes = resource.memory_bytes() + description_bytes;
+        self.resource = Arc::new(resource);
+        self.source = source;
+        self.description = description;
+    }
+}
+
+/// What became of a description.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Described {
+    /// It is remembered.
+    Whole,
+    /// What names the process is; the rest took too much room.
+    Cut,
+    /// There was no room for it: spans of the process lack a name.
+    Not,
 }
 
 /// The processes, by thread group.
 #[derive(Debug)]
 pub struct Processes {
     processes_max: usize,
+    bytes_max: usize,
+    /// Of all entries.
+    bytes: usize,
+    /// Of those that ended.
+    ended_bytes: usize,
     entries: HashMap<u32, Entry>,
     /// Ended ones in the order of their end; some may have begun anew since.
     ended: VecDeque<u32>,
@@ -77,11 +144,14 @@ pub struct Processes {
 }
 
 impl Processes {
-    /// No process, room for `processes_max`.
+    /// No process, room for `processes_max` that take `bytes_max` of memory together.
     #[must_use]
-    pub fn new(processes_max: usize) -> Self {
+    pub fn new(processes_max: usize, bytes_max: usize) -> Self {
         Self {
             processes_max,
+            bytes_max,
+            bytes: 0,
+            ended_bytes: 0,
             entries: HashMap::new(),
             ended: VecDeque::new(),
             forgotten: Tally::default(),
@@ -91,11 +161,25 @@ impl Processes {
 
     /// The resource of a process; made of its number alone while nothing else is known.
     pub fn resource(&mut self, tgid: u32) -> &Arc<Resource> {
+        self.known(tgid, u64::MAX).0
+    }
+
+    /// The resource of a process, and whether a better one is on its way at `now_ns`.
+    pub fn known(&mut self, tgid: u32, now_ns: u64) -> (&Arc<Resource>, bool) {
         if !self.entries.contains_key(&tgid) {
             self.touch_entry(tgid);
         }
-        let entry = self.entries.get(&tgid);
-        entry.map_or(&self.nameless, |entry| &entry.resource)
+        match self.entries.get(&tgid) {
+            Some(entry) => (&entry.resource, entry.is_awaited(now_ns)),
+            None => (&self.nameless, false),
+        }
+    }
+
+    /// A description of the process will come, or another one than before.
+    pub fn expect(&mut self, tgid: u32, now_ns: u64) {
+        if let Some(entry) = self.touch_entry(tgid) {
+            entry.expect(now_ns);
+        }
     }
 
     /// The file that a process runs, if it was described.
@@ -105,55 +189,103 @@ impl Processes {
         Some(&description.executable)
     }
 
-    /// Takes a description, which replaces what was known.
-    pub fn describe(&mut self, process: Process) {
+    /// Bytes of memory that they take.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes
+            + heap::table::<(u32, Entry)>(self.entries.capacity())
+            + heap::vec::<u32>(self.ended.capacity())
+    }
+
+    /// Takes a description, which replaces what was known. One that was on its way may come after
+    /// its process's end. Its arguments are not kept: no span tells them.
+    pub fn describe(&mut self, mut process: Process, now_ns: u64) -> Described {
+        process.command_args = Vec::new();
         let begun_anew = self.entries.get(&process.pid).is_some_and(|entry| {
+            let is_awaited = entry.is_awaited(now_ns);
             entry.ended
-                && entry
-                    .description
-                    .as_ref()
-                    .is_none_or(|known| known.start_ns != process.start_ns)
+                && match &entry.description {
+                    // Of one that had gone, nobody knows when it began.
+                    Some(_) if is_awaited && process.start_ns == 0 => false,
+                    Some(known) => known.start_ns != process.start_ns,
+                    None => !is_awaited,
+                }
         });
         if begun_anew {
             self.forget(process.pid);
         }
-        let Some(entry) = self.touch_entry(process.pid) else {
-            return;
+        let mut described = if process.is_cut {
+            Described::Cut
+        } else {
+            Described::Whole
         };
-        entry.resource = Arc::new(enrich::process::resource(&process));
-        entry.source = Source::Description;
-        entry.description = Some(Arc::new(process));
+        // A resource says what its description does.
+        if !self.make_room(2 * process.memory_bytes()) && process.cut() {
+            described = Described::Cut;
+        }
+        let pid = process.pid;
+        if let Some(entry) = self.entries.get_mut(&pid) {
+            entry.awaited_until_ns = 0;
+        }
+        let resource = enrich::process::resource(&process);
+        if self.name(pid, resource, Source::Description, Some(Arc::new(process))) {
+            described
+        } else {
+            Described::Not
+        }
     }
 
     /// `child` is a copy of `parent` by now: until it is described, or runs something else, its
-    /// resource is the parent's with its own number.
-    pub fn fork(&mut self, parent: u32, child: u32) {
+    /// resource is the parent's with its own number. A watched one of which nothing is known that
+    /// way will be described.
+    pub fn fork(&mut self, parent: u32, child: u32, is_watched: bool, now_ns: u64) {
         if self.entries.get(&child).is_some_and(|entry| entry.ended) {
             self.forget(child);
         }
-        let description = self
-            .entries
-            .get(&parent)
-            .and_then(|entry| entry.description.clone());
+        let parent = self.entries.get(&parent);
+        let is_awaited = parent.is_some_and(|entry| entry.is_awaited(now_ns));
+        let description = parent.and_then(|entry| entry.description.clone());
         let Some(entry) = self.touch_entry(child) else {
             return;
         };
         if let (Source::Pid, Some(description)) = (entry.source, description) {
-            entry.resource = Arc::new(enrich::process::forked(&description, child));
-            entry.source = Source::Parent;
-            entry.description = Some(description);
+            let resource = enrich::process::forked(&description, child);
+            self.name(child, resource, Source::Parent, Some(description));
+        }
+        let child = self.entries.get_mut(&child).filter(|_| is_watched);
+        if let Some(entry) = child.filter(|entry| is_awaited || entry.source == Source::Pid) {
+            entry.expect(now_ns);
+        }
+    }
+
+    /// The process began to listen. If that is why it is watched, it will be described.
+    pub fn listen(&mut self, tgid: u32, is_watched: bool, now_ns: u64) {
+        // Who had the number before has ended.
+        if self.entries.get(&tgid).is_some_and(|entry| entry.ended) {
+            self.forget(tgid);
+        }
+        if is_watched
+            && let Some(entry) = self.touch_entry(tgid)
+            && entry.source == Source::Pid
+        {
+            entry.expect(now_ns);
         }
     }
 
     /// The process runs another executable. What it inherited is wrong now; its own description is
-    /// kept until the next one, which follows at once.
-    pub fn exec(&mut self, tgid: u32) {
+    /// kept until the next one, which follows soon if the process is watched.
+    pub fn exec(&mut self, tgid: u32, is_watched: bool, now_ns: u64) {
+        if self.entries.get(&tgid).is_some_and(|entry| entry.ended) {
+            self.forget(tgid);
+        }
+        if is_watched {
+            self.expect(tgid, now_ns);
+        }
         if let Some(entry) = self.entries.get_mut(&tgid)
             && entry.source == Source::Parent
         {
-            entry.resource = Arc::new(enrich::process::unknown(tgid));
-            entry.source = Source::Pid;
-            entry.description = None;
+            let resource = enrich::process::unknown(tgid);
+            self.name(tgid, resource, Source::Pid, None);
         }
     }
 
@@ -163,8 +295,12 @@ impl Processes {
             return;
         };
         if !std::mem::replace(&mut entry.ended, true) {
+            self.ended_bytes += entry.bytes;
             self.ended.push_back(tgid);
             if self.ended.len() > self.processes_max {
+                self.forget_longest_ended();
+            }
+            while self.ended_bytes > self.bytes_max / ENDED_PART && !self.ended.is_empty() {
                 self.forget_longest_ended();
             }
         }
@@ -183,23 +319,39 @@ impl Processes {
     }
 
     /// Counts bytes of a connection that is over.
-    pub fn count(&mut self, tgid: u32, seen: u64, understood: u64) {
-        let tally = Tally { seen, understood };
+    pub fn count(&mut self, tgid: u32, seen: u64, understood: u64, unread: Option<(Reason, u64)>) {
+        self.add(tgid, &Tally::of(seen, understood, unread));
+    }
+
+    /// Counts records that the kernel side could not write.
+    pub fn lose_records(&mut self, tgid: u32, count: u64) {
+        let tally = Tally {
+            lost: count,
+            ..Tally::default()
+        };
+        self.add(tgid, &tally);
+    }
+
+    fn add(&mut self, tgid: u32, tally: &Tally) {
         match self.touch_entry(tgid) {
             Some(entry) => entry.tally.add(tally),
             None => self.forgotten.add(tally),
         }
     }
 
-    /// What was counted, by process, with `open` (process, seen, understood) added: connections
-    /// that are not over. Sorted by pid; processes that moved nothing are left out.
+    /// What was counted, by process, with `open` (process, seen, understood, and what was not)
+    /// added: connections that are not over. Sorted by pid; processes that moved and lost nothing
+    /// are left out.
     #[must_use]
-    pub fn coverage(&self, open: impl Iterator<Item = (u32, u64, u64)>) -> Vec<Coverage> {
+    pub fn coverage(
+        &self,
+        open: impl Iterator<Item = (u32, u64, u64, Option<(Reason, u64)>)>,
+    ) -> Vec<Coverage> {
         let mut tallies: HashMap<u32, Tally> = HashMap::new();
         for (tgid, entry) in &self.entries {
-            tallies.insert(*tgid, entry.tally);
+            tallies.insert(*tgid, entry.tally.clone());
         }
-        for (tgid, seen, understood) in open {
+        for (tgid, seen, understood, unread) in open {
             // A process that is not remembered shares the line of those forgotten.
             let tgid = if self.entries.contains_key(&tgid) {
                 tgid
@@ -207,18 +359,20 @@ impl Processes {
                 0
             };
             let tally = tallies.entry(tgid).or_default();
-            tally.add(Tally { seen, understood });
+            tally.add(&Tally::of(seen, understood, unread));
         }
-        tallies.entry(0).or_default().add(self.forgotten);
+        tallies.entry(0).or_default().add(&self.forgotten);
 
         let mut report: Vec<Coverage> = tallies
             .into_iter()
-            .filter(|(_, tally)| tally.seen > 0)
+            .filter(|(_, tally)| tally.seen > 0 || tally.lost > 0)
             .map(|(pid, tally)| Coverage {
                 pid,
                 service: self.service(pid).to_owned(),
                 seen_bytes: tally.seen,
                 understood_bytes: tally.understood,
+                unread: tally.unread,
+                lost_records: tally.lost,
             })
             .collect();
         report.sort_unstable_by_key(|line| line.pid);
@@ -235,14 +389,61 @@ impl Processes {
 
     /// The entry of a process; `None` if there is no room for it.
     fn touch_entry(&mut self, tgid: u32) -> Option<&mut Entry> {
-        if self.entries.len() >= self.processes_max && !self.entries.contains_key(&tgid) {
-            self.forget_longest_ended();
+        if !self.entries.contains_key(&tgid) {
             if self.entries.len() >= self.processes_max {
+                self.forget_longest_ended();
+            }
+            let entry = Entry::unknown(tgid);
+            if self.entries.len() >= self.processes_max || !self.make_room(entry.bytes) {
                 return None;
             }
+            self.bytes += entry.bytes;
+            self.entries.insert(tgid, entry);
         }
-        let entry = self.entries.entry(tgid);
-        Some(entry.or_insert_with(|| Entry::unknown(tgid)))
+        self.entries.get_mut(&tgid)
+    }
+
+    /// Sets what is known of a process; `false` if there is no room for it.
+    fn name(
+        &mut self,
+        tgid: u32,
+        resource: Resource,
+        source: Source,
+        description: Option<Arc<Process>>,
+    ) -> bool {
+        let Some(entry) = self.touch_entry(tgid) else {
+            return false;
+        };
+        let before = entry.bytes;
+        entry.name(resource, source, description);
+        let after = entry.bytes;
+        if entry.ended {
+            self.ended_bytes = self.ended_bytes - before + after;
+        }
+        self.bytes = self.bytes - before + after;
+        if after <= before || self.make_room(0) {
+            return true;
+        }
+        if let Some(entry) = self.entries.get_mut(&tgid) {
+            entry.name(enrich::process::unknown(tgid), Source::Pid, None);
+            if entry.ended {
+                self.ended_bytes = self.ended_bytes - after + entry.bytes;
+            }
+            self.bytes = self.bytes - after + entry.bytes;
+        }
+        false
+    }
+
+    /// Forgets ended ones until there is room for so many bytes; whether there is.
+    fn make_room(&mut self, bytes: usize) -> bool {
+        while self.memory_bytes() + bytes > self.bytes_max {
+            let before = self.entries.len();
+            self.forget_longest_ended();
+            if self.entries.len() == before {
+                return false;
+            }
+        }
+        true
     }
 
     fn forget_longest_ended(&mut self) {
@@ -256,7 +457,11 @@ impl Processes {
 
     fn forget(&mut self, tgid: u32) {
         if let Some(entry) = self.entries.remove(&tgid) {
-            self.forgotten.add(entry.tally);
+            self.bytes -= entry.bytes;
+            if entry.ended {
+                self.ended_bytes -= entry.bytes;
+            }
+            self.forgotten.add(&entry.tally);
         }
     }
 }
@@ -281,31 +486,31 @@ mod tests {
 
     #[test]
     fn a_description_replaces_the_unknown_and_the_inherited() {
-        let mut processes = Processes::new(8);
+        let mut processes = Processes::new(8, 1 << 20);
         assert_eq!(name(&mut processes, 1), semconv::UNKNOWN_SERVICE);
-        processes.describe(described(1, "shop"));
+        processes.describe(described(1, "shop"), 0);
         assert_eq!(name(&mut processes, 1), "shop");
 
-        processes.fork(1, 2);
+        processes.fork(1, 2, false, 0);
         assert_eq!(name(&mut processes, 2), "shop");
-        processes.describe(described(2, "worker"));
+        processes.describe(described(2, "worker"), 0);
         assert_eq!(name(&mut processes, 2), "worker");
-        processes.exec(2);
+        processes.exec(2, false, 0);
         assert_eq!(name(&mut processes, 2), "worker");
 
-        processes.fork(1, 3);
-        processes.exec(3);
+        processes.fork(1, 3, false, 0);
+        processes.exec(3, false, 0);
         assert_eq!(name(&mut processes, 3), semconv::UNKNOWN_SERVICE);
     }
 
     #[test]
     fn a_reused_number_inherits_nothing_from_who_had_it() {
-        let mut processes = Processes::new(8);
-        processes.describe(described(1, "shop"));
-        processes.count(1, 10, 10);
+        let mut processes = Processes::new(8, 1 << 20);
+        processes.describe(described(1, "shop"), 0);
+        processes.count(1, 10, 10, None);
         processes.exit(1);
         assert_eq!(name(&mut processes, 1), "shop", "until it is reused");
-        processes.fork(9, 1);
+        processes.fork(9, 1, false, 0);
         assert_eq!(name(&mut processes, 1), semconv::UNKNOWN_SERVICE);
         assert!(processes.is_alive(1));
         let report = processes.coverage(std::iter::empty());
@@ -317,19 +522,19 @@ mod tests {
 
     #[test]
     fn ended_processes_make_room_and_their_bytes_stay_counted() {
-        let mut processes = Processes::new(2);
+        let mut processes = Processes::new(2, 1 << 20);
         for tgid in 1..=2 {
-            processes.describe(described(tgid, "shop"));
-            processes.count(tgid, 100, 50);
+            processes.describe(described(tgid, "shop"), 0);
+            processes.count(tgid, 100, 50, None);
         }
         assert_eq!(name(&mut processes, 3), semconv::UNKNOWN_SERVICE);
-        processes.describe(described(3, "late"));
+        processes.describe(described(3, "late"), 0);
         assert_eq!(name(&mut processes, 3), semconv::UNKNOWN_SERVICE, "no room");
         processes.exit(1);
-        processes.describe(described(4, "four"));
+        processes.describe(described(4, "four"), 0);
         assert_eq!(name(&mut processes, 4), "four");
         let lines: Vec<_> = processes
-            .coverage([(2, 1, 1), (99, 7, 0)].into_iter())
+            .coverage([(2, 1, 1, None), (99, 7, 0, Some((Reason::Tls, 7)))].into_iter())
             .into_iter()
             .map(|line| {
                 (

@@ -7,7 +7,7 @@
 //!      0      8  magic: 89 'w' 's' 'p' 'a' 'n' 0d 0a
 //!      8      4  0x0102_0304 in the byte order of the machine that wrote it, as are all integers
 //!     12      2  version of this format: 1
-//!     14      2  version of the records' layouts: 2
+//!     14      2  version of the records' layouts: 3
 //!     16      …  records, each of `Header::len` bytes, without padding, to the end of the file
 //! ```
 //!
@@ -17,6 +17,8 @@
 //! disk was full, the daemon was killed): the whole records before the cut are read, then the cut
 //! is an error that names its place.
 
+mod recorder;
+mod redacted;
 mod replay;
 
 use std::fmt;
@@ -30,6 +32,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::discover::Process;
 
+pub use recorder::{Recorded, Recorder, create};
+pub use redacted::{Redacted, redact};
 pub use replay::{Replayed, replay};
 
 const MAGIC: [u8; 8] = *b"\x89wspan\r\n";
@@ -37,12 +41,12 @@ const BYTE_ORDER_MARK: u32 = 0x0102_0304;
 const FORMAT_VERSION: u16 = 1;
 
 /// Version of the layouts in `wirespan_common::record`. It goes up with each change of one of them.
-pub const LAYOUT_VERSION: u16 = 2;
+pub const LAYOUT_VERSION: u16 = 3;
 // A change of a size is a change of a layout; one that keeps all sizes has to be noticed by people.
 const _: () = assert!(
-    LAYOUT_VERSION == 2
+    LAYOUT_VERSION == 3
         && size_of::<Header>() == 24
-        && size_of::<Open>() == 56
+        && size_of::<Open>() == 72
         && size_of::<Chunk>() == 72
         && size_of::<Progress>() == 80
         && size_of::<Life>() == 24
@@ -102,15 +106,25 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// `InvalidInput` if the bytes are not one whole record, else those of the underlying writer.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let record = Record::len_of(bytes)
-            .ok()
-            .filter(|len| *len <= RECORD_BYTES_MAX)
-            .and_then(|len| bytes.get(..len))
+        let record = whole_record(bytes)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not one whole record"))?;
-        self.out.write_all(record)?;
-        self.records += 1;
-        self.bytes += record.len() as u64;
+        self.write_all(record, 1)
+    }
+
+    /// Appends `count` records that lie end to end.
+    fn write_all(&mut self, bytes: &[u8], count: u64) -> io::Result<()> {
+        self.out.write_all(bytes)?;
+        self.records += count;
+        self.bytes += bytes.len() as u64;
         Ok(())
+    }
+
+    /// Writes out what is buffered.
+    ///
+    /// # Errors
+    /// Those of the underlying writer.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 
     /// Records written so far.
@@ -136,6 +150,12 @@ impl<W: Write> Writer<W> {
     }
 }
 
+/// The record that `bytes` begin with.
+fn whole_record(bytes: &[u8]) -> Option<&[u8]> {
+    let len = Record::len_of(bytes).ok()?;
+    bytes.get(..len).filter(|_| len <= RECORD_BYTES_MAX)
+}
+
 /// The record that says what the wall clock's offset is from `time_ns` on (both in nanoseconds).
 #[must_use]
 pub fn clock_record(time_ns: u64, wall_offset_ns: i64) -> Vec<u8> {
@@ -156,6 +176,12 @@ pub fn process_record(time_ns: u64, process: &Process) -> Vec<u8> {
         return process_record(time_ns, &process);
     }
     user_record(Kind::Process, time_ns, process.pid, &json)
+}
+
+/// The record that says that a process's description is on its way: one that describes nothing.
+#[must_use]
+pub fn expected_record(time_ns: u64, pid: u32) -> Vec<u8> {
+    user_record(Kind::Process, time_ns, pid, &[])
 }
 
 /// The record that answers how far both streams of a connection are, out of what the kernel side
@@ -322,6 +348,11 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// See [`ReadError`]; there is nothing more to read after one.
     pub fn read_record(&mut self, take: impl FnOnce(&Record<'_>)) -> Result<bool, ReadError> {
+        self.read(|record, _| take(record))
+    }
+
+    /// The same, with the record's bytes.
+    fn read(&mut self, take: impl FnOnce(&Record<'_>, &[u8])) -> Result<bool, ReadError> {
         loop {
             if !self.fill(size_of::<Header>())? {
                 return if self.start == self.end {
@@ -340,10 +371,11 @@ impl<R: Read> Reader<R> {
             }
             let begin = self.start;
             self.advance(len);
-            match Record::decode(&self.buffer[begin..begin + len]) {
+            let bytes = &self.buffer[begin..begin + len];
+            match Record::decode(bytes) {
                 Ok((record, _)) => {
                     self.records += 1;
-                    take(&record);
+                    take(&record, bytes);
                     return Ok(true);
                 }
                 Err(DecodeError::Unknown) => self.unknown += 1,

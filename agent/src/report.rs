@@ -2,10 +2,11 @@
 //! It counts nothing.
 
 use std::fmt::Write as _;
-use std::io;
 use std::time::Duration;
 
 use crate::health::{Coverage, Destination, Health, Loss};
+use crate::recording::Recorded;
+use crate::visible::Visible;
 
 /// What a run came to.
 #[derive(Debug)]
@@ -13,15 +14,33 @@ pub struct Finished {
     /// How much was understood, by process.
     pub coverage: Vec<Coverage>,
     /// Records kept, if they were to be.
-    pub recorded: Option<io::Result<u64>>,
+    pub recorded: Option<Recorded>,
 }
 
-/// Logs what was lost so far, if anything was. To be called at most once a minute.
+/// Logs what was lost so far, if anything was, and what was not understood of processes. To be
+/// called at most once a minute.
 pub fn log_losses(health: &Health) {
     let losses = losses(health);
     if !losses.is_empty() {
-        log::warn!("{} spans so far; lost: {losses}", health.spans_made());
+        let by = losers(&health.coverage());
+        log::warn!("{} spans so far; lost: {losses}{by}", health.spans_made());
     }
+    let coverage = health.coverage();
+    let unread = coverage
+        .iter()
+        .filter_map(|coverage| Some((coverage, not_understood(coverage)?)));
+    for (coverage, unread) in unread.take(UNREAD_LINES_MAX) {
+        log::info!("{}; {unread}", covered(coverage));
+    }
+}
+
+/// Processes of which is said in one minute what is not understood.
+const UNREAD_LINES_MAX: usize = 10;
+
+/// What a process said that nobody understood.
+fn not_understood(coverage: &Coverage) -> Option<String> {
+    let is_all_understood = coverage.unread.tallies().is_empty();
+    (!is_all_understood).then(|| format!("not understood: {}", coverage.unread))
 }
 
 /// The summary of a run.
@@ -56,17 +75,51 @@ pub fn summary(health: &Health, finished: &Finished, ran: Duration) -> String {
     let _ = write!(text, "\n  lost: {lost}");
     for coverage in &finished.coverage {
         let _ = write!(text, "\n  understood of {}", covered(coverage));
+        if let Some(unread) = not_understood(coverage) {
+            let _ = write!(text, "\n    {unread}");
+        }
     }
-    match &finished.recorded {
-        Some(Ok(records)) => {
-            let _ = write!(text, "\n  recorded: {records} records");
-        }
-        Some(Err(error)) => {
-            let _ = write!(text, "\n  the recording is not complete: {error}");
-        }
-        None => {}
+    if let Some(recorded) = &finished.recorded {
+        let _ = write!(text, "\n  {}", kept(recorded));
     }
     text
+}
+
+fn kept(recorded: &Recorded) -> String {
+    let mut text = format!("recorded: {} records", recorded.records);
+    if recorded.is_full {
+        text.push_str(", up to the limit that was set");
+    }
+    if !recorded.is_complete() {
+        // Writing to a string does not fail.
+        let _ = write!(text, "; INCOMPLETE, {} records are missing", recorded.lost);
+    }
+    if let Some(error) = &recorded.error {
+        let _ = write!(text, ": {}", Visible(error));
+    }
+    text
+}
+
+/// Processes that one line names.
+const LOSERS_MAX: usize = 5;
+
+/// Whose records were lost: those who lost most.
+fn losers(coverage: &[Coverage]) -> String {
+    let mut losers: Vec<_> = coverage.iter().filter(|it| it.lost_records > 0).collect();
+    losers.sort_by_key(|it| std::cmp::Reverse(it.lost_records));
+    let named = losers.iter().take(LOSERS_MAX).map(|it| {
+        let Coverage { pid, service, .. } = it;
+        format!("{} of {service} (pid {pid})", it.lost_records)
+    });
+    let named = named.collect::<Vec<_>>().join(", ");
+    match losers.len() {
+        0 => String::new(),
+        1..=LOSERS_MAX => format!("; records: {named}"),
+        more => format!(
+            "; records: {named} and {} more processes",
+            more - LOSERS_MAX
+        ),
+    }
 }
 
 fn covered(coverage: &Coverage) -> String {
@@ -75,14 +128,20 @@ fn covered(coverage: &Coverage) -> String {
         service,
         seen_bytes,
         understood_bytes,
+        unread: _,
+        lost_records,
     } = coverage;
     let who = if *pid == 0 {
         "processes no longer remembered".to_owned()
     } else {
-        format!("{service} (pid {pid})")
+        format!("{} (pid {pid})", Visible(service))
     };
     let part = 100.0 * coverage.ratio();
-    format!("{who}: {part:.1}% ({understood_bytes} of {seen_bytes} bytes)")
+    let lost = match lost_records {
+        0 => String::new(),
+        lost => format!(", {lost} records lost"),
+    };
+    format!("{who}: {part:.1}% ({understood_bytes} of {seen_bytes} bytes){lost}")
 }
 
 fn losses(health: &Health) -> String {
@@ -99,6 +158,7 @@ fn losses(health: &Health) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::unread::{Reason, Unread};
 
     #[test]
     fn a_summary_names_each_loss_and_the_coverage_of_each_process() {
@@ -117,14 +177,63 @@ mod tests {
                 service: "shop".into(),
                 seen_bytes: 200,
                 understood_bytes: 150,
+                unread: {
+                    let mut unread = Unread::default();
+                    unread.count(Reason::FastCgi, 50);
+                    unread
+                },
+                lost_records: 3,
             }],
-            recorded: Some(Ok(5)),
+            recorded: Some(Recorded {
+                records: 5,
+                ..Recorded::default()
+            }),
         };
         assert_eq!(
             summary(&health, &finished, Duration::from_millis(1500)),
             "traced for 1.5 s: 10 spans made; OTLP exported 7, lost 3; printer exported \
              9, lost 1\n  lost: stream_gap 1, queue_full 4\n  understood of \
-             shop (pid 42): 75.0% (150 of 200 bytes)\n  recorded: 5 records"
+             shop (pid 42): 75.0% (150 of 200 bytes), 3 records lost\n    not understood: looks \
+             like FastCGI (1 connection, 50 bytes)\n  recorded: 5 records"
+        );
+    }
+
+    #[test]
+    fn the_line_of_a_minute_names_who_lost_most() {
+        let of = |pid, lost_records| Coverage {
+            pid,
+            service: "shop".into(),
+            seen_bytes: 1,
+            understood_bytes: 1,
+            unread: Unread::default(),
+            lost_records,
+        };
+        assert_eq!(losers(&[of(1, 0)]), "");
+        assert_eq!(
+            losers(&[of(1, 3), of(2, 9), of(3, 0)]),
+            "; records: 9 of shop (pid 2), 3 of shop (pid 1)"
+        );
+        let many: Vec<_> = (1..=7).map(|pid| of(pid, 1)).collect();
+        assert!(losers(&many).ends_with("(pid 5) and 2 more processes"));
+    }
+
+    #[test]
+    fn a_recording_that_lacks_something_says_so() {
+        let mut recorded = Recorded {
+            records: 5,
+            is_full: true,
+            ..Recorded::default()
+        };
+        assert_eq!(
+            kept(&recorded),
+            "recorded: 5 records, up to the limit that was set"
+        );
+        recorded.is_full = false;
+        recorded.lost = 3;
+        recorded.error = Some("No space left on device".into());
+        assert_eq!(
+            kept(&recorded),
+            "recorded: 5 records; INCOMPLETE, 3 records are missing: No space left on device"
         );
     }
 }

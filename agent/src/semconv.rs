@@ -32,6 +32,7 @@ macro_rules! attributes {
 
 attributes! {
     Stable CLIENT_ADDRESS = "client.address";
+    Stable CLIENT_PORT = "client.port";
     Stable ERROR_TYPE = "error.type";
     Development HOST_NAME = "host.name";
     Development HTTP_REQUEST_BODY_SIZE = "http.request.body.size";
@@ -96,8 +97,9 @@ pub mod error_type {
     pub const PROCESS_EXITED: &str = "process_exited";
     /// There may have been a response; the capture has a gap where it would have been.
     pub const RESPONSE_NOT_OBSERVED: &str = "response_not_observed";
-    /// The exchange was forgotten before its response came.
-    pub const EVICTED: &str = "evicted";
+    /// wirespan ended, or forgot the exchange to make room, before its response came: nothing is
+    /// known of what became of it, and nothing is wrong with the service.
+    pub const OBSERVATION_ENDED: &str = "observation_ended";
     /// The server said that it would serve no more on this connection (GOAWAY).
     pub const GOING_AWAY: &str = "going_away";
 

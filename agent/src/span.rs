@@ -4,20 +4,25 @@
 
 mod authority;
 mod http;
+mod leaving;
 mod method;
 mod rpc;
 mod url;
+mod via;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use wirespan_protocols::exchange::{Exchange, Role};
+use wirespan_protocols::heap;
 use wirespan_protocols::message::{Request, Response};
 
 pub use authority::HostMemo;
 pub use method::KnownMethods;
+pub use via::Via;
 
 use crate::endpoints::Endpoints;
+use crate::redact::Redaction;
 use crate::trace_context::TraceContext;
 
 /// What an exporter receives.
@@ -51,6 +56,24 @@ pub struct Span {
     pub events: Vec<Event>,
     /// Whether the operation failed.
     pub status: Status,
+}
+
+impl Span {
+    /// Bytes of memory that it takes, without its resource.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let name = match &self.name {
+            Cow::Owned(name) => heap::block(name.capacity()),
+            Cow::Borrowed(_) => 0,
+        };
+        let values = self.attributes.iter().map(|(_, value)| value.heap_bytes());
+        size_of::<Self>()
+            + name
+            + heap::block(self.trace_state.as_deref().map_or(0, str::len))
+            + heap::vec::<(&'static str, Value)>(self.attributes.capacity())
+            + values.sum::<usize>()
+            + heap::vec::<Event>(self.events.capacity())
+    }
 }
 
 /// Something that happened during a span.
@@ -96,6 +119,15 @@ pub enum Value {
 }
 
 impl Value {
+    /// Bytes of heap that it alone takes.
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Owned(text) => heap::block(text.capacity()),
+            Self::Shared(text) => heap::first_share(Some(text)),
+            Self::Static(_) | Self::Int(_) | Self::Bool(_) => 0,
+        }
+    }
+
     /// The text, if it is one.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
@@ -117,6 +149,21 @@ pub struct Resource {
 }
 
 impl Resource {
+    /// Bytes of memory that it takes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let owned = self.attributes.iter().map(|(name, value)| {
+            let name = match name {
+                Cow::Owned(name) => heap::block(name.capacity()),
+                Cow::Borrowed(_) => 0,
+            };
+            name + value.heap_bytes()
+        });
+        heap::boxed::<Self>()
+            + heap::vec::<(Cow<'static, str>, Value)>(self.attributes.capacity())
+            + owned.sum::<usize>()
+    }
+
     /// The value of an attribute.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
@@ -136,6 +183,8 @@ pub struct Ends<'a> {
     pub is_encrypted: bool,
     /// The name by which the client asked for the server, before it said anything.
     pub server_name: Option<&'a Arc<str>>,
+    /// Who is behind the ends, where they are not the client and the server themselves.
+    pub via: Option<&'a Via>,
 }
 
 /// What is known about an exchange beside the exchange.
@@ -157,6 +206,7 @@ pub struct SpanMaker {
     trace_context: TraceContext,
     methods: KnownMethods,
     ignores_health_checks: bool,
+    redaction: Redaction,
 }
 
 impl SpanMaker {
@@ -167,7 +217,21 @@ impl SpanMaker {
             trace_context,
             methods,
             ignores_health_checks: false,
+            redaction: Redaction::default(),
         }
+    }
+
+    /// The same, which hides what `redaction` says.
+    #[must_use]
+    pub fn redacting(mut self, redaction: Redaction) -> Self {
+        self.redaction = redaction;
+        self
+    }
+
+    /// What is hidden.
+    #[must_use]
+    pub fn redaction(&self) -> &Redaction {
+        &self.redaction
     }
 
     /// The same, which makes no spans for gRPC's own health checks and reflection.
@@ -181,7 +245,10 @@ impl SpanMaker {
     #[must_use]
     pub fn ignores(&self, exchange: &Exchange) -> bool {
         let Request::Http(request) = &exchange.request;
-        self.ignores_health_checks && request.call.is_some() && rpc::is_house_keeping(request)
+        crate::own::is_export(request)
+            || self.ignores_health_checks
+                && request.call.is_some()
+                && rpc::is_house_keeping(request)
     }
 
     /// Makes the span of an exchange. Its start and end are put on the wall clock with the same
@@ -202,7 +269,7 @@ impl SpanMaker {
             .place(exchange.role, request.trace_parent);
         let trace_state = request.trace_state.take();
         let messages = exchange.messages.take();
-        let description = match request.call {
+        let mut description = match request.call {
             Some(call) => rpc::describe(
                 exchange.role,
                 rpc::Fate {
@@ -226,6 +293,7 @@ impl SpanMaker {
                 surroundings.hosts,
             ),
         };
+        leaving::redact(&self.redaction, &mut description);
         let events = messages.map_or_else(Vec::new, |messages| rpc::events(&messages, wall));
         Span {
             resource: Arc::clone(surroundings.resource),

@@ -32,6 +32,12 @@ impl WallClock {
         self.told_ns = Some(offset);
         Some((before, offset))
     }
+
+    /// The offset that was told last, in nanoseconds.
+    #[must_use]
+    pub fn told_ns(&self) -> i64 {
+        self.told_ns.unwrap_or_default()
+    }
 }
 
 /// Nanoseconds of `CLOCK_MONOTONIC`, as the kernel side uses it.

@@ -1,5 +1,7 @@
 //! Records in, spans out: the daemon's core from the true input boundary, without a kernel.
 
+#[path = "pipeline/again.rs"]
+mod again;
 #[path = "pipeline/ends.rs"]
 mod ends;
 #[path = "pipeline/exchanges.rs"]
@@ -10,6 +12,8 @@ mod kernel;
 mod lore;
 #[path = "pipeline/losses.rs"]
 mod losses;
+#[path = "pipeline/own.rs"]
+mod own;
 #[path = "pipeline/processes.rs"]
 mod processes;
 #[path = "pipeline/progress.rs"]
@@ -20,6 +24,8 @@ mod records;
 mod replay;
 #[path = "pipeline/tls.rs"]
 mod tls;
+#[path = "pipeline/waiting.rs"]
+mod waiting;
 
 use std::sync::Arc;
 

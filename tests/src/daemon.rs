@@ -1,15 +1,14 @@
 //! The daemon under test: started with an environment of its own, heard over its JSON printer, and
 //! stopped the way an init system does it.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::Signal;
 
+use crate::held::Held;
 use crate::process::{LIMIT, Process, tied};
 use crate::spans::{Kind, Seen, listing};
-use crate::workload::eventually;
 
 /// Names the daemon to test; by default the release build of this workspace.
 const BIN: &str = "WIRESPAN_BIN";
@@ -59,7 +58,25 @@ impl Daemon {
     /// It does not become ready.
     #[must_use]
     pub fn start_with(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
-        let mut command = command();
+        Self::start_by(command(), arguments, settings)
+    }
+
+    /// The same as [`Daemon::start`] in a control group.
+    ///
+    /// # Panics
+    /// It does not become ready.
+    #[must_use]
+    pub fn start_within(group: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = tied("sh");
+        let enter = "echo $$ >\"$0/cgroup.procs\" && exec \"$@\"";
+        command.args(["-c", enter]).arg(group).arg(binary());
+        if let Some(capture) = forced_capture() {
+            command.env(CAPTURE, capture);
+        }
+        Self::start_by(command, &[], settings)
+    }
+
+    fn start_by(mut command: Command, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         command
             .env("BEYLA_TRACE_PRINTER", "json")
             .env("BEYLA_SHUTDOWN_TIMEOUT", "10s")
@@ -161,7 +178,7 @@ impl Daemon {
     }
 
     fn end(mut self, signal: Signal, read: impl FnOnce(&[String]) -> Vec<Seen>) -> Finished {
-        let programs = programs_held_by(self.process.pid());
+        let held = Held::by(self.process.pid());
         self.process.signal(signal);
         let status = self.process.wait();
         let printed = self.process.stdout.finish(LIMIT);
@@ -180,16 +197,16 @@ impl Daemon {
             "no summary:\n{}",
             self.process.story()
         );
-        assert_gone(&programs);
+        held.assert_gone();
         finished
     }
 
     /// SIGKILL: no goodbye.
     pub fn kill(mut self) {
-        let programs = programs_held_by(self.process.pid());
+        let held = Held::by(self.process.pid());
         self.process.signal(Signal::KILL);
         self.process.wait();
-        assert_gone(&programs);
+        held.assert_gone();
     }
 
     /// The most memory that it ever had, in bytes (`VmHWM`).
@@ -198,9 +215,22 @@ impl Daemon {
     /// It has ended.
     #[must_use]
     pub fn peak_memory_bytes(&self) -> u64 {
+        self.memory_bytes("VmHWM:")
+    }
+
+    /// The memory that it has now, in bytes (`VmRSS`).
+    ///
+    /// # Panics
+    /// It has ended.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        self.memory_bytes("VmRSS:")
+    }
+
+    fn memory_bytes(&self, field: &str) -> u64 {
         let path = format!("/proc/{}/status", self.process.pid());
         let status = std::fs::read_to_string(path).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
         let line = line.expect("the kernel tells it").trim();
         let kib: u64 = line.trim_end_matches(" kB").parse().expect("in kB, always");
         kib * 1024
@@ -228,6 +258,23 @@ impl Finished {
         let before = summary.split(" spans made").next();
         let number = before.and_then(|text| text.rsplit(' ').next()?.parse().ok());
         number.unwrap_or_else(|| panic!("no number of spans in {summary:?}"))
+    }
+
+    /// How many spans a destination got, and how many it did not, as the summary says.
+    ///
+    /// # Panics
+    /// It does not say.
+    #[must_use]
+    pub fn delivered(&self, destination: &str) -> (usize, usize) {
+        let summary = self.summary();
+        let numbers = || {
+            let (_, after) = summary.split_once(&format!("; {destination} exported "))?;
+            let (exported, after) = after.split_once(", lost ")?;
+            let digits = after.find(|c: char| !c.is_ascii_digit());
+            let lost = &after[..digits.unwrap_or(after.len())];
+            Some((exported.parse().ok()?, lost.parse().ok()?))
+        };
+        numbers().unwrap_or_else(|| panic!("nothing of {destination} in {summary:?}"))
     }
 
     /// One line for each span; see [`Seen::line`].
@@ -333,37 +380,6 @@ pub fn binary() -> PathBuf {
         path.display()
     );
     path
-}
-
-/// Numbers of the eBPF programs that a process holds, as the kernel tells them of each descriptor.
-fn programs_held_by(pid: u32) -> BTreeSet<u32> {
-    let mut held = BTreeSet::new();
-    let Ok(descriptors) = std::fs::read_dir(format!("/proc/{pid}/fdinfo")) else {
-        return held;
-    };
-    for descriptor in descriptors.flatten() {
-        let info = std::fs::read_to_string(descriptor.path()).unwrap_or_default();
-        let number = info.lines().find_map(|line| line.strip_prefix("prog_id:"));
-        held.extend(number.and_then(|number| number.trim().parse::<u32>().ok()));
-    }
-    held
-}
-
-/// Waits until the kernel has none of these programs any more: it frees them a moment after the
-/// last descriptor was closed.
-///
-/// # Panics
-/// Some stay.
-fn assert_gone(programs: &BTreeSet<u32>) {
-    assert!(
-        !programs.is_empty(),
-        "the daemon held no programs to begin with"
-    );
-    eventually("the daemon's programs to leave the kernel", || {
-        !aya::programs::loaded_programs()
-            .flatten()
-            .any(|loaded| programs.contains(&loaded.id()))
-    });
 }
 
 fn parse(lines: &[String]) -> Vec<Seen> {

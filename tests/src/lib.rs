@@ -1,13 +1,16 @@
 //! What end-to-end tests are made of: an OTLP receiver, workloads, the daemon under test.
 
+pub mod cgroup;
 pub mod daemon;
 pub mod grpc;
+pub mod held;
 pub mod lines;
 pub mod ports;
 pub mod process;
 pub mod puppet;
 pub mod receiver;
 pub mod shapes;
+pub mod soak;
 pub mod spans;
 pub mod tls;
 pub mod truth;

@@ -10,9 +10,9 @@ use rustix::process::{Pid, Signal};
 
 use crate::lines::Lines;
 
-/// How long anything may take that should take no time. Generous: virtual machines emulate, and
-/// others use the machine too.
-pub const LIMIT: Duration = Duration::from_secs(30);
+/// When waiting is given up for what should take no time. Generous, because it is no measure of how
+/// fast a machine is: virtual machines emulate, and others use the machine too.
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// How often a process is looked at whose end is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
@@ -27,7 +27,8 @@ pub fn tied(program: impl AsRef<OsStr>) -> Command {
         .env_clear()
         .env(
             "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            // Debian's first: set-up installed the libraries of its interpreters.
+            "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin",
         )
         .env("LC_ALL", "C.UTF-8");
     command
@@ -92,6 +93,11 @@ impl Process {
                 self.story()
             );
         }
+    }
+
+    /// Ends its standard input.
+    pub fn close_input(&mut self) {
+        self.stdin.take();
     }
 
     /// Waits for a line on standard output.

@@ -336,7 +336,7 @@ pub fn curl(arguments: &[&str]) -> Vec<String> {
             "--silent",
             "--show-error",
             "--max-time",
-            "20",
+            "60",
             "--output",
             "/dev/null",
         ])

@@ -247,19 +247,82 @@ fn after_an_upgrade_the_connection_is_left_alone() {
 }
 
 #[test]
-fn a_tunnel_is_one_exchange() {
+fn exchanges_within_a_tunnel_are_told_too() {
     let mut both = Dialogue::begin();
-    both.request("CONNECT shop:443 HTTP/1.1\r\nHost: shop:443\r\n\r\n");
+    both.request("CONNECT shop:8080 HTTP/1.1\r\nHost: shop:8080\r\n\r\n");
     both.response("HTTP/1.1 200 Connection established\r\n\r\n");
-    both.request("GET /made-up HTTP/1.1\r\nHost: h\r\n\r\n");
+    both.request("GET /within HTTP/1.1\r\nHost: shop\r\n\r\n");
     both.response(OK);
+    both.client_reads(2);
+    both.still_works();
     let finished = both.expect(&[
         "Client CONNECT  200, request 0 B, response ? B",
         "Server CONNECT  200, request 0 B, response ? B",
+        "Client GET /within 200, request 0 B, response 2 B",
+        "Server GET /within 200, request 0 B, response 2 B",
+        "Client GET /after 200, request 0 B, response 5 B",
+        "Server GET /after 200, request 0 B, response 5 B",
     ]);
     for span in &finished.spans {
-        assert_eq!(span.get("server.address"), Some("shop"), "{span}");
-        assert_eq!(span.get("server.port"), Some("443"), "{span}");
+        assert_eq!(span.get("server.port"), Some("8080"), "{span}");
+    }
+}
+
+#[test]
+fn what_is_not_understood_within_a_tunnel_is_left_alone() {
+    let mut both = Dialogue::begin();
+    both.request("CONNECT shop:22 HTTP/1.1\r\nHost: shop:22\r\n\r\n");
+    both.response("HTTP/1.1 200 Connection established\r\n\r\n");
+    both.server.write(both.at_server, "SSH-2.0-OpenSSH_9.2\r\n");
+    both.client_reads("SSH-2.0-OpenSSH_9.2\r\n".len());
+    both.request("GET /made-up HTTP/1.1\r\nHost: h\r\n\r\n");
+    both.response(OK);
+    both.expect(&[
+        "Client CONNECT  200, request 0 B, response ? B",
+        "Server CONNECT  200, request 0 B, response ? B",
+    ]);
+}
+
+#[test]
+fn what_a_server_refuses_to_read_is_an_exchange() {
+    let mut both = Dialogue::begin();
+    both.request("GET /odd HTTP/1.1 \r\nX(a): 1\r\nno colon\r\nHost: h\r\n\r\n");
+    both.response(OK);
+    both.client_reads(2);
+    both.request("GET /a b HTTP/1.1\r\nHost: h\r\n\r\n");
+    both.response("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    both.still_works();
+    let finished = both.expect(&[
+        "Client GET /odd 200, request 0 B, response 2 B",
+        "Server GET /odd 200, request 0 B, response 2 B",
+        "Client _OTHER  400, request ? B, response 0 B, error 400",
+        "Server _OTHER  400, request ? B, response 0 B",
+        "Client GET /after 200, request 0 B, response 5 B",
+        "Server GET /after 200, request 0 B, response 5 B",
+    ]);
+    assert_eq!(finished.lost(), "nothing");
+}
+
+#[test]
+fn a_client_that_leaves_a_stream_ends_it() {
+    let mut both = Dialogue::begin();
+    both.request(GET);
+    both.response(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+         Transfer-Encoding: chunked\r\n\r\n8\r\ndata: 1\n\r\n",
+    );
+    both.client_reads("8\r\ndata: 1\n\r\n".len());
+    both.client.close(both.at_client);
+    both.server.read_to_end(both.at_server);
+    both.server.close(both.at_server);
+    let finished = both.finish_any(2);
+    for span in &finished.spans {
+        assert_eq!(span.exchange().status, Some(200), "{span}");
+        assert_eq!(
+            (span.get("error.type"), span.failed),
+            (None, false),
+            "{span}"
+        );
     }
 }
 

@@ -105,7 +105,7 @@ impl Pair {
     fn unjudged(strategy: Strategy) -> Self {
         let config = CaptureConfig {
             strategy: Some(strategy),
-            bpf_debug: false,
+            ..CaptureConfig::default()
         };
         let mut capture = Capture::start(&config, &Targets::default()).expect("capture starts");
         let (one, other) = UnixStream::pair().expect("two sockets");

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use wirespan_tests::daemon::{command, run_to_end};
 use wirespan_tests::process::{Process, tied};
-use wirespan_tests::workload::Server;
+use wirespan_tests::workload::{Server, eventually};
 
 /// The rows for a pid.
 fn processes(pid: u32) -> Vec<Value> {
@@ -54,4 +54,36 @@ fn a_program_without_tls_has_none() {
     let sleep = Process::start("sleep", tied("sleep").arg("60"));
     let rows = processes(sleep.pid());
     assert_eq!(rows[0]["tls"], serde_json::json!([]), "{rows:?}");
+}
+
+#[test]
+fn programs_whose_bytes_cannot_be_copied_are_named() {
+    // io_uring_setup(1, params).
+    let script = "import ctypes; params = ctypes.create_string_buffer(120); \
+                  made = ctypes.CDLL(None).syscall(425, 1, params); \
+                  print('ready', made > 0, flush=True); input()";
+    let python = Process::start("python", tied("/usr/bin/python3").args(["-c", script]));
+    python.expect_line("ready True");
+    let rows = processes(python.pid());
+    assert_eq!(rows[0]["uncopied"], serde_json::json!(["io_uring"]));
+
+    // It needs no library: pause(2), again and again.
+    let source = "void _start(void) { for (;;) __asm__ volatile(\"int $0x80\" :: \"a\"(29)); }";
+    let directory = tempfile::tempdir().expect("a directory");
+    let (file, program) = (
+        directory.path().join("short.c"),
+        directory.path().join("short"),
+    );
+    std::fs::write(&file, source).expect("a file");
+    let mut compiler = tied("gcc");
+    compiler.args(["-m32", "-nostdlib", "-static", "-fno-pie", "-o"]);
+    compiler.arg(&program).arg(&file);
+    let _ = Process::start("gcc", &mut compiler).succeed();
+    let short = Process::start("short", &mut tied(&program));
+    eventually("the program to run", || {
+        std::fs::read_link(format!("/proc/{}/exe", short.pid()))
+            .is_ok_and(|executable| executable == program)
+    });
+    let rows = processes(short.pid());
+    assert_eq!(rows[0]["uncopied"], serde_json::json!(["32_bit"]));
 }

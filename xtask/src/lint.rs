@@ -38,27 +38,45 @@ pub fn format() -> Result<()> {
     process::run(&mut workspace::cargo(&["fmt", "--all", "--check"]))
 }
 
-/// Clippy on the default members, warnings denied.
+/// Clippy on all that is built for this machine, warnings denied. The packages are those that the
+/// tests are compiled of, so that both compile the same macros and build scripts.
 pub fn clippy() -> Result<()> {
-    process::run(&mut workspace::cargo(&[
-        "clippy",
-        "--quiet",
-        "--all-targets",
-        "--",
-        "--deny",
-        "warnings",
-    ]))
+    process::run(
+        workspace::cargo(&["clippy", "--quiet", "--all-targets", "--workspace"]).args([
+            "--exclude",
+            "wirespan-ebpf",
+            "--",
+            "--deny",
+            "warnings",
+        ]),
+    )
 }
 
-/// Clippy on the kernel's side, for the target that it is built for.
+/// Clippy on the kernel's side, for the target that it is built for: in the folder, by the profile
+/// and with the flags of `agent/build.rs`, so that the compiler's `core` and all that is below the
+/// crate is there already.
 pub fn clippy_kernel_side() -> Result<()> {
     process::run(
         workspace::cargo(&["clippy", "--quiet", "--package", "wirespan-ebpf"])
+            .args(["--release", "--target-dir"])
+            .arg(workspace::target().join("ebpf"))
             .args(["--target", "bpfel-unknown-none", "-Z", "build-std=core"])
             .args(["--", "--deny", "warnings"])
+            .env("CARGO_ENCODED_RUSTFLAGS", kernel_side_flags())
             // `core` for this target comes as source only, and building it is not stable yet.
             .env("RUSTC_BOOTSTRAP", "1"),
     )
+}
+
+/// As `agent/build.rs` sets them; with others, everything is compiled twice.
+fn kernel_side_flags() -> String {
+    let architecture = std::env::consts::ARCH;
+    [
+        &format!("--cfg=bpf_target_arch=\"{architecture}\""),
+        "-Cdebuginfo=2",
+        "-Clink-arg=--btf",
+    ]
+    .join("\x1f")
 }
 
 /// Licences, duplicates and sources of the dependencies, as `deny.toml` allows them. Advisories

@@ -36,6 +36,12 @@ pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
+/// What this thread starts from now on leaves the processors to others who want them.
+pub fn step_back() {
+    // A wish. Where it is not granted, things take longer.
+    let _ = rustix::process::nice(10);
+}
+
 /// Sleeps, unless the user asks to stop.
 pub fn pause(duration: Duration) -> Result<()> {
     let end = Instant::now() + duration;
@@ -151,30 +157,48 @@ pub fn capture(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The same with standard error, and so progress and diagnostics, passed through.
-pub fn capture_and_show(command: &mut Command) -> Result<String> {
+/// Runs to the end; returns standard output, whatever the status is. Standard error, and so
+/// progress and diagnostics, are passed through.
+pub fn output_of(command: &mut Command) -> Result<(ExitStatus, String)> {
     let output = command
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
         .with_context(|| format!("cannot start `{}`", text(command)))?;
-    if !output.status.success() {
-        bail!("`{}` failed: {}", text(command), output.status);
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok((output.status, said))
 }
 
-/// Runs to the end with output passed through, and returns what both outputs said, line by line.
-/// A status is an error only if there is none: not started, interrupted, over `limit`.
-pub fn run_watched(command: &mut Command, limit: Duration) -> Result<(ExitStatus, Vec<String>)> {
+/// What became of a child that was watched.
+pub struct Watched {
+    /// An error only if there is none: not started, interrupted, silent for too long.
+    pub status: Result<ExitStatus>,
+    /// Both outputs, line by line; what there was if it did not come to its end.
+    pub said: Vec<String>,
+}
+
+/// Runs to the end with output passed through behind `label`. It may take any time, as long as it
+/// says something: one that says nothing for `silence` is ended.
+pub fn run_watched(command: &mut Command, label: &'static str, silence: Duration) -> Watched {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut running = Running::start(text(command), command)?;
-    let lines = Lines::of(&mut running, |line| println!("{line}"));
-    let status = running.wait(limit);
+    let mut running = match Running::start(text(command), command) {
+        Ok(running) => running,
+        Err(error) => {
+            return Watched {
+                status: Err(error),
+                said: Vec::new(),
+            };
+        }
+    };
+    let lines = Lines::of(&mut running, move |line| println!("{label}{line}"));
+    let mut said = Vec::new();
+    let status = lines.until_end(&mut said, silence, || running.status());
     if status.is_err() {
-        running.stop(Duration::from_secs(5))?;
+        // What it is stopped by is told already.
+        let _ = running.stop(Duration::from_secs(5));
     }
-    Ok((status?, lines.finish()))
+    said.extend(lines.finish());
+    Watched { status, said }
 }
 
 /// What a child says, line by line, collected while it runs.
@@ -204,6 +228,34 @@ impl Lines {
         let shown = Self::of(running, show);
         running.child.stdout = stdout;
         (shown, Self::of(running, |_| ()))
+    }
+
+    /// Collects what is said in `said` until there is a status; fails if nothing is said for
+    /// `silence`, or if the user asks to stop.
+    pub fn until_end<T>(
+        &self,
+        said: &mut Vec<String>,
+        silence: Duration,
+        mut status: impl FnMut() -> Result<Option<T>>,
+    ) -> Result<T> {
+        let mut heard = Instant::now();
+        loop {
+            if let Some(status) = status()? {
+                return Ok(status);
+            }
+            if interrupted() {
+                bail!("interrupted");
+            }
+            let before = said.len();
+            said.extend(std::iter::from_fn(|| self.seen.try_recv().ok()));
+            if said.len() > before {
+                heard = Instant::now();
+            }
+            if heard.elapsed() > silence {
+                bail!("it said nothing for {} s", silence.as_secs());
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
     }
 
     /// The next line; `None` if none comes in time, or none will.
@@ -254,4 +306,29 @@ pub fn text(command: &Command) -> String {
     let words: Vec<_> = words.map(OsStr::to_string_lossy).collect();
     let tied = words.len() > TIE.len() && words.iter().zip(TIE).all(|(word, tie)| word == tie);
     words[if tied { TIE.len() } else { 0 }..].join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_falls_silent_is_ended_and_what_it_said_is_kept() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo once; exec sleep 600"]);
+        let watched = run_watched(&mut command, "", Duration::from_secs(2));
+        let error = watched.status.expect_err("it did not end");
+        assert!(error.to_string().contains("said nothing"), "{error:#}");
+        assert_eq!(watched.said, ["once"]);
+    }
+
+    #[test]
+    fn what_ends_by_itself_is_not_kept_waiting_for() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo out; echo err >&2; exit 3"]);
+        let mut watched = run_watched(&mut command, "", ANY_TIME);
+        watched.said.sort();
+        assert_eq!(watched.said, ["err", "out"]);
+        assert_eq!(watched.status.expect("it ended").code(), Some(3));
+    }
 }

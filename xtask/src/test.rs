@@ -3,9 +3,12 @@
 
 mod counts;
 mod end_to_end;
+mod executables;
+mod report;
+mod soak;
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -14,24 +17,36 @@ use crate::process;
 use crate::setup::{self, Purpose};
 use crate::{lint, vm, workspace};
 use counts::Counts;
+use executables::Compiled;
+use report::Report;
 
 /// Which tests to run.
 #[derive(clap::Args)]
 pub struct Args {
     /// Leave out fuzzing and virtual machines
-    #[arg(long)]
+    #[arg(long, conflicts_with = "soak")]
     quick: bool,
+    /// Only what takes too long for every run; CONTRIBUTING.md names it
+    #[arg(long)]
+    soak: bool,
+    /// How long each soak goes on, in seconds
+    #[arg(long, default_value_t = 180, requires = "soak", value_name = "SECONDS")]
+    soak_seconds: u64,
+    /// Which soaks: those whose name contains this; all by default
+    #[arg(long, requires = "soak", value_name = "NAME")]
+    only: Option<String>,
 }
 
-/// Each fuzz target gets a moment; `cargo xtask fuzz` gives it more.
-const FUZZ_SECONDS: u64 = 30;
+/// Each fuzz target gets a moment; `cargo xtask fuzz` and the soaks give it more.
+const FUZZ_SECONDS: Duration = Duration::from_secs(30);
 
-/// Tests without a kernel take seconds; this is for compiling them.
-const UNIT_LIMIT: Duration = Duration::from_secs(900);
+/// A guard against what hangs, and no measure of how fast a machine is: nothing that a test waits
+/// for may take more than a minute, and each test says its name when it is over.
+const SILENCE_MAX: Duration = Duration::from_secs(20 * 60);
 
 /// `cargo xtask test`
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let mut report = Report::default();
+    let mut report = Report::begin();
     let mut purposes = vec![Purpose::Build, Purpose::Test];
     if !args.quick {
         purposes.extend([Purpose::Vm, Purpose::Fuzz]);
@@ -43,27 +58,52 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         }
         Ok(())
     })?;
+    if args.soak {
+        let duration = Duration::from_secs(args.soak_seconds);
+        soak::run(&mut report, duration, args.only.as_deref().unwrap_or(""));
+        return Ok(report.conclude());
+    }
     report.stage("rustfmt", || checked(lint::format()));
     report.stage("clippy", || checked(lint::clippy()));
     report.stage(
         "clippy, kernel side",
         || checked(lint::clippy_kernel_side()),
     );
-    report.stage("unit, contract, golden, tidy", unit);
-    if !args.quick {
-        report.stage("fuzzing for a moment", fuzz);
-    }
-    report.stage("end to end, this kernel", || {
-        build_daemon()?;
-        end_to_end::here()
+    // One build of all tests, with one set of features: what a part of them asks of a dependency
+    // would have it compiled once more.
+    let compiled = build(&mut report);
+    report.stage("unit, contract, golden, tidy", || {
+        let mut counts = executables::run(compiled.units(), SILENCE_MAX, |_| ());
+        counts.add(documentation());
+        Ok(counts)
     });
+    // Nothing runs beside these: they compare times.
+    report.stage("end to end, this kernel", || end_to_end::here(&compiled));
     if !args.quick {
-        report.stage("end to end, virtual machines", || {
-            build_daemon()?;
-            end_to_end::in_machines()
-        });
+        // Emulation keeps one processor busy; fuzzing takes what is left.
+        report.side_by_side(
+            ("end to end, virtual machines", || {
+                end_to_end::in_machines(&compiled, &end_to_end::RUNS)
+            }),
+            ("fuzzing for a moment", || {
+                process::step_back();
+                fuzz(FUZZ_SECONDS)
+            }),
+        );
     }
     Ok(report.conclude())
+}
+
+/// The test executables and the daemon. What fails to compile is a failure and no more: the rest is
+/// run.
+fn build(report: &mut Report) -> Compiled {
+    let mut compiled = Compiled::default();
+    report.build("compiling the tests", || {
+        compiled = executables::compile()?;
+        compiled.complete()
+    });
+    report.build("compiling the daemon", build_daemon);
+    compiled
 }
 
 /// The daemon as users get it.
@@ -77,28 +117,31 @@ pub fn build_daemon() -> Result<()> {
     ]))
 }
 
-/// All that needs neither root nor a server.
-fn unit() -> Result<Counts> {
-    let (status, said) = process::run_watched(
-        workspace::cargo(&["test", "--quiet", "--no-fail-fast", "--workspace"]).args([
+/// Examples in the documentation, which only cargo can compile and run.
+fn documentation() -> Counts {
+    Counts::of_watched(&process::run_watched(
+        workspace::cargo(&["test", "--quiet", "--doc", "--no-fail-fast", "--workspace"]).args([
             "--exclude",
             "wirespan-ebpf",
             "--exclude",
             "wirespan-tests",
         ]),
-        UNIT_LIMIT,
-    )?;
-    Ok(Counts::of_run(&said, status.success()))
+        "",
+        SILENCE_MAX,
+    ))
 }
 
-fn fuzz() -> Result<Counts> {
+/// Every target for `time`.
+fn fuzz(time: Duration) -> Result<Counts> {
     let fuzzer = Fuzzer::build()?;
     let mut counts = Counts::default();
     for target in &fuzzer.targets {
-        println!("fuzz: {target} for {FUZZ_SECONDS} s");
-        counts.add(Counts::of_one(
-            fuzzer.fuzz(target, Duration::from_secs(FUZZ_SECONDS))?,
-        ));
+        println!("fuzz: {target} for {} s", time.as_secs());
+        let found_nothing = fuzzer.fuzz(target, time).unwrap_or_else(|error| {
+            eprintln!("fuzz: {target}: {error:#}");
+            false
+        });
+        counts.add(Counts::of_one(found_nothing));
     }
     Ok(counts)
 }
@@ -106,64 +149,4 @@ fn fuzz() -> Result<Counts> {
 /// A check that passes or fails as a whole, and has said why.
 fn checked(outcome: Result<()>) -> Result<Counts> {
     outcome.map(|()| Counts::of_one(true))
-}
-
-/// What was run, how long it took, and how it ended.
-#[derive(Default)]
-struct Report {
-    stages: Vec<(&'static str, Duration, Counts)>,
-}
-
-impl Report {
-    /// A stage that tests nothing, and without which no other can run.
-    fn prepare(&mut self, name: &'static str, run: impl FnOnce() -> Result<()>) -> Result<()> {
-        println!("\n== {name}");
-        let started = Instant::now();
-        run()?;
-        self.stages
-            .push((name, started.elapsed(), Counts::default()));
-        Ok(())
-    }
-
-    fn stage(&mut self, name: &'static str, run: impl FnOnce() -> Result<Counts>) {
-        if process::interrupted() {
-            return;
-        }
-        println!("\n== {name}");
-        let started = Instant::now();
-        let counts = run().unwrap_or_else(|error| {
-            eprintln!("{name}: {error:#}");
-            Counts::of_one(false)
-        });
-        self.stages.push((name, started.elapsed(), counts));
-    }
-
-    fn conclude(self) -> ExitCode {
-        println!(
-            "\n{:<32}{:>8}{:>9}{:>9}",
-            "stage", "seconds", "passed", "failed"
-        );
-        let mut all = Counts::default();
-        let mut took = Duration::ZERO;
-        for (name, duration, counts) in self.stages {
-            let seconds = duration.as_secs();
-            println!(
-                "{name:<32}{seconds:>8}{:>9}{:>9}",
-                counts.passed, counts.failed
-            );
-            took += duration;
-            all.add(counts);
-        }
-        println!("{:<32}{:>8}", "all", took.as_secs());
-        if process::interrupted() {
-            println!("interrupted");
-            all.failed += 1;
-        }
-        println!("{} passed, {} failed", all.passed, all.failed);
-        if all.failed == 0 {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }
-    }
 }

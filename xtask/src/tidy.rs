@@ -2,6 +2,7 @@
 //! or clippy can check is not here.
 
 mod fences;
+mod foreign_text;
 mod layout;
 mod links;
 mod names;
@@ -25,6 +26,9 @@ const RULES: &[Rule] = &[
     fences::rooms_keep_to_themselves,
     fences::attribute_names_are_in_one_place,
     fences::unsafe_code_is_in_two_files,
+    foreign_text::paths_are_made_visible,
+    foreign_text::nothing_is_printed_aside,
+    foreign_text::logged_text_is_made_visible,
     protocols::protocols_touch_nothing,
     protocols::protocols_do_not_know_each_other,
     names::modules_are_named_for_what_they_do,

@@ -38,14 +38,23 @@ pub fn search_path() -> std::ffi::OsString {
     path
 }
 
-/// The first executable of this name on [`search_path`], or in the directories for
-/// administrators, which are on root's `PATH` only.
+/// Where set-up, workloads and benchmarks find programs, and `tests/src/process.rs` too: Debian's
+/// first, whatever a version manager or an administrator put before them, because the libraries
+/// that set-up installs are for those.
+pub const SYSTEM_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin";
+
+/// The first executable of this name on the [`SYSTEM_PATH`].
 pub fn program(name: &str) -> Option<PathBuf> {
-    let path = search_path();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
-        .map(|dir| dir.join(name))
+    std::env::split_paths(SYSTEM_PATH)
+        .map(|directory| directory.join(name))
         .find(|candidate| candidate.is_file())
+}
+
+/// A program on the [`SYSTEM_PATH`], which its own children find things on too.
+pub fn system(program: &str) -> Command {
+    let mut command = process::tied(program);
+    command.env("PATH", SYSTEM_PATH);
+    command
 }
 
 /// Cargo in the workspace's root, with the workspace's own tools at hand.

@@ -24,6 +24,7 @@ pub fn sched_process_exec(ctx: RawTracePointContext) -> i32 {
         return 0;
     }
     debug!(ctx, "process {} runs another program", current.tgid);
+    maps::forget_service(current.tgid);
     run(tell(current, LifeEvent::Exec, 0, 0, watched))
 }
 

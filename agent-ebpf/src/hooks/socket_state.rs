@@ -6,6 +6,7 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use aya_log_ebpf::debug;
 use wirespan_common::connection::Sequence;
+use wirespan_common::own::Ends;
 use wirespan_common::record::{LifeEvent, Stage};
 use wirespan_common::watch::Watch;
 
@@ -13,10 +14,11 @@ use super::{process, run, stage_reached};
 use crate::capture;
 use crate::maps;
 use crate::memory::{Delivered, current_process};
-use crate::sockets;
+use crate::sockets::{self, Socket};
 
 /// TCP states (include/net/tcp_states.h).
 const ESTABLISHED: i32 = 1;
+const SYN_SENT: i32 = 2;
 const FIN_WAIT1: i32 = 4;
 const CLOSE: i32 = 7;
 const CLOSE_WAIT: i32 = 8;
@@ -28,8 +30,13 @@ const LISTEN: i32 = 10;
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 pub fn inet_sock_set_state(ctx: RawTracePointContext) -> i32 {
     let sk = ctx.arg(0);
+    if ctx.arg::<i32>(2) == CLOSE {
+        maps::own_closed(sk);
+    }
     run(match (ctx.arg::<i32>(1), ctx.arg::<i32>(2)) {
         (_, LISTEN) => listening(sk),
+        (_, SYN_SENT) => connecting(sk),
+        (SYN_SENT, ESTABLISHED) => connected(sk),
         (ESTABLISHED, FIN_WAIT1) | (CLOSE_WAIT, LAST_ACK) => leaving(sk, Stage::EgressEnded),
         // From other states CLOSE is where a connection that both sides ended comes to rest; the
         // process may not have read all of it yet.
@@ -52,6 +59,30 @@ fn listening(sk: u64) -> Delivered<()> {
     }
     debug!((), "process {} listens on port {}", current.tgid, port);
     process::tell(current, LifeEvent::Listen, port, 0, watched)
+}
+
+/// Somebody connects: in the context of its call, and before it has a port.
+#[inline(always)]
+fn connecting(sk: u64) -> Delivered<()> {
+    if maps::is_own(current_process().tgid) {
+        maps::own_connects(sk, &Ends::default());
+    }
+    Ok(())
+}
+
+/// A connection is made that somebody asked for. On one machine this comes before its other end
+/// can be used, because that waits for the answer.
+#[inline(always)]
+fn connected(sk: u64) -> Delivered<()> {
+    if !maps::is_own_socket(sk) {
+        return Ok(());
+    }
+    maps::with_scratch(|scratch| {
+        sockets::addresses(Socket { id: 0, sk }, &mut scratch.open.open)?;
+        scratch.ends = Ends::of_peer(&scratch.open.open);
+        maps::own_connected(sk, &scratch.ends);
+        Ok(())
+    })
 }
 
 /// The connection goes out of use; `stage` says how, unless its process closed it.

@@ -6,10 +6,12 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use wirespan_common::record::Direction;
 
-use super::{Calls, Family, Types, ends_connection, message_ended, run};
+use super::{Calls, Family, Types, ends_connection, message_ended, run, serving};
 use crate::maps;
-use crate::memory::{Typed, current_process, current_registers, offset, tcp_sock};
-use crate::sockets;
+use crate::memory::{
+    Typed, current_process, current_registers, current_task_typed, offset, tcp_sock,
+};
+use crate::sockets::{self, Socket};
 use crate::syscall::{self, Buffers, Call, is_beside_stream};
 
 /// `TP_PROTO(struct sock *sk, int ret, int flags)` (include/trace/events/sock.h).
@@ -33,10 +35,16 @@ fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
         Direction::Ingress
     };
     let current = current_process();
-    let Some(watch) = maps::watch_of(current.tgid) else {
+    let result: i32 = ctx.arg(1);
+    let sk = Typed::new(ctx.arg(0));
+    let watch = if result > 0 {
+        serving::watch_of_mover(current, sk)
+    } else {
+        maps::watch_of(current.tgid)
+    };
+    let Some(watch) = watch else {
         return 0;
     };
-    let result: i32 = ctx.arg(1);
     let flags: u32 = ctx.arg::<i32>(2) as u32;
     if result > 0 && is_beside_stream(direction, flags) {
         return 0;
@@ -47,7 +55,6 @@ fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
             return 0;
         }
     }
-    let sk = Typed::new(ctx.arg(0));
     let Some(socket) = sockets::of_typed(sk) else {
         return 0;
     };
@@ -62,7 +69,8 @@ fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
             transfer.sequence_is_known = true;
         }
         let known = syscall::decode(&scratch.registers, &mut transfer.call);
-        if !known || transfer.call.direction as u8 != direction as u8 {
+        let is_it = known && transfer.call.direction as u8 == direction as u8;
+        if !is_it || (uses_io_uring() && !is_call_on(transfer.call.fd, socket)) {
             // Not a call that we know (io_uring), or made by the kernel itself: only counted.
             transfer.call.buffers = Buffers::Unmapped;
         }
@@ -86,6 +94,22 @@ fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
         };
         message_ended::<SocketTracepoints>(scratch, i64::from(result))
     }))
+}
+
+/// Whether the thread ever submitted anything to io_uring. What it submitted is done in its name
+/// whenever it enters or leaves the kernel, and the registers are then those of another call.
+#[inline(always)]
+fn uses_io_uring() -> bool {
+    let at = offset(|o| &o.task_struct_io_uring);
+    at != 0 && current_task_typed().value::<u64>(at) != 0
+}
+
+/// Whether the call is one on this socket.
+#[inline(always)]
+fn is_call_on(fd: u32, socket: Socket) -> bool {
+    sockets::descriptors_typed()
+        .and_then(|descriptors| sockets::of_descriptor(descriptors, fd))
+        .is_some_and(|of_call| of_call.sk == socket.sk)
 }
 
 struct SocketTracepoints;

@@ -2,33 +2,116 @@
 
 use core::mem::size_of;
 
-use aya_ebpf::bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
-use aya_ebpf::helpers::generated::bpf_ringbuf_output;
+use aya_ebpf::bindings::{
+    BPF_NOEXIST, BPF_RB_CONS_POS, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_PROD_POS,
+};
+use aya_ebpf::helpers::generated::{bpf_ringbuf_output, bpf_ringbuf_query};
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::RingBuf;
+use aya_ebpf::maps::{LruHashMap, RingBuf};
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::{Header, Open};
+use wirespan_common::share::{Ledger, Ring};
 use zerocopy::{Immutable, IntoBytes};
 
 use super::scratch::{ChunkRecord, PAYLOAD_ROOM, Scratch};
 use crate::memory::{Delivered, clamp};
 use crate::sockets::PATH_MAX;
 
-/// Records for user space. Its size is set when it is loaded.
+/// Records for user space.
 #[map]
-static RECORDS: RingBuf = RingBuf::with_byte_size(4 * 1024 * 1024, 0);
+static RECORDS: RingBuf = RingBuf::with_byte_size(RING_SIZE, 0);
+const RING_SIZE: u32 = 4 * 1024 * 1024;
+
+/// What each process wrote into it. The least recently used gives way: what it lost and nobody
+/// asked for is forgotten.
+#[map]
+static LEDGERS: LruHashMap<u32, Ledger> = LruHashMap::with_max_entries(16 * 1024, 0);
+
+/// What is inserted there. Not on the stack, which the programs of TLS need.
+static NEW_LEDGER: Ledger = Ledger {
+    since: 0,
+    held: 0,
+    unlooked: 0,
+    refused: 0,
+    lost: 0,
+};
 
 /// Sends the chunk in the scratch buffer with the payload that was copied.
 #[inline(always)]
 pub fn send_chunk(scratch: &mut Scratch) -> Delivered<()> {
-    let payload = clamp::<PAYLOAD_ROOM>(u64::from(scratch.copied));
-    // SAFETY: head and payload lie one behind the other.
-    unsafe {
-        send_bytes(
-            &raw mut scratch.head,
-            size_of::<ChunkRecord>() as u64 + payload,
-            Wake::Later,
-        )
+    let tgid = scratch.transfer.current.tgid;
+    let sent = admit(tgid, size_of::<ChunkRecord>() as u32 + scratch.copied).and_then(|()| {
+        let payload = clamp::<PAYLOAD_ROOM>(u64::from(scratch.copied));
+        // SAFETY: head and payload lie one behind the other.
+        unsafe {
+            send_bytes(
+                &raw mut scratch.head,
+                size_of::<ChunkRecord>() as u64 + payload,
+                Wake::Later,
+            )
+        }
+    });
+    if sent.is_err() {
+        note_loss(tgid);
+    }
+    sent
+}
+
+/// Whether the process may write a record of `len` bytes, which it then does: chunks are nearly all
+/// that is written, and who talks too much loses those. What else there is to say is said as long
+/// as there is room.
+#[inline(never)]
+fn admit(tgid: u32, len: u32) -> Delivered<()> {
+    let Some(ledger) = ledger(tgid) else {
+        return Ok(());
+    };
+    let len = u64::from(len);
+    if ledger.is_due(len, RING_SIZE.into()) && !ledger.admits(ring()) {
+        return Err(KernelLoss::RingShare);
+    }
+    ledger.writes(len);
+    Ok(())
+}
+
+/// The process lost a record.
+#[inline(never)]
+fn note_loss(tgid: u32) {
+    if let Some(ledger) = ledger(tgid) {
+        ledger.lost += 1;
+    }
+}
+
+/// Lends a process's ledger. Several processors may use it at the same time, and then some of what
+/// they count is missing.
+#[inline(always)]
+fn ledger(tgid: u32) -> Option<&'static mut Ledger> {
+    let found = match LEDGERS.get_ptr_mut(tgid) {
+        Some(known) => known,
+        None => {
+            // Somebody else may have been faster.
+            let new: &Ledger = &NEW_LEDGER;
+            let _: Result<(), i32> = LEDGERS.insert(tgid, new, u64::from(BPF_NOEXIST));
+            LEDGERS.get_ptr_mut(tgid)?
+        }
+    };
+    // SAFETY: elements of a preallocated map stay mapped; one that is reused meanwhile is another
+    // process's, which is then charged with a record.
+    Some(unsafe { &mut *found })
+}
+
+/// Where the ring's ends are now.
+#[inline(always)]
+fn ring() -> Ring {
+    let ask = |what: u32| {
+        // SAFETY: the map is a ring buffer.
+        unsafe { bpf_ringbuf_query((&raw const RECORDS).cast_mut().cast(), u64::from(what)) }
+    };
+    // The reader first: what it takes meanwhile counts as there.
+    let consumed = ask(BPF_RB_CONS_POS);
+    Ring {
+        size: RING_SIZE.into(),
+        consumed,
+        produced: ask(BPF_RB_PROD_POS),
     }
 }
 

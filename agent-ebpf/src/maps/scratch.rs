@@ -6,6 +6,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 use wirespan_common::connection::Connection;
 use wirespan_common::loss::KernelLoss;
+use wirespan_common::own::Ends;
 use wirespan_common::record::{Chunk, Header, Open, Tail};
 
 use super::tls::ObjectKey;
@@ -77,6 +78,9 @@ pub struct Scratch {
     pub connection: Connection,
     /// An open record.
     pub open: OpenRecord,
+    /// The addresses in it, as they are looked for among those of wirespan's own connections.
+    pub ends: Ends,
+    reserved_too: u32,
     /// What a chunk's record begins with.
     pub head: ChunkRecord,
     /// What follows it.

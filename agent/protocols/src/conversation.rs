@@ -11,11 +11,12 @@ pub use multiplex::{OPEN_BYTES_MAX, STREAMS_MAX, UNCERTAIN_NS};
 pub use crate::sink::{Discard, Sink};
 pub use crate::transport::{Chunk, Direction, End, Extent};
 
-use dialogue::{Dialogue, Upgraded};
+use dialogue::{Dialogue, Heir, Next};
 use joining::{Joined, Joining};
 use multiplex::Multiplex;
 
 use crate::exchange::Role;
+use crate::heap;
 use crate::parser::Flow;
 use crate::protocol::Kind;
 
@@ -26,7 +27,7 @@ pub enum Verdict {
     Undecided,
     /// A protocol of the registry.
     Understood,
-    /// Nothing that is understood, or no longer (upgraded, tunnelled): stop capturing.
+    /// Nothing that is understood, or no longer (upgraded): stop capturing.
     Opaque,
     /// TLS: there is nothing to see here, but perhaps elsewhere.
     Encrypted,
@@ -56,7 +57,7 @@ enum Stage {
 
 impl Default for Stage {
     fn default() -> Self {
-        Self::Joining(Box::default())
+        Self::Joining(Box::new(Joining::new()))
     }
 }
 
@@ -73,13 +74,23 @@ impl Conversation {
             return;
         }
         match &mut self.stage {
-            Stage::Joining(joining) => match joining.chunk(&chunk, sink) {
-                Joined::NotYet => {}
-                Joined::Never => self.stage = Stage::Opaque(None),
-                Joined::Encrypted(name) => self.stage = Stage::Encrypted(name),
-                Joined::Dialogue(dialogue) => self.stage = Stage::Dialogue(dialogue),
-                Joined::Multiplex(multiplex) => self.stage = Stage::Multiplex(multiplex),
-            },
+            Stage::Joining(joining) => {
+                let joined = joining.chunk(&chunk, sink);
+                let header_len = joining.header_len();
+                match joined {
+                    Joined::NotYet => {}
+                    Joined::Never => self.stage = Stage::Opaque(None),
+                    Joined::Encrypted(name) => self.stage = Stage::Encrypted(name),
+                    Joined::Dialogue(dialogue) => {
+                        self.understood_bytes += header_len;
+                        self.stage = Stage::Dialogue(dialogue);
+                    }
+                    Joined::Multiplex(multiplex) => {
+                        self.understood_bytes += header_len;
+                        self.stage = Stage::Multiplex(multiplex);
+                    }
+                }
+            }
             Stage::Dialogue(dialogue) => dialogue.chunk(&chunk, sink),
             Stage::Multiplex(multiplex) => multiplex.chunk(&chunk, sink),
             Stage::Opaque(_) | Stage::Encrypted(_) => {}
@@ -198,6 +209,18 @@ impl Conversation {
         self.understood_bytes
     }
 
+    /// Bytes of heap that it takes. Cheap: it may be asked after every chunk.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        match &self.stage {
+            Stage::Joining(joining) => heap::boxed::<Joining>() + joining.heap_bytes(),
+            Stage::Dialogue(dialogue) => heap::boxed::<Dialogue>() + dialogue.heap_bytes(),
+            Stage::Multiplex(multiplex) => heap::boxed::<Multiplex>() + multiplex.heap_bytes(),
+            Stage::Opaque(_) => 0,
+            Stage::Encrypted(name) => heap::block(name.as_deref().map_or(0, str::len)),
+        }
+    }
+
     /// Takes over what the protocol has to say besides exchanges.
     fn note(&mut self, sink: &mut impl Sink) {
         let (notes, protocol) = match &mut self.stage {
@@ -210,30 +233,51 @@ impl Conversation {
         if notes.gave_up {
             self.stage = Stage::Opaque(Some(protocol));
         } else if let Stage::Dialogue(dialogue) = &mut self.stage
-            && let Some(upgraded) = dialogue.take_upgraded()
+            && let Some(heir) = dialogue.take_heir()
         {
-            self.go_on_as_http2(upgraded, sink);
+            self.give_way(heir, sink);
         }
     }
 
-    fn go_on_as_http2(&mut self, upgraded: Upgraded, sink: &mut impl Sink) {
-        let http2 = crate::http2::PROTOCOL;
-        let Kind::Multiplexed(parser) = http2.kind else {
-            return;
-        };
-        let requests = direction_of(upgraded.role, Flow::Requests);
-        let (ingress, egress) = match requests {
-            Direction::Ingress => (upgraded.requests, upgraded.responses),
-            Direction::Egress => (upgraded.responses, upgraded.requests),
-        };
-        let mut multiplex = Box::new(Multiplex::new(http2.name, parser, ingress, egress));
-        multiplex.set_role(upgraded.role);
-        multiplex.begin(requests, upgraded.is_framed[0]);
-        multiplex.begin(requests.opposite(), upgraded.is_framed[1]);
-        multiplex.adopt(UPGRADED_STREAM, upgraded.request, upgraded.start);
-        multiplex.look(sink);
-        self.stage = Stage::Multiplex(multiplex);
-        self.note(sink);
+    fn give_way(&mut self, heir: Heir, sink: &mut impl Sink) {
+        let Heir {
+            next,
+            role,
+            requests,
+            responses,
+            is_framed: [requests_are_framed, responses_are_framed],
+        } = heir;
+        match next {
+            Next::Tunnel(authority) => {
+                sink.tunnelled(&authority);
+                let requests = (requests, requests_are_framed);
+                let responses = (responses, responses_are_framed);
+                let joining = match direction_of(role, Flow::Requests) {
+                    Direction::Ingress => Joining::within(requests, responses),
+                    Direction::Egress => Joining::within(responses, requests),
+                };
+                self.stage = Stage::Joining(Box::new(joining));
+            }
+            Next::Http2(request, start) => {
+                let http2 = crate::http2::PROTOCOL;
+                let Kind::Multiplexed(parser) = http2.kind else {
+                    return;
+                };
+                let flow = direction_of(role, Flow::Requests);
+                let (ingress, egress) = match flow {
+                    Direction::Ingress => (requests, responses),
+                    Direction::Egress => (responses, requests),
+                };
+                let mut multiplex = Box::new(Multiplex::new(http2.name, parser, ingress, egress));
+                multiplex.set_role(role);
+                multiplex.begin(flow, requests_are_framed);
+                multiplex.begin(flow.opposite(), responses_are_framed);
+                multiplex.adopt(UPGRADED_STREAM, request, start);
+                multiplex.look(sink);
+                self.stage = Stage::Multiplex(multiplex);
+                self.note(sink);
+            }
+        }
     }
 }
 

@@ -62,6 +62,9 @@ pub enum Outcome {
     /// The response began; its framing was not captured, so its end is the last byte seen before
     /// the connection went on or ended.
     EndInferred,
+    /// The client went away within a response that had promised no length: so end streams of events
+    /// and whatever else has no end of its own.
+    Left,
     /// The connection ended before the response did (or before it began).
     Closed,
     /// The peer or the network reset the connection before the response was complete.

@@ -2,11 +2,22 @@
 //! share. Values are borrowed; the rest is not looked at. A field that is not UTF-8 is read
 //! lossily, never an error.
 
-use core::net::IpAddr;
+pub(crate) mod forwarded;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::message::TraceParent;
+use forwarded::Forwarded;
+
+/// Longest target, host, user agent or trace state that is kept, in bytes; longer ones are cut and
+/// marked. RFC 9110 §4.1 recommends that targets of 8000 be taken.
+pub(crate) const VALUE_BYTES_MAX: usize = 8 * 1024;
+
+/// The part of a value that is kept.
+pub(crate) fn shortened(value: &[u8]) -> &[u8] {
+    &value[..value.len().min(VALUE_BYTES_MAX)]
+}
 
 /// What the fields of one head say.
 #[derive(Debug, Default)]
@@ -22,6 +33,8 @@ pub(crate) struct Fields<'b> {
     pub chunked: Option<bool>,
     forwarded: Option<&'b [u8]>,
     x_forwarded_for: Option<&'b [u8]>,
+    x_forwarded_host: Option<&'b [u8]>,
+    x_forwarded_proto: Option<&'b [u8]>,
     trace_parent: Single<'b>,
     trace_state: Vec<&'b [u8]>,
 }
@@ -68,9 +81,14 @@ impl<'b> Fields<'b> {
             (12, b'c') if is(b"Content-Type") => keep_first(&mut self.content_type, value),
             (14, b'c') if is(b"Content-Length") => self.length.take(value.trim_ascii()),
             (15, b'x') if is(b"X-Forwarded-For") => keep_first(&mut self.x_forwarded_for, value),
+            (16, b'x') if is(b"X-Forwarded-Host") => keep_first(&mut self.x_forwarded_host, value),
+            (17, b'x') if is(b"X-Forwarded-Proto") => {
+                keep_first(&mut self.x_forwarded_proto, value);
+            }
             (17, b't') if is(b"Transfer-Encoding") => {
-                let last = value.rsplit(|&byte| byte == b',').next().unwrap_or(value);
-                self.chunked = Some(last.trim_ascii().eq_ignore_ascii_case(b"chunked"));
+                if let Some(last) = last_coding(value) {
+                    self.chunked = Some(last.eq_ignore_ascii_case(b"chunked"));
+                }
             }
             _ => {}
         }
@@ -88,18 +106,27 @@ impl<'b> Fields<'b> {
     pub fn trace_state(&self) -> Option<Box<str>> {
         let filled = self.trace_state.iter().filter(|value| !value.is_empty());
         let values: Vec<Cow<'_, str>> = filled.map(|v| String::from_utf8_lossy(v)).collect();
-        (!values.is_empty()).then(|| values.join(",").into_boxed_str())
+        let len = values.iter().map(|value| value.len() + 1).sum::<usize>();
+        (1..=VALUE_BYTES_MAX)
+            .contains(&len)
+            .then(|| values.join(",").into_boxed_str())
     }
 
-    /// The first address that a proxy noted, `Forwarded` before its older sibling.
-    pub fn forwarded_for(&self) -> Option<&'b str> {
-        if self.forwarded.is_none() && self.x_forwarded_for.is_none() {
-            return None;
+    /// What proxies noted of the request that the first of them received, `Forwarded` before its
+    /// older siblings.
+    pub fn forwarded(&self) -> Forwarded<'b> {
+        if self.forwarded.is_none()
+            && self.x_forwarded_for.is_none()
+            && self.x_forwarded_host.is_none()
+            && self.x_forwarded_proto.is_none()
+        {
+            return Forwarded::default();
         }
-        let standard = self.forwarded.and_then(first_forwarded);
-        standard.or_else(|| {
-            let first = self.x_forwarded_for?.split(|&byte| byte == b',').next()?;
-            address(first)
+        let standard = self.forwarded.map(Forwarded::standard).unwrap_or_default();
+        standard.or(Forwarded {
+            client: self.x_forwarded_for.and_then(forwarded::first_client),
+            host: self.x_forwarded_host.and_then(forwarded::first_host),
+            scheme: self.x_forwarded_proto.and_then(forwarded::first_scheme),
         })
     }
 }
@@ -138,27 +165,10 @@ pub(crate) fn digits(number: &[u8]) -> Option<u64> {
     })
 }
 
-/// `for=` of the first element (RFC 7239 §4).
-pub(crate) fn first_forwarded(value: &[u8]) -> Option<&str> {
-    let element = value.split(|&byte| byte == b',').next()?;
-    element.split(|&byte| byte == b';').find_map(|pair| {
-        let pair = pair.trim_ascii();
-        let (name, node) = pair.split_at_checked(4)?;
-        name.eq_ignore_ascii_case(b"for=").then(|| address(node))?
-    })
-}
-
-/// The address in a node such as `192.0.2.1`, `192.0.2.1:80`, `"[2001:db8::1]:80"`.
-pub(crate) fn address(node: &[u8]) -> Option<&str> {
-    let node = std::str::from_utf8(node).ok()?.trim().trim_matches('"');
-    let bare = match node.strip_prefix('[') {
-        Some(rest) => rest.split(']').next()?,
-        None => match node.split_once(':') {
-            Some((host, port)) if !port.contains(':') => host,
-            _ => node,
-        },
-    };
-    bare.parse::<IpAddr>().is_ok().then_some(bare)
+/// The last of a list of transfer codings, `identity` apart, which is none (RFC 2616 §3.6).
+fn last_coding(list: &[u8]) -> Option<&[u8]> {
+    let mut codings = list.rsplit(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    codings.find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// Gives `value` as a shared string, the one from last time where it is the same.
@@ -208,26 +218,39 @@ mod tests {
         let chunked = |value| fields(&[("transfer-ENCODING", value)]).chunked;
         assert_eq!(chunked("gzip, Chunked"), Some(true));
         assert_eq!(chunked("chunked, gzip"), Some(false));
+        assert_eq!(chunked("chunked, identity"), Some(true));
+        for none in ["identity", "Identity, ", ""] {
+            assert_eq!(chunked(none), None, "{none}");
+        }
         assert_eq!(fields(&[]).chunked, None);
     }
 
     #[test]
-    fn the_first_address_is_found_in_all_its_dresses() {
-        for (name, value, wanted) in [
-            ("X-Forwarded-For", "192.0.2.1, 10.0.0.1", Some("192.0.2.1")),
-            ("X-Forwarded-For", "192.0.2.1:4711", Some("192.0.2.1")),
-            ("X-Forwarded-For", "2001:db8::1", Some("2001:db8::1")),
-            ("X-Forwarded-For", "unknown", None),
-            ("Forwarded", "for=192.0.2.60;proto=http", Some("192.0.2.60")),
+    fn the_standard_field_is_worth_more_than_each_of_its_siblings() {
+        let told = |pairs: &[(&str, &'static str)]| {
+            let forwarded = fields(pairs).forwarded();
+            let text = |value: Option<&'static [u8]>| value.map(|value| lossy(value).into_owned());
             (
-                "Forwarded",
-                "proto=http; For=\"[2001:db8::1]:47\"",
-                Some("2001:db8::1"),
-            ),
-            ("Forwarded", "for=_hidden, for=192.0.2.1", None),
-        ] {
-            assert_eq!(fields(&[(name, value)]).forwarded_for(), wanted, "{value}");
-        }
+                text(forwarded.client),
+                text(forwarded.host),
+                forwarded.scheme,
+            )
+        };
+        let some = |client: &str, host: &str, scheme| {
+            (Some(client.to_owned()), Some(host.to_owned()), Some(scheme))
+        };
+        let older = [
+            ("X-Forwarded-For", "192.0.2.1, 10.0.0.1"),
+            ("x-forwarded-host", "old.example, inner"),
+            ("X-FORWARDED-PROTO", "https,http"),
+        ];
+        assert_eq!(told(&older), some("192.0.2.1", "old.example", "https"));
+        let part = [&older[..], &[("Forwarded", "host=new.example:81")]].concat();
+        assert_eq!(told(&part), some("192.0.2.1", "new.example:81", "https"));
+        let all = "for=192.0.2.9;host=new.example;proto=http";
+        let all = [&older[..], &[("Forwarded", all)]].concat();
+        assert_eq!(told(&all), some("192.0.2.9", "new.example", "http"));
+        assert_eq!(told(&[]), (None, None, None));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod course;
 mod detect;
 mod head;
 mod request;
+mod request_line;
 mod response;
 
 pub use detect::detect;

@@ -1,10 +1,11 @@
 //! Sans-IO decoders for connections that somebody else owns: bytes in, exchanges out.
 //!
 //! Nothing here knows a socket, a clock, a map, a span or a log; positions, times and losses are
-//! handed in. Read in this order: [`stream`] (chunks to contiguous bytes or gaps), [`detect`]
-//! (which protocol, which role), [`registry`] (all protocols), [`protocol`] and [`parser`] (the
-//! contract), a protocol such as [`http1`] or [`http2`], [`pair`] (requests and responses to
-//! [`exchange`]s), [`conversation`] (all of it, for one connection).
+//! handed in. Read in this order: [`stream`] (chunks to contiguous bytes or gaps), [`relay`] (what
+//! may stand in front of everything), [`detect`] (which protocol, which role), [`registry`] (all
+//! protocols), [`protocol`] and [`parser`] (the contract), a protocol such as
+//! [`http1`] or [`http2`], [`pair`] (requests and responses to [`exchange`]s), [`conversation`]
+//! (all of it, for one connection).
 #![forbid(unsafe_code)]
 
 pub mod client_hello;
@@ -13,6 +14,7 @@ pub mod detect;
 pub mod exchange;
 mod fields;
 pub mod grpc;
+pub mod heap;
 pub mod http1;
 pub mod http2;
 pub mod message;
@@ -20,6 +22,7 @@ pub mod pair;
 pub mod parser;
 pub mod protocol;
 pub mod registry;
+pub mod relay;
 pub mod sink;
 pub mod stream;
 pub mod transport;

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use crate::heap;
+
 /// What a parser finds in its direction: a head, or the end of the body that a head announced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
@@ -42,6 +44,9 @@ pub enum Then {
     Unknown,
     /// Bytes of another protocol: both directions are left alone from here on.
     Foreign,
+    /// A tunnel (RFC 9110 §9.3.6): what goes through it, in both directions, is a conversation of
+    /// its own.
+    Tunnel,
     /// HTTP/2 in both directions (`Upgrade: h2c`, RFC 7540 §3.2), whose first stream carries the
     /// response to this request.
     Http2,
@@ -104,6 +109,31 @@ pub enum Request {
     Http(Box<HttpRequest>),
 }
 
+impl Request {
+    /// Bytes of heap that it takes. Of texts that it shares with others it counts those that nobody
+    /// but the parser shares yet (see [`heap::first_share`]).
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let Self::Http(request) = self;
+        let shared = [
+            &request.host,
+            &request.user_agent,
+            &request.forwarded_for,
+            &request.forwarded_host,
+        ];
+        let shared = shared.map(|text| heap::first_share(text.as_ref()));
+        let method = match &request.method {
+            Method::Other(sent) => heap::block(sent.len()),
+            _ => 0,
+        };
+        heap::boxed::<HttpRequest>()
+            + heap::block(request.target.len())
+            + heap::block(request.trace_state.as_deref().map_or(0, str::len))
+            + shared.iter().sum::<usize>()
+            + method
+    }
+}
+
 /// A response, as far as it was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Response {
@@ -114,9 +144,10 @@ pub enum Response {
 /// An HTTP request's head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpRequest {
-    /// As sent.
+    /// As sent; not known of a request that is [malformed](HttpRequest::is_malformed).
     pub method: Method,
-    /// Request target as sent (RFC 9112 §3.2): origin, absolute, authority or asterisk form.
+    /// Request target as sent (RFC 9112 §3.2): origin, absolute, authority or asterisk form. Empty
+    /// where it is not known.
     pub target: Box<str>,
     /// As sent.
     pub version: Version,
@@ -126,6 +157,10 @@ pub struct HttpRequest {
     pub user_agent: Option<Arc<str>>,
     /// First address of `Forwarded` (RFC 7239) or `X-Forwarded-For`, without port and brackets.
     pub forwarded_for: Option<Arc<str>>,
+    /// First host of `Forwarded` or `X-Forwarded-Host`, with its port if it has one.
+    pub forwarded_host: Option<Arc<str>>,
+    /// First scheme of `Forwarded` or `X-Forwarded-Proto`, if it is one that HTTP has.
+    pub forwarded_scheme: Option<&'static str>,
     /// `traceparent`, if it is valid.
     pub trace_parent: Option<TraceParent>,
     /// `tracestate` as sent, where `traceparent` is valid; several fields joined with commas.
@@ -140,6 +175,36 @@ pub struct HttpRequest {
     pub call: Option<Call>,
     /// How much of the head could be decoded. Where the target could not, it is empty.
     pub completeness: Completeness,
+}
+
+impl HttpRequest {
+    /// What a client sent where a request should begin, and is none that a server could read.
+    #[must_use]
+    pub fn malformed() -> Self {
+        Self {
+            method: Method::Unknown,
+            target: "".into(),
+            version: Version::Http11,
+            host: None,
+            user_agent: None,
+            forwarded_for: None,
+            forwarded_host: None,
+            forwarded_scheme: None,
+            trace_parent: None,
+            trace_state: None,
+            body_size: None,
+            truncated: false,
+            scheme: Some("http"),
+            call: None,
+            completeness: Completeness::Whole,
+        }
+    }
+
+    /// Whether it is such.
+    #[must_use]
+    pub fn is_malformed(&self) -> bool {
+        self.method == Method::Unknown && self.version != Version::Http2
+    }
 }
 
 /// What an HTTP request says of the remote procedure call that it carries.
@@ -189,6 +254,17 @@ pub struct HttpResponse {
     pub call_status: Option<u32>,
     /// How much could be decoded.
     pub completeness: Completeness,
+}
+
+/// Bytes of a method that are kept. The longest that is registered has 17 (`UPDATEREDIRECTREF`).
+const METHOD_BYTES_MAX: usize = 256;
+impl HttpResponse {
+    /// Whether servers answer so what they can't read: a bad request, a target or fields that are
+    /// too long, a method or a version that they don't know.
+    #[must_use]
+    pub fn refuses_malformed(&self) -> bool {
+        matches!(self.status, 400 | 405 | 414 | 431 | 501 | 505)
+    }
 }
 
 /// Methods of RFC 9110 and RFC 5789; the rest as sent.
@@ -242,7 +318,8 @@ impl Method {
             "POST" => Self::Post,
             "PUT" => Self::Put,
             "TRACE" => Self::Trace,
-            other => Self::Other(other.into()),
+            // A token is ASCII.
+            other => Self::Other(other.get(..METHOD_BYTES_MAX).unwrap_or(other).into()),
         }
     }
 }

@@ -3,13 +3,18 @@
 
 use std::collections::VecDeque;
 
+use crate::conversation::OPEN_BYTES_MAX;
 use crate::exchange::{Exchange, Outcome, Role};
-use crate::message::{Request, Response};
+use crate::heap;
+use crate::message::{Method, Request, Response};
 use crate::sink::{Discard, Sink};
 use crate::stream::Moved;
 
 /// Requests that are remembered while their responses have not ended.
 pub const PENDING_MAX: usize = 256;
+
+/// Room for more than this is not kept for later.
+const PENDING_KEPT: usize = 16;
 
 /// The requests of one connection that have not met their fate.
 #[derive(Debug)]
@@ -17,6 +22,8 @@ pub struct Pair {
     role: Role,
     /// In the order of the requests. Only the first can have a response; it is in progress.
     pending: VecDeque<Pending>,
+    /// What their requests count for.
+    bytes: usize,
     /// The body of the last request in `pending` is still moving.
     body_is_open: bool,
 }
@@ -25,8 +32,22 @@ pub struct Pair {
 struct Pending {
     start: Moved,
     request: Request,
+    /// What that counts for.
+    request_bytes: usize,
     response: Option<Response>,
     first_response_ns: Option<u64>,
+}
+
+impl Pending {
+    /// What could not be read as a request was one if a server refused it as such.
+    fn is_made_up(&self) -> bool {
+        let Request::Http(request) = &self.request;
+        request.is_malformed()
+            && !self
+                .response
+                .as_ref()
+                .is_some_and(|Response::Http(response)| response.refuses_malformed())
+    }
 }
 
 impl Pair {
@@ -36,6 +57,7 @@ impl Pair {
         Self {
             role,
             pending: VecDeque::new(),
+            bytes: 0,
             body_is_open: false,
         }
     }
@@ -51,15 +73,17 @@ impl Pair {
     ) -> bool {
         let pending = Pending {
             start,
+            request_bytes: request.heap_bytes(),
             request,
             response: None,
             first_response_ns: None,
         };
-        if self.pending.len() >= PENDING_MAX {
+        if self.pending.len() >= PENDING_MAX || self.bytes >= OPEN_BYTES_MAX {
             sink.discard(Discard::PipelineFull);
             self.tell(pending, start.time_ns, Outcome::Evicted, sink);
             return false;
         }
+        self.bytes += pending.request_bytes;
         self.pending.push_back(pending);
         self.body_is_open = has_body;
         true
@@ -70,6 +94,7 @@ impl Pair {
         let pending = Pending {
             start,
             request,
+            request_bytes: 0,
             response: None,
             first_response_ns: None,
         };
@@ -141,8 +166,10 @@ impl Pair {
         } else {
             None
         };
+        self.bytes -= first.as_ref().map_or(0, |first| first.request_bytes);
         let body_is_open = self.body_is_open && self.pending.is_empty();
         self.flush(Outcome::NotObserved, end_ns, sink);
+        self.bytes += first.as_ref().map_or(0, |first| first.request_bytes);
         self.pending.extend(first);
         self.body_is_open = body_is_open;
     }
@@ -153,10 +180,35 @@ impl Pair {
         Some((first.request, first.start))
     }
 
+    /// The client went away within the response in progress, of which nobody said how long it
+    /// would be.
+    pub fn response_was_left(&mut self, end_ns: u64, sink: &mut impl Sink) {
+        if self.response_in_progress()
+            && let Some(first) = self.take_first()
+        {
+            self.tell(first, end_ns, Outcome::Left, sink);
+        }
+    }
+
+    /// Whether the last request asks for a tunnel, and the answer is still to come.
+    #[must_use]
+    pub fn awaits_tunnel(&self) -> bool {
+        self.pending.back().is_some_and(|last| {
+            let Request::Http(request) = &last.request;
+            request.method == Method::Connect && last.response.is_none()
+        })
+    }
+
     /// The request that the next response answers.
     #[must_use]
     pub fn first(&self) -> Option<&Request> {
         self.pending.front().map(|first| &first.request)
+    }
+
+    /// Bytes of heap that it takes.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        heap::vec::<Pending>(self.pending.capacity()) + self.bytes
     }
 
     /// How many requests are pending.
@@ -185,13 +237,21 @@ impl Pair {
 
     fn take_first(&mut self) -> Option<Pending> {
         let first = self.pending.pop_front();
+        self.bytes -= first.as_ref().map_or(0, |first| first.request_bytes);
         if self.pending.is_empty() {
             self.body_is_open = false;
+            if self.pending.capacity() > PENDING_KEPT {
+                self.pending = VecDeque::new();
+            }
         }
         first
     }
 
     fn tell(&self, pending: Pending, end_ns: u64, outcome: Outcome, sink: &mut impl Sink) {
+        if pending.is_made_up() {
+            sink.discard(Discard::Unparsable);
+            return;
+        }
         // Two threads may report a response before its request: time does not run backward for it.
         let start_ns = pending
             .first_response_ns
@@ -215,7 +275,7 @@ impl Pair {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Completeness, HttpRequest, HttpResponse, Method, Version};
+    use crate::message::{Completeness, HttpRequest, HttpResponse, Version};
 
     #[derive(Default)]
     struct Told(Vec<(u64, Outcome, Option<u64>)>, Vec<Discard>);
@@ -240,6 +300,8 @@ mod tests {
             host: None,
             user_agent: None,
             forwarded_for: None,
+            forwarded_host: None,
+            forwarded_scheme: None,
             trace_parent: None,
             trace_state: None,
             body_size: None,

@@ -8,6 +8,10 @@
 //! 4. splitting the input anywhere changes nothing about the messages found;
 //! 5. after [`Parsed::Invalid`], [`Parser::resync`] makes progress or returns `None`;
 //! 6. a message cut by the capture limit is reported, marked truncated.
+//!
+//! A parser reads what its peers read, not what a standard allows: what the more lenient of them
+//! take is valid, and what they answer without having understood it may be a message as well, of
+//! which nothing is known but that it was there.
 
 use std::fmt::Debug;
 
@@ -64,6 +68,17 @@ pub struct Gap {
 }
 
 impl Gap {
+    /// One of which nothing but the length is known; it was left out on purpose.
+    #[must_use]
+    pub fn unknown(len: u64) -> Self {
+        Self {
+            len,
+            tail: [0; 8],
+            tail_len: 0,
+            lost: false,
+        }
+    }
+
     /// The bytes at the end of the gap that are known.
     #[must_use]
     pub fn tail(&self) -> &[u8] {
@@ -109,6 +124,11 @@ pub trait Parser: Debug + Send {
     /// on that; `None` if nobody knows. Called between messages only.
     fn answers(&mut self, _request: Option<&Request>) {}
 
+    /// Whether a message may begin with these bytes, as far as they go. Called between messages.
+    fn may_begin(&self, _buf: &[u8]) -> bool {
+        true
+    }
+
     /// Bytes after which the message that is being skipped certainly ends; a gap that is longer is
     /// divided there. `None` if there is no such number.
     fn bytes_left(&self) -> Option<u64> {
@@ -122,6 +142,10 @@ pub trait Parser: Debug + Send {
 
     /// Forgets the message that was begun; what is offered next begins one.
     fn reset(&mut self);
+
+    /// Bytes of memory that it takes, itself included. Asked after each call, so nothing is walked
+    /// for it.
+    fn memory_bytes(&self) -> usize;
 }
 
 /// Where in bytes of unknown framing a message begins.
@@ -165,4 +189,7 @@ pub trait StreamParser: Debug + Send {
 
     /// Takes notice of what the other direction said about this one.
     fn hear(&mut self, what: &What);
+
+    /// As [`Parser::memory_bytes`].
+    fn memory_bytes(&self) -> usize;
 }

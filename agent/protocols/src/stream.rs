@@ -1,6 +1,7 @@
 //! One direction of a connection: chunks to contiguous bytes or gaps, and when which byte moved.
 //! It reads no bytes, and orders nothing: what comes late, or twice, is dropped.
 
+use crate::heap;
 use crate::parser::Gap;
 use crate::transport::{Chunk, Extent};
 
@@ -184,6 +185,12 @@ impl Stream {
     #[must_use]
     pub fn is_holding(&self) -> bool {
         !self.held.is_empty()
+    }
+
+    /// Bytes of heap that it takes.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        heap::vec::<u8>(self.held.capacity()) + heap::vec::<Mark>(self.marks.capacity())
     }
 
     /// How many bytes are held.

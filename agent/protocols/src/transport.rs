@@ -72,4 +72,6 @@ pub enum End {
     ProcessExited,
     /// The owner of the connection table needs the room, or has heard nothing for too long.
     Evicted,
+    /// It goes on, but an unknown number of bytes of either direction was missed.
+    LostSight,
 }

@@ -15,7 +15,9 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::StartError;
 use super::reason::one_line;
-use crate::config::{CaptureConfig, Targets};
+use crate::config::{CONNECTIONS_MAX_DEFAULT, CaptureConfig, Targets};
+use crate::discover::ProcRoot;
+use crate::visible::Visible;
 
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/wirespan"));
 
@@ -46,12 +48,17 @@ pub fn load(
     } else {
         LOG_NOTHING
     };
+    let own_process = ProcRoot::host().own_pid();
+    let connections_max = config.connections_max.unwrap_or(CONNECTIONS_MAX_DEFAULT);
     EbpfLoader::new()
         // Only fexit needs the kernel's types, and asks for them itself.
         .btf(None)
         .override_global("OFFSETS", &offsets, true)
         .override_global("REPORT_EVERY_EXEC", &every_exec, true)
+        .override_global("OWN_PROCESS", &own_process, true)
         .override_global(aya_log::LEVEL, &log_level, true)
+        .map_max_entries("CONNECTIONS", connections_max)
+        .map_max_entries("VERDICTS", connections_max)
         .load(OBJECT)
         .map_err(|error| StartError::Load(one_line(&error)))
 }
@@ -77,30 +84,9 @@ pub fn maps(ebpf: &Ebpf) -> HashMap<String, OwnedFd> {
         .collect()
 }
 
-/// Has the allocator give freed memory back. By itself glibc takes the first large piece that is
-/// freed, here the kernel's types (5 MiB), for a sign that such pieces are needed again and again,
-/// and then keeps twice as much: 17 MiB of the daemon for good.
-#[cfg(target_env = "gnu")]
-pub fn keep_heap_small() {
-    // SAFETY: mallopt changes numbers that are read one by one, under the main arena's lock; any
-    // value is a valid threshold.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, ALLOCATED_APART_MIN);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, ALLOCATED_APART_MIN);
-    }
-}
-
-/// Other allocators have no such habit.
-#[cfg(not(target_env = "gnu"))]
-pub fn keep_heap_small() {}
-
-/// glibc's own first threshold, in bytes (mallopt(3)): setting it keeps it.
-#[cfg(target_env = "gnu")]
-const ALLOCATED_APART_MIN: libc::c_int = 128 * 1024;
-
 /// Passes the kernel side's log on to the daemon's.
 pub fn start_log(ebpf: &mut Ebpf) -> Option<EbpfLogger<&'static dyn log::Log>> {
     EbpfLogger::init(ebpf)
-        .inspect_err(|error| log::warn!("no log from the kernel side: {error}"))
+        .inspect_err(|error| log::warn!("no log from the kernel side: {}", Visible(error)))
         .ok()
 }

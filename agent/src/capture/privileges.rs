@@ -1,56 +1,122 @@
-//! Whether the process may do what capture needs. It asks for nothing and changes nothing.
+//! Whether the process may do what capture needs, and what it takes where it may not. It asks for
+//! nothing and changes nothing.
 
 use std::fmt;
 
-/// Capabilities by bit (include/uapi/linux/capability.h).
-const CAP_SYS_PTRACE: (u32, &str) = (19, "CAP_SYS_PTRACE");
-const CAP_SYS_ADMIN: u32 = 21;
-const CAP_PERFMON: (u32, &str) = (38, "CAP_PERFMON");
-const CAP_BPF: (u32, &str) = (39, "CAP_BPF");
-const CAP_DAC_READ_SEARCH: (u32, &str) = (2, "CAP_DAC_READ_SEARCH");
+/// A capability that is of use here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Capability {
+    /// Its bit (include/uapi/linux/capability.h).
+    bit: u32,
+    name: &'static str,
+    /// What is not possible without it.
+    without: &'static str,
+    /// Nothing works without it; else less is seen.
+    is_needed: bool,
+    /// `CAP_SYS_ADMIN` includes it, from which 5.8 split it off.
+    is_of_admin: bool,
+}
 
-/// Capabilities that the process lacks.
+const CAP_SYS_ADMIN: u32 = 21;
+
+/// The four that README names.
+const CAPABILITIES: [Capability; 4] = [
+    Capability {
+        bit: 39,
+        name: "CAP_BPF",
+        without: "the kernel takes no eBPF programs from this process (whatever \
+                  kernel.unprivileged_bpf_disabled says, for it lets no one trace)",
+        is_needed: true,
+        is_of_admin: true,
+    },
+    Capability {
+        bit: 38,
+        name: "CAP_PERFMON",
+        without: "eBPF programs may not trace and probes in TLS libraries may not be placed \
+                  (whatever kernel.perf_event_paranoid says)",
+        is_needed: true,
+        is_of_admin: true,
+    },
+    Capability {
+        bit: 19,
+        name: "CAP_SYS_PTRACE",
+        without: "the executables, sockets and libraries of other users' processes can't be seen",
+        is_needed: true,
+        is_of_admin: false,
+    },
+    Capability {
+        bit: 2,
+        name: "CAP_DAC_READ_SEARCH",
+        without: "other users' processes can't be looked into: which ports they listen on, what \
+                  their environment says, which libraries they use. FEWER PROCESSES ARE WATCHED",
+        is_needed: false,
+        is_of_admin: false,
+    },
+];
+
+/// Capabilities that the process lacks, all needed or all not.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Missing(Vec<&'static str>);
+pub struct Missing(Vec<&'static Capability>);
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let granted = [CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH]
-            .map(|(_, name)| name.to_lowercase())
+        let granted = CAPABILITIES
+            .map(|capability| capability.name.to_lowercase())
             .join(",");
+        f.write_str("missing ")?;
+        for (index, capability) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "; " };
+            write!(
+                f,
+                "{comma}{}, without which {}",
+                capability.name, capability.without
+            )?;
+        }
         write!(
             f,
-            "missing {}: run as root (sudo), or grant the capabilities to the binary with `setcap \
-             {granted}+ep`, or in a container under securityContext.capabilities.add",
-            self.0.join(", ")
+            ": run as root (sudo), or grant the capabilities to the binary with `setcap \
+             {granted}+ep`, or in a container under securityContext.capabilities.add"
         )
     }
 }
 
-/// Checks the effective capabilities of this process.
+/// Checks the effective capabilities of this process. What is missing and not needed is returned.
 ///
 /// # Errors
-/// Names what is missing.
-pub fn check() -> Result<(), Missing> {
+/// Names what is missing and needed.
+pub fn check() -> Result<Option<Missing>, Missing> {
     let status = procfs::process::Process::myself().and_then(|process| process.status());
     // Without procfs there is nothing to check by; loading will tell.
-    status.map_or(Ok(()), |status| missing_in(status.capeff))
+    status.map_or(Ok(None), |status| missing_in(status.capeff))
 }
 
-fn missing_in(effective: u64) -> Result<(), Missing> {
-    let has = |bit: u32| effective & (1 << bit) != 0;
-    // CAP_SYS_ADMIN includes the other two (5.8 split them off).
-    let granted = |bit: u32| has(bit) || (bit >= CAP_PERFMON.0 && has(CAP_SYS_ADMIN));
-    let missing: Vec<_> = [CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE]
-        .into_iter()
-        .filter(|&(bit, _)| !granted(bit))
-        .map(|(_, name)| name)
-        .collect();
-    if missing.is_empty() {
-        Ok(())
+/// What this process lacks to look into all processes, by name.
+#[must_use]
+pub fn lacking_for_looking() -> Vec<&'static str> {
+    let status = procfs::process::Process::myself().and_then(|process| process.status());
+    let effective = status.map_or(0, |status| status.capeff);
+    CAPABILITIES[2..]
+        .iter()
+        .filter(|capability| !is_granted(effective, capability))
+        .map(|capability| capability.name)
+        .collect()
+}
+
+fn missing_in(effective: u64) -> Result<Option<Missing>, Missing> {
+    let (needed, useful): (Vec<_>, Vec<_>) = CAPABILITIES
+        .iter()
+        .filter(|capability| !is_granted(effective, capability))
+        .partition(|capability| capability.is_needed);
+    if needed.is_empty() {
+        Ok((!useful.is_empty()).then_some(Missing(useful)))
     } else {
-        Err(Missing(missing))
+        Err(Missing(needed))
     }
+}
+
+fn is_granted(effective: u64, capability: &Capability) -> bool {
+    let has = |bit: u32| effective & (1 << bit) != 0;
+    has(capability.bit) || capability.is_of_admin && has(CAP_SYS_ADMIN)
 }
 
 #[cfg(test)]
@@ -59,22 +125,43 @@ mod tests {
 
     #[test]
     fn root_lacks_nothing() {
-        assert_eq!(missing_in(u64::MAX), Ok(()));
+        assert_eq!(missing_in(u64::MAX), Ok(None));
     }
 
     #[test]
-    fn an_ordinary_user_is_told_each_capability_and_the_remedy() {
+    fn each_capability_has_a_message_of_its_own() {
+        let all = CAPABILITIES.iter().fold(0, |all, one| all | 1 << one.bit);
+        assert_eq!(missing_in(all), Ok(None));
+        for capability in &CAPABILITIES {
+            let missing = missing_in(all & !(1 << capability.bit));
+            let (missing, is_needed) = match missing {
+                Err(missing) => (missing, true),
+                Ok(missing) => (missing.expect("something is missing"), false),
+            };
+            assert_eq!(is_needed, capability.is_needed, "{}", capability.name);
+            let text = missing.to_string();
+            let begins = format!(
+                "missing {}, without which {}",
+                capability.name, capability.without
+            );
+            assert!(text.starts_with(&begins), "{text}");
+            assert!(
+                text.contains("setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search+ep")
+            );
+            assert_eq!(text.lines().count(), 1);
+        }
+    }
+
+    #[test]
+    fn an_ordinary_user_is_told_all_that_is_needed() {
         let text = missing_in(0).expect_err("nothing is granted").to_string();
-        assert!(text.starts_with("missing CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE: run as root"));
-        assert!(text.contains("setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search+ep"));
-        assert_eq!(text.lines().count(), 1);
+        for name in ["CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE"] {
+            assert!(text.contains(&format!("{name}, without which")), "{text}");
+        }
     }
 
     #[test]
     fn sys_admin_stands_for_what_was_split_off_it() {
-        assert_eq!(
-            missing_in(1 << CAP_SYS_ADMIN | 1 << CAP_SYS_PTRACE.0),
-            Ok(())
-        );
+        assert_eq!(missing_in(1 << CAP_SYS_ADMIN | 1 << 19 | 1 << 2), Ok(None));
     }
 }

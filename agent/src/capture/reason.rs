@@ -5,6 +5,8 @@ use std::io;
 
 use rustix::io::Errno;
 
+use crate::visible::Visible;
+
 /// The lockdown modes with the one in force in brackets (security/lockdown/lockdown.c).
 const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 
@@ -15,10 +17,13 @@ const QUOTES_VERIFIER: &str = "Verifier output:";
 /// trace; its verdict stays.
 pub fn one_line(error: &(dyn Error + 'static)) -> String {
     let said = with_causes(error);
-    log::trace!("{said}");
+    // A log of the verifier has thousands of lines.
+    for line in said.lines() {
+        log::trace!("{}", Visible(line));
+    }
     let line = without_log(&said);
     let lockdown = || std::fs::read_to_string(LOCKDOWN).unwrap_or_default();
-    match advice(&line, is_not_permitted(error), lockdown) {
+    match advice(&line, refusal(error), lockdown, paranoia) {
         Some(advice) => format!("{line} ({advice})"),
         None => line,
     }
@@ -73,20 +78,55 @@ fn joined(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Whether it is EPERM. EACCES is what the verifier says to a program that is wrong.
-fn is_not_permitted(error: &(dyn Error + 'static)) -> bool {
-    causes(error)
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| cause.raw_os_error() == Some(Errno::PERM.raw_os_error()))
+/// How the kernel refuses. The verifier says EACCES to a program that is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// EPERM.
+    NotPermitted,
+    /// EACCES.
+    Access,
+    /// Anything else.
+    Other,
+}
+
+fn refusal(error: &(dyn Error + 'static)) -> Refusal {
+    let has = |errno: Errno| {
+        causes(error)
+            .filter_map(|cause| cause.downcast_ref::<io::Error>())
+            .any(|cause| cause.raw_os_error() == Some(errno.raw_os_error()))
+    };
+    if has(Errno::PERM) {
+        Refusal::NotPermitted
+    } else if has(Errno::ACCESS) {
+        Refusal::Access
+    } else {
+        Refusal::Other
+    }
+}
+
+/// The level of `kernel.perf_event_paranoid`; mainline knows none above 2.
+fn paranoia() -> i32 {
+    let text = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid");
+    let level = text.ok().and_then(|text| text.trim().parse().ok());
+    level.unwrap_or_default()
 }
 
 /// What may be behind it. The effective capabilities were looked at before, so a refusal has
 /// another ground.
 fn advice(
     line: &str,
-    not_permitted: bool,
+    refusal: Refusal,
     lockdown: impl FnOnce() -> String,
+    paranoia: impl FnOnce() -> i32,
 ) -> Option<&'static str> {
+    let not_permitted = refusal == Refusal::NotPermitted;
+    // Debian's and Ubuntu's kernels have a level that asks for CAP_SYS_ADMIN.
+    if line.contains("perf_event_open") && refusal != Refusal::Other && paranoia() > 2 {
+        return Some(
+            "kernel.perf_event_paranoid is above 2, where this kernel wants CAP_SYS_ADMIN for \
+             probes: set it to 2 with sysctl, or grant CAP_SYS_ADMIN",
+        );
+    }
     // Under lockdown the verifier is not told of the helper: "unknown func" before 6.8, "program of
     // this type cannot use helper" since.
     let lacks_reading = line.contains("bpf_probe_read");
@@ -203,15 +243,20 @@ processed 42 insns (limit 1000000) max_states_per_insn 0 total_states 3 peak_sta
 
     #[test]
     fn a_refusal_is_told_from_a_fault() {
-        assert!(is_not_permitted(&refused(EPERM, "")));
-        assert!(!is_not_permitted(&refused(EACCES, "")));
-        assert!(!is_not_permitted(&refused(EINVAL, "")));
+        assert_eq!(refusal(&refused(EPERM, "")), Refusal::NotPermitted);
+        assert_eq!(refusal(&refused(EACCES, "")), Refusal::Access);
+        assert_eq!(refusal(&refused(EINVAL, "")), Refusal::Other);
     }
 
     #[test]
     fn advice_names_lockdown_where_it_is_in_force() {
         let of = |line, not_permitted, lockdown: &str| {
-            advice(line, not_permitted, || lockdown.to_owned()).unwrap_or_default()
+            let refusal = if not_permitted {
+                Refusal::NotPermitted
+            } else {
+                Refusal::Access
+            };
+            advice(line, refusal, || lockdown.to_owned(), || 2).unwrap_or_default()
         };
         let helper = "verifier: unknown func bpf_probe_read_kernel#113";
         assert!(of(helper, false, LOCKED).contains("lockdown=integrity"));
@@ -220,5 +265,19 @@ processed 42 insns (limit 1000000) max_states_per_insn 0 total_states 3 peak_sta
         assert!(of("", true, "").contains("seccomp"));
         assert_eq!(of(helper, false, NOT_LOCKED), "");
         assert_eq!(of("verifier: R1 !read_ok", false, LOCKED), "");
+    }
+
+    #[test]
+    fn advice_names_the_level_above_those_of_mainline() {
+        let of = |line, refusal, level| {
+            advice(line, refusal, || NOT_LOCKED.to_owned(), || level).unwrap_or_default()
+        };
+        let line = "`perf_event_open` failed: Permission denied (os error 13)";
+        for refusal in [Refusal::Access, Refusal::NotPermitted] {
+            assert!(of(line, refusal, 3).contains("kernel.perf_event_paranoid is above 2"));
+        }
+        assert_eq!(of(line, Refusal::Access, 2), "");
+        assert_eq!(of(line, Refusal::Other, 4), "");
+        assert_eq!(of("verifier: R1 !read_ok", Refusal::Access, 4), "");
     }
 }

@@ -8,6 +8,7 @@ use aya::{Btf, Ebpf};
 use super::StartError;
 use super::reason::one_line;
 use crate::config::Strategy;
+use crate::visible::Visible;
 
 /// Cheapest first, but for the last: a kretprobe has a fixed number of slots (ten, or two for each
 /// processor), every blocked call of the machine takes one, and what finds none is missed silently.
@@ -47,6 +48,9 @@ const BYTE_CALLS: [&str; 12] = [
 /// The same, for those that return a number of messages.
 const MESSAGE_CALLS: [&str; 2] = ["sendmmsg", "recvmmsg"];
 
+/// Where it is found out who serves, if the strategy does not bring the socket.
+const SERVING: &str = "tcp_rcv_space_adjust";
+
 /// Attaches what every strategy needs.
 pub fn attach_life_cycle(ebpf: &mut Ebpf) -> Result<(), StartError> {
     for hook in LIFE_CYCLE {
@@ -63,17 +67,30 @@ pub fn load_look(ebpf: &mut Ebpf) -> Result<(), StartError> {
     loaded.map_err(|reason| StartError::Hook { hook, reason })
 }
 
-/// Attaches the forced strategy, or the first that works.
-pub fn attach(ebpf: &mut Ebpf, forced: Option<Strategy>) -> Result<Strategy, StartError> {
+/// Attaches the forced strategy, or the first that works. Where ports are `selected`, it also finds
+/// out who serves them.
+pub fn attach(
+    ebpf: &mut Ebpf,
+    forced: Option<Strategy>,
+    selected: bool,
+) -> Result<Strategy, StartError> {
     let mut tried = Vec::new();
     for strategy in STRATEGIES {
         if forced.is_some_and(|forced| forced != strategy) {
             continue;
         }
         match attach_one(ebpf, strategy) {
-            Ok(()) => return Ok(strategy),
+            Ok(()) => {
+                if selected && strategy != Strategy::SocketTracepoints {
+                    attach_serving(ebpf);
+                }
+                return Ok(strategy);
+            }
             Err(reason) => {
-                log::debug!("capture strategy {strategy} is not available: {reason}");
+                log::debug!(
+                    "capture strategy {strategy} is not available: {}",
+                    Visible(&reason)
+                );
                 tried.push((strategy, reason));
             }
         }
@@ -107,6 +124,20 @@ fn attach_one(ebpf: &mut Ebpf, strategy: Strategy) -> Result<(), String> {
             typed_tracepoint(ebpf, name, "sys_exit", &types)
                 .or_else(|_| raw_tracepoint(ebpf, "sys_exit_untyped", "sys_exit"))
         }
+    }
+}
+
+/// What it finds out is worth having, and no reason not to start.
+fn attach_serving(ebpf: &mut Ebpf) {
+    let attached = Btf::from_sys_fs()
+        .map_err(|error| one_line(&error))
+        .and_then(|types| typed_tracepoint(ebpf, SERVING, SERVING, &types))
+        .or_else(|_| raw_tracepoint(ebpf, "tcp_rcv_space_adjust_untyped", SERVING));
+    if let Err(reason) = attached {
+        log::warn!(
+            "processes that serve a port which another one made to listen are not found: {}",
+            Visible(reason)
+        );
     }
 }
 

@@ -26,6 +26,7 @@ use wirespan_common::watch::{PROBES_ON_GOROUTINES, PROBES_ON_THREADS};
 
 use crate::discover::ProcRoot;
 use crate::discover::tls::{End, FileId, FunctionSite, Library, LibraryKind, MappedCode, Version};
+use crate::visible::Visible;
 use expected::{Breakpoints, Expected, Unlike};
 use links::{Link, Linker};
 use loader::Loader;
@@ -105,7 +106,10 @@ impl TlsProbes {
                     return Attempt::None;
                 }
                 self.say_once(library, log::Level::Info, || {
-                    format!("reading TLS in {} ({count} probes)", library.name.display())
+                    format!(
+                        "reading TLS in {} ({count} probes)",
+                        Visible(library.name.display())
+                    )
                 });
                 Attempt::Probed(probes)
             }
@@ -195,8 +199,9 @@ impl TlsProbes {
         };
         self.say_once(library, log::Level::Warn, || {
             format!(
-                "can't read TLS in {} of process {pid}: {reason}",
-                library.name.display()
+                "can't read TLS in {} of process {pid}: {}",
+                Visible(library.name.display()),
+                Visible(&reason)
             )
         });
         attempt

@@ -9,7 +9,7 @@ use wirespan_common::connection::Connection;
 use wirespan_common::ports::{PORT_WORDS, port_bit, port_word};
 use wirespan_common::record::ConnectionId;
 use wirespan_common::watch::{
-    LATER_BYTES_RAISED, OPENING_BYTES_RAISED, Verdict, VerdictValue, Watch,
+    LATER_BYTES_RAISED, OPENING_BYTES_RAISED, Verdict, VerdictValue, Watch, hint_slot,
 };
 
 use super::StartError;
@@ -22,6 +22,7 @@ const BPF_EXIST: u64 = 2;
 /// Handles to the kernel side's maps.
 pub struct WatchList {
     watched: HashMap<MapData, u32, Shared<Watch>>,
+    hints: Array<MapData, u8>,
     ports: Array<MapData, u64>,
     connections: HashMap<MapData, ConnectionId, Shared<Connection>>,
     verdicts: HashMap<MapData, ConnectionId, Shared<VerdictValue>>,
@@ -34,6 +35,7 @@ impl WatchList {
     pub(super) fn new(ebpf: &mut Ebpf) -> Result<Self, StartError> {
         Ok(Self {
             watched: super::take_map(ebpf, "WATCHED")?,
+            hints: super::take_map(ebpf, "WATCHED_HINTS")?,
             ports: super::take_map(ebpf, "PORTS")?,
             connections: super::take_map(ebpf, "CONNECTIONS")?,
             verdicts: super::take_map(ebpf, "VERDICTS")?,
@@ -60,6 +62,10 @@ impl WatchList {
             probes: self.probes,
             ..Watch::default()
         };
+        // First, so that the kernel side never finds the one without the other.
+        if self.hints.set(hint_slot(pid), 1, 0).is_err() {
+            return false;
+        }
         // The kernel side may watch it already, as a child of one with raised budgets or probes.
         self.watched.get(&pid, 0).is_ok() || self.watched.insert(pid, Shared(watch), 0).is_ok()
     }

@@ -1,6 +1,7 @@
 //! Flags and environment to [`Config`]: what each setting means, its default, and what must be set
 //! at all. The process's own environment is handed in, never read here.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -9,9 +10,13 @@ use regex::Regex;
 use super::names::Setting;
 use super::settings::{Given, Settings};
 use super::{
-    CaptureConfig, Config, ConfigError, PrinterFormat, ServiceOverride, Strategy, Targets, otlp,
-    values,
+    CONNECTIONS_MAX_DEFAULT, CaptureConfig, Config, ConfigError, PrinterFormat, ServiceOverride,
+    Strategy, Targets, otlp, values,
 };
+use crate::enrich::list;
+use crate::enrich::who::{self, Source};
+use crate::memory;
+use crate::redact::Redaction;
 
 /// What the configuration is for, which decides what must be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +63,7 @@ impl Config {
             service: ServiceOverride {
                 name: text(&settings, Setting::ServiceName),
                 namespace: text(&settings, Setting::ServiceNamespace),
+                resource_attributes: resource_attributes(&settings, &mut warnings),
             },
             capture: capture(&settings)?,
             otlp: otlp::config(&settings, exporters, &mut warnings)?,
@@ -65,7 +71,9 @@ impl Config {
             printer: printer(&settings, exporters)?,
             colours: settings.of(Setting::NoColor).is_none(),
             queue_spans_max: queue_spans_max(&settings)?,
+            memory_limit: memory_limit(&settings)?,
             ignore_health_checks: false,
+            redaction: redaction(&settings)?,
             shutdown_timeout: SHUTDOWN_TIMEOUT_DEFAULT,
             log_level: log::LevelFilter::Info,
         };
@@ -149,6 +157,14 @@ fn capture(settings: &Settings) -> Result<CaptureConfig, ConfigError> {
     if let Some(given) = settings.of(Setting::BpfDebug) {
         capture.bpf_debug = given.parse(values::boolean, values::BOOLEAN)?;
     }
+    if let Some(given) = settings.of(Setting::ConnectionsMax) {
+        let max = CONNECTIONS_MAX_DEFAULT as usize;
+        let count = given.parse(
+            |text| values::count(text, max),
+            "a number of connections from 1 to 65536",
+        )?;
+        capture.connections_max = u32::try_from(count).ok();
+    }
     Ok(capture)
 }
 
@@ -175,6 +191,46 @@ fn printer(settings: &Settings, exporters: otlp::Exporters) -> Result<PrinterFor
     )
 }
 
+/// What wirespan's own list says of every service. As in other programs, a list with a fault is
+/// left out as a whole and said.
+fn resource_attributes(
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) -> BTreeMap<String, String> {
+    let Some(given) = settings.of(Setting::ResourceAttributes) else {
+        return BTreeMap::new();
+    };
+    let source = &given.source;
+    let mut attributes = list::parse(&given.text).unwrap_or_else(|fault| {
+        warnings.push(format!("{source} is ignored: {fault}"));
+        BTreeMap::new()
+    });
+    let refused = who::refuse(Source::Agent, &mut attributes);
+    if !refused.is_empty() {
+        warnings.push(format!(
+            "{source} sets {}, which is not true of every traced service: ignored",
+            refused.join(", ")
+        ));
+    }
+    attributes
+}
+
+/// Names are separated by commas, as Beyla's lists are.
+fn redaction(settings: &Settings) -> Result<Redaction, ConfigError> {
+    let names = |setting| -> Vec<&str> {
+        let given = settings.of(setting);
+        given.map_or_else(Vec::new, |given| values::items(&given.text).collect())
+    };
+    let drops_query = settings.of(Setting::DropQuery).map_or(Ok(false), |given| {
+        given.parse(values::boolean, values::BOOLEAN)
+    })?;
+    Ok(Redaction::new(
+        &names(Setting::SensitiveQueryParamsAdd),
+        &names(Setting::SensitiveQueryParamsRemove),
+    )
+    .dropping_queries(drops_query))
+}
+
 fn queue_spans_max(settings: &Settings) -> Result<usize, ConfigError> {
     settings
         .of(Setting::QueueSize)
@@ -184,6 +240,16 @@ fn queue_spans_max(settings: &Settings) -> Result<usize, ConfigError> {
                 "a number of spans from 1 to 1048576",
             )
         })
+}
+
+fn memory_limit(settings: &Settings) -> Result<usize, ConfigError> {
+    let Some(given) = settings.of(Setting::MemoryLimit) else {
+        return Ok(memory::limit_within(memory::cgroup_limit()));
+    };
+    given.parse(
+        |text| values::bytes(text).filter(|bytes| *bytes >= memory::LIMIT_MIN),
+        "a number of bytes, such as 64MiB or 256M, of at least 4MiB",
+    )
 }
 
 fn text(settings: &Settings, setting: Setting) -> Option<String> {

@@ -85,6 +85,36 @@ pub(super) fn globs(text: &str) -> Option<GlobSet> {
     any.then(|| set.build().ok()).flatten()
 }
 
+/// A number of bytes: `KiB`, `MiB` and `GiB`, or as Kubernetes and Docker write them (`Ki`, `M`,
+/// `m`, `kb`): with an `i` or a bare letter by 1024, with a `b` or `B` behind the letter alone by
+/// 1000.
+pub(super) fn bytes(text: &str) -> Option<usize> {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = unit.trim_start().to_ascii_lowercase();
+    let (letter, rest) = match unit.char_indices().nth(1) {
+        Some((at, _)) => unit.split_at(at),
+        None => (unit.as_str(), ""),
+    };
+    let base: usize = match rest {
+        "" | "i" | "ib" => 1024,
+        "b" => 1000,
+        _ => return None,
+    };
+    let power = match letter {
+        "" => 0,
+        "b" if rest.is_empty() => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        _ => return None,
+    };
+    let number: usize = number.parse().ok()?;
+    number.checked_mul(base.checked_pow(power)?)
+}
+
 pub(super) const DURATION: &str = "a duration such as 10s, 500ms or 1m30s";
 
 /// A duration as Go writes it: numbers with units from `h` to `ns`, or a bare 0. No sign.
@@ -162,7 +192,7 @@ pub(super) fn count(text: &str, count_max: usize) -> Option<usize> {
 }
 
 /// Undoes percent-encoding; an unfinished or wrong escape stays as it is.
-pub(crate) fn percent_decoded(text: &str) -> Option<String> {
+pub(super) fn percent_decoded(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;

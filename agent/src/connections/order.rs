@@ -14,6 +14,11 @@ struct Link {
 #[derive(Debug, Default)]
 pub struct Links(Vec<Link>);
 
+impl Links {
+    /// Bytes for each slot that was ever in a list.
+    pub const PER_SLOT: usize = size_of::<Link>();
+}
+
 /// One list: its ends.
 #[derive(Clone, Copy, Debug)]
 pub struct List {

@@ -2,27 +2,40 @@
 //! described as far as it was seen, or not at all; that is no error.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use procfs::process;
 
 use crate::config::ServiceOverride;
 use crate::discover::Process;
 use crate::semconv;
 
+use super::environment::{self, Environments, Told};
 use super::language::Languages;
-use super::naming;
+use super::naming::{self, Around};
 use super::proc_root::{ProcRoot, lossy, read_bounded, without_deleted};
+use super::uncopied::uncopied;
+use super::unit;
 
-/// Makes descriptions.
-#[derive(Debug)]
+/// Bytes of arguments that are kept once the service has its name.
+const ARGS_KEPT_MAX: usize = 4096;
+
+/// Makes descriptions. Clones share what they remember of files.
+#[derive(Clone, Debug)]
 pub struct Describer {
     root: ProcRoot,
     service: ServiceOverride,
-    languages: Languages,
+    languages: Arc<Languages>,
+    environments: Arc<Environments>,
 }
 
 /// Bytes of arguments and of environment that are read of one process. Linux allows more, but a
 /// process that has more than this is nothing one would want in memory twice.
 const ARGS_LEN_MAX: u64 = 64 * 1024;
 const ENVIRONMENT_LEN_MAX: u64 = 1024 * 1024;
+/// A line for each hierarchy of control groups; a group's path has at most 4096 bytes.
+const GROUPS_LEN_MAX: u64 = 64 * 1024;
 
 impl Describer {
     /// Looks at `root`; names in `service` win over what is found.
@@ -31,26 +44,37 @@ impl Describer {
         Self {
             root,
             service,
-            languages: Languages::default(),
+            languages: Arc::default(),
+            environments: Arc::default(),
         }
     }
 
-    /// A running process. `None` if it has gone.
-    pub fn describe(&mut self, pid: u32) -> Option<Process> {
+    /// A running process. `None` if it has gone. It may hang, in the process's memory or in the
+    /// file that it runs.
+    #[must_use]
+    pub fn describe(&self, pid: u32) -> Option<Process> {
+        self.describe_in_steps(pid, |_| ())
+    }
+
+    /// As [`Describer::describe`], and hands over what is known before any file of the process is
+    /// read.
+    pub fn describe_in_steps(&self, pid: u32, first: impl FnOnce(&Process)) -> Option<Process> {
         let process = self.root.open(pid)?;
-        let (start_ns, _) = self.root.start_and_parent_of(&process)?;
+        let start_ns = self.root.stat_of(&process)?.start_ns;
         let executable = without_deleted(process.exe().ok()?);
         let command_args = args(&read_bounded(&process, "cmdline", ARGS_LEN_MAX)?);
-        let told = Told::from_environment(
-            &read_bounded(&process, "environ", ENVIRONMENT_LEN_MAX).unwrap_or_default(),
-        );
-        let language = self.languages.of(&process, &executable);
-        let found = || {
-            naming::service_name(&executable, &command_args, || {
-                process.cwd().ok().map(without_deleted)
-            })
+        let environment = read_bounded(&process, "environ", ENVIRONMENT_LEN_MAX);
+        let environment = environment.unwrap_or_default();
+        let told = self.environments.told(pid, start_ns, &environment);
+        let comm = process.stat().map(|stat| stat.comm).unwrap_or_default();
+        let around = Surroundings {
+            root: &self.root,
+            process: &process,
+            environment: &environment,
+            ancestors_left: ANCESTORS_MAX,
         };
-        Some(Process {
+        let found = || naming::service_name(&executable, &command_args, &comm, &around);
+        let mut description = Process {
             pid,
             start_ns,
             service_name: self
@@ -59,54 +83,79 @@ impl Describer {
                 .clone()
                 .or(told.service_name)
                 .unwrap_or_else(found),
-            service_namespace: self.service.namespace.clone().or(told.service_namespace),
-            service_instance_id: told
-                .service_instance_id
-                .unwrap_or_else(|| self.instance_id(pid)),
-            language: language.map(str::to_owned),
-            resource_attributes: told.resource_attributes,
+            service_namespace: self.service_namespace(told.service_namespace),
+            service_instance_id: self.instance_id(pid),
+            language: None,
+            resource_attributes: self.attributes_with(told.resource_attributes),
             host_name: self.root.host_name().to_owned(),
+            uncopied: uncopied(&self.root, pid),
             executable,
-            command_args,
-        })
+            command_args: kept(command_args),
+            is_cut: told.is_cut,
+        };
+        first(&description);
+        let language = self.languages.of(&process, &description.executable);
+        description.language = language.map(str::to_owned);
+        Some(description)
     }
 
-    /// A process that has gone before anybody looked: all there is of it is the name that the
-    /// kernel gave along (`TASK_COMM_LEN` bytes, NUL-padded).
+    /// A process that has gone before anybody looked: all there is of it is what the kernel calls
+    /// it.
     #[must_use]
-    pub fn vanished(&self, pid: u32, comm: &[u8]) -> Process {
-        let comm = comm.split(|byte| *byte == 0).next().unwrap_or_default();
+    pub fn vanished(&self, pid: u32, comm: &str) -> Process {
         Process {
             pid,
             start_ns: self.start_ns(pid),
-            service_name: self.service.name.clone().unwrap_or_else(|| lossy(comm)),
-            service_namespace: self.service.namespace.clone(),
+            service_name: self.service.name.clone().unwrap_or_else(|| comm.to_owned()),
+            service_namespace: self.service_namespace(None),
             service_instance_id: self.instance_id(pid),
+            resource_attributes: self.attributes_with(BTreeMap::new()),
             host_name: self.root.host_name().to_owned(),
             ..Process::default()
+        }
+    }
+
+    /// A process that can't be looked at: its name is that of its executable, else the kernel's.
+    #[must_use]
+    pub fn unseen(&self, pid: u32, executable: Option<&Path>, comm: &str) -> Process {
+        let by_file = executable.map(|it| naming::service_name(it, &[], comm, &()));
+        let known = self.vanished(pid, by_file.as_deref().unwrap_or(comm));
+        Process {
+            executable: executable.map(Path::to_owned).unwrap_or_default(),
+            ..known
         }
     }
 
     /// A child that has not run another executable: it is its parent but for its identity.
     #[must_use]
     pub fn child(&self, parent: &Process, pid: u32) -> Process {
-        let own_instance = parent.service_instance_id == self.instance_id(parent.pid);
         Process {
             pid,
             start_ns: self.start_ns(pid),
-            service_instance_id: if own_instance {
-                self.instance_id(pid)
-            } else {
-                parent.service_instance_id.clone()
-            },
+            service_instance_id: self.instance_id(pid),
+            // That it was cut was told of the parent.
+            is_cut: false,
             ..parent.clone()
         }
     }
 
     /// 0 if it has gone; a process that has the pid later is another one.
     fn start_ns(&self, pid: u32) -> u64 {
-        let found = self.root.start_and_parent(pid);
-        found.map_or(0, |(start_ns, _)| start_ns)
+        self.root.stat(pid).map_or(0, |stat| stat.start_ns)
+    }
+
+    fn service_namespace(&self, told: Option<String>) -> Option<String> {
+        let given = self.service.namespace.clone().or(told);
+        let general = &self.service.resource_attributes;
+        given.or_else(|| general.get(semconv::SERVICE_NAMESPACE).cloned())
+    }
+
+    /// What is said of all processes, and of this one in particular.
+    fn attributes_with(&self, told: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut attributes = self.service.resource_attributes.clone();
+        attributes.remove(semconv::SERVICE_NAMESPACE);
+        attributes.extend(told);
+        attributes
     }
 
     /// As Beyla makes it where there is no container orchestrator.
@@ -115,47 +164,66 @@ impl Describer {
     }
 }
 
-/// What a process's environment says about its service.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Told {
-    service_name: Option<String>,
-    service_namespace: Option<String>,
-    service_instance_id: Option<String>,
-    resource_attributes: BTreeMap<String, String>,
+/// Parents that are asked for their names.
+const ANCESTORS_MAX: u32 = 3;
+
+/// What names may be taken from besides executable and arguments.
+struct Surroundings<'a> {
+    root: &'a ProcRoot,
+    process: &'a process::Process,
+    environment: &'a [u8],
+    ancestors_left: u32,
 }
 
-impl Told {
-    /// From the variables of the OpenTelemetry specification ("Environment Variable
-    /// Specification" and "Resource SDK"); `OTEL_SERVICE_NAME` wins over `service.name`.
-    fn from_environment(environment: &[u8]) -> Self {
-        let mut told = Self::default();
-        let mut service_name = None;
-        for variable in environment.split(|byte| *byte == 0) {
-            if let Some(value) = variable.strip_prefix(b"OTEL_SERVICE_NAME=") {
-                service_name = Some(lossy(value)).filter(|name| !name.trim().is_empty());
-            } else if let Some(value) = variable.strip_prefix(b"OTEL_RESOURCE_ATTRIBUTES=") {
-                told.resource_attributes = resource_attributes(&lossy(value));
-            }
-        }
-        let attributes = &mut told.resource_attributes;
-        told.service_name = attributes.remove(semconv::SERVICE_NAME);
-        told.service_namespace = attributes.remove(semconv::SERVICE_NAMESPACE);
-        told.service_instance_id = attributes.remove(semconv::SERVICE_INSTANCE_ID);
-        told.service_name = service_name.or(told.service_name);
-        told
+impl Around for Surroundings<'_> {
+    fn working_directory(&self) -> Option<PathBuf> {
+        self.process.cwd().ok().map(without_deleted)
+    }
+
+    fn unit(&self) -> Option<String> {
+        let groups = read_bounded(self.process, "cgroup", GROUPS_LEN_MAX)?;
+        unit::of_groups(&lossy(&groups))
+    }
+
+    fn parent(&self) -> Option<String> {
+        let ancestors_left = self.ancestors_left.checked_sub(1)?;
+        let parent = self.root.stat_of(self.process)?.parent;
+        let process = &self.root.open(parent)?;
+        let environment = read_bounded(process, "environ", ENVIRONMENT_LEN_MAX);
+        let environment = &environment.unwrap_or_default();
+        let told = Told::from_environment(environment).service_name;
+        told.or_else(|| {
+            let executable = without_deleted(process.exe().ok()?);
+            let args = args(&read_bounded(process, "cmdline", ARGS_LEN_MAX)?);
+            let comm = process.stat().ok()?.comm;
+            let around = Surroundings {
+                root: self.root,
+                process,
+                environment,
+                ancestors_left,
+            };
+            Some(naming::service_name(&executable, &args, &comm, &around))
+        })
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        environment::variable(self.environment, name).map(lossy)
     }
 }
 
-/// `key=value` pairs with commas between them, percent-encoded; what is no such pair is left out.
-fn resource_attributes(text: &str) -> BTreeMap<String, String> {
-    text.split(',')
-        .filter_map(|pair| {
-            let (key, value) = pair.split_once('=')?;
-            let key = crate::config::percent_decoded(key.trim())?;
-            let value = crate::config::percent_decoded(value.trim())?;
-            (!key.is_empty() && !value.is_empty()).then_some((key, value))
-        })
-        .collect()
+/// The first arguments, as many as are kept.
+fn kept(mut args: Vec<String>) -> Vec<String> {
+    let mut len = 0;
+    let whole = args.iter().take_while(|arg| {
+        len += arg.len() + size_of::<String>();
+        len <= ARGS_KEPT_MAX
+    });
+    let whole = whole.count();
+    if whole < args.len() {
+        args.truncate(whole);
+        args.shrink_to_fit();
+    }
+    args
 }
 
 /// Arguments are separated by NUL, and the last is ended by one. A program that set its title
@@ -179,35 +247,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_environment_tells_name_namespace_and_attributes() {
-        let told = Told::from_environment(
-            b"PATH=/bin\0OTEL_RESOURCE_ATTRIBUTES=service.name=a, service.namespace=b%20c,\
-              deployment.environment.name=prod,service.instance.id=7,broken,=x,y=\0HOME=/\0",
-        );
-        assert_eq!(told.service_name.as_deref(), Some("a"));
-        assert_eq!(told.service_namespace.as_deref(), Some("b c"));
-        assert_eq!(told.service_instance_id.as_deref(), Some("7"));
-        assert_eq!(
-            told.resource_attributes,
-            BTreeMap::from([("deployment.environment.name".into(), "prod".into())])
-        );
-
-        let both = b"OTEL_RESOURCE_ATTRIBUTES=service.name=a\0OTEL_SERVICE_NAME=b\0";
-        assert_eq!(
-            Told::from_environment(both).service_name.as_deref(),
-            Some("b")
-        );
-        let reversed = b"OTEL_SERVICE_NAME=b\0OTEL_RESOURCE_ATTRIBUTES=service.name=a\0";
-        assert_eq!(
-            Told::from_environment(reversed).service_name.as_deref(),
-            Some("b")
-        );
-        let empty = b"OTEL_SERVICE_NAME=\0OTEL_RESOURCE_ATTRIBUTES=service.name=a\0";
-        assert_eq!(
-            Told::from_environment(empty).service_name.as_deref(),
-            Some("a")
-        );
-        assert_eq!(Told::from_environment(b""), Told::default());
+    fn of_arguments_only_so_many_are_kept() {
+        let many = kept(vec!["0123456789".to_owned(); 1000]);
+        assert!((50..200).contains(&many.len()), "{}", many.len());
+        assert_eq!(kept(vec!["x".to_owned(); 3]).len(), 3);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use procfs::process::Process;
 
@@ -15,7 +16,7 @@ use super::naming::Interpreter;
 /// Remembers what executables' headers said, because a program is usually run more than once.
 #[derive(Debug, Default)]
 pub(super) struct Languages {
-    by_file: HashMap<FileIdentity, Option<&'static str>>,
+    by_file: Mutex<HashMap<FileIdentity, Option<&'static str>>>,
 }
 
 /// Device, inode and time of the last change.
@@ -26,7 +27,7 @@ const FILES_MAX: usize = 512;
 
 impl Languages {
     /// By the executable's name, else its headers, else the libraries that are mapped by now.
-    pub fn of(&mut self, process: &Process, executable: &Path) -> Option<&'static str> {
+    pub fn of(&self, process: &Process, executable: &Path) -> Option<&'static str> {
         match Interpreter::of(executable) {
             Some(Interpreter::Deno | Interpreter::Bun | Interpreter::Shell) => return None,
             Some(interpreter) => return by_interpreter(interpreter),
@@ -37,7 +38,7 @@ impl Languages {
             .or_else(|| by_mapped_libraries(process))
     }
 
-    fn by_headers(&mut self, process: &Process) -> Option<&'static str> {
+    fn by_headers(&self, process: &Process) -> Option<&'static str> {
         // This link of procfs leads to the file itself, whatever its path means here: it may be
         // in a container's file system, or unlinked.
         let file = process.open_relative("exe").ok()?;
@@ -48,15 +49,21 @@ impl Languages {
             metadata.mtime(),
             metadata.mtime_nsec(),
         );
-        if let Some(language) = self.by_file.get(&identity) {
+        if let Some(language) = self.by_file().get(&identity) {
             return *language;
         }
+        // Without the lock: it may hang.
         let language = elf::traits(file).and_then(|traits| by_traits(&traits));
-        if self.by_file.len() >= FILES_MAX {
-            self.by_file.clear();
+        let mut by_file = self.by_file();
+        if by_file.len() >= FILES_MAX {
+            by_file.clear();
         }
-        self.by_file.insert(identity, language);
+        by_file.insert(identity, language);
         language
+    }
+
+    fn by_file(&self) -> MutexGuard<'_, HashMap<FileIdentity, Option<&'static str>>> {
+        self.by_file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -84,7 +91,8 @@ fn by_name(executable: &Path) -> Option<&'static str> {
 }
 
 fn by_traits(traits: &elf::Traits) -> Option<&'static str> {
-    // Of the libraries, those of a runtime say more than that of C++, which others use too.
+    // Of the libraries, those of a runtime say more than that of C++, which others use too. The
+    // linker of C++ puts it among those that the executable itself asks for.
     let libraries = || traits.needed.iter().map(String::as_str);
     if traits.go {
         Some("go")
@@ -104,17 +112,11 @@ const MAPS_LEN_MAX: u64 = 256 * 1024;
 fn by_mapped_libraries(process: &Process) -> Option<&'static str> {
     let maps = process.open_relative("maps").ok()?;
     let lines = BufReader::with_capacity(16 * 1024, maps.take(MAPS_LEN_MAX)).lines();
-    let mut cpp = None;
-    for line in lines.map_while(Result::ok) {
-        let Some((_, library)) = line.rsplit_once('/') else {
-            continue;
-        };
-        if let Some(language) = by_runtime_library(library) {
-            return Some(language);
-        }
-        cpp = cpp.or_else(|| by_library_of_cpp(library));
-    }
-    cpp
+    // Not so C++'s library: plug-ins and other libraries of programs in C bring it along.
+    lines.map_while(Result::ok).find_map(|line| {
+        let (_, library) = line.rsplit_once('/')?;
+        by_runtime_library(library)
+    })
 }
 
 fn by_runtime_library(name: &str) -> Option<&'static str> {

@@ -109,6 +109,15 @@ impl Listening {
     }
 }
 
+/// Ports that are listened on in the network namespace of a process, by whomever.
+pub fn listened_on(root: &ProcRoot, pid: u32) -> BTreeSet<u16> {
+    let mut ports = BTreeSet::new();
+    each_listener(root, pid, |port, _| {
+        ports.insert(port);
+    });
+    ports
+}
+
 /// Ports that a process listens on.
 pub fn ports(root: &ProcRoot, pid: u32) -> BTreeSet<u16> {
     let mut ports = BTreeSet::new();

@@ -1,262 +1,131 @@
-//! A service's name where nobody gave it one: the executable's, and for an interpreter that of
-//! what it runs. Pure; it reads nothing.
+//! A service's name where nobody gave it one: the executable's, for an interpreter that of what it
+//! runs, and for a server of applications the application's. It never is an option, nor anything
+//! else that takes ever new values. Pure; what it needs besides arguments it asks for.
 
-use std::path::{Component, Path, PathBuf};
+mod arguments;
+mod interpreter;
+mod java;
+mod launchers;
+mod paths;
 
-/// The programs whose own name says nothing about the service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Interpreter {
-    Python,
-    Node,
-    Deno,
-    Bun,
-    Java,
-    Dotnet,
-    Ruby,
-    Perl,
-    Php,
-    Shell,
-}
+use std::path::{Path, PathBuf};
 
-impl Interpreter {
-    /// By the file name of an executable: `python3.11`, `php8.2`, `node-20`.
-    pub(super) fn of(executable: &Path) -> Option<Self> {
-        let name = file_name(executable)?;
-        let base = name.trim_end_matches(|c: char| c.is_ascii_digit() || ".-_".contains(c));
-        Some(match base {
-            "python" | "pypy" | "python3-dbg" => Self::Python,
-            "node" | "nodejs" => Self::Node,
-            "deno" => Self::Deno,
-            "bun" => Self::Bun,
-            "java" => Self::Java,
-            "dotnet" => Self::Dotnet,
-            "ruby" | "jruby" | "truffleruby" => Self::Ruby,
-            "perl" => Self::Perl,
-            "php" | "php-cgi" => Self::Php,
-            "sh" | "bash" | "dash" | "ash" | "zsh" | "ksh" | "busybox" => Self::Shell,
-            _ => return None,
-        })
+use arguments::{Runs, runs, runs_workers_code};
+use paths::{file_name, folder_name, stem};
+
+pub(super) use interpreter::Interpreter;
+
+/// What can be found out about a process besides its executable and arguments; asked for only where
+/// those are not enough.
+pub(super) trait Around {
+    /// Where relative paths lead from.
+    fn working_directory(&self) -> Option<PathBuf> {
+        None
     }
 
-    /// Options whose value is the next argument. Those that are followed by code (`-c`) are in
-    /// [`Interpreter::ends_with_code`].
-    fn options_with_value(self) -> &'static [&'static str] {
-        match self {
-            Self::Python => &["-W", "-X", "--check-hash-based-pycs"],
-            Self::Node | Self::Bun => &[
-                "-r",
-                "--require",
-                "--import",
-                "--preload",
-                "--loader",
-                "--experimental-loader",
-                "-C",
-                "--conditions",
-                "--env-file",
-                "--title",
-                "--cwd",
-                "--config",
-                "--input-type",
-                "--inspect-port",
-                "--icu-data-dir",
-                "--openssl-config",
-                "--redirect-warnings",
-                "--diagnostic-dir",
-            ],
-            Self::Deno => &[
-                "-c",
-                "--config",
-                "--import-map",
-                "--lock",
-                "--cert",
-                "-L",
-                "--log-level",
-            ],
-            Self::Java => &[
-                "-cp",
-                "-classpath",
-                "--class-path",
-                "-p",
-                "--module-path",
-                "--upgrade-module-path",
-                "--add-modules",
-                "--limit-modules",
-                "--add-exports",
-                "--add-opens",
-                "--add-reads",
-                "--enable-native-access",
-                "--patch-module",
-                "--source",
-                "--describe-module",
-                "-d",
-            ],
-            Self::Dotnet => &[
-                "--additionalprobingpath",
-                "--additional-deps",
-                "--depsfile",
-                "--fx-version",
-                "--roll-forward",
-                "--runtimeconfig",
-            ],
-            Self::Ruby => &["-I", "-r", "-C", "-E", "--encoding", "--external-encoding"],
-            Self::Perl => &["-I"],
-            Self::Php => &["-c", "-d", "-S", "-t", "-z"],
-            Self::Shell => &["-o", "+o", "-O", "+O", "--rcfile", "--init-file"],
-        }
+    /// Name of the service by which systemd runs it.
+    fn unit(&self) -> Option<String> {
+        None
     }
 
-    /// Options after which there is code in place of a script.
-    fn ends_with_code(self, option: &str) -> bool {
-        match self {
-            Self::Node | Self::Bun => {
-                matches!(option, "-e" | "--eval" | "-p" | "--print" | "-pe" | "-i")
-            }
-            Self::Deno => option == "-e",
-            Self::Php => matches!(option, "-r" | "-a"),
-            Self::Java | Self::Dotnet => false,
-            // Short options of these may be joined: `-lc`, `-ne`.
-            Self::Python => ending_letter(option, "cm", "WX") == Some('c'),
-            Self::Shell => ending_letter(option, "c", "oO").is_some(),
-            Self::Ruby => ending_letter(option, "e", "IrxCEKFT").is_some(),
-            Self::Perl => ending_letter(option, "eE", "IMmxiFCD").is_some(),
-        }
+    /// Name of its parent by these rules.
+    fn parent(&self) -> Option<String> {
+        None
     }
 
-    /// Subcommands before the script.
-    fn subcommands(self) -> &'static [&'static str] {
-        match self {
-            Self::Deno => &["run", "serve", "task", "test", "bench"],
-            Self::Bun => &["run", "x", "test"],
-            Self::Dotnet => &["exec", "run"],
-            Self::Node
-            | Self::Python
-            | Self::Java
-            | Self::Ruby
-            | Self::Perl
-            | Self::Php
-            | Self::Shell => &[],
-        }
-    }
-
-    /// Names that so many scripts have that their folder's says more.
-    fn generic(self) -> &'static [&'static str] {
-        match self {
-            Self::Node | Self::Deno | Self::Bun => &["index", "main", "app"],
-            Self::Python => &["__main__", "main"],
-            Self::Php => &["index"],
-            Self::Ruby | Self::Perl => &["main"],
-            Self::Java | Self::Dotnet | Self::Shell => &[],
-        }
+    /// A variable of its environment.
+    fn variable(&self, _name: &str) -> Option<String> {
+        None
     }
 }
+
+/// Nothing more is known.
+impl Around for () {}
 
 /// The name for a process that runs `executable` with `args`, the first of which is its own name.
-/// `working_directory` is asked for only if a script's relative path is not enough.
+/// The kernel calls it `comm`.
 pub(super) fn service_name(
     executable: &Path,
     args: &[String],
-    working_directory: impl FnOnce() -> Option<PathBuf>,
+    comm: &str,
+    around: &dyn Around,
 ) -> String {
     // A file that exists in memory only ("/memfd:…") has a name that nobody chose to be seen.
     let own = file_name(executable)
         .filter(|name| !name.starts_with("memfd:"))
         .map(str::to_owned);
-    let Some(interpreter) = Interpreter::of(executable) else {
-        return own.or_else(|| title(args)).unwrap_or_default();
+    let words = words_of_title(args);
+    let args = words.as_deref().unwrap_or(args);
+    let found = match (Interpreter::of(executable), &own) {
+        (Some(Interpreter::Shell), Some(own)) if own == "busybox" => {
+            started_as(own, args, comm).or_else(|| named_by_args(Interpreter::Shell, args, around))
+        }
+        (Some(interpreter), _) => named_by_args(interpreter, args, around)
+            // A program that sets its title overwrites its arguments: "gunicorn: master
+            // [shop:app]".
+            .or_else(|| launchers::by_title(args, around))
+            .or_else(|| {
+                let title = (args.len() == 1).then(|| title(args)).flatten();
+                title.filter(|name| Interpreter::of(Path::new(name)).is_none())
+            })
+            .or_else(|| around.unit()),
+        (None, Some(own)) => {
+            launchers::by_program(own, args, around).or_else(|| started_as(own, args, comm))
+        }
+        (None, None) => title(args),
     };
-    named_by_args(interpreter, args, working_directory)
-        // A program that sets its title overwrites its arguments: "gunicorn: master [shop]".
-        .or_else(|| (args.len() == 1).then(|| title(args)).flatten())
-        .or(own)
-        .unwrap_or_default()
+    found.or(own).unwrap_or_default()
 }
 
-fn named_by_args(
-    interpreter: Interpreter,
-    args: &[String],
-    working_directory: impl FnOnce() -> Option<PathBuf>,
-) -> Option<String> {
-    match runs(interpreter, args)? {
-        Runs::Module(name) => Some(name.to_owned()),
-        Runs::Class(name) => {
-            // `module/package.Class`, `package.Class` or `Class.java`
-            let class = name.rsplit('/').next()?;
-            let class = class.strip_suffix(".java").unwrap_or(class);
-            class.rsplit('.').next().map(str::to_owned)
-        }
-        Runs::Script(path) => script_name(interpreter, Path::new(path), working_directory),
+/// What an interpreter was called with, where it wrote all of that into one string: Node's
+/// `process.title`, pm2.
+fn words_of_title(args: &[String]) -> Option<Vec<String>> {
+    let [title] = args else { return None };
+    let mut words = title.split_whitespace().map(str::to_owned);
+    let first = words.next()?;
+    Interpreter::of(Path::new(&first))?;
+    Some(std::iter::once(first).chain(words).collect())
+}
+
+/// The name by which a program of several names was started: Debian's redis-server is a link to
+/// redis-check-rdb. What it calls itself is believed if the kernel knows it by that name too; with
+/// a digit in it, it may be a counter.
+fn started_as(own: &str, args: &[String], comm: &str) -> Option<String> {
+    /// `TASK_COMM_LEN`, without the NUL at its end.
+    const COMM_LEN: usize = 15;
+    let first = args.first()?.split_whitespace().next()?;
+    let name = file_name(Path::new(first.trim_end_matches(':')))?;
+    let is_known = |name: &str| name.bytes().take(COMM_LEN).eq(comm.bytes());
+    let is_other = is_known(name) && !is_known(own);
+    (is_other && !name.bytes().any(|byte| byte.is_ascii_digit())).then(|| name.to_owned())
+}
+
+fn named_by_args(interpreter: Interpreter, args: &[String], around: &dyn Around) -> Option<String> {
+    if runs_workers_code(interpreter, args) {
+        return around.parent();
     }
-    .filter(|name| !name.is_empty())
-}
-
-/// What an interpreter was told to run.
-#[derive(Debug, PartialEq, Eq)]
-enum Runs<'a> {
-    Script(&'a str),
-    Module(&'a str),
-    Class(&'a str),
-}
-
-fn runs(interpreter: Interpreter, args: &[String]) -> Option<Runs<'_>> {
-    let mut args = args.iter().skip(1).map(String::as_str);
-    while let Some(arg) = args.next() {
-        if arg == "--" {
-            return args.next().map(Runs::Script);
+    let (what, rest) = runs(interpreter, args)?;
+    match what {
+        Runs::Module(name) => {
+            launchers::application(name, rest, around).or_else(|| Some(name.to_owned()))
         }
-        match interpreter {
-            Interpreter::Java if arg == "-jar" => return args.next().map(Runs::Script),
-            Interpreter::Java if matches!(arg, "-m" | "--module") => {
-                return args.next().map(Runs::Class);
-            }
-            Interpreter::Java if arg.starts_with("--module=") => {
-                return arg.split_once('=').map(|(_, class)| Runs::Class(class));
-            }
-            Interpreter::Python if ending_letter(arg, "cm", "WX") == Some('m') => {
-                // "-m module", "-um module" or "-mmodule"
-                let (_, joined) = arg.split_once('m')?;
-                return Some(Runs::Module(joined))
-                    .filter(|_| !joined.is_empty())
-                    .or_else(|| args.next().map(Runs::Module));
-            }
-            Interpreter::Php if arg == "-f" => return args.next().map(Runs::Script),
-            _ => {}
+        Runs::Class(name) => java::by_class(name, args, around),
+        Runs::Script(path) if interpreter == Interpreter::Java => {
+            java::by_archive(Path::new(path), args, around)
         }
-        // A lone dash is standard input.
-        if arg == "-" || interpreter.ends_with_code(arg) {
-            return None;
-        }
-        if interpreter.options_with_value().contains(&arg) {
-            args.next();
-        } else if arg.starts_with(['-', '@']) {
-            // A flag, or one with its value joined to it, or a file of Java's arguments.
-        } else if interpreter.subcommands().contains(&arg) {
-            // What is run comes after it.
-        } else if interpreter == Interpreter::Java {
-            return Some(Runs::Class(arg));
-        } else {
-            return Some(Runs::Script(arg));
+        Runs::Script(path) => {
+            let path = Path::new(path);
+            launchers::of_script(path, rest, around)
+                .or_else(|| script_name(interpreter, path, around))
         }
     }
-    None
-}
-
-/// In a group of short options (`-um` is `-u -m`), the first of `letters`, unless one of
-/// `with_value` comes before it, whose value the rest of the group is.
-fn ending_letter(option: &str, letters: &str, with_value: &str) -> Option<char> {
-    option
-        .strip_prefix('-')?
-        .chars()
-        .take_while(|c| c.is_ascii_alphanumeric() && !with_value.contains(*c))
-        .find(|c| letters.contains(*c))
+    // Whatever the rules say.
+    .filter(|name| !name.is_empty() && !name.starts_with('-'))
 }
 
 /// A script's name without folder and extension, or, if it has one of the names that everybody
 /// uses, that of the folder.
-fn script_name(
-    interpreter: Interpreter,
-    path: &Path,
-    working_directory: impl FnOnce() -> Option<PathBuf>,
-) -> Option<String> {
+fn script_name(interpreter: Interpreter, path: &Path, around: &dyn Around) -> Option<String> {
     // A pipe that a shell reads its script from.
     if path.starts_with("/dev") || path.starts_with("/proc") {
         return None;
@@ -264,7 +133,7 @@ fn script_name(
     let stem = match file_name(path) {
         Some(name) => stem(name),
         // `python3 .`, `node .`
-        None => return folder_name(&working_directory()?.join(path)),
+        None => return folder_name(&around.working_directory()?.join(path)),
     };
     if !interpreter.generic().contains(&stem) {
         return Some(stem.to_owned());
@@ -272,48 +141,14 @@ fn script_name(
     let whole = if path.is_absolute() {
         path.to_owned()
     } else {
-        working_directory().map_or_else(|| path.to_owned(), |folder| folder.join(path))
+        let folder = around.working_directory();
+        folder.map_or_else(|| path.to_owned(), |folder| folder.join(path))
     };
     whole
         .parent()
         .and_then(folder_name)
+        .or_else(|| around.unit())
         .or_else(|| Some(stem.to_owned()))
-}
-
-/// Folders that are part of how code is laid out, not of what it is.
-const LAYOUT: [&str; 8] = [
-    "src", "dist", "build", "lib", "bin", "out", "public", "server",
-];
-
-/// The last folder of a path that has a name of its own.
-fn folder_name(path: &Path) -> Option<String> {
-    let mut names: Vec<&str> = Vec::new();
-    for component in path.components() {
-        match component {
-            Component::Normal(name) => names.push(name.to_str()?),
-            Component::ParentDir => {
-                names.pop();
-            }
-            _ => {}
-        }
-    }
-    names
-        .into_iter()
-        .rev()
-        .find(|name| !LAYOUT.contains(name))
-        .map(str::to_owned)
-}
-
-/// A file name without the extension of a script or archive; other dots are part of the name.
-fn stem(name: &str) -> &str {
-    const EXTENSIONS: [&str; 22] = [
-        "py", "pyc", "pyz", "js", "mjs", "cjs", "ts", "mts", "cts", "tsx", "jsx", "rb", "ru", "pl",
-        "psgi", "php", "sh", "bash", "jar", "war", "dll", "exe",
-    ];
-    match name.rsplit_once('.') {
-        Some((stem, extension)) if !stem.is_empty() && EXTENSIONS.contains(&extension) => stem,
-        _ => name,
-    }
 }
 
 /// The first word of a process's title, without the colon that often ends it.
@@ -322,10 +157,6 @@ fn title(args: &[String]) -> Option<String> {
     let word = word.strip_suffix(':').unwrap_or(word);
     let name = file_name(Path::new(word))?;
     Some(stem(name.trim_start_matches('-')).to_owned()).filter(|name| !name.is_empty())
-}
-
-fn file_name(path: &Path) -> Option<&str> {
-    path.file_name()?.to_str()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use procfs::process;
@@ -48,6 +49,12 @@ impl ProcRoot {
         }
     }
 
+    /// Where it is mounted.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The machine's name.
     #[must_use]
     pub fn host_name(&self) -> &str {
@@ -73,18 +80,24 @@ impl ProcRoot {
         process::Process::new_with_root(self.dir(pid)).ok()
     }
 
-    /// When the process began, in nanoseconds of the boot clock (to the clock tick), and its
-    /// parent.
-    pub(super) fn start_and_parent(&self, pid: u32) -> Option<(u64, u32)> {
-        self.start_and_parent_of(&self.open(pid)?)
+    /// What the kernel answers about a process by itself, without its memory.
+    pub(super) fn stat(&self, pid: u32) -> Option<Stat> {
+        self.stat_of(&self.open(pid)?)
     }
 
-    pub(super) fn start_and_parent_of(&self, process: &process::Process) -> Option<(u64, u32)> {
+    pub(super) fn stat_of(&self, process: &process::Process) -> Option<Stat> {
         let stat = process.stat().ok()?;
-        Some((
-            stat.starttime.saturating_mul(self.tick_ns),
-            u32::try_from(stat.ppid).unwrap_or_default(),
-        ))
+        Some(Stat {
+            start_ns: stat.starttime.saturating_mul(self.tick_ns),
+            parent: u32::try_from(stat.ppid).unwrap_or_default(),
+            comm: stat.comm,
+        })
+    }
+
+    /// The user as which the process runs; 0 also where that can't be told.
+    #[must_use]
+    pub fn user(&self, pid: u32) -> u32 {
+        fs::metadata(self.dir(pid)).map_or(0, |metadata| metadata.uid())
     }
 
     /// Path of the executable as the process sees it; `None` also for kernel threads.
@@ -96,6 +109,15 @@ impl ProcRoot {
     pub(super) fn dir(&self, pid: u32) -> PathBuf {
         self.path.join(pid.to_string())
     }
+}
+
+/// Some of `/proc/<pid>/stat`.
+pub(super) struct Stat {
+    /// When the process began, in nanoseconds of the boot clock (to the clock tick).
+    pub start_ns: u64,
+    pub parent: u32,
+    /// What the kernel calls it.
+    pub comm: String,
 }
 
 /// A path from a link of procfs, without what the kernel appends to the path of a file that was

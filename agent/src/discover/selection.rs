@@ -100,7 +100,7 @@ fn add_workers(root: &ProcRoot, selected: &mut HashSet<u32>, all: Vec<(u32, Path
         .filter(|(pid, executable)| {
             !selected.contains(*pid) && of_selected.contains(executable.as_path())
         })
-        .filter_map(|(pid, _)| Some((*pid, root.start_and_parent(*pid)?.1)))
+        .filter_map(|(pid, _)| Some((*pid, root.stat(*pid)?.parent)))
         .collect();
     loop {
         let before = undecided.len();

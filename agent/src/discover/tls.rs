@@ -5,12 +5,14 @@
 //! (`capture`).
 
 mod analysis;
+mod budget;
 mod code;
 mod go;
 mod held;
 mod image;
 mod inner;
 mod libraries;
+mod looks;
 mod mapped_code;
 mod mappings;
 mod marks;
@@ -19,8 +21,10 @@ mod opening;
 mod own_mapping;
 mod rustls;
 mod symbols;
+mod verdicts;
 
 pub use analysis::{Readable, Verdict};
+pub use budget::GivenUp;
 pub use held::{HeldFile, Version};
 pub use libraries::{Changes, Libraries};
 pub use mapped_code::{MappedCode, Unknown, own_code_offset};
@@ -177,6 +181,17 @@ pub enum Finding {
     Unreadable(Unreadable),
 }
 
+impl Finding {
+    /// Which file it is about.
+    #[must_use]
+    pub fn file(&self) -> FileId {
+        match self {
+            Self::Readable(library) => library.file,
+            Self::Unreadable(unreadable) => unreadable.file,
+        }
+    }
+}
+
 /// A file with TLS that can't be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
@@ -186,6 +201,8 @@ pub struct Unreadable {
     pub name: PathBuf,
     /// Why, as a sentence without a full stop.
     pub reason: String,
+    /// If nobody knows whether it could be.
+    pub given_up: Option<GivenUp>,
 }
 
 /// Looks into `bytes` as into a file that a process maps as `name`, for whoever has no process at

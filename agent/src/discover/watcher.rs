@@ -1,7 +1,13 @@
 //! Who is watched: the one owner of that state. It is fed the life of processes, in the order in
 //! which the kernel side saw it, and answers with actions; it carries none of them out.
 //!
+//! It reads of procfs only what the kernel answers by itself: links, and `stat`. A process's memory
+//! and files may hang whoever reads them, so looking at those is an action too ([`Action::Look`]),
+//! and what was found comes back by [`Watcher::looked`].
+//!
 //! - A process that matches by pid or executable, or listens on a selected port, is watched.
+//! - So is one that serves a selected port, by a socket that it has from somebody else, until it
+//!   runs another executable.
 //! - A child of a watched process stays watched as long as it runs the executable of its parent,
 //!   be it forked or run anew (workers of nginx, Node's cluster). When it runs another one, it has
 //!   to match by itself.
@@ -12,17 +18,19 @@
 //! Everything here is idempotent: a record that arrives twice, or a [`Watcher::scan`] after
 //! records were lost, changes only what is no longer true.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use wirespan_common::record::{Life, LifeEvent};
 
 use crate::config::{ServiceOverride, Targets};
 use crate::discover::Process;
+use crate::memory::{Holder, Ledger};
 
 use super::describe::Describer;
 use super::listeners::Listening;
-use super::proc_root::ProcRoot;
+use super::proc_root::{ProcRoot, lossy};
 use super::selection::Selector;
 
 /// What others have to do now.
@@ -32,8 +40,37 @@ pub enum Action {
     Watch(u32),
     /// Have the kernel side watch this process no longer; it may have stopped by itself.
     Unwatch(u32),
+    /// The process is watched from now on, or runs something else than before.
+    Began(u32),
+    /// Look at a watched process ([`Describer::describe`]) and say what was found.
+    Look(Look),
     /// This is known about a watched process, instead of what was known before.
     Described(Arc<Process>),
+}
+
+/// A process that is to be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Which process.
+    pub pid: u32,
+    /// What the kernel calls it.
+    comm: String,
+    /// Path of its executable as it sees it, if it has not gone.
+    executable: Option<PathBuf>,
+    /// Which of all looks.
+    number: u64,
+}
+
+/// A process that is watched.
+#[derive(Debug)]
+struct Watched {
+    /// 0 if it had gone before anybody looked.
+    start_ns: u64,
+    executable: Option<PathBuf>,
+    /// What is known about it by now.
+    process: Option<Arc<Process>>,
+    /// The look that is awaited, or was the last.
+    look: u64,
 }
 
 /// See the module.
@@ -43,15 +80,12 @@ pub struct Watcher {
     selector: Selector,
     describer: Describer,
     listening: Listening,
-    watched: HashMap<u32, Arc<Process>>,
-    /// Descriptions outlive their process, because its last exchanges are still on their way.
-    departed: HashMap<u32, Arc<Process>>,
-    /// Pids of `departed`, oldest first; at most [`DEPARTED_MAX`].
-    departures: VecDeque<u32>,
+    watched: HashMap<u32, Watched>,
+    looks: u64,
+    /// Of all descriptions.
+    bytes: usize,
+    memory: Ledger,
 }
-
-/// Descriptions that are kept of processes that are no longer watched.
-const DEPARTED_MAX: usize = 1024;
 
 impl Watcher {
     /// Watches nobody until [`Watcher::scan`] or [`Watcher::observe`] is called.
@@ -63,9 +97,23 @@ impl Watcher {
             root,
             listening: Listening::default(),
             watched: HashMap::new(),
-            departed: HashMap::new(),
-            departures: VecDeque::new(),
+            looks: 0,
+            bytes: 0,
+            memory: Ledger::default(),
         }
+    }
+
+    /// The same, which shares this bound over memory.
+    #[must_use]
+    pub fn within(mut self, memory: Ledger) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    /// Who looks at processes, on whatever thread.
+    #[must_use]
+    pub fn describer(&self) -> &Describer {
+        &self.describer
     }
 
     /// Looks at all processes. To be called once the kernel side reports the life of processes,
@@ -74,9 +122,10 @@ impl Watcher {
         self.sweep(actions);
         for pid in self.selector.scan_keeping(&self.root, &mut self.listening) {
             if !self.watched.contains_key(&pid)
-                && let Some(process) = self.describer.describe(pid)
+                && let Some(stat) = self.root.stat(pid)
             {
-                self.watch(process, actions);
+                actions.push(Action::Watch(pid));
+                self.look(pid, stat.comm, actions);
             }
         }
     }
@@ -85,7 +134,7 @@ impl Watcher {
     pub fn observe(&mut self, pid: u32, event: LifeEvent, life: &Life, actions: &mut Vec<Action>) {
         let subject = match event {
             LifeEvent::Fork => life.other,
-            LifeEvent::Exec | LifeEvent::Listen | LifeEvent::Exit => pid,
+            LifeEvent::Exec | LifeEvent::Listen | LifeEvent::Serve | LifeEvent::Exit => pid,
         };
         if subject == self.root.own_pid() {
             // The kernel side watches every child of a watched process, and a user may well start
@@ -99,6 +148,7 @@ impl Watcher {
             LifeEvent::Exec => self.ran(pid, life, actions),
             LifeEvent::Fork => self.forked(pid, life, actions),
             LifeEvent::Listen => self.listened(pid, life, actions),
+            LifeEvent::Serve => self.served(pid, life, actions),
             LifeEvent::Exit => self.ended(pid, actions),
         }
     }
@@ -109,9 +159,9 @@ impl Watcher {
         let gone: Vec<u32> = self
             .watched
             .iter()
-            .filter(|(pid, process)| {
-                root.start_and_parent(**pid)
-                    .is_none_or(|(start_ns, _)| process.start_ns != start_ns)
+            .filter(|(pid, watched)| {
+                let stat = root.stat(**pid);
+                stat.is_none_or(|stat| watched.start_ns != stat.start_ns)
             })
             .map(|(pid, _)| *pid)
             .collect();
@@ -121,10 +171,17 @@ impl Watcher {
         }
     }
 
-    /// What is known about a process that is watched or was until recently.
-    #[must_use]
-    pub fn process(&self, pid: u32) -> Option<&Arc<Process>> {
-        self.watched.get(&pid).or_else(|| self.departed.get(&pid))
+    /// What came of a look, `None` if the process had gone. It may come late, or more than once.
+    pub fn looked(&mut self, look: &Look, found: Option<Process>, actions: &mut Vec<Action>) {
+        let found = found.unwrap_or_else(|| self.describer.vanished(look.pid, &look.comm));
+        self.found(look, found, actions);
+    }
+
+    /// Nothing came of a look, for want of time or room: what is known without has to do.
+    pub fn given_up(&mut self, look: &Look, actions: &mut Vec<Action>) {
+        let executable = look.executable.as_deref();
+        let known = self.describer.unseen(look.pid, executable, &look.comm);
+        self.found(look, known, actions);
     }
 
     /// Whether a process is watched, or was when it last said something.
@@ -139,29 +196,67 @@ impl Watcher {
         self.watched.len()
     }
 
+    fn found(&mut self, look: &Look, process: Process, actions: &mut Vec<Action>) {
+        let Some(watched) = self.watched.get(&look.pid) else {
+            // It has ended since, and what it said is on its way.
+            actions.push(Action::Described(Arc::new(process)));
+            return;
+        };
+        // Else it runs something else by now, or is another process.
+        if watched.look == look.number {
+            let process = self.within_bound(process);
+            self.keep(look.pid, &process);
+            actions.push(Action::Described(process));
+        }
+    }
+
+    /// A description as far as there is room for it.
+    fn within_bound(&self, mut process: Process) -> Arc<Process> {
+        if self.bytes + process.memory_bytes() > self.memory.of_descriptions() {
+            process.cut();
+        }
+        Arc::new(process)
+    }
+
+    /// Remembers what is known about a watched process.
+    fn keep(&mut self, pid: u32, process: &Arc<Process>) {
+        let Some(watched) = self.watched.get_mut(&pid) else {
+            return;
+        };
+        let former = watched.process.replace(Arc::clone(process));
+        self.bytes += process.memory_bytes();
+        self.bytes -= former.map_or(0, |former| former.memory_bytes());
+        self.memory.set(Holder::Descriptions, self.bytes);
+    }
+
+    fn forget(&mut self, pid: u32) {
+        let former = self.watched.remove(&pid).and_then(|it| it.process);
+        self.bytes -= former.map_or(0, |former| former.memory_bytes());
+        self.memory.set(Holder::Descriptions, self.bytes);
+    }
+
     fn ran(&mut self, pid: u32, life: &Life, actions: &mut Vec<Action>) {
-        let before = self.still_watched(pid);
+        let is_known = self.is_still_watched(pid);
         let Some(executable) = self.root.executable(pid) else {
             // It has gone already, so there is nobody to watch. If it sent something, its spans
             // need a name.
-            if life.watched != 0 || before.is_some() {
-                self.describe(self.describer.vanished(pid, &life.comm), actions);
+            if life.watched != 0 || is_known {
+                self.look(pid, comm(life), actions);
             }
             return;
         };
-        let same_executable = before
-            .as_ref()
-            .is_some_and(|process| process.executable == executable);
+        let before = self.watched.get(&pid);
+        let same_executable =
+            before.is_some_and(|watched| watched.executable.as_ref() == Some(&executable));
         let selected = same_executable
             || self.selector.selects(pid, &executable)
             || self
                 .selector
                 .selects_listener(&self.root, &mut self.listening, pid);
         if selected {
-            let process = self.describer.describe(pid);
-            let process = process.unwrap_or_else(|| self.describer.vanished(pid, &life.comm));
-            self.watch(process, actions);
-        } else if before.is_some() || life.watched != 0 {
+            actions.push(Action::Watch(pid));
+            self.look(pid, comm(life), actions);
+        } else if is_known || life.watched != 0 {
             self.forget(pid);
             actions.push(Action::Unwatch(pid));
         }
@@ -172,13 +267,32 @@ impl Watcher {
         if child == parent {
             return;
         }
-        let process = match self.watched.get(&parent) {
-            Some(parent) => self.describer.child(parent, child),
-            // Its parent's record was lost, or it began before the scan came to it.
-            None if life.watched != 0 => self.describe_or_name(child, life),
-            None => return,
-        };
-        self.watch_reported(process, life, actions);
+        let parent = self.watched.get(&parent);
+        if parent.is_none() && life.watched == 0 {
+            return;
+        }
+        if life.watched == 0 {
+            actions.push(Action::Watch(child));
+        }
+        match parent.and_then(|parent| parent.process.as_deref()) {
+            Some(parent) => {
+                let process = self.within_bound(self.describer.child(parent, child));
+                self.forget(child);
+                let watched = Watched {
+                    start_ns: process.start_ns,
+                    executable: Some(process.executable.clone()),
+                    process: None,
+                    look: 0,
+                };
+                self.watched.insert(child, watched);
+                self.keep(child, &process);
+                actions.push(Action::Began(child));
+                actions.push(Action::Described(process));
+            }
+            // Its parent's record was lost, or it began before the scan came to it, or its parent
+            // itself is being looked at.
+            None => self.look(child, comm(life), actions),
+        }
     }
 
     fn listened(&mut self, pid: u32, life: &Life, actions: &mut Vec<Action>) {
@@ -186,72 +300,74 @@ impl Watcher {
         if selects {
             self.listening.began(pid);
         }
-        if (selects || life.watched != 0) && self.still_watched(pid).is_none() {
-            let process = self.describe_or_name(pid, life);
-            self.watch_reported(process, life, actions);
+        if (selects || life.watched != 0) && !self.is_still_watched(pid) {
+            if life.watched == 0 {
+                actions.push(Action::Watch(pid));
+            }
+            self.look(pid, comm(life), actions);
+        }
+    }
+
+    fn served(&mut self, pid: u32, life: &Life, actions: &mut Vec<Action>) {
+        // The kernel side may have been told, since it began, to watch it no longer: an exec that
+        // came before was answered after.
+        actions.push(Action::Watch(pid));
+        if !self.is_still_watched(pid) {
+            self.look(pid, comm(life), actions);
         }
     }
 
     fn ended(&mut self, pid: u32, actions: &mut Vec<Action>) {
         // The kernel side has forgotten it, but may have been told to watch it only after that;
         // and a process that has the pid by now is not to suffer.
-        if self.still_watched(pid).is_some() {
+        if self.is_still_watched(pid) {
             self.forget(pid);
             actions.push(Action::Unwatch(pid));
         }
     }
 
-    fn describe_or_name(&mut self, pid: u32, life: &Life) -> Process {
-        let process = self.describer.describe(pid);
-        process.unwrap_or_else(|| self.describer.vanished(pid, &life.comm))
-    }
-
-    /// The process of that pid that is watched, if it is the one that has the pid now. One that
-    /// has gone counts as still the same, for want of a better one.
-    fn still_watched(&mut self, pid: u32) -> Option<Arc<Process>> {
-        let process = self.watched.get(&pid)?;
-        let is_same = self
-            .root
-            .start_and_parent(pid)
-            .is_none_or(|(start_ns, _)| process.start_ns == start_ns);
-        if is_same {
-            return Some(Arc::clone(process));
-        }
-        self.forget(pid);
-        None
-    }
-
-    fn watch(&mut self, process: Process, actions: &mut Vec<Action>) {
-        actions.push(Action::Watch(process.pid));
-        self.describe(process, actions);
-    }
-
-    /// As [`Watcher::watch`], for what the kernel side may already have begun to watch.
-    fn watch_reported(&mut self, process: Process, life: &Life, actions: &mut Vec<Action>) {
-        if life.watched == 0 {
-            self.watch(process, actions);
-        } else {
-            self.describe(process, actions);
-        }
-    }
-
-    fn describe(&mut self, process: Process, actions: &mut Vec<Action>) {
-        let process = Arc::new(process);
-        self.watched.insert(process.pid, Arc::clone(&process));
-        actions.push(Action::Described(process));
-    }
-
-    fn forget(&mut self, pid: u32) {
-        let Some(process) = self.watched.remove(&pid) else {
-            return;
+    /// Whether the process of that pid that is watched is the one that has the pid now. One that
+    /// has gone counts as still the same, for want of a better one; another one's is forgotten.
+    fn is_still_watched(&mut self, pid: u32) -> bool {
+        let Some(watched) = self.watched.get(&pid) else {
+            return false;
         };
-        if self.departed.insert(pid, process).is_none() {
-            self.departures.push_back(pid);
+        let stat = self.root.stat(pid);
+        let is_same = stat.is_none_or(|stat| watched.start_ns == stat.start_ns);
+        if !is_same {
+            self.forget(pid);
         }
-        if self.departures.len() > DEPARTED_MAX
-            && let Some(oldest) = self.departures.pop_front()
-        {
-            self.departed.remove(&oldest);
-        }
+        is_same
     }
+
+    /// Has a process looked at that is watched from now on, or runs something else.
+    fn look(&mut self, pid: u32, comm: String, actions: &mut Vec<Action>) {
+        self.looks += 1;
+        self.forget(pid);
+        let executable = self.root.executable(pid);
+        let watched = Watched {
+            start_ns: self.root.stat(pid).map_or(0, |stat| stat.start_ns),
+            executable: executable.clone(),
+            process: None,
+            look: self.looks,
+        };
+        self.watched.insert(pid, watched);
+        actions.push(Action::Began(pid));
+        actions.push(Action::Look(Look {
+            pid,
+            comm,
+            executable,
+            number: self.looks,
+        }));
+    }
+}
+
+/// What the kernel calls a process (`TASK_COMM_LEN` bytes, NUL-padded).
+fn comm(life: &Life) -> String {
+    lossy(
+        life.comm
+            .split(|byte| *byte == 0)
+            .next()
+            .unwrap_or_default(),
+    )
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::discover::Process;
+use crate::enrich::who::{Source, may_say};
 use crate::semconv;
 use crate::span::{Resource, Value};
 
@@ -12,15 +13,6 @@ use crate::span::{Resource, Value};
 /// project's own SDKs, which did not make these spans.
 const AGENT: &str = "wirespan";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// Attributes that a target's `OTEL_RESOURCE_ATTRIBUTES` cannot change: facts about the process and
-/// about who made the spans, and names in which the user's overrides were already weighed.
-fn is_ours(name: &str) -> bool {
-    name.starts_with("process.")
-        || name.starts_with("telemetry.")
-        || name == semconv::SERVICE_NAME
-        || name == semconv::SERVICE_NAMESPACE
-}
 
 /// The resource of a process that was described.
 ///
@@ -46,7 +38,9 @@ pub fn resource(process: &Process) -> Resource {
         attributes.text(semconv::PROCESS_EXECUTABLE_NAME, &name.to_string_lossy());
     }
     for (name, value) in &process.resource_attributes {
-        if !is_ours(name) {
+        // What was said was weighed when the process was described; recordings may be older.
+        let is_told_above = name == semconv::SERVICE_NAME || name == semconv::SERVICE_NAMESPACE;
+        if !is_told_above && may_say(Source::Agent, name) {
             let value = Value::Owned(value.as_str().into());
             attributes.0.insert(Cow::Owned(name.clone()), value);
         }
@@ -140,6 +134,7 @@ mod tests {
             language: Some("python".into()),
             resource_attributes: BTreeMap::new(),
             host_name: "node-1".into(),
+            ..Process::default()
         }
     }
 
@@ -170,14 +165,15 @@ mod tests {
     }
 
     #[test]
-    fn attributes_of_the_target_win_but_for_facts_and_weighed_names() {
+    fn what_was_said_is_told_but_for_facts_and_weighed_names() {
         let mut process = process();
         process.resource_attributes = [
             ("service.version", "3"),
-            ("host.name", "theirs"),
+            ("host.name", "the operator's"),
             ("service.instance.id", "theirs"),
             ("service.name", "not this"),
             ("process.pid", "1"),
+            ("os.type", "plan9"),
             ("telemetry.sdk.name", "opentelemetry"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -185,10 +181,11 @@ mod tests {
         let resource = resource(&process);
         let get = |name| resource.get(name).cloned().expect(name);
         assert_eq!(get("service.version").as_str(), Some("3"));
-        assert_eq!(get("host.name").as_str(), Some("theirs"));
-        assert_eq!(get("service.instance.id").as_str(), Some("theirs"));
+        assert_eq!(get("host.name").as_str(), Some("the operator's"));
+        assert_eq!(get("service.instance.id").as_str(), Some("host:77"));
         assert_eq!(get("service.name").as_str(), Some("shop"));
         assert_eq!(get("process.pid"), Value::Int(77));
+        assert_eq!(get("os.type").as_str(), Some("linux"));
         assert_eq!(get("telemetry.sdk.name").as_str(), Some("wirespan"));
         assert!(resource.attributes.is_sorted_by(|one, next| one.0 < next.0));
     }

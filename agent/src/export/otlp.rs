@@ -9,6 +9,7 @@
 pub mod json;
 pub mod protobuf;
 
+mod answer;
 mod delivery;
 mod grpc;
 mod http;
@@ -27,6 +28,7 @@ use tokio::task::JoinHandle;
 use super::queue::Outlet;
 use crate::config::{OtlpConfig, OtlpProtocol};
 use crate::span::{Span, SpanKind};
+use crate::visible::Visible;
 
 pub use delivery::RetryPolicy;
 
@@ -44,9 +46,6 @@ pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.45.0";
 pub const SCOPE_NAME: &str = "wirespan";
 /// Its version: the agent's.
 pub const SCOPE_VERSION: &str = env!("CARGO_PKG_VERSION");
-
-pub(super) const USER_AGENT: &str =
-    concat!("wirespan/", env!("CARGO_PKG_VERSION"), " (rust; otlp)");
 
 /// A setting that cannot be used. The text names the value at fault.
 #[derive(Debug)]
@@ -73,7 +72,7 @@ impl fmt::Display for SetupError {
                 )
             }
             Self::Header(name) => write!(f, "OTLP header {name:?} is not allowed in a request"),
-            Self::Certificate(path, why) => write!(f, "{}: {why}", path.display()),
+            Self::Certificate(path, why) => write!(f, "{}: {why}", Visible(path.display())),
             Self::Metrics(why) => write!(f, "own metrics: {why}"),
             Self::NoTrustedCertificates(why) => write!(
                 f,

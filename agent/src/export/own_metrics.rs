@@ -4,12 +4,13 @@
 //! Here the SDK is in its place: one program's own instruments. It brings its thread, which sleeps
 //! between two exports; requests go over the exporters' runtime.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -22,10 +23,12 @@ use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use tokio::runtime::Handle;
 
 use super::otlp::tls::{self, Connector, Speaks, Way};
-use super::otlp::{SCOPE_NAME, SCOPE_VERSION, SetupError, USER_AGENT};
+use super::otlp::{SCOPE_NAME, SCOPE_VERSION, SetupError};
 use crate::config::MetricsConfig;
-use crate::health::{Destination, Health, Loss};
+use crate::health::{Coverage, Destination, Health, Loss};
+use crate::own::USER_AGENT;
 use crate::semconv;
+use crate::visible::Visible;
 
 /// Of an answer that is read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -53,12 +56,7 @@ impl OwnMetrics {
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(&config.endpoint)
             .with_timeout(config.timeout)
-            .with_headers(
-                [("user-agent".to_owned(), USER_AGENT.to_owned())]
-                    .into_iter()
-                    .chain(config.headers.iter().cloned())
-                    .collect(),
-            )
+            .with_headers(config.headers.iter().cloned().collect())
             .build()
             .map_err(|error| SetupError::Metrics(error.to_string()))?;
         let reader = PeriodicReader::builder(exporter)
@@ -136,6 +134,17 @@ fn register(meter: &Meter, health: &Arc<Health>) {
             }
         })
         .build();
+    let lost = Arc::clone(health);
+    meter
+        .u64_observable_counter("wirespan.process.records.lost")
+        .with_unit("{record}")
+        .with_description("Records of a process that the kernel's ring buffer had no room for")
+        .with_callback(move |observer| {
+            for coverage in lost.coverage() {
+                observer.observe(coverage.lost_records, &who(&coverage));
+            }
+        })
+        .build();
     let covered = Arc::clone(health);
     meter
         .f64_observable_gauge("wirespan.coverage")
@@ -143,18 +152,40 @@ fn register(meter: &Meter, health: &Arc<Health>) {
         .with_description("Bytes understood of the bytes that a process moved")
         .with_callback(move |observer| {
             for coverage in covered.coverage() {
-                // Those that are no longer remembered have no name.
-                let who = match coverage.pid {
-                    0 => Vec::new(),
-                    pid => vec![
-                        KeyValue::new(semconv::SERVICE_NAME, coverage.service.clone()),
-                        KeyValue::new(semconv::PROCESS_PID, i64::from(pid)),
-                    ],
-                };
-                observer.observe(coverage.ratio(), &who);
+                observer.observe(coverage.ratio(), &who(&coverage));
             }
         })
         .build();
+    let not_understood = Arc::clone(health);
+    meter
+        .u64_observable_gauge("wirespan.not_understood")
+        .with_unit("By")
+        .with_description("Bytes that a process moved and that are not understood, by reason")
+        .with_callback(move |observer| {
+            for coverage in not_understood.coverage() {
+                let mut by_name: BTreeMap<&str, u64> = BTreeMap::new();
+                for (reason, amount) in coverage.unread.tallies() {
+                    *by_name.entry(reason.name()).or_default() += amount.bytes;
+                }
+                for (name, bytes) in by_name {
+                    let mut attributes = who(&coverage);
+                    attributes.push(KeyValue::new("reason", name));
+                    observer.observe(bytes, &attributes);
+                }
+            }
+        })
+        .build();
+}
+
+/// Those that are no longer remembered have no name.
+fn who(coverage: &Coverage) -> Vec<KeyValue> {
+    match coverage.pid {
+        0 => Vec::new(),
+        pid => vec![
+            KeyValue::new(semconv::SERVICE_NAME, coverage.service.clone()),
+            KeyValue::new(semconv::PROCESS_PID, i64::from(pid)),
+        ],
+    }
 }
 
 /// Sends requests on a runtime, whoever waits for the answers.
@@ -191,14 +222,17 @@ impl Sender {
         if let Some(why) = failure
             && !failed
         {
-            log::warn!("own metrics were not delivered: {why}");
+            log::warn!("own metrics were not delivered: {}", Visible(why));
         }
     }
 }
 
 #[tonic::async_trait]
 impl HttpClient for Sender {
-    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+    async fn send_bytes(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        // The exporter has a name of its own, and which of two wins is left to chance there.
+        let headers = request.headers_mut();
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         let (sending, timeout) = (exchange(self.client.clone(), request), self.timeout);
         // The timer is made within the runtime too: the SDK's thread is not part of it.
         let sending = self

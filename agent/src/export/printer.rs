@@ -17,6 +17,7 @@ use super::otlp;
 use super::queue::Outlet;
 use crate::config::PrinterFormat;
 use crate::health::Loss;
+use crate::visible::Visible;
 
 /// Most spans that are written at once.
 pub(super) const BATCH_SPANS_MAX: usize = 512;
@@ -155,7 +156,7 @@ impl Pen {
             .name("printer".into())
             .spawn(write);
         if let Err(error) = &thread {
-            warn!("printing is off: no thread for it: {error}");
+            warn!("printing is off: no thread for it: {}", Visible(error));
         }
         Self {
             pages,
@@ -185,7 +186,7 @@ impl Pen {
             }
             Ok(Err(error)) => {
                 self.broken = true;
-                warn!("printing ends: standard output: {error}");
+                warn!("printing ends: standard output: {}", Visible(error));
                 false
             }
             _ => {

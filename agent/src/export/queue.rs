@@ -2,7 +2,7 @@
 //! counts what does not fit, and it neither looks at spans nor changes their order.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -10,7 +10,11 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, timeout_at};
 
 use crate::health::{Destination, Health, Loss};
-use crate::span::Span;
+use crate::memory::{Holder, Ledger};
+use crate::span::{Resource, Span};
+
+/// What a resource takes that no target adds to.
+const RESOURCE_BYTES_USUAL: usize = 2 * 1024;
 
 /// The shards' end: cheap to clone, never blocks.
 #[derive(Clone, Debug)]
@@ -23,7 +27,8 @@ impl SpanQueue {
         Self { inlets }
     }
 
-    /// Hands spans to every destination. What does not fit is counted as [`Loss::QueueFull`].
+    /// Hands spans to every destination. What does not fit, be it by number or by the memory that
+    /// it takes, is counted as [`Loss::QueueFull`].
     ///
     /// The price is paid per call (two allocations, at most one wake-up), so push what one poll of
     /// the ring buffer yielded, not single spans.
@@ -32,8 +37,9 @@ impl SpanQueue {
             return;
         }
         let spans = Arc::new(spans);
+        let bytes = memory_bytes(&spans);
         for inlet in &self.inlets {
-            inlet.push(&spans);
+            inlet.push(&spans, bytes);
         }
     }
 }
@@ -44,7 +50,9 @@ impl SpanQueue {
     pub fn push_waiting(&self, spans: Vec<Span>) {
         /// Short against the time that a batch takes to be written.
         const LOOK_AGAIN: Duration = Duration::from_micros(200);
-        while !self.inlets.iter().all(|inlet| inlet.has_room(spans.len())) {
+        let bytes = memory_bytes(&spans);
+        let fits = |inlet: &Inlet| inlet.has_room(spans.len(), bytes);
+        while !self.inlets.iter().all(fits) {
             std::thread::sleep(LOOK_AGAIN);
         }
         self.push(spans);
@@ -56,6 +64,8 @@ impl SpanQueue {
 pub(super) struct Batching {
     /// Most spans that wait.
     pub spans_cap: usize,
+    /// Most memory that they may take, those on their way included, in bytes.
+    pub bytes_cap: usize,
     /// Most spans of a batch, at least 1.
     pub batch_spans_max: usize,
     /// How long the first span of a batch waits for company.
@@ -65,11 +75,19 @@ pub(super) struct Batching {
 }
 
 /// A queue for one destination.
-pub(super) fn lane(batching: Batching, health: Arc<Health>) -> (Inlet, Arc<Outlet>) {
+pub(super) fn lane(
+    batching: Batching,
+    memory: Ledger,
+    health: Arc<Health>,
+) -> (Inlet, Arc<Outlet>) {
     let (sender, receiver) = mpsc::channel();
     let shared = Arc::new(Shared {
         batching,
         queued: AtomicI64::new(0),
+        held: Held {
+            bytes: AtomicUsize::new(0),
+            memory,
+        },
         closed: AtomicBool::new(false),
         wake: Notify::new(),
         health,
@@ -116,8 +134,9 @@ pub(super) struct Batch {
 #[derive(Debug)]
 pub(super) struct Unsettled {
     spans: u64,
-    destination: Destination,
-    health: Arc<Health>,
+    /// Memory that they take, in bytes; encoded, they take about as much.
+    bytes: usize,
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
@@ -126,9 +145,17 @@ struct Shared {
     /// Spans sent into the channel and not yet taken out. Raised after the send, so that a positive
     /// value promises that something is there; for a moment it may be negative.
     queued: AtomicI64,
+    held: Held,
     closed: AtomicBool,
     wake: Notify,
     health: Arc<Health>,
+}
+
+/// Memory that the lane's spans take until they are settled.
+#[derive(Debug)]
+struct Held {
+    bytes: AtomicUsize,
+    memory: Ledger,
 }
 
 #[derive(Debug)]
@@ -143,19 +170,27 @@ struct Waiting {
 struct Piece {
     spans: Arc<Vec<Span>>,
     range: Range<usize>,
+    /// Memory that it takes.
+    bytes: usize,
 }
 
 // === impl Inlet ===
 
 impl Inlet {
     /// Whether as many spans would fit, or nothing waits that could make more room.
-    fn has_room(&self, spans: usize) -> bool {
+    fn has_room(&self, spans: usize, bytes: usize) -> bool {
+        let Batching {
+            spans_cap,
+            bytes_cap,
+            ..
+        } = self.shared.batching;
         let queued = self.shared.queued.load(Ordering::Relaxed).max(0) as usize;
-        queued == 0 || queued + spans <= self.shared.batching.spans_cap
+        let held = self.shared.held.bytes.load(Ordering::Relaxed);
+        held == 0 || queued + spans <= spans_cap && held + bytes <= bytes_cap
     }
 
     /// With several shards the bound may be passed by what they push at the very same moment.
-    fn push(&self, spans: &Arc<Vec<Span>>) {
+    fn push(&self, spans: &Arc<Vec<Span>>, bytes: usize) {
         let shared = &*self.shared;
         if shared.closed.load(Ordering::Acquire) {
             shared.lose(Loss::ShutdownTimeout, spans.len());
@@ -163,7 +198,11 @@ impl Inlet {
         }
         let queued = shared.queued.load(Ordering::Relaxed).max(0);
         let room = shared.batching.spans_cap.saturating_sub(queued as usize);
-        let fits = spans.len().min(room);
+        let bytes_room = shared.room_bytes();
+        let (fits, bytes) = match spans.len().min(room) {
+            fits if fits == spans.len() && bytes <= bytes_room => (fits, bytes),
+            fits => fitting(&spans[..fits], bytes_room),
+        };
         if fits < spans.len() {
             shared.lose(Loss::QueueFull, spans.len() - fits);
         }
@@ -173,9 +212,12 @@ impl Inlet {
         let piece = Piece {
             spans: Arc::clone(spans),
             range: 0..fits,
+            bytes,
         };
+        shared.held.take(bytes);
         if self.sender.send(piece).is_err() {
             // The receiving end lives as long as the exporters do.
+            shared.held.release(bytes);
             shared.lose(Loss::ShutdownTimeout, fits);
             return;
         }
@@ -188,7 +230,60 @@ impl Inlet {
     }
 }
 
+impl Held {
+    fn take(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.memory.hold(Holder::Spans, bytes);
+    }
+
+    fn release(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.memory.release(Holder::Spans, bytes);
+    }
+}
+
+/// Memory that spans take. Those of one process share its resource, which is remembered elsewhere
+/// as a rule; what it takes beyond the usual counts for the first of them, because they may be all
+/// that still holds it.
+fn memory_bytes(spans: &[Span]) -> usize {
+    let mut resource = std::ptr::null();
+    let each = spans.iter().map(|span| weigh(span, &mut resource));
+    each.sum()
+}
+
+/// How many of the spans fit into so many bytes, and what they take.
+fn fitting(spans: &[Span], bytes_room: usize) -> (usize, usize) {
+    let (mut fits, mut bytes) = (0, 0);
+    let mut resource = std::ptr::null();
+    for span in spans {
+        let with = bytes + weigh(span, &mut resource);
+        if with > bytes_room {
+            break;
+        }
+        (fits, bytes) = (fits + 1, with);
+    }
+    (fits, bytes)
+}
+
+fn weigh(span: &Span, of_last: &mut *const Resource) -> usize {
+    let resource = Arc::as_ptr(&span.resource);
+    let with_resource = std::mem::replace(of_last, resource) != resource;
+    let of_resource = if with_resource {
+        let bytes = span.resource.memory_bytes();
+        bytes.saturating_sub(RESOURCE_BYTES_USUAL)
+    } else {
+        0
+    };
+    span.memory_bytes() + of_resource
+}
+
 impl Shared {
+    /// Memory that further spans may take.
+    fn room_bytes(&self) -> usize {
+        let held = self.held.bytes.load(Ordering::Relaxed);
+        self.batching.bytes_cap.saturating_sub(held)
+    }
+
     fn lose(&self, loss: Loss, spans: usize) {
         self.health
             .lose_spans(self.batching.destination, loss, spans as u64);
@@ -208,7 +303,7 @@ impl Outlet {
     /// future loses nothing.
     pub(super) async fn next_batch(&self) -> Option<Batch> {
         let mut waiting = self.waiting.lock().await;
-        let shared = &*self.shared;
+        let shared = &self.shared;
         loop {
             let closed = shared.closed.load(Ordering::Acquire);
             if shared.queued.load(Ordering::Acquire) > 0 {
@@ -239,9 +334,9 @@ impl Outlet {
 }
 
 impl Waiting {
-    fn take(&mut self, spans_max: usize, shared: &Shared) -> Batch {
+    fn take(&mut self, spans_max: usize, shared: &Arc<Shared>) -> Batch {
         let mut pieces = Vec::new();
-        let mut taken = 0;
+        let (mut taken, mut bytes) = (0, 0);
         while taken < spans_max {
             let Some(mut piece) = self.front.take().or_else(|| self.receiver.try_recv().ok())
             else {
@@ -250,20 +345,24 @@ impl Waiting {
             let room = spans_max - taken;
             if piece.range.len() > room {
                 let middle = piece.range.start + room;
+                let part = piece.bytes / piece.range.len() * room;
                 self.front = Some(Piece {
                     spans: Arc::clone(&piece.spans),
                     range: middle..piece.range.end,
+                    bytes: piece.bytes - part,
                 });
                 piece.range.end = middle;
+                piece.bytes = part;
             }
             taken += piece.range.len();
+            bytes += piece.bytes;
             pieces.push(piece);
         }
         shared.queued.fetch_sub(taken as i64, Ordering::Relaxed);
         let unsettled = Unsettled {
             spans: taken as u64,
-            destination: shared.batching.destination,
-            health: Arc::clone(&shared.health),
+            bytes,
+            shared: Arc::clone(shared),
         };
         Batch { pieces, unsettled }
     }
@@ -293,22 +392,24 @@ impl Unsettled {
         self.spans
     }
 
-    /// The first `spans` of them, to be accounted for on their own.
+    /// The first `spans` of them, to be accounted for on their own; the memory is that of all, and
+    /// stays with the rest.
     pub(super) fn split_off(&mut self, spans: u64) -> Self {
         let spans = spans.min(self.spans);
         self.spans -= spans;
         Self {
             spans,
-            destination: self.destination,
-            health: Arc::clone(&self.health),
+            bytes: 0,
+            shared: Arc::clone(&self.shared),
         }
     }
 
     /// They arrived, except for `refused` of them.
     pub(super) fn accepted_but(mut self, refused: u64) {
         let refused = refused.min(self.spans);
-        self.health
-            .exported_spans(self.destination, self.spans - refused);
+        let destination = self.shared.batching.destination;
+        let accepted = self.spans - refused;
+        self.shared.health.exported_spans(destination, accepted);
         self.lose(Loss::ExportRefused, refused);
     }
 
@@ -318,13 +419,14 @@ impl Unsettled {
     }
 
     fn lose(&mut self, loss: Loss, spans: u64) {
-        self.health.lose_spans(self.destination, loss, spans);
+        self.shared.lose(loss, spans as usize);
         self.spans = 0;
     }
 }
 
 impl Drop for Unsettled {
     fn drop(&mut self) {
+        self.shared.held.release(self.bytes);
         self.lose(Loss::ShutdownTimeout, self.spans);
     }
 }

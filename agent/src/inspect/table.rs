@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 
 use super::{Row, Tls};
+use crate::visible::Visible;
 
 const TITLES: [&str; 6] = ["PID", "SERVICE", "LANGUAGE", "PORTS", "TLS", "EXECUTABLE"];
 
@@ -30,9 +31,13 @@ pub fn write(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
         }
         writeln!(out, "{}", line.trim_end())?;
         let row = index.checked_sub(1).and_then(|index| rows.get(index));
+        for uncopied in row.into_iter().flat_map(|row| &row.uncopied) {
+            writeln!(out, "{:1$}  {2}", "", widths[0], uncopied.sentence())?;
+        }
         for tls in row.into_iter().flat_map(|row| &row.tls) {
             if let Some(reason) = &tls.reason {
-                let name = file_name(tls);
+                let name = Visible(file_name(tls));
+                let reason = Visible(reason);
                 writeln!(
                     out,
                     "{:1$}  can't read TLS of {name}: {reason}",
@@ -51,11 +56,11 @@ fn cells(row: &Row) -> [String; 6] {
     };
     [
         row.pid.to_string(),
-        service,
+        Visible(service).to_string(),
         row.language.clone().unwrap_or_else(none),
         ports(&row.ports),
-        tls(&row.tls),
-        row.executable.clone(),
+        Visible(tls(&row.tls)).to_string(),
+        Visible(&row.executable).to_string(),
     ]
 }
 
@@ -94,6 +99,7 @@ fn file_name(tls: &Tls) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::discover::Uncopied;
 
     #[test]
     fn what_cannot_be_read_has_a_line_of_its_own() {
@@ -104,6 +110,7 @@ mod tests {
             ports: vec![80, 81, 82, 83, 84],
             service_name: "shop".into(),
             service_namespace: Some("web".into()),
+            uncopied: vec![Uncopied::IoUring],
             tls: vec![
                 Tls {
                     file: "/lib/libssl.so.3".into(),
@@ -135,6 +142,10 @@ mod tests {
         );
         assert_eq!(
             text.lines().nth(2),
+            Some("     it uses io_uring, and what it sends and receives that way is not read")
+        );
+        assert_eq!(
+            text.lines().nth(3),
             Some("     can't read TLS of libjvm.so: why")
         );
         let column = |line: usize, cell: &str| {

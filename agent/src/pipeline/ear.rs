@@ -1,9 +1,10 @@
 //! Who listens to a conversation: exchanges become spans where they fall, discards are counted.
 //! Also the translation from records to what conversations hear; nothing is decided here.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use wirespan_common::record::{self, CHUNK_AFTER_LOSS, Record, is_object};
+use wirespan_common::record::{self, CHUNK_AFTER_LOSS, ConnectionId, Record, is_object};
 use wirespan_protocols::conversation::{self, Conversation, Discard, Sink};
 use wirespan_protocols::exchange::{Exchange, Role};
 use wirespan_protocols::http2::hpack::Lore;
@@ -12,7 +13,9 @@ use crate::connections::{Connection, Owners};
 use crate::health::{Health, Loss};
 use crate::lore::{Lores, Places};
 use crate::processes::Processes;
-use crate::span::{Ends, HostMemo, Span, SpanMaker, Surroundings};
+use crate::span::{Ends, HostMemo, Span, SpanMaker, Surroundings, Via};
+
+use super::waiting::{Addresses, Finished, Lacks, Waiting};
 
 /// What the spans of all connections are made of.
 #[derive(Debug)]
@@ -20,26 +23,57 @@ pub struct Material {
     pub processes: Processes,
     pub spans: SpanMaker,
     pub lores: Lores,
+    pub waiting: Waiting,
     pub wall_offset_ns: i64,
+    /// Time of the record that is heard.
+    pub now_ns: u64,
     pub health: Arc<Health>,
+}
+
+impl Material {
+    /// Makes spans of what has waited.
+    pub fn tell(&mut self, finished: impl IntoIterator<Item = Finished>, out: &mut Vec<Span>) {
+        for it in finished {
+            let span = self.spans.make(
+                it.exchange,
+                Surroundings {
+                    resource: self.processes.resource(it.owner),
+                    ends: Ends {
+                        addresses: it.endpoints.as_ref(),
+                        is_encrypted: it.is_encrypted,
+                        server_name: it.server_name.as_ref(),
+                        via: it.via.as_deref(),
+                    },
+                    hosts: &mut HostMemo::default(),
+                    wall_offset_ns: it.wall_offset_ns,
+                },
+            );
+            out.push(span);
+        }
+    }
+
+    /// Makes spans of what has waited long enough, as it is.
+    pub fn tell_late(&mut self, out: &mut Vec<Span>) {
+        while let Some(late) = self.waiting.take_late(self.now_ns) {
+            self.health.lose(Loss::Incomplete, 1);
+            self.tell([late], out);
+        }
+    }
 }
 
 /// All that the span of an exchange is made of, borrowed for one record.
 pub struct Ear<'a> {
     material: &'a mut Material,
     ends: Ends<'a>,
+    via: &'a mut Option<Box<Via>>,
     hosts: &'a mut HostMemo,
     owners: &'a Owners,
     lore_places: &'a mut Places,
-    /// Exchanges whose addresses are still to come, and whether there are such.
-    held: &'a mut Vec<Exchange>,
-    is_holding: bool,
+    connection: ConnectionId,
+    /// Addresses may still come.
+    lacks_addresses: bool,
     out: &'a mut Vec<Span>,
 }
-
-/// Exchanges of a TLS object that wait until its socket is known; further ones are told without
-/// addresses.
-const HELD_MAX: usize = 16;
 
 impl<'a> Ear<'a> {
     /// A connection's conversation, and an ear for what it says.
@@ -54,37 +88,34 @@ impl<'a> Ear<'a> {
                 addresses: connection.endpoints.as_ref(),
                 is_encrypted: is_object(connection.id),
                 server_name: connection.server_name.as_ref(),
+                via: None,
             },
+            via: &mut connection.via,
             hosts: &mut connection.hosts,
             owners: &connection.owners,
             lore_places: &mut connection.lore_places,
-            is_holding: is_object(connection.id) && connection.endpoints.is_none(),
-            held: &mut connection.held,
+            connection: connection.id,
+            lacks_addresses: is_object(connection.id) && connection.endpoints.is_none(),
             out,
         };
         (&mut connection.conversation, ear)
     }
 
-    /// Tells what waited, and holds nothing back from now on.
-    pub fn let_go(&mut self) {
-        self.is_holding = false;
-        for exchange in std::mem::take(self.held) {
-            self.tell(exchange);
-        }
-    }
-
-    fn tell(&mut self, exchange: Exchange) {
-        let owner = self.owners.at(exchange.start_ns);
-        let span = self.material.spans.make(
-            exchange,
-            Surroundings {
-                resource: self.material.processes.resource(owner),
-                ends: self.ends,
-                hosts: self.hosts,
-                wall_offset_ns: self.material.wall_offset_ns,
-            },
-        );
-        self.out.push(span);
+    /// What is known of its addresses by now is all that will be.
+    pub fn know_addresses(&mut self) {
+        self.lacks_addresses = false;
+        let Ends {
+            addresses,
+            server_name,
+            ..
+        } = self.ends;
+        let known = Addresses {
+            endpoints: addresses,
+            server_name,
+            via: self.via.as_deref(),
+        };
+        let released = self.material.waiting.addressed(self.connection, known);
+        self.material.tell(released, self.out);
     }
 }
 
@@ -93,11 +124,51 @@ impl Sink for Ear<'_> {
         if self.material.spans.ignores(&exchange) {
             return;
         }
-        if self.is_holding && self.held.len() < HELD_MAX {
-            self.held.push(exchange);
-        } else {
-            self.tell(exchange);
+        let owner = self.owners.at(exchange.start_ns);
+        let material = &mut *self.material;
+        let (resource, is_awaited) = material.processes.known(owner, material.now_ns);
+        let lacks = Lacks {
+            addresses: self.lacks_addresses,
+            description: is_awaited,
+        };
+        if lacks.anything() {
+            if material.waiting.has_room(owner) {
+                let finished = Finished {
+                    exchange,
+                    connection: self.connection,
+                    owner,
+                    endpoints: self.ends.addresses.cloned(),
+                    is_encrypted: self.ends.is_encrypted,
+                    server_name: self.ends.server_name.cloned(),
+                    via: self.via.clone(),
+                    wall_offset_ns: material.wall_offset_ns,
+                };
+                material.waiting.hold(finished, lacks, material.now_ns);
+                return;
+            }
+            material.health.lose(Loss::Incomplete, 1);
         }
+        let span = material.spans.make(
+            exchange,
+            Surroundings {
+                resource,
+                ends: Ends {
+                    via: self.via.as_deref(),
+                    ..self.ends
+                },
+                hosts: self.hosts,
+                wall_offset_ns: material.wall_offset_ns,
+            },
+        );
+        self.out.push(span);
+    }
+
+    fn relayed(&mut self, source: SocketAddr) {
+        self.via.get_or_insert_default().relay(source);
+    }
+
+    fn tunnelled(&mut self, authority: &str) {
+        self.via.get_or_insert_default().tunnel(authority);
     }
 
     fn lore(&mut self, role: Role, direction: conversation::Direction) -> Option<&mut Lore> {

@@ -4,6 +4,8 @@
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
+use wirespan_protocols::heap;
+
 /// RFC 1035 §2.3.4 allows names of 255 bytes.
 const HOST_BYTES_MAX: usize = 255;
 
@@ -67,6 +69,20 @@ pub struct HostMemo {
 }
 
 impl HostMemo {
+    /// Bytes of heap that it takes, besides the text that the connection's parser remembers.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let (Some(sent), Some(parsed)) = (&self.sent, &self.parsed) else {
+            return heap::first_share(self.sent.as_ref());
+        };
+        let host = if Arc::ptr_eq(sent, &parsed.host) {
+            0
+        } else {
+            heap::shared(parsed.host.len())
+        };
+        heap::first_share(Some(sent)) + host
+    }
+
     /// The parts of `sent`, or `None` if it is garbage.
     pub fn resolve(&mut self, sent: &Arc<str>) -> Option<&Authority> {
         let known = self

@@ -5,13 +5,25 @@
 //! Decisions where the conventions leave room:
 //! - `url.path` of `OPTIONS *` is `*`, as servers see it and SDKs report it; that of `CONNECT` is
 //!   empty (RFC 9112 §3.3: there is none).
+//! - Of a server span, what proxies noted of the first request comes first, as the conventions have
+//!   it: `Forwarded` (RFC 7239), then `X-Forwarded-For`, `-Host` and `-Proto`, each for what it
+//!   does not say. They are for `client.address`, `server.address` and `url.scheme`; a host
+//!   that was noted without port has that of the scheme that was noted, or none. Then comes the
+//!   client that a relay named (PROXY protocol): it stands for the peer of the relay, and what HTTP
+//!   says is from beyond that. Only there is a `client.port`: nothing else tells it.
+//!   `network.peer.*` stays what the socket is connected to.
 //! - `server.address` and `server.port` come from the request (absolute target, authority target,
-//!   `Host`), the address from the connection where that is missing or garbage. A `Host` without a
+//!   `Host`), the address from the connection where that is missing or garbage; within a tunnel
+//!   (`CONNECT`), from the authority that it leads to, not the proxy. A `Host` without a
 //!   port leaves the connection's port: that is where the server was. A target that names another
 //!   server (absolute, without port) has its scheme's default.
 //! - `url.full` keeps an absolute target; else it is built from `Host` as sent (RFC 9112 §3.3), or
 //!   the server's address. Where there is neither (Unix sockets), `url.path` and `url.query` take
 //!   its place.
+//! - Who leaves a response that had promised no length (a stream of events) ends it: no error, on
+//!   either side. Where a length was promised it is one.
+//! - What a server refused because it could read no request in it has the method `_OTHER`, and
+//!   neither path nor version.
 //! - An exchange whose response the capture missed has an `error.type` that says so, but the status
 //!   stays unset: it is the observation that failed, perhaps not the operation.
 
@@ -63,14 +75,16 @@ pub fn describe(
 
     tell_where(&mut attributes, role, request, ends, hosts);
 
-    attributes.push((
-        semconv::NETWORK_PROTOCOL_VERSION,
-        Value::Static(match request.version {
-            Version::Http10 => "1.0",
-            Version::Http11 => "1.1",
-            Version::Http2 => "2",
-        }),
-    ));
+    if !request.is_malformed() {
+        attributes.push((
+            semconv::NETWORK_PROTOCOL_VERSION,
+            Value::Static(match request.version {
+                Version::Http10 => "1.0",
+                Version::Http11 => "1.1",
+                Version::Http2 => "2",
+            }),
+        ));
+    }
     if let Some(size) = request.body_size {
         attributes.push((semconv::HTTP_REQUEST_BODY_SIZE, bytes(size)));
     }
@@ -139,7 +153,6 @@ fn tell_where(
     ends: Ends<'_>,
     hosts: &mut HostMemo,
 ) {
-    let endpoints = ends.addresses;
     let scheme = if ends.is_encrypted {
         "https"
     } else {
@@ -150,22 +163,30 @@ fn tell_where(
         let parts = hosts.resolve(sent)?;
         Some((sent, parts))
     });
-    let server = endpoints.and_then(|endpoints| endpoints.server(role));
+    let server = server_end(ends, role);
     // Who asked for nobody by name got whom the connection led to.
     let asked_for = ends.server_name.filter(|_| role == Role::Client);
-    let named = name_server(target, host.map(|(_, parts)| parts), asked_for, server);
+    let forwarded_scheme = request.forwarded_scheme.filter(|_| role == Role::Server);
+    let named = request
+        .forwarded_host
+        .as_ref()
+        .filter(|_| role == Role::Server)
+        .and_then(|noted| name_noted(noted, forwarded_scheme))
+        .or_else(|| name_server(target, host.map(|(_, parts)| parts), asked_for, server));
 
     match role {
         _ if request.target.is_empty() => {
             // Not decoded; nothing takes its place.
             let is_known = ends.is_encrypted || request.scheme.is_some();
-            if is_known && role == Role::Server {
+            let scheme = forwarded_scheme.or(Some(scheme).filter(|_| is_known));
+            if let Some(scheme) = scheme.filter(|_| role == Role::Server) {
                 attributes.push((semconv::URL_SCHEME, Value::Static(scheme)));
             }
         }
         Role::Server => {
             let (scheme, path, query) = parts(scheme, target);
-            let query = query.map(redacted);
+            let scheme = forwarded_scheme.map_or(scheme, Value::Static);
+            let query = query.map(str::to_owned);
             attributes.push((semconv::URL_SCHEME, scheme));
             let path = match target {
                 // The path is where the target begins, so that there is no need for a copy.
@@ -196,7 +217,28 @@ fn tell_where(
         }
     }
     push_server(attributes, named);
-    tell_ends(attributes, role, request, endpoints);
+    tell_ends(attributes, role, request, ends);
+}
+
+/// The server's end of the connection, or of the tunnel that it is.
+fn server_end(ends: Ends<'_>, role: Role) -> Option<Endpoint<'_>> {
+    let tunnelled = ends.via.and_then(|via| via.server.as_ref());
+    let tunnelled = tunnelled.map(|server| Endpoint {
+        address: &server.host,
+        port: server.port,
+    });
+    tunnelled.or_else(|| ends.addresses?.server(role))
+}
+
+/// The host that a proxy noted, as the first client asked for it.
+fn name_noted(noted: &Arc<str>, scheme: Option<&str>) -> Option<(Value, Option<u16>)> {
+    let (host, port) = authority::parse(noted)?;
+    let name = if host.len() == noted.len() {
+        Value::Shared(Arc::clone(noted))
+    } else {
+        Value::Owned(host.to_owned())
+    };
+    Some((name, port.or_else(|| scheme.and_then(default_port))))
 }
 
 /// The server's name and port: what the request says, or else the connection.
@@ -210,7 +252,7 @@ fn name_server(
     let named = match target {
         Target::Absolute {
             scheme, authority, ..
-        } => authority::parse(url::split_userinfo(authority).1)
+        } => authority::parse(url::without_userinfo(authority))
             .map(|(host, port)| owned((host, port.or_else(|| default_port(scheme))))),
         Target::Authority(authority) => authority::parse(authority).map(owned),
         Target::Origin { .. } | Target::Asterisk => host.map(|parts| {
@@ -233,7 +275,7 @@ pub(super) fn tell_server(
 ) {
     let target = Target::parse(&request.method, &request.target);
     let host = request.host.as_ref().and_then(|sent| hosts.resolve(sent));
-    let server = ends.addresses.and_then(|endpoints| endpoints.server(role));
+    let server = server_end(ends, role);
     let asked_for = ends.server_name.filter(|_| role == Role::Client);
     push_server(attributes, name_server(target, host, asked_for, server));
 }
@@ -252,16 +294,22 @@ pub(super) fn tell_ends(
     attributes: &mut Vec<(&'static str, Value)>,
     role: Role,
     request: &mut HttpRequest,
-    endpoints: Option<&Endpoints>,
+    ends: Ends<'_>,
 ) {
+    let endpoints = ends.addresses;
     let peer = endpoints.and_then(|endpoints| endpoints.peer(role));
     if role == Role::Server {
-        let client = request
-            .forwarded_for
-            .take()
-            .or_else(|| peer.map(|peer| Arc::clone(peer.address)));
+        let relayed = ends.via.and_then(|via| via.client.as_ref());
+        let (client, port) = match (request.forwarded_for.take(), relayed) {
+            (Some(client), _) => (Some(client), None),
+            (None, Some((client, port))) => (Some(Arc::clone(client)), Some(*port)),
+            (None, None) => (peer.map(|peer| Arc::clone(peer.address)), None),
+        };
         if let Some(client) = client {
             attributes.push((semconv::CLIENT_ADDRESS, Value::Shared(client)));
+        }
+        if let Some(port) = port {
+            attributes.push((semconv::CLIENT_PORT, Value::Int(port.into())));
         }
     }
     if let Some(peer) = peer {
@@ -299,10 +347,6 @@ fn parts<'a>(scheme: &'static str, target: Target<'a>) -> (Value, &'a str, Optio
     }
 }
 
-fn redacted(query: &str) -> String {
-    url::redact_query(query).unwrap_or_else(|| query.to_owned())
-}
-
 fn tell_path(attributes: &mut Vec<(&'static str, Value)>, path: String, query: Option<String>) {
     attributes.push((semconv::URL_PATH, Value::Owned(path)));
     if let Some(query) = query {
@@ -334,7 +378,7 @@ fn tell_full(
         }
         (Target::Asterisk, None) => return tell_path(attributes, "*".to_owned(), None),
         (Target::Origin { path, query }, None) => {
-            return tell_path(attributes, path.to_owned(), query.map(redacted));
+            return tell_path(attributes, path.to_owned(), query.map(str::to_owned));
         }
     };
     attributes.push((semconv::URL_FULL, Value::Owned(full)));
@@ -350,9 +394,10 @@ fn scheme_value(scheme: &str) -> Value {
 }
 
 fn default_port(scheme: &str) -> Option<u16> {
-    if scheme.eq_ignore_ascii_case("http") {
+    let is = |known: &str| scheme.eq_ignore_ascii_case(known);
+    if is("http") || is("ws") {
         Some(80)
-    } else if scheme.eq_ignore_ascii_case("https") {
+    } else if is("https") || is("wss") {
         Some(443)
     } else {
         None
@@ -372,7 +417,7 @@ fn judge(role: Role, outcome: Outcome, status: Option<u16>) -> (Option<Value>, S
         return (Some(status_text(code)), Status::Error);
     }
     let (error, status) = match outcome {
-        Outcome::Complete | Outcome::EndInferred if status.is_some() => {
+        Outcome::Complete | Outcome::EndInferred | Outcome::Left if status.is_some() => {
             return (None, Status::Unset);
         }
         Outcome::Closed => (error_type::CONNECTION_CLOSED, Status::Error),
@@ -380,8 +425,8 @@ fn judge(role: Role, outcome: Outcome, status: Option<u16>) -> (Option<Value>, S
         Outcome::ProcessExited => (error_type::PROCESS_EXITED, Status::Error),
         Outcome::Aborted(code) => (error_type::of_http2(code), Status::Error),
         Outcome::Refused => (error_type::GOING_AWAY, Status::Error),
-        Outcome::Evicted => (error_type::EVICTED, Status::Unset),
-        Outcome::NotObserved | Outcome::Complete | Outcome::EndInferred => {
+        Outcome::Evicted => (error_type::OBSERVATION_ENDED, Status::Unset),
+        Outcome::NotObserved | Outcome::Complete | Outcome::EndInferred | Outcome::Left => {
             (error_type::RESPONSE_NOT_OBSERVED, Status::Unset)
         }
     };

@@ -7,6 +7,8 @@
 //!   cancelled when its own `grpc-timeout` had passed exceeded its deadline.
 //! - `rpc.method` is the path as sent: what services exist nobody on the outside knows. Where it
 //!   could not be decoded, the span is named after the system.
+//! - `server.address` and `server.port` are those that the call names: of the hosts that proxies
+//!   note, the conventions speak for HTTP spans only.
 //! - The conventions have no names for counts of messages any more: wirespan uses its own. Their
 //!   first and last ones are events.
 
@@ -63,7 +65,7 @@ pub fn describe(
         attributes.push((semconv::RPC_STATUS_CODE, Value::Static(status::name(code))));
     }
     http::tell_server(&mut attributes, role, request, ends, hosts);
-    http::tell_ends(&mut attributes, role, request, ends.addresses);
+    http::tell_ends(&mut attributes, role, request, ends);
     attributes.push((
         semconv::NETWORK_PROTOCOL_VERSION,
         Value::Static(match request.version {
@@ -187,13 +189,13 @@ fn judge(role: Role, outcome: Outcome, code: Option<u32>) -> (Option<&'static st
         };
     }
     match outcome {
-        Outcome::Complete | Outcome::EndInferred => (None, Status::Unset),
+        Outcome::Complete | Outcome::EndInferred | Outcome::Left => (None, Status::Unset),
         Outcome::Closed => (Some(error_type::CONNECTION_CLOSED), Status::Error),
         Outcome::Reset => (Some(error_type::CONNECTION_RESET), Status::Error),
         Outcome::ProcessExited => (Some(error_type::PROCESS_EXITED), Status::Error),
         Outcome::Aborted(code) => (Some(error_type::of_http2(code)), Status::Error),
         Outcome::Refused => (Some(error_type::GOING_AWAY), Status::Error),
-        Outcome::Evicted => (Some(error_type::EVICTED), Status::Unset),
+        Outcome::Evicted => (Some(error_type::OBSERVATION_ENDED), Status::Unset),
         Outcome::NotObserved => (Some(error_type::RESPONSE_NOT_OBSERVED), Status::Unset),
     }
 }

@@ -1,9 +1,7 @@
-//! Request targets (RFC 9112 §3.2) taken apart, URLs put together, and the secrets of both removed.
-//! It normalises nothing: apart from secrets, what was sent is what is told.
+//! Request targets (RFC 9112 §3.2) taken apart, and URLs put together. It normalises nothing: what
+//! was sent is what is told, secrets included, which are removed from the finished span.
 
 use wirespan_protocols::message::Method;
-
-use crate::semconv::REDACTED;
 
 /// The four forms of a request target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,115 +82,23 @@ fn is_scheme(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
-/// Keys of query parameters whose values the conventions want replaced.
-const SECRET_KEYS: [&str; 4] = ["AWSAccessKeyId", "Signature", "sig", "X-Goog-Signature"];
-
-/// Whether a query parameter with this key carries a secret. Compared without case and with
-/// percent-encoding undone, which covers more than the conventions ask for and what servers accept.
-fn is_secret(key: &str) -> bool {
-    SECRET_KEYS.iter().any(|secret| {
-        let plain_len_fits = key.len() >= secret.len();
-        plain_len_fits && decoded(key).eq(secret.bytes().map(|byte| byte.to_ascii_lowercase()))
-    })
-}
-
-/// Bytes of `text` in lower case, with `%41` read as `A`.
-fn decoded(text: &str) -> impl Iterator<Item = u8> {
-    let mut rest = text.as_bytes();
-    std::iter::from_fn(move || {
-        let (byte, behind) = match rest {
-            [b'%', high, low, behind @ ..]
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
-                (hex_digit(*high) << 4 | hex_digit(*low), behind)
-            }
-            [byte, behind @ ..] => (*byte, behind),
-            [] => return None,
-        };
-        rest = behind;
-        Some(byte.to_ascii_lowercase())
-    })
-}
-
-fn hex_digit(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        _ => (digit | 0x20) - b'a' + 10,
-    }
-}
-
-/// Whether a key begins as one of [`SECRET_KEYS`] does, or might. Most queries are done with here.
-fn may_have_secret(query: &str) -> bool {
-    let mut is_first = true;
-    query.bytes().any(|byte| {
-        let suspect = is_first && matches!(byte, b'a' | b'A' | b's' | b'S' | b'x' | b'X' | b'%');
-        is_first = byte == b'&';
-        suspect
-    })
-}
-
-/// The query with secret values replaced, or `None` if it has none.
+/// The authority without its userinfo.
 #[must_use]
-pub fn redact_query(query: &str) -> Option<String> {
-    if !may_have_secret(query) {
-        return None;
-    }
-    let secret = |parameter: &str| {
-        parameter
-            .split_once('=')
-            .is_some_and(|(key, _)| is_secret(key))
-    };
-    if !query.split('&').any(secret) {
-        return None;
-    }
-    let mut redacted = String::with_capacity(query.len() + REDACTED.len());
-    for (index, parameter) in query.split('&').enumerate() {
-        if index > 0 {
-            redacted.push('&');
-        }
-        match parameter.split_once('=') {
-            Some((key, _)) if is_secret(key) => {
-                redacted.push_str(key);
-                redacted.push('=');
-                redacted.push_str(REDACTED);
-            }
-            _ => redacted.push_str(parameter),
-        }
-    }
-    Some(redacted)
+pub fn without_userinfo(authority: &str) -> &str {
+    authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host)
 }
 
-/// The authority without its userinfo, and whether the userinfo had a password.
-#[must_use]
-pub fn split_userinfo(authority: &str) -> (Option<bool>, &str) {
-    match authority.rsplit_once('@') {
-        Some((userinfo, host)) => (Some(userinfo.contains(':')), host),
-        None => (None, authority),
-    }
-}
-
-/// Puts an absolute URL together, with the secrets of `authority` and `query` replaced.
+/// Puts an absolute URL together.
 #[must_use]
 pub fn full(scheme: &str, authority: &str, path: &str, query: Option<&str>) -> String {
-    let (password, host) = split_userinfo(authority);
     let query_len = query.map_or(0, |query| query.len() + 1);
     let mut url =
         String::with_capacity(scheme.len() + 3 + authority.len() + path.len() + query_len);
-    url.push_str(scheme);
-    url.push_str("://");
-    match password {
-        Some(true) => url.extend([REDACTED, ":", REDACTED, "@"]),
-        Some(false) => url.extend([REDACTED, "@"]),
-        None => {}
-    }
-    url.push_str(host);
-    url.push_str(path);
+    url.extend([scheme, "://", authority, path]);
     if let Some(query) = query {
-        url.push('?');
-        match redact_query(query) {
-            Some(redacted) => url.push_str(&redacted),
-            None => url.push_str(query),
-        }
+        url.extend(["?", query]);
     }
     url
 }
@@ -225,43 +131,6 @@ mod tests {
         assert_eq!(
             Target::parse(&Method::Connect, "h:443"),
             Target::Authority("h:443")
-        );
-    }
-
-    #[test]
-    fn secrets_of_a_query_are_replaced_and_the_rest_is_kept() {
-        for (query, expected) in [
-            ("Signature=abc", Some("Signature=REDACTED")),
-            (
-                "a=1&AWSAccessKeyId=x&b=2",
-                Some("a=1&AWSAccessKeyId=REDACTED&b=2"),
-            ),
-            ("SIG=x&sig=y", Some("SIG=REDACTED&sig=REDACTED")),
-            ("x-goog-signature=", Some("x-goog-signature=REDACTED")),
-            ("s%69g=x", Some("s%69g=REDACTED")),
-            (
-                "X%2DGoog%2dSignature=x",
-                Some("X%2DGoog%2dSignature=REDACTED"),
-            ),
-            ("sig", None),
-            ("signatures=1&mysig=2&sig%=3&si=4", None),
-            ("a=1&&b", None),
-            ("", None),
-        ] {
-            assert_eq!(redact_query(query).as_deref(), expected, "{query}");
-        }
-    }
-
-    #[test]
-    fn credentials_never_reach_a_url() {
-        assert_eq!(
-            &*full("http", "bob:secret@h:1", "/a", Some("sig=1")),
-            "http://REDACTED:REDACTED@h:1/a?sig=REDACTED"
-        );
-        assert_eq!(&*full("http", "bob@h", "/", None), "http://REDACTED@h/");
-        assert_eq!(
-            &*full("http", "a@b:c@h", "", None),
-            "http://REDACTED:REDACTED@h"
         );
     }
 }

@@ -137,7 +137,7 @@ fn the_help_names_a_variable_for_every_flag() {
             "{flag}"
         );
     }
-    assert_eq!(flags, 14, "{help}");
+    assert_eq!(flags, 16, "{help}");
     assert_eq!(help.matches("sudo wirespan").count(), 3);
 }
 
@@ -151,7 +151,7 @@ fn an_error_names_the_flag_as_it_is_typed() {
         let typed = format!("--{flag}");
         let line = match flag {
             "help" | "version" => continue,
-            "bpf-debug" | "ignore-health-checks" => vec![typed.as_str()],
+            "bpf-debug" | "drop-query" | "ignore-health-checks" => vec![typed.as_str()],
             _ => vec![typed.as_str(), "1"],
         };
         assert_eq!(parse(&line).settings()[0].1.source, typed);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 use wirespan::config::{Config, PrinterFormat, Purpose, Strategy};
+use wirespan::redact::Grammar;
 
 use crate::{config_with, load, warnings_of};
 
@@ -204,4 +205,96 @@ fn a_recording_needs_targets_and_a_replay_needs_nothing() {
     let endpoint = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")];
     let loaded = Config::load(Purpose::Replay, [], endpoint).expect("an endpoint is enough");
     assert_eq!(loaded.config.printer, PrinterFormat::Disabled);
+}
+
+#[test]
+fn the_memory_limit_is_bytes_with_a_unit() {
+    let limit = |text| {
+        load(&[
+            ("BEYLA_OPEN_PORT", "80"),
+            ("BEYLA_TRACE_PRINTER", "text"),
+            ("WIRESPAN_MEMORY_LIMIT", text),
+        ])
+        .map(|loaded| loaded.config.memory_limit)
+    };
+    for (text, bytes) in [
+        ("64MiB", 64 << 20),
+        ("64M", 64 << 20),
+        ("64Mi", 64 << 20),
+        ("1GiB", 1 << 30),
+        ("8192k", 8 << 20),
+        ("10MB", 10_000_000),
+        ("16777216", 16 << 20),
+        ("16777216 B", 16 << 20),
+    ] {
+        assert_eq!(limit(text).ok(), Some(bytes), "{text}");
+    }
+    for text in [
+        "3MiB",
+        "0",
+        "-5M",
+        "64MM",
+        "64Mx",
+        "M",
+        "lots",
+        "99999999999999999999",
+    ] {
+        let error = limit(text).expect_err(text).to_string();
+        assert!(error.contains("WIRESPAN_MEMORY_LIMIT"), "{error}");
+        assert!(error.contains("64MiB"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_hidden_can_be_widened_narrowed_and_made_whole() {
+    let config = config_with(&[
+        ("BEYLA_SENSITIVE_QUERY_PARAMS_ADD", "ticket, shop_id"),
+        ("OTEL_EBPF_SENSITIVE_QUERY_PARAMS_REMOVE", "code"),
+    ]);
+    assert_eq!(
+        config
+            .redaction
+            .of(Grammar::Query, "ticket=1&shop-id=2&code=3&sig=4"),
+        "ticket=REDACTED&shop-id=REDACTED&code=3&sig=REDACTED"
+    );
+    assert!(!config.redaction.drops_query());
+    assert!(
+        config_with(&[("WIRESPAN_DROP_QUERY", "true")])
+            .redaction
+            .drops_query()
+    );
+}
+
+#[test]
+fn wirespans_own_resource_attributes_are_of_every_service() {
+    let config = config_with(&[(
+        "OTEL_RESOURCE_ATTRIBUTES",
+        "deployment.environment.name=prod,team=a%20b",
+    )]);
+    let told: Vec<_> = config.service.resource_attributes.into_iter().collect();
+    assert_eq!(
+        told,
+        [("deployment.environment.name", "prod"), ("team", "a b")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    );
+    assert_eq!(config.service.name, None);
+}
+
+#[test]
+fn what_wirespans_own_list_may_not_say_is_named() {
+    let list = "service.name=agent,k8s.pod.name=agent-x7,cloud.region=eu";
+    assert_eq!(
+        warnings_of(&[("OTEL_RESOURCE_ATTRIBUTES", list)]),
+        [
+            "OTEL_RESOURCE_ATTRIBUTES sets k8s.pod.name, service.name, which is not true of every \
+             traced service: ignored"
+        ]
+    );
+    assert_eq!(
+        warnings_of(&[("OTEL_RESOURCE_ATTRIBUTES", "a=1,b=100%")]),
+        [
+            "OTEL_RESOURCE_ATTRIBUTES is ignored: the value of item 2 is not percent-encoded text \
+             (% itself is written %25)"
+        ]
+    );
 }

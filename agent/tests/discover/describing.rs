@@ -42,6 +42,8 @@ fn everything_is_found_out_about_a_process() {
             language: Some("python".to_owned()),
             resource_attributes: BTreeMap::from([("team".to_owned(), "a b".to_owned())]),
             host_name: "box".to_owned(),
+            uncopied: Vec::new(),
+            is_cut: false,
         }
     );
 }
@@ -58,7 +60,7 @@ fn names_given_by_the_user_win_over_the_target_and_the_target_over_its_executabl
         ..nginx.clone()
     });
     assert_eq!(describe(&proc, 42).service_name, "a");
-    assert_eq!(describe(&proc, 42).service_instance_id, "7");
+    assert_eq!(describe(&proc, 42).service_instance_id, "box:42");
 
     proc.run(&Fake {
         environment: &[
@@ -72,6 +74,7 @@ fn names_given_by_the_user_win_over_the_target_and_the_target_over_its_executabl
     let given = ServiceOverride {
         name: Some("c".to_owned()),
         namespace: Some("m".to_owned()),
+        ..ServiceOverride::default()
     };
     let process = Describer::new(proc.root(), given)
         .describe(42)
@@ -93,6 +96,65 @@ fn a_generic_script_is_named_by_the_working_directory() {
 }
 
 #[test]
+fn a_worker_of_multiprocessing_is_named_by_its_parent() {
+    let proc = FakeProc::new();
+    proc.run(&Fake {
+        args: "python3 /usr/bin/uvicorn till:app --workers 3",
+        ..Fake::new(41, "/usr/bin/python3.11")
+    });
+    let worker = Fake {
+        parent: 41,
+        ..Fake::new(42, "/usr/bin/python3.11")
+    };
+    proc.run(&worker);
+    let code =
+        "python3\0-c\0from multiprocessing.spawn import spawn_main\0--multiprocessing-fork\0";
+    fs::write(proc.path(42).join("cmdline"), code).expect("written");
+    assert_eq!(describe(&proc, 42).service_name, "till");
+    proc.end(41);
+    assert_eq!(describe(&proc, 42).service_name, "python3.11");
+}
+
+#[test]
+fn a_service_of_systemd_names_what_nothing_else_does() {
+    let proc = FakeProc::new();
+    proc.run(&Fake {
+        args: "node -e code",
+        ..Fake::new(42, "/usr/bin/node")
+    });
+    assert_eq!(describe(&proc, 42).service_name, "node");
+    let group = "0::/system.slice/till.service\n";
+    fs::write(proc.path(42).join("cgroup"), group).expect("written");
+    assert_eq!(describe(&proc, 42).service_name, "till");
+}
+
+#[test]
+fn what_the_environment_said_is_remembered_when_a_title_was_written_over_it() {
+    let proc = FakeProc::new();
+    let describer = Describer::new(proc.root(), ServiceOverride::default());
+    let name = || describer.describe(42).expect("there").service_name;
+    let given = Fake {
+        environment: &["OTEL_SERVICE_NAME=given"],
+        args: "python3 /usr/bin/gunicorn till:app",
+        ..Fake::new(42, "/usr/bin/python3.11")
+    };
+    proc.run(&given);
+    assert_eq!(name(), "given");
+    let titled = Fake {
+        environment: &["[till:app]", ""],
+        ..given
+    };
+    proc.run(&titled);
+    assert_eq!(name(), "given");
+    // Another process that has the pid.
+    proc.run(&Fake {
+        started_s: 101,
+        ..titled
+    });
+    assert_eq!(name(), "till");
+}
+
+#[test]
 fn an_executable_that_was_replaced_keeps_its_name() {
     let proc = FakeProc::new();
     proc.run(&Fake::new(42, "/opt/till (deleted)"));
@@ -110,7 +172,8 @@ fn mapped_libraries_tell_a_language_that_the_executable_hides() {
         ("/usr/lib/libruby-3.1.so.3.1", Some("ruby")),
         ("/usr/lib/apache2/modules/libphp8.2.so", Some("php")),
         ("/usr/share/dotnet/shared/libcoreclr.so", Some("dotnet")),
-        ("/usr/lib/libstdc++.so.6", Some("cpp")),
+        // A program in C may load it with a library or a plug-in.
+        ("/usr/lib/libstdc++.so.6", None),
         ("/usr/lib/libc.so.6", None),
     ] {
         proc.run(&Fake::new(42, "/no/such/executable"));
@@ -131,9 +194,9 @@ fn mapped_libraries_tell_a_language_that_the_executable_hides() {
 #[test]
 fn a_process_that_has_gone_is_not_described_but_can_be_named() {
     let proc = FakeProc::new();
-    let mut describer = Describer::new(proc.root(), ServiceOverride::default());
+    let describer = Describer::new(proc.root(), ServiceOverride::default());
     assert_eq!(describer.describe(42), None);
-    let process = describer.vanished(42, b"curl\0\0\0\0\0\0\0\0\0\0\0\0");
+    let process = describer.vanished(42, "curl");
     assert_eq!(process.service_name, "curl");
     assert_eq!(process.service_instance_id, "box:42");
     assert_eq!((process.pid, process.start_ns), (42, 0));
@@ -167,10 +230,34 @@ fn a_child_is_its_parent_but_for_its_identity() {
     let child = describer.child(&parent, 43);
     assert_eq!(child, describe(&proc, 43));
     assert_eq!(child.service_instance_id, "box:43");
+}
 
-    let fixed = Process {
-        service_instance_id: "7".to_owned(),
-        ..parent
+#[test]
+fn wirespans_own_attributes_are_told_of_all_who_say_nothing_else() {
+    let proc = FakeProc::new();
+    proc.run(&Fake {
+        environment: &["OTEL_RESOURCE_ATTRIBUTES=team=theirs,host.name=theirs"],
+        ..Fake::new(42, "/usr/sbin/nginx")
+    });
+    let given = ServiceOverride {
+        resource_attributes: [
+            ("team", "ours"),
+            ("cloud.region", "eu"),
+            ("service.namespace", "shop"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into(),
+        ..ServiceOverride::default()
     };
-    assert_eq!(describer.child(&fixed, 43).service_instance_id, "7");
+    let describer = Describer::new(proc.root(), given);
+    let process = describer.describe(42).expect("it runs");
+    assert_eq!(process.service_namespace.as_deref(), Some("shop"));
+    let told: Vec<_> = process.resource_attributes.into_iter().collect();
+    assert_eq!(
+        told,
+        [("cloud.region", "eu"), ("team", "theirs")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    );
+    let gone = describer.vanished(43, "curl");
+    assert_eq!(gone.resource_attributes["team"], "ours");
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use wirespan::config::ServiceOverride;
-use wirespan::discover::{Action, Describer, ProcRoot, Process, Watcher};
+use wirespan::discover::{Action, Describer, Look, ProcRoot, Process, Watcher};
 use wirespan_common::record::{Life, LifeEvent};
 
 use crate::targets;
@@ -68,6 +68,15 @@ fn life(event: LifeEvent, watched: u8) -> Life {
     }
 }
 
+/// The look that was asked for last.
+fn look(actions: &[Action]) -> &Look {
+    let mut looks = actions.iter().filter_map(|action| match action {
+        Action::Look(look) => Some(look),
+        _ => None,
+    });
+    looks.next_back().expect("a look")
+}
+
 fn is_installed(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok();
     if !found {
@@ -102,9 +111,10 @@ fn a_listening_python_server_is_found_by_its_port() {
     );
     let mut actions = Vec::new();
     watcher.scan(&mut actions);
-    assert_eq!(actions.len(), 2, "{actions:?}");
+    assert_eq!(actions.len(), 3, "{actions:?}");
     assert_eq!(actions[0], Action::Watch(server.pid()));
-    let process = watcher.process(server.pid()).expect("it is watched");
+    let process = watcher.describer().describe(look(&actions).pid);
+    let process = process.expect("it runs");
     assert_eq!(process.service_name, "till");
     assert_eq!(process.service_namespace.as_deref(), Some("prod"));
     assert_eq!(process.resource_attributes["team"], "a");
@@ -179,7 +189,7 @@ fn a_process_that_has_ended_is_named_by_the_kernel() {
     let mut child = Command::new("true").spawn().expect("it starts");
     let pid = child.id();
     child.wait().expect("it ends");
-    let mut describer = Describer::new(ProcRoot::host(), ServiceOverride::default());
+    let describer = Describer::new(ProcRoot::host(), ServiceOverride::default());
     assert_eq!(describer.describe(pid), None);
 
     let mut watcher = Watcher::new(
@@ -194,9 +204,12 @@ fn a_process_that_has_ended_is_named_by_the_kernel() {
         &life(LifeEvent::Exec, 1),
         &mut actions,
     );
-    assert_eq!(
-        watcher.process(pid).expect("it is named").service_name,
-        "gone"
+    let look = look(&actions).clone();
+    actions.clear();
+    watcher.looked(&look, None, &mut actions);
+    assert!(
+        matches!(&actions[..], [Action::Described(process)] if process.service_name == "gone"),
+        "{actions:?}"
     );
 }
 
@@ -210,7 +223,7 @@ fn a_zombie_is_not_described() {
     let mut output = child.stdout.take().expect("a pipe");
     std::io::copy(&mut output, &mut std::io::sink()).expect("read");
     let pid = child.id();
-    let mut describer = Describer::new(ProcRoot::host(), ServiceOverride::default());
+    let describer = Describer::new(ProcRoot::host(), ServiceOverride::default());
     assert_eq!(describer.describe(pid), None);
     child.wait().expect("it ends");
 }
@@ -228,4 +241,58 @@ fn the_own_pid_is_known() {
     assert_eq!(ProcRoot::host().own_pid(), std::process::id());
     assert!(!ProcRoot::host().host_name().is_empty());
     assert_eq!(ProcRoot::at("/nowhere").own_pid(), std::process::id());
+}
+
+#[test]
+fn a_script_is_named_alike_before_and_after_node_sets_its_title() {
+    if !is_installed("node") {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let script = directory.path().join("till.js");
+    let text = "process.stdin.once('data', () => {
+                    process.title = 'node ' + __filename;
+                    console.log('set');
+                });
+                console.log('ready');";
+    std::fs::write(&script, text).expect("written");
+    let mut node = Running::start(Command::new("node").arg(&script));
+    assert_eq!(node.says(), "ready");
+    assert_eq!(describe(node.pid()).service_name, "till");
+    node.is_told("go on");
+    assert_eq!(node.says(), "set");
+    let process = describe(node.pid());
+    assert_eq!(process.command_args.len(), 1, "{process:?}");
+    assert_eq!(process.service_name, "till");
+}
+
+#[test]
+fn a_worker_that_python_spawned_is_named_by_its_parent() {
+    if !is_installed("python3") {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let script = directory.path().join("till.py");
+    let text = "
+import multiprocessing, os, sys
+def work(told, until):
+    told.put(os.getpid())
+    until.wait()
+if __name__ == '__main__':
+    multiprocessing.set_start_method('spawn')
+    told, until = multiprocessing.Queue(), multiprocessing.Event()
+    worker = multiprocessing.Process(target=work, args=(told, until))
+    worker.start()
+    print(told.get(), flush=True)
+    sys.stdin.readline()
+    until.set()
+    worker.join()
+    print('ended', flush=True)
+";
+    std::fs::write(&script, text).expect("written");
+    let mut python = Running::start(Command::new("python3").arg(&script));
+    let worker = python.says().parse().expect("a pid");
+    assert_eq!(describe(worker).service_name, "till");
+    python.is_told("end");
+    assert_eq!(python.says(), "ended");
 }

@@ -1,16 +1,23 @@
 //! Who is watched, as processes come, change and go.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use wirespan::config::ServiceOverride;
-use wirespan::discover::{Action, Watcher};
+use wirespan::discover::{Action, Look, Process, Watcher};
 use wirespan_common::record::{Life, LifeEvent};
 
 use crate::fake_proc::{Fake, FakeProc};
 use crate::targets;
 
-/// A watcher and what it said, in short: `watch 7`, `unwatch 7`, `7 is nginx`.
+/// A watcher and what it said, in short: `watch 7`, `unwatch 7`, `7 is nginx`. What is to be looked
+/// at is looked at once it is asked for, unless it `hangs`.
 struct Bench {
     proc: FakeProc,
     watcher: Watcher,
+    known: HashMap<u32, Arc<Process>>,
+    hangs: bool,
+    looks: Vec<Look>,
 }
 
 impl Bench {
@@ -21,19 +28,55 @@ impl Bench {
             targets(environment),
             ServiceOverride::default(),
         );
-        Self { proc, watcher }
+        Self {
+            proc,
+            watcher,
+            known: HashMap::new(),
+            hangs: false,
+            looks: Vec::new(),
+        }
+    }
+
+    /// Ends looks that hung, in this order.
+    fn found(&mut self, looks: impl IntoIterator<Item = Look>) -> Vec<String> {
+        self.hangs = false;
+        let actions = looks.into_iter().map(Action::Look).collect();
+        self.short(actions)
+    }
+
+    fn short(&mut self, actions: Vec<Action>) -> Vec<String> {
+        let mut said = Vec::new();
+        for action in actions {
+            match action {
+                Action::Watch(pid) => said.push(format!("watch {pid}")),
+                Action::Unwatch(pid) => said.push(format!("unwatch {pid}")),
+                Action::Began(_) => {}
+                Action::Look(look) if self.hangs => self.looks.push(look),
+                Action::Look(look) => {
+                    let found = self.watcher.describer().describe(look.pid);
+                    let mut more = Vec::new();
+                    self.watcher.looked(&look, found, &mut more);
+                    said.extend(self.short(more));
+                }
+                Action::Described(process) => {
+                    said.push(format!("{} is {}", process.pid, process.service_name));
+                    self.known.insert(process.pid, process);
+                }
+            }
+        }
+        said
     }
 
     fn scan(&mut self) -> Vec<String> {
         let mut actions = Vec::new();
         self.watcher.scan(&mut actions);
-        short(actions)
+        self.short(actions)
     }
 
     fn sweep(&mut self) -> Vec<String> {
         let mut actions = Vec::new();
         self.watcher.sweep(&mut actions);
-        short(actions)
+        self.short(actions)
     }
 
     fn exec(&mut self, pid: u32, watched: u8) -> Vec<String> {
@@ -46,6 +89,10 @@ impl Bench {
 
     fn listen(&mut self, pid: u32, port: u16, watched: u8) -> Vec<String> {
         self.observe(pid, LifeEvent::Listen, watched, port, 0)
+    }
+
+    fn serve(&mut self, pid: u32, port: u16) -> Vec<String> {
+        self.observe(pid, LifeEvent::Serve, 1, port, 0)
     }
 
     fn exit(&mut self, pid: u32) -> Vec<String> {
@@ -69,23 +116,12 @@ impl Bench {
         };
         let mut actions = Vec::new();
         self.watcher.observe(pid, event, &life, &mut actions);
-        short(actions)
+        self.short(actions)
     }
 
     fn name(&self, pid: u32) -> Option<&str> {
-        Some(self.watcher.process(pid)?.service_name.as_str())
+        Some(self.known.get(&pid)?.service_name.as_str())
     }
-}
-
-fn short(actions: Vec<Action>) -> Vec<String> {
-    actions
-        .into_iter()
-        .map(|action| match action {
-            Action::Watch(pid) => format!("watch {pid}"),
-            Action::Unwatch(pid) => format!("unwatch {pid}"),
-            Action::Described(process) => format!("{} is {}", process.pid, process.service_name),
-        })
-        .collect()
 }
 
 const NGINX: (&str, &str) = ("BEYLA_AUTO_TARGET_EXE", "*/nginx");
@@ -138,6 +174,35 @@ fn a_listener_that_the_kernel_side_could_not_take_up_is_watched_on_request() {
     let mut bench = Bench::new(&[PORT]);
     bench.proc.run(&Fake::new(7, "/opt/till"));
     assert_eq!(bench.listen(7, 8080, 0), ["watch 7", "7 is till"]);
+}
+
+#[test]
+fn who_serves_a_connection_that_others_accepted_is_watched() {
+    let mut bench = Bench::new(&[PORT]);
+    bench.proc.run(&Fake::new(8, "/opt/till"));
+    assert_eq!(bench.serve(8, 8080), ["watch 8", "8 is till"]);
+    assert_eq!(bench.serve(8, 8080), ["watch 8"], "it may be told again");
+    assert_eq!(bench.exit(8), ["unwatch 8"]);
+}
+
+#[test]
+fn who_serves_after_an_exec_that_unselected_it_is_watched_under_its_new_name() {
+    let mut bench = Bench::new(&[PORT]);
+    bench.proc.run(&Fake::new(7, "/usr/sbin/inetd"));
+    assert_eq!(bench.listen(7, 8080, 1), ["7 is inetd"]);
+    bench.proc.run(&Fake::new(8, "/usr/sbin/inetd"));
+    assert_eq!(bench.fork(7, 8, 1), ["8 is inetd"]);
+    bench.proc.run(&Fake::new(8, "/opt/till"));
+    assert_eq!(bench.exec(8, 1), ["unwatch 8"]);
+    assert_eq!(bench.serve(8, 8080), ["watch 8", "8 is till"]);
+}
+
+#[test]
+fn wirespan_itself_never_serves() {
+    let mut bench = Bench::new(&[PORT]);
+    let own = bench.proc.root().own_pid();
+    assert_eq!(bench.serve(own, 8080), [format!("unwatch {own}")]);
+    assert_eq!(bench.watcher.watched(), 0);
 }
 
 #[test]
@@ -255,7 +320,7 @@ fn a_reused_pid_inherits_nothing() {
         ..later
     });
     assert_eq!(bench.listen(7, 8080, 1), ["7 is till"]);
-    let process = bench.watcher.process(7).expect("it is watched");
+    let process = bench.known.get(&7).expect("it is watched");
     assert_eq!(process.start_ns, 600_000_000_000);
 }
 
@@ -300,7 +365,7 @@ fn a_late_exit_does_not_end_the_process_that_has_the_pid_now() {
 }
 
 #[test]
-fn a_description_outlives_its_process_but_not_for_ever() {
+fn who_exits_is_watched_no_longer_and_that_is_said_once() {
     let mut bench = Bench::new(&[NGINX]);
     bench.proc.run(&Fake::new(7, "/usr/sbin/nginx"));
     bench.scan();
@@ -308,15 +373,71 @@ fn a_description_outlives_its_process_but_not_for_ever() {
     assert_eq!(bench.exit(7), ["unwatch 7"]);
     assert_eq!(bench.exit(7), NOTHING);
     assert_eq!(bench.watcher.watched(), 0);
-    assert_eq!(bench.name(7), Some("nginx"));
+}
 
-    for pid in 1000..3000 {
-        bench.fork(7, pid, 1);
-        bench.exit(pid);
-    }
-    assert_eq!(bench.name(7), None);
-    assert_eq!(bench.name(2999), Some("comm"));
-    assert_eq!(bench.name(1000), None);
+#[test]
+fn a_process_is_watched_while_it_is_looked_at() {
+    let mut bench = Bench::new(&[NGINX]);
+    bench.hangs = true;
+    bench.proc.run(&Fake::new(7, "/usr/sbin/nginx"));
+    assert_eq!(bench.scan(), ["watch 7"]);
+    assert_eq!(bench.scan(), NOTHING);
+    // Its child can't take over what is not known yet.
+    bench.proc.run(&Fake::new(8, "/usr/sbin/nginx"));
+    assert_eq!(bench.fork(7, 8, 1), NOTHING);
+    assert!(bench.watcher.is_watched(7) && bench.watcher.is_watched(8));
+    let looks = std::mem::take(&mut bench.looks);
+    assert_eq!(bench.found(looks), ["7 is nginx", "8 is nginx"]);
+}
+
+#[test]
+fn what_a_look_at_an_earlier_program_finds_is_not_believed() {
+    let mut bench = Bench::new(&[("BEYLA_AUTO_TARGET_EXE", "/opt/*")]);
+    bench.hangs = true;
+    let first = Fake::new(7, "/opt/first");
+    bench.proc.run(&first);
+    assert_eq!(bench.exec(7, 0), ["watch 7"]);
+    bench.proc.run(&Fake {
+        executable: Some("/opt/second"),
+        args: "second",
+        ..first
+    });
+    assert_eq!(bench.exec(7, 1), ["watch 7"]);
+    let looks = std::mem::take(&mut bench.looks);
+    assert_eq!(bench.found(looks), ["7 is second"]);
+}
+
+#[test]
+fn a_process_that_ended_while_it_was_looked_at_is_named_still() {
+    let mut bench = Bench::new(&[NGINX]);
+    bench.hangs = true;
+    bench.proc.run(&Fake::new(7, "/usr/sbin/nginx"));
+    bench.exec(7, 0);
+    bench.proc.end(7);
+    assert_eq!(bench.exit(7), ["unwatch 7"]);
+    let looks = std::mem::take(&mut bench.looks);
+    assert_eq!(bench.found(looks), ["7 is comm"]);
+    assert_eq!(bench.watcher.watched(), 0);
+}
+
+#[test]
+fn a_look_that_is_given_up_leaves_the_name_of_the_executable_until_it_ends() {
+    let mut bench = Bench::new(&[NGINX]);
+    bench.hangs = true;
+    bench.proc.run(&Fake {
+        environment: &["OTEL_SERVICE_NAME=till"],
+        ..Fake::new(7, "/usr/sbin/nginx")
+    });
+    assert_eq!(bench.scan(), ["watch 7"]);
+    let look = bench.looks.pop().expect("a look");
+    let mut actions = Vec::new();
+    bench.watcher.given_up(&look, &mut actions);
+    assert_eq!(bench.short(actions), ["7 is nginx"]);
+    assert_eq!(
+        bench.known[&7].start_ns,
+        Fake::new(7, "").started_s * 1_000_000_000
+    );
+    assert_eq!(bench.found([look]), ["7 is till"]);
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use wirespan::config::{OtlpConfig, OtlpProtocol};
 use wirespan::export::{ExportConfig, Exporters, RetryPolicy};
 use wirespan::health::{Destination, Health, Loss};
+use wirespan::memory::{Holder, Ledger};
+use wirespan::span::Value;
 use wirespan_tests::receiver::Receiver;
 
 use crate::delivery::distinct;
@@ -50,6 +52,38 @@ async fn an_absent_receiver_costs_what_passes_the_bound_and_delivery_resumes() {
         assert_eq!(health.spans_exported(Destination::Otlp), kept as u64 + 10);
         assert_eq!(lost_in_export(&health), lost);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spans_that_wait_are_bounded_in_bytes_too() {
+    let mut receiver = Receiver::start().await.unwrap();
+    receiver.go_away().await;
+    let health = Arc::new(Health::default());
+    let memory = Ledger::new(8 << 20);
+    let config = ExportConfig {
+        memory: memory.clone(),
+        ..exporting(otlp(OtlpProtocol::HttpProtobuf, receiver.address()))
+    };
+    let (queue, exporters) = Exporters::start(config, &health).unwrap();
+    let shop = resource("shop");
+    for start in (0..1000).step_by(10) {
+        let mut spans = server_spans(&shop, start..start + 10);
+        for span in &mut spans {
+            let target = Value::Owned("/".repeat(8000));
+            span.attributes.push(("url.path", target));
+        }
+        queue.push(spans);
+    }
+    // An eighth of the bound: a megabyte, of which each takes 8 KB and more.
+    let lost = health.losses(Loss::QueueFull);
+    assert!((870..900).contains(&lost), "{lost}");
+    let held = memory.held_by(Holder::Spans);
+    assert!((900 << 10..=1 << 20).contains(&held), "{held}");
+
+    receiver.come_back().await.unwrap();
+    exporters.drain(SOON).await;
+    assert_eq!(health.spans_exported(Destination::Otlp), 1000 - lost);
+    assert_eq!(memory.held(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -186,7 +186,40 @@ async fn a_busy_receiver_gets_each_span_once_and_not_before_it_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_receiver_that_asks_for_eternity_gets_an_hour() {
+async fn a_receiver_that_asks_for_eternity_is_asked_again_by_one_batch() {
+    for protocol in [OtlpProtocol::HttpProtobuf, OtlpProtocol::Grpc] {
+        let receiver = Receiver::start().await.unwrap();
+        receiver.refuse([match protocol {
+            OtlpProtocol::Grpc => Refusal::Grpc {
+                code: tonic::Code::Unavailable,
+                retry_delay: Some(Duration::from_secs(3600)),
+            },
+            _ => Refusal::Http {
+                status: 429,
+                retry_after: Some("3600".into()),
+            },
+        }]);
+        let health = Arc::new(Health::default());
+        let mut config = exporting(otlp(protocol, receiver.address()));
+        config.retry.probe_every = Duration::from_millis(300);
+        let (queue, exporters) = Exporters::start(config, &health).unwrap();
+        queue.push(server_spans(&resource("shop"), 0..100));
+        receiver.wait_for_attempts(1, SOON).await.unwrap();
+        // Three batches more, which wait for the first to knock.
+        queue.push(server_spans(&resource("shop"), 100..400));
+        let spans = receiver
+            .wait_for(|spans| spans.len() >= 400, SOON)
+            .await
+            .unwrap();
+        exporters.drain(SOON).await;
+        assert_eq!((spans.len(), distinct(&spans)), (400, 400), "{protocol:?}");
+        assert_eq!(receiver.attempts(), 5, "{protocol:?}");
+        assert_eq!(lost_in_export(&health), 0, "{protocol:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_does_not_wait_for_a_receiver_that_asks_for_eternity() {
     let receiver = Receiver::start().await.unwrap();
     let eternity = u64::MAX.to_string();
     receiver.refuse([Refusal::Http {

@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use wirespan::config::MetricsConfig;
 use wirespan::export::own_metrics::OwnMetrics;
 use wirespan::health::{Coverage, Destination, Health, Loss};
+use wirespan::unread::{Reason, Unread};
 use wirespan_tests::receiver::{Point, Receiver};
 
 use crate::sample::SOON;
@@ -54,6 +55,12 @@ async fn every_counter_is_told_once_per_interval_and_anew_at_the_end() {
         service: "shop".into(),
         seen_bytes: 200,
         understood_bytes: 150,
+        unread: {
+            let mut unread = Unread::default();
+            unread.count(Reason::FastCgi, 50);
+            unread
+        },
+        lost_records: 6,
     }]);
     let expected = [
         ("wirespan.spans.made", String::new(), 10.0),
@@ -62,9 +69,19 @@ async fn every_counter_is_told_once_per_interval_and_anew_at_the_end() {
         ("wirespan.losses", told(Loss::RingFull), 5.0),
         ("wirespan.records.read", String::new(), 40.0),
         (
+            "wirespan.process.records.lost",
+            "process.pid=42,service.name=shop".into(),
+            6.0,
+        ),
+        (
             "wirespan.coverage",
             "process.pid=42,service.name=shop".into(),
             0.75,
+        ),
+        (
+            "wirespan.not_understood",
+            "process.pid=42,reason=fastcgi,service.name=shop".into(),
+            50.0,
         ),
     ];
     let all = |points: &[Point]| {

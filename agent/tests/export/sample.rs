@@ -17,7 +17,8 @@ use wirespan::export::{ExportConfig, RetryPolicy};
 use wirespan::health::{Health, Loss};
 use wirespan::span::{Event, Resource, Span, SpanKind, Status, Value};
 
-pub const SOON: Duration = Duration::from_secs(10);
+/// When waiting is given up for what should take no time; no measure of how fast a machine is.
+pub const SOON: Duration = Duration::from_secs(60);
 
 pub fn resource(service: &str) -> Arc<Resource> {
     let text = |text: &str| Value::Owned(text.into());
@@ -243,6 +244,7 @@ pub fn exporting(otlp: OtlpConfig) -> ExportConfig {
         pause_first: Duration::from_millis(10),
         pause_max: Duration::from_millis(50),
         total_max: Duration::from_secs(30),
+        ..RetryPolicy::default()
     };
     ExportConfig {
         retry,

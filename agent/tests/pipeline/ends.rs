@@ -108,7 +108,7 @@ fn only_so_many_connections_are_remembered_and_the_rest_is_counted() {
     let evicted = |at| {
         (
             WALL_NS as u64 + at * MS,
-            Some("evicted".into()),
+            Some("observation_ended".into()),
             Status::Unset,
         )
     };

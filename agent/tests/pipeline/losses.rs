@@ -72,6 +72,51 @@ fn junk_makes_no_spans_and_its_bytes_count_as_not_understood() {
         (coverage[0].seen_bytes, coverage[0].understood_bytes),
         (http + 200, http)
     );
+    assert_eq!(
+        coverage[0].unread.to_string(),
+        "unknown protocol, first bytes 00 25 4a 6f (1 connection, 200 bytes)"
+    );
+}
+
+#[test]
+fn what_is_not_understood_is_told_with_its_reason_open_or_over() {
+    let hello = [&[0x16, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3][..], &[7; 194]].concat();
+    let fastcgi = [
+        &[1, 1, 0, 1, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0][..],
+        &[9; 500],
+    ]
+    .concat();
+    for is_over in [false, true] {
+        let mut bench = Bench::seeded();
+        let mut recorder = Recorder::new(WALL_NS);
+        recorder.named("shop");
+        for id in 1..=4 {
+            recorder.open_tcp(id, SERVER, CLIENT);
+        }
+        recorder.read(1, &hello).read(2, &fastcgi);
+        recorder
+            .read(
+                3,
+                "CONNECT far.example:22 HTTP/1.1\r\nHost: far.example\r\n\r\n",
+            )
+            .write(3, "HTTP/1.1 200 OK\r\n\r\n")
+            .read(3, "SSH-2.0-x\r\n")
+            .write(3, "SSH-2.0-y\r\n");
+        recorder.read(4, GET).write(4, OK);
+        if is_over {
+            for id in 1..=4 {
+                recorder.progress(id, Stage::Closed);
+            }
+        }
+        bench.feed(&mut recorder);
+        let told = bench.pipeline.coverage()[0].unread.to_string();
+        assert_eq!(
+            told,
+            "looks like FastCGI (1 connection, 516 bytes); TLS that can't be read (1 connection, \
+             205 bytes); a tunnel (CONNECT) (1 connection, 22 bytes)",
+            "over: {is_over}"
+        );
+    }
 }
 
 #[test]

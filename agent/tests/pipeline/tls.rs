@@ -49,6 +49,45 @@ fn a_client_that_names_no_host_asked_whom_its_handshake_named() {
 }
 
 #[test]
+fn whom_a_relay_named_before_the_handshake_is_the_client_of_what_follows() {
+    let mut recorder = recorded();
+    recorder
+        .open_tcp(CARRIER, SERVER, CLIENT)
+        .read(CARRIER, "PROXY TCP4 192.0.2.9 10.0.0.1 49153 443\r\n")
+        .read(CARRIER, client_hello("shop.example"))
+        .open_on(CARRIER, OBJECT, SERVER, CLIENT)
+        .read(OBJECT, NAMELESS)
+        .write(OBJECT, OK);
+    let spans = spans_of(&mut recorder);
+    assert_eq!(spans.len(), 1);
+    let told = |name| attribute(&spans[0], name);
+    assert_eq!(told("client.address").as_deref(), Some("192.0.2.9"));
+    assert_eq!(told("network.peer.address").as_deref(), Some("10.0.0.2"));
+}
+
+#[test]
+fn what_is_encrypted_within_a_tunnel_has_its_end_for_a_server() {
+    let mut recorder = recorded();
+    recorder
+        .open_tcp(CARRIER, CLIENT, SERVER)
+        .write(
+            CARRIER,
+            "CONNECT origin:8443 HTTP/1.1\r\nHost: origin:8443\r\n\r\n",
+        )
+        .read(CARRIER, "HTTP/1.1 200 OK\r\n\r\n")
+        .write(CARRIER, client_hello("shop.example"))
+        .open_on(CARRIER, OBJECT, CLIENT, SERVER)
+        .write(OBJECT, NAMELESS)
+        .read(OBJECT, OK);
+    let spans = spans_of(&mut recorder);
+    assert_eq!(spans.len(), 2);
+    let told = |name| attribute(&spans[1], name);
+    let url = "https://shop.example:8443/a";
+    assert_eq!(told("url.full").as_deref(), Some(url));
+    assert_eq!(told("network.peer.address").as_deref(), Some("10.0.0.1"));
+}
+
+#[test]
 fn a_server_knows_its_address_better_than_its_client() {
     let mut recorder = recorded();
     recorder

@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use wirespan::discover::Process;
-use wirespan::recording::{Writer, clock_record, process_record};
+use wirespan::recording::{Writer, clock_record, expected_record, process_record};
 use wirespan_common::record::{
-    CHUNK_AFTER_LOSS, Chunk, ConnectionId, Direction, Extent, Header, Kind, Life, LifeEvent, Open,
-    Progress, Stage,
+    CHUNK_AFTER_LOSS, Chunk, ConnectionId, Direction, Extent, Header, Kind, Life, LifeEvent,
+    OPEN_LATE, OPEN_SEQUENCED, Open, Progress, Stage,
 };
 use zerocopy::IntoBytes;
 
@@ -23,6 +23,10 @@ pub struct Recorder {
     pub now_ns: u64,
     pub tgid: u32,
     extents: HashMap<ConnectionId, [Extent; 2]>,
+    /// What TCP counts, and what else tells a socket from others.
+    sockets: HashMap<ConnectionId, (u16, [u32; 2])>,
+    opened: u16,
+    again: bool,
     lost: bool,
 }
 
@@ -34,6 +38,9 @@ impl Recorder {
             now_ns: 0,
             tgid: PID,
             extents: HashMap::new(),
+            sockets: HashMap::new(),
+            opened: 0,
+            again: false,
             lost: false,
         }
     }
@@ -53,6 +60,12 @@ impl Recorder {
     /// The wall clock was set.
     pub fn clock(&mut self, wall_offset_ns: i64) -> &mut Self {
         self.records.push(clock_record(self.now_ns, wall_offset_ns));
+        self
+    }
+
+    /// A description of the process is on its way.
+    pub fn expected(&mut self) -> &mut Self {
+        self.records.push(expected_record(self.now_ns, self.tgid));
         self
     }
 
@@ -100,9 +113,9 @@ impl Recorder {
                 family: if local.is_ipv4() { 2 } else { 10 },
                 local_port: local.port(),
                 peer_port: peer.port(),
-                reserved: 0,
                 local_address: bytes(local),
                 peer_address: bytes(peer),
+                ..Open::default()
             },
             b"",
         )
@@ -116,17 +129,53 @@ impl Recorder {
                 family: 1,
                 local_port: 0,
                 peer_port: 0,
-                reserved: 0,
-                local_address: [0; 16],
-                peer_address: [0; 16],
+                ..Open::default()
             },
             path,
         )
     }
 
     fn open(&mut self, open: Open, path: &[u8]) -> &mut Self {
-        self.extents.insert(open.connection, Default::default());
+        let is_again = std::mem::take(&mut self.again);
+        let is_late = open.carrier != 0 && !is_again && self.extents.contains_key(&open.connection);
+        if !is_again {
+            self.opened = self.opened.wrapping_add(1).max(1);
+            let first = u32::from(self.opened).wrapping_mul(0x9e37_79b9);
+            let sequences = [first, first.rotate_left(16)];
+            self.sockets
+                .insert(open.connection, (self.opened, sequences));
+        }
+        if !is_late {
+            self.extents.insert(open.connection, Default::default());
+        }
+        let (socket, first_sequences) = self.sockets[&open.connection];
+        let flags = match (open.family, open.carrier) {
+            _ if is_late => OPEN_LATE,
+            (2 | 10, 0) => OPEN_SEQUENCED,
+            _ => 0,
+        };
+        let open = Open {
+            socket,
+            first_sequences,
+            flags,
+            ..open
+        };
         self.push(Kind::Open, open.as_bytes(), path)
+    }
+
+    /// What is opened next was opened before: the kernel side forgot it, and counts anew.
+    pub fn again(&mut self) -> &mut Self {
+        self.again = true;
+        self
+    }
+
+    /// Bytes move that the kernel side counts nowhere.
+    pub fn miss(&mut self, id: ConnectionId, direction: Direction, len: u32) -> &mut Self {
+        if let Some((_, sequences)) = self.sockets.get_mut(&id) {
+            let sequence = &mut sequences[direction as usize];
+            *sequence = sequence.wrapping_add(len);
+        }
+        self
     }
 
     pub fn read(&mut self, id: ConnectionId, bytes: impl AsRef<[u8]>) -> &mut Self {
@@ -181,6 +230,10 @@ impl Recorder {
     ) -> &mut Self {
         let extent = &mut self.extents.entry(id).or_default()[direction as usize];
         extent.position += len;
+        if let Some((_, sequences)) = self.sockets.get_mut(&id) {
+            let sequence = &mut sequences[direction as usize];
+            *sequence = sequence.wrapping_add(len as u32);
+        }
         extent.last_ns = self.now_ns;
         let tail_len = last.len().min(8);
         extent.tail[8 - tail_len..].copy_from_slice(&last[last.len() - tail_len..]);

@@ -19,6 +19,10 @@ mod discover {
     pub use proc_root::ProcRoot;
 }
 
+#[path = "../../../agent/src/lookers.rs"]
+#[allow(dead_code, reason = "nothing is looked at on other threads here")]
+mod lookers;
+
 use discover::tls::{End, Verdict, find_in};
 
 /// Names that are treated in different ways: a library and a program.

@@ -113,7 +113,7 @@ fn kept(args: &Args, strategy: &str, port: u16, load: impl Fn() -> Result<Load>)
 /// Ten connections with 32 streams each.
 fn h2load(port: u16, seconds: u64) -> Result<Load> {
     let said = process::capture(
-        Command::new("h2load")
+        workspace::system("h2load")
             .args(["-c10", "-m32", "-t2", &format!("-D{seconds}")])
             .arg(format!("http://127.0.0.1:{port}/hello")),
     )?;

@@ -1,10 +1,9 @@
 //! Load on a server by wrk: 16 connections that are kept alive.
 
-use std::process::Command;
-
 use anyhow::{Context as _, Result};
 
 use crate::process;
+use crate::workspace;
 
 /// What wrk reports.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,7 +22,7 @@ pub fn run(port: u16, seconds: u64) -> Result<Load> {
 pub fn run_over(scheme: &str, port: u16, seconds: u64) -> Result<Load> {
     let duration = format!("-d{seconds}s");
     let said = process::capture(
-        Command::new("wrk")
+        workspace::system("wrk")
             .args(["-t2", "-c16", &duration])
             .arg(format!("{scheme}://127.0.0.1:{port}/hello")),
     )?;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -14,6 +14,7 @@ use super::{load, median};
 use crate::demo::{Folder, Nginx, free_port};
 use crate::process::{self, Lines, Running};
 use crate::setup;
+use crate::workspace;
 
 /// The way into socket calls that is best on the test machine.
 const STRATEGY: &str = "socket_tracepoints";
@@ -187,7 +188,7 @@ fn certificate(folder: &Folder) -> Result<[String; 2]> {
     let [certificate, key] =
         ["certificate.pem", "key.pem"].map(|name| folder.path.join(name).display().to_string());
     process::capture(
-        Command::new("openssl")
+        workspace::system("openssl")
             .args([
                 "req",
                 "-x509",

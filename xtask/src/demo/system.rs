@@ -19,7 +19,8 @@ pub const PATHS: [&str; 4] = [
     "/api/orders/broken",
 ];
 
-const START_LIMIT: Duration = Duration::from_secs(20);
+/// When waiting for a server is given up.
+const START_LIMIT: Duration = Duration::from_secs(120);
 
 /// nginx in front of orders.py, which asks stock.py.
 pub struct System {
@@ -139,13 +140,7 @@ impl Drop for Folder {
 }
 
 fn python(script: &str, ports: &[u16]) -> Result<Running> {
-    // Debian's own, not one that a version manager wraps in scripts.
-    let debian = PathBuf::from("/usr/bin/python3");
-    let program = if debian.exists() {
-        debian
-    } else {
-        workspace::program("python3").context("python3 is not installed")?
-    };
+    let program = workspace::program("python3").context("python3 is not installed")?;
     Running::start(
         script,
         process::tied(program)

@@ -13,9 +13,11 @@ use crate::workspace;
 
 /// How to tell that a package is not needed any more.
 enum Evidence {
-    /// A program of this name is there, wherever it came from.
+    /// A program of this name is on the [`workspace::SYSTEM_PATH`], whichever package it came from:
+    /// for programs of which any will do, and which packages beyond Debian's own bring too.
     Program(&'static str),
-    /// dpkg says that the package is installed.
+    /// dpkg says that the package is installed: for all that is run or read by its place below
+    /// `/usr`, and for interpreters that must find Debian's libraries.
     Package,
 }
 
@@ -53,8 +55,9 @@ const NEEDS: &[Need] = {
         package("libzstd-dev", &[Build]),
         package("zlib1g-dev", &[Build]),
         program("nginx", "nginx-light", &[Demo, Test, Bench]),
-        program("python3", "python3", &[Demo, Test]),
-        program("curl", "curl", &[Test, Vm]),
+        package("python3", &[Demo, Test, Bench]),
+        package("curl", &[Test, Vm]),
+        program("haproxy", "haproxy", &[Test]),
         program("node", "nodejs", &[Test]),
         program("wrk", "wrk", &[Test, Bench]),
         // gRPC and HTTP/2.
@@ -62,18 +65,18 @@ const NEEDS: &[Need] = {
         // The workloads are built by Debian's, whatever else is on the PATH; see `grpc`.
         package("golang-go", &[Test]),
         package("golang-google-grpc-dev", &[Test]),
-        program("h2load", "nghttp2-client", &[Test, Bench]),
+        package("nghttp2-client", &[Test, Bench]),
         program("nghttpd", "nghttp2-server", &[Test]),
         // What is traced over TLS; see `tls`.
-        program("apache2", "apache2-bin", &[Test]),
-        program("ruby", "ruby", &[Test]),
+        package("apache2-bin", &[Test]),
+        package("ruby", &[Test]),
         package("ruby-webrick", &[Test]),
         package("python3-requests", &[Test]),
         package("python3-aiohttp", &[Test]),
         package("python3-uvicorn", &[Test]),
         package("python3-pip", &[Test, Bench]),
-        program("openssl", "openssl", &[Bench]),
-        program("wget", "wget", &[Test]),
+        program("openssl", "openssl", &[Test, Bench]),
+        package("wget", &[Test]),
         package("libgnutls28-dev", &[Test]),
         package("libssl-dev", &[Test]),
         package("postgresql-15", &[Test]),
@@ -202,6 +205,16 @@ mod tests {
                 NEEDS.iter().any(|need| need.purposes.contains(&purpose)),
                 "{purpose:?}"
             );
+        }
+    }
+
+    #[test]
+    fn what_debians_libraries_are_for_is_debians_own() {
+        // Another one on the PATH is no reason to leave these out: it does not find the libraries.
+        for name in ["python3", "ruby", "golang-go"] {
+            let need = NEEDS.iter().find(|need| need.package == name);
+            let need = need.unwrap_or_else(|| panic!("{name} is not needed"));
+            assert!(matches!(need.evidence, Evidence::Package), "{name}");
         }
     }
 

@@ -3,22 +3,17 @@
 //! below `target/tools/grpc`; nothing is installed into the system or the user's directories.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
 use crate::process;
-use crate::workspace;
+use crate::workspace::{self, system};
 
 /// Where Debian puts the sources of Go libraries.
 const GO_LIBRARIES: &str = "/usr/share/gocode";
 
 /// The programs in Go, by their directories among the workloads.
 const GO_PROGRAMS: [&str; 3] = ["grpc/go-server", "grpc/go-client", "http2/h2c"];
-
-/// The workloads run on the system's own interpreters, not on what a version manager puts before
-/// them; so their libraries are installed by these.
-const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Holds what was installed, written when all of it was.
 const STAMP: &str = "installed";
@@ -84,7 +79,9 @@ fn go() -> Result<()> {
                 .env("GOPATH", GO_LIBRARIES)
                 .env("GOCACHE", tools().join("go-cache"))
                 .env("GO111MODULE", "off")
-                .env("GOFLAGS", ""),
+                .env("GOFLAGS", "")
+                // Another Go's library.
+                .env_remove("GOROOT"),
         )?;
     }
     Ok(())
@@ -105,12 +102,6 @@ fn once(directory: &Path, list: &Path, install: impl FnOnce() -> Result<()>) -> 
     install()?;
     std::fs::write(stamp, wanted)?;
     Ok(())
-}
-
-fn system(program: &str) -> Command {
-    let mut command = process::tied(program);
-    command.env("PATH", SYSTEM_PATH);
-    command
 }
 
 fn tools() -> PathBuf {

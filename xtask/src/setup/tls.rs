@@ -152,7 +152,8 @@ fn java() -> Result<()> {
     let path = format!("{class_path}:{}", directory.display());
     std::fs::write(directory.join("class-path"), path)?;
     process::run(
-        process::tied("javac")
+        // The one beside the `java` that the tests run.
+        workspace::system("javac")
             .args(["-nowarn", "-cp", &class_path, "-d"])
             .arg(&directory)
             .arg(source),

@@ -1,5 +1,7 @@
 //! Passed and failed, read from what Rust's test runner says. It knows no stage.
 
+use crate::process::Watched;
+
 /// Tests that were run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -27,6 +29,12 @@ impl Counts {
             counts.failed = 1;
         }
         counts
+    }
+
+    /// The same of a child that was watched.
+    pub fn of_watched(watched: &Watched) -> Self {
+        let succeeded = matches!(&watched.status, Ok(status) if status.success());
+        Self::of_run(&watched.said, succeeded)
     }
 
     /// Runs of `executables` test executables, each of which must have come to its summary.

@@ -1,37 +1,37 @@
-//! The end-to-end tests, compiled once and run as they are: on this kernel, and on Debian's 6.1 and
-//! 5.10 in virtual machines, which see the same files and so need no cargo.
+//! The end-to-end tests, run as they were compiled: on this kernel, and on Debian's 6.1 and 5.10 in
+//! virtual machines, which see the same files and so need no cargo.
 
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use super::SILENCE_MAX;
 use super::counts::Counts;
-use crate::process;
+use super::executables::{self, Compiled, Executable};
 use crate::vm::{self, Boot, Machine};
-use crate::workspace;
+use crate::{process, workspace};
 
 /// One after the other: they share the machine's kernel, and times are compared.
 const THREADS: &str = "--test-threads=1";
 
 /// A run in a virtual machine.
-struct Run {
+pub struct Run<'a> {
     /// The kernel's series.
-    kernel: &'static str,
-    /// The way into socket calls.
-    strategy: &'static str,
-    executable: &'static str,
+    pub kernel: &'a str,
+    /// The way into socket calls; the daemon's choice if it is empty.
+    pub strategy: &'a str,
+    pub executable: &'a str,
     /// One of its tests; all of them if it is empty.
-    test: &'static str,
+    pub test: &'a str,
 }
 
-impl Run {
-    const fn new(
-        kernel: &'static str,
-        strategy: &'static str,
-        executable: &'static str,
-        test: &'static str,
+impl<'a> Run<'a> {
+    pub const fn new(
+        kernel: &'a str,
+        strategy: &'a str,
+        executable: &'a str,
+        test: &'a str,
     ) -> Self {
         Self {
             kernel,
@@ -44,7 +44,7 @@ impl Run {
 
 /// Only what kernels may take differently: each start of a daemon keeps the emulated verifier busy.
 /// None of these kernels has the way into socket calls that is the first choice here.
-const RUNS: [Run; 8] = [
+pub const RUNS: [Run<'static>; 8] = [
     Run::new("6.1", "fexit", "strategies", ""),
     Run::new("6.1", "kprobes", "strategies", ""),
     Run::new("6.1", "syscall_tracepoints", "strategies", ""),
@@ -70,127 +70,102 @@ const RUNS: [Run; 8] = [
     ),
 ];
 
-const HERE_LIMIT: Duration = Duration::from_secs(600);
-const MACHINE_LIMIT: Duration = Duration::from_secs(600);
-
 /// On the running kernel, with whatever strategy the daemon chooses.
-pub fn here() -> Result<Counts> {
-    let mut counts = Counts::default();
-    for executable in executables()? {
-        let (_, said) = process::run_watched(
-            process::tied(&executable)
-                .arg(THREADS)
-                .current_dir(workspace::root().join("tests"))
-                .env("WIRESPAN_BIN", workspace::daemon()),
-            HERE_LIMIT,
-        )?;
-        counts.add(Counts::of_executables(&said, 1));
-    }
-    some(counts)
-}
-
-/// On Debian's kernels of these series, one after the other.
-pub fn in_machines() -> Result<Counts> {
-    let executables = executables()?;
-    let mut counts = Counts::default();
-    for series in vm::kernel::TESTED {
-        counts.add(in_machine(series, &executables)?);
-    }
-    Ok(counts)
-}
-
-fn in_machine(series: &str, executables: &[PathBuf]) -> Result<Counts> {
-    let mut runs = Vec::new();
-    for run in RUNS.iter().filter(|run| run.kernel == series) {
-        let Some(executable) = executables.iter().find(|path| is_of(path, run.executable)) else {
-            bail!("wirespan-tests has no tests/{}.rs", run.executable);
-        };
-        let words = [run.strategy, &*executable.to_string_lossy(), run.test];
-        runs.push(words.map(str::to_owned));
-    }
-    if runs.is_empty() {
-        bail!("nothing is to be run on kernel {series}");
-    }
-    let kernel = vm::kernel::ensure(series)?;
-    // `$1` is the directory, `$2` the daemon, the rest are runs.
-    let script = format!(
-        "cd \"$1\"; export WIRESPAN_BIN=\"$2\"; shift 2
-        while [ $# -gt 0 ]; do
-            export WIRESPAN_CAPTURE=\"$1\"
-            echo \"== $(uname -r), $1\"
-            \"$2\" {THREADS} \"$3\"
-            shift 3
-        done"
-    );
-    let mut command = vec!["sh".to_owned(), "-c".into(), script, "sh".into()];
-    command.push(workspace::root().join("tests").to_string_lossy().into());
-    command.push(workspace::daemon().to_string_lossy().into());
-    let count = runs.len();
-    command.extend(runs.into_iter().flatten());
-    let boot = Boot {
-        kernel: &kernel,
-        command: &command,
-        limit: MACHINE_LIMIT,
-        accelerator: vm::EMULATED,
-    };
-    let mut machine = Machine::boot(&boot, Stdio::piped())?;
-    let lines = machine.lines();
-    let ready = machine.wait_until_ready()?;
-    println!(
-        "vm: Linux {} up in {:.1} s",
-        kernel.release,
-        ready.as_secs_f64()
-    );
-    let ended = machine.wait();
-    let said = lines.finish();
-    let counts = Counts::of_executables(&said, count);
-    if let Err(error) = ended {
-        eprintln!("vm: {error:#}");
-    }
-    if counts.passed + counts.failed < count {
-        bail!("a run had no test");
-    }
-    Ok(counts)
-}
-
-/// A stage in which nothing was tested has not passed.
-fn some(counts: Counts) -> Result<Counts> {
+pub fn here(compiled: &Compiled) -> Result<Counts> {
+    let counts = executables::run(compiled.end_to_end(), SILENCE_MAX, |command| {
+        command
+            .arg(THREADS)
+            .env("WIRESPAN_BIN", workspace::daemon());
+    });
     if counts == Counts::default() {
         bail!("no test was run");
     }
     Ok(counts)
 }
 
-/// Whether cargo made this executable (`name-0123456789abcdef`) of the test of that name.
-fn is_of(executable: &Path, test: &str) -> bool {
-    let name = executable.file_name().map(std::ffi::OsStr::to_string_lossy);
-    name.is_some_and(|name| name.rsplit_once('-').is_some_and(|(name, _)| name == test))
-}
-
-/// Compiles the tests; tells where the test executables are.
-fn executables() -> Result<Vec<PathBuf>> {
-    let messages = process::capture_and_show(
-        workspace::cargo(&["test", "--quiet", "--no-run", "--package", "wirespan-tests"]).args([
-            "--lib",
-            "--bins",
-            "--tests",
-            "--message-format",
-            "json-render-diagnostics",
-        ]),
-    )?;
-    let executables: Vec<_> = messages.lines().filter_map(test_executable).collect();
-    if executables.is_empty() {
-        bail!("wirespan-tests has no tests");
+/// On Debian's kernels, one after the other. One that dies hides no other.
+pub fn in_machines(compiled: &Compiled, runs: &[Run<'_>]) -> Result<Counts> {
+    let mut counts = Counts::default();
+    let mut kernels: Vec<_> = runs.iter().map(|run| run.kernel).collect();
+    kernels.dedup();
+    for series in kernels {
+        if process::interrupted() {
+            break;
+        }
+        let runs: Vec<_> = runs.iter().filter(|run| run.kernel == series).collect();
+        counts.add(in_machine(series, compiled, &runs).unwrap_or_else(|error| {
+            eprintln!("vm: Linux {series}: {error:#}");
+            Counts::of_one(false)
+        }));
     }
-    Ok(executables)
+    Ok(counts)
 }
 
-/// From a message of cargo about a finished artifact.
-fn test_executable(message: &str) -> Option<PathBuf> {
-    let message: serde_json::Value = serde_json::from_str(message).ok()?;
-    let is_test = message["profile"]["test"].as_bool()?;
-    let executable = message["executable"].as_str()?;
-    is_test.then(|| executable.into())
+fn in_machine(series: &str, compiled: &Compiled, runs: &[&Run<'_>]) -> Result<Counts> {
+    let mut words = Vec::new();
+    let mut counts = Counts::default();
+    for run in runs {
+        let mut all = compiled.end_to_end();
+        let Some(executable) = all.find(|found| found.name == run.executable) else {
+            eprintln!(
+                "vm: tests/{}.rs did not compile, or is gone",
+                run.executable
+            );
+            counts.failed += 1;
+            continue;
+        };
+        words.extend(words_of(run, executable));
+    }
+    let kernel = vm::kernel::ensure(series)?;
+    // `$1` is the directory, `$2` the daemon, the rest are runs.
+    let script = format!(
+        "cd \"$1\"; export WIRESPAN_BIN=\"$2\"; shift 2
+        while [ $# -gt 0 ]; do
+            if [ \"$1\" ]; then export WIRESPAN_CAPTURE=\"$1\"; else unset WIRESPAN_CAPTURE; fi
+            echo \"== $(uname -r), ${{1:-as the daemon chooses}}\"
+            \"$2\" {THREADS} \"$3\"
+            shift 3
+        done"
+    );
+    let started = words.len() / 3;
+    let mut command = vec!["sh".to_owned(), "-c".into(), script, "sh".into()];
+    command.push(workspace::root().join("tests").to_string_lossy().into());
+    command.push(workspace::daemon().to_string_lossy().into());
+    command.extend(words);
+    let boot = Boot {
+        kernel: &kernel,
+        command: &command,
+        // Not counted: `watch` listens instead.
+        limit: Duration::MAX,
+        accelerator: vm::EMULATED,
+    };
+    let mut machine = Machine::boot(&boot, Stdio::piped())?;
+    let lines = machine.lines(&format!("{series}: "));
+    let ready = machine.wait_until_ready()?;
+    println!(
+        "vm: Linux {} up in {:.1} s",
+        kernel.release,
+        ready.as_secs_f64()
+    );
+    let mut said = Vec::new();
+    let ended = machine.watch(&lines, &mut said, SILENCE_MAX);
+    said.extend(lines.finish());
+    if let Err(error) = ended {
+        eprintln!("vm: {error:#}");
+    }
+    let told = Counts::of_executables(&said, started);
+    if told.passed + told.failed < started {
+        eprintln!("vm: a run had no test");
+        counts.failed += 1;
+    }
+    counts.add(told);
+    Ok(counts)
+}
+
+/// What the script in the machine takes for a run.
+fn words_of(run: &Run<'_>, executable: &Executable) -> [String; 3] {
+    let path = executable.path.to_string_lossy();
+    [run.strategy, &*path, run.test].map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -198,18 +173,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_executable_is_known_by_the_name_before_its_hash() {
-        let executable = Path::new("/target/debug/deps/strategies-0123456789abcdef");
-        assert!(is_of(executable, "strategies"));
-        assert!(!is_of(executable, "life"));
-    }
-
-    #[test]
-    fn only_tests_are_executables_to_run() {
-        let test = r#"{"reason":"compiler-artifact","profile":{"test":true},"executable":"/x"}"#;
-        assert_eq!(test_executable(test), Some("/x".into()));
-        let tool = r#"{"reason":"compiler-artifact","profile":{"test":false},"executable":"/x"}"#;
-        assert_eq!(test_executable(tool), None);
-        assert_eq!(test_executable(r#"{"reason":"build-finished"}"#), None);
+    fn every_run_in_a_machine_is_of_a_test_that_there_is() {
+        for run in &RUNS {
+            let file = format!("tests/tests/{}.rs", run.executable);
+            let text = std::fs::read_to_string(workspace::root().join(&file));
+            let text = text.unwrap_or_else(|error| panic!("{file}: {error}"));
+            assert!(text.contains(&format!("fn {}", run.test)), "{file}");
+            assert!(vm::kernel::TESTED.contains(&run.kernel));
+        }
     }
 }

@@ -26,6 +26,11 @@ const SERIES: [(&str, &str); 3] = [
 /// The flavour with 9p, which the cloud images have not.
 const FLAVOUR: &str = "-amd64";
 
+/// Every series that a machine can be booted with.
+pub fn known() -> impl Iterator<Item = &'static str> {
+    SERIES.iter().map(|(name, _)| *name)
+}
+
 /// An unpacked kernel package.
 pub struct Kernel {
     /// As `uname -r` says it.

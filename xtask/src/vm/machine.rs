@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -15,9 +15,9 @@ use crate::workspace;
 
 const BUSYBOX: &str = "/bin/busybox";
 
-/// A guest that does not come up within this time never will; on a loaded machine with emulated
-/// processors it takes about 10 s.
-const BOOT_LIMIT: Duration = Duration::from_secs(180);
+/// A guest that does not come up within this time never will; with emulated processors it takes
+/// about 10 s.
+const BOOT_LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// Memory of the guest, in MiB; half of it may be written to as files.
 const MEMORY_MIB: u32 = 3072;
@@ -32,7 +32,7 @@ const PASSED_ON_ALWAYS: [&str; 2] = ["PATH", "HOME"];
 pub struct Boot<'a> {
     pub kernel: &'a Kernel,
     pub command: &'a [String],
-    /// From boot to the command's end.
+    /// From boot to the command's end; see [`Machine::wait`].
     pub limit: Duration,
     /// QEMU's accelerator.
     pub accelerator: &'a str,
@@ -66,7 +66,7 @@ impl Machine {
         let cpus = CPUS.to_string();
         let qemu = Running::start(
             "QEMU",
-            process::tied("qemu-system-x86_64")
+            workspace::system("qemu-system-x86_64")
                 .args([
                     "-nodefaults",
                     "-no-user-config",
@@ -111,8 +111,9 @@ impl Machine {
     }
 
     /// What the command says, shown and collected, if output was piped.
-    pub fn lines(&mut self) -> Lines {
-        Lines::of(&mut self.qemu, |line| println!("{line}"))
+    pub fn lines(&mut self, label: &str) -> Lines {
+        let label = label.to_owned();
+        Lines::of(&mut self.qemu, move |line| println!("{label}{line}"))
     }
 
     /// Waits until the guest's init is about to start the command; returns how long that took.
@@ -130,6 +131,17 @@ impl Machine {
     pub fn wait(mut self) -> Result<u8> {
         let left = self.limit.saturating_sub(self.started.elapsed());
         let waited = self.qemu.wait(left);
+        self.conclude(waited)
+    }
+
+    /// The same for a command that may take any time, as long as it says something at least every
+    /// `silence`. What it says is collected in `said`.
+    pub fn watch(mut self, lines: &Lines, said: &mut Vec<String>, silence: Duration) -> Result<u8> {
+        let waited = lines.until_end(said, silence, || self.qemu.status());
+        self.conclude(waited)
+    }
+
+    fn conclude(self, waited: Result<ExitStatus>) -> Result<u8> {
         let control = self.control_lines();
         let status = control.lines().find_map(|line| line.strip_prefix("exit "));
         match (waited, status) {

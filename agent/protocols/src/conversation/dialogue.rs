@@ -13,7 +13,7 @@ mod messages;
 use super::lane::{Lane, Step};
 use super::{Chunk, Direction, Discard, End, Extent, Notes, Sink};
 use crate::exchange::{Outcome, Role};
-use crate::message::{Message, Request};
+use crate::message::{HttpRequest, Message, Request, Then};
 use crate::pair::Pair;
 use crate::parser::{AnyParser, Flow, Gap};
 use crate::protocol::Protocol;
@@ -43,8 +43,10 @@ pub(super) struct Dialogue {
     /// What is known about the place where the bytes of the next request head begin.
     place: Place,
     invalid: u32,
-    /// HTTP/2 took over; this is the request that it answers, and what is held is its bytes.
-    upgraded: Option<(Request, Moved)>,
+    /// Who ended the connection first, as far as the process was told: the sender of these.
+    gone: Option<Flow>,
+    /// Something else took over; what is held is its bytes.
+    next: Option<Next>,
     notes: Notes,
 }
 
@@ -57,15 +59,23 @@ struct Place {
     seamless: bool,
 }
 
-/// What a dialogue leaves to the protocol that takes over.
+/// What takes over from a dialogue.
 #[derive(Debug)]
-pub(super) struct Upgraded {
-    pub request: Request,
-    pub start: Moved,
+pub(super) enum Next {
+    /// HTTP/2, which answers this request.
+    Http2(Request, Moved),
+    /// A tunnel to this authority.
+    Tunnel(Box<str>),
+}
+
+/// What a dialogue leaves to what takes over.
+#[derive(Debug)]
+pub(super) struct Heir {
+    pub next: Next,
     pub role: Role,
     pub requests: Stream,
     pub responses: Stream,
-    /// Whether the streams are at the first byte of the other protocol: requests, responses.
+    /// Whether the streams are at the first byte of what comes next: requests, responses.
     pub is_framed: [bool; 2],
 }
 
@@ -84,7 +94,8 @@ impl Dialogue {
             role,
             requests: Lane::new(parser(Flow::Requests), requests),
             responses: Lane::new(parser(Flow::Responses), responses),
-            upgraded: None,
+            next: None,
+            gone: None,
             pair: Pair::new(role),
             is_aligned: true,
             overlapped: false,
@@ -104,8 +115,31 @@ impl Dialogue {
             seamless: true,
         };
         self.offer(Flow::Requests, head, sink);
+        self.cross_rest(Flow::Requests, chunk, sink);
+    }
+
+    /// Begins with a response, `head` being its bytes, to something that began at `asked` and was
+    /// not understood.
+    pub fn begin_refused(
+        &mut self,
+        asked: Moved,
+        head: &[u8],
+        chunk: &Chunk<'_>,
+        sink: &mut impl Sink,
+    ) {
+        self.latest = Flow::Responses;
+        self.requests.is_framed = false;
+        let request = Request::Http(Box::new(HttpRequest::malformed()));
+        self.pair.request(request, asked, false, sink);
+        self.requests_at_response = self.requests.stream.reach();
+        self.offer(Flow::Responses, head, sink);
+        self.cross_rest(Flow::Responses, chunk, sink);
+    }
+
+    /// What of the chunk was not captured, behind bytes that were offered.
+    fn cross_rest(&mut self, flow: Flow, chunk: &Chunk<'_>, sink: &mut impl Sink) {
         let reach = chunk.position.saturating_add(chunk.len);
-        let len = reach.saturating_sub(self.requests.stream.reach());
+        let len = reach.saturating_sub(self.lane(flow).stream.reach());
         if len > 0 {
             let gap = Gap {
                 len,
@@ -113,7 +147,7 @@ impl Dialogue {
                 tail_len: chunk.tail_len,
                 lost: false,
             };
-            self.cross(Flow::Requests, gap, sink);
+            self.cross(flow, gap, sink);
         }
     }
 
@@ -134,13 +168,11 @@ impl Dialogue {
         std::mem::take(&mut self.notes)
     }
 
-    /// The connection goes on as HTTP/2, with the response to this request, in these streams:
-    /// requests and responses. Whether each is known to begin with its first byte.
-    pub fn take_upgraded(&mut self) -> Option<Upgraded> {
-        let (request, start) = self.upgraded.take()?;
-        Some(Upgraded {
-            request,
-            start,
+    /// What the connection goes on as, if it is something else from here on.
+    pub fn take_heir(&mut self) -> Option<Heir> {
+        let next = self.next.take()?;
+        Some(Heir {
+            next,
             role: self.role,
             requests: std::mem::take(&mut self.requests.stream),
             responses: std::mem::take(&mut self.responses.stream),
@@ -150,6 +182,11 @@ impl Dialogue {
 
     pub fn has_open_exchange(&self) -> bool {
         !self.pair.is_empty()
+    }
+
+    /// Bytes of heap that it takes, besides itself.
+    pub fn heap_bytes(&self) -> usize {
+        self.requests.heap_bytes() + self.responses.heap_bytes() + self.pair.heap_bytes()
     }
 
     pub fn awaits_progress(&self) -> bool {
@@ -165,6 +202,7 @@ impl Dialogue {
         self.latest = flow;
         if flow == Flow::Responses {
             self.note_response(sink);
+            self.answered_early(sink);
         }
         let arrival = self.lane(flow).stream.chunk(chunk);
         if let Some(gap) = arrival.before {
@@ -179,7 +217,13 @@ impl Dialogue {
                     self.offer(Flow::Requests, arrival.bytes, sink);
                 }
             }
-            Flow::Responses => self.offer(flow, arrival.bytes, sink),
+            Flow::Responses => {
+                self.offer(flow, arrival.bytes, sink);
+                // What followed a request for a tunnel waited for the answer.
+                if self.requests.stream.is_holding() {
+                    self.offer(Flow::Requests, &[], sink);
+                }
+            }
         }
         if let Some(gap) = arrival.after {
             self.cross(flow, gap, sink);
@@ -212,8 +256,9 @@ impl Dialogue {
             (End::Ingress, Role::Client) | (End::Egress, Role::Server) => Some(Flow::Responses),
             (End::Closed, Role::Server) => Some(Flow::Responses),
             (End::Closed, Role::Client) => None,
-            (End::Reset | End::ProcessExited | End::Evicted, _) => None,
+            (End::Reset | End::ProcessExited | End::Evicted | End::LostSight, _) => None,
         };
+        self.note_gone(end);
         if ended == Some(Flow::Requests) {
             self.settle(Flow::Requests, sink);
             if let Some(Message::End { body_size, .. }) = self.requests.parser.end(&[]) {
@@ -227,6 +272,9 @@ impl Dialogue {
         self.settle(Flow::Responses, sink);
         let last_ns = self.responses.stream.last_ns();
         // Telling the parser of the end makes it forget the body.
+        let is_endless = self.responses.in_body
+            && self.responses.is_framed
+            && self.responses.parser.bytes_left().is_none();
         let was_guessing = self.responses.is_guessing();
         if ended == Some(Flow::Responses)
             && self.pair.response_in_progress()
@@ -238,17 +286,22 @@ impl Dialogue {
             self.pair.call_ended(call_status);
             self.pair.response_ended(Some(body_size), last_ns, sink);
         }
-        if was_guessing && !matches!(end, End::Reset | End::ProcessExited) {
+        let was_missed = was_guessing && !matches!(end, End::Reset | End::ProcessExited);
+        if was_missed || end == End::LostSight {
             self.pair.response_is_over(last_ns, sink);
         }
         if self.responses.stream.is_holding() && self.pair.is_empty() && self.responses.is_framed {
             sink.discard(Discard::UnmatchedResponse);
+        }
+        if is_endless && self.gone == Some(Flow::Requests) && end != End::ProcessExited {
+            self.pair.response_was_left(time_ns, sink);
         }
         let outcome = match end {
             End::Ingress | End::Egress | End::Closed => Outcome::Closed,
             End::Reset => Outcome::Reset,
             End::ProcessExited => Outcome::ProcessExited,
             End::Evicted => Outcome::Evicted,
+            End::LostSight => Outcome::NotObserved,
         };
         self.pair.flush(outcome, time_ns, sink);
         self.responses.stream.skip_to_reach();
@@ -261,6 +314,22 @@ impl Dialogue {
 // === bytes and gaps ===
 
 impl Dialogue {
+    /// Remembers who ended the connection, if nobody did before. A reset is told to those who did
+    /// not ask for it.
+    fn note_gone(&mut self, end: End) {
+        let gone = match (self.role, end) {
+            (Role::Server, End::Ingress | End::Reset) | (Role::Client, End::Closed) => {
+                Flow::Requests
+            }
+            (Role::Client, End::Ingress | End::Reset)
+            | (Role::Server, End::Egress | End::Closed) => Flow::Responses,
+            // A client that asks no more still waits.
+            (Role::Client, End::Egress)
+            | (_, End::ProcessExited | End::Evicted | End::LostSight) => return,
+        };
+        self.gone.get_or_insert(gone);
+    }
+
     /// Lets a lane's parser work on what is held and on `bytes`; keeps what it leaves.
     fn offer(&mut self, flow: Flow, bytes: &[u8], sink: &mut impl Sink) {
         if self.lane(flow).stream.is_holding() {
@@ -281,7 +350,7 @@ impl Dialogue {
     /// Returns how many of the bytes were taken.
     fn parse(&mut self, flow: Flow, buf: &[u8], sink: &mut impl Sink) -> usize {
         let mut used = 0;
-        while used < buf.len() && self.upgraded.is_none() {
+        while used < buf.len() && self.next.is_none() {
             let rest = &buf[used..];
             if !self.lane(flow).is_framed {
                 self.lane(flow).stream.advance(rest.len() as u64);
@@ -290,9 +359,17 @@ impl Dialogue {
             if flow == Flow::Responses && !self.responses.in_body {
                 match self.pair.first() {
                     Some(request) => self.responses.parser.answers(Some(request)),
-                    None if self.request_may_be_late() && rest.len() <= HELD_BYTES_MAX => break,
+                    None if self.request_may_be_late(rest) && rest.len() <= HELD_BYTES_MAX => break,
                     None => self.responses.parser.answers(None),
                 }
+            }
+            if flow == Flow::Requests
+                && self.pair.awaits_tunnel()
+                && !self.requests.in_body
+                && rest.len() <= HELD_BYTES_MAX
+            {
+                // Whether these are a request or a tunnel's, the answer will tell.
+                break;
             }
             let (step, taken) = self.lane(flow).step(rest);
             used += taken;
@@ -306,8 +383,7 @@ impl Dialogue {
                 }
                 Step::Wait => break,
                 Step::Invalid => {
-                    self.invalid += 1;
-                    self.notes.gave_up |= self.invalid >= INVALID_MAX;
+                    self.note_invalid();
                     self.lose(flow, Discard::Unparsable, sink);
                 }
                 Step::Body | Step::Cut(..) | Step::Lost => {}
@@ -320,7 +396,7 @@ impl Dialogue {
         let mut left = Some(gap);
         while let Some(gap) = left {
             // What bytes of another protocol were missed nobody can tell here.
-            self.lane(flow).is_framed &= self.upgraded.is_none();
+            self.lane(flow).is_framed &= self.next.is_none();
             let pairless = self.pair.is_empty();
             let lane = self.lane(flow);
             if !lane.is_framed {
@@ -367,6 +443,32 @@ impl Dialogue {
         }
     }
 
+    /// A server that answers within a head gave up waiting for the rest, or has seen enough of it.
+    /// Called when its answer was captured, and it is known how far the requests were by then.
+    /// (A client's records may be out of order.)
+    fn answered_early(&mut self, sink: &mut impl Sink) {
+        let lane = &mut self.requests;
+        if self.role != Role::Server
+            || !self.pair.is_empty()
+            || !lane.stream.is_holding()
+            || !lane.is_between_messages()
+        {
+            return;
+        }
+        let (message, first) = lane.cut();
+        let request = match message {
+            Some(Message::Request { request, .. }) => {
+                let Request::Http(mut http) = request;
+                // All that there was of it was captured.
+                http.truncated = false;
+                Request::Http(http)
+            }
+            _ => Request::Http(Box::new(HttpRequest::malformed())),
+        };
+        self.request(request, Then::Done, first, sink);
+        self.unframe(Flow::Requests, sink);
+    }
+
     /// Takes the bytes that an extent told of for missing, as no chunk brought them.
     fn settle(&mut self, flow: Flow, sink: &mut impl Sink) {
         if let Some(gap) = self.lane(flow).stream.take_ahead(u64::MAX) {
@@ -386,6 +488,10 @@ impl Dialogue {
     /// Framing is lost in one lane, and with it the alignment.
     fn lose(&mut self, flow: Flow, why: Discard, sink: &mut impl Sink) {
         sink.discard(why);
+        self.unframe(flow, sink);
+    }
+
+    fn unframe(&mut self, flow: Flow, sink: &mut impl Sink) {
         self.is_aligned = false;
         let lane = self.lane(flow);
         lane.parser.reset();
@@ -435,8 +541,19 @@ impl Dialogue {
 impl Dialogue {
     /// On a client, the record of a response may overtake that of its request, if two threads
     /// share the connection. A server can't answer what it has not read.
-    fn request_may_be_late(&self) -> bool {
-        self.role == Role::Client && self.is_aligned && self.requests.is_between_messages()
+    ///
+    /// What can't begin a response is left over from the one before: some servers send a body, or
+    /// the end of one, where there is none.
+    fn request_may_be_late(&self, bytes: &[u8]) -> bool {
+        self.role == Role::Client
+            && self.is_aligned
+            && self.requests.is_between_messages()
+            && self.responses.parser.may_begin(bytes)
+    }
+
+    fn note_invalid(&mut self) {
+        self.invalid += 1;
+        self.notes.gave_up |= self.invalid >= INVALID_MAX;
     }
 
     fn understood(&mut self, bytes: u64) {

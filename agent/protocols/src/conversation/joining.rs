@@ -1,26 +1,41 @@
 //! A connection of which neither the protocol nor the roles are known. It looks where a message is
-//! likely to begin: at the first chunk, and after each turn. What lies between is dropped.
+//! likely to begin: at the first chunk, behind what a relay wrote in front of it, and after each
+//! turn. What lies between is dropped.
 
 use super::dialogue::Dialogue;
 use super::multiplex::Multiplex;
 use super::{Chunk, Direction, Discard, Extent, Sink, role_of};
 use crate::client_hello::{self, Hello};
 use crate::detect::{CHUNKS_MAX, Found, PREFIX_BYTES_MAX, TURNS_MAX, detect, detect_amid};
-use crate::parser::{AnyParser, AnyStreamParser, Flow};
+use crate::message::{Message, Response};
+use crate::parser::{AnyParser, AnyStreamParser, Crossed, Flow, Gap, Parsed};
 use crate::protocol::{Kind, Protocol};
-use crate::stream::Stream;
+use crate::relay::{self, Header};
+use crate::stream::{Moved, Stream};
 
 #[derive(Debug, Default)]
 pub(super) struct Joining {
-    ingress: Stream,
-    egress: Stream,
-    /// How far each stream was when the last bytes of the other one moved.
-    ingress_at_turn: u64,
-    egress_at_turn: u64,
+    /// By direction.
+    sides: [Side; 2],
     /// Where the last bytes went.
     latest: Option<Direction>,
     turns: u32,
     chunks: u32,
+    /// Bytes of a relay's header.
+    header_len: u64,
+}
+
+/// One direction.
+#[derive(Debug, Default)]
+struct Side {
+    stream: Stream,
+    /// Position of the first byte that may belong to a message: behind a relay's header, or where
+    /// the tunnel begins. `None` if what was sent before is not known.
+    begins: Option<u64>,
+    /// How far the stream was when the last bytes of the other one moved.
+    at_turn: u64,
+    /// What begins there, if that is no message of any protocol.
+    odd: Option<Moved>,
 }
 
 /// What a chunk revealed.
@@ -39,60 +54,97 @@ pub(super) enum Joined {
 }
 
 impl Joining {
+    /// A connection that was not looked at yet.
+    pub fn new() -> Self {
+        let mut joining = Self::default();
+        for side in &mut joining.sides {
+            side.begins = Some(0);
+        }
+        joining
+    }
+
+    /// What goes through a tunnel, from where these streams are; each with whether that is the
+    /// tunnel's first byte. What they hold is looked at with what comes next.
+    pub fn within(ingress: (Stream, bool), egress: (Stream, bool)) -> Self {
+        let side = |(stream, is_start): (Stream, bool)| Side {
+            begins: is_start.then(|| stream.cursor()),
+            at_turn: stream.cursor(),
+            stream,
+            odd: None,
+        };
+        Self {
+            sides: [side(ingress), side(egress)],
+            ..Self::default()
+        }
+    }
+
+    /// Bytes of a relay's header that were passed over.
+    pub fn header_len(&self) -> u64 {
+        self.header_len
+    }
+
     pub fn chunk(&mut self, chunk: &Chunk<'_>, sink: &mut impl Sink) -> Joined {
         let turned = self.latest != Some(chunk.direction);
         self.latest = Some(chunk.direction);
         self.chunks += 1;
-        self.note_turn(chunk.direction.opposite());
-        let stream = self.stream(chunk.direction);
-        let arrival = stream.chunk(chunk);
+        self.side(chunk.direction.opposite()).note_turn();
+        let side = self.side(chunk.direction);
+        let arrival = side.stream.chunk(chunk);
         if let Some(gap) = arrival.before {
-            drop_held(stream);
-            stream.advance(gap.len);
+            drop_held(&mut side.stream);
+            side.stream.advance(gap.len);
         }
-        let mut held = stream.take_held();
-        let is_candidate = (turned || !held.is_empty()) && !arrival.bytes.is_empty();
+        let bytes = side.behind_header(arrival.bytes);
+        let mut held = side.stream.take_held();
+        let is_candidate = (turned || !held.is_empty() || side.is_at_start()) && !bytes.is_empty();
         let found = if is_candidate {
-            held.extend_from_slice(arrival.bytes);
-            detect(&held)
+            held.extend_from_slice(bytes);
+            match self.pass_header(chunk.direction, &mut held, sink) {
+                Passed::All => detect(&held),
+                Passed::NotYet => Found::NotYet,
+            }
         } else {
-            let found = detect_amid(arrival.bytes);
+            let found = detect_amid(bytes);
             if matches!(found, Found::Match(..)) {
-                held.extend_from_slice(arrival.bytes);
+                held.extend_from_slice(bytes);
             }
             found
         };
+        let side = self.side(chunk.direction);
         match found {
             Found::Match(protocol, flow) => match (protocol.kind, flow) {
                 (Kind::Dialogue(parser), Some(flow)) => {
                     return self.join(protocol, parser, flow, held, chunk, sink);
                 }
                 (Kind::Multiplexed(parser), flow) => {
-                    stream.hold(held);
+                    side.stream.hold(held);
                     return self.join_streams(protocol.name, parser, flow, chunk, sink);
                 }
-                (Kind::Dialogue(_), None) => stream.hold(held),
+                (Kind::Dialogue(_), None) => side.stream.hold(held),
             },
-            Found::NotYet if arrival.after.is_none() => stream.hold(held),
+            Found::NotYet if arrival.after.is_none() => side.stream.hold(held),
             Found::Foreign => return Joined::Never,
             Found::Encrypted => match client_hello::server_name(&held) {
                 Hello::Incomplete if arrival.after.is_none() && held.len() < PREFIX_BYTES_MAX => {
-                    stream.hold(held);
+                    side.stream.hold(held);
                 }
                 Hello::Incomplete => return Joined::Encrypted(None),
                 Hello::Name(name) => return Joined::Encrypted(name),
             },
             Found::NotYet | Found::No => {
+                if is_candidate && side.is_at_start() && matches!(found, Found::No) {
+                    side.odd = Some(side.stream.moved_at(side.stream.cursor()));
+                }
                 let dropped = if is_candidate {
                     held.len()
                 } else {
-                    held.len() + arrival.bytes.len()
+                    held.len() + bytes.len()
                 };
-                stream.advance(dropped as u64);
+                side.stream.advance(dropped as u64);
                 if let Some(gap) = arrival.after {
-                    stream.advance(gap.len);
+                    side.stream.advance(gap.len);
                 }
-                if is_candidate {
+                if dropped > 0 && is_candidate {
                     self.turns += 1;
                 }
             }
@@ -105,23 +157,53 @@ impl Joining {
     }
 
     pub fn extent(&mut self, direction: Direction, extent: &Extent) {
-        if self.stream(direction).extent(extent) {
+        if self.side(direction).stream.extent(extent) {
             self.latest = Some(direction);
-            self.note_turn(direction.opposite());
+            self.side(direction.opposite()).note_turn();
         }
     }
 
-    fn note_turn(&mut self, other: Direction) {
-        match other {
-            Direction::Ingress => self.ingress_at_turn = self.ingress.reach(),
-            Direction::Egress => self.egress_at_turn = self.egress.reach(),
-        }
+    /// Bytes of heap that it takes, besides itself.
+    pub fn heap_bytes(&self) -> usize {
+        let [ingress, egress] = &self.sides;
+        ingress.stream.heap_bytes() + egress.stream.heap_bytes()
     }
 
-    fn stream(&mut self, direction: Direction) -> &mut Stream {
-        match direction {
-            Direction::Ingress => &mut self.ingress,
-            Direction::Egress => &mut self.egress,
+    fn side(&mut self, direction: Direction) -> &mut Side {
+        &mut self.sides[direction as usize]
+    }
+
+    /// Passes over what a relay wrote before the first message. `held` are the bytes at the cursor.
+    fn pass_header(
+        &mut self,
+        direction: Direction,
+        held: &mut Vec<u8>,
+        sink: &mut impl Sink,
+    ) -> Passed {
+        let side = self.side(direction);
+        // Only there, and only once.
+        if side.stream.cursor() != 0 || side.begins != Some(0) {
+            return Passed::All;
+        }
+        match relay::header(held) {
+            Header::None => Passed::All,
+            Header::Incomplete => Passed::NotYet,
+            Header::Whole { len, source } => {
+                let here = usize::try_from(len).map_or(held.len(), |len| len.min(held.len()));
+                held.drain(..here);
+                side.begins = Some(len);
+                side.at_turn = side.at_turn.max(len);
+                side.stream.advance(here as u64);
+                self.header_len = len;
+                if let Some(source) = source {
+                    sink.relayed(source);
+                }
+                if held.is_empty() {
+                    Passed::NotYet
+                } else {
+                    Passed::All
+                }
+            }
         }
     }
 
@@ -136,17 +218,20 @@ impl Joining {
         sink: &mut impl Sink,
     ) -> Joined {
         let role = role_of(chunk.direction, flow);
-        let at_turn = match chunk.direction {
-            Direction::Ingress => self.ingress_at_turn,
-            Direction::Egress => self.egress_at_turn,
-        };
-        let mut this = std::mem::take(self.stream(chunk.direction));
-        let mut other = std::mem::take(self.stream(chunk.direction.opposite()));
+        let refused = self.refused(chunk.direction, parser, flow, &head);
+        let this = std::mem::take(self.side(chunk.direction));
+        let other = std::mem::take(self.side(chunk.direction.opposite()));
+        let (at_turn, mut this, mut other) = (this.at_turn, this.stream, other.stream);
         other.skip_to_reach();
         let is_seamless = this.cursor() == at_turn;
         if flow == Flow::Requests && is_seamless {
             let mut dialogue = Dialogue::new(protocol, parser, role, this, other);
             dialogue.begin(&head, chunk, sink);
+            return Joined::Dialogue(Box::new(dialogue));
+        }
+        if let Some(asked) = refused {
+            let mut dialogue = Dialogue::new(protocol, parser, role, other, this);
+            dialogue.begin_refused(asked, &head, chunk, sink);
             return Joined::Dialogue(Box::new(dialogue));
         }
         sink.discard(match flow {
@@ -169,9 +254,36 @@ impl Joining {
         dialogue.begin_unframed(flow);
         Joined::Dialogue(Box::new(dialogue))
     }
-}
 
-impl Joining {
+    /// Whether `head`, the first thing said in its direction, refuses what was said first in the
+    /// other one, of which nothing could be made; if so, when that began.
+    fn refused(
+        &self,
+        direction: Direction,
+        parser: fn(Flow) -> AnyParser,
+        flow: Flow,
+        head: &[u8],
+    ) -> Option<Moved> {
+        if flow != Flow::Responses || !self.sides[direction as usize].is_at_start() {
+            return None;
+        }
+        let asked = self.sides[direction.opposite() as usize].odd?;
+        let mut parser = parser(flow);
+        let message = match parser.parse(head) {
+            Parsed::Message { message, .. } => message,
+            Parsed::Incomplete => match parser.cross(head, Gap::unknown(1)) {
+                Crossed::Cut(message) => message,
+                _ => return None,
+            },
+            Parsed::Skipped { .. } | Parsed::Invalid => return None,
+        };
+        let Message::Response { response, .. } = message else {
+            return None;
+        };
+        let Response::Http(response) = response;
+        response.refuses_malformed().then_some(asked)
+    }
+
     /// What both streams hold is looked at again: it may begin with frames.
     fn join_streams(
         &mut self,
@@ -182,13 +294,10 @@ impl Joining {
         sink: &mut impl Sink,
     ) -> Joined {
         let direction = chunk.direction;
-        let ingress = std::mem::take(&mut self.ingress);
-        let egress = std::mem::take(&mut self.egress);
-        let other = match direction {
-            Direction::Ingress => &egress,
-            Direction::Egress => &ingress,
-        };
-        let is_whole = other.cursor() == 0 && other.reach() == other.held_len();
+        let other = self.side(direction.opposite());
+        let is_whole = other.is_at_start()
+            && other.stream.reach() - other.stream.cursor() == other.stream.held_len();
+        let [ingress, egress] = std::mem::take(&mut self.sides).map(|side| side.stream);
         let mut multiplex = Box::new(Multiplex::new(name, parser, ingress, egress));
         if let Some(flow) = flow {
             multiplex.set_role(role_of(direction, flow));
@@ -197,6 +306,37 @@ impl Joining {
         // What of this call was not captured.
         multiplex.extent_of(chunk, sink);
         Joined::Multiplex(multiplex)
+    }
+}
+
+/// Whether a relay's header is still under way.
+enum Passed {
+    NotYet,
+    All,
+}
+
+impl Side {
+    fn note_turn(&mut self) {
+        self.at_turn = self.stream.reach();
+    }
+
+    /// Whether nothing that may belong to a message was dropped.
+    fn is_at_start(&self) -> bool {
+        self.begins == Some(self.stream.cursor())
+    }
+
+    /// What of new bytes is not the rest of a relay's header, which is passed over.
+    fn behind_header<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
+        let left = self
+            .begins
+            .unwrap_or(0)
+            .saturating_sub(self.stream.cursor());
+        if left == 0 {
+            return bytes;
+        }
+        let here = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
+        self.stream.advance(here as u64);
+        &bytes[here..]
     }
 }
 

@@ -92,11 +92,28 @@ impl Lane {
         (step, understood, (rest.len > 0).then_some(rest))
     }
 
+    /// Takes what is held for a message that nothing follows, cut as it is; when it began.
+    pub fn cut(&mut self) -> (Option<Message>, Moved) {
+        let held = self.stream.take_held();
+        let crossed = self.parser.cross(&held, Gap::unknown(1));
+        let (first, _) = self.pass(held.len() as u64);
+        self.hold(held, usize::MAX, &[]);
+        match crossed {
+            Crossed::Cut(message) => (Some(message), first),
+            Crossed::Over | Crossed::Ended(_) | Crossed::Lost => (None, first),
+        }
+    }
+
     /// Gives back a buffer of which `used` bytes were taken, with `more` behind it.
     pub fn hold(&mut self, mut held: Vec<u8>, used: usize, more: &[u8]) {
         held.drain(..used.min(held.len()));
         held.extend_from_slice(more);
         self.stream.hold(held);
+    }
+
+    /// Bytes of heap that it takes.
+    pub fn heap_bytes(&self) -> usize {
+        self.stream.heap_bytes() + self.parser.memory_bytes()
     }
 
     /// Forgets what was begun and waits for a head at the cursor.

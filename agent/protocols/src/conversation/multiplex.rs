@@ -68,6 +68,12 @@ impl Multiplex {
         self.streams.has_requests()
     }
 
+    /// Bytes of heap that it takes, besides itself.
+    pub fn heap_bytes(&self) -> usize {
+        let [ingress, egress] = &self.lanes;
+        ingress.heap_bytes() + egress.heap_bytes() + self.streams.heap_bytes()
+    }
+
     pub fn awaits_progress(&self) -> bool {
         self.streams.has_requests()
             && self

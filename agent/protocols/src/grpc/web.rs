@@ -39,6 +39,12 @@ impl Tail {
         (is_web && !is_text).then(Self::default)
     }
 
+    /// Bytes of heap that it takes.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        crate::heap::vec::<u8>(self.trailers.capacity())
+    }
+
     /// Takes the next bytes of the body, without the framing of HTTP.
     pub fn take(&mut self, mut bytes: &[u8]) {
         while !self.is_lost

@@ -21,6 +21,8 @@ pub(super) enum Body {
     Adrift { last: [u8; 7] },
     /// Ends with the connection.
     UntilEnd { size: u64 },
+    /// Nobody can say where it ends: the head contradicts itself, or was none.
+    Unframed,
 }
 
 /// Where in the framing of a chunked body.
@@ -69,10 +71,12 @@ impl Framing {
                 at: Chunk::START,
                 size: 0,
             }),
-            (Some(false), _) => Self::Body(Body::UntilEnd { size: 0 }),
-            (None, Length::Bytes(0)) => Self::NoBody,
-            (None, Length::Bytes(size)) => Self::Body(Body::Counted { left: size, size }),
-            (None, Length::Invalid) => Self::Invalid,
+            // So it should, but for who reads it (curl, Python, nginx) only `chunked` does. Who
+            // sends both has counted what is on the wire.
+            (_, Length::Bytes(0)) => Self::NoBody,
+            (_, Length::Bytes(size)) => Self::Body(Body::Counted { left: size, size }),
+            (_, Length::Invalid) => Self::Invalid,
+            (Some(false), Length::Absent) => Self::Body(Body::UntilEnd { size: 0 }),
             (None, Length::Absent) => unframed,
         }
     }
@@ -120,6 +124,7 @@ impl Body {
                 *size = size.saturating_add(buf.len() as u64);
                 Progress::GoesOn
             }
+            Self::Unframed => Progress::GoesOn,
         }
     }
 
@@ -147,6 +152,7 @@ impl Body {
                 *size = size.saturating_add(gap.len);
                 None
             }
+            Self::Unframed => None,
         }
     }
 

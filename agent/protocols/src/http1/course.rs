@@ -5,6 +5,7 @@ use super::body::{Body, Progress};
 use super::detect::detect;
 use super::head::Search;
 use crate::grpc::web;
+use crate::heap;
 use crate::message::Message;
 use crate::parser::{Crossed, Flow, Gap, Parsed};
 use crate::protocol::Detected;
@@ -21,6 +22,13 @@ pub(super) struct Course {
 }
 
 impl Course {
+    /// Bytes of heap that it takes.
+    pub fn heap_bytes(&self) -> usize {
+        self.web
+            .as_ref()
+            .map_or(0, |web| heap::boxed::<web::Tail>() + web.heap_bytes())
+    }
+
     /// Measures the body that `buf` begins in; `None` where a head is expected instead.
     #[inline]
     pub fn skip(&mut self, buf: &[u8]) -> Option<Parsed<Message>> {
@@ -90,7 +98,9 @@ impl Course {
         };
         if let Some(web) = &mut self.web {
             match body {
-                Body::Counted { .. } | Body::UntilEnd { .. } => web.miss(gap.len),
+                Body::Counted { .. } | Body::UntilEnd { .. } | Body::Unframed => {
+                    web.miss(gap.len);
+                }
                 // Framing may be among it.
                 Body::Chunked { .. } | Body::Adrift { .. } => web.miss(u64::MAX),
             }

@@ -1,6 +1,7 @@
 //! Whether bytes begin an HTTP/1 message. It asks for more than a parser in an established
 //! connection would: a request line up to its version, a status line up to its code.
 
+use super::request_line;
 use crate::parser::Flow;
 use crate::protocol::Detected;
 
@@ -11,8 +12,8 @@ const TARGET_BYTES_ENOUGH: usize = 256;
 /// Longest method that is looked for, in bytes; the longest registered one has 17.
 const METHOD_BYTES_MAX: usize = 24;
 
-/// Whether a message begins at `prefix[0]`; empty lines before a request are passed over (RFC 9112
-/// §2.2).
+/// Whether a message begins at `prefix[0]`, as lenient servers read it; empty lines before a
+/// request are passed over (RFC 9112 §2.2).
 #[must_use]
 pub fn detect(prefix: &[u8]) -> Detected {
     let response = detect_response(prefix);
@@ -56,44 +57,24 @@ fn detect_request(prefix: &[u8]) -> Detected {
         return Detected::NotYet;
     };
     let line = &prefix[start..];
-    let method_len = token_len(line);
-    if method_len == line.len() {
-        return if line.len() <= METHOD_BYTES_MAX {
-            Detected::NotYet
-        } else {
-            Detected::No
-        };
-    }
-    if method_len == 0 || method_len > METHOD_BYTES_MAX || line[method_len] != b' ' {
+    let end = memchr::memchr(b'\n', line);
+    let Some(parts) = request_line::take_apart(&line[..end.unwrap_or(line.len())]) else {
+        return Detected::No;
+    };
+    if parts.method.len() > METHOD_BYTES_MAX {
         return Detected::No;
     }
-    let method = &line[..method_len];
-    let rest = &line[method_len + 1..];
-    let target_len = target_len(rest);
-    if target_len == rest.len() {
-        return if is_known(method) && rest.len() >= TARGET_BYTES_ENOUGH && is_target(rest) {
+    if parts.version.is_some() && (end.is_some() || parts.has_return) {
+        return Detected::Match(Flow::Requests);
+    }
+    let is_long = parts.target.len() >= TARGET_BYTES_ENOUGH;
+    match end {
+        Some(_) => Detected::No,
+        None if is_long && is_known(parts.method) && is_target(parts.target) => {
             Detected::Match(Flow::Requests)
-        } else {
-            Detected::NotYet
-        };
-    }
-    if target_len == 0 {
-        return Detected::No;
-    }
-    let version = &rest[target_len..];
-    for minor in [b" HTTP/1.1", b" HTTP/1.0"] {
-        if version.starts_with(minor) {
-            return match version.get(minor.len()) {
-                Some(b'\r' | b'\n') => Detected::Match(Flow::Requests),
-                None => Detected::NotYet,
-                Some(_) => Detected::No,
-            };
         }
-        if minor.starts_with(version) {
-            return Detected::NotYet;
-        }
+        None => Detected::NotYet,
     }
-    Detected::No
 }
 
 /// Origin or absolute form; what else a target may be is never that long.

@@ -1,6 +1,7 @@
-//! Heads to start lines and fields, line by line. Every line must be one or the other, but nothing
-//! is refused that real servers take: any number of fields, folded lines, bytes beyond ASCII.
-//! Bodies are not its business.
+//! Heads to start lines and fields, line by line. A head that begins with a start line is one:
+//! nothing in it is refused that real servers take, be it any number of fields, folded lines or
+//! bytes beyond ASCII, and a line that is no field is passed over, as nginx does. Bodies are not
+//! its business.
 //!
 //! Own code where a library (`httparse`) would do, for two reasons: it would have to be there
 //! anyway, for heads that the library refuses and for those that were cut; and heads are most of
@@ -10,6 +11,7 @@
 use std::borrow::Cow;
 
 use super::detect::{detect_response, target_len, token_len};
+use super::request_line;
 use crate::fields::{Fields, lossy};
 use crate::message::Version;
 use crate::protocol::Detected;
@@ -47,14 +49,23 @@ pub(super) struct StatusLine {
 pub(super) struct Search {
     /// Bytes that were looked at and hold no end.
     seen: usize,
+    /// The first line was looked at to its end.
+    has_line: bool,
 }
 
 impl Search {
-    /// Whether `buf` is worth parsing: it is offered for the first time, or an empty line came.
+    /// Whether `buf` is worth parsing: it is offered for the first time, or the end of the first
+    /// line came, or an empty line.
     pub fn is_worth_it(&mut self, buf: &[u8]) -> bool {
         let first = self.seen == 0;
         let from = self.seen.saturating_sub(3).min(buf.len());
         self.seen = buf.len();
+        if !first && !self.has_line {
+            self.has_line = memchr::memchr(b'\n', buf).is_some();
+            if self.has_line {
+                return true;
+            }
+        }
         first
             || memchr::memchr_iter(b'\n', &buf[from..]).any(|at| {
                 let behind = &buf[from + at + 1..];
@@ -66,8 +77,9 @@ impl Search {
 /// Reads a request's head; `buf` does not begin with an empty line. `fields` are of use only if the
 /// head is whole.
 pub(super) fn request<'b>(buf: &'b [u8], fields: &mut Fields<'b>) -> Head<RequestLine<'b>> {
+    // What a server that reads line by line makes of it shows at the end of the line.
     let Some((line, rest)) = next_line(buf) else {
-        return begun(may_become_request_line(buf));
+        return Head::Partial;
     };
     match request_line(line) {
         Some(line) => whole(line, buf, rest, fields),
@@ -78,18 +90,26 @@ pub(super) fn request<'b>(buf: &'b [u8], fields: &mut Fields<'b>) -> Head<Reques
 /// Reads a response's head; the same holds for `fields`. Empty lines before it are taken with it,
 /// as clients do.
 pub(super) fn response<'b>(buf: &'b [u8], fields: &mut Fields<'b>) -> Head<StatusLine> {
-    let mut head = buf;
-    while let [b'\n', behind @ ..] | [b'\r', b'\n', behind @ ..] = head {
-        head = behind;
-    }
-    let Some((line, rest)) = next_line(head) else {
-        let may_follow = matches!(head, [] | [b'\r']);
-        return begun(may_follow || detect_response(head) != Detected::No);
+    let Some((line, rest)) = next_line(behind_empty_lines(buf)) else {
+        return begun(may_begin_response(buf));
     };
     match status_line(line) {
         Some(line) => whole(line, buf, rest, fields),
         None => Head::Invalid,
     }
+}
+
+/// Whether more bytes can make a response's head of these.
+pub(super) fn may_begin_response(buf: &[u8]) -> bool {
+    let head = behind_empty_lines(buf);
+    matches!(head, [] | [b'\r']) || detect_response(head) != Detected::No
+}
+
+fn behind_empty_lines(mut head: &[u8]) -> &[u8] {
+    while let [b'\n', behind @ ..] | [b'\r', b'\n', behind @ ..] = head {
+        head = behind;
+    }
+    head
 }
 
 /// Reads what there is of a request's head that was cut.
@@ -120,9 +140,8 @@ fn begun<L>(is_right: bool) -> Head<L> {
 /// The head in `buf` whose first line is `line` and whose fields begin with `rest`.
 fn whole<'b, L>(line: L, buf: &[u8], rest: &'b [u8], fields: &mut Fields<'b>) -> Head<L> {
     match take_fields(rest, fields) {
-        Head::Whole((), fields_len) => Head::Whole(line, buf.len() - rest.len() + fields_len),
-        Head::Partial => Head::Partial,
-        Head::Invalid => Head::Invalid,
+        Some(fields_len) => Head::Whole(line, buf.len() - rest.len() + fields_len),
+        None => Head::Partial,
     }
 }
 
@@ -132,8 +151,9 @@ fn cut_fields(rest: &[u8]) -> Fields<'_> {
     fields
 }
 
-/// Takes all fields up to the empty line behind them.
-fn take_fields<'b>(buf: &'b [u8], fields: &mut Fields<'b>) -> Head<()> {
+/// Takes all fields up to the empty line behind them; returns their bytes, with that line, if it is
+/// there.
+fn take_fields<'b>(buf: &'b [u8], fields: &mut Fields<'b>) -> Option<usize> {
     let mut rest = buf;
     loop {
         let name = &rest[..token_len(rest)];
@@ -141,41 +161,33 @@ fn take_fields<'b>(buf: &'b [u8], fields: &mut Fields<'b>) -> Head<()> {
         if let Some((b':', behind)) = rest[name.len()..].split_first()
             && !name.is_empty()
         {
-            let Some(end) = memchr::memchr(b'\n', behind) else {
-                return Head::Partial;
-            };
+            let end = memchr::memchr(b'\n', behind)?;
             fields.take(name, &behind[..end]);
             rest = &behind[end + 1..];
             continue;
         }
-        let Some((text, behind)) = next_line(rest) else {
-            return Head::Partial;
-        };
+        let (text, behind) = next_line(rest)?;
         rest = behind;
         if text.is_empty() {
-            return Head::Whole((), buf.len() - rest.len());
+            return Some(buf.len() - rest.len());
         }
-        if !take_unusual(text, fields) {
-            return Head::Invalid;
-        }
+        take_unusual(text, fields);
     }
 }
 
-/// Takes a line that does not begin with a name and a colon; `false` if it is no field.
-fn take_unusual<'b>(line: &'b [u8], fields: &mut Fields<'b>) -> bool {
+/// Takes a line that does not begin with a name and a colon, if it is a field.
+fn take_unusual<'b>(line: &'b [u8], fields: &mut Fields<'b>) {
     if line.starts_with(b" ") || line.starts_with(b"\t") {
         // A folded line (RFC 9112 §5.2) goes on with a value that was taken without it.
-        return true;
+        return;
     }
     let Some(colon) = memchr::memchr(b':', line) else {
-        return false;
+        return;
     };
     let name = line[..colon].trim_ascii_end();
-    let is_name = !name.is_empty() && token_len(name) == name.len();
-    if is_name {
+    if !name.is_empty() && token_len(name) == name.len() {
         fields.take(name, &line[colon + 1..]);
     }
-    is_name
 }
 
 /// The line at the start of `buf` without its end, and what is behind it; `None` if it is not
@@ -187,14 +199,32 @@ fn next_line(buf: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn request_line(line: &[u8]) -> Option<RequestLine<'_>> {
-    let (rest, version) = match line.len().checked_sub(9).map(|at| line.split_at(at)) {
-        Some((rest, b" HTTP/1.1")) => (rest, Version::Http11),
-        Some((rest, b" HTTP/1.0")) => (rest, Version::Http10),
-        _ => return None,
+    // Nearly every line is like this.
+    let version = match line.len().checked_sub(9).map(|at| line.split_at(at)) {
+        Some((rest, b" HTTP/1.1")) => Some((rest, Version::Http11)),
+        Some((rest, b" HTTP/1.0")) => Some((rest, Version::Http10)),
+        _ => None,
     };
-    cut_request_line(rest).map(|line| RequestLine {
+    if let Some((rest, version)) = version
+        && let Some(line) = cut_request_line(rest)
+    {
+        return Some(RequestLine {
+            version: Some(version),
+            ..line
+        });
+    }
+    unusual_request_line(line)
+}
+
+#[cold]
+fn unusual_request_line(line: &[u8]) -> Option<RequestLine<'_>> {
+    let parts = request_line::take_apart(line)?;
+    // The carriage return that ends a line was taken off.
+    let version = parts.version.filter(|_| !parts.has_return)?;
+    Some(RequestLine {
+        method: std::str::from_utf8(parts.method).ok()?,
+        target: lossy(parts.target),
         version: Some(version),
-        ..line
     })
 }
 
@@ -212,20 +242,6 @@ fn cut_request_line(line: &[u8]) -> Option<RequestLine<'_>> {
         target: lossy(target),
         version: None,
     })
-}
-
-/// Whether more bytes can make a request line of these, in which no line ends.
-fn may_become_request_line(line: &[u8]) -> bool {
-    let (method, behind) = line.split_at(token_len(line));
-    let Some((space, behind)) = behind.split_first() else {
-        return true;
-    };
-    let target_len = target_len(behind);
-    let version = &behind[target_len..];
-    *space == b' '
-        && !method.is_empty()
-        && (target_len > 0 || version.is_empty())
-        && (b" HTTP/1.1\r".starts_with(version) || b" HTTP/1.0\r".starts_with(version))
 }
 
 fn status_line(line: &[u8]) -> Option<StatusLine> {
@@ -274,10 +290,7 @@ mod tests {
         assert_eq!(whole(folded).1.host, Some(&b"h"[..]));
         let latin = b"GET /caf\xe9 HTTP/1.1\r\nHost: h\r\n\r\n";
         assert_eq!(whole(latin).0.target, "/caf\u{fffd}");
-        for bad in [
-            &b"GET / HTTP/1.1\r\njunk\r\n\r\n"[..],
-            b"GET / HTTP/2.0\r\n\r\n",
-        ] {
+        for bad in [&b"GET / HTTP/2.0\r\n\r\n"[..], b"GET /a b HTTP/1.1\r\n\r\n"] {
             let head = request(bad, &mut Fields::default());
             assert!(matches!(head, Head::Invalid), "{bad:?}");
         }
@@ -383,12 +396,12 @@ mod tests {
     }
 
     #[test]
-    fn only_an_empty_line_is_worth_another_look() {
+    fn only_the_first_line_and_an_empty_one_are_worth_another_look() {
         let head = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
         let mut search = Search::default();
         let worth: Vec<usize> = (1..=head.len())
             .filter(|&len| search.is_worth_it(&head[..len]))
             .collect();
-        assert_eq!(worth, [1, head.len()]);
+        assert_eq!(worth, [1, b"GET / HTTP/1.1\r\n".len(), head.len()]);
     }
 }

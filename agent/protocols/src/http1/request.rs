@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use super::body::Framing;
+use super::body::{Body, Framing};
 use super::course::Course;
 use super::head::{self, Head, RequestLine};
-use crate::fields::{Fields, interned};
+use crate::fields::{Fields, interned, lossy, shortened};
 use crate::grpc;
+use crate::heap;
 use crate::message::{Call, Completeness, HttpRequest, Message, Method, Request, Then, Version};
 use crate::parser::{Crossed, Flow, Gap, Parsed, Parser};
 
@@ -19,6 +20,7 @@ pub struct Requests {
     host: Option<Arc<str>>,
     user_agent: Option<Arc<str>>,
     forwarded_for: Option<Arc<str>>,
+    forwarded_host: Option<Arc<str>>,
     /// The version of the last whole request line.
     version: Option<Version>,
 }
@@ -70,6 +72,20 @@ impl Parser for Requests {
     fn reset(&mut self) {
         self.course = Course::default();
     }
+
+    fn memory_bytes(&self) -> usize {
+        let texts = [
+            &self.host,
+            &self.user_agent,
+            &self.forwarded_for,
+            &self.forwarded_host,
+        ];
+        let texts: usize = texts
+            .map(|text| heap::remembered(text.as_ref()))
+            .iter()
+            .sum();
+        heap::boxed::<Self>() + self.course.heap_bytes() + texts
+    }
 }
 
 impl Requests {
@@ -89,7 +105,7 @@ impl Requests {
         let (line, consumed) = match head::request(buf, &mut fields) {
             Head::Whole(line, len) => (line, len),
             Head::Partial => return Parsed::Incomplete,
-            Head::Invalid => return Parsed::Invalid,
+            Head::Invalid => return self.malformed(buf),
         };
         let mut request = Box::new(self.request(line, &fields));
         let (then, body) = match Framing::of(&fields, Framing::NoBody) {
@@ -98,7 +114,8 @@ impl Requests {
                 (Then::Done, None)
             }
             Framing::Body(body) => (Then::Body, Some(body)),
-            Framing::Invalid => return Parsed::Invalid,
+            // Most servers refuse it, and all of them read its head.
+            Framing::Invalid => (Then::Unknown, Some(Body::Unframed)),
         };
         self.version = Some(request.version);
         self.course.head_ended(body);
@@ -111,6 +128,20 @@ impl Requests {
         }
     }
 
+    /// What begins with no request line is a request to whoever has to answer it. Nothing of it is
+    /// known, nor where it ends.
+    #[cold]
+    fn malformed(&mut self, buf: &[u8]) -> Parsed<Message> {
+        self.course.head_ended(Some(Body::Unframed));
+        Parsed::Message {
+            message: Message::Request {
+                request: Request::Http(Box::new(HttpRequest::malformed())),
+                then: Then::Unknown,
+            },
+            consumed: memchr::memchr(b'\n', buf).map_or(buf.len(), |end| end + 1),
+        }
+    }
+
     fn request(&mut self, line: RequestLine<'_>, fields: &Fields<'_>) -> HttpRequest {
         let method = Method::from_token(line.method);
         // The target's authority beats the field (RFC 9112 §3.2.2).
@@ -118,21 +149,30 @@ impl Requests {
             (Method::Connect, None) => Some(line.target.as_bytes()),
             (_, field) => authority(line.target.as_bytes()).or(field),
         };
-        let forwarded_for = fields.forwarded_for().map(str::as_bytes);
+        let forwarded = fields.forwarded();
         let trace_parent = fields.trace_parent();
-        let host = interned(&mut self.host, host);
+        let host = interned(&mut self.host, host.map(shortened));
+        let target = shortened(line.target.as_bytes());
+        let is_whole = target.len() == line.target.len();
         HttpRequest {
             method,
-            target: line.target.into(),
+            // Cut within a letter, it is not text.
+            target: if is_whole {
+                line.target.into()
+            } else {
+                lossy(target).into()
+            },
             // A line that was cut before its version is taken to speak like the one before it.
             version: line.version.or(self.version).unwrap_or(Version::Http11),
             host,
-            user_agent: interned(&mut self.user_agent, fields.user_agent),
-            forwarded_for: interned(&mut self.forwarded_for, forwarded_for),
+            user_agent: interned(&mut self.user_agent, fields.user_agent.map(shortened)),
+            forwarded_for: interned(&mut self.forwarded_for, forwarded.client),
+            forwarded_host: interned(&mut self.forwarded_host, forwarded.host),
+            forwarded_scheme: forwarded.scheme,
             trace_state: trace_parent.and_then(|_| fields.trace_state()),
             trace_parent,
             body_size: None,
-            truncated: false,
+            truncated: !is_whole,
             scheme: None,
             call: fields
                 .content_type
@@ -221,9 +261,11 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_contradicts_itself_is_no_request() {
-        let head = b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n";
-        assert_eq!(Requests::default().parse(head), Parsed::Invalid);
+    fn behind_a_length_that_contradicts_itself_nothing_is_known() {
+        let (request, then) =
+            parse("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n");
+        assert_eq!((&*request.target, request.body_size), ("/", None));
+        assert_eq!(then, Then::Unknown);
         let (_, then) =
             parse("POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n");
         assert_eq!(then, Then::Body);

@@ -6,6 +6,7 @@ use super::course::Course;
 use super::head::{self, Head, StatusLine};
 use crate::fields::Fields;
 use crate::grpc;
+use crate::heap;
 use crate::message::{Completeness, HttpResponse, Message, Method, Request, Response, Then};
 use crate::parser::{Crossed, Flow, Gap, Parsed, Parser};
 
@@ -14,7 +15,12 @@ use crate::parser::{Crossed, Flow, Gap, Parsed, Parser};
 pub struct Responses {
     course: Course,
     asked: Asked,
+    /// The response before had no body, for which some servers send the end of one all the same.
+    may_end_twice: bool,
 }
+
+/// The end of a chunked body, where there is none.
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// What of a request matters to the framing of its response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,6 +77,10 @@ impl Parser for Responses {
         };
     }
 
+    fn may_begin(&self, buf: &[u8]) -> bool {
+        head::may_begin_response(buf)
+    }
+
     fn bytes_left(&self) -> Option<u64> {
         self.course.bytes_left()
     }
@@ -81,11 +91,27 @@ impl Parser for Responses {
 
     fn reset(&mut self) {
         self.course = Course::default();
+        self.may_end_twice = false;
+    }
+
+    fn memory_bytes(&self) -> usize {
+        heap::boxed::<Self>() + self.course.heap_bytes()
     }
 }
 
 impl Responses {
     fn parse_head(&mut self, buf: &[u8]) -> Parsed<Message> {
+        if self.may_end_twice && buf[0] == LAST_CHUNK[0] {
+            if buf.starts_with(LAST_CHUNK) {
+                self.may_end_twice = false;
+                return Parsed::Skipped {
+                    consumed: LAST_CHUNK.len(),
+                };
+            }
+            if LAST_CHUNK.starts_with(buf) {
+                return Parsed::Incomplete;
+            }
+        }
         if !self.course.is_worth_it(buf) {
             return Parsed::Incomplete;
         }
@@ -97,10 +123,13 @@ impl Responses {
         };
         let mut response = head_of(line);
         response.call_status = fields.grpc_status.and_then(grpc::status::parse);
+        let is_tunnel = self.asked == Asked::Connect && matches!(line.status, 200..=299);
+        let is_bodiless = self.asked == Asked::Head || matches!(line.status, 100..=199 | 204 | 304);
         // In the order of RFC 9112 §6.3.
         let framing = match (line.status, self.asked) {
-            (101, _) | (200..=299, Asked::Connect) => None,
-            (100..=199 | 204 | 304, _) | (_, Asked::Head) => Some(Framing::NoBody),
+            (101, _) => None,
+            (200..=299, Asked::Connect) => Some(Framing::NoBody),
+            _ if is_bodiless => Some(Framing::NoBody),
             _ => Some(Framing::of(
                 &fields,
                 Framing::Body(Body::UntilEnd { size: 0 }),
@@ -109,13 +138,15 @@ impl Responses {
         let (then, body) = match framing {
             None if line.status == 101 && fields.upgrade == Some(b"h2c") => (Then::Http2, None),
             None => (Then::Foreign, None),
+            Some(Framing::NoBody) if is_tunnel => (Then::Tunnel, None),
             Some(Framing::NoBody) => {
                 response.body_size = Some(0);
                 (Then::Done, None)
             }
             Some(Framing::Body(body)) => (Then::Body, Some(body)),
-            Some(Framing::Invalid) => return Parsed::Invalid,
+            Some(Framing::Invalid) => (Then::Unknown, Some(Body::Unframed)),
         };
+        self.may_end_twice = is_bodiless && line.status >= 200;
         let web = body
             .is_some()
             .then(|| fields.content_type.and_then(grpc::web::Tail::of))
@@ -175,7 +206,7 @@ mod tests {
         for (asked, line, wanted) in [
             (Asked::Other, "200 OK", Some(Then::Body)),
             (Asked::Head, "200 OK", Some(Then::Done)),
-            (Asked::Connect, "200 OK", Some(Then::Foreign)),
+            (Asked::Connect, "200 OK", Some(Then::Tunnel)),
             (Asked::Connect, "407 No", Some(Then::Body)),
             (Asked::Other, "204 No", Some(Then::Done)),
             (Asked::Other, "304 No", Some(Then::Done)),

@@ -4,15 +4,14 @@
 use std::sync::Arc;
 
 use super::hpack::{Field, Text};
-use crate::fields::{address, digits, first_forwarded, interned, lossy};
+use crate::fields::forwarded::{self, Forwarded};
+use crate::fields::{VALUE_BYTES_MAX, digits, interned, lossy, shortened};
 use crate::grpc;
+use crate::heap;
 use crate::message::{
     Call, CallSystem, Completeness, HttpRequest, HttpResponse, Method, Request, Response,
     TraceParent, Version, What,
 };
-
-/// Longest target, host or trace state that is kept, in bytes; longer ones are cut and marked.
-const VALUE_BYTES_MAX: usize = 8 * 1024;
 
 /// Values that rarely change within a connection.
 #[derive(Debug, Default)]
@@ -20,6 +19,29 @@ pub struct Memory {
     host: Option<Arc<str>>,
     user_agent: Option<Arc<str>>,
     forwarded_for: Option<Arc<str>>,
+    forwarded_host: Option<Arc<str>>,
+}
+
+/// What proxies noted, shared.
+#[derive(Debug, Default)]
+struct Noted {
+    client: Option<Arc<str>>,
+    host: Option<Arc<str>>,
+    scheme: Option<&'static str>,
+}
+
+impl Memory {
+    /// Bytes of heap that it takes.
+    pub fn heap_bytes(&self) -> usize {
+        let texts = [
+            &self.host,
+            &self.user_agent,
+            &self.forwarded_for,
+            &self.forwarded_host,
+        ];
+        let texts = texts.map(|text| heap::remembered(text.as_ref()));
+        texts.iter().sum()
+    }
 }
 
 /// What one block says.
@@ -33,8 +55,10 @@ pub struct Head<'m> {
     authority: Option<Arc<str>>,
     host: Option<Arc<str>>,
     user_agent: Option<Arc<str>>,
-    forwarded: Option<Arc<str>>,
-    x_forwarded_for: Option<Arc<str>>,
+    /// By `Forwarded`.
+    forwarded: Option<Noted>,
+    /// By its older siblings; the first of each.
+    x_forwarded: Noted,
     trace_parent: Option<TraceParent>,
     trace_parents: u32,
     trace_state: String,
@@ -63,7 +87,7 @@ impl<'m> Head<'m> {
             host: None,
             user_agent: None,
             forwarded: None,
-            x_forwarded_for: None,
+            x_forwarded: Noted::default(),
             trace_parent: None,
             trace_parents: 0,
             trace_state: String::new(),
@@ -127,15 +151,25 @@ impl<'m> Head<'m> {
                 self.user_agent = interned(&mut self.memory.user_agent, user_agent);
             }
             (9, b'f') if name == b"forwarded" && self.forwarded.is_none() => {
-                let first = self.value(field).and_then(first_forwarded);
-                let first = first.map(str::as_bytes);
-                self.forwarded = interned(&mut self.memory.forwarded_for, first);
+                let noted = self.value(field).map(Forwarded::standard);
+                let noted = noted.unwrap_or_default();
+                self.forwarded = Some(Noted {
+                    client: interned(&mut self.memory.forwarded_for, noted.client),
+                    host: self.host_noted(noted.host),
+                    scheme: noted.scheme,
+                });
             }
-            (15, b'x') if name == b"x-forwarded-for" && self.x_forwarded_for.is_none() => {
-                let list = self.value(field);
-                let first = list.and_then(|list| list.split(|&byte| byte == b',').next());
-                let first = first.and_then(address).map(str::as_bytes);
-                self.x_forwarded_for = interned(&mut self.memory.forwarded_for, first);
+            (15, b'x') if name == b"x-forwarded-for" && self.x_forwarded.client.is_none() => {
+                let first = self.value(field).and_then(forwarded::first_client);
+                self.x_forwarded.client = interned(&mut self.memory.forwarded_for, first);
+            }
+            (16, b'x') if name == b"x-forwarded-host" && self.x_forwarded.host.is_none() => {
+                let first = self.value(field).and_then(forwarded::first_host);
+                self.x_forwarded.host = self.host_noted(first);
+            }
+            (17, b'x') if name == b"x-forwarded-proto" && self.x_forwarded.scheme.is_none() => {
+                let first = self.value(field).and_then(forwarded::first_scheme);
+                self.x_forwarded.scheme = first;
             }
             (10, b't') if name == b"tracestate" => {
                 if let Some(state) = self.value(field) {
@@ -206,13 +240,16 @@ impl<'m> Head<'m> {
             (None, _, _) => "".into(),
         };
         let trace_parent = self.trace_parent.filter(|_| self.trace_parents == 1);
+        let standard = self.forwarded.unwrap_or_default();
         Request::Http(Box::new(HttpRequest {
             method,
             target,
             version: Version::Http2,
             host,
             user_agent: self.user_agent,
-            forwarded_for: self.forwarded.or(self.x_forwarded_for),
+            forwarded_for: standard.client.or(self.x_forwarded.client),
+            forwarded_host: standard.host.or(self.x_forwarded.host),
+            forwarded_scheme: standard.scheme.or(self.x_forwarded.scheme),
             trace_state: (trace_parent.is_some() && !self.trace_state.is_empty())
                 .then(|| self.trace_state.into_boxed_str()),
             trace_parent,
@@ -249,6 +286,11 @@ impl<'m> Head<'m> {
         }
     }
 
+    fn host_noted(&mut self, host: Option<&[u8]>) -> Option<Arc<str>> {
+        let host = host.map(|host| self.shortened(host));
+        interned(&mut self.memory.forwarded_host, host)
+    }
+
     fn take_trace_state(&mut self, state: &[u8]) {
         let state = lossy(state.trim_ascii());
         if state.is_empty() || self.trace_state.len() + state.len() >= VALUE_BYTES_MAX {
@@ -268,6 +310,6 @@ impl<'m> Head<'m> {
 
     fn shortened<'f>(&mut self, value: &'f [u8]) -> &'f [u8] {
         self.was_shortened |= value.len() > VALUE_BYTES_MAX;
-        &value[..value.len().min(VALUE_BYTES_MAX)]
+        shortened(value)
     }
 }

@@ -8,6 +8,7 @@ use super::frame::{HEADER_BYTES, Header, flag, kind};
 use super::head::{Head, Memory};
 use super::hpack::{Decoder, HpackError, Lore};
 use super::proof::{Proof, block_of, prove};
+use crate::heap;
 use crate::message::{Part, What};
 use crate::parser::{Crossed, Gap, Parsed, Search, StreamParser};
 
@@ -180,6 +181,13 @@ impl StreamParser for Frames {
         if let What::TableSize(size) = what {
             self.decoder.allow_table_size(*size);
         }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        heap::boxed::<Self>()
+            + heap::vec::<u8>(self.block.bytes.capacity())
+            + self.decoder.heap_bytes()
+            + self.memory.heap_bytes()
     }
 }
 

@@ -2,10 +2,62 @@
 
 use super::*;
 
+#[path = "tests/launched.rs"]
+mod launched;
+
+/// In `/srv/shop`, under systemd as `unit`, started by `parent`, with one variable.
+#[derive(Default)]
+struct There {
+    folder: Option<&'static str>,
+    unit: Option<&'static str>,
+    parent: Option<&'static str>,
+    variable: Option<(&'static str, &'static str)>,
+}
+
+impl Around for There {
+    fn working_directory(&self) -> Option<PathBuf> {
+        self.folder.map(PathBuf::from)
+    }
+
+    fn unit(&self) -> Option<String> {
+        self.unit.map(str::to_owned)
+    }
+
+    fn parent(&self) -> Option<String> {
+        self.parent.map(str::to_owned)
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        let (_, value) = self.variable.filter(|(of, _)| *of == name)?;
+        Some(value.to_owned())
+    }
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split(' ').map(str::to_owned).collect()
+}
+
 /// The name of a process that runs `executable` with these words in `/srv/shop`.
 fn name(executable: &str, line: &str) -> String {
-    let args: Vec<String> = line.split(' ').map(str::to_owned).collect();
-    service_name(Path::new(executable), &args, || Some("/srv/shop".into()))
+    let around = There {
+        folder: Some("/srv/shop"),
+        ..There::default()
+    };
+    service_name(Path::new(executable), &words(line), "", &around)
+}
+
+/// The same with a title in place of words.
+#[track_caller]
+fn check_titles(executable: &str, cases: &[(&str, &str)]) {
+    let around = There {
+        folder: Some("/srv/shop"),
+        ..There::default()
+    };
+    for (title, expected) in cases {
+        let args = [(*title).to_owned()];
+        let name = service_name(Path::new(executable), &args, "", &around);
+        assert_eq!(name, *expected, "{title}");
+    }
 }
 
 #[track_caller]
@@ -29,11 +81,8 @@ fn a_program_is_named_by_its_executable() {
         &[("/usr/lib/tool/backend --uid 0", "backend")],
     );
     check("/opt/shop-api.v2", &[("./x", "shop-api.v2")]);
-    assert_eq!(service_name(Path::new(""), &[], || None), "");
-    assert_eq!(
-        service_name(Path::new(""), &["worker: 1".into()], || None),
-        "worker"
-    );
+    assert_eq!(service_name(Path::new(""), &[], "", &()), "");
+    check_titles("", &[("worker: 1", "worker")]);
 }
 
 #[test]
@@ -48,11 +97,7 @@ fn python_is_named_by_its_script_or_module() {
             ("python3 -mhttp.server", "http.server"),
             ("python3 -X dev -W ignore -OO app.py", "app"),
             ("python3 -Wignore -Xdev app.py", "app"),
-            ("/usr/bin/python3 /usr/bin/gunicorn shop:app", "gunicorn"),
-            (
-                "python3 /usr/local/bin/uvicorn --reload shop:app",
-                "uvicorn",
-            ),
+            ("python3 manage.py runserver 8000", "shop"),
             ("python3 /srv/till/__main__.py", "till"),
             ("python3 /srv/till/src/main.py", "till"),
             ("python3 main.py", "shop"),
@@ -63,13 +108,8 @@ fn python_is_named_by_its_script_or_module() {
             ("python3 -Ic code", "python3.11"),
             ("python3 -u -", "python3.11"),
             ("python3 -Im http.server", "http.server"),
-            ("python3", "python3"),
+            ("python3", "python3.11"),
         ],
-    );
-    let title = ["gunicorn: master [shop]".to_owned()];
-    assert_eq!(
-        service_name(Path::new("/usr/bin/python3"), &title, || None),
-        "gunicorn"
     );
 }
 
@@ -111,11 +151,25 @@ fn node_deno_and_bun_are_named_by_their_script_or_its_folder() {
             ("bun run", "bun"),
         ],
     );
-    let title = ["next-server (v14.2.3)".to_owned()];
-    assert_eq!(
-        service_name(Path::new("/usr/bin/node"), &title, || None),
-        "next-server"
+    check_titles(
+        "/usr/bin/node",
+        &[
+            ("next-server (v14.2.3)", "next-server"),
+            // pm2, and whoever writes all arguments into one.
+            ("node /srv/till/server.js", "server"),
+            ("node /srv/till/index.js", "till"),
+            ("/usr/bin/node --inspect server.js --port 80", "server"),
+            ("node index.js", "shop"),
+        ],
     );
+    // pm2 before that.
+    let pm2 = There {
+        variable: Some(("pm_exec_path", "/srv/till/server.js")),
+        ..There::default()
+    };
+    let line = "node /usr/lib/node_modules/pm2/lib/ProcessContainerFork.js";
+    let node = Path::new("/usr/bin/node");
+    assert_eq!(service_name(node, &words(line), "", &pm2), "server");
 }
 
 #[test]
@@ -134,6 +188,14 @@ fn java_is_named_by_its_archive_or_class() {
             ("java @args org.example.Till", "Till"),
             ("java Till.java", "Till"),
             ("java -version", "java"),
+            // Options may stand behind it; none is ever a name.
+            ("java -jar -Xmx64m /opt/till.jar", "till"),
+            ("java -Xmx64m -jar /opt/till.jar", "till"),
+            ("java -jar -cp /a:/b -Da=b till.jar -Xmx1g", "till"),
+            ("java -jar", "java"),
+            ("java -jar -Xmx64m", "java"),
+            ("java -m -Xmx64m", "java"),
+            ("java @args", "java"),
         ],
     );
 }
@@ -148,10 +210,14 @@ fn other_interpreters_are_named_by_their_script() {
             ("ruby -e code", "ruby3.1"),
         ],
     );
-    let puma = ["puma 6.4.0 (tcp://0.0.0.0:3000) [shop]".to_owned()];
-    assert_eq!(
-        service_name(Path::new("/usr/bin/ruby"), &puma, || None),
-        "puma"
+    check_titles(
+        "/usr/bin/ruby",
+        &[
+            ("puma 6.4.0 (tcp://0.0.0.0:3000) [till]", "till"),
+            ("puma: cluster worker 0: 4711 [till]", "till"),
+            ("sidekiq 7.2.0 till [0 of 5 busy]", "till"),
+            ("puma 6.4.0 (tcp://0.0.0.0:3000)", "puma"),
+        ],
     );
     check(
         "/usr/bin/perl",
@@ -170,6 +236,18 @@ fn other_interpreters_are_named_by_their_script() {
     check(
         "/usr/sbin/php-fpm8.2",
         &[("php-fpm: master process", "php-fpm8.2")],
+    );
+    check_titles(
+        "/usr/sbin/php-fpm8.2",
+        &[
+            (
+                "php-fpm: master process (/etc/php/8.2/fpm/php-fpm.conf)",
+                "php-fpm8.2",
+            ),
+            ("php-fpm: pool till", "till"),
+            // Every installation has it.
+            ("php-fpm: pool www", "php-fpm8.2"),
+        ],
     );
     check(
         "/usr/bin/bash",

@@ -81,9 +81,14 @@ fn look(bytes: &dyn Bytes, path: &Path) -> Result<Verdict, Damaged> {
         if let Err(reason) = settled {
             return Ok(Verdict::Unreadable(reason));
         }
+        // What uses a library's functions may hold its texts (a log of keys, the version that it
+        // was built with), and has its TLS in that library, which is looked into by itself.
+        let uses_library = symbols::are_asked_for(&image, &names::is_of_library)?;
         return Ok(match marks::find(&image) {
-            Some(mark) => Verdict::Unreadable(unnamed(mark).to_owned()),
-            None => Verdict::Nothing,
+            Some(mark) if !uses_library || mark == Mark::Rustls => {
+                Verdict::Unreadable(unnamed(mark).to_owned())
+            }
+            _ => Verdict::Nothing,
         });
     }
     Ok(sites(&image, &found, ends))

@@ -6,13 +6,13 @@
 //! neither) and opened for reading once it is known to be a regular file, and the one that is
 //! wanted.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, StatxFlags, fstat, makedev, open, statx};
 
 use super::FileId;
 use super::image::Bytes;
@@ -29,9 +29,9 @@ pub struct Version {
     /// Length in bytes.
     pub len: u64,
     /// When its content was last changed: seconds since 1970 and nanoseconds.
-    pub modified: (i64, i64),
+    pub modified: (i64, u32),
     /// When it or what is known of it was last changed; the same units.
-    pub changed: (i64, i64),
+    pub changed: (i64, u32),
 }
 
 /// A regular file, open for reading, and its version when it was opened.
@@ -48,12 +48,13 @@ impl HeldFile {
         self.version
     }
 
-    /// Whether nobody has written to it since it was opened.
+    /// Whether nobody has written to it since it was opened, as far as is known here: a server that
+    /// has it on its disk is not asked, so that this does not wait for one.
     ///
     /// # Errors
-    /// Its file system can't be asked any longer.
+    /// Its file system knows it no longer.
     pub fn is_unchanged(&self) -> io::Result<bool> {
-        Ok(Version::of(&self.file.metadata()?) == self.version)
+        Ok(Version::of(&self.file)? == self.version)
     }
 
     /// Bytes from `offset` on, at most `len`, fewer at its end; `None` if they can't be read.
@@ -88,7 +89,7 @@ impl HeldFile {
         // is not waited for (O_NONBLOCK).
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = File::from(open(path_of(&found.place), flags, Mode::empty())?);
-        let version = Version::of(&file.metadata()?);
+        let version = Version::of(&file)?;
         Ok(Self { file, version })
     }
 
@@ -153,14 +154,17 @@ impl Found {
 }
 
 impl Version {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            len: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
+    fn of(file: &File) -> io::Result<Self> {
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        let stat = statx(file, c"", flags, StatxFlags::BASIC_STATS)?;
+        let time = |time: rustix::fs::StatxTimestamp| (time.tv_sec, time.tv_nsec);
+        Ok(Self {
+            device: makedev(stat.stx_dev_major, stat.stx_dev_minor),
+            inode: stat.stx_ino,
+            len: stat.stx_size,
+            modified: time(stat.stx_mtime),
+            changed: time(stat.stx_ctime),
+        })
     }
 }
 

@@ -4,47 +4,68 @@
 //! attaches nothing.
 //!
 //! A process is looked at when it begins to be watched, when TLS is seen on one of its connections
-//! and nobody knows whose, and each second while it is young ([`Libraries::due`]), because most
-//! programs load their libraries then. A look at a process that mapped nothing new costs one
-//! reading of its mappings.
+//! and nobody knows whose, and each second while it is young, because most programs load their
+//! libraries then. A look at a process that mapped nothing new costs one reading of its mappings.
+//!
+//! What is read is a stranger's, so it is read on threads that may hang, and only a survey waits
+//! for them. Each process has one file looked into at a time, and what is given up is said once per
+//! file and counted.
 
-use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+mod process;
+mod reports;
+mod tasks;
+mod work;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::proc_root::ProcRoot;
-use super::analysis::{self, Verdict};
-use super::held::{HeldFile, Version};
-use super::mappings::{self, Mapping};
-use super::opening::open_mapped;
+use super::budget::{Cost, FILE_MAX, GivenUp, PROCESS_MAX};
+use super::verdicts::{Key, Verdicts};
 use super::{FileId, Finding, Library, Unreadable};
+use crate::lookers::Bounds;
+use process::Process;
+use tasks::Tasks;
 
 /// See the module.
-#[derive(Debug)]
 pub struct Libraries {
     root: ProcRoot,
-    processes: HashMap<u32, Looked>,
+    tasks: Tasks,
+    verdicts: Arc<Verdicts>,
+    processes: HashMap<u32, Process>,
+    /// Processes for which there may be something to do.
+    busy: BTreeSet<u32>,
+    /// When to look at processes again; the number is that of their last look.
+    due: BTreeSet<(Instant, u32, u64)>,
+    /// Number of the next look.
+    next_look: u64,
+    /// Files that are looked into.
+    looked_into: HashSet<Key>,
+    /// Devices that don't answer, and how many looks hang for that.
+    stalled: BTreeMap<u64, u32>,
+    /// What was found in the files that processes map.
+    held: HashMap<FileId, Arc<Library>>,
     /// Processes that map a readable library.
     users: HashMap<FileId, HashSet<u32>>,
-    /// What was found in the files that they map.
-    held: HashMap<FileId, Arc<Library>>,
-    /// By version and file name, which tells libraries from programs.
-    verdicts: HashMap<(Version, PathBuf), Arc<Verdict>>,
-    /// Files of which it was said that they can't be read.
-    said: HashSet<FileId>,
+    /// What was found and not told yet.
+    found: BTreeMap<u32, Found>,
+    /// Files of which it was said that they can't be read, and why.
+    said: HashSet<(FileId, String)>,
+    count: Box<dyn Fn(GivenUp) + Send>,
+    file_budget: Cost,
+    process_budget: Cost,
 }
 
-/// What is remembered of a process.
-#[derive(Debug)]
-struct Looked {
-    /// Files it maps, sorted; those that were looked into.
-    files: Vec<FileId>,
-    first: Instant,
-    last: Instant,
+/// What was found of one process.
+#[derive(Default)]
+struct Found {
+    findings: Vec<Finding>,
+    gone: Vec<FileId>,
 }
 
-/// What is different since the last look.
+/// What is different since the last time.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
     /// Libraries that the process maps and did not map at the last look; others may have mapped
@@ -56,12 +77,16 @@ pub struct Changes {
     pub unreadable: Vec<Unreadable>,
 }
 
-/// How long a process counts as young, and how often it is looked at then.
-const YOUNG: Duration = Duration::from_secs(10);
+/// How often a process is looked at while it is young.
 const EVERY: Duration = Duration::from_secs(1);
-/// Verdicts, and files that were spoken of, before remembering starts again. A verdict takes some
-/// hundred bytes.
-const REMEMBERED_MAX: usize = 8192;
+/// When what did not find room is tried again.
+const ROOM_AFTER: Duration = Duration::from_millis(100);
+/// Files that were spoken of before remembering starts again.
+const SAID_MAX: usize = 8192;
+/// Files that are held open because they can be read.
+const HELD_MAX: usize = 512;
+/// How long a survey waits for a process's files.
+const SURVEY_MAX: Duration = Duration::from_secs(10);
 
 impl Libraries {
     /// Knows of no process until it is told to [`Libraries::look`] at one.
@@ -69,183 +94,136 @@ impl Libraries {
     pub fn new(root: ProcRoot) -> Self {
         Self {
             root,
+            tasks: Tasks::new(Bounds::default()),
+            verdicts: Arc::default(),
             processes: HashMap::new(),
-            users: HashMap::new(),
+            busy: BTreeSet::new(),
+            due: BTreeSet::new(),
+            next_look: 0,
+            looked_into: HashSet::new(),
+            stalled: BTreeMap::new(),
             held: HashMap::new(),
-            verdicts: HashMap::new(),
+            users: HashMap::new(),
+            found: BTreeMap::new(),
             said: HashSet::new(),
+            count: Box::new(|_| {}),
+            file_budget: FILE_MAX,
+            process_budget: PROCESS_MAX,
         }
     }
 
-    /// Looks at a watched process. One that has gone is taken for one that maps nothing.
-    pub fn look(&mut self, pid: u32, now: Instant) -> Changes {
-        let Some(mappings) = mappings::of(&self.root, pid) else {
-            return Changes {
-                gone: self.forget(pid),
-                ..Changes::default()
-            };
-        };
-        let looked = self.processes.entry(pid).or_insert_with(|| Looked {
-            files: Vec::new(),
-            first: now,
-            last: now,
-        });
-        looked.last = now;
-        let files: Vec<FileId> = mappings.iter().map(|mapping| mapping.file).collect();
-        if looked.files == files {
-            return Changes::default();
-        }
-        let before = std::mem::replace(&mut looked.files, files);
-        let is_new = |file: &FileId| before.binary_search(file).is_err();
-        let mut changes = Changes::default();
-        for mapping in mappings.iter().filter(|mapping| is_new(&mapping.file)) {
-            self.take_in(pid, mapping, &mut changes);
-        }
-        let still = |file: &FileId| mappings.iter().any(|mapping| mapping.file == *file);
-        for file in before.iter().filter(|file| !still(file)) {
-            self.unmapped(pid, *file, &mut changes.gone);
-        }
-        changes
+    /// Has each file that is given up counted, with the reason.
+    #[must_use]
+    pub fn counting(mut self, count: impl Fn(GivenUp) + Send + 'static) -> Self {
+        self.count = Box::new(count);
+        self
+    }
+
+    /// Has a watched process looked at; [`Libraries::changes`] tells what comes of it.
+    pub fn look(&mut self, pid: u32, now: Instant) {
+        let look = self.next_look;
+        let process = self.processes.entry(pid);
+        process.or_insert_with(|| Process::new(look, now)).again = true;
+        self.busy.insert(pid);
     }
 
     /// Forgets a process that ended or is no longer watched. Returns the libraries that no process
     /// maps any longer.
     pub fn forget(&mut self, pid: u32) -> Vec<FileId> {
-        let mut gone = Vec::new();
-        if let Some(looked) = self.processes.remove(&pid) {
-            for file in looked.files {
-                self.unmapped(pid, file, &mut gone);
+        self.busy.remove(&pid);
+        let mut gone = self.found.remove(&pid).unwrap_or_default().gone;
+        if let Some(process) = self.processes.remove(&pid) {
+            for file in process.files {
+                gone.extend(self.unmapped(pid, file));
             }
         }
         gone
     }
 
-    /// When there will be somebody to be looked at, if nothing else happens.
-    #[must_use]
-    pub fn next_due(&self) -> Option<Instant> {
-        let young = self
-            .processes
-            .values()
-            .filter(|looked| looked.last.saturating_duration_since(looked.first) < YOUNG);
-        young.map(|looked| looked.last + EVERY).min()
+    /// What was found by now, and of which process. It has looked at whoever is to be looked at.
+    pub fn changes(&mut self, now: Instant) -> Vec<(u32, Changes)> {
+        self.work(now);
+        let found = std::mem::take(&mut self.found);
+        found
+            .into_iter()
+            .map(|(pid, found)| (pid, self.changes_of(found)))
+            .collect()
     }
 
-    /// Young processes that are to be looked at now.
+    /// When there will be something to be done, if nothing else happens.
     #[must_use]
-    pub fn due(&self, now: Instant) -> Vec<u32> {
-        let is_due = |looked: &Looked| {
-            looked.last.saturating_duration_since(looked.first) < YOUNG
-                && now.saturating_duration_since(looked.last) >= EVERY
-        };
-        let due = self.processes.iter().filter(|(_, looked)| is_due(looked));
-        due.map(|(pid, _)| *pid).collect()
+    pub fn next_due(&self) -> Option<Instant> {
+        let due = self.due.first().map(|(at, _, _)| *at);
+        due.into_iter().chain(self.tasks.next_due()).min()
+    }
+
+    /// Whether all that was asked for was found, but for what does not answer.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.busy.is_empty() && !self.processes.values().any(Process::is_busy)
     }
 
     /// What there is of TLS in a process at this moment, readable or not, whatever was said of it
-    /// before.
+    /// before. Waits for it, but not for ever.
     pub fn survey(&mut self, pid: u32) -> Vec<Finding> {
-        let mappings = mappings::of(&self.root, pid).unwrap_or_default();
-        let findings = mappings
-            .iter()
-            .filter_map(|mapping| self.finding(pid, mapping));
-        findings.collect()
+        self.forget(pid);
+        let deadline = Instant::now() + SURVEY_MAX;
+        self.look(pid, Instant::now());
+        self.work(Instant::now());
+        while self.processes.get(&pid).is_some_and(Process::is_busy) && Instant::now() < deadline {
+            self.wait();
+            self.work(Instant::now());
+        }
+        let found = self.found.remove(&pid).unwrap_or_default();
+        self.forget(pid);
+        // Of a file that was tried again, the last word.
+        let by_file = found.findings.into_iter().map(|it| (it.file(), it));
+        by_file.collect::<BTreeMap<_, _>>().into_values().collect()
     }
 
-    fn take_in(&mut self, pid: u32, mapping: &Mapping, changes: &mut Changes) {
-        match self.finding(pid, mapping) {
-            Some(Finding::Readable(library)) => {
-                self.users.entry(mapping.file).or_default().insert(pid);
-                changes.mapped.push(library);
-            }
-            Some(Finding::Unreadable(unreadable)) => {
-                if self.said.len() >= REMEMBERED_MAX {
-                    self.said.clear();
-                }
-                if self.said.insert(mapping.file) {
-                    changes.unreadable.push(unreadable);
-                }
-            }
-            None => {}
-        }
-    }
-
-    /// `None` where there is no sign of TLS.
-    fn finding(&mut self, pid: u32, mapping: &Mapping) -> Option<Finding> {
-        if let Some(library) = self.known(mapping) {
-            return Some(Finding::Readable(library));
-        }
-        let unreadable = |reason| {
-            Some(Finding::Unreadable(Unreadable {
-                file: mapping.file,
-                name: mapping.name.clone(),
-                reason,
-            }))
+    fn changes_of(&mut self, found: Found) -> Changes {
+        let mut changes = Changes {
+            gone: found.gone,
+            ..Changes::default()
         };
-        let held = match open_mapped(&self.root, pid, mapping) {
-            Ok(held) => Arc::new(held),
-            Err(error) if analysis::is_tls_library(mapping.file_name()) => {
-                return unreadable(format!("it can't be opened: {error}"));
+        for finding in found.findings {
+            match finding {
+                Finding::Readable(library) => changes.mapped.push(library),
+                Finding::Unreadable(unreadable) => {
+                    if self.said.len() >= SAID_MAX {
+                        self.said.clear();
+                    }
+                    let said = (unreadable.file, unreadable.reason.clone());
+                    if self.said.insert(said) {
+                        unreadable.given_up.into_iter().for_each(&self.count);
+                        changes.unreadable.push(unreadable);
+                    }
+                }
             }
-            Err(_) => return None,
-        };
-        match &*self.verdict(&held, mapping) {
-            Verdict::Readable(found) => {
-                let library = Arc::new(Library {
-                    file: mapping.file,
-                    held,
-                    name: mapping.name.clone(),
-                    kind: found.kind,
-                    functions: found.functions.clone(),
-                });
-                self.held.insert(mapping.file, Arc::clone(&library));
-                Some(Finding::Readable(library))
-            }
-            Verdict::Unreadable(reason) => unreadable(reason.clone()),
-            Verdict::Nothing => None,
         }
+        changes
     }
 
-    /// What was found in the file for another process, if it is certainly the same file and nobody
-    /// has written to it since.
-    fn known(&self, mapping: &Mapping) -> Option<Arc<Library>> {
-        let library = self.held.get(&mapping.file)?;
-        let version = library.held.version();
-        // Its inode can't be another file's as long as it is held, if inodes are its device's own.
-        let is_unique = version.device == mapping.file.device;
-        let is_same = is_unique && library.held.is_unchanged().unwrap_or(false);
-        is_same.then(|| Arc::clone(library))
+    /// The library if nobody maps it any longer.
+    fn unmapped(&mut self, pid: u32, file: FileId) -> Option<FileId> {
+        let users = self.users.get_mut(&file)?;
+        if !users.remove(&pid) || !users.is_empty() {
+            return None;
+        }
+        self.users.remove(&file);
+        self.held.remove(&file);
+        Some(file)
     }
+}
 
-    fn verdict(&mut self, held: &HeldFile, mapping: &Mapping) -> Arc<Verdict> {
-        let key = (held.version(), mapping.file_name().to_owned());
-        if let Some(verdict) = self.verdicts.get(&key) {
-            return Arc::clone(verdict);
-        }
-        let verdict = analysis::analyse(held, &mapping.name);
-        if !held.is_unchanged().unwrap_or(false) {
-            let reason = "it was written to while it was looked into";
-            return Arc::new(Verdict::Unreadable(reason.to_owned()));
-        }
-        let verdict = Arc::new(verdict);
-        if self.verdicts.len() >= REMEMBERED_MAX {
-            self.verdicts.clear();
-        }
-        self.verdicts.insert(key, Arc::clone(&verdict));
-        verdict
-    }
-
-    fn unmapped(&mut self, pid: u32, file: FileId, gone: &mut Vec<FileId>) {
-        if let Some(users) = self.users.get_mut(&file)
-            && users.remove(&pid)
-            && users.is_empty()
-        {
-            self.users.remove(&file);
-            self.held.remove(&file);
-            gone.push(file);
-        }
+impl fmt::Debug for Libraries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Libraries")
+            .field("processes", &self.processes.len())
+            .field("held", &self.held.len())
+            .finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
-#[path = "libraries/tests.rs"]
 mod tests;

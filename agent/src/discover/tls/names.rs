@@ -46,6 +46,11 @@ pub(super) fn function(string: &[u8]) -> Option<(usize, Function)> {
     Some((string.len(), super::rustls::function(string)?))
 }
 
+/// Whether something of OpenSSL's or GnuTLS's interface has this name.
+pub(super) fn is_of_library(name: &[u8]) -> bool {
+    name.starts_with(b"SSL_") || name.starts_with(b"gnutls_")
+}
+
 impl Function {
     /// Whose function it is.
     #[must_use]

@@ -27,6 +27,8 @@ const NAME_LEN_MAX: usize = 16 * 1024;
 const SYMBOL_LEN: usize = 24;
 /// `STT_FUNC`
 const FUNCTION: u8 = 2;
+/// `SHN_UNDEF`: used here, defined elsewhere.
+const UNDEFINED: u16 = 0;
 
 /// Functions that are defined in the table `table` and whose name is wanted. `wanted` is given each
 /// string of the table and answers with what it is and the number of bytes at its end that make the
@@ -36,8 +38,42 @@ pub(super) fn find<T: Copy>(
     table: &str,
     wanted: &impl Fn(&[u8]) -> Option<(usize, T)>,
 ) -> Result<Vec<Symbol<T>>, Damaged> {
+    let mut found = Vec::new();
+    each_entry(image, table, wanted, |what, entry| {
+        let (kind, section) = (entry[4] & 0xf, u16_at(entry, 6));
+        if kind == FUNCTION && section != UNDEFINED && found.len() < FOUND_MAX {
+            found.push(Symbol {
+                what,
+                address: u64_at(entry, 8),
+                len: u64_at(entry, 16),
+            });
+        }
+    })?;
+    Ok(found)
+}
+
+/// Whether the file uses something with such a name, which another file has to bring.
+pub(super) fn are_asked_for(
+    image: &Image<'_>,
+    is_wanted: &impl Fn(&[u8]) -> bool,
+) -> Result<bool, Damaged> {
+    let wanted = |name: &[u8]| is_wanted(name).then_some((name.len(), ()));
+    let mut are_asked_for = false;
+    each_entry(image, ".dynsym", &wanted, |(), entry| {
+        are_asked_for |= u16_at(entry, 6) == UNDEFINED;
+    })?;
+    Ok(are_asked_for)
+}
+
+/// Calls `each` with the entries of a table whose names are wanted.
+fn each_entry<T: Copy>(
+    image: &Image<'_>,
+    table: &str,
+    wanted: &impl Fn(&[u8]) -> Option<(usize, T)>,
+    mut each: impl FnMut(T, &[u8]),
+) -> Result<(), Damaged> {
     let Some(symbols) = image.section(table) else {
-        return Ok(Vec::new());
+        return Ok(());
     };
     let strings = image
         .strings_of(symbols)
@@ -47,9 +83,8 @@ pub(super) fn find<T: Copy>(
     }
     let names = names(image, strings.place, wanted)?;
     if names.is_empty() {
-        return Ok(Vec::new());
+        return Ok(());
     }
-    let mut found = Vec::new();
     let mut piece = vec![0; PIECE_LEN / SYMBOL_LEN * SYMBOL_LEN];
     for part in parts(symbols.place, piece.len()) {
         let piece = &mut piece[..part.len as usize];
@@ -57,21 +92,12 @@ pub(super) fn find<T: Copy>(
             .read_into(part.offset, piece)
             .ok_or(Damaged("its symbols can't be read"))?;
         for entry in piece.chunks_exact(SYMBOL_LEN) {
-            let (kind, section) = (entry[4] & 0xf, u16_at(entry, 6));
-            let Some(what) = names.get(&u32_at(entry, 0)) else {
-                continue;
-            };
-            // Section 0 (SHN_UNDEF): used here, defined elsewhere.
-            if kind == FUNCTION && section != 0 && found.len() < FOUND_MAX {
-                found.push(Symbol {
-                    what: *what,
-                    address: u64_at(entry, 8),
-                    len: u64_at(entry, 16),
-                });
+            if let Some(what) = names.get(&u32_at(entry, 0)) {
+                each(*what, entry);
             }
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Offsets of wanted names in a table of strings.
@@ -82,7 +108,9 @@ fn names<T: Copy>(
 ) -> Result<HashMap<u32, T>, Damaged> {
     let mut found = HashMap::new();
     each_string(image, strings, |end, string| {
-        if let Some((len, what)) = wanted(string)
+        // A file without data is nothing but empty strings.
+        if !string.is_empty()
+            && let Some((len, what)) = wanted(string)
             && found.len() < FOUND_MAX
             && let Ok(offset) = u32::try_from(end - len as u64)
         {

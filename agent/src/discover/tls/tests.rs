@@ -164,6 +164,24 @@ fn functions_that_are_only_used_are_not_found() {
     assert_eq!(find_in(&bytes, Path::new("/x")), Verdict::Nothing);
 }
 
+/// HAProxy writes keys to its log, and names the version of OpenSSL that it was built with.
+#[test]
+fn what_uses_a_library_does_not_hold_it_whatever_texts_it_has() {
+    let texts = b"CLIENT_HANDSHAKE_TRAFFIC_SECRET\0OpenSSL 3.0.17 1 Jul 2025\0";
+    for (name, is_used) in [("SSL_new", true), ("gnutls_init", true), ("SSLv3", false)] {
+        let made = Made::library(&[(name, PLAIN)]).with(".rodata", texts);
+        let mut bytes = made.bytes();
+        for at in find(&bytes, &[0x12, 0, 1, 0]) {
+            bytes[at + 2] = 0; // SHN_UNDEF
+        }
+        let found = find_in(&bytes, Path::new("/usr/sbin/haproxy"));
+        assert_eq!(found == Verdict::Nothing, is_used, "{name}: {found:?}");
+        // One that has the function itself is another matter.
+        let found = find_in(&made.bytes(), Path::new("/usr/sbin/haproxy"));
+        assert!(matches!(found, Verdict::Unreadable(_)), "{found:?}");
+    }
+}
+
 /// As libraries have it that keep an old version of a function, and such as let the processor
 /// choose (`STT_GNU_IFUNC`), whose symbol names the function that chooses.
 #[test]

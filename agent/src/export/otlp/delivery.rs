@@ -1,10 +1,11 @@
 //! Sees one encoded batch through: sent, tried again, given up. It keeps one batch and no queue;
 //! what piles up meanwhile is the queue's matter.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::reply::Reply;
@@ -13,9 +14,6 @@ use super::{grpc, http};
 use crate::config::OtlpConfig;
 use crate::export::queue::Unsettled;
 use crate::health::Loss;
-
-/// What a receiver may ask for; the number comes from outside and could be anything.
-const ASKED_MAX: Duration = Duration::from_secs(3600);
 
 /// How often and how long a batch is tried.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +24,11 @@ pub struct RetryPolicy {
     pub pause_max: Duration,
     /// A batch is given up when its next attempt would begin later than this after the first.
     pub total_max: Duration,
+    /// What a receiver may ask for at a time: the number comes from outside and could be anything,
+    /// and an hour of peace for one bad minute costs an hour of spans.
+    pub quiet_max: Duration,
+    /// How often one batch tries all the same while a receiver asks for longer peace than this.
+    pub probe_every: Duration,
 }
 
 impl Default for RetryPolicy {
@@ -35,6 +38,8 @@ impl Default for RetryPolicy {
             pause_first: Duration::from_millis(500),
             pause_max: Duration::from_secs(5),
             total_max: Duration::from_secs(60),
+            quiet_max: Duration::from_secs(60),
+            probe_every: Duration::from_secs(15),
         }
     }
 }
@@ -85,16 +90,32 @@ pub(super) struct Delivery {
 #[derive(Debug)]
 struct Shared {
     report: Report,
-    /// The receiver asked not to be bothered before this.
-    quiet_until: Mutex<Instant>,
+    quiet: Mutex<Quiet>,
+    /// Heard by those who wait, when the receiver takes spans again.
+    calm: Notify,
+}
+
+/// What the receiver asked for. It holds for all batches, or one worker would wait while the others
+/// go on knocking; but one of them knocks now and then.
+#[derive(Clone, Copy, Debug)]
+struct Quiet {
+    /// It asked not to be bothered before this.
+    until: Instant,
+    /// One batch may bother it from here on.
+    probe_at: Instant,
 }
 
 impl Delivery {
     pub(super) fn new(client: Client, config: &OtlpConfig, retry: RetryPolicy) -> Self {
         let report = Report::new(&config.endpoint);
+        let now = Instant::now();
         let shared = Arc::new(Shared {
             report,
-            quiet_until: Mutex::new(Instant::now()),
+            quiet: Mutex::new(Quiet {
+                until: now,
+                probe_at: now,
+            }),
+            calm: Notify::new(),
         });
         Self {
             client,
@@ -110,9 +131,7 @@ impl Delivery {
         let give_up = Instant::now() + self.retry.total_max;
         let mut begin = Instant::now();
         for failures in 0.. {
-            begin = begin.max(self.quiet_until(None));
-            sleep_until(begin.min(give_up)).await;
-            if begin > give_up {
+            if !self.wait_for_turn(begin, give_up).await {
                 return batch.lost(Loss::ExportFailed);
             }
             let attempt = timeout(self.timeout, self.client.send(body.clone()));
@@ -122,6 +141,7 @@ impl Delivery {
             match reply {
                 Reply::Taken { rejected, message } => {
                     self.shared.report.reached();
+                    self.end_quiet();
                     if rejected > 0 || !message.is_empty() {
                         self.shared.report.partly_taken(rejected, &message);
                     }
@@ -133,25 +153,77 @@ impl Delivery {
                 }
                 Reply::Later { after, why } => {
                     self.shared.report.will_retry(&why);
-                    self.quiet_until(after);
+                    if let Some(asked) = after {
+                        self.begin_quiet(asked);
+                    }
                     begin = Instant::now() + self.retry.pause(failures, fastrand::f64());
                 }
             }
         }
     }
 
-    /// Until when the receiver wants peace, having heard what it `asked` for just now. It holds for
-    /// all batches, or one worker would wait while the others go on knocking.
-    fn quiet_until(&self, asked: Option<Duration>) -> Instant {
-        let mut until = self
-            .shared
-            .quiet_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(asked) = asked {
-            *until = (*until).max(Instant::now() + asked.min(ASKED_MAX));
+    /// Waits until an attempt may begin, `begin` at the earliest; `false` if that is too late.
+    async fn wait_for_turn(&self, begin: Instant, give_up: Instant) -> bool {
+        loop {
+            let calm = self.shared.calm.notified();
+            let Err(next) = self.take_turn(begin) else {
+                return true;
+            };
+            tokio::select! {
+                () = sleep_until(next.min(give_up)) => {}
+                () = calm => continue,
+            }
+            if next > give_up {
+                return self.take_turn(begin).is_ok();
+            }
         }
-        *until
+    }
+
+    /// Whether an attempt may begin now, or when to ask again. Who is the first when a probe is due
+    /// is the only one.
+    fn take_turn(&self, begin: Instant) -> Result<(), Instant> {
+        let now = Instant::now();
+        if now < begin {
+            return Err(begin);
+        }
+        let mut quiet = self.quiet();
+        if now < quiet.until {
+            if now < quiet.probe_at {
+                return Err(quiet.until.min(quiet.probe_at));
+            }
+            quiet.probe_at = now + self.retry.probe_every;
+        }
+        Ok(())
+    }
+
+    /// The receiver asked for peace. A shorter wish does not take back a longer one.
+    fn begin_quiet(&self, asked: Duration) {
+        let now = Instant::now();
+        let mut quiet = self.quiet();
+        if quiet.until <= now {
+            quiet.probe_at = now + self.retry.probe_every;
+        }
+        quiet.until = quiet.until.max(now + asked.min(self.retry.quiet_max));
+        drop(quiet);
+        if asked > self.retry.probe_every {
+            self.shared.report.asked_for_quiet(asked, &self.retry);
+        }
+    }
+
+    /// It takes spans: whatever it asked for is over.
+    fn end_quiet(&self) {
+        let now = Instant::now();
+        let mut quiet = self.quiet();
+        if now < quiet.until {
+            quiet.until = now;
+            drop(quiet);
+            self.shared.calm.notify_waiters();
+        }
+    }
+
+    fn quiet(&self) -> MutexGuard<'_, Quiet> {
+        let quiet = self.shared.quiet.lock();
+        quiet.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -174,17 +246,30 @@ mod tests {
             batch_age_max: Duration::from_secs(1),
         };
         let client = Client::Http(http::Client::new(&config).unwrap().into());
-        let one = Delivery::new(client, &config, RetryPolicy::default());
+        let policy = RetryPolicy::default();
+        let one = Delivery::new(client, &config, policy);
         let other = one.clone();
-        assert!(other.quiet_until(None) <= Instant::now());
-        let until = one.quiet_until(Some(Duration::from_secs(30)));
-        assert!(until > Instant::now() + Duration::from_secs(29));
-        assert_eq!(other.quiet_until(None), until);
-        // A shorter wish does not take back a longer one.
-        assert_eq!(other.quiet_until(Some(Duration::from_secs(1))), until);
+        let now = Instant::now();
+        assert_eq!(other.take_turn(now), Ok(()));
+        one.begin_quiet(Duration::from_secs(30));
+        let until = one.quiet().until;
+        assert!(until > now + Duration::from_secs(29));
+        let probe_at = other.take_turn(now).expect_err("it asked for peace");
+        assert!(probe_at < until && probe_at >= now + policy.probe_every);
+        // A shorter wish does not take back a longer one, nor put off who knocks.
+        one.begin_quiet(Duration::from_secs(1));
+        assert_eq!(other.take_turn(now), Err(probe_at));
         // No wish is granted for ever, and none is too large for the clock.
-        let until = one.quiet_until(Some(Duration::MAX));
-        assert!(until <= Instant::now() + ASKED_MAX);
+        one.begin_quiet(Duration::MAX);
+        assert!(one.quiet().until <= Instant::now() + policy.quiet_max);
+        // One of all knocks when it is time.
+        one.quiet().probe_at = now;
+        assert_eq!(other.take_turn(now), Ok(()));
+        assert!(one.take_turn(now).is_err());
+        // What is taken ends it.
+        one.end_quiet();
+        assert_eq!(other.take_turn(now), Ok(()));
+        assert_eq!(one.take_turn(now), Ok(()));
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Client {
         let receiver = super::http::endpoint(&config.endpoint)?;
         let endpoint = Endpoint::from(in_plain(&receiver).ok_or_else(refused)?)
             .origin(receiver.clone())
-            .user_agent(super::USER_AGENT)
+            .user_agent(crate::own::USER_AGENT)
             .map_err(|_| refused())?;
         let connector = tls::connector(config.into(), Speaks::Http2)?;
         let channel = endpoint.connect_with_connector_lazy(To {

@@ -18,7 +18,7 @@ use prost::Message;
 
 use super::reply::Reply;
 use super::tls::{self, Connector, Speaks};
-use super::{FLIGHTS_MAX, SetupError};
+use super::{FLIGHTS_MAX, SetupError, answer as json};
 use crate::config::{OtlpConfig, OtlpProtocol};
 
 /// Of an answer that is read; what is longer is not an answer to an export.
@@ -49,7 +49,7 @@ impl Client {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         headers.insert(ACCEPT, HeaderValue::from_static(media_type));
-        headers.insert(USER_AGENT, HeaderValue::from_static(super::USER_AGENT));
+        headers.insert(USER_AGENT, HeaderValue::from_static(crate::own::USER_AGENT));
         if config.gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
@@ -98,7 +98,7 @@ impl Client {
     /// A success with a body that is no answer is a success all the same.
     fn understand(&self, answer: &[u8]) -> ExportTraceServiceResponse {
         if self.json {
-            serde_json::from_slice(answer).unwrap_or_default()
+            json::answer(answer).unwrap_or_default()
         } else {
             ExportTraceServiceResponse::decode(answer).unwrap_or_default()
         }

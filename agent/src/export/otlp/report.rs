@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 
+use super::RetryPolicy;
+use crate::visible::Visible;
+
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// Shared by the workers of one destination.
@@ -15,6 +18,8 @@ pub(super) struct Report {
     endpoint: String,
     /// Whether the last attempt failed.
     failing: AtomicBool,
+    /// Whether it was said that the receiver asked for peace.
+    quiet_is_known: AtomicBool,
     failures: Throttle,
     refusals: Throttle,
     partials: Throttle,
@@ -25,6 +30,7 @@ impl Report {
         Self {
             endpoint: without_secrets(endpoint),
             failing: AtomicBool::new(false),
+            quiet_is_known: AtomicBool::new(false),
             failures: Throttle::default(),
             refusals: Throttle::default(),
             partials: Throttle::default(),
@@ -34,7 +40,8 @@ impl Report {
     /// A request was answered.
     pub(super) fn reached(&self) {
         if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
-            info!("{} takes spans again", self.endpoint);
+            self.quiet_is_known.store(false, Ordering::Relaxed);
+            info!("{} takes spans again", Visible(&self.endpoint));
         }
     }
 
@@ -43,8 +50,24 @@ impl Report {
         self.failing.store(true, Ordering::Relaxed);
         if self.failures.may_speak() {
             warn!(
-                "{} cannot take spans now, trying again: {why}",
-                self.endpoint
+                "{} cannot take spans now, trying again: {}",
+                Visible(&self.endpoint),
+                Visible(why)
+            );
+        }
+    }
+
+    /// The receiver asked for peace, and gets it but for single attempts. Said once until it takes
+    /// spans again.
+    pub(super) fn asked_for_quiet(&self, asked: Duration, policy: &RetryPolicy) {
+        if !self.quiet_is_known.swap(true, Ordering::Relaxed) {
+            warn!(
+                "{} asks for {} s without spans: it gets at most {} s at a time, and one attempt \
+                 every {} s",
+                self.endpoint,
+                asked.as_secs(),
+                policy.quiet_max.as_secs(),
+                policy.probe_every.as_secs()
             );
         }
     }
@@ -52,7 +75,11 @@ impl Report {
     /// Spans were refused for good.
     pub(super) fn refused(&self, spans: u64, why: &str) {
         if self.refusals.may_speak() {
-            warn!("{} refused {spans} spans: {why}", self.endpoint);
+            warn!(
+                "{} refused {spans} spans: {}",
+                Visible(&self.endpoint),
+                Visible(why)
+            );
         }
     }
 
@@ -60,8 +87,9 @@ impl Report {
     pub(super) fn partly_taken(&self, rejected: u64, message: &str) {
         if self.partials.may_speak() {
             warn!(
-                "{} rejected {rejected} spans of a request: {message}",
-                self.endpoint
+                "{} rejected {rejected} spans of a request: {}",
+                Visible(&self.endpoint),
+                Visible(message)
             );
         }
     }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use crate::span::{Span, SpanKind, Status, Value};
+use crate::visible::Visible;
 
 // The attributes that have a place in the line.
 const SERVICE_NAME: &str = "service.name";
@@ -120,16 +121,7 @@ impl Line<'_> {
 
     /// Text of strangers must not steer the terminal.
     fn untrusted(&mut self, text: &str) {
-        if !text.chars().any(char::is_control) {
-            return self.word(text);
-        }
-        for letter in text.chars() {
-            if letter.is_control() {
-                self.format(format_args!("{}", letter.escape_default()));
-            } else {
-                self.format(format_args!("{letter}"));
-            }
-        }
+        self.format(format_args!("{}", Visible(text)));
     }
 
     fn peer(&mut self, span: &Span) {

@@ -17,6 +17,7 @@ use rustix::time::Timespec;
 
 use crate::capture::Standing;
 use crate::discover::tls::{FileId, Library};
+use crate::visible::Visible;
 
 /// How often the files' times are looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -177,7 +178,7 @@ fn changed(library: &Library, standing: &Standing, says: &impl Fn(Vec<u32>)) {
         log::info!(
             "{} was written to while TLS was read in it: its probes were taken away from {} \
              processes, which are looked at anew",
-            library.name.display(),
+            Visible(library.name.display()),
             pids.len()
         );
         says(pids);

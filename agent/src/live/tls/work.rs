@@ -1,6 +1,7 @@
 //! What the thread does with what it is told: looks at processes, has probes put on what it finds,
 //! and tries again where that may help. It takes no probes away.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -10,6 +11,7 @@ use super::files::Files;
 use super::{Answer, Told};
 use crate::capture::{Attempt, Death, Standing, TlsProbes};
 use crate::discover::tls::{Changes, Libraries};
+use crate::visible::Visible;
 
 /// How long it waits before it tries again, where another tracer is in the way or somebody writes
 /// to the file, and how often.
@@ -23,6 +25,10 @@ pub struct Work {
     standing: Arc<Standing>,
     files: Arc<Files>,
     again: Vec<Again>,
+    /// How often it was tried, of processes that are looked at once more.
+    tries: HashMap<u32, u32>,
+    /// Somebody waits for what was asked for until now.
+    settles: bool,
     says: Box<dyn Fn(Answer) + Send>,
 }
 
@@ -30,7 +36,6 @@ pub struct Work {
 struct Again {
     pid: u32,
     at: Instant,
-    tries: u32,
 }
 
 impl Work {
@@ -47,6 +52,8 @@ impl Work {
             probes,
             files,
             again: Vec::new(),
+            tries: HashMap::new(),
+            settles: false,
             says: Box::new(says),
         }
     }
@@ -64,7 +71,7 @@ impl Work {
             }
             let now = Instant::now();
             match told {
-                Ok(Told::Watched(pid) | Told::Speaks(pid)) => self.look_at(pid, now, 0),
+                Ok(Told::Watched(pid) | Told::Speaks(pid)) => self.libraries.look(pid, now),
                 Ok(Told::Ran(pid)) => self.forget(pid),
                 Ok(Told::Unwatched(pid)) => {
                     self.forget(pid);
@@ -73,7 +80,7 @@ impl Work {
                 }
                 Ok(Told::Rewritten(pid)) => self.try_again(pid, now, 0),
                 Ok(Told::Died) => self.standing.deaths().iter().for_each(tell_of),
-                Ok(Told::Settle) => (self.says)(Answer::Settled),
+                Ok(Told::Settle) => self.settles = true,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -92,27 +99,31 @@ impl Work {
 
     fn do_what_is_due(&mut self, stop: &AtomicBool) {
         let now = Instant::now();
-        let again: Vec<Again> = self.again.extract_if(.., |again| again.at <= now).collect();
-        for Again { pid, tries, .. } in again {
-            self.look_at(pid, now, tries);
+        for Again { pid, .. } in self.again.extract_if(.., |again| again.at <= now) {
+            self.libraries.look(pid, now);
         }
-        for pid in self.libraries.due(now) {
+        for (pid, changes) in self.libraries.changes(now) {
             if stop.load(Ordering::Relaxed) {
                 return;
             }
-            self.look_at(pid, now, 0);
+            self.take_in(pid, changes, now);
+        }
+        if self.settles && self.libraries.is_settled() {
+            self.settles = false;
+            (self.says)(Answer::Settled);
         }
     }
 
-    fn look_at(&mut self, pid: u32, now: Instant, tries: u32) {
+    fn take_in(&mut self, pid: u32, changes: Changes, now: Instant) {
+        // Probes go with the process, not with the last one that maps the file.
         let Changes {
             mapped, unreadable, ..
-        } = self.libraries.look(pid, now);
+        } = changes;
         for unreadable in unreadable {
             log::warn!(
                 "can't read TLS in {}: {}",
-                unreadable.name.display(),
-                unreadable.reason
+                Visible(unreadable.name.display()),
+                Visible(unreadable.reason)
             );
         }
         let mut is_settled = true;
@@ -126,6 +137,7 @@ impl Work {
             }
         }
         if !is_settled {
+            let tries = self.tries.get(&pid).copied().unwrap_or_default();
             self.try_again(pid, now, tries + 1);
         }
     }
@@ -135,7 +147,8 @@ impl Work {
         self.forget(pid);
         if tries < TRIES_MAX {
             let at = now + AGAIN_AFTER;
-            self.again.push(Again { pid, at, tries });
+            self.again.push(Again { pid, at });
+            self.tries.insert(pid, tries);
         }
     }
 
@@ -143,6 +156,7 @@ impl Work {
         // Probes go with the process, not with the last one that maps the file.
         let _ = self.libraries.forget(pid);
         self.again.retain(|again| again.pid != pid);
+        self.tries.remove(&pid);
     }
 }
 
@@ -153,7 +167,7 @@ fn tell_of(death: &Death) {
              taken away, and TLS in this file is not read any longer",
             death.pid,
             death.signal,
-            file.display()
+            Visible(file.display())
         );
     }
 }

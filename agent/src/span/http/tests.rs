@@ -6,9 +6,11 @@ use wirespan_common::record::Open;
 use wirespan_protocols::exchange::Exchange;
 use wirespan_protocols::message::{Completeness, Method, Request, Response, TraceParent};
 
-use super::super::{Resource, Span, SpanKind, SpanMaker, Surroundings};
+use super::super::{Resource, Span, SpanKind, SpanMaker, Surroundings, Via};
 use super::*;
 use crate::trace_context::TraceContext;
+
+mod behind;
 
 /// A connection between port 8080 here and port 40000 there, whichever is the server.
 fn tcp() -> Endpoints {
@@ -18,9 +20,9 @@ fn tcp() -> Endpoints {
         family: 2,
         local_port: 8080,
         peer_port: 40000,
-        reserved: 0,
         local_address: [0; 16],
         peer_address: [0; 16],
+        ..Open::default()
     };
     open.local_address[..4].copy_from_slice(&[10, 0, 0, 1]);
     open.peer_address[..4].copy_from_slice(&[10, 0, 0, 2]);
@@ -41,6 +43,8 @@ fn request(method: &str, target: &str, host: Option<&str>) -> HttpRequest {
         host: host.map(Into::into),
         user_agent: None,
         forwarded_for: None,
+        forwarded_host: None,
+        forwarded_scheme: None,
         trace_parent: None,
         trace_state: None,
         body_size: None,
@@ -81,14 +85,19 @@ fn make(exchange: Exchange, endpoints: Option<&Endpoints>) -> Span {
 }
 
 fn make_with(methods: KnownMethods, exchange: Exchange, endpoints: Option<&Endpoints>) -> Span {
+    let ends = Ends {
+        addresses: endpoints,
+        ..Ends::default()
+    };
+    make_between(methods, exchange, ends)
+}
+
+fn make_between(methods: KnownMethods, exchange: Exchange, ends: Ends<'_>) -> Span {
     SpanMaker::new(TraceContext::new(Some(1)), methods).make(
         exchange,
         Surroundings {
             resource: &Arc::new(Resource::default()),
-            ends: Ends {
-                addresses: endpoints,
-                ..Ends::default()
-            },
+            ends,
             hosts: &mut HostMemo::default(),
             wall_offset_ns: 1_000_000,
         },
@@ -381,6 +390,8 @@ fn a_failure_is_judged_by_role_and_outcome() {
             ("connection_closed", true),
             ("connection_closed", true),
         ),
+        (Some(200), Left, ("-", false), ("-", false)),
+        (Some(500), Left, ("500", true), ("500", true)),
         (Some(500), Reset, ("500", true), ("500", true)),
         (
             None,
@@ -406,7 +417,12 @@ fn a_failure_is_judged_by_role_and_outcome() {
             ("response_not_observed", false),
             ("response_not_observed", false),
         ),
-        (None, Evicted, ("evicted", false), ("evicted", false)),
+        (
+            None,
+            Evicted,
+            ("observation_ended", false),
+            ("observation_ended", false),
+        ),
         (
             None,
             Complete,

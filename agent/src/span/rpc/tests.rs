@@ -20,6 +20,8 @@ fn exchange(role: Role, response: Option<HttpResponse>, outcome: Outcome) -> Exc
             host: Some("cart:50051".into()),
             user_agent: None,
             forwarded_for: None,
+            forwarded_host: None,
+            forwarded_scheme: None,
             trace_parent: None,
             trace_state: None,
             body_size: None,

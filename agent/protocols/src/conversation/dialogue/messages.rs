@@ -2,7 +2,7 @@
 //! response completes. No bytes are looked at here.
 
 use super::super::{Discard, Sink};
-use super::Dialogue;
+use super::{Dialogue, Next};
 use crate::exchange::Outcome;
 use crate::message::{Message, Request, Response, Then};
 use crate::parser::Flow;
@@ -17,13 +17,22 @@ impl Dialogue {
         last: Moved,
         sink: &mut impl Sink,
     ) {
-        self.invalid = 0;
         match message {
-            Message::Request { request, then } => self.request(request, then, first, sink),
+            Message::Request { request, then } => {
+                let Request::Http(http) = &request;
+                if http.is_malformed() {
+                    self.note_invalid();
+                } else {
+                    self.invalid = 0;
+                }
+                self.request(request, then, first, sink);
+            }
             Message::Response { response, then } => {
+                self.invalid = 0;
                 self.response(response, then, first, last, sink);
             }
             Message::Interim => {
+                self.invalid = 0;
                 if self.pair.is_empty() {
                     self.lose(Flow::Responses, Discard::UnmatchedResponse, sink);
                 }
@@ -32,6 +41,7 @@ impl Dialogue {
                 body_size,
                 call_status,
             } => {
+                self.invalid = 0;
                 self.lane(flow).in_body = false;
                 self.pair.call_ended(call_status);
                 match flow {
@@ -64,7 +74,15 @@ impl Dialogue {
         }
     }
 
-    fn request(&mut self, request: Request, then: Then, first: Moved, sink: &mut impl Sink) {
+    pub(super) fn request(
+        &mut self,
+        request: Request,
+        then: Then,
+        first: Moved,
+        sink: &mut impl Sink,
+    ) {
+        let Request::Http(http) = &request;
+        let is_malformed = http.is_malformed();
         let place = std::mem::take(&mut self.place);
         self.requests.in_body = then == Then::Body;
         self.request_head_end = self.requests.stream.cursor();
@@ -86,7 +104,10 @@ impl Dialogue {
             self.pair.unpaired_request(request, first, sink);
         }
         if then == Then::Unknown {
-            self.lose(Flow::Requests, Discard::StreamGap, sink);
+            if !is_malformed {
+                sink.discard(Discard::StreamGap);
+            }
+            self.unframe(Flow::Requests, sink);
         }
     }
 
@@ -126,9 +147,19 @@ impl Dialogue {
                 self.lane(Flow::Requests).is_framed = false;
                 self.lane(Flow::Responses).is_framed = false;
             }
+            Then::Tunnel => {
+                let authority = self
+                    .pair
+                    .first()
+                    .map(|Request::Http(asked)| asked.target.clone());
+                self.pair.response_ended(None, last.time_ns, sink);
+                self.pair.flush(Outcome::NotObserved, last.time_ns, sink);
+                self.next = authority.map(Next::Tunnel);
+            }
             Then::Http2 => {
                 // Its own response is still to come, in the other protocol.
-                self.upgraded = self.pair.give_away_first();
+                let first = self.pair.give_away_first();
+                self.next = first.map(|(request, start)| Next::Http2(request, start));
                 self.pair.flush(Outcome::NotObserved, last.time_ns, sink);
             }
             Then::Unknown => self.lose(Flow::Responses, Discard::StreamGap, sink),

@@ -25,6 +25,7 @@ impl Multiplex {
             End::Reset => Outcome::Reset,
             End::ProcessExited => Outcome::ProcessExited,
             End::Evicted => Outcome::Evicted,
+            End::LostSight => Outcome::NotObserved,
         };
         for stream in self.streams.filtered(|_, _| true) {
             let is_uncertain = self

@@ -91,6 +91,11 @@ impl Lane {
         self.hold(held, usize::MAX);
     }
 
+    /// Bytes of heap that it takes.
+    pub fn heap_bytes(&self) -> usize {
+        self.stream.heap_bytes() + self.parser.memory_bytes()
+    }
+
     /// Where the next message certainly begins.
     pub fn boundary(&self) -> Option<u64> {
         let held = if self.stream.is_holding() {

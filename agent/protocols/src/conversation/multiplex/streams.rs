@@ -6,6 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::exchange::{Exchange, Messages, Outcome, Role};
 use crate::grpc::Walk;
+use crate::heap;
 use crate::message::{
     Call, CallSystem, Completeness, HttpRequest, HttpResponse, Method, Request, Response,
 };
@@ -16,11 +17,15 @@ use crate::stream::Moved;
 /// oldest one makes room for a new one.
 pub const STREAMS_MAX: usize = 1024;
 
-/// Text of requests that one connection's open streams hold, in bytes; the oldest ones make room.
+/// Memory that one connection's open streams hold, in bytes; the oldest ones make room.
 pub const OPEN_BYTES_MAX: usize = 1 << 20;
 
-/// Bytes that count for a stream besides its texts.
+/// Bytes that count for a stream besides its request: its place in the table, and what is followed
+/// of its bodies.
 const STREAM_BYTES: usize = 256;
+
+/// A table for more streams than this is not kept for later.
+const TABLE_KEPT: usize = 128;
 
 /// One stream.
 #[derive(Debug)]
@@ -30,6 +35,8 @@ pub(super) struct Open {
     pub start: Moved,
     /// `None` while only its response was seen.
     pub request: Option<Request>,
+    /// What that counts for.
+    request_bytes: usize,
     pub response: Option<Response>,
     first_response_ns: Option<u64>,
     /// Last byte of the response so far.
@@ -106,6 +113,13 @@ impl Streams {
         self.open.len() >= STREAMS_MAX || self.bytes >= OPEN_BYTES_MAX
     }
 
+    /// Bytes of heap that they take.
+    pub fn heap_bytes(&self) -> usize {
+        let table = heap::table::<(u64, Open)>(self.open.capacity());
+        let counted = self.bytes.saturating_sub(self.open.len() * STREAM_BYTES);
+        table + counted
+    }
+
     #[inline]
     pub fn get(&mut self, stream: u64) -> Option<&mut Open> {
         self.open.get_mut(&stream)
@@ -119,10 +133,12 @@ impl Streams {
             // It may turn out to be one.
             None => http.completeness == Completeness::Incomplete,
         };
-        self.bytes += weight(&request);
+        let request_bytes = request.heap_bytes() + if is_call { heap::boxed::<Walks>() } else { 0 };
+        self.bytes += request_bytes;
         self.asked += 1;
         let open = self.touch(stream, start);
         open.start = start;
+        open.request_bytes = request_bytes;
         open.request = Some(request);
         if is_call && open.response.is_none() {
             open.walks = Some(Box::new(Walks {
@@ -142,6 +158,7 @@ impl Streams {
                 serial: *serial,
                 start,
                 request: None,
+                request_bytes: 0,
                 response: None,
                 first_response_ns: None,
                 last_response_ns: 0,
@@ -158,9 +175,10 @@ impl Streams {
     pub fn take(&mut self, stream: u64) -> Option<Open> {
         let open = self.open.remove(&stream)?;
         self.bytes -= STREAM_BYTES;
-        if let Some(request) = &open.request {
-            self.bytes -= weight(request);
-            self.asked -= 1;
+        self.bytes -= open.request_bytes;
+        self.asked -= usize::from(open.request.is_some());
+        if self.open.is_empty() && self.open.capacity() > TABLE_KEPT {
+            self.open = HashMap::default();
         }
         Some(open)
     }
@@ -381,11 +399,6 @@ fn unknown_response() -> Response {
         call_status: None,
         completeness: Completeness::Incomplete,
     })
-}
-
-fn weight(request: &Request) -> usize {
-    let Request::Http(request) = request;
-    request.target.len() + request.trace_state.as_deref().map_or(0, str::len)
 }
 
 /// Spreads numbers that grow by small steps; the table is small and bounded, so that nobody gains

@@ -8,9 +8,13 @@ use super::lore::Lore;
 use super::string::Coded;
 use super::table::{NameIs, Table};
 use super::{integer, static_table};
+use crate::heap;
 
 /// Names, values and 32 for each field (as RFC 9113 §6.5.2 counts) of one block.
 pub const LIST_SIZE_MAX: usize = 256 << 10;
+
+/// A buffer for more than this is not kept for later.
+const SCRATCH_KEPT: usize = 4 * 1024;
 
 /// What a field counts beyond its texts.
 const FIELD_OVERHEAD: usize = 32;
@@ -73,6 +77,13 @@ impl Decoder {
         }
     }
 
+    /// Bytes of heap that it takes.
+    pub fn heap_bytes(&self) -> usize {
+        self.table.heap_bytes()
+            + heap::vec::<u8>(self.scratch.capacity())
+            + self.listener.heap_bytes()
+    }
+
     /// Whether every index can be resolved without [`Lore`].
     pub fn is_complete(&self) -> bool {
         self.table.is_complete()
@@ -96,6 +107,9 @@ impl Decoder {
         }
         let inserted = self.table.inserted;
         let result = self.decode_block(block, emit);
+        if self.scratch.capacity() > SCRATCH_KEPT {
+            self.scratch = Vec::new();
+        }
         if result.is_err() {
             self.missed_blocks();
         } else if let Some(lore) = &mut lore

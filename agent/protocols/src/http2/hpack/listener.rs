@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::lore::{Inferred, Lore, Serial, Shape};
 use super::slots::Slots;
 use super::table::{NameIs, Table};
+use crate::heap;
 
 /// Different blocks that one connection tells of. Those to come differ by their values.
 const LESSONS_MAX: u16 = 512;
@@ -100,6 +101,13 @@ impl Listener {
     /// What is inferred of the entry at this place among those that were not seen.
     pub fn inferred(&self, place: u64) -> Option<&Inferred> {
         self.unseen.inferred.get(&place)
+    }
+
+    /// Bytes of heap that it takes; the texts of what is inferred belong to the lore.
+    pub fn heap_bytes(&self) -> usize {
+        self.shape.heap_bytes()
+            + self.slots.heap_bytes()
+            + heap::block(self.unseen.inferred.len() * size_of::<(u64, Inferred)>() * 3 / 2)
     }
 
     /// A block is about to be decoded.

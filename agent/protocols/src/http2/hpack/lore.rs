@@ -67,6 +67,7 @@ use self::names::Names;
 use self::orders::Orders;
 pub(super) use self::shape::Shape;
 use super::slots::Slots;
+use crate::heap;
 
 /// Shapes remembered for one pair of programs and direction, in each of two generations.
 const SHAPES_MAX: usize = 256;
@@ -110,6 +111,8 @@ pub struct Lore {
     old: Shapes,
     /// By number, from the first.
     insertions: Vec<Option<Meaning>>,
+    /// What they own.
+    insertions_heap_bytes: usize,
     names: Names,
     orders: Orders,
     disputes: u64,
@@ -119,6 +122,21 @@ pub struct Lore {
 struct Shapes {
     known: HashMap<Box<[u8]>, Evidence>,
     len: usize,
+    /// What the entries own.
+    heap_bytes: usize,
+}
+
+impl Shapes {
+    fn heap_bytes(&self) -> usize {
+        heap::table::<(Box<[u8]>, Evidence)>(self.known.capacity()) + self.heap_bytes
+    }
+}
+
+impl Evidence {
+    fn heap_bytes(&self, key: &[u8]) -> usize {
+        let meanings = self.meanings.iter().map(Meaning::heap_bytes);
+        heap::block(key.len()) + heap::vec::<Meaning>(self.meanings.len()) + meanings.sum::<usize>()
+    }
 }
 
 /// What a shape meant.
@@ -136,6 +154,12 @@ struct Meaning {
 }
 
 impl Meaning {
+    /// With room for all voices that count, as it will be.
+    fn heap_bytes(&self) -> usize {
+        let voices = 2 * heap::vec::<Serial>(claim::UNANIMOUS_AGAIN);
+        heap::shared(self.name.said().len()) + heap::shared(self.value.said().len()) + voices
+    }
+
     fn new((name, value): (&[u8], &[u8]), voice: Serial) -> Self {
         Self {
             name: Claim::new(name.into(), voice),
@@ -180,6 +204,26 @@ impl Lore {
         Self::default()
     }
 
+    /// Bytes of heap that it takes. Cheap: it may be asked after every header block.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.young.heap_bytes()
+            + self.old.heap_bytes()
+            + heap::vec::<Option<Meaning>>(self.insertions.capacity())
+            + self.insertions_heap_bytes
+            + self.names.heap_bytes()
+            + self.orders.heap_bytes()
+    }
+
+    /// Forgets all that was learnt; connections that learnt from it infer anew.
+    pub fn forget(&mut self) {
+        *self = Self {
+            connections: self.connections,
+            disputes: self.disputes.wrapping_add(1),
+            ..Self::default()
+        };
+    }
+
     /// A connection that was not heard before.
     pub(super) fn introduce(&mut self) -> Serial {
         self.connections = self.connections.wrapping_add(1);
@@ -202,8 +246,13 @@ impl Lore {
         }
         if let Some(evidence) = self.evidence(&shape.key) {
             let mut disputed = false;
+            let before = evidence.heap_bytes(&shape.key);
             for (meaning, said) in evidence.meanings.iter_mut().zip(meanings) {
                 disputed |= meaning.hear(*said, voice);
+            }
+            if disputed {
+                let after = evidence.heap_bytes(&shape.key);
+                self.young.heap_bytes = self.young.heap_bytes - before + after;
             }
             self.disputes += u64::from(disputed);
             return;
@@ -221,6 +270,7 @@ impl Lore {
                 .map(|said| Meaning::new(*said, voice))
                 .collect(),
         };
+        self.young.heap_bytes += evidence.heap_bytes(&shape.key);
         self.young
             .known
             .insert(shape.key.as_slice().into(), evidence);
@@ -251,12 +301,19 @@ impl Lore {
         }
         match &mut self.insertions[at] {
             Some(meaning) => {
+                let before = meaning.heap_bytes();
                 if meaning.hear(said, voice) {
+                    self.insertions_heap_bytes =
+                        self.insertions_heap_bytes - before + meaning.heap_bytes();
                     self.disputes += 1;
                     self.names.dispute(name);
                 }
             }
-            none => *none = Some(Meaning::new(said, voice)),
+            none => {
+                let meaning = Meaning::new(said, voice);
+                self.insertions_heap_bytes += meaning.heap_bytes();
+                *none = Some(meaning);
+            }
         }
     }
 
@@ -375,6 +432,9 @@ impl Lore {
     /// What is known of a shape, among the young from now on.
     fn evidence(&mut self, key: &[u8]) -> Option<&mut Evidence> {
         if let Some((key, evidence)) = self.old.known.remove_entry(key) {
+            let moved = evidence.heap_bytes(&key);
+            self.old.heap_bytes = self.old.heap_bytes.saturating_sub(moved);
+            self.young.heap_bytes += moved;
             self.young.known.insert(key, evidence);
         }
         self.young.known.get_mut(key)

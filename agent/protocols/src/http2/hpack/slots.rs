@@ -40,6 +40,12 @@ pub(super) struct Told<'n> {
 }
 
 impl Slots {
+    /// Bytes of heap that they take.
+    pub fn heap_bytes(&self) -> usize {
+        crate::heap::vec::<u8>(self.names.capacity())
+            + crate::heap::vec::<Slot>(self.slots.capacity())
+    }
+
     /// Reads a block; `None` if it resizes the table, is too long or cannot be read.
     pub fn read(&mut self, block: &[u8], table: &Table) -> Option<()> {
         self.names.clear();

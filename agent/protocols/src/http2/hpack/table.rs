@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use crate::heap;
+
 /// What an entry counts beyond its texts (§4.1).
 const ENTRY_OVERHEAD: usize = 32;
 
@@ -89,6 +91,11 @@ impl Table {
         self.older = true;
         self.nameless = 0;
         self.inserted = 0;
+    }
+
+    /// Bytes of heap that it takes.
+    pub fn heap_bytes(&self) -> usize {
+        heap::vec::<u8>(self.bytes.capacity()) + heap::vec::<Entry>(self.entries.capacity())
     }
 
     /// Whether every entry that can be referred to was seen.

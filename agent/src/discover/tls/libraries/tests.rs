@@ -1,8 +1,10 @@
 //! Mappings of processes that are made here: directories laid out like `/proc`.
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use tempfile::TempDir;
 
@@ -69,8 +71,31 @@ impl World {
         fs::remove_dir_all(self.dir.path().join(pid.to_string())).expect("removed");
     }
 
+    /// All that comes of looking at a process.
     fn look(&mut self, pid: u32) -> Changes {
-        self.libraries.look(pid, self.began)
+        self.libraries.look(pid, self.began);
+        let mut all = self.settle();
+        assert!(all.len() <= 1, "{all:?}");
+        all.remove(&pid).unwrap_or_default()
+    }
+
+    /// Waits until nothing is under way.
+    fn settle(&mut self) -> BTreeMap<u32, Changes> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut all: BTreeMap<u32, Changes> = BTreeMap::new();
+        loop {
+            for (pid, changes) in self.libraries.changes(self.began) {
+                let known = all.entry(pid).or_default();
+                known.mapped.extend(changes.mapped);
+                known.gone.extend(changes.gone);
+                known.unreadable.extend(changes.unreadable);
+            }
+            if self.libraries.is_settled() {
+                return all;
+            }
+            assert!(Instant::now() < deadline, "{:?}", self.libraries);
+            self.libraries.wait();
+        }
     }
 }
 
@@ -177,19 +202,125 @@ fn what_cannot_be_read_is_said_once_whoever_maps_it() {
 fn young_processes_are_looked_at_each_second() {
     let mut world = World::new();
     world.maps(7, &[]);
-    let at = |tenths: u64| Duration::from_millis(tenths * 100);
+    let library = world.file("libssl.so.3", &openssl());
     let began = world.began;
+    let at = |tenths: u64| began + Duration::from_millis(tenths * 100);
+    let first = world.libraries.next_look;
     world.look(7);
-    assert_eq!(world.libraries.due(began + at(9)), [0; 0]);
-    assert_eq!(world.libraries.due(began + at(10)), [7]);
-    world.libraries.look(7, began + at(10));
-    assert_eq!(world.libraries.due(began + at(19)), [0; 0]);
-    assert_eq!(world.libraries.next_due(), Some(began + at(20)));
-    // Once more when it is not young any longer.
-    assert_eq!(world.libraries.due(began + at(105)), [7]);
-    world.libraries.look(7, began + at(105));
-    assert_eq!(world.libraries.due(began + at(120)), [0; 0]);
+    for (tenths, looks) in [(9, 1), (10, 2), (19, 2), (20, 3), (105, 4), (200, 4)] {
+        world.began = at(tenths);
+        world.settle();
+        assert_eq!(world.libraries.next_look - first, looks, "{tenths}");
+    }
+    // It is not young any longer: whoever asks has it looked at.
+    world.maps(7, &[(library, "libssl.so.3")]);
+    assert!(world.settle().is_empty());
+    assert_eq!(world.look(7).mapped.len(), 1);
     assert_eq!(world.libraries.next_due(), None);
-    world.libraries.forget(7);
-    assert_eq!(world.libraries.due(began + at(20)), [0; 0]);
+}
+
+/// A sparse library with so many bytes of names, all of them empty.
+fn endless(world: &World, name: &str, len: u64) -> FileId {
+    let mut bytes = openssl();
+    let sections = usize::try_from(super::super::image::u64_at(&bytes, 40)).expect("small");
+    // sh_size of .strings
+    let at = sections + 2 * 64 + 32;
+    bytes[at..at + 8].copy_from_slice(&len.to_le_bytes());
+    let file = world.file(name, &bytes);
+    let sparse = File::options().write(true).open(world.path(name));
+    sparse
+        .and_then(|file| file.set_len(5 << 30))
+        .expect("sparse");
+    file
+}
+
+#[test]
+fn a_process_with_endless_files_keeps_nobody_waiting() {
+    let mut world = World::new();
+    let names: Vec<_> = (0..12).map(|index| format!("libssl.so.{index}")).collect();
+    let files: Vec<_> = names
+        .iter()
+        .map(|name| (endless(&world, name, 200 << 20), &**name))
+        .collect();
+    world.maps(7, &files);
+    let library = world.file("libssl-innocent.so", &openssl());
+    world.maps(8, &[(library, "libssl-innocent.so")]);
+    world.libraries.look(7, world.began);
+    world.libraries.look(8, world.began);
+    let mut looked_into = 0;
+    let mut is_found = false;
+    while !is_found {
+        world.libraries.wait();
+        for (pid, changes) in world.libraries.changes(world.began) {
+            looked_into += changes.unreadable.len();
+            is_found |= pid == 8 && changes.mapped.len() == 1;
+        }
+    }
+    assert!(looked_into < files.len(), "after all the others");
+}
+
+#[test]
+fn what_costs_too_much_is_given_up_said_once_and_counted() {
+    let mut world = World::new();
+    let counted = Arc::new(Mutex::new(Vec::new()));
+    let count = Arc::clone(&counted);
+    world.libraries = Libraries::new(ProcRoot::at(world.dir.path()))
+        .counting(move |reason| count.lock().expect("whole").push(reason));
+    // Two files' worth of it, and a bit.
+    world.libraries.file_budget.bytes = 1 << 20;
+    world.libraries.process_budget.bytes = 5 << 19;
+    let names: Vec<_> = (0..4).map(|index| format!("libssl.so.{index}")).collect();
+    let files: Vec<_> = names
+        .iter()
+        .map(|name| (endless(&world, name, 200 << 20), &**name))
+        .collect();
+    world.maps(7, &files);
+    let said = world.look(7).unreadable;
+    let mut reasons: Vec<_> = said
+        .iter()
+        .map(|it| it.given_up.expect("given up"))
+        .collect();
+    assert_eq!(*counted.lock().expect("whole"), reasons);
+    reasons.sort_unstable();
+    let (file, process) = (GivenUp::FileTooLarge, GivenUp::ProcessTooLarge);
+    assert_eq!(reasons, [file, file, process, process]);
+    assert_eq!(
+        said[0].reason,
+        said[0].given_up.expect("given up").to_string()
+    );
+
+    // Another process has its own share for what is not known yet.
+    world.maps(8, &files);
+    let said = world.look(8).unreadable;
+    assert!(said.iter().all(|it| it.given_up == Some(file)) && said.len() == 2);
+    assert_eq!(counted.lock().expect("whole").len(), 6);
+    world.maps(9, &files);
+    assert!(is_nothing(&world.look(9)));
+}
+
+#[test]
+fn not_more_than_so_many_files_are_kept_open() {
+    let mut world = World::new();
+    let names: Vec<_> = (0..300).map(|index| format!("module{index}.so")).collect();
+    let module = Made::library(&[]).bytes();
+    let mut files: Vec<_> = names
+        .iter()
+        .map(|name| (world.file(name, &module), &**name))
+        .collect();
+    files.push((world.file("libssl.so.3", &openssl()), "libssl.so.3"));
+    world.maps(7, &files);
+    world.libraries.look(7, world.began);
+    let mut most = 0;
+    let mut mapped = Vec::new();
+    while !world.libraries.is_settled() {
+        most = most.max(world.libraries.verdicts.waiting());
+        for (_, changes) in world.libraries.changes(Instant::now()) {
+            mapped.extend(changes.mapped);
+        }
+        world.libraries.wait();
+    }
+    assert!(most <= 192, "{most} at once");
+    // All were looked into, each by its own version.
+    assert_eq!(world.libraries.verdicts.len(), files.len());
+    assert_eq!(mapped.len(), 1);
 }

@@ -3,6 +3,8 @@
 use super::claim::UNANIMOUS_AGAIN;
 use std::collections::HashMap;
 
+use crate::heap;
+
 /// Names that are watched. Others count as varying.
 const NAMES_MAX: usize = 128;
 
@@ -15,6 +17,8 @@ const OUTCOMES: [&[u8]; 3] = [b":status", b"grpc-status", b"grpc-message"];
 #[derive(Debug, Default)]
 pub(super) struct Names {
     known: HashMap<Box<[u8]>, Values>,
+    /// What they own.
+    heap_bytes: usize,
 }
 
 /// The values that were seen for a name.
@@ -27,6 +31,11 @@ struct Values {
 }
 
 impl Names {
+    /// Bytes of heap that they take.
+    pub fn heap_bytes(&self) -> usize {
+        heap::table::<(Box<[u8]>, Values)>(self.known.capacity()) + self.heap_bytes
+    }
+
     /// This value was sent.
     pub fn hear(&mut self, name: &[u8], value: &[u8]) {
         if let Some(values) = self.known.get_mut(name) {
@@ -37,6 +46,7 @@ impl Names {
                 varies: false,
                 disputed: false,
             };
+            self.heap_bytes += heap::block(name.len()) + heap::block(value.len());
             self.known.insert(name.into(), values);
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::heap;
 use crate::http2::hpack::slots::Told;
 
 /// Orders that are remembered; the oldest one makes room.
@@ -13,7 +14,14 @@ const NAME_LEN_MAX: usize = 128;
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     known: Vec<Vec<Place>>,
+    /// What they own.
+    heap_bytes: usize,
     next: usize,
+}
+
+fn heap_bytes(order: &Vec<Place>) -> usize {
+    let names = order.iter().map(|place| heap::shared(place.name.len()));
+    heap::vec::<Place>(order.capacity()) + names.sum::<usize>()
 }
 
 /// A field of an order.
@@ -26,6 +34,11 @@ struct Place {
 }
 
 impl Orders {
+    /// Bytes of heap that they take.
+    pub fn heap_bytes(&self) -> usize {
+        heap::vec::<Vec<Place>>(self.known.capacity()) + self.heap_bytes
+    }
+
     /// A block had these fields, whose names are all known.
     pub fn hear(&mut self, told: &[Told<'_>]) {
         let is_same = |order: &Vec<Place>| {
@@ -48,10 +61,12 @@ impl Orders {
             })
             .collect();
         let Some(order) = order else { return };
+        self.heap_bytes += heap_bytes(&order);
         if self.known.len() < ORDERS_MAX {
             self.known.push(order);
         } else {
-            self.known[self.next % ORDERS_MAX] = order;
+            let oldest = std::mem::replace(&mut self.known[self.next % ORDERS_MAX], order);
+            self.heap_bytes -= heap_bytes(&oldest);
             self.next += 1;
         }
     }

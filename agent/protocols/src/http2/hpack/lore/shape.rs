@@ -23,6 +23,12 @@ pub(in crate::http2::hpack) struct Shape {
 }
 
 impl Shape {
+    /// Bytes of heap that it takes.
+    pub fn heap_bytes(&self) -> usize {
+        crate::heap::vec::<u8>(self.key.capacity())
+            + crate::heap::vec::<usize>(self.references.capacity())
+    }
+
     /// Reads a block; `None` if it is too long to remember, broken, or resizes the table.
     pub fn read(&mut self, block: &[u8]) -> Option<()> {
         self.key.clear();

@@ -1,0 +1,92 @@
+//! What was found in which version of a file, remembered for all threads that look; and how many
+//! files they have open that nobody has looked into yet. It looks into none.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::analysis::Verdict;
+use super::held::{HeldFile, Version};
+
+/// Verdicts before remembering starts again. One takes some hundred bytes.
+const REMEMBERED_MAX: usize = 8192;
+/// Files that wait, opened, to be looked into.
+const WAITING_MAX: usize = 192;
+/// And such as have the name of a library for TLS.
+const LIKELY_MAX: usize = 256;
+
+/// A version of a file, and its name, which tells libraries from programs.
+pub(super) type Key = (Version, PathBuf);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Verdicts {
+    known: Mutex<HashMap<Key, Arc<Verdict>>>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// A file that waits to be looked into.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub held: HeldFile,
+    /// Dropped when it no longer waits.
+    pub place: Taken,
+}
+
+/// One of the places of those that wait.
+#[derive(Debug)]
+pub(super) struct Taken(Arc<AtomicUsize>);
+
+pub(super) fn key(held: &HeldFile, file_name: &Path) -> Key {
+    (held.version(), file_name.to_owned())
+}
+
+impl Verdicts {
+    pub fn get(&self, key: &Key) -> Option<Arc<Verdict>> {
+        self.known().get(key).map(Arc::clone)
+    }
+
+    pub fn insert(&self, key: Key, verdict: &Arc<Verdict>) {
+        let mut known = self.known();
+        if known.len() >= REMEMBERED_MAX {
+            known.clear();
+        }
+        known.insert(key, Arc::clone(verdict));
+    }
+
+    /// Whether one more file may be opened to wait.
+    pub fn has_room(&self, is_likely: bool) -> bool {
+        let max = if is_likely { LIKELY_MAX } else { WAITING_MAX };
+        self.waiting.load(Ordering::Relaxed) < max
+    }
+
+    pub fn wait(&self, held: HeldFile) -> Waiting {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting {
+            held,
+            place: Taken(Arc::clone(&self.waiting)),
+        }
+    }
+
+    /// Nothing is called under the lock.
+    fn known(&self) -> MutexGuard<'_, HashMap<Key, Arc<Verdict>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.known().len()
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,43 @@
+//! What wirespan calls itself towards receivers, and how its exports are recognised by it in what
+//! others say.
+//!
+//! The daemon does not trace its own connections: its process is never watched, and where the
+//! receiver is, the kernel side leaves out the other end by its addresses. That can't tell where
+//! addresses change on the way (a proxy, a published port of a container), nor where two daemons
+//! export to receivers that they watch for each other; either would make a span of each export,
+//! which is exported in turn, for ever. There the exports are known by what they say. Only what has
+//! both the name and a target of OTLP is left out: a name alone would let any client hide.
+
+use wirespan_protocols::message::{HttpRequest, Method};
+
+/// `User-Agent` of all exports.
+pub const USER_AGENT: &str = concat!("wirespan/", env!("CARGO_PKG_VERSION"), " (rust; otlp)");
+
+/// What each version of it begins with.
+const PRODUCT: &str = "wirespan/";
+/// What follows the version; a library may append its own name.
+const COMMENT: &str = " (rust; otlp)";
+
+/// Where OTLP goes by default: paths over HTTP, methods over gRPC (opentelemetry-specification,
+/// protocol/exporter.md; opentelemetry-proto, collector/*/v1). A path may have a prefix.
+const TARGETS: [&str; 4] = [
+    "/v1/traces",
+    "/v1/metrics",
+    "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+];
+
+/// Whether a request is an export of this daemon or of another one.
+#[must_use]
+pub fn is_export(request: &HttpRequest) -> bool {
+    let named = request.user_agent.as_deref().is_some_and(|agent| {
+        agent
+            .strip_prefix(PRODUCT)
+            .is_some_and(|rest| rest.contains(COMMENT))
+    });
+    named
+        && request.method == Method::Post
+        && TARGETS
+            .iter()
+            .any(|target| request.target.ends_with(target))
+}

@@ -1,0 +1,54 @@
+//! The last look at a span before it leaves: no text of it may hold a secret. It looks at all texts
+//! that came from outside, whichever attribute they are in, so that a new attribute is covered by
+//! being there.
+
+use std::borrow::Cow;
+
+use super::Value;
+use super::http::Description;
+use crate::redact::{Grammar, Redaction};
+use crate::semconv;
+
+/// Takes the secrets out of a description; texts without any stay where they are.
+pub fn redact(redaction: &Redaction, description: &mut Description) {
+    if redaction.drops_query() {
+        drop_queries(&mut description.attributes);
+    }
+    for (name, value) in &mut description.attributes {
+        let told = match value {
+            Value::Owned(text) => redaction.of(grammar_of(name), text),
+            // The kernel said it, not the peer.
+            Value::Shared(_) if *name == semconv::NETWORK_PEER_ADDRESS => continue,
+            Value::Shared(text) => redaction.of(grammar_of(name), text),
+            Value::Static(_) | Value::Int(_) | Value::Bool(_) => continue,
+        };
+        if let Cow::Owned(told) = told {
+            *value = Value::Owned(told);
+        }
+    }
+    if let Cow::Owned(name) = &description.name
+        && let Cow::Owned(told) = redaction.of(Grammar::Url, name)
+    {
+        description.name = Cow::Owned(told);
+    }
+}
+
+fn grammar_of(name: &str) -> Grammar {
+    match name {
+        semconv::URL_QUERY => Grammar::Query,
+        semconv::USER_AGENT_ORIGINAL => Grammar::Text,
+        _ => Grammar::Url,
+    }
+}
+
+fn drop_queries(attributes: &mut Vec<(&'static str, Value)>) {
+    attributes.retain(|(name, _)| *name != semconv::URL_QUERY);
+    for (name, value) in attributes {
+        if *name == semconv::URL_FULL
+            && let Value::Owned(url) = value
+            && let Some(len) = url.find(['?', '#'])
+        {
+            url.truncate(len);
+        }
+    }
+}

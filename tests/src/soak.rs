@@ -1,0 +1,115 @@
+//! What soaks are made of: how long they go on, and load that checks every byte. The tests of the
+//! same name, `tests/soak_*.rs`, run by `cargo xtask test --soak` only.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::process::{LIMIT, Process};
+use crate::tls::Certificates;
+use crate::workload::python;
+
+/// Seconds that a soak goes on.
+const SECONDS: &str = "WIRESPAN_SOAK_SECONDS";
+
+/// Enough to see that it works.
+const SECONDS_DEFAULT: u64 = 10;
+
+/// The time of a soak. What has to hold does not depend on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Soak {
+    started: Instant,
+    /// As long as it goes on.
+    pub duration: Duration,
+}
+
+impl Soak {
+    /// Begins now, for as long as the environment says.
+    ///
+    /// # Panics
+    /// It says no number.
+    #[must_use]
+    pub fn begin() -> Self {
+        let told = std::env::var(SECONDS).ok();
+        let seconds = told.map_or(SECONDS_DEFAULT, |text| {
+            text.parse()
+                .unwrap_or_else(|_| panic!("{SECONDS}={text} is no number"))
+        });
+        Self {
+            started: Instant::now(),
+            duration: Duration::from_secs(seconds),
+        }
+    }
+
+    /// Whether this part of its time, from 0 to 1, is not over yet.
+    #[must_use]
+    pub fn is_before(&self, part: f64) -> bool {
+        self.started.elapsed() < self.duration.mul_f64(part)
+    }
+
+    /// Whether it goes on.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        self.is_before(1.0)
+    }
+}
+
+/// A client with several connections that asks and checks until it is told to stop.
+#[derive(Debug)]
+pub struct Load {
+    name: String,
+    process: Process,
+}
+
+/// What a [`Load`] found.
+#[derive(Debug)]
+pub struct Told {
+    /// Requests that it sent.
+    pub requests: u64,
+    /// Those that failed, or whose bytes were not what they should be.
+    pub bad: u64,
+    /// The first of them.
+    pub why: String,
+}
+
+impl Load {
+    /// Begins. `certificates` are those of a server over TLS.
+    #[must_use]
+    pub fn on(name: &str, port: u16, certificates: Option<&Certificates>) -> Self {
+        let scheme = if certificates.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let mut command = python("soak/load.py", &[scheme, &port.to_string()]);
+        if let Some(certificates) = certificates {
+            certificates.trusted_by(&mut command);
+        }
+        let process = Process::start(name, &mut command);
+        process.expect_line("ready");
+        Self {
+            name: name.to_owned(),
+            process,
+        }
+    }
+
+    /// Ends it, after the requests under way were answered.
+    ///
+    /// # Panics
+    /// It has ended before.
+    #[must_use]
+    pub fn finish(mut self) -> Told {
+        self.process.close_input();
+        let story = |load: &Self| format!("{}\n{}", load.name, load.process.story());
+        let Some(line) = self.process.stdout.wait_for_line(LIMIT, "requests") else {
+            panic!("no result of {}", story(&self));
+        };
+        let told: Value = serde_json::from_str(&line).expect("a line of JSON");
+        let number = |name: &str| told[name].as_u64().expect("a number");
+        Told {
+            requests: number("requests"),
+            bad: number("bad"),
+            why: format!("{}: {}", self.name, told["why"]),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What takes too long for every run: the tests `tests/tests/soak_*.rs`, longer fuzzing, and every
+//! end-to-end test on every kernel there is a machine for. How long is a parameter; what has to
+//! hold is the same after seconds and after hours.
+
+use std::time::Duration;
+
+use super::SILENCE_MAX;
+use super::end_to_end::{self, Run};
+use super::executables;
+use super::report::Report;
+use crate::vm;
+
+/// What the tests read their duration from; see `tests/src/soak.rs`.
+const SECONDS: &str = "WIRESPAN_SOAK_SECONDS";
+
+/// Names for `--only` of what is no file in `tests/tests`.
+const FUZZING: &str = "fuzzing";
+const MACHINES: &str = "machines";
+
+/// Those whose name contains `only`, `duration` each.
+pub fn run(report: &mut Report, duration: Duration, only: &str) {
+    let compiled = super::build(report);
+    report.stage("soaks on this kernel", || {
+        let wanted = compiled.soaks().filter(|soak| soak.name.contains(only));
+        // A soak says nothing until it is over.
+        Ok(executables::run(
+            wanted,
+            duration + SILENCE_MAX,
+            |command| {
+                command
+                    .args(["--ignored", "--nocapture", "--test-threads=1"])
+                    .env("WIRESPAN_BIN", crate::workspace::daemon())
+                    .env(SECONDS, duration.as_secs().to_string());
+            },
+        ))
+    });
+    if FUZZING.contains(only) {
+        report.stage("fuzzing", || super::fuzz(duration));
+    }
+    if MACHINES.contains(only) {
+        report.stage("end to end, all of it, virtual machines", || {
+            let mut runs = Vec::new();
+            for kernel in vm::kernel::known() {
+                let tests = compiled.end_to_end();
+                runs.extend(tests.map(|test| Run::new(kernel, "", &test.name, "")));
+            }
+            end_to_end::in_machines(&compiled, &runs)
+        });
+    }
+}
