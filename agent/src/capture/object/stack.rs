@@ -16,6 +16,8 @@ use super::OBJECT;
 
 /// `MAX_BPF_STACK`.
 const STACK_MAX: usize = 512;
+/// `MAX_CALL_FRAMES` (include/linux/bpf_verifier.h): functions under way at a time.
+const FRAMES_MAX: usize = 8;
 /// What a function's share is rounded up to.
 const STEP: usize = 32;
 
@@ -216,4 +218,32 @@ fn no_program_needs_more_stack_than_a_kernel_gives() {
     // All of them were found, and what they call.
     assert!(programs.len() > 50, "{} programs", programs.len());
     assert!(way.len() > 4, "{stack}: {}", way.join(" > "));
+}
+
+/// The longest way of calls from a function on.
+fn longest(functions: &BTreeMap<Place, Function>, place: Place) -> Vec<&str> {
+    let function = &functions[&place];
+    let below = function
+        .calls
+        .iter()
+        .filter(|place| functions.contains_key(place))
+        .map(|place| longest(functions, *place))
+        .max_by_key(Vec::len);
+    let mut names = below.unwrap_or_default();
+    names.insert(0, &function.name);
+    names
+}
+
+#[test]
+fn no_program_has_more_calls_under_way_than_a_kernel_follows() {
+    let functions = functions(OBJECT);
+    for (place, _) in functions.iter().filter(|(_, it)| it.is_program) {
+        let way = longest(&functions, *place);
+        assert!(
+            way.len() <= FRAMES_MAX,
+            "{}: {}",
+            way.len(),
+            way.join(" > ")
+        );
+    }
 }
