@@ -69,6 +69,8 @@ pub struct Live {
     wake: Arc<OwnedFd>,
     stop: Arc<AtomicBool>,
     watched: HashSet<u32>,
+    /// How often processes ran another program that the control thread has not heard of yet.
+    unheard_execs: HashMap<u32, u32>,
     path: Path,
     queue: SpanQueue,
     health: Arc<Health>,
@@ -142,6 +144,7 @@ impl Live {
             wake: Arc::new(wake),
             stop: Arc::default(),
             watched: HashSet::new(),
+            unheard_execs: HashMap::new(),
             path,
             queue,
             health,
@@ -230,6 +233,8 @@ impl Live {
                 }
                 if !self.control.tell(tgid, event, life) {
                     self.health.lose(Loss::LifeUnheard, 1);
+                } else if event == LifeEvent::Exec {
+                    *self.unheard_execs.entry(tgid).or_default() += 1;
                 }
             }
         });
@@ -389,6 +394,16 @@ impl Live {
                 let record = recording::expected_record(monotonic_ns(), pid);
                 self.path.take(&record);
             }
+            Answer::Ran(pid) => {
+                if let Some(unheard) = self.unheard_execs.get_mut(&pid) {
+                    *unheard -= 1;
+                    if *unheard == 0 {
+                        self.unheard_execs.remove(&pid);
+                    }
+                }
+            }
+            // It is of what the process ran before; another one follows.
+            Answer::Described(process) if self.unheard_execs.contains_key(&process.pid) => {}
             Answer::Described(process) => {
                 let record = recording::process_record(monotonic_ns(), &process);
                 self.path.take(&record);

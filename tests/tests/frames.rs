@@ -186,6 +186,8 @@ fn inode(socket: &UnixStream) -> u64 {
 fn converse(pair: &mut Pair, stream: &Stream, most: usize, numbers: &mut Numbers) {
     let mut rest = stream.bytes.as_slice();
     while !rest.is_empty() {
+        // One process may not fill the ring buffer alone.
+        pair.drain();
         let (piece, behind) = rest.split_at(rest.len().min(1 + numbers.below(most)));
         rest = behind;
         pair.write(piece);

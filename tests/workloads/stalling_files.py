@@ -2,8 +2,8 @@
 
 Usage: stalling_files.py FOLDER PROGRAM [ARGUMENT...]. Mounts, in a mount namespace of its own, a
 file system over FOLDER with one file, `stalled`, that has PROGRAM's bytes; runs it with the
-arguments; prints the pids of the program and of the process that answers for the file system, which can be
-stopped. Layouts: include/uapi/linux/fuse.h.
+arguments; prints the pids of the program and of the process that answers for the file system, which
+can be stopped. Layouts: include/uapi/linux/fuse.h.
 """
 
 import ctypes

@@ -3,6 +3,8 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
+use crate::visible::Visible;
+
 /// Raises the soft limit of descriptors to the hard one. The usual soft one (1024) is there for
 /// programs that use select(2), and probes take a descriptor or two for each library of a process.
 pub fn raise() {
@@ -12,6 +14,6 @@ pub fn raise() {
     }
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        log::debug!("the limit of open files stays as it is: {error}");
+        log::debug!("the limit of open files stays as it is: {}", Visible(error));
     }
 }

@@ -18,7 +18,7 @@
 //! Everything here is idempotent: a record that arrives twice, or a [`Watcher::scan`] after
 //! records were lost, changes only what is no longer true.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -73,6 +73,9 @@ struct Watched {
     look: u64,
 }
 
+/// Processes whose last look is remembered when they are no longer watched.
+const DEPARTED_MAX: usize = 1024;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Watcher {
@@ -82,6 +85,10 @@ pub struct Watcher {
     listening: Listening,
     watched: HashMap<u32, Watched>,
     looks: u64,
+    /// The last look at processes that ended before it did.
+    departed: HashMap<u32, u64>,
+    /// Pids of `departed`, oldest first; at most [`DEPARTED_MAX`], some of them twice.
+    departures: VecDeque<u32>,
     /// Of all descriptions.
     bytes: usize,
     memory: Ledger,
@@ -98,6 +105,8 @@ impl Watcher {
             listening: Listening::default(),
             watched: HashMap::new(),
             looks: 0,
+            departed: HashMap::new(),
+            departures: VecDeque::new(),
             bytes: 0,
             memory: Ledger::default(),
         }
@@ -198,8 +207,11 @@ impl Watcher {
 
     fn found(&mut self, look: &Look, process: Process, actions: &mut Vec<Action>) {
         let Some(watched) = self.watched.get(&look.pid) else {
-            // It has ended since, and what it said is on its way.
-            actions.push(Action::Described(Arc::new(process)));
+            // It has ended since, and what it said is on its way. An earlier look than its last
+            // one was at what it was before it ran something else.
+            if self.departed.get(&look.pid) == Some(&look.number) {
+                actions.push(Action::Described(Arc::new(process)));
+            }
             return;
         };
         // Else it runs something else by now, or is another process.
@@ -230,9 +242,24 @@ impl Watcher {
     }
 
     fn forget(&mut self, pid: u32) {
-        let former = self.watched.remove(&pid).and_then(|it| it.process);
+        let Some(watched) = self.watched.remove(&pid) else {
+            return;
+        };
+        self.depart(pid, watched.look);
+        let former = watched.process;
         self.bytes -= former.map_or(0, |former| former.memory_bytes());
         self.memory.set(Holder::Descriptions, self.bytes);
+    }
+
+    fn depart(&mut self, pid: u32, look: u64) {
+        if self.departed.insert(pid, look).is_none() {
+            self.departures.push_back(pid);
+        }
+        if self.departures.len() > DEPARTED_MAX
+            && let Some(oldest) = self.departures.pop_front()
+        {
+            self.departed.remove(&oldest);
+        }
     }
 
     fn ran(&mut self, pid: u32, life: &Life, actions: &mut Vec<Action>) {
@@ -258,6 +285,7 @@ impl Watcher {
             self.look(pid, comm(life), actions);
         } else if is_known || life.watched != 0 {
             self.forget(pid);
+            self.departed.remove(&pid);
             actions.push(Action::Unwatch(pid));
         }
     }

@@ -72,6 +72,12 @@ impl Sight {
         self.hidden == 0 && !self.is_veiled
     }
 
+    /// Whether what was not seen could be, with more rights.
+    #[must_use]
+    pub fn is_short_of_rights(&self) -> bool {
+        !self.is_whole() && !self.lacking.is_empty()
+    }
+
     /// What was not seen, and the remedy.
     #[must_use]
     pub fn gaps(&self) -> String {
@@ -83,9 +89,12 @@ impl Sight {
                 self.hidden, self.processes
             )
         };
-        text.push_str(": they may match, too. Run as root");
-        if !self.lacking.is_empty() {
-            text.push_str(&format!(", or with {}", self.lacking.join(" and ")));
+        text.push_str(": they may match, too. ");
+        if self.lacking.is_empty() {
+            text.push_str("No capability is lacking; a security module may keep them closed");
+        } else {
+            let lacking = self.lacking.join(" and ");
+            text.push_str(&format!("Run as root, or with {lacking}"));
         }
         text
     }

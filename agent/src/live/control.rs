@@ -38,6 +38,9 @@ pub enum Answer {
     Unwatch(u32),
     /// It is watched from now on, or runs something else than before.
     Began(u32),
+    /// It was heard that this process ran another program. All before this was about the program
+    /// before.
+    Ran(u32),
     /// A description of it is on its way.
     Expect(u32),
     /// This is known about it.
@@ -208,6 +211,10 @@ impl Work {
     fn hear(&mut self, told: Heard) {
         match told {
             Heard::Life(pid, event, life) => {
+                if event == LifeEvent::Exec {
+                    // Without the shard nobody wants to know.
+                    let _ = self.say(Answer::Ran(pid));
+                }
                 self.watcher.observe(pid, event, &life, &mut self.actions);
             }
             Heard::Looked(ticket, found) => {

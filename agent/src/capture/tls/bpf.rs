@@ -11,6 +11,8 @@ use aya_obj::generated::{
 };
 use aya_obj::{Function, Program};
 
+use crate::visible::Visible;
+
 /// Room for what the verifier says of a program that it refuses.
 const LOG_LEN: usize = 1 << 20;
 
@@ -94,7 +96,7 @@ pub fn load(
     let second = command(bpf_cmd::BPF_PROG_LOAD, &attr);
     let end = log.iter().position(|byte| *byte == 0).unwrap_or(LOG_LEN);
     let said = String::from_utf8_lossy(&log[..end]);
-    log::trace!("{name}: {said}");
+    log::trace!("{}: {}", Visible(name), Visible(&said));
     second.map_err(|_| {
         let verdict = super::super::reason::verdict(&said).unwrap_or_default();
         format!("{error}: {verdict}")

@@ -21,6 +21,7 @@ use super::trial;
 use crate::capture::reason::one_line;
 use crate::capture::strategy;
 use crate::discover::tls::HeldFile;
+use crate::visible::Visible;
 
 /// What keeps probes where they are; dropping it takes them off, which takes the kernel tens of
 /// milliseconds.
@@ -61,7 +62,7 @@ impl Linker {
         if self.method() == Method::Many
             && let Err(reason) = self.loader.load(&["tls_return"])
         {
-            log::debug!("{reason}");
+            log::debug!("{}", Visible(reason));
         }
     }
 
@@ -158,7 +159,7 @@ impl Linker {
         match self.try_many() {
             Ok(()) => Method::Many,
             Err(reason) => {
-                log::debug!("probes are put on one place at a time: {reason}");
+                log::debug!("probes are put on one place at a time: {}", Visible(reason));
                 Method::One(strategy::can_walk())
             }
         }
@@ -204,7 +205,11 @@ fn link_one(
     if program.fd().is_err() {
         let began = Instant::now();
         program.load().map_err(|error| one_line(&error))?;
-        log::debug!("loading {name} took {} ms", began.elapsed().as_millis());
+        log::debug!(
+            "loading {} took {} ms",
+            Visible(name),
+            began.elapsed().as_millis()
+        );
     }
     let id = program
         .attach(offset, file.path(), scope)

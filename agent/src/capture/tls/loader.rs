@@ -11,6 +11,7 @@ use aya_obj::Object;
 use super::bpf;
 use crate::capture::object::OBJECT;
 use crate::capture::reason::one_line;
+use crate::visible::Visible;
 
 /// Programs by name, and what it takes to load more.
 pub struct Loader {
@@ -53,7 +54,11 @@ impl Loader {
             let loaded = bpf::load(name, program, function, self.btf.as_ref().map(AsFd::as_fd))
                 .map_err(|reason| format!("{name}: {reason}"))?;
             self.programs.insert(name, loaded);
-            log::debug!("loading {name} took {} ms", began.elapsed().as_millis());
+            log::debug!(
+                "loading {} took {} ms",
+                Visible(name),
+                began.elapsed().as_millis()
+            );
         }
         Ok(())
     }

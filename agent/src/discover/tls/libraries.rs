@@ -4,8 +4,8 @@
 //! attaches nothing.
 //!
 //! A process is looked at when it begins to be watched, when TLS is seen on one of its connections
-//! and nobody knows whose, and each second while it is young, because most programs load their
-//! libraries then. A look at a process that mapped nothing new costs one reading of its mappings.
+//! and nobody knows whose, and again and again while it is young, at first every few milliseconds,
+//! because most programs load their libraries then. A look at a process that mapped nothing new costs one reading of its mappings.
 //!
 //! What is read is a stranger's, so it is read on threads that may hang, and only a survey waits
 //! for them. Each process has one file looked into at a time, and what is given up is said once per
@@ -77,7 +77,7 @@ pub struct Changes {
     pub unreadable: Vec<Unreadable>,
 }
 
-/// How often a process is looked at while it is young.
+/// When a process is looked at again for which nobody had time.
 const EVERY: Duration = Duration::from_secs(1);
 /// When what did not find room is tried again.
 const ROOM_AFTER: Duration = Duration::from_millis(100);

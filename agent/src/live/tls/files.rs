@@ -44,7 +44,12 @@ impl Files {
     pub fn new() -> Self {
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK);
         let inotify = inotify
-            .inspect_err(|error| log::debug!("no inotify: {error}; files are looked at instead"))
+            .inspect_err(|error| {
+                log::debug!(
+                    "no inotify: {}; files are looked at instead",
+                    Visible(error)
+                )
+            })
             .ok();
         Self {
             inotify,

@@ -9,8 +9,13 @@ use super::super::mappings::Mapping;
 use super::super::verdicts::Waiting;
 use crate::lookers::Ticket;
 
-/// How long a process counts as young, and how often it is looked at then.
+/// How long a process counts as young.
 const YOUNG: Duration = Duration::from_secs(10);
+/// How long after a look a young process is looked at again: half of the time that it is known for,
+/// within these. A program that lives for some milliseconds loads its libraries in the first of
+/// them.
+const AGAIN_MIN: Duration = Duration::from_millis(2);
+const AGAIN_MAX: Duration = Duration::from_secs(1);
 /// Files of one process that may hang before it is left alone.
 const STALLS_MAX: u32 = 2;
 
@@ -59,8 +64,11 @@ impl Process {
         }
     }
 
-    pub fn is_young(&self) -> bool {
-        self.last.saturating_duration_since(self.first) < YOUNG
+    /// How long after its last look it is looked at again without being asked for; never, if it is
+    /// not young any longer.
+    pub fn again_after(&self) -> Option<Duration> {
+        let age = self.last.saturating_duration_since(self.first);
+        (age < YOUNG).then(|| (age / 2).clamp(AGAIN_MIN, AGAIN_MAX))
     }
 
     /// Whether a look that was asked for can begin.

@@ -45,7 +45,7 @@ pub(super) struct Tasks {
 }
 
 /// How often results are looked for while something is under way, and while all of it hangs.
-const RESULTS_EVERY: Duration = Duration::from_millis(2);
+const RESULTS_EVERY: Duration = Duration::from_micros(500);
 const LATE_RESULTS_EVERY: Duration = Duration::from_millis(200);
 
 impl Tasks {

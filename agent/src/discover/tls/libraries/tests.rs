@@ -199,18 +199,36 @@ fn what_cannot_be_read_is_said_once_whoever_maps_it() {
 }
 
 #[test]
-fn young_processes_are_looked_at_each_second() {
+fn young_processes_are_looked_at_often_and_then_less() {
     let mut world = World::new();
     world.maps(7, &[]);
     let library = world.file("libssl.so.3", &openssl());
     let began = world.began;
-    let at = |tenths: u64| began + Duration::from_millis(tenths * 100);
+    let at = |millis: u64| began + Duration::from_millis(millis);
     let first = world.libraries.next_look;
     world.look(7);
-    for (tenths, looks) in [(9, 1), (10, 2), (19, 2), (20, 3), (105, 4), (200, 4)] {
-        world.began = at(tenths);
+    let looked_at = [
+        (1, 1),
+        (2, 2),
+        (3, 2),
+        (4, 3),
+        (5, 3),
+        (6, 4),
+        (8, 4),
+        (9, 5),
+        (1000, 6),
+        (1499, 6),
+        (1500, 7),
+        (4000, 8),
+        (4999, 8),
+        (5000, 9),
+        (10_500, 10),
+        (20_000, 10),
+    ];
+    for (millis, looks) in looked_at {
+        world.began = at(millis);
         world.settle();
-        assert_eq!(world.libraries.next_look - first, looks, "{tenths}");
+        assert_eq!(world.libraries.next_look - first, looks, "{millis}");
     }
     // It is not young any longer: whoever asks has it looked at.
     world.maps(7, &[(library, "libssl.so.3")]);

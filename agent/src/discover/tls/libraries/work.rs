@@ -6,9 +6,9 @@ use std::time::Instant;
 use super::super::budget::GivenUp;
 use super::super::looks::{Look, LookInto, Whose};
 use super::super::verdicts::key;
+use super::Libraries;
 use super::process::Process;
 use super::tasks::What;
-use super::{EVERY, Libraries};
 
 impl Libraries {
     /// Takes what was told, and begins what there is to do.
@@ -68,8 +68,8 @@ impl Libraries {
             pid,
             look: process.last_look,
         };
-        if process.is_young() {
-            self.due.insert((now + EVERY, pid, whose.look));
+        if let Some(after) = process.again_after() {
+            self.due.insert((now + after, pid, whose.look));
         }
         let look = Look {
             root: self.root.clone(),
