@@ -408,6 +408,41 @@ fn what_a_look_at_an_earlier_program_finds_is_not_believed() {
 }
 
 #[test]
+fn nor_is_it_when_the_process_has_ended_by_then() {
+    let mut bench = Bench::new(&[("BEYLA_AUTO_TARGET_EXE", "/opt/*")]);
+    bench.hangs = true;
+    let first = Fake::new(7, "/opt/first");
+    bench.proc.run(&first);
+    assert_eq!(bench.exec(7, 0), ["watch 7"]);
+    bench.proc.run(&Fake {
+        executable: Some("/opt/second"),
+        args: "second",
+        ..first
+    });
+    assert_eq!(bench.exec(7, 1), ["watch 7"]);
+    assert_eq!(bench.exit(7), ["unwatch 7"]);
+    let looks = std::mem::take(&mut bench.looks);
+    assert_eq!(bench.found(looks), ["7 is second"]);
+}
+
+#[test]
+fn what_runs_something_else_is_not_named_by_a_look_at_what_it_was() {
+    let mut bench = Bench::new(&[NGINX]);
+    bench.hangs = true;
+    let nginx = Fake::new(7, "/usr/sbin/nginx");
+    bench.proc.run(&nginx);
+    assert_eq!(bench.exec(7, 0), ["watch 7"]);
+    bench.proc.run(&Fake {
+        executable: Some("/bin/sh"),
+        args: "sh",
+        ..nginx
+    });
+    assert_eq!(bench.exec(7, 1), ["unwatch 7"]);
+    let looks = std::mem::take(&mut bench.looks);
+    assert_eq!(bench.found(looks), [""; 0]);
+}
+
+#[test]
 fn a_process_that_ended_while_it_was_looked_at_is_named_still() {
     let mut bench = Bench::new(&[NGINX]);
     bench.hangs = true;
