@@ -69,8 +69,6 @@ fn unmapped(address: [u8; 16]) -> [u8; 16] {
 
 #[cfg(test)]
 mod tests {
-    use zerocopy::FromZeros as _;
-
     use super::*;
 
     fn open(local: [u8; 16], peer: [u8; 16]) -> Open {

@@ -76,7 +76,12 @@ impl Daemon {
         Self::start_by(command, &[], settings)
     }
 
-    fn start_by(mut command: Command, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+    /// The same by another command than [`command`].
+    ///
+    /// # Panics
+    /// It does not become ready.
+    #[must_use]
+    pub fn start_by(mut command: Command, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         command
             .env("BEYLA_TRACE_PRINTER", "json")
             .env("BEYLA_SHUTDOWN_TIMEOUT", "10s")
@@ -311,6 +316,26 @@ impl Finished {
 #[must_use]
 pub fn command() -> Command {
     let mut command = tied(binary());
+    if let Some(capture) = forced_capture() {
+        command.env(CAPTURE, capture);
+    }
+    command
+}
+
+/// The daemon's command as an ordinary user who was granted the capabilities that the README asks
+/// for, and can get no others.
+#[must_use]
+pub fn command_with_least_capabilities() -> Command {
+    const GRANTED: &str = "-all,+bpf,+perfmon,+sys_ptrace,+dac_read_search";
+    const NOBODY: &str = "65534";
+    let mut command = tied("setpriv");
+    // Asked for again, because it ends with a change of user.
+    command.args(["--pdeathsig", "TERM", "--reuid", NOBODY, "--regid", NOBODY]);
+    command.arg("--clear-groups");
+    for set in ["--inh-caps", "--ambient-caps", "--bounding-set"] {
+        command.args([set, GRANTED]);
+    }
+    command.arg("--").arg(binary());
     if let Some(capture) = forced_capture() {
         command.env(CAPTURE, capture);
     }

@@ -21,6 +21,6 @@ pub use programs::{
 };
 pub use rows::{
     INSECURE, assert_both, assert_called, assert_goes_on, assert_served, called, opaque_caller,
-    opaque_server, served, served_side_by_side, visited,
+    opaque_server, served, served_by, served_side_by_side, visited,
 };
 pub use survey::surveyed;

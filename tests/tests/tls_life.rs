@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use wirespan_tests::daemon::{Daemon, replayed_spans};
+use wirespan_tests::daemon::{Daemon, command_with_least_capabilities, replayed_spans};
 use wirespan_tests::process::{LIMIT, tied};
 use wirespan_tests::spans::Seen;
 use wirespan_tests::tls::{self, Certificates, assert_goes_on, served};
@@ -106,12 +106,11 @@ fn container(root: &Path, certificates: &Certificates) {
     std::fs::copy(certificates.key(), root.join("key.pem")).expect("a copy");
 }
 
-#[test]
-fn a_program_in_another_mount_namespace_is_read_from_its_own_files() {
-    let root = tempfile::tempdir().expect("a directory");
-    container(root.path(), &Certificates::create());
+/// A program in a mount namespace of its own; from the host, its root is an empty path.
+fn contained(root: &Path) -> wirespan_tests::workload::Server {
+    container(root, &Certificates::create());
     let mut server = wirespan_tests::workload::Server::on(wirespan_tests::ports::free(), |port| {
-        // Mounted only where the program is: from the host, its root is an empty path.
+        // Mounted only where the program is.
         let script = "mount -t tmpfs none /mnt && cp -a \"$1\"/. /mnt && \
                       exec chroot /mnt /openssl \"$2\" /certificate.pem /key.pem plain";
         let mut command = tied("unshare");
@@ -124,11 +123,51 @@ fn a_program_in_another_mount_namespace_is_read_from_its_own_files() {
             script,
             "sh",
         ]);
-        command.arg(root.path()).arg(port);
+        command.arg(root).arg(port);
         command
     });
     server.scheme = "https";
-    let _ = served(&mut server);
+    server
+}
+
+#[test]
+fn a_program_in_another_mount_namespace_is_read_from_its_own_files() {
+    let root = tempfile::tempdir().expect("a directory");
+    let _ = served(&mut contained(root.path()));
+}
+
+#[test]
+fn so_it_is_by_who_may_only_look_for_files_by_their_names() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut server = contained(root.path());
+    let _ = tls::served_by(command_with_least_capabilities(), &mut server);
+}
+
+#[test]
+fn the_documented_capabilities_are_enough_to_read_a_library_and_an_executable() {
+    let certificates = Certificates::create();
+    let mut servers = [
+        tls::plain_python_server(&certificates),
+        tls::go_server(&certificates, "go-newest"),
+    ];
+    for server in &mut servers {
+        let _ = tls::served_by(command_with_least_capabilities(), server);
+    }
+}
+
+#[test]
+fn without_the_right_to_follow_mappings_a_deleted_library_is_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let program = with_its_own_openssl(directory.path());
+    let server = tls::tls_server(&Certificates::create(), tied(program), &["plain"]);
+    std::fs::remove_file(directory.path().join("libssl.so.3")).expect("deleted");
+    let port = ("BEYLA_OPEN_PORT", &*server.port.to_string());
+    let daemon = Daemon::start_by(command_with_least_capabilities(), &[], &[port]);
+    let _ = curl(&[&tls::INSECURE[..], &[&server.url("/unseen")]].concat());
+    let finished = daemon.stop();
+    let names = |line: &&String| line.contains("libssl.so.3: it can't be opened");
+    let said = finished.log.iter().filter(names);
+    assert_eq!(said.count(), 1, "{}", finished.story());
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub fn own_connected(sk: u64, seen_by_peer: &Ends) {
 pub fn own_closed(sk: u64) {
     if let Some(ends) = OWN_SOCKETS.get_ptr(sk) {
         // SAFETY: elements of a preallocated map stay mapped.
-        let _: Result<(), i32> = OWN_PEERS.remove(unsafe { &*ends });
+        let _: Result<(), i32> = OWN_PEERS.remove(unsafe { *ends });
         let _: Result<(), i32> = OWN_SOCKETS.remove(sk);
     }
 }

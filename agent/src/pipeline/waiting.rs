@@ -63,6 +63,8 @@ struct Held {
     finished: Finished,
     lacks: Lacks,
     until_ns: u64,
+    /// What it was counted with. Texts are shared, so that later it may be worth more or less.
+    bytes: usize,
 }
 
 /// Those that wait, in the order in which they were over.
@@ -89,10 +91,12 @@ impl Waiting {
     /// Lets one wait from `now_ns` on.
     pub fn hold(&mut self, finished: Finished, lacks: Lacks, now_ns: u64) {
         *self.by_owner.entry(finished.owner).or_default() += 1;
-        self.bytes += finished.exchange.request.heap_bytes();
+        let bytes = finished.exchange.request.heap_bytes();
+        self.bytes += bytes;
         self.held.push_back(Held {
             finished,
             lacks,
+            bytes,
             until_ns: now_ns.saturating_add(WAIT_NS),
         });
     }
@@ -111,7 +115,7 @@ impl Waiting {
     /// Takes the one that waits longest.
     pub fn take_first(&mut self) -> Option<Finished> {
         let held = self.held.pop_front()?;
-        self.count_out(&held.finished);
+        self.count_out(&held);
         Some(held.finished)
     }
 
@@ -154,16 +158,16 @@ impl Waiting {
             if held.lacks.anything() {
                 self.held.push_back(held);
             } else {
-                self.count_out(&held.finished);
+                self.count_out(&held);
                 released.push(held.finished);
             }
         }
         released
     }
 
-    fn count_out(&mut self, finished: &Finished) {
-        let owner = finished.owner;
-        self.bytes -= finished.exchange.request.heap_bytes();
+    fn count_out(&mut self, held: &Held) {
+        let owner = held.finished.owner;
+        self.bytes -= held.bytes;
         if let Some(count) = self.by_owner.get_mut(&owner) {
             *count -= 1;
             if *count == 0 {

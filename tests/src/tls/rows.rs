@@ -1,7 +1,9 @@
 //! One row of the table of runtimes: a program that serves or calls over TLS under a daemon, its
 //! spans compared with what it says itself. Whatever happens to the daemon, the program must go on.
 
-use crate::daemon::{Daemon, Finished};
+use std::process::Command;
+
+use crate::daemon::{self, Daemon, Finished};
 use crate::spans::{Kind, Seen};
 use crate::truth::{Exchange, assert_same, forgiving_long_chunked};
 use crate::visits::{assert_told, visit_with};
@@ -44,7 +46,14 @@ pub fn visited(url: impl Fn(&str) -> String) -> usize {
 /// A server, as it says what it answered.
 #[must_use]
 pub fn served(server: &mut Server) -> Finished {
-    let daemon = Daemon::for_port(server.port);
+    served_by(daemon::command(), server)
+}
+
+/// The same, seen by the daemon of this command.
+#[must_use]
+pub fn served_by(command: Command, server: &mut Server) -> Finished {
+    let port = ("BEYLA_OPEN_PORT", &*server.port.to_string());
+    let daemon = Daemon::start_by(command, &[], &[port]);
     let count = visited(|target| server.url(target));
     let truth = server.truth(count);
     daemon.wait_for_count(count);
