@@ -5,8 +5,8 @@
 //!
 //! A process is looked at when it begins to be watched, when TLS is seen on one of its connections
 //! and nobody knows whose, and again and again while it is young, at first every few milliseconds,
-//! because most programs load their libraries then. A look at a process that mapped nothing new costs
-//! one reading of its mappings.
+//! because most programs load their libraries then. A look at a process that mapped nothing new
+//! costs one reading of its mappings.
 //!
 //! What is read is a stranger's, so it is read on threads that may hang, and only a survey waits
 //! for them. Each process has one file looked into at a time, and what is given up is said once per
