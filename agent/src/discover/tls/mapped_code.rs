@@ -8,6 +8,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
 
+use rustix::io::Errno;
+
 use super::super::proc_root::ProcRoot;
 use super::FileId;
 use super::mappings;
@@ -108,9 +110,9 @@ impl Piece {
 
 impl From<io::Error> for Unknown {
     fn from(error: io::Error) -> Self {
-        match error.raw_os_error() {
+        match Errno::from_io_error(&error) {
             // No such process, and memory that was unmapped.
-            Some(libc::ESRCH | libc::ENOENT | libc::EIO | libc::EFAULT) => Self::Gone,
+            Some(Errno::SRCH | Errno::NOENT | Errno::IO | Errno::FAULT) => Self::Gone,
             _ => Self::Refused(error),
         }
     }
