@@ -2,6 +2,7 @@
 //! no span asks for, and nothing is assumed about what was not captured.
 
 mod body;
+mod characters;
 mod course;
 mod detect;
 mod head;

@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 
-use crate::conversation::OPEN_BYTES_MAX;
 use crate::exchange::{Exchange, Outcome, Role};
 use crate::heap;
 use crate::message::{Method, Request, Response};
@@ -12,6 +11,8 @@ use crate::stream::Moved;
 
 /// Requests that are remembered while their responses have not ended.
 pub const PENDING_MAX: usize = 256;
+/// Memory that they hold, in bytes.
+const PENDING_BYTES_MAX: usize = 1 << 20;
 
 /// Room for more than this is not kept for later.
 const PENDING_KEPT: usize = 16;
@@ -78,7 +79,7 @@ impl Pair {
             response: None,
             first_response_ns: None,
         };
-        if self.pending.len() >= PENDING_MAX || self.bytes >= OPEN_BYTES_MAX {
+        if self.pending.len() >= PENDING_MAX || self.bytes >= PENDING_BYTES_MAX {
             sink.discard(Discard::PipelineFull);
             self.tell(pending, start.time_ns, Outcome::Evicted, sink);
             return false;

@@ -10,7 +10,8 @@
 
 use std::borrow::Cow;
 
-use super::detect::{detect_response, target_len, token_len};
+use super::characters::{target_len, token_len};
+use super::detect::detect_response;
 use super::request_line;
 use crate::fields::{Fields, lossy};
 use crate::message::Version;

@@ -3,7 +3,7 @@
 //! well, and minor versions that do not exist are read as the latest (RFC 9110 §2.5). What no
 //! server takes is no request line here either.
 
-use super::detect::{target_len, token_len};
+use super::characters::{target_len, token_len};
 use crate::message::Version;
 
 /// What there is of a line; its end may be missing, and so may whatever stands before that.

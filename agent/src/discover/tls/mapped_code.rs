@@ -12,24 +12,13 @@ use rustix::io::Errno;
 
 use super::super::proc_root::ProcRoot;
 use super::FileId;
-use super::mappings;
+use super::mappings::{self, Piece};
 
 /// Code of one file in one process.
 #[derive(Debug)]
 pub struct MappedCode {
     memory: File,
     pieces: Vec<Piece>,
-}
-
-/// A stretch of a file that is run from memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Piece {
-    /// Its first address.
-    pub start: u64,
-    /// The address behind the last.
-    pub end: u64,
-    /// Where it begins in the file, in bytes.
-    pub offset: u64,
 }
 
 /// Why nothing is known of what stands there.
@@ -99,13 +88,6 @@ pub fn own_code_offset(address: u64) -> Option<u64> {
         let piece = mappings::piece(line, file).filter(|_| range.contains(&address))?;
         Some(address - piece.start + piece.offset)
     })
-}
-
-impl Piece {
-    fn address_of(self, offset: u64) -> Option<u64> {
-        let address = self.start.checked_add(offset.checked_sub(self.offset)?)?;
-        (address < self.end).then_some(address)
-    }
 }
 
 impl From<io::Error> for Unknown {

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use super::super::proc_root::{ProcRoot, without_deleted};
 use super::FileId;
-use super::mapped_code::Piece;
 
 /// A mapped file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +43,25 @@ pub(super) fn of(root: &ProcRoot, pid: u32) -> Option<Vec<Mapping>> {
     }
     found.sort_by_key(|mapping| mapping.file);
     Some(found)
+}
+
+/// A stretch of a file that is run from memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    /// Its first address.
+    pub start: u64,
+    /// The address behind the last.
+    pub end: u64,
+    /// Where it begins in the file, in bytes.
+    pub offset: u64,
+}
+
+impl Piece {
+    /// Where a place of the file lies, if it is in this piece.
+    pub fn address_of(self, offset: u64) -> Option<u64> {
+        let address = self.start.checked_add(offset.checked_sub(self.offset)?)?;
+        (address < self.end).then_some(address)
+    }
 }
 
 /// Which file a line is about, and the addresses that it is mapped to.
