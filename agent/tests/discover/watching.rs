@@ -44,6 +44,26 @@ impl Bench {
         self.short(actions)
     }
 
+    /// Process 7 begins to be watched, and runs another program before anybody could look at it;
+    /// what came of that.
+    fn runs_another_while_looked_at(
+        &mut self,
+        first: &'static str,
+        second: &'static str,
+        args: &'static str,
+    ) -> Vec<String> {
+        self.hangs = true;
+        let first = Fake::new(7, first);
+        self.proc.run(&first);
+        assert_eq!(self.exec(7, 0), ["watch 7"]);
+        self.proc.run(&Fake {
+            executable: Some(second),
+            args,
+            ..first
+        });
+        self.exec(7, 1)
+    }
+
     fn short(&mut self, actions: Vec<Action>) -> Vec<String> {
         let mut said = Vec::new();
         for action in actions {
@@ -393,16 +413,8 @@ fn a_process_is_watched_while_it_is_looked_at() {
 #[test]
 fn what_a_look_at_an_earlier_program_finds_is_not_believed() {
     let mut bench = Bench::new(&[("BEYLA_AUTO_TARGET_EXE", "/opt/*")]);
-    bench.hangs = true;
-    let first = Fake::new(7, "/opt/first");
-    bench.proc.run(&first);
-    assert_eq!(bench.exec(7, 0), ["watch 7"]);
-    bench.proc.run(&Fake {
-        executable: Some("/opt/second"),
-        args: "second",
-        ..first
-    });
-    assert_eq!(bench.exec(7, 1), ["watch 7"]);
+    let said = bench.runs_another_while_looked_at("/opt/first", "/opt/second", "second");
+    assert_eq!(said, ["watch 7"]);
     let looks = std::mem::take(&mut bench.looks);
     assert_eq!(bench.found(looks), ["7 is second"]);
 }
@@ -410,16 +422,8 @@ fn what_a_look_at_an_earlier_program_finds_is_not_believed() {
 #[test]
 fn nor_is_it_when_the_process_has_ended_by_then() {
     let mut bench = Bench::new(&[("BEYLA_AUTO_TARGET_EXE", "/opt/*")]);
-    bench.hangs = true;
-    let first = Fake::new(7, "/opt/first");
-    bench.proc.run(&first);
-    assert_eq!(bench.exec(7, 0), ["watch 7"]);
-    bench.proc.run(&Fake {
-        executable: Some("/opt/second"),
-        args: "second",
-        ..first
-    });
-    assert_eq!(bench.exec(7, 1), ["watch 7"]);
+    let said = bench.runs_another_while_looked_at("/opt/first", "/opt/second", "second");
+    assert_eq!(said, ["watch 7"]);
     assert_eq!(bench.exit(7), ["unwatch 7"]);
     let looks = std::mem::take(&mut bench.looks);
     assert_eq!(bench.found(looks), ["7 is second"]);
@@ -428,16 +432,8 @@ fn nor_is_it_when_the_process_has_ended_by_then() {
 #[test]
 fn what_runs_something_else_is_not_named_by_a_look_at_what_it_was() {
     let mut bench = Bench::new(&[NGINX]);
-    bench.hangs = true;
-    let nginx = Fake::new(7, "/usr/sbin/nginx");
-    bench.proc.run(&nginx);
-    assert_eq!(bench.exec(7, 0), ["watch 7"]);
-    bench.proc.run(&Fake {
-        executable: Some("/bin/sh"),
-        args: "sh",
-        ..nginx
-    });
-    assert_eq!(bench.exec(7, 1), ["unwatch 7"]);
+    let said = bench.runs_another_while_looked_at("/usr/sbin/nginx", "/bin/sh", "sh");
+    assert_eq!(said, ["unwatch 7"]);
     let looks = std::mem::take(&mut bench.looks);
     assert_eq!(bench.found(looks), [""; 0]);
 }
