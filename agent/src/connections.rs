@@ -101,7 +101,7 @@ pub struct Connection {
     last_ns: u64,
     told: Option<wirespan_common::watch::Verdict>,
     /// [`Conversation::framings`] when the kernel side was last told.
-    told_framings: u32,
+    told_framings: Option<u32>,
     awaiting: Option<Awaited>,
 }
 
@@ -408,8 +408,8 @@ impl Connections {
         let verdict = match conversation.verdict() {
             Verdict::Undecided => None,
             // Boundaries grow with every frame; they are told when they were found.
-            Verdict::Understood if conversation.is_multiplexed() && is_told => connection.told,
-            Verdict::Understood if conversation.is_multiplexed() => Some(Told::Http2 {
+            Verdict::Understood if framings.is_some() && is_told => connection.told,
+            Verdict::Understood if framings.is_some() => Some(Told::Http2 {
                 ingress_boundary: boundary(
                     conversation,
                     conversation::Direction::Ingress,
@@ -624,7 +624,7 @@ impl Connections {
             seen: [0; 2],
             last_ns: self.now_ns,
             told: None,
-            told_framings: 0,
+            told_framings: None,
             awaiting: None,
         }));
         let slot = match self.free.pop() {
