@@ -33,6 +33,14 @@ macro_rules! attributes {
 attributes! {
     Stable CLIENT_ADDRESS = "client.address";
     Stable CLIENT_PORT = "client.port";
+    Stable DB_COLLECTION_NAME = "db.collection.name";
+    Stable DB_NAMESPACE = "db.namespace";
+    Stable DB_OPERATION_BATCH_SIZE = "db.operation.batch.size";
+    Stable DB_OPERATION_NAME = "db.operation.name";
+    Stable DB_QUERY_TEXT = "db.query.text";
+    Stable DB_RESPONSE_STATUS_CODE = "db.response.status_code";
+    Stable DB_STORED_PROCEDURE_NAME = "db.stored_procedure.name";
+    Stable DB_SYSTEM_NAME = "db.system.name";
     Stable ERROR_TYPE = "error.type";
     Development HOST_NAME = "host.name";
     Development HTTP_REQUEST_BODY_SIZE = "http.request.body.size";
@@ -75,6 +83,8 @@ attributes! {
     Own WIRESPAN_RPC_RESPONSE_MESSAGES = "wirespan.rpc.response.messages";
 }
 
+/// `db.system.name` of Redis.
+pub const DB_REDIS: &str = "redis";
 /// `http.request.method` of a method that is not known.
 pub const METHOD_OTHER: &str = "_OTHER";
 /// `network.transport` of Unix sockets.
@@ -89,6 +99,8 @@ pub const REDACTED: &str = "REDACTED";
 /// Values of `error.type` for exchanges without a complete response. Where a response's status
 /// says that it failed, `error.type` is that status instead.
 pub mod error_type {
+    /// It failed, and nobody said how.
+    pub const OTHER: &str = "_OTHER";
     /// The connection ended before the response did.
     pub const CONNECTION_CLOSED: &str = "connection_closed";
     /// The connection was reset before the response was complete.

@@ -3,7 +3,9 @@
 //! protocol's exchanges look like as spans stands in a file of its own below it.
 
 mod authority;
+mod db;
 mod description;
+mod ends;
 mod http;
 mod leaving;
 mod method;
@@ -245,7 +247,7 @@ impl SpanMaker {
     pub fn ignores(&self, exchange: &Exchange) -> bool {
         match &exchange.family {
             Family::Rpc(rpc) => self.ignores_health_checks && rpc::is_house_keeping(rpc),
-            Family::Http(_) => false,
+            Family::Http(_) | Family::Db(_) => false,
         }
     }
 
@@ -277,6 +279,7 @@ impl SpanMaker {
                 let fate = rpc::Fate { outcome, waited_ns };
                 rpc::describe(role, fate, rpc, ends, hosts, wall)
             }
+            Family::Db(db) => db::describe(role, outcome, db, ends),
         };
         leaving::redact(&self.redaction, &mut description);
         Span {

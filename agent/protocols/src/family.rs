@@ -2,9 +2,11 @@
 //! answered, so that no request of one can stand beside a response of another. What every exchange
 //! has, whatever its family, is in [`crate::exchange`]. No bytes are parsed here.
 
+pub mod db;
 pub mod http;
 pub mod rpc;
 
+use db::Db;
 use http::Http;
 use rpc::Rpc;
 
@@ -15,6 +17,8 @@ pub enum Family {
     Http(Http),
     /// A call, over HTTP.
     Rpc(Rpc),
+    /// What was asked of a database.
+    Db(Db),
 }
 
 impl Family {
@@ -23,6 +27,7 @@ impl Family {
     pub fn http(&self) -> Option<&Http> {
         match self {
             Self::Http(http) | Self::Rpc(Rpc { http, .. }) => Some(http),
+            Self::Db(_) => None,
         }
     }
 
@@ -31,6 +36,7 @@ impl Family {
     pub fn heap_bytes(&self) -> usize {
         match self {
             Self::Http(http) | Self::Rpc(Rpc { http, .. }) => http.request.heap_bytes(),
+            Self::Db(db) => db.heap_bytes(),
         }
     }
 }

@@ -39,8 +39,8 @@ use super::authority::{self, Authority, HostMemo};
 use super::description::{self, Description};
 use super::method::KnownMethods;
 use super::url::{self, Target};
-use super::{Ends, Status, Value};
-use crate::endpoints::{Endpoint, Endpoints};
+use super::{Ends, Status, Value, ends};
+use crate::endpoints::Endpoint;
 use crate::semconv::{self, error_type};
 
 /// Typical number of attributes, with some room: a vector grows once in a blue moon.
@@ -162,7 +162,7 @@ fn tell_where(
         let parts = hosts.resolve(sent)?;
         Some((sent, parts))
     });
-    let server = server_end(ends, role);
+    let server = ends::server(ends, role);
     // Who asked for nobody by name got whom the connection led to.
     let asked_for = ends.server_name.filter(|_| role == Role::Client);
     let forwarded_scheme = request.forwarded_scheme.filter(|_| role == Role::Server);
@@ -215,18 +215,8 @@ fn tell_where(
             tell_full(attributes, target, scheme, authority);
         }
     }
-    push_server(attributes, named);
+    ends::push_server(attributes, named);
     tell_ends(attributes, role, request, ends);
-}
-
-/// The server's end of the connection, or of the tunnel that it is.
-fn server_end(ends: Ends<'_>, role: Role) -> Option<Endpoint<'_>> {
-    let tunnelled = ends.via.and_then(|via| via.server.as_ref());
-    let tunnelled = tunnelled.map(|server| Endpoint {
-        address: &server.host,
-        port: server.port,
-    });
-    tunnelled.or_else(|| ends.addresses?.server(role))
 }
 
 /// The host that a proxy noted, as the first client asked for it.
@@ -274,18 +264,9 @@ pub(super) fn tell_server(
 ) {
     let target = Target::parse(&request.method, &request.target);
     let host = request.host.as_ref().and_then(|sent| hosts.resolve(sent));
-    let server = server_end(ends, role);
+    let server = ends::server(ends, role);
     let asked_for = ends.server_name.filter(|_| role == Role::Client);
-    push_server(attributes, name_server(target, host, asked_for, server));
-}
-
-fn push_server(attributes: &mut Vec<(&'static str, Value)>, named: Option<(Value, Option<u16>)>) {
-    if let Some((address, port)) = named {
-        attributes.push((semconv::SERVER_ADDRESS, address));
-        if let Some(port) = port {
-            attributes.push((semconv::SERVER_PORT, Value::Int(port.into())));
-        }
-    }
+    ends::push_server(attributes, name_server(target, host, asked_for, server));
 }
 
 /// `client.*`, `network.*` and `user_agent.*`.
@@ -295,37 +276,7 @@ pub(super) fn tell_ends(
     request: &mut HttpRequest,
     ends: Ends<'_>,
 ) {
-    let endpoints = ends.addresses;
-    let peer = endpoints.and_then(|endpoints| endpoints.peer(role));
-    if role == Role::Server {
-        let relayed = ends.via.and_then(|via| via.client.as_ref());
-        let (client, port) = match (request.forwarded_for.take(), relayed) {
-            (Some(client), _) => (Some(client), None),
-            (None, Some((client, port))) => (Some(Arc::clone(client)), Some(*port)),
-            (None, None) => (peer.map(|peer| Arc::clone(peer.address)), None),
-        };
-        if let Some(client) = client {
-            attributes.push((semconv::CLIENT_ADDRESS, Value::Shared(client)));
-        }
-        if let Some(port) = port {
-            attributes.push((semconv::CLIENT_PORT, Value::Int(port.into())));
-        }
-    }
-    if let Some(peer) = peer {
-        attributes.push((
-            semconv::NETWORK_PEER_ADDRESS,
-            Value::Shared(Arc::clone(peer.address)),
-        ));
-        if let Some(port) = peer.port {
-            attributes.push((semconv::NETWORK_PEER_PORT, Value::Int(port.into())));
-        }
-    }
-    if matches!(endpoints, Some(Endpoints::Unix { .. })) {
-        attributes.push((
-            semconv::NETWORK_TRANSPORT,
-            Value::Static(semconv::TRANSPORT_UNIX),
-        ));
-    }
+    ends::tell(attributes, role, request.forwarded_for.take(), ends);
     if let Some(user_agent) = request.user_agent.take() {
         attributes.push((semconv::USER_AGENT_ORIGINAL, Value::Shared(user_agent)));
     }

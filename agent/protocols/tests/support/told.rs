@@ -75,6 +75,6 @@ pub fn response(exchange: &Exchange) -> Option<&HttpResponse> {
 pub fn call(exchange: &Exchange) -> Option<(Call, Option<&Messages>)> {
     match &exchange.family {
         Family::Rpc(rpc) => Some((rpc.call, rpc.messages.as_deref())),
-        Family::Http(_) => None,
+        Family::Http(_) | Family::Db(_) => None,
     }
 }

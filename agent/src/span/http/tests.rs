@@ -8,6 +8,7 @@ use wirespan_protocols::trace_parent::TraceParent;
 
 use super::super::{Resource, Span, SpanKind, SpanMaker, Surroundings, Via};
 use super::*;
+use crate::endpoints::Endpoints;
 use crate::trace_context::TraceContext;
 
 mod behind;

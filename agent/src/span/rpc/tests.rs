@@ -49,7 +49,7 @@ fn exchange(role: Role, response: Option<HttpResponse>, outcome: Outcome) -> Exc
 fn rpc(exchange: &mut Exchange) -> &mut Rpc {
     match &mut exchange.family {
         Family::Rpc(rpc) => rpc,
-        Family::Http(http) => panic!("{http:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
