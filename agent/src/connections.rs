@@ -180,8 +180,8 @@ impl Connection {
         if bytes == 0 || self.carries {
             return None;
         }
-        let was_http = self.conversation.protocol().is_some();
-        let reason = self.opening.reason(self.conversation.verdict(), was_http)?;
+        let was = self.conversation.protocol();
+        let reason = self.opening.reason(self.conversation.verdict(), was)?;
         Some((reason, bytes))
     }
 

@@ -32,6 +32,8 @@ pub enum Reason {
     PostgreSql,
     /// Redis.
     Redis,
+    /// What came after Redis was understood: its replication, as a rule.
+    AfterRedis,
     /// SSH.
     Ssh,
     /// Bytes moved, and none of them could be copied: io_uring does that, or a 32-bit program.
@@ -63,6 +65,7 @@ impl Reason {
             Self::MySql => "mysql",
             Self::PostgreSql => "postgresql",
             Self::Redis => "redis",
+            Self::AfterRedis => "after_redis",
             Self::Ssh => "ssh",
             Self::NotCopied => "not_copied",
             Self::OpenBefore => "open_before",
@@ -84,6 +87,7 @@ impl fmt::Display for Reason {
             Self::MySql => "looks like MySQL",
             Self::PostgreSql => "looks like PostgreSQL",
             Self::Redis => "looks like Redis",
+            Self::AfterRedis => "what followed commands of Redis, such as its replication",
             Self::Ssh => "looks like SSH",
             Self::NotCopied => "bytes that can't be copied (io_uring, or a 32-bit program?)",
             Self::OpenBefore => "open before wirespan came, and not recognised",
@@ -132,9 +136,10 @@ impl Opening {
         }
     }
 
-    /// Why not everything was understood, where something was not.
+    /// Why not everything was understood, where something was not. `was` is the protocol that was
+    /// understood, by its name in the registry.
     #[must_use]
-    pub fn reason(&self, verdict: Verdict, was_http: bool) -> Option<Reason> {
+    pub fn reason(&self, verdict: Verdict, was: Option<&str>) -> Option<Reason> {
         match verdict {
             Verdict::Understood => None,
             Verdict::Encrypted => Some(Reason::Tls),
@@ -144,7 +149,8 @@ impl Opening {
             {
                 Some(Reason::Tunnel)
             }
-            Verdict::Opaque if was_http => Some(Reason::Upgraded),
+            Verdict::Opaque if was == Some("redis") => Some(Reason::AfterRedis),
+            Verdict::Opaque if was.is_some() => Some(Reason::Upgraded),
             Verdict::Opaque | Verdict::Undecided => Some(self.guess()),
         }
     }
@@ -293,7 +299,7 @@ mod tests {
     fn guess(direction: Direction, bytes: &[u8]) -> String {
         let mut opening = Opening::default();
         opening.note(direction, 0, bytes);
-        let reason = opening.reason(Verdict::Opaque, false);
+        let reason = opening.reason(Verdict::Opaque, None);
         reason.expect("not understood").to_string()
     }
 
@@ -332,7 +338,7 @@ mod tests {
 
     #[test]
     fn beginnings_that_were_not_seen_are_told_apart() {
-        let reason = |opening: Opening| opening.reason(Verdict::Undecided, false);
+        let reason = |opening: Opening| opening.reason(Verdict::Undecided, None);
         assert_eq!(reason(Opening::default()), Some(Reason::NotCopied));
         let mut opening = Opening::default();
         opening.note(Direction::Ingress, 0, b"");
@@ -351,13 +357,16 @@ mod tests {
         let mut opening = Opening::default();
         opening.note(Direction::Ingress, 0, b"GET / HTTP/1.1\r\n");
         assert_eq!(
-            opening.reason(Verdict::Opaque, true),
+            opening.reason(Verdict::Opaque, Some("http1")),
             Some(Reason::Upgraded)
         );
-        assert_eq!(opening.reason(Verdict::Understood, true), None);
+        let reason = opening.reason(Verdict::Opaque, Some("redis"));
+        assert_eq!(reason, Some(Reason::AfterRedis));
+        assert_eq!(opening.reason(Verdict::Understood, Some("http1")), None);
         let mut opening = Opening::default();
         opening.note(Direction::Ingress, 0, b"CONNECT h:443 HTTP/1.1\r\n");
-        assert_eq!(opening.reason(Verdict::Opaque, true), Some(Reason::Tunnel));
+        let reason = opening.reason(Verdict::Opaque, Some("http1"));
+        assert_eq!(reason, Some(Reason::Tunnel));
     }
 
     #[test]

@@ -20,6 +20,8 @@ mod processes;
 mod progress;
 #[path = "support/records.rs"]
 mod records;
+#[path = "pipeline/redis.rs"]
+mod redis;
 #[path = "pipeline/replay.rs"]
 mod replay;
 #[path = "pipeline/tls.rs"]

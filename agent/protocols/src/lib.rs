@@ -4,9 +4,9 @@
 //! handed in. Read in this order: [`stream`] (chunks to contiguous bytes or gaps), [`relay`] (what
 //! may stand in front of everything), [`detect`] (which protocol, which role), [`registry`] (all
 //! protocols), [`protocol`] and [`parser`] (the contract), [`session`] (what reads a connection),
-//! [`ordered`] (requests and responses to [`exchange`]s, in order), a protocol such as [`http1`] or
-//! [`http2`], [`family`] (what they say), [`conversation`] (all of it, for one connection),
-//! [`listener`] (who is told).
+//! [`ordered`] (requests and responses to [`exchange`]s, in order), a protocol such as [`http1`],
+//! [`http2`] or [`redis`], [`family`] (what they say), [`conversation`] (all of it, for one
+//! connection), [`listener`] (who is told).
 #![forbid(unsafe_code)]
 
 pub mod client_hello;
@@ -26,6 +26,7 @@ pub mod parser;
 pub mod probe;
 pub mod protocol;
 mod reader;
+pub mod redis;
 pub mod registry;
 pub mod relay;
 pub mod session;

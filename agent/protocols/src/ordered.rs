@@ -16,9 +16,33 @@ use crate::protocol::{Detected, Kind, Protocol};
 use crate::session::{OrderedStart, Session};
 use crate::trace_parent::TraceParent;
 
-pub use pair::PENDING_MAX;
-
 use dialogue::Dialogue;
+
+/// How clients and servers of a protocol behave, as far as pairing rests on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Manners {
+    /// Requests that are remembered while their responses have not ended.
+    pub pending_max: usize,
+    /// Servers may answer a request of which the head has not come wholly.
+    pub answers_early: bool,
+    /// Where clients ask on while answers are outstanding, as those do that share a connection
+    /// among many callers, a request that begins a turn need not be the only one. It is taken for
+    /// that after so long a silence of both sides, in nanoseconds, or if the connection was seen to
+    /// take turns before. `None` where clients take turns.
+    pub quiet_ns: Option<u64>,
+}
+
+/// Requests that are remembered of a client that takes turns.
+pub const PENDING_MAX: usize = 256;
+
+impl Manners {
+    /// Those of HTTP.
+    pub const TURNS: Self = Self {
+        pending_max: PENDING_MAX,
+        answers_early: true,
+        quiet_ns: None,
+    };
+}
 
 /// What a protocol's parsers find.
 pub type MessageOf<P> = Message<<P as Ordered>::Request, <P as Ordered>::Response>;
@@ -27,6 +51,8 @@ pub type MessageOf<P> = Message<<P as Ordered>::Request, <P as Ordered>::Respons
 pub trait Ordered: Debug + Sized + 'static {
     /// In the registry.
     const NAME: &'static str;
+    /// How those behave that speak it.
+    const MANNERS: Manners = Manners::TURNS;
 
     /// What is asked.
     type Request: Request;

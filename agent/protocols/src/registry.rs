@@ -3,4 +3,8 @@
 use crate::protocol::Protocol;
 
 /// All of them. No bytes may be accepted by two.
-pub const PROTOCOLS: &[Protocol] = &[crate::http1::PROTOCOL, crate::http2::PROTOCOL];
+pub const PROTOCOLS: &[Protocol] = &[
+    crate::http1::PROTOCOL,
+    crate::http2::PROTOCOL,
+    crate::redis::PROTOCOL,
+];

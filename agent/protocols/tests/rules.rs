@@ -4,6 +4,8 @@
 mod heads;
 #[path = "rules/leftovers.rs"]
 mod leftovers;
+#[path = "rules/redis.rs"]
+mod redis;
 #[path = "rules/relays.rs"]
 mod relays;
 #[path = "rules/streams.rs"]

@@ -6,7 +6,9 @@
 //! went with it. It is aligned anew at a request that begins a turn, at the very position where the
 //! stream of requests stood when the last bytes of a response moved: then no request can be hidden
 //! between, and all that was answered before is over. Clients that ask on while answers are
-//! outstanding give no such moment; their connection stays unpaired after a loss.
+//! outstanding give no such moment; their connection stays unpaired after a loss. Where such
+//! clients are usual, that is believed of each until it has taken turns for a while, and the moment
+//! is one after a long silence ([`Manners::quiet_ns`](super::Manners::quiet_ns)).
 
 mod messages;
 
@@ -27,6 +29,9 @@ use crate::transport::{Chunk, Direction, End, Extent};
 /// up.
 const INVALID_MAX: u32 = 8;
 
+/// Turns that a connection takes before it is believed to take turns.
+const LEVEL_TURNS_MIN: u32 = 8;
+
 #[derive(Debug)]
 pub(super) struct Dialogue<P: Ordered> {
     role: Role,
@@ -37,6 +42,8 @@ pub(super) struct Dialogue<P: Ordered> {
     is_aligned: bool,
     /// A request came while another was waiting for its response's end, in a turn of its own.
     overlapped: bool,
+    /// Turns that began with nothing outstanding, as far as could be seen.
+    level_turns: u32,
     /// Where the last bytes went.
     latest: Flow,
     /// How far the requests were when the last bytes of a response moved.
@@ -62,6 +69,8 @@ struct Place {
     turned: bool,
     /// And no byte of a request was missed in between.
     seamless: bool,
+    /// And nothing moved for so long.
+    silence_ns: u64,
 }
 
 // === construction ===
@@ -96,6 +105,7 @@ impl<P: Ordered> Dialogue<P> {
             pair: Pair::new(role),
             is_aligned: true,
             overlapped: false,
+            level_turns: 0,
             latest: Flow::Requests,
             requests_at_response: 0,
             request_head_end: 0,
@@ -109,6 +119,7 @@ impl<P: Ordered> Dialogue<P> {
         self.place = Place {
             turned: true,
             seamless: true,
+            silence_ns: 0,
         };
         self.offer(Flow::Requests, head, listener);
         self.cross_rest(Flow::Requests, chunk, listener);
@@ -199,6 +210,9 @@ impl<P: Ordered> Session for Dialogue<P> {
         let place = Place {
             turned: self.latest != flow,
             seamless: chunk.position == self.requests_at_response,
+            silence_ns: chunk
+                .time_ns
+                .saturating_sub(self.responses.stream.last_ns()),
         };
         self.latest = flow;
         if flow == Flow::Responses {
@@ -449,7 +463,8 @@ impl<P: Ordered> Dialogue<P> {
     /// (A client's records may be out of order.)
     fn answered_early(&mut self, listener: &mut dyn Listener) {
         let lane = &mut self.requests;
-        if self.role != Role::Server
+        if !P::MANNERS.answers_early
+            || self.role != Role::Server
             || !self.pair.is_empty()
             || !lane.stream.is_holding()
             || !lane.is_between_messages()
@@ -515,6 +530,7 @@ impl<P: Ordered> Dialogue<P> {
         self.place = Place {
             turned: place.turned && is_whole,
             seamless: place.seamless && is_whole,
+            ..place
         };
         let is_start = self.place.turned
             && self.place.seamless

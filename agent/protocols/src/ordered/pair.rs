@@ -11,8 +11,6 @@ use crate::message::BodyEnd;
 use crate::session::Asked;
 use crate::stream::Moved;
 
-/// Requests that are remembered while their responses have not ended.
-pub const PENDING_MAX: usize = 256;
 /// Memory that they hold, in bytes.
 const PENDING_BYTES_MAX: usize = 1 << 20;
 
@@ -101,7 +99,7 @@ impl<P: Ordered> Pair<P> {
             self.one_way(pending, has_body, listener);
             return true;
         }
-        if self.pending.len() >= PENDING_MAX || self.bytes >= PENDING_BYTES_MAX {
+        if self.pending.len() >= P::MANNERS.pending_max || self.bytes >= PENDING_BYTES_MAX {
             listener.discard(Discard::PipelineFull);
             self.tell(pending, start.time_ns, Outcome::Evicted, listener);
             return false;

@@ -13,6 +13,9 @@ const PATH: &str = "url.path";
 const FULL_URL: &str = "url.full";
 const STATUS_CODE: &str = "http.response.status_code";
 const CALL_STATUS: &str = "rpc.status_code";
+const DATABASE: &str = "db.system.name";
+const QUERY_TEXT: &str = "db.query.text";
+const DATABASE_CODE: &str = "db.response.status_code";
 const ERROR_TYPE: &str = "error.type";
 const CLIENT_ADDRESS: &str = "client.address";
 const SERVER_ADDRESS: &str = "server.address";
@@ -46,7 +49,16 @@ pub(super) fn write(span: &Span, colours: bool, to: &mut Vec<u8>) {
                 line.value(target);
             }
         }
-        None => line.untrusted(&span.name),
+        None => {
+            if let Some(database) = attribute(span, DATABASE) {
+                line.value(database);
+                line.word(" ");
+            }
+            match attribute(span, QUERY_TEXT) {
+                Some(text) => line.value(text),
+                None => line.untrusted(&span.name),
+            }
+        }
     }
     let outcome_colour = if span.status == Status::Error {
         RED
@@ -54,7 +66,9 @@ pub(super) fn write(span: &Span, colours: bool, to: &mut Vec<u8>) {
         GREEN
     };
     line.coloured(outcome_colour, |line| {
-        let code = attribute(span, STATUS_CODE).or_else(|| attribute(span, CALL_STATUS));
+        let code = [STATUS_CODE, CALL_STATUS, DATABASE_CODE]
+            .iter()
+            .find_map(|name| attribute(span, name));
         if let Some(code) = code {
             line.word(" ");
             line.value(code);

@@ -1,7 +1,7 @@
 //! What messages do to a dialogue: when a request is paired, when the two lanes are aligned, what a
 //! response completes. No bytes are looked at here.
 
-use super::{Asked, Dialogue, Next};
+use super::{Asked, Dialogue, LEVEL_TURNS_MIN, Next, Place};
 use crate::exchange::Outcome;
 use crate::listener::{Discard, Listener};
 use crate::message::{BodyEnd, Message, Then};
@@ -105,7 +105,8 @@ impl<P: Ordered> Dialogue<P> {
         }
         let answered = self.responses.is_guessing()
             || self.pair.is_empty() && self.responses.is_between_messages();
-        if place.turned && place.seamless && answered && !self.overlapped {
+        if place.turned && place.seamless && answered && self.is_level(place) {
+            self.level_turns = self.level_turns.saturating_add(u32::from(self.is_aligned));
             if !self.is_aligned || self.responses.is_guessing() {
                 self.align(listener);
             }
@@ -126,6 +127,16 @@ impl<P: Ordered> Dialogue<P> {
                 listener.discard(Discard::StreamGap);
             }
             self.unframe(Flow::Requests, listener);
+        }
+    }
+
+    /// Whether a request that begins a turn here is the only one that is outstanding, as far as
+    /// manners tell.
+    fn is_level(&self, place: Place) -> bool {
+        match P::MANNERS.quiet_ns {
+            None => !self.overlapped,
+            Some(quiet_ns) if place.silence_ns >= quiet_ns => true,
+            Some(_) => !self.overlapped && (self.is_aligned || self.level_turns >= LEVEL_TURNS_MIN),
         }
     }
 
@@ -150,6 +161,9 @@ impl<P: Ordered> Dialogue<P> {
     ) {
         if self.pair.is_empty() {
             // Its framing depends on a request that nobody saw.
+            if self.is_aligned {
+                self.level_turns = 0;
+            }
             self.lose(Flow::Responses, Discard::UnmatchedResponse, listener);
             return;
         }

@@ -4,6 +4,7 @@ use super::*;
 use crate::family::Family;
 use crate::family::http::{Completeness, HttpRequest, HttpResponse, Method, Version};
 use crate::http1::Http1;
+use crate::ordered::PENDING_MAX;
 
 #[derive(Default)]
 struct Told {

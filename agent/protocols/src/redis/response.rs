@@ -1,0 +1,616 @@
+//! The parser of what servers send. An answer is told as soon as its type is known; what it holds
+//! is passed over, and of errors only the prefix is kept. It also follows what decides about what
+//! an answer is: how many a command has, whether messages may come between, which database is
+//! asked. What it does not know it does not assume.
+
+use std::borrow::Cow;
+
+use super::RedisMessage;
+use super::command::{Verb, answers_with_lists};
+use super::detect;
+use super::request::RedisRequest;
+use super::subscriptions::{self, KIND_BYTES_MAX, Kind, Subscriptions, Unread};
+use super::value::{self, Number, Progress, Scan};
+use crate::message::{BodyEnd, Message, Then};
+use crate::parser::{Answers, Crossed, Flow, Gap, Parsed, Parser};
+use crate::protocol::Detected;
+
+/// Prefixes of errors that Redis 7 and its cluster and sentinel give.
+const PREFIXES: [&str; 26] = [
+    "ERR",
+    "ASK",
+    "BUSY",
+    "BUSYGROUP",
+    "BUSYKEY",
+    "CLUSTERDOWN",
+    "CROSSSLOT",
+    "EXECABORT",
+    "INPROG",
+    "IOERR",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "MOVED",
+    "NOAUTH",
+    "NOGOODSLAVE",
+    "NOGROUP",
+    "NOMASTERLINK",
+    "NOPERM",
+    "NOREPLICAS",
+    "NOSCRIPT",
+    "NOTBUSY",
+    "OOM",
+    "READONLY",
+    "WRONGPASS",
+    "WRONGTYPE",
+];
+/// Longest prefix that is told; scripts make up their own.
+const PREFIX_BYTES_MAX: usize = 24;
+
+/// An answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RedisReply {
+    /// It is an error.
+    pub failed: bool,
+    /// The error's first word, if it is written as a prefix is.
+    pub prefix: Option<Cow<'static, str>>,
+    /// The database that the command was for, where that is known.
+    pub database: Option<u32>,
+    /// Part of it was not captured.
+    pub truncated: bool,
+    /// It is what servers answer to a `PING`.
+    pub(super) is_pong: bool,
+}
+
+/// Reads what a server sends.
+#[derive(Debug)]
+pub struct Responses {
+    /// What is being passed over, and whether it stands before an answer (RESP3's attributes).
+    rest: Option<(Scan, bool)>,
+    asked: Option<Asked>,
+    /// Answers to the command in question that were seen.
+    confirmed: u64,
+    /// Nothing was answered yet.
+    is_first: bool,
+    /// Something was said that no client says: this is the server's direction.
+    is_servers: bool,
+    /// Until then: the next answer may well be a list that begins with any text.
+    may_list: bool,
+    database: Option<u32>,
+    /// The one that a queued command asks for.
+    queued_database: Option<u32>,
+    subscriptions: Subscriptions,
+    was_invalid: bool,
+}
+
+/// Of the request that the next answer is to.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    verb: Verb,
+    arguments: u64,
+    database: Option<u32>,
+}
+
+impl Default for Responses {
+    fn default() -> Self {
+        Self {
+            rest: None,
+            asked: None,
+            confirmed: 0,
+            is_first: true,
+            is_servers: false,
+            may_list: false,
+            database: None,
+            queued_database: None,
+            subscriptions: Subscriptions::default(),
+            was_invalid: false,
+        }
+    }
+}
+
+impl Answers<RedisRequest> for Responses {
+    fn answers(&mut self, request: Option<&RedisRequest>) {
+        if !self.is_servers {
+            let name = request.and_then(|request| request.name.as_deref());
+            self.may_list = name.is_some_and(answers_with_lists);
+        }
+        self.asked = request.map(|request| Asked {
+            verb: request.verb,
+            arguments: request.arguments,
+            database: request.database,
+        });
+    }
+
+    fn may_begin(&self, buf: &[u8]) -> bool {
+        match buf.first() {
+            Some(b'>') => false,
+            Some(b'*') if self.subscriptions.may_be_some() => !is_published(buf),
+            Some(b'+') => !is_monitored(buf),
+            _ => true,
+        }
+    }
+}
+
+impl Parser for Responses {
+    type Message = RedisMessage;
+
+    fn parse(&mut self, buf: &[u8]) -> Parsed<RedisMessage> {
+        let parsed = match self.rest.take() {
+            Some((scan, is_before)) => self.skip(scan, is_before, buf),
+            None => self.parse_head(buf),
+        };
+        self.was_invalid = matches!(parsed, Parsed::Invalid);
+        self.is_servers |= matches!(parsed, Parsed::Message { .. });
+        parsed
+    }
+
+    fn cross(&mut self, pending: &[u8], gap: Gap) -> Crossed<RedisMessage> {
+        if let Some((mut scan, is_before)) = self.rest.take() {
+            return match scan.cross(gap) {
+                Some(true) if pending.is_empty() && !is_before => Crossed::Ended(end_of(&scan)),
+                Some(true) if pending.is_empty() => Crossed::Over,
+                Some(false) if pending.is_empty() => {
+                    self.rest = Some((scan, is_before));
+                    Crossed::Over
+                }
+                _ => Crossed::Lost,
+            };
+        }
+        // Of an error that was cut, the prefix is what matters.
+        match pending {
+            [b'-', text @ ..] if text.contains(&b' ') => Crossed::Cut(Message::Response {
+                response: RedisReply {
+                    truncated: true,
+                    ..self.failure(text)
+                },
+                then: Then::Unknown,
+            }),
+            _ => Crossed::Lost,
+        }
+    }
+
+    fn end(&mut self, _pending: &[u8]) -> Option<RedisMessage> {
+        self.rest = None;
+        None
+    }
+
+    fn resync(&mut self, buf: &[u8]) -> Option<usize> {
+        let begins = |at: usize| {
+            let sign = buf.get(at).copied().unwrap_or_default();
+            b"+-:$*_,#(!=%~>|".contains(&sign)
+        };
+        let at = if !self.was_invalid && begins(0) {
+            0
+        } else {
+            memchr::memchr_iter(b'\n', buf)
+                .map(|line_end| line_end + 1)
+                .find(|&at| begins(at))?
+        };
+        self.reset();
+        Some(at)
+    }
+
+    fn bytes_left(&self) -> Option<u64> {
+        self.rest.as_ref().and_then(|(scan, _)| scan.bytes_left())
+    }
+
+    fn reset(&mut self) {
+        *self = Self {
+            is_first: false,
+            is_servers: self.is_servers,
+            ..Self::default()
+        };
+    }
+
+    fn heap_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// The body of a message, told before it.
+enum Body {
+    None,
+    Of(Scan),
+}
+
+impl Responses {
+    fn skip(&mut self, mut scan: Scan, is_before: bool, buf: &[u8]) -> Parsed<RedisMessage> {
+        match scan.skip(buf) {
+            Progress::GoesOn(consumed) => {
+                self.rest = Some((scan, is_before));
+                Parsed::Skipped { consumed }
+            }
+            Progress::Ended(consumed) if is_before => Parsed::Skipped { consumed },
+            Progress::Ended(consumed) => Parsed::Message {
+                message: end_of(&scan),
+                consumed,
+            },
+            Progress::Incomplete => {
+                self.rest = Some((scan, is_before));
+                Parsed::Incomplete
+            }
+            Progress::Invalid => Parsed::Invalid,
+        }
+    }
+
+    fn parse_head(&mut self, buf: &[u8]) -> Parsed<RedisMessage> {
+        match buf[0] {
+            b'+' => self.simple(buf),
+            b'-' => match value::line(buf) {
+                Some((text, consumed)) => {
+                    let response = self.failure(&text[1..]);
+                    self.answer(response, Body::None, consumed)
+                }
+                None => Parsed::Incomplete,
+            },
+            b':' | b',' | b'#' | b'(' | b'_' => match value::line(buf) {
+                Some((_, consumed)) => self.success(Body::None, consumed),
+                None => Parsed::Incomplete,
+            },
+            b'$' | b'=' => match value::number(buf) {
+                // What follows is a copy of the data set, without the end of a line.
+                Number::Of(_, consumed) if self.verb() == Verb::Sync => self.foreign(consumed),
+                Number::Of(len, consumed) => self.success(Body::Of(Scan::string(len)), consumed),
+                Number::Null(consumed) => self.success(Body::None, consumed),
+                Number::Streamed(consumed) => self.success(Body::Of(Scan::pieces()), consumed),
+                Number::Partial => Parsed::Incomplete,
+                Number::Invalid => Parsed::Invalid,
+            },
+            b'!' => self.bulk_error(buf),
+            b'*' | b'%' | b'~' | b'>' => self.aggregate(buf),
+            b'|' => match value::number(buf) {
+                Number::Of(0, consumed) => Parsed::Skipped { consumed },
+                Number::Of(count, consumed) => match Scan::values(count.saturating_mul(2)) {
+                    Some(scan) => {
+                        self.rest = Some((scan, true));
+                        Parsed::Skipped { consumed }
+                    }
+                    None => Parsed::Invalid,
+                },
+                Number::Partial => Parsed::Incomplete,
+                _ => Parsed::Invalid,
+            },
+            // A master that prepares a copy of its data shows that it lives.
+            b'\n' if self.verb() == Verb::Sync => Parsed::Skipped { consumed: 1 },
+            _ => Parsed::Invalid,
+        }
+    }
+
+    fn simple(&mut self, buf: &[u8]) -> Parsed<RedisMessage> {
+        let Some((text, consumed)) = value::line(buf) else {
+            return Parsed::Incomplete;
+        };
+        if is_monitored(text) {
+            return Parsed::Message {
+                message: Message::Unsolicited { then: Then::Done },
+                consumed,
+            };
+        }
+        let text = &text[1..];
+        if self.verb() == Verb::Sync {
+            return self.foreign(consumed);
+        }
+        if text == b"QUEUED" {
+            if let Some(Asked {
+                database: Some(database),
+                ..
+            }) = self.asked
+            {
+                self.queued_database = Some(database);
+            }
+            let response = self.reply();
+            return self.finish(response, Body::None, consumed);
+        }
+        let response = RedisReply {
+            is_pong: text == b"PONG",
+            ..self.reply()
+        };
+        self.answer(response, Body::None, consumed)
+    }
+
+    fn bulk_error(&mut self, buf: &[u8]) -> Parsed<RedisMessage> {
+        let (len, at) = match value::number(buf) {
+            Number::Of(len, at) => (len, at),
+            Number::Partial => return Parsed::Incomplete,
+            _ => return Parsed::Invalid,
+        };
+        let looked_at = len.min(PREFIX_BYTES_MAX as u64 + 1) as usize;
+        let Some(text) = buf.get(at..at + looked_at) else {
+            return Parsed::Incomplete;
+        };
+        let response = self.failure(text);
+        self.answer(response, Body::Of(Scan::string(len)), at)
+    }
+
+    fn aggregate(&mut self, buf: &[u8]) -> Parsed<RedisMessage> {
+        let sign = buf[0];
+        let (count, at) = match value::number(buf) {
+            Number::Of(count, at) => (count, at),
+            Number::Null(at) => return self.success(Body::None, at),
+            Number::Streamed(at) => return self.success(Body::Of(Scan::streamed()), at),
+            Number::Partial => return Parsed::Incomplete,
+            Number::Invalid => return Parsed::Invalid,
+        };
+        let each = 1 + u64::from(sign == b'%');
+        let Some(scan) = Scan::values(count.saturating_mul(each)) else {
+            return Parsed::Invalid;
+        };
+        let is_push = sign == b'>';
+        if count > 0 && (is_push || sign == b'*' && self.may_be_about_topics()) {
+            match kind(&buf[at..]) {
+                Told::Partial => return Parsed::Incomplete,
+                Told::Kind(kind, len) => {
+                    if let Some(parsed) = self.about_topics(kind, is_push, buf, at, len) {
+                        return parsed;
+                    }
+                }
+                Told::Other => {}
+            }
+        }
+        if sign == b'*' && !self.is_servers && !self.may_list {
+            // A list that begins like a command may have been taken for one where the connection
+            // was joined: then these are what the client says.
+            match detect(buf) {
+                Detected::Match(Flow::Requests) => return Parsed::Invalid,
+                Detected::NotYet => return Parsed::Incomplete,
+                _ => {}
+            }
+        }
+        let body = if count == 0 {
+            Body::None
+        } else {
+            Body::Of(scan)
+        };
+        if is_push {
+            self.unsolicited(body, at)
+        } else {
+            self.success(body, at)
+        }
+    }
+
+    /// Whether an array may be a message, or confirm something, rather than be an answer.
+    fn may_be_about_topics(&self) -> bool {
+        match self.verb() {
+            Verb::Subscribe(_) | Verb::Unsubscribe(_) => true,
+            Verb::Plain if self.asked.is_some() => self.subscriptions.are_some(),
+            _ => self.subscriptions.may_be_some(),
+        }
+    }
+
+    /// `None` if it is an answer like others.
+    fn about_topics(
+        &mut self,
+        kind: Kind,
+        is_push: bool,
+        buf: &[u8],
+        at: usize,
+        kind_len: usize,
+    ) -> Option<Parsed<RedisMessage>> {
+        let values = match value::number(buf) {
+            Number::Of(count, _) => count,
+            _ => return None,
+        };
+        let (topic, is_answer) = match (kind, self.verb()) {
+            (Kind::Message, _) if is_push || (3..=4).contains(&values) => {
+                return Some(self.unsolicited(Body::Of(Scan::values(values)?), at));
+            }
+            (Kind::Message, _) => return None,
+            (Kind::Subscribed(topic), verb) => (topic, verb == Verb::Subscribe(topic)),
+            (Kind::Unsubscribed(topic), verb) => (topic, verb == Verb::Unsubscribe(topic)),
+        };
+        if values != 3 {
+            return None;
+        }
+        let confirmed = match subscriptions::confirmation(&buf[at + kind_len..]) {
+            Ok(confirmed) => confirmed,
+            Err(Unread::Partial) => return Some(Parsed::Incomplete),
+            Err(Unread::Invalid) => return None,
+        };
+        let consumed = at + kind_len + confirmed.len;
+        self.subscriptions.note(topic, confirmed.left);
+        if !is_answer {
+            return Some(Parsed::Message {
+                message: Message::Unsolicited { then: Then::Done },
+                consumed,
+            });
+        }
+        self.confirmed += 1;
+        let wanted = self.asked.map_or(0, |asked| asked.arguments);
+        let is_last = match kind {
+            Kind::Unsubscribed(_) if wanted == 0 => self.subscriptions.is_last(topic, confirmed),
+            _ => self.confirmed >= wanted,
+        };
+        Some(if is_last {
+            let response = self.reply();
+            self.finish(response, Body::None, consumed)
+        } else {
+            Parsed::Message {
+                message: Message::Interim,
+                consumed,
+            }
+        })
+    }
+
+    fn unsolicited(&mut self, body: Body, consumed: usize) -> Parsed<RedisMessage> {
+        let then = self.begin_body(body);
+        Parsed::Message {
+            message: Message::Unsolicited { then },
+            consumed,
+        }
+    }
+
+    fn success(&mut self, body: Body, consumed: usize) -> Parsed<RedisMessage> {
+        let response = self.reply();
+        self.answer(response, body, consumed)
+    }
+
+    /// The answer that the connection goes over to replication with.
+    fn foreign(&mut self, consumed: usize) -> Parsed<RedisMessage> {
+        Parsed::Message {
+            message: Message::Response {
+                response: self.reply(),
+                then: Then::Foreign,
+            },
+            consumed,
+        }
+    }
+
+    /// An answer that is no error, or the beginning of one.
+    fn reply(&self) -> RedisReply {
+        let introduces = self.is_first && self.verb() == Verb::Introduction;
+        RedisReply {
+            database: if introduces { Some(0) } else { self.database },
+            ..RedisReply::default()
+        }
+    }
+
+    fn failure(&self, text: &[u8]) -> RedisReply {
+        RedisReply {
+            failed: true,
+            prefix: prefix(text),
+            ..self.reply()
+        }
+    }
+
+    /// The answer to what was asked, with what that did to the connection.
+    fn answer(
+        &mut self,
+        response: RedisReply,
+        body: Body,
+        consumed: usize,
+    ) -> Parsed<RedisMessage> {
+        let is_null = matches!(body, Body::None);
+        if !response.failed
+            && let Some(asked) = self.asked
+        {
+            match asked.verb {
+                Verb::Introduction if self.is_first => {
+                    self.database = Some(0);
+                    self.subscriptions = Subscriptions::none();
+                }
+                Verb::Select => self.database = asked.database,
+                Verb::Reset => {
+                    self.database = Some(0);
+                    self.subscriptions = Subscriptions::none();
+                }
+                Verb::Exec => {
+                    let queued = self.queued_database.take();
+                    if !is_null {
+                        self.database = queued.or(self.database);
+                    }
+                }
+                Verb::Discard => self.queued_database = None,
+                _ => {}
+            }
+        }
+        self.finish(response, body, consumed)
+    }
+
+    fn finish(
+        &mut self,
+        response: RedisReply,
+        body: Body,
+        consumed: usize,
+    ) -> Parsed<RedisMessage> {
+        self.is_first = false;
+        self.confirmed = 0;
+        let then = self.begin_body(body);
+        Parsed::Message {
+            message: Message::Response { response, then },
+            consumed,
+        }
+    }
+
+    fn begin_body(&mut self, body: Body) -> Then {
+        match body {
+            Body::None => Then::Done,
+            Body::Of(scan) => {
+                self.rest = Some((scan, false));
+                Then::Body
+            }
+        }
+    }
+
+    fn verb(&self) -> Verb {
+        self.asked.map_or(Verb::Plain, |asked| asked.verb)
+    }
+}
+
+fn end_of(scan: &Scan) -> RedisMessage {
+    Message::End(BodyEnd {
+        size: Some(scan.passed()),
+        call_status: None,
+    })
+}
+
+/// The first word of an error, if it is one that could be a prefix.
+fn prefix(text: &[u8]) -> Option<Cow<'static, str>> {
+    let end = text
+        .iter()
+        .position(|byte| matches!(byte, b' ' | b'\r' | b'\n'));
+    let word = &text[..end.unwrap_or(text.len())];
+    if word.is_empty() || word.len() > PREFIX_BYTES_MAX {
+        return None;
+    }
+    let word = std::str::from_utf8(word).ok()?;
+    if let Some(known) = PREFIXES.iter().find(|known| **known == word) {
+        return Some(Cow::Borrowed(known));
+    }
+    word.bytes()
+        .all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+        .then(|| Cow::Owned(word.to_owned()))
+}
+
+/// A line that tells who else did what: a time in seconds with six decimals, and the database and
+/// address of a client in brackets.
+fn is_monitored(line: &[u8]) -> bool {
+    let Some(text) = line.strip_prefix(b"+") else {
+        return false;
+    };
+    let Some(point) = text.iter().take(12).position(|byte| *byte == b'.') else {
+        return false;
+    };
+    let digits = |range: Option<&[u8]>| range.is_some_and(|d| value::decimal(d).is_some());
+    point > 0
+        && digits(text.get(..point))
+        && digits(text.get(point + 1..point + 7))
+        && text.get(point + 7..point + 9) == Some(b" [")
+}
+
+/// What the first string of an array says about topics.
+enum Told {
+    /// The kind, and the bytes of that string.
+    Kind(Kind, usize),
+    Other,
+    Partial,
+}
+
+fn kind(buf: &[u8]) -> Told {
+    match buf.first() {
+        None => return Told::Partial,
+        Some(b'$') => {}
+        Some(_) => return Told::Other,
+    }
+    match value::number(buf) {
+        Number::Of(len, at) if len <= KIND_BYTES_MAX as u64 => {
+            let end = at + len as usize;
+            match buf.get(at..end + 2) {
+                Some(word) => match Kind::of(&word[..len as usize]) {
+                    Some(kind) => Told::Kind(kind, end + 2),
+                    None => Told::Other,
+                },
+                None => Told::Partial,
+            }
+        }
+        Number::Partial => Told::Partial,
+        _ => Told::Other,
+    }
+}
+
+/// Whether these bytes begin an array that is about topics.
+fn is_published(buf: &[u8]) -> bool {
+    match value::number(buf) {
+        Number::Of(3..=4, at) => matches!(kind(&buf[at..]), Told::Kind(Kind::Message, _)),
+        _ => false,
+    }
+}
