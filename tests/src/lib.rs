@@ -9,6 +9,7 @@ pub mod ports;
 pub mod process;
 pub mod puppet;
 pub mod receiver;
+pub mod redis;
 pub mod shapes;
 pub mod soak;
 pub mod spans;

@@ -60,6 +60,7 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
     if purposes.contains(&Purpose::Test) {
         grpc::ensure()?;
         tls::ensure()?;
+        wheels::REDIS_PY.ensure()?;
     }
     Ok(())
 }

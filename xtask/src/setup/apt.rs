@@ -67,6 +67,9 @@ const NEEDS: &[Need] = {
         package("golang-google-grpc-dev", &[Test]),
         package("nghttp2-client", &[Test, Bench]),
         program("nghttpd", "nghttp2-server", &[Test]),
+        // Redis: Debian 12 has the programs of redis-server in redis-tools.
+        package("redis-server", &[Test]),
+        package("redis-tools", &[Test]),
         // What is traced over TLS; see `tls`.
         package("apache2-bin", &[Test]),
         package("ruby", &[Test]),

