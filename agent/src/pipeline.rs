@@ -79,6 +79,33 @@ pub struct Pipeline {
     connections: Connections,
     material: Material,
     memory: Ledger,
+    bound: Bound,
+}
+
+/// When to look again whether memory is within its bound.
+#[derive(Debug, Default)]
+struct Bound {
+    /// Records that may come until then.
+    records_left: u32,
+    /// Connections may weigh so much until then, in bytes.
+    weight_max: usize,
+}
+
+impl Bound {
+    /// In so many records all but connections grow little: each has a bound of its own.
+    const RECORDS: u32 = 64;
+
+    #[inline]
+    fn is_due(&mut self, weight: usize) -> bool {
+        self.records_left = self.records_left.saturating_sub(1);
+        self.records_left == 0 || weight > self.weight_max
+    }
+
+    /// It was looked at; `room` bytes are left.
+    fn looked(&mut self, weight: usize, room: usize) {
+        self.records_left = Self::RECORDS;
+        self.weight_max = weight.saturating_add(room / 2);
+    }
 }
 
 impl Pipeline {
@@ -100,6 +127,7 @@ impl Pipeline {
                 spans_made: 0,
             },
             memory: config.memory,
+            bound: Bound::default(),
         }
     }
 
@@ -124,7 +152,9 @@ impl Pipeline {
         while let Some(idle) = self.connections.take_idle(time_ns) {
             self.evict(idle, time_ns, out);
         }
-        self.keep_bound(time_ns, out);
+        if self.bound.is_due(self.connections.weight()) {
+            self.keep_bound(time_ns, out);
+        }
         self.count_made();
     }
 
@@ -216,6 +246,8 @@ impl Pipeline {
             self.material.health.lose(Loss::MemoryFull, 1);
             self.end(worst, End::Evicted, time_ns, out);
         }
+        let room = self.memory.limit().saturating_sub(self.memory_bytes());
+        self.bound.looked(self.connections.weight(), room);
     }
 
     fn open(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut dyn Outlet) {
@@ -502,7 +534,7 @@ impl Pipeline {
         let processes = &mut self.material.processes;
         self.connections
             .settle(slot, |tgid| processes.raise_budget_once(tgid));
-        self.connections.weigh(slot);
+        self.connections.weigh_again(slot);
     }
 
     /// A connection that has left the table hears its end.

@@ -67,12 +67,15 @@ impl Span {
             Cow::Owned(name) => heap::block(name.capacity()),
             Cow::Borrowed(_) => 0,
         };
-        let values = self.attributes.iter().map(|(_, value)| value.heap_bytes());
+        let mut values = 0;
+        for (_, value) in &self.attributes {
+            values += value.heap_bytes();
+        }
         size_of::<Self>()
             + name
             + heap::block(self.trace_state.as_deref().map_or(0, str::len))
             + heap::vec::<(&'static str, Value)>(self.attributes.capacity())
-            + values.sum::<usize>()
+            + values
             + heap::vec::<Event>(self.events.capacity())
     }
 }
@@ -104,6 +107,9 @@ pub enum Status {
     Error,
 }
 
+/// Texts of so many bytes are short, as the names of hosts are.
+const SHORT: usize = 64;
+
 /// An attribute's value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -120,12 +126,14 @@ pub enum Value {
 }
 
 impl Value {
-    /// Bytes of heap that it alone takes.
+    /// Bytes of heap that it alone takes. Short texts that are shared count for nobody: asking who
+    /// holds them costs more than they are worth.
+    #[inline]
     fn heap_bytes(&self) -> usize {
         match self {
             Self::Owned(text) => heap::block(text.capacity()),
-            Self::Shared(text) => heap::first_share(Some(text)),
-            Self::Static(_) | Self::Int(_) | Self::Bool(_) => 0,
+            Self::Shared(text) if text.len() > SHORT => heap::first_share(Some(text)),
+            Self::Shared(_) | Self::Static(_) | Self::Int(_) | Self::Bool(_) => 0,
         }
     }
 

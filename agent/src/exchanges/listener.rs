@@ -9,13 +9,14 @@ use wirespan_protocols::exchange::{Exchange, Role, Ticket};
 use wirespan_protocols::http2::hpack::Lore;
 use wirespan_protocols::listener::{Beginning, Discard, Listener};
 
-use super::{Addresses, Finished, Lacks, Material};
+use super::material::{Material, deliver};
+use super::{Addresses, Finished, Lacks};
 use crate::connections::{Connection, Owners};
 use crate::health::Loss;
 use crate::lore::Places;
 use crate::outlet::Outlet;
 use crate::own;
-use crate::span::{Ends, HostMemo, Via};
+use crate::span::{Ends, HostMemo, Surroundings, Via};
 
 /// All that exchanges of one connection need, borrowed for one record.
 pub struct ConnectionListener<'a> {
@@ -87,21 +88,30 @@ impl Listener for ConnectionListener<'_> {
     }
 
     fn end(&mut self, exchange: Exchange) {
-        let material = &mut *self.material;
-        let Some(live) = material.exchanges.end(exchange.ticket) else {
+        let Material {
+            processes,
+            spans,
+            exchanges,
+            health,
+            now_ns,
+            wall_offset_ns,
+            spans_made,
+            ..
+        } = &mut *self.material;
+        let Some(live) = exchanges.end(exchange.ticket) else {
             debug_assert!(false, "it never began: {exchange:?}");
             return;
         };
         if own::is_export(&exchange) {
             return;
         }
-        let (_, is_awaited) = material.processes.known(live.owner, material.now_ns);
+        let (resource, is_awaited) = processes.known(live.owner, *now_ns);
         let lacks = Lacks {
             addresses: self.lacks_addresses,
             description: is_awaited,
         };
         if lacks.anything() {
-            if material.exchanges.waiting.has_room(live.owner) {
+            if exchanges.waiting.has_room(live.owner) {
                 let finished = Finished {
                     exchange,
                     live,
@@ -110,19 +120,23 @@ impl Listener for ConnectionListener<'_> {
                     is_encrypted: self.ends.is_encrypted,
                     server_name: self.ends.server_name.cloned(),
                     via: self.via.clone(),
-                    wall_offset_ns: material.wall_offset_ns,
+                    wall_offset_ns: *wall_offset_ns,
                 };
-                let now_ns = material.now_ns;
-                material.exchanges.waiting.hold(finished, lacks, now_ns);
+                exchanges.waiting.hold(finished, lacks, *now_ns);
                 return;
             }
-            material.health.lose(Loss::Incomplete, 1);
+            health.lose(Loss::Incomplete, 1);
         }
-        let ends = Ends {
-            via: self.via.as_deref(),
-            ..self.ends
+        let surroundings = Surroundings {
+            resource,
+            ends: Ends {
+                via: self.via.as_deref(),
+                ..self.ends
+            },
+            hosts: self.hosts,
+            wall_offset_ns: *wall_offset_ns,
         };
-        material.make(exchange, live, ends, self.hosts, self.out);
+        *spans_made += deliver(spans, exchange, live, surroundings, self.out);
     }
 
     fn relayed(&mut self, source: SocketAddr) {

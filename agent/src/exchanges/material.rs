@@ -33,24 +33,6 @@ pub struct Material {
 }
 
 impl Material {
-    /// Makes the span of an exchange that lacks nothing.
-    pub fn make(
-        &mut self,
-        exchange: Exchange,
-        live: LiveExchange,
-        ends: Ends<'_>,
-        hosts: &mut HostMemo,
-        out: &mut dyn Outlet,
-    ) {
-        let surroundings = Surroundings {
-            resource: self.processes.resource(live.owner),
-            ends,
-            hosts,
-            wall_offset_ns: self.wall_offset_ns,
-        };
-        self.spans_made += deliver(&mut self.spans, exchange, live, surroundings, out);
-    }
-
     /// Makes spans of what has waited.
     pub fn tell(&mut self, finished: impl IntoIterator<Item = Finished>, out: &mut dyn Outlet) {
         for it in finished {
@@ -80,7 +62,7 @@ impl Material {
 }
 
 /// Shows an exchange to who counts, and makes its span, if anybody wants one; how many were made.
-fn deliver(
+pub(super) fn deliver(
     spans: &mut SpanMaker,
     exchange: Exchange,
     live: LiveExchange,

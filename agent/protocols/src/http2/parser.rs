@@ -199,6 +199,12 @@ impl Frames {
         }
     }
 
+    /// Bytes of a block that is gathered, and of the table.
+    #[must_use]
+    pub fn growing_bytes(&self) -> usize {
+        self.block.bytes.capacity() + self.decoder.growing_bytes()
+    }
+
     /// Bytes of heap that it takes. Asked after each call, so nothing is walked for it.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {

@@ -78,6 +78,12 @@ impl Session for Multiplex {
         heap::boxed::<Self>() + lanes.sum::<usize>() + self.streams.heap_bytes()
     }
 
+    fn growing_bytes(&self) -> usize {
+        let lanes = self.lanes.iter();
+        let lanes = lanes.map(|lane| lane.stream.held_room() + lane.parser.growing_bytes());
+        lanes.sum::<usize>() + self.streams.growing_bytes()
+    }
+
     fn awaits_progress(&self) -> bool {
         self.streams.has_requests()
             && self
