@@ -503,6 +503,19 @@ impl Connections {
         self.silent_of(&self.unanswered, quiet_since_ns)
     }
 
+    /// Somebody asked about a connection, whatever the answer is: others come first the next time.
+    pub fn asked(&mut self, id: ConnectionId) {
+        let Some(slot) = self.find(id) else {
+            return;
+        };
+        let list = match self.at(slot).awaiting {
+            Some(Awaited::Progress) => &mut self.awaiting,
+            Some(Awaited::Response) => &mut self.unanswered,
+            None => return,
+        };
+        list.move_last(&mut self.awaiting_links, slot);
+    }
+
     fn silent_of(
         &self,
         list: &List,

@@ -204,6 +204,11 @@ impl Pipeline {
         self.connections.wants_look(quiet_since_ns)
     }
 
+    /// Somebody asked about a connection; see [`Connections::asked`].
+    pub fn asked(&mut self, connection: ConnectionId) {
+        self.connections.asked(connection);
+    }
+
     /// When, in record time, it should hear a record at the latest, of whatever kind: something
     /// waits that has waited long enough by then.
     #[must_use]

@@ -1,6 +1,6 @@
-//! Recordings of real programs, and the spans that they must give, for ever: what they are is said in
-//! `golden/README.md`. `WIRESPAN_BLESS=1` writes down what they give now, for somebody to read before
-//! it is believed.
+//! Recordings of real programs, and the spans that they must give, for ever: what they are is said
+//! in `golden/README.md`. `WIRESPAN_BLESS=1` writes down what they give now, for somebody to read
+//! before it is believed.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::fmt::Write as _;

@@ -14,8 +14,8 @@ use crate::process;
 use crate::test::build_daemon;
 use crate::workspace;
 
-/// Instructions for one passage of a recording, with the compiler of `rust-toolchain.toml` and Debian
-/// 12's C library on a processor with AVX2.
+/// Instructions for one passage of a recording, with the compiler of `rust-toolchain.toml` and
+/// Debian 12's C library on a processor with AVX2.
 const KNOWN: [(&str, u64); 3] = [
     ("nginx_http1_socket_tracepoints", 189_000),
     ("nginx_http2", 684_000),

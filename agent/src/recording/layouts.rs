@@ -1,5 +1,5 @@
-//! Layouts of records that earlier versions wrote, made into today's. Nothing is written in them any
-//! more; what a layout did not say is told as not known.
+//! Layouts of records that earlier versions wrote, made into today's. Nothing is written in them
+//! any more; what a layout did not say is told as not known.
 
 use wirespan_common::record::{Header, Kind, Open};
 use zerocopy::{FromBytes, IntoBytes};
