@@ -5,12 +5,14 @@
 //! it compares what stands in the process's memory with what was analysed, and the file with its
 //! version; where anything differs, nothing stays. Probes on another version of the file go first,
 //! whoever has them, because the kernel keeps its copy of an instruction as long as anybody has a
-//! probe there. Nothing of a file is attached if one of its places is refused: half of the
+//! probe there. While probes stand, whoever wants to write to the file waits until they have gone
+//! ([`lease`]). Nothing of a file is attached if one of its places is refused: half of the
 //! plaintext would make wrong spans.
 
 mod bpf;
 mod closer;
 mod expected;
+mod lease;
 mod links;
 mod loader;
 mod programs;
@@ -98,6 +100,7 @@ impl TlsProbes {
             Begun::Yes { inherits } => inherits,
             Begun::Already => return Attempt::Probed(probes),
             Begun::Refused => return Attempt::None,
+            Begun::Written => return self.give_up(pid, library, Failure::Written),
         };
         let mut links = Vec::new();
         match self.put(pid, library, inherits, &mut links) {
@@ -190,6 +193,10 @@ impl TlsProbes {
             Failure::Unlike(unlike @ Unlike::Foreign(_)) => (unlike.to_string(), Attempt::NotNow),
             Failure::Unlike(unlike) => (unlike.to_string(), Attempt::None),
             Failure::Kernel(reason) => (reason, Attempt::None),
+            Failure::Written => (
+                "somebody has it open for writing; it is tried again for a while".to_owned(),
+                Attempt::NotNow,
+            ),
             Failure::Kept => (
                 "the file was replaced in place, and the kernel may still hold the code that it \
                  had at the same place before"
@@ -233,6 +240,8 @@ enum Failure {
     Kernel(String),
     /// The kernel may hold code of a version before.
     Kept,
+    /// Somebody has the file open for writing.
+    Written,
 }
 
 impl From<Unlike> for Failure {
