@@ -216,6 +216,32 @@ fn a_library_whose_process_dies_by_a_fault_is_left_alone() {
 }
 
 #[test]
+fn two_daemons_read_the_same_process_and_leave_it_as_it_was() {
+    let certificates = Certificates::create();
+    let mut server = tls::plain_python_server(&certificates);
+    let pid = server.process.pid();
+    let port = server.port.to_string();
+    let daemons = [(); 2].map(|()| {
+        let daemon = Daemon::start(&[("BEYLA_OPEN_PORT", &port)]);
+        let _ = wait_for_probes(pid, "libssl.so.3");
+        daemon
+    });
+    ask(&server, "/both");
+    for daemon in &daemons {
+        daemon.wait_for_count(1);
+    }
+    let [first, second] = daemons;
+    let finished = first.stop();
+    assert!(finished.lost().contains("nothing"), "{}", finished.story());
+    ask(&server, "/second");
+    second.wait_for_count(2);
+    let finished = second.stop();
+    assert!(finished.lost().contains("nothing"), "{}", finished.story());
+    assert_eq!(breakpoints(pid, "libssl.so.3"), NONE);
+    assert_goes_on(&mut server);
+}
+
+#[test]
 fn many_libraries_take_few_descriptors_and_no_time_to_leave() {
     const COPIES: usize = 24;
     let certificates = Certificates::create();

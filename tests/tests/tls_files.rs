@@ -105,7 +105,8 @@ fn who_writes_waits_for_the_probes_to_go_and_who_does_not_write_waits_for_nothin
     // Another name, other rights, a look at it.
     let other = own.directory.path().join("other");
     std::fs::hard_link(&own.library, &other).expect("a link");
-    std::fs::rename(&other, own.directory.path().join("another")).expect("renamed");
+    let another = own.directory.path().join("another");
+    std::fs::rename(&other, &another).expect("renamed");
     let rights = std::fs::metadata(&own.library)
         .expect("a file")
         .permissions();
@@ -116,12 +117,9 @@ fn who_writes_waits_for_the_probes_to_go_and_who_does_not_write_waits_for_nothin
     Process::start("touch", tied("touch").arg(&own.library)).succeed();
     let _ = wait_for_probes(pid, NAME);
     let mut kernel = KernelLog::open();
-    let writer = File::options()
-        .write(true)
-        .open(&own.library)
-        .expect("opened");
+    let writer = File::options().write(true).open(&another);
     assert_eq!(breakpoints(pid, NAME), NONE);
-    drop(writer);
+    drop(writer.expect("opened"));
     let _ = wait_for_probes(pid, NAME);
     ask(&server, "/after");
     daemon.wait_for_count(1);
