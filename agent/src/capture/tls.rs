@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex};
 use aya::Ebpf;
 use wirespan_common::watch::{PROBES_ON_GOROUTINES, PROBES_ON_THREADS};
 
+use super::privileges;
 use crate::discover::ProcRoot;
 use crate::discover::tls::{End, FileId, FunctionSite, Library, LibraryKind, MappedCode, Version};
 use crate::visible::Visible;
@@ -145,8 +146,8 @@ impl TlsProbes {
             Breakpoints::None
         };
         match expected.compare(&code, before) {
-            // The kernel's own, of somebody else's probe, which it has beside ours. A debugger's would
-            // never reach it any longer.
+            // The kernel's own, of somebody else's probe, which it has beside ours. A debugger's
+            // would never reach it any longer.
             Err(Unlike::Foreign(_)) if !self.root.is_debugged(pid) => {
                 expected.compare(&code, Breakpoints::Inherited)?;
             }
@@ -198,6 +199,13 @@ impl TlsProbes {
             Failure::Changed => return Attempt::Changed,
             Failure::Unlike(Unlike::Gone) => return Attempt::None,
             Failure::Unlike(unlike @ Unlike::Foreign(_)) => (unlike.to_string(), Attempt::NotNow),
+            Failure::Unlike(unlike @ Unlike::Unseen(_)) => {
+                let why = privileges::memory_is_closed().map(|why| format!(" ({why})"));
+                (
+                    format!("{unlike}{}", why.unwrap_or_default()),
+                    Attempt::None,
+                )
+            }
             Failure::Unlike(unlike) => (unlike.to_string(), Attempt::None),
             Failure::Kernel(reason) => (reason, Attempt::None),
             Failure::Written => (
