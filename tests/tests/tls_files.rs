@@ -4,6 +4,7 @@
 use std::fs::{File, OpenOptions, read_to_string};
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::process::Command;
 
 use rustix::fs::OFlags;
 use rustix::process::Signal;
@@ -25,10 +26,27 @@ fn ask(server: &Server, target: &str) {
 
 /// A server on a library of its own.
 fn start(certificates: &Certificates, own: &OwnLibrary) -> Server {
-    let mut command = tied(&own.program);
+    serve(certificates, own, tied(&own.program))
+}
+
+/// The same, however it is started.
+fn serve(certificates: &Certificates, own: &OwnLibrary, mut command: Command) -> Server {
     command.env("OVER", &own.library);
-    command.env("NEXT", own.directory.path().join("next"));
+    command.env("NEXT", own.next.path().join("next"));
     tls::tls_server(certificates, command, &["plain"])
+}
+
+/// The same, in a mount namespace of its own, in which its folder is the lower layer of another
+/// file system.
+fn start_layered(certificates: &Certificates, own: &OwnLibrary) -> Server {
+    let script = r#"
+        mount --make-rprivate / && mount -t tmpfs none /mnt && mkdir /mnt/upper /mnt/work &&
+        mount -t overlay -o "lowerdir=$0,upperdir=/mnt/upper,workdir=/mnt/work" none "$0" &&
+        exec "$0/openssl" "$@""#;
+    let mut command = tied("unshare");
+    command.args(["--mount", "sh", "-c", script]);
+    command.arg(own.directory.path());
+    serve(certificates, own, command)
 }
 
 /// What the kernel says from now on.
@@ -59,18 +77,14 @@ impl KernelLog {
     }
 }
 
-/// The calls of the library begin as soon as the process is there again, within what it takes to
-/// put a probe away.
-#[test]
-fn a_process_that_executes_itself_right_after_its_library_was_overwritten_lives() {
-    let certificates = Certificates::create();
-    let own = OwnLibrary::shifted();
-    let mut server = start(&certificates, &own);
+/// Has the server overwrite its library and execute itself, again and again. The calls of the library
+/// begin as soon as it is there again, within what it takes to put a probe away.
+fn executes_itself(own: &OwnLibrary, mut server: Server) {
     let daemon = Daemon::for_port(server.port);
     let pid = server.process.pid();
     let mut before = wait_for_probes(pid, NAME);
     for turn in 1..7 {
-        let next = own.directory.path().join("next");
+        let next = own.next.path().join("next");
         std::fs::copy(&own.builds[turn % 2], next).expect("a copy");
         server.process.signal(Signal::USR1);
         eventually("it listens again", || {
@@ -92,6 +106,21 @@ fn a_process_that_executes_itself_right_after_its_library_was_overwritten_lives(
         });
     }
     let _ = daemon.stop_uncounted();
+}
+
+#[test]
+fn a_process_that_executes_itself_right_after_its_library_was_overwritten_lives() {
+    let certificates = Certificates::create();
+    let own = OwnLibrary::shifted();
+    executes_itself(&own, start(&certificates, &own));
+}
+
+/// The first time the library is copied up: what is written is another file than what has probes.
+#[test]
+fn so_it_does_where_its_files_are_layers() {
+    let certificates = Certificates::create();
+    let own = OwnLibrary::shifted();
+    executes_itself(&own, start_layered(&certificates, &own));
 }
 
 #[test]

@@ -11,6 +11,8 @@ use crate::process::{Process, tied};
 pub struct OwnLibrary {
     /// Where all of it lies, as long as it is needed.
     pub directory: tempfile::TempDir,
+    /// For what is to be written over the library.
+    pub next: tempfile::TempDir,
     /// `openssl.c` on the library.
     pub program: PathBuf,
     /// What it maps: the first build, to begin with.
@@ -70,6 +72,7 @@ impl OwnLibrary {
         let program = c_program(directory.path(), "openssl.c", &libraries);
         Self {
             directory,
+            next: tempfile::tempdir().expect("a directory"),
             program,
             library,
             builds,
