@@ -29,6 +29,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Looks that were given up and are still remembered, for the case that they end.
 const LATE_MAX: usize = 64;
 
+/// Looks that are put off at once.
+const PUT_OFF_MAX: usize = 1024;
+
 /// What the shard has to do.
 #[derive(Clone, Debug)]
 pub enum Answer {
@@ -98,6 +101,7 @@ impl Control {
             lookers,
             looks: HashMap::new(),
             late: VecDeque::new(),
+            put_off: Vec::new(),
             actions: Vec::new(),
             announcements: Announcements::new(now),
             settling: true,
@@ -175,6 +179,8 @@ struct Work {
     lookers: Lookers<Option<Process>>,
     looks: HashMap<Ticket, UnderWay>,
     late: VecDeque<(Ticket, Look)>,
+    /// Looks that are put off, and until when.
+    put_off: Vec<(Instant, Look)>,
     /// Reused; empty between calls.
     actions: Vec<Action>,
     announcements: Announcements,
@@ -238,7 +244,9 @@ impl Work {
 
     fn next_at(&self) -> Instant {
         let scan_at = self.missed().then_some(self.scan_at);
-        let next = [self.lookers.next_due(), scan_at].into_iter().flatten();
+        let put_off = self.put_off.iter().map(|(until, _)| *until).min();
+        let next = [self.lookers.next_due(), scan_at, put_off].into_iter();
+        let next = next.flatten();
         next.fold(self.sweep_at, Instant::min)
     }
 
@@ -251,6 +259,10 @@ impl Work {
             if let Some(under_way) = self.looks.remove(&ticket) {
                 self.give_up(ticket, under_way);
             }
+        }
+        for (_, mut look) in self.put_off.extract_if(.., |(until, _)| now >= *until) {
+            look.after = Duration::ZERO;
+            self.actions.push(Action::Look(look));
         }
         if now >= self.scan_at && self.shared.missed.swap(false, Ordering::AcqRel) {
             log::warn!("too many processes come and go at once: looking at all of them");
@@ -307,7 +319,7 @@ impl Work {
                     Action::Began(pid) => Answer::Began(pid),
                     Action::Look(look) => {
                         let pid = look.pid;
-                        self.look(look);
+                        self.look_in_time(look);
                         Answer::Expect(pid)
                     }
                     Action::Described(process) => {
@@ -318,7 +330,7 @@ impl Work {
                 self.say(answer)?;
             }
         }
-        if self.settling && self.looks.is_empty() {
+        if self.settling && self.looks.is_empty() && self.put_off.is_empty() {
             self.settling = false;
             says_something = true;
             self.say(Answer::Settled)?;
@@ -327,6 +339,15 @@ impl Work {
             self.wake_shard();
         }
         Ok(())
+    }
+
+    fn look_in_time(&mut self, look: Look) {
+        // Beyond the bound it is looked at as it is.
+        if look.after.is_zero() || self.put_off.len() >= PUT_OFF_MAX {
+            self.look(look);
+        } else {
+            self.put_off.push((Instant::now() + look.after, look));
+        }
     }
 
     fn look(&mut self, look: Look) {
