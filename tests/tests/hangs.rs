@@ -11,7 +11,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Runtime;
-use wirespan_tests::daemon::{Daemon, command};
+use wirespan_tests::daemon::{Daemon, command, run_to_end};
 use wirespan_tests::process::{LIMIT, Process, tied};
 use wirespan_tests::receiver::Receiver;
 use wirespan_tests::spans::Seen;
@@ -81,6 +81,28 @@ fn an_executable_on_a_file_system_that_does_not_answer_blinds_nobody() {
         "{}",
         finished.lost()
     );
+}
+
+#[test]
+fn a_list_of_processes_waits_for_no_file_system() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stalled = Stalled::start(folder.path());
+    let server = Server::python();
+    let mut listed = command();
+    listed.args(["processes", "--json", "--auto-target-exe", "*/stalled"]);
+    listed.args(["--open-port", &server.port.to_string()]);
+    let (code, printed, log) = run_to_end(&mut listed);
+    assert_eq!(code, Some(0), "{log:?}");
+    let rows: serde_json::Value = serde_json::from_str(&printed.join("\n")).expect("JSON");
+    let names = ["stalled", "server"].map(|name| {
+        let mut rows = rows.as_array().expect("a list").iter();
+        rows.find(|row| row["service_name"] == name)
+            .and_then(|row| row["pid"].as_u64())
+    });
+    let pids = [stalled.program, server.process.pid()];
+    assert_eq!(names, pids.map(|pid| Some(pid.into())), "{rows}");
+    let said = format!("pid {}: looking at it takes too long", stalled.program);
+    assert!(log.iter().any(|line| line.contains(&said)), "{log:?}");
 }
 
 /// A pipe that takes no byte more.
@@ -327,7 +349,7 @@ fn what_a_target_is_called_forges_no_line() {
     });
     let mut listed = wirespan_tests::daemon::command();
     listed.args(["processes", "--target-pid", &pid.to_string()]);
-    let (_, table, _) = wirespan_tests::daemon::run_to_end(&mut listed);
+    let (_, table, _) = run_to_end(&mut listed);
     let daemon = Daemon::for_pid(pid);
     daemon.wait_until_watching(pid);
     let finished = daemon.stop();
@@ -345,24 +367,27 @@ fn what_a_target_is_called_forges_no_line() {
 
 #[test]
 fn in_a_pid_namespace_of_its_own_it_refuses_and_names_the_remedy() {
-    let inside = |arguments: &[&str]| {
+    let inside = |arguments: &[&str], what: &[&str]| {
         let outside = command();
         let mut command = tied("unshare");
         command.args(arguments).arg("--").arg(outside.get_program());
-        command.args(outside.get_args());
+        command.args(outside.get_args()).args(what);
         command
             .env("BEYLA_OPEN_PORT", "1")
             .env("BEYLA_TRACE_PRINTER", "json");
         Process::start("unshare", &mut command)
     };
-    let mut foreign = inside(&["--pid", "--fork", "--kill-child", "--mount-proc"]);
-    assert_eq!(foreign.wait().code(), Some(1), "{}", foreign.story());
-    let said = foreign.stderr.finish(LIMIT);
-    assert_eq!(said.len(), 1, "{said:?}");
-    assert!(said[0].contains("hostPID: true") && said[0].contains("--pid=host"));
+    // A list of what it would watch is none of what a run would.
+    for what in [&[][..], &["processes"]] {
+        let mut foreign = inside(&["--pid", "--fork", "--kill-child", "--mount-proc"], what);
+        assert_eq!(foreign.wait().code(), Some(1), "{}", foreign.story());
+        let said = foreign.stderr.finish(LIMIT);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].contains("hostPID: true") && said[0].contains("--pid=host"));
+    }
 
     // With the machine's processes to be seen, its own numbers matter not.
-    let mut host = inside(&["--pid", "--fork", "--kill-child"]);
+    let mut host = inside(&["--pid", "--fork", "--kill-child"], &[]);
     let ready = host.stderr.wait_for_line(LIMIT, "wirespan: ready");
     assert!(ready.is_some(), "{}", host.story());
     for daemon in children_of(host.pid()) {

@@ -120,6 +120,14 @@ impl Describer {
         }
     }
 
+    /// A running process as the kernel describes it by itself: this never hangs. `None` if it has
+    /// gone.
+    #[must_use]
+    pub fn glance(&self, pid: u32) -> Option<Process> {
+        let comm = self.root.stat(pid)?.comm;
+        Some(self.unseen(pid, self.root.executable(pid).as_deref(), &comm))
+    }
+
     /// A process that can't be looked at: its name is that of its executable, else the kernel's.
     #[must_use]
     pub fn unseen(&self, pid: u32, executable: Option<&Path>, comm: &str) -> Process {
