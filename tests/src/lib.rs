@@ -12,6 +12,7 @@ pub mod receiver;
 pub mod shapes;
 pub mod soak;
 pub mod spans;
+pub mod stalled;
 pub mod tls;
 pub mod truth;
 pub mod visits;

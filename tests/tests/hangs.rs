@@ -1,9 +1,8 @@
 //! What hangs, and whom it must not stop: a file system that does not answer, a pipe that nobody
-//! reads. How the daemon ends, by whatever signal and whatever hangs.
+//! reads; and what others say that must not be believed.
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter};
-use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -15,46 +14,9 @@ use wirespan_tests::daemon::{Daemon, command, run_to_end};
 use wirespan_tests::process::{LIMIT, Process, tied};
 use wirespan_tests::receiver::Receiver;
 use wirespan_tests::spans::Seen;
+use wirespan_tests::stalled::Stalled;
 use wirespan_tests::truth::assert_same;
-use wirespan_tests::workload::{Server, children_of, curl, eventually, python};
-
-/// A program whose file does not answer.
-struct Stalled {
-    _starter: Process,
-    program: u32,
-    answers: Pid,
-}
-
-impl Stalled {
-    fn start(folder: &std::path::Path) -> Self {
-        let folder = folder.to_str().expect("a path in UTF-8");
-        let mut command = python("stalling_files.py", &[folder, "/bin/sleep", "600"]);
-        let starter = Process::start("stalling files", &mut command);
-        let line = starter.expect_line(" ");
-        let pids: Vec<u32> = line
-            .split(' ')
-            .map(|pid| pid.parse().expect("a pid"))
-            .collect();
-        let program = pids[0];
-        eventually("the program to sleep", || {
-            let syscall = std::fs::read_to_string(format!("/proc/{program}/wchan"));
-            syscall.is_ok_and(|place| place.contains("nanosleep"))
-        });
-        let answers = Pid::from_raw(pids[1].cast_signed()).expect("a pid");
-        kill_process(answers, Signal::STOP).expect("it runs");
-        Self {
-            _starter: starter,
-            program,
-            answers,
-        }
-    }
-}
-
-impl Drop for Stalled {
-    fn drop(&mut self) {
-        let _ = kill_process(self.answers, Signal::KILL);
-    }
-}
+use wirespan_tests::workload::{Server, children_of, curl, eventually};
 
 #[test]
 fn an_executable_on_a_file_system_that_does_not_answer_blinds_nobody() {
@@ -243,80 +205,6 @@ fn a_standard_error_that_nobody_holds_ends_nothing() {
     first_span(&server, &receiver);
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.wait().code(), Some(0));
-}
-
-#[test]
-fn every_signal_that_ends_a_daemon_drains_it() {
-    let server = Server::python();
-    for signal in [
-        Signal::TERM,
-        Signal::INT,
-        Signal::HUP,
-        Signal::QUIT,
-        Signal::XCPU,
-    ] {
-        let mut daemon = Daemon::for_port(server.port);
-        // These mean nothing.
-        daemon.process().signal(Signal::USR1);
-        daemon.process().signal(Signal::USR2);
-        let _ = curl(&[&server.url("/a")]);
-        let finished = daemon.stop_by(signal);
-        assert_eq!(finished.made(), 1, "{}", finished.story());
-    }
-}
-
-/// Waits until a process catches SIGTERM.
-fn until_it_catches(process: &Process) {
-    eventually("a handler", || {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid()));
-        let status = status.expect("it runs");
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-        let caught = u64::from_str_radix(caught.expect("always").trim(), 16).expect("a mask");
-        caught >> (Signal::TERM.as_raw() - 1) & 1 == 1
-    });
-}
-
-#[test]
-fn a_signal_before_it_is_ready_ends_it_in_order_too() {
-    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
-        let mut command = command();
-        command
-            .env("BEYLA_OPEN_PORT", "1")
-            .env("BEYLA_TRACE_PRINTER", "json");
-        let mut process = Process::start("wirespan", &mut command);
-        until_it_catches(&process);
-        process.signal(signal);
-        assert_eq!(process.wait().code(), Some(0), "{}", process.story());
-        let said = process.stderr.finish(LIMIT);
-        let is_summary = |line: &String| line.starts_with("wirespan: traced for");
-        assert!(said.iter().any(is_summary), "{}", process.story());
-    }
-}
-
-#[test]
-fn a_second_signal_ends_it_at_once() {
-    let (_runtime, receiver, endpoint) = receiver();
-    let server = Server::python();
-    let mut daemon = Daemon::start(&[
-        ("BEYLA_OPEN_PORT", &server.port.to_string()),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
-        ("BEYLA_SHUTDOWN_TIMEOUT", "10m"),
-    ]);
-    receiver.hold();
-    let _ = curl(&[&server.url("/a")]);
-    daemon.wait_for_count(1);
-    let process = daemon.process();
-    process.signal(Signal::TERM);
-    let stops = process.stderr.wait_for_line(LIMIT, "SIGTERM: stopping");
-    assert!(stops.is_some(), "{}", process.story());
-    process.signal(Signal::TERM);
-    let status = process.wait();
-    assert_eq!(
-        status.signal(),
-        Some(Signal::TERM.as_raw()),
-        "{}",
-        process.story()
-    );
 }
 
 #[test]

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use wirespan_common::record::{Life, LifeEvent};
 
-use super::announcements::Announcements;
 use crate::discover::{Action, Describer, Look, ProcRoot, Process, Watcher};
 use crate::health::{Health, Loss};
 use crate::lookers::{Bounds, Lookers, Ticket};
@@ -103,7 +102,6 @@ impl Control {
             late: VecDeque::new(),
             put_off: Vec::new(),
             actions: Vec::new(),
-            announcements: Announcements::new(now),
             settling: true,
             scan_at: now,
             sweep_at: now + SWEEP_EVERY,
@@ -183,7 +181,6 @@ struct Work {
     put_off: Vec<(Instant, Look)>,
     /// Reused; empty between calls.
     actions: Vec<Action>,
-    announcements: Announcements,
     /// The first look at all processes is not over.
     settling: bool,
     scan_at: Instant,
@@ -273,7 +270,6 @@ impl Work {
             self.sweep_at = now + SWEEP_EVERY;
             self.watcher.sweep(&mut self.actions);
         }
-        self.announcements.turn(now);
     }
 
     fn give_up(&mut self, ticket: Ticket, UnderWay { look, first }: UnderWay) {
@@ -322,10 +318,7 @@ impl Work {
                         self.look_in_time(look);
                         Answer::Expect(pid)
                     }
-                    Action::Described(process) => {
-                        self.announcements.announce(&process);
-                        Answer::Described(process)
-                    }
+                    Action::Described(process) => Answer::Described(process),
                 };
                 self.say(answer)?;
             }
