@@ -2,8 +2,9 @@
 
 use super::*;
 
-use wirespan_protocols::conversation::{self, Chunk, Discard, End, Sink};
-use wirespan_protocols::exchange::Exchange;
+use wirespan_protocols::conversation::{self, Chunk, End};
+use wirespan_protocols::exchange::{Exchange, Ticket};
+use wirespan_protocols::listener::{Beginning, Discard, Listener};
 
 fn owners(connections: &Connections) -> Vec<(ConnectionId, u32)> {
     let mut owners: Vec<_> = connections
@@ -52,8 +53,12 @@ fn silence_is_measured_in_record_time_and_ends_after_an_hour() {
 
 struct Deaf;
 
-impl Sink for Deaf {
-    fn exchange(&mut self, _exchange: Exchange) {}
+impl Listener for Deaf {
+    fn begin(&mut self, _beginning: Beginning) -> Ticket {
+        Ticket::default()
+    }
+    fn end(&mut self, _exchange: Exchange) {}
+    fn withdraw(&mut self, _ticket: Ticket) {}
     fn discard(&mut self, _what: Discard) {}
 }
 

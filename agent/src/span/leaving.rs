@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::Value;
-use super::http::Description;
+use super::description::Description;
 use crate::redact::{Grammar, Redaction};
 use crate::semconv;
 

@@ -84,6 +84,11 @@ impl Decoder {
             + self.listener.heap_bytes()
     }
 
+    /// Bytes of texts in the table.
+    pub fn growing_bytes(&self) -> usize {
+        self.table.text_bytes()
+    }
+
     /// Whether every index can be resolved without [`Lore`].
     pub fn is_complete(&self) -> bool {
         self.table.is_complete()

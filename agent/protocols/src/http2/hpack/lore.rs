@@ -58,8 +58,10 @@ mod names;
 mod orders;
 mod shape;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use self::claim::Claim;
 use self::names::CONFIRMED;

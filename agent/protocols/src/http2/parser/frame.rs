@@ -5,8 +5,8 @@ use super::super::PREFACE;
 use super::super::frame::{HEADER_BYTES, Header, flag, kind};
 use super::super::hpack::Lore;
 use super::{BlockState, Frames, Place, is_pushed, told};
-use crate::message::{Part, What};
-use crate::parser::{Crossed, Gap, Parsed, StreamParser as _};
+use crate::http2::part::{Part, What};
+use crate::parser::{Crossed, Gap, Parsed};
 use crate::stream::HELD_BYTES_MAX;
 
 /// Number of SETTINGS_HEADER_TABLE_SIZE (RFC 9113 §6.5.2).

@@ -10,26 +10,29 @@
 
 mod messages;
 
-use super::lane::{Lane, Step};
-use super::{Chunk, Direction, Discard, End, Extent, Notes, Sink};
+use super::pair::Pair;
+use super::{Either, Ordered, Request as _};
 use crate::exchange::{Outcome, Role};
-use crate::message::{HttpRequest, Message, Request, Then};
-use crate::pair::Pair;
-use crate::parser::{AnyParser, Flow, Gap};
-use crate::protocol::Protocol;
+use crate::heap;
+use crate::listener::{Discard, Listener};
+use crate::message::{Message, Then};
+use crate::parser::{Answers as _, Flow, Gap, Parser as _};
+use crate::protocol::Detected;
+use crate::reader::{Reader, Step};
+use crate::session::{self, Asked, Entry, Heir, Next, Notes, OrderedStart, Rest, Session};
 use crate::stream::{HELD_BYTES_MAX, Moved, Stream};
+use crate::transport::{Chunk, Direction, End, Extent};
 
 /// Times in a row that a lane may turn out to carry something else before the connection is given
 /// up.
 const INVALID_MAX: u32 = 8;
 
 #[derive(Debug)]
-pub(super) struct Dialogue {
-    protocol: &'static Protocol,
+pub(super) struct Dialogue<P: Ordered> {
     role: Role,
-    requests: Lane,
-    responses: Lane,
-    pair: Pair,
+    requests: Reader<Either<P>>,
+    responses: Reader<Either<P>>,
+    pair: Pair<P>,
     /// What is pending and the responses to come match one by one.
     is_aligned: bool,
     /// A request came while another was waiting for its response's end, in a turn of its own.
@@ -45,6 +48,8 @@ pub(super) struct Dialogue {
     invalid: u32,
     /// Who ended the connection first, as far as the process was told: the sender of these.
     gone: Option<Flow>,
+    /// What the server is saying answers nothing.
+    is_unsolicited: bool,
     /// Something else took over; what is held is its bytes.
     next: Option<Next>,
     notes: Notes,
@@ -59,41 +64,33 @@ struct Place {
     seamless: bool,
 }
 
-/// What takes over from a dialogue.
-#[derive(Debug)]
-pub(super) enum Next {
-    /// HTTP/2, which answers this request.
-    Http2(Request, Moved),
-    /// A tunnel to this authority.
-    Tunnel(Box<str>),
-}
+// === construction ===
 
-/// What a dialogue leaves to what takes over.
-#[derive(Debug)]
-pub(super) struct Heir {
-    pub next: Next,
-    pub role: Role,
-    pub requests: Stream,
-    pub responses: Stream,
-    /// Whether the streams are at the first byte of what comes next: requests, responses.
-    pub is_framed: [bool; 2],
-}
-
-// === construction and face ===
-
-impl Dialogue {
-    pub fn new(
-        protocol: &'static Protocol,
-        parser: fn(Flow) -> AnyParser,
-        role: Role,
-        requests: Stream,
-        responses: Stream,
-    ) -> Self {
-        Self {
-            protocol,
+impl<P: Ordered> Dialogue<P> {
+    pub fn open(start: OrderedStart<'_>, listener: &mut dyn Listener) -> Self {
+        let OrderedStart {
             role,
-            requests: Lane::new(parser(Flow::Requests), requests),
-            responses: Lane::new(parser(Flow::Responses), responses),
+            requests,
+            responses,
+            entry,
+        } = start;
+        let mut dialogue = Self::new(role, requests, responses);
+        match entry {
+            Entry::Request { head, chunk } => dialogue.begin(head, chunk, listener),
+            Entry::Refusal { asked, head, chunk } => {
+                dialogue.begin_refused(asked, head, chunk, listener);
+            }
+            Entry::Amid { latest } => dialogue.begin_amid(latest),
+        }
+        dialogue
+    }
+
+    fn new(role: Role, requests: Stream, responses: Stream) -> Self {
+        Self {
+            role,
+            requests: Reader::new(Either::of(Flow::Requests), requests, true),
+            responses: Reader::new(Either::of(Flow::Responses), responses, true),
+            is_unsolicited: false,
             next: None,
             gone: None,
             pair: Pair::new(role),
@@ -108,36 +105,43 @@ impl Dialogue {
         }
     }
 
-    /// Begins with a request: `head` are its bytes, the last of them from `chunk`.
-    pub fn begin(&mut self, head: &[u8], chunk: &Chunk<'_>, sink: &mut impl Sink) {
+    fn begin(&mut self, head: &[u8], chunk: &Chunk<'_>, listener: &mut dyn Listener) {
         self.place = Place {
             turned: true,
             seamless: true,
         };
-        self.offer(Flow::Requests, head, sink);
-        self.cross_rest(Flow::Requests, chunk, sink);
+        self.offer(Flow::Requests, head, listener);
+        self.cross_rest(Flow::Requests, chunk, listener);
     }
 
-    /// Begins with a response, `head` being its bytes, to something that began at `asked` and was
-    /// not understood.
-    pub fn begin_refused(
+    fn begin_refused(
         &mut self,
         asked: Moved,
         head: &[u8],
         chunk: &Chunk<'_>,
-        sink: &mut impl Sink,
+        listener: &mut dyn Listener,
     ) {
         self.latest = Flow::Responses;
         self.requests.is_framed = false;
-        let request = Request::Http(Box::new(HttpRequest::malformed()));
-        self.pair.request(request, asked, false, sink);
+        if let Some(request) = P::Request::malformed() {
+            self.pair.request(request, asked, false, listener);
+        }
         self.requests_at_response = self.requests.stream.reach();
-        self.offer(Flow::Responses, head, sink);
-        self.cross_rest(Flow::Responses, chunk, sink);
+        self.offer(Flow::Responses, head, listener);
+        self.cross_rest(Flow::Responses, chunk, listener);
+    }
+
+    /// Waits for the next turn.
+    fn begin_amid(&mut self, latest: Flow) {
+        self.latest = latest;
+        self.requests.is_framed = false;
+        self.responses.is_framed = false;
+        self.is_aligned = false;
+        self.requests_at_response = self.requests.stream.reach();
     }
 
     /// What of the chunk was not captured, behind bytes that were offered.
-    fn cross_rest(&mut self, flow: Flow, chunk: &Chunk<'_>, sink: &mut impl Sink) {
+    fn cross_rest(&mut self, flow: Flow, chunk: &Chunk<'_>, listener: &mut dyn Listener) {
         let reach = chunk.position.saturating_add(chunk.len);
         let len = reach.saturating_sub(self.lane(flow).stream.reach());
         if len > 0 {
@@ -147,109 +151,111 @@ impl Dialogue {
                 tail_len: chunk.tail_len,
                 lost: false,
             };
-            self.cross(flow, gap, sink);
+            self.cross(flow, gap, listener);
         }
     }
+}
 
-    /// Begins among messages of which nobody knows what came before them: waits for the next turn.
-    pub fn begin_unframed(&mut self, latest: Flow) {
-        self.latest = latest;
-        self.requests.is_framed = false;
-        self.responses.is_framed = false;
-        self.is_aligned = false;
-        self.requests_at_response = self.requests.stream.reach();
+// === face ===
+
+impl<P: Ordered> Session for Dialogue<P> {
+    fn protocol(&self) -> &'static str {
+        P::NAME
     }
 
-    pub fn protocol(&self) -> &'static str {
-        self.protocol.name
-    }
-
-    pub fn take_notes(&mut self) -> Notes {
+    fn take_notes(&mut self) -> Notes {
         std::mem::take(&mut self.notes)
     }
 
-    /// What the connection goes on as, if it is something else from here on.
-    pub fn take_heir(&mut self) -> Option<Heir> {
+    fn take_heir(&mut self) -> Option<Heir> {
         let next = self.next.take()?;
+        let rest = |reader: &mut Reader<Either<P>>| Rest {
+            stream: std::mem::take(&mut reader.stream),
+            is_framed: reader.is_framed,
+        };
         Some(Heir {
             next,
             role: self.role,
-            requests: std::mem::take(&mut self.requests.stream),
-            responses: std::mem::take(&mut self.responses.stream),
-            is_framed: [self.requests.is_framed, self.responses.is_framed],
+            requests: rest(&mut self.requests),
+            responses: rest(&mut self.responses),
         })
     }
 
-    pub fn has_open_exchange(&self) -> bool {
+    fn has_open_exchange(&self) -> bool {
         !self.pair.is_empty()
     }
 
-    /// Bytes of heap that it takes, besides itself.
-    pub fn heap_bytes(&self) -> usize {
-        self.requests.heap_bytes() + self.responses.heap_bytes() + self.pair.heap_bytes()
+    fn heap_bytes(&self) -> usize {
+        let readers = self.requests.heap_bytes() + self.responses.heap_bytes();
+        heap::boxed::<Self>() + readers + self.pair.heap_bytes()
     }
 
-    pub fn awaits_progress(&self) -> bool {
+    fn growing_bytes(&self) -> usize {
+        let held = self.requests.stream.held_room() + self.responses.stream.held_room();
+        held + self.pair.growing_bytes()
+    }
+
+    fn awaits_progress(&self) -> bool {
         self.pair.response_in_progress() || self.pair.request_in_progress()
     }
 
-    pub fn chunk(&mut self, chunk: &Chunk<'_>, sink: &mut impl Sink) {
-        let flow = self.flow_of(chunk.direction);
+    fn chunk(&mut self, chunk: &Chunk<'_>, listener: &mut dyn Listener) {
+        let flow = session::flow_of(self.role, chunk.direction);
         let place = Place {
             turned: self.latest != flow,
             seamless: chunk.position == self.requests_at_response,
         };
         self.latest = flow;
         if flow == Flow::Responses {
-            self.note_response(sink);
-            self.answered_early(sink);
+            self.note_response(listener);
+            self.answered_early(listener);
         }
         let arrival = self.lane(flow).stream.chunk(chunk);
         if let Some(gap) = arrival.before {
-            self.cross(flow, gap, sink);
+            self.cross(flow, gap, listener);
         }
         match flow {
             Flow::Requests => {
                 // A response that waited for its request waits in vain if a request was missed.
-                self.offer(Flow::Responses, &[], sink);
+                self.offer(Flow::Responses, &[], listener);
                 if !arrival.bytes.is_empty() {
                     self.note_place(place, arrival.bytes, chunk.bytes.len());
-                    self.offer(Flow::Requests, arrival.bytes, sink);
+                    self.offer(Flow::Requests, arrival.bytes, listener);
                 }
             }
             Flow::Responses => {
-                self.offer(flow, arrival.bytes, sink);
+                self.offer(flow, arrival.bytes, listener);
                 // What followed a request for a tunnel waited for the answer.
                 if self.requests.stream.is_holding() {
-                    self.offer(Flow::Requests, &[], sink);
+                    self.offer(Flow::Requests, &[], listener);
                 }
             }
         }
         if let Some(gap) = arrival.after {
-            self.cross(flow, gap, sink);
+            self.cross(flow, gap, listener);
         }
         if flow == Flow::Requests {
-            self.offer(Flow::Responses, &[], sink);
+            self.offer(Flow::Responses, &[], listener);
         }
     }
 
-    pub fn extent(&mut self, direction: Direction, extent: &Extent, sink: &mut impl Sink) {
-        let flow = self.flow_of(direction);
+    fn extent(&mut self, direction: Direction, extent: &Extent, listener: &mut dyn Listener) {
+        let flow = session::flow_of(self.role, direction);
         let lane = self.lane(flow);
         if !lane.stream.extent(extent) {
             return;
         }
         self.latest = flow;
         if flow == Flow::Responses {
-            self.note_response(sink);
+            self.note_response(listener);
         }
         // Elsewhere than in a body, a chunk may still come that another thread's overtook.
         if self.lane(flow).in_body {
-            self.settle_body(flow, sink);
+            self.settle_body(flow, listener);
         }
     }
 
-    pub fn end(&mut self, end: End, time_ns: u64, sink: &mut impl Sink) {
+    fn end(&mut self, end: End, time_ns: u64, listener: &mut dyn Listener) {
         let ended = match (end, self.role) {
             (End::Ingress, Role::Server) => Some(Flow::Requests),
             (End::Egress, Role::Client) => Some(Flow::Requests),
@@ -260,16 +266,16 @@ impl Dialogue {
         };
         self.note_gone(end);
         if ended == Some(Flow::Requests) {
-            self.settle(Flow::Requests, sink);
-            if let Some(Message::End { body_size, .. }) = self.requests.parser.end(&[]) {
+            self.settle(Flow::Requests, listener);
+            if let Some(Message::End(body)) = self.requests.parser.end(&[]) {
                 self.requests.in_body = false;
-                self.request_ended(body_size);
+                self.request_ended(body, time_ns, listener);
             }
             return;
         }
-        self.settle(Flow::Requests, sink);
-        self.offer(Flow::Responses, &[], sink);
-        self.settle(Flow::Responses, sink);
+        self.settle(Flow::Requests, listener);
+        self.offer(Flow::Responses, &[], listener);
+        self.settle(Flow::Responses, listener);
         let last_ns = self.responses.stream.last_ns();
         // Telling the parser of the end makes it forget the body.
         let is_endless = self.responses.in_body
@@ -278,23 +284,20 @@ impl Dialogue {
         let was_guessing = self.responses.is_guessing();
         if ended == Some(Flow::Responses)
             && self.pair.response_in_progress()
-            && let Some(Message::End {
-                body_size,
-                call_status,
-            }) = self.responses.parser.end(&[])
+            && let Some(Message::End(body)) = self.responses.parser.end(&[])
         {
-            self.pair.call_ended(call_status);
-            self.pair.response_ended(Some(body_size), last_ns, sink);
+            self.pair.response_body_ended(body);
+            self.pair.response_ended(last_ns, listener);
         }
         let was_missed = was_guessing && !matches!(end, End::Reset | End::ProcessExited);
         if was_missed || end == End::LostSight {
-            self.pair.response_is_over(last_ns, sink);
+            self.pair.response_is_over(last_ns, listener);
         }
         if self.responses.stream.is_holding() && self.pair.is_empty() && self.responses.is_framed {
-            sink.discard(Discard::UnmatchedResponse);
+            listener.discard(Discard::UnmatchedResponse);
         }
         if is_endless && self.gone == Some(Flow::Requests) && end != End::ProcessExited {
-            self.pair.response_was_left(time_ns, sink);
+            self.pair.response_was_left(time_ns, listener);
         }
         let outcome = match end {
             End::Ingress | End::Egress | End::Closed => Outcome::Closed,
@@ -303,7 +306,7 @@ impl Dialogue {
             End::Evicted => Outcome::Evicted,
             End::LostSight => Outcome::NotObserved,
         };
-        self.pair.flush(outcome, time_ns, sink);
+        self.pair.flush(outcome, time_ns, listener);
         self.responses.stream.skip_to_reach();
         self.responses.is_framed = false;
         self.responses.in_body = false;
@@ -313,7 +316,7 @@ impl Dialogue {
 
 // === bytes and gaps ===
 
-impl Dialogue {
+impl<P: Ordered> Dialogue<P> {
     /// Remembers who ended the connection, if nobody did before. A reset is told to those who did
     /// not ask for it.
     fn note_gone(&mut self, end: End) {
@@ -331,15 +334,15 @@ impl Dialogue {
     }
 
     /// Lets a lane's parser work on what is held and on `bytes`; keeps what it leaves.
-    fn offer(&mut self, flow: Flow, bytes: &[u8], sink: &mut impl Sink) {
+    fn offer(&mut self, flow: Flow, bytes: &[u8], listener: &mut dyn Listener) {
         if self.lane(flow).stream.is_holding() {
             let mut held = self.lane(flow).stream.take_held();
             held.extend_from_slice(bytes);
-            let used = self.parse(flow, &held, sink);
+            let used = self.parse(flow, &held, listener);
             self.lane(flow).hold(held, used, &[]);
             return;
         }
-        let used = self.parse(flow, bytes, sink);
+        let used = self.parse(flow, bytes, listener);
         if used < bytes.len() {
             let lane = self.lane(flow);
             let empty = lane.stream.take_held();
@@ -348,7 +351,7 @@ impl Dialogue {
     }
 
     /// Returns how many of the bytes were taken.
-    fn parse(&mut self, flow: Flow, buf: &[u8], sink: &mut impl Sink) -> usize {
+    fn parse(&mut self, flow: Flow, buf: &[u8], listener: &mut dyn Listener) -> usize {
         let mut used = 0;
         while used < buf.len() && self.next.is_none() {
             let rest = &buf[used..];
@@ -357,10 +360,13 @@ impl Dialogue {
                 return buf.len();
             }
             if flow == Flow::Responses && !self.responses.in_body {
-                match self.pair.first() {
-                    Some(request) => self.responses.parser.answers(Some(request)),
-                    None if self.request_may_be_late(rest) && rest.len() <= HELD_BYTES_MAX => break,
-                    None => self.responses.parser.answers(None),
+                let first = self.pair.first();
+                if first.is_none() && rest.len() <= HELD_BYTES_MAX && self.request_may_be_late(rest)
+                {
+                    break;
+                }
+                if let Either::Responses(parser) = &mut self.responses.parser {
+                    parser.answers(first);
                 }
             }
             if flow == Flow::Requests
@@ -376,23 +382,23 @@ impl Dialogue {
             self.understood(taken as u64);
             match step {
                 Step::Message(message, first, last) => {
-                    self.message(flow, message, first, last, sink)
+                    self.message(flow, message, first, last, listener)
                 }
                 Step::Wait if rest.len() > HELD_BYTES_MAX => {
-                    self.lose(flow, Discard::HeadTooLong, sink);
+                    self.lose(flow, Discard::HeadTooLong, listener);
                 }
                 Step::Wait => break,
                 Step::Invalid => {
                     self.note_invalid();
-                    self.lose(flow, Discard::Unparsable, sink);
+                    self.lose(flow, Discard::Unparsable, listener);
                 }
-                Step::Body | Step::Cut(..) | Step::Lost => {}
+                Step::Nothing | Step::Cut(..) | Step::Lost => {}
             }
         }
         used
     }
 
-    fn cross(&mut self, flow: Flow, gap: Gap, sink: &mut impl Sink) {
+    fn cross(&mut self, flow: Flow, gap: Gap, listener: &mut dyn Listener) {
         let mut left = Some(gap);
         while let Some(gap) = left {
             // What bytes of another protocol were missed nobody can tell here.
@@ -408,7 +414,7 @@ impl Dialogue {
             }
             if flow == Flow::Responses && pairless && lane.stream.is_holding() {
                 // It waited for a request that may never have been there.
-                self.lose(flow, Discard::UnmatchedResponse, sink);
+                self.lose(flow, Discard::UnmatchedResponse, listener);
                 continue;
             }
             let (step, understood, rest) = lane.cross(gap);
@@ -416,37 +422,37 @@ impl Dialogue {
             self.understood(understood);
             match step {
                 Step::Message(message, first, last) => {
-                    self.message(flow, message, first, last, sink)
+                    self.message(flow, message, first, last, listener)
                 }
                 Step::Cut(message, first, last) => {
                     self.notes.head_was_cut |= !gap.lost;
-                    self.message(flow, message, first, last, sink);
+                    self.message(flow, message, first, last, listener);
                 }
                 Step::Lost => {
                     // Not copied, though it held a head: pipelined ones that filled the budget.
                     self.notes.head_was_cut |= !gap.lost;
-                    self.lose(flow, Discard::StreamGap, sink);
+                    self.lose(flow, Discard::StreamGap, listener);
                 }
-                Step::Body | Step::Wait | Step::Invalid => {}
+                Step::Nothing | Step::Wait | Step::Invalid => {}
             }
         }
     }
 
     /// Bytes of a response moved, or are about to be looked at.
-    fn note_response(&mut self, sink: &mut impl Sink) {
+    fn note_response(&mut self, listener: &mut dyn Listener) {
         self.requests_at_response = self.requests.stream.reach();
         // A request that began before them no longer begins a turn.
         self.place = Place::default();
         if self.pair.is_empty() && self.requests.stream.is_holding() {
             // What is answered must have been asked: the rest of its head will not be seen.
-            self.settle(Flow::Requests, sink);
+            self.settle(Flow::Requests, listener);
         }
     }
 
     /// A server that answers within a head gave up waiting for the rest, or has seen enough of it.
     /// Called when its answer was captured, and it is known how far the requests were by then.
     /// (A client's records may be out of order.)
-    fn answered_early(&mut self, sink: &mut impl Sink) {
+    fn answered_early(&mut self, listener: &mut dyn Listener) {
         let lane = &mut self.requests;
         if self.role != Role::Server
             || !self.pair.is_empty()
@@ -457,41 +463,41 @@ impl Dialogue {
         }
         let (message, first) = lane.cut();
         let request = match message {
-            Some(Message::Request { request, .. }) => {
-                let Request::Http(mut http) = request;
-                // All that there was of it was captured.
-                http.truncated = false;
-                Request::Http(http)
+            Some(Message::Request { mut request, .. }) => {
+                request.is_all();
+                Some(request)
             }
-            _ => Request::Http(Box::new(HttpRequest::malformed())),
+            _ => P::Request::malformed(),
         };
-        self.request(request, Then::Done, first, sink);
-        self.unframe(Flow::Requests, sink);
+        if let Some(request) = request {
+            self.request(request, Then::Done, first, listener);
+        }
+        self.unframe(Flow::Requests, listener);
     }
 
     /// Takes the bytes that an extent told of for missing, as no chunk brought them.
-    fn settle(&mut self, flow: Flow, sink: &mut impl Sink) {
+    fn settle(&mut self, flow: Flow, listener: &mut dyn Listener) {
         if let Some(gap) = self.lane(flow).stream.take_ahead(u64::MAX) {
-            self.cross(flow, gap, sink);
+            self.cross(flow, gap, listener);
         }
     }
 
     /// The same, but no further than the body goes.
-    fn settle_body(&mut self, flow: Flow, sink: &mut impl Sink) {
+    fn settle_body(&mut self, flow: Flow, listener: &mut dyn Listener) {
         let lane = self.lane(flow);
         let len_max = lane.parser.bytes_left().unwrap_or(u64::MAX);
         if let Some(gap) = lane.stream.take_ahead(len_max) {
-            self.cross(flow, gap, sink);
+            self.cross(flow, gap, listener);
         }
     }
 
     /// Framing is lost in one lane, and with it the alignment.
-    fn lose(&mut self, flow: Flow, why: Discard, sink: &mut impl Sink) {
-        sink.discard(why);
-        self.unframe(flow, sink);
+    fn lose(&mut self, flow: Flow, why: Discard, listener: &mut dyn Listener) {
+        listener.discard(why);
+        self.unframe(flow, listener);
     }
 
-    fn unframe(&mut self, flow: Flow, sink: &mut impl Sink) {
+    fn unframe(&mut self, flow: Flow, listener: &mut dyn Listener) {
         self.is_aligned = false;
         let lane = self.lane(flow);
         lane.parser.reset();
@@ -499,7 +505,7 @@ impl Dialogue {
         lane.in_body = false;
         if flow == Flow::Responses {
             let now_ns = self.responses.stream.last_ns();
-            self.pair.lose_responses(now_ns, sink);
+            self.pair.lose_responses(now_ns, listener);
         }
     }
 
@@ -525,11 +531,7 @@ impl Dialogue {
                 let is_unbegun = self.requests.stream.cursor() == self.request_head_end;
                 let may_be_over = self.requests.parser.is_adrift()
                     || self.requests.in_body && is_unbegun && self.pair.is_empty();
-                may_be_over
-                    && matches!(
-                        (self.protocol.detect)(bytes),
-                        crate::protocol::Detected::Match(Flow::Requests)
-                    )
+                may_be_over && P::detect(bytes) == Detected::Match(Flow::Requests)
             };
         if is_start {
             self.requests.restart();
@@ -538,7 +540,7 @@ impl Dialogue {
     }
 }
 
-impl Dialogue {
+impl<P: Ordered> Dialogue<P> {
     /// On a client, the record of a response may overtake that of its request, if two threads
     /// share the connection. A server can't answer what it has not read.
     ///
@@ -548,7 +550,10 @@ impl Dialogue {
         self.role == Role::Client
             && self.is_aligned
             && self.requests.is_between_messages()
-            && self.responses.parser.may_begin(bytes)
+            && match &self.responses.parser {
+                Either::Responses(parser) => parser.may_begin(bytes),
+                Either::Requests(_) => false,
+            }
     }
 
     fn note_invalid(&mut self) {
@@ -560,18 +565,7 @@ impl Dialogue {
         self.notes.understood_bytes = self.notes.understood_bytes.saturating_add(bytes);
     }
 
-    fn flow_of(&self, direction: Direction) -> Flow {
-        match (self.role, direction) {
-            (Role::Server, Direction::Ingress) | (Role::Client, Direction::Egress) => {
-                Flow::Requests
-            }
-            (Role::Server, Direction::Egress) | (Role::Client, Direction::Ingress) => {
-                Flow::Responses
-            }
-        }
-    }
-
-    fn lane(&mut self, flow: Flow) -> &mut Lane {
+    fn lane(&mut self, flow: Flow) -> &mut Reader<Either<P>> {
         match flow {
             Flow::Requests => &mut self.requests,
             Flow::Responses => &mut self.responses,

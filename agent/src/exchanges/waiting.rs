@@ -11,6 +11,7 @@ use wirespan_common::record::ConnectionId;
 use wirespan_protocols::exchange::Exchange;
 use wirespan_protocols::heap;
 
+use super::LiveExchange;
 use crate::endpoints::Endpoints;
 use crate::processes::DESCRIBED_WITHIN_NS;
 use crate::span::Via;
@@ -25,9 +26,9 @@ const WAITING_PER_PROCESS_MAX: u32 = 256;
 #[derive(Debug)]
 pub struct Finished {
     pub exchange: Exchange,
+    /// What was known when it began.
+    pub live: LiveExchange,
     pub connection: ConnectionId,
-    /// The process that it belongs to.
-    pub owner: u32,
     pub endpoints: Option<Endpoints>,
     pub is_encrypted: bool,
     pub server_name: Option<Arc<str>>,
@@ -90,8 +91,8 @@ impl Waiting {
 
     /// Lets one wait from `now_ns` on.
     pub fn hold(&mut self, finished: Finished, lacks: Lacks, now_ns: u64) {
-        *self.by_owner.entry(finished.owner).or_default() += 1;
-        let bytes = finished.exchange.request.heap_bytes();
+        *self.by_owner.entry(finished.live.owner).or_default() += 1;
+        let bytes = finished.exchange.family.heap_bytes();
         self.bytes += bytes;
         self.held.push_back(Held {
             finished,
@@ -125,7 +126,7 @@ impl Waiting {
             return Vec::new();
         }
         self.release(|held| {
-            if held.finished.owner == owner {
+            if held.finished.live.owner == owner {
                 held.lacks.description = false;
             }
         })
@@ -166,7 +167,7 @@ impl Waiting {
     }
 
     fn count_out(&mut self, held: &Held) {
-        let owner = held.finished.owner;
+        let owner = held.finished.live.owner;
         self.bytes -= held.bytes;
         if let Some(count) = self.by_owner.get_mut(&owner) {
             *count -= 1;

@@ -6,20 +6,25 @@
 //! [`UNCERTAIN_NS`] is told as not observed.
 
 mod beginning;
-mod fates;
-mod lane;
+mod endings;
 mod streams;
 
 pub use streams::{OPEN_BYTES_MAX, STREAMS_MAX};
 
-use super::{Chunk, Direction, Discard, End, Extent, Sink};
+use super::parser::{Frames, Search};
+use super::part::{Part, What};
 use crate::exchange::{Outcome, Role};
-use crate::message::{Part, Request, What};
-use crate::parser::{Gap, Search};
+use crate::family::http::HttpRequest;
+use crate::heap;
+use crate::listener::{Beginning, Discard, Listener};
+use crate::parser::{Flow, Gap};
+use crate::reader::{Reader, Step};
+use crate::session::{Notes, Session, direction_of, flow_of, role_of};
 use crate::stream::{HELD_BYTES_MAX, Moved};
-use beginning::role_by;
-use lane::{Lane, Step};
+use crate::transport::{Chunk, Direction, End, Extent};
 use streams::{Piece, Streams};
+
+pub use beginning::{inherit, open};
 
 /// Times in a row that a lane may turn out to carry something else before the connection is given
 /// up.
@@ -36,11 +41,10 @@ pub const UNCERTAIN_NS: u64 = 60 * 1_000_000_000;
 
 #[derive(Debug)]
 pub(super) struct Multiplex {
-    name: &'static str,
     /// Known from the first request or response on.
     role: Option<Role>,
     /// By direction.
-    lanes: [Lane; 2],
+    lanes: [Reader<Frames>; 2],
     streams: Streams,
     /// The largest number of a stream whose request was seen.
     highest: u64,
@@ -52,29 +56,35 @@ pub(super) struct Multiplex {
     invalid: u32,
     /// How often a lane found its way.
     framings: u32,
-    notes: super::Notes,
+    notes: Notes,
 }
 
-impl Multiplex {
-    pub fn protocol(&self) -> &'static str {
-        self.name
+impl Session for Multiplex {
+    fn protocol(&self) -> &'static str {
+        super::NAME
     }
 
-    pub fn take_notes(&mut self) -> super::Notes {
+    fn take_notes(&mut self) -> Notes {
         std::mem::take(&mut self.notes)
     }
 
-    pub fn has_open_exchange(&self) -> bool {
+    fn has_open_exchange(&self) -> bool {
         self.streams.has_requests()
     }
 
-    /// Bytes of heap that it takes, besides itself.
-    pub fn heap_bytes(&self) -> usize {
-        let [ingress, egress] = &self.lanes;
-        ingress.heap_bytes() + egress.heap_bytes() + self.streams.heap_bytes()
+    fn heap_bytes(&self) -> usize {
+        let lanes = self.lanes.iter();
+        let lanes = lanes.map(|lane| lane.stream.heap_bytes() + lane.parser.heap_bytes());
+        heap::boxed::<Self>() + lanes.sum::<usize>() + self.streams.heap_bytes()
     }
 
-    pub fn awaits_progress(&self) -> bool {
+    fn growing_bytes(&self) -> usize {
+        let lanes = self.lanes.iter();
+        let lanes = lanes.map(|lane| lane.stream.held_room() + lane.parser.growing_bytes());
+        lanes.sum::<usize>() + self.streams.growing_bytes()
+    }
+
+    fn awaits_progress(&self) -> bool {
         self.streams.has_requests()
             && self
                 .lanes
@@ -82,37 +92,44 @@ impl Multiplex {
                 .any(|lane| lane.is_framed && lane.parser.bytes_left().is_some())
     }
 
-    /// Where a message is known to begin, as far ahead as can be told.
-    pub fn boundary(&self, direction: Direction) -> Option<u64> {
-        self.lanes[direction as usize].boundary()
+    fn boundary(&self, direction: Direction) -> Option<u64> {
+        let lane = &self.lanes[direction as usize];
+        let held = if lane.stream.is_holding() {
+            lane.parser.bytes_left().map(|_| lane.stream.held_len())
+        } else {
+            None
+        };
+        let ahead = lane.parser.bytes_left().unwrap_or(0) + held.unwrap_or(0);
+        lane.is_framed
+            .then(|| lane.stream.cursor().saturating_add(ahead))
     }
 
-    pub fn framings(&self) -> u32 {
-        self.framings
+    fn framings(&self) -> Option<u32> {
+        Some(self.framings)
     }
 
-    pub fn chunk(&mut self, chunk: &Chunk<'_>, sink: &mut impl Sink) {
+    fn chunk(&mut self, chunk: &Chunk<'_>, listener: &mut dyn Listener) {
         let direction = chunk.direction;
         if self
             .uncertain_until_ns
             .is_some_and(|until| chunk.time_ns > until)
         {
-            self.forget_uncertain(chunk.time_ns, sink);
+            self.forget_uncertain(chunk.time_ns, listener);
         }
         let arrival = self.lanes[direction as usize].stream.chunk(chunk);
         if let Some(gap) = arrival.before {
-            self.cross(direction, gap, sink);
+            self.cross(direction, gap, listener);
         }
         if !arrival.bytes.is_empty() {
             let is_start = arrival.bytes.len() == chunk.bytes.len();
-            self.offer(direction, arrival.bytes, is_start, sink);
+            self.offer(direction, arrival.bytes, is_start, listener);
         }
         if let Some(gap) = arrival.after {
-            self.cross(direction, gap, sink);
+            self.cross(direction, gap, listener);
         }
     }
 
-    pub fn extent(&mut self, direction: Direction, extent: &Extent, sink: &mut impl Sink) {
+    fn extent(&mut self, direction: Direction, extent: &Extent, listener: &mut dyn Listener) {
         let lane = &mut self.lanes[direction as usize];
         if !lane.stream.extent(extent) || lane.stream.is_holding() {
             return;
@@ -122,25 +139,35 @@ impl Multiplex {
             && let Some(left) = lane.parser.bytes_left()
             && let Some(gap) = lane.stream.take_ahead(left)
         {
-            self.cross(direction, gap, sink);
+            self.cross(direction, gap, listener);
         }
+    }
+
+    fn end(&mut self, end: End, time_ns: u64, listener: &mut dyn Listener) {
+        self.end_all(end, time_ns, listener);
     }
 }
 
 // === bytes and gaps ===
 
 impl Multiplex {
-    fn offer(&mut self, direction: Direction, bytes: &[u8], is_start: bool, sink: &mut impl Sink) {
+    fn offer(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        is_start: bool,
+        listener: &mut dyn Listener,
+    ) {
         let lane = &mut self.lanes[direction as usize];
         if lane.stream.is_holding() {
             let mut held = lane.stream.take_held();
             held.extend_from_slice(bytes);
             // What is held began a call.
-            let used = self.parse(direction, &held, true, sink);
-            self.lanes[direction as usize].hold(held, used);
+            let used = self.parse(direction, &held, true, listener);
+            self.lanes[direction as usize].hold(held, used, &[]);
             return;
         }
-        let used = self.parse(direction, bytes, is_start, sink);
+        let used = self.parse(direction, bytes, is_start, listener);
         if used < bytes.len() {
             let lane = &mut self.lanes[direction as usize];
             let mut held = lane.stream.take_held();
@@ -155,7 +182,7 @@ impl Multiplex {
         direction: Direction,
         buf: &[u8],
         mut is_start: bool,
-        sink: &mut impl Sink,
+        listener: &mut dyn Listener,
     ) -> usize {
         let mut used = 0;
         while used < buf.len() {
@@ -175,31 +202,33 @@ impl Multiplex {
                 used += skipped;
                 continue;
             }
-            let (step, taken) =
-                lane.step(rest, self.role.and_then(|role| sink.lore(role, direction)));
+            let role = self.role;
+            let (step, taken) = lane.step_by(rest, |frames, bytes| {
+                frames.parse(bytes, role.and_then(|role| listener.lore(role, direction)))
+            });
             match step {
-                Step::Part(part, first, last) => {
+                Step::Message(part, first, last) | Step::Cut(part, first, last) => {
                     let bytes = match part.what {
                         What::Data { start, len, .. } => &rest[start..start + len],
                         _ => &[],
                     };
-                    self.part(direction, part, bytes, (first, last), sink);
+                    self.part(direction, part, bytes, (first, last), listener);
                 }
                 Step::Nothing => self.note_preface(direction),
                 Step::Wait if rest.len() > HELD_BYTES_MAX => {
-                    self.lose(direction, Discard::HeadTooLong, sink);
+                    self.lose(direction, Discard::HeadTooLong, listener);
                 }
                 Step::Wait => break,
                 Step::Invalid => {
                     self.invalid += 1;
                     self.notes.gave_up |= self.invalid >= INVALID_MAX;
-                    self.lose(direction, Discard::Unparsable, sink);
+                    self.lose(direction, Discard::Unparsable, listener);
                     // What was just refused must not be found again.
                     self.lanes[direction as usize].stream.advance(1);
                     used += 1;
                     is_start = false;
                 }
-                Step::Lost => self.lose(direction, Discard::StreamGap, sink),
+                Step::Lost => self.lose(direction, Discard::StreamGap, listener),
             }
             used += taken;
             self.understood(taken as u64);
@@ -210,14 +239,11 @@ impl Multiplex {
     /// Only clients send a preface.
     fn note_preface(&mut self, direction: Direction) {
         if self.role.is_none() && self.lanes[direction as usize].parser.has_begun() {
-            self.role = Some(match direction {
-                Direction::Egress => Role::Client,
-                Direction::Ingress => Role::Server,
-            });
+            self.role = Some(role_of(direction, Flow::Requests));
         }
     }
 
-    fn cross(&mut self, direction: Direction, gap: Gap, sink: &mut impl Sink) {
+    fn cross(&mut self, direction: Direction, gap: Gap, listener: &mut dyn Listener) {
         let mut left = Some(gap);
         while let Some(gap) = left {
             let lane = &mut self.lanes[direction as usize];
@@ -226,24 +252,28 @@ impl Multiplex {
                 return;
             }
             let held_len = lane.stream.held_len();
-            let (step, understood, rest) =
-                lane.cross(gap, self.role.and_then(|role| sink.lore(role, direction)));
+            let role = self.role;
+            let bytes_left = lane.parser.bytes_left();
+            let (step, understood, rest) = lane.cross_by(gap, bytes_left, |frames, held, gap| {
+                let lore = role.and_then(|role| listener.lore(role, direction));
+                frames.cross(held, gap, lore)
+            });
             left = rest;
             self.understood(understood);
             match step {
-                Step::Part(part, first, last) => {
+                Step::Message(part, first, last) | Step::Cut(part, first, last) => {
                     // Other bytes than those of a body should have been captured.
                     self.notes.head_was_cut |= held_len > 0 && !gap.lost;
-                    self.part(direction, part, &[], (first, last), sink);
+                    self.part(direction, part, &[], (first, last), listener);
                 }
-                Step::Lost => self.lose(direction, Discard::StreamGap, sink),
+                Step::Lost => self.lose(direction, Discard::StreamGap, listener),
                 Step::Nothing | Step::Wait | Step::Invalid => {}
             }
         }
     }
 
-    fn lose(&mut self, direction: Direction, why: Discard, sink: &mut impl Sink) {
-        sink.discard(why);
+    fn lose(&mut self, direction: Direction, why: Discard, listener: &mut dyn Listener) {
+        listener.discard(why);
         let lane = &mut self.lanes[direction as usize];
         lane.parser.lose();
         lane.is_framed = false;
@@ -255,11 +285,7 @@ impl Multiplex {
     }
 
     fn is_requests(&self, direction: Direction) -> Option<bool> {
-        let role = self.role?;
-        Some(matches!(
-            (role, direction),
-            (Role::Server, Direction::Ingress) | (Role::Client, Direction::Egress)
-        ))
+        Some(flow_of(self.role?, direction) == Flow::Requests)
     }
 
     fn understood(&mut self, bytes: u64) {
@@ -276,20 +302,20 @@ impl Multiplex {
         part: Part,
         bytes: &[u8],
         (first, last): (Moved, Moved),
-        sink: &mut impl Sink,
+        listener: &mut dyn Listener,
     ) {
         self.invalid = 0;
         let Part { stream, what, ends } = part;
         if self.role.is_none() {
-            self.role = role_by(direction, &what);
+            self.role = what.flow().map(|flow| role_of(direction, flow));
         }
         let is_request = self.is_requests(direction);
         match what {
             What::Request(request) => {
                 if is_request == Some(true) {
-                    self.request(stream, request, ends, first, sink);
+                    self.request(stream, request, ends, first, listener);
                 } else {
-                    sink.discard(Discard::Unparsable);
+                    listener.discard(Discard::Unparsable);
                 }
                 return;
             }
@@ -299,12 +325,12 @@ impl Multiplex {
             }
             What::GoingAway => {
                 if is_request == Some(false) {
-                    self.refuse_above(stream, last.time_ns, sink);
+                    self.refuse_above(stream, last.time_ns, listener);
                 }
                 return;
             }
             What::Aborted { code } => {
-                self.abort(stream, code, last.time_ns, sink);
+                self.abort(stream, code, last.time_ns, listener);
                 return;
             }
             What::Data { missed, .. } => {
@@ -321,35 +347,35 @@ impl Multiplex {
             }
             What::Interim | What::Response(_) | What::Trailers { .. } | What::Unclear => {
                 if is_request == Some(false) {
-                    self.response(stream, what, (first, last), sink);
+                    self.response(stream, what, (first, last), listener);
                 }
             }
         }
         if ends && let Some(is_request) = is_request {
-            self.half_end(stream, is_request, last, sink);
+            self.half_end(stream, is_request, last, listener);
         }
     }
 
     fn request(
         &mut self,
         stream: u64,
-        request: Request,
+        request: Box<HttpRequest>,
         ends: bool,
         first: Moved,
-        sink: &mut impl Sink,
+        listener: &mut dyn Listener,
     ) {
         if stream > self.highest {
             if stream == 1 && self.streams.is_empty() {
                 // Nothing was asked before, and so nothing answered.
                 let responses = match self.role {
-                    Some(Role::Client) => Direction::Ingress,
-                    _ => Direction::Egress,
+                    Some(role) => direction_of(role, Flow::Responses),
+                    None => Direction::Egress,
                 };
                 self.lanes[responses as usize].parser.begin();
             }
             self.highest = stream;
             if self.role == Some(Role::Client) {
-                self.drop_unasked_below(stream, sink);
+                self.drop_unasked_below(stream, listener);
             }
         }
         if self
@@ -358,22 +384,27 @@ impl Multiplex {
             .is_some_and(|open| open.request.is_some())
         {
             // Its end was missed.
-            self.tell(stream, Outcome::NotObserved, first.time_ns, sink);
+            self.tell(stream, Outcome::NotObserved, first.time_ns, listener);
         }
         while self.streams.is_full() {
             let Some(oldest) = self.streams.oldest() else {
                 break;
             };
-            sink.discard(Discard::PipelineFull);
-            self.tell(oldest, Outcome::Evicted, first.time_ns, sink);
+            listener.discard(Discard::PipelineFull);
+            self.tell(oldest, Outcome::Evicted, first.time_ns, listener);
         }
-        self.streams.ask(stream, request, first);
+        let ticket = listener.begin(Beginning {
+            role: self.role.unwrap_or(Role::Server),
+            start: first,
+            context: request.trace_parent,
+        });
+        self.streams.ask(stream, request, first, ticket);
         if let Some(open) = self.streams.get(stream) {
             if ends {
                 open.end(true);
             }
             if open.is_answered() {
-                self.tell(stream, Outcome::Complete, first.time_ns, sink);
+                self.tell(stream, Outcome::Complete, first.time_ns, listener);
             }
         }
     }

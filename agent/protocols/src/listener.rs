@@ -1,9 +1,12 @@
-//! Where the yield of a conversation goes. It keeps nothing.
+//! Who is told what happens on a connection. The listener keeps what it is told, or not; this side
+//! keeps nothing of it.
 
 use core::net::SocketAddr;
 
-use crate::exchange::{Exchange, Role};
+use crate::exchange::{Exchange, Role, Ticket};
 use crate::http2::hpack::Lore;
+use crate::stream::Moved;
+use crate::trace_parent::TraceParent;
 use crate::transport::Direction;
 
 /// Things that were discarded, for whoever counts.
@@ -21,10 +24,25 @@ pub enum Discard {
     HeadTooLong,
 }
 
-/// Receives what a conversation yields.
-pub trait Sink {
+/// An exchange as it begins: the head of its request was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// Which side was watched.
+    pub role: Role,
+    /// The first byte of the request: when it moved, by whom, and where in its stream it stands.
+    pub start: Moved,
+    /// The trace that the request says it belongs to.
+    pub context: Option<TraceParent>,
+}
+
+/// Hears of exchanges. Each that begins either ends or is withdrawn, once.
+pub trait Listener {
+    /// A request was made. What is returned comes back when it is known what became of it.
+    fn begin(&mut self, beginning: Beginning) -> Ticket;
     /// A request met its fate.
-    fn exchange(&mut self, exchange: Exchange);
+    fn end(&mut self, exchange: Exchange);
+    /// What began was no request after all.
+    fn withdraw(&mut self, ticket: Ticket);
     /// Something was discarded.
     fn discard(&mut self, what: Discard);
     /// A relay opened the connection, on behalf of a client with this address (PROXY protocol).

@@ -4,13 +4,12 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::exchange::{Exchange, Messages, Outcome, Role};
+use crate::exchange::{Exchange, Outcome, Role, Ticket};
+use crate::family::http::{Completeness, Http, HttpRequest, HttpResponse, Method, Version};
+use crate::family::rpc::{Call, CallSystem, Messages};
 use crate::grpc::Walk;
 use crate::heap;
-use crate::message::{
-    Call, CallSystem, Completeness, HttpRequest, HttpResponse, Method, Request, Response,
-};
-use crate::sink::Sink;
+use crate::listener::Listener;
 use crate::stream::Moved;
 
 /// Streams of one connection that are remembered at a time. Servers allow 100 to 250 as a rule; the
@@ -34,10 +33,12 @@ pub(super) struct Open {
     serial: u64,
     pub start: Moved,
     /// `None` while only its response was seen.
-    pub request: Option<Request>,
-    /// What that counts for.
+    pub request: Option<Box<HttpRequest>>,
+    /// What the listener calls it, from its request on.
+    ticket: Ticket,
+    /// What its request counts for.
     request_bytes: usize,
-    pub response: Option<Response>,
+    pub response: Option<HttpResponse>,
     first_response_ns: Option<u64>,
     /// Last byte of the response so far.
     last_response_ns: u64,
@@ -120,18 +121,22 @@ impl Streams {
         table + counted
     }
 
+    /// Bytes of what is open.
+    pub fn growing_bytes(&self) -> usize {
+        self.bytes
+    }
+
     #[inline]
     pub fn get(&mut self, stream: u64) -> Option<&mut Open> {
         self.open.get_mut(&stream)
     }
 
     /// A stream begins with its request, or one joins the response that overtook it.
-    pub fn ask(&mut self, stream: u64, request: Request, start: Moved) {
-        let Request::Http(http) = &request;
-        let is_call = match http.call {
+    pub fn ask(&mut self, stream: u64, request: Box<HttpRequest>, start: Moved, ticket: Ticket) {
+        let is_call = match request.call {
             Some(call) => call.system == CallSystem::Grpc,
             // It may turn out to be one.
-            None => http.completeness == Completeness::Incomplete,
+            None => request.completeness == Completeness::Incomplete,
         };
         let request_bytes = request.heap_bytes() + if is_call { heap::boxed::<Walks>() } else { 0 };
         self.bytes += request_bytes;
@@ -140,6 +145,7 @@ impl Streams {
         open.start = start;
         open.request_bytes = request_bytes;
         open.request = Some(request);
+        open.ticket = ticket;
         if is_call && open.response.is_none() {
             open.walks = Some(Box::new(Walks {
                 requests: Walk::from_start(),
@@ -158,6 +164,7 @@ impl Streams {
                 serial: *serial,
                 start,
                 request: None,
+                ticket: Ticket::default(),
                 request_bytes: 0,
                 response: None,
                 first_response_ns: None,
@@ -219,7 +226,7 @@ impl Streams {
 
 impl Open {
     /// The final response, or what is known of it.
-    pub fn answer(&mut self, response: Response, first: Moved, last: Moved) {
+    pub fn answer(&mut self, response: HttpResponse, first: Moved, last: Moved) {
         self.response = Some(response);
         self.first_response_ns.get_or_insert(first.time_ns);
         self.last_response_ns = self.last_response_ns.max(last.time_ns);
@@ -237,7 +244,7 @@ impl Open {
             self.answer(unknown_response(), first, last);
         }
         self.last_response_ns = self.last_response_ns.max(last.time_ns);
-        if let Some(Response::Http(response)) = &mut self.response {
+        if let Some(response) = &mut self.response {
             let settles = response.status != 0 && call_status.is_some();
             response.call_status = call_status.or(response.call_status);
             response.completeness = match response.completeness {
@@ -317,12 +324,18 @@ impl Open {
     }
 
     /// Tells what became of it; whether there is anything to tell.
-    pub fn tell(self, role: Role, outcome: Outcome, end_ns: u64, sink: &mut impl Sink) -> bool {
-        let Some(Request::Http(mut request)) = self.request else {
+    pub fn tell(
+        self,
+        role: Role,
+        outcome: Outcome,
+        end_ns: u64,
+        listener: &mut dyn Listener,
+    ) -> bool {
+        let Some(mut request) = self.request else {
             return false;
         };
         request.body_size = self.request_side.size();
-        let mut response = self.response.map(|Response::Http(response)| response);
+        let mut response = self.response;
         if let Some(response) = &mut response {
             response.body_size = self.response_side.size();
         }
@@ -341,21 +354,21 @@ impl Open {
             });
         settle_call(&mut request, response.as_mut(), has_messages);
         let walks = self.walks.filter(|_| request.call.is_some());
-        sink.exchange(Exchange {
+        let messages = walks.map(|walks| {
+            Box::new(Messages {
+                requests: walks.requests.flown(),
+                responses: walks.responses.flown(),
+            })
+        });
+        listener.end(Exchange {
+            ticket: self.ticket,
             role,
             tid: self.start.tid,
             start_ns,
             first_response_ns: self.first_response_ns,
             end_ns,
-            request: Request::Http(request),
-            response: response.map(Response::Http),
             outcome,
-            messages: walks.map(|walks| {
-                Box::new(Messages {
-                    requests: walks.requests.flown(),
-                    responses: walks.responses.flown(),
-                })
-            }),
+            family: Http { request, response }.into_family(messages),
         });
         true
     }
@@ -390,15 +403,15 @@ fn settle_call(request: &mut HttpRequest, response: Option<&mut HttpResponse>, h
     }
 }
 
-fn unknown_response() -> Response {
-    Response::Http(HttpResponse {
+fn unknown_response() -> HttpResponse {
+    HttpResponse {
         status: 0,
-        version: crate::message::Version::Http2,
+        version: Version::Http2,
         body_size: None,
         truncated: false,
         call_status: None,
         completeness: Completeness::Incomplete,
-    })
+    }
 }
 
 /// Spreads numbers that grow by small steps; the table is small and bounded, so that nobody gains
