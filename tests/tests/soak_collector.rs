@@ -1,6 +1,6 @@
-//! Soaks: a collector in all of its moods, one after the other, while spans come all the time; within
-//! the protocol, and on the wire. Every span that was made was exported or is told as lost, to the
-//! last one.
+//! Soaks: a collector in all of its moods, one after the other, while spans come all the time;
+//! within the protocol, and on the wire. Every span that was made was exported or is told as lost,
+//! to the last one.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! A soak: every request says in its target what its answer has to be, and no two answers nearby are
-//! alike. Whatever is lost while the daemon is stopped for a while, joins in the middle or goes: a
-//! span with another exchange's answer there is none.
+//! A soak: every request says in its target what its answer has to be, and no two answers nearby
+//! are alike. Whatever is lost while the daemon is stopped for a while, joins in the middle or
+//! goes: a span with another exchange's answer there is none.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -335,8 +335,8 @@ fn no_exchange_gets_the_answer_of_another() {
     }
     let pipelined = pipelines.finish();
     println!(
-        "{pipelined} requests over HTTP/1.1, {} over HTTP/2: {told} spans, {answered} with a status, \
-         {incomplete} of unknown size, {fake} made of bodies, {} wrong\nlost: {}",
+        "{pipelined} requests over HTTP/1.1, {} over HTTP/2: {told} spans, {answered} with a \
+         status, {incomplete} of unknown size, {fake} made of bodies, {} wrong\nlost: {}",
         streams.asked,
         wrong.len(),
         lost.join("\n      ")

@@ -1,5 +1,5 @@
-"""A gRPC server that sends back what it gets, with its SHA-256: `grpc_echo.py PORT`. Once and for each
-message of a stream."""
+"""A gRPC server that sends back what it gets, with its SHA-256: `grpc_echo.py PORT`. Once, and for
+each message of a stream."""
 
 import concurrent.futures
 import hashlib
