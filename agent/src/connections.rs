@@ -17,9 +17,8 @@ pub use again::{Again, Identity};
 use order::{Links, List};
 use weights::Weights;
 
-use crate::endpoints::Endpoints;
-use crate::lore::Places;
-use crate::span::{HostMemo, Via};
+use crate::endpoints::{Endpoints, HostMemo, Via};
+use crate::learnt::Places;
 use crate::unread::{Opening, Reason};
 
 /// Connections remembered; of more, the least recently active are forgotten.
@@ -83,7 +82,7 @@ pub struct Connection {
     /// What it says.
     pub conversation: Conversation,
     /// Where what was learnt from other connections of its two programs stands.
-    pub lore_places: Places,
+    pub learnt_places: Places,
     /// Hosts that its requests named.
     pub hosts: HostMemo,
     /// Who owned it when.
@@ -503,6 +502,19 @@ impl Connections {
         self.silent_of(&self.unanswered, quiet_since_ns)
     }
 
+    /// Somebody asked about a connection, whatever the answer is: others come first the next time.
+    pub fn asked(&mut self, id: ConnectionId) {
+        let Some(slot) = self.find(id) else {
+            return;
+        };
+        let list = match self.at(slot).awaiting {
+            Some(Awaited::Progress) => &mut self.awaiting,
+            Some(Awaited::Response) => &mut self.unanswered,
+            None => return,
+        };
+        list.move_last(&mut self.awaiting_links, slot);
+    }
+
     fn silent_of(
         &self,
         list: &List,
@@ -634,7 +646,7 @@ impl Connections {
             bases: [0; 2],
             missed: 0,
             conversation: Conversation::new(),
-            lore_places: Places::default(),
+            learnt_places: Places::default(),
             hosts: HostMemo::default(),
             owners: Owners::new(tgid),
             server_name: None,

@@ -35,7 +35,7 @@ use crate::discover::Process;
 use crate::endpoints::Endpoints;
 use crate::exchanges::{ConnectionListener, Exchanges, Material};
 use crate::health::{Coverage, Health, Loss};
-use crate::lore::Lores;
+use crate::learnt::LearntStore;
 use crate::memory::Ledger;
 use crate::outlet::Outlet;
 use crate::processes::{Described, PROCESSES_MAX, Processes};
@@ -119,7 +119,7 @@ impl Pipeline {
                 spans: SpanMaker::new(config.known_methods)
                     .ignoring_health_checks(config.ignore_health_checks)
                     .redacting(config.redaction),
-                lores: Lores::new(config.memory.of_lores()),
+                learnt: LearntStore::new(config.memory.of_learnt()),
                 exchanges: Exchanges::new(TraceContext::new(config.seed)),
                 wall_offset_ns: 0,
                 now_ns: 0,
@@ -204,6 +204,11 @@ impl Pipeline {
         self.connections.wants_look(quiet_since_ns)
     }
 
+    /// Somebody asked about a connection; see [`Connections::asked`].
+    pub fn asked(&mut self, connection: ConnectionId) {
+        self.connections.asked(connection);
+    }
+
     /// When, in record time, it should hear a record at the latest, of whatever kind: something
     /// waits that has waited long enough by then.
     #[must_use]
@@ -228,14 +233,14 @@ impl Pipeline {
     pub fn memory_bytes(&self) -> usize {
         self.connections.memory_bytes()
             + self.material.processes.memory_bytes()
-            + self.material.lores.memory_bytes()
+            + self.material.learnt.memory_bytes()
             + self.material.exchanges.memory_bytes()
             + self.memory.held()
     }
 
     /// Sheds what is too much: all others have bounds of their own, connections what these leave.
     fn keep_bound(&mut self, time_ns: u64, out: &mut dyn Outlet) {
-        let forgotten = self.material.lores.settle();
+        let forgotten = self.material.learnt.settle();
         if forgotten > 0 {
             self.material.health.lose(Loss::HeadersForgotten, forgotten);
         }

@@ -2,14 +2,12 @@
 //! becomes one. With `semconv` and `enrich` it is the only place that knows attribute names; what a
 //! protocol's exchanges look like as spans stands in a file of its own below it.
 
-mod authority;
 mod description;
 mod http;
 mod leaving;
 mod method;
 mod rpc;
 mod url;
-mod via;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,11 +16,9 @@ use wirespan_protocols::exchange::{Exchange, Role};
 use wirespan_protocols::family::Family;
 use wirespan_protocols::heap;
 
-pub use authority::HostMemo;
 pub use method::KnownMethods;
-pub use via::Via;
 
-use crate::endpoints::Endpoints;
+use crate::endpoints::{Endpoints, HostMemo, Via};
 use crate::redact::Redaction;
 use crate::trace_context::SpanContext;
 

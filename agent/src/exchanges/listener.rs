@@ -6,17 +6,18 @@ use std::net::SocketAddr;
 use wirespan_common::record::{ConnectionId, is_object};
 use wirespan_protocols::conversation::{self, Conversation};
 use wirespan_protocols::exchange::{Exchange, Role, Ticket};
-use wirespan_protocols::http2::hpack::Lore;
+use wirespan_protocols::learnt::Learnt;
 use wirespan_protocols::listener::{Beginning, Discard, Listener};
 
 use super::material::{Material, deliver};
 use super::{Addresses, Finished, Lacks};
 use crate::connections::{Connection, Owners};
+use crate::endpoints::{HostMemo, Via};
 use crate::health::Loss;
-use crate::lore::Places;
+use crate::learnt::Places;
 use crate::outlet::Outlet;
 use crate::own;
-use crate::span::{Ends, HostMemo, Surroundings, Via};
+use crate::span::{Ends, Surroundings};
 
 /// All that exchanges of one connection need, borrowed for one record.
 pub struct ConnectionListener<'a> {
@@ -25,7 +26,7 @@ pub struct ConnectionListener<'a> {
     via: &'a mut Option<Box<Via>>,
     hosts: &'a mut HostMemo,
     owners: &'a Owners,
-    lore_places: &'a mut Places,
+    learnt_places: &'a mut Places,
     connection: ConnectionId,
     /// Addresses may still come.
     lacks_addresses: bool,
@@ -50,7 +51,7 @@ impl<'a> ConnectionListener<'a> {
             via: &mut connection.via,
             hosts: &mut connection.hosts,
             owners: &connection.owners,
-            lore_places: &mut connection.lore_places,
+            learnt_places: &mut connection.learnt_places,
             connection: connection.id,
             lacks_addresses: is_object(connection.id) && connection.endpoints.is_none(),
             out,
@@ -147,16 +148,16 @@ impl Listener for ConnectionListener<'_> {
         self.via.get_or_insert_default().tunnel(authority);
     }
 
-    fn lore(&mut self, role: Role, direction: conversation::Direction) -> Option<&mut Lore> {
-        let place = &mut self.lore_places[direction as usize];
+    fn learnt(&mut self, role: Role, direction: conversation::Direction) -> Option<&mut Learnt> {
+        let place = &mut self.learnt_places[direction as usize];
         if place.is_none() {
             let executable = self.material.processes.executable(self.owners.current())?;
             *place = self
                 .material
-                .lores
+                .learnt
                 .place(executable, self.ends.addresses?, role, direction);
         }
-        self.material.lores.at((*place)?)
+        self.material.learnt.at((*place)?)
     }
 
     fn discard(&mut self, what: Discard) {

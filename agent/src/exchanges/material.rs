@@ -5,11 +5,12 @@ use std::sync::Arc;
 use wirespan_protocols::exchange::Exchange;
 
 use super::{Exchanges, Finished, LiveExchange};
+use crate::endpoints::HostMemo;
 use crate::health::{Health, Loss};
-use crate::lore::Lores;
+use crate::learnt::LearntStore;
 use crate::outlet::{Observation, Outlet};
 use crate::processes::Processes;
-use crate::span::{Ends, HostMemo, SpanMaker, Surroundings};
+use crate::span::{Ends, SpanMaker, Surroundings};
 
 /// All that is there beside connections.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub struct Material {
     /// Makes spans.
     pub spans: SpanMaker,
     /// What connections learnt for each other.
-    pub lores: Lores,
+    pub learnt: LearntStore,
     /// Those that are open, or wait.
     pub exchanges: Exchanges,
     /// Add it to a record's time to get nanoseconds since the Unix epoch.

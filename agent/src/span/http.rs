@@ -35,11 +35,12 @@ use wirespan_protocols::family::http::{
     Completeness, Http, HttpRequest, HttpResponse, Method, Version,
 };
 
-use super::authority::{self, Authority, HostMemo};
 use super::description::{self, Description};
 use super::method::KnownMethods;
 use super::url::{self, Target};
 use super::{Ends, Status, Value};
+use crate::endpoints::HostMemo;
+use crate::endpoints::authority::{self, Authority};
 use crate::endpoints::{Endpoint, Endpoints};
 use crate::semconv::{self, error_type};
 

@@ -19,10 +19,10 @@ use wirespan_protocols::family::http::{Completeness, HttpResponse, Version};
 use wirespan_protocols::family::rpc::{Call, CallSystem, Flown, Messages, Rpc};
 use wirespan_protocols::grpc::status;
 
-use super::authority::HostMemo;
 use super::description::{self, Description};
 use super::http;
 use super::{Ends, Event, Status, Value};
+use crate::endpoints::HostMemo;
 use crate::semconv;
 
 /// Typical number of attributes, with some room.

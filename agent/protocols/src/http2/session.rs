@@ -204,7 +204,8 @@ impl Multiplex {
             }
             let role = self.role;
             let (step, taken) = lane.step_by(rest, |frames, bytes| {
-                frames.parse(bytes, role.and_then(|role| listener.lore(role, direction)))
+                let learnt = role.and_then(|role| listener.learnt(role, direction));
+                frames.parse(bytes, learnt.map(|learnt| &mut learnt.http2))
             });
             match step {
                 Step::Message(part, first, last) | Step::Cut(part, first, last) => {
@@ -255,8 +256,8 @@ impl Multiplex {
             let role = self.role;
             let bytes_left = lane.parser.bytes_left();
             let (step, understood, rest) = lane.cross_by(gap, bytes_left, |frames, held, gap| {
-                let lore = role.and_then(|role| listener.lore(role, direction));
-                frames.cross(held, gap, lore)
+                let learnt = role.and_then(|role| listener.learnt(role, direction));
+                frames.cross(held, gap, learnt.map(|learnt| &mut learnt.http2))
             });
             left = rest;
             self.understood(understood);
