@@ -46,6 +46,12 @@ pub enum ToKernel {
         /// Protocol found, or nothing worth copying.
         verdict: wirespan_common::watch::Verdict,
     },
+    /// The verdict on a connection is that its bytes are not wanted any more, and there was another
+    /// one before, with which the kernel side is content until it is made to look.
+    EndCopying {
+        /// Which one.
+        connection: ConnectionId,
+    },
     /// A head did not fit: this process needs larger copies.
     RaiseBudget {
         /// Which process.
@@ -426,11 +432,13 @@ impl Connections {
             Verdict::Encrypted => Some(Told::Carrier),
         };
         let news = verdict.filter(|_| verdict != connection.told);
+        let is_revised = news.is_some() && connection.told.is_some();
         if news.is_some() {
             connection.told = news;
-            // An object's was told by its carrier, and stays.
-            if let Some(name) = connection.conversation.server_name() {
-                connection.server_name = Some(name.into());
+            let name = connection.conversation.server_name();
+            // An object's was told by its carrier, and stays until another handshake begins in it.
+            if name.is_some() || news == Some(Told::Carrier) {
+                connection.server_name = name.map(Into::into);
             }
             connection.told_framings = framings;
         }
@@ -460,6 +468,9 @@ impl Connections {
                 connection: id,
                 verdict,
             });
+            if is_revised && matches!(verdict, Told::Ignored | Told::Carrier) {
+                self.tell(ToKernel::EndCopying { connection: id });
+            }
         }
         if head_was_cut && raise_budget(tgid) {
             self.tell(ToKernel::RaiseBudget { tgid });

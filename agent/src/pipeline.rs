@@ -39,7 +39,7 @@ use crate::lore::Lores;
 use crate::memory::Ledger;
 use crate::processes::{Described, PROCESSES_MAX, Processes};
 use crate::redact::Redaction;
-use crate::span::{KnownMethods, Span, SpanMaker};
+use crate::span::{KnownMethods, Span, SpanMaker, Via};
 use crate::trace_context::TraceContext;
 use ear::{Ear, Material};
 use waiting::Waiting;
@@ -299,7 +299,8 @@ impl Pipeline {
             Some(slot) => {
                 let carrier = self.connections.at(slot);
                 carrier.carry();
-                (carrier.server_name.clone(), carrier.via.clone())
+                let via = carrier.via.as_deref().map(Via::carried);
+                (carrier.server_name.clone(), via)
             }
             None => (None, None),
         };
@@ -315,7 +316,13 @@ impl Pipeline {
         let object = self.connections.at(slot);
         object.endpoints = endpoints;
         object.server_name = server_name;
-        object.via = via;
+        if let Some(under) = via {
+            match &mut object.via {
+                // It made a tunnel of its own before its socket was known.
+                Some(own) if own.begins_here => own.client = under.client,
+                told => *told = Some(Box::new(under)),
+            }
+        }
         let (_, mut ear) = Ear::at(object, &mut self.material, out);
         ear.know_addresses();
         self.connections.weigh(slot);

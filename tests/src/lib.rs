@@ -14,6 +14,7 @@ pub mod soak;
 pub mod spans;
 pub mod tls;
 pub mod truth;
+pub mod tunnels;
 pub mod visits;
 pub mod wire;
 pub mod workload;
