@@ -268,6 +268,8 @@ impl SpanMaker {
             .trace_context
             .place(exchange.role, request.trace_parent);
         let trace_state = request.trace_state.take();
+        let trace_state =
+            trace_state.and_then(|state| leaving::trace_state(&self.redaction, state));
         let messages = exchange.messages.take();
         let mut description = match request.call {
             Some(call) => rpc::describe(

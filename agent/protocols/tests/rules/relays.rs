@@ -81,6 +81,8 @@ fn the_name_in_a_hello_behind_it_is_found() {
         at_every_cut(bytes.len(), |wire, cut| {
             ask_cut(wire, &bytes, cut);
             let place = format!("{header:?} {:?} cut at {cut}", wire.role);
+            assert!(wire.conversation.begins_tls(), "{place}");
+            wire.answer(b"\x16\x03\x03\0\x7a\x02");
             assert_eq!(wire.conversation.verdict(), Verdict::Encrypted, "{place}");
             assert_eq!(
                 wire.conversation.server_name(),
