@@ -137,5 +137,7 @@ fn it_stands_at_the_start_and_nowhere_else() {
     assert_eq!(wire.told.via, [""; 0]);
     let mut twice = Wire::new(Role::Server);
     twice.ask("PROXY TCP4 192.0.2.9 10.0.0.1 1 80\r\nPROXY TCP4 192.0.2.10 10.0.0.1 2 80\r\n");
+    twice.answer("?");
+    twice.ask("PROXY TCP4 192.0.2.11 10.0.0.1 3 80\r\n");
     assert_eq!(twice.told.via, ["192.0.2.9:1"]);
 }
