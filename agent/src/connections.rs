@@ -17,9 +17,8 @@ pub use again::{Again, Identity};
 use order::{Links, List};
 use weights::Weights;
 
-use crate::endpoints::Endpoints;
-use crate::lore::Places;
-use crate::span::{HostMemo, Via};
+use crate::endpoints::{Endpoints, HostMemo, Via};
+use crate::learnt::Places;
 use crate::unread::{Opening, Reason};
 
 /// Connections remembered; of more, the least recently active are forgotten.
@@ -32,6 +31,9 @@ pub const IDLE_NS_MAX: u64 = 3600 * 1_000_000_000;
 const IDLE_LOOK_NS: u64 = 1_000_000_000;
 /// Changes of owner that are remembered for exchanges still open.
 const HANDOVERS_MAX: usize = 8;
+/// By how many bytes what is counted for a connection may be wrong: what an ordinary request adds
+/// until it is answered.
+const UNWEIGHED_MAX: usize = 512;
 /// Requests to the kernel side that pile up; beyond that nobody is taking them.
 const TO_KERNEL_MAX: usize = 65_536;
 
@@ -86,7 +88,7 @@ pub struct Connection {
     /// What it says.
     pub conversation: Conversation,
     /// Where what was learnt from other connections of its two programs stands.
-    pub lore_places: Places,
+    pub learnt_places: Places,
     /// Hosts that its requests named.
     pub hosts: HostMemo,
     /// Who owned it when.
@@ -109,8 +111,10 @@ pub struct Connection {
     last_ns: u64,
     told: Option<wirespan_common::watch::Verdict>,
     /// [`Conversation::framings`] when the kernel side was last told.
-    told_framings: u32,
+    told_framings: Option<u32>,
     awaiting: Option<Awaited>,
+    /// [`Conversation::growing_bytes`] when it was last counted what it takes.
+    weighed_at: usize,
 }
 
 /// What a connection is waiting for.
@@ -368,11 +372,27 @@ impl Connections {
         self.at(slot).owners.active = true;
     }
 
-    /// Counts what a connection takes by now, after something was said on it.
+    /// Counts what a connection takes by now.
     pub fn weigh(&mut self, slot: Slot) {
-        if let Some(connection) = self.connections[slot as usize].as_deref() {
+        if let Some(connection) = self.connections[slot as usize].as_deref_mut() {
+            connection.weighed_at = connection.conversation.growing_bytes();
             self.weights.set(slot, connection.memory_bytes());
         }
+    }
+
+    /// The same after something was said on it, unless it takes about as much as before.
+    pub fn weigh_again(&mut self, slot: Slot) {
+        let connection = self.at(slot);
+        let growing_bytes = connection.conversation.growing_bytes();
+        if growing_bytes.abs_diff(connection.weighed_at) >= UNWEIGHED_MAX {
+            self.weigh(slot);
+        }
+    }
+
+    /// Bytes that all connections take, without the table.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.weights.total()
     }
 
     /// Bytes of memory that all connections take, and the table itself.
@@ -420,8 +440,8 @@ impl Connections {
         let verdict = match conversation.verdict() {
             Verdict::Undecided => None,
             // Boundaries grow with every frame; they are told when they were found.
-            Verdict::Understood if conversation.is_multiplexed() && is_told => connection.told,
-            Verdict::Understood if conversation.is_multiplexed() => Some(Told::Http2 {
+            Verdict::Understood if framings.is_some() && is_told => connection.told,
+            Verdict::Understood if framings.is_some() => Some(Told::Http2 {
                 ingress_boundary: boundary(
                     conversation,
                     conversation::Direction::Ingress,
@@ -499,6 +519,19 @@ impl Connections {
     /// not begun, and of which no record came since `quiet_since_ns`. The answer is a record too.
     pub fn wants_look(&self, quiet_since_ns: u64) -> impl Iterator<Item = ConnectionId> + '_ {
         self.silent_of(&self.unanswered, quiet_since_ns)
+    }
+
+    /// Somebody asked about a connection, whatever the answer is: others come first the next time.
+    pub fn asked(&mut self, id: ConnectionId) {
+        let Some(slot) = self.find(id) else {
+            return;
+        };
+        let list = match self.at(slot).awaiting {
+            Some(Awaited::Progress) => &mut self.awaiting,
+            Some(Awaited::Response) => &mut self.unanswered,
+            None => return,
+        };
+        list.move_last(&mut self.awaiting_links, slot);
     }
 
     fn silent_of(
@@ -632,7 +665,7 @@ impl Connections {
             bases: [0; 2],
             missed: 0,
             conversation: Conversation::new(),
-            lore_places: Places::default(),
+            learnt_places: Places::default(),
             hosts: HostMemo::default(),
             owners: Owners::new(tgid),
             server_name: None,
@@ -644,8 +677,9 @@ impl Connections {
             seen: [0; 2],
             last_ns: self.now_ns,
             told: None,
-            told_framings: 0,
+            told_framings: None,
             awaiting: None,
+            weighed_at: 0,
         }));
         let slot = match self.free.pop() {
             Some(slot) => {

@@ -44,6 +44,8 @@ const SPANS_AT_ONCE: usize = 256;
 /// How long an open exchange may be silent before the kernel side is asked how far it is, in
 /// nanoseconds.
 const PROGRESS_AFTER_NS: u64 = 100_000_000;
+/// Connections that are asked about at a time; the others are next.
+const PROGRESS_MAX: usize = 1024;
 /// How long ago the last bytes moved of which the record is certainly written, in nanoseconds.
 const PROGRESS_SETTLED_NS: u64 = 10_000_000;
 /// A ring buffer holds fewer records than these rounds take.
@@ -265,10 +267,18 @@ impl Live {
         let pipeline = &self.path.pipeline;
         let silent: Vec<_> = pipeline
             .wants_progress(asked_ns.saturating_sub(PROGRESS_AFTER_NS))
-            .chain(pipeline.wants_look(asked_ns.saturating_sub(LOOK_AFTER_NS)))
+            .take(PROGRESS_MAX)
+            .chain(
+                pipeline
+                    .wants_look(asked_ns.saturating_sub(LOOK_AFTER_NS))
+                    .take(PROGRESS_MAX),
+            )
             .collect();
         if silent.is_empty() {
             return;
+        }
+        for connection in &silent {
+            self.path.pipeline.asked(*connection);
         }
         let capture = &self.capture;
         let answers: Vec<_> = silent

@@ -8,7 +8,8 @@
 //! which is exported in turn, for ever. There the exports are known by what they say. Only what has
 //! both the name and a target of OTLP is left out: a name alone would let any client hide.
 
-use wirespan_protocols::message::{HttpRequest, Method};
+use wirespan_protocols::exchange::Exchange;
+use wirespan_protocols::family::http::Method;
 
 /// `User-Agent` of all exports.
 pub const USER_AGENT: &str = concat!("wirespan/", env!("CARGO_PKG_VERSION"), " (rust; otlp)");
@@ -27,9 +28,13 @@ const TARGETS: [&str; 4] = [
     "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
 ];
 
-/// Whether a request is an export of this daemon or of another one.
+/// Whether an exchange is an export of this daemon or of another one.
 #[must_use]
-pub fn is_export(request: &HttpRequest) -> bool {
+pub fn is_export(exchange: &Exchange) -> bool {
+    let Some(http) = exchange.family.http() else {
+        return false;
+    };
+    let request = &http.request;
     let named = request.user_agent.as_deref().is_some_and(|agent| {
         agent
             .strip_prefix(PRODUCT)

@@ -17,8 +17,7 @@
 //! step of the wall clock during an exchange therefore moves both its ends and not its duration,
 //! and later exchanges are right at once. Before the first `Clock` record the offset is 0.
 
-mod ear;
-mod waiting;
+mod translation;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -33,16 +32,16 @@ use crate::connections::{
     Again, CONNECTIONS_MAX, Connection, Connections, Identity, Slot, ToKernel,
 };
 use crate::discover::Process;
-use crate::endpoints::Endpoints;
+use crate::endpoints::{Endpoints, Via};
+use crate::exchanges::{ConnectionListener, Exchanges, Material};
 use crate::health::{Coverage, Health, Loss};
-use crate::lore::Lores;
+use crate::learnt::LearntStore;
 use crate::memory::Ledger;
+use crate::outlet::Outlet;
 use crate::processes::{Described, PROCESSES_MAX, Processes};
 use crate::redact::Redaction;
-use crate::span::{KnownMethods, Span, SpanMaker, Via};
+use crate::span::{KnownMethods, SpanMaker};
 use crate::trace_context::TraceContext;
-use ear::{Ear, Material};
-use waiting::Waiting;
 
 /// What a pipeline can be told.
 #[derive(Clone, Debug)]
@@ -80,6 +79,33 @@ pub struct Pipeline {
     connections: Connections,
     material: Material,
     memory: Ledger,
+    bound: Bound,
+}
+
+/// When to look again whether memory is within its bound.
+#[derive(Debug, Default)]
+struct Bound {
+    /// Records that may come until then.
+    records_left: u32,
+    /// Connections may weigh so much until then, in bytes.
+    weight_max: usize,
+}
+
+impl Bound {
+    /// In so many records all but connections grow little: each has a bound of its own.
+    const RECORDS: u32 = 64;
+
+    #[inline]
+    fn is_due(&mut self, weight: usize) -> bool {
+        self.records_left = self.records_left.saturating_sub(1);
+        self.records_left == 0 || weight > self.weight_max
+    }
+
+    /// It was looked at; `room` bytes are left.
+    fn looked(&mut self, weight: usize, room: usize) {
+        self.records_left = Self::RECORDS;
+        self.weight_max = weight.saturating_add(room / 2);
+    }
 }
 
 impl Pipeline {
@@ -90,22 +116,23 @@ impl Pipeline {
             connections: Connections::new(config.connections_max),
             material: Material {
                 processes: Processes::new(PROCESSES_MAX, config.memory.of_processes()),
-                spans: SpanMaker::new(TraceContext::new(config.seed), config.known_methods)
+                spans: SpanMaker::new(config.known_methods)
                     .ignoring_health_checks(config.ignore_health_checks)
                     .redacting(config.redaction),
-                lores: Lores::new(config.memory.of_lores()),
-                waiting: Waiting::default(),
+                learnt: LearntStore::new(config.memory.of_learnt()),
+                exchanges: Exchanges::new(TraceContext::new(config.seed)),
                 wall_offset_ns: 0,
                 now_ns: 0,
                 health,
+                spans_made: 0,
             },
             memory: config.memory,
+            bound: Bound::default(),
         }
     }
 
     /// Takes one record; spans that it completes are appended to `out`.
-    pub fn record(&mut self, record: &Record<'_>, out: &mut Vec<Span>) {
-        let made = out.len();
+    pub fn record(&mut self, record: &Record<'_>, out: &mut dyn Outlet) {
         let time_ns = record.time_ns;
         self.material.now_ns = time_ns;
         match record.body {
@@ -125,20 +152,21 @@ impl Pipeline {
         while let Some(idle) = self.connections.take_idle(time_ns) {
             self.evict(idle, time_ns, out);
         }
-        self.keep_bound(time_ns, out);
-        self.count_made(out.len() - made);
+        if self.bound.is_due(self.connections.weight()) {
+            self.keep_bound(time_ns, out);
+        }
+        self.count_made();
     }
 
     /// There will be no more records: what is still open is told as far as it went.
-    pub fn finish(&mut self, out: &mut Vec<Span>) {
-        let made = out.len();
+    pub fn finish(&mut self, out: &mut dyn Outlet) {
         while let Some(connection) = self.connections.take_first() {
             self.end(connection, End::Evicted, self.material.now_ns, out);
         }
-        while let Some(finished) = self.material.waiting.take_first() {
+        while let Some(finished) = self.material.exchanges.waiting.take_first() {
             self.material.tell([finished], out);
         }
-        self.count_made(out.len() - made);
+        self.count_made();
     }
 
     /// How much of its traffic was understood, by process.
@@ -176,11 +204,16 @@ impl Pipeline {
         self.connections.wants_look(quiet_since_ns)
     }
 
+    /// Somebody asked about a connection; see [`Connections::asked`].
+    pub fn asked(&mut self, connection: ConnectionId) {
+        self.connections.asked(connection);
+    }
+
     /// When, in record time, it should hear a record at the latest, of whatever kind: something
     /// waits that has waited long enough by then.
     #[must_use]
     pub fn waits_until(&self) -> Option<u64> {
-        self.material.waiting.until_ns()
+        self.material.exchanges.waiting.until_ns()
     }
 
     /// Connections remembered at the moment.
@@ -189,19 +222,25 @@ impl Pipeline {
         self.connections.len()
     }
 
+    /// Exchanges that have begun and not ended.
+    #[must_use]
+    pub fn open_exchanges(&self) -> usize {
+        self.material.exchanges.open()
+    }
+
     /// Bytes of memory that is taken by what is remembered, here and by those who share the bound.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         self.connections.memory_bytes()
             + self.material.processes.memory_bytes()
-            + self.material.lores.memory_bytes()
-            + self.material.waiting.memory_bytes()
+            + self.material.learnt.memory_bytes()
+            + self.material.exchanges.memory_bytes()
             + self.memory.held()
     }
 
     /// Sheds what is too much: all others have bounds of their own, connections what these leave.
-    fn keep_bound(&mut self, time_ns: u64, out: &mut Vec<Span>) {
-        let forgotten = self.material.lores.settle();
+    fn keep_bound(&mut self, time_ns: u64, out: &mut dyn Outlet) {
+        let forgotten = self.material.learnt.settle();
         if forgotten > 0 {
             self.material.health.lose(Loss::HeadersForgotten, forgotten);
         }
@@ -212,9 +251,11 @@ impl Pipeline {
             self.material.health.lose(Loss::MemoryFull, 1);
             self.end(worst, End::Evicted, time_ns, out);
         }
+        let room = self.memory.limit().saturating_sub(self.memory_bytes());
+        self.bound.looked(self.connections.weight(), room);
     }
 
-    fn open(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut Vec<Span>) {
+    fn open(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut dyn Outlet) {
         if is_object(open.connection) {
             return self.open_object(record, open, path, out);
         }
@@ -249,7 +290,7 @@ impl Pipeline {
         record: &Record<'_>,
         open: &Open,
         endpoints: Option<Endpoints>,
-        out: &mut Vec<Span>,
+        out: &mut dyn Outlet,
     ) {
         let slot = self.touch(open.connection, record, out);
         let connection = self.connections.at(slot);
@@ -267,7 +308,7 @@ impl Pipeline {
         open: &Open,
         endpoints: Option<Endpoints>,
         was_missed: bool,
-        out: &mut Vec<Span>,
+        out: &mut dyn Outlet,
     ) {
         let Some(slot) = self.connections.find(open.connection) else {
             return;
@@ -294,7 +335,7 @@ impl Pipeline {
     }
 
     /// A TLS object is on a socket. Its plaintext may have come before.
-    fn open_object(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut Vec<Span>) {
+    fn open_object(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut dyn Outlet) {
         let (server_name, via) = match self.connections.find(open.carrier) {
             Some(slot) => {
                 let carrier = self.connections.at(slot);
@@ -323,8 +364,8 @@ impl Pipeline {
                 told => *told = Some(Box::new(under)),
             }
         }
-        let (_, mut ear) = Ear::at(object, &mut self.material, out);
-        ear.know_addresses();
+        let (_, mut listener) = ConnectionListener::at(object, &mut self.material, out);
+        listener.know_addresses();
         self.connections.weigh(slot);
     }
 
@@ -334,7 +375,7 @@ impl Pipeline {
         chunk: &Chunk,
         direction: Direction,
         bytes: &[u8],
-        out: &mut Vec<Span>,
+        out: &mut dyn Outlet,
     ) {
         let slot = self.touch(chunk.connection, record, out);
         self.connections.used_by(slot, record.tgid, record.time_ns);
@@ -352,16 +393,20 @@ impl Pipeline {
         if connection.is_ignored() {
             return;
         }
-        let (conversation, mut ear) = Ear::at(connection, &mut self.material, out);
+        let (conversation, mut listener) =
+            ConnectionListener::at(connection, &mut self.material, out);
         // What the other direction did until now happened before this chunk.
         if other_moved {
             conversation.extent(
-                ear::direction(other),
-                ear::extent(&chunk.opposite),
-                &mut ear,
+                translation::direction(other),
+                translation::extent(&chunk.opposite),
+                &mut listener,
             );
         }
-        conversation.chunk(ear::chunk(record, chunk, direction, bytes), &mut ear);
+        conversation.chunk(
+            translation::chunk(record, chunk, direction, bytes),
+            &mut listener,
+        );
         self.settle(slot);
     }
 
@@ -370,7 +415,7 @@ impl Pipeline {
         record: &Record<'_>,
         progress: &Progress,
         stage: Stage,
-        out: &mut Vec<Span>,
+        out: &mut dyn Outlet,
     ) {
         if self.connections.find(progress.connection).is_none() {
             return;
@@ -388,15 +433,22 @@ impl Pipeline {
         let farther =
             moved.map(|(direction, extent)| connection.advance(direction, extent.position));
         if !connection.is_ignored() {
-            let (conversation, mut ear) = Ear::at(connection, &mut self.material, out);
+            let (conversation, mut listener) =
+                ConnectionListener::at(connection, &mut self.material, out);
             for ((direction, extent), farther) in moved.into_iter().zip(farther) {
                 if farther {
-                    conversation.extent(ear::direction(direction), ear::extent(extent), &mut ear);
+                    conversation.extent(
+                        translation::direction(direction),
+                        translation::extent(extent),
+                        &mut listener,
+                    );
                 }
             }
             match stage {
-                Stage::IngressEnded => conversation.end(End::Ingress, record.time_ns, &mut ear),
-                Stage::EgressEnded => conversation.end(End::Egress, record.time_ns, &mut ear),
+                Stage::IngressEnded => {
+                    conversation.end(End::Ingress, record.time_ns, &mut listener)
+                }
+                Stage::EgressEnded => conversation.end(End::Egress, record.time_ns, &mut listener),
                 Stage::Asked | Stage::Closed | Stage::Reset => {}
             }
         }
@@ -423,7 +475,7 @@ impl Pipeline {
         event: LifeEvent,
         life: &Life,
         time_ns: u64,
-        out: &mut Vec<Span>,
+        out: &mut dyn Outlet,
     ) {
         let is_watched = life.watched != 0;
         let processes = &mut self.material.processes;
@@ -437,7 +489,7 @@ impl Pipeline {
         }
     }
 
-    fn exit(&mut self, tgid: u32, time_ns: u64, out: &mut Vec<Span>) {
+    fn exit(&mut self, tgid: u32, time_ns: u64, out: &mut dyn Outlet) {
         let processes = &self.material.processes;
         let mut ended = Vec::new();
         while let Some(connection) = self
@@ -452,7 +504,7 @@ impl Pipeline {
         self.material.processes.exit(tgid);
     }
 
-    fn describe(&mut self, json: &[u8], out: &mut Vec<Span>) {
+    fn describe(&mut self, json: &[u8], out: &mut dyn Outlet) {
         let Ok(mut process) = serde_json::from_slice::<Process>(json) else {
             self.material.health.lose(Loss::Undecodable, 1);
             return;
@@ -470,11 +522,11 @@ impl Pipeline {
             Described::Cut => self.material.health.lose(Loss::DescriptionCut, 1),
             Described::Not => self.material.health.lose(Loss::DescriptionLost, 1),
         }
-        let released = self.material.waiting.described(pid);
+        let released = self.material.exchanges.waiting.described(pid);
         self.material.tell(released, out);
     }
 
-    fn touch(&mut self, id: ConnectionId, record: &Record<'_>, out: &mut Vec<Span>) -> Slot {
+    fn touch(&mut self, id: ConnectionId, record: &Record<'_>, out: &mut dyn Outlet) -> Slot {
         let (slot, evicted) = self.connections.touch(id, record.tgid, record.time_ns);
         if let Some(evicted) = evicted {
             self.evict(evicted, record.time_ns, out);
@@ -482,7 +534,7 @@ impl Pipeline {
         slot
     }
 
-    fn evict(&mut self, connection: Box<Connection>, time_ns: u64, out: &mut Vec<Span>) {
+    fn evict(&mut self, connection: Box<Connection>, time_ns: u64, out: &mut dyn Outlet) {
         // Of what is ignored nothing is lost.
         if !connection.is_ignored() {
             self.material.health.lose(Loss::ConnectionEvicted, 1);
@@ -494,7 +546,7 @@ impl Pipeline {
         let processes = &mut self.material.processes;
         self.connections
             .settle(slot, |tgid| processes.raise_budget_once(tgid));
-        self.connections.weigh(slot);
+        self.connections.weigh_again(slot);
     }
 
     /// A connection that has left the table hears its end.
@@ -503,7 +555,7 @@ impl Pipeline {
         mut connection: Box<Connection>,
         end: End,
         time_ns: u64,
-        out: &mut Vec<Span>,
+        out: &mut dyn Outlet,
     ) {
         // However it ends, what is open then ended with the reset.
         let (end, time_ns) = match connection.reset_ns {
@@ -511,10 +563,11 @@ impl Pipeline {
             None => (end, time_ns),
         };
         let is_ignored = connection.is_ignored();
-        let (conversation, mut ear) = Ear::at(&mut connection, &mut self.material, out);
-        ear.know_addresses();
+        let (conversation, mut listener) =
+            ConnectionListener::at(&mut connection, &mut self.material, out);
+        listener.know_addresses();
         if !is_ignored {
-            conversation.end(end, time_ns, &mut ear);
+            conversation.end(end, time_ns, &mut listener);
         }
         if is_object(connection.id) && connection.endpoints.is_none() {
             self.material.health.lose(Loss::TlsUnbound, 1);
@@ -530,9 +583,10 @@ impl Pipeline {
         }
     }
 
-    fn count_made(&self, spans: usize) {
-        if spans > 0 {
-            self.material.health.made_spans(spans as u64);
+    fn count_made(&mut self) {
+        let made = std::mem::take(&mut self.material.spans_made);
+        if made > 0 {
+            self.material.health.made_spans(made);
         }
     }
 }

@@ -2,28 +2,25 @@
 //! becomes one. With `semconv` and `enrich` it is the only place that knows attribute names; what a
 //! protocol's exchanges look like as spans stands in a file of its own below it.
 
-mod authority;
+mod description;
 mod http;
 mod leaving;
 mod method;
 mod rpc;
 mod url;
-mod via;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use wirespan_protocols::exchange::{Exchange, Role};
+use wirespan_protocols::family::Family;
 use wirespan_protocols::heap;
-use wirespan_protocols::message::{Request, Response};
 
-pub use authority::HostMemo;
 pub use method::KnownMethods;
-pub use via::Via;
 
-use crate::endpoints::Endpoints;
+use crate::endpoints::{Endpoints, HostMemo, Via};
 use crate::redact::Redaction;
-use crate::trace_context::TraceContext;
+use crate::trace_context::SpanContext;
 
 /// What an exporter receives.
 #[derive(Clone, Debug)]
@@ -66,12 +63,15 @@ impl Span {
             Cow::Owned(name) => heap::block(name.capacity()),
             Cow::Borrowed(_) => 0,
         };
-        let values = self.attributes.iter().map(|(_, value)| value.heap_bytes());
+        let mut values = 0;
+        for (_, value) in &self.attributes {
+            values += value.heap_bytes();
+        }
         size_of::<Self>()
             + name
             + heap::block(self.trace_state.as_deref().map_or(0, str::len))
             + heap::vec::<(&'static str, Value)>(self.attributes.capacity())
-            + values.sum::<usize>()
+            + values
             + heap::vec::<Event>(self.events.capacity())
     }
 }
@@ -103,6 +103,9 @@ pub enum Status {
     Error,
 }
 
+/// Texts of so many bytes are short, as the names of hosts are.
+const SHORT: usize = 64;
+
 /// An attribute's value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -119,12 +122,14 @@ pub enum Value {
 }
 
 impl Value {
-    /// Bytes of heap that it alone takes.
+    /// Bytes of heap that it alone takes. Short texts that are shared count for nobody: asking who
+    /// holds them costs more than they are worth.
+    #[inline]
     fn heap_bytes(&self) -> usize {
         match self {
             Self::Owned(text) => heap::block(text.capacity()),
-            Self::Shared(text) => heap::first_share(Some(text)),
-            Self::Static(_) | Self::Int(_) | Self::Bool(_) => 0,
+            Self::Shared(text) if text.len() > SHORT => heap::first_share(Some(text)),
+            Self::Shared(_) | Self::Static(_) | Self::Int(_) | Self::Bool(_) => 0,
         }
     }
 
@@ -203,18 +208,16 @@ pub struct Surroundings<'a> {
 /// Makes spans.
 #[derive(Debug)]
 pub struct SpanMaker {
-    trace_context: TraceContext,
     methods: KnownMethods,
     ignores_health_checks: bool,
     redaction: Redaction,
 }
 
 impl SpanMaker {
-    /// A maker that takes ids from `trace_context`.
+    /// A maker that knows these methods.
     #[must_use]
-    pub fn new(trace_context: TraceContext, methods: KnownMethods) -> Self {
+    pub fn new(methods: KnownMethods) -> Self {
         Self {
-            trace_context,
             methods,
             ignores_health_checks: false,
             redaction: Redaction::default(),
@@ -244,76 +247,59 @@ impl SpanMaker {
     /// Whether nobody wants a span of this exchange.
     #[must_use]
     pub fn ignores(&self, exchange: &Exchange) -> bool {
-        let Request::Http(request) = &exchange.request;
-        crate::own::is_export(request)
-            || self.ignores_health_checks
-                && request.call.is_some()
-                && rpc::is_house_keeping(request)
+        match &exchange.family {
+            Family::Rpc(rpc) => self.ignores_health_checks && rpc::is_house_keeping(rpc),
+            Family::Http(_) => false,
+        }
     }
 
     /// Makes the span of an exchange. Its start and end are put on the wall clock with the same
     /// offset, so that a clock step in between does not change its duration.
-    pub fn make(&mut self, mut exchange: Exchange, surroundings: Surroundings<'_>) -> Span {
+    pub fn make(
+        &mut self,
+        exchange: Exchange,
+        context: SpanContext,
+        surroundings: Surroundings<'_>,
+    ) -> Span {
+        let Exchange {
+            role,
+            start_ns,
+            end_ns,
+            outcome,
+            mut family,
+            ..
+        } = exchange;
         let wall = |time_ns: u64| time_ns.saturating_add_signed(surroundings.wall_offset_ns);
-        let start_unix_ns = wall(exchange.start_ns);
-        let end_unix_ns = wall(exchange.end_ns).max(start_unix_ns);
-
-        // Texts are moved out of the exchange one by one: moving all of it costs more.
-        let Request::Http(request) = &mut exchange.request;
-        let response = exchange
-            .response
-            .as_ref()
-            .map(|Response::Http(response)| response);
-        let place = self
-            .trace_context
-            .place(exchange.role, request.trace_parent);
-        let trace_state = request.trace_state.take();
-        let trace_state =
-            trace_state.and_then(|state| leaving::trace_state(&self.redaction, state));
-        let messages = exchange.messages.take();
-        let mut description = match request.call {
-            Some(call) => rpc::describe(
-                exchange.role,
-                rpc::Fate {
-                    outcome: exchange.outcome,
-                    waited_ns: exchange.end_ns.saturating_sub(exchange.start_ns),
-                    messages: messages.as_deref(),
-                },
-                call,
-                request,
-                response,
-                surroundings.ends,
-                surroundings.hosts,
-            ),
-            None => http::describe(
-                exchange.role,
-                exchange.outcome,
-                request,
-                response,
-                &self.methods,
-                surroundings.ends,
-                surroundings.hosts,
-            ),
+        let start_unix_ns = wall(start_ns);
+        let end_unix_ns = wall(end_ns).max(start_unix_ns);
+        let (ends, hosts) = (surroundings.ends, surroundings.hosts);
+        // Texts are moved out of the family one by one: moving all of it costs more.
+        let mut description = match &mut family {
+            Family::Http(http) => http::describe(role, outcome, http, &self.methods, ends, hosts),
+            Family::Rpc(rpc) => {
+                let waited_ns = end_ns.saturating_sub(start_ns);
+                let fate = rpc::Fate { outcome, waited_ns };
+                rpc::describe(role, fate, rpc, ends, hosts, wall)
+            }
         };
         leaving::redact(&self.redaction, &mut description);
-        let events = messages.map_or_else(Vec::new, |messages| rpc::events(&messages, wall));
         Span {
             resource: Arc::clone(surroundings.resource),
             name: description.name,
-            kind: match exchange.role {
+            kind: match role {
                 Role::Client => SpanKind::Client,
                 Role::Server => SpanKind::Server,
             },
-            trace_id: place.trace_id,
-            span_id: place.span_id,
-            parent_span_id: place.parent_span_id,
-            parent_is_remote: place.parent_is_remote,
-            trace_flags: place.flags,
-            trace_state,
+            trace_id: context.trace_id,
+            span_id: context.span_id,
+            parent_span_id: context.parent.map(|parent| parent.span_id),
+            parent_is_remote: context.parent.is_some_and(|parent| parent.is_remote),
+            trace_flags: context.flags,
+            trace_state: description.trace_state,
             start_unix_ns,
             end_unix_ns,
             attributes: description.attributes,
-            events,
+            events: description.events,
             status: description.status,
         }
     }

@@ -3,24 +3,31 @@
 
 use fastrand::Rng;
 use wirespan_protocols::exchange::Role;
-use wirespan_protocols::message::TraceParent;
+use wirespan_protocols::trace_parent::TraceParent;
 
 /// W3C Trace Context §3.2.2.4: the caller may have recorded this trace.
 pub const FLAG_SAMPLED: u8 = 1;
 
 /// Where a span stands in its trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SpanContext {
     /// Not all zero.
     pub trace_id: [u8; 16],
     /// Not all zero.
     pub span_id: [u8; 8],
     /// `None` for a root.
-    pub parent_span_id: Option<[u8; 8]>,
-    /// The parent lives in another process.
-    pub parent_is_remote: bool,
+    pub parent: Option<Parent>,
     /// W3C trace flags.
     pub flags: u8,
+}
+
+/// The span that another one is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parent {
+    /// Not all zero.
+    pub span_id: [u8; 8],
+    /// It lives in another process.
+    pub is_remote: bool,
 }
 
 /// Gives out ids. With a seed, the same exchanges in the same order get the same ids.
@@ -47,20 +54,21 @@ impl TraceContext {
     /// same parent, which is right too: nothing on the wire could have named ours. Without the
     /// header a span is the root of a trace of its own; an orphan is mended more easily than a
     /// wrong parent.
-    pub fn place(&mut self, role: Role, parent: Option<TraceParent>) -> Place {
+    pub fn place(&mut self, role: Role, parent: Option<TraceParent>) -> SpanContext {
         match parent {
-            Some(parent) => Place {
+            Some(parent) => SpanContext {
                 trace_id: parent.trace_id,
                 span_id: self.span_id(),
-                parent_span_id: Some(parent.parent_id),
-                parent_is_remote: role == Role::Server,
+                parent: Some(Parent {
+                    span_id: parent.parent_id,
+                    is_remote: role == Role::Server,
+                }),
                 flags: parent.flags,
             },
-            None => Place {
+            None => SpanContext {
                 trace_id: self.trace_id(),
                 span_id: self.span_id(),
-                parent_span_id: None,
-                parent_is_remote: false,
+                parent: None,
                 flags: FLAG_SAMPLED,
             },
         }
@@ -99,8 +107,7 @@ mod tests {
     #[test]
     fn a_root_is_sampled_and_has_no_parent() {
         let place = TraceContext::new(Some(1)).place(Role::Client, None);
-        assert_eq!(place.parent_span_id, None);
-        assert!(!place.parent_is_remote);
+        assert_eq!(place.parent, None);
         assert_eq!(place.flags, FLAG_SAMPLED);
         assert_ne!(place.trace_id, [0; 16]);
         assert_ne!(place.span_id, [0; 8]);
@@ -112,9 +119,12 @@ mod tests {
         for (role, remote) in [(Role::Server, true), (Role::Client, false)] {
             let place = context.place(role, Some(PARENT));
             assert_eq!(place.trace_id, PARENT.trace_id);
-            assert_eq!(place.parent_span_id, Some(PARENT.parent_id));
+            let parent = Parent {
+                span_id: PARENT.parent_id,
+                is_remote: remote,
+            };
+            assert_eq!(place.parent, Some(parent));
             assert_ne!(place.span_id, PARENT.parent_id);
-            assert_eq!(place.parent_is_remote, remote);
             assert_eq!(place.flags, 0, "flags are the caller's");
         }
     }

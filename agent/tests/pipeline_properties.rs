@@ -187,6 +187,7 @@ proptest! {
     ) {
         let (spans, pipeline, health) = run(&records);
         prop_assert_eq!(pipeline.connections(), 0);
+        prop_assert_eq!(pipeline.open_exchanges(), 0);
         prop_assert_eq!(health.spans_made(), spans.len() as u64);
         for line in pipeline.coverage() {
             prop_assert!(line.understood_bytes <= line.seen_bytes);

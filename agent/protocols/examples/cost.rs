@@ -4,8 +4,9 @@
 
 use std::time::Instant;
 
-use wirespan_protocols::conversation::{Chunk, Conversation, Direction, Discard, Extent, Sink};
-use wirespan_protocols::exchange::Exchange;
+use wirespan_protocols::conversation::{Chunk, Conversation, Direction, Extent};
+use wirespan_protocols::exchange::{Exchange, Ticket};
+use wirespan_protocols::listener::{Beginning, Discard, Listener};
 
 const REQUEST: &[u8] = b"GET /index.html HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\
     User-Agent: wrk/4.1.0\r\nConnection: keep-alive\r\n\r\n";
@@ -19,11 +20,17 @@ const EXCHANGES: u64 = 1_000_000;
 
 struct Count(u64);
 
-impl Sink for Count {
-    fn exchange(&mut self, exchange: Exchange) {
-        assert!(exchange.response.is_some());
+impl Listener for Count {
+    fn begin(&mut self, _beginning: Beginning) -> Ticket {
+        Ticket(self.0)
+    }
+
+    fn end(&mut self, exchange: Exchange) {
+        assert_eq!(exchange.ticket, Ticket(self.0));
         self.0 += 1;
     }
+
+    fn withdraw(&mut self, _ticket: Ticket) {}
 
     fn discard(&mut self, what: Discard) {
         panic!("{what:?}");

@@ -1,24 +1,18 @@
 //! One connection from its first captured byte: stream, detection, parsing, pairing. It knows no
 //! address and no process; those belong to whoever owns the connection.
 
-mod dialogue;
 mod joining;
-mod lane;
-mod multiplex;
 
-pub use multiplex::{OPEN_BYTES_MAX, STREAMS_MAX, UNCERTAIN_NS};
-
-pub use crate::sink::{Discard, Sink};
 pub use crate::transport::{Chunk, Direction, End, Extent};
 
-use dialogue::{Dialogue, Heir, Next};
 use joining::{Joined, Joining};
-use multiplex::Multiplex;
 
-use crate::exchange::Role;
 use crate::heap;
+use crate::listener::Listener;
 use crate::parser::Flow;
 use crate::protocol::Kind;
+use crate::registry::PROTOCOLS;
+use crate::session::{Heir, Inheritance, Next, Session, direction_of};
 
 /// What the owner of the connection should know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,10 +39,8 @@ pub struct Conversation {
 enum Stage {
     /// Which protocol it is, and who asks, is not known.
     Joining(Box<Joining>),
-    /// Both are known, and responses come in the order of the requests.
-    Dialogue(Box<Dialogue>),
-    /// Responses are told apart by numbers.
-    Multiplex(Box<Multiplex>),
+    /// What it speaks is known.
+    Known(Box<dyn Session>),
     /// Neither will be known, or the protocol has given way to another.
     Opaque(Option<&'static str>),
     /// It is TLS; the client asked for the server of that name.
@@ -69,54 +61,46 @@ impl Conversation {
     }
 
     /// Takes the bytes of one call.
-    pub fn chunk(&mut self, chunk: Chunk<'_>, sink: &mut impl Sink) {
+    pub fn chunk(&mut self, chunk: Chunk<'_>, listener: &mut impl Listener) {
         if chunk.len == 0 {
             return;
         }
         match &mut self.stage {
             Stage::Joining(joining) => {
-                let joined = joining.chunk(&chunk, sink);
+                let joined = joining.chunk(&chunk, listener);
                 let header_len = joining.header_len();
                 match joined {
                     Joined::NotYet => {}
                     Joined::Never => self.stage = Stage::Opaque(None),
                     Joined::Encrypted(name) => self.stage = Stage::Encrypted(name),
-                    Joined::Dialogue(dialogue) => {
+                    Joined::Known(session) => {
                         self.understood_bytes += header_len;
-                        self.stage = Stage::Dialogue(dialogue);
-                    }
-                    Joined::Multiplex(multiplex) => {
-                        self.understood_bytes += header_len;
-                        self.stage = Stage::Multiplex(multiplex);
+                        self.stage = Stage::Known(session);
                     }
                 }
             }
-            Stage::Dialogue(dialogue) => dialogue.chunk(&chunk, sink),
-            Stage::Multiplex(multiplex) => multiplex.chunk(&chunk, sink),
+            Stage::Known(session) => session.chunk(&chunk, listener),
             Stage::Opaque(_) | Stage::Encrypted(_) => {}
         }
-        self.note(sink);
+        self.note(chunk.time_ns, listener);
     }
 
     /// Takes notice of bytes that moved without being captured.
-    pub fn extent(&mut self, direction: Direction, extent: Extent, sink: &mut impl Sink) {
+    pub fn extent(&mut self, direction: Direction, extent: Extent, listener: &mut impl Listener) {
         match &mut self.stage {
             Stage::Joining(joining) => joining.extent(direction, &extent),
-            Stage::Dialogue(dialogue) => dialogue.extent(direction, &extent, sink),
-            Stage::Multiplex(multiplex) => multiplex.extent(direction, &extent, sink),
+            Stage::Known(session) => session.extent(direction, &extent, listener),
             Stage::Opaque(_) | Stage::Encrypted(_) => {}
         }
-        self.note(sink);
+        self.note(extent.last_ns, listener);
     }
 
     /// The connection or one of its streams ended.
-    pub fn end(&mut self, end: End, time_ns: u64, sink: &mut impl Sink) {
-        match &mut self.stage {
-            Stage::Dialogue(dialogue) => dialogue.end(end, time_ns, sink),
-            Stage::Multiplex(multiplex) => multiplex.end(end, time_ns, sink),
-            Stage::Joining(_) | Stage::Opaque(_) | Stage::Encrypted(_) => {}
+    pub fn end(&mut self, end: End, time_ns: u64, listener: &mut impl Listener) {
+        if let Stage::Known(session) = &mut self.stage {
+            session.end(end, time_ns, listener);
         }
-        self.note(sink);
+        self.note(time_ns, listener);
     }
 
     /// What to tell the kernel side.
@@ -124,7 +108,7 @@ impl Conversation {
     pub fn verdict(&self) -> Verdict {
         match &self.stage {
             Stage::Joining(_) => Verdict::Undecided,
-            Stage::Dialogue(_) | Stage::Multiplex(_) => Verdict::Understood,
+            Stage::Known(_) => Verdict::Understood,
             Stage::Opaque(_) => Verdict::Opaque,
             Stage::Encrypted(_) => Verdict::Encrypted,
         }
@@ -135,8 +119,7 @@ impl Conversation {
     pub fn protocol(&self) -> Option<&'static str> {
         match &self.stage {
             Stage::Joining(_) | Stage::Encrypted(_) => None,
-            Stage::Dialogue(dialogue) => Some(dialogue.protocol()),
-            Stage::Multiplex(multiplex) => Some(multiplex.protocol()),
+            Stage::Known(session) => Some(session.protocol()),
             Stage::Opaque(was) => *was,
         }
     }
@@ -165,48 +148,29 @@ impl Conversation {
     /// should ask how far the streams are.
     #[must_use]
     pub fn awaits_progress(&self) -> bool {
-        match &self.stage {
-            Stage::Dialogue(dialogue) => dialogue.awaits_progress(),
-            Stage::Multiplex(multiplex) => multiplex.awaits_progress(),
-            Stage::Joining(_) | Stage::Opaque(_) | Stage::Encrypted(_) => false,
-        }
+        self.session().is_some_and(Session::awaits_progress)
     }
 
     /// A request was seen whose fate has not been told: its response may be hours away,
     /// and somebody should look now and then whether the connection is still there.
     #[must_use]
     pub fn has_open_exchange(&self) -> bool {
-        match &self.stage {
-            Stage::Dialogue(dialogue) => dialogue.has_open_exchange(),
-            Stage::Multiplex(multiplex) => multiplex.has_open_exchange(),
-            Stage::Joining(_) | Stage::Opaque(_) | Stage::Encrypted(_) => false,
-        }
-    }
-
-    /// Whether it carries HTTP/2, whose frames tell how much of a stream is of no interest.
-    #[must_use]
-    pub fn is_multiplexed(&self) -> bool {
-        matches!(self.stage, Stage::Multiplex(_))
+        self.session().is_some_and(Session::has_open_exchange)
     }
 
     /// Position of a stream at which a frame is known to begin, the latest that is known, be it
     /// ahead of what was seen; `None` where none is.
     #[must_use]
     pub fn boundary(&self, direction: Direction) -> Option<u64> {
-        match &self.stage {
-            Stage::Multiplex(multiplex) => multiplex.boundary(direction),
-            _ => None,
-        }
+        self.session()?.boundary(direction)
     }
 
-    /// How often frames were found after nobody knew where they begin. A change means that
-    /// [`Conversation::boundary`] is worth telling.
+    /// Of a protocol whose frames tell how much of a stream is of no interest: how often they were
+    /// found after nobody knew where they begin. A change means that [`Conversation::boundary`] is
+    /// worth telling.
     #[must_use]
-    pub fn framings(&self) -> u32 {
-        match &self.stage {
-            Stage::Multiplex(multiplex) => multiplex.framings(),
-            _ => 0,
-        }
+    pub fn framings(&self) -> Option<u32> {
+        self.session()?.framings()
     }
 
     /// Whether, since the last call, a head did not fit into what is captured of one turn.
@@ -220,103 +184,100 @@ impl Conversation {
         self.understood_bytes
     }
 
-    /// Bytes of heap that it takes. Cheap: it may be asked after every chunk.
+    /// A number that moves with [`Conversation::heap_bytes`] and is cheaper to have: it may be
+    /// asked after every chunk.
+    #[must_use]
+    pub fn growing_bytes(&self) -> usize {
+        /// So that a change of stage shows.
+        const KNOWN: usize = 1 << 16;
+        match &self.stage {
+            Stage::Joining(joining) => joining.heap_bytes(),
+            Stage::Known(session) => KNOWN + session.growing_bytes(),
+            Stage::Opaque(_) | Stage::Encrypted(_) => 2 * KNOWN,
+        }
+    }
+
+    /// Bytes of heap that it takes.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         match &self.stage {
             Stage::Joining(joining) => heap::boxed::<Joining>() + joining.heap_bytes(),
-            Stage::Dialogue(dialogue) => heap::boxed::<Dialogue>() + dialogue.heap_bytes(),
-            Stage::Multiplex(multiplex) => heap::boxed::<Multiplex>() + multiplex.heap_bytes(),
+            Stage::Known(session) => session.heap_bytes(),
             Stage::Opaque(_) => 0,
             Stage::Encrypted(name) => heap::block(name.as_deref().map_or(0, str::len)),
         }
     }
 
-    /// Takes over what the protocol has to say besides exchanges.
-    fn note(&mut self, sink: &mut impl Sink) {
-        let (notes, protocol) = match &mut self.stage {
-            Stage::Dialogue(dialogue) => (dialogue.take_notes(), dialogue.protocol()),
-            Stage::Multiplex(multiplex) => (multiplex.take_notes(), multiplex.protocol()),
-            Stage::Joining(_) | Stage::Opaque(_) | Stage::Encrypted(_) => return,
-        };
-        self.head_was_cut |= notes.head_was_cut;
-        self.understood_bytes = self.understood_bytes.saturating_add(notes.understood_bytes);
-        if notes.gave_up {
-            self.stage = Stage::Opaque(Some(protocol));
-        } else if let Stage::Dialogue(dialogue) = &mut self.stage
-            && let Some(heir) = dialogue.take_heir()
-        {
-            self.give_way(heir, sink);
+    fn session(&self) -> Option<&dyn Session> {
+        match &self.stage {
+            Stage::Known(session) => Some(&**session),
+            Stage::Joining(_) | Stage::Opaque(_) | Stage::Encrypted(_) => None,
         }
     }
 
-    fn give_way(&mut self, heir: Heir, sink: &mut impl Sink) {
+    /// Takes over what the protocol has to say besides exchanges.
+    fn note(&mut self, time_ns: u64, listener: &mut dyn Listener) {
+        let Stage::Known(session) = &mut self.stage else {
+            return;
+        };
+        let notes = session.take_notes();
+        self.head_was_cut |= notes.head_was_cut;
+        self.understood_bytes = self.understood_bytes.saturating_add(notes.understood_bytes);
+        if notes.gave_up {
+            // What is open then will never be told from what comes.
+            session.end(End::LostSight, time_ns, listener);
+            self.stage = Stage::Opaque(Some(session.protocol()));
+        } else if let Some(heir) = session.take_heir() {
+            self.give_way(heir, time_ns, listener);
+        }
+    }
+
+    fn give_way(&mut self, heir: Heir, time_ns: u64, listener: &mut dyn Listener) {
         let Heir {
             next,
             role,
             requests,
             responses,
-            is_framed: [requests_are_framed, responses_are_framed],
         } = heir;
         match next {
             Next::Tunnel(authority) => {
-                sink.tunnelled(&authority);
-                let requests = (requests, requests_are_framed);
-                let responses = (responses, responses_are_framed);
+                listener.tunnelled(&authority);
                 let joining = match direction_of(role, Flow::Requests) {
                     Direction::Ingress => Joining::within(requests, responses),
                     Direction::Egress => Joining::within(responses, requests),
                 };
                 self.stage = Stage::Joining(Box::new(joining));
             }
-            Next::Http2(request, start) => {
-                let http2 = crate::http2::PROTOCOL;
-                let Kind::Multiplexed(parser) = http2.kind else {
-                    return;
+            Next::Upgrade(token, asked) => {
+                let inheritance = Inheritance {
+                    role,
+                    requests,
+                    responses,
+                    asked,
                 };
-                let flow = direction_of(role, Flow::Requests);
-                let (ingress, egress) = match flow {
-                    Direction::Ingress => (requests, responses),
-                    Direction::Egress => (responses, requests),
-                };
-                let mut multiplex = Box::new(Multiplex::new(http2.name, parser, ingress, egress));
-                multiplex.set_role(role);
-                multiplex.begin(flow, requests_are_framed);
-                multiplex.begin(flow.opposite(), responses_are_framed);
-                multiplex.adopt(UPGRADED_STREAM, request, start);
-                multiplex.look(sink);
-                self.stage = Stage::Multiplex(multiplex);
-                self.note(sink);
+                let ticket = inheritance.asked.ticket;
+                match by_upgrade_token(token).and_then(|inherit| inherit(inheritance, listener)) {
+                    Some(session) => {
+                        self.stage = Stage::Known(session);
+                        self.note(time_ns, listener);
+                    }
+                    None => listener.withdraw(ticket),
+                }
             }
         }
     }
 }
 
-/// The stream that answers the request which asked for HTTP/2 (RFC 7540 §3.2).
-const UPGRADED_STREAM: u64 = 1;
+/// What makes a session from an inheritance.
+type Inherit = fn(Inheritance, &mut dyn Listener) -> Option<Box<dyn Session>>;
 
-/// What the owner of a conversation wants to know besides exchanges.
-#[derive(Clone, Copy, Debug, Default)]
-struct Notes {
-    head_was_cut: bool,
-    understood_bytes: u64,
-    /// Another protocol took over, or this one was never spoken.
-    gave_up: bool,
-}
-
-/// The traced process's role, if this flow goes that way.
-fn role_of(direction: Direction, flow: Flow) -> Role {
-    match (direction, flow) {
-        (Direction::Ingress, Flow::Requests) | (Direction::Egress, Flow::Responses) => Role::Server,
-        (Direction::Egress, Flow::Requests) | (Direction::Ingress, Flow::Responses) => Role::Client,
-    }
-}
-
-/// Which way a flow goes, seen from a process with this role.
-fn direction_of(role: Role, flow: Flow) -> Direction {
-    if role_of(Direction::Ingress, flow) == role {
-        Direction::Ingress
-    } else {
-        Direction::Egress
-    }
+fn by_upgrade_token(wanted: &str) -> Option<Inherit> {
+    PROTOCOLS.iter().find_map(|protocol| match protocol.kind {
+        Kind::Multiplexed {
+            upgrade_token,
+            inherit,
+            ..
+        } if upgrade_token == wanted => Some(inherit),
+        _ => None,
+    })
 }

@@ -60,7 +60,7 @@ pub fn detect(prefix: &[u8]) -> Found {
 #[must_use]
 pub fn detect_amid(prefix: &[u8]) -> Found {
     for protocol in PROTOCOLS {
-        if matches!(protocol.kind, Kind::Multiplexed(_)) {
+        if matches!(protocol.kind, Kind::Multiplexed { .. }) {
             match (protocol.detect)(prefix) {
                 Detected::Match(flow) => return Found::Match(protocol, Some(flow)),
                 Detected::Either => return Found::Match(protocol, None),

@@ -1,6 +1,8 @@
-//! An exchange: one request with what came of it. It knows times and outcomes, not spans.
+//! An exchange: one request with what came of it. This is the envelope, which is the same for all:
+//! who, when, how it ended. What was said is its [`Family`]. It knows times and outcomes, not
+//! spans.
 
-use crate::message::{Request, Response};
+use crate::family::Family;
 
 /// Which side of the connection the traced process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,9 +13,16 @@ pub enum Role {
     Server,
 }
 
+/// What a [`Listener`](crate::listener::Listener) calls an exchange from its beginning to its end.
+/// It means something to that listener alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Ticket(pub u64);
+
 /// One request and what came of it. Times are those of the records (monotonic nanoseconds).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange {
+    /// What the listener called it when it began.
+    pub ticket: Ticket,
     /// Which side was watched.
     pub role: Role,
     /// Thread that moved the first byte of the request.
@@ -24,34 +33,10 @@ pub struct Exchange {
     pub first_response_ns: Option<u64>,
     /// Last byte of the response; without one, the moment the outcome was known.
     pub end_ns: u64,
-    /// What was asked.
-    pub request: Request,
-    /// What was answered; `None` if that was never observed.
-    pub response: Option<Response>,
     /// How it ended.
     pub outcome: Outcome,
-    /// What was seen of the messages of a remote procedure call.
-    pub messages: Option<Box<Messages>>,
-}
-
-/// The messages of a call, by direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Messages {
-    /// From the client.
-    pub requests: Flown,
-    /// From the server.
-    pub responses: Flown,
-}
-
-/// The messages of a call in one direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flown {
-    /// How many began; `None` where that could not be counted.
-    pub count: Option<u64>,
-    /// First byte of the first one, if there was one.
-    pub first_ns: Option<u64>,
-    /// Last byte of the last one.
-    pub last_ns: Option<u64>,
+    /// What was asked and answered.
+    pub family: Family,
 }
 
 /// How an exchange ended. Nothing is assumed: what was not observed has its own name.
@@ -59,6 +44,8 @@ pub struct Flown {
 pub enum Outcome {
     /// The response was seen to its last byte.
     Complete,
+    /// Nobody answers such a request: it was over with its last byte.
+    OneWay,
     /// The response began; its framing was not captured, so its end is the last byte seen before
     /// the connection went on or ended.
     EndInferred,

@@ -7,7 +7,7 @@ pub(crate) mod forwarded;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::message::TraceParent;
+use crate::trace_parent::TraceParent;
 use forwarded::Forwarded;
 
 /// Longest target, host, user agent or trace state that is kept, in bytes; longer ones are cut and

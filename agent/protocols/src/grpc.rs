@@ -7,8 +7,8 @@ pub mod web;
 
 pub use walk::Walk;
 
+use crate::family::rpc::CallSystem;
 use crate::fields::digits;
-use crate::message::CallSystem;
 
 /// The protocol that a `content-type` names.
 #[must_use]

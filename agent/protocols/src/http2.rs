@@ -7,18 +7,31 @@ mod frame;
 mod head;
 pub mod hpack;
 mod parser;
+mod part;
+mod probe;
 mod proof;
+mod session;
 
 pub use detect::detect;
 pub use parser::{BLOCK_BYTES_MAX, Frames};
+pub use part::{Part, What};
+pub use session::{OPEN_BYTES_MAX, STREAMS_MAX, UNCERTAIN_NS};
 
 use crate::protocol::{Kind, Protocol};
 
+/// In the registry.
+const NAME: &str = "http2";
+
 /// This protocol's line in the registry.
 pub const PROTOCOL: Protocol = Protocol {
-    name: "http2",
+    name: NAME,
     detect,
-    kind: Kind::Multiplexed(|| Box::new(Frames::default())),
+    kind: Kind::Multiplexed {
+        open: session::open,
+        upgrade_token: "h2c",
+        inherit: session::inherit,
+    },
+    probe: probe::probe,
 };
 
 /// What a client begins with (RFC 9113 §3.4).

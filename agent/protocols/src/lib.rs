@@ -3,26 +3,33 @@
 //! Nothing here knows a socket, a clock, a map, a span or a log; positions, times and losses are
 //! handed in. Read in this order: [`stream`] (chunks to contiguous bytes or gaps), [`relay`] (what
 //! may stand in front of everything), [`detect`] (which protocol, which role), [`registry`] (all
-//! protocols), [`protocol`] and [`parser`] (the contract), a protocol such as
-//! [`http1`] or [`http2`], [`pair`] (requests and responses to [`exchange`]s), [`conversation`]
-//! (all of it, for one connection).
+//! protocols), [`protocol`] and [`parser`] (the contract), [`session`] (what reads a connection),
+//! [`ordered`] (requests and responses to [`exchange`]s, in order), a protocol such as [`http1`] or
+//! [`http2`], [`family`] (what they say), [`conversation`] (all of it, for one connection),
+//! [`listener`] (who is told).
 #![forbid(unsafe_code)]
 
 pub mod client_hello;
 pub mod conversation;
 pub mod detect;
 pub mod exchange;
+pub mod family;
 mod fields;
 pub mod grpc;
 pub mod heap;
 pub mod http1;
 pub mod http2;
+pub mod learnt;
+pub mod listener;
 pub mod message;
-pub mod pair;
+pub mod ordered;
 pub mod parser;
+pub mod probe;
 pub mod protocol;
+mod reader;
 pub mod registry;
 pub mod relay;
-pub mod sink;
+pub mod session;
 pub mod stream;
+pub mod trace_parent;
 pub mod transport;

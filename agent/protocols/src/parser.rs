@@ -15,15 +15,6 @@
 
 use std::fmt::Debug;
 
-use crate::http2::hpack::Lore;
-use crate::message::{Message, Part, Request, What};
-
-/// A parser whose protocol was chosen while running.
-pub type AnyParser = Box<dyn Parser<Message = Message>>;
-
-/// The same for a protocol with streams.
-pub type AnyStreamParser = Box<dyn StreamParser>;
-
 /// What a direction carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Flow {
@@ -120,15 +111,6 @@ pub trait Parser: Debug + Send {
     /// it returns `Some`.
     fn resync(&mut self, buf: &[u8]) -> Option<usize>;
 
-    /// Tells the parser of responses which request the next one answers, where its framing depends
-    /// on that; `None` if nobody knows. Called between messages only.
-    fn answers(&mut self, _request: Option<&Request>) {}
-
-    /// Whether a message may begin with these bytes, as far as they go. Called between messages.
-    fn may_begin(&self, _buf: &[u8]) -> bool {
-        true
-    }
-
     /// Bytes after which the message that is being skipped certainly ends; a gap that is longer is
     /// divided there. `None` if there is no such number.
     fn bytes_left(&self) -> Option<u64> {
@@ -143,53 +125,46 @@ pub trait Parser: Debug + Send {
     /// Forgets the message that was begun; what is offered next begins one.
     fn reset(&mut self);
 
-    /// Bytes of memory that it takes, itself included. Asked after each call, so nothing is walked
-    /// for it.
-    fn memory_bytes(&self) -> usize;
+    /// Bytes of heap that it takes. Asked after each call, so nothing is walked for it.
+    fn heap_bytes(&self) -> usize;
 }
 
-/// Where in bytes of unknown framing a message begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Search {
-    /// Here, for certain.
-    At(usize),
-    /// At the very start, as far as can be seen: ask again with more bytes behind them.
-    Maybe,
-    /// Nowhere that could be proved.
-    Nowhere,
+/// A parser of responses, in a protocol where each `Q` has one.
+pub trait Answers<Q>: Parser {
+    /// Tells which request the next response answers, where its framing depends on that; `None` if
+    /// nobody knows. Called between messages only.
+    fn answers(&mut self, _request: Option<&Q>) {}
+
+    /// Whether a response to a request may begin with these bytes, as far as they go. Called
+    /// between messages.
+    fn may_begin(&self, _buf: &[u8]) -> bool {
+        true
+    }
 }
 
-/// One direction of one connection of a protocol that carries many exchanges at a time. The
-/// promises are those of a [`Parser`], but for these: a parser keeps its framing over a gap that
-/// ends within a message whose length is known; bodies are told in parts, as they come.
-pub trait StreamParser: Debug + Send {
-    /// Looks for one part at the start of `buf`; `buf` is never empty.
-    fn parse(&mut self, buf: &[u8], lore: Option<&mut Lore>) -> Parsed<Part>;
+impl<T> Parsed<T> {
+    /// The same, with its message made into something else.
+    pub fn map<U>(self, into: impl FnOnce(T) -> U) -> Parsed<U> {
+        match self {
+            Self::Message { message, consumed } => Parsed::Message {
+                message: into(message),
+                consumed,
+            },
+            Self::Skipped { consumed } => Parsed::Skipped { consumed },
+            Self::Incomplete => Parsed::Incomplete,
+            Self::Invalid => Parsed::Invalid,
+        }
+    }
+}
 
-    /// Moves over bytes that nobody captured, no more than [`StreamParser::bytes_left`] says;
-    /// `pending` are the bytes directly before them that were last called incomplete.
-    /// [`Crossed::Cut`] is never returned.
-    fn cross(&mut self, pending: &[u8], gap: Gap, lore: Option<&mut Lore>) -> Crossed<Part>;
-
-    /// Bytes behind those that were offered with which the message under way certainly ends.
-    fn bytes_left(&self) -> Option<u64>;
-
-    /// After framing was lost: finds the start of a message, and proves it. `is_start`: the bytes
-    /// are those of one call from its first one on.
-    fn find(&self, buf: &[u8], is_start: bool) -> Search;
-
-    /// Framing is lost: forgets what was begun.
-    fn lose(&mut self);
-
-    /// Nothing was sent before: what this parser will be shown is everything.
-    fn begin(&mut self);
-
-    /// Whether it read what every connection of the protocol begins with.
-    fn has_begun(&self) -> bool;
-
-    /// Takes notice of what the other direction said about this one.
-    fn hear(&mut self, what: &What);
-
-    /// As [`Parser::memory_bytes`].
-    fn memory_bytes(&self) -> usize;
+impl<T> Crossed<T> {
+    /// The same, with its message made into something else.
+    pub fn map<U>(self, into: impl FnOnce(T) -> U) -> Crossed<U> {
+        match self {
+            Self::Over => Crossed::Over,
+            Self::Ended(message) => Crossed::Ended(into(message)),
+            Self::Cut(message) => Crossed::Cut(into(message)),
+            Self::Lost => Crossed::Lost,
+        }
+    }
 }

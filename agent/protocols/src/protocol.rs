@@ -1,7 +1,10 @@
 //! What a protocol is to the rest of the crate: how it is recognised, and what reads it. None is
 //! named here.
 
-use crate::parser::{AnyParser, AnyStreamParser, Flow};
+use crate::listener::Listener;
+use crate::parser::Flow;
+use crate::probe::Probe;
+use crate::session::{Inheritance, MultiplexedStart, OrderedStart, Session};
 
 /// What the rest of the crate needs to know about a protocol. Its test data, one valid message a
 /// file, lies in `tests/data/<name>/requests` and `responses`.
@@ -13,15 +16,30 @@ pub struct Protocol {
     pub detect: fn(&[u8]) -> Detected,
     /// How its responses are told apart, and what reads it.
     pub kind: Kind,
+    /// One direction alone, for who checks what every parser promises.
+    pub probe: fn(Flow) -> Box<dyn Probe>,
 }
 
 /// How the responses of a protocol relate to its requests.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
-    /// In order. Makes a parser for one direction.
-    Dialogue(fn(Flow) -> AnyParser),
-    /// By number. Makes a parser for either direction: it finds out which one it is.
-    Multiplexed(fn() -> AnyStreamParser),
+    /// In order.
+    Ordered {
+        /// Makes what reads a connection.
+        open: fn(OrderedStart<'_>, &mut dyn Listener) -> Box<dyn Session>,
+        /// Whether bytes begin a response by which a server says that it understood nothing.
+        refuses: fn(&[u8]) -> bool,
+    },
+    /// By number.
+    Multiplexed {
+        /// Makes what reads a connection.
+        open: fn(MultiplexedStart<'_>, &mut dyn Listener) -> Box<dyn Session>,
+        /// The token by which another protocol asks for this one (RFC 9110 §7.8).
+        upgrade_token: &'static str,
+        /// Makes what reads a connection from where that was granted; `None` if it can't carry
+        /// such a response.
+        inherit: fn(Inheritance, &mut dyn Listener) -> Option<Box<dyn Session>>,
+    },
 }
 
 /// What one protocol says about a prefix.

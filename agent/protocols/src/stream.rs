@@ -25,20 +25,29 @@ pub struct Arrival<'a> {
     pub after: Option<Gap>,
 }
 
-/// When a byte moved, and who moved it.
+/// A byte: where in its stream it stands, when it moved, and who moved it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moved {
+    /// Bytes of the stream before it.
+    pub position: u64,
     /// When the call returned.
     pub time_ns: u64,
     /// Which thread called; 0 if that was not captured.
     pub tid: u32,
 }
 
+/// A call.
+#[derive(Clone, Copy, Debug, Default)]
+struct Call {
+    time_ns: u64,
+    tid: u32,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     /// One past the last byte that moved then.
     end: u64,
-    moved: Moved,
+    call: Call,
 }
 
 /// One direction. Its owner takes the bytes held, lets a parser have them together with those that
@@ -53,8 +62,8 @@ pub struct Stream {
     ahead: Extent,
     /// In order of `end`; all of them beyond `cursor`.
     marks: Vec<Mark>,
-    /// The furthest mark there ever was.
-    last: Moved,
+    /// Of the furthest mark there ever was.
+    last: Call,
 }
 
 impl Stream {
@@ -154,10 +163,15 @@ impl Stream {
     /// When the byte at `position` moved; `cursor` and later only.
     #[must_use]
     pub fn moved_at(&self, position: u64) -> Moved {
-        self.marks
-            .iter()
+        let mut marks = self.marks.iter();
+        let Call { time_ns, tid } = marks
             .find(|mark| mark.end > position)
-            .map_or(self.last, |mark| mark.moved)
+            .map_or(self.last, |mark| mark.call);
+        Moved {
+            position,
+            time_ns,
+            tid,
+        }
     }
 
     /// Moves the cursor over bytes or a gap.
@@ -193,6 +207,12 @@ impl Stream {
         heap::vec::<u8>(self.held.capacity()) + heap::vec::<Mark>(self.marks.capacity())
     }
 
+    /// Bytes that there is room for without growing.
+    #[must_use]
+    pub fn held_room(&self) -> usize {
+        self.held.capacity()
+    }
+
     /// How many bytes are held.
     #[must_use]
     pub fn held_len(&self) -> u64 {
@@ -225,9 +245,9 @@ impl Stream {
             // The first stays, for the start of a message; its neighbours become a little late.
             self.marks.remove(1);
         }
-        let moved = Moved { time_ns, tid };
-        self.last = moved;
-        self.marks.push(Mark { end, moved });
+        let call = Call { time_ns, tid };
+        self.last = call;
+        self.marks.push(Mark { end, call });
     }
 }
 

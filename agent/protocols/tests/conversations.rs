@@ -4,12 +4,14 @@
 //! that a wrong pairing shows.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[path = "support/told.rs"]
+mod told;
+
 use proptest::prelude::*;
-use wirespan_protocols::conversation::{
-    Chunk, Conversation, Direction, Discard, End, Extent, Sink, Verdict,
-};
+use wirespan_protocols::conversation::{Chunk, Conversation, Direction, End, Extent, Verdict};
 use wirespan_protocols::exchange::{Exchange, Outcome, Role};
-use wirespan_protocols::message::{Request, Response};
+
+use told::Told;
 
 // === the script ===
 
@@ -250,22 +252,19 @@ const ALL: Capture = Capture {
     lost: 0,
 };
 
-#[derive(Debug, Default)]
-struct Told {
-    exchanges: Vec<Exchange>,
-    discards: Vec<Discard>,
+#[derive(Default)]
+struct Observed {
+    told: Told,
     verdict: Option<Verdict>,
     /// What was observed, for who has to find out why.
     log: Vec<String>,
 }
 
-impl Sink for Told {
-    fn exchange(&mut self, exchange: Exchange) {
-        self.exchanges.push(exchange);
-    }
+impl std::ops::Deref for Observed {
+    type Target = Told;
 
-    fn discard(&mut self, what: Discard) {
-        self.discards.push(what);
+    fn deref(&self) -> &Told {
+        &self.told
     }
 }
 
@@ -276,8 +275,14 @@ fn tail(call: &[u8]) -> ([u8; 8], u8) {
     (tail, len as u8)
 }
 
-fn observe(calls: &[Call], role: Role, capture: Capture, end: End, random: &mut Random) -> Told {
-    let mut told = Told::default();
+fn observe(
+    calls: &[Call],
+    role: Role,
+    capture: Capture,
+    end: End,
+    random: &mut Random,
+) -> Observed {
+    let mut told = Observed::default();
     let mut conversation = Conversation::new();
     let mut extents = [Extent::default(); 2];
     let (mut latest, mut in_turn, mut after_loss) = (None, 0, false);
@@ -309,7 +314,7 @@ fn observe(calls: &[Call], role: Role, capture: Capture, end: End, random: &mut 
             if random.below(4) == 0 {
                 for is_request in [true, false] {
                     let extent = extents[usize::from(is_request)];
-                    conversation.extent(direction_of(is_request), extent, &mut told);
+                    conversation.extent(direction_of(is_request), extent, &mut told.told);
                 }
             }
             continue;
@@ -329,7 +334,7 @@ fn observe(calls: &[Call], role: Role, capture: Capture, end: End, random: &mut 
             String::from_utf8_lossy(&call.bytes[..captured.min(30)]),
         ));
         let opposite = extents[usize::from(!call.is_request)];
-        conversation.extent(direction_of(!call.is_request), opposite, &mut told);
+        conversation.extent(direction_of(!call.is_request), opposite, &mut told.told);
         conversation.chunk(
             Chunk {
                 direction: direction_of(call.is_request),
@@ -342,25 +347,25 @@ fn observe(calls: &[Call], role: Role, capture: Capture, end: End, random: &mut 
                 tid: 9,
                 after_loss: std::mem::take(&mut after_loss),
             },
-            &mut told,
+            &mut told.told,
         );
     }
     for is_request in [true, false] {
         let extent = extents[usize::from(is_request)];
-        conversation.extent(direction_of(is_request), extent, &mut told);
+        conversation.extent(direction_of(is_request), extent, &mut told.told);
     }
     let end_ns = calls.len() as u64 + 1;
     if role == Role::Client && end == End::Closed {
-        conversation.end(End::Ingress, end_ns, &mut told);
+        conversation.end(End::Ingress, end_ns, &mut told.told);
     }
-    conversation.end(end, end_ns, &mut told);
+    conversation.end(end, end_ns, &mut told.told);
     told.verdict = Some(conversation.verdict());
     told
 }
 
 /// Which request this is, by when it began; its target must agree.
 fn number(exchange: &Exchange, times: &Times) -> Option<usize> {
-    let Request::Http(request) = &exchange.request;
+    let request = told::request(exchange);
     let began = |&first: &usize| first as u64 + 1 == exchange.start_ns;
     let number = times.first.iter().position(began)?;
     let target = format!("/{number}");
@@ -371,7 +376,7 @@ fn number(exchange: &Exchange, times: &Times) -> Option<usize> {
 
 /// Holds whatever was lost: no request is told twice or made up, no response is another's, and no
 /// size is wrong.
-fn nothing_is_wrong(script: &[Said], told: &Told, times: &Times) -> Result<(), TestCaseError> {
+fn nothing_is_wrong(script: &[Said], told: &Observed, times: &Times) -> Result<(), TestCaseError> {
     let mut numbers = Vec::new();
     for exchange in &told.exchanges {
         let number = number(exchange, times);
@@ -385,14 +390,14 @@ fn nothing_is_wrong(script: &[Said], told: &Told, times: &Times) -> Result<(), T
     prop_assert_eq!(all, numbers.len(), "told twice");
     for (exchange, number) in told.exchanges.iter().zip(in_order) {
         let said = &script[number];
-        let Request::Http(request) = &exchange.request;
+        let request = told::request(exchange);
         prop_assert!(exchange.start_ns <= exchange.end_ns);
         prop_assert!(
             request
                 .body_size
                 .is_none_or(|told| told == size(said.request))
         );
-        if let Some(Response::Http(response)) = &exchange.response {
+        if let Some(response) = told::response(exchange) {
             prop_assert_eq!(
                 response.status,
                 status(number, said),
@@ -409,14 +414,14 @@ fn nothing_is_wrong(script: &[Said], told: &Told, times: &Times) -> Result<(), T
             );
         }
         if exchange.outcome == Outcome::Complete {
-            prop_assert!(exchange.response.is_some());
+            prop_assert!(told::response(exchange).is_some());
         }
     }
     Ok(())
 }
 
 /// Holds where nothing that matters was lost.
-fn all_is_told(script: &[Said], told: &Told, times: &Times) -> Result<(), TestCaseError> {
+fn all_is_told(script: &[Said], told: &Observed, times: &Times) -> Result<(), TestCaseError> {
     prop_assert_eq!(told.verdict, Some(Verdict::Understood));
     prop_assert_eq!(told.exchanges.len(), script.len());
     prop_assert!(told.discards.is_empty(), "{:?}", told.discards);
@@ -449,9 +454,9 @@ proptest! {
         nothing_is_wrong(&script, &told, &times)?;
         all_is_told(&script, &told, &times)?;
         for (exchange, said) in told.exchanges.iter().zip(&script) {
-            let Request::Http(request) = &exchange.request;
+            let request = told::request(exchange);
             prop_assert_eq!(request.body_size, Some(size(said.request)));
-            let Some(Response::Http(response)) = &exchange.response else { unreachable!() };
+            let response = told::response(exchange).unwrap();
             prop_assert_eq!(response.body_size, Some(response_size(said)));
         }
     }

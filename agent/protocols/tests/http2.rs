@@ -4,13 +4,17 @@
 
 #[path = "http2/peers.rs"]
 mod peers;
+#[path = "support/told.rs"]
+mod told;
 #[path = "http2/wire.rs"]
 mod wire;
 
 use proptest::prelude::*;
-use wirespan_protocols::conversation::{Direction, Discard, End};
+use wirespan_protocols::conversation::{Direction, End};
 use wirespan_protocols::exchange::{Outcome, Role};
-use wirespan_protocols::message::{Completeness, Request};
+use wirespan_protocols::family::Family;
+use wirespan_protocols::family::http::Completeness;
+use wirespan_protocols::listener::Discard;
 
 use peers::{Answer, Ask, overhear};
 use wire::{Ear, Said};
@@ -60,16 +64,17 @@ fn asks() -> Vec<Ask> {
 }
 
 fn check(ear: &Ear, role: Role, asks: &[Ask]) {
-    assert_eq!(ear.discards, []);
-    assert_eq!(ear.exchanges.len(), asks.len());
+    assert_eq!(ear.told.discards, []);
+    assert_eq!(ear.told.exchanges.len(), asks.len());
     for ask in asks {
         let exchange = ear.of(&ask.path).unwrap_or_else(|| panic!("{}", ask.path));
         assert_eq!(exchange.role, role);
-        let Request::Http(request) = &exchange.request;
+        let request = told::request(exchange);
         assert_eq!(request.method.as_str(), ask.method);
         assert_eq!(request.host.as_deref(), Some("shop.example"));
         assert_eq!(request.completeness, Completeness::Whole);
-        assert_eq!(request.call.is_some(), ask.call);
+        let call = told::call(exchange);
+        assert_eq!(call.is_some(), ask.call);
         if let Some(code) = ask.answer.reset {
             assert_eq!(exchange.outcome, Outcome::Aborted(code), "{}", ask.path);
             continue;
@@ -85,8 +90,8 @@ fn check(ear: &Ear, role: Role, asks: &[Ask]) {
         assert_eq!(response.status, ask.answer.status, "{}", ask.path);
         assert_eq!(response.body_size, Some(ask.answer.body.len() as u64));
         assert_eq!(response.call_status, ask.answer.trailers);
-        if ask.call {
-            let messages = exchange.messages.as_ref().unwrap();
+        if let Some((_, messages)) = call {
+            let messages = messages.unwrap();
             assert_eq!(messages.requests.count, Some(2));
             assert_eq!(messages.responses.count, Some(3));
             assert!(messages.responses.first_ns <= messages.responses.last_ns);
@@ -115,8 +120,10 @@ fn payloads_that_are_only_counted_change_nothing_but_the_count_of_messages() {
     let mut ear = Ear::new(Role::Server);
     ear.hear_all(&said);
     ear.end(End::Closed);
-    for exchange in &mut ear.exchanges {
-        if let Some(messages) = &mut exchange.messages {
+    for exchange in &mut ear.told.exchanges {
+        if let Family::Rpc(rpc) = &mut exchange.family
+            && let Some(messages) = &mut rpc.messages
+        {
             assert_eq!(messages.responses.count, None);
             messages.requests.count = Some(2);
             messages.responses.count = Some(3);
@@ -137,9 +144,9 @@ fn a_connection_joined_in_the_middle_is_understood_and_says_what_it_does_not_kno
         let mut ear = Ear::new(Role::Server);
         ear.hear_all(&said[start..]);
         ear.end(End::Closed);
-        assert!(!ear.exchanges.is_empty(), "from {start}");
-        for exchange in &ear.exchanges {
-            let Request::Http(request) = &exchange.request;
+        assert!(!ear.told.exchanges.is_empty(), "from {start}");
+        for exchange in &ear.told.exchanges {
+            let request = told::request(exchange);
             match request.completeness {
                 Completeness::Whole => {
                     assert!(request.target.starts_with("/item/"), "from {start}");
@@ -147,7 +154,7 @@ fn a_connection_joined_in_the_middle_is_understood_and_says_what_it_does_not_kno
                 _ => assert!(request.target.is_empty() || request.target.starts_with("/item/")),
             }
         }
-        let last = ear.exchanges.last().unwrap();
+        let last = ear.told.exchanges.last().unwrap();
         assert_eq!(wire::response(last).status, 200, "from {start}");
     }
 }
@@ -178,8 +185,8 @@ proptest! {
         let mut ear = Ear::new(Role::Server);
         ear.hear_all(&said);
         ear.end(End::Closed);
-        for exchange in &ear.exchanges {
-            let Request::Http(request) = &exchange.request;
+        for exchange in &ear.told.exchanges {
+            let request = told::request(exchange);
             let Some(number) = request.target.strip_prefix("/gap/") else {
                 prop_assert!(request.target.is_empty());
                 prop_assert_eq!(request.completeness, Completeness::Incomplete);
@@ -194,9 +201,9 @@ proptest! {
                 }
             }
         }
-        prop_assert!(ear.exchanges.len() <= asks.len());
+        prop_assert!(ear.told.exchanges.len() <= asks.len());
         // The group under way may be lost, and the three that a long gap swallows.
-        prop_assert!(ear.exchanges.len() >= 8, "{}", ear.exchanges.len());
+        prop_assert!(ear.told.exchanges.len() >= 8, "{}", ear.told.exchanges.len());
     }
 
     #[test]
@@ -257,7 +264,7 @@ fn boundaries_are_told_ahead_of_what_was_seen() {
 
 #[test]
 fn streams_that_never_end_make_room_and_are_counted() {
-    use wirespan_protocols::conversation::STREAMS_MAX;
+    use wirespan_protocols::http2::STREAMS_MAX;
     let mut ear = Ear::new(Role::Server);
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     for stream in 0..STREAMS_MAX as u32 + 10 {
@@ -270,10 +277,11 @@ fn streams_that_never_end_make_room_and_are_counted() {
         bytes,
         missed: 0,
     });
-    assert_eq!(ear.exchanges.len(), 10);
-    assert_eq!(ear.discards, [Discard::PipelineFull; 10]);
+    assert_eq!(ear.told.exchanges.len(), 10);
+    assert_eq!(ear.told.discards, [Discard::PipelineFull; 10]);
     assert!(
-        ear.exchanges
+        ear.told
+            .exchanges
             .iter()
             .all(|exchange| exchange.outcome == Outcome::Evicted)
     );
@@ -291,11 +299,11 @@ fn a_flood_of_continuations_is_given_up() {
         ear.hear(&Said::request(&frame));
     }
     assert!(
-        ear.discards.contains(&Discard::Unparsable),
+        ear.told.discards.contains(&Discard::Unparsable),
         "{:?}",
-        ear.discards
+        ear.told.discards
     );
-    assert!(ear.exchanges.is_empty());
+    assert!(ear.told.exchanges.is_empty());
 }
 
 const UPGRADE: &[u8] =
@@ -348,12 +356,13 @@ fn an_upgraded_connection_goes_on_and_its_first_stream_answers_the_upgrade() {
             ear.hear(&Said::request(&client));
             ear.hear(&respond(answers(3)));
             ear.end(End::Closed);
-            assert_eq!(ear.discards, []);
+            assert_eq!(ear.told.discards, []);
             let told: Vec<_> = ear
+                .told
                 .exchanges
                 .iter()
                 .map(|exchange| {
-                    let Request::Http(request) = &exchange.request;
+                    let request = told::request(exchange);
                     (
                         &*request.target,
                         wire::response(exchange).status,
@@ -384,13 +393,13 @@ fn a_response_that_crossed_a_reset_is_no_loss() {
         };
         ear.hear(&respond(b"\0\0\0\x04\0\0\0\0\0"));
         ear.hear(&respond(b"\0\0\x01\x01\x05\0\0\0\x01\x88"));
-        assert_eq!(ear.discards, []);
+        assert_eq!(ear.told.discards, []);
         // That one answers nothing.
         ear.hear(&respond(b"\0\0\x01\x01\x05\0\0\0\x03\x88"));
         ear.end(End::Closed);
-        assert_eq!(ear.exchanges.len(), 1);
-        assert_eq!(ear.exchanges[0].outcome, Outcome::Aborted(8));
-        assert_eq!(ear.discards, [Discard::UnmatchedResponse]);
+        assert_eq!(ear.told.exchanges.len(), 1);
+        assert_eq!(ear.told.exchanges[0].outcome, Outcome::Aborted(8));
+        assert_eq!(ear.told.discards, [Discard::UnmatchedResponse]);
     }
 }
 
@@ -420,10 +429,10 @@ fn the_body_of_an_upgraded_request_was_sent_in_http_1() {
                 missed: 0,
             });
             ear.end(End::Closed);
-            let [exchange] = &ear.exchanges[..] else {
-                panic!("{role:?}, {field}: {:?}", ear.exchanges);
+            let [exchange] = &ear.told.exchanges[..] else {
+                panic!("{role:?}, {field}: {:?}", ear.told.exchanges);
             };
-            let Request::Http(request) = &exchange.request;
+            let request = told::request(exchange);
             assert_eq!(request.body_size, told, "{role:?}, {field}");
         }
     }
@@ -451,12 +460,12 @@ fn a_response_that_overtook_its_request_waits_for_it() {
         bytes: b"\0\0\x01\x01\x05\0\0\0\x01\x88".to_vec(),
         missed: 0,
     });
-    assert!(ear.exchanges.is_empty());
+    assert!(ear.told.exchanges.is_empty());
     ear.hear(&Said::request(
         b"\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01h",
     ));
-    assert_eq!(ear.exchanges.len(), 1);
-    assert_eq!(ear.exchanges[0].outcome, Outcome::Complete);
+    assert_eq!(ear.told.exchanges.len(), 1);
+    assert_eq!(ear.told.exchanges[0].outcome, Outcome::Complete);
     // One whose request was missed is counted as soon as a later request comes.
     ear.hear(&Said {
         is_request: false,
@@ -466,8 +475,8 @@ fn a_response_that_overtook_its_request_waits_for_it() {
     ear.hear(&Said::request(
         b"\0\0\x06\x01\x05\0\0\0\x05\x82\x86\x84\x41\x01h",
     ));
-    assert_eq!(ear.discards, [Discard::UnmatchedResponse]);
-    assert_eq!(ear.exchanges.len(), 1);
+    assert_eq!(ear.told.discards, [Discard::UnmatchedResponse]);
+    assert_eq!(ear.told.exchanges.len(), 1);
 }
 
 #[test]
@@ -489,6 +498,7 @@ fn what_is_told_to_go_away_is_refused_and_the_rest_is_served() {
         b"\0\0\x01\x01\x04\0\0\0\x01\x88\0\0\0\0\x01\0\0\0\x01",
     ));
     let outcomes: Vec<_> = ear
+        .told
         .exchanges
         .iter()
         .map(|exchange| exchange.outcome)

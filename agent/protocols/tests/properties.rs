@@ -9,11 +9,12 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use wirespan_protocols::message::{Message, Request, Response, Then};
-use wirespan_protocols::message::{Part, What};
-use wirespan_protocols::parser::{AnyParser, AnyStreamParser, Crossed, Flow, Gap, Parsed, Search};
-use wirespan_protocols::protocol::Detected;
-use wirespan_protocols::protocol::{Kind, Protocol};
+use wirespan_protocols::http1;
+use wirespan_protocols::http2::{Frames, What};
+use wirespan_protocols::message::{Message, Then};
+use wirespan_protocols::parser::{Crossed, Flow, Gap, Parsed, Parser};
+use wirespan_protocols::probe::{Found, Probe};
+use wirespan_protocols::protocol::{Detected, Kind, Protocol};
 use wirespan_protocols::registry::PROTOCOLS;
 
 struct Sample {
@@ -24,100 +25,22 @@ struct Sample {
 }
 
 impl Sample {
-    fn reader(&self) -> Reader {
-        Reader::new(self.protocol, self.flow)
-    }
-}
-
-/// A parser of either kind.
-enum Reader {
-    Dialogue(AnyParser),
-    Streams(AnyStreamParser),
-}
-
-/// What either kind finds.
-#[derive(Clone, Debug, PartialEq)]
-enum Found {
-    Message(Message),
-    Part(Part),
-}
-
-impl Reader {
-    fn new(protocol: &Protocol, flow: Flow) -> Self {
-        match protocol.kind {
-            Kind::Dialogue(parser) => Self::Dialogue(parser(flow)),
-            Kind::Multiplexed(parser) => Self::Streams(parser()),
-        }
-    }
-
-    fn parse(&mut self, buf: &[u8]) -> Parsed<Found> {
-        match self {
-            Self::Dialogue(parser) => wrap(parser.parse(buf), Found::Message),
-            Self::Streams(parser) => wrap(parser.parse(buf, None), Found::Part),
-        }
-    }
-
-    fn cross(&mut self, pending: &[u8], gap: Gap) {
-        match self {
-            Self::Dialogue(parser) => drop(parser.cross(pending, gap)),
-            Self::Streams(parser) => {
-                let len = parser
-                    .bytes_left()
-                    .map_or(gap.len, |left| left.min(gap.len));
-                drop(parser.cross(
-                    pending,
-                    Gap {
-                        len: len.max(1),
-                        ..gap
-                    },
-                    None,
-                ));
-            }
-        }
-    }
-
-    fn resync(&mut self, buf: &[u8]) -> Option<usize> {
-        match self {
-            Self::Dialogue(parser) => parser.resync(buf),
-            // What was just refused is not looked at again.
-            Self::Streams(parser) => match parser.find(&buf[1..], false) {
-                Search::At(at) => {
-                    parser.lose();
-                    Some(at + 1)
-                }
-                Search::Maybe | Search::Nowhere => None,
-            },
-        }
-    }
-}
-
-fn wrap<T>(parsed: Parsed<T>, found: impl Fn(T) -> Found) -> Parsed<Found> {
-    match parsed {
-        Parsed::Message { message, consumed } => Parsed::Message {
-            message: found(message),
-            consumed,
-        },
-        Parsed::Skipped { consumed } => Parsed::Skipped { consumed },
-        Parsed::Incomplete => Parsed::Incomplete,
-        Parsed::Invalid => Parsed::Invalid,
+    fn reader(&self) -> Box<dyn Probe> {
+        (self.protocol.probe)(self.flow)
     }
 }
 
 /// Adds what was found; a part of a body joins the one before it.
-fn add(messages: &mut Vec<Found>, mut found: Found) {
-    if let Found::Part(part) = &mut found
-        && let What::Data { start, len, .. } = &mut part.what
+fn add(messages: &mut Vec<Found>, found: Found) {
+    if let Some((stream, len)) = found.data
+        && let Some(last) = messages.last_mut()
+        && let Some((before, total)) = &mut last.data
+        && *before == stream
+        && !last.is_end
     {
-        *start = 0;
-        if let Some(Found::Part(last)) = messages.last_mut()
-            && let What::Data { len: before, .. } = &mut last.what
-            && last.stream == part.stream
-            && !last.ends
-        {
-            *before += *len;
-            last.ends = part.ends;
-            return;
-        }
+        *total += len;
+        last.is_end = found.is_end;
+        return;
     }
     messages.push(found);
 }
@@ -153,7 +76,7 @@ struct Outcome {
 }
 
 /// Offers `parts` one after the other, as a conversation does; checks promise 2 at every step.
-fn run<'a>(parser: &mut Reader, parts: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+fn run<'a>(parser: &mut dyn Probe, parts: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
     let mut outcome = Outcome::default();
     let mut held = Vec::new();
     for part in parts {
@@ -161,7 +84,7 @@ fn run<'a>(parser: &mut Reader, parts: impl IntoIterator<Item = &'a [u8]>) -> Ou
         let mut used = 0;
         while used < held.len() && !outcome.invalid {
             let rest = &held[used..];
-            let taken = match parser.parse(rest) {
+            let taken = match parser.offer(rest) {
                 Parsed::Message { message, consumed } => {
                     add(&mut outcome.messages, message);
                     consumed
@@ -184,14 +107,7 @@ fn run<'a>(parser: &mut Reader, parts: impl IntoIterator<Item = &'a [u8]>) -> Ou
 
 /// Whether the last message is whole, its body included.
 fn has_ended(messages: &[Found]) -> bool {
-    match messages.last() {
-        None => false,
-        Some(Found::Message(Message::Request { then, .. } | Message::Response { then, .. })) => {
-            *then != Then::Body
-        }
-        Some(Found::Message(Message::Interim | Message::End { .. })) => true,
-        Some(Found::Part(part)) => part.ends,
-    }
+    messages.last().is_some_and(|last| last.is_end)
 }
 
 fn gap(len: u64) -> Gap {
@@ -206,13 +122,13 @@ fn gap(len: u64) -> Gap {
 #[test]
 fn every_sample_is_one_message_and_is_detected() {
     for sample in samples() {
-        let outcome = run(&mut sample.reader(), [&sample.bytes[..]]);
+        let outcome = run(&mut *sample.reader(), [&sample.bytes[..]]);
         assert!(!outcome.invalid && outcome.left == 0, "{}", sample.name);
         assert!(has_ended(&outcome.messages), "{}", sample.name);
         let detected = (sample.protocol.detect)(&sample.bytes);
         // A head in many frames proves them, but not which way they go.
         let is_either = detected == Detected::Either;
-        let is_streams = matches!(sample.protocol.kind, Kind::Multiplexed(_));
+        let is_streams = matches!(sample.protocol.kind, Kind::Multiplexed { .. });
         assert!(
             detected == Detected::Match(sample.flow) || is_either && is_streams,
             "{}: {detected:?}",
@@ -228,7 +144,7 @@ fn every_sample_is_one_message_and_is_detected() {
 #[test]
 fn every_prefix_is_incomplete() {
     for sample in samples() {
-        let head = match sample.reader().parse(&sample.bytes) {
+        let head = match sample.reader().offer(&sample.bytes) {
             Parsed::Message { consumed, .. } => consumed,
             Parsed::Skipped { consumed } if is_streams(&sample) => consumed,
             other => panic!("{}: {other:?}", sample.name),
@@ -236,10 +152,10 @@ fn every_prefix_is_incomplete() {
         for len in 1..sample.bytes.len() {
             let prefix = &sample.bytes[..len];
             if len < head {
-                let parsed = sample.reader().parse(prefix);
+                let parsed = sample.reader().offer(prefix);
                 assert_eq!(parsed, Parsed::Incomplete, "{} at {len}", sample.name);
             }
-            let outcome = run(&mut sample.reader(), [prefix]);
+            let outcome = run(&mut *sample.reader(), [prefix]);
             assert!(!outcome.invalid, "{} at {len}", sample.name);
             assert!(!has_ended(&outcome.messages), "{} at {len}", sample.name);
             assert_ne!(
@@ -256,75 +172,91 @@ fn every_prefix_is_incomplete() {
 fn a_split_anywhere_changes_nothing() {
     for sample in samples() {
         let twice = [&sample.bytes[..], &sample.bytes[..]].concat();
-        let whole = run(&mut sample.reader(), [&twice[..]]);
+        let whole = run(&mut *sample.reader(), [&twice[..]]);
         for cut in 1..twice.len() {
             let (left, right) = twice.split_at(cut);
-            let split = run(&mut sample.reader(), [left, right]);
+            let split = run(&mut *sample.reader(), [left, right]);
             assert_eq!(split, whole, "{} at {cut}", sample.name);
         }
-        let bytewise = run(&mut sample.reader(), twice.chunks(1));
+        let bytewise = run(&mut *sample.reader(), twice.chunks(1));
         assert_eq!(bytewise, whole, "{} byte by byte", sample.name);
     }
 }
 
+/// What is true of every head of HTTP/1 that was cut behind its first line.
 #[test]
 fn a_head_cut_by_the_capture_is_reported_as_truncated() {
-    for sample in samples() {
-        let Kind::Dialogue(parser) = sample.protocol.kind else {
-            continue;
-        };
-        let mut whole = parser(sample.flow);
-        let Parsed::Message { message, consumed } = whole.parse(&sample.bytes) else {
-            panic!("{}", sample.name)
-        };
-        let Some(first_line) = sample.bytes.iter().position(|&byte| byte == b'\n') else {
-            continue;
-        };
-        for cut in first_line + 1..consumed {
-            let mut parser = parser(sample.flow);
-            let pending = &sample.bytes[..cut];
-            assert_eq!(parser.parse(pending), Parsed::Incomplete);
-            match (&message, parser.cross(pending, gap(1000))) {
-                (Message::Interim, crossed) => assert_eq!(crossed, Crossed::Lost),
-                (
-                    Message::Response {
-                        then: Then::Foreign,
-                        ..
-                    },
-                    Crossed::Lost,
-                ) => {}
-                (_, Crossed::Cut(Message::Request { request, then })) => {
-                    let Request::Http(request) = request;
-                    assert!(request.truncated && then == Then::Unknown);
-                    assert_eq!(request.body_size, None);
-                }
-                (_, Crossed::Cut(Message::Response { response, then })) => {
-                    let Response::Http(response) = response;
-                    assert!(response.truncated && then == Then::Unknown);
-                    assert_eq!(response.body_size, None);
-                }
-                (_, crossed) => panic!("{} cut at {cut}: {crossed:?}", sample.name),
+    for sample in samples()
+        .iter()
+        .filter(|sample| sample.protocol.name == "http1")
+    {
+        match sample.flow {
+            Flow::Requests => cut_heads::<http1::Requests, _, _>(sample, |message| match message {
+                Message::Request { request, then } => (request.truncated, request.body_size, *then),
+                other => panic!("{}: {other:?}", sample.name),
+            }),
+            Flow::Responses => {
+                cut_heads::<http1::Responses, _, _>(sample, |message| match message {
+                    Message::Response { response, then } => {
+                        (response.truncated, response.body_size, *then)
+                    }
+                    other => panic!("{}: {other:?}", sample.name),
+                })
             }
         }
     }
 }
 
+fn cut_heads<P, Q, S>(sample: &Sample, told: impl Fn(&Message<Q, S>) -> (bool, Option<u64>, Then))
+where
+    P: Parser<Message = Message<Q, S>> + Default,
+    Q: std::fmt::Debug + PartialEq,
+    S: std::fmt::Debug + PartialEq,
+{
+    let Parsed::Message { message, consumed } = P::default().parse(&sample.bytes) else {
+        panic!("{}", sample.name)
+    };
+    let first_line = sample.bytes.iter().position(|&byte| byte == b'\n').unwrap();
+    for cut in first_line + 1..consumed {
+        let mut parser = P::default();
+        let pending = &sample.bytes[..cut];
+        assert_eq!(parser.parse(pending), Parsed::Incomplete);
+        match (&message, parser.cross(pending, gap(1000))) {
+            (Message::Interim, crossed) => assert_eq!(crossed, Crossed::Lost),
+            (
+                Message::Response {
+                    then: Then::Foreign | Then::Upgrade(_),
+                    ..
+                },
+                Crossed::Lost,
+            ) => {}
+            (_, Crossed::Cut(message)) => {
+                assert_eq!(
+                    told(&message),
+                    (true, None, Then::Unknown),
+                    "{}",
+                    sample.name
+                );
+            }
+            (_, crossed) => panic!("{} cut at {cut}: {crossed:?}", sample.name),
+        }
+    }
+}
+
 fn is_streams(sample: &Sample) -> bool {
-    matches!(sample.protocol.kind, Kind::Multiplexed(_))
+    matches!(sample.protocol.kind, Kind::Multiplexed { .. })
 }
 
 #[test]
 fn a_head_cut_where_its_length_is_known_is_truncated_and_takes_no_framing() {
-    for sample in samples() {
-        let Kind::Multiplexed(parser) = sample.protocol.kind else {
-            continue;
-        };
-        let Parsed::Message { message, consumed } = parser().parse(&sample.bytes, None) else {
+    for sample in samples().iter().filter(|sample| is_streams(sample)) {
+        let Parsed::Message { message, consumed } = Frames::default().parse(&sample.bytes, None)
+        else {
             continue;
         };
         // The frame header is there.
         for cut in 10..consumed {
-            let mut parser = parser();
+            let mut parser = Frames::default();
             let pending = &sample.bytes[..cut];
             assert_eq!(parser.parse(pending, None), Parsed::Incomplete);
             let left = parser.bytes_left();
@@ -335,8 +267,8 @@ fn a_head_cut_where_its_length_is_known_is_truncated_and_takes_no_framing() {
             };
             assert_eq!((part.stream, part.ends), (message.stream, message.ends));
             match part.what {
-                What::Request(Request::Http(request)) => assert!(request.truncated),
-                What::Response(Response::Http(response)) => assert!(response.truncated),
+                What::Request(request) => assert!(request.truncated),
+                What::Response(response) => assert!(response.truncated),
                 What::Unclear => {}
                 other => panic!("{} cut at {cut}: {other:?}", sample.name),
             }
@@ -385,20 +317,20 @@ proptest! {
         for protocol in PROTOCOLS {
             for flow in [Flow::Requests, Flow::Responses] {
                 let _ = (protocol.detect)(&bytes);
-                let mut parser = Reader::new(protocol, flow);
+                let mut parser = (protocol.probe)(flow);
                 let mut rest = &bytes[..];
                 // Every step takes a byte at least, so this ends.
                 while !rest.is_empty() {
-                    match parser.parse(rest) {
+                    match parser.offer(rest) {
                         Parsed::Message { consumed, .. } | Parsed::Skipped { consumed } => {
                             prop_assert!((1..=rest.len()).contains(&consumed));
                             rest = &rest[consumed..];
                         }
                         Parsed::Incomplete => {
-                            parser.cross(rest, gap(gap_len));
+                            parser.miss(rest, gap(gap_len));
                             break;
                         }
-                        Parsed::Invalid => match parser.resync(rest) {
+                        Parsed::Invalid => match parser.resume(rest) {
                             Some(at) => {
                                 prop_assert!((1..=rest.len()).contains(&at), "promise 5");
                                 rest = &rest[at..];
@@ -407,17 +339,13 @@ proptest! {
                         },
                     }
                 }
-                if let Reader::Dialogue(parser) = &mut parser {
-                    let _ = parser.end(&[]);
-                }
-
                 let len_max = bytes.len().max(1);
                 let mut points: Vec<usize> = cuts.iter().map(|cut| cut.index(len_max)).collect();
                 points.extend([0, bytes.len()]);
                 points.sort_unstable();
                 let parts = points.windows(2).map(|pair| &bytes[pair[0]..pair[1]]);
-                let split = run(&mut Reader::new(protocol, flow), parts);
-                let whole = run(&mut Reader::new(protocol, flow), [&bytes[..]]);
+                let split = run(&mut *(protocol.probe)(flow), parts);
+                let whole = run(&mut *(protocol.probe)(flow), [&bytes[..]]);
                 prop_assert!(split.messages.len() <= whole.messages.len() || whole.invalid);
                 if !whole.invalid {
                     prop_assert_eq!(split, whole, "promise 4");

@@ -8,14 +8,16 @@ mod leftovers;
 mod relays;
 #[path = "rules/streams.rs"]
 mod streams;
+#[path = "support/told.rs"]
+mod told;
 #[path = "rules/tunnels.rs"]
 mod tunnels;
 #[path = "rules/wire.rs"]
 mod wire;
 
-use wirespan_protocols::conversation::{Chunk, Direction, Discard, End, Verdict};
+use wirespan_protocols::conversation::{Chunk, Direction, End, Verdict};
 use wirespan_protocols::exchange::{Outcome, Role};
-use wirespan_protocols::message::Request;
+use wirespan_protocols::listener::Discard;
 
 use wire::{GET, OK, Wire};
 
@@ -141,7 +143,7 @@ fn an_early_answer_ends_the_exchange_and_the_rest_of_the_body_is_skipped() {
     wire.ask("POST /up HTTP/1.1\r\nHost: h\r\nContent-Length: 20\r\n\r\n0123456789");
     wire.answer("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(wire.fates(), [(Outcome::Complete, Some(413), 20)]);
-    let Request::Http(request) = &wire.told.exchanges[0].request;
+    let request = told::request(&wire.told.exchanges[0]);
     assert_eq!(request.body_size, None);
     wire.ask("0123456789");
     wire.ask(GET);
@@ -158,7 +160,7 @@ fn the_rest_of_a_body_may_quote_a_request_after_an_early_answer() {
     wire.ask(GET);
     wire.answer(OK);
     assert_eq!(wire.told.exchanges.len(), 2);
-    let Request::Http(last) = &wire.told.exchanges[1].request;
+    let last = told::request(&wire.told.exchanges[1]);
     assert_eq!(&*last.target, "/a");
     assert_eq!(wire.told.discards, []);
 }
@@ -270,7 +272,7 @@ fn a_request_head_that_was_cut_still_gets_its_response() {
     wire.answer(OK);
     let fates: Vec<_> = wire.fates().iter().map(|fate| fate.0).collect();
     assert_eq!(fates, [Outcome::Complete; 2]);
-    let Request::Http(request) = &wire.told.exchanges[0].request;
+    let request = told::request(&wire.told.exchanges[0]);
     assert!(request.truncated);
     assert_eq!(request.host.as_deref(), Some("h"));
 }

@@ -2,8 +2,9 @@
 
 use super::*;
 
-use wirespan_protocols::conversation::{self, Chunk, Discard, End, Sink};
-use wirespan_protocols::exchange::Exchange;
+use wirespan_protocols::conversation::{self, Chunk, End};
+use wirespan_protocols::exchange::{Exchange, Ticket};
+use wirespan_protocols::listener::{Beginning, Discard, Listener};
 
 fn owners(connections: &Connections) -> Vec<(ConnectionId, u32)> {
     let mut owners: Vec<_> = connections
@@ -52,8 +53,12 @@ fn silence_is_measured_in_record_time_and_ends_after_an_hour() {
 
 struct Deaf;
 
-impl Sink for Deaf {
-    fn exchange(&mut self, _exchange: Exchange) {}
+impl Listener for Deaf {
+    fn begin(&mut self, _beginning: Beginning) -> Ticket {
+        Ticket::default()
+    }
+    fn end(&mut self, _exchange: Exchange) {}
+    fn withdraw(&mut self, _ticket: Ticket) {}
     fn discard(&mut self, _what: Discard) {}
 }
 
@@ -80,6 +85,35 @@ fn a_server_may_think_for_hours() {
     let conversation = &mut table.at(slot).conversation;
     conversation.end(End::Reset, 0, &mut Deaf);
     assert!(table.take_idle(20 * IDLE_NS_MAX).is_some());
+}
+
+#[test]
+fn who_was_asked_about_lets_others_come_first() {
+    let mut table = Connections::new(8);
+    for id in 1..=3 {
+        let (slot, _) = table.touch(id, 1, 0);
+        let request = b"GET / HTTP/1.1\r\n\r\n";
+        let chunk = Chunk {
+            direction: conversation::Direction::Ingress,
+            position: 0,
+            len: request.len() as u64,
+            bytes: request,
+            tail: [0; 8],
+            tail_len: 0,
+            time_ns: 0,
+            tid: 1,
+            after_loss: false,
+        };
+        table.at(slot).conversation.chunk(chunk, &mut Deaf);
+        table.settle(slot, |_| false);
+    }
+    let next = |table: &Connections| table.wants_look(1).next();
+    assert_eq!(next(&table), Some(1));
+    table.asked(1);
+    assert_eq!(next(&table), Some(2));
+    table.asked(2);
+    table.asked(3);
+    assert_eq!(next(&table), Some(1), "nobody is left out");
 }
 
 #[test]

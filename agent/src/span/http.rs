@@ -31,35 +31,33 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use wirespan_protocols::exchange::{Outcome, Role};
-use wirespan_protocols::message::{Completeness, HttpRequest, HttpResponse, Method, Version};
+use wirespan_protocols::family::http::{
+    Completeness, Http, HttpRequest, HttpResponse, Method, Version,
+};
 
-use super::authority::{self, Authority, HostMemo};
+use super::description::{self, Description};
 use super::method::KnownMethods;
 use super::url::{self, Target};
 use super::{Ends, Status, Value};
+use crate::endpoints::HostMemo;
+use crate::endpoints::authority::{self, Authority};
 use crate::endpoints::{Endpoint, Endpoints};
 use crate::semconv::{self, error_type};
 
 /// Typical number of attributes, with some room: a vector grows once in a blue moon.
 const ATTRIBUTES_TYPICAL: usize = 16;
 
-/// What an exchange looks like as a span.
-pub struct Description {
-    pub name: Cow<'static, str>,
-    pub attributes: Vec<(&'static str, Value)>,
-    pub status: Status,
-}
-
-/// Describes an exchange; takes texts out of `request`.
+/// Describes an exchange; takes texts out of it.
 pub fn describe(
     role: Role,
     outcome: Outcome,
-    request: &mut HttpRequest,
-    response: Option<&HttpResponse>,
+    http: &mut Http,
     methods: &KnownMethods,
     ends: Ends<'_>,
     hosts: &mut HostMemo,
 ) -> Description {
+    let Http { request, response } = http;
+    let (request, response) = (&mut **request, response.as_ref());
     let mut attributes = Vec::with_capacity(ATTRIBUTES_TYPICAL);
     let known_method = methods.name(&request.method);
     attributes.push((
@@ -116,6 +114,8 @@ pub fn describe(
     Description {
         name: Cow::Borrowed(known_method.unwrap_or("HTTP")),
         attributes,
+        events: Vec::new(),
+        trace_state: request.trace_state.take(),
         status,
     }
 }
@@ -421,19 +421,10 @@ fn judge(role: Role, outcome: Outcome, status: Option<u16>) -> (Option<Value>, S
     {
         return (Some(status_text(code)), Status::Error);
     }
-    let (error, status) = match outcome {
-        Outcome::Complete | Outcome::EndInferred | Outcome::Left if status.is_some() => {
-            return (None, Status::Unset);
-        }
-        Outcome::Closed => (error_type::CONNECTION_CLOSED, Status::Error),
-        Outcome::Reset => (error_type::CONNECTION_RESET, Status::Error),
-        Outcome::ProcessExited => (error_type::PROCESS_EXITED, Status::Error),
-        Outcome::Aborted(code) => (error_type::of_http2(code), Status::Error),
-        Outcome::Refused => (error_type::GOING_AWAY, Status::Error),
-        Outcome::Evicted => (error_type::OBSERVATION_ENDED, Status::Unset),
-        Outcome::NotObserved | Outcome::Complete | Outcome::EndInferred | Outcome::Left => {
-            (error_type::RESPONSE_NOT_OBSERVED, Status::Unset)
-        }
+    let (error, status) = match description::judge(outcome) {
+        Some(judged) => judged,
+        None if status.is_some() => return (None, Status::Unset),
+        None => (error_type::RESPONSE_NOT_OBSERVED, Status::Unset),
     };
     (Some(Value::Static(error)), status)
 }

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::Value;
-use super::http::Description;
+use super::description::Description;
 use crate::redact::{Grammar, Redaction};
 use crate::semconv;
 
@@ -26,6 +26,8 @@ pub fn redact(redaction: &Redaction, description: &mut Description) {
             *value = Value::Owned(told);
         }
     }
+    let state = description.trace_state.take();
+    description.trace_state = state.and_then(|state| trace_state(redaction, state));
     if let Cow::Owned(name) = &description.name
         && let Cow::Owned(told) = redaction.of(Grammar::Url, name)
     {
@@ -35,7 +37,7 @@ pub fn redact(redaction: &Redaction, description: &mut Description) {
 
 /// What of a `tracestate` (W3C Trace Context §3.3) may leave: whole entries, because half of one
 /// would be none that its owner wrote.
-pub fn trace_state(redaction: &Redaction, state: Box<str>) -> Option<Box<str>> {
+fn trace_state(redaction: &Redaction, state: Box<str>) -> Option<Box<str>> {
     let is_fit = |entry: &&str| matches!(redaction.of(Grammar::Query, entry), Cow::Borrowed(_));
     if state.split(',').all(|entry| is_fit(&entry.trim())) {
         return Some(state);

@@ -1,7 +1,7 @@
 //! Which HTTP methods may appear as `http.request.method`; all others are told as `_OTHER`, so that
 //! a client that makes up methods cannot make up names of spans. Methods are case-sensitive.
 
-use wirespan_protocols::message::Method;
+use wirespan_protocols::family::http::Method;
 
 /// The methods of RFC 9110 and RFC 5789, and `QUERY`, which schema 1.45.0 added.
 const DEFAULT: [&str; 10] = [

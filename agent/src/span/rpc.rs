@@ -16,16 +16,16 @@
 
 use std::borrow::Cow;
 
-use wirespan_protocols::exchange::{Flown, Messages, Outcome, Role};
+use wirespan_protocols::exchange::{Outcome, Role};
+use wirespan_protocols::family::http::{Completeness, HttpResponse, Version};
+use wirespan_protocols::family::rpc::{Call, CallSystem, Flown, Messages, Rpc};
 use wirespan_protocols::grpc::status;
-use wirespan_protocols::message::{
-    Call, CallSystem, Completeness, HttpRequest, HttpResponse, Version,
-};
 
-use super::authority::HostMemo;
-use super::http::{self, Description};
+use super::description::{self, Description};
+use super::http;
 use super::{Ends, Event, Status, Value};
-use crate::semconv::{self, error_type};
+use crate::endpoints::HostMemo;
+use crate::semconv;
 
 /// Typical number of attributes, with some room.
 const ATTRIBUTES_TYPICAL: usize = 16;
@@ -38,32 +38,32 @@ const CANCEL: u32 = 8;
 /// (`hpack_encoder.cc`): so many hundredths of it must have passed.
 const TIMEOUT_HUNDREDTHS: u64 = 95;
 
-/// How a call ended, and what moved until then.
+/// How a call ended.
 #[derive(Clone, Copy, Debug)]
-pub struct Fate<'a> {
+pub struct Fate {
     pub outcome: Outcome,
     /// Since its start.
     pub waited_ns: u64,
-    pub messages: Option<&'a Messages>,
 }
 
-/// Describes an exchange that is a call; takes texts out of `request`.
+/// Describes a call; takes texts out of it. `wall` puts a record's time on the wall clock.
 pub fn describe(
     role: Role,
-    fate: Fate<'_>,
-    call: Call,
-    request: &mut HttpRequest,
-    response: Option<&HttpResponse>,
+    fate: Fate,
+    rpc: &mut Rpc,
     ends: Ends<'_>,
     hosts: &mut HostMemo,
+    wall: impl Fn(u64) -> u64,
 ) -> Description {
+    let (request, response) = (&mut *rpc.http.request, rpc.http.response.as_ref());
+    let messages = rpc.messages.as_deref();
     let mut attributes = Vec::with_capacity(ATTRIBUTES_TYPICAL);
     attributes.push((semconv::RPC_SYSTEM_NAME, Value::Static(semconv::RPC_GRPC)));
     let method = method_of(&request.target).map(str::to_owned);
     if let Some(method) = &method {
         attributes.push((semconv::RPC_METHOD, Value::Owned(method.clone())));
     }
-    let code = status_of(fate, call, response);
+    let code = status_of(fate, rpc.call, response);
     if let Some(code) = code {
         attributes.push((semconv::RPC_STATUS_CODE, Value::Static(status::name(code))));
     }
@@ -77,7 +77,7 @@ pub fn describe(
             Version::Http2 => "2",
         }),
     ));
-    if let Some(messages) = fate.messages {
+    if let Some(messages) = messages {
         for (name, flown) in [
             (semconv::WIRESPAN_RPC_REQUEST_MESSAGES, messages.requests),
             (semconv::WIRESPAN_RPC_RESPONSE_MESSAGES, messages.responses),
@@ -98,12 +98,14 @@ pub fn describe(
     Description {
         name: method.map_or(Cow::Borrowed(semconv::RPC_GRPC), Cow::Owned),
         attributes,
+        events: messages.map_or_else(Vec::new, |messages| events(messages, wall)),
+        trace_state: request.trace_state.take(),
         status: span_status,
     }
 }
 
 /// Whether a call asks for a server's health, or what services it has, by gRPC's own services.
-pub fn is_house_keeping(request: &HttpRequest) -> bool {
+pub fn is_house_keeping(rpc: &Rpc) -> bool {
     const SERVICES: [&str; 3] = [
         "/grpc.health.v1.Health/",
         "/grpc.reflection.v1.ServerReflection/",
@@ -111,11 +113,11 @@ pub fn is_house_keeping(request: &HttpRequest) -> bool {
     ];
     SERVICES
         .iter()
-        .any(|service| request.target.starts_with(service))
+        .any(|service| rpc.http.request.target.starts_with(service))
 }
 
 /// When the first and the last message of each direction moved, on the records' clock.
-pub fn events(messages: &Messages, wall: impl Fn(u64) -> u64) -> Vec<Event> {
+fn events(messages: &Messages, wall: impl Fn(u64) -> u64) -> Vec<Event> {
     const FIRST_SENT: &str = "wirespan.rpc.request.first_message";
     const LAST_SENT: &str = "wirespan.rpc.request.last_message";
     const FIRST_RECEIVED: &str = "wirespan.rpc.response.first_message";
@@ -144,7 +146,7 @@ fn method_of(path: &str) -> Option<&str> {
     (!method.is_empty()).then_some(method)
 }
 
-fn status_of(fate: Fate<'_>, call: Call, response: Option<&HttpResponse>) -> Option<u32> {
+fn status_of(fate: Fate, call: Call, response: Option<&HttpResponse>) -> Option<u32> {
     if let Some(code) = response.and_then(|response| response.call_status) {
         return Some(code);
     }
@@ -191,15 +193,9 @@ fn judge(role: Role, outcome: Outcome, code: Option<u32>) -> (Option<&'static st
             (None, Status::Unset)
         };
     }
-    match outcome {
-        Outcome::Complete | Outcome::EndInferred | Outcome::Left => (None, Status::Unset),
-        Outcome::Closed => (Some(error_type::CONNECTION_CLOSED), Status::Error),
-        Outcome::Reset => (Some(error_type::CONNECTION_RESET), Status::Error),
-        Outcome::ProcessExited => (Some(error_type::PROCESS_EXITED), Status::Error),
-        Outcome::Aborted(code) => (Some(error_type::of_http2(code)), Status::Error),
-        Outcome::Refused => (Some(error_type::GOING_AWAY), Status::Error),
-        Outcome::Evicted => (Some(error_type::OBSERVATION_ENDED), Status::Unset),
-        Outcome::NotObserved => (Some(error_type::RESPONSE_NOT_OBSERVED), Status::Unset),
+    match description::judge(outcome) {
+        Some((error, status)) => (Some(error), status),
+        None => (None, Status::Unset),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Request targets (RFC 9112 §3.2) taken apart, and URLs put together. It normalises nothing: what
 //! was sent is what is told, secrets included, which are removed from the finished span.
 
-use wirespan_protocols::message::Method;
+use wirespan_protocols::family::http::Method;
 
 /// The four forms of a request target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

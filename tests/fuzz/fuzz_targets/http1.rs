@@ -2,31 +2,14 @@
 //! gaps, jumps, extents and ends where the input says so.
 #![no_main]
 
+mod told;
+
 use libfuzzer_sys::fuzz_target;
-use wirespan_protocols::conversation::{
-    Chunk, Conversation, Direction, Discard, End, Extent, Sink, Verdict,
-};
-use wirespan_protocols::exchange::{Exchange, Outcome};
+use wirespan_protocols::conversation::{Chunk, Conversation, Direction, End, Extent, Verdict};
 use wirespan_protocols::http1::{Requests, Responses};
 use wirespan_protocols::parser::{Parsed, Parser};
 
-/// Counts, and checks what holds of every exchange.
-#[derive(Default)]
-struct Told {
-    exchanges: u64,
-}
-
-impl Sink for Told {
-    fn exchange(&mut self, exchange: Exchange) {
-        assert!(exchange.start_ns <= exchange.end_ns);
-        if exchange.outcome == Outcome::Complete {
-            assert!(exchange.response.is_some());
-        }
-        self.exchanges += 1;
-    }
-
-    fn discard(&mut self, _what: Discard) {}
-}
+use told::Told;
 
 fuzz_target!(|bytes: &[u8]| {
     parser(Requests::default(), bytes);
@@ -122,6 +105,7 @@ fn conversation(mut rest: &[u8]) {
     }
     conversation.end(End::Closed, time_ns + 1, &mut told);
     assert!(!conversation.awaits_progress(), "nothing is left open");
+    told.check_over();
     // A request line has two spaces; one that was cut has one.
     assert!(told.exchanges <= requests, "made up");
 }

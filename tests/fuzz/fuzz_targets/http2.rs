@@ -2,35 +2,21 @@
 //! gaps, jumps, extents and ends where the input says so.
 #![no_main]
 
+mod told;
+
 use libfuzzer_sys::fuzz_target;
-use wirespan_protocols::conversation::{
-    Chunk, Conversation, Direction, Discard, End, Extent, Sink, Verdict,
-};
-use wirespan_protocols::exchange::{Exchange, Outcome};
+use wirespan_protocols::conversation::{Chunk, Conversation, Direction, End, Extent, Verdict};
 use wirespan_protocols::http2::Frames;
-use wirespan_protocols::parser::{Parsed, StreamParser};
+use wirespan_protocols::parser::Parsed;
 
-/// Checks what holds of every exchange.
-#[derive(Default)]
-struct Told;
-
-impl Sink for Told {
-    fn exchange(&mut self, exchange: Exchange) {
-        assert!(exchange.start_ns <= exchange.end_ns);
-        if exchange.outcome == Outcome::Complete {
-            assert!(exchange.response.is_some());
-        }
-    }
-
-    fn discard(&mut self, _what: Discard) {}
-}
+use told::Told;
 
 fuzz_target!(|bytes: &[u8]| {
     parser(Frames::default(), bytes);
     conversation(bytes);
 });
 
-fn parser(mut parser: impl StreamParser, mut rest: &[u8]) {
+fn parser(mut parser: Frames, mut rest: &[u8]) {
     parser.begin();
     while !rest.is_empty() {
         let taken = match parser.parse(rest, None) {
@@ -50,7 +36,7 @@ fn conversation(bytes: &[u8]) {
         return;
     };
     let mut conversation = Conversation::new();
-    let mut told = Told;
+    let mut told = Told::default();
     let mut extents = [Extent::default(); 2];
     let mut time_ns = 0;
     if begins & 1 == 1 {
@@ -127,6 +113,7 @@ fn conversation(bytes: &[u8]) {
     }
     conversation.end(End::Closed, time_ns + 1, &mut told);
     assert!(!conversation.has_open_exchange(), "nothing is left open");
+    told.check_over();
 }
 
 fn end_of(bytes: &[u8]) -> End {

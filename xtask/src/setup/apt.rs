@@ -77,6 +77,7 @@ const NEEDS: &[Need] = {
         package("python3-pip", &[Test, Bench]),
         program("openssl", "openssl", &[Test, Bench]),
         package("wget", &[Test]),
+        package("valgrind", &[Test]),
         package("libgnutls28-dev", &[Test]),
         package("libssl-dev", &[Test]),
         package("postgresql-15", &[Test]),

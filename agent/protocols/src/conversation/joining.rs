@@ -2,17 +2,16 @@
 //! likely to begin: at the first chunk, behind what a relay wrote in front of it, and after each
 //! turn. What lies between is dropped.
 
-use super::dialogue::Dialogue;
-use super::multiplex::Multiplex;
-use super::{Chunk, Direction, Discard, Extent, Sink, role_of};
 use crate::client_hello::{self, Hello};
 use crate::detect::{CHUNKS_MAX, Found, PREFIX_BYTES_MAX, TURNS_MAX, detect, detect_amid};
 use crate::heap;
-use crate::message::{Message, Response};
-use crate::parser::{AnyParser, AnyStreamParser, Crossed, Flow, Gap, Parsed};
-use crate::protocol::{Kind, Protocol};
+use crate::listener::{Discard, Listener};
+use crate::parser::Flow;
+use crate::protocol::Kind;
 use crate::relay::{self, Header};
+use crate::session::{Entry, MultiplexedStart, OrderedStart, Rest, Session, role_of};
 use crate::stream::{Moved, Stream};
+use crate::transport::{Chunk, Direction, Extent};
 
 /// Where a hello says which one it is, behind the header of its record (RFC 8446 §4).
 const HELLO_KIND_AT: usize = 5;
@@ -63,10 +62,8 @@ pub(super) enum Joined {
     Never,
     /// TLS, and the name that the client asked for.
     Encrypted(Option<Box<str>>),
-    /// Protocol and roles.
-    Dialogue(Box<Dialogue>),
-    /// The same, of a protocol with streams; the roles may show later.
-    Multiplex(Box<Multiplex>),
+    /// The protocol.
+    Known(Box<dyn Session>),
 }
 
 impl Joining {
@@ -81,9 +78,9 @@ impl Joining {
 
     /// What goes through a tunnel, from where these streams are; each with whether that is the
     /// tunnel's first byte. What they hold is looked at with what comes next.
-    pub fn within(ingress: (Stream, bool), egress: (Stream, bool)) -> Self {
-        let side = |(stream, is_start): (Stream, bool)| Side {
-            begins: is_start.then(|| stream.cursor()),
+    pub fn within(ingress: Rest, egress: Rest) -> Self {
+        let side = |Rest { stream, is_framed }: Rest| Side {
+            begins: is_framed.then(|| stream.cursor()),
             at_turn: stream.cursor(),
             stream,
             odd: None,
@@ -105,12 +102,12 @@ impl Joining {
         Some(hello.name.as_deref())
     }
 
-    pub fn chunk(&mut self, chunk: &Chunk<'_>, sink: &mut impl Sink) -> Joined {
+    pub fn chunk(&mut self, chunk: &Chunk<'_>, listener: &mut dyn Listener) -> Joined {
         let goes_on = |hello: &Helloed| hello.direction == chunk.direction;
         if self.hello.as_ref().is_some_and(goes_on) {
             return Joined::Encrypted(self.hello.take().and_then(|hello| hello.name));
         }
-        match self.heard(chunk, sink) {
+        match self.heard(chunk, listener) {
             Joined::NotYet if !self.may_be_refused() => {
                 Joined::Encrypted(self.hello.take().and_then(|hello| hello.name))
             }
@@ -127,7 +124,7 @@ impl Joining {
         })
     }
 
-    fn heard(&mut self, chunk: &Chunk<'_>, sink: &mut impl Sink) -> Joined {
+    fn heard(&mut self, chunk: &Chunk<'_>, listener: &mut dyn Listener) -> Joined {
         let turned = self.latest != Some(chunk.direction);
         self.latest = Some(chunk.direction);
         self.chunks += 1;
@@ -143,7 +140,7 @@ impl Joining {
         let is_candidate = (turned || !held.is_empty() || side.is_at_start()) && !bytes.is_empty();
         let found = if is_candidate {
             held.extend_from_slice(bytes);
-            match self.pass_header(chunk.direction, &mut held, sink) {
+            match self.pass_header(chunk.direction, &mut held, listener) {
                 Passed::All => detect(&held),
                 Passed::NotYet => Found::NotYet,
             }
@@ -162,14 +159,18 @@ impl Joining {
         let side = self.side(chunk.direction);
         match found {
             Found::Match(protocol, flow) => match (protocol.kind, flow) {
-                (Kind::Dialogue(parser), Some(flow)) => {
-                    return self.join(protocol, parser, flow, held, chunk, sink);
+                (Kind::Ordered { open, refuses }, Some(flow)) => {
+                    let (start, lost) = self.ordered(flow, refuses, &held, chunk);
+                    if let Some(lost) = lost {
+                        listener.discard(lost);
+                    }
+                    return Joined::Known(open(start, listener));
                 }
-                (Kind::Multiplexed(parser), flow) => {
+                (Kind::Multiplexed { open, .. }, flow) => {
                     side.stream.hold(held);
-                    return self.join_streams(protocol.name, parser, flow, chunk, sink);
+                    return Joined::Known(open(self.multiplexed(flow, chunk), listener));
                 }
-                (Kind::Dialogue(_), None) => side.stream.hold(held),
+                (Kind::Ordered { .. }, None) => side.stream.hold(held),
             },
             Found::NotYet if arrival.after.is_none() => side.stream.hold(held),
             Found::Foreign => return Joined::Never,
@@ -246,7 +247,7 @@ impl Joining {
         &mut self,
         direction: Direction,
         held: &mut Vec<u8>,
-        sink: &mut impl Sink,
+        listener: &mut dyn Listener,
     ) -> Passed {
         let side = self.side(direction);
         // Only there, and only once.
@@ -264,7 +265,7 @@ impl Joining {
                 side.stream.advance(here as u64);
                 self.header_len = len;
                 if let Some(source) = source {
-                    sink.relayed(source);
+                    listener.relayed(source);
                 }
                 if held.is_empty() {
                     Passed::NotYet
@@ -276,104 +277,74 @@ impl Joining {
     }
 
     /// Roles are what a direction's flow makes them. `head` are the bytes that were recognised.
-    fn join(
+    /// Also returns what was lost before, if anything was.
+    fn ordered<'a>(
         &mut self,
-        protocol: &'static Protocol,
-        parser: fn(Flow) -> AnyParser,
         flow: Flow,
-        head: Vec<u8>,
-        chunk: &Chunk<'_>,
-        sink: &mut impl Sink,
-    ) -> Joined {
-        let role = role_of(chunk.direction, flow);
-        let refused = self.refused(chunk.direction, parser, flow, &head);
+        refuses: fn(&[u8]) -> bool,
+        head: &'a [u8],
+        chunk: &'a Chunk<'a>,
+    ) -> (OrderedStart<'a>, Option<Discard>) {
         let this = std::mem::take(self.side(chunk.direction));
         let other = std::mem::take(self.side(chunk.direction.opposite()));
+        let refused = match flow {
+            Flow::Responses => other.odd.filter(|_| this.is_at_start() && refuses(head)),
+            Flow::Requests => None,
+        };
         let (at_turn, mut this, mut other) = (this.at_turn, this.stream, other.stream);
         other.skip_to_reach();
         let is_seamless = this.cursor() == at_turn;
-        if flow == Flow::Requests && is_seamless {
-            let mut dialogue = Dialogue::new(protocol, parser, role, this, other);
-            dialogue.begin(&head, chunk, sink);
-            return Joined::Dialogue(Box::new(dialogue));
-        }
-        if let Some(asked) = refused {
-            let mut dialogue = Dialogue::new(protocol, parser, role, other, this);
-            dialogue.begin_refused(asked, &head, chunk, sink);
-            return Joined::Dialogue(Box::new(dialogue));
-        }
-        sink.discard(match flow {
-            // Requests before it may have been missed whose responses are still to come.
-            Flow::Requests => Discard::StreamGap,
-            // Nobody knows what it answers, nor therefore where it ends.
-            Flow::Responses => Discard::UnmatchedResponse,
-        });
-        this.extent(&Extent {
-            position: chunk.position.saturating_add(chunk.len),
-            last_ns: chunk.time_ns,
-            ..Extent::default()
-        });
-        this.skip_to_reach();
+        let (entry, lost) = match (flow, refused) {
+            (Flow::Requests, _) if is_seamless => (Entry::Request { head, chunk }, None),
+            (_, Some(asked)) => (Entry::Refusal { asked, head, chunk }, None),
+            _ => {
+                this.extent(&Extent {
+                    position: chunk.position.saturating_add(chunk.len),
+                    last_ns: chunk.time_ns,
+                    ..Extent::default()
+                });
+                this.skip_to_reach();
+                let lost = match flow {
+                    // Requests before it may have been missed whose responses are still to come.
+                    Flow::Requests => Discard::StreamGap,
+                    // Nobody knows what it answers, nor therefore where it ends.
+                    Flow::Responses => Discard::UnmatchedResponse,
+                };
+                (Entry::Amid { latest: flow }, Some(lost))
+            }
+        };
         let (requests, responses) = match flow {
             Flow::Requests => (this, other),
             Flow::Responses => (other, this),
         };
-        let mut dialogue = Dialogue::new(protocol, parser, role, requests, responses);
-        dialogue.begin_unframed(flow);
-        Joined::Dialogue(Box::new(dialogue))
+        let role = role_of(chunk.direction, flow);
+        let start = OrderedStart {
+            role,
+            requests,
+            responses,
+            entry,
+        };
+        (start, lost)
     }
 
-    /// Whether `head`, the first thing said in its direction, refuses what was said first in the
-    /// other one, of which nothing could be made; if so, when that began.
-    fn refused(
-        &self,
-        direction: Direction,
-        parser: fn(Flow) -> AnyParser,
-        flow: Flow,
-        head: &[u8],
-    ) -> Option<Moved> {
-        if flow != Flow::Responses || !self.sides[direction as usize].is_at_start() {
-            return None;
-        }
-        let asked = self.sides[direction.opposite() as usize].odd?;
-        let mut parser = parser(flow);
-        let message = match parser.parse(head) {
-            Parsed::Message { message, .. } => message,
-            Parsed::Incomplete => match parser.cross(head, Gap::unknown(1)) {
-                Crossed::Cut(message) => message,
-                _ => return None,
-            },
-            Parsed::Skipped { .. } | Parsed::Invalid => return None,
-        };
-        let Message::Response { response, .. } = message else {
-            return None;
-        };
-        let Response::Http(response) = response;
-        response.refuses_malformed().then_some(asked)
-    }
-
-    /// What both streams hold is looked at again: it may begin with frames.
-    fn join_streams(
+    fn multiplexed<'a>(
         &mut self,
-        name: &'static str,
-        parser: fn() -> AnyStreamParser,
         flow: Option<Flow>,
-        chunk: &Chunk<'_>,
-        sink: &mut impl Sink,
-    ) -> Joined {
+        chunk: &'a Chunk<'a>,
+    ) -> MultiplexedStart<'a> {
         let direction = chunk.direction;
         let other = self.side(direction.opposite());
         let is_whole = other.is_at_start()
             && other.stream.reach() - other.stream.cursor() == other.stream.held_len();
         let [ingress, egress] = std::mem::take(&mut self.sides).map(|side| side.stream);
-        let mut multiplex = Box::new(Multiplex::new(name, parser, ingress, egress));
-        if let Some(flow) = flow {
-            multiplex.set_role(role_of(direction, flow));
+        MultiplexedStart {
+            ingress,
+            egress,
+            direction,
+            flow,
+            is_whole,
+            chunk,
         }
-        multiplex.join(direction, is_whole, sink);
-        // What of this call was not captured.
-        multiplex.extent_of(chunk, sink);
-        Joined::Multiplex(multiplex)
     }
 }
 

@@ -2,7 +2,7 @@
 //! (`PROTOCOL-HTTP2.md`, "Length-Prefixed-Message"). What was not captured within a message is
 //! passed over; where a length was not captured, it counts no more.
 
-use crate::exchange::Flown;
+use crate::family::rpc::Flown;
 
 /// Flag and length before each message.
 const PREFIX_BYTES: usize = 5;

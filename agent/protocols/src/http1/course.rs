@@ -1,12 +1,13 @@
 //! Where in the course of its messages a direction is: where a head is expected or within a body.
 //! Requests and responses go the same way from one to the other; it does not read heads.
 
+use super::HttpMessage;
 use super::body::{Body, Progress};
 use super::detect::detect;
 use super::head::Search;
 use crate::grpc::web;
 use crate::heap;
-use crate::message::Message;
+use crate::message::{BodyEnd, Message};
 use crate::parser::{Crossed, Flow, Gap, Parsed};
 use crate::protocol::Detected;
 
@@ -31,7 +32,7 @@ impl Course {
 
     /// Measures the body that `buf` begins in; `None` where a head is expected instead.
     #[inline]
-    pub fn skip(&mut self, buf: &[u8]) -> Option<Parsed<Message>> {
+    pub fn skip(&mut self, buf: &[u8]) -> Option<Parsed<HttpMessage>> {
         let web = &mut self.web;
         let content = |bytes: &[u8]| {
             if let Some(web) = web {
@@ -57,8 +58,8 @@ impl Course {
 
     /// Remembers what became of the bytes that were looked at last.
     #[inline]
-    pub fn note(&mut self, parsed: &Parsed<Message>) {
-        self.was_invalid = *parsed == Parsed::Invalid;
+    pub fn note(&mut self, parsed: &Parsed<HttpMessage>) {
+        self.was_invalid = matches!(parsed, Parsed::Invalid);
     }
 
     /// Whether `buf`, where a head is expected, is worth parsing; see [`Search::is_worth_it`].
@@ -69,12 +70,12 @@ impl Course {
 
     /// The body just ended.
     #[inline]
-    fn end_of(&mut self, body_size: Option<u64>) -> Message {
+    fn end_of(&mut self, body_size: Option<u64>) -> HttpMessage {
         let web = self.web.take();
-        Message::End {
-            body_size,
+        Message::End(BodyEnd {
+            size: body_size,
             call_status: web.and_then(|web| web.status()),
-        }
+        })
     }
 
     /// The end of the body that follows is worth reading.
@@ -91,7 +92,7 @@ impl Course {
     }
 
     /// Measures a gap within a body; `None` where it hides a head instead.
-    pub fn cross(&mut self, gap: Gap) -> Option<Crossed<Message>> {
+    pub fn cross(&mut self, gap: Gap) -> Option<Crossed<HttpMessage>> {
         let Some(body) = &mut self.body else {
             self.search = Search::default();
             return None;
@@ -115,7 +116,7 @@ impl Course {
     }
 
     /// The end of the stream completes only a body that lasts until then.
-    pub fn end(&mut self) -> Option<Message> {
+    pub fn end(&mut self) -> Option<HttpMessage> {
         match self.body.take() {
             Some(Body::UntilEnd { size }) => Some(self.end_of(Some(size))),
             _ => None,

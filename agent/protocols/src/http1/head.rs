@@ -13,8 +13,8 @@ use std::borrow::Cow;
 use super::characters::{target_len, token_len};
 use super::detect::detect_response;
 use super::request_line;
+use crate::family::http::Version;
 use crate::fields::{Fields, lossy};
-use crate::message::Version;
 use crate::protocol::Detected;
 
 /// What became of the bytes where a head was expected.

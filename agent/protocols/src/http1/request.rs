@@ -6,11 +6,15 @@ use std::sync::Arc;
 use super::body::{Body, Framing};
 use super::course::Course;
 use super::head::{self, Head, RequestLine};
+use crate::family::http::{Completeness, HttpRequest, Method, Version};
+use crate::family::rpc::Call;
 use crate::fields::{Fields, interned, lossy, shortened};
 use crate::grpc;
 use crate::heap;
-use crate::message::{Call, Completeness, HttpRequest, Message, Method, Request, Then, Version};
+use crate::message::{Message, Then};
 use crate::parser::{Crossed, Flow, Gap, Parsed, Parser};
+
+use super::HttpMessage;
 
 /// Reads what a client sends.
 #[derive(Debug, Default)]
@@ -26,9 +30,9 @@ pub struct Requests {
 }
 
 impl Parser for Requests {
-    type Message = Message;
+    type Message = HttpMessage;
 
-    fn parse(&mut self, buf: &[u8]) -> Parsed<Message> {
+    fn parse(&mut self, buf: &[u8]) -> Parsed<HttpMessage> {
         if let Some(parsed) = self.course.skip(buf) {
             return parsed;
         }
@@ -37,23 +41,23 @@ impl Parser for Requests {
         parsed
     }
 
-    fn cross(&mut self, pending: &[u8], gap: Gap) -> Crossed<Message> {
+    fn cross(&mut self, pending: &[u8], gap: Gap) -> Crossed<HttpMessage> {
         if let Some(crossed) = self.course.cross(gap) {
             return crossed;
         }
         match head::cut_request(pending) {
             Some((line, fields)) => Crossed::Cut(Message::Request {
-                request: Request::Http(Box::new(HttpRequest {
+                request: Box::new(HttpRequest {
                     truncated: true,
                     ..self.request(line, &fields)
-                })),
+                }),
                 then: Then::Unknown,
             }),
             None => Crossed::Lost,
         }
     }
 
-    fn end(&mut self, _pending: &[u8]) -> Option<Message> {
+    fn end(&mut self, _pending: &[u8]) -> Option<HttpMessage> {
         self.course.end()
     }
 
@@ -73,7 +77,7 @@ impl Parser for Requests {
         self.course = Course::default();
     }
 
-    fn memory_bytes(&self) -> usize {
+    fn heap_bytes(&self) -> usize {
         let texts = [
             &self.host,
             &self.user_agent,
@@ -84,12 +88,12 @@ impl Parser for Requests {
             .map(|text| heap::remembered(text.as_ref()))
             .iter()
             .sum();
-        heap::boxed::<Self>() + self.course.heap_bytes() + texts
+        self.course.heap_bytes() + texts
     }
 }
 
 impl Requests {
-    fn parse_head(&mut self, buf: &[u8]) -> Parsed<Message> {
+    fn parse_head(&mut self, buf: &[u8]) -> Parsed<HttpMessage> {
         // Empty lines before a request are to be ignored (RFC 9112 §2.2).
         let empty = buf
             .iter()
@@ -120,10 +124,7 @@ impl Requests {
         self.version = Some(request.version);
         self.course.head_ended(body);
         Parsed::Message {
-            message: Message::Request {
-                request: Request::Http(request),
-                then,
-            },
+            message: Message::Request { request, then },
             consumed,
         }
     }
@@ -131,11 +132,11 @@ impl Requests {
     /// What begins with no request line is a request to whoever has to answer it. Nothing of it is
     /// known, nor where it ends.
     #[cold]
-    fn malformed(&mut self, buf: &[u8]) -> Parsed<Message> {
+    fn malformed(&mut self, buf: &[u8]) -> Parsed<HttpMessage> {
         self.course.head_ended(Some(Body::Unframed));
         Parsed::Message {
             message: Message::Request {
-                request: Request::Http(Box::new(HttpRequest::malformed())),
+                request: Box::new(HttpRequest::malformed()),
                 then: Then::Unknown,
             },
             consumed: memchr::memchr(b'\n', buf).map_or(buf.len(), |end| end + 1),
@@ -218,7 +219,6 @@ mod tests {
                 consumed,
             } => {
                 assert_eq!(consumed, head.len());
-                let Request::Http(request) = request;
                 (*request, then)
             }
             other => panic!("{head}: {other:?}"),
@@ -251,10 +251,7 @@ mod tests {
             Parsed::Message {
                 message: Message::Request { request, .. },
                 ..
-            } => {
-                let Request::Http(request) = request;
-                request.user_agent.expect("sent")
-            }
+            } => request.user_agent.expect("sent"),
             other => panic!("{other:?}"),
         };
         assert!(Arc::ptr_eq(&agent(), &agent()));

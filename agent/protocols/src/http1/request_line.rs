@@ -4,7 +4,7 @@
 //! server takes is no request line here either.
 
 use super::characters::{target_len, token_len};
-use crate::message::Version;
+use crate::family::http::Version;
 
 /// What there is of a line; its end may be missing, and so may whatever stands before that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

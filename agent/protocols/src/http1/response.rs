@@ -1,14 +1,15 @@
 //! The parser of responses. How one ends depends on what was asked, so it is told
-//! ([`Parser::answers`]); it remembers no request by itself.
+//! ([`Answers::answers`]); it remembers no request by itself.
 
+use super::HttpMessage;
 use super::body::{Body, Framing};
 use super::course::Course;
 use super::head::{self, Head, StatusLine};
+use crate::family::http::{Completeness, HttpRequest, HttpResponse, Method};
 use crate::fields::Fields;
 use crate::grpc;
-use crate::heap;
-use crate::message::{Completeness, HttpResponse, Message, Method, Request, Response, Then};
-use crate::parser::{Crossed, Flow, Gap, Parsed, Parser};
+use crate::message::{Message, Then};
+use crate::parser::{Answers, Crossed, Flow, Gap, Parsed, Parser};
 
 /// Reads what a server sends.
 #[derive(Debug, Default)]
@@ -22,6 +23,9 @@ pub struct Responses {
 /// The end of a chunked body, where there is none.
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
+/// HTTP/2 without TLS, as it was asked for in HTTP/1 (RFC 7540 §3.2).
+const H2C: &str = "h2c";
+
 /// What of a request matters to the framing of its response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Asked {
@@ -32,9 +36,9 @@ enum Asked {
 }
 
 impl Parser for Responses {
-    type Message = Message;
+    type Message = HttpMessage;
 
-    fn parse(&mut self, buf: &[u8]) -> Parsed<Message> {
+    fn parse(&mut self, buf: &[u8]) -> Parsed<HttpMessage> {
         if let Some(parsed) = self.course.skip(buf) {
             return parsed;
         }
@@ -43,42 +47,29 @@ impl Parser for Responses {
         parsed
     }
 
-    fn cross(&mut self, pending: &[u8], gap: Gap) -> Crossed<Message> {
+    fn cross(&mut self, pending: &[u8], gap: Gap) -> Crossed<HttpMessage> {
         if let Some(crossed) = self.course.cross(gap) {
             return crossed;
         }
         match head::cut_response(pending) {
             // An interim head that was cut hides the final one behind it.
             Some(line) if line.status >= 200 => Crossed::Cut(Message::Response {
-                response: Response::Http(HttpResponse {
+                response: HttpResponse {
                     truncated: true,
                     ..head_of(line)
-                }),
+                },
                 then: Then::Unknown,
             }),
             _ => Crossed::Lost,
         }
     }
 
-    fn end(&mut self, _pending: &[u8]) -> Option<Message> {
+    fn end(&mut self, _pending: &[u8]) -> Option<HttpMessage> {
         self.course.end()
     }
 
     fn resync(&mut self, buf: &[u8]) -> Option<usize> {
         self.course.resync(buf, Flow::Responses)
-    }
-
-    fn answers(&mut self, request: Option<&Request>) {
-        let method = request.map(|Request::Http(request)| &request.method);
-        self.asked = match method {
-            Some(Method::Head) => Asked::Head,
-            Some(Method::Connect) => Asked::Connect,
-            _ => Asked::Other,
-        };
-    }
-
-    fn may_begin(&self, buf: &[u8]) -> bool {
-        head::may_begin_response(buf)
     }
 
     fn bytes_left(&self) -> Option<u64> {
@@ -94,13 +85,27 @@ impl Parser for Responses {
         self.may_end_twice = false;
     }
 
-    fn memory_bytes(&self) -> usize {
-        heap::boxed::<Self>() + self.course.heap_bytes()
+    fn heap_bytes(&self) -> usize {
+        self.course.heap_bytes()
+    }
+}
+
+impl Answers<Box<HttpRequest>> for Responses {
+    fn answers(&mut self, request: Option<&Box<HttpRequest>>) {
+        self.asked = match request.map(|request| &request.method) {
+            Some(Method::Head) => Asked::Head,
+            Some(Method::Connect) => Asked::Connect,
+            _ => Asked::Other,
+        };
+    }
+
+    fn may_begin(&self, buf: &[u8]) -> bool {
+        head::may_begin_response(buf)
     }
 }
 
 impl Responses {
-    fn parse_head(&mut self, buf: &[u8]) -> Parsed<Message> {
+    fn parse_head(&mut self, buf: &[u8]) -> Parsed<HttpMessage> {
         if self.may_end_twice && buf[0] == LAST_CHUNK[0] {
             if buf.starts_with(LAST_CHUNK) {
                 self.may_end_twice = false;
@@ -136,7 +141,9 @@ impl Responses {
             )),
         };
         let (then, body) = match framing {
-            None if line.status == 101 && fields.upgrade == Some(b"h2c") => (Then::Http2, None),
+            None if line.status == 101 && fields.upgrade == Some(H2C.as_bytes()) => {
+                (Then::Upgrade(H2C), None)
+            }
             None => (Then::Foreign, None),
             Some(Framing::NoBody) if is_tunnel => (Then::Tunnel, None),
             Some(Framing::NoBody) => {
@@ -158,10 +165,7 @@ impl Responses {
         let message = if then == Then::Done && line.status < 200 {
             Message::Interim
         } else {
-            Message::Response {
-                response: Response::Http(response),
-                then,
-            }
+            Message::Response { response, then }
         };
         Parsed::Message { message, consumed }
     }
@@ -181,6 +185,7 @@ fn head_of(line: StatusLine) -> HttpResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::BodyEnd;
 
     fn then(asked: Asked, head: &str) -> Option<Then> {
         let mut parser = Responses {
@@ -230,10 +235,10 @@ mod tests {
         assert_eq!(parser.parse(b"hello"), Parsed::Skipped { consumed: 5 });
         assert_eq!(
             parser.end(b""),
-            Some(Message::End {
-                body_size: Some(5),
+            Some(Message::End(BodyEnd {
+                size: Some(5),
                 call_status: None
-            })
+            }))
         );
         assert_eq!(parser.end(b""), None);
     }
@@ -262,10 +267,10 @@ mod tests {
             assert_eq!(
                 parser.parse(&bytes[consumed..]),
                 Parsed::Message {
-                    message: Message::End {
-                        body_size: Some(len as u64),
-                        call_status: Some(5),
-                    },
+                    message: Message::End(BodyEnd {
+                        size: Some(len as u64),
+                        call_status: Some(5)
+                    }),
                     consumed: bytes.len() - consumed,
                 }
             );
@@ -285,10 +290,10 @@ mod tests {
         };
         assert_eq!(
             parser.cross(b"", gap),
-            Crossed::Ended(Message::End {
-                body_size: Some(10),
-                call_status: None,
-            })
+            Crossed::Ended(Message::End(BodyEnd {
+                size: Some(10),
+                call_status: None
+            }))
         );
     }
 }

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use super::hpack::{Field, Text};
+use super::part::What;
+use crate::family::http::{Completeness, HttpRequest, HttpResponse, Method, Version};
+use crate::family::rpc::{Call, CallSystem};
 use crate::fields::forwarded::{self, Forwarded};
 use crate::fields::{VALUE_BYTES_MAX, digits, interned, lossy, shortened};
 use crate::grpc;
 use crate::heap;
-use crate::message::{
-    Call, CallSystem, Completeness, HttpRequest, HttpResponse, Method, Request, Response,
-    TraceParent, Version, What,
-};
+use crate::trace_parent::TraceParent;
 
 /// Values that rarely change within a connection.
 #[derive(Debug, Default)]
@@ -224,7 +224,7 @@ impl<'m> Head<'m> {
         }
     }
 
-    fn request(mut self, truncated: bool) -> Request {
+    fn request(mut self, truncated: bool) -> Box<HttpRequest> {
         let has_target = self.path.is_some() || self.method == Some(Method::Connect);
         // What is not known may say that it is a call.
         let may_be_call =
@@ -241,7 +241,7 @@ impl<'m> Head<'m> {
         };
         let trace_parent = self.trace_parent.filter(|_| self.trace_parents == 1);
         let standard = self.forwarded.unwrap_or_default();
-        Request::Http(Box::new(HttpRequest {
+        Box::new(HttpRequest {
             method,
             target,
             version: Version::Http2,
@@ -263,11 +263,11 @@ impl<'m> Head<'m> {
                     && (self.has_unknown || self.has_unknown_timeout),
             }),
             completeness,
-        }))
+        })
     }
 
-    fn response(&self, status: u16, truncated: bool) -> Response {
-        Response::Http(HttpResponse {
+    fn response(&self, status: u16, truncated: bool) -> HttpResponse {
+        HttpResponse {
             status,
             version: Version::Http2,
             body_size: None,
@@ -275,7 +275,7 @@ impl<'m> Head<'m> {
             call_status: self.call_status,
             // What is not known may be how a call ended.
             completeness: self.completeness(!self.has_unknown || self.call_status.is_some()),
-        })
+        }
     }
 
     fn completeness(&self, is_whole: bool) -> Completeness {

@@ -6,11 +6,11 @@ mod payload;
 
 use super::frame::{HEADER_BYTES, Header, flag, kind};
 use super::head::{Head, Memory};
-use super::hpack::{Decoder, HpackError, Lore};
+use super::hpack::{Decoder, HpackError, LearntHeaders};
+use super::part::{Part, What};
 use super::proof::{Proof, block_of, prove};
 use crate::heap;
-use crate::message::{Part, What};
-use crate::parser::{Crossed, Gap, Parsed, Search, StreamParser};
+use crate::parser::{Crossed, Gap, Parsed};
 
 /// Bytes of a header block that comes in several frames.
 pub const BLOCK_BYTES_MAX: usize = 64 * 1024;
@@ -90,12 +90,15 @@ impl Default for Frames {
     }
 }
 
-impl StreamParser for Frames {
+/// The promises are those of a [`Parser`](crate::parser::Parser), but for these: it keeps its
+/// framing over a gap that ends within a frame; bodies are told in parts, as they come.
+impl Frames {
+    /// Looks for one part at the start of `buf`; `buf` is never empty.
     #[inline]
-    fn parse(&mut self, buf: &[u8], lore: Option<&mut Lore>) -> Parsed<Part> {
+    pub fn parse(&mut self, buf: &[u8], learnt: Option<&mut LearntHeaders>) -> Parsed<Part> {
         self.wanted = None;
         match self.place {
-            Place::Frame => self.frame(buf, lore),
+            Place::Frame => self.frame(buf, learnt),
             Place::Data { .. } => self.data(0, buf),
             Place::Skip { left } => {
                 let consumed = buf.len().min(left as usize);
@@ -105,7 +108,15 @@ impl StreamParser for Frames {
         }
     }
 
-    fn cross(&mut self, pending: &[u8], gap: Gap, lore: Option<&mut Lore>) -> Crossed<Part> {
+    /// Moves over bytes that nobody captured, no more than [`Frames::bytes_left`] says; `pending`
+    /// are the bytes directly before them that were last called incomplete. [`Crossed::Cut`] is
+    /// never returned.
+    pub fn cross(
+        &mut self,
+        pending: &[u8],
+        gap: Gap,
+        learnt: Option<&mut LearntHeaders>,
+    ) -> Crossed<Part> {
         self.wanted = None;
         match self.place {
             Place::Data {
@@ -132,11 +143,13 @@ impl StreamParser for Frames {
                 self.skip(left.saturating_sub(gap.len.try_into().unwrap_or(u32::MAX)));
                 Crossed::Over
             }
-            Place::Frame => self.cross_frame(pending, gap, lore),
+            Place::Frame => self.cross_frame(pending, gap, learnt),
         }
     }
 
-    fn bytes_left(&self) -> Option<u64> {
+    /// Bytes behind those that were offered with which the frame under way certainly ends.
+    #[must_use]
+    pub fn bytes_left(&self) -> Option<u64> {
         match self.place {
             Place::Data { left, padding, .. } => Some(u64::from(left) + u64::from(padding)),
             Place::Skip { left } => Some(left.into()),
@@ -144,7 +157,10 @@ impl StreamParser for Frames {
         }
     }
 
-    fn find(&self, buf: &[u8], is_start: bool) -> Search {
+    /// After framing was lost: finds the start of a frame, and proves it. `is_start`: the bytes are
+    /// those of one call from its first one on.
+    #[must_use]
+    pub fn find(&self, buf: &[u8], is_start: bool) -> Search {
         match prove(buf) {
             Proof::Frames(_) => return Search::At(0),
             // Calls begin and end where frames do, as a rule.
@@ -157,7 +173,8 @@ impl StreamParser for Frames {
             .map_or(Search::Nowhere, Search::At)
     }
 
-    fn lose(&mut self) {
+    /// Framing is lost: forgets what was begun.
+    pub fn lose(&mut self) {
         self.place = Place::Frame;
         self.wanted = None;
         self.block.state = BlockState::Perhaps;
@@ -165,7 +182,8 @@ impl StreamParser for Frames {
         self.decoder.missed_blocks();
     }
 
-    fn begin(&mut self) {
+    /// Nothing was sent before: what this parser will be shown is everything.
+    pub fn begin(&mut self) {
         if self.has_blocks {
             return;
         }
@@ -173,22 +191,43 @@ impl StreamParser for Frames {
         self.block.state = BlockState::None;
     }
 
-    fn has_begun(&self) -> bool {
+    /// Whether it read what every connection begins with.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
         self.has_begun
     }
 
-    fn hear(&mut self, what: &What) {
+    /// Takes notice of what the other direction said about this one.
+    pub fn hear(&mut self, what: &What) {
         if let What::TableSize(size) = what {
             self.decoder.allow_table_size(*size);
         }
     }
 
-    fn memory_bytes(&self) -> usize {
-        heap::boxed::<Self>()
-            + heap::vec::<u8>(self.block.bytes.capacity())
+    /// Bytes of a block that is gathered, and of the table.
+    #[must_use]
+    pub fn growing_bytes(&self) -> usize {
+        self.block.bytes.capacity() + self.decoder.growing_bytes()
+    }
+
+    /// Bytes of heap that it takes. Asked after each call, so nothing is walked for it.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        heap::vec::<u8>(self.block.bytes.capacity())
             + self.decoder.heap_bytes()
             + self.memory.heap_bytes()
     }
+}
+
+/// Where in bytes of unknown framing a frame begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Search {
+    /// Here, for certain.
+    At(usize),
+    /// At the very start, as far as can be seen: ask again with more bytes behind them.
+    Maybe,
+    /// Nowhere that could be proved.
+    Nowhere,
 }
 
 fn told(header: Header, what: What, ends: bool) -> Parsed<Part> {
@@ -205,7 +244,12 @@ fn told(header: Header, what: What, ends: bool) -> Parsed<Part> {
 // === header blocks ===
 
 impl Frames {
-    fn headers(&mut self, header: Header, payload: &[u8], lore: Option<&mut Lore>) -> Parsed<Part> {
+    fn headers(
+        &mut self,
+        header: Header,
+        payload: &[u8],
+        learnt: Option<&mut LearntHeaders>,
+    ) -> Parsed<Part> {
         let skipped = Parsed::Skipped {
             consumed: header.frame_len(),
         };
@@ -214,7 +258,7 @@ impl Frames {
             return Parsed::Invalid;
         };
         if header.kind == kind::CONTINUATION {
-            return self.go_on_block(header, fragment, lore);
+            return self.go_on_block(header, fragment, learnt);
         }
         let is_pushed = header.kind == kind::PUSH_PROMISE || is_pushed(header.stream);
         if !is_last {
@@ -235,7 +279,7 @@ impl Frames {
             self.decoder = Decoder::from_start();
         }
         let ends = header.has(flag::END_STREAM);
-        match self.decode(fragment, lore, false) {
+        match self.decode(fragment, learnt, false) {
             Some(_) if is_pushed => skipped,
             Some(what) => told(header, what, ends),
             None => Parsed::Invalid,
@@ -246,7 +290,7 @@ impl Frames {
         &mut self,
         header: Header,
         fragment: &[u8],
-        lore: Option<&mut Lore>,
+        learnt: Option<&mut LearntHeaders>,
     ) -> Parsed<Part> {
         let state = self.block.state;
         let is_last = header.has(flag::END_HEADERS);
@@ -269,7 +313,7 @@ impl Frames {
             return skipped;
         }
         let block = std::mem::take(&mut self.block.bytes);
-        let what = self.decode(&block, lore, false);
+        let what = self.decode(&block, learnt, false);
         if block.capacity() <= BLOCK_BYTES_KEPT {
             self.block.bytes = block;
         }
@@ -282,12 +326,17 @@ impl Frames {
     }
 
     /// `None` if the block is an attack.
-    fn decode(&mut self, block: &[u8], lore: Option<&mut Lore>, is_cut: bool) -> Option<What> {
+    fn decode(
+        &mut self,
+        block: &[u8],
+        learnt: Option<&mut LearntHeaders>,
+        is_cut: bool,
+    ) -> Option<What> {
         self.has_blocks = true;
         let mut head = Head::new(&mut self.memory);
         let decoded = self
             .decoder
-            .decode(block, lore, &mut |field| head.take(field));
+            .decode(block, learnt, &mut |field| head.take(field));
         match decoded {
             Ok(()) => Some(head.finish(is_cut)),
             Err(HpackError::ListTooLong | HpackError::StringTooLong) => None,

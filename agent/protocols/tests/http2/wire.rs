@@ -1,10 +1,10 @@
 //! What was said on a connection, changed as captures change it, and an ear that hears it.
 
-use wirespan_protocols::conversation::{
-    Chunk, Conversation, Direction, Discard, End, Extent, Sink,
-};
+use wirespan_protocols::conversation::{Chunk, Conversation, Direction, End, Extent};
 use wirespan_protocols::exchange::{Exchange, Role};
-use wirespan_protocols::message::{HttpResponse, Request, Response};
+use wirespan_protocols::family::http::HttpResponse;
+
+use crate::told::{self, Told};
 
 /// One call.
 #[derive(Clone, Debug)]
@@ -113,7 +113,7 @@ pub fn lose(said: &[Said], at: f64, len: usize) -> Vec<Said> {
 }
 
 pub fn response(exchange: &Exchange) -> &HttpResponse {
-    let Some(Response::Http(response)) = &exchange.response else {
+    let Some(response) = told::response(exchange) else {
         panic!("no response: {exchange:?}")
     };
     response
@@ -123,26 +123,9 @@ pub fn response(exchange: &Exchange) -> &HttpResponse {
 pub struct Ear {
     role: Role,
     pub conversation: Conversation,
-    pub exchanges: Vec<Exchange>,
-    pub discards: Vec<Discard>,
+    pub told: Told,
     extents: [Extent; 2],
     now_ns: u64,
-}
-
-#[derive(Default)]
-struct Told {
-    exchanges: Vec<Exchange>,
-    discards: Vec<Discard>,
-}
-
-impl Sink for Told {
-    fn exchange(&mut self, exchange: Exchange) {
-        self.exchanges.push(exchange);
-    }
-
-    fn discard(&mut self, what: Discard) {
-        self.discards.push(what);
-    }
 }
 
 impl Ear {
@@ -150,8 +133,7 @@ impl Ear {
         Self {
             role,
             conversation: Conversation::new(),
-            exchanges: Vec::new(),
-            discards: Vec::new(),
+            told: Told::default(),
             extents: [Extent::default(); 2],
             now_ns: 0,
         }
@@ -178,9 +160,8 @@ impl Ear {
             tail_len: 0,
         };
         self.extents[direction as usize] = extent;
-        let mut told = Told::default();
         if said.bytes.is_empty() {
-            self.conversation.extent(direction, extent, &mut told);
+            self.conversation.extent(direction, extent, &mut self.told);
         } else {
             let chunk = Chunk {
                 direction,
@@ -193,16 +174,13 @@ impl Ear {
                 tid: 1,
                 after_loss: false,
             };
-            self.conversation.chunk(chunk, &mut told);
+            self.conversation.chunk(chunk, &mut self.told);
         }
-        self.take(told);
     }
 
     pub fn end(&mut self, end: End) {
         self.now_ns += 10;
-        let mut told = Told::default();
-        self.conversation.end(end, self.now_ns, &mut told);
-        self.take(told);
+        self.conversation.end(end, self.now_ns, &mut self.told);
     }
 
     pub fn reach(&self, direction: Direction) -> u64 {
@@ -210,14 +188,9 @@ impl Ear {
     }
 
     pub fn of(&self, target: &str) -> Option<&Exchange> {
-        self.exchanges.iter().find(|exchange| {
-            let Request::Http(request) = &exchange.request;
-            &*request.target == target
-        })
-    }
-
-    fn take(&mut self, told: Told) {
-        self.exchanges.extend(told.exchanges);
-        self.discards.extend(told.discards);
+        self.told
+            .exchanges
+            .iter()
+            .find(|exchange| &*told::request(exchange).target == target)
     }
 }

@@ -1,8 +1,9 @@
 //! Heads that a strict reader refuses, and servers and clients take: what each of them was seen to
 //! do, and what is told. `httparse` refuses all of them, so that it is no oracle here.
 
-use wirespan_protocols::conversation::{Discard, End, Verdict};
+use wirespan_protocols::conversation::{End, Verdict};
 use wirespan_protocols::exchange::Role;
+use wirespan_protocols::listener::Discard;
 
 use super::wire::{GET, OK, ROLES, Wire};
 

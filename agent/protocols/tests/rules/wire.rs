@@ -1,45 +1,15 @@
 //! A conversation with whoever captures it: what moves, in which order, and what is told of it.
 
-use std::net::SocketAddr;
-
-use wirespan_protocols::conversation::{
-    Chunk, Conversation, Direction, Discard, End, Extent, Sink,
-};
+use wirespan_protocols::conversation::{Chunk, Conversation, Direction, End, Extent};
 use wirespan_protocols::exchange::{Exchange, Outcome, Role};
-use wirespan_protocols::message::{Request, Response};
+
+use crate::told::{self, Told};
 
 pub const GET: &str = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
 pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 /// Both roles.
 pub const ROLES: [Role; 2] = [Role::Client, Role::Server];
-
-/// What a conversation told.
-#[derive(Default)]
-pub struct Told {
-    pub exchanges: Vec<Exchange>,
-    pub discards: Vec<Discard>,
-    /// Sources that relays named, and authorities that tunnels lead to.
-    pub via: Vec<String>,
-}
-
-impl Sink for Told {
-    fn exchange(&mut self, exchange: Exchange) {
-        self.exchanges.push(exchange);
-    }
-
-    fn discard(&mut self, what: Discard) {
-        self.discards.push(what);
-    }
-
-    fn relayed(&mut self, source: SocketAddr) {
-        self.via.push(source.to_string());
-    }
-
-    fn tunnelled(&mut self, authority: &str) {
-        self.via.push(authority.to_owned());
-    }
-}
 
 /// A conversation with the clock and the positions of whoever captures it. Every call takes ten
 /// nanoseconds.
@@ -143,10 +113,7 @@ impl Wire {
     /// Outcome, status and end of every exchange so far.
     pub fn fates(&self) -> Vec<(Outcome, Option<u16>, u64)> {
         let fate = |exchange: &Exchange| {
-            let status = exchange
-                .response
-                .as_ref()
-                .map(|Response::Http(response)| response.status);
+            let status = told::response(exchange).map(|response| response.status);
             (exchange.outcome, status, exchange.end_ns)
         };
         self.told.exchanges.iter().map(fate).collect()
@@ -157,15 +124,13 @@ impl Wire {
     pub fn lines(&self) -> Vec<String> {
         let size = |size: Option<u64>| size.map_or("?".to_owned(), |size| size.to_string());
         let line = |exchange: &Exchange| {
-            let Request::Http(request) = &exchange.request;
+            let request = told::request(exchange);
             let outcome = match exchange.outcome {
                 Outcome::Complete => String::new(),
                 other => format!(" {other:?}"),
             };
-            let (status, response_size) = match &exchange.response {
-                Some(Response::Http(response)) => {
-                    (response.status.to_string(), size(response.body_size))
-                }
+            let (status, response_size) = match told::response(exchange) {
+                Some(response) => (response.status.to_string(), size(response.body_size)),
                 None => ("-".to_owned(), "?".to_owned()),
             };
             format!(

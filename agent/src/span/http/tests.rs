@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use wirespan_common::record::Open;
-use wirespan_protocols::exchange::Exchange;
-use wirespan_protocols::message::{Completeness, Method, Request, Response, TraceParent};
+use wirespan_protocols::exchange::{Exchange, Ticket};
+use wirespan_protocols::trace_parent::TraceParent;
 
-use super::super::{Resource, Span, SpanKind, SpanMaker, Surroundings, Via};
+use super::super::{Resource, Span, SpanKind, SpanMaker, Surroundings};
 use super::*;
+use crate::endpoints::Via;
 use crate::trace_context::TraceContext;
 
 mod behind;
@@ -68,15 +69,18 @@ fn response(status: u16) -> HttpResponse {
 
 fn exchange(role: Role, request: HttpRequest, response: Option<HttpResponse>) -> Exchange {
     Exchange {
+        ticket: Ticket::default(),
         role,
         tid: 5,
         start_ns: 1_000,
         first_response_ns: None,
         end_ns: 3_000,
-        request: Request::Http(Box::new(request)),
-        response: response.map(Response::Http),
         outcome: Outcome::Complete,
-        messages: None,
+        family: Http {
+            request: Box::new(request),
+            response,
+        }
+        .into_family(None),
     }
 }
 
@@ -93,8 +97,14 @@ fn make_with(methods: KnownMethods, exchange: Exchange, endpoints: Option<&Endpo
 }
 
 fn make_between(methods: KnownMethods, exchange: Exchange, ends: Ends<'_>) -> Span {
-    SpanMaker::new(TraceContext::new(Some(1)), methods).make(
+    let parent = exchange
+        .family
+        .http()
+        .and_then(|http| http.request.trace_parent);
+    let context = TraceContext::new(Some(1)).place(exchange.role, parent);
+    SpanMaker::new(methods).make(
         exchange,
+        context,
         Surroundings {
             resource: &Arc::new(Resource::default()),
             ends,
@@ -456,24 +466,16 @@ fn what_was_not_seen_whole_is_marked() {
     assert_eq!(values(&make(whole.clone(), None), &names), "- -");
     let inferred = Exchange {
         outcome: Outcome::EndInferred,
-        ..whole.clone()
-    };
-    assert_eq!(values(&make(inferred, None), &names), "- true");
-    let cut_request = Exchange {
-        request: Request::Http(Box::new(HttpRequest {
-            truncated: true,
-            ..request("GET", "/", None)
-        })),
-        ..whole.clone()
-    };
-    assert_eq!(values(&make(cut_request, None), &names), "true -");
-    let cut_response = Exchange {
-        response: Some(Response::Http(HttpResponse {
-            truncated: true,
-            ..response(200)
-        })),
         ..whole
     };
+    assert_eq!(values(&make(inferred, None), &names), "- true");
+    let mut cut_request = request("GET", "/", None);
+    cut_request.truncated = true;
+    let cut_request = exchange(Role::Server, cut_request, Some(response(200)));
+    assert_eq!(values(&make(cut_request, None), &names), "true -");
+    let mut cut_response = response(200);
+    cut_response.truncated = true;
+    let cut_response = exchange(Role::Server, request("GET", "/", None), Some(cut_response));
     assert_eq!(values(&make(cut_response, None), &names), "true -");
 }
 

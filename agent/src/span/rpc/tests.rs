@@ -2,41 +2,54 @@
 
 use super::super::*;
 use super::*;
-use wirespan_protocols::message::{Method, Response};
+use wirespan_protocols::exchange::{Exchange, Ticket};
+use wirespan_protocols::family::http::{Http, HttpRequest, Method};
+
+use crate::trace_context::TraceContext;
 
 const SECOND: u64 = 1_000_000_000;
 
 fn exchange(role: Role, response: Option<HttpResponse>, outcome: Outcome) -> Exchange {
     Exchange {
+        ticket: Ticket::default(),
         role,
         tid: 1,
         start_ns: 0,
         first_response_ns: None,
         end_ns: 2 * SECOND,
-        request: Request::Http(Box::new(HttpRequest {
-            method: Method::Post,
-            target: "/shop.v1.Cart/Add".into(),
-            version: Version::Http2,
-            host: Some("cart:50051".into()),
-            user_agent: None,
-            forwarded_for: None,
-            forwarded_host: None,
-            forwarded_scheme: None,
-            trace_parent: None,
-            trace_state: None,
-            body_size: None,
-            truncated: false,
-            scheme: Some("http"),
-            call: Some(Call {
-                system: CallSystem::Grpc,
-                timeout_ns: None,
-                may_time_out: false,
-            }),
-            completeness: Completeness::Whole,
-        })),
-        response: response.map(Response::Http),
         outcome,
-        messages: None,
+        family: Http {
+            request: Box::new(HttpRequest {
+                method: Method::Post,
+                target: "/shop.v1.Cart/Add".into(),
+                version: Version::Http2,
+                host: Some("cart:50051".into()),
+                user_agent: None,
+                forwarded_for: None,
+                forwarded_host: None,
+                forwarded_scheme: None,
+                trace_parent: None,
+                trace_state: None,
+                body_size: None,
+                truncated: false,
+                scheme: Some("http"),
+                call: Some(Call {
+                    system: CallSystem::Grpc,
+                    timeout_ns: None,
+                    may_time_out: false,
+                }),
+                completeness: Completeness::Whole,
+            }),
+            response,
+        }
+        .into_family(None),
+    }
+}
+
+fn rpc(exchange: &mut Exchange) -> &mut Rpc {
+    match &mut exchange.family {
+        Family::Rpc(rpc) => rpc,
+        Family::Http(http) => panic!("{http:?}"),
     }
 }
 
@@ -52,8 +65,10 @@ fn response(status: u16, call_status: Option<u32>) -> HttpResponse {
 }
 
 fn make(exchange: Exchange) -> Span {
-    SpanMaker::new(TraceContext::new(Some(1)), KnownMethods::default()).make(
+    let context = TraceContext::new(Some(1)).place(exchange.role, None);
+    SpanMaker::new(KnownMethods::default()).make(
         exchange,
+        context,
         Surroundings {
             resource: &Arc::default(),
             ends: Ends::default(),
@@ -141,12 +156,7 @@ fn a_cancelled_call_whose_time_was_over_exceeded_its_deadline() {
     ];
     for (timeout_ns, wanted) in rows {
         let mut exchange = exchange(Role::Client, None, Outcome::Aborted(8));
-        let Request::Http(request) = &mut exchange.request;
-        request.call = Some(Call {
-            system: CallSystem::Grpc,
-            timeout_ns: Some(timeout_ns),
-            may_time_out: false,
-        });
+        rpc(&mut exchange).call.timeout_ns = Some(timeout_ns);
         assert_eq!(text(&make(exchange), "rpc.status_code"), Some(wanted));
     }
 }
@@ -156,12 +166,8 @@ fn a_status_that_a_server_sends_when_the_time_is_over_is_the_servers() {
     for (code, name) in [(1, "CANCELLED"), (4, "DEADLINE_EXCEEDED"), (0, "OK")] {
         let answered = Some(response(200, Some(code)));
         let mut exchange = exchange(Role::Client, answered, Outcome::Complete);
-        let Request::Http(request) = &mut exchange.request;
-        request.call = Some(Call {
-            system: CallSystem::Grpc,
-            timeout_ns: Some(exchange.end_ns - exchange.start_ns),
-            may_time_out: false,
-        });
+        let waited_ns = exchange.end_ns - exchange.start_ns;
+        rpc(&mut exchange).call.timeout_ns = Some(waited_ns);
         assert_eq!(text(&make(exchange), "rpc.status_code"), Some(name));
     }
 }
@@ -173,7 +179,7 @@ fn messages_are_counted_where_they_could_be_and_make_events() {
         Some(response(200, Some(0))),
         Outcome::Complete,
     );
-    exchange.messages = Some(Box::new(Messages {
+    rpc(&mut exchange).messages = Some(Box::new(Messages {
         requests: Flown {
             count: Some(1),
             first_ns: Some(5),
@@ -213,7 +219,7 @@ fn a_method_that_was_not_decoded_is_not_invented() {
         Some(response(200, Some(0))),
         Outcome::Complete,
     );
-    let Request::Http(request) = &mut exchange.request;
+    let request = &mut rpc(&mut exchange).http.request;
     request.target = "".into();
     request.completeness = Completeness::Incomplete;
     let span = make(exchange);

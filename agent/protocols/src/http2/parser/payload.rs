@@ -3,7 +3,7 @@
 
 use super::super::frame::{HEADER_BYTES, Header, flag};
 use super::{Frames, Place, is_pushed};
-use crate::message::{Part, What};
+use crate::http2::part::{Part, What};
 use crate::parser::Parsed;
 
 impl Frames {

@@ -1,0 +1,36 @@
+//! What was said in an exchange, by family: each holds what was asked together with what was
+//! answered, so that no request of one can stand beside a response of another. What every exchange
+//! has, whatever its family, is in [`crate::exchange`]. No bytes are parsed here.
+
+pub mod http;
+pub mod rpc;
+
+use http::Http;
+use rpc::Rpc;
+
+/// What was asked and answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// RFC 9110.
+    Http(Http),
+    /// A call, over HTTP.
+    Rpc(Rpc),
+}
+
+impl Family {
+    /// What HTTP said, be it for itself or for a call.
+    #[must_use]
+    pub fn http(&self) -> Option<&Http> {
+        match self {
+            Self::Http(http) | Self::Rpc(Rpc { http, .. }) => Some(http),
+        }
+    }
+
+    /// Bytes of heap that it takes.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Http(http) | Self::Rpc(Rpc { http, .. }) => http.request.heap_bytes(),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Who is told what happens on a connection. The listener keeps what it is told, or not; this side
+//! keeps nothing of it.
+
+use core::net::SocketAddr;
+
+use crate::exchange::{Exchange, Role, Ticket};
+use crate::learnt::Learnt;
+use crate::stream::Moved;
+use crate::trace_parent::TraceParent;
+use crate::transport::Direction;
+
+/// Things that were discarded, for whoever counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Discard {
+    /// Bytes were missing where a message's framing was needed.
+    StreamGap,
+    /// Bytes that are not the protocol that was detected.
+    Unparsable,
+    /// A response for which no request is remembered.
+    UnmatchedResponse,
+    /// More requests outstanding than are remembered.
+    PipelineFull,
+    /// A head longer than what is kept.
+    HeadTooLong,
+}
+
+/// An exchange as it begins: the head of its request was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// Which side was watched.
+    pub role: Role,
+    /// The first byte of the request: when it moved, by whom, and where in its stream it stands.
+    pub start: Moved,
+    /// The trace that the request says it belongs to.
+    pub context: Option<TraceParent>,
+}
+
+/// Hears of exchanges. Each that begins either ends or is withdrawn, once.
+pub trait Listener {
+    /// A request was made. What is returned comes back when it is known what became of it.
+    fn begin(&mut self, beginning: Beginning) -> Ticket;
+    /// A request met its fate.
+    fn end(&mut self, exchange: Exchange);
+    /// What began was no request after all.
+    fn withdraw(&mut self, ticket: Ticket);
+    /// Something was discarded.
+    fn discard(&mut self, what: Discard);
+    /// A relay opened the connection, on behalf of a client with this address (PROXY protocol).
+    /// What follows is about its requests.
+    fn relayed(&mut self, _source: SocketAddr) {}
+    /// The connection goes on as a tunnel to this authority (RFC 9110 §9.3.6), as the request named
+    /// it: what follows is about exchanges within it.
+    fn tunnelled(&mut self, _authority: &str) {}
+    /// What is known from other connections of the same two programs, by direction; the role is
+    /// that of the traced one.
+    fn learnt(&mut self, _role: Role, _direction: Direction) -> Option<&mut Learnt> {
+        None
+    }
+}

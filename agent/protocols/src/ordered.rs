@@ -1,0 +1,201 @@
+//! Protocols in which responses come in the order of the requests: what such a one is, and what
+//! reads a connection that speaks it. A message that answers nothing, and a request that nobody
+//! answers, are told apart by the parsers and have no place in that order.
+
+mod dialogue;
+mod pair;
+
+use std::fmt::Debug;
+
+use crate::family::Family;
+use crate::listener::Listener;
+use crate::message::{BodyEnd, Message};
+use crate::parser::{Answers, Crossed, Flow, Gap, Parsed, Parser};
+use crate::probe::Probe;
+use crate::protocol::{Detected, Kind, Protocol};
+use crate::session::{OrderedStart, Session};
+use crate::trace_parent::TraceParent;
+
+pub use pair::PENDING_MAX;
+
+use dialogue::Dialogue;
+
+/// What a protocol's parsers find.
+pub type MessageOf<P> = Message<<P as Ordered>::Request, <P as Ordered>::Response>;
+
+/// A protocol.
+pub trait Ordered: Debug + Sized + 'static {
+    /// In the registry.
+    const NAME: &'static str;
+
+    /// What is asked.
+    type Request: Request;
+    /// What is answered.
+    type Response: Response;
+    /// Reads what clients send.
+    type Requests: Parser<Message = MessageOf<Self>> + Default;
+    /// Reads what servers send.
+    type Responses: Answers<Self::Request, Message = MessageOf<Self>> + Default;
+
+    /// As [`Protocol::detect`].
+    fn detect(prefix: &[u8]) -> Detected;
+
+    /// What was asked, with what was answered.
+    fn family(request: Self::Request, response: Option<Self::Response>) -> Family;
+
+    /// Whether bytes begin a response by which a server says that it understood nothing.
+    fn refuses(_head: &[u8]) -> bool {
+        false
+    }
+}
+
+/// A request, as far as pairing and framing are concerned.
+pub trait Request: Debug + Send + Sized {
+    /// Bytes of heap that it takes.
+    fn heap_bytes(&self) -> usize;
+
+    /// Its body ended.
+    fn body_ended(&mut self, size: Option<u64>);
+
+    /// The trace that it says it belongs to.
+    fn context(&self) -> Option<TraceParent> {
+        None
+    }
+
+    /// Whether it has a response. What has none is over with its last byte.
+    fn is_answered(&self) -> bool {
+        true
+    }
+
+    /// What stands for bytes that are no request to anybody who could read one; it is one if the
+    /// server refuses it. `None` where the protocol has no such thing.
+    fn malformed() -> Option<Self> {
+        None
+    }
+
+    /// Whether it is such.
+    fn is_malformed(&self) -> bool {
+        false
+    }
+
+    /// Its head was cut, but no more of it will come: that is all there was.
+    fn is_all(&mut self) {}
+
+    /// Where it asks to be led, if it asks for a tunnel.
+    fn tunnel(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// A response, as far as pairing is concerned.
+pub trait Response: Debug + Send {
+    /// Its body ended.
+    fn body_ended(&mut self, end: BodyEnd);
+
+    /// Whether servers answer so what they can't read.
+    fn refuses_malformed(&self) -> bool {
+        false
+    }
+}
+
+/// A protocol's line in the registry.
+#[must_use]
+pub const fn protocol<P: Ordered>() -> Protocol {
+    Protocol {
+        name: P::NAME,
+        detect: P::detect,
+        kind: Kind::Ordered {
+            open: open::<P>,
+            refuses: P::refuses,
+        },
+        probe: probe::<P>,
+    }
+}
+
+fn open<P: Ordered>(start: OrderedStart<'_>, listener: &mut dyn Listener) -> Box<dyn Session> {
+    Box::new(Dialogue::<P>::open(start, listener))
+}
+
+fn probe<P: Ordered>(flow: Flow) -> Box<dyn Probe> {
+    match flow {
+        Flow::Requests => Box::new(P::Requests::default()),
+        Flow::Responses => Box::new(P::Responses::default()),
+    }
+}
+
+/// The parser of one direction.
+#[derive(Debug)]
+enum Either<P: Ordered> {
+    Requests(P::Requests),
+    Responses(P::Responses),
+}
+
+impl<P: Ordered> Either<P> {
+    fn of(flow: Flow) -> Self {
+        match flow {
+            Flow::Requests => Self::Requests(P::Requests::default()),
+            Flow::Responses => Self::Responses(P::Responses::default()),
+        }
+    }
+}
+
+impl<P: Ordered> Parser for Either<P> {
+    type Message = MessageOf<P>;
+
+    #[inline]
+    fn parse(&mut self, buf: &[u8]) -> Parsed<MessageOf<P>> {
+        match self {
+            Self::Requests(parser) => parser.parse(buf),
+            Self::Responses(parser) => parser.parse(buf),
+        }
+    }
+
+    fn cross(&mut self, pending: &[u8], gap: Gap) -> Crossed<MessageOf<P>> {
+        match self {
+            Self::Requests(parser) => parser.cross(pending, gap),
+            Self::Responses(parser) => parser.cross(pending, gap),
+        }
+    }
+
+    fn end(&mut self, pending: &[u8]) -> Option<MessageOf<P>> {
+        match self {
+            Self::Requests(parser) => parser.end(pending),
+            Self::Responses(parser) => parser.end(pending),
+        }
+    }
+
+    fn resync(&mut self, buf: &[u8]) -> Option<usize> {
+        match self {
+            Self::Requests(parser) => parser.resync(buf),
+            Self::Responses(parser) => parser.resync(buf),
+        }
+    }
+
+    fn bytes_left(&self) -> Option<u64> {
+        match self {
+            Self::Requests(parser) => parser.bytes_left(),
+            Self::Responses(parser) => parser.bytes_left(),
+        }
+    }
+
+    fn is_adrift(&self) -> bool {
+        match self {
+            Self::Requests(parser) => parser.is_adrift(),
+            Self::Responses(parser) => parser.is_adrift(),
+        }
+    }
+
+    fn reset(&mut self) {
+        match self {
+            Self::Requests(parser) => parser.reset(),
+            Self::Responses(parser) => parser.reset(),
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Requests(parser) => parser.heap_bytes(),
+            Self::Responses(parser) => parser.heap_bytes(),
+        }
+    }
+}
