@@ -48,6 +48,12 @@ pub enum ToKernel {
         /// Protocol found, or nothing worth copying.
         verdict: wirespan_common::watch::Verdict,
     },
+    /// The verdict on a connection is that its bytes are not wanted any more, and there was another
+    /// one before, with which the kernel side is content until it is made to look.
+    EndCopying {
+        /// Which one.
+        connection: ConnectionId,
+    },
     /// A head did not fit: this process needs larger copies.
     RaiseBudget {
         /// Which process.
@@ -92,6 +98,8 @@ pub struct Connection {
     pub server_name: Option<Arc<str>>,
     /// Who is behind its ends, if intermediaries said so; of a TLS object, those of its carrier.
     pub via: Option<Box<Via>>,
+    /// A handshake of TLS began on it.
+    begins_tls: bool,
     /// A TLS object is on it, and tells what it says.
     carries: bool,
     /// When the peer or the network tore it down; its process may not have noticed.
@@ -185,7 +193,11 @@ impl Connection {
             return None;
         }
         let was_http = self.conversation.protocol().is_some();
-        let reason = self.opening.reason(self.conversation.verdict(), was_http)?;
+        let verdict = match self.conversation.verdict() {
+            Verdict::Undecided if self.conversation.begins_tls() => Verdict::Encrypted,
+            verdict => verdict,
+        };
+        let reason = self.opening.reason(verdict, was_http)?;
         Some((reason, bytes))
     }
 
@@ -446,12 +458,16 @@ impl Connections {
             Verdict::Encrypted => Some(Told::Carrier),
         };
         let news = verdict.filter(|_| verdict != connection.told);
+        let begins_tls = connection.conversation.begins_tls() && !connection.begins_tls;
+        if begins_tls {
+            connection.begins_tls = true;
+            // An object's was told by its carrier, and stays until another handshake begins in it.
+            let name = connection.conversation.server_name();
+            connection.server_name = name.map(Into::into);
+        }
+        let is_revised = news.is_some() && connection.told.is_some();
         if news.is_some() {
             connection.told = news;
-            // An object's was told by its carrier, and stays.
-            if let Some(name) = connection.conversation.server_name() {
-                connection.server_name = Some(name.into());
-            }
             connection.told_framings = framings;
         }
         let awaits = if connection.is_ignored() {
@@ -472,7 +488,7 @@ impl Connections {
             Some(Awaited::Response) => self.unanswered.push_last(&mut self.awaiting_links, slot),
             None => {}
         }
-        if news == Some(Told::Carrier) {
+        if begins_tls {
             self.tell(ToKernel::TlsSeen { tgid });
         }
         if let Some(verdict) = news {
@@ -480,6 +496,9 @@ impl Connections {
                 connection: id,
                 verdict,
             });
+            if is_revised && matches!(verdict, Told::Ignored | Told::Carrier) {
+                self.tell(ToKernel::EndCopying { connection: id });
+            }
         }
         if head_was_cut && raise_budget(tgid) {
             self.tell(ToKernel::RaiseBudget { tgid });
@@ -651,6 +670,7 @@ impl Connections {
             owners: Owners::new(tgid),
             server_name: None,
             via: None,
+            begins_tls: false,
             carries: false,
             reset_ns: None,
             opening: Opening::default(),

@@ -18,7 +18,7 @@ use std::sync::mpsc::{Receiver, Sender, sync_channel};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
-use wirespan_common::record::{Body, Life, LifeEvent, Record, Stage};
+use wirespan_common::record::{Body, ConnectionId, Life, LifeEvent, Record, Stage};
 
 use crate::capture::{Capture, Wait};
 use crate::connections::ToKernel;
@@ -61,6 +61,9 @@ const TLS_LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often losses are reported.
 const CHORES_EVERY: Duration = Duration::from_secs(60);
 
+/// Connections that wait for being left alone by the kernel side.
+const UNWANTED_MAX: usize = 4096;
+
 /// How long, at the end, descriptions of processes are waited for that are on their way.
 const DESCRIPTIONS_MAX: Duration = Duration::from_millis(1500);
 
@@ -78,6 +81,8 @@ pub struct Live {
     queue: SpanQueue,
     health: Arc<Health>,
     tls: TlsThread,
+    /// Connections that the kernel side is still to be told of that they are not worth copying.
+    unwanted: Vec<ConnectionId>,
     /// Who waits for the processes that were there already.
     settled: Option<Sender<Event>>,
     /// Processes that were seen speaking TLS, and when they were looked at for it.
@@ -153,6 +158,7 @@ impl Live {
             queue,
             health,
             tls,
+            unwanted: Vec::new(),
             settled: None,
             tls_seen: HashMap::new(),
             measure_every: None,
@@ -322,11 +328,20 @@ impl Live {
                 } => {
                     watch_list.set_verdict(connection, verdict);
                 }
+                ToKernel::EndCopying { connection } if self.unwanted.len() < UNWANTED_MAX => {
+                    self.unwanted.push(connection);
+                }
+                // It goes on being copied, which is dearer and not wrong.
+                ToKernel::EndCopying { .. } => {}
                 ToKernel::RaiseBudget { tgid } => watch_list.raise_budget(tgid),
                 ToKernel::TlsSeen { tgid } => tls_seen.push(tgid),
                 ToKernel::Forget { connection } => watch_list.forget(connection),
             }
         }
+        // Those for which there is no time now are tried again.
+        let capture = &self.capture;
+        self.unwanted
+            .retain(|&connection| !capture.end_copying(connection));
         for pid in tls_seen {
             self.tls_was_seen(pid);
         }

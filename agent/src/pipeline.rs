@@ -32,7 +32,7 @@ use crate::connections::{
     Again, CONNECTIONS_MAX, Connection, Connections, Identity, Slot, ToKernel,
 };
 use crate::discover::Process;
-use crate::endpoints::Endpoints;
+use crate::endpoints::{Endpoints, Via};
 use crate::exchanges::{ConnectionListener, Exchanges, Material};
 use crate::health::{Coverage, Health, Loss};
 use crate::learnt::LearntStore;
@@ -340,7 +340,8 @@ impl Pipeline {
             Some(slot) => {
                 let carrier = self.connections.at(slot);
                 carrier.carry();
-                (carrier.server_name.clone(), carrier.via.clone())
+                let via = carrier.via.as_deref().map(Via::carried);
+                (carrier.server_name.clone(), via)
             }
             None => (None, None),
         };
@@ -356,7 +357,13 @@ impl Pipeline {
         let object = self.connections.at(slot);
         object.endpoints = endpoints;
         object.server_name = server_name;
-        object.via = via;
+        if let Some(under) = via {
+            match &mut object.via {
+                // It made a tunnel of its own before its socket was known.
+                Some(own) if own.begins_here => own.client = under.client,
+                told => *told = Some(Box::new(under)),
+            }
+        }
         let (_, mut listener) = ConnectionListener::at(object, &mut self.material, out);
         listener.know_addresses();
         self.connections.weigh(slot);

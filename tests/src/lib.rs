@@ -17,6 +17,7 @@ pub mod spans;
 pub mod stalled;
 pub mod tls;
 pub mod truth;
+pub mod tunnels;
 pub mod visits;
 pub mod wire;
 pub mod workload;

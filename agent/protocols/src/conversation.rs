@@ -129,7 +129,18 @@ impl Conversation {
     pub fn server_name(&self) -> Option<&str> {
         match &self.stage {
             Stage::Encrypted(name) => name.as_deref(),
+            Stage::Joining(joining) => joining.hello().flatten(),
             _ => None,
+        }
+    }
+
+    /// Whether it speaks TLS, or its client began to and nobody has answered yet.
+    #[must_use]
+    pub fn begins_tls(&self) -> bool {
+        match &self.stage {
+            Stage::Encrypted(_) => true,
+            Stage::Joining(joining) => joining.hello().is_some(),
+            _ => false,
         }
     }
 

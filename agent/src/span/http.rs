@@ -153,7 +153,10 @@ fn tell_where(
     ends: Ends<'_>,
     hosts: &mut HostMemo,
 ) {
-    let scheme = if ends.is_encrypted {
+    // What is said in a tunnel is not encrypted by what the tunnel is in, nor for who that is for.
+    let is_in_tunnel = ends.via.is_some_and(|via| via.begins_here);
+    let is_encrypted = ends.is_encrypted && !is_in_tunnel;
+    let scheme = if is_encrypted {
         "https"
     } else {
         request.scheme.unwrap_or("http")
@@ -165,7 +168,9 @@ fn tell_where(
     });
     let server = server_end(ends, role);
     // Who asked for nobody by name got whom the connection led to.
-    let asked_for = ends.server_name.filter(|_| role == Role::Client);
+    let asked_for = ends
+        .server_name
+        .filter(|_| role == Role::Client && !is_in_tunnel);
     let forwarded_scheme = request.forwarded_scheme.filter(|_| role == Role::Server);
     let named = request
         .forwarded_host
@@ -177,7 +182,7 @@ fn tell_where(
     match role {
         _ if request.target.is_empty() => {
             // Not decoded; nothing takes its place.
-            let is_known = ends.is_encrypted || request.scheme.is_some();
+            let is_known = is_encrypted || request.scheme.is_some();
             let scheme = forwarded_scheme.or(Some(scheme).filter(|_| is_known));
             if let Some(scheme) = scheme.filter(|_| role == Role::Server) {
                 attributes.push((semconv::URL_SCHEME, Value::Static(scheme)));
