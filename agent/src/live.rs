@@ -27,7 +27,7 @@ use crate::discover::{ProcRoot, Watcher};
 use crate::ending::Event;
 use crate::export::SpanQueue;
 use crate::health::{Health, Loss};
-use crate::memory::Freed;
+use crate::memory::{Freed, give_back};
 use crate::pipeline::Pipeline;
 use crate::recording::{self, Recorder};
 use crate::report::{self, Finished};
@@ -370,6 +370,8 @@ impl Live {
                     self.capture.watch_list.add_probes(pid, probes);
                 }
                 tls::Answer::Settled => {
+                    // Loading programs and looking at what is there took more than is kept.
+                    give_back();
                     if let Some(settled) = self.settled.take() {
                         // Without a receiver the run is over.
                         let _ = settled.send(Event::Settled);

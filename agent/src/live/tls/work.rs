@@ -13,7 +13,7 @@ use crate::capture::{Attempt, Death, Standing, TlsProbes};
 use crate::discover::tls::{Changes, Libraries};
 use crate::visible::Visible;
 
-/// How long it waits before it tries again, where another tracer is in the way or somebody writes
+/// How long it waits before it tries again, where a debugger is in the way or somebody writes
 /// to the file, and how often.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 const TRIES_MAX: u32 = 20;
