@@ -328,7 +328,10 @@ pub fn command() -> Command {
 pub fn command_with_least_capabilities() -> Command {
     const GRANTED: &str = "-all,+bpf,+perfmon,+sys_ptrace,+dac_read_search";
     const NOBODY: &str = "65534";
-    let mut command = tied("setpriv");
+    // Before Linux 5.11 maps count as locked memory, of which a user may have little.
+    let mut command = tied("sh");
+    let script = "ulimit -l unlimited 2>/dev/null; exec setpriv \"$@\"";
+    command.args(["-c", script, "sh"]);
     // Asked for again, because it ends with a change of user.
     command.args(["--pdeathsig", "TERM", "--reuid", NOBODY, "--regid", NOBODY]);
     command.arg("--clear-groups");
