@@ -27,12 +27,13 @@ use crate::discover::{ProcRoot, Watcher};
 use crate::ending::Event;
 use crate::export::SpanQueue;
 use crate::health::{Health, Loss};
-use crate::memory::Freed;
+use crate::memory::{Freed, give_back};
 use crate::pipeline::Pipeline;
 use crate::recording::{self, Recorder};
 use crate::report::{self, Finished};
 use crate::span::Span;
 use crate::wall_clock::{WallClock, monotonic_ns};
+use announcements::Announcements;
 pub use control::Watched;
 use control::{Answer, Control};
 use tls::{TlsThread, Told};
@@ -84,6 +85,7 @@ pub struct Live {
     /// How often what is kept elsewhere is counted anew, if somebody looks at it.
     measure_every: Option<Duration>,
     freed: Freed,
+    announcements: Announcements,
 }
 
 /// What has the shard stop, from any thread.
@@ -155,6 +157,7 @@ impl Live {
             tls_seen: HashMap::new(),
             measure_every: None,
             freed: Freed::default(),
+            announcements: Announcements::new(Instant::now()),
         })
     }
 
@@ -367,6 +370,8 @@ impl Live {
                     self.capture.watch_list.add_probes(pid, probes);
                 }
                 tls::Answer::Settled => {
+                    // Loading programs and looking at what is there took more than is kept.
+                    give_back();
                     if let Some(settled) = self.settled.take() {
                         // Without a receiver the run is over.
                         let _ = settled.send(Event::Settled);
@@ -415,6 +420,8 @@ impl Live {
             // It is of what the process ran before; another one follows.
             Answer::Described(process) if self.unheard_execs.contains_key(&process.pid) => {}
             Answer::Described(process) => {
+                // By now it is watched.
+                self.announcements.announce(&process);
                 let record = recording::process_record(monotonic_ns(), &process);
                 self.path.take(&record);
             }
@@ -444,6 +451,7 @@ impl Live {
     }
 
     fn do_chores(&mut self) {
+        self.announcements.turn(Instant::now());
         self.fetch_losses();
         self.health.set_coverage(self.path.pipeline.coverage());
         report::log_losses(&self.health);

@@ -348,6 +348,18 @@ pub fn forced_capture() -> Option<String> {
     std::env::var(CAPTURE).ok()
 }
 
+/// The ways into the kernel that a test is to try: those that this machine's kernel has, or the one
+/// that was asked for.
+#[must_use]
+pub fn strategies() -> Vec<String> {
+    match forced_capture() {
+        Some(forced) => vec![forced],
+        None => ["socket_tracepoints", "syscall_tracepoints"]
+            .map(str::to_owned)
+            .to_vec(),
+    }
+}
+
 /// Runs the daemon to its end, which has to come by itself; returns exit code, standard output and
 /// standard error.
 ///

@@ -2,9 +2,11 @@
 
 pub mod cgroup;
 pub mod daemon;
+pub mod dialogue;
 pub mod grpc;
 pub mod held;
 pub mod lines;
+pub mod moody;
 pub mod ports;
 pub mod process;
 pub mod puppet;
@@ -12,6 +14,7 @@ pub mod receiver;
 pub mod shapes;
 pub mod soak;
 pub mod spans;
+pub mod stalled;
 pub mod tls;
 pub mod truth;
 pub mod visits;

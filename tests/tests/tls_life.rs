@@ -2,51 +2,41 @@
 //! under probes that go on whatever becomes of the daemon.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use wirespan_tests::daemon::{Daemon, command_with_least_capabilities, replayed_spans};
 use wirespan_tests::process::{LIMIT, tied};
 use wirespan_tests::spans::Seen;
 use wirespan_tests::tls::{self, Certificates, assert_goes_on, served};
 use wirespan_tests::truth::assert_same;
-use wirespan_tests::wire::now_ns;
 use wirespan_tests::workload::curl;
 
 /// Directory of Debian's shared libraries on this machine.
 const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
 
 #[test]
-fn a_library_that_is_loaded_late_is_read_within_a_second() {
+fn a_library_that_is_loaded_late_is_read_from_then_on() {
     let certificates = Certificates::create();
     let server = tls::plain_python_server(&certificates);
     let mut client = tls::python_client(&certificates, "requests_client.py", &["late"]);
     let daemon = Daemon::for_pid(client.process.pid());
     // From here on one request after the other, until one was seen. Importing is within the first.
     let deadline = Instant::now() + LIMIT;
-    let mut answered = Vec::new();
+    let mut answered = 0;
     while daemon.spans().is_empty() {
         assert!(Instant::now() < deadline, "{}", client.process.story());
-        let target = format!("/late/{}", answered.len());
-        client.send("GET", &server.url(&target), 0);
-        let _ = client.truth(answered.len() + 1);
-        answered.push(now_ns());
+        client.send("GET", &server.url(&format!("/late/{answered}")), 0);
+        answered += 1;
+        let _ = client.truth(answered);
     }
-    let seen_before = answered.len();
     for number in 0..5 {
         client.send("GET", &server.url(&format!("/later/{number}")), 0);
     }
-    let truth = client.truth(seen_before + 5);
+    let truth = client.truth(answered + 5);
     daemon.wait_for("the last", |spans| {
         spans.iter().any(|span| span.target() == "/later/4")
     });
     let finished = daemon.stop();
-    let first = finished.spans.iter().map(|span| span.start_ns).min();
-    let waited = Duration::from_nanos(first.unwrap_or_default().saturating_sub(answered[0]));
-    assert!(
-        waited < Duration::from_secs(1),
-        "the first span is {waited:?} late\n{}",
-        finished.story()
-    );
     // From the first that was seen on, none is missing.
     let skipped = truth.len() - finished.spans.len();
     assert_same(

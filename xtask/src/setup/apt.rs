@@ -74,6 +74,10 @@ const NEEDS: &[Need] = {
         package("python3-requests", &[Test]),
         package("python3-aiohttp", &[Test]),
         package("python3-uvicorn", &[Test]),
+        // Servers that run applications in several processes.
+        program("gunicorn", "gunicorn", &[Test]),
+        package("python3-setproctitle", &[Test]),
+        program("php-fpm8.2", "php8.2-fpm", &[Test]),
         package("python3-pip", &[Test, Bench]),
         program("openssl", "openssl", &[Test, Bench]),
         package("wget", &[Test]),

@@ -154,7 +154,7 @@ impl Work {
 
     fn forget(&mut self, pid: u32) {
         // Probes go with the process, not with the last one that maps the file.
-        let _ = self.libraries.forget(pid);
+        self.libraries.forget(pid);
         self.again.retain(|again| again.pid != pid);
         self.tries.remove(&pid);
     }
