@@ -77,8 +77,8 @@ impl KernelLog {
     }
 }
 
-/// Has the server overwrite its library and execute itself, again and again. The calls of the library
-/// begin as soon as it is there again, within what it takes to put a probe away.
+/// Has the server overwrite its library and execute itself, again and again. The calls of the
+/// library begin as soon as it is there again, within what it takes to put a probe away.
 fn executes_itself(own: &OwnLibrary, mut server: Server) {
     let daemon = Daemon::for_port(server.port);
     let pid = server.process.pid();
