@@ -21,11 +21,13 @@ pub enum KernelLoss {
     /// A record of a process that had filled its share of the ring buffer: what was free was kept
     /// for the others.
     RingShare = 7,
+    /// Too many calls of TLS libraries within one another on a task: the outermost was forgotten.
+    TlsNested = 8,
 }
 
 impl KernelLoss {
     /// All of them, in the order of their indices.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::RingFull,
         Self::ConnectionsFull,
         Self::UnreadableMemory,
@@ -34,6 +36,7 @@ impl KernelLoss {
         Self::TlsFull,
         Self::TlsImplausible,
         Self::RingShare,
+        Self::TlsNested,
     ];
 }
 

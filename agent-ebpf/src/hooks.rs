@@ -189,7 +189,7 @@ fn message_ended<F: Family>(scratch: &mut Scratch, result: i64) -> Delivered<()>
         transfer.len = result as u32;
         if transfer.watch.probes != 0 {
             // Whatever comes of it, the bytes themselves are to be counted.
-            run(tls::socket_moved(scratch));
+            run(tls::evidence::socket_moved(scratch));
         }
         return if F::WALKS {
             capture::transferred(scratch)
@@ -222,7 +222,7 @@ fn stage_reached(id: u64, stage: Stage, current: Current) -> Delivered<()> {
         return Ok(());
     }
     if connection.verdict == VerdictKind::Carrier as u8 {
-        tls::carrier_reached(id, stage, current)?;
+        tls::carriers::carrier_reached(id, stage, current)?;
         if stage as u8 != Stage::Closed as u8 {
             return Ok(());
         }

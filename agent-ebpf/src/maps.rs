@@ -23,8 +23,9 @@ pub use own::{is_own_peer, is_own_socket, own_closed, own_connected, own_connect
 pub use ring::{Wake, send, send_chunk, send_open};
 pub use scratch::{ChunkRecord, PART_MAX, PARTS_AT_ONCE, Scratch, with_scratch};
 pub use tls::{
-    Object, ObjectKey, RECENT_HALVES, Task, TaskKey, carried_by, carries, carries_nothing,
-    forget_object, halves, move_object, object, remember_halves, remember_object, task, touch_task,
+    FRAMES_AROUND, Frame, Object, ObjectKey, RECENT_HALVES, Task, TaskKey, carried_by, carries,
+    carries_nothing, forget_object, halves, move_object, object, remember_halves, remember_object,
+    task, touch_task,
 };
 pub use walks::{HEADER_LEN, HEADER_ROOM, HEADER_SIZE, PROOF, Walk, Walks};
 

@@ -6,7 +6,7 @@ use core::mem::size_of;
 use wirespan_common::connection::Connection;
 use wirespan_common::own::Ends;
 use wirespan_common::record::{
-    CHUNK_AFTER_LOSS, Direction, Extent, Header, Kind, Open, Progress, Stage,
+    CHUNK_AFTER_LOSS, Direction, Extent, Header, Kind, Open, Progress, Stage, is_object,
 };
 use zerocopy::{Immutable, IntoBytes};
 
@@ -81,6 +81,11 @@ pub fn announce(scratch: &mut Scratch) -> Delivered<Announced> {
     } = scratch.transfer;
     let record = &mut scratch.open;
     sockets::addresses(socket, &mut record.open)?;
+    record.open.carrier = if is_object(socket.id) {
+        scratch.carrier
+    } else {
+        0
+    };
     scratch.ends = Ends::of(&record.open);
     if maps::is_own_peer(&scratch.ends) {
         return Ok(Announced::IsOwn);

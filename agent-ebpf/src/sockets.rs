@@ -1,7 +1,7 @@
 //! From a descriptor or a `struct sock` to the connection's identity and addresses, by the kernel's
 //! own structures. It remembers nothing.
 
-use wirespan_common::record::{ConnectionId, Open, is_object};
+use wirespan_common::record::{ConnectionId, Open};
 
 use crate::maps;
 use crate::memory::{
@@ -260,11 +260,6 @@ pub fn local_port(sk: u64) -> Delivered<u16> {
 pub fn addresses(socket: Socket, open: &mut Open) -> Delivered<()> {
     let sk = socket.sk;
     open.connection = socket.id;
-    open.carrier = if is_object(socket.id) {
-        of_sk(sk).map_or(0, |carrier| carrier.id)
-    } else {
-        0
-    };
     open.family = family(sk)?;
     open.local_port = 0;
     open.peer_port = 0;

@@ -137,15 +137,31 @@ impl Capture {
     /// (before 5.10) is believed to hold all sockets.
     #[must_use]
     pub fn look(&self, connection: ConnectionId) -> Option<(Connection, bool)> {
-        let attached = self.attached.try_lock().ok()?;
-        let program: &Program = attached.program(LOOK)?;
-        let program: &RawTracePoint = program.try_into().ok()?;
-        let mut options = RawTracePointRunOptions::new();
-        options.args[0] = connection;
-        // Where it can't be run, nothing is found out.
-        let _: Result<_, _> = program.test_run(options);
+        if !self.end_copying(connection) {
+            return None;
+        }
         let known = self.watch_list.connection(connection)?;
         Some((known, known.held != Held::No as u8))
+    }
+
+    /// Has the kernel side look at a connection and take over a verdict by which it is not to be
+    /// copied any more; returns whether it had time to. Where it can't be made to (before 5.10),
+    /// that is dearer and not wrong.
+    #[must_use]
+    pub fn end_copying(&self, connection: ConnectionId) -> bool {
+        let Ok(attached) = self.attached.try_lock() else {
+            return false;
+        };
+        let program = attached.program(LOOK);
+        let program: Option<&RawTracePoint> =
+            program.and_then(|found: &Program| found.try_into().ok());
+        if let Some(program) = program {
+            let mut options = RawTracePointRunOptions::new();
+            options.args[0] = connection;
+            // Where it can't be run, nothing is found out.
+            let _: Result<_, _> = program.test_run(options);
+        }
+        true
     }
 
     /// What puts probes on TLS libraries, on whatever thread. None are there yet. To be asked for
@@ -198,6 +214,7 @@ impl From<KernelLoss> for crate::health::Loss {
             KernelLoss::WatchedFull => Self::WatchedFull,
             KernelLoss::TlsFull => Self::TlsFull,
             KernelLoss::TlsImplausible => Self::TlsImplausible,
+            KernelLoss::TlsNested => Self::TlsNested,
         }
     }
 }

@@ -17,9 +17,8 @@ pub use again::{Again, Identity};
 use order::{Links, List};
 use weights::Weights;
 
-use crate::endpoints::Endpoints;
-use crate::lore::Places;
-use crate::span::{HostMemo, Via};
+use crate::endpoints::{Endpoints, HostMemo, Via};
+use crate::learnt::Places;
 use crate::unread::{Opening, Reason};
 
 /// Connections remembered; of more, the least recently active are forgotten.
@@ -32,6 +31,9 @@ pub const IDLE_NS_MAX: u64 = 3600 * 1_000_000_000;
 const IDLE_LOOK_NS: u64 = 1_000_000_000;
 /// Changes of owner that are remembered for exchanges still open.
 const HANDOVERS_MAX: usize = 8;
+/// By how many bytes what is counted for a connection may be wrong: what an ordinary request adds
+/// until it is answered.
+const UNWEIGHED_MAX: usize = 512;
 /// Requests to the kernel side that pile up; beyond that nobody is taking them.
 const TO_KERNEL_MAX: usize = 65_536;
 
@@ -45,6 +47,12 @@ pub enum ToKernel {
         connection: ConnectionId,
         /// Protocol found, or nothing worth copying.
         verdict: wirespan_common::watch::Verdict,
+    },
+    /// The verdict on a connection is that its bytes are not wanted any more, and there was another
+    /// one before, with which the kernel side is content until it is made to look.
+    EndCopying {
+        /// Which one.
+        connection: ConnectionId,
     },
     /// A head did not fit: this process needs larger copies.
     RaiseBudget {
@@ -80,7 +88,7 @@ pub struct Connection {
     /// What it says.
     pub conversation: Conversation,
     /// Where what was learnt from other connections of its two programs stands.
-    pub lore_places: Places,
+    pub learnt_places: Places,
     /// Hosts that its requests named.
     pub hosts: HostMemo,
     /// Who owned it when.
@@ -90,6 +98,8 @@ pub struct Connection {
     pub server_name: Option<Arc<str>>,
     /// Who is behind its ends, if intermediaries said so; of a TLS object, those of its carrier.
     pub via: Option<Box<Via>>,
+    /// A handshake of TLS began on it.
+    begins_tls: bool,
     /// A TLS object is on it, and tells what it says.
     carries: bool,
     /// When the peer or the network tore it down; its process may not have noticed.
@@ -103,6 +113,8 @@ pub struct Connection {
     /// [`Conversation::framings`] when the kernel side was last told.
     told_framings: Option<u32>,
     awaiting: Option<Awaited>,
+    /// [`Conversation::growing_bytes`] when it was last counted what it takes.
+    weighed_at: usize,
 }
 
 /// What a connection is waiting for.
@@ -181,7 +193,11 @@ impl Connection {
             return None;
         }
         let was = self.conversation.protocol();
-        let reason = self.opening.reason(self.conversation.verdict(), was)?;
+        let verdict = match self.conversation.verdict() {
+            Verdict::Undecided if self.conversation.begins_tls() => Verdict::Encrypted,
+            verdict => verdict,
+        };
+        let reason = self.opening.reason(verdict, was)?;
         Some((reason, bytes))
     }
 
@@ -356,11 +372,27 @@ impl Connections {
         self.at(slot).owners.active = true;
     }
 
-    /// Counts what a connection takes by now, after something was said on it.
+    /// Counts what a connection takes by now.
     pub fn weigh(&mut self, slot: Slot) {
-        if let Some(connection) = self.connections[slot as usize].as_deref() {
+        if let Some(connection) = self.connections[slot as usize].as_deref_mut() {
+            connection.weighed_at = connection.conversation.growing_bytes();
             self.weights.set(slot, connection.memory_bytes());
         }
+    }
+
+    /// The same after something was said on it, unless it takes about as much as before.
+    pub fn weigh_again(&mut self, slot: Slot) {
+        let connection = self.at(slot);
+        let growing_bytes = connection.conversation.growing_bytes();
+        if growing_bytes.abs_diff(connection.weighed_at) >= UNWEIGHED_MAX {
+            self.weigh(slot);
+        }
+    }
+
+    /// Bytes that all connections take, without the table.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.weights.total()
     }
 
     /// Bytes of memory that all connections take, and the table itself.
@@ -426,12 +458,16 @@ impl Connections {
             Verdict::Encrypted => Some(Told::Carrier),
         };
         let news = verdict.filter(|_| verdict != connection.told);
+        let begins_tls = connection.conversation.begins_tls() && !connection.begins_tls;
+        if begins_tls {
+            connection.begins_tls = true;
+            // An object's was told by its carrier, and stays until another handshake begins in it.
+            let name = connection.conversation.server_name();
+            connection.server_name = name.map(Into::into);
+        }
+        let is_revised = news.is_some() && connection.told.is_some();
         if news.is_some() {
             connection.told = news;
-            // An object's was told by its carrier, and stays.
-            if let Some(name) = connection.conversation.server_name() {
-                connection.server_name = Some(name.into());
-            }
             connection.told_framings = framings;
         }
         let awaits = if connection.is_ignored() {
@@ -452,7 +488,7 @@ impl Connections {
             Some(Awaited::Response) => self.unanswered.push_last(&mut self.awaiting_links, slot),
             None => {}
         }
-        if news == Some(Told::Carrier) {
+        if begins_tls {
             self.tell(ToKernel::TlsSeen { tgid });
         }
         if let Some(verdict) = news {
@@ -460,6 +496,9 @@ impl Connections {
                 connection: id,
                 verdict,
             });
+            if is_revised && matches!(verdict, Told::Ignored | Told::Carrier) {
+                self.tell(ToKernel::EndCopying { connection: id });
+            }
         }
         if head_was_cut && raise_budget(tgid) {
             self.tell(ToKernel::RaiseBudget { tgid });
@@ -480,6 +519,19 @@ impl Connections {
     /// not begun, and of which no record came since `quiet_since_ns`. The answer is a record too.
     pub fn wants_look(&self, quiet_since_ns: u64) -> impl Iterator<Item = ConnectionId> + '_ {
         self.silent_of(&self.unanswered, quiet_since_ns)
+    }
+
+    /// Somebody asked about a connection, whatever the answer is: others come first the next time.
+    pub fn asked(&mut self, id: ConnectionId) {
+        let Some(slot) = self.find(id) else {
+            return;
+        };
+        let list = match self.at(slot).awaiting {
+            Some(Awaited::Progress) => &mut self.awaiting,
+            Some(Awaited::Response) => &mut self.unanswered,
+            None => return,
+        };
+        list.move_last(&mut self.awaiting_links, slot);
     }
 
     fn silent_of(
@@ -613,11 +665,12 @@ impl Connections {
             bases: [0; 2],
             missed: 0,
             conversation: Conversation::new(),
-            lore_places: Places::default(),
+            learnt_places: Places::default(),
             hosts: HostMemo::default(),
             owners: Owners::new(tgid),
             server_name: None,
             via: None,
+            begins_tls: false,
             carries: false,
             reset_ns: None,
             opening: Opening::default(),
@@ -626,6 +679,7 @@ impl Connections {
             told: None,
             told_framings: None,
             awaiting: None,
+            weighed_at: 0,
         }));
         let slot = match self.free.pop() {
             Some(slot) => {

@@ -67,6 +67,17 @@ pub struct Process {
 }
 
 impl Process {
+    /// Whether what it forks gives itself a title that names it.
+    #[must_use]
+    pub fn titles_children(&self) -> bool {
+        naming::titles_children(&self.executable)
+    }
+
+    /// Whether it is such a child and has not done so yet.
+    fn awaits_title(&self) -> bool {
+        self.titles_children() && !naming::is_titled(&self.command_args)
+    }
+
     /// Bytes of memory that it takes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {

@@ -2,6 +2,8 @@
 //! orderly end, a second one ends the process at once, and so does the watchdog if the end has not
 //! come when it is due, whatever hangs. It drains nothing itself.
 
+mod mask;
+
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,8 +63,9 @@ impl std::fmt::Debug for Due {
 }
 
 impl Ending {
-    /// Catches signals from now on. Until [`Ending::within`] says otherwise, an end that was asked
-    /// for may take `timeout`.
+    /// Catches signals from now on, on a thread of their own, whatever hangs this one and those
+    /// that it starts later. Until [`Ending::within`] says otherwise, an end that was asked for may
+    /// take `timeout`.
     ///
     /// # Errors
     /// The kernel refuses a handler or a thread.
@@ -72,7 +75,9 @@ impl Ending {
         let ask = ASK
             .into_iter()
             .filter(|signal| *signal != SIGHUP || !outlives_terminal);
-        let mut signals = Signals::new(ask.chain(PASSED_OVER))?;
+        let caught: Vec<i32> = ask.chain(PASSED_OVER).collect();
+        let mut signals = Signals::new(&caught)?;
+        mask::leave(caught.iter().copied())?;
         let (tell, events) = channel();
         let due = Arc::new(Due {
             timeout: Mutex::new(timeout.clamp(SHORTEST, LONGEST)),
@@ -83,6 +88,8 @@ impl Ending {
         std::thread::Builder::new()
             .name("signals".into())
             .spawn(move || {
+                // It can only fail for numbers that are no signals.
+                let _: io::Result<()> = mask::hear(caught);
                 for signal in signals.forever() {
                     hear(signal, &says, &of_thread);
                 }

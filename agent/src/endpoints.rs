@@ -1,6 +1,12 @@
 //! Addresses of a connection's two ends, formatted once and shared by all its spans. It asks the
 //! kernel for nothing: an address that was not in the record is not known.
 
+pub mod authority;
+mod via;
+
+pub use authority::HostMemo;
+pub use via::Via;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 

@@ -26,6 +26,8 @@ pub enum Loss {
     TlsFull,
     /// Calls of TLS libraries that returned what they can't: functions were mistaken for others.
     TlsImplausible,
+    /// Calls of TLS libraries that had more others within them than there is room to remember.
+    TlsNested,
     /// TLS objects whose plaintext was seen but whose socket was not found: their spans lack
     /// addresses.
     TlsUnbound,
@@ -85,7 +87,7 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::RingFull,
         Self::RingShare,
         Self::ConnectionsFull,
@@ -94,6 +96,7 @@ impl Loss {
         Self::WatchedFull,
         Self::TlsFull,
         Self::TlsImplausible,
+        Self::TlsNested,
         Self::TlsUnbound,
         Self::TlsWithdrawn,
         Self::TlsFileTooLarge,
@@ -133,6 +136,7 @@ impl Loss {
             Self::WatchedFull => "watched_full",
             Self::TlsFull => "tls_full",
             Self::TlsImplausible => "tls_implausible",
+            Self::TlsNested => "tls_nested",
             Self::TlsUnbound => "tls_unbound",
             Self::TlsWithdrawn => "tls_withdrawn",
             Self::TlsFileTooLarge => "tls_file_too_large",

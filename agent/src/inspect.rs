@@ -2,6 +2,7 @@
 //! could read of their TLS. It looks at `/proc` and at files, needs no kernel side, and changes
 //! nothing.
 
+mod looks;
 mod sight;
 mod table;
 
@@ -52,8 +53,9 @@ pub struct Tls {
 /// Prints the processes that `config` selects, as a table or as JSON.
 ///
 /// # Errors
-/// If standard output can't be written to, or if there are processes that more rights would let
-/// it look into: then the list may lack some.
+/// If standard output can't be written to; if there are processes that more rights would let it
+/// look into, because then the list may lack some; or if a run would refuse these processes'
+/// numbers.
 pub fn processes(config: &Config, as_json: bool) -> anyhow::Result<()> {
     let rows = survey(&ProcRoot::host(), config);
     let mut out = io::stdout().lock();
@@ -69,6 +71,7 @@ pub fn processes(config: &Config, as_json: bool) -> anyhow::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         other => other?,
     }
+    ProcRoot::host().check_pids()?;
     let sight = Sight::of(&ProcRoot::host());
     if rows.is_empty() {
         log::info!("{sight}");
@@ -86,11 +89,11 @@ pub fn survey(root: &ProcRoot, config: &Config) -> Vec<Row> {
     let describer = Describer::new(root.clone(), config.service.clone());
     let mut libraries = Libraries::new(root.clone());
     let selected = Selector::new(config.targets.clone()).scan(root);
-    let mut rows: Vec<Row> = selected
+    let mut rows: Vec<Row> = looks::described(root, &describer, selected)
         .into_iter()
-        .filter_map(|pid| {
-            let process = describer.describe(pid)?;
-            Some(row(root, process, libraries.survey(pid)))
+        .map(|process| {
+            let findings = libraries.survey(process.pid);
+            row(root, process, findings)
         })
         .collect();
     rows.sort_by_key(|row| row.pid);

@@ -18,7 +18,7 @@ use std::sync::mpsc::{Receiver, Sender, sync_channel};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
-use wirespan_common::record::{Body, Life, LifeEvent, Record, Stage};
+use wirespan_common::record::{Body, ConnectionId, Life, LifeEvent, Record, Stage};
 
 use crate::capture::{Capture, Wait};
 use crate::connections::ToKernel;
@@ -27,12 +27,13 @@ use crate::discover::{ProcRoot, Watcher};
 use crate::ending::Event;
 use crate::export::SpanQueue;
 use crate::health::{Health, Loss};
-use crate::memory::Freed;
+use crate::memory::{Freed, give_back};
 use crate::pipeline::Pipeline;
 use crate::recording::{self, Recorder};
 use crate::report::{self, Finished};
 use crate::span::Span;
 use crate::wall_clock::{WallClock, monotonic_ns};
+use announcements::Announcements;
 pub use control::Watched;
 use control::{Answer, Control};
 use tls::{TlsThread, Told};
@@ -44,6 +45,8 @@ const SPANS_AT_ONCE: usize = 256;
 /// How long an open exchange may be silent before the kernel side is asked how far it is, in
 /// nanoseconds.
 const PROGRESS_AFTER_NS: u64 = 100_000_000;
+/// Connections that are asked about at a time; the others are next.
+const PROGRESS_MAX: usize = 1024;
 /// How long ago the last bytes moved of which the record is certainly written, in nanoseconds.
 const PROGRESS_SETTLED_NS: u64 = 10_000_000;
 /// A ring buffer holds fewer records than these rounds take.
@@ -57,6 +60,9 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(50);
 const TLS_LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often losses are reported.
 const CHORES_EVERY: Duration = Duration::from_secs(60);
+
+/// Connections that wait for being left alone by the kernel side.
+const UNWANTED_MAX: usize = 4096;
 
 /// How long, at the end, descriptions of processes are waited for that are on their way.
 const DESCRIPTIONS_MAX: Duration = Duration::from_millis(1500);
@@ -75,6 +81,8 @@ pub struct Live {
     queue: SpanQueue,
     health: Arc<Health>,
     tls: TlsThread,
+    /// Connections that the kernel side is still to be told of that they are not worth copying.
+    unwanted: Vec<ConnectionId>,
     /// Who waits for the processes that were there already.
     settled: Option<Sender<Event>>,
     /// Processes that were seen speaking TLS, and when they were looked at for it.
@@ -82,6 +90,7 @@ pub struct Live {
     /// How often what is kept elsewhere is counted anew, if somebody looks at it.
     measure_every: Option<Duration>,
     freed: Freed,
+    announcements: Announcements,
 }
 
 /// What has the shard stop, from any thread.
@@ -149,10 +158,12 @@ impl Live {
             queue,
             health,
             tls,
+            unwanted: Vec::new(),
             settled: None,
             tls_seen: HashMap::new(),
             measure_every: None,
             freed: Freed::default(),
+            announcements: Announcements::new(Instant::now()),
         })
     }
 
@@ -259,10 +270,18 @@ impl Live {
         let pipeline = &self.path.pipeline;
         let silent: Vec<_> = pipeline
             .wants_progress(asked_ns.saturating_sub(PROGRESS_AFTER_NS))
-            .chain(pipeline.wants_look(asked_ns.saturating_sub(LOOK_AFTER_NS)))
+            .take(PROGRESS_MAX)
+            .chain(
+                pipeline
+                    .wants_look(asked_ns.saturating_sub(LOOK_AFTER_NS))
+                    .take(PROGRESS_MAX),
+            )
             .collect();
         if silent.is_empty() {
             return;
+        }
+        for connection in &silent {
+            self.path.pipeline.asked(*connection);
         }
         let capture = &self.capture;
         let answers: Vec<_> = silent
@@ -309,11 +328,20 @@ impl Live {
                 } => {
                     watch_list.set_verdict(connection, verdict);
                 }
+                ToKernel::EndCopying { connection } if self.unwanted.len() < UNWANTED_MAX => {
+                    self.unwanted.push(connection);
+                }
+                // It goes on being copied, which is dearer and not wrong.
+                ToKernel::EndCopying { .. } => {}
                 ToKernel::RaiseBudget { tgid } => watch_list.raise_budget(tgid),
                 ToKernel::TlsSeen { tgid } => tls_seen.push(tgid),
                 ToKernel::Forget { connection } => watch_list.forget(connection),
             }
         }
+        // Those for which there is no time now are tried again.
+        let capture = &self.capture;
+        self.unwanted
+            .retain(|&connection| !capture.end_copying(connection));
         for pid in tls_seen {
             self.tls_was_seen(pid);
         }
@@ -357,6 +385,8 @@ impl Live {
                     self.capture.watch_list.add_probes(pid, probes);
                 }
                 tls::Answer::Settled => {
+                    // Loading programs and looking at what is there took more than is kept.
+                    give_back();
                     if let Some(settled) = self.settled.take() {
                         // Without a receiver the run is over.
                         let _ = settled.send(Event::Settled);
@@ -405,6 +435,8 @@ impl Live {
             // It is of what the process ran before; another one follows.
             Answer::Described(process) if self.unheard_execs.contains_key(&process.pid) => {}
             Answer::Described(process) => {
+                // By now it is watched.
+                self.announcements.announce(&process);
                 let record = recording::process_record(monotonic_ns(), &process);
                 self.path.take(&record);
             }
@@ -434,6 +466,7 @@ impl Live {
     }
 
     fn do_chores(&mut self) {
+        self.announcements.turn(Instant::now());
         self.fetch_losses();
         self.health.set_coverage(self.path.pipeline.coverage());
         report::log_losses(&self.health);

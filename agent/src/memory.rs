@@ -89,7 +89,7 @@ impl Ledger {
 
     /// What may be remembered of header compression: a sixteenth.
     #[must_use]
-    pub fn of_lores(&self) -> usize {
+    pub fn of_learnt(&self) -> usize {
         self.limit / 16
     }
 

@@ -32,10 +32,10 @@ use crate::connections::{
     Again, CONNECTIONS_MAX, Connection, Connections, Identity, Slot, ToKernel,
 };
 use crate::discover::Process;
-use crate::endpoints::Endpoints;
+use crate::endpoints::{Endpoints, Via};
 use crate::exchanges::{ConnectionListener, Exchanges, Material};
 use crate::health::{Coverage, Health, Loss};
-use crate::lore::Lores;
+use crate::learnt::LearntStore;
 use crate::memory::Ledger;
 use crate::outlet::Outlet;
 use crate::processes::{Described, PROCESSES_MAX, Processes};
@@ -79,6 +79,33 @@ pub struct Pipeline {
     connections: Connections,
     material: Material,
     memory: Ledger,
+    bound: Bound,
+}
+
+/// When to look again whether memory is within its bound.
+#[derive(Debug, Default)]
+struct Bound {
+    /// Records that may come until then.
+    records_left: u32,
+    /// Connections may weigh so much until then, in bytes.
+    weight_max: usize,
+}
+
+impl Bound {
+    /// In so many records all but connections grow little: each has a bound of its own.
+    const RECORDS: u32 = 64;
+
+    #[inline]
+    fn is_due(&mut self, weight: usize) -> bool {
+        self.records_left = self.records_left.saturating_sub(1);
+        self.records_left == 0 || weight > self.weight_max
+    }
+
+    /// It was looked at; `room` bytes are left.
+    fn looked(&mut self, weight: usize, room: usize) {
+        self.records_left = Self::RECORDS;
+        self.weight_max = weight.saturating_add(room / 2);
+    }
 }
 
 impl Pipeline {
@@ -92,7 +119,7 @@ impl Pipeline {
                 spans: SpanMaker::new(config.known_methods)
                     .ignoring_health_checks(config.ignore_health_checks)
                     .redacting(config.redaction),
-                lores: Lores::new(config.memory.of_lores()),
+                learnt: LearntStore::new(config.memory.of_learnt()),
                 exchanges: Exchanges::new(TraceContext::new(config.seed)),
                 wall_offset_ns: 0,
                 now_ns: 0,
@@ -100,6 +127,7 @@ impl Pipeline {
                 spans_made: 0,
             },
             memory: config.memory,
+            bound: Bound::default(),
         }
     }
 
@@ -124,7 +152,9 @@ impl Pipeline {
         while let Some(idle) = self.connections.take_idle(time_ns) {
             self.evict(idle, time_ns, out);
         }
-        self.keep_bound(time_ns, out);
+        if self.bound.is_due(self.connections.weight()) {
+            self.keep_bound(time_ns, out);
+        }
         self.count_made();
     }
 
@@ -174,6 +204,11 @@ impl Pipeline {
         self.connections.wants_look(quiet_since_ns)
     }
 
+    /// Somebody asked about a connection; see [`Connections::asked`].
+    pub fn asked(&mut self, connection: ConnectionId) {
+        self.connections.asked(connection);
+    }
+
     /// When, in record time, it should hear a record at the latest, of whatever kind: something
     /// waits that has waited long enough by then.
     #[must_use]
@@ -198,14 +233,14 @@ impl Pipeline {
     pub fn memory_bytes(&self) -> usize {
         self.connections.memory_bytes()
             + self.material.processes.memory_bytes()
-            + self.material.lores.memory_bytes()
+            + self.material.learnt.memory_bytes()
             + self.material.exchanges.memory_bytes()
             + self.memory.held()
     }
 
     /// Sheds what is too much: all others have bounds of their own, connections what these leave.
     fn keep_bound(&mut self, time_ns: u64, out: &mut dyn Outlet) {
-        let forgotten = self.material.lores.settle();
+        let forgotten = self.material.learnt.settle();
         if forgotten > 0 {
             self.material.health.lose(Loss::HeadersForgotten, forgotten);
         }
@@ -216,6 +251,8 @@ impl Pipeline {
             self.material.health.lose(Loss::MemoryFull, 1);
             self.end(worst, End::Evicted, time_ns, out);
         }
+        let room = self.memory.limit().saturating_sub(self.memory_bytes());
+        self.bound.looked(self.connections.weight(), room);
     }
 
     fn open(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut dyn Outlet) {
@@ -303,7 +340,8 @@ impl Pipeline {
             Some(slot) => {
                 let carrier = self.connections.at(slot);
                 carrier.carry();
-                (carrier.server_name.clone(), carrier.via.clone())
+                let via = carrier.via.as_deref().map(Via::carried);
+                (carrier.server_name.clone(), via)
             }
             None => (None, None),
         };
@@ -319,7 +357,13 @@ impl Pipeline {
         let object = self.connections.at(slot);
         object.endpoints = endpoints;
         object.server_name = server_name;
-        object.via = via;
+        if let Some(under) = via {
+            match &mut object.via {
+                // It made a tunnel of its own before its socket was known.
+                Some(own) if own.begins_here => own.client = under.client,
+                told => *told = Some(Box::new(under)),
+            }
+        }
         let (_, mut listener) = ConnectionListener::at(object, &mut self.material, out);
         listener.know_addresses();
         self.connections.weigh(slot);
@@ -502,7 +546,7 @@ impl Pipeline {
         let processes = &mut self.material.processes;
         self.connections
             .settle(slot, |tgid| processes.raise_budget_once(tgid));
-        self.connections.weigh(slot);
+        self.connections.weigh_again(slot);
     }
 
     /// A connection that has left the table hears its end.

@@ -237,14 +237,15 @@ impl Processes {
 
     /// `child` is a copy of `parent` by now: until it is described, or runs something else, its
     /// resource is the parent's with its own number. A watched one of which nothing is known that
-    /// way will be described.
+    /// way, or which is about to name itself, will be described.
     pub fn fork(&mut self, parent: u32, child: u32, is_watched: bool, now_ns: u64) {
         if self.entries.get(&child).is_some_and(|entry| entry.ended) {
             self.forget(child);
         }
         let parent = self.entries.get(&parent);
-        let is_awaited = parent.is_some_and(|entry| entry.is_awaited(now_ns));
         let description = parent.and_then(|entry| entry.description.clone());
+        let is_awaited = parent.is_some_and(|entry| entry.is_awaited(now_ns))
+            || description.as_deref().is_some_and(Process::titles_children);
         let Some(entry) = self.touch_entry(child) else {
             return;
         };

@@ -7,7 +7,7 @@
 //!      0      8  magic: 89 'w' 's' 'p' 'a' 'n' 0d 0a
 //!      8      4  0x0102_0304 in the byte order of the machine that wrote it, as are all integers
 //!     12      2  version of this format: 1
-//!     14      2  version of the records' layouts: 3
+//!     14      2  version of the records' layouts: 3; 2 is read too (`layouts.rs`)
 //!     16      …  records, each of `Header::len` bytes, without padding, to the end of the file
 //! ```
 //!
@@ -17,6 +17,7 @@
 //! disk was full, the daemon was killed): the whole records before the cut are read, then the cut
 //! is an error that names its place.
 
+mod layouts;
 mod recorder;
 mod redacted;
 mod replay;
@@ -32,6 +33,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::discover::Process;
 
+use layouts::Layout;
 pub use recorder::{Recorded, Recorder, create};
 pub use redacted::{Redacted, redact};
 pub use replay::{Replayed, replay};
@@ -261,7 +263,8 @@ impl fmt::Display for ReadError {
             Self::Version { format, layout } => write!(
                 f,
                 "recorded in format {format} with record layouts {layout}; \
-                 this version reads format {FORMAT_VERSION} with layouts {LAYOUT_VERSION}"
+                 this version reads format {FORMAT_VERSION} with layouts {} to {LAYOUT_VERSION}",
+                layouts::OLDEST
             ),
             Self::Length { offset, len } => write!(
                 f,
@@ -294,6 +297,9 @@ pub struct Reader<R: Read> {
     end: usize,
     /// Where in the file `buffer[start]` stands.
     offset: u64,
+    layout: Layout,
+    /// A record that had to be built.
+    built: Vec<u8>,
     records: u64,
     unknown: u64,
     undecodable: u64,
@@ -311,6 +317,8 @@ impl<R: Read> Reader<R> {
             start: 0,
             end: 0,
             offset: 0,
+            layout: Layout::Current,
+            built: Vec::new(),
             records: 0,
             unknown: 0,
             undecodable: 0,
@@ -331,11 +339,14 @@ impl<R: Read> Reader<R> {
         if header.byte_order != BYTE_ORDER_MARK {
             return Err(ReadError::NotARecording);
         }
-        if (header.format, header.layout) != (FORMAT_VERSION, LAYOUT_VERSION) {
-            return Err(ReadError::Version {
-                format: header.format,
-                layout: header.layout,
-            });
+        match Layout::of(header.layout) {
+            Some(layout) if header.format == FORMAT_VERSION => reader.layout = layout,
+            _ => {
+                return Err(ReadError::Version {
+                    format: header.format,
+                    layout: header.layout,
+                });
+            }
         }
         reader.advance(size_of::<FileHeader>());
         Ok(reader)
@@ -372,6 +383,7 @@ impl<R: Read> Reader<R> {
             let begin = self.start;
             self.advance(len);
             let bytes = &self.buffer[begin..begin + len];
+            let bytes = self.layout.current(bytes, &mut self.built);
             match Record::decode(bytes) {
                 Ok((record, _)) => {
                     self.records += 1;

@@ -2,7 +2,6 @@
 //! becomes one. With `semconv` and `enrich` it is the only place that knows attribute names; what a
 //! protocol's exchanges look like as spans stands in a file of its own below it.
 
-mod authority;
 mod db;
 mod description;
 mod ends;
@@ -11,7 +10,6 @@ mod leaving;
 mod method;
 mod rpc;
 mod url;
-mod via;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -20,11 +18,9 @@ use wirespan_protocols::exchange::{Exchange, Role};
 use wirespan_protocols::family::Family;
 use wirespan_protocols::heap;
 
-pub use authority::HostMemo;
 pub use method::KnownMethods;
-pub use via::Via;
 
-use crate::endpoints::Endpoints;
+use crate::endpoints::{Endpoints, HostMemo, Via};
 use crate::redact::Redaction;
 use crate::trace_context::SpanContext;
 
@@ -69,12 +65,15 @@ impl Span {
             Cow::Owned(name) => heap::block(name.capacity()),
             Cow::Borrowed(_) => 0,
         };
-        let values = self.attributes.iter().map(|(_, value)| value.heap_bytes());
+        let mut values = 0;
+        for (_, value) in &self.attributes {
+            values += value.heap_bytes();
+        }
         size_of::<Self>()
             + name
             + heap::block(self.trace_state.as_deref().map_or(0, str::len))
             + heap::vec::<(&'static str, Value)>(self.attributes.capacity())
-            + values.sum::<usize>()
+            + values
             + heap::vec::<Event>(self.events.capacity())
     }
 }
@@ -106,6 +105,9 @@ pub enum Status {
     Error,
 }
 
+/// Texts of so many bytes are short, as the names of hosts are.
+const SHORT: usize = 64;
+
 /// An attribute's value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -122,12 +124,14 @@ pub enum Value {
 }
 
 impl Value {
-    /// Bytes of heap that it alone takes.
+    /// Bytes of heap that it alone takes. Short texts that are shared count for nobody: asking who
+    /// holds them costs more than they are worth.
+    #[inline]
     fn heap_bytes(&self) -> usize {
         match self {
             Self::Owned(text) => heap::block(text.capacity()),
-            Self::Shared(text) => heap::first_share(Some(text)),
-            Self::Static(_) | Self::Int(_) | Self::Bool(_) => 0,
+            Self::Shared(text) if text.len() > SHORT => heap::first_share(Some(text)),
+            Self::Shared(_) | Self::Static(_) | Self::Int(_) | Self::Bool(_) => 0,
         }
     }
 

@@ -8,8 +8,8 @@ mod ends;
 mod exchanges;
 #[path = "pipeline/kernel.rs"]
 mod kernel;
-#[path = "pipeline/lore.rs"]
-mod lore;
+#[path = "pipeline/learnt.rs"]
+mod learnt;
 #[path = "pipeline/losses.rs"]
 mod losses;
 #[path = "pipeline/own.rs"]

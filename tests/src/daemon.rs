@@ -328,7 +328,10 @@ pub fn command() -> Command {
 pub fn command_with_least_capabilities() -> Command {
     const GRANTED: &str = "-all,+bpf,+perfmon,+sys_ptrace,+dac_read_search";
     const NOBODY: &str = "65534";
-    let mut command = tied("setpriv");
+    // Before Linux 5.11 maps count as locked memory, of which a user may have little.
+    let mut command = tied("sh");
+    let script = "ulimit -l unlimited 2>/dev/null; exec setpriv \"$@\"";
+    command.args(["-c", script, "sh"]);
     // Asked for again, because it ends with a change of user.
     command.args(["--pdeathsig", "TERM", "--reuid", NOBODY, "--regid", NOBODY]);
     command.arg("--clear-groups");
@@ -346,6 +349,18 @@ pub fn command_with_least_capabilities() -> Command {
 #[must_use]
 pub fn forced_capture() -> Option<String> {
     std::env::var(CAPTURE).ok()
+}
+
+/// The ways into the kernel that a test is to try: those that this machine's kernel has, or the one
+/// that was asked for.
+#[must_use]
+pub fn strategies() -> Vec<String> {
+    match forced_capture() {
+        Some(forced) => vec![forced],
+        None => ["socket_tracepoints", "syscall_tracepoints"]
+            .map(str::to_owned)
+            .to_vec(),
+    }
 }
 
 /// Runs the daemon to its end, which has to come by itself; returns exit code, standard output and

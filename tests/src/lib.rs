@@ -2,9 +2,11 @@
 
 pub mod cgroup;
 pub mod daemon;
+pub mod dialogue;
 pub mod grpc;
 pub mod held;
 pub mod lines;
+pub mod moody;
 pub mod ports;
 pub mod process;
 pub mod puppet;
@@ -13,8 +15,10 @@ pub mod redis;
 pub mod shapes;
 pub mod soak;
 pub mod spans;
+pub mod stalled;
 pub mod tls;
 pub mod truth;
+pub mod tunnels;
 pub mod visits;
 pub mod wire;
 pub mod workload;

@@ -1,10 +1,12 @@
 //! What soaks are made of: how long they go on, and load that checks every byte. The tests of the
 //! same name, `tests/soak_*.rs`, run by `cargo xtask test --soak` only.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::grpc::python_with_grpc;
 use crate::process::{LIMIT, Process};
 use crate::tls::Certificates;
 use crate::workload::python;
@@ -85,7 +87,18 @@ impl Load {
         if let Some(certificates) = certificates {
             certificates.trusted_by(&mut command);
         }
-        let process = Process::start(name, &mut command);
+        Self::by(name, &mut command)
+    }
+
+    /// The same over gRPC.
+    #[must_use]
+    pub fn over_grpc(name: &str, port: u16) -> Self {
+        let mut command = python_with_grpc("soak/grpc_load.py");
+        Self::by(name, command.args(["grpc", &port.to_string()]))
+    }
+
+    fn by(name: &str, command: &mut Command) -> Self {
+        let process = Process::start(name, command);
         process.expect_line("ready");
         Self {
             name: name.to_owned(),

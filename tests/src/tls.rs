@@ -4,14 +4,16 @@
 mod apache;
 mod breakpoints;
 mod certificates;
+mod own_library;
 mod postgres;
 mod programs;
 mod rows;
 mod survey;
 
 pub use apache::Apache;
-pub use breakpoints::breakpoints;
+pub use breakpoints::{breakpoints, wait_for_probes};
 pub use certificates::Certificates;
+pub use own_library::OwnLibrary;
 pub use postgres::Postgres;
 pub use programs::{
     OPENSSL_3, built, c_program, go_client, go_server, hyper_server, java_client, java_server,

@@ -8,20 +8,11 @@ use wirespan_tests::ports;
 use wirespan_tests::process::{Process, tied};
 use wirespan_tests::spans::{Kind, Seen};
 use wirespan_tests::tls::Certificates;
-use wirespan_tests::workload::{Nginx, curl, eventually};
+use wirespan_tests::tunnels::{Tunnels, listening};
+use wirespan_tests::workload::{Nginx, curl};
 
 /// Where the client is, which no other end is.
 const CLIENT: &str = "127.0.0.9";
-
-/// Starts a program on a port, and waits until it listens there.
-fn listening(name: &str, mut command: std::process::Command, port: u16) -> Process {
-    let mut process = Process::start(name, &mut command);
-    eventually("the intermediary to listen", || {
-        assert!(process.status().is_none(), "{}", process.story());
-        std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
-    });
-    process
-}
 
 /// HAProxy, passing on what it gets on one port to another, with these options of its `server`.
 fn haproxy(directory: &Path, to: u16, options: &str) -> (Process, u16) {
@@ -131,33 +122,12 @@ fn tls_behind_a_header_is_read_with_the_client_in_it() {
     }
 }
 
-/// Apache as a proxy that makes tunnels to that port.
-fn apache(directory: &Path, to: u16) -> (Process, u16) {
-    const MODULES: &str = "/usr/lib/apache2/modules";
-    let port = ports::free();
-    let here = directory.display();
-    let modules: String = ["mpm_worker", "authz_core", "proxy", "proxy_connect"]
-        .iter()
-        .map(|name| format!("LoadModule {name}_module {MODULES}/mod_{name}.so\n"))
-        .collect();
-    let configuration = format!(
-        "ServerName localhost\nServerRoot {here}\n{modules}Listen 127.0.0.1:{port}\n\
-         PidFile {here}/pid\nDefaultRuntimeDir {here}\nMutex file:{here}\nUser www-data\n\
-         Group www-data\nErrorLog {here}/error.log\nStartServers 1\nServerLimit 1\n\
-         ProxyRequests On\nAllowCONNECT {to}\n"
-    );
-    let path = directory.join("apache.conf");
-    std::fs::write(&path, configuration).expect("a file");
-    let mut command = tied("apache2");
-    command.arg("-f").arg(&path).arg("-DFOREGROUND");
-    (listening("apache2", command, port), port)
-}
-
 #[test]
 fn plain_http_in_a_tunnel_is_told_by_all_three() {
     let directory = tempfile::tempdir().expect("a directory");
     let nginx = Nginx::start(1, "", "");
-    let (mut apache, port) = apache(directory.path(), nginx.port);
+    let mut apache = Tunnels::start(nginx.port, None);
+    let port = apache.port;
     // A name of its own: other tests use curl too.
     let program = directory.path().join("curl-in-a-tunnel");
     std::fs::copy("/usr/bin/curl", &program).expect("curl is installed");
@@ -181,7 +151,7 @@ fn plain_http_in_a_tunnel_is_told_by_all_three() {
     Process::start("curl", &mut command).succeed();
     // curl, Apache (as the server of both requests, and as the client of nginx), nginx.
     daemon.wait_for_count(6);
-    apache.stop();
+    apache.process.stop();
     let finished = daemon.stop();
     let within: Vec<_> = finished
         .spans

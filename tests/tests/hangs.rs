@@ -1,9 +1,8 @@
 //! What hangs, and whom it must not stop: a file system that does not answer, a pipe that nobody
-//! reads. How the daemon ends, by whatever signal and whatever hangs.
+//! reads; and what others say that must not be believed.
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter};
-use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,50 +10,13 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Runtime;
-use wirespan_tests::daemon::{Daemon, command};
+use wirespan_tests::daemon::{Daemon, command, run_to_end};
 use wirespan_tests::process::{LIMIT, Process, tied};
 use wirespan_tests::receiver::Receiver;
 use wirespan_tests::spans::Seen;
+use wirespan_tests::stalled::Stalled;
 use wirespan_tests::truth::assert_same;
-use wirespan_tests::workload::{Server, children_of, curl, eventually, python};
-
-/// A program whose file does not answer.
-struct Stalled {
-    _starter: Process,
-    program: u32,
-    answers: Pid,
-}
-
-impl Stalled {
-    fn start(folder: &std::path::Path) -> Self {
-        let folder = folder.to_str().expect("a path in UTF-8");
-        let mut command = python("stalling_files.py", &[folder, "/bin/sleep", "600"]);
-        let starter = Process::start("stalling files", &mut command);
-        let line = starter.expect_line(" ");
-        let pids: Vec<u32> = line
-            .split(' ')
-            .map(|pid| pid.parse().expect("a pid"))
-            .collect();
-        let program = pids[0];
-        eventually("the program to sleep", || {
-            let syscall = std::fs::read_to_string(format!("/proc/{program}/wchan"));
-            syscall.is_ok_and(|place| place.contains("nanosleep"))
-        });
-        let answers = Pid::from_raw(pids[1].cast_signed()).expect("a pid");
-        kill_process(answers, Signal::STOP).expect("it runs");
-        Self {
-            _starter: starter,
-            program,
-            answers,
-        }
-    }
-}
-
-impl Drop for Stalled {
-    fn drop(&mut self) {
-        let _ = kill_process(self.answers, Signal::KILL);
-    }
-}
+use wirespan_tests::workload::{Server, children_of, curl, eventually};
 
 #[test]
 fn an_executable_on_a_file_system_that_does_not_answer_blinds_nobody() {
@@ -81,6 +43,28 @@ fn an_executable_on_a_file_system_that_does_not_answer_blinds_nobody() {
         "{}",
         finished.lost()
     );
+}
+
+#[test]
+fn a_list_of_processes_waits_for_no_file_system() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stalled = Stalled::start(folder.path());
+    let server = Server::python();
+    let mut listed = command();
+    listed.args(["processes", "--json", "--auto-target-exe", "*/stalled"]);
+    listed.args(["--open-port", &server.port.to_string()]);
+    let (code, printed, log) = run_to_end(&mut listed);
+    assert_eq!(code, Some(0), "{log:?}");
+    let rows: serde_json::Value = serde_json::from_str(&printed.join("\n")).expect("JSON");
+    let names = ["stalled", "server"].map(|name| {
+        let mut rows = rows.as_array().expect("a list").iter();
+        rows.find(|row| row["service_name"] == name)
+            .and_then(|row| row["pid"].as_u64())
+    });
+    let pids = [stalled.program, server.process.pid()];
+    assert_eq!(names, pids.map(|pid| Some(pid.into())), "{rows}");
+    let said = format!("pid {}: looking at it takes too long", stalled.program);
+    assert!(log.iter().any(|line| line.contains(&said)), "{log:?}");
 }
 
 /// A pipe that takes no byte more.
@@ -224,80 +208,6 @@ fn a_standard_error_that_nobody_holds_ends_nothing() {
 }
 
 #[test]
-fn every_signal_that_ends_a_daemon_drains_it() {
-    let server = Server::python();
-    for signal in [
-        Signal::TERM,
-        Signal::INT,
-        Signal::HUP,
-        Signal::QUIT,
-        Signal::XCPU,
-    ] {
-        let mut daemon = Daemon::for_port(server.port);
-        // These mean nothing.
-        daemon.process().signal(Signal::USR1);
-        daemon.process().signal(Signal::USR2);
-        let _ = curl(&[&server.url("/a")]);
-        let finished = daemon.stop_by(signal);
-        assert_eq!(finished.made(), 1, "{}", finished.story());
-    }
-}
-
-/// Waits until a process catches SIGTERM.
-fn until_it_catches(process: &Process) {
-    eventually("a handler", || {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid()));
-        let status = status.expect("it runs");
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-        let caught = u64::from_str_radix(caught.expect("always").trim(), 16).expect("a mask");
-        caught >> (Signal::TERM.as_raw() - 1) & 1 == 1
-    });
-}
-
-#[test]
-fn a_signal_before_it_is_ready_ends_it_in_order_too() {
-    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
-        let mut command = command();
-        command
-            .env("BEYLA_OPEN_PORT", "1")
-            .env("BEYLA_TRACE_PRINTER", "json");
-        let mut process = Process::start("wirespan", &mut command);
-        until_it_catches(&process);
-        process.signal(signal);
-        assert_eq!(process.wait().code(), Some(0), "{}", process.story());
-        let said = process.stderr.finish(LIMIT);
-        let is_summary = |line: &String| line.starts_with("wirespan: traced for");
-        assert!(said.iter().any(is_summary), "{}", process.story());
-    }
-}
-
-#[test]
-fn a_second_signal_ends_it_at_once() {
-    let (_runtime, receiver, endpoint) = receiver();
-    let server = Server::python();
-    let mut daemon = Daemon::start(&[
-        ("BEYLA_OPEN_PORT", &server.port.to_string()),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
-        ("BEYLA_SHUTDOWN_TIMEOUT", "10m"),
-    ]);
-    receiver.hold();
-    let _ = curl(&[&server.url("/a")]);
-    daemon.wait_for_count(1);
-    let process = daemon.process();
-    process.signal(Signal::TERM);
-    let stops = process.stderr.wait_for_line(LIMIT, "SIGTERM: stopping");
-    assert!(stops.is_some(), "{}", process.story());
-    process.signal(Signal::TERM);
-    let status = process.wait();
-    assert_eq!(
-        status.signal(),
-        Some(Signal::TERM.as_raw()),
-        "{}",
-        process.story()
-    );
-}
-
-#[test]
 fn many_short_processes_are_few_lines() {
     let daemon = Daemon::start(&[("BEYLA_AUTO_TARGET_EXE", "*/true,*/false")]);
     let loop_ = "for i in $(seq 300); do /bin/true; /bin/false; done; exit 0";
@@ -327,7 +237,7 @@ fn what_a_target_is_called_forges_no_line() {
     });
     let mut listed = wirespan_tests::daemon::command();
     listed.args(["processes", "--target-pid", &pid.to_string()]);
-    let (_, table, _) = wirespan_tests::daemon::run_to_end(&mut listed);
+    let (_, table, _) = run_to_end(&mut listed);
     let daemon = Daemon::for_pid(pid);
     daemon.wait_until_watching(pid);
     let finished = daemon.stop();
@@ -345,24 +255,27 @@ fn what_a_target_is_called_forges_no_line() {
 
 #[test]
 fn in_a_pid_namespace_of_its_own_it_refuses_and_names_the_remedy() {
-    let inside = |arguments: &[&str]| {
+    let inside = |arguments: &[&str], what: &[&str]| {
         let outside = command();
         let mut command = tied("unshare");
         command.args(arguments).arg("--").arg(outside.get_program());
-        command.args(outside.get_args());
+        command.args(outside.get_args()).args(what);
         command
             .env("BEYLA_OPEN_PORT", "1")
             .env("BEYLA_TRACE_PRINTER", "json");
         Process::start("unshare", &mut command)
     };
-    let mut foreign = inside(&["--pid", "--fork", "--kill-child", "--mount-proc"]);
-    assert_eq!(foreign.wait().code(), Some(1), "{}", foreign.story());
-    let said = foreign.stderr.finish(LIMIT);
-    assert_eq!(said.len(), 1, "{said:?}");
-    assert!(said[0].contains("hostPID: true") && said[0].contains("--pid=host"));
+    // A list of what it would watch is none of what a run would.
+    for what in [&[][..], &["processes"]] {
+        let mut foreign = inside(&["--pid", "--fork", "--kill-child", "--mount-proc"], what);
+        assert_eq!(foreign.wait().code(), Some(1), "{}", foreign.story());
+        let said = foreign.stderr.finish(LIMIT);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].contains("hostPID: true") && said[0].contains("--pid=host"));
+    }
 
     // With the machine's processes to be seen, its own numbers matter not.
-    let mut host = inside(&["--pid", "--fork", "--kill-child"]);
+    let mut host = inside(&["--pid", "--fork", "--kill-child"], &[]);
     let ready = host.stderr.wait_for_line(LIMIT, "wirespan: ready");
     assert!(ready.is_some(), "{}", host.story());
     for daemon in children_of(host.pid()) {

@@ -46,6 +46,9 @@ fn each_capability_that_is_needed_is_missed_by_its_name_and_use() {
         assert_eq!(code, Some(1), "{log:?}");
         let last = log.last().expect("a line");
         assert!(last.contains(says) && last.contains("setcap"), "{last}");
+        // Whose setting does not help.
+        let setting = "(whatever kernel.perf_event_paranoid says)";
+        assert_eq!(last.contains(setting), dropped == "perfmon", "{last}");
     }
 }
 
@@ -65,6 +68,38 @@ fn without_dac_read_search_it_starts_and_says_that_it_sees_less() {
     assert!(line.contains("FEWER PROCESSES ARE WATCHED"), "{line}");
     let ready = process.stderr.wait_for_line(LIMIT, "wirespan: ready");
     assert!(ready.is_some(), "{}", process.story());
+}
+
+#[test]
+fn a_list_names_the_capability_that_it_lacks_for_looking() {
+    // Somebody else's, which root without capabilities may not look into.
+    let mut other = tied("setpriv");
+    other.args([
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "sleep",
+        "600",
+    ]);
+    let _other = Process::start("sleep", &mut other);
+    for (dropped, says) in [
+        ("sys_ptrace", "with CAP_SYS_PTRACE"),
+        ("dac_read_search", "with CAP_DAC_READ_SEARCH"),
+    ] {
+        let mut command = without(dropped);
+        command.args(["processes", "--auto-target-exe", "*/sleep"]);
+        let (code, _, log) = run_to_end(&mut command);
+        let last = log.last().expect("a line");
+        assert!(last.contains(says), "{dropped}: {code:?} {last}");
+        assert_eq!(code, Some(1), "{last}");
+    }
+    // What it needs for tracing only is not missed.
+    for dropped in ["bpf", "perfmon"] {
+        let mut command = without(dropped);
+        command.args(["processes", "--auto-target-exe", "*/sleep"]);
+        let (code, _, log) = run_to_end(&mut command);
+        assert_eq!(code, Some(0), "{dropped}: {log:?}");
+    }
 }
 
 #[test]

@@ -1,11 +1,14 @@
-//! A soak: a collector in all of its moods, one after the other, while spans come all the time.
-//! Every span that was made was exported or is told as lost, to the last one.
+//! Soaks: a collector in all of its moods, one after the other, while spans come all the time;
+//! within the protocol, and on the wire. Every span that was made was exported or is told as lost,
+//! to the last one.
 
 use std::time::Duration;
 
 use wirespan_tests::daemon::Daemon;
-use wirespan_tests::receiver::{Receiver, Refusal};
+use wirespan_tests::moody::{Mood, Moody};
+use wirespan_tests::receiver::{Receiver, Refusal, TlsFiles};
 use wirespan_tests::soak::Soak;
+use wirespan_tests::tls::Certificates;
 use wirespan_tests::wire::Wire;
 use wirespan_tests::workload::Server;
 
@@ -114,4 +117,116 @@ async fn what_was_made_was_exported_or_is_told_as_lost() {
     in_all_moods("http/protobuf", soak, 0.33).await;
     in_all_moods("grpc", soak, 0.67).await;
     in_all_moods("http/json", soak, 1.0).await;
+}
+
+/// Asks so often, and gives batches the time to be sent.
+fn ask(server: &Server) -> usize {
+    let mut wire = Wire::connect(server.port);
+    for _ in 0..REQUESTS {
+        wire.send("GET /mood HTTP/1.1\r\nHost: h\r\n\r\n");
+        wire.answer(false);
+    }
+    std::thread::sleep(MOOD);
+    REQUESTS
+}
+
+fn exporting(server: &Server, settings: &[(&str, &str)]) -> Daemon {
+    let port = server.port.to_string();
+    let mut all = vec![
+        ("BEYLA_OPEN_PORT", &*port),
+        ("BEYLA_TRACE_PRINTER", "counter"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "1000"),
+    ];
+    all.extend_from_slice(settings);
+    Daemon::start(&all)
+}
+
+#[test]
+#[ignore = "a soak"]
+fn a_collector_that_misbehaves_on_the_wire_gets_what_is_told_as_exported() {
+    let soak = Soak::begin();
+    let server = Server::hyper();
+    let mut rounds = 0;
+    while soak.goes_on() || rounds == 0 {
+        rounds += 1;
+        let collector = Moody::start("127.0.0.1");
+        let endpoint = format!("http://127.0.0.1:{}", collector.port);
+        let coding = ["none", "gzip"][rounds % 2];
+        let daemon = exporting(
+            &server,
+            &[
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+                ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+                ("OTEL_EXPORTER_OTLP_COMPRESSION", coding),
+            ],
+        );
+        let mut asked = 0;
+        // A good moment after each mood shows that nothing of it stays.
+        for mood in Mood::ALL {
+            collector.be(mood);
+            asked += ask(&server);
+            collector.be(Mood::Good);
+            asked += ask(&server);
+        }
+        let finished = daemon.stop_uncounted();
+        let (exported, lost) = finished.delivered("OTLP");
+        let got = collector.got();
+        println!("{coding}: {asked} made, {exported} exported, {lost} lost, {got} came");
+        assert_eq!(finished.made(), asked, "{}", finished.summary());
+        assert_eq!(exported + lost, asked, "{}", finished.summary());
+        assert!(got >= exported, "{got} came, {}", finished.summary());
+        // At least all that was made while it was in a good mood.
+        assert!(exported >= asked / 2, "{}", finished.summary());
+    }
+}
+
+#[test]
+#[ignore = "a soak"]
+fn where_no_collector_can_be_had_all_is_told_as_lost() {
+    let server = Server::hyper();
+    let made_of = |endpoint: &str, settings: &[(&str, &str)]| {
+        let mut all = vec![
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+            ("BEYLA_SHUTDOWN_TIMEOUT", "2s"),
+        ];
+        all.extend_from_slice(settings);
+        let daemon = exporting(&server, &all);
+        let asked = ask(&server);
+        let finished = daemon.stop_uncounted();
+        assert_eq!(finished.made(), asked, "{}", finished.summary());
+        let (exported, lost) = finished.delivered("OTLP");
+        println!("{endpoint}: {exported} exported, {lost} lost");
+        assert_eq!(exported + lost, asked, "{}", finished.summary());
+        exported
+    };
+    // Of these, one is there.
+    let six = Moody::start("::1");
+    let exported = made_of(&format!("http://[::1]:{}", six.port), &[]);
+    assert_eq!((exported, six.got()), (REQUESTS, REQUESTS));
+    // RFC 6761 §6.4: no such name is ever known.
+    assert_eq!(made_of("http://collector.invalid:4318", &[]), 0);
+    // RFC 5737: nobody has this address.
+    assert_eq!(made_of("http://192.0.2.1:4318", &[]), 0);
+    // Only the other family.
+    assert_eq!(made_of(&format!("http://127.0.0.1:{}", six.port), &[]), 0);
+    // Plaintext where TLS is spoken to.
+    assert_eq!(made_of(&format!("https://[::1]:{}", six.port), &[]), 0);
+    // A certificate of yesterday.
+    let certificates = Certificates::expired();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let read = |path: std::path::PathBuf| std::fs::read_to_string(path).expect("PEM");
+    let files = TlsFiles {
+        chain: read(certificates.certificate()),
+        key: read(certificates.key()),
+        client_ca: None,
+    };
+    let receiver = runtime
+        .block_on(Receiver::start_tls(&files))
+        .expect("a port");
+    let authority = certificates.authority().display().to_string();
+    let trusting = [("OTEL_EXPORTER_OTLP_CERTIFICATE", &*authority)];
+    let endpoint = format!("https://localhost:{}", receiver.address().port());
+    assert_eq!(made_of(&endpoint, &trusting), 0);
+    assert_eq!(receiver.spans().len(), 0);
 }

@@ -4,16 +4,19 @@
 use std::time::Duration;
 
 use wirespan_tests::daemon::Daemon;
+use wirespan_tests::grpc::python_with_grpc;
 use wirespan_tests::soak::{Load, Soak};
 use wirespan_tests::tls::{self, Certificates};
 use wirespan_tests::workload::{Nginx, Server, file, python};
 use wirespan_tests::{ports, process};
 
-/// Python over HTTP, nginx over TLS before it, Node over TLS with OpenSSL linked into it.
+/// Python over HTTP, nginx over TLS before it, Node over TLS with OpenSSL linked into it, and
+/// grpcio.
 struct System {
     python: Server,
     nginx: Nginx,
     node: Server,
+    grpc: Server,
     certificates: Certificates,
 }
 
@@ -37,19 +40,26 @@ impl System {
             command.env("KEY", certificates.key());
             command
         });
+        let grpc = Server::on(ports::free(), |port| {
+            let mut command = python_with_grpc("soak/grpc_echo.py");
+            command.arg(port);
+            command
+        });
         Self {
             python,
             nginx,
             node,
+            grpc,
             certificates,
         }
     }
 
-    fn loads(&self) -> [Load; 3] {
+    fn loads(&self) -> [Load; 4] {
         [
             Load::on("HTTP", self.python.port, None),
             Load::on("HTTPS by nginx", self.nginx.port, Some(&self.certificates)),
             Load::on("HTTPS by Node", self.node.port, Some(&self.certificates)),
+            Load::over_grpc("gRPC", self.grpc.port),
         ]
     }
 }
@@ -69,7 +79,12 @@ fn no_byte_changes_while_daemons_are_killed_and_started() {
     let soak = Soak::begin();
     let system = System::start();
     let loads = system.loads();
-    let ports = [system.python.port, system.nginx.port, system.node.port];
+    let ports = [
+        system.python.port,
+        system.nginx.port,
+        system.node.port,
+        system.grpc.port,
+    ];
     let ports = ports.map(|port| port.to_string()).join(",");
     let mut rounds = 0;
     let mut made = 0;

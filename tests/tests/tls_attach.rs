@@ -2,14 +2,16 @@
 //! in code that is not the one that was analysed, and after a death that may be theirs.
 
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use wirespan_tests::daemon::{self, Daemon};
 use wirespan_tests::ports;
-use wirespan_tests::process::{Process, tied};
-use wirespan_tests::tls::{self, Certificates, assert_goes_on, breakpoints};
+use wirespan_tests::process::tied;
+use wirespan_tests::tls::{
+    self, Certificates, OwnLibrary, assert_goes_on, breakpoints, wait_for_probes,
+};
 use wirespan_tests::workload::{Nginx, Server, curl, eventually};
 
 /// No breakpoints.
@@ -19,21 +21,6 @@ const NONE: Option<Vec<u64>> = Some(Vec::new());
 fn ask(server: &Server, target: &str) {
     let said = curl(&[&tls::INSECURE[..], &[&server.url(target)]].concat());
     assert_eq!(said, ["200"], "{}", server.process.story());
-}
-
-/// Waits for probes on the file in the process.
-fn wait_for_probes(pid: u32, name: &str) -> Vec<u64> {
-    wait_for_other_probes(pid, name, &[])
-}
-
-/// Waits for probes in other places than before.
-fn wait_for_other_probes(pid: u32, name: &str, before: &[u64]) -> Vec<u64> {
-    let mut found = Vec::new();
-    eventually("there are probes", || {
-        found = breakpoints(pid, name).unwrap_or_default();
-        !found.is_empty() && found != before
-    });
-    found
 }
 
 /// A server with these arguments after its program's, on that port.
@@ -138,56 +125,6 @@ fn builds_of_a_program_with_openssl_take_turns_in_one_file() {
     takes_turns(&certificates, [&first, &second], &["plain"]);
 }
 
-/// A program on a libssl of its own, and two builds of that library.
-struct OwnLibrary {
-    /// Where both lie, as long as they are needed.
-    _directory: tempfile::TempDir,
-    program: PathBuf,
-    library: PathBuf,
-    builds: [PathBuf; 2],
-}
-
-impl OwnLibrary {
-    fn create() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let build = |name: &str, arguments: &[&str]| {
-            let path = directory.path().join(name);
-            let mut command = tied("cc");
-            command.args(["-shared", "-Wl,-soname,libssl.so.3", "-Wl,-Bsymbolic"]);
-            command.args([
-                "-Wl,--whole-archive",
-                "-l:libssl.a",
-                "-Wl,--no-whole-archive",
-            ]);
-            // Its other half in it, whose inner functions it calls.
-            command
-                .arg("-l:libcrypto.a")
-                .args(arguments)
-                .arg("-o")
-                .arg(&path);
-            Process::start("cc", &mut command).succeed();
-            path
-        };
-        // The second has its code elsewhere in the file.
-        let builds = [build("one", &[]), build("two", &["-Wl,-z,noseparate-code"])];
-        let library = directory.path().join("libssl.so.3");
-        std::fs::copy(&builds[0], &library).expect("a copy");
-        let runtime = format!("-Wl,-rpath,{}", directory.path().display());
-        let libraries = [
-            library.to_str().expect("a path"),
-            tls::OPENSSL_3[1],
-            &runtime,
-        ];
-        let program = tls::c_program(directory.path(), "openssl.c", &libraries);
-        Self {
-            _directory: directory,
-            program,
-            library,
-            builds,
-        }
-    }
-}
-
 #[test]
 fn a_library_that_is_overwritten_is_read_as_each_process_maps_it() {
     let certificates = Certificates::create();
@@ -276,6 +213,32 @@ fn a_library_whose_process_dies_by_a_fault_is_left_alone() {
         "{}",
         finished.story()
     );
+}
+
+#[test]
+fn two_daemons_read_the_same_process_and_leave_it_as_it_was() {
+    let certificates = Certificates::create();
+    let mut server = tls::plain_python_server(&certificates);
+    let pid = server.process.pid();
+    let port = server.port.to_string();
+    let daemons = [(); 2].map(|()| {
+        let daemon = Daemon::start(&[("BEYLA_OPEN_PORT", &port)]);
+        let _ = wait_for_probes(pid, "libssl.so.3");
+        daemon
+    });
+    ask(&server, "/both");
+    for daemon in &daemons {
+        daemon.wait_for_count(1);
+    }
+    let [first, second] = daemons;
+    let finished = first.stop();
+    assert!(finished.lost().contains("nothing"), "{}", finished.story());
+    ask(&server, "/second");
+    second.wait_for_count(2);
+    let finished = second.stop();
+    assert!(finished.lost().contains("nothing"), "{}", finished.story());
+    assert_eq!(breakpoints(pid, "libssl.so.3"), NONE);
+    assert_goes_on(&mut server);
 }
 
 #[test]

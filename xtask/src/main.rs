@@ -5,6 +5,7 @@
 mod bench;
 mod demo;
 mod fuzz;
+mod instructions;
 mod lint;
 mod process;
 mod setup;
@@ -37,6 +38,8 @@ enum Task {
     Vm(vm::Args),
     /// Measure what watching costs, as a table of ratios
     Bench(bench::Args),
+    /// Count instructions of replays, and compare with what is known
+    Instructions,
     /// Fuzz the inputs with libFuzzer
     Fuzz(fuzz::Args),
     /// rustfmt, clippy on both sides, cargo-deny
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Vm(args) => vm::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Instructions => instructions::run(),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Lint(args) => lint::run(&args),
         Task::Tidy => tidy::run(),

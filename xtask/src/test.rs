@@ -15,7 +15,7 @@ use anyhow::Result;
 use crate::fuzz::Fuzzer;
 use crate::process;
 use crate::setup::{self, Purpose};
-use crate::{lint, vm, workspace};
+use crate::{instructions, lint, vm, workspace};
 use counts::Counts;
 use executables::Compiled;
 use report::Report;
@@ -76,6 +76,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         let mut counts = executables::run(compiled.units(), SILENCE_MAX, |_| ());
         counts.add(documentation());
         Ok(counts)
+    });
+    report.stage("instructions", || {
+        let (passed, failed) = instructions::count_all()?;
+        Ok(Counts { passed, failed })
     });
     // Nothing runs beside these: they compare times.
     report.stage("end to end, this kernel", || end_to_end::here(&compiled));

@@ -9,7 +9,10 @@
 //! and to find the socket of each call of each process would cost all of them. They attach a
 //! tracepoint to what every read of TCP passes through (`tcp_rcv_space_adjust`), which brings the
 //! socket too and fires within the call, so that its end is seen already. Who only writes is not
-//! found that way; no server of a protocol that is understood does.
+//! found that way: no tracepoint in TCP's way out brings the socket, and an fentry or a kprobe on
+//! `tcp_sendmsg` would run for each send of each process of the machine. No server of a protocol
+//! that is understood only writes; but who is handed a connection between a request and its answer
+//! is not seen to answer.
 
 use aya_ebpf::macros::{btf_tracepoint, raw_tracepoint};
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};

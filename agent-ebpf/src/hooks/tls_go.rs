@@ -46,7 +46,7 @@ pub fn go_close_enter(ctx: ProbeContext) -> u32 {
     if maps::watch_of(current.tgid).is_none() {
         return 0;
     }
-    run(tls::freed(current, go_registers(ctx.regs).rax)) as u32
+    run(tls::carriers::freed(current, go_registers(ctx.regs).rax)) as u32
 }
 
 #[inline(always)]

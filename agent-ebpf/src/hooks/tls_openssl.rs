@@ -75,7 +75,7 @@ pub fn set_fd(object: u64, fd: u64) -> u32 {
     if maps::watch_of(current.tgid).is_none() {
         return 0;
     }
-    run(tls::given_descriptor(current, object, fd as u32)) as u32
+    run(tls::carriers::given_descriptor(current, object, fd as u32)) as u32
 }
 
 /// An object is given up.
@@ -85,7 +85,7 @@ pub fn free(object: u64) -> u32 {
     if maps::watch_of(current.tgid).is_none() {
         return 0;
     }
-    run(tls::freed(current, object)) as u32
+    run(tls::carriers::freed(current, object)) as u32
 }
 
 #[inline(always)]

@@ -135,7 +135,7 @@ fn returned<const WALKS: bool>(ctx: &ProbeContext, stack: u64) -> u32 {
     let thread = tls::thread(current);
     let rax = RetProbeContext { regs: ctx.regs }.ret::<u64>();
     let result = match maps::task(thread) {
-        Some(task) if task.operation & EGRESS != 0 => rax,
+        Some(task) if task.frame.operation & EGRESS != 0 => rax,
         _ if rax == 0 => argument(ctx, 2),
         _ => u64::MAX,
     };

@@ -7,7 +7,7 @@ use aya_ebpf::maps::PerCpuArray;
 use wirespan_common::connection::Connection;
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::own::Ends;
-use wirespan_common::record::{Chunk, Header, Open, Tail};
+use wirespan_common::record::{Chunk, ConnectionId, Header, Open, Tail};
 
 use super::tls::ObjectKey;
 use crate::memory::{Delivered, OFFSETS_MAX};
@@ -40,6 +40,8 @@ pub struct Scratch {
     pub transfer: Transfer,
     /// The TLS object whose plaintext it is, where it is.
     pub object: ObjectKey,
+    /// What carries it: a socket or another object; 0 while that is not known.
+    pub carrier: ConnectionId,
     /// What its library was called for; see [`crate::tls::EGRESS`] and those after it.
     pub operation: u16,
     /// The registers of the call that moved it.

@@ -26,22 +26,19 @@ static TLS_TASKS: LruHashMap<TaskKey, Task> = LruHashMap::with_max_entries(8 * 1
 
 /// What is inserted there. Not on the stack, which what comes after needs.
 static NEW_TASK: Task = Task {
-    object: 0,
-    buffer: 0,
-    room: 0,
-    stack: 0,
-    len_at: 0,
-    nested: 0,
-    nested_sk: 0,
+    frame: Frame::NONE,
+    around: [Frame::NONE; FRAMES_AROUND],
     fresh: 0,
     fresh_sk: 0,
     pending: 0,
-    operation: 0,
     fresh_type: 0,
     fresh_is_doubtful: 0,
     pending_is_doubtful: 0,
-    reserved: [0; 3],
+    reserved: [0; 5],
 };
+
+/// Calls that may be under way around another one: TLS within TLS, and once more.
+pub const FRAMES_AROUND: usize = 2;
 
 /// By process, what is known of halves.
 #[map]
@@ -89,11 +86,11 @@ impl ObjectKey {
 pub struct Object {
     /// Its identity as a connection.
     pub id: ConnectionId,
-    /// The socket underneath, 0 while it is not known.
+    /// The socket underneath, or the object; 0 while it is not known.
     pub carrier: ConnectionId,
     /// Address of that socket's `struct sock`.
     pub sk: u64,
-    /// 1 once plaintext moved.
+    /// How often plaintext was looked at since the socket is known; 0 before any moved.
     pub used: u64,
 }
 
@@ -107,11 +104,11 @@ pub struct TaskKey {
     pub tgid: u64,
 }
 
-/// What a task is doing, and did last.
+/// A call of a library that is under way.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub struct Task {
-    /// Address of the object that the library was called with, 0 outside of a call.
+pub struct Frame {
+    /// Address of the object that the library was called with, 0 where there is no call.
     pub object: u64,
     /// The caller's buffer.
     pub buffer: u64,
@@ -121,27 +118,107 @@ pub struct Task {
     pub stack: u64,
     /// Where the library writes how many bytes moved, 0 where it returns that.
     pub len_at: u64,
-    /// The socket that TLS records moved on during the call, 0 if none did.
+    /// What TLS records moved on during the call, a socket or another object; 0 if none did.
     pub nested: ConnectionId,
-    /// Address of its `struct sock`.
+    /// Address of that socket's `struct sock`, or of the socket's under that object.
     pub nested_sk: u64,
-    /// The socket from which the task read TLS records outside of any call which no object has
-    /// taken yet; 0 if there is none.
+    /// See [`crate::tls::EGRESS`] and those after it.
+    pub operation: u16,
+    reserved: [u8; 6],
+}
+
+impl Frame {
+    /// No call.
+    pub const NONE: Self = Self {
+        object: 0,
+        buffer: 0,
+        room: 0,
+        stack: 0,
+        len_at: 0,
+        nested: 0,
+        nested_sk: 0,
+        operation: 0,
+        reserved: [0; 6],
+    };
+
+    /// The same, member by member, because the compiler copies structures by a function.
+    #[inline(always)]
+    fn become_like(&mut self, other: &Self) {
+        self.object = other.object;
+        self.buffer = other.buffer;
+        self.room = other.room;
+        self.stack = other.stack;
+        self.len_at = other.len_at;
+        self.nested = other.nested;
+        self.nested_sk = other.nested_sk;
+        self.operation = other.operation;
+    }
+}
+
+/// What a task is doing, and did last.
+#[repr(C)]
+pub struct Task {
+    /// The call that is under way: of several within one another, the innermost.
+    pub frame: Frame,
+    /// Those around it, from within.
+    around: [Frame; FRAMES_AROUND],
+    /// What the task read TLS records from outside of any call which no object has taken yet, a
+    /// socket or another object; 0 if there is none.
     pub fresh: ConnectionId,
-    /// Address of its `struct sock`.
+    /// Address of that socket's `struct sock`, or of the socket's under that object.
     pub fresh_sk: u64,
     /// Address of an object that has something to send which no socket has taken yet; 0 if there is
     /// none.
     pub pending: u64,
-    /// See [`crate::tls::EGRESS`] and those after it.
-    pub operation: u16,
     /// Type of the TLS record that `fresh` began with.
     pub fresh_type: u8,
     /// 1 if it could be another socket's than `fresh`.
     pub fresh_is_doubtful: u8,
     /// 1 if it could be another object than `pending`.
     pub pending_is_doubtful: u8,
-    reserved: [u8; 3],
+    reserved: [u8; 5],
+}
+
+impl Task {
+    /// Another call begins within the one that is under way, which is kept. Returns whether all
+    /// are: the outermost gives way where there are too many.
+    #[inline(always)]
+    pub fn keep(&mut self) -> bool {
+        let [first, second] = &mut self.around;
+        let has_room = second.object == 0;
+        second.become_like(first);
+        first.become_like(&self.frame);
+        has_room
+    }
+
+    /// Whether the call that had its return address at `stack` is under way; those within it are
+    /// over then, whose ends were missed.
+    #[inline(always)]
+    pub fn returns_to(&mut self, stack: u64) -> bool {
+        if self.frame.object != 0 && self.frame.stack == stack {
+            return true;
+        }
+        let [first, second] = &self.around;
+        if first.object != 0 && first.stack == stack {
+            self.leave();
+            return true;
+        }
+        if second.object != 0 && second.stack == stack {
+            self.leave();
+            self.leave();
+            return true;
+        }
+        false
+    }
+
+    /// The call that is under way is over: the one around it is, now.
+    #[inline(always)]
+    pub fn leave(&mut self) {
+        let [first, second] = &mut self.around;
+        self.frame.become_like(first);
+        first.become_like(second);
+        second.object = 0;
+    }
 }
 
 /// Lends what a task is doing; `None` if it never did anything.

@@ -8,7 +8,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use wirespan_protocols::http2::hpack::{Decoder, Lore};
+use wirespan_protocols::http2::hpack::{Decoder, LearntHeaders};
 
 #[path = "../tests/hpack/sender.rs"]
 mod sender;
@@ -27,7 +27,7 @@ type Run = fn(&[Vec<u8>]) -> usize;
 
 const RUNS: [(&str, Run); 6] = [
     ("wirespan", wirespan),
-    ("  with lore", wirespan_with_lore),
+    ("  with learnt", wirespan_with_lore),
     ("hpack", hpack),
     ("fluke-hpack", fluke),
     ("loona-hpack", loona),
@@ -84,10 +84,10 @@ fn wirespan(blocks: &[Vec<u8>]) -> usize {
 }
 
 fn wirespan_with_lore(blocks: &[Vec<u8>]) -> usize {
-    let mut lore = Lore::new();
+    let mut learnt = LearntHeaders::new();
     let (mut decoder, mut sum) = (Decoder::from_start(), 0);
     for block in blocks {
-        let outcome = decoder.decode(block, Some(&mut lore), &mut |field| {
+        let outcome = decoder.decode(block, Some(&mut learnt), &mut |field| {
             sum += field.name.bytes().map_or(0, <[u8]>::len);
             sum += field.value.bytes().map_or(0, <[u8]>::len);
         });

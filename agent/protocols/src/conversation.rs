@@ -129,7 +129,18 @@ impl Conversation {
     pub fn server_name(&self) -> Option<&str> {
         match &self.stage {
             Stage::Encrypted(name) => name.as_deref(),
+            Stage::Joining(joining) => joining.hello().flatten(),
             _ => None,
+        }
+    }
+
+    /// Whether it speaks TLS, or its client began to and nobody has answered yet.
+    #[must_use]
+    pub fn begins_tls(&self) -> bool {
+        match &self.stage {
+            Stage::Encrypted(_) => true,
+            Stage::Joining(joining) => joining.hello().is_some(),
+            _ => false,
         }
     }
 
@@ -173,7 +184,20 @@ impl Conversation {
         self.understood_bytes
     }
 
-    /// Bytes of heap that it takes. Cheap: it may be asked after every chunk.
+    /// A number that moves with [`Conversation::heap_bytes`] and is cheaper to have: it may be
+    /// asked after every chunk.
+    #[must_use]
+    pub fn growing_bytes(&self) -> usize {
+        /// So that a change of stage shows.
+        const KNOWN: usize = 1 << 16;
+        match &self.stage {
+            Stage::Joining(joining) => joining.heap_bytes(),
+            Stage::Known(session) => KNOWN + session.growing_bytes(),
+            Stage::Opaque(_) | Stage::Encrypted(_) => 2 * KNOWN,
+        }
+    }
+
+    /// Bytes of heap that it takes.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         match &self.stage {

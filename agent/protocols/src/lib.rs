@@ -19,6 +19,7 @@ pub mod grpc;
 pub mod heap;
 pub mod http1;
 pub mod http2;
+pub mod learnt;
 pub mod listener;
 pub mod message;
 pub mod ordered;

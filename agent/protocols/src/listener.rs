@@ -4,7 +4,7 @@
 use core::net::SocketAddr;
 
 use crate::exchange::{Exchange, Role, Ticket};
-use crate::http2::hpack::Lore;
+use crate::learnt::Learnt;
 use crate::stream::Moved;
 use crate::trace_parent::TraceParent;
 use crate::transport::Direction;
@@ -53,7 +53,7 @@ pub trait Listener {
     fn tunnelled(&mut self, _authority: &str) {}
     /// What is known from other connections of the same two programs, by direction; the role is
     /// that of the traced one.
-    fn lore(&mut self, _role: Role, _direction: Direction) -> Option<&mut Lore> {
+    fn learnt(&mut self, _role: Role, _direction: Direction) -> Option<&mut Learnt> {
         None
     }
 }

@@ -38,8 +38,12 @@ pub trait Session: Debug + Send {
     /// The same, and its end lies in bytes that may be counted without a record.
     fn awaits_progress(&self) -> bool;
 
-    /// Bytes of heap that it takes, itself included. Cheap: it may be asked after every chunk.
+    /// Bytes of heap that it takes, itself included. Nothing is walked for it.
     fn heap_bytes(&self) -> usize;
+
+    /// Bytes of what grows and shrinks with what is said: held bytes, open requests, tables.
+    /// Cheaper than [`Session::heap_bytes`], which changes by about as much.
+    fn growing_bytes(&self) -> usize;
 
     /// Of a protocol whose frames tell how much of a stream is of no interest, how often they were
     /// found after nobody knew where they begin.

@@ -207,6 +207,12 @@ impl Stream {
         heap::vec::<u8>(self.held.capacity()) + heap::vec::<Mark>(self.marks.capacity())
     }
 
+    /// Bytes that there is room for without growing.
+    #[must_use]
+    pub fn held_room(&self) -> usize {
+        self.held.capacity()
+    }
+
     /// How many bytes are held.
     #[must_use]
     pub fn held_len(&self) -> u64 {

@@ -237,6 +237,10 @@ fn another_protocol_that_takes_over_is_left_alone() {
     wire.ask("\u{16}\u{3}\u{1}\u{0}\u{6}\u{1}\u{0}");
     assert_eq!(wire.conversation.verdict(), Verdict::Undecided);
     wire.ask("\u{0}\u{2}\u{3}\u{3}");
+    // Who does not speak TLS may refuse it.
+    assert_eq!(wire.conversation.verdict(), Verdict::Undecided);
+    assert!(wire.conversation.begins_tls());
+    wire.answer("\u{15}\u{3}\u{1}\u{0}\u{2}\u{2}\u{28}");
     assert_eq!(wire.conversation.verdict(), Verdict::Encrypted);
     assert_eq!(wire.conversation.server_name(), None);
 }

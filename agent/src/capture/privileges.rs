@@ -80,6 +80,17 @@ impl fmt::Display for Missing {
     }
 }
 
+/// Why no process's memory may be looked at, whatever the capabilities, if that is so (Yama's
+/// `ptrace_scope`, Documentation/admin-guide/LSM/Yama.rst).
+pub fn memory_is_closed() -> Option<&'static str> {
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").ok()?;
+    is_closed_by(&scope).then_some("kernel.yama.ptrace_scope is 3, which forbids it to everybody")
+}
+
+fn is_closed_by(ptrace_scope: &str) -> bool {
+    ptrace_scope.trim() == "3"
+}
+
 /// Checks the effective capabilities of this process. What is missing and not needed is returned.
 ///
 /// # Errors
@@ -122,6 +133,12 @@ fn is_granted(effective: u64, capability: &Capability) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_last_of_yamas_scopes_forbids_looking_to_who_may_trace() {
+        let closed = ["0\n", "1\n", "2\n", "3\n"].map(is_closed_by);
+        assert_eq!(closed, [false, false, false, true]);
+    }
 
     #[test]
     fn root_lacks_nothing() {

@@ -5,12 +5,14 @@
 //! it compares what stands in the process's memory with what was analysed, and the file with its
 //! version; where anything differs, nothing stays. Probes on another version of the file go first,
 //! whoever has them, because the kernel keeps its copy of an instruction as long as anybody has a
-//! probe there. Nothing of a file is attached if one of its places is refused: half of the
+//! probe there. While probes stand, whoever wants to write to the file waits until they have gone
+//! ([`lease`]). Nothing of a file is attached if one of its places is refused: half of the
 //! plaintext would make wrong spans.
 
 mod bpf;
 mod closer;
 mod expected;
+mod lease;
 mod links;
 mod loader;
 mod programs;
@@ -24,6 +26,7 @@ use std::sync::{Arc, Mutex};
 use aya::Ebpf;
 use wirespan_common::watch::{PROBES_ON_GOROUTINES, PROBES_ON_THREADS};
 
+use super::privileges;
 use crate::discover::ProcRoot;
 use crate::discover::tls::{End, FileId, FunctionSite, Library, LibraryKind, MappedCode, Version};
 use crate::visible::Visible;
@@ -98,6 +101,7 @@ impl TlsProbes {
             Begun::Yes { inherits } => inherits,
             Begun::Already => return Attempt::Probed(probes),
             Begun::Refused => return Attempt::None,
+            Begun::Written => return self.give_up(pid, library, Failure::Written),
         };
         let mut links = Vec::new();
         match self.put(pid, library, inherits, &mut links) {
@@ -141,7 +145,14 @@ impl TlsProbes {
         } else {
             Breakpoints::None
         };
-        expected.compare(&code, before)?;
+        match expected.compare(&code, before) {
+            // The kernel's own, of somebody else's probe, which it has beside ours. A debugger's
+            // would never reach it any longer.
+            Err(Unlike::Foreign(_)) if !self.root.is_debugged(pid) => {
+                expected.compare(&code, Breakpoints::Inherited)?;
+            }
+            found => found?,
+        }
         let linked = self.linker.link(pid, &library.held, &places);
         *links = match linked {
             Ok(links) => links,
@@ -188,8 +199,19 @@ impl TlsProbes {
             Failure::Changed => return Attempt::Changed,
             Failure::Unlike(Unlike::Gone) => return Attempt::None,
             Failure::Unlike(unlike @ Unlike::Foreign(_)) => (unlike.to_string(), Attempt::NotNow),
+            Failure::Unlike(unlike @ Unlike::Unseen(_)) => {
+                let why = privileges::memory_is_closed().map(|why| format!(" ({why})"));
+                (
+                    format!("{unlike}{}", why.unwrap_or_default()),
+                    Attempt::None,
+                )
+            }
             Failure::Unlike(unlike) => (unlike.to_string(), Attempt::None),
             Failure::Kernel(reason) => (reason, Attempt::None),
+            Failure::Written => (
+                "somebody has it open for writing; it is tried again for a while".to_owned(),
+                Attempt::NotNow,
+            ),
             Failure::Kept => (
                 "the file was replaced in place, and the kernel may still hold the code that it \
                  had at the same place before"
@@ -233,6 +255,8 @@ enum Failure {
     Kernel(String),
     /// The kernel may hold code of a version before.
     Kept,
+    /// Somebody has the file open for writing.
+    Written,
 }
 
 impl From<Unlike> for Failure {

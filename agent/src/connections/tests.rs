@@ -88,6 +88,35 @@ fn a_server_may_think_for_hours() {
 }
 
 #[test]
+fn who_was_asked_about_lets_others_come_first() {
+    let mut table = Connections::new(8);
+    for id in 1..=3 {
+        let (slot, _) = table.touch(id, 1, 0);
+        let request = b"GET / HTTP/1.1\r\n\r\n";
+        let chunk = Chunk {
+            direction: conversation::Direction::Ingress,
+            position: 0,
+            len: request.len() as u64,
+            bytes: request,
+            tail: [0; 8],
+            tail_len: 0,
+            time_ns: 0,
+            tid: 1,
+            after_loss: false,
+        };
+        table.at(slot).conversation.chunk(chunk, &mut Deaf);
+        table.settle(slot, |_| false);
+    }
+    let next = |table: &Connections| table.wants_look(1).next();
+    assert_eq!(next(&table), Some(1));
+    table.asked(1);
+    assert_eq!(next(&table), Some(2));
+    table.asked(2);
+    table.asked(3);
+    assert_eq!(next(&table), Some(1), "nobody is left out");
+}
+
+#[test]
 fn a_time_that_runs_backwards_makes_nothing_idle() {
     let mut table = Connections::new(8);
     table.touch(1, 1, 2 * IDLE_NS_MAX);

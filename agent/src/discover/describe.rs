@@ -14,7 +14,7 @@ use crate::semconv;
 use super::environment::{self, Environments, Told};
 use super::language::Languages;
 use super::naming::{self, Around};
-use super::proc_root::{ProcRoot, lossy, read_bounded, without_deleted};
+use super::proc_root::{ProcRoot, Stat, lossy, read_bounded, without_deleted};
 use super::uncopied::uncopied;
 use super::unit;
 
@@ -60,13 +60,18 @@ impl Describer {
     /// read.
     pub fn describe_in_steps(&self, pid: u32, first: impl FnOnce(&Process)) -> Option<Process> {
         let process = self.root.open(pid)?;
-        let start_ns = self.root.stat_of(&process)?.start_ns;
+        let Stat {
+            start_ns,
+            parent,
+            comm,
+        } = self.root.stat_of(&process)?;
         let executable = without_deleted(process.exe().ok()?);
         let command_args = args(&read_bounded(&process, "cmdline", ARGS_LEN_MAX)?);
         let environment = read_bounded(&process, "environ", ENVIRONMENT_LEN_MAX);
         let environment = environment.unwrap_or_default();
-        let told = self.environments.told(pid, start_ns, &environment);
-        let comm = process.stat().map(|stat| stat.comm).unwrap_or_default();
+        let told = self.environments.told((pid, start_ns), &environment, || {
+            Some((parent, self.root.stat(parent)?.start_ns))
+        });
         let around = Surroundings {
             root: &self.root,
             process: &process,
@@ -113,6 +118,14 @@ impl Describer {
             host_name: self.root.host_name().to_owned(),
             ..Process::default()
         }
+    }
+
+    /// A running process as the kernel describes it by itself: this never hangs. `None` if it has
+    /// gone.
+    #[must_use]
+    pub fn glance(&self, pid: u32) -> Option<Process> {
+        let comm = self.root.stat(pid)?.comm;
+        Some(self.unseen(pid, self.root.executable(pid).as_deref(), &comm))
     }
 
     /// A process that can't be looked at: its name is that of its executable, else the kernel's.

@@ -18,7 +18,7 @@ pub(super) struct Environments {
 }
 
 /// A process: its pid and when it began.
-type Identity = (u32, u64);
+pub(super) type Identity = (u32, u64);
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -41,11 +41,21 @@ const ATTRIBUTES_MAX: usize = 128;
 const NAME_LEN_MAX: usize = 1024;
 
 impl Environments {
-    /// What a process says, or has said if its environment was written over since.
-    pub fn told(&self, pid: u32, start_ns: u64, environment: &[u8]) -> Told {
-        let identity = (pid, start_ns);
+    /// What a process says, or has said if its environment was written over since; or what its
+    /// parent said before the fork, if it did that with its first breath.
+    pub fn told(
+        &self,
+        identity: Identity,
+        environment: &[u8],
+        parent: impl FnOnce() -> Option<Identity>,
+    ) -> Told {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if is_written_over(environment) {
+            if !kept.told.contains_key(&identity)
+                && let Some(told) = parent().and_then(|parent| kept.told.get(&parent).cloned())
+            {
+                kept.remember(identity, &told);
+            }
             return kept.told.get(&identity).cloned().unwrap_or_default();
         }
         let told = Told::from_environment(environment);
@@ -56,15 +66,21 @@ impl Environments {
             }
             return told;
         }
-        if kept.told.insert(identity, told.clone()).is_none() {
-            kept.order.push_back(identity);
-        }
-        if kept.order.len() > KEPT_MAX
-            && let Some(oldest) = kept.order.pop_front()
-        {
-            kept.told.remove(&oldest);
-        }
+        kept.remember(identity, &told);
         told
+    }
+}
+
+impl Kept {
+    fn remember(&mut self, identity: Identity, told: &Told) {
+        if self.told.insert(identity, told.clone()).is_none() {
+            self.order.push_back(identity);
+        }
+        if self.order.len() > KEPT_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.told.remove(&oldest);
+        }
     }
 }
 
@@ -210,7 +226,8 @@ mod tests {
     fn what_was_said_before_the_title_was_set_is_remembered() {
         let environments = Environments::default();
         let name = |pid, start, environment: &[u8]| {
-            environments.told(pid, start, environment).service_name
+            let told = environments.told((pid, start), environment, || None);
+            told.service_name
         };
         let given = b"PATH=/bin\0OTEL_SERVICE_NAME=shop\0";
         assert_eq!(name(7, 1, given).as_deref(), Some("shop"));
@@ -228,16 +245,37 @@ mod tests {
     }
 
     #[test]
+    fn a_child_that_wrote_over_it_at_once_says_what_its_parent_said() {
+        let environments = Environments::default();
+        let name = |pid, environment: &[u8], parent| {
+            let told = environments.told((pid, 1), environment, || parent);
+            told.service_name
+        };
+        assert_eq!(
+            name(7, b"OTEL_SERVICE_NAME=shop\0", None).as_deref(),
+            Some("shop")
+        );
+        assert_eq!(name(8, b"\0\0", Some((7, 1))).as_deref(), Some("shop"));
+        assert_eq!(
+            name(8, b"\0\0", Some((1, 1))).as_deref(),
+            Some("shop"),
+            "adopted"
+        );
+        assert_eq!(name(9, b"\0\0", Some((7, 2))), None, "another parent");
+        assert_eq!(name(9, b"PATH=/bin\0", Some((7, 1))), None, "its own");
+    }
+
+    #[test]
     fn not_more_is_remembered_than_there_is_room_for() {
         let environments = Environments::default();
         let kept = || environments.kept.lock().expect("whole");
         let long = format!("OTEL_RESOURCE_ATTRIBUTES=a={}", "x".repeat(LEN_MAX + 1));
-        let told = environments.told(7, 1, long.as_bytes());
+        let told = environments.told((7, 1), long.as_bytes(), || None);
         assert!(!told.resource_attributes.is_empty() && kept().told.is_empty());
         for pid in 0..2000 {
-            environments.told(pid, 1, b"OTEL_SERVICE_NAME=shop");
-            environments.told(pid, 1, b"PATH=/bin");
-            environments.told(pid, 1, b"OTEL_SERVICE_NAME=shop");
+            environments.told((pid, 1), b"OTEL_SERVICE_NAME=shop", || None);
+            environments.told((pid, 1), b"PATH=/bin", || None);
+            environments.told((pid, 1), b"OTEL_SERVICE_NAME=shop", || None);
         }
         assert_eq!(kept().told.len(), KEPT_MAX);
         assert_eq!(kept().order.len(), KEPT_MAX);

@@ -77,6 +77,17 @@ pub(super) fn service_name(
     found.or(own).unwrap_or_default()
 }
 
+/// Whether what this program forks gives itself a title that names it.
+pub(super) fn titles_children(executable: &Path) -> bool {
+    file_name(executable).is_some_and(launchers::titles_children)
+}
+
+/// Whether a child of such a program has its title.
+pub(super) fn is_titled(args: &[String]) -> bool {
+    args.first()
+        .is_some_and(|title| launchers::pool(title).is_some())
+}
+
 /// What an interpreter was called with, where it wrote all of that into one string: Node's
 /// `process.title`, pm2.
 fn words_of_title(args: &[String]) -> Option<Vec<String>> {

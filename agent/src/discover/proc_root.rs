@@ -100,6 +100,13 @@ impl ProcRoot {
         fs::metadata(self.dir(pid)).map_or(0, |metadata| metadata.uid())
     }
 
+    /// Whether a debugger holds the process (ptrace(2)); also where that can't be told.
+    #[must_use]
+    pub fn is_debugged(&self, pid: u32) -> bool {
+        let status = self.open(pid).and_then(|process| process.status().ok());
+        status.is_none_or(|status| status.tracerpid != 0)
+    }
+
     /// Path of the executable as the process sees it; `None` also for kernel threads.
     pub(super) fn executable(&self, pid: u32) -> Option<PathBuf> {
         let path = fs::read_link(self.dir(pid).join("exe")).ok()?;
@@ -146,4 +153,17 @@ pub(super) fn lossy(bytes: &[u8]) -> String {
     std::ffi::OsString::from_vec(bytes.to_vec())
         .into_string()
         .unwrap_or_else(|raw| raw.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_debugged_where_nobody_can_tell() {
+        let host = ProcRoot::host();
+        assert!(!host.is_debugged(std::process::id()));
+        let empty = tempfile::tempdir().expect("a directory");
+        assert!(ProcRoot::at(empty.path()).is_debugged(std::process::id()));
+    }
 }

@@ -21,6 +21,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wirespan_common::record::{Life, LifeEvent};
 
@@ -30,6 +31,7 @@ use crate::memory::{Holder, Ledger};
 
 use super::describe::Describer;
 use super::listeners::Listening;
+use super::naming;
 use super::proc_root::{ProcRoot, lossy};
 use super::selection::Selector;
 
@@ -59,7 +61,21 @@ pub struct Look {
     executable: Option<PathBuf>,
     /// Which of all looks.
     number: u64,
+    /// How long it is to be put off, because the process is about to give itself a title.
+    pub after: Duration,
+    /// Further looks that are worth it while it has not.
+    again: usize,
+    /// What it is taken for if nothing comes of the look: its parent's like.
+    like_parent: Option<Arc<Process>>,
 }
+
+/// How long after its fork a child that gives itself a title is looked at, and looked at again.
+/// php-fpm's have theirs within a millisecond; what they say in the meantime waits for their name.
+const TITLED_AFTER: [Duration; 3] = [
+    Duration::from_millis(500),
+    Duration::from_millis(100),
+    Duration::from_millis(20),
+];
 
 /// A process that is watched.
 #[derive(Debug)]
@@ -182,15 +198,21 @@ impl Watcher {
 
     /// What came of a look, `None` if the process had gone. It may come late, or more than once.
     pub fn looked(&mut self, look: &Look, found: Option<Process>, actions: &mut Vec<Action>) {
-        let found = found.unwrap_or_else(|| self.describer.vanished(look.pid, &look.comm));
+        let like_parent = || look.like_parent.as_deref().cloned();
+        let found = found
+            .or_else(like_parent)
+            .unwrap_or_else(|| self.describer.vanished(look.pid, &look.comm));
         self.found(look, found, actions);
     }
 
     /// Nothing came of a look, for want of time or room: what is known without has to do.
     pub fn given_up(&mut self, look: &Look, actions: &mut Vec<Action>) {
-        let executable = look.executable.as_deref();
-        let known = self.describer.unseen(look.pid, executable, &look.comm);
-        self.found(look, known, actions);
+        let unseen = || {
+            let executable = look.executable.as_deref();
+            self.describer.unseen(look.pid, executable, &look.comm)
+        };
+        let like_parent = look.like_parent.as_deref().cloned();
+        self.found(look, like_parent.unwrap_or_else(unseen), actions);
     }
 
     /// Whether a process is watched, or was when it last said something.
@@ -216,6 +238,16 @@ impl Watcher {
         };
         // Else it runs something else by now, or is another process.
         if watched.look == look.number {
+            if let Some(again) = look.again.checked_sub(1)
+                && process.awaits_title()
+            {
+                actions.push(Action::Look(Look {
+                    after: TITLED_AFTER[again],
+                    again,
+                    ..look.clone()
+                }));
+                return;
+            }
             let process = self.within_bound(process);
             self.keep(look.pid, &process);
             actions.push(Action::Described(process));
@@ -302,6 +334,15 @@ impl Watcher {
         if life.watched == 0 {
             actions.push(Action::Watch(child));
         }
+        if let Some(parent) = parent
+            && let Some(executable) = &parent.executable
+            && naming::titles_children(executable)
+        {
+            let like_parent = parent.process.as_deref();
+            let like_parent = like_parent.map(|parent| self.describer.child(parent, child));
+            self.look_at_child(child, comm(life), like_parent, actions);
+            return;
+        }
         match parent.and_then(|parent| parent.process.as_deref()) {
             Some(parent) => {
                 let process = self.within_bound(self.describer.child(parent, child));
@@ -370,23 +411,52 @@ impl Watcher {
 
     /// Has a process looked at that is watched from now on, or runs something else.
     fn look(&mut self, pid: u32, comm: String, actions: &mut Vec<Action>) {
-        self.looks += 1;
-        self.forget(pid);
-        let executable = self.root.executable(pid);
-        let watched = Watched {
-            start_ns: self.root.stat(pid).map_or(0, |stat| stat.start_ns),
-            executable: executable.clone(),
-            process: None,
-            look: self.looks,
+        let look = self.look_from_now(pid, comm);
+        self.begin(look, actions);
+    }
+
+    /// The same for a child that is about to give itself a title.
+    fn look_at_child(
+        &mut self,
+        pid: u32,
+        comm: String,
+        like_parent: Option<Process>,
+        actions: &mut Vec<Action>,
+    ) {
+        let again = TITLED_AFTER.len() - 1;
+        let look = Look {
+            after: TITLED_AFTER[again],
+            again,
+            like_parent: like_parent.map(Arc::new),
+            ..self.look_from_now(pid, comm)
         };
-        self.watched.insert(pid, watched);
-        actions.push(Action::Began(pid));
-        actions.push(Action::Look(Look {
+        self.begin(look, actions);
+    }
+
+    fn look_from_now(&mut self, pid: u32, comm: String) -> Look {
+        self.looks += 1;
+        Look {
             pid,
             comm,
-            executable,
+            executable: self.root.executable(pid),
             number: self.looks,
-        }));
+            after: Duration::ZERO,
+            again: 0,
+            like_parent: None,
+        }
+    }
+
+    fn begin(&mut self, look: Look, actions: &mut Vec<Action>) {
+        self.forget(look.pid);
+        let watched = Watched {
+            start_ns: self.root.stat(look.pid).map_or(0, |stat| stat.start_ns),
+            executable: look.executable.clone(),
+            process: None,
+            look: look.number,
+        };
+        self.watched.insert(look.pid, watched);
+        actions.push(Action::Began(look.pid));
+        actions.push(Action::Look(look));
     }
 }
 

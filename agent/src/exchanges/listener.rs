@@ -6,16 +6,18 @@ use std::net::SocketAddr;
 use wirespan_common::record::{ConnectionId, is_object};
 use wirespan_protocols::conversation::{self, Conversation};
 use wirespan_protocols::exchange::{Exchange, Role, Ticket};
-use wirespan_protocols::http2::hpack::Lore;
+use wirespan_protocols::learnt::Learnt;
 use wirespan_protocols::listener::{Beginning, Discard, Listener};
 
-use super::{Addresses, Finished, Lacks, Material};
+use super::material::{Material, deliver};
+use super::{Addresses, Finished, Lacks};
 use crate::connections::{Connection, Owners};
+use crate::endpoints::{HostMemo, Via};
 use crate::health::Loss;
-use crate::lore::Places;
+use crate::learnt::Places;
 use crate::outlet::Outlet;
 use crate::own;
-use crate::span::{Ends, HostMemo, Via};
+use crate::span::{Ends, Surroundings};
 
 /// All that exchanges of one connection need, borrowed for one record.
 pub struct ConnectionListener<'a> {
@@ -24,7 +26,7 @@ pub struct ConnectionListener<'a> {
     via: &'a mut Option<Box<Via>>,
     hosts: &'a mut HostMemo,
     owners: &'a Owners,
-    lore_places: &'a mut Places,
+    learnt_places: &'a mut Places,
     connection: ConnectionId,
     /// Addresses may still come.
     lacks_addresses: bool,
@@ -49,7 +51,7 @@ impl<'a> ConnectionListener<'a> {
             via: &mut connection.via,
             hosts: &mut connection.hosts,
             owners: &connection.owners,
-            lore_places: &mut connection.lore_places,
+            learnt_places: &mut connection.learnt_places,
             connection: connection.id,
             lacks_addresses: is_object(connection.id) && connection.endpoints.is_none(),
             out,
@@ -87,21 +89,30 @@ impl Listener for ConnectionListener<'_> {
     }
 
     fn end(&mut self, exchange: Exchange) {
-        let material = &mut *self.material;
-        let Some(live) = material.exchanges.end(exchange.ticket) else {
+        let Material {
+            processes,
+            spans,
+            exchanges,
+            health,
+            now_ns,
+            wall_offset_ns,
+            spans_made,
+            ..
+        } = &mut *self.material;
+        let Some(live) = exchanges.end(exchange.ticket) else {
             debug_assert!(false, "it never began: {exchange:?}");
             return;
         };
         if own::is_export(&exchange) {
             return;
         }
-        let (_, is_awaited) = material.processes.known(live.owner, material.now_ns);
+        let (resource, is_awaited) = processes.known(live.owner, *now_ns);
         let lacks = Lacks {
             addresses: self.lacks_addresses,
             description: is_awaited,
         };
         if lacks.anything() {
-            if material.exchanges.waiting.has_room(live.owner) {
+            if exchanges.waiting.has_room(live.owner) {
                 let finished = Finished {
                     exchange,
                     live,
@@ -110,19 +121,23 @@ impl Listener for ConnectionListener<'_> {
                     is_encrypted: self.ends.is_encrypted,
                     server_name: self.ends.server_name.cloned(),
                     via: self.via.clone(),
-                    wall_offset_ns: material.wall_offset_ns,
+                    wall_offset_ns: *wall_offset_ns,
                 };
-                let now_ns = material.now_ns;
-                material.exchanges.waiting.hold(finished, lacks, now_ns);
+                exchanges.waiting.hold(finished, lacks, *now_ns);
                 return;
             }
-            material.health.lose(Loss::Incomplete, 1);
+            health.lose(Loss::Incomplete, 1);
         }
-        let ends = Ends {
-            via: self.via.as_deref(),
-            ..self.ends
+        let surroundings = Surroundings {
+            resource,
+            ends: Ends {
+                via: self.via.as_deref(),
+                ..self.ends
+            },
+            hosts: self.hosts,
+            wall_offset_ns: *wall_offset_ns,
         };
-        material.make(exchange, live, ends, self.hosts, self.out);
+        *spans_made += deliver(spans, exchange, live, surroundings, self.out);
     }
 
     fn relayed(&mut self, source: SocketAddr) {
@@ -133,16 +148,16 @@ impl Listener for ConnectionListener<'_> {
         self.via.get_or_insert_default().tunnel(authority);
     }
 
-    fn lore(&mut self, role: Role, direction: conversation::Direction) -> Option<&mut Lore> {
-        let place = &mut self.lore_places[direction as usize];
+    fn learnt(&mut self, role: Role, direction: conversation::Direction) -> Option<&mut Learnt> {
+        let place = &mut self.learnt_places[direction as usize];
         if place.is_none() {
             let executable = self.material.processes.executable(self.owners.current())?;
             *place = self
                 .material
-                .lores
+                .learnt
                 .place(executable, self.ends.addresses?, role, direction);
         }
-        self.material.lores.at((*place)?)
+        self.material.learnt.at((*place)?)
     }
 
     fn discard(&mut self, what: Discard) {

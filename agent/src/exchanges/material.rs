@@ -5,11 +5,12 @@ use std::sync::Arc;
 use wirespan_protocols::exchange::Exchange;
 
 use super::{Exchanges, Finished, LiveExchange};
+use crate::endpoints::HostMemo;
 use crate::health::{Health, Loss};
-use crate::lore::Lores;
+use crate::learnt::LearntStore;
 use crate::outlet::{Observation, Outlet};
 use crate::processes::Processes;
-use crate::span::{Ends, HostMemo, SpanMaker, Surroundings};
+use crate::span::{Ends, SpanMaker, Surroundings};
 
 /// All that is there beside connections.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub struct Material {
     /// Makes spans.
     pub spans: SpanMaker,
     /// What connections learnt for each other.
-    pub lores: Lores,
+    pub learnt: LearntStore,
     /// Those that are open, or wait.
     pub exchanges: Exchanges,
     /// Add it to a record's time to get nanoseconds since the Unix epoch.
@@ -33,24 +34,6 @@ pub struct Material {
 }
 
 impl Material {
-    /// Makes the span of an exchange that lacks nothing.
-    pub fn make(
-        &mut self,
-        exchange: Exchange,
-        live: LiveExchange,
-        ends: Ends<'_>,
-        hosts: &mut HostMemo,
-        out: &mut dyn Outlet,
-    ) {
-        let surroundings = Surroundings {
-            resource: self.processes.resource(live.owner),
-            ends,
-            hosts,
-            wall_offset_ns: self.wall_offset_ns,
-        };
-        self.spans_made += deliver(&mut self.spans, exchange, live, surroundings, out);
-    }
-
     /// Makes spans of what has waited.
     pub fn tell(&mut self, finished: impl IntoIterator<Item = Finished>, out: &mut dyn Outlet) {
         for it in finished {
@@ -80,7 +63,7 @@ impl Material {
 }
 
 /// Shows an exchange to who counts, and makes its span, if anybody wants one; how many were made.
-fn deliver(
+pub(super) fn deliver(
     spans: &mut SpanMaker,
     exchange: Exchange,
     live: LiveExchange,

@@ -12,9 +12,8 @@ use wirespan_protocols::exchange::Exchange;
 use wirespan_protocols::heap;
 
 use super::LiveExchange;
-use crate::endpoints::Endpoints;
+use crate::endpoints::{Endpoints, Via};
 use crate::processes::DESCRIBED_WITHIN_NS;
-use crate::span::Via;
 
 /// How long one waits, in nanoseconds of record time: as long as a description may take.
 const WAIT_NS: u64 = DESCRIBED_WITHIN_NS;

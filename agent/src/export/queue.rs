@@ -36,8 +36,12 @@ impl SpanQueue {
         if spans.is_empty() || self.inlets.is_empty() {
             return;
         }
-        let spans = Arc::new(spans);
         let bytes = memory_bytes(&spans);
+        self.push_weighed(spans, bytes);
+    }
+
+    fn push_weighed(&self, spans: Vec<Span>, bytes: usize) {
+        let spans = Arc::new(spans);
         for inlet in &self.inlets {
             inlet.push(&spans, bytes);
         }
@@ -55,7 +59,9 @@ impl SpanQueue {
         while !self.inlets.iter().all(fits) {
             std::thread::sleep(LOOK_AGAIN);
         }
-        self.push(spans);
+        if !spans.is_empty() {
+            self.push_weighed(spans, bytes);
+        }
     }
 }
 

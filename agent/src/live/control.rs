@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use wirespan_common::record::{Life, LifeEvent};
 
-use super::announcements::Announcements;
 use crate::discover::{Action, Describer, Look, ProcRoot, Process, Watcher};
 use crate::health::{Health, Loss};
 use crate::lookers::{Bounds, Lookers, Ticket};
@@ -28,6 +27,9 @@ const SCAN_PAUSE: Duration = Duration::from_secs(1);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Looks that were given up and are still remembered, for the case that they end.
 const LATE_MAX: usize = 64;
+
+/// Looks that are put off at once.
+const PUT_OFF_MAX: usize = 1024;
 
 /// What the shard has to do.
 #[derive(Clone, Debug)]
@@ -98,8 +100,8 @@ impl Control {
             lookers,
             looks: HashMap::new(),
             late: VecDeque::new(),
+            put_off: Vec::new(),
             actions: Vec::new(),
-            announcements: Announcements::new(now),
             settling: true,
             scan_at: now,
             sweep_at: now + SWEEP_EVERY,
@@ -175,9 +177,10 @@ struct Work {
     lookers: Lookers<Option<Process>>,
     looks: HashMap<Ticket, UnderWay>,
     late: VecDeque<(Ticket, Look)>,
+    /// Looks that are put off, and until when.
+    put_off: Vec<(Instant, Look)>,
     /// Reused; empty between calls.
     actions: Vec<Action>,
-    announcements: Announcements,
     /// The first look at all processes is not over.
     settling: bool,
     scan_at: Instant,
@@ -238,7 +241,9 @@ impl Work {
 
     fn next_at(&self) -> Instant {
         let scan_at = self.missed().then_some(self.scan_at);
-        let next = [self.lookers.next_due(), scan_at].into_iter().flatten();
+        let put_off = self.put_off.iter().map(|(until, _)| *until).min();
+        let next = [self.lookers.next_due(), scan_at, put_off].into_iter();
+        let next = next.flatten();
         next.fold(self.sweep_at, Instant::min)
     }
 
@@ -252,6 +257,10 @@ impl Work {
                 self.give_up(ticket, under_way);
             }
         }
+        for (_, mut look) in self.put_off.extract_if(.., |(until, _)| now >= *until) {
+            look.after = Duration::ZERO;
+            self.actions.push(Action::Look(look));
+        }
         if now >= self.scan_at && self.shared.missed.swap(false, Ordering::AcqRel) {
             log::warn!("too many processes come and go at once: looking at all of them");
             self.watcher.scan(&mut self.actions);
@@ -261,7 +270,6 @@ impl Work {
             self.sweep_at = now + SWEEP_EVERY;
             self.watcher.sweep(&mut self.actions);
         }
-        self.announcements.turn(now);
     }
 
     fn give_up(&mut self, ticket: Ticket, UnderWay { look, first }: UnderWay) {
@@ -307,18 +315,15 @@ impl Work {
                     Action::Began(pid) => Answer::Began(pid),
                     Action::Look(look) => {
                         let pid = look.pid;
-                        self.look(look);
+                        self.look_in_time(look);
                         Answer::Expect(pid)
                     }
-                    Action::Described(process) => {
-                        self.announcements.announce(&process);
-                        Answer::Described(process)
-                    }
+                    Action::Described(process) => Answer::Described(process),
                 };
                 self.say(answer)?;
             }
         }
-        if self.settling && self.looks.is_empty() {
+        if self.settling && self.looks.is_empty() && self.put_off.is_empty() {
             self.settling = false;
             says_something = true;
             self.say(Answer::Settled)?;
@@ -327,6 +332,15 @@ impl Work {
             self.wake_shard();
         }
         Ok(())
+    }
+
+    fn look_in_time(&mut self, look: Look) {
+        // Beyond the bound it is looked at as it is.
+        if look.after.is_zero() || self.put_off.len() >= PUT_OFF_MAX {
+            self.look(look);
+        } else {
+            self.put_off.push((Instant::now() + look.after, look));
+        }
     }
 
     fn look(&mut self, look: Look) {

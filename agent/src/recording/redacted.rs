@@ -4,9 +4,15 @@
 //!
 //! Of HTTP/1 the lines of heads stay, with secrets of targets hidden as in spans, and the values of
 //! those fields that spans and framing need; all other values, all bodies, and arguments of
-//! processes go. What is not understood as HTTP/1 goes wholly: other protocols, HTTP/2 among them
-//! (its heads are compressed with a state that shortening would break), TLS and tunnels. No spans
-//! of these come out of a replay.
+//! processes go. What is not understood as HTTP/1 goes wholly: other protocols, HTTP/2 among them,
+//! TLS and tunnels. No spans of these come out of a replay.
+//!
+//! HTTP/2 could keep its lengths: a value that is hidden fits, as plain bytes, where its coded form
+//! stood. But whether one may stay is known at its end (a secret in it is hidden bit by bit, as the
+//! code's symbols are of different lengths) and by its name, which may stand in a table; and there
+//! are senders whose every length and value is a record of its own. So records would have to be
+//! held back until their block is whole, by one more reader of frames and of HPACK, and one that
+//! must never err to the other side. It is not worth that yet.
 
 mod fields;
 mod stream;

@@ -103,7 +103,10 @@ pub fn describe(role: Role, outcome: Outcome, db: &mut Db, ends: Ends<'_>) -> De
 
 fn tell_where(attributes: &mut Vec<(&'static str, Value)>, role: Role, ends: Ends<'_>) {
     let server = ends::server(ends, role);
-    let asked_for = ends.server_name.filter(|_| role == Role::Client);
+    let is_in_tunnel = ends.via.is_some_and(|via| via.begins_here);
+    let asked_for = ends
+        .server_name
+        .filter(|_| role == Role::Client && !is_in_tunnel);
     let address = asked_for.or(server.map(|server| server.address));
     let port = server.and_then(|server| server.port);
     let named = address.map(|address| (Value::Shared(Arc::clone(address)), port));

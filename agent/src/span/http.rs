@@ -35,12 +35,12 @@ use wirespan_protocols::family::http::{
     Completeness, Http, HttpRequest, HttpResponse, Method, Version,
 };
 
-use super::authority::{self, Authority, HostMemo};
 use super::description::{self, Description};
 use super::method::KnownMethods;
 use super::url::{self, Target};
 use super::{Ends, Status, Value, ends};
-use crate::endpoints::Endpoint;
+use crate::endpoints::authority::{self, Authority};
+use crate::endpoints::{Endpoint, HostMemo};
 use crate::semconv::{self, error_type};
 
 /// Typical number of attributes, with some room: a vector grows once in a blue moon.
@@ -152,7 +152,10 @@ fn tell_where(
     ends: Ends<'_>,
     hosts: &mut HostMemo,
 ) {
-    let scheme = if ends.is_encrypted {
+    // What is said in a tunnel is not encrypted by what the tunnel is in, nor for who that is for.
+    let is_in_tunnel = ends.via.is_some_and(|via| via.begins_here);
+    let is_encrypted = ends.is_encrypted && !is_in_tunnel;
+    let scheme = if is_encrypted {
         "https"
     } else {
         request.scheme.unwrap_or("http")
@@ -164,7 +167,9 @@ fn tell_where(
     });
     let server = ends::server(ends, role);
     // Who asked for nobody by name got whom the connection led to.
-    let asked_for = ends.server_name.filter(|_| role == Role::Client);
+    let asked_for = ends
+        .server_name
+        .filter(|_| role == Role::Client && !is_in_tunnel);
     let forwarded_scheme = request.forwarded_scheme.filter(|_| role == Role::Server);
     let named = request
         .forwarded_host
@@ -176,7 +181,7 @@ fn tell_where(
     match role {
         _ if request.target.is_empty() => {
             // Not decoded; nothing takes its place.
-            let is_known = ends.is_encrypted || request.scheme.is_some();
+            let is_known = is_encrypted || request.scheme.is_some();
             let scheme = forwarded_scheme.or(Some(scheme).filter(|_| is_known));
             if let Some(scheme) = scheme.filter(|_| role == Role::Server) {
                 attributes.push((semconv::URL_SCHEME, Value::Static(scheme)));

@@ -26,11 +26,24 @@ pub fn redact(redaction: &Redaction, description: &mut Description) {
             *value = Value::Owned(told);
         }
     }
+    let state = description.trace_state.take();
+    description.trace_state = state.and_then(|state| trace_state(redaction, state));
     if let Cow::Owned(name) = &description.name
         && let Cow::Owned(told) = redaction.of(Grammar::Url, name)
     {
         description.name = Cow::Owned(told);
     }
+}
+
+/// What of a `tracestate` (W3C Trace Context §3.3) may leave: whole entries, because half of one
+/// would be none that its owner wrote.
+fn trace_state(redaction: &Redaction, state: Box<str>) -> Option<Box<str>> {
+    let is_fit = |entry: &&str| matches!(redaction.of(Grammar::Query, entry), Cow::Borrowed(_));
+    if state.split(',').all(|entry| is_fit(&entry.trim())) {
+        return Some(state);
+    }
+    let fit: Vec<_> = state.split(',').map(str::trim).filter(is_fit).collect();
+    (!fit.is_empty()).then(|| fit.join(",").into())
 }
 
 fn grammar_of(name: &str) -> Grammar {
@@ -49,6 +62,24 @@ fn drop_queries(attributes: &mut Vec<(&'static str, Value)>) {
             && let Some(len) = url.find(['?', '#'])
         {
             url.truncate(len);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_of_a_trace_state_leave_whole_or_not_at_all() {
+        for (state, wanted) in [
+            ("a=b, c=d", Some("a=b, c=d")),
+            ("a=b,token=S", Some("a=b")),
+            ("password=S , a=b", Some("a=b")),
+            ("access_token=S", None),
+        ] {
+            let told = trace_state(&Redaction::default(), state.into());
+            assert_eq!(told.as_deref(), wanted, "{state}");
         }
     }
 }

@@ -4,7 +4,9 @@
 //! - The status is the server's (`grpc-status`). Without one it is what a client concludes from a
 //!   stream that was reset (gRPC's `PROTOCOL-HTTP2.md`) or from an HTTP status that is no success
 //!   (`http-grpc-status-mapping.md`); without these nothing is told. A call that the client
-//!   cancelled when its own `grpc-timeout` had passed exceeded its deadline.
+//!   cancelled when its own `grpc-timeout` had passed exceeded its deadline. A status that was sent
+//!   is told also where it came when that time was over: whether the client heard it before its own
+//!   clock is decided within the client.
 //! - `rpc.method` is the path as sent: what services exist nobody on the outside knows. Where it
 //!   could not be decoded, the span is named after the system.
 //! - `server.address` and `server.port` are those that the call names: of the hosts that proxies
@@ -19,10 +21,10 @@ use wirespan_protocols::family::http::{Completeness, HttpResponse, Version};
 use wirespan_protocols::family::rpc::{Call, CallSystem, Flown, Messages, Rpc};
 use wirespan_protocols::grpc::status;
 
-use super::authority::HostMemo;
 use super::description::{self, Description};
 use super::http;
 use super::{Ends, Event, Status, Value};
+use crate::endpoints::HostMemo;
 use crate::semconv;
 
 /// Typical number of attributes, with some room.

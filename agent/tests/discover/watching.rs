@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wirespan::config::ServiceOverride;
 use wirespan::discover::{Action, Look, Process, Watcher};
@@ -62,6 +63,14 @@ impl Bench {
             ..first
         });
         self.exec(7, 1)
+    }
+
+    /// What a look finds, and what comes of that; further looks are kept.
+    fn look_at(&mut self, look: &Look) -> Vec<String> {
+        let found = self.watcher.describer().describe(look.pid);
+        let mut actions = Vec::new();
+        self.watcher.looked(look, found, &mut actions);
+        self.short(actions)
     }
 
     fn short(&mut self, actions: Vec<Action>) -> Vec<String> {
@@ -239,6 +248,61 @@ fn children_stay_watched_until_they_run_something_else() {
     assert_eq!(bench.exec(9, 1), ["unwatch 9"]);
     assert_eq!(bench.name(9), Some("nginx"), "for what it said until now");
     assert_eq!(bench.watcher.watched(), 2);
+}
+
+/// A child of php-fpm's master, process 7, was forked; what came of that.
+fn forked_pool(bench: &mut Bench) -> Vec<String> {
+    let master = Fake {
+        args: "php-fpm: master process (/etc/php/php-fpm.conf)",
+        ..Fake::new(7, "/usr/sbin/php-fpm8.2")
+    };
+    bench.proc.run(&master);
+    bench.scan();
+    bench.proc.run(&Fake {
+        pid: 8,
+        parent: 7,
+        ..master
+    });
+    bench.hangs = true;
+    bench.fork(7, 8, 1)
+}
+
+#[test]
+fn a_child_that_is_about_to_name_itself_is_looked_at_until_it_has() {
+    let mut bench = Bench::new(&[("BEYLA_AUTO_TARGET_EXE", "*/php-fpm*")]);
+    assert_eq!(forked_pool(&mut bench), NOTHING);
+    let first = bench.looks.pop().expect("a look");
+    assert!(first.after > Duration::ZERO);
+    // It has not by then.
+    assert_eq!(bench.look_at(&first), NOTHING);
+    let second = bench.looks.pop().expect("another one");
+    assert!(second.after > first.after);
+    let cmdline = bench.proc.path(8).join("cmdline");
+    std::fs::write(cmdline, "php-fpm: pool shop\0\0\0").expect("written");
+    assert_eq!(bench.look_at(&second), ["8 is shop"]);
+    assert!(bench.looks.is_empty(), "it has its name");
+}
+
+#[test]
+fn a_child_that_never_names_itself_is_like_its_parent() {
+    let mut bench = Bench::new(&[("BEYLA_AUTO_TARGET_EXE", "*/php-fpm*")]);
+    assert_eq!(forked_pool(&mut bench), NOTHING);
+    let mut said = Vec::new();
+    let mut looks = 0;
+    while let Some(look) = bench.looks.pop() {
+        looks += 1;
+        said.extend(bench.look_at(&look));
+    }
+    assert_eq!((looks, said), (3, vec!["8 is php-fpm8.2".to_owned()]));
+
+    // It had gone before.
+    let mut bench = Bench::new(&[("BEYLA_AUTO_TARGET_EXE", "*/php-fpm*")]);
+    assert_eq!(forked_pool(&mut bench), NOTHING);
+    let look = bench.looks.pop().expect("a look");
+    bench.proc.end(8);
+    assert_eq!(bench.exit(8), ["unwatch 8"]);
+    assert_eq!(bench.look_at(&look), ["8 is php-fpm8.2"]);
+    assert_eq!(bench.watcher.watched(), 1);
 }
 
 #[test]

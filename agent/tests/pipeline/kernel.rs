@@ -54,6 +54,45 @@ fn the_kernel_side_is_told_what_a_connection_turned_out_to_be_once() {
 }
 
 #[test]
+fn what_is_not_understood_any_more_is_told_so_that_copying_ends() {
+    const CONNECT: &str = "CONNECT shop:443 HTTP/1.1\r\nHost: shop:443\r\n\r\n";
+    const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\n";
+    const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
+    const ESTABLISHED: &str = "HTTP/1.1 200 Connection established\r\n\r\n";
+    const HELLO: &[u8] = b"\x16\x03\x01\0\x06\x01\0\0\x02\x03\x03";
+    for (request, response, then, verdict) in [
+        (CONNECT, ESTABLISHED, HELLO, Verdict::Carrier),
+        (CONNECT, ESTABLISHED, b"\0\x01binary", Verdict::Ignored),
+        (UPGRADE, SWITCHED, b"\x81\x02hi", Verdict::Ignored),
+    ] {
+        let mut bench = Bench::seeded();
+        let mut recorder = Recorder::new(WALL_NS);
+        recorder
+            .open_tcp(1, SERVER, CLIENT)
+            .read(1, GET)
+            .write(1, OK)
+            .read(1, request)
+            .write(1, response);
+        for _ in 0..4 {
+            recorder.read(1, then).write(1, then);
+        }
+        bench.feed(&mut recorder);
+        let told: Vec<_> = bench.pipeline.drain_to_kernel().collect();
+        let at = told.iter().position(|wish| {
+            let connection = 1;
+            *wish
+                == ToKernel::Verdict {
+                    connection,
+                    verdict,
+                }
+        });
+        let at = at.unwrap_or_else(|| panic!("{told:?}"));
+        let next = Some(&ToKernel::EndCopying { connection: 1 });
+        assert_eq!(told.get(at + 1), next, "{told:?}");
+    }
+}
+
+#[test]
 fn a_head_that_did_not_fit_raises_the_budget_of_its_process_once() {
     let head = format!("GET / HTTP/1.1\r\nCookie: {}\r\n\r\n", "x".repeat(9000));
     let mut bench = Bench::seeded();

@@ -7,6 +7,7 @@ use crate::{CLIENT, OK, SERVER, WALL_NS, attribute, spans_of};
 
 const CARRIER: u64 = 7;
 const OBJECT: u64 = OBJECT_BIT | 1;
+const WITHIN: u64 = OBJECT_BIT | 2;
 const NAMELESS: &str = "GET /a HTTP/1.0\r\n\r\n";
 
 /// A ClientHello (RFC 8446, 4.1.2) with nothing in it but a server name (RFC 6066, 3).
@@ -85,6 +86,73 @@ fn what_is_encrypted_within_a_tunnel_has_its_end_for_a_server() {
     let url = "https://shop.example:8443/a";
     assert_eq!(told("url.full").as_deref(), Some(url));
     assert_eq!(told("network.peer.address").as_deref(), Some("10.0.0.1"));
+}
+
+/// A tunnel that was made over TLS; the object that it was made on, and one that may be in it.
+fn tunnel_over_tls(recorder: &mut Recorder, bound: bool) {
+    recorder
+        .open_tcp(CARRIER, CLIENT, SERVER)
+        .write(CARRIER, client_hello("proxy.example"));
+    if bound {
+        recorder.open_on(CARRIER, OBJECT, CLIENT, SERVER);
+    }
+    recorder
+        .write(
+            OBJECT,
+            "CONNECT origin:8443 HTTP/1.1\r\nHost: origin:8443\r\n\r\n",
+        )
+        .read(OBJECT, "HTTP/1.1 200 OK\r\n\r\n");
+}
+
+#[test]
+fn what_is_encrypted_within_what_is_encrypted_has_the_tunnels_end_for_a_server() {
+    let mut recorder = recorded();
+    tunnel_over_tls(&mut recorder, true);
+    recorder
+        .write(OBJECT, client_hello("shop.example"))
+        .open_on(OBJECT, WITHIN, CLIENT, SERVER)
+        .write(WITHIN, NAMELESS)
+        .read(WITHIN, OK);
+    let spans = spans_of(&mut recorder);
+    assert_eq!(spans.len(), 2);
+    let of_tunnel = attribute(&spans[0], "http.request.method");
+    assert_eq!(of_tunnel.as_deref(), Some("CONNECT"));
+    let told = |name| attribute(&spans[1], name);
+    let url = "https://shop.example:8443/a";
+    assert_eq!(told("url.full").as_deref(), Some(url));
+    assert_eq!(told("network.peer.address").as_deref(), Some("10.0.0.1"));
+}
+
+#[test]
+fn whom_the_tunnels_handshake_named_is_nobody_within_it() {
+    let mut recorder = recorded();
+    tunnel_over_tls(&mut recorder, true);
+    recorder
+        .write(OBJECT, b"\x16\x03\x01\0\x06\x01\0\0\x02\x03\x03")
+        .open_on(OBJECT, WITHIN, CLIENT, SERVER)
+        .write(WITHIN, NAMELESS)
+        .read(WITHIN, OK);
+    let spans = spans_of(&mut recorder);
+    let told = attribute(&spans[1], "url.full");
+    assert_eq!(told.as_deref(), Some("https://origin:8443/a"));
+}
+
+#[test]
+fn what_is_in_the_clear_within_a_tunnel_over_tls_is_not_https() {
+    for bound in [true, false] {
+        let mut recorder = recorded();
+        tunnel_over_tls(&mut recorder, bound);
+        recorder.write(OBJECT, NAMELESS).read(OBJECT, OK);
+        if !bound {
+            recorder.open_on(CARRIER, OBJECT, CLIENT, SERVER);
+        }
+        let spans = spans_of(&mut recorder);
+        assert_eq!(spans.len(), 2);
+        let told = |name| attribute(&spans[1], name);
+        let url = "http://origin:8443/a";
+        assert_eq!(told("url.full").as_deref(), Some(url), "{bound}");
+        assert_eq!(told("network.peer.address").as_deref(), Some("10.0.0.1"));
+    }
 }
 
 #[test]

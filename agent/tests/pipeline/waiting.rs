@@ -1,5 +1,6 @@
 //! Finished exchanges that wait for what they lack, within bounds of record time and number.
 
+use wirespan::discover::Process;
 use wirespan::health::Loss;
 use wirespan_common::record::{LifeEvent, OBJECT_BIT};
 
@@ -104,6 +105,24 @@ fn a_child_waits_if_its_parent_does() {
     assert_eq!(services(&bench), [""; 0]);
     bench.feed(recorder.named("worker"));
     assert_eq!(services(&bench), ["worker"]);
+}
+
+#[test]
+fn a_child_that_is_about_to_name_itself_is_waited_for() {
+    let mut bench = Bench::seeded();
+    let mut recorder = Recorder::new(WALL_NS);
+    recorder.process(&Process {
+        pid: PID,
+        executable: "/usr/sbin/php-fpm8.2".into(),
+        service_name: "php-fpm8.2".into(),
+        ..Process::default()
+    });
+    recorder.life(LifeEvent::Fork, 7).of(7);
+    recorder.open_tcp(1, SERVER, CLIENT);
+    bench.feed(exchange(&mut recorder));
+    assert_eq!(services(&bench), [""; 0]);
+    bench.feed(recorder.named("shop"));
+    assert_eq!(services(&bench), ["shop"]);
 }
 
 #[test]

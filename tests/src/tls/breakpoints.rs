@@ -3,6 +3,8 @@
 use std::fs::{File, read_to_string};
 use std::os::unix::fs::FileExt as _;
 
+use crate::workload::eventually;
+
 /// What a probe is in memory.
 const BREAKPOINT: u8 = 0xcc;
 
@@ -34,4 +36,17 @@ pub fn breakpoints(pid: u32, name: &str) -> Option<Vec<u64>> {
     differ
         .map(|at| (stands[at] == BREAKPOINT).then_some(offset + at as u64))
         .collect()
+}
+
+/// Waits for breakpoints in a process's code of the file whose name ends so.
+///
+/// # Panics
+/// There are none in time.
+pub fn wait_for_probes(pid: u32, name: &str) -> Vec<u64> {
+    let mut found = Vec::new();
+    eventually("there are probes", || {
+        found = breakpoints(pid, name).unwrap_or_default();
+        !found.is_empty()
+    });
+    found
 }

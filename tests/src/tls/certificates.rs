@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 
 /// Files in a directory of their own.
@@ -19,6 +19,22 @@ impl Certificates {
     /// The files can't be written.
     #[must_use]
     pub fn create() -> Self {
+        Self::created(|_| {})
+    }
+
+    /// The same, with a certificate that was valid only until some years ago.
+    ///
+    /// # Panics
+    /// The files can't be written.
+    #[must_use]
+    pub fn expired() -> Self {
+        Self::created(|own| {
+            own.not_before = date_time_ymd(2020, 1, 1);
+            own.not_after = date_time_ymd(2021, 1, 1);
+        })
+    }
+
+    fn created(change: impl FnOnce(&mut CertificateParams)) -> Self {
         let authority_key = KeyPair::generate().expect("a key");
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -28,7 +44,8 @@ impl Certificates {
         let issuer = Issuer::new(authority, authority_key);
         let key = KeyPair::generate().expect("a key");
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let own = CertificateParams::new(names).expect("two names");
+        let mut own = CertificateParams::new(names).expect("two names");
+        change(&mut own);
         let certificate = own.signed_by(&key, &issuer).expect("signed");
         let made = Self {
             directory: tempfile::tempdir().expect("a directory"),

@@ -1,6 +1,6 @@
 """aiohttp's client, on asyncio's memory BIOs: each line of standard input is a request, METHOD URL
 BODY_BYTES; each answer becomes a line of JSON. `*N` before a line sends it N times at once, over as
-many connections as the pool opens.
+many connections as the pool opens. PROXY may name a proxy.
 """
 
 import asyncio
@@ -15,7 +15,9 @@ import aiohttp
 
 async def send(session, method, url, size):
     body = b"y" * size if size else None
-    async with session.request(method, url, data=body) as answer:
+    async with session.request(
+        method, url, data=body, proxy=os.environ.get("PROXY")
+    ) as answer:
         received = len(await answer.read())
     parts = urllib.parse.urlsplit(url)
     print(

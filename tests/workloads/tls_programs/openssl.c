@@ -8,11 +8,16 @@
  * memory   the same with memory BIOs: the socket is read and written outside of OpenSSL
  * ahead    the same, and the socket is read by a thread of its own, ahead of OpenSSL
  * moving   one thread waits for all connections, four others answer a request each in turn
+ *
+ * On SIGUSR1 it writes the file $NEXT over the file $OVER and executes itself anew at once, without
+ * a call of OpenSSL in between.
  */
 #include "http.h"
 #include "openssl.h"
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 
 enum mode { PLAIN, EX, MEMORY, AHEAD, MOVING };
 static enum mode mode;
@@ -201,8 +206,28 @@ static void move(int listener)
 	}
 }
 
+static char **again;
+
+static void execute_anew(int signal)
+{
+	static char piece[1 << 16];
+	int from = open(getenv("NEXT"), O_RDONLY), to = open(getenv("OVER"), O_WRONLY | O_TRUNC);
+	long got;
+	(void)signal;
+	while ((got = read(from, piece, sizeof piece)) > 0)
+		if (write(to, piece, got) != got)
+			_exit(1);
+	for (int open = 3; open < 256; open++)
+		close(open);
+	execv(again[0], again);
+	_exit(1);
+}
+
 int main(int count, char **arguments)
 {
+	struct sigaction anew = { .sa_handler = execute_anew, .sa_flags = SA_NODEFER };
+	again = arguments;
+	sigaction(SIGUSR1, &anew, NULL);
 	static const char *modes[] = { "plain", "ex", "memory", "ahead", "moving" };
 	if (count != 5)
 		return 2;

@@ -1,5 +1,6 @@
-//! What reading TLS costs: HTTPS against nginx with and without the daemon in turn, how often its
-//! probes run for a request, and what attaching to a large executable takes.
+//! What reading TLS costs: HTTPS against nginx with and without the daemon in turn, the same for an
+//! nginx that is not watched while another one is, how often probes run for a request, and what
+//! attaching to a large executable takes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,24 +29,32 @@ const COUNTED_SECONDS: u64 = 2;
 /// All rows about TLS.
 pub fn measure(pairs: usize, seconds: u64) -> Result<Vec<Row>> {
     let folder = Folder::create("certificate")?;
-    let nginx = Nginx::start_tls(free_port()?, &certificate(&folder)?)?;
-    let mut rows = https(&nginx, pairs, seconds)?;
+    let certificate = certificate(&folder)?;
+    let watched = Nginx::start_tls(free_port()?, &certificate)?;
+    let other = Nginx::start_tls(free_port()?, &certificate)?;
+    let mut rows = https(&watched, &other, pairs, seconds)?;
     rows.extend(attaching(pairs)?);
     Ok(rows)
 }
 
-fn https(nginx: &Nginx, pairs: usize, seconds: u64) -> Result<Vec<Row>> {
+/// Both servers map the same libraries.
+fn https(nginx: &Nginx, other: &Nginx, pairs: usize, seconds: u64) -> Result<Vec<Row>> {
     load::run_over("https", nginx.port, 1)?;
+    load::run_over("https", other.port, 1)?;
     let mut kept = Vec::new();
+    let mut kept_other = Vec::new();
     let (mut requests, mut spans) = (0, 0);
     for _ in 0..pairs {
         let without = load::run_over("https", nginx.port, seconds)?;
+        let other_without = load::run_over("https", other.port, seconds)?;
         let sink = Sink::start()?;
         let mut daemon = Daemon::start(STRATEGY, nginx.port, &sink)?;
         let with = load::run_over("https", nginx.port, seconds)?;
         sink.wait_for(with.requests)?;
+        let other_with = load::run_over("https", other.port, seconds)?;
         daemon.stop()?;
         kept.push(100.0 * with.per_second / without.per_second);
+        kept_other.push(100.0 * other_with.per_second / other_without.per_second);
         requests += with.requests;
         spans += sink.spans()?;
     }
@@ -65,6 +74,12 @@ fn https(nginx: &Nginx, pairs: usize, seconds: u64) -> Result<Vec<Row>> {
             median(kept),
             "%",
             Target::AtLeast(80.0),
+        ),
+        Row::new(
+            "HTTPS: requests/s kept, other server",
+            median(kept_other),
+            "%",
+            Target::AtLeast(97.0),
         ),
         Row::new("HTTPS: spans lost", lost as f64, "", Target::AtMost(0.0)),
         Row::new(

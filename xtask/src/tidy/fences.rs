@@ -44,6 +44,37 @@ const FENCES: &[Fence] = &[
         allowed: &["agent/src/config", "agent/src/cli", "agent/src/main"],
         why: "only config reads settings",
     },
+    Fence {
+        paths: &[
+            "crate::http1",
+            "crate::http2",
+            "crate::grpc",
+            "super::http2",
+        ],
+        scope: "agent/protocols/src",
+        allowed: &[
+            "agent/protocols/src/http1",
+            "agent/protocols/src/http2",
+            "agent/protocols/src/grpc",
+            // One line for each.
+            "agent/protocols/src/registry",
+            "agent/protocols/src/learnt",
+            "agent/protocols/src/lib",
+        ],
+        why: "the contract of protocols knows none of them",
+    },
+    Fence {
+        paths: &["crate::span", "crate::export", "crate::exchanges"],
+        scope: "agent/src/connections",
+        allowed: &[],
+        why: "connections are there before there are spans",
+    },
+    Fence {
+        paths: &["crate::span::http", "crate::span::rpc", "crate::export"],
+        scope: "agent/src/exchanges",
+        allowed: &[],
+        why: "what becomes of an exchange does not depend on what was said",
+    },
 ];
 
 pub fn rooms_keep_to_themselves(sources: &[Source]) -> Vec<Finding> {

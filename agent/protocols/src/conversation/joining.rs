@@ -4,6 +4,7 @@
 
 use crate::client_hello::{self, Hello};
 use crate::detect::{CHUNKS_MAX, Found, PREFIX_BYTES_MAX, TURNS_MAX, detect, detect_amid};
+use crate::heap;
 use crate::listener::{Discard, Listener};
 use crate::parser::Flow;
 use crate::protocol::Kind;
@@ -11,6 +12,11 @@ use crate::relay::{self, Header};
 use crate::session::{Entry, MultiplexedStart, OrderedStart, Rest, Session, role_of};
 use crate::stream::{Moved, Stream};
 use crate::transport::{Chunk, Direction, Extent};
+
+/// Where a hello says which one it is, behind the header of its record (RFC 8446 §4).
+const HELLO_KIND_AT: usize = 5;
+/// A client's.
+const CLIENT_HELLO: u8 = 1;
 
 #[derive(Debug, Default)]
 pub(super) struct Joining {
@@ -22,6 +28,16 @@ pub(super) struct Joining {
     chunks: u32,
     /// Bytes of a relay's header.
     header_len: u64,
+    /// A client's TLS hello was seen, with whom it named, and the other side has said nothing yet:
+    /// a server of plain HTTP refuses it as any other head.
+    hello: Option<Helloed>,
+}
+
+/// A client that began with TLS.
+#[derive(Debug)]
+struct Helloed {
+    direction: Direction,
+    name: Option<Box<str>>,
 }
 
 /// One direction.
@@ -80,7 +96,35 @@ impl Joining {
         self.header_len
     }
 
+    /// The client's TLS hello was seen, and whom it named.
+    pub fn hello(&self) -> Option<Option<&str>> {
+        let hello = self.hello.as_ref()?;
+        Some(hello.name.as_deref())
+    }
+
     pub fn chunk(&mut self, chunk: &Chunk<'_>, listener: &mut dyn Listener) -> Joined {
+        let goes_on = |hello: &Helloed| hello.direction == chunk.direction;
+        if self.hello.as_ref().is_some_and(goes_on) {
+            return Joined::Encrypted(self.hello.take().and_then(|hello| hello.name));
+        }
+        match self.heard(chunk, listener) {
+            Joined::NotYet if !self.may_be_refused() => {
+                Joined::Encrypted(self.hello.take().and_then(|hello| hello.name))
+            }
+            joined => joined,
+        }
+    }
+
+    /// Whether nothing that was said speaks against it that a hello, if there was one, is refused
+    /// by a server that does not speak TLS.
+    fn may_be_refused(&self) -> bool {
+        self.hello.as_ref().is_none_or(|hello| {
+            let answer = &self.sides[hello.direction.opposite() as usize];
+            answer.is_at_start()
+        })
+    }
+
+    fn heard(&mut self, chunk: &Chunk<'_>, listener: &mut dyn Listener) -> Joined {
         let turned = self.latest != Some(chunk.direction);
         self.latest = Some(chunk.direction);
         self.chunks += 1;
@@ -107,6 +151,11 @@ impl Joining {
             }
             found
         };
+        if matches!(found, Found::Encrypted)
+            && let Some(hello) = self.hello.take()
+        {
+            return Joined::Encrypted(hello.name);
+        }
         let side = self.side(chunk.direction);
         match found {
             Found::Match(protocol, flow) => match (protocol.kind, flow) {
@@ -127,10 +176,28 @@ impl Joining {
             Found::Foreign => return Joined::Never,
             Found::Encrypted => match client_hello::server_name(&held) {
                 Hello::Incomplete if arrival.after.is_none() && held.len() < PREFIX_BYTES_MAX => {
+                    // Some servers refuse it before they have read all of it.
+                    if side.is_at_start() {
+                        side.odd = Some(side.stream.moved_at(side.stream.cursor()));
+                    }
                     side.stream.hold(held);
                 }
-                Hello::Incomplete => return Joined::Encrypted(None),
+                Hello::Name(name)
+                    if side.is_at_start()
+                        && held.get(HELLO_KIND_AT) == Some(&CLIENT_HELLO)
+                        && arrival.after.is_none() =>
+                {
+                    side.odd = Some(side.stream.moved_at(side.stream.cursor()));
+                    side.stream.advance(held.len() as u64);
+                    let direction = chunk.direction;
+                    let other = self.side(direction.opposite());
+                    if other.stream.reach() != other.begins.unwrap_or(u64::MAX) {
+                        return Joined::Encrypted(name);
+                    }
+                    self.hello = Some(Helloed { direction, name });
+                }
                 Hello::Name(name) => return Joined::Encrypted(name),
+                Hello::Incomplete => return Joined::Encrypted(None),
             },
             Found::NotYet | Found::No => {
                 if is_candidate && side.is_at_start() && matches!(found, Found::No) {
@@ -167,7 +234,8 @@ impl Joining {
     /// Bytes of heap that it takes, besides itself.
     pub fn heap_bytes(&self) -> usize {
         let [ingress, egress] = &self.sides;
-        ingress.stream.heap_bytes() + egress.stream.heap_bytes()
+        let name = self.hello().flatten().map_or(0, str::len);
+        ingress.stream.heap_bytes() + egress.stream.heap_bytes() + heap::block(name)
     }
 
     fn side(&mut self, direction: Direction) -> &mut Side {

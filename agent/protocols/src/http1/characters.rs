@@ -50,10 +50,10 @@ static IS_TOKEN: [bool; 256] = {
 static IS_TARGET: [bool; 256] = {
     let mut is_target = [true; 256];
     let mut byte = 0;
+    // Python's `http.server` takes whatever it does not take for a blank.
     while byte <= b' ' {
-        is_target[byte as usize] = false;
+        is_target[byte as usize] = matches!(byte, 0x01..=0x08 | 0x0e..=0x1b);
         byte += 1;
     }
-    is_target[0x7f] = false;
     is_target
 };

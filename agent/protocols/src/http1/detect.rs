@@ -29,7 +29,7 @@ pub(super) fn detect_response(prefix: &[u8]) -> Detected {
     const PATTERN: &[u8; 13] = b"HTTP/1.v ###?";
     for (&byte, &wanted) in prefix.iter().zip(PATTERN) {
         let fits = match wanted {
-            b'v' => matches!(byte, b'0' | b'1'),
+            b'v' => byte.is_ascii_digit(),
             b'#' => byte.is_ascii_digit(),
             b'?' => matches!(byte, b' ' | b'\r' | b'\n'),
             literal => byte == literal,

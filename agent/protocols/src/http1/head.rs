@@ -251,6 +251,8 @@ fn status_line(line: &[u8]) -> Option<StatusLine> {
     let version = match name {
         b"HTTP/1.1 " => Version::Http11,
         b"HTTP/1.0 " => Version::Http10,
+        // PHP's built-in server answers with the version that it was asked with.
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9', b' '] => Version::Http11,
         _ => return None,
     };
     let is_code = code.iter().all(u8::is_ascii_digit) && code[0] != b'0';

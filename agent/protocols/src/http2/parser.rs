@@ -6,7 +6,7 @@ mod payload;
 
 use super::frame::{HEADER_BYTES, Header, flag, kind};
 use super::head::{Head, Memory};
-use super::hpack::{Decoder, HpackError, Lore};
+use super::hpack::{Decoder, HpackError, LearntHeaders};
 use super::part::{Part, What};
 use super::proof::{Proof, block_of, prove};
 use crate::heap;
@@ -95,10 +95,10 @@ impl Default for Frames {
 impl Frames {
     /// Looks for one part at the start of `buf`; `buf` is never empty.
     #[inline]
-    pub fn parse(&mut self, buf: &[u8], lore: Option<&mut Lore>) -> Parsed<Part> {
+    pub fn parse(&mut self, buf: &[u8], learnt: Option<&mut LearntHeaders>) -> Parsed<Part> {
         self.wanted = None;
         match self.place {
-            Place::Frame => self.frame(buf, lore),
+            Place::Frame => self.frame(buf, learnt),
             Place::Data { .. } => self.data(0, buf),
             Place::Skip { left } => {
                 let consumed = buf.len().min(left as usize);
@@ -111,7 +111,12 @@ impl Frames {
     /// Moves over bytes that nobody captured, no more than [`Frames::bytes_left`] says; `pending`
     /// are the bytes directly before them that were last called incomplete. [`Crossed::Cut`] is
     /// never returned.
-    pub fn cross(&mut self, pending: &[u8], gap: Gap, lore: Option<&mut Lore>) -> Crossed<Part> {
+    pub fn cross(
+        &mut self,
+        pending: &[u8],
+        gap: Gap,
+        learnt: Option<&mut LearntHeaders>,
+    ) -> Crossed<Part> {
         self.wanted = None;
         match self.place {
             Place::Data {
@@ -138,7 +143,7 @@ impl Frames {
                 self.skip(left.saturating_sub(gap.len.try_into().unwrap_or(u32::MAX)));
                 Crossed::Over
             }
-            Place::Frame => self.cross_frame(pending, gap, lore),
+            Place::Frame => self.cross_frame(pending, gap, learnt),
         }
     }
 
@@ -199,6 +204,12 @@ impl Frames {
         }
     }
 
+    /// Bytes of a block that is gathered, and of the table.
+    #[must_use]
+    pub fn growing_bytes(&self) -> usize {
+        self.block.bytes.capacity() + self.decoder.growing_bytes()
+    }
+
     /// Bytes of heap that it takes. Asked after each call, so nothing is walked for it.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
@@ -233,7 +244,12 @@ fn told(header: Header, what: What, ends: bool) -> Parsed<Part> {
 // === header blocks ===
 
 impl Frames {
-    fn headers(&mut self, header: Header, payload: &[u8], lore: Option<&mut Lore>) -> Parsed<Part> {
+    fn headers(
+        &mut self,
+        header: Header,
+        payload: &[u8],
+        learnt: Option<&mut LearntHeaders>,
+    ) -> Parsed<Part> {
         let skipped = Parsed::Skipped {
             consumed: header.frame_len(),
         };
@@ -242,7 +258,7 @@ impl Frames {
             return Parsed::Invalid;
         };
         if header.kind == kind::CONTINUATION {
-            return self.go_on_block(header, fragment, lore);
+            return self.go_on_block(header, fragment, learnt);
         }
         let is_pushed = header.kind == kind::PUSH_PROMISE || is_pushed(header.stream);
         if !is_last {
@@ -263,7 +279,7 @@ impl Frames {
             self.decoder = Decoder::from_start();
         }
         let ends = header.has(flag::END_STREAM);
-        match self.decode(fragment, lore, false) {
+        match self.decode(fragment, learnt, false) {
             Some(_) if is_pushed => skipped,
             Some(what) => told(header, what, ends),
             None => Parsed::Invalid,
@@ -274,7 +290,7 @@ impl Frames {
         &mut self,
         header: Header,
         fragment: &[u8],
-        lore: Option<&mut Lore>,
+        learnt: Option<&mut LearntHeaders>,
     ) -> Parsed<Part> {
         let state = self.block.state;
         let is_last = header.has(flag::END_HEADERS);
@@ -297,7 +313,7 @@ impl Frames {
             return skipped;
         }
         let block = std::mem::take(&mut self.block.bytes);
-        let what = self.decode(&block, lore, false);
+        let what = self.decode(&block, learnt, false);
         if block.capacity() <= BLOCK_BYTES_KEPT {
             self.block.bytes = block;
         }
@@ -310,12 +326,17 @@ impl Frames {
     }
 
     /// `None` if the block is an attack.
-    fn decode(&mut self, block: &[u8], lore: Option<&mut Lore>, is_cut: bool) -> Option<What> {
+    fn decode(
+        &mut self,
+        block: &[u8],
+        learnt: Option<&mut LearntHeaders>,
+        is_cut: bool,
+    ) -> Option<What> {
         self.has_blocks = true;
         let mut head = Head::new(&mut self.memory);
         let decoded = self
             .decoder
-            .decode(block, lore, &mut |field| head.take(field));
+            .decode(block, learnt, &mut |field| head.take(field));
         match decoded {
             Ok(()) => Some(head.finish(is_cut)),
             Err(HpackError::ListTooLong | HpackError::StringTooLong) => None,

@@ -78,6 +78,12 @@ impl Session for Multiplex {
         heap::boxed::<Self>() + lanes.sum::<usize>() + self.streams.heap_bytes()
     }
 
+    fn growing_bytes(&self) -> usize {
+        let lanes = self.lanes.iter();
+        let lanes = lanes.map(|lane| lane.stream.held_room() + lane.parser.growing_bytes());
+        lanes.sum::<usize>() + self.streams.growing_bytes()
+    }
+
     fn awaits_progress(&self) -> bool {
         self.streams.has_requests()
             && self
@@ -198,7 +204,8 @@ impl Multiplex {
             }
             let role = self.role;
             let (step, taken) = lane.step_by(rest, |frames, bytes| {
-                frames.parse(bytes, role.and_then(|role| listener.lore(role, direction)))
+                let learnt = role.and_then(|role| listener.learnt(role, direction));
+                frames.parse(bytes, learnt.map(|learnt| &mut learnt.http2))
             });
             match step {
                 Step::Message(part, first, last) | Step::Cut(part, first, last) => {
@@ -249,8 +256,8 @@ impl Multiplex {
             let role = self.role;
             let bytes_left = lane.parser.bytes_left();
             let (step, understood, rest) = lane.cross_by(gap, bytes_left, |frames, held, gap| {
-                let lore = role.and_then(|role| listener.lore(role, direction));
-                frames.cross(held, gap, lore)
+                let learnt = role.and_then(|role| listener.learnt(role, direction));
+                frames.cross(held, gap, learnt.map(|learnt| &mut learnt.http2))
             });
             left = rest;
             self.understood(understood);

@@ -201,6 +201,11 @@ impl<P: Ordered> Session for Dialogue<P> {
         heap::boxed::<Self>() + readers + self.pair.heap_bytes()
     }
 
+    fn growing_bytes(&self) -> usize {
+        let held = self.requests.stream.held_room() + self.responses.stream.held_room();
+        held + self.pair.growing_bytes()
+    }
+
     fn awaits_progress(&self) -> bool {
         self.pair.response_in_progress() || self.pair.request_in_progress()
     }

@@ -248,6 +248,11 @@ impl<P: Ordered> Pair<P> {
         heap::vec::<Pending<P>>(self.pending.capacity()) + self.bytes
     }
 
+    /// Bytes of what is pending, without room for more.
+    pub fn growing_bytes(&self) -> usize {
+        self.pending.len() * size_of::<Pending<P>>() + self.bytes
+    }
+
     /// How many requests are pending.
     pub fn len(&self) -> usize {
         self.pending.len()

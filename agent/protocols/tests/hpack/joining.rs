@@ -1,7 +1,7 @@
 //! Joining at any block: what is reported as known is what was sent.
 
 use proptest::prelude::*;
-use wirespan_protocols::http2::hpack::{Decoder, Lore};
+use wirespan_protocols::http2::hpack::{Decoder, LearntHeaders};
 
 use super::sender::{Form, Pair, Sender, complete};
 use super::support::{fields, fields_with};
@@ -115,14 +115,14 @@ proptest! {
         joins in 0..60usize,
     ) {
         let blocks = blocks(&steps);
-        let mut lore = Lore::new();
+        let mut learnt = LearntHeaders::new();
         let mut teacher = Decoder::from_start();
         for (block, _) in &blocks {
-            fields_with(&mut teacher, block, Some(&mut lore)).unwrap();
+            fields_with(&mut teacher, block, Some(&mut learnt)).unwrap();
         }
         let mut decoder = Decoder::joined();
         for (block, sent) in blocks.iter().skip(joins % blocks.len()) {
-            let fields = fields_with(&mut decoder, block, Some(&mut lore)).unwrap();
+            let fields = fields_with(&mut decoder, block, Some(&mut learnt)).unwrap();
             for ((name, value), sent) in fields.iter().zip(sent) {
                 prop_assert!(!name.is_known() || name.agrees_with(&sent.0));
                 prop_assert!(!value.is_known() || value.agrees_with(&sent.1));
@@ -157,10 +157,10 @@ proptest! {
         blocks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..64), 1..8),
         joined in any::<bool>(),
     ) {
-        let mut lore = Lore::new();
+        let mut learnt = LearntHeaders::new();
         let mut decoder = if joined { Decoder::joined() } else { Decoder::from_start() };
         for block in blocks {
-            let refused = fields_with(&mut decoder, &block, Some(&mut lore)).is_err();
+            let refused = fields_with(&mut decoder, &block, Some(&mut learnt)).is_err();
             prop_assert!(!refused || !decoder.is_complete());
         }
     }

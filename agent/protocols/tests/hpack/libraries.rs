@@ -1,7 +1,7 @@
 //! How soon a connection is understood that was joined after a thousand requests, for what the
-//! client libraries of gRPC send. The table in `lore.rs` is what this measures.
+//! client libraries of gRPC send. The table in `learnt.rs` is what this measures.
 
-use wirespan_protocols::http2::hpack::{Decoder, Lore};
+use wirespan_protocols::http2::hpack::{Decoder, LearntHeaders};
 
 use super::sender::{Call, Form, Library, Pair, complete};
 use super::support::fields_with;
@@ -35,27 +35,27 @@ impl Program {
             .collect()
     }
 
-    /// Lore of so many connections that were seen from the start.
-    fn lore(&self, connections: usize) -> Lore {
-        let mut lore = Lore::new();
+    /// What was learnt from so many connections that were seen from the start.
+    fn learnt(&self, connections: usize) -> LearntHeaders {
+        let mut learnt = LearntHeaders::new();
         for seed in 1..=connections {
             let mut decoder = Decoder::from_start();
             for (block, sent) in self.connection(seed, BEFORE + AFTER) {
-                let fields = fields_with(&mut decoder, &block, Some(&mut lore)).unwrap();
+                let fields = fields_with(&mut decoder, &block, Some(&mut learnt)).unwrap();
                 assert!(complete(&fields, &sent));
             }
         }
-        lore
+        learnt
     }
 
     /// After how many requests all further ones are complete: all fields, and the path alone.
     /// `None` if the last one is not.
-    fn settles(&self, mut lore: Option<Lore>) -> (Option<usize>, Option<usize>) {
+    fn settles(&self, mut learnt: Option<LearntHeaders>) -> (Option<usize>, Option<usize>) {
         let mut decoder = Decoder::joined();
         let (mut fields_at, mut path_at) = (0, 0);
         let blocks = self.connection(0, BEFORE + AFTER).into_iter().skip(BEFORE);
         for ((block, sent), number) in blocks.zip(1..) {
-            let fields = fields_with(&mut decoder, &block, lore.as_mut()).unwrap();
+            let fields = fields_with(&mut decoder, &block, learnt.as_mut()).unwrap();
             if !complete(&fields, &sent) {
                 fields_at = number;
             }
@@ -72,7 +72,7 @@ impl Program {
 /// Requests that are missing something after the join; `NEVER` if the last one is.
 const NEVER: Option<usize> = None;
 
-/// How soon (all fields, the path), without lore, with one connection in it, and with three.
+/// How soon (all fields, the path), with nothing learnt, with one connection in it, and with three.
 type Expected = [(Option<usize>, Option<usize>); 3];
 
 #[track_caller]
@@ -82,8 +82,8 @@ fn expect(library: Library, paths: &'static [&'static str], deadlines: bool, wan
         paths,
         deadlines,
     };
-    let one = program.settles(Some(program.lore(1)));
-    let three = program.settles(Some(program.lore(3)));
+    let one = program.settles(Some(program.learnt(1)));
+    let three = program.settles(Some(program.learnt(3)));
     assert_eq!([program.settles(None), one, three], wanted, "{program:?}");
 }
 
@@ -168,30 +168,30 @@ fn responses(outcomes: &[&str]) -> Vec<(Vec<u8>, Vec<Pair>)> {
     blocks
 }
 
-fn lore_of(connections: &[Vec<(Vec<u8>, Vec<Pair>)>]) -> Lore {
-    let mut lore = Lore::new();
+fn lore_of(connections: &[Vec<(Vec<u8>, Vec<Pair>)>]) -> LearntHeaders {
+    let mut learnt = LearntHeaders::new();
     for blocks in connections {
         let mut decoder = Decoder::from_start();
         for (block, sent) in blocks {
             assert!(complete(
-                &fields_with(&mut decoder, block, Some(&mut lore)).unwrap(),
+                &fields_with(&mut decoder, block, Some(&mut learnt)).unwrap(),
                 sent
             ));
         }
     }
-    lore
+    learnt
 }
 
 #[test]
 fn an_outcome_is_inferred_once_three_connections_agree() {
     let good = responses(&["0"; 5]);
     for (connections, found) in [(1, false), (2, false), (3, true)] {
-        let mut lore = lore_of(&vec![good.clone(); connections]);
+        let mut learnt = lore_of(&vec![good.clone(); connections]);
         let mut decoder = Decoder::joined();
         let mut last = false;
         for (block, sent) in &good[4..] {
             last = complete(
-                &fields_with(&mut decoder, block, Some(&mut lore)).unwrap(),
+                &fields_with(&mut decoder, block, Some(&mut learnt)).unwrap(),
                 sent,
             );
         }
@@ -204,10 +204,10 @@ fn an_error_that_no_other_connection_had_is_not_taken_for_a_success() {
     let mixed = responses(&["0", "0", "5", "0", "5", "13", "0", "13", "5"]);
     for joins in 4..mixed.len() {
         // New for each: it learns from this connection as well.
-        let mut lore = lore_of(&vec![responses(&["0"; 5]); 20]);
+        let mut learnt = lore_of(&vec![responses(&["0"; 5]); 20]);
         let mut decoder = Decoder::joined();
         for (block, sent) in &mixed[joins..] {
-            let fields = fields_with(&mut decoder, block, Some(&mut lore)).unwrap();
+            let fields = fields_with(&mut decoder, block, Some(&mut learnt)).unwrap();
             // Panics if something is inferred wrongly.
             complete(&fields, sent);
         }
@@ -223,30 +223,30 @@ fn connections_that_disagree_about_an_index_silence_it() {
     };
     let forth = order(&["/a.B/C", "/d.E/F"]).connection(0, 10);
     let back = order(&["/d.E/F", "/a.B/C"]).connection(0, 10);
-    let path_is_found = |lore: &mut Lore| {
+    let path_is_found = |learnt: &mut LearntHeaders| {
         let mut decoder = Decoder::joined();
         let found = forth[4..].iter().map(|(block, sent)| {
-            let fields = fields_with(&mut decoder, block, Some(lore)).unwrap();
+            let fields = fields_with(&mut decoder, block, Some(learnt)).unwrap();
             let names = fields.iter().filter(|(name, _)| !name.is_unknown()).count();
             assert_eq!(names, sent.len(), "nobody disagrees about names");
             complete(&fields, sent)
         });
         found.last().unwrap()
     };
-    let mut lore = lore_of(&vec![forth.clone(); 3]);
-    assert!(path_is_found(&mut lore));
-    let teach = |blocks: &[(Vec<u8>, Vec<Pair>)], lore: &mut Lore| {
+    let mut learnt = lore_of(&vec![forth.clone(); 3]);
+    assert!(path_is_found(&mut learnt));
+    let teach = |blocks: &[(Vec<u8>, Vec<Pair>)], learnt: &mut LearntHeaders| {
         let mut decoder = Decoder::from_start();
         for (block, _) in blocks {
-            fields_with(&mut decoder, block, Some(lore)).unwrap();
+            fields_with(&mut decoder, block, Some(learnt)).unwrap();
         }
     };
-    teach(&back, &mut lore);
-    assert!(!path_is_found(&mut lore));
+    teach(&back, &mut learnt);
+    assert!(!path_is_found(&mut learnt));
     for _ in 0..7 {
-        teach(&forth, &mut lore);
-        assert!(!path_is_found(&mut lore));
+        teach(&forth, &mut learnt);
+        assert!(!path_is_found(&mut learnt));
     }
-    teach(&forth, &mut lore);
-    assert!(path_is_found(&mut lore), "unanimous again");
+    teach(&forth, &mut learnt);
+    assert!(path_is_found(&mut learnt), "unanimous again");
 }

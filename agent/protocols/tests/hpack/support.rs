@@ -1,6 +1,6 @@
 //! What several of these tests need: owned fields, and blocks from hexadecimal digits.
 
-use wirespan_protocols::http2::hpack::{Decoder, HpackError, Lore, Text};
+use wirespan_protocols::http2::hpack::{Decoder, HpackError, LearntHeaders, Text};
 
 /// A text that is [`Text`] no longer borrowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Owned {
     }
 }
 
-/// Decodes a block without lore.
+/// Decodes a block with nothing learnt.
 pub fn fields(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<(Owned, Owned)>, HpackError> {
     fields_with(decoder, block, None)
 }
@@ -47,10 +47,10 @@ pub fn fields(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<(Owned, Owned)>
 pub fn fields_with(
     decoder: &mut Decoder,
     block: &[u8],
-    lore: Option<&mut Lore>,
+    learnt: Option<&mut LearntHeaders>,
 ) -> Result<Vec<(Owned, Owned)>, HpackError> {
     let mut fields = Vec::new();
-    decoder.decode(block, lore, &mut |field| {
+    decoder.decode(block, learnt, &mut |field| {
         fields.push((field.name.into(), field.value.into()));
     })?;
     Ok(fields)

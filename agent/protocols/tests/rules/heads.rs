@@ -1,7 +1,7 @@
 //! Heads that a strict reader refuses, and servers and clients take: what each of them was seen to
 //! do, and what is told. `httparse` refuses all of them, so that it is no oracle here.
 
-use wirespan_protocols::conversation::End;
+use wirespan_protocols::conversation::{End, Verdict};
 use wirespan_protocols::exchange::Role;
 use wirespan_protocols::listener::Discard;
 
@@ -12,8 +12,10 @@ const BAD_REQUEST: &str = "HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\n
 #[test]
 fn odd_heads_that_some_server_takes_are_read_as_it_reads_them() {
     // One of the servers that were seen to answer it with 200: nginx 1.22, Apache 2.4 (as it
-    // comes), Python 3.11's `http.server`. Apache's `HttpProtocolOptions Unsafe` takes what nginx
-    // does, Node 18 only more blanks between the parts of the line.
+    // comes), Python 3.11's `http.server`, PHP 8.2's built-in server, Go 1.27's `net/http`.
+    // Apache's `HttpProtocolOptions Unsafe` takes what nginx does, Node 18 only more blanks between
+    // the parts of the line. PHP takes lines without colon, more blanks, line feeds and folded
+    // fields, and closes without a word at what it refuses; Go takes line feeds and folded fields.
     for (taken_by, request) in [
         ("nginx", "GET /a HTTP/1.1\r\nX(a): 1\r\nHost: h\r\n\r\n"),
         (
@@ -27,6 +29,13 @@ fn odd_heads_that_some_server_takes_are_read_as_it_reads_them() {
         ("python", "GET\t/a\tHTTP/1.1\r\nHost: h\r\n\r\n"),
         ("apache", "GET /a HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\n\r\n"),
         ("python", "GET /a HTTP/1.1\r\n: nameless\r\nHost: h\r\n\r\n"),
+        (
+            "php",
+            "GET /a HTTP/1.1\r\n X: folded first\r\nHost: h\r\n\r\n",
+        ),
+        ("php", "GET /a HTTP/1.1\r\nX : 1\r\nHost: h\r\n\r\n"),
+        ("php", "GET /a HTTP/1.1\r\nX: a\0b\r\nHost: h\r\n\r\n"),
+        ("go", "GET /a HTTP/1.2\r\nHost: h\r\nX: a\r\n b\r\n\r\n"),
     ] {
         for role in ROLES {
             let mut wire = Wire::new(role);
@@ -50,8 +59,67 @@ fn odd_heads_that_some_server_takes_are_read_as_it_reads_them() {
 }
 
 #[test]
+fn a_control_character_in_a_target_is_part_of_it() {
+    // Python takes it; PHP closes, the others refuse.
+    for (answer, line) in [
+        (OK, "GET /a\u{1} 200 0/5"),
+        (BAD_REQUEST, "GET /a\u{1} 400 0/2"),
+    ] {
+        for role in ROLES {
+            let mut wire = Wire::new(role);
+            wire.ask("GET /a\u{1} HTTP/1.1\r\nHost: h\r\n\r\n");
+            wire.answer(answer);
+            assert_eq!(wire.lines(), [line], "{role:?}");
+        }
+    }
+}
+
+/// A ClientHello that names nobody (RFC 8446 §4.1.2), as far as it is looked at.
+const HELLO: &[u8] = b"\x16\x03\x01\0\x06\x01\0\0\x02\x03\x03";
+
+#[test]
+fn a_handshake_that_a_plain_server_refuses_is_an_exchange() {
+    // nginx, Go and Node answer it with 400, and nginx logs that.
+    for role in ROLES {
+        for cut in 1..BAD_REQUEST.len() {
+            for (before, end) in [(0, HELLO.len()), (3, HELLO.len()), (0, HELLO.len() - 2)] {
+                let mut wire = Wire::new(role);
+                wire.ask(&HELLO[..before]);
+                wire.ask(&HELLO[before..end]);
+                wire.answer(&BAD_REQUEST[..cut]);
+                wire.answer(&BAD_REQUEST[cut..]);
+                let place = format!("{role:?} {before} {cut}");
+                assert_eq!(wire.lines(), ["  400 ?/2"], "{place}");
+                assert_eq!(wire.told.discards, [], "{place}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_handshake_that_is_answered_by_one_or_goes_on_is_encrypted() {
+    for role in ROLES {
+        for answer in [
+            &b"\x16\x03\x03\0\x7a\x02"[..],
+            b"\x15\x03\x01\0\x02\x02\x28",
+            b"?",
+        ] {
+            let mut wire = Wire::new(role);
+            wire.ask(HELLO);
+            wire.answer(answer);
+            assert_eq!(wire.conversation.verdict(), Verdict::Encrypted, "{role:?}");
+        }
+        let mut wire = Wire::new(role);
+        wire.ask(HELLO);
+        wire.ask(b"\x17\x03\x03\0\x10early");
+        assert_eq!(wire.conversation.verdict(), Verdict::Encrypted, "{role:?}");
+    }
+}
+
+#[test]
 fn odd_responses_that_clients_take_keep_their_status() {
     for head in [
+        "HTTP/1.2 200 OK\r\nContent-Length: 5\r\n\r\n",
         "HTTP/1.1 200 OK\r\nPHP Warning: undefined $x in /srv/a.php\r\nContent-Length: 5\r\n\r\n",
         "HTTP/1.1 200 OK\r\n<b>Notice</b>\r\nContent-Length: 5\r\n\r\n",
         "HTTP/1.1 200 OK\r\nna(me: x\r\nContent-Length: 5\r\n\r\n",

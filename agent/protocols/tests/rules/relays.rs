@@ -81,6 +81,8 @@ fn the_name_in_a_hello_behind_it_is_found() {
         at_every_cut(bytes.len(), |wire, cut| {
             ask_cut(wire, &bytes, cut);
             let place = format!("{header:?} {:?} cut at {cut}", wire.role);
+            assert!(wire.conversation.begins_tls(), "{place}");
+            wire.answer(b"\x16\x03\x03\0\x7a\x02");
             assert_eq!(wire.conversation.verdict(), Verdict::Encrypted, "{place}");
             assert_eq!(
                 wire.conversation.server_name(),
@@ -135,5 +137,7 @@ fn it_stands_at_the_start_and_nowhere_else() {
     assert_eq!(wire.told.via, [""; 0]);
     let mut twice = Wire::new(Role::Server);
     twice.ask("PROXY TCP4 192.0.2.9 10.0.0.1 1 80\r\nPROXY TCP4 192.0.2.10 10.0.0.1 2 80\r\n");
+    twice.answer("?");
+    twice.ask("PROXY TCP4 192.0.2.11 10.0.0.1 3 80\r\n");
     assert_eq!(twice.told.via, ["192.0.2.9:1"]);
 }

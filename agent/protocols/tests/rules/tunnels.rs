@@ -105,6 +105,7 @@ fn tls_and_http2_within_it_are_recognised() {
     for role in ROLES {
         let mut wire = tunnel(role);
         wire.ask(b"\x16\x03\x01\0\x06\x01\0\0\x02\x03\x03");
+        wire.answer(b"\x16\x03\x03\0\x7a\x02");
         assert_eq!(wire.conversation.verdict(), Verdict::Encrypted, "{role:?}");
 
         let mut wire = tunnel(role);

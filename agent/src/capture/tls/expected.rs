@@ -31,7 +31,8 @@ pub struct Expected {
 pub enum Breakpoints {
     /// None: nobody has put any there.
     None,
-    /// Any: the memory was copied from a process that has them (`fork`).
+    /// Any: the memory was copied from a process that has them (`fork`), or another tracer has
+    /// probes there.
     Inherited,
     /// All: they were just put there.
     All,
@@ -62,7 +63,7 @@ impl fmt::Display for Unlike {
                 "the code that runs is not that of the file, which was replaced or changed in \
                  place ({at:#x})"
             ),
-            Self::Foreign(at) => write!(f, "another tracer has put a probe there ({at:#x})"),
+            Self::Foreign(at) => write!(f, "a debugger has put a breakpoint there ({at:#x})"),
             Self::Bare(at) => write!(f, "the kernel did not put a probe there ({at:#x})"),
         }
     }

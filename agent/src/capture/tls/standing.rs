@@ -1,15 +1,23 @@
 //! What is attached where: which processes have probes on which version of which file, what is just
 //! being taken off, and what is not touched again. Several threads ask and tell it, and none waits
 //! in it for the kernel: links that are to go are handed to others ([`super::closer`]).
+//!
+//! As long as a file has probes, or they are just being put there or taken off, it holds a lease on
+//! it, where there are leases ([`leases`]).
+
+mod death;
+mod leases;
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::links::Link;
 use crate::discover::tls::{FileId, Library, Version};
+pub use death::Death;
+use death::{FAULTS, was_cut_short};
+use leases::Leases;
 
 /// How long after probes were put on a file the death of its process is laid to them.
 const SUSPECT: Duration = Duration::from_secs(10);
@@ -29,11 +37,19 @@ struct State {
     processes: HashMap<u32, Vec<Probed>>,
     /// Files on which no probe is put again.
     refused: HashSet<FileId>,
-    /// The process that is being attached to, and whether it became another one meanwhile.
-    under_way: Option<(u32, bool)>,
+    under_way: Option<UnderWay>,
     /// How many links are being closed.
     closing: HashMap<(FileId, Version), usize>,
+    leases: Leases,
     deaths: Vec<Death>,
+}
+
+/// What is just being attached to.
+struct UnderWay {
+    pid: u32,
+    file: (FileId, Version),
+    /// The process became another one meanwhile, or somebody wants to write to the file.
+    is_cancelled: bool,
 }
 
 /// A file with probes in one process.
@@ -51,17 +67,6 @@ pub struct Closing {
     pub link: Link,
 }
 
-/// A process died by a fault, soon after probes were put on files that it mapped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Death {
-    /// Which one it was.
-    pub pid: u32,
-    /// The signal that ended it.
-    pub signal: u32,
-    /// Those files, as it saw them. They have no probes any longer, nowhere.
-    pub files: Vec<PathBuf>,
-}
-
 /// Whether probes may be put on a file now.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Begun {
@@ -74,6 +79,8 @@ pub enum Begun {
     Already,
     /// Never again.
     Refused,
+    /// Not while somebody has the file open for writing.
+    Written,
 }
 
 impl Standing {
@@ -91,7 +98,7 @@ impl Standing {
     /// Probes are to be put on a file in a process. Those on any other version of it go first, from
     /// whatever process, and have gone when this returns. [`Standing::end`] has to follow where it
     /// says yes.
-    pub fn begin(&self, pid: u32, library: &Library) -> Begun {
+    pub fn begin(&self, pid: u32, library: &Arc<Library>) -> Begun {
         let version = library.held.version();
         let mut state = self.lock();
         if state.refused.contains(&library.file) {
@@ -105,17 +112,25 @@ impl Standing {
         {
             return Begun::Already;
         }
-        state.under_way = Some((pid, false));
+        let key = (library.file, version);
+        state.under_way = Some(UnderWay {
+            pid,
+            file: key,
+            is_cancelled: false,
+        });
         self.take(&mut state, |_, probed| {
             probed.library.file == library.file && !is_same(probed)
         });
         let is_in_the_way =
             |(file, other): &(FileId, Version)| *file == library.file && *other != version;
-        let state = self
+        let mut state = self
             .closed
             .wait_while(state, |state| state.closing.keys().any(is_in_the_way))
             .unwrap_or_else(PoisonError::into_inner);
-        let key = (library.file, version);
+        if !state.leases.take(library) {
+            state.under_way = None;
+            return Begun::Written;
+        }
         let stands = |probed: &Probed| probed.library.file == library.file;
         let inherits =
             state.processes.values().flatten().any(stands) || state.closing.contains_key(&key);
@@ -123,10 +138,11 @@ impl Standing {
     }
 
     /// What came of it: these links. Returns whether they stay; they don't in a process that has
-    /// executed another program since.
+    /// executed another program since, nor on a file that somebody wants to write to.
     pub fn end(&self, pid: u32, library: &Arc<Library>, links: Vec<Link>) -> bool {
         let mut state = self.lock();
-        let is_cancelled = matches!(state.under_way.take(), Some((_, true)));
+        let under_way = state.under_way.take();
+        let is_cancelled = under_way.is_some_and(|under_way| under_way.is_cancelled);
         if is_cancelled || state.refused.contains(&library.file) {
             self.close(&mut state, library, links);
             return false;
@@ -144,17 +160,17 @@ impl Standing {
     /// Links that were not good.
     pub fn discard(&self, library: &Library, links: Vec<Link>) {
         let mut state = self.lock();
-        self.close(&mut state, library, links);
         state.under_way = None;
+        self.close(&mut state, library, links);
     }
 
     /// Takes all probes from a process: it ended, became another program, or is not watched.
     pub fn detach(&self, pid: u32) {
         let mut state = self.lock();
-        if let Some((under_way, is_cancelled)) = &mut state.under_way
-            && *under_way == pid
+        if let Some(under_way) = &mut state.under_way
+            && under_way.pid == pid
         {
-            *is_cancelled = true;
+            under_way.is_cancelled = true;
         }
         let gone = state.processes.remove(&pid).unwrap_or_default();
         for probed in gone {
@@ -172,6 +188,7 @@ impl Standing {
             Some(all) if is_fault => all
                 .iter()
                 .filter(|probed| probed.since.elapsed() < SUSPECT)
+                .filter(|probed| !was_cut_short(&probed.library, signal))
                 .map(|probed| Arc::clone(&probed.library))
                 .collect(),
             _ => Vec::new(),
@@ -217,10 +234,30 @@ impl Standing {
         files
     }
 
-    /// A file was written to: takes its probes from all processes, and returns which these are.
+    /// A file was written to, or is about to be: takes its probes from all processes, and returns
+    /// which these are.
     pub fn changed(&self, file: FileId) -> Vec<u32> {
         let mut state = self.lock();
-        self.take(&mut state, |_, probed| probed.library.file == file)
+        let mut pids = self.take(&mut state, |_, probed| probed.library.file == file);
+        if let Some(under_way) = &mut state.under_way
+            && under_way.file.0 == file
+            && !under_way.is_cancelled
+        {
+            under_way.is_cancelled = true;
+            pids.push(under_way.pid);
+        }
+        pids
+    }
+
+    /// Takes leases from now on: somebody hears SIGIO, and calls [`Standing::wanted`] then.
+    pub fn take_leases(&self) {
+        self.lock().leases.begin();
+    }
+
+    /// Files that somebody waits to write to. Who has waited for `longest` waits no longer,
+    /// whatever stands there still.
+    pub fn wanted(&self, longest: Duration) -> Vec<Arc<Library>> {
+        self.lock().leases.wanted(longest)
     }
 
     /// Takes all probes away, and returns when they have gone.
@@ -242,6 +279,7 @@ impl Standing {
                 state.closing.remove(&key);
             }
         }
+        state.give_back(key);
         self.closed.notify_all();
     }
 
@@ -272,6 +310,7 @@ impl Standing {
                 state.closing.remove(&key);
             }
         }
+        state.give_back(key);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -279,13 +318,20 @@ impl Standing {
     }
 }
 
-/// Signals that a processor's faults end a process with: SIGILL, SIGTRAP, SIGBUS, SIGSEGV.
-const FAULTS: [u32; 4] = [
-    libc::SIGILL as u32,
-    libc::SIGTRAP as u32,
-    libc::SIGBUS as u32,
-    libc::SIGSEGV as u32,
-];
+impl State {
+    /// Gives the lease on a file back, unless it has probes or will have, or had until just now.
+    fn give_back(&mut self, key: (FileId, Version)) {
+        let is_it = |probed: &Probed| (probed.library.file, probed.library.held.version()) == key;
+        let is_under_way = self.under_way.as_ref().is_some_and(|it| it.file == key);
+        if self.leases.has(key)
+            && !is_under_way
+            && !self.closing.contains_key(&key)
+            && !self.processes.values().flatten().any(is_it)
+        {
+            self.leases.give_back(key);
+        }
+    }
+}
 
 #[cfg(test)]
 #[path = "standing/tests.rs"]

@@ -73,16 +73,27 @@ pub(super) fn of_script(path: &Path, args: &[String], around: &dyn Around) -> Op
 
 /// As [`application`], for a program that is no interpreter, by its own name.
 pub(super) fn by_program(own: &str, args: &[String], around: &dyn Around) -> Option<String> {
-    if own.starts_with("php-fpm") {
-        let (_, pool) = args.first()?.split_once(": pool ")?;
+    if titles_children(own) {
         // Every installation comes with one of that name.
-        return Some(pool.trim().to_owned()).filter(|pool| !pool.is_empty() && pool != "www");
+        return pool(args.first()?)
+            .filter(|pool| !pool.is_empty() && *pool != "www")
+            .map(str::to_owned);
     }
     application(
         own.strip_suffix("-core").unwrap_or(own),
         args.get(1..)?,
         around,
     )
+}
+
+/// Whether it forks processes that serve different applications, and name them in their title only.
+pub(super) fn titles_children(own: &str) -> bool {
+    own.starts_with("php-fpm")
+}
+
+/// The pool in the title of a php-fpm that serves it: "php-fpm: pool shop".
+pub(super) fn pool(title: &str) -> Option<&str> {
+    title.split_once(": pool ").map(|(_, pool)| pool.trim())
 }
 
 /// By the title that it gave itself.

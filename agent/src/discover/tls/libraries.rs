@@ -51,19 +51,12 @@ pub struct Libraries {
     /// Processes that map a readable library.
     users: HashMap<FileId, HashSet<u32>>,
     /// What was found and not told yet.
-    found: BTreeMap<u32, Found>,
+    found: BTreeMap<u32, Vec<Finding>>,
     /// Files of which it was said that they can't be read, and why.
     said: HashSet<(FileId, String)>,
     count: Box<dyn Fn(GivenUp) + Send>,
     file_budget: Cost,
     process_budget: Cost,
-}
-
-/// What was found of one process.
-#[derive(Default)]
-struct Found {
-    findings: Vec<Finding>,
-    gone: Vec<FileId>,
 }
 
 /// What is different since the last time.
@@ -72,8 +65,6 @@ pub struct Changes {
     /// Libraries that the process maps and did not map at the last look; others may have mapped
     /// them before.
     pub mapped: Vec<Arc<Library>>,
-    /// Libraries that no process maps any longer, of all that were looked at.
-    pub gone: Vec<FileId>,
     /// Files with TLS that can't be read; each is named once, whoever maps it.
     pub unreadable: Vec<Unreadable>,
 }
@@ -128,17 +119,16 @@ impl Libraries {
         self.busy.insert(pid);
     }
 
-    /// Forgets a process that ended or is no longer watched. Returns the libraries that no process
-    /// maps any longer.
-    pub fn forget(&mut self, pid: u32) -> Vec<FileId> {
+    /// Forgets a process that ended or is no longer watched, and lets go of the libraries that no
+    /// process maps any longer.
+    pub fn forget(&mut self, pid: u32) {
         self.busy.remove(&pid);
-        let mut gone = self.found.remove(&pid).unwrap_or_default().gone;
+        self.found.remove(&pid);
         if let Some(process) = self.processes.remove(&pid) {
             for file in process.files {
-                gone.extend(self.unmapped(pid, file));
+                self.unmapped(pid, file);
             }
         }
-        gone
     }
 
     /// What was found by now, and of which process. It has looked at whoever is to be looked at.
@@ -178,16 +168,13 @@ impl Libraries {
         let found = self.found.remove(&pid).unwrap_or_default();
         self.forget(pid);
         // Of a file that was tried again, the last word.
-        let by_file = found.findings.into_iter().map(|it| (it.file(), it));
+        let by_file = found.into_iter().map(|it| (it.file(), it));
         by_file.collect::<BTreeMap<_, _>>().into_values().collect()
     }
 
-    fn changes_of(&mut self, found: Found) -> Changes {
-        let mut changes = Changes {
-            gone: found.gone,
-            ..Changes::default()
-        };
-        for finding in found.findings {
+    fn changes_of(&mut self, findings: Vec<Finding>) -> Changes {
+        let mut changes = Changes::default();
+        for finding in findings {
             match finding {
                 Finding::Readable(library) => changes.mapped.push(library),
                 Finding::Unreadable(unreadable) => {
@@ -205,15 +192,15 @@ impl Libraries {
         changes
     }
 
-    /// The library if nobody maps it any longer.
-    fn unmapped(&mut self, pid: u32, file: FileId) -> Option<FileId> {
-        let users = self.users.get_mut(&file)?;
-        if !users.remove(&pid) || !users.is_empty() {
-            return None;
+    /// Lets go of a library if nobody maps it any longer.
+    fn unmapped(&mut self, pid: u32, file: FileId) {
+        let Some(users) = self.users.get_mut(&file) else {
+            return;
+        };
+        if users.remove(&pid) && users.is_empty() {
+            self.users.remove(&file);
+            self.held.remove(&file);
         }
-        self.users.remove(&file);
-        self.held.remove(&file);
-        Some(file)
     }
 }
 

@@ -1,11 +1,14 @@
-//! Watches files that have probes for being written to: who writes to one is heard of by inotify at
-//! once, and whatever inotify does not tell (writes through memory, network file systems, layers
-//! below another one) shows in the file's times within a second. Then all of its probes are taken
-//! away. It looks into no file.
+//! Watches files that have probes for being written to. Who is about to waits for the lease on it
+//! until all of its probes have been taken away. Where there are no leases, who writes to one is
+//! heard of by inotify at once, and whatever inotify does not tell (writes through memory, network
+//! file systems, layers below another one) shows in the file's times within a second; its probes
+//! are taken away then. It looks into no file.
 
 use std::collections::HashMap;
+use std::io::Read as _;
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,6 +17,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 use rustix::time::Timespec;
+use signal_hook::consts::SIGIO;
+use signal_hook::low_level::pipe;
 
 use crate::capture::Standing;
 use crate::discover::tls::{FileId, Library};
@@ -23,6 +28,9 @@ use crate::visible::Visible;
 const EVERY: Duration = Duration::from_secs(1);
 /// The same while one is being written.
 const SOON: Duration = Duration::from_millis(5);
+/// How long somebody may be kept from writing, if taking probes away takes that long (seconds,
+/// where each of them is taken away for itself).
+const KEPT_MAX: Duration = Duration::from_secs(1);
 /// How long a file may be shorter than where its probes are.
 const SHORT_MAX: Duration = Duration::from_secs(2);
 
@@ -30,6 +38,8 @@ const SHORT_MAX: Duration = Duration::from_secs(2);
 pub struct Files {
     /// `None` where the machine has no more of them to give.
     inotify: Option<OwnedFd>,
+    /// Has something to read when somebody waits for a lease; `None` where no signal can be caught.
+    wanted: Option<UnixStream>,
     watched: Mutex<HashMap<i32, Watched>>,
 }
 
@@ -51,8 +61,12 @@ impl Files {
                 )
             })
             .ok();
+        let wanted = hear_of_leases().inspect_err(|error| {
+            log::debug!("no leases on files with probes: {}", Visible(error));
+        });
         Self {
             inotify,
+            wanted: wanted.ok(),
             watched: Mutex::default(),
         }
     }
@@ -73,12 +87,27 @@ impl Files {
 
     /// Works until `stop`; says of which processes probes were taken.
     pub fn run(&self, standing: &Standing, stop: &AtomicBool, says: impl Fn(Vec<u32>)) {
+        if self.wanted.is_some() {
+            standing.take_leases();
+        }
         let mut look_at = Instant::now() + EVERY;
+        let mut is_waited_for = false;
         // Files that were written to, and when.
         let mut written: HashMap<FileId, Instant> = HashMap::new();
         while !stop.load(Ordering::Relaxed) {
-            let wait = if written.is_empty() { EVERY } else { SOON };
+            let is_calm = written.is_empty() && !is_waited_for;
+            let wait = if is_calm { EVERY } else { SOON };
             self.sleep_until(look_at.min(Instant::now() + wait));
+            let wanted = standing.wanted(KEPT_MAX);
+            is_waited_for = !wanted.is_empty();
+            for library in wanted {
+                take_away(
+                    &library,
+                    standing,
+                    "somebody is about to write to it",
+                    &says,
+                );
+            }
             for file in self.written() {
                 written.entry(file).or_insert_with(Instant::now);
             }
@@ -93,7 +122,7 @@ impl Files {
                 let since = since.or_else(|| unheard.then(Instant::now));
                 let Some(since) = since else { continue };
                 if is_whole(library) || since.elapsed() > SHORT_MAX {
-                    changed(library, standing, &says);
+                    take_away(library, standing, "it was written to", &says);
                 } else {
                     written.insert(library.file, since);
                 }
@@ -109,17 +138,20 @@ impl Files {
 
     fn sleep_until(&self, at: Instant) {
         let longest = at.saturating_duration_since(Instant::now());
-        let Some(inotify) = &self.inotify else {
-            std::thread::sleep(longest);
-            return;
-        };
-        let mut waited_for = [PollFd::new(inotify, PollFlags::IN)];
+        let of = |descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN);
+        let inotify = self.inotify.iter().map(|it| of(it.as_fd()));
+        let wanted = self.wanted.iter().map(|it| of(it.as_fd()));
+        let mut waited_for: Vec<_> = inotify.chain(wanted).collect();
         let longest = Timespec {
             tv_sec: longest.as_secs().try_into().unwrap_or(i64::MAX),
             tv_nsec: longest.subsec_nanos().into(),
         };
         // Interrupted or not: the caller looks again.
         let _: Result<usize, _> = poll(&mut waited_for, Some(&longest));
+        if let Some(mut wanted) = self.wanted.as_ref() {
+            // It says nothing more than that there was something.
+            let _ = wanted.read(&mut [0; 64]);
+        }
     }
 
     /// Files that were written to since the last call.
@@ -177,15 +209,23 @@ fn is_whole(library: &Library) -> bool {
         .is_ok_and(|len| len > library.last_place())
 }
 
-fn changed(library: &Library, standing: &Standing, says: &impl Fn(Vec<u32>)) {
+fn take_away(library: &Library, standing: &Standing, why: &str, says: &impl Fn(Vec<u32>)) {
     let pids = standing.changed(library.file);
     if !pids.is_empty() {
         log::info!(
-            "{} was written to while TLS was read in it: its probes were taken away from {} \
-             processes, which are looked at anew",
+            "the probes on {} were taken away from {} processes, which are looked at anew: {}",
             Visible(library.name.display()),
-            pids.len()
+            pids.len(),
+            Visible(why)
         );
         says(pids);
     }
+}
+
+/// What can be read from it is what SIGIO says, which would end the process if nobody heard it.
+fn hear_of_leases() -> std::io::Result<UnixStream> {
+    let (hears, says) = UnixStream::pair()?;
+    hears.set_nonblocking(true)?;
+    pipe::register(SIGIO, says)?;
+    Ok(hears)
 }

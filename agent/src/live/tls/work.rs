@@ -13,7 +13,7 @@ use crate::capture::{Attempt, Death, Standing, TlsProbes};
 use crate::discover::tls::{Changes, Libraries};
 use crate::visible::Visible;
 
-/// How long it waits before it tries again, where another tracer is in the way or somebody writes
+/// How long it waits before it tries again, where a debugger is in the way or somebody writes
 /// to the file, and how often.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 const TRIES_MAX: u32 = 20;
@@ -154,7 +154,7 @@ impl Work {
 
     fn forget(&mut self, pid: u32) {
         // Probes go with the process, not with the last one that maps the file.
-        let _ = self.libraries.forget(pid);
+        self.libraries.forget(pid);
         self.again.retain(|again| again.pid != pid);
         self.tries.remove(&pid);
     }

@@ -6,9 +6,9 @@ use wirespan_common::record::Open;
 use wirespan_protocols::exchange::{Exchange, Ticket};
 use wirespan_protocols::trace_parent::TraceParent;
 
-use super::super::{Resource, Span, SpanKind, SpanMaker, Surroundings, Via};
+use super::super::{Resource, Span, SpanKind, SpanMaker, Surroundings};
 use super::*;
-use crate::endpoints::Endpoints;
+use crate::endpoints::{Endpoints, Via};
 use crate::trace_context::TraceContext;
 
 mod behind;

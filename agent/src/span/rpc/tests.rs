@@ -162,6 +162,17 @@ fn a_cancelled_call_whose_time_was_over_exceeded_its_deadline() {
 }
 
 #[test]
+fn a_status_that_a_server_sends_when_the_time_is_over_is_the_servers() {
+    for (code, name) in [(1, "CANCELLED"), (4, "DEADLINE_EXCEEDED"), (0, "OK")] {
+        let answered = Some(response(200, Some(code)));
+        let mut exchange = exchange(Role::Client, answered, Outcome::Complete);
+        let waited_ns = exchange.end_ns - exchange.start_ns;
+        rpc(&mut exchange).call.timeout_ns = Some(waited_ns);
+        assert_eq!(text(&make(exchange), "rpc.status_code"), Some(name));
+    }
+}
+
+#[test]
 fn messages_are_counted_where_they_could_be_and_make_events() {
     let mut exchange = exchange(
         Role::Server,

@@ -1,5 +1,6 @@
 // A gRPC server on grpc-go that tells the truth: `go-server PORT [CERTIFICATE KEY]`, see
-// shapes.proto. A call whose client went away is told as CANCELLED.
+// shapes.proto. A call whose client went away is told as CANCELLED, one whose time was over as
+// DEADLINE_EXCEEDED, which is what grpc-go makes of a handler that returns its context's error.
 package main
 
 import (
@@ -70,7 +71,7 @@ func (c *call) end() error {
 	code := codes.Code(c.number("code", 0))
 	select {
 	case <-c.context.Done():
-		code = codes.Canceled
+		code = status.FromContextError(c.context.Err()).Code()
 	case <-time.After(time.Duration(c.number("delay", 0)) * time.Millisecond):
 	}
 	// A message that comes with the end was not yet sent.

@@ -6,7 +6,7 @@
 //
 // The server's answer is chosen by query parameters: status, size, chunked. The client reads
 // requests from standard input, METHOD URL BODY_BYTES, and trusts the certificate that TRUSTED
-// names. Both speak HTTP/1.1.
+// names. If PROXY is the URL of one, it goes through that. Both speak HTTP/1.1.
 package main
 
 import (
@@ -19,6 +19,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -84,7 +85,16 @@ func call() error {
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(trusted)
+	var proxy func(*http.Request) (*url.URL, error)
+	if named := os.Getenv("PROXY"); named != "" {
+		to, err := url.Parse(named)
+		if err != nil {
+			return err
+		}
+		proxy = http.ProxyURL(to)
+	}
 	client := http.Client{Transport: &http.Transport{
+		Proxy:              proxy,
 		TLSClientConfig:    &tls.Config{RootCAs: pool},
 		DisableCompression: true,
 	}}

@@ -3,8 +3,8 @@
 
 use super::error::HpackError;
 use super::field::{Field, Text};
+use super::learnt::LearntHeaders;
 use super::listener::Listener;
-use super::lore::Lore;
 use super::string::Coded;
 use super::table::{NameIs, Table};
 use super::{integer, static_table};
@@ -84,7 +84,12 @@ impl Decoder {
             + self.listener.heap_bytes()
     }
 
-    /// Whether every index can be resolved without [`Lore`].
+    /// Bytes of texts in the table.
+    pub fn growing_bytes(&self) -> usize {
+        self.table.text_bytes()
+    }
+
+    /// Whether every index can be resolved without [`LearntHeaders`].
     pub fn is_complete(&self) -> bool {
         self.table.is_complete()
     }
@@ -99,11 +104,11 @@ impl Decoder {
     pub fn decode(
         &mut self,
         block: &[u8],
-        mut lore: Option<&mut Lore>,
+        mut learnt: Option<&mut LearntHeaders>,
         emit: &mut impl FnMut(Field<'_>),
     ) -> Result<(), HpackError> {
-        if let Some(lore) = &mut lore {
-            self.listener.before(block, &self.table, lore);
+        if let Some(learnt) = &mut learnt {
+            self.listener.before(block, &self.table, learnt);
         }
         let inserted = self.table.inserted;
         let result = self.decode_block(block, emit);
@@ -112,11 +117,11 @@ impl Decoder {
         }
         if result.is_err() {
             self.missed_blocks();
-        } else if let Some(lore) = &mut lore
+        } else if let Some(learnt) = &mut learnt
             && inserted != self.table.inserted
         {
             let inserted = (self.table.inserted - inserted) as usize;
-            self.listener.after(inserted, &self.table, lore);
+            self.listener.after(inserted, &self.table, learnt);
         }
         result
     }

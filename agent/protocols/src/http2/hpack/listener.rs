@@ -1,10 +1,10 @@
-//! A decoder's side of [`Lore`]: what it tells of its connection, and what it was told about the
-//! part of the table that it did not see.
+//! A decoder's side of [`LearntHeaders`]: what it tells of its connection, and what it was told
+//! about the part of the table that it did not see.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::lore::{Inferred, Lore, Serial, Shape};
+use super::learnt::{Inferred, LearntHeaders, Serial, Shape};
 use super::slots::Slots;
 use super::table::{NameIs, Table};
 use crate::heap;
@@ -49,7 +49,7 @@ struct Unseen {
     inferred: BTreeMap<u64, Inferred>,
     /// Inferences that contradict each other: this connection is not like the others.
     distrusted: bool,
-    /// [`Lore::disputes`] when something was inferred.
+    /// [`LearntHeaders::disputes`] when something was inferred.
     disputes: u64,
     /// Where outcomes stand, by name.
     outcomes: [Outcome; 2],
@@ -103,7 +103,7 @@ impl Listener {
         self.unseen.inferred.get(&place)
     }
 
-    /// Bytes of heap that it takes; the texts of what is inferred belong to the lore.
+    /// Bytes of heap that it takes; the texts of what is inferred belong to what was learnt.
     pub fn heap_bytes(&self) -> usize {
         self.shape.heap_bytes()
             + self.slots.heap_bytes()
@@ -111,7 +111,7 @@ impl Listener {
     }
 
     /// A block is about to be decoded.
-    pub fn before(&mut self, block: &[u8], table: &Table, lore: &mut Lore) {
+    pub fn before(&mut self, block: &[u8], table: &Table, learnt: &mut LearntHeaders) {
         if table.inserted != self.inserted {
             self.inserted = table.inserted;
             self.no_news = 0;
@@ -137,38 +137,38 @@ impl Listener {
                 self.lessons += 1;
                 self.no_news = self.no_news.saturating_add(1);
                 if self.slots.read(block, table).is_some() {
-                    lore.hear_order(&self.slots);
+                    learnt.hear_order(&self.slots);
                 }
             }
             Some(meanings) => {
                 if self.slots.read(block, table).is_some() {
-                    lore.hear_order(&self.slots);
+                    learnt.hear_order(&self.slots);
                 }
                 self.told[usize::from(self.lessons) % TOLD_MAX] = fingerprint;
                 self.lessons += 1;
                 self.no_news = 0;
-                let voice = *self.serial.get_or_insert_with(|| lore.introduce());
-                lore.hear_shape(&self.shape, &meanings, voice);
+                let voice = *self.serial.get_or_insert_with(|| learnt.introduce());
+                learnt.hear_shape(&self.shape, &meanings, voice);
             }
             None => {
-                self.unseen.infer(&self.shape, table, lore);
+                self.unseen.infer(&self.shape, table, learnt);
                 if self.slots.read(block, table).is_some() {
-                    self.unseen.infer_in_order(&self.slots, table, lore);
+                    self.unseen.infer_in_order(&self.slots, table, learnt);
                 }
             }
         }
     }
 
     /// A block was decoded, that inserted so many entries.
-    pub fn after(&mut self, inserted: usize, table: &Table, lore: &mut Lore) {
+    pub fn after(&mut self, inserted: usize, table: &Table, learnt: &mut LearntHeaders) {
         for age in (0..inserted).rev() {
             if let Some(entry) = table.entry(age)
                 && entry.name_is == NameIs::Known
             {
                 let said = table.texts(entry);
                 let number = self.from_start.then(|| table.inserted - age as u64);
-                let voice = *self.serial.get_or_insert_with(|| lore.introduce());
-                lore.hear_insertion(said, number, voice);
+                let voice = *self.serial.get_or_insert_with(|| learnt.introduce());
+                learnt.hear_insertion(said, number, voice);
             }
         }
     }
@@ -176,9 +176,9 @@ impl Listener {
 
 impl Unseen {
     /// Infers what can be inferred of the references of a block.
-    fn infer(&mut self, shape: &Shape, table: &Table, lore: &mut Lore) {
-        if self.disputes != lore.disputes() {
-            self.disputes = lore.disputes();
+    fn infer(&mut self, shape: &Shape, table: &Table, learnt: &mut LearntHeaders) {
+        if self.disputes != learnt.disputes() {
+            self.disputes = learnt.disputes();
             self.inferred.clear();
         }
         let places = shape.references.iter();
@@ -188,10 +188,10 @@ impl Unseen {
             return;
         }
         if shape.begins_message
-            && let Some(meanings) = lore.recall_shape(shape)
+            && let Some(meanings) = learnt.recall_shape(shape)
         {
             if contradicts(shape, table, &meanings) {
-                return lore.dispute_shape(shape);
+                return learnt.dispute_shape(shape);
             }
             for ((place, age), meaning) in places.iter().zip(&shape.references).zip(meanings) {
                 let Some(meaning) = meaning else { continue };
@@ -211,17 +211,17 @@ impl Unseen {
 
     /// Infers names from the order of the fields, and values from the names and the order in which
     /// entries were inserted.
-    fn infer_in_order(&mut self, slots: &Slots, table: &Table, lore: &Lore) {
+    fn infer_in_order(&mut self, slots: &Slots, table: &Table, learnt: &LearntHeaders) {
         if self.distrusted {
             return;
         }
-        let names = lore.recall_order(slots);
+        let names = learnt.recall_order(slots);
         for (slot, name) in slots.slots.iter().zip(names) {
             let (Some(place), Some(name)) = (slot.place, name) else {
                 continue;
             };
             let value = match slot.is_whole {
-                true => lore.recall_constant(&name),
+                true => learnt.recall_constant(&name),
                 false => None,
             };
             self.learn(place, Inferred { name, value }, table);
@@ -238,7 +238,7 @@ impl Unseen {
             if inferred.value.is_some() && !is_disputed {
                 continue;
             }
-            let aligned = lore.recall_aligned(place, &name, &self.inferred);
+            let aligned = learnt.recall_aligned(place, &name, &self.inferred);
             let value = aligned.filter(|aligned| {
                 let Some(at) = outcome else { return true };
                 aligned.is_confirmed || (is_often && *aligned.value == *OUTCOMES[at].1)

@@ -98,6 +98,11 @@ impl Table {
         heap::vec::<u8>(self.bytes.capacity()) + heap::vec::<Entry>(self.entries.capacity())
     }
 
+    /// Bytes of texts that it has room for.
+    pub fn text_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Whether every entry that can be referred to was seen.
     pub fn is_complete(&self) -> bool {
         !self.older && self.nameless == 0

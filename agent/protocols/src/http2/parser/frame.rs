@@ -3,7 +3,7 @@
 
 use super::super::PREFACE;
 use super::super::frame::{HEADER_BYTES, Header, flag, kind};
-use super::super::hpack::Lore;
+use super::super::hpack::LearntHeaders;
 use super::{BlockState, Frames, Place, is_pushed, told};
 use crate::http2::part::{Part, What};
 use crate::parser::{Crossed, Gap, Parsed};
@@ -16,7 +16,7 @@ const HEADER_TABLE_SIZE: u16 = 1;
 const GOAWAY_BYTES: usize = 8;
 
 impl Frames {
-    pub(super) fn frame(&mut self, buf: &[u8], lore: Option<&mut Lore>) -> Parsed<Part> {
+    pub(super) fn frame(&mut self, buf: &[u8], learnt: Option<&mut LearntHeaders>) -> Parsed<Part> {
         let common = buf.len().min(PREFACE.len());
         if buf[0] == PREFACE[0] && buf[..common] == PREFACE[..common] {
             if common < PREFACE.len() {
@@ -41,7 +41,7 @@ impl Frames {
                     return self.give_up_block(header);
                 }
                 match self.whole(header, buf) {
-                    Some(payload) => self.headers(header, payload, lore),
+                    Some(payload) => self.headers(header, payload, learnt),
                     None => Parsed::Incomplete,
                 }
             }
@@ -126,7 +126,7 @@ impl Frames {
         &mut self,
         pending: &[u8],
         gap: Gap,
-        lore: Option<&mut Lore>,
+        learnt: Option<&mut LearntHeaders>,
     ) -> Crossed<Part> {
         let Some(header) = Header::read(pending) else {
             return Crossed::Lost;
@@ -141,7 +141,7 @@ impl Frames {
         match header.kind {
             kind::HEADERS if !is_pushed(header.stream) => {
                 let whole = block_start(&header, &pending[HEADER_BYTES..]);
-                let what = self.decode(whole, lore, true);
+                let what = self.decode(whole, learnt, true);
                 self.decoder.missed_blocks();
                 self.break_block(&header);
                 Crossed::Ended(Part {

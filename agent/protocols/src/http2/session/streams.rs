@@ -121,6 +121,11 @@ impl Streams {
         table + counted
     }
 
+    /// Bytes of what is open.
+    pub fn growing_bytes(&self) -> usize {
+        self.bytes
+    }
+
     #[inline]
     pub fn get(&mut self, stream: u64) -> Option<&mut Open> {
         self.open.get_mut(&stream)

@@ -1,13 +1,18 @@
 //! What stands where after processes begin, end and die, told without a kernel.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use super::*;
 use crate::discover::tls::{HeldFile, LibraryKind};
 
 /// A library that is any file, which no probe ever comes near.
 fn library(inode: u64, name: &str) -> Arc<Library> {
-    let held = HeldFile::for_tests(std::path::Path::new("/proc/self/exe"), inode);
+    library_at(std::path::Path::new("/proc/self/exe"), inode, name)
+}
+
+fn library_at(path: &std::path::Path, inode: u64, name: &str) -> Arc<Library> {
+    let held = HeldFile::for_tests(path, inode);
     Arc::new(Library {
         file: FileId { device: 1, inode },
         held: Arc::new(held),
@@ -106,6 +111,92 @@ fn a_file_that_was_written_to_loses_its_probes() {
     assert_eq!(pids, [10, 11]);
     assert_eq!(close(&standing, &closings), 2);
     assert_eq!(standing.files().len(), 1);
+}
+
+#[test]
+fn a_bus_error_in_a_file_that_was_cut_short_is_not_laid_to_probes() {
+    let (standing, _closings) = Standing::new();
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("x");
+    std::fs::write(&path, "a library").expect("written");
+    let mapped = library_at(&path, 1, "mapped");
+    put(&standing, 10, &mapped);
+    put(&standing, 11, &mapped);
+    put(&standing, 12, &mapped);
+    std::fs::write(&path, "a lib").expect("written");
+    assert!(!standing.ended(10, libc::SIGBUS as u32));
+    std::fs::write(&path, "a library").expect("written");
+    assert!(standing.ended(11, libc::SIGBUS as u32));
+}
+
+/// Whether somebody may write to a file now.
+fn may_be_written(path: &std::path::Path) -> bool {
+    // The kernel tells the holder of the lease, which would end the tests.
+    let _ = signal_hook::flag::register(libc::SIGIO, Arc::default());
+    let mut options = std::fs::File::options();
+    let flags = libc::O_NONBLOCK;
+    std::os::unix::fs::OpenOptionsExt::custom_flags(options.write(true), flags);
+    options.open(path).is_ok()
+}
+
+#[test]
+fn who_wants_to_write_waits_until_the_last_probe_has_gone() {
+    let (standing, closings) = Standing::new();
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("x");
+    std::fs::write(&path, "a library").expect("written");
+    let mapped = library_at(&path, 1, "mapped");
+    let (long, no_time) = (Duration::from_secs(60), Duration::ZERO);
+    standing.take_leases();
+    put(&standing, 10, &mapped);
+    put(&standing, 11, &mapped);
+    assert_eq!(standing.begin(12, &mapped), Begun::Yes { inherits: true });
+    assert_eq!(standing.wanted(long).len(), 0);
+    assert!(!may_be_written(&path));
+    assert_eq!(standing.wanted(long).len(), 1);
+    let mut pids = standing.changed(mapped.file);
+    pids.sort_unstable();
+    assert_eq!(pids, [10, 11, 12]);
+    assert_eq!(standing.changed(mapped.file).len(), 0);
+    // What was under way goes too, and nothing new comes.
+    assert!(!standing.end(12, &mapped, vec![link()]));
+    assert_eq!(standing.begin(13, &mapped), Begun::Written);
+    let mut left = 3;
+    for closing in closings.try_iter() {
+        assert!(!may_be_written(&path), "{left} stand");
+        standing.was_closed(closing.key);
+        left -= 1;
+    }
+    assert_eq!(left, 0);
+    assert!(may_be_written(&path));
+    assert_eq!(standing.wanted(long).len(), 0);
+    // If it takes too long, nobody waits for it.
+    put(&standing, 10, &mapped);
+    assert!(!may_be_written(&path));
+    assert_eq!(standing.wanted(no_time).len(), 1);
+    assert!(may_be_written(&path));
+    assert_eq!(standing.wanted(no_time).len(), 0);
+}
+
+#[test]
+fn no_probe_is_put_on_a_file_that_is_open_for_writing() {
+    let (standing, closings) = Standing::new();
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("x");
+    let writer = std::fs::File::create(&path).expect("a file");
+    let mapped = library_at(&path, 1, "mapped");
+    standing.take_leases();
+    assert_eq!(standing.begin(10, &mapped), Begun::Written);
+    drop(writer);
+    assert_eq!(standing.begin(10, &mapped), Begun::Yes { inherits: false });
+    standing.discard(&mapped, vec![link()]);
+    assert!(!may_be_written(&path));
+    assert_eq!(close(&standing, &closings), 1);
+    assert!(may_be_written(&path));
+    // Without anything to be closed, too.
+    assert_eq!(standing.begin(10, &mapped), Begun::Yes { inherits: false });
+    standing.discard(&mapped, Vec::new());
+    assert!(may_be_written(&path));
 }
 
 #[test]

@@ -53,8 +53,7 @@ impl Libraries {
         let gone: Vec<FileId> = process.files.difference(files).copied().collect();
         process.files.retain(|file| files.contains(file));
         for file in gone {
-            let gone = self.unmapped(whose.pid, file);
-            self.found.entry(whose.pid).or_default().gone.extend(gone);
+            self.unmapped(whose.pid, file);
         }
     }
 
@@ -117,10 +116,7 @@ impl Libraries {
                 process.is_part = true;
                 self.due.insert((now + ROOM_AFTER, whose.pid, whose.look));
             }
-            Some(Done::Gone) => {
-                let gone = self.forget(whose.pid);
-                self.found.entry(whose.pid).or_default().gone.extend(gone);
-            }
+            Some(Done::Gone) => self.forget(whose.pid),
             Some(Done::LookedInto {
                 mapping,
                 held,
@@ -318,6 +314,6 @@ impl Libraries {
     }
 
     fn tell(&mut self, pid: u32, finding: Finding) {
-        self.found.entry(pid).or_default().findings.push(finding);
+        self.found.entry(pid).or_default().push(finding);
     }
 }

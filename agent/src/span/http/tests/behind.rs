@@ -30,7 +30,7 @@ fn tell(role: Role, request: HttpRequest, ends: Ends<'_>) -> Span {
 fn what_proxies_noted_comes_before_what_the_connection_shows() {
     let relayed = Via {
         client: Some(("198.51.100.7".into(), 49153)),
-        server: None,
+        ..Via::default()
     };
     // Noted by proxies: client, host, scheme; then whether a relay names the client, whether the
     // connection is encrypted, and what is told.
@@ -133,7 +133,7 @@ fn a_client_speaks_to_whom_it_speaks() {
     let tcp = tcp();
     let via = Via {
         client: Some(("198.51.100.7".into(), 49153)),
-        server: None,
+        ..Via::default()
     };
     let ends = Ends {
         addresses: Some(&tcp),

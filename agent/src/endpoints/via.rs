@@ -14,6 +14,9 @@ pub struct Via {
     pub client: Option<(Arc<str>, u16)>,
     /// As the client of the tunnel named it.
     pub server: Option<Authority>,
+    /// The tunnel was made on this connection, not on what carries it. Where this one is encrypted,
+    /// the tunnel is, but not by that what is said in it.
+    pub begins_here: bool,
 }
 
 impl Via {
@@ -28,6 +31,16 @@ impl Via {
             host: host.into(),
             port,
         });
+        self.begins_here = true;
+    }
+
+    /// The same for a connection that is carried by this one.
+    #[must_use]
+    pub fn carried(&self) -> Self {
+        Self {
+            begins_here: false,
+            ..self.clone()
+        }
     }
 }
 

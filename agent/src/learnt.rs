@@ -1,5 +1,5 @@
-//! Who shares what is learnt of header compression: connections of one executable with one server,
-//! by direction. It keeps the lore and knows nothing of what is in it.
+//! Who shares what is learnt from each other: connections of one executable with one server,
+//! by direction. It keeps what was learnt and knows nothing of what is in it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use hashbrown::HashMap;
 use wirespan_protocols::conversation::Direction;
 use wirespan_protocols::exchange::Role;
 use wirespan_protocols::heap;
-use wirespan_protocols::http2::hpack::Lore;
+use wirespan_protocols::learnt::Learnt;
 
 use crate::endpoints::Endpoints;
 
 /// Pairs of programs, by direction, of which something is remembered. There are no more: who comes
 /// later is told nothing, which is no loss of anything that was sent.
-pub const LORES_MAX: usize = 1024;
+pub const LEARNT_MAX: usize = 1024;
 
-/// Where the lore of a connection stands, by direction, once it was looked for.
+/// Where what was learnt by a connection stands, by direction, once it was looked for.
 pub type Places = [Option<u32>; 2];
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -31,11 +31,11 @@ struct Key {
 
 /// All that was learnt.
 #[derive(Debug)]
-pub struct Lores {
+pub struct LearntStore {
     bytes_max: usize,
     places: HashMap<Key, u32>,
-    lores: Vec<Weighed>,
-    /// Of the lores, but for what was learnt since they were weighed, and of the keys.
+    pairs: Vec<Weighed>,
+    /// Of what was learnt, but for what was learnt since they were weighed, and of the keys.
     bytes: usize,
     /// Handed out since it was weighed.
     in_use: Option<u32>,
@@ -43,7 +43,7 @@ pub struct Lores {
 
 #[derive(Debug)]
 struct Weighed {
-    lore: Lore,
+    learnt: Learnt,
     bytes: usize,
 }
 
@@ -56,14 +56,14 @@ impl Key {
     }
 }
 
-impl Lores {
+impl LearntStore {
     /// Nothing was learnt yet, and no more than `bytes_max` of memory will be taken by it.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
         Self {
             bytes_max,
             places: HashMap::new(),
-            lores: Vec::new(),
+            pairs: Vec::new(),
             bytes: 0,
             in_use: None,
         }
@@ -74,7 +74,7 @@ impl Lores {
     pub fn memory_bytes(&self) -> usize {
         self.bytes
             + heap::table::<(Key, u32)>(self.places.capacity())
-            + heap::vec::<Weighed>(self.lores.capacity())
+            + heap::vec::<Weighed>(self.pairs.capacity())
     }
 
     /// Keeps the bound, after something may have been learnt: the largest are forgotten first.
@@ -83,11 +83,11 @@ impl Lores {
         self.weigh();
         let mut forgotten = 0;
         while self.bytes > self.bytes_max {
-            let largest = self.lores.iter_mut().max_by_key(|it| it.bytes);
+            let largest = self.pairs.iter_mut().max_by_key(|it| it.bytes);
             let Some(largest) = largest.filter(|it| it.bytes > 0) else {
                 break;
             };
-            largest.lore.forget();
+            largest.learnt.forget();
             self.bytes -= std::mem::take(&mut largest.bytes);
             forgotten += 1;
         }
@@ -97,15 +97,15 @@ impl Lores {
     /// Counts what was learnt by the one that was handed out.
     fn weigh(&mut self) {
         if let Some(place) = self.in_use.take()
-            && let Some(used) = self.lores.get_mut(place as usize)
+            && let Some(used) = self.pairs.get_mut(place as usize)
         {
-            let bytes = used.lore.heap_bytes();
+            let bytes = used.learnt.heap_bytes();
             self.bytes = self.bytes - std::mem::replace(&mut used.bytes, bytes) + bytes;
         }
     }
 
-    /// Where the lore of such connections stands; `None` if there is no room for it, or if the
-    /// server has no address.
+    /// Where what was learnt by such connections stands; `None` if there is no room for it, or if
+    /// the server has no address.
     pub fn place(
         &mut self,
         executable: &Path,
@@ -129,27 +129,27 @@ impl Lores {
             return Some(*place);
         }
         let bytes = key.heap_bytes();
-        if self.lores.len() >= LORES_MAX || self.memory_bytes() + bytes > self.bytes_max {
+        if self.pairs.len() >= LEARNT_MAX || self.memory_bytes() + bytes > self.bytes_max {
             return None;
         }
         self.bytes += bytes;
-        let place = u32::try_from(self.lores.len()).ok()?;
-        self.lores.push(Weighed {
-            lore: Lore::new(),
+        let place = u32::try_from(self.pairs.len()).ok()?;
+        self.pairs.push(Weighed {
+            learnt: Learnt::default(),
             bytes: 0,
         });
         self.places.insert(key, place);
         Some(place)
     }
 
-    /// The lore in a place that was handed out.
-    pub fn at(&mut self, place: u32) -> Option<&mut Lore> {
+    /// What was learnt, in a place that was handed out.
+    pub fn at(&mut self, place: u32) -> Option<&mut Learnt> {
         // Connections take turns, each with its own.
         if self.in_use != Some(place) {
             self.weigh();
             self.in_use = Some(place);
         }
-        Some(&mut self.lores.get_mut(place as usize)?.lore)
+        Some(&mut self.pairs.get_mut(place as usize)?.learnt)
     }
 }
 
@@ -166,9 +166,9 @@ mod tests {
 
     #[test]
     fn connections_of_one_program_to_one_server_share_what_they_learn() {
-        let mut lores = Lores::new(1 << 20);
+        let mut learnt = LearntStore::new(1 << 20);
         let mut place = |file: &str, peer: &str, direction| {
-            lores.place(Path::new(file), &endpoints(peer), Role::Client, direction)
+            learnt.place(Path::new(file), &endpoints(peer), Role::Client, direction)
         };
         let first = place("/bin/shop", "10.0.0.2", Direction::Egress);
         assert!(first.is_some());
@@ -180,10 +180,10 @@ mod tests {
 
     #[test]
     fn no_more_is_remembered_than_there_is_room_for() {
-        let mut lores = Lores::new(usize::MAX);
-        for number in 0..LORES_MAX {
+        let mut learnt = LearntStore::new(usize::MAX);
+        for number in 0..LEARNT_MAX {
             let file = format!("/bin/{number}");
-            let place = lores.place(
+            let place = learnt.place(
                 Path::new(&file),
                 &endpoints("10.0.0.2"),
                 Role::Client,
@@ -192,7 +192,7 @@ mod tests {
             assert!(place.is_some());
         }
         let file = Path::new("/bin/late");
-        let late = lores.place(
+        let late = learnt.place(
             file,
             &endpoints("10.0.0.2"),
             Role::Client,

@@ -36,7 +36,7 @@
 //! never index a path. Deadlines of grpc-go and grpc-java are inserted each time, and push the
 //! rest out of the table and back into sight.
 //!
-//! | client | calls | no lore | lore of 1 connection | lore of 3 |
+//! | client | calls | nothing learnt | from 1 connection | from 3 |
 //! |---|---|---|---|---|
 //! | grpc-go | one | never (never) | 0 | 0 |
 //! | grpc-go, deadlines | one | never (36) | 0 | 0 |
@@ -58,8 +58,10 @@ mod names;
 mod orders;
 mod shape;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use self::claim::Claim;
 use self::names::CONFIRMED;
@@ -105,7 +107,7 @@ pub(super) struct Serial(u32);
 /// between them. The owner keeps one for each pair of programs and direction, and hands it to
 /// [`Decoder::decode`](super::Decoder::decode). At most about 700 KiB; commonly a few.
 #[derive(Debug, Default)]
-pub struct Lore {
+pub struct LearntHeaders {
     connections: u32,
     young: Shapes,
     old: Shapes,
@@ -198,7 +200,7 @@ pub(super) struct Inferred {
     pub value: Option<Arc<[u8]>>,
 }
 
-impl Lore {
+impl LearntHeaders {
     /// Knows nothing yet.
     pub fn new() -> Self {
         Self::default()

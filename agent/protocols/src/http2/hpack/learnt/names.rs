@@ -1,7 +1,7 @@
 //! Which fields vary between the requests of one program: an address does not, a path may.
 
 use super::claim::UNANIMOUS_AGAIN;
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use crate::heap;
 

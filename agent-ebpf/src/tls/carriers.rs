@@ -1,0 +1,284 @@
+//! What a TLS object is on: found, changed, gone, and told to those who are on it. A socket, or
+//! another object.
+
+use wirespan_common::record::{ConnectionId, Direction, OBJECT_BIT, OPEN_LATE, Stage};
+use wirespan_common::watch::VerdictKind;
+
+use super::OF_GO;
+use crate::maps::{self, FRAMES_AROUND, Frame, Object, ObjectKey, Scratch, Task};
+use crate::memory::{Current, Delivered, now_ns, processor, user_value};
+use crate::records::{self, Announced};
+use crate::sockets::{self, Socket};
+
+/// Types of TLS records (RFC 8446, 5.1).
+const HANDSHAKE: u8 = 22;
+
+/// Objects on a socket, one on the other.
+const OBJECTS_MAX: usize = FRAMES_AROUND + 1;
+
+/// Finds the socket of the object in the scratch buffer in what the task did.
+#[inline(never)]
+pub fn settle(task: &mut Task, scratch: &mut Scratch) -> Delivered<()> {
+    let key = scratch.object;
+    let object = match maps::object(key) {
+        Some(object) => object,
+        None => {
+            maps::remember_object(key, new_id())?;
+            match maps::object(key) {
+                Some(object) => object,
+                None => return Ok(()),
+            }
+        }
+    };
+    let Frame {
+        nested, nested_sk, ..
+    } = task.frame;
+    if nested != 0 {
+        if object.carrier != nested {
+            return bind(object, scratch, nested, nested_sk);
+        }
+        return Ok(());
+    }
+    if object.carrier != 0 && maps::carried_by(object.carrier) != Some(object.id) {
+        // That socket is gone, or another object's by now.
+        part(object, scratch)?;
+    }
+    if object.carrier != 0 {
+        return Ok(());
+    }
+    if scratch.operation & OF_GO != 0 {
+        let under = match descriptor_of_go(key.address).and_then(of_descriptor) {
+            Some(socket) => Some(socket),
+            None => object_under(key),
+        };
+        return match under {
+            Some(under) if under.id != object.id && maps::carried_by(under.id).is_none() => {
+                bind_first(object, scratch, under.id, under.sk)
+            }
+            _ => Ok(()),
+        };
+    }
+    let is_reading = matches!(scratch.transfer.call.direction, Direction::Ingress);
+    if is_reading
+        && task.fresh != 0
+        && task.fresh != object.id
+        && task.fresh_is_doubtful == 0
+        && (scratch.transfer.len != 0 || task.fresh_type == HANDSHAKE)
+        && maps::carried_by(task.fresh).is_none()
+    {
+        let fresh = task.fresh;
+        task.fresh = 0;
+        return bind(object, scratch, fresh, task.fresh_sk);
+    }
+    if task.pending != key.address {
+        task.pending_is_doubtful = u8::from(task.pending != 0);
+        task.pending = key.address;
+    }
+    Ok(())
+}
+
+/// The object is on this socket, and on no other one any more.
+#[inline(always)]
+fn bind(
+    object: &mut Object,
+    scratch: &mut Scratch,
+    carrier: ConnectionId,
+    sk: u64,
+) -> Delivered<()> {
+    if object.carrier != 0 {
+        part(object, scratch)?;
+    }
+    bind_first(object, scratch, carrier, sk)
+}
+
+/// The object, which had no socket, is on this one.
+#[inline(never)]
+pub fn bind_first(
+    object: &mut Object,
+    scratch: &mut Scratch,
+    carrier: ConnectionId,
+    sk: u64,
+) -> Delivered<()> {
+    if !sockets::is_stream(sk) {
+        return Ok(());
+    }
+    object.carrier = carrier;
+    object.sk = sk;
+    maps::carries(carrier, object.id);
+    let Some(connection) = maps::connection(object.id) else {
+        return Ok(());
+    };
+    // Plaintext came before.
+    connection.sk = sk;
+    let moved_on = scratch.transfer.socket;
+    scratch.transfer.socket = Socket { id: object.id, sk };
+    scratch.carrier = carrier;
+    scratch.open.open.flags = OPEN_LATE;
+    let announced = records::announce(scratch);
+    scratch.transfer.socket = moved_on;
+    if matches!(announced?, Announced::IsOwn) {
+        connection.verdict = VerdictKind::Ignored as u8;
+    }
+    Ok(())
+}
+
+/// The object leaves its socket. What it says from now on is another connection.
+#[inline(never)]
+pub fn part(object: &mut Object, scratch: &Scratch) -> Delivered<()> {
+    let told = object_reached(object.id, Stage::Closed, scratch.transfer.current);
+    if maps::carried_by(object.carrier) == Some(object.id) {
+        maps::carries_nothing(object.carrier);
+    }
+    object.carrier = 0;
+    object.sk = 0;
+    object.used = 0;
+    object.id = new_id();
+    told
+}
+
+/// The `tls.Conn` that a Go `tls.Conn` is on, if that was seen: its interface leads to it (see
+/// [`descriptor_of_go`]).
+#[inline(always)]
+fn object_under(key: ObjectKey) -> Option<Socket> {
+    let address = user_value::<u64>(key.address + 8).ok()?;
+    let under = maps::object(ObjectKey {
+        address,
+        tgid: key.tgid,
+    })?;
+    (under.carrier != 0).then_some(Socket {
+        id: under.id,
+        sk: under.sk,
+    })
+}
+
+/// The descriptor of a Go `tls.Conn` on a `net.TCPConn`; `None` if it is on something else, by all
+/// that can be seen.
+///
+/// `tls.Conn.conn` is an interface: its second word leads to a `net.TCPConn`, that to a `net.netFD`
+/// (src/net/fd_posix.go: `pfd poll.FD`, `family int`, `sotype int`), whose `poll.FD` begins with a
+/// `fdMutex` of 16 bytes and `Sysfd int` (src/internal/poll/fd_unix.go); so since Go 1.9.
+#[inline(always)]
+fn descriptor_of_go(connection: u64) -> Option<u32> {
+    const NETFD_SYSFD: u64 = 16;
+    const NETFD_FAMILY: u64 = 56;
+    const AF_INET: u64 = 2;
+    const AF_INET6: u64 = 10;
+    const SOCK_STREAM: u64 = 1;
+    let tcp: u64 = user_value(connection + 8).ok()?;
+    let descriptor: u64 = user_value(tcp).ok()?;
+    let fd: u64 = user_value(descriptor + NETFD_SYSFD).ok()?;
+    match user_value::<[u64; 2]>(descriptor + NETFD_FAMILY).ok()? {
+        [AF_INET | AF_INET6, SOCK_STREAM] => Some(fd as u32),
+        _ => None,
+    }
+}
+
+/// The program says which descriptor the object uses.
+#[inline(always)]
+pub fn given_descriptor(current: Current, address: u64, fd: u32) -> Delivered<()> {
+    let Some(socket) = of_descriptor(fd) else {
+        return Ok(());
+    };
+    let key = ObjectKey::new(current.tgid, address);
+    if maps::object(key).is_none() {
+        maps::remember_object(key, new_id())?;
+    }
+    match maps::object(key) {
+        Some(object) if object.carrier != socket.id => maps::with_scratch(|scratch| {
+            scratch.transfer.current = current;
+            bind(object, scratch, socket.id, socket.sk)
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The socket behind a descriptor of the current process.
+#[inline(always)]
+fn of_descriptor(fd: u32) -> Option<Socket> {
+    sockets::of_descriptor(sockets::descriptors()?, fd)
+}
+
+/// The program frees the object.
+#[inline(always)]
+pub fn freed(current: Current, address: u64) -> Delivered<()> {
+    let key = ObjectKey::new(current.tgid, address);
+    let Some(object) = maps::object(key) else {
+        return Ok(());
+    };
+    let Object { id, carrier, .. } = *object;
+    maps::forget_object(key);
+    if carrier != 0 && maps::carried_by(carrier) == Some(id) {
+        maps::carries_nothing(carrier);
+    }
+    object_reached(id, Stage::Closed, current)
+}
+
+/// What carries an object came to this stage, and so did the object.
+#[inline(always)]
+pub fn carrier_reached(carrier: ConnectionId, stage: Stage, current: Current) -> Delivered<()> {
+    let Some(id) = maps::carried_by(carrier) else {
+        return Ok(());
+    };
+    if stage as u8 == Stage::Closed as u8 {
+        maps::carries_nothing(carrier);
+    }
+    object_reached(id, stage, current)
+}
+
+/// Tells user space that an object came to this stage, and so did those on it.
+#[inline(never)]
+pub fn object_reached(id: ConnectionId, stage: Stage, current: Current) -> Delivered<()> {
+    let mut id = id;
+    let mut round = 0;
+    while round < OBJECTS_MAX {
+        over(id, stage, current)?;
+        let Some(next) = maps::carried_by(id) else {
+            return Ok(());
+        };
+        if stage as u8 == Stage::Closed as u8 {
+            maps::carries_nothing(id);
+        }
+        id = next;
+        round += 1;
+    }
+    Ok(())
+}
+
+/// Tells user space how an object's connection ended, if anything was said on it.
+#[inline(always)]
+fn over(id: ConnectionId, stage: Stage, current: Current) -> Delivered<()> {
+    let Some(connection) = maps::connection(id) else {
+        return Ok(());
+    };
+    let told = if connection.verdict == VerdictKind::Ignored as u8 {
+        Ok(())
+    } else {
+        records::ended(id, connection, stage, current.tgid, current.tid)
+    };
+    if stage as u8 == Stage::Closed as u8 {
+        maps::forget_connection(id);
+    }
+    told
+}
+
+/// Whether a socket carries the object, or one that does.
+#[inline(always)]
+pub fn is_on(socket: ConnectionId, object: ConnectionId) -> bool {
+    let mut carrier = socket;
+    let mut round = 0;
+    while round < OBJECTS_MAX {
+        match maps::carried_by(carrier) {
+            Some(id) if id == object => return true,
+            Some(id) => carrier = id,
+            None => return false,
+        }
+        round += 1;
+    }
+    false
+}
+
+/// An identity that nothing else has: of two made at the same time, each is of another processor.
+#[inline(always)]
+pub fn new_id() -> ConnectionId {
+    OBJECT_BIT | now_ns() << 8 | u64::from(processor() & 0xff)
+}

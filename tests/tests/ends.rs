@@ -1,0 +1,112 @@
+//! How the daemon ends: by whatever signal, in order, and in time whatever hangs.
+
+use std::os::unix::process::ExitStatusExt as _;
+
+use rustix::process::Signal;
+use tokio::runtime::Runtime;
+use wirespan_tests::daemon::{Daemon, command};
+use wirespan_tests::process::{LIMIT, Process};
+use wirespan_tests::receiver::Receiver;
+use wirespan_tests::stalled::Stalled;
+use wirespan_tests::workload::{Server, curl, eventually};
+
+#[test]
+fn every_signal_that_ends_a_daemon_drains_it() {
+    let server = Server::python();
+    for signal in [
+        Signal::TERM,
+        Signal::INT,
+        Signal::HUP,
+        Signal::QUIT,
+        Signal::XCPU,
+    ] {
+        let mut daemon = Daemon::for_port(server.port);
+        // These mean nothing.
+        daemon.process().signal(Signal::USR1);
+        daemon.process().signal(Signal::USR2);
+        let _ = curl(&[&server.url("/a")]);
+        let finished = daemon.stop_by(signal);
+        assert_eq!(finished.made(), 1, "{}", finished.story());
+    }
+}
+
+/// Waits until a process catches SIGTERM.
+fn until_it_catches(process: &Process) {
+    eventually("a handler", || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid()));
+        let status = status.expect("it runs");
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = u64::from_str_radix(caught.expect("always").trim(), 16).expect("a mask");
+        caught >> (Signal::TERM.as_raw() - 1) & 1 == 1
+    });
+}
+
+#[test]
+fn a_signal_before_it_is_ready_ends_it_in_order_too() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
+        let mut command = command();
+        command
+            .env("BEYLA_OPEN_PORT", "1")
+            .env("BEYLA_TRACE_PRINTER", "json");
+        let mut process = Process::start("wirespan", &mut command);
+        until_it_catches(&process);
+        process.signal(signal);
+        assert_eq!(process.wait().code(), Some(0), "{}", process.story());
+        let said = process.stderr.finish(LIMIT);
+        let is_summary = |line: &String| line.starts_with("wirespan: traced for");
+        assert!(said.iter().any(is_summary), "{}", process.story());
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let runtime = Runtime::new().expect("a runtime");
+    let receiver = runtime.block_on(Receiver::start()).expect("a receiver");
+    let endpoint = format!("http://{}", receiver.address());
+    let server = Server::python();
+    let mut daemon = Daemon::start(&[
+        ("BEYLA_OPEN_PORT", &server.port.to_string()),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+        ("BEYLA_SHUTDOWN_TIMEOUT", "10m"),
+    ]);
+    receiver.hold();
+    let _ = curl(&[&server.url("/a")]);
+    daemon.wait_for_count(1);
+    let process = daemon.process();
+    process.signal(Signal::TERM);
+    let stops = process.stderr.wait_for_line(LIMIT, "SIGTERM: stopping");
+    assert!(stops.is_some(), "{}", process.story());
+    process.signal(Signal::TERM);
+    let status = process.wait();
+    assert_eq!(
+        status.signal(),
+        Some(Signal::TERM.as_raw()),
+        "{}",
+        process.story()
+    );
+}
+
+#[test]
+fn what_hangs_for_ever_ends_when_the_end_is_due() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stalled = Stalled::start(folder.path());
+    // Where nobody answers whether there is such a file.
+    let file = format!(
+        "/proc/{}/root{}/new",
+        stalled.program,
+        folder.path().display()
+    );
+    let mut command = command();
+    command.args(["record", &file, "--open-port", "1"]);
+    command.env("BEYLA_SHUTDOWN_TIMEOUT", "1s");
+    let mut process = Process::start("wirespan", &mut command);
+    until_it_catches(&process);
+    process.signal(Signal::TERM);
+    assert_eq!(process.wait().code(), Some(1), "{}", process.story());
+    let said = process.stderr.finish(LIMIT).join("\n");
+    assert!(
+        said.contains("ending now: not all came to its end in time"),
+        "{said}"
+    );
+    assert!(said.contains("wirespan: traced for"), "{said}");
+}
