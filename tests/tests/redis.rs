@@ -7,10 +7,11 @@ use std::net::TcpStream;
 use std::path::Path;
 
 use wirespan_tests::daemon::{Daemon, Finished};
+use wirespan_tests::ports;
 use wirespan_tests::process::{LIMIT, Process, tied};
 use wirespan_tests::redis::{RedisServer, introduces, line};
 use wirespan_tests::spans::{Kind, Seen};
-use wirespan_tests::tls::built;
+use wirespan_tests::tls::{Certificates, built};
 use wirespan_tests::truth::assert_same;
 
 /// Lines of spans of one kind, without what clients say of themselves.
@@ -220,6 +221,45 @@ fn what_redis_cli_and_a_person_ask_is_told_with_every_attribute() {
     ];
     let wanted = wanted.map(|(name, value)| (name.to_owned(), value.to_owned()));
     assert_eq!(attributes, wanted.into());
+}
+
+#[test]
+fn over_tls_it_is_the_same() {
+    let certificates = Certificates::create();
+    let tls_port = ports::free().to_string();
+    let certificate = certificates.certificate().display().to_string();
+    let key = certificates.key().display().to_string();
+    let server = RedisServer::start(&[
+        "--tls-port",
+        &tls_port,
+        "--tls-cert-file",
+        &certificate,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &certificate,
+        "--tls-auth-clients",
+        "no",
+    ]);
+    let daemon = Daemon::for_pid(server.process.pid());
+    let tls = ["--tls", "--insecure", "-p", &tls_port];
+    // Until its library is read, nothing of it is seen.
+    let mut asked = 0;
+    while daemon.spans().is_empty() && asked < 200 {
+        asked += 1;
+        let _ = Process::start(
+            "redis-cli",
+            &mut server.cli(&[&tls[..], &["ping"]].concat()),
+        )
+        .succeed();
+    }
+    let last = [&tls[..], &["lpush", "l", "x"]].concat();
+    let _ = Process::start("redis-cli", &mut server.cli(&last)).succeed();
+    let is_last = |span: &Seen| line(span) == "lpush ? ?";
+    let spans = daemon.wait_for("the last", |spans| spans.iter().any(is_last));
+    let last = spans.iter().find(|span| is_last(span)).expect("it came");
+    assert_eq!(last.get("server.port"), Some(&*tls_port), "{last}");
+    let _ = daemon.stop();
 }
 
 #[test]
