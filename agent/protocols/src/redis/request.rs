@@ -3,19 +3,18 @@
 //! whatever their length, and none is kept but the number of a database and the name of a stored
 //! function or the digest of a script.
 
+mod head;
+
 use std::borrow::Cow;
 
 use super::RedisMessage;
-use super::command::{Command, Verb, WORD_BYTES_MAX, WORDS_MAX, words_needed};
+use super::command::{Command, Verb};
 use super::detect;
-use super::value::{self, Number, Progress, Scan};
+use super::value::{self, Progress, Scan};
 use crate::heap;
 use crate::message::{BodyEnd, Message, Then};
 use crate::parser::{Crossed, Gap, Parsed, Parser};
-
-/// Arguments that Redis accepts (`PROTO_REQ_MULTIBULK_MAX_LEN` was 1,048,576 up to 7.0, and is
-/// what an `int` can hold since).
-const ARGUMENTS_MAX: u64 = 1 << 31;
+use head::{Head, head};
 
 /// A command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -255,174 +254,6 @@ fn end_of(scan: &Scan) -> RedisMessage {
         size: Some(scan.passed()),
         call_status: None,
     })
-}
-
-/// The words that a request begins with, as far as they are looked at.
-#[derive(Clone, Copy, Debug, Default)]
-struct Words<'b> {
-    words: [&'b [u8]; WORDS_MAX],
-    len: usize,
-}
-
-impl<'b> Words<'b> {
-    fn as_slice(&self) -> &[&'b [u8]] {
-        &self.words[..self.len]
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    fn push(&mut self, word: &'b [u8]) {
-        self.words[self.len] = word;
-        self.len += 1;
-    }
-
-    /// How many are wanted, of `count`.
-    fn wanted(&self, count: u64) -> usize {
-        let wanted = match self.as_slice() {
-            [] => 1,
-            [first, ..] => words_needed(first),
-        };
-        usize::try_from(count).map_or(wanted, |count| wanted.min(count))
-    }
-}
-
-/// What stands where a request begins.
-enum Head<'b> {
-    /// Nothing, which servers pass over.
-    Empty(usize),
-    Whole {
-        words: Words<'b>,
-        /// Of all words, those that are not looked at included.
-        count: u64,
-        /// Words that follow.
-        left: u64,
-        consumed: usize,
-    },
-    /// It goes on; what is known of it.
-    Partial(Words<'b>, Option<u64>),
-    Invalid,
-}
-
-fn head(buf: &[u8]) -> Head<'_> {
-    match buf {
-        [] => Head::Partial(Words::default(), None),
-        [b'*', ..] => array(buf),
-        [b'\n', ..] => Head::Empty(1),
-        [b'\r'] => Head::Partial(Words::default(), None),
-        [b'\r', b'\n', ..] => Head::Empty(2),
-        _ => typed(buf),
-    }
-}
-
-fn array(buf: &[u8]) -> Head<'_> {
-    let (count, mut at) = match value::number(buf) {
-        Number::Of(0, len) | Number::Null(len) => return Head::Empty(len),
-        Number::Of(count, len) if count <= ARGUMENTS_MAX => (count, len),
-        Number::Partial => return Head::Partial(Words::default(), None),
-        Number::Of(..) | Number::Streamed(_) | Number::Invalid => return Head::Invalid,
-    };
-    let mut words = Words::default();
-    while words.len < words.wanted(count) {
-        let rest = &buf[at..];
-        let (len, begins) = match rest.first() {
-            None => return Head::Partial(words, Some(count)),
-            Some(b'$') => match value::number(rest) {
-                Number::Of(len, begins) => (len, begins),
-                Number::Partial => return Head::Partial(words, Some(count)),
-                _ => return Head::Invalid,
-            },
-            Some(_) => return Head::Invalid,
-        };
-        let Some(len) = usize::try_from(len)
-            .ok()
-            .filter(|len| *len <= WORD_BYTES_MAX)
-        else {
-            // No name, nor anything else that is looked at.
-            break;
-        };
-        let Some(word) = rest.get(begins..begins + len) else {
-            return Head::Partial(words, Some(count));
-        };
-        match &rest[begins + len..] {
-            [b'\r', b'\n', ..] => {}
-            [] | [b'\r'] => return Head::Partial(words, Some(count)),
-            _ => return Head::Invalid,
-        }
-        words.push(word);
-        at += begins + len + 2;
-    }
-    if words.is_empty() {
-        // A name that is too long is none.
-        words.push(b"");
-        return Head::Whole {
-            words,
-            count,
-            left: count,
-            consumed: at,
-        };
-    }
-    Head::Whole {
-        left: count - words.len as u64,
-        words,
-        count,
-        consumed: at,
-    }
-}
-
-/// A line of words with spaces between. What a quoted word holds does not matter.
-fn typed(buf: &[u8]) -> Head<'_> {
-    let is_text = |byte: &u8| *byte >= b' ' || *byte == b'\t';
-    let Some((text, len)) = value::line(buf) else {
-        let text = buf.strip_suffix(b"\r").unwrap_or(buf);
-        return if text.iter().all(is_text) {
-            Head::Partial(Words::default(), None)
-        } else {
-            Head::Invalid
-        };
-    };
-    if !text.iter().all(is_text) {
-        return Head::Invalid;
-    }
-    let mut words = Words::default();
-    let mut count = 0;
-    let mut rest = text.trim_ascii();
-    while !rest.is_empty() {
-        let word_len = word_len(rest);
-        if count < WORDS_MAX as u64 {
-            words.push(&rest[..word_len]);
-        }
-        count += 1;
-        rest = rest[word_len..].trim_ascii_start();
-    }
-    if count == 0 {
-        return Head::Empty(len);
-    }
-    Head::Whole {
-        words,
-        count,
-        left: 0,
-        consumed: len,
-    }
-}
-
-/// Where the word ends that `text` begins with; spaces in quotes are part of it.
-fn word_len(text: &[u8]) -> usize {
-    let mut quote = None;
-    let mut is_escaped = false;
-    for (at, &byte) in text.iter().enumerate() {
-        match quote {
-            _ if is_escaped => is_escaped = false,
-            Some(_) if byte == b'\\' => is_escaped = true,
-            Some(mark) if byte == mark => quote = None,
-            Some(_) => {}
-            None if byte == b'"' || byte == b'\'' => quote = Some(byte),
-            None if byte == b' ' || byte == b'\t' => return at,
-            None => {}
-        }
-    }
-    text.len()
 }
 
 #[cfg(test)]

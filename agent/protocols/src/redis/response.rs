@@ -3,49 +3,21 @@
 //! an answer is: how many a command has, whether messages may come between, which database is
 //! asked. What it does not know it does not assume.
 
+mod answer;
+mod line;
+mod topics;
+
 use std::borrow::Cow;
 
 use super::RedisMessage;
 use super::command::{Verb, answers_with_lists};
 use super::detect;
 use super::request::RedisRequest;
-use super::subscriptions::{self, KIND_BYTES_MAX, Kind, Subscriptions, Unread};
+use super::subscriptions::Subscriptions;
 use super::value::{self, Number, Progress, Scan};
 use crate::message::{BodyEnd, Message, Then};
 use crate::parser::{Answers, Crossed, Flow, Gap, Parsed, Parser};
 use crate::protocol::Detected;
-
-/// Prefixes of errors that Redis 7 and its cluster and sentinel give.
-const PREFIXES: [&str; 26] = [
-    "ERR",
-    "ASK",
-    "BUSY",
-    "BUSYGROUP",
-    "BUSYKEY",
-    "CLUSTERDOWN",
-    "CROSSSLOT",
-    "EXECABORT",
-    "INPROG",
-    "IOERR",
-    "LOADING",
-    "MASTERDOWN",
-    "MISCONF",
-    "MOVED",
-    "NOAUTH",
-    "NOGOODSLAVE",
-    "NOGROUP",
-    "NOMASTERLINK",
-    "NOPERM",
-    "NOREPLICAS",
-    "NOSCRIPT",
-    "NOTBUSY",
-    "OOM",
-    "READONLY",
-    "WRONGPASS",
-    "WRONGTYPE",
-];
-/// Longest prefix that is told; scripts make up their own.
-const PREFIX_BYTES_MAX: usize = 24;
 
 /// An answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -124,8 +96,8 @@ impl Answers<RedisRequest> for Responses {
     fn may_begin(&self, buf: &[u8]) -> bool {
         match buf.first() {
             Some(b'>') => false,
-            Some(b'*') if self.subscriptions.may_be_some() => !is_published(buf),
-            Some(b'+') => !is_monitored(buf),
+            Some(b'*') if self.subscriptions.may_be_some() => !topics::is_published(buf),
+            Some(b'+') => !line::is_monitored(buf),
             _ => true,
         }
     }
@@ -280,7 +252,7 @@ impl Responses {
         let Some((text, consumed)) = value::line(buf) else {
             return Parsed::Incomplete;
         };
-        if is_monitored(text) {
+        if line::is_monitored(text) {
             return Parsed::Message {
                 message: Message::Unsolicited { then: Then::Done },
                 consumed,
@@ -314,7 +286,7 @@ impl Responses {
             Number::Partial => return Parsed::Incomplete,
             _ => return Parsed::Invalid,
         };
-        let looked_at = len.min(PREFIX_BYTES_MAX as u64 + 1) as usize;
+        let looked_at = len.min(line::PREFIX_BYTES_MAX as u64 + 1) as usize;
         let Some(text) = buf.get(at..at + looked_at) else {
             return Parsed::Incomplete;
         };
@@ -337,14 +309,14 @@ impl Responses {
         };
         let is_push = sign == b'>';
         if count > 0 && (is_push || sign == b'*' && self.may_be_about_topics()) {
-            match kind(&buf[at..]) {
-                Told::Partial => return Parsed::Incomplete,
-                Told::Kind(kind, len) => {
+            match topics::kind(&buf[at..]) {
+                topics::Told::Partial => return Parsed::Incomplete,
+                topics::Told::Kind(kind, len) => {
                     if let Some(parsed) = self.about_topics(kind, is_push, buf, at, len) {
                         return parsed;
                     }
                 }
-                Told::Other => {}
+                topics::Told::Other => {}
             }
         }
         if sign == b'*' && !self.is_servers && !self.may_list {
@@ -368,169 +340,6 @@ impl Responses {
         }
     }
 
-    /// Whether an array may be a message, or confirm something, rather than be an answer.
-    fn may_be_about_topics(&self) -> bool {
-        match self.verb() {
-            Verb::Subscribe(_) | Verb::Unsubscribe(_) => true,
-            Verb::Plain if self.asked.is_some() => self.subscriptions.are_some(),
-            _ => self.subscriptions.may_be_some(),
-        }
-    }
-
-    /// `None` if it is an answer like others.
-    fn about_topics(
-        &mut self,
-        kind: Kind,
-        is_push: bool,
-        buf: &[u8],
-        at: usize,
-        kind_len: usize,
-    ) -> Option<Parsed<RedisMessage>> {
-        let values = match value::number(buf) {
-            Number::Of(count, _) => count,
-            _ => return None,
-        };
-        let (topic, is_answer) = match (kind, self.verb()) {
-            (Kind::Message, _) if is_push || (3..=4).contains(&values) => {
-                return Some(self.unsolicited(Body::Of(Scan::values(values)?), at));
-            }
-            (Kind::Message, _) => return None,
-            (Kind::Subscribed(topic), verb) => (topic, verb == Verb::Subscribe(topic)),
-            (Kind::Unsubscribed(topic), verb) => (topic, verb == Verb::Unsubscribe(topic)),
-        };
-        if values != 3 {
-            return None;
-        }
-        let confirmed = match subscriptions::confirmation(&buf[at + kind_len..]) {
-            Ok(confirmed) => confirmed,
-            Err(Unread::Partial) => return Some(Parsed::Incomplete),
-            Err(Unread::Invalid) => return None,
-        };
-        let consumed = at + kind_len + confirmed.len;
-        self.subscriptions.note(topic, confirmed.left);
-        if !is_answer {
-            return Some(Parsed::Message {
-                message: Message::Unsolicited { then: Then::Done },
-                consumed,
-            });
-        }
-        self.confirmed += 1;
-        let wanted = self.asked.map_or(0, |asked| asked.arguments);
-        let is_last = match kind {
-            Kind::Unsubscribed(_) if wanted == 0 => self.subscriptions.is_last(topic, confirmed),
-            _ => self.confirmed >= wanted,
-        };
-        Some(if is_last {
-            let response = self.reply();
-            self.finish(response, Body::None, consumed)
-        } else {
-            Parsed::Message {
-                message: Message::Interim,
-                consumed,
-            }
-        })
-    }
-
-    fn unsolicited(&mut self, body: Body, consumed: usize) -> Parsed<RedisMessage> {
-        let then = self.begin_body(body);
-        Parsed::Message {
-            message: Message::Unsolicited { then },
-            consumed,
-        }
-    }
-
-    fn success(&mut self, body: Body, consumed: usize) -> Parsed<RedisMessage> {
-        let response = self.reply();
-        self.answer(response, body, consumed)
-    }
-
-    /// The answer that the connection goes over to replication with.
-    fn foreign(&mut self, consumed: usize) -> Parsed<RedisMessage> {
-        Parsed::Message {
-            message: Message::Response {
-                response: self.reply(),
-                then: Then::Foreign,
-            },
-            consumed,
-        }
-    }
-
-    /// An answer that is no error, or the beginning of one.
-    fn reply(&self) -> RedisReply {
-        let introduces = self.is_first && self.verb() == Verb::Introduction;
-        RedisReply {
-            database: if introduces { Some(0) } else { self.database },
-            ..RedisReply::default()
-        }
-    }
-
-    fn failure(&self, text: &[u8]) -> RedisReply {
-        RedisReply {
-            failed: true,
-            prefix: prefix(text),
-            ..self.reply()
-        }
-    }
-
-    /// The answer to what was asked, with what that did to the connection.
-    fn answer(
-        &mut self,
-        response: RedisReply,
-        body: Body,
-        consumed: usize,
-    ) -> Parsed<RedisMessage> {
-        let is_null = matches!(body, Body::None);
-        if !response.failed
-            && let Some(asked) = self.asked
-        {
-            match asked.verb {
-                Verb::Introduction if self.is_first => {
-                    self.database = Some(0);
-                    self.subscriptions = Subscriptions::none();
-                }
-                Verb::Select => self.database = asked.database,
-                Verb::Reset => {
-                    self.database = Some(0);
-                    self.subscriptions = Subscriptions::none();
-                }
-                Verb::Exec => {
-                    let queued = self.queued_database.take();
-                    if !is_null {
-                        self.database = queued.or(self.database);
-                    }
-                }
-                Verb::Discard => self.queued_database = None,
-                _ => {}
-            }
-        }
-        self.finish(response, body, consumed)
-    }
-
-    fn finish(
-        &mut self,
-        response: RedisReply,
-        body: Body,
-        consumed: usize,
-    ) -> Parsed<RedisMessage> {
-        self.is_first = false;
-        self.confirmed = 0;
-        let then = self.begin_body(body);
-        Parsed::Message {
-            message: Message::Response { response, then },
-            consumed,
-        }
-    }
-
-    fn begin_body(&mut self, body: Body) -> Then {
-        match body {
-            Body::None => Then::Done,
-            Body::Of(scan) => {
-                self.rest = Some((scan, false));
-                Then::Body
-            }
-        }
-    }
-
     fn verb(&self) -> Verb {
         self.asked.map_or(Verb::Plain, |asked| asked.verb)
     }
@@ -541,76 +350,4 @@ fn end_of(scan: &Scan) -> RedisMessage {
         size: Some(scan.passed()),
         call_status: None,
     })
-}
-
-/// The first word of an error, if it is one that could be a prefix.
-fn prefix(text: &[u8]) -> Option<Cow<'static, str>> {
-    let end = text
-        .iter()
-        .position(|byte| matches!(byte, b' ' | b'\r' | b'\n'));
-    let word = &text[..end.unwrap_or(text.len())];
-    if word.is_empty() || word.len() > PREFIX_BYTES_MAX {
-        return None;
-    }
-    let word = std::str::from_utf8(word).ok()?;
-    if let Some(known) = PREFIXES.iter().find(|known| **known == word) {
-        return Some(Cow::Borrowed(known));
-    }
-    word.bytes()
-        .all(|byte| byte.is_ascii_uppercase() || byte == b'_')
-        .then(|| Cow::Owned(word.to_owned()))
-}
-
-/// A line that tells who else did what: a time in seconds with six decimals, and the database and
-/// address of a client in brackets.
-fn is_monitored(line: &[u8]) -> bool {
-    let Some(text) = line.strip_prefix(b"+") else {
-        return false;
-    };
-    let Some(point) = text.iter().take(12).position(|byte| *byte == b'.') else {
-        return false;
-    };
-    let digits = |range: Option<&[u8]>| range.is_some_and(|d| value::decimal(d).is_some());
-    point > 0
-        && digits(text.get(..point))
-        && digits(text.get(point + 1..point + 7))
-        && text.get(point + 7..point + 9) == Some(b" [")
-}
-
-/// What the first string of an array says about topics.
-enum Told {
-    /// The kind, and the bytes of that string.
-    Kind(Kind, usize),
-    Other,
-    Partial,
-}
-
-fn kind(buf: &[u8]) -> Told {
-    match buf.first() {
-        None => return Told::Partial,
-        Some(b'$') => {}
-        Some(_) => return Told::Other,
-    }
-    match value::number(buf) {
-        Number::Of(len, at) if len <= KIND_BYTES_MAX as u64 => {
-            let end = at + len as usize;
-            match buf.get(at..end + 2) {
-                Some(word) => match Kind::of(&word[..len as usize]) {
-                    Some(kind) => Told::Kind(kind, end + 2),
-                    None => Told::Other,
-                },
-                None => Told::Partial,
-            }
-        }
-        Number::Partial => Told::Partial,
-        _ => Told::Other,
-    }
-}
-
-/// Whether these bytes begin an array that is about topics.
-fn is_published(buf: &[u8]) -> bool {
-    match value::number(buf) {
-        Number::Of(3..=4, at) => matches!(kind(&buf[at..]), Told::Kind(Kind::Message, _)),
-        _ => false,
-    }
 }
