@@ -96,6 +96,23 @@ error=timeout -> pay.example.com:443
 }
 
 #[tokio::test]
+async fn a_database_span_shows_its_query_and_its_code() {
+    let mut span = failed_client_span(&resource("shop"));
+    span.attributes = vec![
+        ("db.system.name", Value::Static("redis")),
+        ("db.operation.name", Value::Static("INCR")),
+        ("db.query.text", Value::Static("INCR ?")),
+        ("server.address", Value::Static("10.0.0.1")),
+        ("server.port", Value::Int(6379)),
+        ("db.response.status_code", Value::Static("WRONGTYPE")),
+        ("error.type", Value::Static("WRONGTYPE")),
+    ];
+    let text = printed(PrinterFormat::Text, false, vec![span]).await;
+    let shown = "CLIENT shop redis INCR ? WRONGTYPE -> 10.0.0.1:6379\n";
+    assert!(text.ends_with(shown), "{text}");
+}
+
+#[tokio::test]
 async fn json_is_a_document_a_line_that_reads_back() {
     let (shop, cart) = (resource("shop"), resource("cart"));
     let mut spans = server_spans(&shop, 0..700);
