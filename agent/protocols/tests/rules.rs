@@ -377,3 +377,35 @@ fn who_asks_on_while_answers_are_outstanding_is_not_paired_after_a_loss() {
     assert_eq!(statuses, [Some(201), Some(202), Some(203), None]);
     assert_eq!(wire.fates()[3].0, Outcome::NotObserved);
 }
+
+#[test]
+fn pieces_of_a_body_that_read_like_requests_get_no_answer_after_a_loss() {
+    let fake = "GET /fake HTTP/1.1\r\nHost: fake\r\n\r\n";
+    // The server reads the body in pieces, and answers what was pipelined before in between; what
+    // the second piece is cut behind does not matter.
+    for more in [
+        fake.to_owned(),
+        fake[..20].to_owned(),
+        fake.repeat(5) + "GE",
+    ] {
+        let mut wire = Wire::new(Role::Server);
+        wire.ask(GET);
+        wire.answer(OK);
+        wire.count(true, 1000, "");
+        wire.answer("HTTP/1.1 201 So\r\nContent-Length: 0\r\n\r\n");
+        wire.ask(fake.to_owned() + &more);
+        wire.answer("HTTP/1.1 202 So\r\nContent-Length: 0\r\n\r\n");
+        let statuses: Vec<_> = wire.fates().iter().filter_map(|fate| fate.1).collect();
+        assert_eq!(statuses, [200], "{more}");
+    }
+    // Who takes turns is paired again.
+    let mut wire = Wire::new(Role::Server);
+    wire.ask(GET);
+    wire.answer(OK);
+    wire.count(true, 1000, "");
+    wire.answer("HTTP/1.1 201 So\r\nContent-Length: 0\r\n\r\n");
+    wire.ask(GET);
+    wire.answer("HTTP/1.1 202 So\r\nContent-Length: 0\r\n\r\n");
+    let statuses: Vec<_> = wire.fates().iter().filter_map(|fate| fate.1).collect();
+    assert_eq!(statuses, [200, 202]);
+}

@@ -113,6 +113,9 @@ impl<P: Ordered> Dialogue<P> {
         } else if place.turned && !self.pair.is_empty() && !self.responses.is_guessing() {
             self.overlapped = true;
         }
+        if self.is_on_probation && !self.pair.is_empty() {
+            self.fail_probation(listener);
+        }
         if self.is_aligned {
             self.is_aligned = self
                 .pair
@@ -140,6 +143,12 @@ impl<P: Ordered> Dialogue<P> {
         }
     }
 
+    /// More came before the answer to what all was aligned by: that may have been no request.
+    fn fail_probation(&mut self, listener: &mut dyn Listener) {
+        self.is_on_probation = false;
+        self.lose(Flow::Responses, Discard::StreamGap, listener);
+    }
+
     /// Everything before this moment is over, and the next byte of the responses answers the next
     /// request.
     fn align(&mut self, listener: &mut dyn Listener) {
@@ -149,6 +158,8 @@ impl<P: Ordered> Dialogue<P> {
         self.responses.stream.skip_to_reach();
         self.responses.restart();
         self.is_aligned = true;
+        // Silence proves more than what follows could.
+        self.is_on_probation = P::MANNERS.quiet_ns.is_none();
     }
 
     fn response(
@@ -167,6 +178,11 @@ impl<P: Ordered> Dialogue<P> {
             self.lose(Flow::Responses, Discard::UnmatchedResponse, listener);
             return;
         }
+        if self.is_on_probation && self.requests.stream.is_holding() {
+            self.fail_probation(listener);
+            return;
+        }
+        self.is_on_probation = false;
         self.pair.response(response, first.time_ns);
         self.responses.in_body = then == Then::Body;
         match then {
