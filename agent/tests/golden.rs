@@ -67,7 +67,7 @@ fn recordings_give_the_spans_that_they_gave() {
         .filter(|path| path.extension().is_some_and(|end| end == "wirespan"))
         .collect();
     names.sort();
-    assert!(names.len() >= 11, "{names:?}");
+    assert!(names.len() >= 13, "{names:?}");
     let mut wrong = Vec::new();
     for path in names {
         let health = Arc::new(Health::default());
