@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::demo::{Nginx, free_port};
 use crate::process;
 use crate::setup::{self, Purpose};
-use crate::{test, workspace};
+use crate::workspace;
 use daemon::{Daemon, Sink};
 use table::{Row, Table, Target};
 
@@ -113,7 +113,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 fn build() -> Result<()> {
     setup::ensure(&[Purpose::Build, Purpose::Bench])?;
     println!("bench: building");
-    test::build_daemon()?;
+    crate::daemon::build()?;
     process::run(workspace::cargo(&["build", "--quiet", "--release"]).args([
         "--package",
         "wirespan-tests",

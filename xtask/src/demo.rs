@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::process::{self, Lines, Running};
 use crate::setup::{self, Purpose};
-use crate::{test, workspace};
+use crate::workspace;
 use expected::Checklist;
 use system::System;
 pub use system::{Folder, Nginx, free_port, get, wait_until_open};
@@ -52,7 +52,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     setup::ensure(&[Purpose::Build, Purpose::Demo])?;
     println!("demo: building the daemon");
-    test::build_daemon()?;
+    crate::daemon::build()?;
     let system = System::start()?;
     println!("demo: nobody instrumented nginx in front of orders.py, which asks stock.py");
     if args.once {

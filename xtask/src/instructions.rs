@@ -10,8 +10,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::daemon;
 use crate::process;
-use crate::test::build_daemon;
 use crate::workspace;
 
 /// Instructions for one passage of a recording, with the compiler of `rust-toolchain.toml` and
@@ -34,7 +34,7 @@ const FILE_HEADER_BYTES: usize = 16;
 
 /// `cargo xtask instructions`
 pub fn run() -> Result<ExitCode> {
-    build_daemon()?;
+    daemon::build()?;
     let (_, failed) = count_all()?;
     Ok(ExitCode::from(u8::from(failed > 0)))
 }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod daemon;
 mod demo;
 mod fuzz;
 mod instructions;

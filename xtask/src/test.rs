@@ -15,7 +15,7 @@ use anyhow::Result;
 use crate::fuzz::Fuzzer;
 use crate::process;
 use crate::setup::{self, Purpose};
-use crate::{instructions, lint, vm, workspace};
+use crate::{daemon, instructions, lint, vm, workspace};
 use counts::Counts;
 use executables::Compiled;
 use report::Report;
@@ -106,19 +106,8 @@ fn build(report: &mut Report) -> Compiled {
         compiled = executables::compile()?;
         compiled.complete()
     });
-    report.build("compiling the daemon", build_daemon);
+    report.build("compiling the daemon", daemon::build);
     compiled
-}
-
-/// The daemon as users get it.
-pub fn build_daemon() -> Result<()> {
-    process::run(&mut workspace::cargo(&[
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        "wirespan",
-    ]))
 }
 
 /// Examples in the documentation, which only cargo can compile and run.

@@ -2,13 +2,14 @@
 //! answered, so that no request of one can stand beside a response of another. What every exchange
 //! has, whatever its family, is in [`crate::exchange`]. No bytes are parsed here.
 
+pub mod call;
 pub mod db;
 pub mod http;
 pub mod rpc;
 
 use db::Db;
 use http::Http;
-use rpc::Rpc;
+use rpc::{Messages, Rpc};
 
 /// What was asked and answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,19 @@ pub enum Family {
 }
 
 impl Family {
+    /// The family that something over HTTP belongs to: what carries a call is one.
+    #[must_use]
+    pub fn over_http(mut http: Http, messages: Option<Box<Messages>>) -> Self {
+        match http.request.call.take() {
+            Some(call) => Self::Rpc(Rpc {
+                call,
+                http,
+                messages,
+            }),
+            None => Self::Http(http),
+        }
+    }
+
     /// What HTTP said, be it for itself or for a call.
     #[must_use]
     pub fn http(&self) -> Option<&Http> {

@@ -7,7 +7,7 @@ pub mod web;
 
 pub use walk::Walk;
 
-use crate::family::rpc::CallSystem;
+use crate::family::call::CallSystem;
 use crate::fields::digits;
 
 /// The protocol that a `content-type` names.

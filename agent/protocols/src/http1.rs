@@ -45,7 +45,7 @@ impl Ordered for Http1 {
     }
 
     fn family(request: Box<HttpRequest>, response: Option<HttpResponse>) -> Family {
-        Http { request, response }.into_family(None)
+        Family::over_http(Http { request, response }, None)
     }
 
     fn refuses(head: &[u8]) -> bool {

@@ -1,5 +1,6 @@
 //! The table: order, bounds, idleness, owners. No conversation is tested here.
 
+use super::owners::HANDOVERS_MAX;
 use super::*;
 
 use wirespan_protocols::conversation::{self, Chunk, End};

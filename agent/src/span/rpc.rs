@@ -17,8 +17,9 @@
 use std::borrow::Cow;
 
 use wirespan_protocols::exchange::{Outcome, Role};
+use wirespan_protocols::family::call::{Call, CallSystem};
 use wirespan_protocols::family::http::{Completeness, HttpResponse, Version};
-use wirespan_protocols::family::rpc::{Call, CallSystem, Flown, Messages, Rpc};
+use wirespan_protocols::family::rpc::{Flown, Messages, Rpc};
 use wirespan_protocols::grpc::status;
 
 use super::description::{self, Description};

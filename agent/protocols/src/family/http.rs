@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Family;
-use super::rpc::{Call, Messages, Rpc};
+use super::call::Call;
 use crate::heap;
 use crate::trace_parent::TraceParent;
 
@@ -14,21 +13,6 @@ pub struct Http {
     pub request: Box<HttpRequest>,
     /// What was answered; `None` if that was never observed.
     pub response: Option<HttpResponse>,
-}
-
-impl Http {
-    /// The family that it belongs to: what carries a call is one.
-    #[must_use]
-    pub fn into_family(mut self, messages: Option<Box<Messages>>) -> Family {
-        match self.request.call.take() {
-            Some(call) => Family::Rpc(Rpc {
-                call,
-                http: self,
-                messages,
-            }),
-            None => Family::Http(self),
-        }
-    }
 }
 
 /// An HTTP request's head.

@@ -1,6 +1,7 @@
 //! Remote procedure calls. What carries a call is an HTTP request and its response; what makes it a
 //! call stands beside them.
 
+use super::call::Call;
 use super::http::Http;
 
 /// A call and what came of it.
@@ -12,26 +13,6 @@ pub struct Rpc {
     pub http: Http,
     /// What was seen of its messages.
     pub messages: Option<Box<Messages>>,
-}
-
-/// What an HTTP request says of the remote procedure call that it carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// Which protocol the call speaks.
-    pub system: CallSystem,
-    /// How long the client will wait, in nanoseconds.
-    pub timeout_ns: Option<u64>,
-    /// It may have named a timeout that is not known.
-    pub may_time_out: bool,
-}
-
-/// Protocols for calls on top of HTTP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallSystem {
-    /// gRPC over HTTP/2.
-    Grpc,
-    /// gRPC-Web: its trailers are part of the body, as a rule.
-    GrpcWeb,
 }
 
 /// The messages of a call, by direction.

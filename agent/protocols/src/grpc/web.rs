@@ -3,7 +3,7 @@
 //! only, up to a bound; bodies as text (base64) are not read.
 
 use super::status;
-use crate::family::rpc::CallSystem;
+use crate::family::call::CallSystem;
 
 /// Flag and length before each frame.
 const PREFIX_BYTES: usize = 5;

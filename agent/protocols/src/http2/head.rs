@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::hpack::{Field, Text};
 use super::part::What;
+use crate::family::call::{Call, CallSystem};
 use crate::family::http::{Completeness, HttpRequest, HttpResponse, Method, Version};
-use crate::family::rpc::{Call, CallSystem};
 use crate::fields::forwarded::{self, Forwarded};
 use crate::fields::{VALUE_BYTES_MAX, digits, interned, lossy, shortened};
 use crate::grpc;

@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 
 use wirespan_protocols::exchange::{Exchange, Ticket};
 use wirespan_protocols::family::Family;
+use wirespan_protocols::family::call::Call;
 use wirespan_protocols::family::http::{Http, HttpRequest, HttpResponse};
-use wirespan_protocols::family::rpc::{Call, Messages};
+use wirespan_protocols::family::rpc::Messages;
 use wirespan_protocols::listener::{Beginning, Discard, Listener};
 
 #[derive(Default)]

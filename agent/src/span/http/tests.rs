@@ -6,6 +6,8 @@ use wirespan_common::record::Open;
 use wirespan_protocols::exchange::{Exchange, Ticket};
 use wirespan_protocols::trace_parent::TraceParent;
 
+use wirespan_protocols::family::Family;
+
 use super::super::{Resource, Span, SpanKind, SpanMaker, Surroundings};
 use super::*;
 use crate::endpoints::{Endpoints, Via};
@@ -76,11 +78,13 @@ fn exchange(role: Role, request: HttpRequest, response: Option<HttpResponse>) ->
         first_response_ns: None,
         end_ns: 3_000,
         outcome: Outcome::Complete,
-        family: Http {
-            request: Box::new(request),
-            response,
-        }
-        .into_family(None),
+        family: Family::over_http(
+            Http {
+                request: Box::new(request),
+                response,
+            },
+            None,
+        ),
     }
 }
 

@@ -18,31 +18,33 @@ fn exchange(role: Role, response: Option<HttpResponse>, outcome: Outcome) -> Exc
         first_response_ns: None,
         end_ns: 2 * SECOND,
         outcome,
-        family: Http {
-            request: Box::new(HttpRequest {
-                method: Method::Post,
-                target: "/shop.v1.Cart/Add".into(),
-                version: Version::Http2,
-                host: Some("cart:50051".into()),
-                user_agent: None,
-                forwarded_for: None,
-                forwarded_host: None,
-                forwarded_scheme: None,
-                trace_parent: None,
-                trace_state: None,
-                body_size: None,
-                truncated: false,
-                scheme: Some("http"),
-                call: Some(Call {
-                    system: CallSystem::Grpc,
-                    timeout_ns: None,
-                    may_time_out: false,
+        family: Family::over_http(
+            Http {
+                request: Box::new(HttpRequest {
+                    method: Method::Post,
+                    target: "/shop.v1.Cart/Add".into(),
+                    version: Version::Http2,
+                    host: Some("cart:50051".into()),
+                    user_agent: None,
+                    forwarded_for: None,
+                    forwarded_host: None,
+                    forwarded_scheme: None,
+                    trace_parent: None,
+                    trace_state: None,
+                    body_size: None,
+                    truncated: false,
+                    scheme: Some("http"),
+                    call: Some(Call {
+                        system: CallSystem::Grpc,
+                        timeout_ns: None,
+                        may_time_out: false,
+                    }),
+                    completeness: Completeness::Whole,
                 }),
-                completeness: Completeness::Whole,
-            }),
-            response,
-        }
-        .into_family(None),
+                response,
+            },
+            None,
+        ),
     }
 }
 

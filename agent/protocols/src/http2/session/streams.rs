@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::exchange::{Exchange, Outcome, Role, Ticket};
+use crate::family::Family;
+use crate::family::call::{Call, CallSystem};
 use crate::family::http::{Completeness, Http, HttpRequest, HttpResponse, Method, Version};
-use crate::family::rpc::{Call, CallSystem, Messages};
+use crate::family::rpc::Messages;
 use crate::grpc::Walk;
 use crate::heap;
 use crate::listener::Listener;
@@ -368,7 +370,7 @@ impl Open {
             first_response_ns: self.first_response_ns,
             end_ns,
             outcome,
-            family: Http { request, response }.into_family(messages),
+            family: Family::over_http(Http { request, response }, messages),
         });
         true
     }
