@@ -10,8 +10,8 @@
 //! clients are usual, that is believed of each until it has taken turns for a while, and the moment
 //! is one after a long silence ([`Manners::quiet_ns`](super::Manners::quiet_ns)).
 //!
-//! What looks like a request there may be part of a body, which servers read in pieces. So the
-//! first one is on probation: if more follows before its answer, it was none, or nobody can tell.
+//! What looks like a request there may be part of a body, which servers read in pieces. So what is
+//! paired from there on is on probation, and told once there are as many answers as requests.
 
 mod messages;
 
@@ -45,8 +45,6 @@ pub(super) struct Dialogue<P: Ordered> {
     is_aligned: bool,
     /// A request came while another was waiting for its response's end, in a turn of its own.
     overlapped: bool,
-    /// Nobody knows yet whether what all was aligned by is a request.
-    is_on_probation: bool,
     /// Turns that began with nothing outstanding, as far as could be seen.
     level_turns: u32,
     /// Where the last bytes went.
@@ -110,7 +108,6 @@ impl<P: Ordered> Dialogue<P> {
             pair: Pair::new(role),
             is_aligned: true,
             overlapped: false,
-            is_on_probation: false,
             level_turns: 0,
             latest: Flow::Requests,
             requests_at_response: 0,

@@ -27,6 +27,16 @@ pub(super) struct Pair<P: Ordered> {
     bytes: usize,
     /// Whose body is still moving.
     open_body: OpenBody<P>,
+    /// Those that were answered, while it is not known whether they were asked.
+    on_probation: Option<Vec<Answered<P>>>,
+}
+
+/// A request with its response, and how and when that ended.
+#[derive(Debug)]
+struct Answered<P: Ordered> {
+    pending: Pending<P>,
+    outcome: Outcome,
+    end_ns: u64,
 }
 
 /// Of the latest request.
@@ -67,6 +77,15 @@ impl<P: Ordered> Pending<P> {
         }
     }
 
+    /// The same, without the answer that it seemed to have.
+    fn unanswered(self) -> Self {
+        Self {
+            response: None,
+            first_response_ns: None,
+            ..self
+        }
+    }
+
     /// What could not be read as a request was one if a server refused it as such.
     fn is_made_up(&self) -> bool {
         let is_refused = |response: &P::Response| response.refuses_malformed();
@@ -82,7 +101,43 @@ impl<P: Ordered> Pair<P> {
             pending: VecDeque::new(),
             bytes: 0,
             open_body: OpenBody::None,
+            on_probation: None,
         }
+    }
+
+    /// Nobody knows whether what is asked from here on are requests: none is told with an answer
+    /// until [`Pair::end_probation`].
+    pub fn begin_probation(&mut self) {
+        self.on_probation.get_or_insert_default();
+    }
+
+    /// Whether that is so.
+    pub fn is_on_probation(&self) -> bool {
+        self.on_probation.is_some()
+    }
+
+    /// There will be no more answers to what was asked. If each request has one, they were requests;
+    /// if not, nobody knows which is whose.
+    pub fn end_probation(&mut self, listener: &mut dyn Listener) {
+        let are_all_answered = self.are_all_answered();
+        for answered in self.on_probation.take().into_iter().flatten() {
+            self.bytes -= answered.pending.request_bytes;
+            let Answered {
+                pending,
+                outcome,
+                end_ns,
+            } = answered;
+            if are_all_answered {
+                self.tell(pending, end_ns, outcome, listener);
+            } else {
+                self.tell(pending.unanswered(), end_ns, Outcome::NotObserved, listener);
+            }
+        }
+    }
+
+    /// Each request has a response, though one may be in progress.
+    fn are_all_answered(&self) -> bool {
+        self.pending.len() <= usize::from(self.response_in_progress())
     }
 
     /// A request began. If no room is left it is told at once, and `false` says that the responses
@@ -175,7 +230,31 @@ impl<P: Ordered> Pair<P> {
     /// The response in progress was seen to its end.
     pub fn response_ended(&mut self, end_ns: u64, listener: &mut dyn Listener) {
         if let Some(first) = self.take_first() {
-            self.tell(first, end_ns, Outcome::Complete, listener);
+            self.answered(first, end_ns, Outcome::Complete, listener);
+        }
+    }
+
+    fn answered(
+        &mut self,
+        pending: Pending<P>,
+        end_ns: u64,
+        outcome: Outcome,
+        listener: &mut dyn Listener,
+    ) {
+        match &mut self.on_probation {
+            Some(answered) if answered.len() < P::MANNERS.pending_max => {
+                self.bytes += pending.request_bytes;
+                answered.push(Answered {
+                    pending,
+                    outcome,
+                    end_ns,
+                });
+            }
+            Some(_) => {
+                let unanswered = pending.unanswered();
+                self.tell(unanswered, end_ns, Outcome::NotObserved, listener);
+            }
+            None => self.tell(pending, end_ns, outcome, listener),
         }
     }
 
@@ -194,12 +273,13 @@ impl<P: Ordered> Pair<P> {
         if self.response_in_progress()
             && let Some(first) = self.take_first()
         {
-            self.tell(first, end_ns, outcome, listener);
+            self.answered(first, end_ns, outcome, listener);
         }
     }
 
     /// Nothing that is pending will be answered any more.
     pub fn flush(&mut self, outcome: Outcome, end_ns: u64, listener: &mut dyn Listener) {
+        self.end_probation(listener);
         while let Some(first) = self.take_first() {
             self.tell(first, end_ns, outcome, listener);
         }
@@ -210,6 +290,14 @@ impl<P: Ordered> Pair<P> {
 
     /// What is pending, but for a response in progress, will never be told from other responses.
     pub fn lose_responses(&mut self, end_ns: u64, listener: &mut dyn Listener) {
+        if self.is_on_probation() {
+            let are_all_answered = self.are_all_answered();
+            self.end_probation(listener);
+            // What began to answer the first may answer something else.
+            if !are_all_answered && let Some(first) = self.pending.pop_front() {
+                self.pending.push_front(first.unanswered());
+            }
+        }
         let keeps_first = usize::from(self.response_in_progress());
         if self.pending.len() > keeps_first && matches!(self.open_body, OpenBody::Pending) {
             self.open_body = OpenBody::None;
@@ -245,7 +333,10 @@ impl<P: Ordered> Pair<P> {
 
     /// Bytes of heap that it takes.
     pub fn heap_bytes(&self) -> usize {
-        heap::vec::<Pending<P>>(self.pending.capacity()) + self.bytes
+        let answered = self.on_probation.as_ref().map_or(0, Vec::capacity);
+        heap::vec::<Pending<P>>(self.pending.capacity())
+            + heap::vec::<Answered<P>>(answered)
+            + self.bytes
     }
 
     /// Bytes of what is pending, without room for more.

@@ -78,6 +78,7 @@ impl<P: Ordered> Dialogue<P> {
         } else {
             self.pair.response_ended(last.time_ns, listener);
         }
+        self.answered(listener);
     }
 
     /// The server says something that it was not asked for.
@@ -103,6 +104,14 @@ impl<P: Ordered> Dialogue<P> {
         if place.turned && !self.responses.in_body {
             self.settle(Flow::Responses, listener);
         }
+        if place.turned
+            && self.pair.is_on_probation()
+            && !self.pair.is_empty()
+            && !self.responses.is_guessing()
+        {
+            // There were more requests than answers: some of them were none.
+            self.lose(Flow::Responses, Discard::StreamGap, listener);
+        }
         let answered = self.responses.is_guessing()
             || self.pair.is_empty() && self.responses.is_between_messages();
         if place.turned && place.seamless && answered && self.is_level(place) {
@@ -112,9 +121,6 @@ impl<P: Ordered> Dialogue<P> {
             }
         } else if place.turned && !self.pair.is_empty() && !self.responses.is_guessing() {
             self.overlapped = true;
-        }
-        if self.is_on_probation && !self.pair.is_empty() {
-            self.fail_probation(listener);
         }
         if self.is_aligned {
             self.is_aligned = self
@@ -143,10 +149,11 @@ impl<P: Ordered> Dialogue<P> {
         }
     }
 
-    /// More came before the answer to what all was aligned by: that may have been no request.
-    fn fail_probation(&mut self, listener: &mut dyn Listener) {
-        self.is_on_probation = false;
-        self.lose(Flow::Responses, Discard::StreamGap, listener);
+    /// A response ended. If it was the last that is outstanding, each request has one.
+    fn answered(&mut self, listener: &mut dyn Listener) {
+        if self.pair.is_empty() && !self.requests.stream.is_holding() {
+            self.pair.end_probation(listener);
+        }
     }
 
     /// Everything before this moment is over, and the next byte of the responses answers the next
@@ -159,7 +166,9 @@ impl<P: Ordered> Dialogue<P> {
         self.responses.restart();
         self.is_aligned = true;
         // Silence proves more than what follows could.
-        self.is_on_probation = P::MANNERS.quiet_ns.is_none();
+        if P::MANNERS.quiet_ns.is_none() {
+            self.pair.begin_probation();
+        }
     }
 
     fn response(
@@ -178,16 +187,14 @@ impl<P: Ordered> Dialogue<P> {
             self.lose(Flow::Responses, Discard::UnmatchedResponse, listener);
             return;
         }
-        if self.is_on_probation && self.requests.stream.is_holding() {
-            self.fail_probation(listener);
-            return;
-        }
-        self.is_on_probation = false;
         self.pair.response(response, first.time_ns);
         self.responses.in_body = then == Then::Body;
         match then {
             Then::Body => {}
-            Then::Done => self.pair.response_ended(last.time_ns, listener),
+            Then::Done => {
+                self.pair.response_ended(last.time_ns, listener);
+                self.answered(listener);
+            }
             Then::Foreign => {
                 self.pair.response_ended(last.time_ns, listener);
                 self.pair
