@@ -116,8 +116,8 @@ impl<P: Ordered> Pair<P> {
         self.on_probation.is_some()
     }
 
-    /// There will be no more answers to what was asked. If each request has one, they were requests;
-    /// if not, nobody knows which is whose.
+    /// There will be no more answers to what was asked. If each request has one, they were
+    /// requests; if not, nobody knows which is whose.
     pub fn end_probation(&mut self, listener: &mut dyn Listener) {
         let are_all_answered = self.are_all_answered();
         for answered in self.on_probation.take().into_iter().flatten() {

@@ -3,7 +3,7 @@
 //! somebody waits (SIGIO). So no byte of the file changes under a probe. Who reads, maps, renames,
 //! deletes or replaces it does not wait. It decides nothing, and has no handler for SIGIO.
 
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 
 use rustix::io::Errno;
@@ -59,7 +59,7 @@ impl Drop for Lease {
 fn control(file: &HeldFile, command: i32, argument: i32) -> Result<i32, Errno> {
     // SAFETY: the descriptor is open as long as the file is borrowed, and both commands take an
     // integer and touch no memory of this process.
-    let result = unsafe { libc::fcntl(file.as_fd().as_raw_fd(), command, argument) };
+    let result = unsafe { libc::fcntl(file.for_leases().as_raw_fd(), command, argument) };
     if result < 0 {
         let error = std::io::Error::last_os_error();
         return Err(Errno::from_io_error(&error).unwrap_or(Errno::INVAL));

@@ -38,6 +38,8 @@ pub struct Version {
 #[derive(Debug)]
 pub struct HeldFile {
     file: File,
+    /// The same file, opened once more and never read.
+    for_leases: OwnedFd,
     version: Version,
 }
 
@@ -88,9 +90,22 @@ impl HeldFile {
         // Not by its path, which may lead elsewhere by now. A lease that somebody holds on the file
         // is not waited for (O_NONBLOCK).
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = File::from(open(path_of(&found.place), flags, Mode::empty())?);
+        let path = path_of(&found.place);
+        let file = File::from(open(&path, flags, Mode::empty())?);
+        let for_leases = open(&path, flags, Mode::empty())?;
         let version = Version::of(&file)?;
-        Ok(Self { file, version })
+        Ok(Self {
+            file,
+            for_leases,
+            version,
+        })
+    }
+
+    /// What leases are taken by. Where overlayfs (5.10) finds one on a descriptor, it refuses to
+    /// read from that, and complains of itself in the kernel's log.
+    #[must_use]
+    pub fn for_leases(&self) -> BorrowedFd<'_> {
+        self.for_leases.as_fd()
     }
 
     /// Any file, as if its inode had this number.
@@ -106,12 +121,6 @@ impl HeldFile {
 
     pub(super) fn file(&self) -> &File {
         &self.file
-    }
-}
-
-impl AsFd for HeldFile {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
     }
 }
 
