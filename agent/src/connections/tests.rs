@@ -63,10 +63,8 @@ impl Listener for Deaf {
     fn discard(&mut self, _what: Discard) {}
 }
 
-#[test]
-fn a_server_may_think_for_hours() {
-    let mut table = Connections::new(8);
-    let (slot, _) = table.touch(1, 1, 0);
+/// A request comes over the connection, and waits for its response.
+fn ask(table: &mut Connections, slot: Slot) {
     let request = b"GET / HTTP/1.1\r\n\r\n";
     let chunk = Chunk {
         direction: conversation::Direction::Ingress,
@@ -80,6 +78,13 @@ fn a_server_may_think_for_hours() {
         after_loss: false,
     };
     table.at(slot).conversation.chunk(chunk, &mut Deaf);
+}
+
+#[test]
+fn a_server_may_think_for_hours() {
+    let mut table = Connections::new(8);
+    let (slot, _) = table.touch(1, 1, 0);
+    ask(&mut table, slot);
     for hours in 1..5 {
         assert!(table.take_idle(hours * 2 * IDLE_NS_MAX).is_none());
     }
@@ -93,19 +98,7 @@ fn who_was_asked_about_lets_others_come_first() {
     let mut table = Connections::new(8);
     for id in 1..=3 {
         let (slot, _) = table.touch(id, 1, 0);
-        let request = b"GET / HTTP/1.1\r\n\r\n";
-        let chunk = Chunk {
-            direction: conversation::Direction::Ingress,
-            position: 0,
-            len: request.len() as u64,
-            bytes: request,
-            tail: [0; 8],
-            tail_len: 0,
-            time_ns: 0,
-            tid: 1,
-            after_loss: false,
-        };
-        table.at(slot).conversation.chunk(chunk, &mut Deaf);
+        ask(&mut table, slot);
         table.settle(slot, |_| false);
     }
     let next = |table: &Connections| table.wants_look(1).next();

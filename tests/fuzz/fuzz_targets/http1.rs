@@ -2,13 +2,15 @@
 //! gaps, jumps, extents and ends where the input says so.
 #![no_main]
 
+mod parsing;
 mod told;
 
 use libfuzzer_sys::fuzz_target;
 use wirespan_protocols::conversation::{Chunk, Conversation, Direction, End, Extent, Verdict};
 use wirespan_protocols::http1::{Requests, Responses};
-use wirespan_protocols::parser::{Parsed, Parser};
+use wirespan_protocols::parser::Parser;
 
+use parsing::parse_all;
 use told::Told;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -17,19 +19,8 @@ fuzz_target!(|bytes: &[u8]| {
     conversation(bytes);
 });
 
-fn parser(mut parser: impl Parser, mut rest: &[u8]) {
-    while !rest.is_empty() {
-        let taken = match parser.parse(rest) {
-            Parsed::Message { consumed, .. } | Parsed::Skipped { consumed } => consumed,
-            Parsed::Incomplete => break,
-            Parsed::Invalid => match parser.resync(rest) {
-                Some(at) => at,
-                None => break,
-            },
-        };
-        assert!((1..=rest.len()).contains(&taken));
-        rest = &rest[taken..];
-    }
+fn parser(mut parser: impl Parser, bytes: &[u8]) {
+    parse_all(&mut parser, bytes);
     let _ = parser.end(&[]);
 }
 

@@ -2,13 +2,15 @@
 //! rest in calls of either side, with gaps.
 #![no_main]
 
+mod parsing;
 mod told;
 
 use libfuzzer_sys::fuzz_target;
 use wirespan_protocols::conversation::{Chunk, Conversation, Direction, End, Verdict};
-use wirespan_protocols::parser::{Gap, Parsed, Parser};
+use wirespan_protocols::parser::{Gap, Parser};
 use wirespan_protocols::redis::{Requests, Responses};
 
+use parsing::parse_all;
 use told::Told;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -17,19 +19,8 @@ fuzz_target!(|bytes: &[u8]| {
     conversation(bytes);
 });
 
-fn parser(mut parser: impl Parser, mut rest: &[u8]) {
-    while !rest.is_empty() {
-        let taken = match parser.parse(rest) {
-            Parsed::Message { consumed, .. } | Parsed::Skipped { consumed } => consumed,
-            Parsed::Incomplete => break,
-            Parsed::Invalid => match parser.resync(rest) {
-                Some(at) => at,
-                None => break,
-            },
-        };
-        assert!((1..=rest.len()).contains(&taken));
-        rest = &rest[taken..];
-    }
+fn parser(mut parser: impl Parser, bytes: &[u8]) {
+    let rest = parse_all(&mut parser, bytes);
     let gap = Gap::unknown(parser.bytes_left().unwrap_or(1));
     let _ = parser.cross(rest, gap);
     let _ = parser.end(&[]);
@@ -69,7 +60,11 @@ fn conversation(mut rest: &[u8]) {
     while let [kind, len, behind @ ..] = rest {
         let (bytes, after) = behind.split_at(behind.len().min(usize::from(*len) * 16));
         rest = after;
-        let missing = if kind & 2 == 0 { 0 } else { u64::from(kind >> 2) };
+        let missing = if kind & 2 == 0 {
+            0
+        } else {
+            u64::from(kind >> 2)
+        };
         call(kind & 1 == 1, bytes, missing, &mut told);
     }
     assert_ne!(conversation.verdict(), Verdict::Undecided);
