@@ -3,6 +3,7 @@
 //! spans.
 
 use crate::family::Family;
+use crate::transport::End;
 
 /// Which side of the connection the traced process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,4 +68,19 @@ pub enum Outcome {
     Refused,
     /// No longer remembered: too many connections or requests at once, or silent for too long.
     Evicted,
+}
+
+impl Outcome {
+    /// What became of a request that was not answered when its connection, or the server's stream,
+    /// ended so.
+    #[must_use]
+    pub fn of_unanswered(end: End) -> Self {
+        match end {
+            End::Ingress | End::Egress | End::Closed => Self::Closed,
+            End::Reset => Self::Reset,
+            End::ProcessExited => Self::ProcessExited,
+            End::Evicted => Self::Evicted,
+            End::LostSight => Self::NotObserved,
+        }
+    }
 }

@@ -316,13 +316,7 @@ impl<P: Ordered> Session for Dialogue<P> {
         if is_endless && self.gone == Some(Flow::Requests) && end != End::ProcessExited {
             self.pair.response_was_left(time_ns, listener);
         }
-        let outcome = match end {
-            End::Ingress | End::Egress | End::Closed => Outcome::Closed,
-            End::Reset => Outcome::Reset,
-            End::ProcessExited => Outcome::ProcessExited,
-            End::Evicted => Outcome::Evicted,
-            End::LostSight => Outcome::NotObserved,
-        };
+        let outcome = Outcome::of_unanswered(end);
         self.pair.flush(outcome, time_ns, listener);
         self.responses.stream.skip_to_reach();
         self.responses.is_framed = false;

@@ -23,13 +23,7 @@ impl Multiplex {
             (End::Ingress | End::Egress, None) => return,
             _ => {}
         }
-        let outcome = match end {
-            End::Ingress | End::Egress | End::Closed => Outcome::Closed,
-            End::Reset => Outcome::Reset,
-            End::ProcessExited => Outcome::ProcessExited,
-            End::Evicted => Outcome::Evicted,
-            End::LostSight => Outcome::NotObserved,
-        };
+        let outcome = Outcome::of_unanswered(end);
         for stream in self.streams.filtered(|_, _| true) {
             let is_uncertain = self
                 .streams
