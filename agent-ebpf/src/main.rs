@@ -11,6 +11,7 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod arch;
 mod capture;
 mod copy;
 mod frames;

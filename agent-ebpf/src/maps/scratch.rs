@@ -10,9 +10,10 @@ use wirespan_common::own::Ends;
 use wirespan_common::record::{Chunk, ConnectionId, Header, Open, Tail};
 
 use super::tls::ObjectKey;
+use crate::arch::CallRegisters;
 use crate::memory::{Delivered, OFFSETS_MAX};
 use crate::sockets::PATH_MAX;
-use crate::syscall::{Iovec, Registers};
+use crate::syscall::Iovec;
 use crate::transfer::Transfer;
 
 /// Records in the making, per processor: a program on a function can be preempted, and what then
@@ -45,7 +46,7 @@ pub struct Scratch {
     /// What its library was called for; see [`crate::tls::EGRESS`] and those after it.
     pub operation: u16,
     /// The registers of the call that moved it.
-    pub registers: Registers,
+    pub registers: CallRegisters,
     /// Address of all of them.
     pub registers_at: u64,
     /// Bytes copied into `payload`.
