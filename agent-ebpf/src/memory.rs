@@ -220,6 +220,14 @@ pub fn clamp<const MAX: usize>(mut value: u64) -> u64 {
     value
 }
 
+/// A length that a process named, for [`smaller`]: programs that don't care say `SIZE_MAX`, of
+/// which the kernel uses what moves.
+#[inline(always)]
+pub fn claimed(len: u64) -> u64 {
+    let beyond = (len as i64 >> 63) as u64;
+    (len | beyond) & i64::MAX as u64
+}
+
 /// The smaller of two numbers below 2^63, in one way for the verifier, which then knows nothing of
 /// it.
 #[inline(always)]
