@@ -3,6 +3,7 @@
 
 mod own;
 mod ring;
+mod runtimes;
 mod scratch;
 mod sizes;
 mod tls;
@@ -22,6 +23,7 @@ use crate::memory::Delivered;
 
 pub use own::{is_own_peer, is_own_socket, own_closed, own_connected, own_connects};
 pub use ring::{Wake, send, send_chunk, send_open};
+pub use runtimes::{inherit_runtime, runtime_of};
 pub use scratch::{ChunkRecord, Scratch, with_scratch};
 pub use sizes::{PART_MAX, PARTS_AT_ONCE};
 pub use tls::{
@@ -168,6 +170,7 @@ pub fn forget_service(tgid: u32) {
 pub fn unwatch(tgid: u32) {
     // A process that was not there is what was asked for.
     let _: Result<(), i32> = WATCHED.remove(tgid);
+    runtimes::forget(tgid);
 }
 
 /// Whether listening on `port` (host byte order) selects a process.

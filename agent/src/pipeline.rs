@@ -147,6 +147,7 @@ impl Pipeline {
             Body::Clock(clock) => self.material.wall_offset_ns = clock.wall_offset_ns,
             Body::Process([]) => self.material.processes.expect(record.tgid, time_ns),
             Body::Process(json) => self.describe(json, out),
+            Body::Task { .. } => {}
         }
         self.material.tell_late(out);
         while let Some(idle) = self.connections.take_idle(time_ns) {

@@ -148,7 +148,7 @@ impl Masks<'_> {
             Body::Open { open, .. } => {
                 self.connections.remove(&open.connection);
             }
-            Body::Life { .. } | Body::Clock(_) => {}
+            Body::Life { .. } | Body::Clock(_) | Body::Task { .. } => {}
         }
         Some(masked)
     }

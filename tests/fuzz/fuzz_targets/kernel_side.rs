@@ -48,7 +48,7 @@ fuzz_target!(|input: &[u8]| {
         };
         let shape = SHAPES[usize::from(how >> 1 & 7) % SHAPES.len()];
         let slack = SLACKS[usize::from(how >> 4 & 3)];
-        let piece = usize::from(*piece).max(bytes.len() / PARTS_MAX);
+        let piece = usize::from(*piece).max(bytes.len().div_ceil(PARTS_MAX));
         let (mut moved, mapped) = call(direction, shape, &bytes, &[piece], slack);
         // The process changes what it wrote down, after the kernel read it.
         let is_lying = how >> 6 == 3;

@@ -96,7 +96,7 @@ proptest! {
         }
         for (direction, shape, bytes, pieces, slack) in transfers {
             // Of a call with more parts or messages than are looked at, the rest is counted.
-            let pieces: Vec<_> = pieces.iter().map(|len| *len.max(&(bytes.len() / 100))).collect();
+            let pieces: Vec<_> = pieces.iter().map(|len| *len.max(&bytes.len().div_ceil(100))).collect();
             let (moved, mapped) = call(direction, shape, &bytes, &pieces, slack);
             let position = program.position(direction);
             let sent = program.moves(&moved, &mapped);
@@ -137,7 +137,7 @@ proptest! {
                 continue;
             }
             // With more parts and frames than rounds the walk is lost.
-            let pieces: Vec<_> = pieces.iter().map(|len| *len.max(&(bytes.len() / 2000))).collect();
+            let pieces: Vec<_> = pieces.iter().map(|len| *len.max(&bytes.len().div_ceil(2000))).collect();
             let (moved, mapped) = call(direction, shape, bytes, &pieces, slack);
             let sent = program.moves(&moved, &mapped);
             prop_assert!(program.speaks_http2());
