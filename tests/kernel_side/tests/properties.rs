@@ -35,6 +35,12 @@ fn pieces() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(prop_oneof![1..20_usize, 1..5000_usize], 1..4)
 }
 
+/// Pieces so long that there are no more than `count` of them.
+fn at_most(count: usize, pieces: &[usize], len: usize) -> Vec<usize> {
+    let least = len.div_ceil(count);
+    pieces.iter().map(|len| *len.max(&least)).collect()
+}
+
 /// A frame that keeps to the rules.
 fn frame() -> impl Strategy<Value = Vec<u8>> {
     let len = prop_oneof![Just(0_usize), 1..100_usize, 1..20_000_usize];
@@ -96,7 +102,7 @@ proptest! {
         }
         for (direction, shape, bytes, pieces, slack) in transfers {
             // Of a call with more parts or messages than are looked at, the rest is counted.
-            let pieces: Vec<_> = pieces.iter().map(|len| *len.max(&bytes.len().div_ceil(100))).collect();
+            let pieces = at_most(100, &pieces, bytes.len());
             let (moved, mapped) = call(direction, shape, &bytes, &pieces, slack);
             let position = program.position(direction);
             let sent = program.moves(&moved, &mapped);
@@ -137,7 +143,7 @@ proptest! {
                 continue;
             }
             // With more parts and frames than rounds the walk is lost.
-            let pieces: Vec<_> = pieces.iter().map(|len| *len.max(&bytes.len().div_ceil(2000))).collect();
+            let pieces = at_most(2000, &pieces, bytes.len());
             let (moved, mapped) = call(direction, shape, bytes, &pieces, slack);
             let sent = program.moves(&moved, &mapped);
             prop_assert!(program.speaks_http2());
