@@ -2,6 +2,7 @@
 //! or clippy can check is not here.
 
 mod architecture;
+mod changelog;
 mod fences;
 mod foreign_text;
 mod layout;
@@ -24,6 +25,8 @@ type Rule = fn(&[Source]) -> Vec<Finding>;
 const RULES: &[Rule] = &[
     layout::every_file_says_what_it_is_for,
     layout::lines_are_short,
+    layout::functions_are_short,
+    changelog::is_in_form,
     fences::rooms_keep_to_themselves,
     fences::attribute_names_are_in_one_place,
     fences::unsafe_code_is_in_two_files,
