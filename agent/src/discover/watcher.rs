@@ -215,12 +215,6 @@ impl Watcher {
         self.found(look, like_parent.unwrap_or_else(unseen), actions);
     }
 
-    /// Whether a process is watched, or was when it last said something.
-    #[must_use]
-    pub fn is_watched(&self, pid: u32) -> bool {
-        self.watched.contains_key(&pid)
-    }
-
     /// How many processes are watched.
     #[must_use]
     pub fn watched(&self) -> usize {
