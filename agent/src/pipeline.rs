@@ -36,6 +36,7 @@ use crate::endpoints::{Endpoints, Via};
 use crate::exchanges::{ConnectionListener, Exchanges, Material};
 use crate::health::{Coverage, Health, Loss};
 use crate::learnt::LearntStore;
+use crate::links::Wire;
 use crate::memory::Ledger;
 use crate::outlet::Outlet;
 use crate::processes::{Described, PROCESSES_MAX, Processes};
@@ -147,9 +148,14 @@ impl Pipeline {
             Body::Clock(clock) => self.material.wall_offset_ns = clock.wall_offset_ns,
             Body::Process([]) => self.material.processes.expect(record.tgid, time_ns),
             Body::Process(json) => self.describe(json, out),
-            Body::Task { .. } => {}
+            Body::Task {
+                note, event, kind, ..
+            } => {
+                let links = &mut self.material.exchanges.links;
+                links.note(record.tgid, event, kind, &note);
+            }
         }
-        self.material.tell_late(out);
+        self.material.tell_due(out);
         while let Some(idle) = self.connections.take_idle(time_ns) {
             self.evict(idle, time_ns, out);
         }
@@ -164,9 +170,7 @@ impl Pipeline {
         while let Some(connection) = self.connections.take_first() {
             self.end(connection, End::Evicted, self.material.now_ns, out);
         }
-        while let Some(finished) = self.material.exchanges.waiting.take_first() {
-            self.material.tell([finished], out);
-        }
+        self.material.tell_rest(out);
         self.count_made();
     }
 
@@ -214,7 +218,9 @@ impl Pipeline {
     /// waits that has waited long enough by then.
     #[must_use]
     pub fn waits_until(&self) -> Option<u64> {
-        self.material.exchanges.waiting.until_ns()
+        let exchanges = &self.material.exchanges;
+        let (waiting, links) = (exchanges.waiting.until_ns(), exchanges.links.until_ns());
+        waiting.into_iter().chain(links).min()
     }
 
     /// Connections remembered at the moment.
@@ -295,6 +301,13 @@ impl Pipeline {
     ) {
         let slot = self.touch(open.connection, record, out);
         let connection = self.connections.at(slot);
+        connection.wire = Wire::of(open, 0);
+        let links = &mut self.material.exchanges.links;
+        let local = endpoints.as_ref().and_then(Endpoints::local_address);
+        links.opened(connection.wire.starts(), local);
+        connection.may_be_local = endpoints
+            .as_ref()
+            .is_some_and(|ends| ends.is_on_one_node(|address| links.is_own(address)));
         connection.endpoints = endpoints;
         connection.identity = Identity::of(open);
         self.connections.weigh(slot);
@@ -330,6 +343,7 @@ impl Pipeline {
             connection.via = via;
             if is_amid {
                 connection.begin_amid();
+                connection.wire = Wire::of(open, 1);
                 self.material.health.lose(Loss::StreamGap, 1);
             }
         }
@@ -337,14 +351,15 @@ impl Pipeline {
 
     /// A TLS object is on a socket. Its plaintext may have come before.
     fn open_object(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut dyn Outlet) {
-        let (server_name, via) = match self.connections.find(open.carrier) {
+        let (server_name, via, wire, may_be_local) = match self.connections.find(open.carrier) {
             Some(slot) => {
                 let carrier = self.connections.at(slot);
                 carrier.carry();
                 let via = carrier.via.as_deref().map(Via::carried);
-                (carrier.server_name.clone(), via)
+                let wire = carrier.wire.carried();
+                (carrier.server_name.clone(), via, wire, carrier.may_be_local)
             }
-            None => (None, None),
+            None => (None, None, Wire::Unknown, false),
         };
         let endpoints = Endpoints::from_open(open, path);
         if open.flags & OPEN_LATE == 0
@@ -358,6 +373,8 @@ impl Pipeline {
         let object = self.connections.at(slot);
         object.endpoints = endpoints;
         object.server_name = server_name;
+        object.wire = wire;
+        object.may_be_local = may_be_local;
         if let Some(under) = via {
             match &mut object.via {
                 // It made a tunnel of its own before its socket was known.
@@ -396,6 +413,7 @@ impl Pipeline {
         }
         let (conversation, mut listener) =
             ConnectionListener::at(connection, &mut self.material, out);
+        listener.during(translation::moment(record, chunk));
         // What the other direction did until now happened before this chunk.
         if other_moved {
             conversation.extent(
@@ -564,6 +582,10 @@ impl Pipeline {
             None => (end, time_ns),
         };
         let is_ignored = connection.is_ignored();
+        // An object's are its carrier's.
+        if let Wire::Tcp { starts, .. } = connection.wire {
+            self.material.exchanges.links.closed(starts);
+        }
         let (conversation, mut listener) =
             ConnectionListener::at(&mut connection, &mut self.material, out);
         listener.know_addresses();

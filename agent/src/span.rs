@@ -21,7 +21,9 @@ use wirespan_protocols::heap;
 pub use method::KnownMethods;
 
 use crate::endpoints::{Endpoints, HostMemo, Via};
+use crate::links::Mechanism;
 use crate::redact::Redaction;
+use crate::semconv;
 use crate::trace_context::SpanContext;
 
 /// What an exporter receives.
@@ -261,6 +263,7 @@ impl SpanMaker {
         &mut self,
         exchange: Exchange,
         context: SpanContext,
+        link: Option<Mechanism>,
         surroundings: Surroundings<'_>,
     ) -> Span {
         let Exchange {
@@ -286,6 +289,10 @@ impl SpanMaker {
             Family::Db(db) => db::describe(role, outcome, db, ends),
         };
         leaving::redact(&self.redaction, &mut description);
+        if let Some(link) = link {
+            let link = Value::Static(link.name());
+            description.attributes.push((semconv::WIRESPAN_LINK, link));
+        }
         Span {
             resource: Arc::clone(surroundings.resource),
             name: description.name,

@@ -10,6 +10,8 @@ mod exchanges;
 mod kernel;
 #[path = "pipeline/learnt.rs"]
 mod learnt;
+#[path = "pipeline/links.rs"]
+mod links;
 #[path = "pipeline/losses.rs"]
 mod losses;
 #[path = "pipeline/own.rs"]
