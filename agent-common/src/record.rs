@@ -27,6 +27,8 @@ pub enum Kind {
     Clock = 5,
     /// What user space found out about a process: a JSON document. Made in user space.
     Process = 6,
+    /// What was set of how spans are made, from now on: a JSON document. Made in user space.
+    Settings = 8,
 }
 
 impl TryFrom<u8> for Kind {
@@ -40,6 +42,7 @@ impl TryFrom<u8> for Kind {
             4 => Self::Life,
             5 => Self::Clock,
             6 => Self::Process,
+            8 => Self::Settings,
             unknown => return Err(unknown),
         })
     }
@@ -369,6 +372,8 @@ pub enum Body<'a> {
     Clock(Clock),
     /// A process described, as JSON.
     Process(&'a [u8]),
+    /// How spans are made from now on, as JSON.
+    Settings(&'a [u8]),
 }
 
 /// Why bytes are not a record.
@@ -466,6 +471,7 @@ impl<'a> Body<'a> {
             }
             Kind::Clock => Self::Clock(split::<Clock>(rest)?.0),
             Kind::Process => Self::Process(rest),
+            Kind::Settings => Self::Settings(rest),
         })
     }
 }

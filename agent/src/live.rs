@@ -21,6 +21,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use wirespan_common::record::{Body, ConnectionId, Life, LifeEvent, Record, Stage};
 
 use crate::capture::{Capture, Wait};
+use crate::config::SpanConfig;
 use crate::connections::ToKernel;
 use crate::discover::tls::Libraries;
 use crate::discover::{ProcRoot, Watcher};
@@ -165,6 +166,14 @@ impl Live {
             freed: Freed::default(),
             announcements: Announcements::new(Instant::now()),
         })
+    }
+
+    /// Makes spans as `spans` says, from the first record on.
+    #[must_use]
+    pub fn configured(mut self, spans: &SpanConfig) -> Self {
+        self.path
+            .take(&recording::settings_record(monotonic_ns(), spans));
+        self
     }
 
     /// Tells `settled` once what was there already is watched and described, and its TLS is read.

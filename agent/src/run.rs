@@ -49,7 +49,7 @@ pub fn trace(
 ) -> anyhow::Result<()> {
     let began = Instant::now();
     let health = Arc::new(Health::default());
-    ending.within(config.shutdown_timeout);
+    ending.within(config.ending.timeout);
     let of_words = Arc::clone(&health);
     ending.last_words(move || last_words(&of_words, began));
     ProcRoot::host().check_pids()?;
@@ -60,7 +60,7 @@ pub fn trace(
         })
         .transpose()?;
     let runtime = start_runtime()?;
-    let memory = Ledger::new(config.memory_limit);
+    let memory = Ledger::new(config.memory.limit);
     let (queue, exporters) = start_exporters(&runtime, &config, &memory, &health)?;
     let metrics = config.metrics.as_ref();
     // Half of the interval, so that what is sent is younger than what was sent before.
@@ -68,18 +68,17 @@ pub fn trace(
     let metrics = metrics
         .map(|metrics| OwnMetrics::start(metrics, &health, runtime.handle()))
         .transpose()?;
-    let capture = Capture::start(&config.capture, &config.targets)?;
+    let capture = Capture::start(&config.capture, &config.discover.targets)?;
     let strategy = capture.strategy;
     let watcher = Watcher::new(
         ProcRoot::host(),
-        config.targets.clone(),
-        config.service.clone(),
+        config.discover.targets.clone(),
+        config.discover.service.clone(),
     )
     .within(memory.clone());
+    // How spans are made is told by records, so that it can be told anew.
     let pipeline_config = PipelineConfig {
-        ignore_health_checks: config.ignore_health_checks,
         memory,
-        redaction: config.redaction.clone(),
         ..PipelineConfig::default()
     };
     let live = Live::new(
@@ -93,7 +92,8 @@ pub fn trace(
     )
     .context("can't start a thread")?
     .telling(ending.tell())
-    .measuring(measure_every);
+    .measuring(measure_every)
+    .configured(&config.spans);
     let (watched, stop) = (live.watched(), live.stop());
     let shard = std::thread::Builder::new()
         .name("shard".into())
@@ -192,13 +192,13 @@ pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<
     let mut reader =
         Reader::new(BufReader::new(input)).with_context(|| Visible(file.display()).to_string())?;
     let runtime = start_runtime()?;
-    let memory = Ledger::new(config.memory_limit);
+    let memory = Ledger::new(config.memory.limit);
     let (queue, exporters) = start_exporters(&runtime, &config, &memory, &health)?;
     let pipeline_config = PipelineConfig {
         seed,
-        ignore_health_checks: config.ignore_health_checks,
         memory,
-        redaction: config.redaction.clone(),
+        // What was set here wins over what the recording tells of its run.
+        spans: config.spans.clone(),
         ..PipelineConfig::default()
     };
     let mut pipeline = Pipeline::new(pipeline_config, Arc::clone(&health));
@@ -207,7 +207,7 @@ pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<
         queue.push_waiting(std::mem::take(spans));
     });
     let took = began.elapsed();
-    runtime.block_on(exporters.drain(config.shutdown_timeout));
+    runtime.block_on(exporters.drain(config.ending.timeout));
     runtime.shutdown_timeout(Duration::ZERO);
     let replayed = replayed.with_context(|| Visible(file.display()).to_string())?;
     log::info!(
@@ -234,7 +234,7 @@ pub fn redact(config: &Config, file: &Path, copy: &Path) -> anyhow::Result<()> {
     let created = recording::create(copy);
     let created = created.with_context(|| format!("can't create {}", Visible(copy.display())))?;
     let mut writer = Writer::new(created)?;
-    let redacted = recording::redact(&mut reader, &mut writer, &config.redaction);
+    let redacted = recording::redact(&mut reader, &mut writer, &config.spans);
     writer.finish()?.sync_all()?;
     let redacted = redacted.with_context(|| Visible(file.display()).to_string())?;
     log::info!("{} records copied", redacted.records);
@@ -270,10 +270,10 @@ fn start_exporters(
 ) -> anyhow::Result<(SpanQueue, Exporters)> {
     let _entered = runtime.enter();
     let export = ExportConfig {
-        colours: config.colours,
-        queue_spans_cap: config.queue_spans_max,
+        colours: config.traces.colours,
+        queue_spans_cap: config.traces.queue_spans_max,
         memory: memory.clone(),
-        ..ExportConfig::new(config.otlp.clone(), config.printer)
+        ..ExportConfig::new(config.traces.otlp.clone(), config.traces.printer)
     };
     Ok(Exporters::start(export, health)?)
 }

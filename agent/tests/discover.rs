@@ -18,5 +18,6 @@ fn targets(environment: &[(&str, &str)]) -> Targets {
     Config::load(Purpose::Record, [], environment.iter().copied())
         .expect("valid settings")
         .config
+        .discover
         .targets
 }

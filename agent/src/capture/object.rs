@@ -41,8 +41,7 @@ pub fn load(
 ) -> Result<Ebpf, StartError> {
     let offsets = Shared(*layout);
     // Execs matter only where a program's name selects it; listeners and children are seen anyway.
-    let every_exec =
-        u8::from(targets.auto_target_exe.is_some() || targets.executable_name.is_some());
+    let every_exec = u8::from(targets.names_executables());
     let log_level = if config.bpf_debug {
         aya_log::Level::Debug as u8
     } else {

@@ -88,7 +88,7 @@ fn redacted(recording: &[u8]) -> (Vec<u8>, Redacted) {
     let mut reader = Reader::new(recording).expect("a recording");
     let mut writer = Writer::new(Vec::new()).expect("memory");
     let redacted =
-        redact(&mut reader, &mut writer, &Redaction::default()).expect("a whole recording");
+        redact(&mut reader, &mut writer, &SpanConfig::default()).expect("a whole recording");
     (writer.finish().expect("memory"), redacted)
 }
 
