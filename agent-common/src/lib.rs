@@ -13,4 +13,5 @@ pub mod ports;
 pub mod probes;
 pub mod record;
 pub mod share;
+pub mod switch;
 pub mod watch;
