@@ -70,12 +70,7 @@ pub fn trace(
         .transpose()?;
     let capture = Capture::start(&config.capture, &config.discover.targets)?;
     let strategy = capture.strategy;
-    let watcher = Watcher::new(
-        ProcRoot::host(),
-        config.discover.targets.clone(),
-        config.discover.service.clone(),
-    )
-    .within(memory.clone());
+    let watcher = Watcher::new(ProcRoot::host(), config.discover.clone()).within(memory.clone());
     // How spans are made is told by records, so that it can be told anew.
     let pipeline_config = PipelineConfig {
         memory,
