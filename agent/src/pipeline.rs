@@ -242,6 +242,9 @@ impl Pipeline {
 
     /// Sheds what is too much: all others have bounds of their own, connections what these leave.
     fn keep_bound(&mut self, time_ns: u64, out: &mut dyn Outlet) {
+        // The bound may have been changed.
+        self.material.processes.bound(self.memory.of_processes());
+        self.material.learnt.bound(self.memory.of_learnt());
         let forgotten = self.material.learnt.settle();
         if forgotten > 0 {
             self.material.health.lose(Loss::HeadersForgotten, forgotten);

@@ -49,7 +49,7 @@ pub fn trace(
 ) -> anyhow::Result<()> {
     let began = Instant::now();
     let health = Arc::new(Health::default());
-    ending.within(config.ending.timeout);
+    ending.reconfigure(&config.ending);
     let of_words = Arc::clone(&health);
     ending.last_words(move || last_words(&of_words, began));
     ProcRoot::host().check_pids()?;
