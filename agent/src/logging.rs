@@ -23,8 +23,8 @@ static LIMITS: Limits = Limits::new();
 /// A longer line is cut.
 const LINE_BYTES_MAX: usize = 16 * 1024;
 
-/// Begins to log, from the level of `config` on; libraries are heard from warnings on. Panics are lines of the
-/// log too.
+/// Begins to log, from the level of `config` on; libraries are heard from warnings on. Panics are
+/// lines of the log too.
 pub fn start(config: &LogConfig) {
     let logger = env_logger::Builder::new()
         .filter_level(LevelFilter::Warn)
