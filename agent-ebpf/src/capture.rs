@@ -8,7 +8,7 @@
 use aya_log_ebpf::debug;
 use wirespan_common::connection::{Budget, Connection, NO_DIRECTION, Sequence};
 use wirespan_common::loss::KernelLoss;
-use wirespan_common::record::{Direction, Extent, OPEN_SEQUENCED, is_object};
+use wirespan_common::record::{Direction, Extent, OPEN_COUNTED, OPEN_SEQUENCED, is_object};
 use wirespan_common::watch::{TURN_BYTES_MAX, VerdictKind};
 
 use crate::copy::{copy, unreadable};
@@ -17,6 +17,7 @@ use crate::maps::{self, PART_MAX, Scratch};
 use crate::memory::{Delivered, clamp, now_ns};
 use crate::records::{Announced, announce, describe, extent_of};
 use crate::sockets;
+use crate::tasks;
 use crate::transfer::Transfer;
 
 /// A connection that moved this much in both directions does not begin to speak HTTP/2 any more.
@@ -40,6 +41,7 @@ fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
     let connection = match maps::connection(id) {
         Some(known) => known,
         None => {
+            note_sequences(scratch);
             open(scratch)?;
             maps::connection(id).ok_or(KernelLoss::ConnectionsFull)?
         }
@@ -61,6 +63,7 @@ fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
     }
     let now = now_ns();
     let position = extent_of(connection, direction).position;
+    tasks::note(scratch);
     if WALKS && turned && may_become_http2(connection) {
         frames::look_for_preface(scratch, connection);
     }
@@ -238,7 +241,6 @@ fn open(scratch: &mut Scratch) -> Delivered<()> {
     new.first_sequence = first_sequence;
     new.sk = socket.sk;
     let (connection, is_new) = maps::remember_connection(socket.id, new)?;
-    note_sequences(scratch);
     // The socket of a TLS object may be found later.
     if is_new && !ignored && socket.sk != 0 {
         match announce(scratch) {
@@ -256,7 +258,7 @@ fn open(scratch: &mut Scratch) -> Delivered<()> {
 
 /// Where TCP's own counts stood before the transfer in the scratch buffer, by which user space sees
 /// whether a connection that was forgotten here went on, and whether bytes were missed meanwhile.
-#[inline(always)]
+#[inline(never)]
 fn note_sequences(scratch: &mut Scratch) {
     let transfer = &scratch.transfer;
     let sk = transfer.socket.sk;
@@ -277,6 +279,11 @@ fn note_sequences(scratch: &mut Scratch) {
     open.first_sequences[0] = read.wrapping_sub(end).wrapping_sub(of_read);
     open.first_sequences[1] = written.wrapping_sub(of_written);
     open.flags = OPEN_SEQUENCED;
+    if let Some(positions) = sockets::tcp_positions(sk, read.wrapping_sub(end), written) {
+        open.first_positions[0] = positions.read.wrapping_sub(of_read.into());
+        open.first_positions[1] = positions.written.wrapping_sub(of_written.into());
+        open.flags |= OPEN_COUNTED;
+    }
 }
 
 /// A function of its own, so that transfers don't carry the log's stack.

@@ -5,7 +5,8 @@
 //! call had, [`parts`] where they lie if they are several, [`sockets`] which connection it was on.
 //! What is known then is a [`transfer`]; [`capture`] decides how much of it is worth copying, and
 //! [`frames`] does for HTTP/2; [`copy`] copies, and [`records`] says the rest to user space.
-//! [`tls`] hands over plaintext in the same way.
+//! [`tls`] hands over plaintext in the same way. [`tasks`] tells which task of a runtime made a
+//! call.
 //! [`maps`] and [`memory`] are the only files that touch maps and foreign memory.
 #![no_std]
 #![no_main]
@@ -21,6 +22,7 @@ mod parts;
 mod records;
 mod sockets;
 mod syscall;
+mod tasks;
 mod tls;
 mod transfer;
 

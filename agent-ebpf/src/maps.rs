@@ -3,6 +3,7 @@
 
 mod own;
 mod ring;
+mod runtimes;
 mod scratch;
 mod tls;
 mod walks;
@@ -22,6 +23,7 @@ use crate::memory::Delivered;
 
 pub use own::{is_own_peer, is_own_socket, own_closed, own_connected, own_connects};
 pub use ring::{Wake, send, send_chunk, send_open};
+pub use runtimes::{inherit_runtime, runtime_of};
 pub use scratch::{ChunkRecord, PART_MAX, PARTS_AT_ONCE, Scratch, with_scratch};
 pub use tls::{
     FRAMES_AROUND, Frame, Object, ObjectKey, RECENT_HALVES, Task, TaskKey, carried_by, carries,
@@ -167,6 +169,7 @@ pub fn forget_service(tgid: u32) {
 pub fn unwatch(tgid: u32) {
     // A process that was not there is what was asked for.
     let _: Result<(), i32> = WATCHED.remove(tgid);
+    runtimes::forget(tgid);
 }
 
 /// Whether listening on `port` (host byte order) selects a process.

@@ -6,7 +6,8 @@ use core::mem::size_of;
 use wirespan_common::connection::Connection;
 use wirespan_common::own::Ends;
 use wirespan_common::record::{
-    CHUNK_AFTER_LOSS, Direction, Extent, Header, Kind, Open, Progress, Stage, is_object,
+    CHUNK_AFTER_LOSS, CHUNK_CARRIED, Direction, Extent, Header, Kind, Open, Progress, Stage,
+    is_object,
 };
 use zerocopy::{Immutable, IntoBytes};
 
@@ -55,6 +56,13 @@ pub fn describe(
     } else {
         0
     };
+    head.chunk.carrier_sequences = [0; 2];
+    if is_object(transfer.socket.id)
+        && let Some(sequences) = sockets::sequences(transfer.socket.sk)
+    {
+        head.chunk.carrier_sequences = sequences;
+        head.chunk.flags |= CHUNK_CARRIED;
+    }
     head.chunk.tail_len = scratch.tail_len;
     head.chunk.tail = scratch.tail;
     let opposite = extent_of(connection, direction.opposite());
@@ -131,7 +139,8 @@ pub fn header<T>(kind: Kind, payload: u32, time_ns: u64, current: Current) -> He
     Header {
         len: size_of::<T>() as u32 + payload,
         kind: kind as u8,
-        reserved: [0; 3],
+        shard: 0,
+        reserved: [0; 2],
         time_ns,
         tgid: current.tgid,
         tid: current.tid,

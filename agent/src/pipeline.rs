@@ -148,6 +148,7 @@ impl Pipeline {
             Body::Clock(clock) => self.material.wall_offset_ns = clock.wall_offset_ns,
             Body::Process([]) => self.material.processes.expect(record.tgid, time_ns),
             Body::Process(json) => self.describe(json, out),
+            Body::Task { .. } => {}
             Body::Settings(json) => self.reconfigure(json),
         }
         self.material.tell_late(out);

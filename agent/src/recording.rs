@@ -28,6 +28,7 @@ use std::io::{self, BufWriter, Read, Write};
 use wirespan_common::connection::Connection;
 use wirespan_common::record::{
     Chunk, Clock, ConnectionId, DecodeError, Header, Kind, Life, Open, Progress, Record, Stage,
+    TaskNote,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -44,16 +45,17 @@ const BYTE_ORDER_MARK: u32 = 0x0102_0304;
 const FORMAT_VERSION: u16 = 1;
 
 /// Version of the layouts in `wirespan_common::record`. It goes up with each change of one of them.
-pub const LAYOUT_VERSION: u16 = 3;
+pub const LAYOUT_VERSION: u16 = 4;
 // A change of a size is a change of a layout; one that keeps all sizes has to be noticed by people.
 const _: () = assert!(
-    LAYOUT_VERSION == 3
+    LAYOUT_VERSION == 4
         && size_of::<Header>() == 24
-        && size_of::<Open>() == 72
-        && size_of::<Chunk>() == 72
+        && size_of::<Open>() == 96
+        && size_of::<Chunk>() == 88
         && size_of::<Progress>() == 80
         && size_of::<Life>() == 24
         && size_of::<Clock>() == 8
+        && size_of::<TaskNote>() == 24
 );
 
 /// No record is longer: a chunk carries at most 64 KiB, a process's description what its arguments
@@ -220,7 +222,8 @@ fn user_record(kind: Kind, time_ns: u64, tgid: u32, body: &[u8]) -> Vec<u8> {
         // At most a few megabytes.
         len: (size_of::<Header>() + body.len()) as u32,
         kind: kind as u8,
-        reserved: [0; 3],
+        shard: 0,
+        reserved: [0; 2],
         time_ns,
         tgid,
         tid: 0,

@@ -45,6 +45,9 @@ pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
         return 0;
     }
     debug!(ctx, "process {} forked {}", current.tgid, child);
+    if watch.tasks != 0 {
+        maps::inherit_runtime(current.tgid, child);
+    }
     run(maps::watch(child, &watch).and_then(|()| tell(current, LifeEvent::Fork, 0, child, true)))
 }
 

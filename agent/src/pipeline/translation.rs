@@ -63,9 +63,9 @@ mod tests {
             direction: record::Direction::Egress as u8,
             flags: CHUNK_AFTER_LOSS,
             tail_len: 6,
-            reserved: [0; 5],
             tail: *b"hgfedcba",
             opposite: extent,
+            ..record::Chunk::default()
         };
         let whole = Record {
             time_ns: 40,

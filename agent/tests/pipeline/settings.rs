@@ -147,7 +147,8 @@ fn raw(json: &[u8]) -> Vec<u8> {
     let header = Header {
         len: (size_of::<Header>() + json.len()) as u32,
         kind: Kind::Settings as u8,
-        reserved: [0; 3],
+        shard: 0,
+        reserved: [0; 2],
         time_ns: 0,
         tgid: 0,
         tid: 0,

@@ -220,9 +220,9 @@ impl Recorder {
                 0
             },
             tail_len: if cut { own.tail_len } else { 0 },
-            reserved: [0; 5],
             tail: if cut { own.tail } else { [0; 8] },
             opposite: extents[direction.opposite() as usize],
+            ..Chunk::default()
         };
         self.push(Kind::Chunk, chunk.as_bytes(), &bytes[..captured])
     }
@@ -291,7 +291,8 @@ impl Recorder {
         let header = Header {
             len: (size_of::<Header>() + body.len() + payload.len()) as u32,
             kind: kind as u8,
-            reserved: [0; 3],
+            shard: 0,
+            reserved: [0; 2],
             time_ns: self.now_ns,
             tgid: self.tgid,
             tid: self.tgid + 1,

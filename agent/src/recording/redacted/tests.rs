@@ -55,9 +55,8 @@ impl Scene {
             direction: direction as u8,
             flags: 0,
             tail_len: tail_len as u8,
-            reserved: [0; 5],
             tail,
-            opposite: Extent::default(),
+            ..Chunk::default()
         };
         *position += said.len() as u64;
         let body = [chunk.as_bytes(), &said.as_bytes()[..captured]].concat();
