@@ -202,9 +202,10 @@ fn what_others_hold_is_not_there_for_connections() {
 fn another_limit_holds_from_the_next_look_on() {
     let limit = |limit| MemoryConfig { limit };
     let mut bench = Bench::new(32 << 20);
-    bench.put(&LOADS[0], 100);
+    bench.put(&LOADS[0], 40);
     let before = bench.pipeline.memory_bytes();
     assert!(before > 8 << 20, "{before}");
+    assert_eq!(bench.health.losses(Loss::MemoryFull), 0);
     bench.memory.reconfigure(&limit(8 << 20));
     // One look comes in so many records.
     for _ in 0..64 {
@@ -215,7 +216,7 @@ fn another_limit_holds_from_the_next_look_on() {
     assert!(bench.health.losses(Loss::MemoryFull) > 0);
 
     let shed = bench.health.losses(Loss::MemoryFull);
-    bench.memory.reconfigure(&limit(64 << 20));
+    bench.memory.reconfigure(&limit(128 << 20));
     bench.put(&LOADS[0], 100);
     assert!(bench.pipeline.memory_bytes() > before);
     assert_eq!(bench.health.losses(Loss::MemoryFull), shed);
