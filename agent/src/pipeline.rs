@@ -3,6 +3,7 @@
 //! ```text
 //! record ─ Pipeline::record ─┬─ Open, Chunk, Progress ─ Connections ─ Conversation ─ exchange ─┐
 //!                            ├─ Life, Process ───────── Processes (resources) ─────────────────┤
+//!                            ├─ Settings ────────────── what is told of an exchange ───────────┤
 //!                            └─ Clock ───────────────── offset of the wall clock ──────────────┤
 //!                                                                               SpanMaker ─ span
 //! ```
@@ -28,6 +29,7 @@ use wirespan_common::record::{
 };
 use wirespan_protocols::conversation::End;
 
+use crate::config::SpanConfig;
 use crate::connections::{
     Again, CONNECTIONS_MAX, Connection, Connections, Identity, Slot, ToKernel,
 };
@@ -40,7 +42,6 @@ use crate::links::Wire;
 use crate::memory::Ledger;
 use crate::outlet::Outlet;
 use crate::processes::{Described, PROCESSES_MAX, Processes};
-use crate::redact::Redaction;
 use crate::span::{KnownMethods, SpanMaker};
 use crate::trace_context::TraceContext;
 
@@ -53,12 +54,10 @@ pub struct PipelineConfig {
     pub known_methods: KnownMethods,
     /// Connections remembered at a time.
     pub connections_max: usize,
-    /// No spans for gRPC's own health checks and reflection.
-    pub ignore_health_checks: bool,
     /// The bound over all that is remembered.
     pub memory: Ledger,
-    /// What of texts must not leave.
-    pub redaction: Redaction,
+    /// How spans are made, whatever records say of it; of what is not set here, records may tell.
+    pub spans: SpanConfig,
 }
 
 impl Default for PipelineConfig {
@@ -67,9 +66,8 @@ impl Default for PipelineConfig {
             seed: None,
             known_methods: KnownMethods::default(),
             connections_max: CONNECTIONS_MAX,
-            ignore_health_checks: false,
             memory: Ledger::default(),
-            redaction: Redaction::default(),
+            spans: SpanConfig::default(),
         }
     }
 }
@@ -79,6 +77,8 @@ impl Default for PipelineConfig {
 pub struct Pipeline {
     connections: Connections,
     material: Material,
+    /// What records can't change of how spans are made.
+    given: SpanConfig,
     memory: Ledger,
     bound: Bound,
 }
@@ -113,13 +113,13 @@ impl Pipeline {
     /// A pipeline that has seen nothing.
     #[must_use]
     pub fn new(config: PipelineConfig, health: Arc<Health>) -> Self {
+        let mut spans = SpanMaker::new(config.known_methods);
+        spans.reconfigure(&config.spans);
         Self {
             connections: Connections::new(config.connections_max),
             material: Material {
                 processes: Processes::new(PROCESSES_MAX, config.memory.of_processes()),
-                spans: SpanMaker::new(config.known_methods)
-                    .ignoring_health_checks(config.ignore_health_checks)
-                    .redacting(config.redaction),
+                spans,
                 learnt: LearntStore::new(config.memory.of_learnt()),
                 exchanges: Exchanges::new(TraceContext::new(config.seed)),
                 wall_offset_ns: 0,
@@ -127,6 +127,7 @@ impl Pipeline {
                 health,
                 spans_made: 0,
             },
+            given: config.spans,
             memory: config.memory,
             bound: Bound::default(),
         }
@@ -154,6 +155,7 @@ impl Pipeline {
                 let links = &mut self.material.exchanges.links;
                 links.note(record.tgid, event, kind, &note);
             }
+            Body::Settings(json) => self.reconfigure(json),
         }
         self.material.tell_due(out);
         while let Some(idle) = self.connections.take_idle(time_ns) {
@@ -247,6 +249,9 @@ impl Pipeline {
 
     /// Sheds what is too much: all others have bounds of their own, connections what these leave.
     fn keep_bound(&mut self, time_ns: u64, out: &mut dyn Outlet) {
+        // The bound may have been changed.
+        self.material.processes.bound(self.memory.of_processes());
+        self.material.learnt.bound(self.memory.of_learnt());
         let forgotten = self.material.learnt.settle();
         if forgotten > 0 {
             self.material.health.lose(Loss::HeadersForgotten, forgotten);
@@ -521,6 +526,15 @@ impl Pipeline {
             self.end(connection, End::ProcessExited, time_ns, out);
         }
         self.material.processes.exit(tgid);
+    }
+
+    /// How spans are made from now on, but for what was given when the pipeline was made. Exchanges
+    /// that are over and wait are told by it too.
+    fn reconfigure(&mut self, json: &[u8]) {
+        match serde_json::from_slice::<SpanConfig>(json) {
+            Ok(told) => self.material.spans.reconfigure(&self.given.or(&told)),
+            Err(_) => self.material.health.lose(Loss::Undecodable, 1),
+        }
     }
 
     fn describe(&mut self, json: &[u8], out: &mut dyn Outlet) {

@@ -20,6 +20,7 @@ use wirespan_protocols::heap;
 
 pub use method::KnownMethods;
 
+use crate::config::SpanConfig;
 use crate::endpoints::{Endpoints, HostMemo, Via};
 use crate::links::Mechanism;
 use crate::redact::Redaction;
@@ -228,24 +229,16 @@ impl SpanMaker {
         }
     }
 
-    /// The same, which hides what `redaction` says.
-    #[must_use]
-    pub fn redacting(mut self, redaction: Redaction) -> Self {
-        self.redaction = redaction;
-        self
+    /// Makes spans from now on as `config` says.
+    pub fn reconfigure(&mut self, config: &SpanConfig) {
+        self.ignores_health_checks = config.ignores_health_checks();
+        self.redaction = config.redaction();
     }
 
     /// What is hidden.
     #[must_use]
     pub fn redaction(&self) -> &Redaction {
         &self.redaction
-    }
-
-    /// The same, which makes no spans for gRPC's own health checks and reflection.
-    #[must_use]
-    pub fn ignoring_health_checks(mut self, ignores: bool) -> Self {
-        self.ignores_health_checks = ignores;
-        self
     }
 
     /// Whether nobody wants a span of this exchange.

@@ -26,6 +26,8 @@ mod records;
 mod redis;
 #[path = "pipeline/replay.rs"]
 mod replay;
+#[path = "pipeline/settings.rs"]
+mod settings;
 #[path = "pipeline/tls.rs"]
 mod tls;
 #[path = "pipeline/waiting.rs"]

@@ -5,8 +5,9 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use wirespan::config::SpanConfig;
 use wirespan::discover::Process;
-use wirespan::recording::{Writer, clock_record, expected_record, process_record};
+use wirespan::recording::{Writer, clock_record, expected_record, process_record, settings_record};
 use wirespan_common::record::{
     CHUNK_AFTER_LOSS, CHUNK_CARRIED, Chunk, ConnectionId, Direction, Extent, Header, Kind, Life,
     LifeEvent, OPEN_COUNTED, OPEN_LATE, OPEN_SEQUENCED, Open, Progress, Stage, TaskEvent, TaskKind,
@@ -137,6 +138,12 @@ impl Recorder {
     /// The wall clock was set.
     pub fn clock(&mut self, wall_offset_ns: i64) -> &mut Self {
         self.records.push(clock_record(self.now_ns, wall_offset_ns));
+        self
+    }
+
+    /// How spans are made was set.
+    pub fn settings(&mut self, spans: &SpanConfig) -> &mut Self {
+        self.records.push(settings_record(self.now_ns, spans));
         self
     }
 
