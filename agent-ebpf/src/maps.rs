@@ -5,6 +5,7 @@ mod own;
 mod ring;
 mod runtimes;
 mod scratch;
+mod sizes;
 mod tls;
 mod walks;
 
@@ -24,7 +25,8 @@ use crate::memory::Delivered;
 pub use own::{is_own_peer, is_own_socket, own_closed, own_connected, own_connects};
 pub use ring::{Wake, send, send_chunk, send_open};
 pub use runtimes::{inherit_runtime, runtime_of};
-pub use scratch::{ChunkRecord, PART_MAX, PARTS_AT_ONCE, Scratch, with_scratch};
+pub use scratch::{ChunkRecord, Scratch, with_scratch};
+pub use sizes::{PART_MAX, PARTS_AT_ONCE};
 pub use tls::{
     FRAMES_AROUND, Frame, Object, ObjectKey, RECENT_HALVES, Task, TaskKey, carried_by, carries,
     carries_nothing, forget_object, halves, move_object, object, remember_halves, remember_object,

@@ -1,5 +1,6 @@
 //! wirespan's daemon. Read [`pipeline`] first: it wires the whole data path in one place.
 
+mod arch;
 pub mod capture;
 pub mod cli;
 pub mod config;

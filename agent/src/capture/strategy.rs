@@ -9,6 +9,7 @@ use aya::{Btf, Ebpf};
 
 use super::StartError;
 use super::reason::one_line;
+use crate::arch::system_call_function;
 use crate::config::Strategy;
 use crate::visible::Visible;
 
@@ -199,7 +200,7 @@ fn typed_tracepoint(
 fn fexit(ebpf: &mut Ebpf, name: &str, call: &str, types: &Btf) -> Result<(), String> {
     let program: &mut FExit = program(ebpf, name)?;
     program
-        .load(&function_of(call), types)
+        .load(&system_call_function(call), types)
         .map_err(|error| one_line(&error))?;
     program.attach().map_err(|error| one_line(&error))?;
     Ok(())
@@ -215,15 +216,10 @@ fn kretprobe(ebpf: &mut Ebpf, name: &str, calls: &[&str]) -> Result<(), String> 
     program.load().map_err(|error| one_line(&error))?;
     for call in calls {
         program
-            .attach(function_of(call), 0)
+            .attach(system_call_function(call), 0)
             .map_err(|error| one_line(&error))?;
     }
     Ok(())
-}
-
-/// The kernel function of a system call (arch/x86/include/asm/syscall_wrapper.h).
-fn function_of(call: &str) -> String {
-    format!("__x64_sys_{call}")
 }
 
 fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, String>

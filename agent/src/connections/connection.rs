@@ -131,6 +131,39 @@ impl Connection {
         Some((reason, bytes))
     }
 
+    /// What the kernel side is to make of it; `None` while that is not known.
+    pub(super) fn verdict_for_kernel(&self) -> Option<wirespan_common::watch::Verdict> {
+        use wirespan_common::watch::Verdict as ForKernel;
+
+        let framings = self.conversation.framings();
+        let is_told = self.told.is_some() && framings == self.told_framings;
+        match self.conversation.verdict() {
+            Verdict::Undecided => None,
+            // Boundaries grow with every frame; they are told when they were found.
+            Verdict::Understood if framings.is_some() && is_told => self.told,
+            Verdict::Understood if framings.is_some() => Some(ForKernel::Http2 {
+                ingress_boundary: self.boundary(conversation::Direction::Ingress),
+                egress_boundary: self.boundary(conversation::Direction::Egress),
+            }),
+            Verdict::Understood => Some(ForKernel::Understood),
+            Verdict::Opaque => Some(ForKernel::Ignored),
+            Verdict::Encrypted => Some(ForKernel::Carrier),
+        }
+    }
+
+    /// What it is waiting for, if it is worth waiting for.
+    pub(super) fn awaits(&self) -> Option<Awaited> {
+        if self.is_ignored() {
+            None
+        } else if self.reset_ns.is_some() || self.conversation.awaits_progress() {
+            Some(Awaited::Progress)
+        } else if self.conversation.has_open_exchange() {
+            Some(Awaited::Response)
+        } else {
+            None
+        }
+    }
+
     /// Nothing that it says is of interest any more.
     #[must_use]
     pub fn is_ignored(&self) -> bool {
