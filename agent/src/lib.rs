@@ -14,6 +14,7 @@ pub mod export;
 pub mod health;
 pub mod inspect;
 pub mod learnt;
+pub mod links;
 pub mod live;
 pub mod logging;
 pub mod lookers;

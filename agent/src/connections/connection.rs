@@ -11,6 +11,7 @@ use super::again::{Again, Identity};
 use super::owners::Owners;
 use crate::endpoints::{Endpoints, HostMemo, Via};
 use crate::learnt::Places;
+use crate::links::Wire;
 use crate::unread::{Opening, Reason};
 
 /// One connection.
@@ -22,6 +23,10 @@ pub struct Connection {
     pub endpoints: Option<Endpoints>,
     /// Of its socket, as its `Open` told it.
     pub identity: Identity,
+    /// By what its other end can be found.
+    pub wire: Wire,
+    /// Its other end may be on this node, by its addresses.
+    pub may_be_local: bool,
     /// Where the positions of records begin, by direction: not at 0 once the kernel side has
     /// forgotten the connection and counts anew.
     pub(super) bases: [u64; 2],
@@ -75,6 +80,8 @@ impl Connection {
             id,
             endpoints: None,
             identity: Identity::default(),
+            wire: Wire::default(),
+            may_be_local: false,
             bases: [0; 2],
             missed: 0,
             conversation: Conversation::new(),
