@@ -254,12 +254,12 @@ pub struct Health {
     records: AtomicU64,
     spans_made: AtomicU64,
     coverage: Mutex<Vec<Coverage>>,
-    deliveries: [Delivery; Destination::ALL.len()],
+    deliveries: [DeliveryCounts; Destination::ALL.len()],
 }
 
 /// What became of spans on their way to one destination.
 #[derive(Debug, Default)]
-struct Delivery {
+struct DeliveryCounts {
     is_open: AtomicBool,
     exported: AtomicU64,
     losses: Losses,
@@ -363,7 +363,7 @@ impl Health {
             .load(Ordering::Relaxed)
     }
 
-    fn delivery(&self, destination: Destination) -> &Delivery {
+    fn delivery(&self, destination: Destination) -> &DeliveryCounts {
         &self.deliveries[destination as usize]
     }
 }

@@ -47,9 +47,9 @@ impl Recorded {
 /// Takes records for the file.
 #[derive(Debug)]
 pub struct Recorder {
-    to: Option<SyncSender<Batch>>,
-    done: Receiver<Written>,
-    batch: Batch,
+    to: Option<SyncSender<RecordBatch>>,
+    done: Receiver<WriterOutcome>,
+    batch: RecordBatch,
     /// Bytes that may still be taken.
     bytes_left: u64,
     is_full: bool,
@@ -59,14 +59,14 @@ pub struct Recorder {
 
 /// Records, end to end.
 #[derive(Debug, Default)]
-struct Batch {
+struct RecordBatch {
     bytes: Vec<u8>,
     records: u64,
 }
 
 /// What the thread came to.
 #[derive(Debug, Default)]
-struct Written {
+struct WriterOutcome {
     records: u64,
     lost: u64,
     error: Option<String>,
@@ -97,7 +97,7 @@ impl Recorder {
         Ok(Self {
             to: Some(to),
             done,
-            batch: Batch::default(),
+            batch: RecordBatch::default(),
             bytes_left: bytes_max.map_or(u64::MAX, |max| max.saturating_sub(begun)),
             is_full: false,
             lost: 0,
@@ -137,11 +137,11 @@ impl Recorder {
         let written = self
             .done
             .recv_timeout(FINISH_MAX)
-            .unwrap_or_else(|_| Written {
+            .unwrap_or_else(|_| WriterOutcome {
                 error: Some(format!(
                     "the file system did not answer within {FINISH_MAX:?}"
                 )),
-                ..Written::default()
+                ..WriterOutcome::default()
             });
         Recorded {
             records: written.records,
@@ -198,8 +198,12 @@ impl Sink for File {
     }
 }
 
-fn write<W: Sink>(mut writer: Writer<W>, batches: &Receiver<Batch>, health: &Health) -> Written {
-    let mut written = Written::default();
+fn write<W: Sink>(
+    mut writer: Writer<W>,
+    batches: &Receiver<RecordBatch>,
+    health: &Health,
+) -> WriterOutcome {
+    let mut written = WriterOutcome::default();
     for batch in batches {
         if written.error.is_none()
             && let Err(error) = writer.write_all(&batch.bytes, batch.records)
