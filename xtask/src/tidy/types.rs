@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Finding;
-use super::source::{Source, words};
+use super::source::Source;
 
 const SCOPE: [&str; 4] = [
     "agent/src",
@@ -103,20 +103,17 @@ pub fn one_name_means_one_type(sources: &[Source]) -> Vec<Finding> {
 fn definition(code: &str) -> Option<&str> {
     let line = code.trim_start();
     let visible = line.strip_prefix("pub").map_or(line, |rest| {
-        rest.split_once(|character| character == ' ')
-            .map_or(rest, |(_, rest)| rest)
+        rest.split_once(' ').map_or(rest, |(_, rest)| rest)
     });
-    let visible = visible.trim_start_matches("in ");
     let is_nested = code.starts_with(' ') && visible.starts_with("type ");
     KEYWORDS
         .iter()
         .filter(|_| !is_nested)
         .find_map(|keyword| visible.strip_prefix(keyword)?.strip_prefix(' '))
         .and_then(|rest| {
-            let name = rest.split(|end: char| !end.is_alphanumeric() && end != '_');
-            name.into_iter().next().filter(|name| !name.is_empty())
+            rest.split(|end: char| !end.is_alphanumeric() && end != '_')
+                .next()
         })
-        .filter(|name| words(code, name).next().is_some())
 }
 
 #[cfg(test)]
