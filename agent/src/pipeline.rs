@@ -161,7 +161,7 @@ impl Pipeline {
         while let Some(idle) = self.connections.take_idle(time_ns) {
             self.evict(idle, time_ns, out);
         }
-        if self.bound.is_due(self.connections.weight()) {
+        if self.bound.is_due(self.growing_bytes()) {
             self.keep_bound(time_ns, out);
         }
         self.count_made();
@@ -247,6 +247,11 @@ impl Pipeline {
             + self.memory.held()
     }
 
+    /// Bytes of what may grow much with any record.
+    fn growing_bytes(&self) -> usize {
+        self.connections.weight() + self.material.exchanges.links.growing_bytes()
+    }
+
     /// Sheds what is too much: all others have bounds of their own, connections what these leave.
     fn keep_bound(&mut self, time_ns: u64, out: &mut dyn Outlet) {
         // The bound may have been changed.
@@ -262,9 +267,10 @@ impl Pipeline {
             };
             self.material.health.lose(Loss::MemoryFull, 1);
             self.end(worst, End::Evicted, time_ns, out);
+            self.material.exchanges.links.shed();
         }
         let room = self.memory.limit().saturating_sub(self.memory_bytes());
-        self.bound.looked(self.connections.weight(), room);
+        self.bound.looked(self.growing_bytes(), room);
     }
 
     fn open(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut dyn Outlet) {
