@@ -12,5 +12,6 @@ pub mod own;
 pub mod ports;
 pub mod probes;
 pub mod record;
+pub mod shard;
 pub mod share;
 pub mod watch;

@@ -86,8 +86,11 @@ pub struct Header {
     pub len: u32,
     /// A [`Kind`].
     pub kind: u8,
+    /// Which shard it is for, below [`crate::shard::SHARDS_MAX`]: records of one shard are in order,
+    /// and nothing is said of those of another.
+    pub shard: u8,
     /// Zero.
-    pub reserved: [u8; 3],
+    pub reserved: [u8; 2],
     /// When it happened; for a transfer, when the call returned.
     pub time_ns: u64,
     /// Process (thread group) in the initial pid namespace; 0 where no process is concerned.
@@ -328,6 +331,8 @@ pub struct Record<'a> {
     pub tgid: u32,
     /// Thread, in the initial pid namespace.
     pub tid: u32,
+    /// Which shard it is for.
+    pub shard: u8,
     /// What it says.
     pub body: Body<'a>,
 }
@@ -401,6 +406,7 @@ impl<'a> Record<'a> {
                 time_ns: header.time_ns,
                 tgid: header.tgid,
                 tid: header.tid,
+                shard: header.shard,
                 body,
             },
             len,
@@ -501,7 +507,8 @@ mod tests {
         let header = Header {
             len: (size_of::<Header>() + size_of::<Chunk>() + payload.len()) as u32,
             kind: Kind::Chunk as u8,
-            reserved: [0; 3],
+            shard: 3,
+            reserved: [0; 2],
             time_ns: 5,
             tgid: 6,
             tid: 7,
@@ -515,6 +522,7 @@ mod tests {
         let (record, len) = Record::decode(&bytes).expect("decodes");
         assert_eq!(len, bytes.len());
         assert_eq!((record.time_ns, record.tgid, record.tid), (5, 6, 7));
+        assert_eq!(record.shard, 3);
         let Body::Chunk {
             chunk,
             direction,

@@ -131,7 +131,8 @@ pub fn header<T>(kind: Kind, payload: u32, time_ns: u64, current: Current) -> He
     Header {
         len: size_of::<T>() as u32 + payload,
         kind: kind as u8,
-        reserved: [0; 3],
+        shard: 0,
+        reserved: [0; 2],
         time_ns,
         tgid: current.tgid,
         tid: current.tid,

@@ -7,7 +7,7 @@
 //!      0      8  magic: 89 'w' 's' 'p' 'a' 'n' 0d 0a
 //!      8      4  0x0102_0304 in the byte order of the machine that wrote it, as are all integers
 //!     12      2  version of this format: 1
-//!     14      2  version of the records' layouts: 3; 2 is read too (`layouts.rs`)
+//!     14      2  version of the records' layouts: 4; 2 and 3 are read too (`layouts.rs`)
 //!     16      …  records, each of `Header::len` bytes, without padding, to the end of the file
 //! ```
 //!
@@ -43,10 +43,10 @@ const BYTE_ORDER_MARK: u32 = 0x0102_0304;
 const FORMAT_VERSION: u16 = 1;
 
 /// Version of the layouts in `wirespan_common::record`. It goes up with each change of one of them.
-pub const LAYOUT_VERSION: u16 = 3;
+pub const LAYOUT_VERSION: u16 = 4;
 // A change of a size is a change of a layout; one that keeps all sizes has to be noticed by people.
 const _: () = assert!(
-    LAYOUT_VERSION == 3
+    LAYOUT_VERSION == 4
         && size_of::<Header>() == 24
         && size_of::<Open>() == 72
         && size_of::<Chunk>() == 72
@@ -205,12 +205,22 @@ pub fn progress_record(
     user_record(Kind::Progress, time_ns, 0, progress.as_bytes())
 }
 
+/// The same record, of another shard than the first.
+#[must_use]
+pub fn of_shard(shard: u8, mut record: Vec<u8>) -> Vec<u8> {
+    if let Some(place) = record.get_mut(std::mem::offset_of!(Header, shard)) {
+        *place = shard;
+    }
+    record
+}
+
 fn user_record(kind: Kind, time_ns: u64, tgid: u32, body: &[u8]) -> Vec<u8> {
     let header = Header {
         // At most a few megabytes.
         len: (size_of::<Header>() + body.len()) as u32,
         kind: kind as u8,
-        reserved: [0; 3],
+        shard: 0,
+        reserved: [0; 2],
         time_ns,
         tgid,
         tid: 0,

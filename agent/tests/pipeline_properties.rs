@@ -118,7 +118,8 @@ fn record(seed: &Seed, positions: &mut Positions) -> Vec<u8> {
     let header = Header {
         len: (size_of::<Header>() + body.len() + payload.len()) as u32,
         kind: *kind,
-        reserved: [0; 3],
+        shard: 0,
+        reserved: [0; 2],
         time_ns: *time_ns,
         tgid: *tgid,
         tid: *tgid,

@@ -26,7 +26,8 @@ impl Layout {
     pub fn of(version: u16) -> Option<Self> {
         match version {
             OLDEST => Some(Self::Two),
-            LAYOUT_VERSION => Some(Self::Current),
+            // Version 3 had no shards: everything was of the first.
+            3 | LAYOUT_VERSION => Some(Self::Current),
             _ => None,
         }
     }
@@ -71,7 +72,8 @@ mod tests {
         let header = Header {
             len: (size_of::<Header>() + body.len() + path.len()) as u32,
             kind: Kind::Open as u8,
-            reserved: [0; 3],
+            shard: 0,
+            reserved: [0; 2],
             time_ns: 1,
             tgid: 2,
             tid: 3,

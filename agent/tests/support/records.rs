@@ -284,7 +284,8 @@ impl Recorder {
         let header = Header {
             len: (size_of::<Header>() + body.len() + payload.len()) as u32,
             kind: kind as u8,
-            reserved: [0; 3],
+            shard: 0,
+            reserved: [0; 2],
             time_ns: self.now_ns,
             tgid: self.tgid,
             tid: self.tgid + 1,
