@@ -86,8 +86,8 @@ pub struct Header {
     pub len: u32,
     /// A [`Kind`].
     pub kind: u8,
-    /// Which shard it is for, below [`crate::shard::SHARDS_MAX`]: records of one shard are in order,
-    /// and nothing is said of those of another.
+    /// Which shard it is for, below [`crate::shard::SHARDS_MAX`]. Records of one shard are in
+    /// order; of those of two, nothing is said.
     pub shard: u8,
     /// Zero.
     pub reserved: [u8; 2],

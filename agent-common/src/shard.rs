@@ -3,3 +3,6 @@
 
 /// Most shards: the kernel side has so many rings. One is the rule.
 pub const SHARDS_MAX: usize = 8;
+
+/// Bytes of the ring of a shard that is there.
+pub const RING_BYTES: u32 = 4 * 1024 * 1024;

@@ -16,7 +16,11 @@ pub struct Watch {
     /// looked at in that light. 0 costs nothing.
     pub probes: u32,
     /// 1 once user space was told that the process serves a selected port, else 0.
-    pub serves: u32,
+    pub serves: u8,
+    /// Which shard is told of connections that the process is seen with first.
+    pub shard: u8,
+    /// Zero.
+    pub reserved: [u8; 2],
 }
 const _: () = assert!(size_of::<Watch>() == 16);
 
@@ -54,6 +58,8 @@ impl Default for Watch {
             later_bytes_max: LATER_BYTES_DEFAULT,
             probes: 0,
             serves: 0,
+            shard: 0,
+            reserved: [0; 2],
         }
     }
 }

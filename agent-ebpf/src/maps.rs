@@ -3,6 +3,7 @@
 
 mod own;
 mod ring;
+mod rings;
 mod scratch;
 mod tls;
 mod walks;
@@ -21,6 +22,7 @@ use crate::memory::Delivered;
 
 pub use own::{is_own_peer, is_own_socket, own_closed, own_connected, own_connects};
 pub use ring::{Wake, send, send_chunk, send_open};
+pub use rings::{next_shard, shards};
 pub use scratch::{ChunkRecord, PART_MAX, PARTS_AT_ONCE, Scratch, with_scratch};
 pub use tls::{
     FRAMES_AROUND, Frame, Object, ObjectKey, RECENT_HALVES, Task, TaskKey, carried_by, carries,
