@@ -96,7 +96,7 @@ pub struct ServiceOverride {
 }
 
 /// How to capture.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct CaptureConfig {
     /// Forced by the user; otherwise the cheapest that loads.
     pub strategy: Option<Strategy>,
@@ -104,6 +104,20 @@ pub struct CaptureConfig {
     pub bpf_debug: bool,
     /// Connections that the kernel side remembers; otherwise [`CONNECTIONS_MAX_DEFAULT`].
     pub connections_max: Option<u32>,
+    /// How many threads take records, each from a ring of its own: 1 to
+    /// [`SHARDS_MAX`](wirespan_common::shard::SHARDS_MAX).
+    pub shards: u8,
+}
+
+impl Default for CaptureConfig {
+    fn default() -> Self {
+        Self {
+            strategy: None,
+            bpf_debug: false,
+            connections_max: None,
+            shards: 1,
+        }
+    }
 }
 
 /// What its tables have room for.

@@ -17,7 +17,10 @@
 //! step of the wall clock during an exchange therefore moves both its ends and not its duration,
 //! and later exchanges are right at once. Before the first `Clock` record the offset is 0.
 
+mod shards;
 mod translation;
+
+pub use shards::Pipelines;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -42,6 +45,9 @@ use crate::processes::{Described, PROCESSES_MAX, Processes};
 use crate::redact::Redaction;
 use crate::span::{KnownMethods, SpanMaker};
 use crate::trace_context::TraceContext;
+
+/// Idle connections that are given up at one record; the others are, at the next ones.
+const IDLE_AT_ONCE: usize = 64;
 
 /// What a pipeline can be told.
 #[derive(Clone, Debug)]
@@ -149,7 +155,10 @@ impl Pipeline {
             Body::Process(json) => self.describe(json, out),
         }
         self.material.tell_late(out);
-        while let Some(idle) = self.connections.take_idle(time_ns) {
+        for _ in 0..IDLE_AT_ONCE {
+            let Some(idle) = self.connections.take_idle(time_ns) else {
+                break;
+            };
             self.evict(idle, time_ns, out);
         }
         if self.bound.is_due(self.connections.weight()) {

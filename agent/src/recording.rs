@@ -34,7 +34,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::discover::Process;
 
 use layouts::Layout;
-pub use recorder::{Recorded, Recorder, create};
+pub use recorder::{Recorded, Recorder, RecorderHandle, create};
 pub use redacted::{Redacted, redact};
 pub use replay::{Replayed, replay};
 

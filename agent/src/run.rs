@@ -5,8 +5,6 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -21,10 +19,10 @@ use crate::export::own_metrics::OwnMetrics;
 use crate::export::{ExportConfig, Exporters, SpanQueue};
 use crate::health::Health;
 use crate::inspect::Sight;
-use crate::live::{Live, Stop, Watched};
+use crate::live::{Live, Setup, Watched};
 use crate::logging;
 use crate::memory::Ledger;
-use crate::pipeline::{Pipeline, PipelineConfig};
+use crate::pipeline::{PipelineConfig, Pipelines};
 use crate::recording::{self, Reader, Recorded, Recorder, Writer};
 use crate::report::{self, Finished};
 use crate::visible::Visible;
@@ -34,7 +32,7 @@ const EXPORT_THREADS: usize = 2;
 /// How long to wait for what is there already to be looked at, and TLS to be read in it, before the
 /// daemon calls itself ready.
 const SETTLE_MAX: Duration = Duration::from_secs(10);
-/// How often the shard is looked at while nothing happens.
+/// How often the shards are looked at while nothing happens.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// Traces until a signal asks for the end; writes the records to `recording` if it is given, up to
@@ -76,40 +74,35 @@ pub fn trace(
         config.service.clone(),
     )
     .within(memory.clone());
-    let pipeline_config = PipelineConfig {
+    let pipeline = PipelineConfig {
         ignore_health_checks: config.ignore_health_checks,
         memory,
         redaction: config.redaction.clone(),
         ..PipelineConfig::default()
     };
-    let live = Live::new(
-        capture,
+    let setup = Setup {
         watcher,
-        libraries(&health),
-        Pipeline::new(pipeline_config, Arc::clone(&health)),
+        libraries: libraries(&health),
+        pipeline,
         recording,
         queue,
-        Arc::clone(&health),
-    )
-    .context("can't start a thread")?
-    .telling(ending.tell())
-    .measuring(measure_every);
-    let (watched, stop) = (live.watched(), live.stop());
-    let shard = std::thread::Builder::new()
-        .name("shard".into())
-        .spawn(move || live.run())
-        .context("can't start a thread")?;
+        health: Arc::clone(&health),
+        measure_every,
+        settled: ending.tell(),
+    };
+    let live = Live::start(capture, setup).context("can't start a thread")?;
 
     let asked = match ending.wait(SETTLE_MAX) {
         Some(Event::Asked(signal)) => signal,
         Some(Event::Settled) | None => {
-            tell_ready(&watched, began, strategy);
-            wait_for_end(ending, &shard)
+            tell_ready(live.watched(), began, strategy);
+            wait_for_end(ending, &live)
         }
     };
     log::info!("{asked}: stopping");
     ending.begin();
-    let (finished, detached) = end(&stop, shard)?;
+    let ended = live.end();
+    let (finished, detached) = ended.map_err(|_| anyhow::anyhow!("the capture thread panicked"))?;
     runtime.block_on(exporters.drain(left(ending)));
     if let Some(metrics) = metrics {
         metrics.finish(left(ending));
@@ -134,9 +127,6 @@ fn libraries(health: &Arc<Health>) -> Libraries {
     Libraries::new(ProcRoot::host()).counting(move |reason| health.lose(reason.into(), 1))
 }
 
-/// What the shard leaves, and who tells when the kernel side is detached.
-type Ended = (Finished, Receiver<()>);
-
 fn tell_ready(watched: &Watched, began: Instant, strategy: impl std::fmt::Display) {
     let watched = watched.count();
     log::info!(
@@ -149,21 +139,15 @@ fn tell_ready(watched: &Watched, began: Instant, strategy: impl std::fmt::Displa
     }
 }
 
-/// What ended the run. A panic of the shard must not leave a daemon that looks alive.
-fn wait_for_end(ending: &Ending, shard: &JoinHandle<Ended>) -> &'static str {
+/// What ended the run. A panic of a shard must not leave a daemon that looks alive.
+fn wait_for_end(ending: &Ending, live: &Live) -> &'static str {
     loop {
         match ending.wait(CHECK_EVERY) {
             Some(Event::Asked(signal)) => return signal,
-            _ if shard.is_finished() => return "the capture thread ended",
+            _ if live.is_broken() => return "the capture thread ended",
             Some(Event::Settled) | None => {}
         }
     }
-}
-
-fn end(stop: &Stop, shard: JoinHandle<Ended>) -> anyhow::Result<Ended> {
-    stop.now();
-    let finished = shard.join();
-    finished.map_err(|_| anyhow::anyhow!("the capture thread panicked"))
 }
 
 /// What is left of the time that the end may take.
@@ -201,9 +185,9 @@ pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<
         redaction: config.redaction.clone(),
         ..PipelineConfig::default()
     };
-    let mut pipeline = Pipeline::new(pipeline_config, Arc::clone(&health));
+    let mut pipelines = Pipelines::new(pipeline_config, Arc::clone(&health));
     let began = Instant::now();
-    let replayed = recording::replay(&mut reader, &mut pipeline, |spans| {
+    let replayed = recording::replay(&mut reader, &mut pipelines, |spans| {
         queue.push_waiting(std::mem::take(spans));
     });
     let took = began.elapsed();

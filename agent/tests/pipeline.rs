@@ -24,6 +24,8 @@ mod records;
 mod redis;
 #[path = "pipeline/replay.rs"]
 mod replay;
+#[path = "pipeline/shards.rs"]
+mod shards;
 #[path = "pipeline/tls.rs"]
 mod tls;
 #[path = "pipeline/waiting.rs"]

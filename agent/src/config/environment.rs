@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use regex::Regex;
+use wirespan_common::shard::SHARDS_MAX;
 
 use super::names::Setting;
 use super::settings::{Given, Settings};
@@ -58,6 +59,7 @@ impl Config {
         let settings = Settings::collect(flags, environment, &mut warnings)?;
         let exporters = otlp::Exporters::named_in(&settings)?;
 
+        let capture = capture(&settings)?;
         let mut config = Self {
             targets: targets(&settings)?,
             service: ServiceOverride {
@@ -65,13 +67,13 @@ impl Config {
                 namespace: text(&settings, Setting::ServiceNamespace),
                 resource_attributes: resource_attributes(&settings, &mut warnings),
             },
-            capture: capture(&settings)?,
             otlp: otlp::config(&settings, exporters, &mut warnings)?,
             metrics: otlp::metrics(&settings)?,
             printer: printer(&settings, exporters)?,
             colours: settings.of(Setting::NoColor).is_none(),
             queue_spans_max: queue_spans_max(&settings)?,
-            memory_limit: memory_limit(&settings)?,
+            memory_limit: memory_limit(&settings, capture.shards)?,
+            capture,
             ignore_health_checks: false,
             redaction: redaction(&settings)?,
             shutdown_timeout: SHUTDOWN_TIMEOUT_DEFAULT,
@@ -117,6 +119,10 @@ pub const QUEUE_SPANS_DEFAULT: usize = 16_384;
 const QUEUE_SPANS_MAX: usize = 1 << 20;
 
 const LOG_LEVELS: &str = "error, warn, info, debug, trace or off";
+
+/// [`SHARDS_MAX`], in words.
+const SHARDS: &str = "a number of shards from 1 to 8";
+const _: () = assert!(SHARDS_MAX == 8);
 
 const REGEX: &str = "a regular expression for the path of an executable, such as nginx|haproxy";
 
@@ -164,6 +170,12 @@ fn capture(settings: &Settings) -> Result<CaptureConfig, ConfigError> {
             "a number of connections from 1 to 65536",
         )?;
         capture.connections_max = u32::try_from(count).ok();
+    }
+    if let Some(given) = settings.of(Setting::Shards) {
+        capture.shards = given.parse(
+            |text| u8::try_from(values::count(text, SHARDS_MAX)?).ok(),
+            SHARDS,
+        )?;
     }
     Ok(capture)
 }
@@ -242,13 +254,19 @@ fn queue_spans_max(settings: &Settings) -> Result<usize, ConfigError> {
         })
 }
 
-fn memory_limit(settings: &Settings) -> Result<usize, ConfigError> {
+/// Each shard needs its part.
+fn memory_limit(settings: &Settings, shards: u8) -> Result<usize, ConfigError> {
+    let least = memory::LIMIT_MIN * usize::from(shards);
     let Some(given) = settings.of(Setting::MemoryLimit) else {
-        return Ok(memory::limit_within(memory::cgroup_limit()));
+        return Ok(memory::limit_within(memory::cgroup_limit(), shards));
     };
+    let allowed = format!(
+        "a number of bytes, such as 64MiB or 256M, of at least {}MiB",
+        least >> 20
+    );
     given.parse(
-        |text| values::bytes(text).filter(|bytes| *bytes >= memory::LIMIT_MIN),
-        "a number of bytes, such as 64MiB or 256M, of at least 4MiB",
+        |text| values::bytes(text).filter(|bytes| *bytes >= least),
+        &allowed,
     )
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::health::Health;
-use crate::pipeline::{Pipeline, PipelineConfig};
+use crate::pipeline::{PipelineConfig, Pipelines};
 use crate::recording::{clock_record, of_shard, replay, user_record};
 use wirespan_common::record::Kind;
 
@@ -99,10 +99,10 @@ fn spans(recording: &[u8]) -> Vec<String> {
         seed: Some(1),
         ..PipelineConfig::default()
     };
-    let mut pipeline = Pipeline::new(config, Arc::new(Health::default()));
+    let mut pipelines = Pipelines::new(config, Arc::new(Health::default()));
     let mut told = Vec::new();
     let mut reader = Reader::new(recording).expect("a recording");
-    replay(&mut reader, &mut pipeline, |spans| {
+    replay(&mut reader, &mut pipelines, |spans| {
         told.extend(spans.iter().map(|span| format!("{span:?}")));
     })
     .expect("whole");
