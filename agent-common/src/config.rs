@@ -39,6 +39,12 @@ pub struct Offsets {
     pub tcp_sock_copied_seq: u32,
     pub tcp_sock_rcv_nxt: u32,
     pub tcp_sock_write_seq: u32,
+    pub tcp_sock_snd_nxt: u32,
+    pub tcp_sock_bytes_received: u32,
+    /// 0 where the kernel does not count them (before 4.19).
+    pub tcp_sock_bytes_sent: u32,
+    /// 0 where the kernel does not count them (before 4.19).
+    pub tcp_sock_bytes_retrans: u32,
     pub inet_connection_sock_icsk_ulp_ops: u32,
     pub inet_connection_sock_icsk_bind_hash: u32,
     pub inet_bind_bucket_port: u32,
@@ -55,4 +61,4 @@ pub struct Offsets {
     pub unix_address_len: u32,
     pub unix_address_name: u32,
 }
-const _: () = assert!(size_of::<Offsets>() == 41 * 4);
+const _: () = assert!(size_of::<Offsets>() == 45 * 4);

@@ -6,8 +6,11 @@
 //! Times are nanoseconds of `CLOCK_MONOTONIC` (`bpf_ktime_get_ns`), stream positions are bytes
 //! since the kernel side first saw the connection.
 
+mod task;
+
 use core::mem::size_of;
 
+pub use task::{ANCESTORS_MAX, Ancestors, TaskEvent, TaskKind, TaskNote};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// What a record says. Travels as `u8`; an unknown value is counted and passed over.
@@ -27,6 +30,11 @@ pub enum Kind {
     Clock = 5,
     /// What user space found out about a process: a JSON document. Made in user space.
     Process = 6,
+    /// A runtime's task began, ended, or took a request over: [`TaskNote`], then the numbers of its
+    /// ancestors.
+    Task = 7,
+    /// What was set of how spans are made, from now on: a JSON document. Made in user space.
+    Settings = 8,
 }
 
 impl TryFrom<u8> for Kind {
@@ -40,6 +48,8 @@ impl TryFrom<u8> for Kind {
             4 => Self::Life,
             5 => Self::Clock,
             6 => Self::Process,
+            7 => Self::Task,
+            8 => Self::Settings,
             unknown => return Err(unknown),
         })
     }
@@ -168,12 +178,19 @@ pub struct Open {
     /// Sequence numbers (TCP) of the first byte of either stream, ingress first, where `flags` says
     /// so. A connection that was forgotten and goes on begins where it was.
     pub first_sequences: [u32; 2],
+    /// Bytes that moved on the TCP connection before the first byte of either stream, ingress
+    /// first, where `flags` says so: both are 0 of one that was seen from its beginning. Less than
+    /// a sequence number by the number of the stream's very first byte, which both ends of a
+    /// connection compute alike.
+    pub first_positions: [u64; 2],
+    /// Of a Unix socket, the inode number of the socket at its other end; else 0.
+    pub peer: ConnectionId,
     /// A bit set of `OPEN_*`.
     pub flags: u8,
     /// Zero.
     pub reserved: [u8; 7],
 }
-const _: () = assert!(size_of::<Open>() == 72);
+const _: () = assert!(size_of::<Open>() == 96);
 
 /// `first_sequences` are known.
 pub const OPEN_SEQUENCED: u8 = 1;
@@ -182,8 +199,13 @@ pub const OPEN_SEQUENCED: u8 = 1;
 /// before.
 pub const OPEN_LATE: u8 = 2;
 
+/// `first_positions` are known.
+pub const OPEN_COUNTED: u8 = 4;
+
 /// Body of [`Kind::Chunk`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Chunk {
     /// Which connection.
@@ -200,19 +222,29 @@ pub struct Chunk {
     pub flags: u8,
     /// Valid bytes in `tail`.
     pub tail_len: u8,
-    /// Zero.
-    pub reserved: [u8; 5],
+    /// A [`TaskKind`], or 0 if no task is known.
+    pub task_kind: u8,
+    /// Which part of `task` it is, where its kind has parts; else 0.
+    pub task_part: u32,
+    /// The task that made the call, by the number that its kind has; 0 if none is known.
+    pub task: u64,
+    /// Of a TLS object that a TCP socket carries, where `flags` says so: sequence numbers of the
+    /// next bytes that are read from and written to that socket, as of the end of the call.
+    pub carrier_sequences: [u32; 2],
     /// Last bytes of this transfer, where `captured < len`; laid out as in [`Extent`].
     pub tail: Tail,
     /// How far the stream of the other direction had come by then, so that what was only counted
     /// needs no record of its own.
     pub opposite: Extent,
 }
-const _: () = assert!(size_of::<Chunk>() == 72);
+const _: () = assert!(size_of::<Chunk>() == 88);
 
 /// A record of this connection could not be written since the last one that was: what is missing
 /// before `position` was lost, not left out on purpose.
 pub const CHUNK_AFTER_LOSS: u8 = 1;
+
+/// `carrier_sequences` are known.
+pub const CHUNK_CARRIED: u8 = 2;
 
 /// What happened to the streams of a [`Progress`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -374,6 +406,19 @@ pub enum Body<'a> {
     Clock(Clock),
     /// A process described, as JSON.
     Process(&'a [u8]),
+    /// A task of a runtime.
+    Task {
+        /// Details.
+        note: TaskNote,
+        /// What happened.
+        event: TaskEvent,
+        /// Of what kind the task is.
+        kind: TaskKind,
+        /// Its ancestors, the nearest first.
+        ancestors: Ancestors,
+    },
+    /// How spans are made from now on, as JSON.
+    Settings(&'a [u8]),
 }
 
 /// Why bytes are not a record.
@@ -472,6 +517,16 @@ impl<'a> Body<'a> {
             }
             Kind::Clock => Self::Clock(split::<Clock>(rest)?.0),
             Kind::Process => Self::Process(rest),
+            Kind::Task => {
+                let (note, rest) = split::<TaskNote>(rest)?;
+                Self::Task {
+                    event: TaskEvent::try_from(note.event).map_err(|_| DecodeError::Unknown)?,
+                    kind: TaskKind::try_from(note.kind).map_err(|_| DecodeError::Unknown)?,
+                    ancestors: Ancestors::read(rest, note.ancestors)?,
+                    note,
+                }
+            }
+            Kind::Settings => Self::Settings(rest),
         })
     }
 }
@@ -496,7 +551,10 @@ mod tests {
             direction: Direction::Egress as u8,
             flags: CHUNK_AFTER_LOSS,
             tail_len: 8,
-            reserved: [0; 5],
+            task_kind: TaskKind::Tokio as u8,
+            task_part: 0,
+            task: 9,
+            carrier_sequences: [0; 2],
             tail: *b"tailtail",
             opposite: Extent {
                 position: 3,
@@ -537,6 +595,47 @@ mod tests {
             (chunk.connection, chunk.position, chunk.len),
             (77, 1000, 21)
         );
+    }
+
+    #[test]
+    fn ancestors_of_a_task_are_read_up_to_a_bound() {
+        let note = |ancestors: u8, told: usize| {
+            let note = TaskNote {
+                task: 1,
+                other: 2,
+                part: 3,
+                event: TaskEvent::Born as u8,
+                kind: TaskKind::PythonContext as u8,
+                ancestors,
+                reserved: 0,
+            };
+            let told: Vec<u8> = (5..).take(told).flat_map(u64::to_ne_bytes).collect();
+            let header = Header {
+                len: (size_of::<Header>() + size_of::<TaskNote>() + told.len()) as u32,
+                kind: Kind::Task as u8,
+                shard: 0,
+                reserved: [0; 2],
+                time_ns: 5,
+                tgid: 6,
+                tid: 7,
+            };
+            [header.as_bytes(), note.as_bytes(), &told].concat()
+        };
+        let bytes = note(3, 3);
+        let (record, _) = Record::decode(&bytes).expect("decodes");
+        let Body::Task {
+            event, ancestors, ..
+        } = record.body
+        else {
+            panic!("a task")
+        };
+        assert_eq!(event, TaskEvent::Born);
+        assert_eq!(ancestors.as_slice(), [5, 6, 7]);
+        let outcome = |bytes: &[u8]| Record::decode(bytes).map(|_| ());
+        assert_eq!(outcome(&note(3, 2)), Err(DecodeError::Truncated));
+        let beyond = ANCESTORS_MAX as u8 + 1;
+        let beyond = note(beyond, beyond.into());
+        assert_eq!(outcome(&beyond), Err(DecodeError::Inconsistent));
     }
 
     #[test]

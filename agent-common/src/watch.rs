@@ -19,8 +19,9 @@ pub struct Watch {
     pub serves: u8,
     /// Which shard is told of connections that the process is seen with first.
     pub shard: u8,
-    /// Zero.
-    pub reserved: [u8; 2],
+    /// A [`crate::record::TaskKind`]: which tasks its runtime puts on threads, where they can be
+    /// told apart ([`crate::runtime::Runtime`]). 0 costs nothing.
+    pub tasks: u16,
 }
 const _: () = assert!(size_of::<Watch>() == 16);
 
@@ -59,7 +60,7 @@ impl Default for Watch {
             probes: 0,
             serves: 0,
             shard: 0,
-            reserved: [0; 2],
+            tasks: 0,
         }
     }
 }

@@ -6,7 +6,8 @@ use core::mem::size_of;
 use wirespan_common::connection::Connection;
 use wirespan_common::own::Ends;
 use wirespan_common::record::{
-    CHUNK_AFTER_LOSS, Direction, Extent, Header, Kind, Open, Progress, Stage, is_object,
+    CHUNK_AFTER_LOSS, CHUNK_CARRIED, Direction, Extent, Header, Kind, Open, Progress, Stage,
+    is_object,
 };
 use zerocopy::{Immutable, IntoBytes};
 
@@ -56,6 +57,13 @@ pub fn describe(
     } else {
         0
     };
+    head.chunk.carrier_sequences = [0; 2];
+    if is_object(transfer.socket.id)
+        && let Some(sequences) = sockets::sequences(transfer.socket.sk)
+    {
+        head.chunk.carrier_sequences = sequences;
+        head.chunk.flags |= CHUNK_CARRIED;
+    }
     head.chunk.tail_len = scratch.tail_len;
     head.chunk.tail = scratch.tail;
     let opposite = extent_of(connection, direction.opposite());

@@ -17,6 +17,8 @@ const S_IFMT: u16 = 0o170_000;
 const S_IFSOCK: u16 = 0o140_000;
 /// `RCV_SHUTDOWN` (include/net/sock.h): nothing comes any more.
 const RCV_SHUTDOWN: u8 = 1;
+/// `SEND_SHUTDOWN` (include/net/sock.h): nothing is written any more.
+const SEND_SHUTDOWN: u8 = 2;
 /// `SHUTDOWN_MASK` (include/net/sock.h): neither reading nor writing any more.
 const SHUTDOWN_MASK: u8 = 3;
 const IPPROTO_TCP: u16 = 6;
@@ -133,6 +135,13 @@ pub fn is_shut_down(sk: u64) -> bool {
         .is_ok_and(|shutdown| shutdown & SHUTDOWN_MASK == SHUTDOWN_MASK)
 }
 
+/// Whether the own stream has ended.
+#[inline(always)]
+fn is_egress_over(sk: u64) -> bool {
+    kernel_value::<u8>(sk + offset(|o| &o.sock_sk_shutdown))
+        .is_ok_and(|shutdown| shutdown & SEND_SHUTDOWN != 0)
+}
+
 /// Whether the peer's stream has ended, read or not.
 #[inline(always)]
 pub fn is_ingress_over(sk: u64) -> bool {
@@ -175,6 +184,79 @@ pub fn copied_sequence(sk: u64) -> Delivered<u32> {
 #[inline(always)]
 pub fn written_sequence(sk: u64) -> Delivered<u32> {
     kernel_value(sk + offset(|o| &o.tcp_sock_write_seq))
+}
+
+/// Sequence numbers of the next bytes that are read from and written to a TCP socket; `None` if it
+/// is none.
+#[inline(always)]
+pub fn sequences(sk: u64) -> Option<[u32; 2]> {
+    if sk == 0 || !is_tcp(sk) {
+        return None;
+    }
+    Some([copied_sequence(sk).ok()?, written_sequence(sk).ok()?])
+}
+
+/// How far the streams of a TCP connection have come since its beginning, as TCP itself counts.
+#[derive(Clone, Copy, Default)]
+pub struct TcpPositions {
+    /// Bytes that the process has read.
+    pub read: u64,
+    /// Bytes that the process has written.
+    pub written: u64,
+}
+
+/// Reads both positions, `copied` and `written` being the sequence numbers that belong to them;
+/// `None` where the kernel does not count, or counts on while it is looked at.
+///
+/// What TCP received is what the process has read and what waits for it; the sequence number of the
+/// peer's end counts as one. What it sent, apart from what it sent again, ends at `snd_nxt`; an end
+/// of the own stream would count there too, but who has shut it down writes no more.
+#[inline(always)]
+pub fn tcp_positions(sk: u64, copied: u32, written: u32) -> Option<TcpPositions> {
+    if offset(|o| &o.tcp_sock_bytes_sent) == 0 || is_egress_over(sk) {
+        return None;
+    }
+    // Segments come and go while it is read: what is read twice alike belongs together.
+    let mut before = counts(sk)?;
+    let mut round = 0;
+    while round < COUNT_ROUNDS {
+        let now = counts(sk)?;
+        if now == before {
+            let end = u32::from(is_ingress_over(sk));
+            let unread = now.received_end.wrapping_sub(copied).wrapping_sub(end);
+            let unsent = written.wrapping_sub(now.sent_end);
+            return Some(TcpPositions {
+                read: now.received.wrapping_sub(unread.into()),
+                written: now.sent.wrapping_add(unsent.into()),
+            });
+        }
+        before = now;
+        round += 1;
+    }
+    None
+}
+/// How often TCP's counts are read again before they are given up.
+const COUNT_ROUNDS: u32 = 3;
+
+/// TCP's own counts, with the sequence numbers up to which they count.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Counts {
+    received: u64,
+    sent: u64,
+    received_end: u32,
+    sent_end: u32,
+}
+
+#[inline(always)]
+fn counts(sk: u64) -> Option<Counts> {
+    let sent: u64 = kernel_value(sk + offset(|o| &o.tcp_sock_bytes_sent)).ok()?;
+    let again: u64 = kernel_value(sk + offset(|o| &o.tcp_sock_bytes_retrans)).ok()?;
+    Some(Counts {
+        received: kernel_value(sk + offset(|o| &o.tcp_sock_bytes_received)).ok()?,
+        sent: sent.wrapping_sub(again),
+        received_end: kernel_value(sk + offset(|o| &o.tcp_sock_rcv_nxt)).ok()?,
+        sent_end: kernel_value(sk + offset(|o| &o.tcp_sock_snd_nxt)).ok()?,
+    })
 }
 
 /// Bits that differ between sockets which are there at the same time, and from which nobody learns
@@ -264,6 +346,7 @@ pub fn addresses(socket: Socket, open: &mut Open) -> Delivered<()> {
     open.local_port = 0;
     open.peer_port = 0;
     open.socket = fingerprint(sk);
+    open.peer = 0;
     match open.family {
         AF_INET => {
             open.local_address =
@@ -277,6 +360,7 @@ pub fn addresses(socket: Socket, open: &mut Open) -> Delivered<()> {
         _ => {
             open.local_address = [0; 16];
             open.peer_address = [0; 16];
+            open.peer = unix_peer(sk);
             return Ok(());
         }
     }
@@ -303,6 +387,15 @@ pub fn unix_path(sk: u64, path: &mut [u8; PATH_MAX]) -> u32 {
     }
     match kernel_value::<u64>(sk + offset(|o| &o.unix_sock_peer)) {
         Ok(peer) if peer != 0 => path_at(peer, path),
+        _ => 0,
+    }
+}
+
+/// The socket at the other end of a Unix socket; 0 if there is none, or no file holds it.
+#[inline(never)]
+fn unix_peer(sk: u64) -> ConnectionId {
+    match kernel_value::<u64>(sk + offset(|o| &o.unix_sock_peer)) {
+        Ok(peer) if peer != 0 => of_sk(peer).map_or(0, |socket| socket.id),
         _ => 0,
     }
 }

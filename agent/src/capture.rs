@@ -9,6 +9,7 @@ mod object;
 pub mod privileges;
 mod reason;
 mod ring;
+mod selection;
 mod strategy;
 mod tls;
 mod watch_list;
@@ -26,6 +27,7 @@ pub use feed::Feed;
 use feed::LOOK;
 pub use losses::KernelLosses;
 pub use ring::Wait;
+pub use selection::Selection;
 pub use tls::{Attempt, Death, Standing, TlsProbes};
 pub use watch_list::WatchList;
 
@@ -40,6 +42,8 @@ pub struct Capture {
     pub feeds: Vec<Feed>,
     /// Whom to watch.
     pub watch_list: WatchList,
+    /// Whom it selects by itself; gone once it was asked for.
+    selection: Option<Selection>,
     /// What the kernel side could not deliver.
     pub losses: KernelLosses,
     /// Log lines of the kernel side, if they were asked for.
@@ -104,14 +108,12 @@ impl Capture {
         crate::memory::keep_small();
         limits::raise();
         let layout = kernel_layout::read().map_err(StartError::Layout)?;
-        let mut ebpf = object::load(&layout, config, targets)?;
+        let mut ebpf = object::load(&layout, config)?;
         let maps = object::maps(&ebpf);
-        let mut watch_list = WatchList::new(&mut ebpf, config.shards)?;
-        watch_list.select_ports(&targets.open_ports)?;
+        let watch_list = WatchList::new(&mut ebpf, config.shards)?;
         strategy::attach_life_cycle(&mut ebpf)?;
         strategy::load_look(&mut ebpf)?;
-        let strategy =
-            strategy::attach(&mut ebpf, config.strategy, !targets.open_ports.is_empty())?;
+        let strategy = strategy::attach(&mut ebpf, config.strategy)?;
         let log = if config.bpf_debug {
             object::start_log(&mut ebpf)
         } else {
@@ -120,15 +122,29 @@ impl Capture {
         let losses = KernelLosses::new(&mut ebpf, config.shards)?;
         let attached = Arc::new(Mutex::new(ebpf));
         let feeds = (0..config.shards).map(|shard| Feed::new(shard, &attached, &maps));
+        let feeds = feeds.collect::<Result<_, _>>()?;
+        let mut selection = Selection::new(strategy, &attached)?;
+        selection.reconfigure(targets).map_err(StartError::Load)?;
         Ok(Self {
             strategy,
-            feeds: feeds.collect::<Result<_, _>>()?,
+            feeds,
             watch_list,
+            selection: Some(selection),
             losses,
             log,
             attached,
             maps,
         })
+    }
+
+    /// What tells the kernel side whom to select, for another thread. To be asked for once.
+    ///
+    /// # Errors
+    /// It was asked for before.
+    pub fn selection(&mut self) -> std::io::Result<Selection> {
+        self.selection
+            .take()
+            .ok_or_else(|| std::io::ErrorKind::NotFound.into())
     }
 
     /// What puts probes on TLS libraries, on whatever thread. None are there yet. To be asked for

@@ -29,6 +29,7 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::capture::Capture;
+use crate::config::SpanConfig;
 use crate::discover::tls::Libraries;
 use crate::discover::{ProcRoot, Watcher};
 use crate::ending::Event;
@@ -37,8 +38,8 @@ use crate::health::Health;
 use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::recording::Recorder;
 use crate::report::Finished;
-use control::Control;
-pub use control::Watched;
+use control::{Control, Reconfigure};
+pub use control::{Reconfiguration, Watched};
 use coordinator::Coordinator;
 use inbox::inbox;
 use path::Path;
@@ -89,6 +90,8 @@ pub struct Setup {
     pub libraries: Libraries,
     /// What pipelines are told; memory is divided among them.
     pub pipeline: PipelineConfig,
+    /// How spans are made, from the first record on.
+    pub spans: SpanConfig,
     /// Where records are kept, if anywhere.
     pub recording: Option<Recorder>,
     /// Where spans go.
@@ -106,6 +109,7 @@ pub struct Live {
     threads: Vec<JoinHandle<Remains>>,
     stop: Stop,
     watched: Watched,
+    reconfigure: Reconfigure,
     recording: Option<Recorder>,
     health: Arc<Health>,
 }
@@ -124,6 +128,7 @@ impl Live {
             watcher,
             libraries,
             pipeline,
+            spans,
             recording,
             queue,
             health,
@@ -140,7 +145,9 @@ impl Live {
         };
         let (mailboxes, inboxes): (Vec<_>, Vec<_>) =
             wakes.iter().map(|wake| inbox(Arc::clone(wake))).unzip();
-        let control = Control::start(watcher, ProcRoot::host(), mailboxes, &health)?;
+        let (selection, root) = (capture.selection()?, ProcRoot::host());
+        let control = Control::start(watcher, selection, root, mailboxes, &health)?;
+        let (watched, reconfigure) = (control.watched(), control.reconfigure());
         let tls = TlsThread::start(libraries, capture.tls_probes()?, &health)?;
         let (own, wished) = wishes();
         let further = (1..shards).map(|_| own.another(Arc::clone(&wakes[0])));
@@ -148,7 +155,6 @@ impl Live {
         let wishes = std::iter::once(own).chain(further);
         let mut coordinator = Coordinator::new(capture, control, tls, wished, Arc::clone(&health));
         coordinator.telling(settled);
-        let watched = coordinator.watched();
         let mut coordinator = Some(coordinator);
         let mut threads = Vec::new();
         let ends = inboxes.into_iter().zip(wishes).zip(&*wakes);
@@ -156,13 +162,15 @@ impl Live {
             let shard = feed.shard();
             let pipeline = Pipeline::new(pipeline.of_shard(shard, shards), Arc::clone(&health));
             let handle = recording.as_ref().map(Recorder::handle);
+            let mut path = Path::new(shard, pipeline, handle, Arc::clone(&health));
+            path.configure(&spans);
             let parts = ShardParts {
                 feed,
                 inbox,
                 wishes,
                 wake: Arc::clone(wake),
                 stop: stop.clone(),
-                path: Path::new(shard, pipeline, handle, Arc::clone(&health)),
+                path,
                 queue: queue.clone(),
                 health: Arc::clone(&health),
                 measure_every,
@@ -174,9 +182,15 @@ impl Live {
             threads,
             stop,
             watched,
+            reconfigure,
             recording,
             health,
         })
+    }
+
+    /// Has all of it work by another configuration from now on; `false` if the run is over.
+    pub fn reconfigure(&self, change: Reconfiguration) -> bool {
+        self.reconfigure.reconfigure(change)
     }
 
     /// Who can be asked how many processes are watched.

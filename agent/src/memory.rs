@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wirespan_common::shard::RING_BYTES;
 
+use crate::config::MemoryConfig;
 pub use cgroup::limit as cgroup_limit;
 pub use heap::{Freed, give_back, keep_small};
 
@@ -64,7 +65,7 @@ impl Holder {
 /// The bound, and what is held against it outside of the pipeline. Cheap to clone and to ask.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    limit: usize,
+    limit: Arc<AtomicUsize>,
     /// Among how many it is divided.
     parts: usize,
     held: Arc<[AtomicUsize; Holder::COUNT]>,
@@ -81,7 +82,7 @@ impl Ledger {
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
-            limit: limit.max(LIMIT_MIN),
+            limit: Arc::new(AtomicUsize::new(limit.max(LIMIT_MIN))),
             parts: 1,
             held: Arc::default(),
         }
@@ -92,7 +93,7 @@ impl Ledger {
     #[must_use]
     pub fn divided(&self, shards: usize) -> Self {
         Self {
-            limit: self.limit,
+            limit: Arc::clone(&self.limit),
             parts: shards.max(1),
             held: Arc::clone(&self.held),
         }
@@ -101,7 +102,18 @@ impl Ledger {
     /// The bound, in bytes, or the part of it that one shard has.
     #[must_use]
     pub fn limit(&self) -> usize {
-        self.limit / self.parts
+        self.whole() / self.parts
+    }
+
+    fn whole(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// The bound is another one from now on, for all that share it. Who holds too much sheds it
+    /// with its next look.
+    pub fn reconfigure(&self, config: &MemoryConfig) {
+        self.limit
+            .store(config.limit.max(LIMIT_MIN), Ordering::Relaxed);
     }
 
     /// What the pipeline may remember of processes: a fourth.
@@ -119,13 +131,13 @@ impl Ledger {
     /// What may wait for one destination: an eighth, of the whole.
     #[must_use]
     pub fn of_spans(&self) -> usize {
-        self.limit / 8
+        self.whole() / 8
     }
 
     /// What is known of watched processes before it is a record: an eighth, of the whole.
     #[must_use]
     pub fn of_descriptions(&self) -> usize {
-        self.limit / 8
+        self.whole() / 8
     }
 
     /// Takes note that so many bytes more are held.

@@ -28,9 +28,11 @@ use std::io::{self, BufWriter, Read, Write};
 use wirespan_common::connection::Connection;
 use wirespan_common::record::{
     Chunk, Clock, ConnectionId, DecodeError, Header, Kind, Life, Open, Progress, Record, Stage,
+    TaskNote,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::config::SpanConfig;
 use crate::discover::Process;
 
 use layouts::Layout;
@@ -48,11 +50,12 @@ pub const LAYOUT_VERSION: u16 = 4;
 const _: () = assert!(
     LAYOUT_VERSION == 4
         && size_of::<Header>() == 24
-        && size_of::<Open>() == 72
-        && size_of::<Chunk>() == 72
+        && size_of::<Open>() == 96
+        && size_of::<Chunk>() == 88
         && size_of::<Progress>() == 80
         && size_of::<Life>() == 24
         && size_of::<Clock>() == 8
+        && size_of::<TaskNote>() == 24
 );
 
 /// No record is longer: a chunk carries at most 64 KiB, a process's description what its arguments
@@ -184,6 +187,15 @@ pub fn process_record(time_ns: u64, process: &Process) -> Vec<u8> {
 #[must_use]
 pub fn expected_record(time_ns: u64, pid: u32) -> Vec<u8> {
     user_record(Kind::Process, time_ns, pid, &[])
+}
+
+/// The record that says how spans are made from `time_ns` on: with the defaults of this version
+/// spelt out, so that another one's don't matter.
+#[must_use]
+pub fn settings_record(time_ns: u64, spans: &SpanConfig) -> Vec<u8> {
+    // Texts and booleans: there is nothing that JSON could not say.
+    let json = serde_json::to_vec(&spans.spelt_out()).unwrap_or_default();
+    user_record(Kind::Settings, time_ns, 0, &json)
 }
 
 /// The record that answers how far both streams of a connection are, out of what the kernel side

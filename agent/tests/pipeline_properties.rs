@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use wirespan::health::Health;
 use wirespan::pipeline::{Pipeline, PipelineConfig};
 use wirespan::span::Span;
-use wirespan_common::record::{Chunk, Clock, Extent, Header, Kind, Life, Open, Progress, Record};
+use wirespan_common::record::{
+    Chunk, Clock, Extent, Header, Kind, Life, Open, Progress, Record, TaskNote,
+};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 const CONNECTIONS_MAX: usize = 4;
@@ -114,6 +116,18 @@ fn record(seed: &Seed, positions: &mut Positions) -> Vec<u8> {
             payload = b"{\"pid\":2,\"service_name\":\"a\"}";
             Vec::new()
         }
+        Kind::Task => {
+            payload = &raw[raw.len() / 2..];
+            body::<TaskNote>(raw, |note| {
+                note.event = note.event % 5 + 1;
+                note.kind = note.kind % 7 + 1;
+                note.ancestors = (payload.len() / 8) as u8;
+            })
+        }
+        Kind::Settings => {
+            payload = b"{\"drop_query\":true}";
+            Vec::new()
+        }
     };
     let header = Header {
         len: (size_of::<Header>() + body.len() + payload.len()) as u32,
@@ -137,7 +151,8 @@ fn any_records(count_max: usize) -> impl Strategy<Value = Vec<Vec<u8>>> {
         4 => Just(Kind::Open as u8),
         40 => Just(Kind::Chunk as u8),
         10 => Just(Kind::Progress as u8),
-        3 => Kind::Life as u8..=Kind::Process as u8,
+        5 => Kind::Life as u8..=Kind::Task as u8,
+        1 => Just(Kind::Settings as u8),
     ];
     let seed = (
         kind,

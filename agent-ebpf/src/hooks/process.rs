@@ -5,6 +5,7 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use aya_log_ebpf::debug;
 use wirespan_common::record::{Header, Kind, Life, LifeEvent};
+use wirespan_common::switch::Switch;
 use wirespan_common::watch::Watch;
 use zerocopy::{Immutable, IntoBytes};
 
@@ -21,7 +22,7 @@ use crate::records::header;
 pub fn sched_process_exec(ctx: RawTracePointContext) -> i32 {
     let current = current_process();
     let watched = maps::watch_of(current.tgid).is_some();
-    if !watched && !maps::report_every_exec() {
+    if !watched && !maps::is_on(Switch::EveryExec) {
         return 0;
     }
     debug!(ctx, "process {} runs another program", current.tgid);
@@ -45,6 +46,9 @@ pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
         return 0;
     }
     debug!(ctx, "process {} forked {}", current.tgid, child);
+    if watch.tasks != 0 {
+        maps::inherit_runtime(current.tgid, child);
+    }
     let watch = Watch {
         shard: maps::next_shard(),
         ..watch

@@ -15,7 +15,8 @@ use wirespan_common::share::{Ledger, Ring, ledger_key};
 use zerocopy::{Immutable, IntoBytes};
 
 use super::rings::ring_of;
-use super::scratch::{ChunkRecord, PAYLOAD_ROOM, Scratch};
+use super::scratch::{ChunkRecord, Scratch};
+use super::sizes::PAYLOAD_ROOM;
 use crate::memory::{Delivered, clamp};
 use crate::sockets::PATH_MAX;
 

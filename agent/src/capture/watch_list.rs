@@ -1,16 +1,12 @@
 //! The maps through which user space tells the kernel side whom to watch. It decides nothing but
 //! whose turn it is among shards.
 
-use std::ops::RangeInclusive;
-
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData};
-use wirespan_common::ports::{PORT_WORDS, port_bit, port_word};
 use wirespan_common::watch::{LATER_BYTES_RAISED, OPENING_BYTES_RAISED, Watch, hint_slot};
 
 use super::StartError;
 use super::object::Shared;
-use super::reason::one_line;
 
 /// Replaces what is there, adds nothing (include/uapi/linux/bpf.h).
 const BPF_EXIST: u64 = 2;
@@ -19,7 +15,6 @@ const BPF_EXIST: u64 = 2;
 pub struct WatchList {
     watched: HashMap<MapData, u32, Shared<Watch>>,
     hints: Array<MapData, u8>,
-    ports: Array<MapData, u64>,
     /// Kinds of probes that are attached anywhere: a new process is supposed to map such a library
     /// until it is looked at, so that nothing of its first call is missed.
     probes: u32,
@@ -34,24 +29,10 @@ impl WatchList {
         Ok(Self {
             watched: super::take_map(ebpf, "WATCHED")?,
             hints: super::take_map(ebpf, "WATCHED_HINTS")?,
-            ports: super::take_map(ebpf, "PORTS")?,
             probes: 0,
             shards,
             next_shard: 0,
         })
-    }
-
-    pub(super) fn select_ports(&mut self, ports: &[RangeInclusive<u16>]) -> Result<(), StartError> {
-        let mut words = vec![0u64; PORT_WORDS as usize];
-        for port in ports.iter().cloned().flatten() {
-            words[port_word(port) as usize] |= port_bit(port);
-        }
-        for (index, word) in (0..).zip(words).filter(|(_, word)| *word != 0) {
-            self.ports
-                .set(index, word, 0)
-                .map_err(|error| StartError::Load(one_line(&error)))?;
-        }
-        Ok(())
     }
 
     /// Watches a process from now on. Returns whether there was room.

@@ -1,7 +1,9 @@
 //! The control thread: owns who is watched, and reads of procfs what that takes. The coordinator
 //! tells it of the life of processes and carries out what it answers; what is news of a process it
 //! tells each shard. No shard waits for it. What may hang it, a process's memory and files, it
-//! leaves to [`Lookers`]. It touches no kernel map and hears no record.
+//! leaves to [`Lookers`]. A changed configuration comes here first, and what of it concerns spans
+//! goes on to the shards. Of the kernel side it changes whom that selects by itself, and nothing
+//! else; it hears no record.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,6 +14,8 @@ use std::time::{Duration, Instant};
 use wirespan_common::record::{Life, LifeEvent};
 
 use super::inbox::{Alone, Mailbox};
+use crate::capture::Selection;
+use crate::config::{DiscoverConfig, SpanConfig};
 use crate::discover::{Action, Describer, Look, ProcRoot, Process, Watcher};
 use crate::health::{Health, Loss};
 use crate::lookers::{Bounds, Lookers, Ticket};
@@ -44,7 +48,7 @@ pub enum Answer {
     News(News),
 }
 
-/// News of a process.
+/// What each shard is told: news of a process, or of how to work.
 #[derive(Clone, Debug)]
 pub enum News {
     /// It was heard that this process ran another program. All before this was about the program
@@ -56,12 +60,40 @@ pub enum News {
     Described(Arc<Process>),
     /// Something may not have been heard: what follows is of processes as they are now.
     Missed,
+    /// Spans are made in this way from now on.
+    Configured(Box<SpanConfig>),
+    /// What is counted elsewhere is kept up to date so often from now on, or not at all.
+    Measure(Option<Duration>),
 }
 
 /// What the thread is told.
 enum Heard {
     Life(u32, LifeEvent, Life),
     Looked(Ticket, Option<Option<Box<Process>>>),
+    Configured(Box<Reconfiguration>),
+}
+
+/// What changes of what the thread and the shards work by.
+#[derive(Clone, Debug, Default)]
+pub struct Reconfiguration {
+    /// Whom to watch, and how they are named.
+    pub discover: Option<DiscoverConfig>,
+    /// How spans are made.
+    pub spans: Option<SpanConfig>,
+    /// How often what is counted elsewhere is kept up to date, if it is.
+    pub measure_every: Option<Option<Duration>>,
+}
+
+/// Tells the control thread of another configuration, from any thread but a shard's.
+#[derive(Clone)]
+pub struct Reconfigure(SyncSender<Heard>);
+
+impl Reconfigure {
+    /// Has it work by this from now on; `false` if the run is over. It waits while the thread has
+    /// more to do than is kept.
+    pub fn reconfigure(&self, change: Reconfiguration) -> bool {
+        self.0.send(Heard::Configured(Box::new(change))).is_ok()
+    }
 }
 
 /// The coordinator's end of the thread, which ends with the process or when this is dropped.
@@ -86,6 +118,7 @@ impl Control {
     /// No thread can be started.
     pub fn start(
         watcher: Watcher,
+        selection: Selection,
         root: ProcRoot,
         shards: Vec<Mailbox>,
         health: &Arc<Health>,
@@ -101,6 +134,7 @@ impl Control {
         let now = Instant::now();
         let work = Work {
             watcher,
+            selection,
             root,
             lookers,
             looks: HashMap::new(),
@@ -127,6 +161,12 @@ impl Control {
             self.shared.missed.store(true, Ordering::Release);
         }
         is_told
+    }
+
+    /// Who tells it of another configuration.
+    #[must_use]
+    pub fn reconfigure(&self) -> Reconfigure {
+        Reconfigure(self.hears.clone())
     }
 
     /// Who can be asked how many processes are watched.
@@ -163,6 +203,8 @@ struct UnderWay {
 /// The thread's state.
 struct Work {
     watcher: Watcher,
+    /// Whom the kernel side selects by itself.
+    selection: Selection,
     root: ProcRoot,
     lookers: Lookers<Option<Process>>,
     looks: HashMap<Ticket, UnderWay>,
@@ -207,6 +249,7 @@ impl Work {
                 }
                 self.watcher.observe(pid, event, &life, &mut self.actions);
             }
+            Heard::Configured(change) => self.reconfigure(*change),
             Heard::Looked(ticket, found) => {
                 let late = self.late.iter().position(|(other, _)| *other == ticket);
                 let under_way = self.looks.remove(&ticket).map(|it| it.look);
@@ -223,6 +266,27 @@ impl Work {
                     None => self.watcher.given_up(&look, &mut self.actions),
                 }
             }
+        }
+    }
+
+    fn reconfigure(&mut self, change: Reconfiguration) {
+        if let Some(every) = change.measure_every {
+            // Without the coordinator nobody wants to know.
+            let _ = self.tell(&News::Measure(every));
+        }
+        if let Some(spans) = change.spans {
+            // Before the descriptions, whose secrets are hidden as it says.
+            let _ = self.tell(&News::Configured(Box::new(spans)));
+            self.watcher.look_again(&mut self.actions);
+        }
+        if let Some(discover) = change.discover {
+            if let Err(reason) = self.selection.reconfigure(&discover.targets) {
+                log::error!(
+                    "the kernel side does not take the changed selection of processes: {}",
+                    Visible(reason)
+                );
+            }
+            self.watcher.reconfigure(&discover, &mut self.actions);
         }
     }
 

@@ -68,11 +68,6 @@ impl Coordinator {
         self.settled = Some(settled);
     }
 
-    /// Who can be asked how many processes are watched.
-    pub fn watched(&self) -> super::Watched {
-        self.control.watched()
-    }
-
     /// Something happened to a process. Returns whether the control thread will hear of it; if not,
     /// it will look at all processes.
     pub fn hear(&mut self, lived: &Lived) -> bool {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use wirespan_common::connection::Connection;
 use wirespan_common::record::{Body, ConnectionId, Life, LifeEvent, Record, Stage};
 
+use crate::config::SpanConfig;
 use crate::discover::Process;
 use crate::health::{Health, Loss};
 use crate::pipeline::Pipeline;
@@ -89,6 +90,11 @@ impl Path {
     /// This is known about a process.
     pub fn describe(&mut self, process: &Process) {
         self.add(recording::process_record(monotonic_ns(), process));
+    }
+
+    /// Spans are made in this way from now on.
+    pub fn configure(&mut self, spans: &SpanConfig) {
+        self.add(recording::settings_record(monotonic_ns(), spans));
     }
 
     /// So much the kernel side remembers of a connection.

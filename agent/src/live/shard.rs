@@ -132,7 +132,7 @@ impl Shard {
         let mut wait = Wait::new();
         let mut progress_at = Instant::now();
         let mut chores_at = Instant::now() + CHORES_EVERY;
-        let mut measure_at = self.measure_every.map(|every| Instant::now() + every);
+        let mut measured_at = Instant::now();
         while !self.stop.is_asked() {
             self.path.tell_time();
             if self.round() > 0 {
@@ -144,8 +144,9 @@ impl Shard {
                 self.ask_for_progress();
                 self.freed.look(self.path.pipeline.memory_bytes());
             }
-            if measure_at.is_some_and(|at| now >= at) {
-                measure_at = self.measure_every.map(|every| now + every);
+            let since = now.duration_since(measured_at);
+            if self.measure_every.is_some_and(|every| since >= every) {
+                measured_at = now;
                 if let Some(coordinator) = &mut self.coordinator {
                     coordinator.fetch_losses(&mut self.path);
                 }
@@ -310,6 +311,8 @@ impl Shard {
             News::Expect(pid) => self.path.expect(pid),
             News::Ran(pid) => self.unheard_execs.heard(pid),
             News::Missed => self.unheard_execs.forget_all(),
+            News::Configured(spans) => self.path.configure(&spans),
+            News::Measure(every) => self.measure_every = every,
             // It is of what the process ran before; another one follows.
             News::Described(process) if self.unheard_execs.has(process.pid, monotonic_ns()) => {}
             News::Described(process) => {

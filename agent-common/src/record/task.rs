@@ -1,0 +1,131 @@
+//! Tasks: what runtimes run on threads, and what records say of them. Which request a task serves
+//! is decided in user space.
+
+use core::mem::size_of;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::DecodeError;
+#[cfg(doc)]
+use super::Kind;
+
+/// What runs the code that makes calls, where a runtime puts its own tasks on threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum TaskKind {
+    /// A goroutine: where its `runtime.g` is. Numbers are used again.
+    Goroutine = 1,
+    /// A task of tokio, by its id.
+    Tokio = 2,
+    /// A `contextvars.Context` of Python that is entered, by its time of birth.
+    PythonContext = 3,
+    /// A request that a proxy serves: the inode number of the socket of the client whose request it
+    /// is. The part is the stream of HTTP/2, or 0.
+    ProxyRequest = 4,
+    /// A virtual thread of Java, by its id.
+    VirtualThread = 5,
+    /// What a script in Node keeps per request.
+    NodeStore = 6,
+    /// What a thread does from one wait for events to the next: how often it has waited so far.
+    ThreadTurn = 7,
+}
+
+impl TryFrom<u8> for TaskKind {
+    type Error = u8;
+
+    fn try_from(raw: u8) -> Result<Self, u8> {
+        Ok(match raw {
+            1 => Self::Goroutine,
+            2 => Self::Tokio,
+            3 => Self::PythonContext,
+            4 => Self::ProxyRequest,
+            5 => Self::VirtualThread,
+            6 => Self::NodeStore,
+            7 => Self::ThreadTurn,
+            unknown => return Err(unknown),
+        })
+    }
+}
+
+/// What became of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum TaskEvent {
+    /// It begins; `other` made it. Its ancestors follow, where they are known to the kernel side.
+    Born = 1,
+    /// It is over; its number may be used again.
+    Ended = 2,
+    /// It asks on a connection: `other`, stream `part` of it, or the next request if that is 0.
+    Asks = 3,
+    /// It serves what came on a connection: `other`, stream `part` of it, or the request that was
+    /// read last if that is 0.
+    Serves = 4,
+    /// `other` gave it something to do.
+    Given = 5,
+}
+
+impl TryFrom<u8> for TaskEvent {
+    type Error = u8;
+
+    fn try_from(raw: u8) -> Result<Self, u8> {
+        Ok(match raw {
+            1 => Self::Born,
+            2 => Self::Ended,
+            3 => Self::Asks,
+            4 => Self::Serves,
+            5 => Self::Given,
+            unknown => return Err(unknown),
+        })
+    }
+}
+
+/// Body of [`Kind::Task`], before the numbers of `ancestors` tasks of the same kind, the nearest
+/// first, eight bytes each in native byte order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct TaskNote {
+    /// Which task.
+    pub task: u64,
+    /// A task or a connection, as `event` says.
+    pub other: u64,
+    /// A stream of HTTP/2, or 0.
+    pub part: u32,
+    /// A [`TaskEvent`].
+    pub event: u8,
+    /// A [`TaskKind`].
+    pub kind: u8,
+    /// At most [`ANCESTORS_MAX`].
+    pub ancestors: u8,
+    /// Zero.
+    pub reserved: u8,
+}
+const _: () = assert!(size_of::<TaskNote>() == 24);
+
+/// Most ancestors that are told of a task.
+pub const ANCESTORS_MAX: usize = 10;
+
+/// Numbers of tasks, the nearest ancestor first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ancestors {
+    tasks: [u64; ANCESTORS_MAX],
+    len: u8,
+}
+
+impl Ancestors {
+    /// All of them.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u64] {
+        &self.tasks[..usize::from(self.len)]
+    }
+
+    pub(super) fn read(bytes: &[u8], len: u8) -> Result<Self, DecodeError> {
+        if usize::from(len) > ANCESTORS_MAX {
+            return Err(DecodeError::Inconsistent);
+        }
+        let mut tasks = [0; ANCESTORS_MAX];
+        let told = tasks[..usize::from(len)].as_mut_bytes();
+        let bytes = bytes.get(..told.len()).ok_or(DecodeError::Truncated)?;
+        told.copy_from_slice(bytes);
+        Ok(Self { tasks, len })
+    }
+}

@@ -1,0 +1,33 @@
+//! How the tasks of each process's runtime are found; user space says so.
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::HashMap;
+use wirespan_common::runtime::Runtime;
+
+/// By thread group; only those whose `Watch` names a kind of task.
+#[map]
+static RUNTIMES: HashMap<u32, Runtime> = HashMap::with_max_entries(4096, 0);
+
+/// How the tasks of a process are found.
+#[inline(always)]
+pub fn runtime_of(tgid: u32) -> Option<&'static Runtime> {
+    // SAFETY: elements of a preallocated map stay mapped; user space replaces a value as a whole,
+    // and one that is reused meanwhile leads to memory that is read within bounds.
+    unsafe { RUNTIMES.get(tgid) }
+}
+
+/// A child has the mappings of its parent, and so its runtime.
+#[inline(always)]
+pub fn inherit_runtime(parent: u32, child: u32) {
+    if let Some(runtime) = runtime_of(parent) {
+        // Without room its tasks are not told apart.
+        let _: Result<(), i32> = RUNTIMES.insert(child, runtime, 0);
+    }
+}
+
+/// The process is watched no longer.
+#[inline(always)]
+pub fn forget(tgid: u32) {
+    // Most have none.
+    let _: Result<(), i32> = RUNTIMES.remove(tgid);
+}
