@@ -15,7 +15,7 @@ use wirespan_protocols::heap;
 pub use again::{Again, Identity};
 use connection::Awaited;
 pub use connection::Connection;
-use order::{Links, List};
+use order::{SlotLinks, SlotList};
 pub use owners::Owners;
 use weights::Weights;
 
@@ -77,16 +77,16 @@ pub struct Connections {
     connections: Vec<Option<Box<Connection>>>,
     free: Vec<u32>,
     /// Least recently active first.
-    recency: List,
-    recency_links: Links,
+    recency: SlotList,
+    recency_links: SlotLinks,
     /// Those whose exchange ends in bytes that are only counted; longest silent first.
-    awaiting: List,
+    awaiting: SlotList,
     /// Those with a request whose response has not begun; longest silent first.
-    unanswered: List,
+    unanswered: SlotList,
     /// Of both.
-    awaiting_links: Links,
-    by_owner: HashMap<u32, List>,
-    owner_links: Links,
+    awaiting_links: SlotLinks,
+    by_owner: HashMap<u32, SlotList>,
+    owner_links: SlotLinks,
     weights: Weights,
     /// The latest record's time.
     now_ns: u64,
@@ -106,13 +106,13 @@ impl Connections {
             slots: HashMap::new(),
             connections: Vec::new(),
             free: Vec::new(),
-            recency: List::default(),
-            recency_links: Links::default(),
-            awaiting: List::default(),
-            unanswered: List::default(),
-            awaiting_links: Links::default(),
+            recency: SlotList::default(),
+            recency_links: SlotLinks::default(),
+            awaiting: SlotList::default(),
+            unanswered: SlotList::default(),
+            awaiting_links: SlotLinks::default(),
             by_owner: HashMap::new(),
-            owner_links: Links::default(),
+            owner_links: SlotLinks::default(),
             weights: Weights::default(),
             now_ns: 0,
             look_ns: 0,
@@ -199,12 +199,12 @@ impl Connections {
     pub fn memory_bytes(&self) -> usize {
         const PER_SLOT: usize = size_of::<Option<Box<Connection>>>()
             + size_of::<u32>()
-            + 3 * Links::PER_SLOT
+            + 3 * SlotLinks::PER_SLOT
             + Weights::PER_SLOT;
         self.weights.total()
             + heap::block(self.connections.capacity() * PER_SLOT)
             + heap::table::<(ConnectionId, u32)>(self.slots.capacity())
-            + heap::table::<(u32, List)>(self.by_owner.capacity())
+            + heap::table::<(u32, SlotList)>(self.by_owner.capacity())
             + heap::vec::<ToKernel>(self.to_kernel.capacity())
     }
 
@@ -305,7 +305,7 @@ impl Connections {
 
     fn silent_of(
         &self,
-        list: &List,
+        list: &SlotList,
         quiet_since_ns: u64,
     ) -> impl Iterator<Item = ConnectionId> + '_ {
         list.iter(&self.awaiting_links)
@@ -380,7 +380,7 @@ impl Connections {
         tgid: u32,
         is_alive: impl Fn(u32) -> bool,
     ) -> Option<Box<Connection>> {
-        while let Some(slot) = self.by_owner.get(&tgid).and_then(List::first) {
+        while let Some(slot) = self.by_owner.get(&tgid).and_then(SlotList::first) {
             let owners = &mut self.at(slot).owners;
             let heir = owners
                 .past

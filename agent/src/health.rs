@@ -269,12 +269,12 @@ pub struct Health {
     spans_made: AtomicU64,
     /// By shard.
     coverage: Mutex<Vec<Vec<Coverage>>>,
-    deliveries: [Delivery; Destination::ALL.len()],
+    deliveries: [DeliveryCounts; Destination::ALL.len()],
 }
 
 /// What became of spans on their way to one destination.
 #[derive(Debug, Default)]
-struct Delivery {
+struct DeliveryCounts {
     is_open: AtomicBool,
     exported: AtomicU64,
     losses: Losses,
@@ -392,7 +392,7 @@ impl Health {
             .load(Ordering::Relaxed)
     }
 
-    fn delivery(&self, destination: Destination) -> &Delivery {
+    fn delivery(&self, destination: Destination) -> &DeliveryCounts {
         &self.deliveries[destination as usize]
     }
 }

@@ -155,12 +155,6 @@ impl Ledger {
         self.held[holder as usize].store(bytes, Ordering::Relaxed);
     }
 
-    /// What one of them holds, in bytes.
-    #[must_use]
-    pub fn held_by(&self, holder: Holder) -> usize {
-        self.held[holder as usize].load(Ordering::Relaxed)
-    }
-
     /// What all of them hold, in bytes, or the part of it that counts for one shard.
     #[must_use]
     pub fn held(&self) -> usize {

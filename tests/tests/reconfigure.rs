@@ -37,7 +37,7 @@ fn targets(settings: &[(&str, &str)]) -> Targets {
 /// What the kernel side told of the life of a process since the last call.
 fn told_of(capture: &mut Capture, pid: u32) -> Vec<(LifeEvent, u16, u8)> {
     let mut told = Vec::new();
-    capture.reader.drain(1_000_000, |bytes| {
+    capture.feeds[0].drain(1_000_000, |bytes| {
         let (record, _) = Record::decode(bytes).expect("a record");
         if let Body::Life { life, event } = record.body
             && record.tgid == pid

@@ -28,7 +28,9 @@ use wirespan_common::watch::{PROBES_ON_GOROUTINES, PROBES_ON_THREADS};
 
 use super::privileges;
 use crate::discover::ProcRoot;
-use crate::discover::tls::{End, FileId, FunctionSite, Library, LibraryKind, MappedCode, Version};
+use crate::discover::tls::{
+    End, FileId, FileVersion, FunctionSite, Library, LibraryKind, MappedCode,
+};
 use crate::visible::Visible;
 use expected::{Breakpoints, Expected, Unlike};
 use links::{Link, Linker};
@@ -48,7 +50,7 @@ pub struct TlsProbes {
     /// What stood at the places of probes, in each version that had some.
     probed: HashMap<FileId, Vec<Expected>>,
     /// Files of which it was said that they are read, or why not.
-    said: HashSet<(FileId, Version)>,
+    said: HashSet<(FileId, FileVersion)>,
 }
 
 /// What came of an attempt.

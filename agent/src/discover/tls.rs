@@ -23,10 +23,10 @@ mod rustls;
 mod symbols;
 mod verdicts;
 
-pub use analysis::{Readable, Verdict};
+pub use analysis::{FileFinding, Readable};
 pub use budget::GivenUp;
-pub use held::{HeldFile, Version};
-pub use libraries::{Changes, Libraries};
+pub use held::{FileVersion, HeldFile};
+pub use libraries::{Libraries, LibraryChanges};
 pub use mapped_code::{MappedCode, Unknown, own_code_offset};
 
 use std::path::{Path, PathBuf};
@@ -210,7 +210,7 @@ pub struct Unreadable {
 /// Looks into `bytes` as into a file that a process maps as `name`, for whoever has no process at
 /// hand.
 #[must_use]
-pub fn find_in(bytes: &[u8], name: &Path) -> Verdict {
+pub fn find_in(bytes: &[u8], name: &Path) -> FileFinding {
     analysis::analyse(&image::InMemory(bytes), name)
 }
 

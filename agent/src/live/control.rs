@@ -18,7 +18,7 @@ use crate::capture::Selection;
 use crate::config::{DiscoverConfig, SpanConfig};
 use crate::discover::{Action, Describer, Look, ProcRoot, Process, Watcher};
 use crate::health::{Health, Loss};
-use crate::lookers::{Bounds, Lookers, Ticket};
+use crate::lookers::{Bounds, LookTicket, Lookers};
 use crate::visible::Visible;
 
 /// Events that wait for the thread. What does not fit leads to a look at all processes.
@@ -69,7 +69,7 @@ pub enum News {
 /// What the thread is told.
 enum Heard {
     Life(u32, LifeEvent, Life),
-    Looked(Ticket, Option<Option<Box<Process>>>),
+    Looked(LookTicket, Option<Option<Box<Process>>>),
     Configured(Box<Reconfiguration>),
 }
 
@@ -207,8 +207,8 @@ struct Work {
     selection: Selection,
     root: ProcRoot,
     lookers: Lookers<Option<Process>>,
-    looks: HashMap<Ticket, UnderWay>,
-    late: VecDeque<(Ticket, Look)>,
+    looks: HashMap<LookTicket, UnderWay>,
+    late: VecDeque<(LookTicket, Look)>,
     /// Looks that are put off, and until when.
     put_off: Vec<(Instant, Look)>,
     /// Reused; empty between calls.
@@ -325,7 +325,7 @@ impl Work {
         }
     }
 
-    fn give_up(&mut self, ticket: Ticket, UnderWay { look, first }: UnderWay) {
+    fn give_up(&mut self, ticket: LookTicket, UnderWay { look, first }: UnderWay) {
         self.health.lose(Loss::LookGivenUp, 1);
         let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
         match first {

@@ -51,22 +51,22 @@ impl Recorded {
 /// The recording, which ends when this is finished.
 #[derive(Debug)]
 pub struct Recorder {
-    to: SyncSender<Batch>,
-    done: Receiver<Written>,
-    shared: Arc<Shared>,
+    to: SyncSender<RecordBatch>,
+    done: Receiver<WriterOutcome>,
+    shared: Arc<RecordingTotals>,
 }
 
 /// Takes records of one shard for the file. What it still has is handed over when it is dropped.
 #[derive(Debug)]
 pub struct RecorderHandle {
-    to: SyncSender<Batch>,
-    batch: Batch,
-    shared: Arc<Shared>,
+    to: SyncSender<RecordBatch>,
+    batch: RecordBatch,
+    shared: Arc<RecordingTotals>,
 }
 
 /// What all handles share.
 #[derive(Debug)]
-struct Shared {
+struct RecordingTotals {
     /// Bytes that may still be taken.
     bytes_left: AtomicU64,
     is_full: AtomicBool,
@@ -76,14 +76,14 @@ struct Shared {
 
 /// Records, end to end.
 #[derive(Debug, Default)]
-struct Batch {
+struct RecordBatch {
     bytes: Vec<u8>,
     records: u64,
 }
 
 /// What the thread came to.
 #[derive(Debug, Default)]
-struct Written {
+struct WriterOutcome {
     records: u64,
     lost: u64,
     error: Option<String>,
@@ -115,7 +115,7 @@ impl Recorder {
         Ok(Self {
             to,
             done,
-            shared: Arc::new(Shared {
+            shared: Arc::new(RecordingTotals {
                 bytes_left: AtomicU64::new(left),
                 is_full: AtomicBool::new(false),
                 lost: AtomicU64::new(0),
@@ -129,7 +129,7 @@ impl Recorder {
     pub fn handle(&self) -> RecorderHandle {
         RecorderHandle {
             to: self.to.clone(),
-            batch: Batch::default(),
+            batch: RecordBatch::default(),
             shared: Arc::clone(&self.shared),
         }
     }
@@ -140,12 +140,14 @@ impl Recorder {
     pub fn finish(self) -> Recorded {
         let Self { to, done, shared } = self;
         drop(to);
-        let written = done.recv_timeout(FINISH_MAX).unwrap_or_else(|_| Written {
-            error: Some(format!(
-                "the file system did not answer within {FINISH_MAX:?}"
-            )),
-            ..Written::default()
-        });
+        let written = done
+            .recv_timeout(FINISH_MAX)
+            .unwrap_or_else(|_| WriterOutcome {
+                error: Some(format!(
+                    "the file system did not answer within {FINISH_MAX:?}"
+                )),
+                ..WriterOutcome::default()
+            });
         Recorded {
             records: written.records,
             lost: shared.lost.load(Ordering::Acquire) + written.lost,
@@ -196,7 +198,7 @@ impl Drop for RecorderHandle {
     }
 }
 
-impl Shared {
+impl RecordingTotals {
     /// Takes so many bytes of those that may still be taken. If they are too few, that is the end.
     fn has_room(&self, len: u64) -> bool {
         let take = |left: u64| left.checked_sub(len);
@@ -242,8 +244,12 @@ impl Sink for File {
     }
 }
 
-fn write<W: Sink>(mut writer: Writer<W>, batches: &Receiver<Batch>, health: &Health) -> Written {
-    let mut written = Written::default();
+fn write<W: Sink>(
+    mut writer: Writer<W>,
+    batches: &Receiver<RecordBatch>,
+    health: &Health,
+) -> WriterOutcome {
+    let mut written = WriterOutcome::default();
     for batch in batches {
         if written.error.is_none()
             && let Err(error) = writer.write_all(&batch.bytes, batch.records)

@@ -30,7 +30,7 @@ use super::{ReadError, Reader, Writer, of_shard, process_record};
 use crate::config::SpanConfig;
 use crate::discover::Process;
 use crate::redact::Redaction;
-use stream::{Asked, Stream};
+use stream::{OpenRequests, RedactedStream};
 
 /// What stands in place of what is hidden.
 const FILLER: u8 = b'x';
@@ -107,17 +107,17 @@ pub fn redact<R: Read, W: Write>(
 struct Masks<'a> {
     spans: &'a SpanConfig,
     redaction: Redaction,
-    connections: HashMap<ConnectionId, Connection>,
+    connections: HashMap<ConnectionId, RedactedConnection>,
     http2_connections: u64,
 }
 
 /// What was said on a connection so far.
 #[derive(Debug, Default)]
-struct Connection {
+struct RedactedConnection {
     /// By [`Direction`].
-    streams: [Stream; 2],
+    streams: [RedactedStream; 2],
     /// Requests whose responses are to come.
-    asked: Asked,
+    asked: OpenRequests,
     is_http2: bool,
 }
 

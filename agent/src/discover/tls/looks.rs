@@ -10,13 +10,13 @@ use std::sync::mpsc::Sender;
 
 use super::super::proc_root::ProcRoot;
 use super::FileId;
-use super::analysis::{self, Verdict};
+use super::analysis::{self, FileFinding};
 use super::budget::{Cost, GivenUp, Metered};
 use super::held::HeldFile;
 use super::mappings::{self, Mapping};
 use super::opening::open_mapped;
-use super::verdicts::{Verdicts, Waiting, key};
-use crate::lookers::Ticket;
+use super::verdicts::{Verdicts, WaitingFile, key};
+use crate::lookers::LookTicket;
 
 /// Which look at a process says something. What a process's earlier bearer of the pid is told of
 /// is of no use to the later one.
@@ -28,7 +28,7 @@ pub(super) struct Whose {
 
 /// What threads tell.
 #[derive(Debug)]
-pub(super) enum Report {
+pub(super) enum LookReport {
     /// The process maps these, and those of `order` will be opened, in that order.
     Mapped {
         whose: Whose,
@@ -42,16 +42,16 @@ pub(super) enum Report {
         opened: Opened,
     },
     /// The thread is through with it; `None` if it panicked.
-    Done(Ticket, Option<Done>),
+    Done(LookTicket, Option<Done>),
 }
 
 /// What became of opening a file.
 #[derive(Debug)]
 pub(super) enum Opened {
     /// It is known what there is in it.
-    Known(Arc<Verdict>, HeldFile),
+    Known(Arc<FileFinding>, HeldFile),
     /// It has to be looked into.
-    Unknown(Waiting),
+    Unknown(WaitingFile),
     /// It is not to be waited for.
     NotAsked(GivenUp),
     /// It was not found, or may not be read.
@@ -71,7 +71,7 @@ pub(super) enum Done {
     LookedInto {
         mapping: Mapping,
         held: HeldFile,
-        verdict: Arc<Verdict>,
+        verdict: Arc<FileFinding>,
         /// Why not to the end.
         given_up: Option<GivenUp>,
         cost: Cost,
@@ -79,7 +79,7 @@ pub(super) enum Done {
 }
 
 /// A look at what a process maps.
-pub(super) struct Look {
+pub(super) struct MappingLook {
     pub root: ProcRoot,
     pub whose: Whose,
     /// Of these files enough is known.
@@ -89,9 +89,9 @@ pub(super) struct Look {
     pub verdicts: Arc<Verdicts>,
 }
 
-impl Look {
+impl MappingLook {
     /// Opens what is new. First all of it: the process may be gone before one file was looked into.
-    pub fn run(self, tell: &Sender<Report>, steps: &AtomicU64) -> Done {
+    pub fn run(self, tell: &Sender<LookReport>, steps: &AtomicU64) -> Done {
         let Some(mappings) = mappings::of(&self.root, self.whose.pid) else {
             return Done::Gone;
         };
@@ -101,7 +101,7 @@ impl Look {
         // The executable lies lowest, mostly.
         order.sort_by_key(|mapping| (!is_likely(mapping), mapping.range));
         // Without an owner nobody wants to know.
-        let _ = tell.send(Report::Mapped {
+        let _ = tell.send(LookReport::Mapped {
             whose: self.whose,
             files,
             order: order.clone(),
@@ -114,7 +114,7 @@ impl Look {
             }
             let opened = self.open(&mapping);
             steps.fetch_add(1, Ordering::Relaxed);
-            let _ = tell.send(Report::Opened {
+            let _ = tell.send(LookReport::Opened {
                 whose: self.whose,
                 mapping,
                 opened,
@@ -151,7 +151,7 @@ fn is_likely(mapping: &Mapping) -> bool {
 /// A look into a file.
 pub(super) struct LookInto {
     pub mapping: Mapping,
-    pub waiting: Waiting,
+    pub waiting: WaitingFile,
     /// What may be spent on any file.
     pub file_budget: Cost,
     /// What its process has left.
@@ -161,7 +161,7 @@ pub(super) struct LookInto {
 
 impl LookInto {
     pub fn run(self, steps: &AtomicU64) -> Done {
-        let Waiting { held, place } = self.waiting;
+        let WaitingFile { held, place } = self.waiting;
         let budget = self.file_budget.at_most(self.process_budget);
         let metered = Metered::new(&held, budget, steps);
         let found = analysis::analyse(&metered, &self.mapping.name);
@@ -172,9 +172,11 @@ impl LookInto {
         });
         let is_unchanged = held.is_unchanged().unwrap_or(false);
         let verdict = Arc::new(match given_up {
-            Some(reason) => Verdict::Unreadable(reason.to_string()),
+            Some(reason) => FileFinding::Unreadable(reason.to_string()),
             None if is_unchanged => found,
-            None => Verdict::Unreadable("it was written to while it was looked into".to_owned()),
+            None => {
+                FileFinding::Unreadable("it was written to while it was looked into".to_owned())
+            }
         });
         // Another process may have more left.
         if is_unchanged && given_up != Some(GivenUp::ProcessTooLarge) {
