@@ -27,6 +27,8 @@ pub const CONNECTIONS_MAX: usize = 65_536;
 pub const IDLE_NS_MAX: u64 = 3600 * 1_000_000_000;
 /// How often the table looks for idle connections.
 const IDLE_LOOK_NS: u64 = 1_000_000_000;
+/// Of how many idle connections it is asked then whether something is outstanding.
+const IDLE_LOOKS_MAX: usize = 1024;
 /// By how many bytes what is counted for a connection may be wrong: what an ordinary request adds
 /// until it is answered.
 const UNWEIGHED_MAX: usize = 512;
@@ -348,10 +350,12 @@ impl Connections {
         if self.now_ns < self.look_ns {
             return None;
         }
-        while let Some(slot) = self.recency.first() {
+        for _ in 0..IDLE_LOOKS_MAX {
+            let Some(slot) = self.recency.first() else {
+                break;
+            };
             let now_ns = self.now_ns;
             let connection = self.at(slot);
-            // Times are at most `now_ns`, so that whoever was noted as active below ends the loop.
             if now_ns.saturating_sub(connection.last_ns) < IDLE_NS_MAX {
                 break;
             }

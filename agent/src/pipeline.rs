@@ -18,7 +18,10 @@
 //! step of the wall clock during an exchange therefore moves both its ends and not its duration,
 //! and later exchanges are right at once. Before the first `Clock` record the offset is 0.
 
+mod shards;
 mod translation;
+
+pub use shards::Pipelines;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -44,6 +47,9 @@ use crate::outlet::Outlet;
 use crate::processes::{Described, PROCESSES_MAX, Processes};
 use crate::span::{KnownMethods, SpanMaker};
 use crate::trace_context::TraceContext;
+
+/// Idle connections that are given up at one record; the others are, at the next ones.
+const IDLE_AT_ONCE: usize = 64;
 
 /// What a pipeline can be told.
 #[derive(Clone, Debug)]
@@ -158,7 +164,10 @@ impl Pipeline {
             Body::Settings(json) => self.reconfigure(json),
         }
         self.material.tell_due(out);
-        while let Some(idle) = self.connections.take_idle(time_ns) {
+        for _ in 0..IDLE_AT_ONCE {
+            let Some(idle) = self.connections.take_idle(time_ns) else {
+                break;
+            };
             self.evict(idle, time_ns, out);
         }
         if self.bound.is_due(self.growing_bytes()) {

@@ -1,5 +1,5 @@
 //! The thread that looks for TLS libraries in watched processes and has probes put on them. Looking
-//! into an executable and loading programs take tens of milliseconds, in which the shard must go on
+//! into an executable and loading programs take tens of milliseconds, in which shards must go on
 //! reading: what it has to say waits in a bounded queue, and answers are fetched when it comes
 //! round. This thread reads no record, and changes nothing that is kept of a process.
 //!
@@ -22,7 +22,7 @@ use crate::health::{Health, Loss};
 use files::Files;
 use work::Work;
 
-/// What can wait for the thread; what is more waits with the shard.
+/// What can wait for the thread; what is more waits with the coordinator.
 const QUEUE_MAX: usize = 1024;
 
 /// What the thread is told.
@@ -58,7 +58,7 @@ pub enum Answer {
     Settled,
 }
 
-/// The shard's end of the thread.
+/// The coordinator's end of the thread.
 pub struct TlsThread {
     told: Option<SyncSender<Told>>,
     /// What did not fit.
@@ -88,7 +88,7 @@ impl TlsThread {
         let files = Arc::new(Files::new());
         start_files(&files, &standing, &stop, told.clone())?;
         let says = move |answer| {
-            // Without the shard nobody wants to know.
+            // Without the coordinator nobody wants to know.
             let _ = says.send(answer);
         };
         let work = Work::new(libraries, probes, files, says);

@@ -26,7 +26,7 @@ use wirespan_common::record::{
 };
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::{ReadError, Reader, Writer, process_record};
+use super::{ReadError, Reader, Writer, of_shard, process_record};
 use crate::config::SpanConfig;
 use crate::discover::Process;
 use crate::redact::Redaction;
@@ -146,7 +146,7 @@ impl Masks<'_> {
                 for (name, value) in &mut process.resource_attributes {
                     *value = self.redaction.attribute(name, value).into_owned();
                 }
-                masked = process_record(record.time_ns, &process);
+                masked = of_shard(record.shard, process_record(record.time_ns, &process));
             }
             Body::Open { open, .. } => {
                 self.connections.remove(&open.connection);
