@@ -328,8 +328,8 @@ impl Nodes {
         self.forget_until(self.now_ns, REMEMBERED_MAX, last);
     }
 
-    /// Forgets those that are to be remembered until `time_ns` at most, and of the others all but so
-    /// many.
+    /// Forgets those that are to be remembered until `time_ns` at most, and of the others all but
+    /// so many.
     pub fn forget_until(
         &mut self,
         time_ns: u64,
