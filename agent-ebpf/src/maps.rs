@@ -153,6 +153,15 @@ pub fn add_probes(tgid: u32, probes: u32) {
     }
 }
 
+/// The process runs another program, whose runtime nobody knows.
+#[inline(always)]
+pub fn forget_tasks(tgid: u32) {
+    if let Some(watch) = WATCHED.get_ptr_mut(tgid) {
+        // SAFETY: as above.
+        unsafe { (*watch).tasks = 0 };
+    }
+}
+
 /// User space is to be told again when the process serves: it runs another program, or the telling
 /// failed.
 #[inline(always)]

@@ -26,7 +26,7 @@ use wirespan_common::record::ConnectionId;
 
 pub use losses::KernelLosses;
 pub use ring::{Reader, Wait};
-pub use tls::{Attempt, Death, Standing, TlsProbes};
+pub use tls::{Attempt, Death, Probed, Standing, TlsProbes};
 pub use watch_list::WatchList;
 
 use crate::config::{CaptureConfig, Strategy, Targets};

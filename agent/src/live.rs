@@ -381,9 +381,15 @@ impl Live {
         self.tls.pass_on();
         for answer in self.tls.answers() {
             match answer {
-                tls::Answer::Probed { pid, probes } => {
-                    self.capture.watch_list.add_probes(pid, probes);
+                tls::Answer::Probed { pid, probed } => {
+                    let watch_list = &mut self.capture.watch_list;
+                    watch_list.add_probes(pid, probed.probes);
+                    if let Some((kind, runtime)) = probed.runtime {
+                        watch_list.set_runtime(pid, kind, runtime);
+                    }
                 }
+                // Dealt with before.
+                tls::Answer::Ran(_) => {}
                 tls::Answer::Settled => {
                     // Loading programs and looking at what is there took more than is kept.
                     give_back();

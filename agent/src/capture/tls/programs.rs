@@ -2,6 +2,7 @@
 
 use wirespan_common::probes;
 
+use crate::discover::runtimes::{TaskPoint, TaskProbe};
 use crate::discover::tls::{End, Function, FunctionSite};
 
 /// Where a program goes.
@@ -132,6 +133,18 @@ pub fn places(site: &FunctionSite) -> impl Iterator<Item = Place> {
         program: entry,
         offset: site.entry,
     }))
+}
+
+/// The place of a probe on tasks.
+pub fn task_place(probe: &TaskProbe) -> Place {
+    Place {
+        program: program_of(probe.point),
+        offset: probe.offset,
+    }
+}
+
+fn program_of(point: TaskPoint) -> &'static str {
+    match point {}
 }
 
 /// Ends of functions of C.

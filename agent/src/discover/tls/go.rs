@@ -14,10 +14,10 @@ use super::image::{Damaged, Image};
 use super::names::GO_FUNCTIONS;
 use super::symbols::Symbol;
 
-pub(super) use build_info::too_old;
+pub(in crate::discover) use build_info::too_old;
 
 /// Whether Go's linker wrote the file.
-pub(super) fn is_go(image: &Image<'_>) -> bool {
+pub(in crate::discover) fn is_go(image: &Image<'_>) -> bool {
     [
         ".go.buildinfo",
         ".gopclntab",
