@@ -6,6 +6,7 @@ pub mod dialogue;
 pub mod grpc;
 pub mod held;
 pub mod lines;
+pub mod links;
 pub mod moody;
 pub mod ports;
 pub mod process;
