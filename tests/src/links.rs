@@ -1,9 +1,10 @@
-//! How well calls are linked to the requests that caused them, told by spans that a daemon exported.
+//! How well calls are linked to the requests that caused them, told by spans that a daemon
+//! exported.
 //!
 //! The truth is in the paths: each request has an id of its own, the first segment of its path
-//! (`/r17/…`; of gRPC the first part of the method's full name), and whatever is called for its sake
-//! carries the same. So a parent with another id is wrong, whatever it is. Nothing is asked of
-//! programs, and nothing is measured but that.
+//! (`/r17/…`; of gRPC the first part of the method's full name), and whatever is called for its
+//! sake carries the same. So a parent with another id is wrong, whatever it is. Nothing is asked
+//! of programs, and nothing is measured but that.
 
 mod load;
 
