@@ -15,6 +15,7 @@
 mod capture;
 mod copy;
 mod frames;
+mod go_net;
 mod hooks;
 mod maps;
 mod memory;

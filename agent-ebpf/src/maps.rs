@@ -22,7 +22,9 @@ use crate::memory::Delivered;
 
 pub use own::{is_own_peer, is_own_socket, own_closed, own_connected, own_connects};
 pub use ring::{Wake, send, send_chunk, send_open};
-pub use runtimes::{inherit_runtime, runtime_of};
+pub use runtimes::{
+    HeldConnection, HeldKey, held_connection, inherit_runtime, remember_held_connection, runtime_of,
+};
 pub use scratch::{ChunkRecord, PART_MAX, PARTS_AT_ONCE, Scratch, with_scratch};
 pub use tls::{
     FRAMES_AROUND, Frame, Object, ObjectKey, RECENT_HALVES, Task, TaskKey, carried_by, carries,

@@ -283,6 +283,7 @@ pub struct GoRegisters {
     pub rax: u64,
     pub rbx: u64,
     pub rcx: u64,
+    pub rdi: u64,
     pub r14: u64,
 }
 
@@ -295,6 +296,7 @@ pub fn go_registers(registers: *const pt_regs) -> GoRegisters {
         rax: registers.rax,
         rbx: registers.rbx,
         rcx: registers.rcx,
+        rdi: registers.rdi,
         r14: registers.r14,
     }
 }

@@ -59,7 +59,20 @@ pub struct TaskProbe {
 
 /// What happens at a point of a runtime's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum TaskPoint {}
+pub enum TaskPoint {
+    /// Go's runtime asks what kind a goroutine is, that was just made or ends.
+    GoGoroutine,
+    /// A function of a Go library begins that serves whoever comes.
+    GoOnItsOwn,
+    /// A goroutine of net/http asks on a connection over HTTP/1.
+    GoRoundTrip,
+    /// A goroutine begins to serve a stream of HTTP/2.
+    GoRunHandler,
+    /// A goroutine asks on a stream of grpc-go.
+    GoGrpcWrite,
+    /// A goroutine begins to serve a stream of grpc-go.
+    GoGrpcHandle,
+}
 
 /// What was found of a runtime in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,7 +112,6 @@ pub(super) fn analyse(bytes: &dyn Bytes, name: &Path) -> Verdict {
 
 impl Place {
     /// Where an address of the image is in memory.
-    #[allow(dead_code, reason = "not every runtime has addresses")]
     pub(super) fn address(image: &Image<'_>, address: u64) -> Self {
         match image.code() {
             Some((code, at)) => Self::Address {

@@ -15,6 +15,7 @@ use super::names::GO_FUNCTIONS;
 use super::symbols::Symbol;
 
 pub(in crate::discover) use build_info::too_old;
+pub(in crate::discover) use functions::Table;
 
 /// Whether Go's linker wrote the file.
 pub(in crate::discover) fn is_go(image: &Image<'_>) -> bool {
@@ -31,18 +32,22 @@ pub(in crate::discover) fn is_go(image: &Image<'_>) -> bool {
 /// The functions that matter, from the table that Go's runtime itself uses (pclntab). `None` if
 /// there is no such table that is understood.
 pub(super) fn functions(image: &Image<'_>) -> Result<Option<Vec<Symbol<Function>>>, Damaged> {
-    let Some(table) = functions::Table::find(image)? else {
+    let Some(table) = Table::find(image)? else {
         return Ok(None);
     };
-    let found = table.look_up(image, GO_FUNCTIONS)?;
+    let found = table.look_up(image, GO_FUNCTIONS, NEIGHBOURS)?;
     if found.is_empty() {
         return Ok(Some(Vec::new()));
     }
-    Ok(table.placed(image, &found, begins_as_known))
+    let is_function = |_, address| begins_as_known(image, address);
+    Ok(table.placed(image, &found, is_function))
 }
 
+/// Functions whose names begin so show where the code begins.
+const NEIGHBOURS: &str = "crypto/tls.(*Conn).";
+
 /// Whether the code at an address begins as a Go function with register arguments does.
-pub(super) fn begins_as_known(image: &Image<'_>, address: u64) -> bool {
+pub(in crate::discover) fn begins_as_known(image: &Image<'_>, address: u64) -> bool {
     let Some(head) = image
         .code_offset(address, HEAD_LEN as u64)
         .and_then(|offset| image.read(offset, HEAD_LEN))
