@@ -1,6 +1,6 @@
 //! Points of Go's runtime and libraries at which goroutines begin, end, ask and serve, on the jump
 //! of a function's prologue (`jbe`), which the kernel emulates: arguments are still in registers
-//! (src/cmd/compile/abi-internal.md: RAX, RBX, RCX, RDI, …), the goroutine is in R14. A function
+//! (src/cmd/compile/abi-internal.md), the goroutine is in one, too. A function
 //! whose stack has to grow begins twice; what is told then is told twice, and means the same.
 
 use aya_ebpf::macros::uprobe;
@@ -36,7 +36,7 @@ pub fn go_on_its_own(ctx: ProbeContext) -> u32 {
     if maps::runtime_of(current.tgid).is_none() {
         return 0;
     }
-    run(go::is_on_its_own(current, go_registers(ctx.regs).r14)) as u32
+    run(go::is_on_its_own(current, go_registers(ctx.regs).goroutine)) as u32
 }
 
 /// `func (pc *persistConn) roundTrip(req *transportRequest) (*Response, error)`: the next request
@@ -51,8 +51,8 @@ pub fn go_round_trip(ctx: ProbeContext) -> u32 {
     run(go::uses(
         current,
         TaskEvent::Asks,
-        registers.r14,
-        registers.rax,
+        registers.goroutine,
+        registers.first,
         PERSIST_CONN,
         0,
     )) as u32
@@ -66,12 +66,12 @@ pub fn go_run_handler(ctx: ProbeContext) -> u32 {
         return 0;
     }
     let registers = go_registers(ctx.regs);
-    run(go::http2_stream(registers.rbx).and_then(|stream| {
+    run(go::http2_stream(registers.second).and_then(|stream| {
         go::uses(
             current,
             TaskEvent::Serves,
-            registers.r14,
-            registers.rax,
+            registers.goroutine,
+            registers.first,
             SERVER_CONN,
             stream,
         )
@@ -86,12 +86,12 @@ pub fn go_grpc_write(ctx: ProbeContext) -> u32 {
         return 0;
     }
     let registers = go_registers(ctx.regs);
-    run(go::grpc_stream(registers.rbx).and_then(|stream| {
+    run(go::grpc_stream(registers.second).and_then(|stream| {
         go::uses(
             current,
             TaskEvent::Asks,
-            registers.r14,
-            registers.rax,
+            registers.goroutine,
+            registers.first,
             GRPC_CLIENT,
             stream,
         )
@@ -107,12 +107,12 @@ pub fn go_grpc_handle(ctx: ProbeContext) -> u32 {
         return 0;
     }
     let registers = go_registers(ctx.regs);
-    run(go::grpc_stream(registers.rdi).and_then(|stream| {
+    run(go::grpc_stream(registers.fourth).and_then(|stream| {
         go::uses(
             current,
             TaskEvent::Serves,
-            registers.r14,
-            registers.rcx,
+            registers.goroutine,
+            registers.third,
             GRPC_SERVER,
             stream,
         )

@@ -1,8 +1,8 @@
 //! Go: which goroutine makes a call, when goroutines begin and end, and which of them asks or
 //! serves where a library's own goroutine moves the bytes.
 //!
-//! Since Go 1.17 the goroutine (`runtime.g`) is in R14 (src/cmd/compile/abi-internal.md), also
-//! while it is in a system call. Addresses are used again, so beginnings and ends are told:
+//! Since Go 1.17 the goroutine (`runtime.g`) is in a register (src/cmd/compile/abi-internal.md),
+//! also while it is in a system call. Addresses are used again, so beginnings and ends are told:
 //! `runtime.isSystemGoroutine` is asked once by `newproc1`, when a goroutine was made, and once by
 //! what ends it, in all versions (src/runtime/proc.go). It is asked by others too, so the return
 //! address decides.
@@ -14,14 +14,12 @@ use wirespan_common::record::{TaskEvent, TaskKind, TaskNote, is_object};
 use wirespan_common::runtime::Runtime;
 
 use super::Task;
+use crate::arch::{GOROUTINE_OFFSET, GoRegisters};
 use crate::go_net;
 use crate::maps::{self, HeldConnection, HeldKey, Scratch};
-use crate::memory::{Current, Delivered, GoRegisters, kernel_value, user_value};
+use crate::memory::{Current, Delivered, kernel_value, user_value};
 use crate::records;
 use crate::sockets;
-
-/// `pt_regs.r14` (arch/x86/include/asm/ptrace.h).
-const R14_OFFSET: u64 = 8;
 
 /// What user space says of a process's runtime, in this order.
 struct Places {
@@ -57,13 +55,13 @@ pub fn current(scratch: &Scratch) -> Option<Task> {
     let id = match scratch.goroutine {
         // A library in C, called by way of cgo: registers are that one's.
         0 if is_object(scratch.transfer.socket.id) => return None,
-        0 => kernel_value(scratch.registers_at + R14_OFFSET).ok()?,
+        0 => kernel_value(scratch.registers_at + GOROUTINE_OFFSET).ok()?,
         goroutine => goroutine,
     };
     Some(Task { id, part: 0 })
 }
 
-/// `isSystemGoroutine` begins, with the goroutine in RAX, on the scheduler's own one.
+/// `isSystemGoroutine` begins, with a goroutine as its first argument, on the scheduler's own one.
 #[inline(always)]
 pub fn born_or_over(current: Current, registers: &GoRegisters, stack: u64) -> Delivered<()> {
     let Some(runtime) = maps::runtime_of(current.tgid) else {
@@ -72,14 +70,14 @@ pub fn born_or_over(current: Current, registers: &GoRegisters, stack: u64) -> De
     let places = Places::of(runtime);
     let back: u64 = user_value(stack)?;
     let within = |[begin, len]: [u64; 2]| back.wrapping_sub(begin) < len;
-    let task = registers.rax;
+    let task = registers.first;
     if within(places.ends) {
         return tell(current, TaskEvent::Ended, task, 0, 0);
     }
     if !within(places.makes) {
         return Ok(());
     }
-    let m: u64 = user_value(registers.r14 + places.m)?;
+    let m: u64 = user_value(registers.goroutine + places.m)?;
     let parent: u64 = user_value(m + places.curg)?;
     let start: u64 = user_value(task + places.start)?;
     tell(current, TaskEvent::Born, task, parent, start as u32)
