@@ -1,7 +1,7 @@
 //! Go: calls of goroutines are linked to the requests that they were made for, in the oldest and
 //! the newest Go that could be had, whatever shape a request's work has.
 
-use wirespan_tests::links::go::{Pair, TARGET};
+use wirespan_tests::links::go::{Pair, TARGET, grpc_under_daemon};
 use wirespan_tests::links::{Load, Row, Target, requests};
 use wirespan_tests::tls::Certificates;
 
@@ -86,13 +86,19 @@ fn over_tls() {
     }
 }
 
+#[test]
+fn over_grpc() {
+    grpc_under_daemon("direct").assert("grpc-go direct", Some(2 * requests()), TARGET);
+    grpc_under_daemon("fan").assert("grpc-go fan", Some(3 * requests()), TARGET);
+}
+
 /// Who works for whoever comes is nobody's: what it does is wrong rather seldom, and right never
 /// for sure.
 #[test]
 fn workers_that_outlive_the_request_that_made_them_abstain() {
     let abstains = Target {
         right: 0.0,
-        wrong: 0.5,
+        wrong: 1.0,
     };
     for program in ["links-go-oldest", "links-go-newest"] {
         for shape in ["pool", "lazy"] {

@@ -1,9 +1,10 @@
 //! Services in Go that call one another, as `workloads/links/go` has them, under one daemon.
 
 use crate::daemon::{Daemon, Finished};
-use crate::links::{Load, Row, Target};
+use crate::grpc::built_by_setup;
+use crate::links::{Load, Row, Target, requests};
 use crate::ports;
-use crate::process::tied;
+use crate::process::{Process, tied};
 use crate::tls::{Certificates, built};
 use crate::workload::Server;
 
@@ -70,4 +71,25 @@ impl<'a> Pair<'a> {
         let finished = daemon.stop();
         (Row::of(&finished.spans), finished)
     }
+}
+
+/// The same over grpc-go: a front that serves over gRPC, and calls over gRPC.
+#[must_use]
+pub fn grpc_under_daemon(shape: &str) -> Row {
+    let program = built_by_setup("grpc/go-grpc");
+    let command = |arguments: &[&str]| {
+        let mut command = tied(&program);
+        command.args(arguments);
+        command
+    };
+    let back = Server::on(ports::free(), |port| command(&["back", port]));
+    let to = back.port.to_string();
+    let front = Server::on(ports::free(), |port| command(&["front", port, &to]));
+    let ports = format!("{},{to}", front.port);
+    let daemon = Daemon::start(&[("BEYLA_OPEN_PORT", &ports)]);
+    let (port, count) = (front.port.to_string(), requests().to_string());
+    let mut driver = command(&["drive", &port, shape, &count, "50"]);
+    Process::start("driver", &mut driver).succeed();
+    daemon.wait_for_count(requests());
+    Row::of(&daemon.stop().spans)
 }
