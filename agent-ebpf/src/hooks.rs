@@ -4,9 +4,11 @@
 //! One of four families delivers transfers, chosen by user space: [`socket_tracepoints`],
 //! [`fexit`], [`kretprobe`], [`sys_exit`]. [`socket_state`], [`process`] and [`look`] go with each,
 //! and [`serving`] with those that do not bring the socket.
-//! The families `tls_…` deliver plaintext; they are attached to watched processes, one by one.
+//! The families `tls_…` deliver plaintext, and `…_tasks` tell what becomes of a runtime's tasks;
+//! they are attached to watched processes, one by one.
 
 pub mod fexit;
+pub mod go_tasks;
 pub mod kretprobe;
 pub mod look;
 pub mod process;
@@ -105,6 +107,7 @@ fn call_ended<F: Family>(
     }
     maps::with_scratch(|scratch| {
         scratch.registers_at = registers.address();
+        scratch.goroutine = 0;
         match F::TYPES {
             Types::Known => scratch.registers.load(registers),
             Types::Unknown if scratch.registers.read(registers.address()) => {}

@@ -26,7 +26,9 @@ use crate::memory::Delivered;
 pub use own::{is_own_peer, is_own_socket, own_closed, own_connected, own_connects};
 pub use ring::{Wake, send, send_chunk, send_open};
 pub use rings::{next_shard, shards};
-pub use runtimes::{inherit_runtime, runtime_of};
+pub use runtimes::{
+    HeldConnection, HeldKey, held_connection, inherit_runtime, remember_held_connection, runtime_of,
+};
 pub use scratch::{ChunkRecord, Scratch, with_scratch};
 pub use sizes::{PART_MAX, PARTS_AT_ONCE};
 pub use tls::{
@@ -138,6 +140,15 @@ pub fn watch_of(tgid: u32) -> Option<Watch> {
     unsafe { WATCHED.get(tgid) }.copied()
 }
 
+/// The shard that is told of what a process does, but for connections that it was given.
+#[inline(always)]
+pub fn shard_of(tgid: u32) -> u8 {
+    if shards() <= 1 {
+        return 0;
+    }
+    watch_of(tgid).map_or(0, |watch| watch.shard)
+}
+
 /// Watches a process from now on.
 #[inline(always)]
 pub fn watch(tgid: u32, watch: &Watch) -> Delivered<()> {
@@ -155,6 +166,15 @@ pub fn add_probes(tgid: u32, probes: u32) {
         // SAFETY: elements of a preallocated map stay mapped; where user space replaces the value
         // at this moment, the next call sets the bit again.
         unsafe { (*watch).probes |= probes };
+    }
+}
+
+/// The process runs another program, whose runtime nobody knows.
+#[inline(always)]
+pub fn forget_tasks(tgid: u32) {
+    if let Some(watch) = WATCHED.get_ptr_mut(tgid) {
+        // SAFETY: as above.
+        unsafe { (*watch).tasks = 0 };
     }
 }
 

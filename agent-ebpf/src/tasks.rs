@@ -2,6 +2,8 @@
 //! what is not there, or is not what it should be, is no task. Which request a task serves is
 //! decided in user space.
 
+pub mod go;
+
 use wirespan_common::record::TaskKind;
 
 use crate::maps::{self, Scratch};
@@ -43,6 +45,7 @@ fn look(scratch: &mut Scratch, kind: u16) {
 fn current(scratch: &Scratch, kind: u16) -> Option<Task> {
     let _runtime = maps::runtime_of(scratch.transfer.current.tgid)?;
     match TaskKind::try_from(kind as u8) {
+        Ok(TaskKind::Goroutine) => go::current(scratch),
         _ => None,
     }
 }

@@ -13,6 +13,7 @@ mod listeners;
 mod naming;
 mod pid_namespace;
 mod proc_root;
+pub mod runtimes;
 mod selection;
 pub mod tls;
 mod uncopied;

@@ -109,15 +109,15 @@ fn row(root: &ProcRoot, process: Process, findings: Vec<Finding>) -> Row {
         language: process.language,
         service_name: process.service_name,
         service_namespace: process.service_namespace,
-        tls: findings.iter().map(tls).collect(),
+        tls: findings.iter().filter_map(tls).collect(),
     }
 }
 
-fn tls(finding: &Finding) -> Tls {
-    match finding {
+fn tls(finding: &Finding) -> Option<Tls> {
+    Some(match finding {
         Finding::Readable(library) => Tls {
             file: library.name.to_string_lossy().into_owned(),
-            library: Some(name(library.kind)),
+            library: Some(name(library.kind?)),
             read_by: Some(read_by(library)),
             reason: None,
         },
@@ -127,7 +127,8 @@ fn tls(finding: &Finding) -> Tls {
             read_by: None,
             reason: Some(reason.clone()),
         },
-    }
+        Finding::Unlinkable(_) => return None,
+    })
 }
 
 /// As its makers write it.

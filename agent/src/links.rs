@@ -8,6 +8,7 @@
 //! it waits for its trace. Everything is decided by records, in their order, so that a replay links
 //! as the live run did.
 
+mod go;
 mod headers;
 mod joins;
 mod nodes;
@@ -161,7 +162,7 @@ impl Links {
             self.headers.serves(node, begun.owner, named);
         }
         if let Some(actor) = begun.actor {
-            self.tasks.serves(node, actor);
+            self.tasks.serves(node, begun, actor);
             self.threads.reads(&mut self.nodes, actor, begun.time_ns);
         }
         self.tasks.begins(node, begun);
@@ -178,6 +179,7 @@ impl Links {
 
     fn begin_client(&mut self, node: NodeId, begun: &Begun, named: Option<TraceParent>) {
         let serving = self.tasks.asks(&self.nodes, begun);
+        let may_be_told = self.tasks.calls(node, begun);
         let passed_on = named.and_then(|named| self.headers.passes_on(begun.owner, named));
         match (passed_on, serving, begun.actor) {
             (Some(request), ..) => self.nodes.link(node, request, Mechanism::Header),
@@ -187,6 +189,7 @@ impl Links {
             (.., Some(actor)) if self.threads.calls(&mut self.nodes, node, actor) => {
                 self.nodes.await_for(node, AWAITED_NS);
             }
+            _ if may_be_told => self.nodes.await_for(node, AWAITED_NS),
             _ => self.nodes.stand_alone(node),
         }
         if let Some(ends) = begun.ends {
@@ -232,7 +235,7 @@ impl Links {
 
     /// A runtime told something of a task.
     pub fn note(&mut self, tgid: u32, event: TaskEvent, kind: TaskKind, note: &TaskNote) {
-        self.tasks.note(&self.nodes, tgid, event, kind, note);
+        self.tasks.note(&mut self.nodes, tgid, event, kind, note);
         self.tasks.tidy(&self.nodes);
     }
 
@@ -244,7 +247,11 @@ impl Links {
         }
         if let Some(node) = self.nodes.get_mut(id) {
             self.joins.end(id, node);
-            if node.role == Role::Server && node.ends.is_none() {
+            let is_known = match node.role {
+                Role::Server => node.ends.is_none(),
+                Role::Client => self.tasks.is_called(id, node),
+            };
+            if is_known {
                 self.nodes.stand_alone(id);
             }
         }
@@ -283,6 +290,11 @@ impl Links {
             joins.forget(id, node);
             tasks.forget(id, node);
         });
+    }
+
+    /// A TLS object is on a socket from now on.
+    pub fn carries(&mut self, socket: ConnectionId, object: ConnectionId) {
+        self.tasks.carries(socket, object);
     }
 
     /// One end of a connection is on this node; what is known of it.

@@ -111,6 +111,8 @@ pub struct GoRegisters {
     pub second: u64,
     /// RCX: the third.
     pub third: u64,
+    /// RDI: the fourth.
+    pub fourth: u64,
     /// R14: the goroutine.
     pub goroutine: u64,
 }
@@ -123,6 +125,7 @@ impl GoRegisters {
             first: registers.rax,
             second: registers.rbx,
             third: registers.rcx,
+            fourth: registers.rdi,
             goroutine: registers.r14,
         }
     }

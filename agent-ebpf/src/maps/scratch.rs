@@ -44,6 +44,8 @@ pub struct Scratch {
     pub registers: CallRegisters,
     /// Address of all of them.
     pub registers_at: u64,
+    /// The goroutine that called a library with the object; 0 of a call on a socket.
+    pub goroutine: u64,
     /// Bytes copied into `payload`.
     pub copied: u32,
     /// Bytes that are worth copying.

@@ -24,6 +24,8 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
 use aya::Ebpf;
+use wirespan_common::record::TaskKind;
+use wirespan_common::runtime::Runtime;
 use wirespan_common::watch::{PROBES_ON_GOROUTINES, PROBES_ON_THREADS};
 
 use super::privileges;
@@ -35,7 +37,7 @@ use crate::visible::Visible;
 use expected::{Breakpoints, Expected, Unlike};
 use links::{Link, Linker};
 use loader::Loader;
-use programs::{Place, places};
+use programs::{Place, places, task_place};
 use standing::Begun;
 pub use standing::{Death, Standing};
 
@@ -49,6 +51,8 @@ pub struct TlsProbes {
     standing: Arc<Standing>,
     /// What stood at the places of probes, in each version that had some.
     probed: HashMap<FileId, Vec<Expected>>,
+    /// Files whose tasks can't be followed here.
+    unfollowed: HashSet<(FileId, FileVersion)>,
     /// Files of which it was said that they are read, or why not.
     said: HashSet<(FileId, FileVersion)>,
 }
@@ -56,8 +60,8 @@ pub struct TlsProbes {
 /// What came of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempt {
-    /// These probes (`PROBES_*`) are there.
-    Probed(u32),
+    /// Probes are there, and this is what the kernel side is to know of the process.
+    Probed(Probed),
     /// Not as things are; it may be different in a while.
     NotNow,
     /// The file was written to since it was looked into.
@@ -65,6 +69,23 @@ pub enum Attempt {
     /// There are none, and none are to be expected: the process has gone, or the file was refused,
     /// which is logged.
     None,
+}
+
+/// What the kernel side is to know of a process whose file has probes, or needs none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Probed {
+    /// What sees plaintext in it: a set of `PROBES_*`.
+    pub probes: u32,
+    /// How the tasks of its runtime are told apart, if the file says that.
+    pub runtime: Option<(TaskKind, Runtime)>,
+}
+
+/// Which probes of a file are put in place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    All,
+    /// Those that see plaintext; without those that see tasks.
+    Tls,
 }
 
 impl TlsProbes {
@@ -79,6 +100,7 @@ impl TlsProbes {
             linker: Linker::new(ebpf, Loader::new(maps)),
             standing,
             probed: HashMap::new(),
+            unfollowed: HashSet::new(),
             said: HashSet::new(),
         })
     }
@@ -98,32 +120,86 @@ impl TlsProbes {
     /// Attaches to a file in a process that maps it, unless that was done. It takes a millisecond
     /// or two; the first of a kind also loads programs, which takes tens.
     pub fn attach(&mut self, pid: u32, library: &Arc<Library>) -> Attempt {
-        let probes = probes_of(library);
-        let inherits = match self.standing.begin(pid, library) {
-            Begun::Yes { inherits } => inherits,
-            Begun::Already => return Attempt::Probed(probes),
-            Begun::Refused => return Attempt::None,
-            Begun::Written => return self.give_up(pid, library, Failure::Written),
+        let key = (library.file, library.held.version());
+        let part = match self.unfollowed.contains(&key) {
+            true => Part::Tls,
+            false => Part::All,
         };
-        let mut links = Vec::new();
-        match self.put(pid, library, inherits, &mut links) {
-            Ok(count) => {
-                if !self.standing.end(pid, library, links) {
-                    return Attempt::None;
+        match self.attach_part(pid, library, part) {
+            // A kernel on which the one can't be had may well have the other.
+            Err(Failure::Kernel(reason)) if part == Part::All && library.tasks.is_some() => {
+                if self.unfollowed.len() >= REMEMBERED_MAX {
+                    self.unfollowed.clear();
                 }
-                self.say_once(library, log::Level::Info, || {
+                self.unfollowed.insert(key);
+                self.say_once(library, log::Level::Warn, || {
                     format!(
-                        "reading TLS in {} ({count} probes)",
-                        Visible(library.name.display())
+                        "can't tell apart the tasks of {}: {}",
+                        Visible(library.name.display()),
+                        Visible(&reason)
                     )
                 });
-                Attempt::Probed(probes)
+                match self.attach_part(pid, library, Part::Tls) {
+                    Ok(attempt) => attempt,
+                    Err(failure) => self.give_up(pid, library, failure),
+                }
             }
-            Err(failure) => {
-                self.standing.discard(library, links);
-                self.give_up(pid, library, failure)
-            }
+            Ok(attempt) => attempt,
+            Err(failure) => self.give_up(pid, library, failure),
         }
+    }
+
+    fn attach_part(
+        &mut self,
+        pid: u32,
+        library: &Arc<Library>,
+        part: Part,
+    ) -> Result<Attempt, Failure> {
+        let places = places_of(library, part);
+        if places.is_empty() {
+            return Ok(Attempt::Probed(self.probed(pid, library, part)?));
+        }
+        let inherits = match self.standing.begin(pid, library) {
+            Begun::Yes { inherits } => inherits,
+            Begun::Already => return Ok(Attempt::Probed(self.probed(pid, library, part)?)),
+            Begun::Refused => return Ok(Attempt::None),
+            Begun::Written => return Err(Failure::Written),
+        };
+        let mut links = Vec::new();
+        let put = self.put(pid, library, &places, inherits, &mut links);
+        if let Err(failure) = put {
+            self.standing.discard(library, links);
+            return Err(failure);
+        }
+        if !self.standing.end(pid, library, links) {
+            return Ok(Attempt::None);
+        }
+        self.say_once(library, log::Level::Info, || {
+            let what = match library.kind {
+                Some(_) => "reading TLS in",
+                None => "following tasks in",
+            };
+            format!(
+                "{what} {} ({} probes)",
+                Visible(library.name.display()),
+                places.len()
+            )
+        });
+        Ok(Attempt::Probed(self.probed(pid, library, part)?))
+    }
+
+    fn probed(&self, pid: u32, library: &Library, part: Part) -> Result<Probed, Failure> {
+        let runtime = match &library.tasks {
+            Some(tasks) if part == Part::All => {
+                let code = MappedCode::of(&self.root, pid, library.file).map_err(Unlike::from)?;
+                tasks.runtime(&code).map(|runtime| (tasks.kind, runtime))
+            }
+            _ => None,
+        };
+        Ok(Probed {
+            probes: probes_of(library),
+            runtime,
+        })
     }
 
     /// Puts probes there, and their links into `links`, whatever comes of it.
@@ -131,10 +207,10 @@ impl TlsProbes {
         &mut self,
         pid: u32,
         library: &Arc<Library>,
+        places: &[Place],
         inherits: bool,
         links: &mut Vec<Link>,
-    ) -> Result<usize, Failure> {
-        let places: Vec<Place> = library.functions.iter().flat_map(places).collect();
+    ) -> Result<(), Failure> {
         let offsets = places.iter().map(|place| place.offset);
         let expected = Expected::of(&library.held, offsets).ok_or(Failure::Changed)?;
         self.remember(library, &expected)?;
@@ -155,7 +231,7 @@ impl TlsProbes {
             }
             found => found?,
         }
-        let linked = self.linker.link(pid, &library.held, &places);
+        let linked = self.linker.link(pid, &library.held, places);
         *links = match linked {
             Ok(links) => links,
             Err((some, reason)) => {
@@ -171,7 +247,7 @@ impl TlsProbes {
         if !library.held.is_unchanged().unwrap_or(false) {
             return Err(Failure::Changed);
         }
-        Ok(places.len())
+        Ok(())
     }
 
     /// The kernel may keep its copy of an instruction though nobody has a probe there any longer: a
@@ -265,6 +341,17 @@ impl From<Unlike> for Failure {
     fn from(unlike: Unlike) -> Self {
         Self::Unlike(unlike)
     }
+}
+
+/// Where programs go.
+fn places_of(library: &Library, part: Part) -> Vec<Place> {
+    let tls = library.functions.iter().flat_map(places);
+    let tasks = match part {
+        Part::All => library.tasks.as_ref(),
+        Part::Tls => None,
+    };
+    let probes = tasks.into_iter().flat_map(|tasks| &tasks.probes);
+    tls.chain(probes.map(task_place)).collect()
 }
 
 fn probes_of(library: &Library) -> u32 {

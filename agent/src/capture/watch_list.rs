@@ -3,6 +3,8 @@
 
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData};
+use wirespan_common::record::TaskKind;
+use wirespan_common::runtime::Runtime;
 use wirespan_common::watch::{LATER_BYTES_RAISED, OPENING_BYTES_RAISED, Watch, hint_slot};
 
 use super::StartError;
@@ -15,6 +17,7 @@ const BPF_EXIST: u64 = 2;
 pub struct WatchList {
     watched: HashMap<MapData, u32, Shared<Watch>>,
     hints: Array<MapData, u8>,
+    runtimes: HashMap<MapData, u32, Shared<Runtime>>,
     /// Kinds of probes that are attached anywhere: a new process is supposed to map such a library
     /// until it is looked at, so that nothing of its first call is missed.
     probes: u32,
@@ -29,6 +32,7 @@ impl WatchList {
         Ok(Self {
             watched: super::take_map(ebpf, "WATCHED")?,
             hints: super::take_map(ebpf, "WATCHED_HINTS")?,
+            runtimes: super::take_map(ebpf, "RUNTIMES")?,
             probes: 0,
             shards,
             next_shard: 0,
@@ -58,6 +62,26 @@ impl WatchList {
     pub fn unwatch(&mut self, pid: u32) {
         // It may have ended, and then the kernel side has removed it.
         let _: Result<(), _> = self.watched.remove(&pid);
+        let _: Result<(), _> = self.runtimes.remove(&pid);
+    }
+
+    /// Tells the kernel side how the tasks of a watched process's runtime are found. Of several
+    /// runtimes in a process the first stays, but that any goes before turns of threads. Returns
+    /// whether it was told.
+    pub fn set_runtime(&mut self, pid: u32, kind: TaskKind, runtime: Runtime) -> bool {
+        let Ok(Shared(watch)) = self.watched.get(&pid, 0) else {
+            return false;
+        };
+        let gives_way = [0, kind as u16, TaskKind::ThreadTurn as u16];
+        if !gives_way.contains(&watch.tasks) {
+            return false;
+        }
+        // First, so that the kernel side never finds the one without the other.
+        if self.runtimes.insert(pid, Shared(runtime), 0).is_err() {
+            return false;
+        }
+        self.change(pid, |watch| watch.tasks = kind as u16);
+        true
     }
 
     /// Lets transfers of a watched process be copied further than usual.

@@ -7,9 +7,9 @@
 mod analysis;
 mod budget;
 mod code;
-mod go;
+pub(super) mod go;
 mod held;
-mod image;
+pub(super) mod image;
 mod inner;
 mod libraries;
 mod looks;
@@ -20,7 +20,7 @@ mod names;
 mod opening;
 mod own_mapping;
 mod rustls;
-mod symbols;
+pub(super) mod symbols;
 mod verdicts;
 
 pub use analysis::{FileFinding, Readable};
@@ -31,6 +31,8 @@ pub use mapped_code::{MappedCode, Unknown, own_code_offset};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use super::runtimes::Tasks;
 
 /// A file by what the kernel knows it as; two paths to one file are one file, and a path in a
 /// container is not the host's. As `/proc/<pid>/maps` names it; on some file systems (btrfs,
@@ -43,7 +45,7 @@ pub struct FileId {
     pub inode: u64,
 }
 
-/// A file that holds functions which plaintext passes through.
+/// A file that holds functions which plaintext passes through, or the code of a runtime.
 #[derive(Clone, Debug)]
 pub struct Library {
     /// Which file.
@@ -54,20 +56,28 @@ pub struct Library {
     /// Its path as the process sees it; for people.
     pub name: PathBuf,
     /// Whose functions these are; of the first, if there are several libraries in one executable.
-    pub kind: LibraryKind,
+    /// `None` if no plaintext can be read there.
+    pub kind: Option<LibraryKind>,
     /// Its functions, sorted; one may be there several times, where a compiler made copies.
     pub functions: Vec<FunctionSite>,
+    /// How the tasks of its runtime are told apart, if it has one and they can be.
+    pub tasks: Option<Tasks>,
 }
 
 impl Library {
-    /// The last place of its functions in the file, in bytes.
+    /// The last place in the file that probes are put on, in bytes.
     #[must_use]
     pub fn last_place(&self) -> u64 {
         let last = |site: &FunctionSite| match &site.end {
             End::Instructions(offsets) => offsets.iter().copied().max().unwrap_or(site.entry),
             End::ReturnProbe | End::NotNeeded => site.entry,
         };
-        self.functions.iter().map(last).max().unwrap_or(0)
+        let of_tasks = self.tasks.iter().flat_map(|tasks| &tasks.probes);
+        let functions = self.functions.iter().map(last);
+        functions
+            .chain(of_tasks.map(|probe| probe.offset))
+            .max()
+            .unwrap_or(0)
     }
 }
 
@@ -177,10 +187,12 @@ pub enum Function {
 /// What was found in one file that a process maps.
 #[derive(Clone, Debug)]
 pub enum Finding {
-    /// Plaintext can be read there.
+    /// Plaintext can be read there, or tasks told apart.
     Readable(Arc<Library>),
     /// It has TLS in it that can't be read.
     Unreadable(Unreadable),
+    /// It has a runtime in it whose tasks can't be told apart.
+    Unlinkable(Unreadable),
 }
 
 impl Finding {
@@ -189,12 +201,12 @@ impl Finding {
     pub fn file(&self) -> FileId {
         match self {
             Self::Readable(library) => library.file,
-            Self::Unreadable(unreadable) => unreadable.file,
+            Self::Unreadable(unreadable) | Self::Unlinkable(unreadable) => unreadable.file,
         }
     }
 }
 
-/// A file with TLS that can't be read.
+/// A file with TLS that can't be read, or with tasks that can't be told apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
     /// Which file.

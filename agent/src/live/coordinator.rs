@@ -171,11 +171,17 @@ impl Coordinator {
     /// Tells the kernel side in which processes TLS libraries have probes by now.
     fn hear_of_tls(&mut self) {
         self.tls.pass_on();
-        for answer in self.tls.answers().take(AT_ONCE) {
+        for answer in self.tls.answers(AT_ONCE) {
             match answer {
-                tls::Answer::Probed { pid, probes } => {
-                    self.capture.watch_list.add_probes(pid, probes);
+                tls::Answer::Probed { pid, probed } => {
+                    let watch_list = &mut self.capture.watch_list;
+                    watch_list.add_probes(pid, probed.probes);
+                    if let Some((kind, runtime)) = probed.runtime {
+                        watch_list.set_runtime(pid, kind, runtime);
+                    }
                 }
+                // Dealt with before.
+                tls::Answer::Ran(_) => {}
                 tls::Answer::Settled => {
                     // Loading programs and looking at what is there took more than is kept.
                     give_back();

@@ -9,14 +9,14 @@
 mod files;
 mod work;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::sync::mpsc::{channel, sync_channel};
 use std::thread::JoinHandle;
 
-use crate::capture::{Standing, TlsProbes};
+use crate::capture::{Probed, Standing, TlsProbes};
 use crate::discover::tls::Libraries;
 use crate::health::{Health, Loss};
 use files::Files;
@@ -47,13 +47,15 @@ pub enum Told {
 /// What it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Probes of these kinds (`PROBES_*`) see plaintext in the process.
+    /// What the kernel side is to know of a process.
     Probed {
         /// Which process.
         pid: u32,
-        /// A bit set.
-        probes: u32,
+        /// See there.
+        probed: Probed,
     },
+    /// See [`Told::Ran`]: what was answered before is of what the process ran before.
+    Ran(u32),
     /// See [`Told::Settle`].
     Settled,
 }
@@ -66,6 +68,8 @@ pub struct TlsThread {
     answers: Receiver<Answer>,
     standing: Arc<Standing>,
     health: Arc<Health>,
+    /// How often processes ran another program that the thread has not heard of yet.
+    unheard: HashMap<u32, u32>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -102,6 +106,7 @@ impl TlsThread {
             answers,
             standing,
             health: Arc::clone(health),
+            unheard: HashMap::new(),
             stop,
             thread: Some(thread),
         })
@@ -112,6 +117,7 @@ impl TlsThread {
         if self.standing.has(pid) {
             self.standing.detach(pid);
         }
+        *self.unheard.entry(pid).or_default() += 1;
         self.tell(Told::Ran(pid));
     }
 
@@ -150,15 +156,31 @@ impl TlsThread {
                     log::error!("the thread that looks for TLS libraries ended");
                     self.told = None;
                     self.waiting.clear();
+                    self.unheard.clear();
                     return;
                 }
             }
         }
     }
 
-    /// What it found since the last call.
-    pub fn answers(&self) -> impl Iterator<Item = Answer> {
-        self.answers.try_iter()
+    /// What it found since the last call, of what processes run now, of so many answers.
+    pub fn answers(&mut self, count_max: usize) -> Vec<Answer> {
+        let mut found = Vec::new();
+        for answer in self.answers.try_iter().take(count_max) {
+            match answer {
+                Answer::Ran(pid) => {
+                    if let Some(unheard) = self.unheard.get_mut(&pid) {
+                        *unheard -= 1;
+                        if *unheard == 0 {
+                            self.unheard.remove(&pid);
+                        }
+                    }
+                }
+                Answer::Probed { pid, .. } if self.unheard.contains_key(&pid) => {}
+                answer => found.push(answer),
+            }
+        }
+        found
     }
 
     /// Has it take its probes away and end, without waiting for that.

@@ -2,6 +2,7 @@
 
 use wirespan_common::probes;
 
+use crate::discover::runtimes::{TaskPoint, TaskProbe};
 use crate::discover::tls::{End, Function, FunctionSite};
 
 /// Where a program goes.
@@ -132,6 +133,25 @@ pub fn places(site: &FunctionSite) -> impl Iterator<Item = Place> {
         program: entry,
         offset: site.entry,
     }))
+}
+
+/// The place of a probe on tasks.
+pub fn task_place(probe: &TaskProbe) -> Place {
+    Place {
+        program: program_of(probe.point),
+        offset: probe.offset,
+    }
+}
+
+fn program_of(point: TaskPoint) -> &'static str {
+    match point {
+        TaskPoint::GoGoroutine => "go_goroutine",
+        TaskPoint::GoOnItsOwn => "go_on_its_own",
+        TaskPoint::GoRoundTrip => "go_round_trip",
+        TaskPoint::GoRunHandler => "go_run_handler",
+        TaskPoint::GoGrpcWrite => "go_grpc_write",
+        TaskPoint::GoGrpcHandle => "go_grpc_handle",
+    }
 }
 
 /// Ends of functions of C.

@@ -251,6 +251,13 @@ impl<'a> Image<'a> {
         self.read(offset, len)
     }
 
+    /// Where code that is mapped begins: in the file, and as an address.
+    pub fn code(&self) -> Option<(u64, u64)> {
+        let mut executable = self.mapped().filter(|segment| segment.flags & PF_X != 0);
+        let first = executable.next()?;
+        Some((first.place.offset, first.address))
+    }
+
     /// Where `len` bytes of code at an address lie in the file, if all of them are in one segment
     /// that is mapped executable.
     pub fn code_offset(&self, address: u64, len: u64) -> Option<u64> {

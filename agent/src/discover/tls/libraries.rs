@@ -67,6 +67,8 @@ pub struct LibraryChanges {
     pub mapped: Vec<Arc<Library>>,
     /// Files with TLS that can't be read; each is named once, whoever maps it.
     pub unreadable: Vec<Unreadable>,
+    /// Files with tasks that can't be told apart; likewise.
+    pub unlinkable: Vec<Unreadable>,
 }
 
 /// When a process is looked at again for which nobody had time.
@@ -174,8 +176,15 @@ impl Libraries {
         }
         let found = self.found.remove(&pid).unwrap_or_default();
         self.forget(pid);
-        // Of a file that was tried again, the last word.
-        let by_file = found.into_iter().map(|it| (it.file(), it));
+        // Of a file that was tried again, the last word on either matter.
+        let about_tls = |it: &Finding| match it {
+            Finding::Readable(library) => library.kind.is_some(),
+            Finding::Unreadable(_) => true,
+            Finding::Unlinkable(_) => false,
+        };
+        let by_file = found
+            .into_iter()
+            .map(|it| ((it.file(), about_tls(&it)), it));
         by_file.collect::<BTreeMap<_, _>>().into_values().collect()
     }
 
@@ -184,19 +193,26 @@ impl Libraries {
         for finding in findings {
             match finding {
                 Finding::Readable(library) => changes.mapped.push(library),
-                Finding::Unreadable(unreadable) => {
-                    if self.said.len() >= SAID_MAX {
-                        self.said.clear();
-                    }
-                    let said = (unreadable.file, unreadable.reason.clone());
-                    if self.said.insert(said) {
-                        unreadable.given_up.into_iter().for_each(&self.count);
-                        changes.unreadable.push(unreadable);
-                    }
+                Finding::Unreadable(unreadable) if self.is_news(&unreadable) => {
+                    unreadable.given_up.into_iter().for_each(&self.count);
+                    changes.unreadable.push(unreadable);
                 }
+                Finding::Unlinkable(unlinkable) if self.is_news(&unlinkable) => {
+                    changes.unlinkable.push(unlinkable);
+                }
+                Finding::Unreadable(_) | Finding::Unlinkable(_) => {}
             }
         }
         changes
+    }
+
+    /// Whether that was not said of the file before.
+    fn is_news(&mut self, unreadable: &Unreadable) -> bool {
+        if self.said.len() >= SAID_MAX {
+            self.said.clear();
+        }
+        let said = (unreadable.file, unreadable.reason.clone());
+        self.said.insert(said)
     }
 
     /// Lets go of a library if nobody maps it any longer.

@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 
 use super::super::proc_root::ProcRoot;
+use super::super::runtimes;
 use super::FileId;
 use super::analysis::{self, FileFinding};
 use super::budget::{Cost, GivenUp, Metered};
 use super::held::HeldFile;
 use super::mappings::{self, Mapping};
 use super::opening::open_mapped;
-use super::verdicts::{Verdicts, WaitingFile, key};
+use super::verdicts::{Content, Verdicts, WaitingFile, key};
 use crate::lookers::LookTicket;
 
 /// Which look at a process says something. What a process's earlier bearer of the pid is told of
@@ -49,7 +50,7 @@ pub(super) enum LookReport {
 #[derive(Debug)]
 pub(super) enum Opened {
     /// It is known what there is in it.
-    Known(Arc<FileFinding>, HeldFile),
+    Known(Arc<Content>, HeldFile),
     /// It has to be looked into.
     Unknown(WaitingFile),
     /// It is not to be waited for.
@@ -71,7 +72,7 @@ pub(super) enum Done {
     LookedInto {
         mapping: Mapping,
         held: HeldFile,
-        verdict: Arc<FileFinding>,
+        content: Arc<Content>,
         /// Why not to the end.
         given_up: Option<GivenUp>,
         cost: Cost,
@@ -129,7 +130,7 @@ impl MappingLook {
         }
         match open_mapped(&self.root, self.whose.pid, mapping) {
             Ok(held) => match self.verdicts.get(&key(&held, mapping.file_name())) {
-                Some(verdict) => Opened::Known(verdict, held),
+                Some(content) => Opened::Known(content, held),
                 None => Opened::Unknown(self.verdicts.wait(held)),
             },
             Err(error) if self.is_still_mapped(mapping) => Opened::Refused(error),
@@ -165,29 +166,42 @@ impl LookInto {
         let budget = self.file_budget.at_most(self.process_budget);
         let metered = Metered::new(&held, budget, steps);
         let found = analysis::analyse(&metered, &self.mapping.name);
+        let is_whole = !metered.is_over();
+        let tasks = runtimes::analyse(&metered, &self.mapping.name);
         let cost = metered.spent();
         let given_up = metered.is_over().then(|| match budget == self.file_budget {
             true => GivenUp::FileTooLarge,
             false => GivenUp::ProcessTooLarge,
         });
         let is_unchanged = held.is_unchanged().unwrap_or(false);
-        let verdict = Arc::new(match given_up {
-            Some(reason) => FileFinding::Unreadable(reason.to_string()),
-            None if is_unchanged => found,
-            None => {
-                FileFinding::Unreadable("it was written to while it was looked into".to_owned())
-            }
+        let reason = match given_up {
+            Some(reason) => Some(reason.to_string()),
+            None if is_unchanged => None,
+            None => Some("it was written to while it was looked into".to_owned()),
+        };
+        let content = Arc::new(match reason {
+            None => Content { tls: found, tasks },
+            Some(reason) => Content {
+                tls: match is_whole && is_unchanged {
+                    true => found,
+                    false => FileFinding::Unreadable(reason.clone()),
+                },
+                tasks: match tasks {
+                    runtimes::Verdict::Nothing => tasks,
+                    _ => runtimes::Verdict::Unknown(reason),
+                },
+            },
         });
         // Another process may have more left.
         if is_unchanged && given_up != Some(GivenUp::ProcessTooLarge) {
             let key = key(&held, self.mapping.file_name());
-            self.verdicts.insert(key, &verdict);
+            self.verdicts.insert(key, &content);
         }
         drop(place);
         Done::LookedInto {
             mapping: self.mapping,
             held,
-            verdict,
+            content,
             given_up,
             cost,
         }

@@ -51,6 +51,14 @@ impl MappedCode {
         Ok(Self { memory, pieces })
     }
 
+    /// Where a place of the file, in bytes, is in the process's memory; of several mappings the
+    /// first.
+    #[must_use]
+    pub fn address_of(&self, offset: u64) -> Option<u64> {
+        let mut found = self.pieces.iter().map(|piece| piece.address_of(offset));
+        found.find_map(|address| address)
+    }
+
     /// What stands at a place of the file, in bytes, wherever the process maps it; at most `len`
     /// bytes, fewer at the end of a mapping.
     ///

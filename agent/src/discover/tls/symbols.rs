@@ -7,7 +7,7 @@ use super::image::{Damaged, FileRange, Image, u16_at, u32_at, u64_at};
 
 /// A function, and what it is to whoever wanted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Symbol<T> {
+pub(in crate::discover) struct Symbol<T> {
     pub what: T,
     /// Where it begins, as an address of the image.
     pub address: u64,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::super::runtimes;
 use super::analysis::FileFinding;
 use super::held::{FileVersion, HeldFile};
 
@@ -19,10 +20,17 @@ const LIKELY_MAX: usize = 256;
 /// A version of a file, and its name, which tells libraries from programs.
 pub(super) type FileKey = (FileVersion, PathBuf);
 
+/// What there is in a file.
+#[derive(Debug)]
+pub(super) struct Content {
+    pub tls: FileFinding,
+    pub tasks: runtimes::Verdict,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Verdicts {
-    known: Mutex<HashMap<FileKey, Arc<FileFinding>>>,
+    known: Mutex<HashMap<FileKey, Arc<Content>>>,
     waiting: Arc<AtomicUsize>,
 }
 
@@ -43,16 +51,16 @@ pub(super) fn key(held: &HeldFile, file_name: &Path) -> FileKey {
 }
 
 impl Verdicts {
-    pub fn get(&self, key: &FileKey) -> Option<Arc<FileFinding>> {
+    pub fn get(&self, key: &FileKey) -> Option<Arc<Content>> {
         self.known().get(key).map(Arc::clone)
     }
 
-    pub fn insert(&self, key: FileKey, verdict: &Arc<FileFinding>) {
+    pub fn insert(&self, key: FileKey, content: &Arc<Content>) {
         let mut known = self.known();
         if known.len() >= REMEMBERED_MAX {
             known.clear();
         }
-        known.insert(key, Arc::clone(verdict));
+        known.insert(key, Arc::clone(content));
     }
 
     /// Whether one more file may be opened to wait.
@@ -70,7 +78,7 @@ impl Verdicts {
     }
 
     /// Nothing is called under the lock.
-    fn known(&self) -> MutexGuard<'_, HashMap<FileKey, Arc<FileFinding>>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<FileKey, Arc<Content>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -72,7 +72,10 @@ impl Work {
             let now = Instant::now();
             match told {
                 Ok(Told::Watched(pid) | Told::Speaks(pid)) => self.libraries.look(pid, now),
-                Ok(Told::Ran(pid)) => self.forget(pid),
+                Ok(Told::Ran(pid)) => {
+                    self.forget(pid);
+                    (self.says)(Answer::Ran(pid));
+                }
                 Ok(Told::Unwatched(pid)) => {
                     self.forget(pid);
                     // What was put there before this was heard.
@@ -117,7 +120,9 @@ impl Work {
     fn take_in(&mut self, pid: u32, changes: LibraryChanges, now: Instant) {
         // Probes go with the process, not with the last one that maps the file.
         let LibraryChanges {
-            mapped, unreadable, ..
+            mapped,
+            unreadable,
+            unlinkable,
         } = changes;
         for unreadable in unreadable {
             log::warn!(
@@ -126,12 +131,19 @@ impl Work {
                 Visible(unreadable.reason)
             );
         }
+        for unlinkable in unlinkable {
+            log::info!(
+                "can't tell apart the tasks of {}: {}",
+                Visible(unlinkable.name.display()),
+                Visible(unlinkable.reason)
+            );
+        }
         let mut is_settled = true;
         for library in mapped {
             // First, so that what is written from now on is heard of.
             self.files.watch(&library);
             match self.probes.attach(pid, &library) {
-                Attempt::Probed(probes) => (self.says)(Answer::Probed { pid, probes }),
+                Attempt::Probed(probed) => (self.says)(Answer::Probed { pid, probed }),
                 Attempt::NotNow | Attempt::Changed => is_settled = false,
                 Attempt::None => {}
             }

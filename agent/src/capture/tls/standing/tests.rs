@@ -17,8 +17,9 @@ fn library_at(path: &std::path::Path, inode: u64, name: &str) -> Arc<Library> {
         file: FileId { device: 1, inode },
         held: Arc::new(held),
         name: PathBuf::from(name),
-        kind: LibraryKind::OpenSsl,
+        kind: Some(LibraryKind::OpenSsl),
         functions: Vec::new(),
+        tasks: None,
     })
 }
 

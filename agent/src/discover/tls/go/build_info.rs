@@ -14,7 +14,7 @@ const INLINE: u8 = 2;
 const VERSION_LEN_MAX: u64 = 256;
 
 /// The version, if it is known to be one whose functions take their arguments on the stack.
-pub(in super::super) fn too_old(image: &Image<'_>) -> Option<String> {
+pub(in crate::discover) fn too_old(image: &Image<'_>) -> Option<String> {
     let version = version(image)?;
     let old = minor(&version)? < MINOR_MIN;
     old.then_some(version)

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::super::super::runtimes;
 use super::super::analysis::{self, FileFinding};
 use super::super::budget::GivenUp;
 use super::super::held::HeldFile;
 use super::super::looks::{Done, LookReport, Opened, Whose};
 use super::super::mappings::Mapping;
+use super::super::verdicts::Content;
 use super::super::{FileId, Finding, Library, Unreadable};
 use super::process::MappingProcess;
 use super::tasks::{LookStep, LookTask};
@@ -71,9 +73,9 @@ impl Libraries {
         }
         let pid = whose.pid;
         match opened {
-            Opened::Known(verdict, held) => {
+            Opened::Known(content, held) => {
                 process.files.insert(mapping.file);
-                self.settle(pid, &mapping, held, &verdict, None);
+                self.settle(pid, &mapping, held, &content, None);
             }
             Opened::Unknown(waiting) => {
                 process.files.insert(mapping.file);
@@ -120,7 +122,7 @@ impl Libraries {
             Some(Done::LookedInto {
                 mapping,
                 held,
-                verdict,
+                content,
                 given_up,
                 cost,
             }) => {
@@ -130,7 +132,7 @@ impl Libraries {
                 }
                 // Or it was unmapped meanwhile.
                 if process.files.contains(&mapping.file) {
-                    self.settle(whose.pid, &mapping, held, &verdict, given_up);
+                    self.settle(whose.pid, &mapping, held, &content, given_up);
                 }
             }
             // It panicked, which was printed.
@@ -222,35 +224,52 @@ impl Libraries {
         pid: u32,
         mapping: &Mapping,
         held: HeldFile,
-        verdict: &FileFinding,
+        content: &Content,
         given_up: Option<GivenUp>,
     ) {
-        match verdict {
-            FileFinding::Readable(found) => {
-                let known = self.held.get(&mapping.file);
-                let known = known.filter(|library| library.held.version() == held.version());
-                if known.is_none() && self.held.len() >= HELD_MAX {
-                    return self.give_up(pid, mapping, GivenUp::TooMany);
-                }
-                let library = known.map_or_else(
-                    || {
-                        Arc::new(Library {
-                            file: mapping.file,
-                            held: Arc::new(held),
-                            name: mapping.name.clone(),
-                            kind: found.kind,
-                            functions: found.functions.clone(),
-                        })
-                    },
-                    Arc::clone,
-                );
-                self.readable(pid, Some(library));
-            }
-            FileFinding::Unreadable(reason) => {
-                self.unreadable(pid, mapping, reason.clone(), given_up);
-            }
-            FileFinding::Nothing => {}
+        let Content { tls, tasks } = content;
+        if let FileFinding::Unreadable(reason) = tls {
+            self.unreadable(pid, mapping, reason.clone(), given_up);
         }
+        if let runtimes::Verdict::Unknown(reason) = tasks {
+            let unlinkable = Unreadable {
+                file: mapping.file,
+                name: mapping.name.clone(),
+                reason: reason.clone(),
+                given_up: None,
+            };
+            self.tell(pid, Finding::Unlinkable(unlinkable));
+        }
+        let found = match tls {
+            FileFinding::Readable(found) => Some(found),
+            _ => None,
+        };
+        let tasks = match tasks {
+            runtimes::Verdict::Known(tasks) => Some(tasks),
+            _ => None,
+        };
+        if found.is_none() && tasks.is_none() {
+            return;
+        }
+        let known = self.held.get(&mapping.file);
+        let known = known.filter(|library| library.held.version() == held.version());
+        if known.is_none() && self.held.len() >= HELD_MAX {
+            return self.give_up(pid, mapping, GivenUp::TooMany);
+        }
+        let library = known.map_or_else(
+            || {
+                Arc::new(Library {
+                    file: mapping.file,
+                    held: Arc::new(held),
+                    name: mapping.name.clone(),
+                    kind: found.map(|found| found.kind),
+                    functions: found.map_or_else(Vec::new, |found| found.functions.clone()),
+                    tasks: tasks.cloned(),
+                })
+            },
+            Arc::clone,
+        );
+        self.readable(pid, Some(library));
     }
 
     fn readable(&mut self, pid: u32, library: Option<Arc<Library>>) {

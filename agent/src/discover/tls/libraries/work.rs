@@ -101,8 +101,8 @@ impl Libraries {
             };
             let left = self.process_budget.minus(process.spent);
             let key = key(&waiting.held, mapping.file_name());
-            if let Some(verdict) = self.verdicts.get(&key) {
-                self.settle(pid, &mapping, waiting.held, &verdict, None);
+            if let Some(content) = self.verdicts.get(&key) {
+                self.settle(pid, &mapping, waiting.held, &content, None);
             } else if self.looked_into.contains(&key) {
                 later.push((mapping, waiting));
             } else if left.is_nothing() {
