@@ -14,4 +14,5 @@ pub mod probes;
 pub mod record;
 pub mod runtime;
 pub mod share;
+pub mod switch;
 pub mod watch;

@@ -33,6 +33,8 @@ pub enum Kind {
     /// A runtime's task began, ended, or took a request over: [`TaskNote`], then the numbers of its
     /// ancestors.
     Task = 7,
+    /// What was set of how spans are made, from now on: a JSON document. Made in user space.
+    Settings = 8,
 }
 
 impl TryFrom<u8> for Kind {
@@ -47,6 +49,7 @@ impl TryFrom<u8> for Kind {
             5 => Self::Clock,
             6 => Self::Process,
             7 => Self::Task,
+            8 => Self::Settings,
             unknown => return Err(unknown),
         })
     }
@@ -411,6 +414,8 @@ pub enum Body<'a> {
         /// Its ancestors, the nearest first.
         ancestors: Ancestors,
     },
+    /// How spans are made from now on, as JSON.
+    Settings(&'a [u8]),
 }
 
 /// Why bytes are not a record.
@@ -517,6 +522,7 @@ impl<'a> Body<'a> {
                     note,
                 }
             }
+            Kind::Settings => Self::Settings(rest),
         })
     }
 }

@@ -1,27 +1,21 @@
-//! How much of a transfer is worth copying, and the record that says so. It looks at no payload.
-//!
-//! The policy, in units of a *turn* (transfers in one direction until the direction changes): the
-//! first `opening_bytes_max` bytes of a turn are copied, of later transfers the first
-//! `later_bytes_max` bytes each, until the turn has copied `TURN_BYTES_MAX`. All the rest is only
-//! counted: the next record of either stream, or user space when it asks, tells how much it was.
+//! Takes note of transfers: copies what [`policy`] says is worth it, counts the rest, and writes
+//! the record that says so. It looks at no payload.
 
 use aya_log_ebpf::debug;
-use wirespan_common::connection::{Budget, Connection, NO_DIRECTION, Sequence};
+use wirespan_common::connection::{Connection, NO_DIRECTION, Sequence};
 use wirespan_common::loss::KernelLoss;
-use wirespan_common::record::{Direction, Extent, OPEN_COUNTED, OPEN_SEQUENCED, is_object};
-use wirespan_common::watch::{TURN_BYTES_MAX, VerdictKind};
+use wirespan_common::record::{Direction, OPEN_COUNTED, OPEN_SEQUENCED, is_object};
+use wirespan_common::watch::VerdictKind;
 
 use crate::copy::{copy, unreadable};
 use crate::frames;
-use crate::maps::{self, PART_MAX, Scratch};
-use crate::memory::{Delivered, clamp, now_ns};
+use crate::maps::{self, Scratch};
+use crate::memory::{Delivered, now_ns};
+use crate::policy;
 use crate::records::{Announced, announce, describe, extent_of};
 use crate::sockets;
 use crate::tasks;
 use crate::transfer::Transfer;
-
-/// A connection that moved this much in both directions does not begin to speak HTTP/2 any more.
-const PREFACE_POSITION_MAX: u64 = 4 * 1024;
 
 /// Takes note of the transfer in the scratch buffer: copies what is worth it, counts the rest.
 #[inline(never)]
@@ -64,7 +58,7 @@ fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
     let now = now_ns();
     let position = extent_of(connection, direction).position;
     tasks::note(scratch);
-    if WALKS && turned && may_become_http2(connection) {
+    if WALKS && turned && policy::may_become_http2(connection) {
         frames::look_for_preface(scratch, connection);
     }
     let walks = WALKS && connection.verdict == VerdictKind::Http2 as u8;
@@ -96,22 +90,7 @@ fn record<const WALKS: bool>(
     position: u64,
     now: u64,
 ) -> Delivered<()> {
-    let transfer = &scratch.transfer;
-    let budget = *budget_of(connection, transfer.call.direction);
-    let allowed = if connection.verdict == VerdictKind::Http2 as u8 {
-        // No walk yet, and a header block that is cut spoils all that follow (HPACK).
-        PART_MAX as u32
-    } else {
-        transfer
-            .watch
-            .later_bytes_max
-            .max(budget.opening_bytes_left)
-    };
-    scratch.wanted = transfer
-        .len
-        .min(allowed)
-        .min(budget.turn_bytes_left)
-        .min(PART_MAX as u32);
+    scratch.wanted = policy::wanted(connection, &scratch.transfer);
     let readable = copy::<WALKS>(scratch);
     if scratch.copied == 0 {
         return readable;
@@ -120,31 +99,8 @@ fn record<const WALKS: bool>(
     describe(scratch, connection, position, len, now);
     let sent = maps::send_chunk(scratch);
     connection.lost = u8::from(sent.is_err());
-    let budget = budget_of(connection, scratch.transfer.call.direction);
-    budget.turn_bytes_left = budget.turn_bytes_left.saturating_sub(scratch.copied);
-    budget.opening_bytes_left = budget.opening_bytes_left.saturating_sub(scratch.copied);
+    policy::spend(connection, scratch.transfer.call.direction, scratch.copied);
     sent.and(readable)
-}
-
-/// What may still be copied of one direction.
-// VERIFIER(6.18): as for `extent_of`.
-#[inline(always)]
-fn budget_of(connection: &mut Connection, direction: Direction) -> &mut Budget {
-    if clamp::<1>(direction as u64) == 0 {
-        &mut connection.ingress_budget
-    } else {
-        &mut connection.egress_budget
-    }
-}
-
-/// Whether it is worth looking for the beginning of HTTP/2. User space would find it too, but only
-/// after a burst of calls has been cut short. An upgrade is asked for by a first request; how long
-/// that is in one direction does not matter.
-#[inline(always)]
-fn may_become_http2(connection: &Connection) -> bool {
-    let early = |extent: &Extent| extent.position < PREFACE_POSITION_MAX;
-    let is_open = connection.verdict == 0 || connection.verdict == VerdictKind::Understood as u8;
-    is_open && (early(&connection.ingress) || early(&connection.egress))
 }
 
 /// The direction changed: budgets are full again, user space may have made up its mind, and bytes
@@ -161,11 +117,7 @@ fn turn(connection: &mut Connection, transfer: &Transfer) {
             Direction::Egress => {}
         }
     }
-    connection.direction = transfer.call.direction as u8;
-    *budget_of(connection, transfer.call.direction) = Budget {
-        turn_bytes_left: TURN_BYTES_MAX,
-        opening_bytes_left: transfer.watch.opening_bytes_max,
-    };
+    policy::begin_turn(connection, transfer);
     if connection.verdict == 0 {
         connection.verdict = maps::verdict_of(transfer.socket.id);
     }

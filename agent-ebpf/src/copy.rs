@@ -3,7 +3,7 @@
 use wirespan_common::loss::KernelLoss;
 
 use crate::maps::{PART_MAX, Scratch};
-use crate::memory::{Delivered, copy_user, repeat, smaller, user_tail};
+use crate::memory::{Delivered, claimed, copy_user, repeat, smaller, user_tail};
 use crate::parts::{begin_parts, find_part};
 use crate::syscall::{Buffers, Iovec};
 use crate::transfer::Transfer;
@@ -30,7 +30,7 @@ pub fn copy<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
         Buffers::One => {
             scratch.part = Iovec {
                 address: call.address,
-                len: smaller(call.count, len.into()),
+                len: smaller(claimed(call.count), len.into()),
             };
             copy_part(scratch);
         }

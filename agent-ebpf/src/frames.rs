@@ -20,7 +20,7 @@ use wirespan_common::connection::Connection;
 use wirespan_common::watch::NO_BOUNDARY;
 
 use crate::maps::{self, HEADER_LEN, HEADER_ROOM, HEADER_SIZE, PART_MAX, PROOF, Scratch, Walk};
-use crate::memory::{Delivered, clamp, copy_user, copy_user_at, repeat, smaller};
+use crate::memory::{Delivered, claimed, clamp, copy_user, copy_user_at, repeat, smaller};
 use crate::parts::{begin_parts, find_part};
 use crate::records::describe;
 use crate::syscall::{Buffers, Iovec};
@@ -94,7 +94,10 @@ pub fn walk(scratch: &mut Scratch, connection: &mut Connection, position: u64, n
         Buffers::One => {
             scratch.part = Iovec {
                 address: scratch.transfer.call.address,
-                len: smaller(scratch.transfer.call.count, scratch.transfer.len.into()),
+                len: smaller(
+                    claimed(scratch.transfer.call.count),
+                    scratch.transfer.len.into(),
+                ),
             };
         }
         Buffers::Vector | Buffers::Message => {
@@ -173,7 +176,7 @@ fn read_header(scratch: &mut Scratch, walk: &mut Walk) {
     }
     let missing = HEADER_LEN - clamp::<{ HEADER_LEN as usize }>(walk.header_len.into());
     let take = smaller(left, missing) as u32;
-    let address = scratch.part.address + scratch.frames.done;
+    let address = scratch.part.address.wrapping_add(scratch.frames.done);
     let header = &mut walk.header;
     let copied = copy_user_at::<HEADER_ROOM, { HEADER_LEN as usize }, HEADER_SIZE>(
         header,
@@ -263,7 +266,7 @@ fn extend(scratch: &mut Scratch, len: u32) {
     let frames = &mut scratch.frames;
     if frames.stretch_len == 0 {
         frames.stretch_position = frames.position;
-        frames.stretch_address = scratch.part.address + frames.done;
+        frames.stretch_address = scratch.part.address.wrapping_add(frames.done);
     }
     frames.stretch_len += len;
 }

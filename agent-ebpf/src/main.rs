@@ -3,15 +3,16 @@
 //!
 //! A hook ([`hooks`]) learns that a call on a socket ended. [`syscall`] tells which buffers the
 //! call had, [`parts`] where they lie if they are several, [`sockets`] which connection it was on.
-//! What is known then is a [`transfer`]; [`capture`] decides how much of it is worth copying, and
-//! [`frames`] does for HTTP/2; [`copy`] copies, and [`records`] says the rest to user space.
-//! [`tls`] hands over plaintext in the same way. [`tasks`] tells which task of a runtime made a
-//! call.
-//! [`maps`] and [`memory`] are the only files that touch maps and foreign memory.
+//! What is known then is a [`transfer`]; [`policy`] decides how much of it is worth copying, and
+//! [`frames`] does for HTTP/2; [`capture`] and [`copy`] do it, and [`records`] says the rest to
+//! user space. [`tls`] hands over plaintext in the same way. [`tasks`] tells which task of a
+//! runtime made a call. [`maps`] and [`memory`] are the only files that touch maps and foreign
+//! memory.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod arch;
 mod capture;
 mod copy;
 mod frames;
@@ -19,6 +20,7 @@ mod hooks;
 mod maps;
 mod memory;
 mod parts;
+mod policy;
 mod records;
 mod sockets;
 mod syscall;

@@ -5,6 +5,7 @@ mod own;
 mod ring;
 mod runtimes;
 mod scratch;
+mod sizes;
 mod tls;
 mod walks;
 
@@ -16,6 +17,7 @@ use wirespan_common::connection::Connection;
 use wirespan_common::loss::{KERNEL_LOSSES, KernelLoss};
 use wirespan_common::ports::{PORT_WORDS, port_bit, port_word};
 use wirespan_common::record::{ConnectionId, Direction};
+use wirespan_common::switch::{self, Switch};
 use wirespan_common::watch::{HINTS, NO_BOUNDARY, VerdictValue, Watch, hint_slot};
 
 use crate::memory::Delivered;
@@ -23,17 +25,14 @@ use crate::memory::Delivered;
 pub use own::{is_own_peer, is_own_socket, own_closed, own_connected, own_connects};
 pub use ring::{Wake, send, send_chunk, send_open};
 pub use runtimes::{inherit_runtime, runtime_of};
-pub use scratch::{ChunkRecord, PART_MAX, PARTS_AT_ONCE, Scratch, with_scratch};
+pub use scratch::{ChunkRecord, Scratch, with_scratch};
+pub use sizes::{PART_MAX, PARTS_AT_ONCE};
 pub use tls::{
     FRAMES_AROUND, Frame, Object, ObjectKey, RECENT_HALVES, Task, TaskKey, carried_by, carries,
     carries_nothing, forget_object, halves, move_object, object, remember_halves, remember_object,
     task, touch_task,
 };
 pub use walks::{HEADER_LEN, HEADER_ROOM, HEADER_SIZE, PROOF, Walk, Walks};
-
-/// 1 if every exec is reported, 0 if only those of watched processes; set before loading.
-#[unsafe(no_mangle)]
-static REPORT_EVERY_EXEC: Global<u8> = Global::new(0);
 
 /// wirespan's own process, which never serves; set before loading.
 #[unsafe(no_mangle)]
@@ -46,6 +45,10 @@ static WATCHED: HashMap<u32, Watch> = HashMap::with_max_entries(16 * 1024, 0);
 /// Whether a process may be among them, by [`hint_slot`]: 1 once one of that slot was, for good.
 #[map]
 static WATCHED_HINTS: Array<u8> = Array::with_max_entries(HINTS, 0);
+
+/// What user space switches while programs run, by [`Switch`].
+#[map]
+static SWITCHES: Array<u32> = Array::with_max_entries(switch::SWITCHES, 0);
 
 /// Ports on which a listener becomes watched at once: one bit each.
 #[map]
@@ -89,10 +92,10 @@ static LOSSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(KERNEL_LOSSES, 0
 #[map]
 static TRIES: Array<u64> = Array::with_max_entries(1, 0);
 
-/// Whether execs of unwatched processes are reported.
+/// Whether user space has switched it on.
 #[inline(always)]
-pub fn report_every_exec() -> bool {
-    REPORT_EVERY_EXEC.load() != 0
+pub fn is_on(switch: Switch) -> bool {
+    SWITCHES.get(switch as u32).is_some_and(|on| *on != 0)
 }
 
 /// Whether it is wirespan's own process.

@@ -11,6 +11,8 @@ use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::Tail;
 use zerocopy::FromBytes;
 
+use crate::arch::{self, GoRegisters};
+
 pub use layout::offset;
 
 /// Outcome of everything that can fail to deliver.
@@ -218,6 +220,14 @@ pub fn clamp<const MAX: usize>(mut value: u64) -> u64 {
     value
 }
 
+/// A length that a process named, for [`smaller`]: programs that don't care say `SIZE_MAX`, of
+/// which the kernel uses what moves.
+#[inline(always)]
+pub fn claimed(len: u64) -> u64 {
+    let beyond = (len as i64 >> 63) as u64;
+    (len | beyond) & i64::MAX as u64
+}
+
 /// The smaller of two numbers below 2^63, in one way for the verifier, which then knows nothing of
 /// it.
 #[inline(always)]
@@ -265,52 +275,37 @@ pub fn now_ns() -> u64 {
 #[inline(always)]
 pub fn stack_of(registers: *const pt_regs) -> u64 {
     // SAFETY: the context of a program on a probe, which the verifier lets it read.
-    unsafe { (*registers).rsp }
+    arch::stack(unsafe { &*registers })
 }
 
 /// Where the stack ended when the function that a return probe tells of began: behind its return
 /// instruction the return address is gone.
 #[inline(always)]
 pub fn stack_at_return(registers: *const pt_regs) -> u64 {
-    const ADDRESS_SIZE: u64 = 8;
-    stack_of(registers) - ADDRESS_SIZE
+    stack_of(registers) - arch::RETURN_SIZE
 }
 
-/// Registers in which Go passes arguments and results, and keeps its goroutine.
-#[derive(Clone, Copy)]
-#[allow(missing_docs, reason = "each is named after the processor's own")]
-pub struct GoRegisters {
-    pub rax: u64,
-    pub rbx: u64,
-    pub rcx: u64,
-    pub r14: u64,
-}
-
-/// Reads them where a probe in user space was hit.
+/// Registers in which Go passes arguments and results, and keeps its goroutine, where a probe in
+/// user space was hit.
 #[inline(always)]
 pub fn go_registers(registers: *const pt_regs) -> GoRegisters {
     // SAFETY: as above.
-    let registers = unsafe { &*registers };
-    GoRegisters {
-        rax: registers.rax,
-        rbx: registers.rbx,
-        rcx: registers.rcx,
-        r14: registers.r14,
-    }
+    GoRegisters::of(unsafe { &*registers })
 }
 
-/// The first four arguments of a function of C that begins (System V ABI).
+/// The first four arguments of a function of C that begins.
 // VERIFIER(6.18): volatile, because what differs in which argument it uses is else made into one
 // load at an address that is computed, and of the context only fixed places may be read.
 #[inline(always)]
 pub fn arguments(registers: *const pt_regs) -> [u64; 4] {
     // SAFETY: the context of a program on a probe, which the verifier lets it read.
     unsafe {
+        let [first, second, third, fourth] = arch::argument_places(&*registers);
         [
-            core::ptr::read_volatile(&raw const (*registers).rdi),
-            core::ptr::read_volatile(&raw const (*registers).rsi),
-            core::ptr::read_volatile(&raw const (*registers).rdx),
-            core::ptr::read_volatile(&raw const (*registers).rcx),
+            core::ptr::read_volatile(first),
+            core::ptr::read_volatile(second),
+            core::ptr::read_volatile(third),
+            core::ptr::read_volatile(fourth),
         ]
     }
 }

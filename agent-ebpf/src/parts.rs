@@ -6,7 +6,7 @@ use core::mem::size_of;
 use wirespan_common::loss::KernelLoss;
 
 use crate::maps::{PARTS_AT_ONCE, Scratch};
-use crate::memory::{Delivered, clamp, read_user, smaller, user_value};
+use crate::memory::{Delivered, claimed, clamp, read_user, smaller, user_value};
 use crate::syscall::{Buffers, Iovec};
 use crate::transfer::Transfer;
 
@@ -60,7 +60,7 @@ pub fn find_part(scratch: &mut Scratch) -> Delivered<()> {
     };
     scratch.next_part += size_of::<Iovec>() as u64;
     scratch.part.address = part.address;
-    scratch.part.len = smaller(part.len, scratch.left);
+    scratch.part.len = smaller(claimed(part.len), scratch.left);
     scratch.left -= scratch.part.len;
     Ok(())
 }

@@ -1,15 +1,14 @@
-//! Which bytes a system call moved, told by its number and arguments. x86-64 only, so far. It reads
-//! no payload.
+//! Which bytes a system call moved, told by its number and arguments. It reads no payload.
 //!
-//! The numbers are those of arch/x86/entry/syscalls/syscall_64.tbl; arguments stay in the registers
-//! that a task entered the kernel with until it leaves (arch/x86/entry/calling.h), so the end of a
-//! call is enough to know it.
+//! Arguments stay in the registers that a task entered the kernel with until it leaves
+//! ([`crate::arch`]), so the end of a call is enough to know it.
 
 use core::mem::offset_of;
 
 use wirespan_common::record::Direction;
 use zerocopy::FromBytes;
 
+use crate::arch::{CALL_REGISTERS_OFFSET, CallRegisters, is_listed, number};
 use crate::memory::{Delivered, Typed, read_kernel, user_value};
 
 /// What a call read from or wrote to.
@@ -46,38 +45,21 @@ pub struct Call {
     pub flags: u32,
 }
 
-/// The part of `struct pt_regs` that system calls use, as it lies there from offset 0x38
-/// (arch/x86/include/asm/ptrace.h).
-#[derive(Clone, Copy, FromBytes)]
-#[repr(C)]
-pub struct Registers {
-    r10: u64,
-    r9: u64,
-    r8: u64,
-    ax: u64,
-    cx: u64,
-    dx: u64,
-    si: u64,
-    di: u64,
-    number: u64,
-}
-const REGISTERS_OFFSET: u64 = 0x38;
-
-impl Registers {
+impl CallRegisters {
     /// Those at `address`.
     #[inline(never)]
     pub fn read(&mut self, address: u64) -> bool {
-        read_kernel(self, address + REGISTERS_OFFSET).is_ok()
+        read_kernel(self, address + CALL_REGISTERS_OFFSET).is_ok()
     }
 
     /// What [`decode`] needs of those in a `struct pt_regs`.
     #[inline(always)]
     pub fn load(&mut self, registers: Typed) {
-        let at = |field| registers.value(REGISTERS_OFFSET + field as u64);
-        self.r10 = at(offset_of!(Self, r10));
-        self.dx = at(offset_of!(Self, dx));
-        self.si = at(offset_of!(Self, si));
-        self.di = at(offset_of!(Self, di));
+        let at = |field| registers.value(CALL_REGISTERS_OFFSET + field as u64);
+        self.fourth = at(offset_of!(Self, fourth));
+        self.third = at(offset_of!(Self, third));
+        self.second = at(offset_of!(Self, second));
+        self.first = at(offset_of!(Self, first));
         self.number = at(offset_of!(Self, number));
     }
 }
@@ -85,23 +67,9 @@ impl Registers {
 /// Whether the call with these registers (a `struct pt_regs`) may move bytes on a descriptor.
 #[inline(always)]
 pub fn may_move_bytes(registers: Typed) -> bool {
-    let number = registers.value::<u64>(REGISTERS_OFFSET + offset_of!(Registers, number) as u64);
-    if number < 64 {
-        return LOW_CALLS >> number & 1 != 0;
-    }
-    matches!(number, SPLICE | RECVMMSG | SENDMMSG | PREADV2 | PWRITEV2)
+    let at = CALL_REGISTERS_OFFSET + offset_of!(CallRegisters, number) as u64;
+    is_listed(registers.value(at))
 }
-
-/// Calls of those below with numbers under 64, a bit each.
-const LOW_CALLS: u64 = 1 << READ
-    | 1 << WRITE
-    | 1 << READV
-    | 1 << WRITEV
-    | 1 << SENDFILE
-    | 1 << SENDTO
-    | 1 << RECVFROM
-    | 1 << SENDMSG
-    | 1 << RECVMSG;
 
 /// `struct iovec`, `struct user_msghdr` and `struct mmsghdr` of 64-bit programs
 /// (include/linux/socket.h).
@@ -118,48 +86,34 @@ const MMSGHDR_LEN_OFFSET: u64 = 56;
 /// Distance of two `struct mmsghdr`.
 pub const MMSGHDR_SIZE: u64 = 64;
 
-const READ: u64 = 0;
-const WRITE: u64 = 1;
-const READV: u64 = 19;
-const WRITEV: u64 = 20;
-const SENDFILE: u64 = 40;
-const SENDTO: u64 = 44;
-const RECVFROM: u64 = 45;
-const SENDMSG: u64 = 46;
-const RECVMSG: u64 = 47;
-const SPLICE: u64 = 275;
-const RECVMMSG: u64 = 299;
-const SENDMMSG: u64 = 307;
-const PREADV2: u64 = 327;
-const PWRITEV2: u64 = 328;
-
 /// Decodes the call with these user registers. Returns whether it moves bytes on a descriptor;
 /// `call` is filled in only then.
 // VERIFIER(6.18): a function of its own, which writes to memory of a map: the verifier then follows
 // what comes after it once, not once for each kind of call.
 #[inline(never)]
-pub fn decode(r: &Registers, call: &mut Call) -> bool {
+pub fn decode(r: &CallRegisters, call: &mut Call) -> bool {
     use Direction::{Egress, Ingress};
+    use number::*;
     let (direction, buffers, flags) = match r.number {
         READ => (Ingress, Buffers::One, 0),
         WRITE => (Egress, Buffers::One, 0),
-        RECVFROM => (Ingress, Buffers::One, r.r10),
-        SENDTO => (Egress, Buffers::One, r.r10),
+        RECVFROM => (Ingress, Buffers::One, r.fourth),
+        SENDTO => (Egress, Buffers::One, r.fourth),
         READV | PREADV2 => (Ingress, Buffers::Vector, 0),
         WRITEV | PWRITEV2 => (Egress, Buffers::Vector, 0),
-        RECVMSG => (Ingress, Buffers::Message, r.dx),
-        SENDMSG => (Egress, Buffers::Message, r.dx),
-        RECVMMSG => (Ingress, Buffers::Messages, r.r10),
-        SENDMMSG => (Egress, Buffers::Messages, r.r10),
+        RECVMSG => (Ingress, Buffers::Message, r.third),
+        SENDMSG => (Egress, Buffers::Message, r.third),
+        RECVMMSG => (Ingress, Buffers::Messages, r.fourth),
+        SENDMMSG => (Egress, Buffers::Messages, r.fourth),
         SENDFILE => (Egress, Buffers::Unmapped, 0),
         SPLICE => (Ingress, Buffers::Spliced, 0),
         _ => return false,
     };
-    call.fd = r.di as u32;
+    call.fd = r.first as u32;
     call.direction = direction;
     call.buffers = buffers;
-    call.address = r.si;
-    call.count = r.dx;
+    call.address = r.second;
+    call.count = r.third;
     call.flags = flags as u32;
     true
 }

@@ -8,6 +8,7 @@ mod object;
 pub mod privileges;
 mod reason;
 mod ring;
+mod selection;
 mod strategy;
 mod tls;
 mod watch_list;
@@ -26,6 +27,7 @@ use wirespan_common::record::ConnectionId;
 
 pub use losses::KernelLosses;
 pub use ring::{Reader, Wait};
+pub use selection::Selection;
 pub use tls::{Attempt, Death, Probed, Standing, TlsProbes};
 pub use watch_list::WatchList;
 
@@ -40,6 +42,8 @@ pub struct Capture {
     pub reader: Reader,
     /// Whom to watch.
     pub watch_list: WatchList,
+    /// Whom it selects by itself; gone once it was asked for.
+    selection: Option<Selection>,
     /// What the kernel side could not deliver.
     pub losses: KernelLosses,
     /// Log lines of the kernel side, if they were asked for.
@@ -107,26 +111,29 @@ impl Capture {
         crate::memory::keep_small();
         limits::raise();
         let layout = kernel_layout::read().map_err(StartError::Layout)?;
-        let mut ebpf = object::load(&layout, config, targets)?;
+        let mut ebpf = object::load(&layout, config)?;
         let maps = object::maps(&ebpf);
-        let mut watch_list = WatchList::new(&mut ebpf)?;
-        watch_list.select_ports(&targets.open_ports)?;
+        let watch_list = WatchList::new(&mut ebpf)?;
         strategy::attach_life_cycle(&mut ebpf)?;
         strategy::load_look(&mut ebpf)?;
-        let strategy =
-            strategy::attach(&mut ebpf, config.strategy, !targets.open_ports.is_empty())?;
+        let strategy = strategy::attach(&mut ebpf, config.strategy)?;
         let log = if config.bpf_debug {
             object::start_log(&mut ebpf)
         } else {
             None
         };
+        let (reader, losses) = (Reader::new(&mut ebpf)?, KernelLosses::new(&mut ebpf)?);
+        let attached = Arc::new(Mutex::new(ebpf));
+        let mut selection = Selection::new(strategy, &attached)?;
+        selection.reconfigure(targets).map_err(StartError::Load)?;
         Ok(Self {
             strategy,
-            reader: Reader::new(&mut ebpf)?,
+            reader,
             watch_list,
-            losses: KernelLosses::new(&mut ebpf)?,
+            selection: Some(selection),
+            losses,
             log,
-            attached: Arc::new(Mutex::new(ebpf)),
+            attached,
             maps,
         })
     }
@@ -162,6 +169,16 @@ impl Capture {
             let _: Result<_, _> = program.test_run(options);
         }
         true
+    }
+
+    /// What tells the kernel side whom to select, for another thread. To be asked for once.
+    ///
+    /// # Errors
+    /// It was asked for before.
+    pub fn selection(&mut self) -> std::io::Result<Selection> {
+        self.selection
+            .take()
+            .ok_or_else(|| std::io::ErrorKind::NotFound.into())
     }
 
     /// What puts probes on TLS libraries, on whatever thread. None are there yet. To be asked for

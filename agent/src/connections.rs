@@ -10,7 +10,6 @@ mod weights;
 
 use hashbrown::HashMap;
 use wirespan_common::record::ConnectionId;
-use wirespan_protocols::conversation::{self, Verdict};
 use wirespan_protocols::heap;
 
 pub use again::{Again, Identity};
@@ -223,7 +222,7 @@ impl Connections {
     /// Notes what the connection's conversation has come to, after it heard something.
     /// `raise_budget` is asked whether this is the first head of a process that did not fit.
     pub fn settle(&mut self, slot: Slot, raise_budget: impl FnOnce(u32) -> bool) {
-        use wirespan_common::watch::Verdict as Told;
+        use wirespan_common::watch::Verdict;
 
         let connection = self.at(slot);
         let id = connection.id;
@@ -232,21 +231,7 @@ impl Connections {
         if connection.carries {
             return;
         }
-        let conversation = &connection.conversation;
-        let framings = conversation.framings();
-        let is_told = connection.told.is_some() && framings == connection.told_framings;
-        let verdict = match conversation.verdict() {
-            Verdict::Undecided => None,
-            // Boundaries grow with every frame; they are told when they were found.
-            Verdict::Understood if framings.is_some() && is_told => connection.told,
-            Verdict::Understood if framings.is_some() => Some(Told::Http2 {
-                ingress_boundary: connection.boundary(conversation::Direction::Ingress),
-                egress_boundary: connection.boundary(conversation::Direction::Egress),
-            }),
-            Verdict::Understood => Some(Told::Understood),
-            Verdict::Opaque => Some(Told::Ignored),
-            Verdict::Encrypted => Some(Told::Carrier),
-        };
+        let verdict = connection.verdict_for_kernel();
         let news = verdict.filter(|_| verdict != connection.told);
         let begins_tls = connection.conversation.begins_tls() && !connection.begins_tls;
         if begins_tls {
@@ -258,17 +243,9 @@ impl Connections {
         let is_revised = news.is_some() && connection.told.is_some();
         if news.is_some() {
             connection.told = news;
-            connection.told_framings = framings;
+            connection.told_framings = connection.conversation.framings();
         }
-        let awaits = if connection.is_ignored() {
-            None
-        } else if connection.reset_ns.is_some() || connection.conversation.awaits_progress() {
-            Some(Awaited::Progress)
-        } else if connection.conversation.has_open_exchange() {
-            Some(Awaited::Response)
-        } else {
-            None
-        };
+        let awaits = connection.awaits();
         let awaited = std::mem::replace(&mut connection.awaiting, awaits);
         if let Some(awaited) = awaited {
             self.stop_awaiting(slot, awaited);
@@ -286,7 +263,7 @@ impl Connections {
                 connection: id,
                 verdict,
             });
-            if is_revised && matches!(verdict, Told::Ignored | Told::Carrier) {
+            if is_revised && matches!(verdict, Verdict::Ignored | Verdict::Carrier) {
                 self.tell(ToKernel::EndCopying { connection: id });
             }
         }

@@ -13,6 +13,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SI
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::{emulate_default_handler, exit, signal_name};
 
+use crate::config::EndingConfig;
 use crate::logging;
 use crate::visible::Visible;
 
@@ -64,8 +65,8 @@ impl std::fmt::Debug for Due {
 
 impl Ending {
     /// Catches signals from now on, on a thread of their own, whatever hangs this one and those
-    /// that it starts later. Until [`Ending::within`] says otherwise, an end that was asked for may
-    /// take `timeout`.
+    /// that it starts later. Until [`Ending::reconfigure`] says otherwise, an end that was asked for
+    /// may take `timeout`.
     ///
     /// # Errors
     /// The kernel refuses a handler or a thread.
@@ -97,9 +98,9 @@ impl Ending {
         Ok(Self { events, tell, due })
     }
 
-    /// An end that is asked for may take this long.
-    pub fn within(&self, timeout: Duration) {
-        *lock(&self.due.timeout) = timeout.clamp(SHORTEST, LONGEST);
+    /// An end that is asked for from now on may take as long as `config` says.
+    pub fn reconfigure(&self, config: &EndingConfig) {
+        *lock(&self.due.timeout) = config.timeout.clamp(SHORTEST, LONGEST);
     }
 
     /// What the watchdog says if it ends the process.

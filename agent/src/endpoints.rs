@@ -111,6 +111,32 @@ impl Endpoints {
         }
     }
 
+    /// The address of the process's own end.
+    #[must_use]
+    pub fn local_address(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Ip { local, .. } => local.as_ref().map(|(address, _)| address),
+            Self::Unix { .. } => None,
+        }
+    }
+
+    /// Whether both ends are on this node, as far as addresses tell; `is_own` knows some of its.
+    #[must_use]
+    pub fn is_on_one_node(&self, is_own: impl FnOnce(&str) -> bool) -> bool {
+        let Self::Ip { local, peer } = self else {
+            return true;
+        };
+        let Some((peer, _)) = peer else {
+            return false;
+        };
+        let is_same = local.as_ref().is_some_and(|(local, _)| local == peer);
+        let is_loopback = |address: &str| {
+            let address = address.parse::<IpAddr>();
+            address.is_ok_and(|address| address.is_loopback())
+        };
+        is_same || is_loopback(peer) || is_own(peer)
+    }
+
     /// The server's end, seen from a process that has this role.
     #[must_use]
     pub fn server(&self, role: Role) -> Option<Endpoint<'_>> {

@@ -1,30 +1,38 @@
 //! The life of exchanges, from the head of a request to the span: those that are open, and those
 //! that are over and wait for what they lack. A conversation tells when one begins and ends
-//! ([`ConnectionListener`]). It parses nothing and makes no spans.
+//! ([`ConnectionListener`]); who asked for it is the business of [`crate::links`]. It parses
+//! nothing and makes no spans.
 //!
 //! Trace and span ids are given out when an exchange begins, in the order of the records, so that
 //! whatever happens while it is open can refer to it, and a replay gives the same ones.
 
 mod listener;
-mod live;
 mod material;
 mod waiting;
 
-pub use listener::ConnectionListener;
-pub use live::{LiveExchange, LiveExchanges};
+pub use listener::{ConnectionListener, Moment};
 pub use material::Material;
 pub use waiting::{Addresses, Finished, Lacks, Waiting};
 
-use wirespan_protocols::exchange::Ticket;
-use wirespan_protocols::listener::Beginning;
+use crate::links::{Links, Mechanism, NodeId};
+use crate::trace_context::{SpanContext, TraceContext};
 
-use crate::trace_context::TraceContext;
+/// Where an exchange that is over stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Placed {
+    /// In its trace; as far as that is known, until it is told.
+    pub context: SpanContext,
+    /// How it is known who asked for it.
+    pub link: Option<Mechanism>,
+    /// The process that it belongs to.
+    pub owner: u32,
+}
 
 /// All that are open or wait.
 #[derive(Debug)]
 pub struct Exchanges {
-    trace_context: TraceContext,
-    live: LiveExchanges,
+    /// Those that are open, or lately over, and who asked for whom.
+    pub links: Links,
     /// Those that are over.
     pub waiting: Waiting,
 }
@@ -34,32 +42,32 @@ impl Exchanges {
     #[must_use]
     pub fn new(trace_context: TraceContext) -> Self {
         Self {
-            trace_context,
-            live: LiveExchanges::default(),
+            links: Links::new(trace_context),
             waiting: Waiting::default(),
         }
     }
 
-    /// One of this process begins.
-    pub fn begin(&mut self, beginning: &Beginning, owner: u32) -> Ticket {
-        let context = self.trace_context.place(beginning.role, beginning.context);
-        self.live.begin(LiveExchange { context, owner })
-    }
-
-    /// One ended, or was none; `None` if that was told before.
-    pub fn end(&mut self, ticket: Ticket) -> Option<LiveExchange> {
-        self.live.end(ticket)
+    /// Where an exchange stands, and whether that is all that will be known.
+    fn placed(&self, node: NodeId) -> Option<(Placed, bool)> {
+        let owner = self.links.get(node)?.owner;
+        let (context, link, is_settled) = self.links.place(node)?;
+        let placed = Placed {
+            context,
+            link,
+            owner,
+        };
+        Some((placed, is_settled))
     }
 
     /// How many are open.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.live.len()
+        self.links.open()
     }
 
     /// Bytes of memory that they take.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.live.memory_bytes() + self.waiting.memory_bytes()
+        self.links.memory_bytes() + self.waiting.memory_bytes()
     }
 }

@@ -15,10 +15,10 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
 
-use crate::config::{OtlpConfig, PrinterFormat, QUEUE_SPANS_DEFAULT};
+use crate::config::{OtlpConfig, PrinterFormat, QUEUE_SPANS_DEFAULT, TracesConfig};
 use crate::health::{Destination, Health};
 use crate::memory::Ledger;
 
@@ -60,14 +60,27 @@ impl ExportConfig {
 /// The running destinations. Dropping it without [`Exporters::drain`] leaves them to the runtime.
 #[derive(Debug)]
 pub struct Exporters {
-    lanes: Vec<Lane>,
+    config: ExportConfig,
+    health: Arc<Health>,
+    queue: SpanQueue,
+    otlp: Option<Lane>,
+    printer: Option<Lane>,
+    /// What waits for either, in whichever lane.
+    held: [queue::Held; 2],
+    /// Lanes into which nothing is put any more.
+    retired: Vec<Lane>,
 }
 
 #[derive(Debug)]
 struct Lane {
+    inlet: queue::Inlet,
     outlet: Arc<queue::Outlet>,
     workers: Vec<JoinHandle<()>>,
 }
+
+/// How long a lane that is not used any more may take to be emptied: as long as a batch waits for
+/// its receiver.
+const RETIRED_FOR: Duration = Duration::from_secs(60);
 
 impl Exporters {
     /// Starts the workers on the current tokio runtime. Without any destination, what is pushed is
@@ -98,62 +111,172 @@ impl Exporters {
         health: &Arc<Health>,
         output: printer::Output<W>,
     ) -> Result<(SpanQueue, Self), SetupError> {
-        let cap = config.queue_spans_cap;
-        let mut inlets = Vec::new();
-        let mut lanes = Vec::new();
-        if let Some(otlp) = &config.otlp {
-            let batching = queue::Batching {
-                spans_cap: cap,
-                bytes_cap: config.memory.of_spans(),
-                batch_spans_max: otlp.batch_spans_max.max(1),
-                batch_age_max: otlp.batch_age_max,
-                destination: Destination::Otlp,
-            };
-            health.open(batching.destination);
-            let (inlet, outlet) = queue::lane(batching, config.memory.clone(), Arc::clone(health));
-            let workers = otlp::start(otlp, config.retry, &outlet)?;
-            inlets.push(inlet);
-            lanes.push(Lane { outlet, workers });
+        let queue = SpanQueue::new(Vec::new());
+        let held = [(); 2].map(|()| queue::Held::new(config.memory.clone()));
+        let [of_otlp, of_printer] = &held;
+        let exporters = Self {
+            otlp: Lane::to_receiver(&config, of_otlp, health)?,
+            printer: Lane::to_printer(&config, of_printer, health, output),
+            held,
+            retired: Vec::new(),
+            queue: queue.clone(),
+            health: Arc::clone(health),
+            config,
+        };
+        exporters.lead();
+        Ok((queue, exporters))
+    }
+
+    /// Sends spans elsewhere from now on, or otherwise. Those that wait already go where they were
+    /// to go; a destination about which nothing changed does not notice.
+    ///
+    /// # Errors
+    /// As [`Exporters::start`]; then all goes on as before.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn reconfigure(&mut self, traces: &TracesConfig) -> Result<(), SetupError> {
+        let new = ExportConfig {
+            otlp: traces.otlp.clone(),
+            printer: traces.printer,
+            colours: traces.colours,
+            queue_spans_cap: traces.queue_spans_max,
+            ..self.config.clone()
+        };
+        let old = std::mem::replace(&mut self.config, new.clone());
+        let mut left = Vec::new();
+        let [of_otlp, of_printer] = &self.held;
+        let other_queue = old.queue_spans_cap != new.queue_spans_cap;
+        if other_queue || old.otlp != new.otlp {
+            match Lane::to_receiver(&new, of_otlp, &self.health) {
+                Ok(lane) => left.extend(std::mem::replace(&mut self.otlp, lane)),
+                Err(error) => {
+                    self.config = old;
+                    return Err(error);
+                }
+            }
         }
-        if config.printer != PrinterFormat::Disabled {
-            let batching = queue::Batching {
-                spans_cap: cap,
-                bytes_cap: config.memory.of_spans(),
-                batch_spans_max: printer::BATCH_SPANS_MAX,
-                batch_age_max: printer::BATCH_AGE_MAX,
-                destination: Destination::Printer,
-            };
-            health.open(batching.destination);
-            let (inlet, outlet) = queue::lane(batching, config.memory.clone(), Arc::clone(health));
-            let worker = printer::start(config.printer, output, Arc::clone(&outlet));
-            inlets.push(inlet);
-            lanes.push(Lane {
-                outlet,
-                workers: vec![worker],
-            });
+        if other_queue || (old.printer, old.colours) != (new.printer, new.colours) {
+            let output = printer::Output::stdout(new.colours);
+            let lane = Lane::to_printer(&new, of_printer, &self.health, output);
+            left.extend(std::mem::replace(&mut self.printer, lane));
         }
-        Ok((SpanQueue::new(inlets), Self { lanes }))
+        self.lead();
+        for lane in left {
+            self.retire(lane);
+        }
+        Ok(())
+    }
+
+    /// Has what is pushed go into the lanes of now.
+    fn lead(&self) {
+        let lanes = self.otlp.iter().chain(&self.printer);
+        self.queue
+            .lead_to(lanes.map(|lane| lane.inlet.clone()).collect());
+    }
+
+    /// Nothing comes into this lane any more: it ends once it is empty, or is given up after a
+    /// while.
+    fn retire(&mut self, lane: Lane) {
+        lane.outlet.close();
+        let workers: Vec<_> = lane.workers.iter().map(JoinHandle::abort_handle).collect();
+        let outlet = Arc::clone(&lane.outlet);
+        tokio::spawn(async move {
+            tokio::time::sleep(RETIRED_FOR).await;
+            workers.iter().for_each(AbortHandle::abort);
+            outlet.discard().await;
+        });
+        self.retired
+            .retain(|lane| !lane.workers.iter().all(JoinHandle::is_finished));
+        self.retired.push(lane);
     }
 
     /// Sends what is queued, for at most `timeout`, and counts the rest as lost. What is pushed
     /// from now on is lost too, so the shards have to have stopped.
     pub async fn drain(self, timeout: Duration) {
         let deadline = Instant::now() + timeout;
-        for lane in &self.lanes {
+        let in_use = self.otlp.into_iter().chain(self.printer);
+        let lanes: Vec<_> = self.retired.into_iter().chain(in_use).collect();
+        for lane in &lanes {
             lane.outlet.close();
         }
-        for lane in self.lanes {
-            for mut worker in lane.workers {
-                if tokio::time::timeout_at(deadline, &mut worker)
-                    .await
-                    .is_err()
-                {
-                    // What the worker had in hand counts itself when it is dropped.
-                    worker.abort();
-                    let _ = worker.await;
-                }
-            }
-            lane.outlet.discard().await;
+        for lane in lanes {
+            lane.end(deadline).await;
         }
+    }
+}
+
+impl Lane {
+    /// Where spans go over OTLP, if anywhere.
+    fn to_receiver(
+        config: &ExportConfig,
+        held: &queue::Held,
+        health: &Arc<Health>,
+    ) -> Result<Option<Self>, SetupError> {
+        let Some(otlp) = &config.otlp else {
+            return Ok(None);
+        };
+        let batching = queue::Batching {
+            spans_cap: config.queue_spans_cap,
+            batch_spans_max: otlp.batch_spans_max.max(1),
+            batch_age_max: otlp.batch_age_max,
+            destination: Destination::Otlp,
+        };
+        let (inlet, outlet) = Self::begin(batching, held, health);
+        let workers = otlp::start(otlp, config.retry, &outlet)?;
+        Ok(Some(Self {
+            inlet,
+            outlet,
+            workers,
+        }))
+    }
+
+    /// To `output`, if anything is printed.
+    fn to_printer<W: Write + Send + 'static>(
+        config: &ExportConfig,
+        held: &queue::Held,
+        health: &Arc<Health>,
+        output: printer::Output<W>,
+    ) -> Option<Self> {
+        if config.printer == PrinterFormat::Disabled {
+            return None;
+        }
+        let batching = queue::Batching {
+            spans_cap: config.queue_spans_cap,
+            batch_spans_max: printer::BATCH_SPANS_MAX,
+            batch_age_max: printer::BATCH_AGE_MAX,
+            destination: Destination::Printer,
+        };
+        let (inlet, outlet) = Self::begin(batching, held, health);
+        let worker = printer::start(config.printer, output, Arc::clone(&outlet));
+        Some(Self {
+            inlet,
+            outlet,
+            workers: vec![worker],
+        })
+    }
+
+    fn begin(
+        batching: queue::Batching,
+        held: &queue::Held,
+        health: &Arc<Health>,
+    ) -> (queue::Inlet, Arc<queue::Outlet>) {
+        health.open(batching.destination);
+        queue::lane(batching, held.clone(), Arc::clone(health))
+    }
+
+    /// Lets the workers of a closed lane finish until `deadline`, and counts the rest as lost.
+    async fn end(self, deadline: Instant) {
+        for mut worker in self.workers {
+            if tokio::time::timeout_at(deadline, &mut worker)
+                .await
+                .is_err()
+            {
+                // What the worker had in hand counts itself when it is dropped.
+                worker.abort();
+                let _ = worker.await;
+            }
+        }
+        self.outlet.discard().await;
     }
 }

@@ -86,9 +86,9 @@ pub fn processes(config: &Config, as_json: bool) -> anyhow::Result<()> {
 /// The processes of `root` that `config` selects, by pid.
 #[must_use]
 pub fn survey(root: &ProcRoot, config: &Config) -> Vec<Row> {
-    let describer = Describer::new(root.clone(), config.service.clone());
+    let describer = Describer::new(root.clone(), config.discover.service.clone());
     let mut libraries = Libraries::new(root.clone());
-    let selected = Selector::new(config.targets.clone()).scan(root);
+    let selected = Selector::new(config.discover.targets.clone()).scan(root);
     let mut rows: Vec<Row> = looks::described(root, &describer, selected)
         .into_iter()
         .map(|process| {

@@ -69,6 +69,11 @@ impl LearntStore {
         }
     }
 
+    /// It may take so many bytes of memory from now on.
+    pub fn bound(&mut self, bytes_max: usize) {
+        self.bytes_max = bytes_max;
+    }
+
     /// Bytes of memory that it takes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {

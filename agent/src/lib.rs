@@ -1,5 +1,6 @@
 //! wirespan's daemon. Read [`pipeline`] first: it wires the whole data path in one place.
 
+mod arch;
 pub mod capture;
 pub mod cli;
 pub mod config;
@@ -13,6 +14,7 @@ pub mod export;
 pub mod health;
 pub mod inspect;
 pub mod learnt;
+pub mod links;
 pub mod live;
 pub mod logging;
 pub mod lookers;

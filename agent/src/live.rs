@@ -21,6 +21,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use wirespan_common::record::{Body, ConnectionId, Life, LifeEvent, Record, Stage};
 
 use crate::capture::{Capture, Wait};
+use crate::config::SpanConfig;
 use crate::connections::ToKernel;
 use crate::discover::tls::Libraries;
 use crate::discover::{ProcRoot, Watcher};
@@ -34,8 +35,8 @@ use crate::report::{self, Finished};
 use crate::span::Span;
 use crate::wall_clock::{WallClock, monotonic_ns};
 use announcements::Announcements;
-pub use control::Watched;
 use control::{Answer, Control};
+pub use control::{Reconfiguration, Reconfigure, Watched};
 use tls::{TlsThread, Told};
 
 /// Records taken before anything else gets its turn.
@@ -137,7 +138,8 @@ impl Live {
     ) -> std::io::Result<Self> {
         let clock = WallClock::default();
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let control = Control::start(watcher, ProcRoot::host(), wake.try_clone()?, &health)?;
+        let (selection, root) = (capture.selection()?, ProcRoot::host());
+        let control = Control::start(watcher, selection, root, wake.try_clone()?, &health)?;
         let tls = TlsThread::start(libraries, capture.tls_probes()?, &health)?;
         let path = Path {
             pipeline,
@@ -165,6 +167,20 @@ impl Live {
             freed: Freed::default(),
             announcements: Announcements::new(Instant::now()),
         })
+    }
+
+    /// Makes spans as `spans` says, from the first record on.
+    #[must_use]
+    pub fn configured(mut self, spans: &SpanConfig) -> Self {
+        self.path
+            .take(&recording::settings_record(monotonic_ns(), spans));
+        self
+    }
+
+    /// Who can have it work by another configuration while it runs.
+    #[must_use]
+    pub fn reconfigure(&self) -> Reconfigure {
+        self.control.reconfigure()
     }
 
     /// Tells `settled` once what was there already is watched and described, and its TLS is read.
@@ -203,7 +219,7 @@ impl Live {
         let mut wait = Wait::new();
         let mut progress_at = Instant::now();
         let mut chores_at = Instant::now() + CHORES_EVERY;
-        let mut measure_at = self.measure_every.map(|every| Instant::now() + every);
+        let mut measured_at = Instant::now();
         while !self.stop.load(Ordering::Acquire) {
             self.path.tell_time();
             if self.round() > 0 {
@@ -215,8 +231,9 @@ impl Live {
                 self.ask_for_progress();
                 self.freed.look(self.path.pipeline.memory_bytes());
             }
-            if measure_at.is_some_and(|at| now >= at) {
-                measure_at = self.measure_every.map(|every| now + every);
+            let since = now.duration_since(measured_at);
+            if self.measure_every.is_some_and(|every| since >= every) {
+                measured_at = now;
                 self.fetch_losses();
                 self.health.set_coverage(self.path.pipeline.coverage());
             }
@@ -446,6 +463,11 @@ impl Live {
                 let record = recording::process_record(monotonic_ns(), &process);
                 self.path.take(&record);
             }
+            Answer::Configured(spans) => {
+                let record = recording::settings_record(monotonic_ns(), &spans);
+                self.path.take(&record);
+            }
+            Answer::Measure(every) => self.measure_every = every,
             Answer::Settled => {
                 self.tell_of_changes();
                 self.tls.tell(Told::Settle);

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use log::{LevelFilter, Log, Metadata, Record};
 
+use crate::config::LogConfig;
 use crate::visible::Visible;
 use limits::Limits;
 use outlet::Outlet;
@@ -22,23 +23,27 @@ static LIMITS: Limits = Limits::new();
 /// A longer line is cut.
 const LINE_BYTES_MAX: usize = 16 * 1024;
 
-/// Begins to log, from `level` on; libraries are heard from warnings on. Panics are lines of the
-/// log too.
-pub fn start(level: LevelFilter) {
+/// Begins to log, from the level of `config` on; libraries are heard from warnings on. Panics are
+/// lines of the log too.
+pub fn start(config: &LogConfig) {
     let logger = env_logger::Builder::new()
-        .filter_level(level.min(LevelFilter::Warn))
-        .filter_module("wirespan", level)
+        .filter_level(LevelFilter::Warn)
+        .filter_module("wirespan", LevelFilter::Trace)
         .format(|out, record| {
             let (time, level) = (out.timestamp_millis(), record.level());
             writeln!(out, "{time} {level} wirespan: {}", Visible(record.args()))
         })
         .target(env_logger::Target::Pipe(Box::new(Lines)))
         .build();
-    let level = logger.filter();
     if log::set_boxed_logger(Box::new(Logger(logger))).is_ok() {
-        log::set_max_level(level);
+        log::set_max_level(config.level);
     }
     std::panic::set_hook(Box::new(tell_panic));
+}
+
+/// Logs from another level on.
+pub fn reconfigure(config: &LogConfig) {
+    log::set_max_level(config.level);
 }
 
 /// Puts lines on standard error that are no part of the log: a summary, why it ends.
@@ -66,11 +71,12 @@ struct Logger(env_logger::Logger);
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.0.enabled(metadata)
+        metadata.level() <= log::max_level() && self.0.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !self.0.matches(record) {
+        // Not all who log ask before.
+        if !self.enabled(record.metadata()) || !self.0.matches(record) {
             return;
         }
         let now = Instant::now();

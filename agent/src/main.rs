@@ -49,7 +49,7 @@ fn work(cli: Cli, ending: Option<&Ending>) -> u8 {
             return EXIT_USAGE;
         }
     };
-    logging::start(loaded.config.log_level);
+    logging::start(&loaded.config.log);
     for warning in &loaded.warnings {
         log::warn!("{}", Visible(warning));
     }

@@ -12,6 +12,7 @@ mod heap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::config::MemoryConfig;
 pub use cgroup::limit as cgroup_limit;
 pub use heap::{Freed, give_back, keep_small};
 
@@ -55,7 +56,7 @@ impl Holder {
 /// The bound, and what is held against it outside of the pipeline. Cheap to clone and to ask.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    limit: usize,
+    limit: Arc<AtomicUsize>,
     held: Arc<[AtomicUsize; Holder::COUNT]>,
 }
 
@@ -70,7 +71,7 @@ impl Ledger {
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
-            limit: limit.max(LIMIT_MIN),
+            limit: Arc::new(AtomicUsize::new(limit.max(LIMIT_MIN))),
             held: Arc::default(),
         }
     }
@@ -78,31 +79,38 @@ impl Ledger {
     /// The bound, in bytes.
     #[must_use]
     pub fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// The bound is another one from now on, for all that share it. Who holds too much sheds it
+    /// with its next look.
+    pub fn reconfigure(&self, config: &MemoryConfig) {
         self.limit
+            .store(config.limit.max(LIMIT_MIN), Ordering::Relaxed);
     }
 
     /// What the pipeline may remember of processes: a fourth.
     #[must_use]
     pub fn of_processes(&self) -> usize {
-        self.limit / 4
+        self.limit() / 4
     }
 
     /// What may be remembered of header compression: a sixteenth.
     #[must_use]
     pub fn of_learnt(&self) -> usize {
-        self.limit / 16
+        self.limit() / 16
     }
 
     /// What may wait for one destination: an eighth.
     #[must_use]
     pub fn of_spans(&self) -> usize {
-        self.limit / 8
+        self.limit() / 8
     }
 
     /// What is known of watched processes before it is a record: an eighth.
     #[must_use]
     pub fn of_descriptions(&self) -> usize {
-        self.limit / 8
+        self.limit() / 8
     }
 
     /// Takes note that so many bytes more are held.

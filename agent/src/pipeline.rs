@@ -3,6 +3,7 @@
 //! ```text
 //! record ─ Pipeline::record ─┬─ Open, Chunk, Progress ─ Connections ─ Conversation ─ exchange ─┐
 //!                            ├─ Life, Process ───────── Processes (resources) ─────────────────┤
+//!                            ├─ Settings ────────────── what is told of an exchange ───────────┤
 //!                            └─ Clock ───────────────── offset of the wall clock ──────────────┤
 //!                                                                               SpanMaker ─ span
 //! ```
@@ -28,6 +29,7 @@ use wirespan_common::record::{
 };
 use wirespan_protocols::conversation::End;
 
+use crate::config::SpanConfig;
 use crate::connections::{
     Again, CONNECTIONS_MAX, Connection, Connections, Identity, Slot, ToKernel,
 };
@@ -36,10 +38,10 @@ use crate::endpoints::{Endpoints, Via};
 use crate::exchanges::{ConnectionListener, Exchanges, Material};
 use crate::health::{Coverage, Health, Loss};
 use crate::learnt::LearntStore;
+use crate::links::Wire;
 use crate::memory::Ledger;
 use crate::outlet::Outlet;
 use crate::processes::{Described, PROCESSES_MAX, Processes};
-use crate::redact::Redaction;
 use crate::span::{KnownMethods, SpanMaker};
 use crate::trace_context::TraceContext;
 
@@ -52,12 +54,10 @@ pub struct PipelineConfig {
     pub known_methods: KnownMethods,
     /// Connections remembered at a time.
     pub connections_max: usize,
-    /// No spans for gRPC's own health checks and reflection.
-    pub ignore_health_checks: bool,
     /// The bound over all that is remembered.
     pub memory: Ledger,
-    /// What of texts must not leave.
-    pub redaction: Redaction,
+    /// How spans are made, whatever records say of it; of what is not set here, records may tell.
+    pub spans: SpanConfig,
 }
 
 impl Default for PipelineConfig {
@@ -66,9 +66,8 @@ impl Default for PipelineConfig {
             seed: None,
             known_methods: KnownMethods::default(),
             connections_max: CONNECTIONS_MAX,
-            ignore_health_checks: false,
             memory: Ledger::default(),
-            redaction: Redaction::default(),
+            spans: SpanConfig::default(),
         }
     }
 }
@@ -78,6 +77,8 @@ impl Default for PipelineConfig {
 pub struct Pipeline {
     connections: Connections,
     material: Material,
+    /// What records can't change of how spans are made.
+    given: SpanConfig,
     memory: Ledger,
     bound: Bound,
 }
@@ -112,13 +113,13 @@ impl Pipeline {
     /// A pipeline that has seen nothing.
     #[must_use]
     pub fn new(config: PipelineConfig, health: Arc<Health>) -> Self {
+        let mut spans = SpanMaker::new(config.known_methods);
+        spans.reconfigure(&config.spans);
         Self {
             connections: Connections::new(config.connections_max),
             material: Material {
                 processes: Processes::new(PROCESSES_MAX, config.memory.of_processes()),
-                spans: SpanMaker::new(config.known_methods)
-                    .ignoring_health_checks(config.ignore_health_checks)
-                    .redacting(config.redaction),
+                spans,
                 learnt: LearntStore::new(config.memory.of_learnt()),
                 exchanges: Exchanges::new(TraceContext::new(config.seed)),
                 wall_offset_ns: 0,
@@ -126,6 +127,7 @@ impl Pipeline {
                 health,
                 spans_made: 0,
             },
+            given: config.spans,
             memory: config.memory,
             bound: Bound::default(),
         }
@@ -147,9 +149,15 @@ impl Pipeline {
             Body::Clock(clock) => self.material.wall_offset_ns = clock.wall_offset_ns,
             Body::Process([]) => self.material.processes.expect(record.tgid, time_ns),
             Body::Process(json) => self.describe(json, out),
-            Body::Task { .. } => {}
+            Body::Task {
+                note, event, kind, ..
+            } => {
+                let links = &mut self.material.exchanges.links;
+                links.note(record.tgid, event, kind, &note);
+            }
+            Body::Settings(json) => self.reconfigure(json),
         }
-        self.material.tell_late(out);
+        self.material.tell_due(out);
         while let Some(idle) = self.connections.take_idle(time_ns) {
             self.evict(idle, time_ns, out);
         }
@@ -164,9 +172,7 @@ impl Pipeline {
         while let Some(connection) = self.connections.take_first() {
             self.end(connection, End::Evicted, self.material.now_ns, out);
         }
-        while let Some(finished) = self.material.exchanges.waiting.take_first() {
-            self.material.tell([finished], out);
-        }
+        self.material.tell_rest(out);
         self.count_made();
     }
 
@@ -214,7 +220,9 @@ impl Pipeline {
     /// waits that has waited long enough by then.
     #[must_use]
     pub fn waits_until(&self) -> Option<u64> {
-        self.material.exchanges.waiting.until_ns()
+        let exchanges = &self.material.exchanges;
+        let (waiting, links) = (exchanges.waiting.until_ns(), exchanges.links.until_ns());
+        waiting.into_iter().chain(links).min()
     }
 
     /// Connections remembered at the moment.
@@ -241,6 +249,9 @@ impl Pipeline {
 
     /// Sheds what is too much: all others have bounds of their own, connections what these leave.
     fn keep_bound(&mut self, time_ns: u64, out: &mut dyn Outlet) {
+        // The bound may have been changed.
+        self.material.processes.bound(self.memory.of_processes());
+        self.material.learnt.bound(self.memory.of_learnt());
         let forgotten = self.material.learnt.settle();
         if forgotten > 0 {
             self.material.health.lose(Loss::HeadersForgotten, forgotten);
@@ -295,6 +306,13 @@ impl Pipeline {
     ) {
         let slot = self.touch(open.connection, record, out);
         let connection = self.connections.at(slot);
+        connection.wire = Wire::of(open, 0);
+        let links = &mut self.material.exchanges.links;
+        let local = endpoints.as_ref().and_then(Endpoints::local_address);
+        links.opened(connection.wire.starts(), local);
+        connection.may_be_local = endpoints
+            .as_ref()
+            .is_some_and(|ends| ends.is_on_one_node(|address| links.is_own(address)));
         connection.endpoints = endpoints;
         connection.identity = Identity::of(open);
         self.connections.weigh(slot);
@@ -330,6 +348,7 @@ impl Pipeline {
             connection.via = via;
             if is_amid {
                 connection.begin_amid();
+                connection.wire = Wire::of(open, 1);
                 self.material.health.lose(Loss::StreamGap, 1);
             }
         }
@@ -337,14 +356,15 @@ impl Pipeline {
 
     /// A TLS object is on a socket. Its plaintext may have come before.
     fn open_object(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut dyn Outlet) {
-        let (server_name, via) = match self.connections.find(open.carrier) {
+        let (server_name, via, wire, may_be_local) = match self.connections.find(open.carrier) {
             Some(slot) => {
                 let carrier = self.connections.at(slot);
                 carrier.carry();
                 let via = carrier.via.as_deref().map(Via::carried);
-                (carrier.server_name.clone(), via)
+                let wire = carrier.wire.carried();
+                (carrier.server_name.clone(), via, wire, carrier.may_be_local)
             }
-            None => (None, None),
+            None => (None, None, Wire::Unknown, false),
         };
         let endpoints = Endpoints::from_open(open, path);
         if open.flags & OPEN_LATE == 0
@@ -358,6 +378,8 @@ impl Pipeline {
         let object = self.connections.at(slot);
         object.endpoints = endpoints;
         object.server_name = server_name;
+        object.wire = wire;
+        object.may_be_local = may_be_local;
         if let Some(under) = via {
             match &mut object.via {
                 // It made a tunnel of its own before its socket was known.
@@ -396,6 +418,7 @@ impl Pipeline {
         }
         let (conversation, mut listener) =
             ConnectionListener::at(connection, &mut self.material, out);
+        listener.during(translation::moment(record, chunk));
         // What the other direction did until now happened before this chunk.
         if other_moved {
             conversation.extent(
@@ -505,6 +528,15 @@ impl Pipeline {
         self.material.processes.exit(tgid);
     }
 
+    /// How spans are made from now on, but for what was given when the pipeline was made. Exchanges
+    /// that are over and wait are told by it too.
+    fn reconfigure(&mut self, json: &[u8]) {
+        match serde_json::from_slice::<SpanConfig>(json) {
+            Ok(told) => self.material.spans.reconfigure(&self.given.or(&told)),
+            Err(_) => self.material.health.lose(Loss::Undecodable, 1),
+        }
+    }
+
     fn describe(&mut self, json: &[u8], out: &mut dyn Outlet) {
         let Ok(mut process) = serde_json::from_slice::<Process>(json) else {
             self.material.health.lose(Loss::Undecodable, 1);
@@ -564,6 +596,10 @@ impl Pipeline {
             None => (end, time_ns),
         };
         let is_ignored = connection.is_ignored();
+        // An object's are its carrier's.
+        if let Wire::Tcp { starts, .. } = connection.wire {
+            self.material.exchanges.links.closed(starts);
+        }
         let (conversation, mut listener) =
             ConnectionListener::at(&mut connection, &mut self.material, out);
         listener.know_addresses();

@@ -159,6 +159,11 @@ impl Processes {
         }
     }
 
+    /// They may take so many bytes of memory from now on.
+    pub fn bound(&mut self, bytes_max: usize) {
+        self.bytes_max = bytes_max;
+    }
+
     /// The resource of a process; made of its number alone while nothing else is known.
     pub fn resource(&mut self, tgid: u32) -> &Arc<Resource> {
         self.known(tgid, u64::MAX).0

@@ -32,6 +32,7 @@ use wirespan_common::record::{
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::config::SpanConfig;
 use crate::discover::Process;
 
 use layouts::Layout;
@@ -186,6 +187,15 @@ pub fn process_record(time_ns: u64, process: &Process) -> Vec<u8> {
 #[must_use]
 pub fn expected_record(time_ns: u64, pid: u32) -> Vec<u8> {
     user_record(Kind::Process, time_ns, pid, &[])
+}
+
+/// The record that says how spans are made from `time_ns` on: with the defaults of this version
+/// spelt out, so that another one's don't matter.
+#[must_use]
+pub fn settings_record(time_ns: u64, spans: &SpanConfig) -> Vec<u8> {
+    // Texts and booleans: there is nothing that JSON could not say.
+    let json = serde_json::to_vec(&spans.spelt_out()).unwrap_or_default();
+    user_record(Kind::Settings, time_ns, 0, &json)
 }
 
 /// The record that answers how far both streams of a connection are, out of what the kernel side

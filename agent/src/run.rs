@@ -1,36 +1,31 @@
 //! A run from start to drain: what is started in which order, and ended in which. The work is done
 //! elsewhere.
 
+mod daemon;
+
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use tokio::runtime::Runtime;
 
-use crate::capture::Capture;
 use crate::config::Config;
-use crate::discover::tls::Libraries;
-use crate::discover::{ProcRoot, Watcher};
+use crate::discover::ProcRoot;
 use crate::ending::{Ending, Event};
-use crate::export::own_metrics::OwnMetrics;
-use crate::export::{ExportConfig, Exporters, SpanQueue};
 use crate::health::Health;
 use crate::inspect::Sight;
-use crate::live::{Live, Stop, Watched};
+use crate::live::Watched;
 use crate::logging;
 use crate::memory::Ledger;
 use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::recording::{self, Reader, Recorded, Recorder, Writer};
 use crate::report::{self, Finished};
 use crate::visible::Visible;
+pub use daemon::{Daemon, Reconfigured};
+use daemon::{left, start_exporters, start_runtime};
 
-/// Threads of the async edge: encoding is the only work there.
-const EXPORT_THREADS: usize = 2;
 /// How long to wait for what is there already to be looked at, and TLS to be read in it, before the
 /// daemon calls itself ready.
 const SETTLE_MAX: Duration = Duration::from_secs(10);
@@ -49,7 +44,7 @@ pub fn trace(
 ) -> anyhow::Result<()> {
     let began = Instant::now();
     let health = Arc::new(Health::default());
-    ending.within(config.shutdown_timeout);
+    ending.reconfigure(&config.ending);
     let of_words = Arc::clone(&health);
     ending.last_words(move || last_words(&of_words, began));
     ProcRoot::host().check_pids()?;
@@ -59,62 +54,18 @@ pub fn trace(
                 .with_context(|| format!("can't create {}", Visible(file.display())))
         })
         .transpose()?;
-    let runtime = start_runtime()?;
-    let memory = Ledger::new(config.memory_limit);
-    let (queue, exporters) = start_exporters(&runtime, &config, &memory, &health)?;
-    let metrics = config.metrics.as_ref();
-    // Half of the interval, so that what is sent is younger than what was sent before.
-    let measure_every = metrics.map(|metrics| metrics.interval / 2);
-    let metrics = metrics
-        .map(|metrics| OwnMetrics::start(metrics, &health, runtime.handle()))
-        .transpose()?;
-    let capture = Capture::start(&config.capture, &config.targets)?;
-    let strategy = capture.strategy;
-    let watcher = Watcher::new(
-        ProcRoot::host(),
-        config.targets.clone(),
-        config.service.clone(),
-    )
-    .within(memory.clone());
-    let pipeline_config = PipelineConfig {
-        ignore_health_checks: config.ignore_health_checks,
-        memory,
-        redaction: config.redaction.clone(),
-        ..PipelineConfig::default()
-    };
-    let live = Live::new(
-        capture,
-        watcher,
-        libraries(&health),
-        Pipeline::new(pipeline_config, Arc::clone(&health)),
-        recording,
-        queue,
-        Arc::clone(&health),
-    )
-    .context("can't start a thread")?
-    .telling(ending.tell())
-    .measuring(measure_every);
-    let (watched, stop) = (live.watched(), live.stop());
-    let shard = std::thread::Builder::new()
-        .name("shard".into())
-        .spawn(move || live.run())
-        .context("can't start a thread")?;
+    let daemon = Daemon::start(config, recording, ending, Arc::clone(&health))?;
 
     let asked = match ending.wait(SETTLE_MAX) {
         Some(Event::Asked(signal)) => signal,
         Some(Event::Settled) | None => {
-            tell_ready(&watched, began, strategy);
-            wait_for_end(ending, &shard)
+            tell_ready(&daemon.watched, began, daemon.strategy);
+            wait_for_end(ending, &daemon)
         }
     };
     log::info!("{asked}: stopping");
     ending.begin();
-    let (finished, detached) = end(&stop, shard)?;
-    runtime.block_on(exporters.drain(left(ending)));
-    if let Some(metrics) = metrics {
-        metrics.finish(left(ending));
-    }
-    runtime.shutdown_timeout(Duration::ZERO);
+    let (finished, detached) = daemon.end(ending)?;
     ending.has_spoken();
     let summary = report::summary(&health, &finished, began.elapsed());
     logging::say(&format!("wirespan: {summary}"));
@@ -127,15 +78,6 @@ pub fn trace(
     );
     Ok(())
 }
-
-/// Looks for TLS libraries, and counts the files that were given up.
-fn libraries(health: &Arc<Health>) -> Libraries {
-    let health = Arc::clone(health);
-    Libraries::new(ProcRoot::host()).counting(move |reason| health.lose(reason.into(), 1))
-}
-
-/// What the shard leaves, and who tells when the kernel side is detached.
-type Ended = (Finished, Receiver<()>);
 
 fn tell_ready(watched: &Watched, began: Instant, strategy: impl std::fmt::Display) {
     let watched = watched.count();
@@ -150,25 +92,14 @@ fn tell_ready(watched: &Watched, began: Instant, strategy: impl std::fmt::Displa
 }
 
 /// What ended the run. A panic of the shard must not leave a daemon that looks alive.
-fn wait_for_end(ending: &Ending, shard: &JoinHandle<Ended>) -> &'static str {
+fn wait_for_end(ending: &Ending, daemon: &Daemon) -> &'static str {
     loop {
         match ending.wait(CHECK_EVERY) {
             Some(Event::Asked(signal)) => return signal,
-            _ if shard.is_finished() => return "the capture thread ended",
+            _ if daemon.has_failed() => return "the capture thread ended",
             Some(Event::Settled) | None => {}
         }
     }
-}
-
-fn end(stop: &Stop, shard: JoinHandle<Ended>) -> anyhow::Result<Ended> {
-    stop.now();
-    let finished = shard.join();
-    finished.map_err(|_| anyhow::anyhow!("the capture thread panicked"))
-}
-
-/// What is left of the time that the end may take.
-fn left(ending: &Ending) -> Duration {
-    ending.deadline().saturating_duration_since(Instant::now())
 }
 
 /// The summary of a run that did not come to its end.
@@ -192,13 +123,13 @@ pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<
     let mut reader =
         Reader::new(BufReader::new(input)).with_context(|| Visible(file.display()).to_string())?;
     let runtime = start_runtime()?;
-    let memory = Ledger::new(config.memory_limit);
+    let memory = Ledger::new(config.memory.limit);
     let (queue, exporters) = start_exporters(&runtime, &config, &memory, &health)?;
     let pipeline_config = PipelineConfig {
         seed,
-        ignore_health_checks: config.ignore_health_checks,
         memory,
-        redaction: config.redaction.clone(),
+        // What was set here wins over what the recording tells of its run.
+        spans: config.spans.clone(),
         ..PipelineConfig::default()
     };
     let mut pipeline = Pipeline::new(pipeline_config, Arc::clone(&health));
@@ -207,7 +138,7 @@ pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<
         queue.push_waiting(std::mem::take(spans));
     });
     let took = began.elapsed();
-    runtime.block_on(exporters.drain(config.shutdown_timeout));
+    runtime.block_on(exporters.drain(config.ending.timeout));
     runtime.shutdown_timeout(Duration::ZERO);
     let replayed = replayed.with_context(|| Visible(file.display()).to_string())?;
     log::info!(
@@ -234,7 +165,7 @@ pub fn redact(config: &Config, file: &Path, copy: &Path) -> anyhow::Result<()> {
     let created = recording::create(copy);
     let created = created.with_context(|| format!("can't create {}", Visible(copy.display())))?;
     let mut writer = Writer::new(created)?;
-    let redacted = recording::redact(&mut reader, &mut writer, &config.redaction);
+    let redacted = recording::redact(&mut reader, &mut writer, &config.spans);
     writer.finish()?.sync_all()?;
     let redacted = redacted.with_context(|| Visible(file.display()).to_string())?;
     log::info!("{} records copied", redacted.records);
@@ -251,29 +182,4 @@ pub fn redact(config: &Config, file: &Path, copy: &Path) -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-fn start_runtime() -> anyhow::Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(EXPORT_THREADS)
-        .thread_name("export")
-        .enable_all()
-        .build()
-        .context("can't start the exporters' runtime")
-}
-
-fn start_exporters(
-    runtime: &Runtime,
-    config: &Config,
-    memory: &Ledger,
-    health: &Arc<Health>,
-) -> anyhow::Result<(SpanQueue, Exporters)> {
-    let _entered = runtime.enter();
-    let export = ExportConfig {
-        colours: config.colours,
-        queue_spans_cap: config.queue_spans_max,
-        memory: memory.clone(),
-        ..ExportConfig::new(config.otlp.clone(), config.printer)
-    };
-    Ok(Exporters::start(export, health)?)
 }

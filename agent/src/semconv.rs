@@ -79,6 +79,7 @@ attributes! {
     Own WIRESPAN_END_INFERRED = "wirespan.end_inferred";
     Own WIRESPAN_HTTP2_HEADERS_INCOMPLETE = "wirespan.http2.headers_incomplete";
     Own WIRESPAN_HTTP2_HEADERS_INFERRED = "wirespan.http2.headers_inferred";
+    Own WIRESPAN_LINK = "wirespan.link";
     Own WIRESPAN_RPC_REQUEST_MESSAGES = "wirespan.rpc.request.messages";
     Own WIRESPAN_RPC_RESPONSE_MESSAGES = "wirespan.rpc.response.messages";
 }

@@ -20,8 +20,11 @@ use wirespan_protocols::heap;
 
 pub use method::KnownMethods;
 
+use crate::config::SpanConfig;
 use crate::endpoints::{Endpoints, HostMemo, Via};
+use crate::links::Mechanism;
 use crate::redact::Redaction;
+use crate::semconv;
 use crate::trace_context::SpanContext;
 
 /// What an exporter receives.
@@ -226,24 +229,16 @@ impl SpanMaker {
         }
     }
 
-    /// The same, which hides what `redaction` says.
-    #[must_use]
-    pub fn redacting(mut self, redaction: Redaction) -> Self {
-        self.redaction = redaction;
-        self
+    /// Makes spans from now on as `config` says.
+    pub fn reconfigure(&mut self, config: &SpanConfig) {
+        self.ignores_health_checks = config.ignores_health_checks();
+        self.redaction = config.redaction();
     }
 
     /// What is hidden.
     #[must_use]
     pub fn redaction(&self) -> &Redaction {
         &self.redaction
-    }
-
-    /// The same, which makes no spans for gRPC's own health checks and reflection.
-    #[must_use]
-    pub fn ignoring_health_checks(mut self, ignores: bool) -> Self {
-        self.ignores_health_checks = ignores;
-        self
     }
 
     /// Whether nobody wants a span of this exchange.
@@ -261,6 +256,7 @@ impl SpanMaker {
         &mut self,
         exchange: Exchange,
         context: SpanContext,
+        link: Option<Mechanism>,
         surroundings: Surroundings<'_>,
     ) -> Span {
         let Exchange {
@@ -286,6 +282,10 @@ impl SpanMaker {
             Family::Db(db) => db::describe(role, outcome, db, ends),
         };
         leaving::redact(&self.redaction, &mut description);
+        if let Some(link) = link {
+            let link = Value::Static(link.name());
+            description.attributes.push((semconv::WIRESPAN_LINK, link));
+        }
         Span {
             resource: Arc::clone(surroundings.resource),
             name: description.name,

@@ -3,6 +3,8 @@
 
 #[path = "config/arbitrary.rs"]
 mod arbitrary;
+#[path = "config/changes.rs"]
+mod changes;
 #[path = "config/errors.rs"]
 mod errors;
 #[path = "config/flags.rs"]

@@ -6,6 +6,8 @@ mod describing;
 mod fake_proc;
 #[path = "discover/real.rs"]
 mod real;
+#[path = "discover/reconfiguring.rs"]
+mod reconfiguring;
 #[path = "discover/selecting.rs"]
 mod selecting;
 #[path = "discover/watching.rs"]
@@ -18,5 +20,6 @@ fn targets(environment: &[(&str, &str)]) -> Targets {
     Config::load(Purpose::Record, [], environment.iter().copied())
         .expect("valid settings")
         .config
+        .discover
         .targets
 }

@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 use loads::{LOADS, Load, healthy};
 use records::{MS, Recorder};
+use wirespan::config::MemoryConfig;
+use wirespan::discover::Process;
 use wirespan::health::{Health, Loss};
 use wirespan::memory::{Holder, Ledger};
 use wirespan::pipeline::{Pipeline, PipelineConfig};
@@ -194,4 +196,50 @@ fn what_others_hold_is_not_there_for_connections() {
     bench.memory.release(Holder::Spans, 12 << 20);
     bench.put(&LOADS[0], 100);
     assert!(bench.allocated > 8 << 20, "{}", bench.allocated);
+}
+
+#[test]
+fn another_limit_holds_from_the_next_look_on() {
+    let limit = |limit| MemoryConfig { limit };
+    let mut bench = Bench::new(32 << 20);
+    bench.put(&LOADS[0], 40);
+    let before = bench.pipeline.memory_bytes();
+    assert!(before > 8 << 20, "{before}");
+    assert_eq!(bench.health.losses(Loss::MemoryFull), 0);
+    bench.memory.reconfigure(&limit(8 << 20));
+    // One look comes in so many records.
+    for _ in 0..64 {
+        healthy(&mut bench.recorder);
+    }
+    bench.feed();
+    assert!(bench.pipeline.memory_bytes() <= 8 << 20);
+    assert!(bench.health.losses(Loss::MemoryFull) > 0);
+
+    let shed = bench.health.losses(Loss::MemoryFull);
+    bench.memory.reconfigure(&limit(128 << 20));
+    bench.put(&LOADS[0], 100);
+    assert!(bench.pipeline.memory_bytes() > before);
+    assert_eq!(bench.health.losses(Loss::MemoryFull), shed);
+}
+
+#[test]
+fn parts_of_the_whole_follow_another_limit_too() {
+    // Less than the description of one process takes with its attributes.
+    let mut bench = Bench::new(4 << 20);
+    let process = Process {
+        pid: records::PID,
+        service_name: "shop".into(),
+        resource_attributes: [("a".to_owned(), "x".repeat(1 << 20))].into(),
+        ..Process::default()
+    };
+    bench.recorder.process(&process);
+    bench.feed();
+    assert_eq!(bench.health.losses(Loss::DescriptionCut), 1);
+    bench.memory.reconfigure(&MemoryConfig { limit: 64 << 20 });
+    for _ in 0..64 {
+        healthy(&mut bench.recorder);
+    }
+    bench.recorder.process(&process);
+    bench.feed();
+    assert_eq!(bench.health.losses(Loss::DescriptionCut), 1);
 }

@@ -10,6 +10,8 @@ mod exchanges;
 mod kernel;
 #[path = "pipeline/learnt.rs"]
 mod learnt;
+#[path = "pipeline/links.rs"]
+mod links;
 #[path = "pipeline/losses.rs"]
 mod losses;
 #[path = "pipeline/own.rs"]
@@ -24,6 +26,8 @@ mod records;
 mod redis;
 #[path = "pipeline/replay.rs"]
 mod replay;
+#[path = "pipeline/settings.rs"]
+mod settings;
 #[path = "pipeline/tls.rs"]
 mod tls;
 #[path = "pipeline/waiting.rs"]

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use records::Recorder;
+use wirespan::config::SpanConfig;
 use wirespan::discover::Process;
 use wirespan::export::otlp::{json, protobuf};
 use wirespan::health::Health;
 use wirespan::pipeline::{Pipeline, PipelineConfig};
-use wirespan::redact::Redaction;
 use wirespan::span::Span;
 use wirespan_common::record::Record;
 
@@ -51,7 +51,7 @@ fn requests() -> Vec<String> {
     requests
 }
 
-fn spans(redaction: Redaction) -> Vec<Span> {
+fn spans(config: SpanConfig) -> Vec<Span> {
     let mut recorder = Recorder::new(0);
     recorder.process(&Process {
         pid: records::PID,
@@ -81,7 +81,7 @@ fn spans(redaction: Redaction) -> Vec<Span> {
         }
     }
     let config = PipelineConfig {
-        redaction,
+        spans: config,
         ..PipelineConfig::default()
     };
     let mut pipeline = Pipeline::new(config, Arc::new(Health::default()));
@@ -109,7 +109,7 @@ fn exported(span: &Span) -> [String; 3] {
 
 #[test]
 fn no_secret_survives_in_any_exported_form() {
-    for span in spans(Redaction::default()) {
+    for span in spans(SpanConfig::default()) {
         // Others' entries are passed on as they came.
         assert_eq!(span.trace_state.as_deref(), Some("keep=me"));
         for text in exported(&span) {
@@ -122,7 +122,11 @@ fn no_secret_survives_in_any_exported_form() {
 
 #[test]
 fn dropped_queries_are_in_no_exported_form() {
-    for span in spans(Redaction::default().dropping_queries(true)) {
+    let dropping = SpanConfig {
+        drop_query: Some(true),
+        ..SpanConfig::default()
+    };
+    for span in spans(dropping) {
         for text in exported(&span) {
             assert!(
                 !text.contains("url.query") && !text.contains("x=y"),

@@ -142,7 +142,13 @@ impl State {
     }
 
     /// One request and its answer.
-    fn converse(&self, mut stream: &TcpStream) -> Result<(), Over> {
+    fn converse(&self, stream: &TcpStream) -> Result<(), Over> {
+        let mood = self.take_request(stream)?;
+        answer(stream, mood)
+    }
+
+    /// Reads a request, and says in which mood it is answered.
+    fn take_request(&self, stream: &TcpStream) -> Result<Mood, Over> {
         let mut bytes = Vec::new();
         let head_len = loop {
             if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -163,73 +169,7 @@ impl State {
             read_some(stream, &mut bytes)?;
         }
         self.keep(&bytes[head_len..], head.contains("gzip"));
-        let mut write = |bytes: &[u8]| stream.write_all(bytes).map_err(|_| Over);
-        let taken = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-        match mood {
-            Mood::Good | Mood::SlowToAccept | Mood::ResetsWithin => write(taken)?,
-            Mood::ClosesWithoutAnswer => return Err(over(stream)),
-            Mood::ClosesWithinHead => {
-                write(b"HTTP/1.1 200 OK\r\nContent-")?;
-                return Err(over(stream));
-            }
-            Mood::ClosesWithinBody => {
-                write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")?;
-                return Err(over(stream));
-            }
-            Mood::Garbage => {
-                write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n\xff\xff\xff\xff\xff\xff<p>")?;
-            }
-            Mood::MuchGarbage => {
-                const LEN: usize = 8 << 20;
-                write(format!("HTTP/1.1 200 OK\r\nContent-Length: {LEN}\r\n\r\n").as_bytes())?;
-                write(&vec![0xff; LEN])?;
-            }
-            Mood::NoContent => write(b"HTTP/1.1 204 No Content\r\n\r\n")?,
-            Mood::TooLarge => write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")?,
-            Mood::RefusesCoding => {
-                write(
-                    b"HTTP/1.1 415 No\r\nAccept-Encoding: identity\r\nContent-Length: 0\r\n\r\n",
-                )?;
-            }
-            Mood::AskedForThePast => write(
-                b"HTTP/1.1 503 Busy\r\nRetry-After: Wed, 21 Oct 2015 07:28:00 GMT\r\n\
-                  Content-Length: 0\r\n\r\n",
-            )?,
-            Mood::Redirects => write(
-                b"HTTP/1.1 307 Elsewhere\r\nLocation: /v1/traces\r\nContent-Length: 0\r\n\r\n",
-            )?,
-            Mood::Old => {
-                write(b"HTTP/1.0 200 OK\r\n\r\n")?;
-                return Err(over(stream));
-            }
-            Mood::ClosesAfterwards => {
-                write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")?;
-                return Err(over(stream));
-            }
-            Mood::Interim => {
-                write(b"HTTP/1.1 103 Early\r\nLink: </>\r\n\r\n")?;
-                write(taken)?;
-            }
-            Mood::Dribbles => {
-                for byte in taken {
-                    write(&[*byte])?;
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-            }
-            Mood::EndlessHead => {
-                write(b"HTTP/1.1 200 OK\r\n")?;
-                // Until nobody listens any more, or it becomes too much.
-                for _ in 0..10_000 {
-                    write(&[b"X: ", &[b'x'; 1000][..], b"\r\n"].concat())?;
-                }
-                return Err(over(stream));
-            }
-            Mood::NotHttp => {
-                write(b"220 mail.example ESMTP\r\n")?;
-                return Err(over(stream));
-            }
-        }
-        Ok(())
+        Ok(mood)
     }
 
     /// Takes note of what came whole.
@@ -253,6 +193,75 @@ impl State {
             .flat_map(|scope| scope.spans);
         lock(&self.got).extend(spans.map(|span| span.span_id));
     }
+}
+
+/// Answers a request, or not.
+fn answer(mut stream: &TcpStream, mood: Mood) -> Result<(), Over> {
+    let mut write = |bytes: &[u8]| stream.write_all(bytes).map_err(|_| Over);
+    let taken = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    match mood {
+        Mood::Good | Mood::SlowToAccept | Mood::ResetsWithin => write(taken)?,
+        Mood::ClosesWithoutAnswer => return Err(over(stream)),
+        Mood::ClosesWithinHead => {
+            write(b"HTTP/1.1 200 OK\r\nContent-")?;
+            return Err(over(stream));
+        }
+        Mood::ClosesWithinBody => {
+            write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")?;
+            return Err(over(stream));
+        }
+        Mood::Garbage => {
+            write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n\xff\xff\xff\xff\xff\xff<p>")?;
+        }
+        Mood::MuchGarbage => {
+            const LEN: usize = 8 << 20;
+            write(format!("HTTP/1.1 200 OK\r\nContent-Length: {LEN}\r\n\r\n").as_bytes())?;
+            write(&vec![0xff; LEN])?;
+        }
+        Mood::NoContent => write(b"HTTP/1.1 204 No Content\r\n\r\n")?,
+        Mood::TooLarge => write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")?,
+        Mood::RefusesCoding => {
+            write(b"HTTP/1.1 415 No\r\nAccept-Encoding: identity\r\nContent-Length: 0\r\n\r\n")?;
+        }
+        Mood::AskedForThePast => write(
+            b"HTTP/1.1 503 Busy\r\nRetry-After: Wed, 21 Oct 2015 07:28:00 GMT\r\n\
+                  Content-Length: 0\r\n\r\n",
+        )?,
+        Mood::Redirects => {
+            write(b"HTTP/1.1 307 Elsewhere\r\nLocation: /v1/traces\r\nContent-Length: 0\r\n\r\n")?
+        }
+        Mood::Old => {
+            write(b"HTTP/1.0 200 OK\r\n\r\n")?;
+            return Err(over(stream));
+        }
+        Mood::ClosesAfterwards => {
+            write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")?;
+            return Err(over(stream));
+        }
+        Mood::Interim => {
+            write(b"HTTP/1.1 103 Early\r\nLink: </>\r\n\r\n")?;
+            write(taken)?;
+        }
+        Mood::Dribbles => {
+            for byte in taken {
+                write(&[*byte])?;
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        Mood::EndlessHead => {
+            write(b"HTTP/1.1 200 OK\r\n")?;
+            // Until nobody listens any more, or it becomes too much.
+            for _ in 0..10_000 {
+                write(&[b"X: ", &[b'x'; 1000][..], b"\r\n"].concat())?;
+            }
+            return Err(over(stream));
+        }
+        Mood::NotHttp => {
+            write(b"220 mail.example ESMTP\r\n")?;
+            return Err(over(stream));
+        }
+    }
+    Ok(())
 }
 
 fn over(stream: &TcpStream) -> Over {

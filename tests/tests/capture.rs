@@ -126,6 +126,7 @@ fn one_buffer_at_a_time() {
     each_way(&[
         ("read", "write"),
         ("recv", "send"),
+        ("boundless", "send"),
         ("recvfrom", "sendto"),
         ("read", "whole"),
         ("read", "tiny"),

@@ -1,6 +1,8 @@
 //! The rules between rooms, checked on the text of the sources. A rule that a compiler, rustfmt
 //! or clippy can check is not here.
 
+mod architecture;
+mod changelog;
 mod fences;
 mod foreign_text;
 mod layout;
@@ -23,9 +25,12 @@ type Rule = fn(&[Source]) -> Vec<Finding>;
 const RULES: &[Rule] = &[
     layout::every_file_says_what_it_is_for,
     layout::lines_are_short,
+    layout::functions_are_short,
+    changelog::is_in_form,
     fences::rooms_keep_to_themselves,
     fences::attribute_names_are_in_one_place,
     fences::unsafe_code_is_in_two_files,
+    architecture::processors_are_known_in_one_file,
     foreign_text::paths_are_made_visible,
     foreign_text::nothing_is_printed_aside,
     foreign_text::logged_text_is_made_visible,

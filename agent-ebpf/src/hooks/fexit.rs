@@ -8,8 +8,8 @@ use super::{Calls, Family, Types, call_ended, run};
 use crate::maps;
 use crate::memory::{Typed, current_process};
 
-/// On the return of `long __x64_sys_…(const struct pt_regs *regs)`
-/// (arch/x86/include/asm/syscall_wrapper.h): the result stands behind the one argument.
+/// On the return of a system call's own function, `long …(const struct pt_regs *regs)`
+/// (arch/*/include/asm/syscall_wrapper.h): the result stands behind the one argument.
 #[inline(always)]
 fn returned<F: Family>(ctx: &FExitContext) -> i32 {
     let current = current_process();

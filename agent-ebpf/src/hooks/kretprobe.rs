@@ -5,13 +5,9 @@ use aya_ebpf::macros::kretprobe;
 use aya_ebpf::programs::RetProbeContext;
 
 use super::{Calls, Family, Types, call_ended, run};
+use crate::arch;
 use crate::maps;
 use crate::memory::{Typed, current_process, current_task, kernel_value, offset};
-
-/// Size of a kernel stack, without KASAN (arch/x86/include/asm/page_64_types.h).
-const THREAD_SIZE: u64 = 16 * 1024;
-/// Size of `struct pt_regs` (arch/x86/include/asm/ptrace.h).
-const PT_REGS_SIZE: u64 = 21 * 8;
 
 /// On the return of a system call that returns a number of bytes.
 #[kretprobe]
@@ -26,8 +22,7 @@ pub fn return_messages(ctx: RetProbeContext) -> u32 {
 }
 
 /// The call's arguments are still where the task left them when it entered the kernel, at the top
-/// of its stack (`task_pt_regs`, arch/x86/include/asm/processor.h); the helper that tells is
-/// younger than kernels that need this.
+/// of its stack; the helper that tells is younger than kernels that need this.
 #[inline(always)]
 fn returned<F: Family>(ctx: &RetProbeContext) -> u32 {
     let current = current_process();
@@ -37,8 +32,7 @@ fn returned<F: Family>(ctx: &RetProbeContext) -> u32 {
     let Ok(stack) = kernel_value::<u64>(current_task() + offset(|o| &o.task_struct_stack)) else {
         return 0;
     };
-    let registers = stack + THREAD_SIZE - PT_REGS_SIZE;
-    let registers = Typed::new(registers as *const u8);
+    let registers = Typed::new(arch::entry_registers(stack) as *const u8);
     run(call_ended::<F>(current, watch, registers, ctx.ret())) as u32
 }
 

@@ -5,6 +5,7 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use aya_log_ebpf::debug;
 use wirespan_common::record::{Header, Kind, Life, LifeEvent};
+use wirespan_common::switch::Switch;
 use zerocopy::{Immutable, IntoBytes};
 
 use super::run;
@@ -20,7 +21,7 @@ use crate::records::header;
 pub fn sched_process_exec(ctx: RawTracePointContext) -> i32 {
     let current = current_process();
     let watched = maps::watch_of(current.tgid).is_some();
-    if !watched && !maps::report_every_exec() {
+    if !watched && !maps::is_on(Switch::EveryExec) {
         return 0;
     }
     debug!(ctx, "process {} runs another program", current.tgid);

@@ -1,7 +1,6 @@
 //! Go's crypto/tls: `(*Conn).Read`, `Write` and `Close`, by the register ABI of Go 1.17 and later
-//! (src/cmd/compile/abi-internal.md): arguments and results in RAX, RBX, RCX, …, the goroutine in
-//! R14. No return probe: a goroutine's stack moves. A call belongs to its goroutine, which may end
-//! it on another thread.
+//! (src/cmd/compile/abi-internal.md; [`GoRegisters`]). No return probe: a goroutine's stack moves.
+//! A call belongs to its goroutine, which may end it on another thread.
 
 use aya_ebpf::macros::uprobe;
 use aya_ebpf::programs::ProbeContext;
@@ -9,8 +8,9 @@ use aya_ebpf::programs::ProbeContext;
 use wirespan_common::watch::PROBES_ON_GOROUTINES;
 
 use super::run;
+use crate::arch::GoRegisters;
 use crate::maps::{self, TaskKey};
-use crate::memory::{Current, GoRegisters, current_process, go_registers};
+use crate::memory::{Current, current_process, go_registers};
 use crate::tls::{self, Begun, EGRESS, OF_GO};
 
 /// `func (c *Conn) Read(b []byte) (int, error)`
@@ -33,9 +33,8 @@ pub fn writes<const WALKS: bool>(ctx: &ProbeContext) -> u32 {
     let Some(watch) = tls::watch_caller(current, PROBES_ON_GOROUTINES) else {
         return 0;
     };
-    let GoRegisters { r14, .. } = go_registers(ctx.regs);
+    let goroutine = goroutine(current, go_registers(ctx.regs).goroutine);
     let begun = begun(ctx, OF_GO | EGRESS);
-    let goroutine = goroutine(current, r14);
     run(tls::wrote::<WALKS>(current, watch, goroutine, begun)) as u32
 }
 
@@ -46,7 +45,7 @@ pub fn go_close_enter(ctx: ProbeContext) -> u32 {
     if maps::watch_of(current.tgid).is_none() {
         return 0;
     }
-    run(tls::carriers::freed(current, go_registers(ctx.regs).rax)) as u32
+    run(tls::carriers::freed(current, go_registers(ctx.regs).first)) as u32
 }
 
 #[inline(always)]
@@ -55,19 +54,23 @@ fn entered(ctx: &ProbeContext, operation: u16) -> u32 {
     if tls::watch_caller(current, PROBES_ON_GOROUTINES).is_none() {
         return 0;
     }
-    let GoRegisters { r14, .. } = go_registers(ctx.regs);
-    let begun = begun(ctx, operation);
-    run(tls::began(goroutine(current, r14), begun)) as u32
+    let goroutine = goroutine(current, go_registers(ctx.regs).goroutine);
+    run(tls::began(goroutine, begun(ctx, operation))) as u32
 }
 
 #[inline(always)]
 fn begun(ctx: &ProbeContext, operation: u16) -> Begun {
-    let GoRegisters { rax, rbx, rcx, .. } = go_registers(ctx.regs);
+    let GoRegisters {
+        first,
+        second,
+        third,
+        ..
+    } = go_registers(ctx.regs);
     Begun {
         operation,
-        object: rax,
-        buffer: rbx,
-        room: rcx,
+        object: first,
+        buffer: second,
+        room: third,
         len_at: 0,
         // The stack may be elsewhere when the call ends.
         stack: 0,
@@ -87,9 +90,15 @@ pub fn returns<const WALKS: bool>(ctx: &ProbeContext) -> u32 {
     let Some(watch) = maps::watch_of(current.tgid) else {
         return 0;
     };
-    let GoRegisters { rax, r14, .. } = go_registers(ctx.regs);
-    let goroutine = goroutine(current, r14);
-    run(tls::ended::<WALKS>(current, watch, goroutine, 0, rax)) as u32
+    let registers = go_registers(ctx.regs);
+    let goroutine = goroutine(current, registers.goroutine);
+    run(tls::ended::<WALKS>(
+        current,
+        watch,
+        goroutine,
+        0,
+        registers.first,
+    )) as u32
 }
 
 #[inline(always)]

@@ -2,7 +2,7 @@
 //!
 //! The ABI is Rust's own, which is documented nowhere; `discover` reads off the code what these
 //! functions are given, and leaves alone what differs: integers and references as in C, a slice as
-//! two of them, `io::Result<usize>` in RAX (0 if it is well) and RDX.
+//! two of them, `io::Result<usize>` in two registers, of which the first is 0 if it is well.
 
 use aya_ebpf::macros::{uprobe, uretprobe};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext};
@@ -10,6 +10,7 @@ use wirespan_common::watch::{PROBES_ON_THREADS, Watch};
 
 use super::run;
 use super::tls_calls::argument;
+use crate::arch::SECOND_RESULT;
 use crate::maps;
 use crate::memory::{Current, Delivered, current_process, stack_at_return, stack_of, user_value};
 use crate::tls::{self, Begun, EGRESS, FROM_FILE, VECTOR, ZERO_ENDS, halves};
@@ -133,10 +134,10 @@ fn returned<const WALKS: bool>(ctx: &ProbeContext, stack: u64) -> u32 {
         return 0;
     };
     let thread = tls::thread(current);
-    let rax = RetProbeContext { regs: ctx.regs }.ret::<u64>();
+    let first = RetProbeContext { regs: ctx.regs }.ret::<u64>();
     let result = match maps::task(thread) {
-        Some(task) if task.frame.operation & EGRESS != 0 => rax,
-        _ if rax == 0 => argument(ctx, 2),
+        Some(task) if task.frame.operation & EGRESS != 0 => first,
+        _ if first == 0 => argument(ctx, SECOND_RESULT),
         _ => u64::MAX,
     };
     run(tls::ended::<WALKS>(current, watch, thread, stack, result)) as u32

@@ -13,7 +13,8 @@ use wirespan_common::record::{Header, Open};
 use wirespan_common::share::{Ledger, Ring};
 use zerocopy::{Immutable, IntoBytes};
 
-use super::scratch::{ChunkRecord, PAYLOAD_ROOM, Scratch};
+use super::scratch::{ChunkRecord, Scratch};
+use super::sizes::PAYLOAD_ROOM;
 use crate::memory::{Delivered, clamp};
 use crate::sockets::PATH_MAX;
 

@@ -9,10 +9,13 @@ use wirespan_common::loss::KernelLoss;
 use wirespan_common::own::Ends;
 use wirespan_common::record::{Chunk, ConnectionId, Header, Open, Tail};
 
+use super::sizes::{PARTS_AT_ONCE, PAYLOAD_ROOM};
 use super::tls::ObjectKey;
-use crate::memory::{Delivered, OFFSETS_MAX};
+use super::walks::Frames;
+use crate::arch::CallRegisters;
+use crate::memory::Delivered;
 use crate::sockets::PATH_MAX;
-use crate::syscall::{Iovec, Registers};
+use crate::syscall::Iovec;
 use crate::transfer::Transfer;
 
 /// Records in the making, per processor: a program on a function can be preempted, and what then
@@ -20,13 +23,6 @@ use crate::transfer::Transfer;
 #[map]
 static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(SCRATCHES, 0);
 const SCRATCHES: u32 = 3;
-
-/// Longest stretch that one part of a transfer may add to a record.
-pub const PART_MAX: usize = 16 * 1024 - 1024;
-/// Parts of a scattered transfer that are read at once.
-pub const PARTS_AT_ONCE: usize = 4;
-/// Payload room: a part may begin wherever a copy can.
-pub const PAYLOAD_ROOM: usize = OFFSETS_MAX + PART_MAX;
 
 /// Records in the making, and what a loop remembers from one round to the next: the verifier knows
 /// nothing of values that come from a map, so it need not follow each combination of them.
@@ -45,7 +41,7 @@ pub struct Scratch {
     /// What its library was called for; see [`crate::tls::EGRESS`] and those after it.
     pub operation: u16,
     /// The registers of the call that moved it.
-    pub registers: Registers,
+    pub registers: CallRegisters,
     /// Address of all of them.
     pub registers_at: u64,
     /// Bytes copied into `payload`.
@@ -90,33 +86,6 @@ pub struct Scratch {
 }
 // The kernel refuses larger per-processor values (PCPU_MIN_UNIT_SIZE, include/linux/percpu.h).
 const _: () = assert!(size_of::<Scratch>() <= 32 * 1024);
-
-/// What is remembered while one transfer is walked; part of the scratch buffer.
-#[repr(C)]
-pub struct Frames {
-    /// Stream position of the next byte.
-    pub position: u64,
-    /// Stream position behind the transfer.
-    pub end: u64,
-    /// Bytes of the present part that were walked.
-    pub done: u64,
-    /// Where the stretch that is to be copied begins, in the stream.
-    pub stretch_position: u64,
-    /// Where it begins in memory.
-    pub stretch_address: u64,
-    /// When the transfer ended.
-    pub now_ns: u64,
-    /// Bytes of the stretch.
-    pub stretch_len: u32,
-    /// 1 if records are written: the walk was proved before.
-    pub is_proved: u8,
-    /// 1 if a frame was not plausible.
-    pub is_lost: u8,
-    /// 1 if nothing is left to be done for this transfer.
-    pub is_dealt_with: u8,
-    /// 1 if the stretch ends where the walk is.
-    pub is_due: u8,
-}
 
 /// Header and body of a chunk.
 #[repr(C)]

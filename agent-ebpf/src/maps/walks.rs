@@ -1,4 +1,5 @@
-//! What is remembered of an HTTP/2 connection's frames: the value of the `FRAMES` map.
+//! What is remembered of an HTTP/2 connection's frames: the value of the `FRAMES` map, and what
+//! lies in the scratch buffer while a transfer is walked.
 
 /// Length of a frame header.
 pub const HEADER_LEN: u64 = 9;
@@ -71,4 +72,31 @@ impl Walk {
         self.proved = 0;
         self.header_len = 0;
     }
+}
+
+/// What is remembered while one transfer is walked; part of the scratch buffer.
+#[repr(C)]
+pub struct Frames {
+    /// Stream position of the next byte.
+    pub position: u64,
+    /// Stream position behind the transfer.
+    pub end: u64,
+    /// Bytes of the present part that were walked.
+    pub done: u64,
+    /// Where the stretch that is to be copied begins, in the stream.
+    pub stretch_position: u64,
+    /// Where it begins in memory.
+    pub stretch_address: u64,
+    /// When the transfer ended.
+    pub now_ns: u64,
+    /// Bytes of the stretch.
+    pub stretch_len: u32,
+    /// 1 if records are written: the walk was proved before.
+    pub is_proved: u8,
+    /// 1 if a frame was not plausible.
+    pub is_lost: u8,
+    /// 1 if nothing is left to be done for this transfer.
+    pub is_dealt_with: u8,
+    /// 1 if the stretch ends where the walk is.
+    pub is_due: u8,
 }

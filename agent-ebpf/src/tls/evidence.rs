@@ -6,14 +6,11 @@ use wirespan_common::watch::PROBES_ON_GOROUTINES;
 
 use super::carriers::bind_first;
 use super::thread;
+use crate::arch::GOROUTINE_OFFSET;
 use crate::maps::{self, ObjectKey, Scratch, Task, TaskKey};
 use crate::memory::{Delivered, kernel_value, user_value};
 use crate::sockets::Socket;
 use crate::syscall::{Buffers, Iovec};
-
-/// `pt_regs.r14` (arch/x86/include/asm/ptrace.h), where Go keeps its goroutine (src/cmd/compile/
-/// abi-internal.md).
-const R14_OFFSET: u64 = 8;
 
 /// Bytes moved on a socket in a process with probes; they are in the scratch buffer.
 #[inline(never)]
@@ -23,7 +20,7 @@ pub fn socket_moved(scratch: &mut Scratch) -> Delivered<()> {
     let is_ingress = matches!(transfer.call.direction, Direction::Ingress);
     if transfer.watch.probes & PROBES_ON_GOROUTINES != 0 {
         let goroutine = TaskKey {
-            task: kernel_value(scratch.registers_at + R14_OFFSET)?,
+            task: kernel_value(scratch.registers_at + GOROUTINE_OFFSET)?,
             tgid: current.tgid.into(),
         };
         if let Some(task) = maps::task(goroutine)

@@ -31,6 +31,10 @@ pub struct Beginning {
     pub role: Role,
     /// The first byte of the request: when it moved, by whom, and where in its stream it stands.
     pub start: Moved,
+    /// The last byte of its head, with which the one who reads knows what is asked.
+    pub head_end: Moved,
+    /// Of a connection with streams, the number of its own (RFC 9113 §5.1.1).
+    pub stream: Option<u64>,
     /// The trace that the request says it belongs to.
     pub context: Option<TraceParent>,
 }
@@ -39,6 +43,9 @@ pub struct Beginning {
 pub trait Listener {
     /// A request was made. What is returned comes back when it is known what became of it.
     fn begin(&mut self, beginning: Beginning) -> Ticket;
+    /// The response to a request begins, with a head that ends here. Not told where it is not known
+    /// until later, or never, whose response it is.
+    fn answer(&mut self, _ticket: Ticket, _head_end: Moved) {}
     /// A request met its fate.
     fn end(&mut self, exchange: Exchange);
     /// What began was no request after all.

@@ -1,7 +1,7 @@
 //! The header field that says where an exchange stands in a trace, whatever protocol carries it.
 
 /// W3C Trace Context `traceparent`, version 00 or what later versions share with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TraceParent {
     /// Not all zero.
     pub trace_id: [u8; 16],

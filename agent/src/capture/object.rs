@@ -15,7 +15,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::StartError;
 use super::reason::one_line;
-use crate::config::{CONNECTIONS_MAX_DEFAULT, CaptureConfig, Targets};
+use crate::config::{CONNECTIONS_MAX_DEFAULT, CaptureConfig};
 use crate::discover::ProcRoot;
 use crate::visible::Visible;
 
@@ -34,15 +34,8 @@ unsafe impl<T: FromBytes + IntoBytes + Copy + 'static> Pod for Shared<T> {}
 const LOG_NOTHING: u8 = 0;
 
 /// Loads maps; programs are loaded as they are attached.
-pub fn load(
-    layout: &Offsets,
-    config: &CaptureConfig,
-    targets: &Targets,
-) -> Result<Ebpf, StartError> {
+pub fn load(layout: &Offsets, config: &CaptureConfig) -> Result<Ebpf, StartError> {
     let offsets = Shared(*layout);
-    // Execs matter only where a program's name selects it; listeners and children are seen anyway.
-    let every_exec =
-        u8::from(targets.auto_target_exe.is_some() || targets.executable_name.is_some());
     let log_level = if config.bpf_debug {
         aya_log::Level::Debug as u8
     } else {
@@ -54,7 +47,6 @@ pub fn load(
         // Only fexit needs the kernel's types, and asks for them itself.
         .btf(None)
         .override_global("OFFSETS", &offsets, true)
-        .override_global("REPORT_EVERY_EXEC", &every_exec, true)
         .override_global("OWN_PROCESS", &own_process, true)
         .override_global(aya_log::LEVEL, &log_level, true)
         .map_max_entries("CONNECTIONS", connections_max)

@@ -1,12 +1,15 @@
 //! The attach table: which programs each strategy needs and where they go. What works is found out
 //! by trying, cheapest first; no version is compared.
 
+use aya::programs::raw_trace_point::RawTracePointLink;
+use aya::programs::tp_btf::BtfTracePointLink;
 use aya::programs::{BtfTracePoint, FExit, KProbe, ProgramType, RawTracePoint};
 use aya::sys::{BpfHelper, is_helper_supported};
 use aya::{Btf, Ebpf};
 
 use super::StartError;
 use super::reason::one_line;
+use crate::arch::system_call_function;
 use crate::config::Strategy;
 use crate::visible::Visible;
 
@@ -50,6 +53,8 @@ const MESSAGE_CALLS: [&str; 2] = ["sendmmsg", "recvmmsg"];
 
 /// Where it is found out who serves, if the strategy does not bring the socket.
 const SERVING: &str = "tcp_rcv_space_adjust";
+/// The same for kernels that can't follow types from there.
+const SERVING_UNTYPED: &str = "tcp_rcv_space_adjust_untyped";
 
 /// Attaches what every strategy needs.
 pub fn attach_life_cycle(ebpf: &mut Ebpf) -> Result<(), StartError> {
@@ -67,25 +72,15 @@ pub fn load_look(ebpf: &mut Ebpf) -> Result<(), StartError> {
     loaded.map_err(|reason| StartError::Hook { hook, reason })
 }
 
-/// Attaches the forced strategy, or the first that works. Where ports are `selected`, it also finds
-/// out who serves them.
-pub fn attach(
-    ebpf: &mut Ebpf,
-    forced: Option<Strategy>,
-    selected: bool,
-) -> Result<Strategy, StartError> {
+/// Attaches the forced strategy, or the first that works.
+pub fn attach(ebpf: &mut Ebpf, forced: Option<Strategy>) -> Result<Strategy, StartError> {
     let mut tried = Vec::new();
     for strategy in STRATEGIES {
         if forced.is_some_and(|forced| forced != strategy) {
             continue;
         }
         match attach_one(ebpf, strategy) {
-            Ok(()) => {
-                if selected && strategy != Strategy::SocketTracepoints {
-                    attach_serving(ebpf);
-                }
-                return Ok(strategy);
-            }
+            Ok(()) => return Ok(strategy),
             Err(reason) => {
                 log::debug!(
                     "capture strategy {strategy} is not available: {}",
@@ -127,18 +122,48 @@ fn attach_one(ebpf: &mut Ebpf, strategy: Strategy) -> Result<(), String> {
     }
 }
 
-/// What it finds out is worth having, and no reason not to start.
-fn attach_serving(ebpf: &mut Ebpf) {
-    let attached = Btf::from_sys_fs()
-        .map_err(|error| one_line(&error))
-        .and_then(|types| typed_tracepoint(ebpf, SERVING, SERVING, &types))
-        .or_else(|_| raw_tracepoint(ebpf, "tcp_rcv_space_adjust_untyped", SERVING));
-    if let Err(reason) = attached {
-        log::warn!(
-            "processes that serve a port which another one made to listen are not found: {}",
-            Visible(reason)
-        );
+/// Who finds out who serves, where the strategy does not bring the socket, until this is dropped.
+#[allow(dead_code, reason = "held for its end")]
+pub enum Serving {
+    Typed(BtfTracePointLink),
+    Untyped(RawTracePointLink),
+}
+
+/// Has it found out who serves selected ports. What that finds is worth having, and no reason not
+/// to go on without.
+pub fn attach_serving(ebpf: &mut Ebpf) -> Option<Serving> {
+    let attached = serving_typed(ebpf).or_else(|_| serving_untyped(ebpf));
+    attached
+        .inspect_err(|reason| {
+            log::warn!(
+                "processes that serve a port which another one made to listen are not found: {}",
+                Visible(reason)
+            );
+        })
+        .ok()
+}
+
+fn serving_typed(ebpf: &mut Ebpf) -> Result<Serving, String> {
+    let program: &mut BtfTracePoint = program(ebpf, SERVING)?;
+    if program.fd().is_err() {
+        let types = Btf::from_sys_fs().map_err(|error| one_line(&error))?;
+        program
+            .load(SERVING, &types)
+            .map_err(|error| one_line(&error))?;
     }
+    let link = program.attach().map_err(|error| one_line(&error))?;
+    let link = program.take_link(link).map_err(|error| one_line(&error))?;
+    Ok(Serving::Typed(link))
+}
+
+fn serving_untyped(ebpf: &mut Ebpf) -> Result<Serving, String> {
+    let program: &mut RawTracePoint = program(ebpf, SERVING_UNTYPED)?;
+    if program.fd().is_err() {
+        program.load().map_err(|error| one_line(&error))?;
+    }
+    let link = program.attach(SERVING).map_err(|error| one_line(&error))?;
+    let link = program.take_link(link).map_err(|error| one_line(&error))?;
+    Ok(Serving::Untyped(link))
 }
 
 /// Whether programs can walk HTTP/2 frames (since 5.17). Where they can't, another version of each
@@ -175,7 +200,7 @@ fn typed_tracepoint(
 fn fexit(ebpf: &mut Ebpf, name: &str, call: &str, types: &Btf) -> Result<(), String> {
     let program: &mut FExit = program(ebpf, name)?;
     program
-        .load(&function_of(call), types)
+        .load(&system_call_function(call), types)
         .map_err(|error| one_line(&error))?;
     program.attach().map_err(|error| one_line(&error))?;
     Ok(())
@@ -191,15 +216,10 @@ fn kretprobe(ebpf: &mut Ebpf, name: &str, calls: &[&str]) -> Result<(), String> 
     program.load().map_err(|error| one_line(&error))?;
     for call in calls {
         program
-            .attach(function_of(call), 0)
+            .attach(system_call_function(call), 0)
             .map_err(|error| one_line(&error))?;
     }
     Ok(())
-}
-
-/// The kernel function of a system call (arch/x86/include/asm/syscall_wrapper.h).
-fn function_of(call: &str) -> String {
-    format!("__x64_sys_{call}")
 }
 
 fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, String>

@@ -1,12 +1,9 @@
 //! The maps through which user space tells the kernel side whom to watch and what to leave alone,
 //! and the one that it reads to learn how far streams have come. It decides nothing.
 
-use std::ops::RangeInclusive;
-
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData};
 use wirespan_common::connection::Connection;
-use wirespan_common::ports::{PORT_WORDS, port_bit, port_word};
 use wirespan_common::record::{ConnectionId, TaskKind};
 use wirespan_common::runtime::Runtime;
 use wirespan_common::watch::{
@@ -15,7 +12,6 @@ use wirespan_common::watch::{
 
 use super::StartError;
 use super::object::Shared;
-use super::reason::one_line;
 
 /// Replaces what is there, adds nothing (include/uapi/linux/bpf.h).
 const BPF_EXIST: u64 = 2;
@@ -24,7 +20,6 @@ const BPF_EXIST: u64 = 2;
 pub struct WatchList {
     watched: HashMap<MapData, u32, Shared<Watch>>,
     hints: Array<MapData, u8>,
-    ports: Array<MapData, u64>,
     connections: HashMap<MapData, ConnectionId, Shared<Connection>>,
     verdicts: HashMap<MapData, ConnectionId, Shared<VerdictValue>>,
     runtimes: HashMap<MapData, u32, Shared<Runtime>>,
@@ -38,25 +33,11 @@ impl WatchList {
         Ok(Self {
             watched: super::take_map(ebpf, "WATCHED")?,
             hints: super::take_map(ebpf, "WATCHED_HINTS")?,
-            ports: super::take_map(ebpf, "PORTS")?,
             connections: super::take_map(ebpf, "CONNECTIONS")?,
             verdicts: super::take_map(ebpf, "VERDICTS")?,
             runtimes: super::take_map(ebpf, "RUNTIMES")?,
             probes: 0,
         })
-    }
-
-    pub(super) fn select_ports(&mut self, ports: &[RangeInclusive<u16>]) -> Result<(), StartError> {
-        let mut words = vec![0u64; PORT_WORDS as usize];
-        for port in ports.iter().cloned().flatten() {
-            words[port_word(port) as usize] |= port_bit(port);
-        }
-        for (index, word) in (0..).zip(words).filter(|(_, word)| *word != 0) {
-            self.ports
-                .set(index, word, 0)
-                .map_err(|error| StartError::Load(one_line(&error)))?;
-        }
-        Ok(())
     }
 
     /// Watches a process from now on. Returns whether there was room.

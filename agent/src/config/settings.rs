@@ -81,6 +81,12 @@ impl Settings {
         settings.into_iter().find_map(|setting| self.of(setting))
     }
 
+    /// What was given, if it is more than blanks; trimmed.
+    pub fn text(&self, setting: Setting) -> Option<String> {
+        let text = self.of(setting)?.text.trim();
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+
     /// Variables with text in them. Those that concern nobody here may hold any bytes.
     fn readable(
         environment: impl IntoIterator<Item = (OsString, OsString)>,

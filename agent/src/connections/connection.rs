@@ -11,6 +11,7 @@ use super::again::{Again, Identity};
 use super::owners::Owners;
 use crate::endpoints::{Endpoints, HostMemo, Via};
 use crate::learnt::Places;
+use crate::links::Wire;
 use crate::unread::{Opening, Reason};
 
 /// One connection.
@@ -22,6 +23,10 @@ pub struct Connection {
     pub endpoints: Option<Endpoints>,
     /// Of its socket, as its `Open` told it.
     pub identity: Identity,
+    /// By what its other end can be found.
+    pub wire: Wire,
+    /// Its other end may be on this node, by its addresses.
+    pub may_be_local: bool,
     /// Where the positions of records begin, by direction: not at 0 once the kernel side has
     /// forgotten the connection and counts anew.
     pub(super) bases: [u64; 2],
@@ -75,6 +80,8 @@ impl Connection {
             id,
             endpoints: None,
             identity: Identity::default(),
+            wire: Wire::default(),
+            may_be_local: false,
             bases: [0; 2],
             missed: 0,
             conversation: Conversation::new(),
@@ -122,6 +129,39 @@ impl Connection {
         };
         let reason = self.opening.reason(verdict, was)?;
         Some((reason, bytes))
+    }
+
+    /// What the kernel side is to make of it; `None` while that is not known.
+    pub(super) fn verdict_for_kernel(&self) -> Option<wirespan_common::watch::Verdict> {
+        use wirespan_common::watch::Verdict as ForKernel;
+
+        let framings = self.conversation.framings();
+        let is_told = self.told.is_some() && framings == self.told_framings;
+        match self.conversation.verdict() {
+            Verdict::Undecided => None,
+            // Boundaries grow with every frame; they are told when they were found.
+            Verdict::Understood if framings.is_some() && is_told => self.told,
+            Verdict::Understood if framings.is_some() => Some(ForKernel::Http2 {
+                ingress_boundary: self.boundary(conversation::Direction::Ingress),
+                egress_boundary: self.boundary(conversation::Direction::Egress),
+            }),
+            Verdict::Understood => Some(ForKernel::Understood),
+            Verdict::Opaque => Some(ForKernel::Ignored),
+            Verdict::Encrypted => Some(ForKernel::Carrier),
+        }
+    }
+
+    /// What it is waiting for, if it is worth waiting for.
+    pub(super) fn awaits(&self) -> Option<Awaited> {
+        if self.is_ignored() {
+            None
+        } else if self.reset_ns.is_some() || self.conversation.awaits_progress() {
+            Some(Awaited::Progress)
+        } else if self.conversation.has_open_exchange() {
+            Some(Awaited::Response)
+        } else {
+            None
+        }
     }
 
     /// Nothing that it says is of interest any more.

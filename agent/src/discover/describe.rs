@@ -49,6 +49,17 @@ impl Describer {
         }
     }
 
+    /// Names that win over what is found.
+    pub(super) fn service(&self) -> &ServiceOverride {
+        &self.service
+    }
+
+    /// Names in `service` win from the next description on. Clones that were made before keep to
+    /// what they were told.
+    pub(super) fn reconfigure(&mut self, service: &ServiceOverride) {
+        self.service.clone_from(service);
+    }
+
     /// A running process. `None` if it has gone. It may hang, in the process's memory or in the
     /// file that it runs.
     #[must_use]

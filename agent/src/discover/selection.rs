@@ -21,6 +21,11 @@ impl Selector {
         Self { targets }
     }
 
+    /// What it selects.
+    pub(super) fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
     /// Whether a process is selected by its pid or its executable, whatever it listens on.
     #[must_use]
     pub fn selects(&self, pid: u32, executable: &Path) -> bool {
@@ -42,6 +47,12 @@ impl Selector {
         let ranges = &self.targets.open_ports;
         let after = ranges.partition_point(|range| *range.end() < port);
         ranges.get(after).is_some_and(|range| range.contains(&port))
+    }
+
+    /// Whether all ports are selected that another one selects.
+    pub(super) fn selects_ports_of(&self, other: &Self) -> bool {
+        let mut ports = other.targets.open_ports.iter().cloned().flatten();
+        ports.all(|port| self.selects_port(port))
     }
 
     /// Whether a process holds a listening socket on a selected port now, as far as `listening`

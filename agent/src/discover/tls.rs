@@ -165,20 +165,22 @@ pub enum Function {
     GoConnWrite,
     /// `crypto/tls.(*Conn).Close`
     GoConnClose,
-    /// `fn read(&mut rustls::Reader, &mut [u8]) -> io::Result<usize>`: what it was given in RSI and
-    /// RDX, what came of it in RAX (0 is success) and RDX.
+    /// `fn read(&mut rustls::Reader, &mut [u8]) -> io::Result<usize>`: the second and third
+    /// argument are its buffer, and what came of it are two words, of which the first is 0 if all
+    /// is well.
     RustlsRead,
-    /// `fn consume(&mut rustls::Reader, usize)`, which takes what was lent of the plaintext. At its
-    /// entry RDI points to a word that points to a `ChunkVecBuffer`, and RSI is how many bytes of
-    /// its first chunk are taken. The buffer in words of eight bytes, counted from 0: 3 is the
-    /// address of a ring of chunks, 4 the index of the first of them, 6 how many bytes of that one
-    /// were taken before. A chunk has three words; word 1 is the address of its bytes.
+    /// `fn consume(&mut rustls::Reader, usize)`, which takes what was lent of the plaintext. Its
+    /// first argument points to a word that points to a `ChunkVecBuffer`, its second is how many
+    /// bytes of its first chunk are taken. The buffer in words of eight bytes, counted from 0: 3 is
+    /// the address of a ring of chunks, 4 the index of the first of them, 6 how many bytes of that
+    /// one were taken before. A chunk has three words; word 1 is the address of its bytes.
     RustlsReaderConsume,
-    /// The same, where RDI points to the `ChunkVecBuffer` itself.
+    /// The same, where the first argument points to the `ChunkVecBuffer` itself.
     RustlsConsume,
-    /// `fn send_appdata_encrypt(&mut CommonState, OutboundChunks, …) -> usize`: RDI is the
-    /// connection, RSI points to four words: 0, address and length; or address and count of slices,
-    /// and which of their bytes, from and until. RAX at its end is how many bytes were taken.
+    /// `fn send_appdata_encrypt(&mut CommonState, OutboundChunks, …) -> usize`: the first argument
+    /// is the connection, the second points to four words: 0, address and length; or address and
+    /// count of slices, and which of their bytes, from and until. Its result is how many bytes were
+    /// taken.
     RustlsSendAppdata,
 }
 

@@ -18,14 +18,14 @@
 //! Everything here is idempotent: a record that arrives twice, or a [`Watcher::scan`] after
 //! records were lost, changes only what is no longer true.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use wirespan_common::record::{Life, LifeEvent};
 
-use crate::config::{ServiceOverride, Targets};
+use crate::config::DiscoverConfig;
 use crate::discover::Process;
 use crate::memory::{Holder, Ledger};
 
@@ -113,10 +113,10 @@ pub struct Watcher {
 impl Watcher {
     /// Watches nobody until [`Watcher::scan`] or [`Watcher::observe`] is called.
     #[must_use]
-    pub fn new(root: ProcRoot, targets: Targets, service: ServiceOverride) -> Self {
+    pub fn new(root: ProcRoot, config: DiscoverConfig) -> Self {
         Self {
-            selector: Selector::new(targets),
-            describer: Describer::new(root.clone(), service),
+            selector: Selector::new(config.targets),
+            describer: Describer::new(root.clone(), config.service),
             root,
             listening: Listening::default(),
             watched: HashMap::new(),
@@ -145,12 +145,61 @@ impl Watcher {
     /// so that none starts unseen between the two; and again when records of it were lost.
     pub fn scan(&mut self, actions: &mut Vec<Action>) {
         self.sweep(actions);
-        for pid in self.selector.scan_keeping(&self.root, &mut self.listening) {
+        let selected = self.selector.scan_keeping(&self.root, &mut self.listening);
+        self.watch_all(selected, actions);
+    }
+
+    fn watch_all(&mut self, selected: HashSet<u32>, actions: &mut Vec<Action>) {
+        for pid in selected {
             if !self.watched.contains_key(&pid)
                 && let Some(stat) = self.root.stat(pid)
             {
                 actions.push(Action::Watch(pid));
                 self.look(pid, stat.comm, actions);
+            }
+        }
+    }
+
+    /// Watches whom `config` selects, from now on, and describes those that are watched as it says.
+    /// The kernel side is to know of it before, so that nobody begins unseen between the two.
+    ///
+    /// Who was selected and is not any more is watched no longer. Who never was, as a child or as
+    /// one that serves by a socket of somebody else, stays watched unless ports were taken away:
+    /// then it has to serve again.
+    pub fn reconfigure(&mut self, config: &DiscoverConfig, actions: &mut Vec<Action>) {
+        if config.service != *self.describer.service() {
+            self.describer.reconfigure(&config.service);
+            self.look_again(actions);
+        }
+        if config.targets == *self.selector.targets() {
+            return;
+        }
+        self.sweep(actions);
+        let before = self.selector.scan_keeping(&self.root, &mut self.listening);
+        let former = std::mem::replace(&mut self.selector, Selector::new(config.targets.clone()));
+        let selected = self.selector.scan_keeping(&self.root, &mut self.listening);
+        let keeps_ports = self.selector.selects_ports_of(&former);
+        let is_left = |pid: &u32| !selected.contains(pid) && (before.contains(pid) || !keeps_ports);
+        let left: Vec<u32> = self.watched.keys().copied().filter(is_left).collect();
+        for pid in left {
+            self.forget(pid);
+            actions.push(Action::Unwatch(pid));
+        }
+        self.watch_all(selected, actions);
+    }
+
+    /// Has all watched processes looked at again, because they are to be told of otherwise.
+    pub fn look_again(&mut self, actions: &mut Vec<Action>) {
+        let mut pids: Vec<u32> = self.watched.keys().copied().collect();
+        pids.sort_unstable();
+        for pid in pids {
+            let Some(stat) = self.root.stat(pid) else {
+                continue;
+            };
+            let look = self.look_from_now(pid, stat.comm);
+            if let Some(watched) = self.watched.get_mut(&pid) {
+                watched.look = look.number;
+                actions.push(Action::Look(look));
             }
         }
     }

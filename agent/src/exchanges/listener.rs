@@ -8,6 +8,7 @@ use wirespan_protocols::conversation::{self, Conversation};
 use wirespan_protocols::exchange::{Exchange, Role, Ticket};
 use wirespan_protocols::learnt::Learnt;
 use wirespan_protocols::listener::{Beginning, Discard, Listener};
+use wirespan_protocols::stream::Moved;
 
 use super::material::{Material, deliver};
 use super::{Addresses, Finished, Lacks};
@@ -15,9 +16,22 @@ use crate::connections::{Connection, Owners};
 use crate::endpoints::{HostMemo, Via};
 use crate::health::Loss;
 use crate::learnt::Places;
+use crate::links::{Actor, Begun, Ends as LinkEnds, Meeting, Wire};
 use crate::outlet::Outlet;
 use crate::own;
 use crate::span::{Ends, Surroundings};
+
+/// The call that the record which is heard tells of.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// When it returned.
+    pub time_ns: u64,
+    /// Who made it.
+    pub actor: Actor,
+    /// How far the socket under a TLS object was by then; see
+    /// [`wirespan_common::record::Chunk::carrier_sequences`].
+    pub carrier_sequences: Option<[u32; 2]>,
+}
 
 /// All that exchanges of one connection need, borrowed for one record.
 pub struct ConnectionListener<'a> {
@@ -28,6 +42,9 @@ pub struct ConnectionListener<'a> {
     owners: &'a Owners,
     learnt_places: &'a mut Places,
     connection: ConnectionId,
+    wire: Wire,
+    may_be_local: bool,
+    moment: Option<Moment>,
     /// Addresses may still come.
     lacks_addresses: bool,
     out: &'a mut dyn Outlet,
@@ -53,10 +70,39 @@ impl<'a> ConnectionListener<'a> {
             owners: &connection.owners,
             learnt_places: &mut connection.learnt_places,
             connection: connection.id,
+            wire: connection.wire,
+            may_be_local: connection.may_be_local,
+            moment: None,
             lacks_addresses: is_object(connection.id) && connection.endpoints.is_none(),
             out,
         };
         (&mut connection.conversation, listener)
+    }
+
+    /// The record that is heard tells of this call.
+    pub fn during(&mut self, moment: Moment) {
+        self.moment = Some(moment);
+    }
+
+    /// The call in which a byte moved, if it is the one that is heard of: what is told late was not
+    /// done by who does something now.
+    fn moment_of(&self, byte: Moved) -> Option<Moment> {
+        let is_now = |now: &Moment| now.time_ns == byte.time_ns && now.actor.tid == byte.tid;
+        self.moment.filter(is_now)
+    }
+
+    fn link_ends(&self, meeting: Option<Meeting>) -> Option<LinkEnds> {
+        Some(LinkEnds {
+            key: meeting?,
+            may_be_local: self.may_be_local(),
+        })
+    }
+
+    /// The other end of the connection may be on this node.
+    fn may_be_local(&self) -> bool {
+        let links = &self.material.exchanges.links;
+        let starts = self.wire.starts();
+        self.may_be_local || starts.is_some_and(|starts| links.has_both(starts))
     }
 
     /// What is known of its addresses by now is all that will be.
@@ -80,12 +126,45 @@ impl<'a> ConnectionListener<'a> {
 
 impl Listener for ConnectionListener<'_> {
     fn begin(&mut self, beginning: Beginning) -> Ticket {
-        let owner = self.owners.at(beginning.start.time_ns);
-        self.material.exchanges.begin(&beginning, owner)
+        let Beginning {
+            role,
+            start,
+            head_end,
+            stream,
+            context,
+        } = beginning;
+        let meeting = self.wire.meeting(role, start.position, stream);
+        let begun = Begun {
+            role,
+            owner: self.owners.at(start.time_ns),
+            connection: self.connection,
+            stream,
+            actor: self.moment_of(head_end).map(|moment| moment.actor),
+            ends: self.link_ends(meeting),
+            may_meet_later: meeting.is_none() && self.wire.meets_at_answer() && self.may_be_local(),
+            time_ns: head_end.time_ns,
+        };
+        let links = &mut self.material.exchanges.links;
+        links.begin(&begun, context).ticket()
+    }
+
+    fn answer(&mut self, ticket: Ticket, head_end: Moved) {
+        let moment = self.moment_of(head_end);
+        let carried = moment.and_then(|moment| moment.carrier_sequences);
+        let role = self.material.exchanges.links.role(ticket);
+        let meeting = match (role, carried) {
+            (Some(role), Some(sequences)) => self.wire.meeting_at_answer(role, sequences),
+            _ => None,
+        };
+        let ends = self.link_ends(meeting);
+        let actor = moment.map(|moment| moment.actor);
+        let links = &mut self.material.exchanges.links;
+        links.answer(ticket, actor, ends);
     }
 
     fn withdraw(&mut self, ticket: Ticket) {
-        self.material.exchanges.end(ticket);
+        let now_ns = self.material.now_ns;
+        self.material.exchanges.links.end(ticket, now_ns);
     }
 
     fn end(&mut self, exchange: Exchange) {
@@ -99,23 +178,30 @@ impl Listener for ConnectionListener<'_> {
             spans_made,
             ..
         } = &mut *self.material;
-        let Some(live) = exchanges.end(exchange.ticket) else {
+        let node = exchanges.links.end(exchange.ticket, *now_ns);
+        let known = node.and_then(|node| Some((node, exchanges.placed(node)?)));
+        let Some((node, (placed, is_settled))) = known else {
             debug_assert!(false, "it never began: {exchange:?}");
             return;
         };
         if own::is_export(&exchange) {
             return;
         }
-        let (resource, is_awaited) = processes.known(live.owner, *now_ns);
+        let (resource, is_awaited) = processes.known(placed.owner, *now_ns);
         let lacks = Lacks {
             addresses: self.lacks_addresses,
             description: is_awaited,
+            trace: !is_settled,
         };
         if lacks.anything() {
-            if exchanges.waiting.has_room(live.owner) {
+            if exchanges.waiting.has_room(placed.owner, lacks) {
+                if lacks.trace {
+                    exchanges.links.tell_when_settled(node);
+                }
                 let finished = Finished {
                     exchange,
-                    live,
+                    node,
+                    placed,
                     connection: self.connection,
                     endpoints: self.ends.addresses.cloned(),
                     is_encrypted: self.ends.is_encrypted,
@@ -137,7 +223,7 @@ impl Listener for ConnectionListener<'_> {
             hosts: self.hosts,
             wall_offset_ns: *wall_offset_ns,
         };
-        *spans_made += deliver(spans, exchange, live, surroundings, self.out);
+        *spans_made += deliver(spans, exchange, placed, surroundings, self.out);
     }
 
     fn relayed(&mut self, source: SocketAddr) {

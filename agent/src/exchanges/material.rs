@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wirespan_protocols::exchange::Exchange;
 
-use super::{Exchanges, Finished, LiveExchange};
+use super::{Exchanges, Finished, Placed};
 use crate::endpoints::HostMemo;
 use crate::health::{Health, Loss};
 use crate::learnt::LearntStore;
@@ -38,7 +38,7 @@ impl Material {
     pub fn tell(&mut self, finished: impl IntoIterator<Item = Finished>, out: &mut dyn Outlet) {
         for it in finished {
             let surroundings = Surroundings {
-                resource: self.processes.resource(it.live.owner),
+                resource: self.processes.resource(it.placed.owner),
                 ends: Ends {
                     addresses: it.endpoints.as_ref(),
                     is_encrypted: it.is_encrypted,
@@ -49,15 +49,36 @@ impl Material {
                 wall_offset_ns: it.wall_offset_ns,
             };
             let spans = &mut self.spans;
-            self.spans_made += deliver(spans, it.exchange, it.live, surroundings, out);
+            self.spans_made += deliver(spans, it.exchange, it.placed, surroundings, out);
         }
     }
 
-    /// Makes spans of what has waited long enough, as it is.
-    pub fn tell_late(&mut self, out: &mut dyn Outlet) {
+    /// Makes spans of what has waited long enough, as it is, and of what waited for its trace and
+    /// knows it now.
+    pub fn tell_due(&mut self, out: &mut dyn Outlet) {
         while let Some(late) = self.exchanges.waiting.take_late(self.now_ns) {
             self.health.lose(Loss::Incomplete, 1);
-            self.tell([late], out);
+            self.tell(late, out);
+        }
+        self.exchanges.links.tick(self.now_ns);
+        self.tell_settled(out);
+    }
+
+    /// There will be no more records: makes spans of all that waits.
+    pub fn tell_rest(&mut self, out: &mut dyn Outlet) {
+        self.exchanges.links.finish();
+        self.tell_settled(out);
+        while let Some(finished) = self.exchanges.waiting.take_first() {
+            self.tell([finished], out);
+        }
+    }
+
+    fn tell_settled(&mut self, out: &mut dyn Outlet) {
+        while let Some(node) = self.exchanges.links.next_settled() {
+            if let Some((placed, _)) = self.exchanges.placed(node) {
+                let settled = self.exchanges.waiting.settled(node, placed);
+                self.tell(settled, out);
+            }
         }
     }
 }
@@ -66,7 +87,7 @@ impl Material {
 pub(super) fn deliver(
     spans: &mut SpanMaker,
     exchange: Exchange,
-    live: LiveExchange,
+    placed: Placed,
     surroundings: Surroundings<'_>,
     out: &mut dyn Outlet,
 ) -> u64 {
@@ -78,6 +99,6 @@ pub(super) fn deliver(
     if spans.ignores(&exchange) {
         return 0;
     }
-    out.span(spans.make(exchange, live.context, surroundings));
+    out.span(spans.make(exchange, placed.context, placed.link, surroundings));
     1
 }

@@ -1,9 +1,9 @@
 //! Finished exchanges that wait for what they lack before they become spans: the addresses of a TLS
-//! object whose socket is not known yet, the description of a process that is being looked at. They
-//! wait in record time and within bounds, so that a replay waits as the live run did. It makes no
-//! spans.
+//! object whose socket is not known yet, the description of a process that is being looked at, the
+//! trace, while it is not known who asked for it. They wait in record time and within bounds, so
+//! that a replay waits as the live run did. It makes no spans.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -11,22 +11,28 @@ use wirespan_common::record::ConnectionId;
 use wirespan_protocols::exchange::Exchange;
 use wirespan_protocols::heap;
 
-use super::LiveExchange;
+use super::Placed;
 use crate::endpoints::{Endpoints, Via};
+use crate::links::NodeId;
 use crate::processes::DESCRIBED_WITHIN_NS;
 
-/// How long one waits, in nanoseconds of record time: as long as a description may take.
+/// How long one waits for addresses or a description, in nanoseconds of record time: as long as a
+/// description may take.
 const WAIT_NS: u64 = DESCRIBED_WITHIN_NS;
-/// How many wait, of all processes and of one; further ones are told as they are.
+/// How many wait for those, of all processes and of one; further ones are told as they are.
 const WAITING_MAX: usize = 1024;
 const WAITING_PER_PROCESS_MAX: u32 = 256;
+/// How many wait for their trace, of all processes. How long is the business of links.
+const LINKING_MAX: usize = 64 * 1024;
 
 /// An exchange with what its span is made of, apart from its connection, which may be gone by then.
 #[derive(Debug)]
 pub struct Finished {
     pub exchange: Exchange,
-    /// What was known when it began.
-    pub live: LiveExchange,
+    /// By which links know it.
+    pub node: NodeId,
+    /// Where it stands, as far as that is known.
+    pub placed: Placed,
     pub connection: ConnectionId,
     pub endpoints: Option<Endpoints>,
     pub is_encrypted: bool,
@@ -50,11 +56,12 @@ pub struct Addresses<'a> {
 pub struct Lacks {
     pub addresses: bool,
     pub description: bool,
+    pub trace: bool,
 }
 
 impl Lacks {
     pub fn anything(self) -> bool {
-        self.addresses || self.description
+        self.addresses || self.description || self.trace
     }
 }
 
@@ -62,61 +69,113 @@ impl Lacks {
 struct Held {
     finished: Finished,
     lacks: Lacks,
-    until_ns: u64,
     /// What it was counted with. Texts are shared, so that later it may be worth more or less.
     bytes: usize,
 }
 
-/// Those that wait, in the order in which they were over.
+/// Until when one waits for anything but its trace, and in which order they were over.
+type Key = (u64, u64);
+
+/// Those that wait.
 #[derive(Debug, Default)]
 pub struct Waiting {
-    held: VecDeque<Held>,
+    held: BTreeMap<Key, Held>,
+    serial: u64,
+    /// Those that wait for their trace.
+    by_node: HashMap<NodeId, Key>,
+    /// How many wait for something else, by process and in all.
     by_owner: HashMap<u32, u32>,
+    lacking: usize,
+    /// How many wait for addresses.
+    without_addresses: usize,
     /// Of memory that their texts take.
     bytes: usize,
 }
 
 impl Waiting {
-    /// Whether there is room for one more of this process.
-    pub fn has_room(&self, owner: u32) -> bool {
+    /// Whether there is room for one more of this process that lacks this.
+    pub fn has_room(&self, owner: u32, lacks: Lacks) -> bool {
         let of_owner = self.by_owner.get(&owner).copied().unwrap_or_default();
-        self.held.len() < WAITING_MAX && of_owner < WAITING_PER_PROCESS_MAX
+        let is_ordinary = lacks.addresses || lacks.description;
+        let has_room = self.lacking < WAITING_MAX && of_owner < WAITING_PER_PROCESS_MAX;
+        (!is_ordinary || has_room) && (!lacks.trace || self.by_node.len() < LINKING_MAX)
     }
 
     /// Bytes of memory that they take.
     pub fn memory_bytes(&self) -> usize {
-        self.bytes + heap::vec::<Held>(self.held.capacity())
+        self.bytes
+            + self.held.len() * size_of::<(Key, Held)>()
+            + heap::table::<(NodeId, Key)>(self.by_node.capacity())
     }
 
     /// Lets one wait from `now_ns` on.
     pub fn hold(&mut self, finished: Finished, lacks: Lacks, now_ns: u64) {
-        *self.by_owner.entry(finished.live.owner).or_default() += 1;
+        self.serial += 1;
+        let until_ns = if lacks.addresses || lacks.description {
+            now_ns.saturating_add(WAIT_NS)
+        } else {
+            u64::MAX
+        };
+        let key = (until_ns, self.serial);
+        if lacks.trace {
+            self.by_node.insert(finished.node, key);
+        }
         let bytes = finished.exchange.family.heap_bytes();
         self.bytes += bytes;
-        self.held.push_back(Held {
+        let held = Held {
             finished,
             lacks,
             bytes,
-            until_ns: now_ns.saturating_add(WAIT_NS),
-        });
+        };
+        self.count_in(&held);
+        self.held.insert(key, held);
     }
 
-    /// Nothing waits longer than until then, in nanoseconds of record time.
+    /// Nothing waits longer than until then, in nanoseconds of record time, but for its trace.
     pub fn until_ns(&self) -> Option<u64> {
-        Some(self.held.front()?.until_ns)
+        let (&(until_ns, _), _) = self.held.first_key_value()?;
+        (until_ns != u64::MAX).then_some(until_ns)
     }
 
-    /// Takes one that has waited long enough.
-    pub fn take_late(&mut self, now_ns: u64) -> Option<Finished> {
+    /// Of one that has waited long enough for something else than its trace, takes that for
+    /// missing; returns it if it waits for nothing else.
+    pub fn take_late(&mut self, now_ns: u64) -> Option<Option<Finished>> {
         self.until_ns().filter(|until_ns| *until_ns <= now_ns)?;
-        self.take_first()
+        let (_, mut held) = self.held.pop_first()?;
+        self.count_out(&held);
+        if !held.lacks.trace {
+            return Some(Some(self.leave(held)));
+        }
+        held.lacks = Lacks {
+            trace: true,
+            ..Lacks::default()
+        };
+        self.serial += 1;
+        let key = (u64::MAX, self.serial);
+        self.by_node.insert(held.finished.node, key);
+        self.held.insert(key, held);
+        Some(None)
     }
 
-    /// Takes the one that waits longest.
+    /// Takes the one that waits longest, whatever it waits for.
     pub fn take_first(&mut self) -> Option<Finished> {
-        let held = self.held.pop_front()?;
+        let (_, held) = self.held.pop_first()?;
+        self.by_node.remove(&held.finished.node);
         self.count_out(&held);
-        Some(held.finished)
+        Some(self.leave(held))
+    }
+
+    /// It is known where an exchange stands; returned if it lacks nothing any more.
+    pub fn settled(&mut self, node: NodeId, placed: Placed) -> Option<Finished> {
+        let key = self.by_node.remove(&node)?;
+        let held = self.held.get_mut(&key)?;
+        held.lacks.trace = false;
+        held.finished.placed = placed;
+        if held.lacks.anything() {
+            return None;
+        }
+        let held = self.held.remove(&key)?;
+        Some(self.leave(held))
     }
 
     /// A process was described: those that lack nothing any more.
@@ -125,7 +184,7 @@ impl Waiting {
             return Vec::new();
         }
         self.release(|held| {
-            if held.finished.live.owner == owner {
+            if held.finished.placed.owner == owner {
                 held.lacks.description = false;
             }
         })
@@ -134,40 +193,63 @@ impl Waiting {
     /// What is known of a connection's addresses now is all that will be: those that lack nothing
     /// any more.
     pub fn addressed(&mut self, connection: ConnectionId, known: Addresses<'_>) -> Vec<Finished> {
-        self.release(
-            |Held {
-                 finished, lacks, ..
-             }| {
-                if lacks.addresses && finished.connection == connection {
-                    lacks.addresses = false;
-                    finished.endpoints = known.endpoints.cloned();
-                    finished.server_name = known.server_name.cloned();
-                    finished.via = known.via.cloned().map(Box::new);
-                }
-            },
-        )
+        if self.without_addresses == 0 {
+            return Vec::new();
+        }
+        self.release(|held| {
+            let finished = &mut held.finished;
+            if held.lacks.addresses && finished.connection == connection {
+                held.lacks.addresses = false;
+                finished.endpoints = known.endpoints.cloned();
+                finished.server_name = known.server_name.cloned();
+                finished.via = known.via.cloned().map(Box::new);
+            }
+        })
     }
 
-    fn release(&mut self, mut tell: impl FnMut(&mut Held)) -> Vec<Finished> {
+    /// Lets `know` say what is not lacking any more, of those that lack something else than their
+    /// trace, and takes those out that lack nothing.
+    fn release(&mut self, mut know: impl FnMut(&mut Held)) -> Vec<Finished> {
         let mut released = Vec::new();
-        if self.held.is_empty() {
-            return released;
-        }
-        for mut held in std::mem::take(&mut self.held) {
-            tell(&mut held);
+        let ordinary = ..(u64::MAX, 0);
+        let keys: Vec<Key> = self.held.range(ordinary).map(|(key, _)| *key).collect();
+        for key in keys {
+            let Some(mut held) = self.held.remove(&key) else {
+                continue;
+            };
+            self.count_out(&held);
+            know(&mut held);
             if held.lacks.anything() {
-                self.held.push_back(held);
+                self.count_in(&held);
+                self.held.insert(key, held);
             } else {
-                self.count_out(&held);
-                released.push(held.finished);
+                released.push(self.leave(held));
             }
         }
         released
     }
 
-    fn count_out(&mut self, held: &Held) {
-        let owner = held.finished.live.owner;
+    fn leave(&mut self, held: Held) -> Finished {
         self.bytes -= held.bytes;
+        held.finished
+    }
+
+    /// It lacks something else than its trace.
+    fn count_in(&mut self, held: &Held) {
+        if held.lacks.addresses || held.lacks.description {
+            *self.by_owner.entry(held.finished.placed.owner).or_default() += 1;
+            self.lacking += 1;
+            self.without_addresses += usize::from(held.lacks.addresses);
+        }
+    }
+
+    fn count_out(&mut self, held: &Held) {
+        if !held.lacks.addresses && !held.lacks.description {
+            return;
+        }
+        self.lacking -= 1;
+        self.without_addresses -= usize::from(held.lacks.addresses);
+        let owner = held.finished.placed.owner;
         if let Some(count) = self.by_owner.get_mut(&owner) {
             *count -= 1;
             if *count == 0 {

@@ -95,6 +95,12 @@ impl OwnMetrics {
 
 /// Every counter from the start, zeros too, so that a rate can be taken of the first loss.
 fn register(meter: &Meter, health: &Arc<Health>) {
+    register_totals(meter, health);
+    register_processes(meter, health);
+}
+
+/// What is counted of everything together.
+fn register_totals(meter: &Meter, health: &Arc<Health>) {
     let read = Arc::clone(health);
     meter
         .u64_observable_counter("wirespan.records.read")
@@ -134,6 +140,10 @@ fn register(meter: &Meter, health: &Arc<Health>) {
             }
         })
         .build();
+}
+
+/// What is counted for each process.
+fn register_processes(meter: &Meter, health: &Arc<Health>) {
     let lost = Arc::clone(health);
     meter
         .u64_observable_counter("wirespan.process.records.lost")

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, mpsc};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify};
@@ -19,12 +19,26 @@ const RESOURCE_BYTES_USUAL: usize = 2 * 1024;
 /// The shards' end: cheap to clone, never blocks.
 #[derive(Clone, Debug)]
 pub struct SpanQueue {
-    inlets: Vec<Inlet>,
+    inlets: Arc<RwLock<Vec<Inlet>>>,
 }
 
 impl SpanQueue {
     pub(super) fn new(inlets: Vec<Inlet>) -> Self {
-        Self { inlets }
+        Self {
+            inlets: Arc::new(RwLock::new(inlets)),
+        }
+    }
+
+    /// Other lanes from now on, for all clones. Who pushes meanwhile waits as long as it takes to
+    /// exchange two pointers; who pushed to the old ones before has done so.
+    pub(super) fn lead_to(&self, mut inlets: Vec<Inlet>) {
+        let mut current = self.inlets.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut *current, &mut inlets);
+        drop(current);
+    }
+
+    fn inlets(&self) -> RwLockReadGuard<'_, Vec<Inlet>> {
+        self.inlets.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands spans to every destination. What does not fit, be it by number or by the memory that
@@ -33,18 +47,12 @@ impl SpanQueue {
     /// The price is paid per call (two allocations, at most one wake-up), so push what one poll of
     /// the ring buffer yielded, not single spans.
     pub fn push(&self, spans: Vec<Span>) {
-        if spans.is_empty() || self.inlets.is_empty() {
+        let inlets = self.inlets();
+        if spans.is_empty() || inlets.is_empty() {
             return;
         }
         let bytes = memory_bytes(&spans);
-        self.push_weighed(spans, bytes);
-    }
-
-    fn push_weighed(&self, spans: Vec<Span>, bytes: usize) {
-        let spans = Arc::new(spans);
-        for inlet in &self.inlets {
-            inlet.push(&spans, bytes);
-        }
+        push_weighed(&inlets, spans, bytes);
     }
 }
 
@@ -56,12 +64,19 @@ impl SpanQueue {
         const LOOK_AGAIN: Duration = Duration::from_micros(200);
         let bytes = memory_bytes(&spans);
         let fits = |inlet: &Inlet| inlet.has_room(spans.len(), bytes);
-        while !self.inlets.iter().all(fits) {
+        while !self.inlets().iter().all(fits) {
             std::thread::sleep(LOOK_AGAIN);
         }
         if !spans.is_empty() {
-            self.push_weighed(spans, bytes);
+            push_weighed(&self.inlets(), spans, bytes);
         }
+    }
+}
+
+fn push_weighed(inlets: &[Inlet], spans: Vec<Span>, bytes: usize) {
+    let spans = Arc::new(spans);
+    for inlet in inlets {
+        inlet.push(&spans, bytes);
     }
 }
 
@@ -70,8 +85,6 @@ impl SpanQueue {
 pub(super) struct Batching {
     /// Most spans that wait.
     pub spans_cap: usize,
-    /// Most memory that they may take, those on their way included, in bytes.
-    pub bytes_cap: usize,
     /// Most spans of a batch, at least 1.
     pub batch_spans_max: usize,
     /// How long the first span of a batch waits for company.
@@ -80,20 +93,13 @@ pub(super) struct Batching {
     pub destination: Destination,
 }
 
-/// A queue for one destination.
-pub(super) fn lane(
-    batching: Batching,
-    memory: Ledger,
-    health: Arc<Health>,
-) -> (Inlet, Arc<Outlet>) {
+/// A queue for one destination, whose lanes hold their spans in the same `held`.
+pub(super) fn lane(batching: Batching, held: Held, health: Arc<Health>) -> (Inlet, Arc<Outlet>) {
     let (sender, receiver) = mpsc::channel();
     let shared = Arc::new(Shared {
         batching,
         queued: AtomicI64::new(0),
-        held: Held {
-            bytes: AtomicUsize::new(0),
-            memory,
-        },
+        held,
         closed: AtomicBool::new(false),
         wake: Notify::new(),
         health,
@@ -157,10 +163,10 @@ struct Shared {
     health: Arc<Health>,
 }
 
-/// Memory that the lane's spans take until they are settled.
-#[derive(Debug)]
-struct Held {
-    bytes: AtomicUsize,
+/// Memory that the spans of all lanes to one destination take until they are settled.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    bytes: Arc<AtomicUsize>,
     memory: Ledger,
 }
 
@@ -185,11 +191,8 @@ struct Piece {
 impl Inlet {
     /// Whether as many spans would fit, or nothing waits that could make more room.
     fn has_room(&self, spans: usize, bytes: usize) -> bool {
-        let Batching {
-            spans_cap,
-            bytes_cap,
-            ..
-        } = self.shared.batching;
+        let spans_cap = self.shared.batching.spans_cap;
+        let bytes_cap = self.shared.held.memory.of_spans();
         let queued = self.shared.queued.load(Ordering::Relaxed).max(0) as usize;
         let held = self.shared.held.bytes.load(Ordering::Relaxed);
         held == 0 || queued + spans <= spans_cap && held + bytes <= bytes_cap
@@ -237,6 +240,14 @@ impl Inlet {
 }
 
 impl Held {
+    /// Nothing yet; it is to be counted against the bound of `memory`.
+    pub(super) fn new(memory: Ledger) -> Self {
+        Self {
+            bytes: Arc::default(),
+            memory,
+        }
+    }
+
     fn take(&self, bytes: usize) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.memory.hold(Holder::Spans, bytes);
@@ -287,7 +298,7 @@ impl Shared {
     /// Memory that further spans may take.
     fn room_bytes(&self) -> usize {
         let held = self.held.bytes.load(Ordering::Relaxed);
-        self.batching.bytes_cap.saturating_sub(held)
+        self.held.memory.of_spans().saturating_sub(held)
     }
 
     fn lose(&self, loss: Loss, spans: usize) {

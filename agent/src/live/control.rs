@@ -1,7 +1,8 @@
 //! The control thread: owns who is watched, and reads of procfs what that takes. The shard tells it
 //! of the life of processes and carries out what it answers; neither waits for the other. What may
-//! hang it, a process's memory and files, it leaves to [`Lookers`]. It touches no kernel map and
-//! hears no record.
+//! hang it, a process's memory and files, it leaves to [`Lookers`]. A changed configuration comes
+//! here first, and what of it concerns spans goes on to the shard. Of the kernel side it changes
+//! whom that selects by itself, and nothing else; it hears no record.
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
@@ -12,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use wirespan_common::record::{Life, LifeEvent};
 
+use crate::capture::Selection;
+use crate::config::{DiscoverConfig, SpanConfig};
 use crate::discover::{Action, Describer, Look, ProcRoot, Process, Watcher};
 use crate::health::{Health, Loss};
 use crate::lookers::{Bounds, Lookers, Ticket};
@@ -49,12 +52,40 @@ pub enum Answer {
     Described(Arc<Process>),
     /// All processes that were there already are watched and described: so many.
     Settled,
+    /// Spans are made in this way from now on.
+    Configured(SpanConfig),
+    /// What is counted elsewhere is kept up to date so often from now on, or not at all.
+    Measure(Option<Duration>),
 }
 
 /// What the thread is told.
 enum Heard {
     Life(u32, LifeEvent, Life),
     Looked(Ticket, Option<Option<Box<Process>>>),
+    Configured(Box<Reconfiguration>),
+}
+
+/// What changes of what the thread and the shard work by.
+#[derive(Clone, Debug, Default)]
+pub struct Reconfiguration {
+    /// Whom to watch, and how they are named.
+    pub discover: Option<DiscoverConfig>,
+    /// How spans are made.
+    pub spans: Option<SpanConfig>,
+    /// How often what is counted elsewhere is kept up to date, if it is.
+    pub measure_every: Option<Option<Duration>>,
+}
+
+/// Tells the control thread of another configuration, from any thread but the shard's.
+#[derive(Clone)]
+pub struct Reconfigure(SyncSender<Heard>);
+
+impl Reconfigure {
+    /// Has it work by this from now on; `false` if the run is over. It waits while the thread has
+    /// more to do than is kept.
+    pub fn reconfigure(&self, change: Reconfiguration) -> bool {
+        self.0.send(Heard::Configured(Box::new(change))).is_ok()
+    }
 }
 
 /// The shard's end of the thread, which ends with the process or when this is dropped.
@@ -80,6 +111,7 @@ impl Control {
     /// No thread can be started.
     pub fn start(
         watcher: Watcher,
+        selection: Selection,
         root: ProcRoot,
         wake: OwnedFd,
         health: &Arc<Health>,
@@ -96,6 +128,7 @@ impl Control {
         let now = Instant::now();
         let work = Work {
             watcher,
+            selection,
             root,
             lookers,
             looks: HashMap::new(),
@@ -139,6 +172,12 @@ impl Control {
         self.answers.recv_timeout(longest).ok()
     }
 
+    /// Who tells it of another configuration.
+    #[must_use]
+    pub fn reconfigure(&self) -> Reconfigure {
+        Reconfigure(self.hears.clone())
+    }
+
     /// Who can be asked how many processes are watched.
     #[must_use]
     pub fn watched(&self) -> Watched {
@@ -173,6 +212,8 @@ struct UnderWay {
 /// The thread's state.
 struct Work {
     watcher: Watcher,
+    /// Whom the kernel side selects by itself.
+    selection: Selection,
     root: ProcRoot,
     lookers: Lookers<Option<Process>>,
     looks: HashMap<Ticket, UnderWay>,
@@ -220,6 +261,7 @@ impl Work {
                 }
                 self.watcher.observe(pid, event, &life, &mut self.actions);
             }
+            Heard::Configured(change) => self.reconfigure(*change),
             Heard::Looked(ticket, found) => {
                 let late = self.late.iter().position(|(other, _)| *other == ticket);
                 let under_way = self.looks.remove(&ticket).map(|it| it.look);
@@ -236,6 +278,27 @@ impl Work {
                     None => self.watcher.given_up(&look, &mut self.actions),
                 }
             }
+        }
+    }
+
+    fn reconfigure(&mut self, change: Reconfiguration) {
+        if let Some(every) = change.measure_every {
+            // Without the shard nobody wants to know.
+            let _ = self.say(Answer::Measure(every));
+        }
+        if let Some(spans) = change.spans {
+            // Before the descriptions, whose secrets are hidden as it says.
+            let _ = self.say(Answer::Configured(spans));
+            self.watcher.look_again(&mut self.actions);
+        }
+        if let Some(discover) = change.discover {
+            if let Err(reason) = self.selection.reconfigure(&discover.targets) {
+                log::error!(
+                    "the kernel side does not take the changed selection of processes: {}",
+                    Visible(reason)
+                );
+            }
+            self.watcher.reconfigure(&discover, &mut self.actions);
         }
     }
 

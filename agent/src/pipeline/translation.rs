@@ -1,7 +1,10 @@
 //! From records to what conversations hear. Nothing is decided here.
 
-use wirespan_common::record::{self, CHUNK_AFTER_LOSS, Record};
+use wirespan_common::record::{self, CHUNK_AFTER_LOSS, CHUNK_CARRIED, Record, TaskKind};
 use wirespan_protocols::conversation;
+
+use crate::exchanges::Moment;
+use crate::links::{Actor, Task};
 
 pub fn direction(direction: record::Direction) -> conversation::Direction {
     match direction {
@@ -16,6 +19,25 @@ pub fn extent(extent: &record::Extent) -> conversation::Extent {
         last_ns: extent.last_ns,
         tail: extent.tail,
         tail_len: extent.tail_len,
+    }
+}
+
+pub fn moment(record: &Record<'_>, chunk: &record::Chunk) -> Moment {
+    // A kind of a later version is no kind.
+    let task = TaskKind::try_from(chunk.task_kind).ok().map(|kind| Task {
+        kind,
+        id: chunk.task,
+        part: chunk.task_part,
+    });
+    let is_carried = chunk.flags & CHUNK_CARRIED != 0;
+    Moment {
+        time_ns: record.time_ns,
+        actor: Actor {
+            tgid: record.tgid,
+            tid: record.tid,
+            task,
+        },
+        carrier_sequences: is_carried.then_some(chunk.carrier_sequences),
     }
 }
 

@@ -27,6 +27,7 @@ use wirespan_common::record::{
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::{ReadError, Reader, Writer, process_record};
+use crate::config::SpanConfig;
 use crate::discover::Process;
 use crate::redact::Redaction;
 use stream::{Asked, Stream};
@@ -65,17 +66,18 @@ impl fmt::Display for RedactError {
 
 impl std::error::Error for RedactError {}
 
-/// Writes what `reader` has, without secrets.
+/// Writes what `reader` has, without secrets: those that `spans` says, and those that the run hid.
 ///
 /// # Errors
 /// See [`RedactError`].
 pub fn redact<R: Read, W: Write>(
     reader: &mut Reader<R>,
     writer: &mut Writer<W>,
-    redaction: &Redaction,
+    spans: &SpanConfig,
 ) -> Result<Redacted, RedactError> {
     let mut masks = Masks {
-        redaction,
+        spans,
+        redaction: spans.redaction(),
         connections: HashMap::new(),
         http2_connections: 0,
     };
@@ -103,7 +105,8 @@ pub fn redact<R: Read, W: Write>(
 }
 
 struct Masks<'a> {
-    redaction: &'a Redaction,
+    spans: &'a SpanConfig,
+    redaction: Redaction,
     connections: HashMap<ConnectionId, Connection>,
     http2_connections: u64,
 }
@@ -148,6 +151,10 @@ impl Masks<'_> {
             Body::Open { open, .. } => {
                 self.connections.remove(&open.connection);
             }
+            Body::Settings(json) => {
+                let told: SpanConfig = serde_json::from_slice(json).ok()?;
+                self.redaction = wider(self.spans, &told).redaction();
+            }
             Body::Life { .. } | Body::Clock(_) | Body::Task { .. } => {}
         }
         Some(masked)
@@ -175,11 +182,30 @@ impl Masks<'_> {
             Direction::Ingress => (ingress, egress),
             Direction::Egress => (egress, ingress),
         };
-        own.mask(chunk.position, bytes, &mut connection.asked, self.redaction);
+        own.mask(
+            chunk.position,
+            bytes,
+            &mut connection.asked,
+            &self.redaction,
+        );
         if own.is_opaque() {
             other.make_opaque();
         }
         Some(())
+    }
+}
+
+/// What is hidden by what was `given`, and what the run hid beside it. What the run let pass
+/// beyond that is no reason to hand it on.
+fn wider(given: &SpanConfig, told: &SpanConfig) -> SpanConfig {
+    let names = [
+        &given.sensitive_query_params_add,
+        &told.sensitive_query_params_add,
+    ];
+    let names = names.into_iter().flatten().flatten().cloned();
+    SpanConfig {
+        sensitive_query_params_add: Some(names.collect()),
+        ..given.clone()
     }
 }
 

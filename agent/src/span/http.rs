@@ -82,23 +82,18 @@ pub fn describe(
             }),
         ));
     }
-    if let Some(size) = request.body_size {
-        attributes.push((semconv::HTTP_REQUEST_BODY_SIZE, bytes(size)));
-    }
-    if let Some(response) = response {
-        if response.status != 0 {
-            attributes.push((
-                semconv::HTTP_RESPONSE_STATUS_CODE,
-                Value::Int(response.status.into()),
-            ));
-        }
-        if let Some(size) = response.body_size {
-            attributes.push((semconv::HTTP_RESPONSE_BODY_SIZE, bytes(size)));
-        }
-    }
     let status_code = response
         .map(|response| response.status)
         .filter(|code| *code != 0);
+    if let Some(size) = request.body_size {
+        attributes.push((semconv::HTTP_REQUEST_BODY_SIZE, bytes(size)));
+    }
+    if let Some(code) = status_code {
+        attributes.push((semconv::HTTP_RESPONSE_STATUS_CODE, Value::Int(code.into())));
+    }
+    if let Some(size) = response.and_then(|response| response.body_size) {
+        attributes.push((semconv::HTTP_RESPONSE_BODY_SIZE, bytes(size)));
+    }
     let (error, status) = judge(role, outcome, status_code);
     if let Some(error) = error {
         attributes.push((semconv::ERROR_TYPE, error));
@@ -205,23 +200,34 @@ fn tell_where(
             tell_path(attributes, path, query);
         }
         Role::Client => {
-            let authority = match (host, server) {
-                (Some((sent, _)), _) => Some(String::from(&**sent)),
-                (None, Some(server)) => match asked_for {
-                    Some(name) => Endpoint {
-                        address: name,
-                        port: server.port,
-                    }
-                    .authority(scheme),
-                    None => server.authority(scheme),
-                },
-                (None, None) => asked_for.map(|name| String::from(&**name)),
-            };
+            let sent = host.map(|(sent, _)| sent);
+            let authority = authority_of(sent, server, asked_for, scheme);
             tell_full(attributes, target, scheme, authority);
         }
     }
     ends::push_server(attributes, named);
     tell_ends(attributes, role, request, ends);
+}
+
+/// Whom a client's request was for, as its URL names it.
+fn authority_of(
+    sent: Option<&Arc<str>>,
+    server: Option<Endpoint<'_>>,
+    asked_for: Option<&Arc<str>>,
+    scheme: &str,
+) -> Option<String> {
+    match (sent, server) {
+        (Some(sent), _) => Some(String::from(&**sent)),
+        (None, Some(server)) => match asked_for {
+            Some(name) => Endpoint {
+                address: name,
+                port: server.port,
+            }
+            .authority(scheme),
+            None => server.authority(scheme),
+        },
+        (None, None) => asked_for.map(|name| String::from(&**name)),
+    }
 }
 
 /// The host that a proxy noted, as the first client asked for it.

@@ -30,7 +30,7 @@ proptest! {
             .collect::<std::collections::BTreeMap<_, _>>();
         match Config::load(Purpose::Trace, [], environment) {
             Ok(loaded) => {
-                let otlp = loaded.config.otlp;
+                let otlp = loaded.config.traces.otlp;
                 if let Some(otlp) = otlp {
                     let uri: http::Uri = otlp.endpoint.parse().expect("an endpoint is a URI");
                     prop_assert!(uri.scheme().is_some() && uri.host().is_some());

@@ -41,21 +41,21 @@ fn every_flag_reaches_its_setting() {
     )
     .expect("valid")
     .config;
-    assert_eq!(config.targets.open_ports, [80..=80]);
-    assert!(config.targets.auto_target_exe.is_some());
-    assert!(config.targets.executable_name.is_some());
-    assert_eq!(config.targets.pids, [7]);
-    assert_eq!(config.service.name.as_deref(), Some("shop"));
-    assert_eq!(config.service.namespace.as_deref(), Some("prod"));
-    let otlp = config.otlp.expect("OTLP is on");
+    assert_eq!(config.discover.targets.open_ports, [80..=80]);
+    assert!(config.discover.targets.auto_target_exe.is_some());
+    assert!(config.discover.targets.executable_name.is_some());
+    assert_eq!(config.discover.targets.pids, [7]);
+    assert_eq!(config.discover.service.name.as_deref(), Some("shop"));
+    assert_eq!(config.discover.service.namespace.as_deref(), Some("prod"));
+    let otlp = config.traces.otlp.expect("OTLP is on");
     assert_eq!(otlp.endpoint, "http://c:4318/v1/traces");
     assert_eq!(otlp.protocol, OtlpProtocol::HttpJson);
-    assert_eq!(config.printer, PrinterFormat::Counter);
+    assert_eq!(config.traces.printer, PrinterFormat::Counter);
     assert!(config.capture.strategy.is_some());
     assert!(config.capture.bpf_debug);
-    assert!(config.ignore_health_checks);
-    assert_eq!(config.shutdown_timeout.as_secs(), 3);
-    assert_eq!(config.log_level, log::LevelFilter::Trace);
+    assert!(config.spans.ignores_health_checks());
+    assert_eq!(config.ending.timeout.as_secs(), 3);
+    assert_eq!(config.log.level, log::LevelFilter::Trace);
 }
 
 #[test]
@@ -77,8 +77,8 @@ fn flags_win_over_the_environment() {
     )
     .expect("valid")
     .config;
-    assert_eq!(config.targets.open_ports, [81..=81]);
-    let otlp = config.otlp.expect("OTLP is on");
+    assert_eq!(config.discover.targets.open_ports, [81..=81]);
+    let otlp = config.traces.otlp.expect("OTLP is on");
     assert_eq!(otlp.endpoint, "http://flag:4318");
     assert_eq!(otlp.protocol, OtlpProtocol::Grpc);
 }

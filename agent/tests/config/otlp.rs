@@ -8,7 +8,7 @@ use wirespan::config::{OtlpConfig, OtlpProtocol, PrinterFormat};
 use crate::{config_with, load, warnings_of};
 
 fn otlp(environment: &[(&str, &str)]) -> OtlpConfig {
-    config_with(environment).otlp.expect("OTLP is on")
+    config_with(environment).traces.otlp.expect("OTLP is on")
 }
 
 #[test]
@@ -146,22 +146,25 @@ fn the_exporter_can_be_named() {
     let exporter = |names| ("OTEL_TRACES_EXPORTER", names);
 
     let config = load(&[port, exporter("otlp")]).expect("valid").config;
-    let default = config.otlp.expect("OTLP is on");
+    let default = config.traces.otlp.expect("OTLP is on");
     assert_eq!(default.endpoint, "http://localhost:4318/v1/traces");
     let grpc = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
     let config = load(&[port, grpc, exporter("otlp")]).expect("valid").config;
-    assert_eq!(config.otlp.expect("on").endpoint, "http://localhost:4317");
+    assert_eq!(
+        config.traces.otlp.expect("on").endpoint,
+        "http://localhost:4317"
+    );
 
     let config = load(&[port, exporter("console")]).expect("valid").config;
-    assert_eq!(config.printer, PrinterFormat::Text);
+    assert_eq!(config.traces.printer, PrinterFormat::Text);
     let config = load(&[port, endpoint, exporter("otlp, console")])
         .expect("valid")
         .config;
-    assert_eq!(config.printer, PrinterFormat::Text);
-    assert!(config.otlp.is_some());
+    assert_eq!(config.traces.printer, PrinterFormat::Text);
+    assert!(config.traces.otlp.is_some());
 
     let none = [endpoint, exporter("none")];
-    assert!(config_with(&none).otlp.is_none());
+    assert!(config_with(&none).traces.otlp.is_none());
     assert_eq!(
         warnings_of(&none),
         ["OTEL_EXPORTER_OTLP_ENDPOINT is ignored because OTEL_TRACES_EXPORTER does not name otlp"]

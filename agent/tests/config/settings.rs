@@ -16,13 +16,13 @@ fn the_quick_start_needs_two_variables() {
     ])
     .expect("valid");
     assert_eq!(
-        loaded.config.targets.open_ports,
+        loaded.config.discover.targets.open_ports,
         [80..=80, 443..=443, 8000..=8999]
     );
-    assert!(loaded.config.otlp.is_some());
-    assert_eq!(loaded.config.printer, PrinterFormat::Disabled);
-    assert_eq!(loaded.config.shutdown_timeout, Duration::from_secs(10));
-    assert_eq!(loaded.config.log_level, LevelFilter::Info);
+    assert!(loaded.config.traces.otlp.is_some());
+    assert_eq!(loaded.config.traces.printer, PrinterFormat::Disabled);
+    assert_eq!(loaded.config.ending.timeout, Duration::from_secs(10));
+    assert_eq!(loaded.config.log.level, LevelFilter::Info);
     assert_eq!(loaded.config.capture.strategy, None);
     assert_eq!(loaded.warnings, [""; 0]);
 }
@@ -42,16 +42,16 @@ fn every_setting_of_beyla_has_its_other_prefix() {
         ("OTEL_EBPF_BPF_DEBUG", "true"),
     ]);
     // BEYLA_OPEN_PORT and BEYLA_TRACE_PRINTER are set by the helper, and win.
-    assert_eq!(config.targets.open_ports, [80..=80]);
-    let globs = config.targets.auto_target_exe.expect("globs");
+    assert_eq!(config.discover.targets.open_ports, [80..=80]);
+    let globs = config.discover.targets.auto_target_exe.expect("globs");
     assert!(globs.is_match("/usr/sbin/nginx"));
-    let regex = config.targets.executable_name.expect("a regex");
+    let regex = config.discover.targets.executable_name.expect("a regex");
     assert!(regex.is_match("/usr/bin/python3.11"));
-    assert_eq!(config.targets.pids, [12, 34]);
-    assert_eq!(config.service.name.as_deref(), Some("shop"));
-    assert_eq!(config.service.namespace.as_deref(), Some("prod"));
-    assert_eq!(config.shutdown_timeout, Duration::from_secs(90));
-    assert_eq!(config.log_level, LevelFilter::Debug);
+    assert_eq!(config.discover.targets.pids, [12, 34]);
+    assert_eq!(config.discover.service.name.as_deref(), Some("shop"));
+    assert_eq!(config.discover.service.namespace.as_deref(), Some("prod"));
+    assert_eq!(config.ending.timeout, Duration::from_secs(90));
+    assert_eq!(config.log.level, LevelFilter::Debug);
     assert!(config.capture.bpf_debug);
 }
 
@@ -64,7 +64,7 @@ fn every_printer_and_strategy_has_its_name() {
         ("counter", PrinterFormat::Counter),
     ] {
         assert_eq!(
-            config_with(&[("BEYLA_TRACE_PRINTER", text)]).printer,
+            config_with(&[("BEYLA_TRACE_PRINTER", text)]).traces.printer,
             format
         );
     }
@@ -86,7 +86,10 @@ fn the_name_by_which_beyla_reads_a_setting_wins_with_a_warning() {
         ("BEYLA_SERVICE_NAMESPACE", "a"),
         ("OTEL_EBPF_SERVICE_NAMESPACE", "b"),
     ];
-    assert_eq!(config_with(&both).service.namespace.as_deref(), Some("a"));
+    assert_eq!(
+        config_with(&both).discover.service.namespace.as_deref(),
+        Some("a")
+    );
     assert_eq!(
         warnings_of(&both),
         [
@@ -103,7 +106,10 @@ fn the_name_by_which_beyla_reads_a_setting_wins_with_a_warning() {
     assert_eq!(warnings_of(&both).len(), 1);
 
     let both = [("BEYLA_SERVICE_NAME", "a"), ("OTEL_SERVICE_NAME", "b")];
-    assert_eq!(config_with(&both).service.name.as_deref(), Some("b"));
+    assert_eq!(
+        config_with(&both).discover.service.name.as_deref(),
+        Some("b")
+    );
 }
 
 #[test]
@@ -115,8 +121,8 @@ fn two_names_with_one_value_are_no_conflict() {
 #[test]
 fn an_empty_variable_is_as_good_as_none() {
     let config = config_with(&[("BEYLA_LOG_LEVEL", ""), ("BEYLA_TARGET_PID", "")]);
-    assert_eq!(config.log_level, LevelFilter::Info);
-    assert!(config.targets.pids.is_empty());
+    assert_eq!(config.log.level, LevelFilter::Info);
+    assert!(config.discover.targets.pids.is_empty());
 }
 
 #[test]
@@ -182,13 +188,13 @@ fn batch_and_queue_have_bounds_that_can_be_set() {
         ("OTEL_BSP_SCHEDULE_DELAY", "7000"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "2048"),
     ]);
-    let otlp = config.otlp.expect("an endpoint");
+    let otlp = config.traces.otlp.expect("an endpoint");
     assert_eq!(otlp.batch_spans_max, 100);
     assert_eq!(otlp.batch_age_max, Duration::from_millis(250));
-    assert_eq!(config.queue_spans_max, 2048);
+    assert_eq!(config.traces.queue_spans_max, 2048);
 
     let config = config_with(&[endpoint, ("OTEL_BSP_SCHEDULE_DELAY", "7000")]);
-    let otlp = config.otlp.expect("an endpoint");
+    let otlp = config.traces.otlp.expect("an endpoint");
     assert_eq!(otlp.batch_age_max, Duration::from_secs(7));
 }
 
@@ -196,15 +202,15 @@ fn batch_and_queue_have_bounds_that_can_be_set() {
 fn a_recording_needs_targets_and_a_replay_needs_nothing() {
     let ports = [("BEYLA_OPEN_PORT", "80")];
     let loaded = Config::load(Purpose::Record, [], ports).expect("targets are enough");
-    assert_eq!(loaded.config.printer, PrinterFormat::Disabled);
+    assert_eq!(loaded.config.traces.printer, PrinterFormat::Disabled);
 
     let nothing: [(&str, &str); 0] = [];
     let loaded = Config::load(Purpose::Replay, [], nothing).expect("nothing is enough");
-    assert_eq!(loaded.config.printer, PrinterFormat::Text);
+    assert_eq!(loaded.config.traces.printer, PrinterFormat::Text);
 
     let endpoint = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")];
     let loaded = Config::load(Purpose::Replay, [], endpoint).expect("an endpoint is enough");
-    assert_eq!(loaded.config.printer, PrinterFormat::Disabled);
+    assert_eq!(loaded.config.traces.printer, PrinterFormat::Disabled);
 }
 
 #[test]
@@ -215,7 +221,7 @@ fn the_memory_limit_is_bytes_with_a_unit() {
             ("BEYLA_TRACE_PRINTER", "text"),
             ("WIRESPAN_MEMORY_LIMIT", text),
         ])
-        .map(|loaded| loaded.config.memory_limit)
+        .map(|loaded| loaded.config.memory.limit)
     };
     for (text, bytes) in [
         ("64MiB", 64 << 20),
@@ -253,14 +259,16 @@ fn what_is_hidden_can_be_widened_narrowed_and_made_whole() {
     ]);
     assert_eq!(
         config
-            .redaction
+            .spans
+            .redaction()
             .of(Grammar::Query, "ticket=1&shop-id=2&code=3&sig=4"),
         "ticket=REDACTED&shop-id=REDACTED&code=3&sig=REDACTED"
     );
-    assert!(!config.redaction.drops_query());
+    assert!(!config.spans.redaction().drops_query());
     assert!(
         config_with(&[("WIRESPAN_DROP_QUERY", "true")])
-            .redaction
+            .spans
+            .redaction()
             .drops_query()
     );
 }
@@ -271,13 +279,18 @@ fn wirespans_own_resource_attributes_are_of_every_service() {
         "OTEL_RESOURCE_ATTRIBUTES",
         "deployment.environment.name=prod,team=a%20b",
     )]);
-    let told: Vec<_> = config.service.resource_attributes.into_iter().collect();
+    let told: Vec<_> = config
+        .discover
+        .service
+        .resource_attributes
+        .into_iter()
+        .collect();
     assert_eq!(
         told,
         [("deployment.environment.name", "prod"), ("team", "a b")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
     );
-    assert_eq!(config.service.name, None);
+    assert_eq!(config.discover.service.name, None);
 }
 
 #[test]

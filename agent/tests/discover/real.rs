@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use wirespan::config::ServiceOverride;
+use wirespan::config::{DiscoverConfig, ServiceOverride};
 use wirespan::discover::{Action, Describer, Look, ProcRoot, Process, Watcher};
 use wirespan_common::record::{Life, LifeEvent};
 
@@ -106,8 +106,10 @@ fn a_listening_python_server_is_found_by_its_port() {
 
     let mut watcher = Watcher::new(
         ProcRoot::host(),
-        targets(&[("BEYLA_OPEN_PORT", &port)]),
-        ServiceOverride::default(),
+        DiscoverConfig {
+            targets: targets(&[("BEYLA_OPEN_PORT", &port)]),
+            ..DiscoverConfig::default()
+        },
     );
     let mut actions = Vec::new();
     watcher.scan(&mut actions);
@@ -159,8 +161,10 @@ fn a_shell_that_runs_another_program_is_judged_again() {
     let root = ProcRoot::host();
     let mut watcher = Watcher::new(
         root,
-        targets(&[("BEYLA_EXECUTABLE_NAME", "/(dash|bash|sh|busybox)$")]),
-        ServiceOverride::default(),
+        DiscoverConfig {
+            targets: targets(&[("BEYLA_EXECUTABLE_NAME", "/(dash|bash|sh|busybox)$")]),
+            ..DiscoverConfig::default()
+        },
     );
     let mut actions = Vec::new();
     watcher.observe(
@@ -194,8 +198,10 @@ fn a_process_that_has_ended_is_named_by_the_kernel() {
 
     let mut watcher = Watcher::new(
         ProcRoot::host(),
-        targets(&[("BEYLA_OPEN_PORT", "1")]),
-        ServiceOverride::default(),
+        DiscoverConfig {
+            targets: targets(&[("BEYLA_OPEN_PORT", "1")]),
+            ..DiscoverConfig::default()
+        },
     );
     let mut actions = Vec::new();
     watcher.observe(

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wirespan::config::ServiceOverride;
+use wirespan::config::DiscoverConfig;
 use wirespan::discover::{Action, Look, Process, Watcher};
 use wirespan_common::record::{Life, LifeEvent};
 
@@ -13,21 +13,23 @@ use crate::targets;
 
 /// A watcher and what it said, in short: `watch 7`, `unwatch 7`, `7 is nginx`. What is to be looked
 /// at is looked at once it is asked for, unless it `hangs`.
-struct Bench {
-    proc: FakeProc,
-    watcher: Watcher,
+pub struct Bench {
+    pub proc: FakeProc,
+    pub watcher: Watcher,
     known: HashMap<u32, Arc<Process>>,
-    hangs: bool,
-    looks: Vec<Look>,
+    pub hangs: bool,
+    pub looks: Vec<Look>,
 }
 
 impl Bench {
-    fn new(environment: &[(&str, &str)]) -> Self {
+    pub fn new(environment: &[(&str, &str)]) -> Self {
         let proc = FakeProc::new();
         let watcher = Watcher::new(
             proc.root(),
-            targets(environment),
-            ServiceOverride::default(),
+            DiscoverConfig {
+                targets: targets(environment),
+                ..DiscoverConfig::default()
+            },
         );
         Self {
             proc,
@@ -39,7 +41,7 @@ impl Bench {
     }
 
     /// Ends looks that hung, in this order.
-    fn found(&mut self, looks: impl IntoIterator<Item = Look>) -> Vec<String> {
+    pub fn found(&mut self, looks: impl IntoIterator<Item = Look>) -> Vec<String> {
         self.hangs = false;
         let actions = looks.into_iter().map(Action::Look).collect();
         self.short(actions)
@@ -96,9 +98,15 @@ impl Bench {
         said
     }
 
-    fn scan(&mut self) -> Vec<String> {
+    pub fn scan(&mut self) -> Vec<String> {
         let mut actions = Vec::new();
         self.watcher.scan(&mut actions);
+        self.short(actions)
+    }
+
+    pub fn reconfigure(&mut self, config: &DiscoverConfig) -> Vec<String> {
+        let mut actions = Vec::new();
+        self.watcher.reconfigure(config, &mut actions);
         self.short(actions)
     }
 
@@ -108,11 +116,11 @@ impl Bench {
         self.short(actions)
     }
 
-    fn exec(&mut self, pid: u32, watched: u8) -> Vec<String> {
+    pub fn exec(&mut self, pid: u32, watched: u8) -> Vec<String> {
         self.observe(pid, LifeEvent::Exec, watched, 0, 0)
     }
 
-    fn fork(&mut self, pid: u32, child: u32, watched: u8) -> Vec<String> {
+    pub fn fork(&mut self, pid: u32, child: u32, watched: u8) -> Vec<String> {
         self.observe(pid, LifeEvent::Fork, watched, 0, child)
     }
 
@@ -120,7 +128,7 @@ impl Bench {
         self.observe(pid, LifeEvent::Listen, watched, port, 0)
     }
 
-    fn serve(&mut self, pid: u32, port: u16) -> Vec<String> {
+    pub fn serve(&mut self, pid: u32, port: u16) -> Vec<String> {
         self.observe(pid, LifeEvent::Serve, 1, port, 0)
     }
 
@@ -153,9 +161,9 @@ impl Bench {
     }
 }
 
-const NGINX: (&str, &str) = ("BEYLA_AUTO_TARGET_EXE", "*/nginx");
-const PORT: (&str, &str) = ("BEYLA_OPEN_PORT", "8080");
-const NOTHING: [&str; 0] = [];
+pub const NGINX: (&str, &str) = ("BEYLA_AUTO_TARGET_EXE", "*/nginx");
+pub const PORT: (&str, &str) = ("BEYLA_OPEN_PORT", "8080");
+pub const NOTHING: [&str; 0] = [];
 
 #[test]
 fn what_runs_already_is_watched_and_described_once() {

@@ -8,5 +8,6 @@ mod delivery;
 mod encoding;
 mod own_metrics;
 mod printing;
+mod reconfiguring;
 mod sample;
 mod tls;

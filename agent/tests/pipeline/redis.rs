@@ -2,9 +2,9 @@
 //! in them, whichever way they leave.
 
 use bytes::BytesMut;
+use wirespan::config::SpanConfig;
 use wirespan::export::otlp::{json, protobuf};
 use wirespan::recording::{Reader, Writer, redact};
-use wirespan::redact::Redaction;
 use wirespan::span::{SpanKind, Status};
 
 use crate::records::Recorder;
@@ -157,7 +157,7 @@ fn a_redacted_recording_has_nothing_of_it() {
     let whole = writer.finish().expect("a vector takes all");
     let mut writer = Writer::new(Vec::new()).expect("a vector takes all");
     let mut reader = Reader::new(&whole[..]).expect("a recording");
-    redact(&mut reader, &mut writer, &Redaction::default()).expect("it is read");
+    redact(&mut reader, &mut writer, &SpanConfig::default()).expect("it is read");
     let copy = writer.finish().expect("a vector takes all");
     for part in [SECRET, "AUTH", "SET", "PING", "PONG"] {
         let part = part.as_bytes();

@@ -5,11 +5,13 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use wirespan::config::SpanConfig;
 use wirespan::discover::Process;
-use wirespan::recording::{Writer, clock_record, expected_record, process_record};
+use wirespan::recording::{Writer, clock_record, expected_record, process_record, settings_record};
 use wirespan_common::record::{
-    CHUNK_AFTER_LOSS, Chunk, ConnectionId, Direction, Extent, Header, Kind, Life, LifeEvent,
-    OPEN_LATE, OPEN_SEQUENCED, Open, Progress, Stage,
+    CHUNK_AFTER_LOSS, CHUNK_CARRIED, Chunk, ConnectionId, Direction, Extent, Header, Kind, Life,
+    LifeEvent, OPEN_COUNTED, OPEN_LATE, OPEN_SEQUENCED, Open, Progress, Stage, TaskEvent, TaskKind,
+    TaskNote,
 };
 use zerocopy::IntoBytes;
 
@@ -26,6 +28,12 @@ pub struct Recorder {
     /// What TCP counts, and what else tells a socket from others.
     sockets: HashMap<ConnectionId, (u16, [u32; 2])>,
     opened: u16,
+    /// What TCP's counts are of what is opened next, as both ends tell it.
+    begins_at: Option<[u32; 2]>,
+    /// Which task and thread make the next calls.
+    task: Option<(TaskKind, u64, u32)>,
+    tid: Option<u32>,
+    carried: Option<[u32; 2]>,
     again: bool,
     lost: bool,
 }
@@ -40,6 +48,10 @@ impl Recorder {
             extents: HashMap::new(),
             sockets: HashMap::new(),
             opened: 0,
+            begins_at: None,
+            task: None,
+            tid: None,
+            carried: None,
             again: false,
             lost: false,
         }
@@ -54,12 +66,84 @@ impl Recorder {
     /// Whose records the next ones are.
     pub fn of(&mut self, tgid: u32) -> &mut Self {
         self.tgid = tgid;
+        (self.task, self.tid) = (None, None);
         self
+    }
+
+    /// On which of its threads.
+    pub fn on_thread(&mut self, tid: u32) -> &mut Self {
+        self.tid = Some(tid);
+        self
+    }
+
+    /// And which of its tasks.
+    pub fn as_task(&mut self, kind: TaskKind, id: u64, part: u32) -> &mut Self {
+        self.task = Some((kind, id, part));
+        self
+    }
+
+    /// How far the socket under a TLS object is after its next call.
+    pub fn carried(&mut self, sequences: [u32; 2]) -> &mut Self {
+        self.carried = Some(sequences);
+        self
+    }
+
+    /// A Unix socket, by its own number and that of its other end.
+    pub fn open_unix_to(&mut self, peer: ConnectionId, id: ConnectionId) -> &mut Self {
+        self.open(
+            Open {
+                connection: id,
+                family: 1,
+                peer,
+                ..Open::default()
+            },
+            b"/run/it",
+        )
+    }
+
+    /// A runtime tells something of a task.
+    pub fn note(
+        &mut self,
+        event: TaskEvent,
+        kind: TaskKind,
+        task: u64,
+        other: u64,
+        part: u32,
+    ) -> &mut Self {
+        let note = TaskNote {
+            task,
+            other,
+            part,
+            event: event as u8,
+            kind: kind as u8,
+            ancestors: 0,
+            reserved: 0,
+        };
+        self.push(Kind::Task, note.as_bytes(), b"")
+    }
+
+    /// A TCP connection that both ends saw from its beginning: ids, processes and addresses of the
+    /// client and the server.
+    pub fn open_both(
+        &mut self,
+        [client, server]: [(ConnectionId, u32, &str); 2],
+        begins_at: [u32; 2],
+    ) -> &mut Self {
+        self.begins_at = Some([begins_at[1], begins_at[0]]);
+        self.of(client.1).open_tcp(client.0, client.2, server.2);
+        self.begins_at = Some(begins_at);
+        self.of(server.1).open_tcp(server.0, server.2, client.2)
     }
 
     /// The wall clock was set.
     pub fn clock(&mut self, wall_offset_ns: i64) -> &mut Self {
         self.records.push(clock_record(self.now_ns, wall_offset_ns));
+        self
+    }
+
+    /// How spans are made was set.
+    pub fn settings(&mut self, spans: &SpanConfig) -> &mut Self {
+        self.records.push(settings_record(self.now_ns, spans));
         self
     }
 
@@ -142,6 +226,7 @@ impl Recorder {
             self.opened = self.opened.wrapping_add(1).max(1);
             let first = u32::from(self.opened).wrapping_mul(0x9e37_79b9);
             let sequences = [first, first.rotate_left(16)];
+            let sequences = self.begins_at.unwrap_or(sequences);
             self.sockets
                 .insert(open.connection, (self.opened, sequences));
         }
@@ -151,6 +236,7 @@ impl Recorder {
         let (socket, first_sequences) = self.sockets[&open.connection];
         let flags = match (open.family, open.carrier) {
             _ if is_late => OPEN_LATE,
+            (2 | 10, 0) if self.begins_at.take().is_some() => OPEN_SEQUENCED | OPEN_COUNTED,
             (2 | 10, 0) => OPEN_SEQUENCED,
             _ => 0,
         };
@@ -201,21 +287,27 @@ impl Recorder {
         let extents = self.extents[&id];
         let own = extents[direction as usize];
         let cut = captured < bytes.len();
+        let carried = self.carried.take();
+        let after_loss = if std::mem::take(&mut self.lost) {
+            CHUNK_AFTER_LOSS
+        } else {
+            0
+        };
+        let flags = after_loss | if carried.is_some() { CHUNK_CARRIED } else { 0 };
         let chunk = Chunk {
             connection: id,
             position,
             len: bytes.len() as u32,
             captured: captured as u32,
             direction: direction as u8,
-            flags: if std::mem::take(&mut self.lost) {
-                CHUNK_AFTER_LOSS
-            } else {
-                0
-            },
+            flags,
+            carrier_sequences: carried.unwrap_or_default(),
             tail_len: if cut { own.tail_len } else { 0 },
             tail: if cut { own.tail } else { [0; 8] },
+            task_kind: self.task.map_or(0, |(kind, ..)| kind as u8),
+            task: self.task.map_or(0, |(_, id, _)| id),
+            task_part: self.task.map_or(0, |(.., part)| part),
             opposite: extents[direction.opposite() as usize],
-            ..Chunk::default()
         };
         self.push(Kind::Chunk, chunk.as_bytes(), &bytes[..captured])
     }
@@ -288,7 +380,7 @@ impl Recorder {
             reserved: [0; 2],
             time_ns: self.now_ns,
             tgid: self.tgid,
-            tid: self.tgid + 1,
+            tid: self.tid.unwrap_or(self.tgid + 1),
         };
         self.records
             .push([header.as_bytes(), body, payload].concat());

@@ -19,10 +19,14 @@ mod discover {
     pub use proc_root::ProcRoot;
 }
 
-#[path = "../../../agent/src/lookers.rs"]
+#[path = "../../../agent/src"]
 #[allow(dead_code, reason = "nothing is looked at on other threads here")]
-mod lookers;
+mod agent {
+    pub mod arch;
+    pub mod lookers;
+}
 
+use agent::{arch, lookers};
 use discover::tls::{End, Verdict, find_in};
 
 /// Names that are treated in different ways: a library and a program.

@@ -145,11 +145,7 @@ impl Joining {
                 Passed::NotYet => Found::NotYet,
             }
         } else {
-            let found = detect_amid(bytes);
-            if matches!(found, Found::Match(..)) {
-                held.extend_from_slice(bytes);
-            }
-            found
+            amid(bytes, &mut held)
         };
         if matches!(found, Found::Encrypted)
             && let Some(hello) = self.hello.take()
@@ -174,53 +170,64 @@ impl Joining {
             },
             Found::NotYet if arrival.after.is_none() => side.stream.hold(held),
             Found::Foreign => return Joined::Never,
-            Found::Encrypted => match client_hello::server_name(&held) {
-                Hello::Incomplete if arrival.after.is_none() && held.len() < PREFIX_BYTES_MAX => {
-                    // Some servers refuse it before they have read all of it.
-                    if side.is_at_start() {
-                        side.odd = Some(side.stream.moved_at(side.stream.cursor()));
-                    }
-                    side.stream.hold(held);
+            Found::Encrypted => {
+                let is_whole = arrival.after.is_none();
+                if let Some(joined) = self.heard_encrypted(chunk.direction, held, is_whole) {
+                    return joined;
                 }
-                Hello::Name(name)
-                    if side.is_at_start()
-                        && held.get(HELLO_KIND_AT) == Some(&CLIENT_HELLO)
-                        && arrival.after.is_none() =>
-                {
-                    side.odd = Some(side.stream.moved_at(side.stream.cursor()));
-                    side.stream.advance(held.len() as u64);
-                    let direction = chunk.direction;
-                    let other = self.side(direction.opposite());
-                    if other.stream.reach() != other.begins.unwrap_or(u64::MAX) {
-                        return Joined::Encrypted(name);
-                    }
-                    self.hello = Some(Helloed { direction, name });
-                }
-                Hello::Name(name) => return Joined::Encrypted(name),
-                Hello::Incomplete => return Joined::Encrypted(None),
-            },
+            }
             Found::NotYet | Found::No => {
                 if is_candidate && side.is_at_start() && matches!(found, Found::No) {
                     side.odd = Some(side.stream.moved_at(side.stream.cursor()));
                 }
-                let dropped = if is_candidate {
-                    held.len()
-                } else {
-                    held.len() + bytes.len()
-                };
-                side.stream.advance(dropped as u64);
-                if let Some(gap) = arrival.after {
-                    side.stream.advance(gap.len);
-                }
-                if dropped > 0 && is_candidate {
-                    self.turns += 1;
-                }
+                let rest = if is_candidate { 0 } else { bytes.len() };
+                let dropped = held.len() + rest;
+                let missing = arrival.after.map_or(0, |gap| gap.len);
+                side.stream.advance(dropped as u64 + missing);
+                self.turns += u32::from(dropped > 0 && is_candidate);
             }
         }
         if self.turns >= TURNS_MAX || self.chunks >= CHUNKS_MAX {
             Joined::Never
         } else {
             Joined::NotYet
+        }
+    }
+
+    /// What was heard begins as TLS does; `is_whole` if nothing is missing behind it. `None` if it
+    /// may yet turn out that nobody speaks TLS here.
+    fn heard_encrypted(
+        &mut self,
+        direction: Direction,
+        held: Vec<u8>,
+        is_whole: bool,
+    ) -> Option<Joined> {
+        let side = self.side(direction);
+        match client_hello::server_name(&held) {
+            Hello::Incomplete if is_whole && held.len() < PREFIX_BYTES_MAX => {
+                // Some servers refuse it before they have read all of it.
+                if side.is_at_start() {
+                    side.odd = Some(side.stream.moved_at(side.stream.cursor()));
+                }
+                side.stream.hold(held);
+                None
+            }
+            Hello::Name(name)
+                if side.is_at_start()
+                    && held.get(HELLO_KIND_AT) == Some(&CLIENT_HELLO)
+                    && is_whole =>
+            {
+                side.odd = Some(side.stream.moved_at(side.stream.cursor()));
+                side.stream.advance(held.len() as u64);
+                let other = self.side(direction.opposite());
+                if other.stream.reach() != other.begins.unwrap_or(u64::MAX) {
+                    return Some(Joined::Encrypted(name));
+                }
+                self.hello = Some(Helloed { direction, name });
+                None
+            }
+            Hello::Name(name) => Some(Joined::Encrypted(name)),
+            Hello::Incomplete => Some(Joined::Encrypted(None)),
         }
     }
 
@@ -377,6 +384,16 @@ impl Side {
         self.stream.advance(here as u64);
         &bytes[here..]
     }
+}
+
+/// Looks into bytes that stand in the middle of what one side says; keeps them if they are found
+/// to be something.
+fn amid(bytes: &[u8], held: &mut Vec<u8>) -> Found {
+    let found = detect_amid(bytes);
+    if matches!(found, Found::Match(..)) {
+        held.extend_from_slice(bytes);
+    }
+    found
 }
 
 fn drop_held(stream: &mut Stream) {

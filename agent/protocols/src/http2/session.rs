@@ -314,7 +314,7 @@ impl Multiplex {
         match what {
             What::Request(request) => {
                 if is_request == Some(true) {
-                    self.request(stream, request, ends, first, listener);
+                    self.request(stream, request, ends, (first, last), listener);
                 } else {
                     listener.discard(Discard::Unparsable);
                 }
@@ -362,7 +362,7 @@ impl Multiplex {
         stream: u64,
         request: Box<HttpRequest>,
         ends: bool,
-        first: Moved,
+        (first, last): (Moved, Moved),
         listener: &mut dyn Listener,
     ) {
         if stream > self.highest {
@@ -397,6 +397,8 @@ impl Multiplex {
         let ticket = listener.begin(Beginning {
             role: self.role.unwrap_or(Role::Server),
             start: first,
+            head_end: last,
+            stream: Some(stream),
             context: request.trace_parent,
         });
         self.streams.ask(stream, request, first, ticket);

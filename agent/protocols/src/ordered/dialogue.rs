@@ -138,7 +138,7 @@ impl<P: Ordered> Dialogue<P> {
         self.latest = Flow::Responses;
         self.requests.is_framed = false;
         if let Some(request) = P::Request::malformed() {
-            self.pair.request(request, asked, false, listener);
+            self.pair.request(request, [asked; 2], false, listener);
         }
         self.requests_at_response = self.requests.stream.reach();
         self.offer(Flow::Responses, head, listener);
@@ -482,7 +482,7 @@ impl<P: Ordered> Dialogue<P> {
             _ => P::Request::malformed(),
         };
         if let Some(request) = request {
-            self.request(request, Then::Done, first, listener);
+            self.request(request, Then::Done, [first; 2], listener);
         }
         self.unframe(Flow::Requests, listener);
     }

@@ -49,6 +49,9 @@ enum OpenBody<P: Ordered> {
     OneWay(Pending<P>),
 }
 
+/// The first byte of a message, and the last one of its head.
+pub(super) type Head = [Moved; 2];
+
 #[derive(Debug)]
 struct Pending<P: Ordered> {
     ticket: Ticket,
@@ -61,10 +64,17 @@ struct Pending<P: Ordered> {
 }
 
 impl<P: Ordered> Pending<P> {
-    fn begin(role: Role, request: P::Request, start: Moved, listener: &mut dyn Listener) -> Self {
+    fn begin(
+        role: Role,
+        request: P::Request,
+        [start, head_end]: Head,
+        listener: &mut dyn Listener,
+    ) -> Self {
         let ticket = listener.begin(Beginning {
             role,
             start,
+            head_end,
+            stream: None,
             context: request.context(),
         });
         Self {
@@ -145,18 +155,18 @@ impl<P: Ordered> Pair<P> {
     pub fn request(
         &mut self,
         request: P::Request,
-        start: Moved,
+        head: Head,
         has_body: bool,
         listener: &mut dyn Listener,
     ) -> bool {
-        let pending = Pending::<P>::begin(self.role, request, start, listener);
+        let pending = Pending::<P>::begin(self.role, request, head, listener);
         if !pending.request.is_answered() {
             self.one_way(pending, has_body, listener);
             return true;
         }
         if self.pending.len() >= P::MANNERS.pending_max || self.bytes >= PENDING_BYTES_MAX {
             listener.discard(Discard::PipelineFull);
-            self.tell(pending, start.time_ns, Outcome::Evicted, listener);
+            self.tell(pending, head[0].time_ns, Outcome::Evicted, listener);
             return false;
         }
         self.bytes += pending.request_bytes;
@@ -173,13 +183,13 @@ impl<P: Ordered> Pair<P> {
     pub fn unpaired_request(
         &mut self,
         request: P::Request,
-        start: Moved,
+        head: Head,
         has_body: bool,
         listener: &mut dyn Listener,
     ) {
-        let pending = Pending::<P>::begin(self.role, request, start, listener);
+        let pending = Pending::<P>::begin(self.role, request, head, listener);
         if pending.request.is_answered() {
-            self.tell(pending, start.time_ns, Outcome::NotObserved, listener);
+            self.tell(pending, head[0].time_ns, Outcome::NotObserved, listener);
         } else {
             self.one_way(pending, has_body, listener);
         }
@@ -211,10 +221,19 @@ impl<P: Ordered> Pair<P> {
     }
 
     /// The final response to the first request began.
-    pub fn response(&mut self, response: P::Response, first_ns: u64) {
+    pub fn response(
+        &mut self,
+        response: P::Response,
+        [begin, head_end]: Head,
+        listener: &mut dyn Listener,
+    ) {
+        let is_certain = !self.is_on_probation();
         if let Some(first) = self.pending.front_mut() {
             first.response = Some(response);
-            first.first_response_ns = Some(first_ns);
+            first.first_response_ns = Some(begin.time_ns);
+            if is_certain {
+                listener.answer(first.ticket, head_end);
+            }
         }
     }
 

@@ -9,15 +9,8 @@
 use std::fmt;
 use std::io;
 
-use iced_x86::{Decoder, DecoderOptions};
-
+use crate::arch::{BREAKPOINT, PROBED_LEN, first_instruction_len};
 use crate::discover::tls::{HeldFile, MappedCode, Unknown};
-
-/// Bytes that are compared at each place: the kernel copies as many (`MAX_UINSN_BYTES`,
-/// arch/x86/include/asm/uprobes.h).
-const LEN: usize = 16;
-/// What stands at the first byte of a probe (`int3`).
-const BREAKPOINT: u8 = 0xcc;
 
 /// Code at the places of a file's probes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,12 +63,13 @@ impl fmt::Display for Unlike {
 }
 
 impl Expected {
-    /// What the file has at these places; `None` if it can't be read.
+    /// What the file has at these places, as much of it as the kernel copies; `None` if it can't be
+    /// read.
     pub fn of(file: &HeldFile, offsets: impl IntoIterator<Item = u64>) -> Option<Self> {
         let mut offsets: Vec<u64> = offsets.into_iter().collect();
         offsets.sort_unstable();
         offsets.dedup();
-        let bytes = |offset| Some((offset, file.bytes_at(offset, LEN)?));
+        let bytes = |offset| Some((offset, file.bytes_at(offset, PROBED_LEN)?));
         let places = offsets.into_iter().map(bytes).collect::<Option<_>>()?;
         Some(Self { places })
     }
@@ -129,13 +123,7 @@ impl Expected {
 
 /// The first instruction of some code; all of it, if it is none.
 fn instruction(code: &[u8]) -> &[u8] {
-    let found = Decoder::new(64, code, DecoderOptions::NONE).decode();
-    let len = if found.is_invalid() {
-        code.len()
-    } else {
-        found.len()
-    };
-    &code[..len]
+    &code[..first_instruction_len(code).unwrap_or(code.len())]
 }
 
 impl From<Unknown> for Unlike {

@@ -2,9 +2,9 @@
 //! were stripped. Nothing about Go's structures at run time is known here.
 //!
 //! A Go function is believed to be one when it begins with the check of its stack's size, which all
-//! functions of `crypto/tls` that matter do. Since Go 1.17 that check takes the goroutine from R14
-//! (`cmd/internal/obj/x86/obj6.go`), so that it tells two things at once: that the place is right,
-//! and that arguments come in registers.
+//! functions of `crypto/tls` that matter do. Since Go 1.17 that check takes the goroutine from a
+//! register, so that it tells two things at once: that the place is right, and that arguments come
+//! in registers.
 
 mod build_info;
 mod functions;
@@ -13,6 +13,7 @@ use super::Function;
 use super::image::{Damaged, Image};
 use super::names::GO_FUNCTIONS;
 use super::symbols::Symbol;
+use crate::arch;
 
 pub(in crate::discover) use build_info::too_old;
 
@@ -43,26 +44,10 @@ pub(super) fn functions(image: &Image<'_>) -> Result<Option<Vec<Symbol<Function>
 
 /// Whether the code at an address begins as a Go function with register arguments does.
 pub(super) fn begins_as_known(image: &Image<'_>, address: u64) -> bool {
-    let Some(head) = image
-        .code_offset(address, HEAD_LEN as u64)
-        .and_then(|offset| image.read(offset, HEAD_LEN))
-    else {
-        return false;
-    };
-    is_stack_check(&head)
-}
-
-const HEAD_LEN: usize = 12;
-
-/// `cmp rsp, [r14+16]`, or for larger frames `lea r12, [rsp-n]; cmp r12, [r14+16]`.
-fn is_stack_check(head: &[u8]) -> bool {
-    let compares_r12 = |from: usize| head[from..].starts_with(&[0x4d, 0x3b, 0x66, 0x10]);
-    match head {
-        [0x49, 0x3b, 0x66, 0x10, ..] => true,
-        [0x4c, 0x8d, 0x64, 0x24, ..] => compares_r12(5),
-        [0x4c, 0x8d, 0xa4, 0x24, ..] => compares_r12(8),
-        _ => false,
-    }
+    image
+        .code_offset(address, arch::STACK_CHECK_LEN as u64)
+        .and_then(|offset| image.read(offset, arch::STACK_CHECK_LEN))
+        .is_some_and(|head| arch::begins_with_stack_check(&head))
 }
 
 #[cfg(test)]

@@ -79,8 +79,6 @@ pub(crate) struct Place {
     pub len: u64,
 }
 
-/// `EM_X86_64`
-pub(crate) const X86_64: u16 = 62;
 const ET_DYN: u16 = 3;
 const PT_LOAD: u32 = 1;
 const PT_INTERP: u32 = 3;

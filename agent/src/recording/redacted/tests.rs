@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::health::Health;
 use crate::pipeline::{Pipeline, PipelineConfig};
-use crate::recording::{clock_record, replay, user_record};
+use crate::recording::{clock_record, replay, settings_record, user_record};
 use wirespan_common::record::Kind;
 
 const SECRET: &str = "S3cr3tV4lue";
@@ -87,7 +87,7 @@ fn redacted(recording: &[u8]) -> (Vec<u8>, Redacted) {
     let mut reader = Reader::new(recording).expect("a recording");
     let mut writer = Writer::new(Vec::new()).expect("memory");
     let redacted =
-        redact(&mut reader, &mut writer, &Redaction::default()).expect("a whole recording");
+        redact(&mut reader, &mut writer, &SpanConfig::default()).expect("a whole recording");
     (writer.finish().expect("memory"), redacted)
 }
 
@@ -221,4 +221,27 @@ fn what_is_not_http1_is_hidden_wholly() {
     let (after, told) = redacted(&scene.recording());
     assert!(!String::from_utf8_lossy(&after).contains("cr3t"));
     assert_eq!(told.http2_connections, 1);
+}
+
+#[test]
+fn what_the_run_hid_is_hidden_and_what_it_let_pass_is_not_for_that_reason() {
+    let names = |names: &[&str]| Some(names.iter().map(ToString::to_string).collect());
+    let settings = SpanConfig {
+        sensitive_query_params_add: names(&["ticket"]),
+        sensitive_query_params_remove: names(&["token"]),
+        ..SpanConfig::default()
+    };
+    let mut scene = Scene::new();
+    scene.records.push(settings_record(1, &settings));
+    let asks = format!("GET /a?ticket={SECRET}&b=c&token={SECRET} HTTP/1.1\r\nHost: o\r\n\r\n");
+    scene
+        .hears(1, &asks)
+        .says(1, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let (after, told) = redacted(&scene.recording());
+    let text = String::from_utf8_lossy(&after);
+    assert!(!text.contains(SECRET), "{text}");
+    assert!(text.contains("&b=c&"), "{text}");
+    assert_eq!((told.left_out, told.records), (0, 5));
+    // The settings themselves stay, so that the copy replays as the recording does.
+    assert!(text.contains("ticket\"]"), "{text}");
 }

@@ -109,6 +109,7 @@ fn make_between(methods: KnownMethods, exchange: Exchange, ends: Ends<'_>) -> Sp
     SpanMaker::new(methods).make(
         exchange,
         context,
+        None,
         Surroundings {
             resource: &Arc::new(Resource::default()),
             ends,

@@ -71,6 +71,7 @@ fn make(exchange: Exchange) -> Span {
     SpanMaker::new(KnownMethods::default()).make(
         exchange,
         context,
+        None,
         Surroundings {
             resource: &Arc::default(),
             ends: Ends::default(),

@@ -67,6 +67,9 @@ impl Multiplex {
         match what {
             What::Response(response) if open.response.is_none() => {
                 open.answer(response, first, last);
+                if open.request.is_some() {
+                    listener.answer(open.ticket, last);
+                }
             }
             What::Response(again) => {
                 open.close_with(again.call_status, again.completeness, first, last);

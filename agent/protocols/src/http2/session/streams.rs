@@ -37,7 +37,7 @@ pub(super) struct Open {
     /// `None` while only its response was seen.
     pub request: Option<Box<HttpRequest>>,
     /// What the listener calls it, from its request on.
-    ticket: Ticket,
+    pub ticket: Ticket,
     /// What its request counts for.
     request_bytes: usize,
     pub response: Option<HttpResponse>,

@@ -5,6 +5,7 @@ use super::{Asked, Dialogue, LEVEL_TURNS_MIN, Next, Place};
 use crate::exchange::Outcome;
 use crate::listener::{Discard, Listener};
 use crate::message::{BodyEnd, Message, Then};
+use crate::ordered::pair::Head;
 use crate::ordered::{MessageOf, Ordered, Request as _};
 use crate::parser::Flow;
 use crate::stream::Moved;
@@ -25,11 +26,11 @@ impl<P: Ordered> Dialogue<P> {
                 } else {
                     self.invalid = 0;
                 }
-                self.request(request, then, first, listener);
+                self.request(request, then, [first, last], listener);
             }
             Message::Response { response, then } => {
                 self.invalid = 0;
-                self.response(response, then, first, last, listener);
+                self.response(response, then, [first, last], listener);
             }
             Message::Interim => {
                 self.invalid = 0;
@@ -94,7 +95,7 @@ impl<P: Ordered> Dialogue<P> {
         &mut self,
         request: P::Request,
         then: Then,
-        first: Moved,
+        head: Head,
         listener: &mut dyn Listener,
     ) {
         let is_malformed = request.is_malformed();
@@ -125,11 +126,11 @@ impl<P: Ordered> Dialogue<P> {
         if self.is_aligned {
             self.is_aligned = self
                 .pair
-                .request(request, first, then == Then::Body, listener);
+                .request(request, head, then == Then::Body, listener);
         } else {
             let has_body = then == Then::Body;
             self.pair
-                .unpaired_request(request, first, has_body, listener);
+                .unpaired_request(request, head, has_body, listener);
         }
         if then == Then::Unknown {
             if !is_malformed {
@@ -175,10 +176,10 @@ impl<P: Ordered> Dialogue<P> {
         &mut self,
         response: P::Response,
         then: Then,
-        first: Moved,
-        last: Moved,
+        head: Head,
         listener: &mut dyn Listener,
     ) {
+        let [_, last] = head;
         if self.pair.is_empty() {
             // Its framing depends on a request that nobody saw.
             if self.is_aligned {
@@ -187,7 +188,7 @@ impl<P: Ordered> Dialogue<P> {
             self.lose(Flow::Responses, Discard::UnmatchedResponse, listener);
             return;
         }
-        self.pair.response(response, first.time_ns);
+        self.pair.response(response, head, listener);
         self.responses.in_body = then == Then::Body;
         match then {
             Then::Body => {}

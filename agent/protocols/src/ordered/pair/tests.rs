@@ -69,9 +69,9 @@ fn response() -> HttpResponse {
 #[test]
 fn responses_meet_requests_in_order() {
     let (mut pair, mut told) = (Pair::<Http1>::new(Role::Client), Told::default());
-    pair.request(request(), at(1), false, &mut told);
-    pair.request(request(), at(2), true, &mut told);
-    pair.response(response(), 3);
+    pair.request(request(), [at(1); 2], false, &mut told);
+    pair.request(request(), [at(2); 2], true, &mut told);
+    pair.response(response(), [at(3); 2], &mut told);
     pair.response_ended(4, &mut told);
     pair.request_ended(Some(9), 9, &mut told);
     pair.flush(Outcome::Closed, 5, &mut told);
@@ -82,11 +82,11 @@ fn responses_meet_requests_in_order() {
 #[test]
 fn the_body_of_an_answered_request_is_not_anothers() {
     let (mut pair, mut told) = (Pair::<Http1>::new(Role::Server), Told::default());
-    pair.request(request(), at(1), true, &mut told);
-    pair.response(response(), 2);
+    pair.request(request(), [at(1); 2], true, &mut told);
+    pair.response(response(), [at(2); 2], &mut told);
     pair.response_ended(3, &mut told);
     pair.request_ended(Some(9), 9, &mut told);
-    pair.request(request(), at(4), false, &mut told);
+    pair.request(request(), [at(4); 2], false, &mut told);
     pair.flush(Outcome::Reset, 5, &mut told);
     let wanted = [(1, Outcome::Complete, None), (4, Outcome::Reset, None)];
     assert_eq!(told.ended, wanted);
@@ -95,9 +95,9 @@ fn the_body_of_an_answered_request_is_not_anothers() {
 #[test]
 fn a_response_in_progress_survives_the_loss_of_framing() {
     let (mut pair, mut told) = (Pair::<Http1>::new(Role::Server), Told::default());
-    pair.request(request(), at(1), false, &mut told);
-    pair.request(request(), at(2), false, &mut told);
-    pair.response(response(), 3);
+    pair.request(request(), [at(1); 2], false, &mut told);
+    pair.request(request(), [at(2); 2], false, &mut told);
+    pair.response(response(), [at(3); 2], &mut told);
     pair.lose_responses(4, &mut told);
     pair.response_is_over(5, &mut told);
     let wanted = [
@@ -111,9 +111,9 @@ fn a_response_in_progress_survives_the_loss_of_framing() {
 fn what_is_too_many_is_told_at_once() {
     let (mut pair, mut told) = (Pair::<Http1>::new(Role::Server), Told::default());
     for n in 0..PENDING_MAX as u64 {
-        assert!(pair.request(request(), at(n), false, &mut told));
+        assert!(pair.request(request(), [at(n); 2], false, &mut told));
     }
-    assert!(!pair.request(request(), at(999), false, &mut told));
+    assert!(!pair.request(request(), [at(999); 2], false, &mut told));
     assert_eq!(told.ended, [(999, Outcome::Evicted, None)]);
     assert_eq!(told.discarded, [Discard::PipelineFull]);
 }
@@ -121,12 +121,17 @@ fn what_is_too_many_is_told_at_once() {
 #[test]
 fn each_that_begins_ends_or_is_withdrawn() {
     let (mut pair, mut told) = (Pair::<Http1>::new(Role::Server), Told::default());
-    pair.request(request(), at(1), false, &mut told);
-    pair.request(Box::new(HttpRequest::malformed()), at(2), false, &mut told);
-    pair.request(request(), at(3), true, &mut told);
-    pair.response(response(), 4);
+    pair.request(request(), [at(1); 2], false, &mut told);
+    pair.request(
+        Box::new(HttpRequest::malformed()),
+        [at(2); 2],
+        false,
+        &mut told,
+    );
+    pair.request(request(), [at(3); 2], true, &mut told);
+    pair.response(response(), [at(4); 2], &mut told);
     pair.lose_responses(5, &mut told);
-    pair.unpaired_request(request(), at(6), false, &mut told);
+    pair.unpaired_request(request(), [at(6); 2], false, &mut told);
     pair.flush(Outcome::Closed, 7, &mut told);
     assert_eq!((told.begun, told.ended.len()), (4, 3));
     told.tickets.sort_unstable();

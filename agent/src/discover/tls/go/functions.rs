@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use super::super::Function;
 use super::super::image::{Damaged, Image, Place, u32_at, u64_at};
 use super::super::symbols::{Symbol, each_string, parts};
+use crate::arch::GO_INSTRUCTION_LEN_MIN;
 
 /// The table, with its parts found.
 #[derive(Debug)]
@@ -259,9 +260,10 @@ const GO_1_20: u32 = 0xffff_fff1;
 /// Places that look like the table's first bytes, before giving up.
 const SEARCHED_MAX: usize = 64;
 
-/// Magic, two zeros, instructions aligned to one byte (x86), pointers of eight.
+/// Magic, two zeros, the smallest length of an instruction, pointers of eight.
 fn is_head(head: &[u8]) -> bool {
-    matches!(u32_at(head, 0), GO_1_16 | GO_1_18 | GO_1_20) && head[4..8] == [0, 0, 1, 8]
+    matches!(u32_at(head, 0), GO_1_16 | GO_1_18 | GO_1_20)
+        && head[4..8] == [0, 0, GO_INSTRUCTION_LEN_MIN, 8]
 }
 
 /// A piece of a place that was read, because the next thing sought is near the last.

@@ -1,0 +1,132 @@
+//! x86-64: registers (`struct pt_regs`, arch/x86/include/asm/ptrace.h), the System V ABI, Go's and
+//! Rust's own, and system calls (arch/x86/entry/syscalls/syscall_64.tbl).
+
+use aya_ebpf::bindings::pt_regs;
+use zerocopy::FromBytes;
+
+/// The part of `struct pt_regs` that system calls use, as it lies there from
+/// [`CALL_REGISTERS_OFFSET`]. Arguments stay in it from when a task enters the kernel until it
+/// leaves (arch/x86/entry/calling.h).
+#[derive(Clone, Copy, FromBytes)]
+#[repr(C)]
+pub struct CallRegisters {
+    /// R10: the fourth argument.
+    pub fourth: u64,
+    r9: u64,
+    r8: u64,
+    ax: u64,
+    cx: u64,
+    /// RDX: the third argument.
+    pub third: u64,
+    /// RSI: the second argument.
+    pub second: u64,
+    /// RDI: the first argument.
+    pub first: u64,
+    /// Which system call it is.
+    pub number: u64,
+}
+
+/// Where they begin in `struct pt_regs`.
+pub const CALL_REGISTERS_OFFSET: u64 = 0x38;
+
+/// Numbers of system calls.
+#[allow(missing_docs, reason = "each is named after its call")]
+pub mod number {
+    pub const READ: u64 = 0;
+    pub const WRITE: u64 = 1;
+    pub const READV: u64 = 19;
+    pub const WRITEV: u64 = 20;
+    pub const SENDFILE: u64 = 40;
+    pub const SENDTO: u64 = 44;
+    pub const RECVFROM: u64 = 45;
+    pub const SENDMSG: u64 = 46;
+    pub const RECVMSG: u64 = 47;
+    pub const SPLICE: u64 = 275;
+    pub const RECVMMSG: u64 = 299;
+    pub const SENDMMSG: u64 = 307;
+    pub const PREADV2: u64 = 327;
+    pub const PWRITEV2: u64 = 328;
+}
+
+/// Whether it is one of those.
+#[inline(always)]
+pub fn is_listed(call: u64) -> bool {
+    use number::*;
+    /// Those under 64, a bit each.
+    const LOW: u64 = 1 << READ
+        | 1 << WRITE
+        | 1 << READV
+        | 1 << WRITEV
+        | 1 << SENDFILE
+        | 1 << SENDTO
+        | 1 << RECVFROM
+        | 1 << SENDMSG
+        | 1 << RECVMSG;
+    if call < 64 {
+        return LOW >> call & 1 != 0;
+    }
+    matches!(call, SPLICE | RECVMMSG | SENDMMSG | PREADV2 | PWRITEV2)
+}
+
+/// Address of the registers with which a task entered the kernel: the top of its kernel stack
+/// (`task_pt_regs`, arch/x86/include/asm/processor.h).
+#[inline(always)]
+pub fn entry_registers(kernel_stack: u64) -> u64 {
+    /// Without KASAN (arch/x86/include/asm/page_64_types.h).
+    const THREAD_SIZE: u64 = 16 * 1024;
+    const PT_REGS_SIZE: u64 = 21 * 8;
+    kernel_stack + THREAD_SIZE - PT_REGS_SIZE
+}
+
+/// The stack pointer.
+#[inline(always)]
+pub fn stack(registers: &pt_regs) -> u64 {
+    registers.rsp
+}
+
+/// Bytes by which a return moves the stack pointer: the return address lies there.
+pub const RETURN_SIZE: u64 = 8;
+
+/// Where the first four arguments of a function of C are when it begins (System V ABI).
+#[inline(always)]
+pub fn argument_places(registers: &pt_regs) -> [*const u64; 4] {
+    [
+        &raw const registers.rdi,
+        &raw const registers.rsi,
+        &raw const registers.rdx,
+        &raw const registers.rcx,
+    ]
+}
+
+/// Which argument's register has the second word of a result of two: RDX.
+pub const SECOND_RESULT: usize = 2;
+
+/// Registers in which Go passes arguments and results since 1.17, and keeps its goroutine
+/// (src/cmd/compile/abi-internal.md).
+#[derive(Clone, Copy)]
+pub struct GoRegisters {
+    /// RAX: the first argument or result.
+    pub first: u64,
+    /// RBX: the second.
+    pub second: u64,
+    /// RCX: the third.
+    pub third: u64,
+    /// R14: the goroutine.
+    pub goroutine: u64,
+}
+
+impl GoRegisters {
+    /// Those among all of them.
+    #[inline(always)]
+    pub fn of(registers: &pt_regs) -> Self {
+        Self {
+            first: registers.rax,
+            second: registers.rbx,
+            third: registers.rcx,
+            goroutine: registers.r14,
+        }
+    }
+}
+
+/// Where the goroutine's register is in `struct pt_regs`.
+pub const GOROUTINE_OFFSET: u64 = 8;

@@ -1,0 +1,95 @@
+//! x86-64. The kernel's sources that are named here are below arch/x86.
+
+mod arguments;
+mod returns;
+
+use iced_x86::{Code, Decoder, DecoderOptions};
+
+pub use arguments::{first_call, uses_of_arguments};
+pub use returns::returns;
+
+/// `EM_X86_64`, of executables that are looked into.
+pub const ELF_MACHINE: u16 = 62;
+
+/// Bytes of code that the kernel copies where it puts a probe (`MAX_UINSN_BYTES`,
+/// include/asm/uprobes.h).
+pub const PROBED_LEN: usize = 16;
+
+/// What stands at the first byte of a probe (`int3`).
+pub const BREAKPOINT: u8 = 0xcc;
+
+/// Go's minimum size of an instruction, as its table of functions has it (`pcHeader.minLC`,
+/// src/runtime/symtab.go).
+pub const GO_INSTRUCTION_LEN_MIN: u8 = 1;
+
+/// What [`begins_with_stack_check`] looks at.
+pub const STACK_CHECK_LEN: usize = 12;
+
+/// `endbr64`, with which functions begin that may be called indirectly (-fcf-protection).
+const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
+/// `nopl 0(%rax,%rax,1)`, the five-byte nop that tracers of the target's own may write over.
+const NOP5: [u8; 5] = [0x0f, 0x1f, 0x44, 0x00, 0x00];
+/// `ud2`
+const UD2: [u8; 2] = [0x0f, 0x0b];
+
+/// The kernel function of a system call (include/asm/syscall_wrapper.h).
+#[must_use]
+pub fn system_call_function(call: &str) -> String {
+    format!("__x64_sys_{call}")
+}
+
+/// The length of the instruction that begins some code; `None` if none does.
+#[must_use]
+pub fn first_instruction_len(code: &[u8]) -> Option<usize> {
+    let found = Decoder::new(64, code, DecoderOptions::NONE).decode();
+    (!found.is_invalid()).then(|| found.len())
+}
+
+/// Whether no function begins so: padding, int3 and ud2.
+#[must_use]
+pub fn is_filler(head: &[u8]) -> bool {
+    head.iter().all(|byte| *byte == 0) || head[0] == BREAKPOINT || head.starts_with(&UD2)
+}
+
+/// Length of the instructions at the beginning that change nothing. The probe is put behind them:
+///
+/// - The kernel emulates `push`, with which most functions go on, but steps over `endbr64` out of
+///   line, which takes three times as long.
+/// - Kernels from 6.18 on turn a probe on a five-byte nop into a call of their own, which in the
+///   first of them wrote over the 128 bytes below the stack pointer. At a function's entry nothing
+///   is kept there, so it would do no harm; but behind the nop there is nothing to argue about.
+///
+/// Behind them registers and stack are those of the entry, the return address on top.
+#[must_use]
+pub fn without_effect(head: &[u8]) -> usize {
+    let mut len = 0;
+    if head.starts_with(&ENDBR64) {
+        len += ENDBR64.len();
+    }
+    while head[len..].starts_with(&NOP5) && head.len() > len + NOP5.len() {
+        len += NOP5.len();
+    }
+    if len < head.len() { len } else { 0 }
+}
+
+/// Whether the kernel emulates the first instruction: `push` of a register (kernel/uprobes.c,
+/// `push_setup_xol_ops`).
+#[must_use]
+pub fn is_emulated(code: &[u8]) -> bool {
+    let first = Decoder::new(64, code, DecoderOptions::NONE).decode();
+    first.code() == Code::Push_r64
+}
+
+/// Whether code of [`STACK_CHECK_LEN`] begins as a Go function with arguments in registers does:
+/// `cmp rsp, [r14+16]`, or for larger frames `lea r12, [rsp-n]; cmp r12, [r14+16]`
+/// (`cmd/internal/obj/x86/obj6.go`). The goroutine is in R14 since Go 1.17.
+#[must_use]
+pub fn begins_with_stack_check(head: &[u8]) -> bool {
+    let compares_r12 = |from: usize| head[from..].starts_with(&[0x4d, 0x3b, 0x66, 0x10]);
+    match head {
+        [0x49, 0x3b, 0x66, 0x10, ..] => true,
+        [0x4c, 0x8d, 0x64, 0x24, ..] => compares_r12(5),
+        [0x4c, 0x8d, 0xa4, 0x24, ..] => compares_r12(8),
+        _ => false,
+    }
+}

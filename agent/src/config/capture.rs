@@ -1,0 +1,82 @@
+//! What the kernel side is told when it is loaded. All of it is fixed from then on: programs are
+//! verified with it, and maps have their size.
+
+use super::names::Setting;
+use super::settings::Settings;
+use super::{ConfigError, Part, values};
+
+/// How to capture.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CaptureConfig {
+    /// Forced by the user; otherwise the cheapest that loads.
+    pub strategy: Option<Strategy>,
+    /// Log from the kernel side.
+    pub bpf_debug: bool,
+    /// Connections that the kernel side remembers; otherwise [`CONNECTIONS_MAX_DEFAULT`].
+    pub connections_max: Option<u32>,
+}
+
+impl Part for CaptureConfig {
+    fn follow(&self, new: &Self) -> (Self, Vec<Setting>) {
+        let fixed = [
+            (self.strategy != new.strategy, Setting::Capture),
+            // The verifier dropped what logs, so that it costs nothing.
+            (self.bpf_debug != new.bpf_debug, Setting::BpfDebug),
+            (
+                self.connections_max != new.connections_max,
+                Setting::ConnectionsMax,
+            ),
+        ];
+        let fixed = fixed
+            .into_iter()
+            .filter_map(|(differs, it)| differs.then_some(it));
+        (self.clone(), fixed.collect())
+    }
+}
+
+/// What its tables have room for.
+pub const CONNECTIONS_MAX_DEFAULT: u32 = 65_536;
+
+/// The ways into socket calls, cheapest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Strategy {
+    /// Raw tracepoints `sock_send_length` and `sock_recv_length` (kernel 6.3).
+    SocketTracepoints,
+    /// fexit on the system calls' functions.
+    Fexit,
+    /// kretprobes on the same functions.
+    Kprobes,
+    /// Raw tracepoint `sys_exit`.
+    SyscallTracepoints,
+}
+
+pub(super) fn read(settings: &Settings) -> Result<CaptureConfig, ConfigError> {
+    let mut capture = CaptureConfig::default();
+    if let Some(given) = settings.of(Setting::Capture) {
+        capture.strategy = given.parse(
+            |text| {
+                Some(match text {
+                    "auto" => None,
+                    "socket_tracepoints" => Some(Strategy::SocketTracepoints),
+                    "fexit" => Some(Strategy::Fexit),
+                    "kprobes" => Some(Strategy::Kprobes),
+                    "syscall_tracepoints" => Some(Strategy::SyscallTracepoints),
+                    _ => return None,
+                })
+            },
+            "auto, socket_tracepoints, fexit, kprobes or syscall_tracepoints",
+        )?;
+    }
+    if let Some(given) = settings.of(Setting::BpfDebug) {
+        capture.bpf_debug = given.parse(values::boolean, values::BOOLEAN)?;
+    }
+    if let Some(given) = settings.of(Setting::ConnectionsMax) {
+        let max = CONNECTIONS_MAX_DEFAULT as usize;
+        let count = given.parse(
+            |text| values::count(text, max),
+            "a number of connections from 1 to 65536",
+        )?;
+        capture.connections_max = u32::try_from(count).ok();
+    }
+    Ok(capture)
+}

@@ -1,0 +1,88 @@
+//! What the daemon is told of itself: its own metrics, memory, log and end.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::names::Setting;
+use super::settings::Settings;
+use super::{ConfigError, Part, values};
+use crate::memory;
+
+/// Where the daemon's own metrics go: always over HTTP/protobuf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// The full URL, as it was set.
+    pub endpoint: String,
+    /// Sent with each request, in order.
+    pub headers: Vec<(String, String)>,
+    /// For one request.
+    pub timeout: Duration,
+    /// PEM file with the trusted certificates.
+    pub certificate: Option<PathBuf>,
+    /// PEM files: client certificate and private key.
+    pub client_identity: Option<(PathBuf, PathBuf)>,
+    /// Time between two requests.
+    pub interval: Duration,
+}
+
+/// `None` if no endpoint for them is set.
+impl Part for Option<MetricsConfig> {}
+
+/// What may be remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryConfig {
+    /// The bound over all that others make the daemon remember, in bytes.
+    pub limit: usize,
+}
+
+impl Part for MemoryConfig {}
+
+/// The daemon's own log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Its verbosity.
+    pub level: log::LevelFilter,
+}
+
+impl Part for LogConfig {}
+
+/// How the daemon ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndingConfig {
+    /// How long the drain at shutdown may take.
+    pub timeout: Duration,
+}
+
+impl Part for EndingConfig {}
+
+/// As Beyla's.
+const SHUTDOWN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+
+const LOG_LEVELS: &str = "error, warn, info, debug, trace or off";
+
+pub(super) fn memory(settings: &Settings) -> Result<MemoryConfig, ConfigError> {
+    let limit = match settings.of(Setting::MemoryLimit) {
+        None => memory::limit_within(memory::cgroup_limit()),
+        Some(given) => given.parse(
+            |text| values::bytes(text).filter(|bytes| *bytes >= memory::LIMIT_MIN),
+            "a number of bytes, such as 64MiB or 256M, of at least 4MiB",
+        )?,
+    };
+    Ok(MemoryConfig { limit })
+}
+
+pub(super) fn log(settings: &Settings) -> Result<LogConfig, ConfigError> {
+    let level = match settings.of(Setting::LogLevel) {
+        None => log::LevelFilter::Info,
+        Some(given) => given.parse(|text| text.parse().ok(), LOG_LEVELS)?,
+    };
+    Ok(LogConfig { level })
+}
+
+pub(super) fn ending(settings: &Settings) -> Result<EndingConfig, ConfigError> {
+    let timeout = match settings.of(Setting::ShutdownTimeout) {
+        None => SHUTDOWN_TIMEOUT_DEFAULT,
+        Some(given) => given.parse(values::duration, values::DURATION)?,
+    };
+    Ok(EndingConfig { timeout })
+}

@@ -1,0 +1,95 @@
+//! What decides how exchanges become spans. It travels as a record, so that a recording replays to
+//! the spans of its run: whatever is added here has to be told there, and may hold no secret.
+
+use serde::{Deserialize, Serialize};
+
+use super::names::Setting;
+use super::settings::Settings;
+use super::{ConfigError, Part, values};
+use crate::redact::Redaction;
+
+/// How spans are made. What is `None` was not set, and means the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SpanConfig {
+    /// No spans for gRPC's own health checks and reflection.
+    pub ignore_health_checks: Option<bool>,
+    /// Names of further parameters whose values are hidden.
+    pub sensitive_query_params_add: Option<Vec<String>>,
+    /// Names of parameters whose values are not hidden.
+    pub sensitive_query_params_remove: Option<Vec<String>>,
+    /// Queries are left out altogether.
+    pub drop_query: Option<bool>,
+}
+
+impl Part for SpanConfig {}
+
+impl SpanConfig {
+    /// What is set here, and of the rest what `other` says.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        let names = |ours: &Option<Vec<String>>, theirs: &Option<Vec<String>>| {
+            ours.as_ref().or(theirs.as_ref()).cloned()
+        };
+        Self {
+            ignore_health_checks: self.ignore_health_checks.or(other.ignore_health_checks),
+            sensitive_query_params_add: names(
+                &self.sensitive_query_params_add,
+                &other.sensitive_query_params_add,
+            ),
+            sensitive_query_params_remove: names(
+                &self.sensitive_query_params_remove,
+                &other.sensitive_query_params_remove,
+            ),
+            drop_query: self.drop_query.or(other.drop_query),
+        }
+    }
+
+    /// The same with the defaults spelt out, so that another version's don't matter.
+    #[must_use]
+    pub fn spelt_out(&self) -> Self {
+        self.or(&Self {
+            ignore_health_checks: Some(false),
+            sensitive_query_params_add: Some(Vec::new()),
+            sensitive_query_params_remove: Some(Vec::new()),
+            drop_query: Some(false),
+        })
+    }
+
+    /// Whether gRPC's own health checks and reflection make no spans.
+    #[must_use]
+    pub fn ignores_health_checks(&self) -> bool {
+        self.ignore_health_checks.unwrap_or_default()
+    }
+
+    /// What of texts must not leave.
+    #[must_use]
+    pub fn redaction(&self) -> Redaction {
+        let names = |names: &Option<Vec<String>>| names.clone().unwrap_or_default();
+        Redaction::new(
+            &names(&self.sensitive_query_params_add),
+            &names(&self.sensitive_query_params_remove),
+        )
+        .dropping_queries(self.drop_query.unwrap_or_default())
+    }
+}
+
+pub(super) fn read(settings: &Settings) -> Result<SpanConfig, ConfigError> {
+    let boolean = |setting| {
+        let given = settings.of(setting);
+        given
+            .map(|given| given.parse(values::boolean, values::BOOLEAN))
+            .transpose()
+    };
+    // Names are separated by commas, as Beyla's lists are.
+    let names = |setting| {
+        let items = values::items(&settings.of(setting)?.text);
+        Some(items.map(str::to_owned).collect())
+    };
+    Ok(SpanConfig {
+        ignore_health_checks: boolean(Setting::IgnoreHealthChecks)?,
+        sensitive_query_params_add: names(Setting::SensitiveQueryParamsAdd),
+        sensitive_query_params_remove: names(Setting::SensitiveQueryParamsRemove),
+        drop_query: boolean(Setting::DropQuery)?,
+    })
+}

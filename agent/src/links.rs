@@ -1,0 +1,342 @@
+//! Which exchange was asked for by which, on this node: a call belongs to the request that a task
+//! was serving when it made it, and a request at a server to the call that a client made. Nothing
+//! is guessed: where two answers are possible there is none, and the exchange stays the root of a
+//! trace of its own, which is mended more easily than a wrong parent.
+//!
+//! Each exchange is a [`nodes`] of a tree from its beginning on. Who asked for it is known at once
+//! ([`tasks`], [`joins`]) or when something is answered ([`threads`]); until then whoever comes of
+//! it waits for its trace. Everything is decided by records, in their order, so that a replay links
+//! as the live run did.
+
+mod headers;
+mod joins;
+mod nodes;
+mod tasks;
+mod threads;
+mod wire;
+
+use std::sync::Arc;
+
+use wirespan_common::record::{ConnectionId, TaskEvent, TaskKind, TaskNote};
+use wirespan_protocols::exchange::{Role, Ticket};
+use wirespan_protocols::trace_parent::TraceParent;
+
+pub use joins::{Ends, JoinKey, Meeting, OF_CARRIER, OF_STREAM};
+pub use nodes::{Node, NodeId};
+pub use wire::Wire;
+
+use crate::trace_context::{SpanContext, TraceContext};
+use headers::Headers;
+use joins::Joins;
+use nodes::Nodes;
+use tasks::Tasks;
+use threads::Threads;
+
+/// How long an exchange that is over may still be found by what it caused, in nanoseconds of record
+/// time: records of two processors, or of two processes, come in no certain order, and what a
+/// request started may outlive it a little.
+const REMEMBERED_NS: u64 = 100_000_000;
+
+/// How long a parent that may still become known is waited for, in nanoseconds of record time.
+const AWAITED_NS: u64 = 10_000_000_000;
+
+/// A task of a runtime, within its process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Task {
+    /// Of which kind.
+    pub kind: TaskKind,
+    /// Its number.
+    pub id: u64,
+    /// A part of it, or 0.
+    pub part: u32,
+}
+
+/// Who made a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// Process.
+    pub tgid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// What ran on the thread, where that is known.
+    pub task: Option<Task>,
+}
+
+/// How it is known which exchange asked for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mechanism {
+    /// The task that served the one made the other.
+    Task(TaskKind),
+    /// The thread that answered the one had made the other in between.
+    Thread,
+    /// The request named the trace that it belongs to.
+    Header,
+    /// Both are the same exchange, seen at both ends of its connection.
+    Connection,
+}
+
+impl Mechanism {
+    /// As it stands in spans.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Task(TaskKind::Goroutine) => "goroutine",
+            Self::Task(TaskKind::Tokio) => "tokio",
+            Self::Task(TaskKind::PythonContext) => "python_context",
+            Self::Task(TaskKind::ProxyRequest) => "proxy_request",
+            Self::Task(TaskKind::VirtualThread) => "virtual_thread",
+            Self::Task(TaskKind::NodeStore) => "node_store",
+            Self::Task(TaskKind::ThreadTurn) | Self::Thread => "thread",
+            Self::Header => "header",
+            Self::Connection => "connection",
+        }
+    }
+}
+
+/// What is known of an exchange as it begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Begun {
+    /// Which side of it is watched.
+    pub role: Role,
+    /// Whose it is.
+    pub owner: u32,
+    /// On which connection.
+    pub connection: ConnectionId,
+    /// On which stream of it, where it has streams.
+    pub stream: Option<u64>,
+    /// Who moved the last byte of the request's head; `None` if that was not this record.
+    pub actor: Option<Actor>,
+    /// Where it may be seen at the other end of its connection.
+    pub ends: Option<Ends>,
+    /// That may become known when it is answered.
+    pub may_meet_later: bool,
+    /// When the head of the request ended.
+    pub time_ns: u64,
+}
+
+/// All links.
+#[derive(Debug)]
+pub struct Links {
+    trace_context: TraceContext,
+    nodes: Nodes,
+    headers: Headers,
+    joins: Joins,
+    tasks: Tasks,
+    threads: Threads,
+}
+
+impl Links {
+    /// None yet; ids will be taken from `trace_context`.
+    #[must_use]
+    pub fn new(trace_context: TraceContext) -> Self {
+        Self {
+            trace_context,
+            nodes: Nodes::default(),
+            headers: Headers::default(),
+            joins: Joins::default(),
+            tasks: Tasks::default(),
+            threads: Threads::default(),
+        }
+    }
+
+    /// An exchange begins, whose request named the trace that it belongs to, if it did.
+    pub fn begin(&mut self, begun: &Begun, named: Option<TraceParent>) -> NodeId {
+        let mut own = self.trace_context.place(begun.role, named);
+        let derived = begun.ends.and_then(|ends| ends.key.span_id());
+        if begun.role == Role::Client
+            && let Some(span_id) = derived
+        {
+            own.span_id = span_id;
+        }
+        let node = self.nodes.begin(Node::new(own, named, begun));
+        match begun.role {
+            Role::Server => self.begin_server(node, begun, named),
+            Role::Client => self.begin_client(node, begun, named),
+        }
+        node
+    }
+
+    fn begin_server(&mut self, node: NodeId, begun: &Begun, named: Option<TraceParent>) {
+        if let Some(named) = named {
+            self.headers.serves(node, begun.owner, named);
+        }
+        if let Some(actor) = begun.actor {
+            self.tasks.serves(node, actor);
+            self.threads.reads(&mut self.nodes, actor, begun.time_ns);
+        }
+        self.tasks.begins(node, begun);
+        let caller = begun.ends.and_then(|ends| self.joins.server(node, ends));
+        match caller {
+            Some(caller) => self.nodes.link(node, caller, Mechanism::Connection),
+            None if begun.may_meet_later => self.nodes.await_for(node, AWAITED_NS),
+            None if begun.ends.is_some_and(|ends| ends.may_be_local) => {
+                self.nodes.await_for(node, REMEMBERED_NS);
+            }
+            None => self.nodes.stand_alone(node),
+        }
+    }
+
+    fn begin_client(&mut self, node: NodeId, begun: &Begun, named: Option<TraceParent>) {
+        let serving = self.tasks.asks(&self.nodes, begun);
+        let passed_on = named.and_then(|named| self.headers.passes_on(begun.owner, named));
+        match (passed_on, serving, begun.actor) {
+            (Some(request), ..) => self.nodes.link(node, request, Mechanism::Header),
+            // An SDK in the process knows better.
+            _ if named.is_some() => self.nodes.stand_alone(node),
+            (_, Some((request, mechanism)), _) => self.nodes.link(node, request, mechanism),
+            (.., Some(actor)) if self.threads.calls(&mut self.nodes, node, actor) => {
+                self.nodes.await_for(node, AWAITED_NS);
+            }
+            _ => self.nodes.stand_alone(node),
+        }
+        if let Some(ends) = begun.ends {
+            self.meet_client(node, ends);
+        }
+    }
+
+    fn meet_client(&mut self, node: NodeId, ends: Ends) {
+        if let Some(server) = self.joins.client(node, ends) {
+            self.nodes.link(server, node, Mechanism::Connection);
+        }
+    }
+
+    /// The response to a request begins; `actor` wrote or read the last byte of its head, and
+    /// `ends` tells where the exchange may be seen at the other end of its connection, if that was
+    /// not known when it began.
+    pub fn answer(&mut self, ticket: Ticket, actor: Option<Actor>, ends: Option<Ends>) {
+        let node = NodeId::of(ticket);
+        let Some(known) = self.nodes.get_mut(node) else {
+            return;
+        };
+        // Where it was known before, it was met by that.
+        let ends = ends.filter(|_| known.ends.is_none());
+        known.ends = known.ends.or(ends);
+        match known.role {
+            Role::Server => {
+                if let Some(actor) = actor {
+                    self.threads.answers(&mut self.nodes, node, actor);
+                }
+                let Some(ends) = ends else { return };
+                match self.joins.server(node, ends) {
+                    Some(caller) => self.nodes.link(node, caller, Mechanism::Connection),
+                    None => self.nodes.await_for(node, REMEMBERED_NS),
+                }
+            }
+            Role::Client => {
+                if let Some(ends) = ends {
+                    self.meet_client(node, ends);
+                }
+            }
+        }
+    }
+
+    /// A runtime told something of a task.
+    pub fn note(&mut self, tgid: u32, event: TaskEvent, kind: TaskKind, note: &TaskNote) {
+        self.tasks.note(&self.nodes, tgid, event, kind, note);
+        self.tasks.tidy(&self.nodes);
+    }
+
+    /// An exchange is over; what it was, if that was not told before.
+    pub fn end(&mut self, ticket: Ticket, now_ns: u64) -> Option<NodeId> {
+        let id = NodeId::of(ticket);
+        if !self.nodes.end(id, now_ns) {
+            return None;
+        }
+        if let Some(node) = self.nodes.get_mut(id) {
+            self.joins.end(id, node);
+            if node.role == Role::Server && node.ends.is_none() {
+                self.nodes.stand_alone(id);
+            }
+        }
+        Some(id)
+    }
+
+    /// What is known of an exchange.
+    #[must_use]
+    pub fn get(&self, node: NodeId) -> Option<&Node> {
+        self.nodes.get(node)
+    }
+
+    /// Where an exchange stands in its trace, how that is known, and whether it stays there.
+    #[must_use]
+    pub fn place(&self, node: NodeId) -> Option<(SpanContext, Option<Mechanism>, bool)> {
+        self.nodes.place(node)
+    }
+
+    /// Whoever waits for a trace waits no longer than this: those whose time has come stand alone,
+    /// and those that are over are forgotten.
+    pub fn tick(&mut self, now_ns: u64) {
+        let (headers, joins, tasks) = (&mut self.headers, &mut self.joins, &mut self.tasks);
+        self.nodes.forget(now_ns, |id, node| {
+            headers.forget(node);
+            joins.forget(id, node);
+            tasks.forget(id, node);
+        });
+        self.nodes.give_up(now_ns);
+    }
+
+    /// One end of a connection is on this node; what is known of it.
+    pub fn opened(&mut self, starts: Option<[u32; 2]>, address: Option<&Arc<str>>) {
+        self.joins.opened(starts, address);
+    }
+
+    /// Such an end is gone.
+    pub fn closed(&mut self, starts: [u32; 2]) {
+        self.joins.closed(starts);
+    }
+
+    /// Whether the other end of a TCP connection is known to be on this node.
+    #[must_use]
+    pub fn has_both(&self, starts: [u32; 2]) -> bool {
+        self.joins.has_both(starts)
+    }
+
+    /// Whether an address is known to be one of this node's.
+    #[must_use]
+    pub fn is_own(&self, address: &str) -> bool {
+        self.joins.is_own(address)
+    }
+
+    /// There will be no more records: what is not known by now never will be.
+    pub fn finish(&mut self) {
+        self.nodes.give_up(u64::MAX);
+    }
+
+    /// An exchange of which it became known where it stands, and somebody waited for that.
+    pub fn next_settled(&mut self) -> Option<NodeId> {
+        self.nodes.next_settled()
+    }
+
+    /// Which side of an exchange is watched.
+    #[must_use]
+    pub fn role(&self, ticket: Ticket) -> Option<Role> {
+        Some(self.nodes.get(NodeId::of(ticket))?.role)
+    }
+
+    /// Somebody waits to hear where this exchange stands.
+    pub fn tell_when_settled(&mut self, node: NodeId) {
+        self.nodes.tell_when_settled(node);
+    }
+
+    /// When the first one that waits will have waited long enough, in nanoseconds of record time.
+    #[must_use]
+    pub fn until_ns(&self) -> Option<u64> {
+        self.nodes.until_ns()
+    }
+
+    /// Exchanges that have begun and not ended.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.nodes.open()
+    }
+
+    /// Bytes of memory that they take.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.nodes.memory_bytes()
+            + self.headers.memory_bytes()
+            + self.joins.memory_bytes()
+            + self.tasks.memory_bytes()
+            + self.threads.memory_bytes()
+    }
+}

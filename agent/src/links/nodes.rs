@@ -1,0 +1,375 @@
+//! Exchanges as a tree: each has a place from its beginning until a little after its end, and
+//! stands in a trace as soon as whoever asked for it does. It knows nothing of how that is found
+//! out.
+
+use std::collections::VecDeque;
+
+use wirespan_common::record::ConnectionId;
+use wirespan_protocols::exchange::{Role, Ticket};
+use wirespan_protocols::heap;
+use wirespan_protocols::trace_parent::TraceParent;
+
+use super::{Begun, Ends, Mechanism, REMEMBERED_NS};
+use crate::trace_context::{Parent, SpanContext};
+
+/// Room for more than this is given back once most of it is empty.
+const ROOM_KEPT: usize = 1024;
+
+/// Those that are over and still remembered.
+const REMEMBERED_MAX: usize = 16 * 1024;
+
+/// So many exchanges asked for one another in a row: what seems to be deeper is a circle.
+const DEPTH_MAX: usize = 64;
+
+/// An exchange, open or lately over. No two have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NodeId {
+    place: u32,
+    serial: u32,
+}
+
+impl NodeId {
+    /// The one that a listener calls so.
+    #[must_use]
+    pub fn of(ticket: Ticket) -> Self {
+        Self {
+            place: ticket.0 as u32,
+            serial: (ticket.0 >> 32) as u32,
+        }
+    }
+
+    /// What a listener calls it.
+    #[must_use]
+    pub fn ticket(self) -> Ticket {
+        Ticket(u64::from(self.serial) << 32 | u64::from(self.place))
+    }
+}
+
+/// What is known of an exchange.
+#[derive(Debug)]
+pub struct Node {
+    /// Which side of it is watched.
+    pub role: Role,
+    /// Whose it is.
+    pub owner: u32,
+    /// On which connection.
+    pub connection: ConnectionId,
+    /// On which stream of it, where it has streams.
+    pub stream: Option<u64>,
+    /// Where it may be seen at the other end of its connection.
+    pub ends: Option<Ends>,
+    /// When the head of its request ended, in nanoseconds of record time.
+    pub begun_ns: u64,
+    /// The trace that its request said it belongs to.
+    pub named: Option<TraceParent>,
+    /// Its own ids and what its request said; once it is settled, where it stands.
+    context: SpanContext,
+    link: Link,
+    is_settled: bool,
+    /// Somebody waits to hear that it is.
+    is_waited_for: bool,
+    ended_ns: Option<u64>,
+    /// Of those that it asked for and that are not settled.
+    first_child: Option<NodeId>,
+    next_sibling: Option<NodeId>,
+}
+
+/// Who asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    /// Not known yet.
+    Open,
+    /// Nobody that is known here.
+    None,
+    /// An exchange.
+    To(NodeId, Mechanism),
+}
+
+impl Node {
+    /// One that begins, with ids of its own.
+    #[must_use]
+    pub fn new(context: SpanContext, named: Option<TraceParent>, begun: &Begun) -> Self {
+        Self {
+            role: begun.role,
+            owner: begun.owner,
+            connection: begun.connection,
+            stream: begun.stream,
+            ends: begun.ends,
+            begun_ns: begun.time_ns,
+            named,
+            context,
+            link: Link::Open,
+            is_settled: false,
+            is_waited_for: false,
+            ended_ns: None,
+            first_child: None,
+            next_sibling: None,
+        }
+    }
+
+    /// Whether it is over.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended_ns.is_some()
+    }
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Nodes {
+    places: Vec<Option<(u32, Node)>>,
+    free: Vec<u32>,
+    serial: u32,
+    open: usize,
+    /// The latest record's time.
+    now_ns: u64,
+    /// Those that were to wait, by how long.
+    awaited: [VecDeque<(u64, NodeId)>; 2],
+    /// Those that are over and settled, with the time until which they are remembered.
+    over: VecDeque<(u64, NodeId)>,
+    settled: VecDeque<NodeId>,
+}
+
+impl Nodes {
+    /// One begins.
+    pub fn begin(&mut self, node: Node) -> NodeId {
+        self.open += 1;
+        self.now_ns = self.now_ns.max(node.begun_ns);
+        self.serial = self.serial.wrapping_add(1);
+        let serial = self.serial;
+        let entry = Some((serial, node));
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.places[place as usize] = entry;
+                place
+            }
+            None => {
+                self.places.push(entry);
+                // There is less memory than would make more of them.
+                (self.places.len() - 1) as u32
+            }
+        };
+        NodeId { place, serial }
+    }
+
+    /// What is known of one, if it is remembered.
+    pub fn get(&self, id: NodeId) -> Option<&Node> {
+        match self.places.get(id.place as usize)? {
+            Some((serial, node)) if *serial == id.serial => Some(node),
+            _ => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, id: NodeId) -> Option<&mut Node> {
+        match self.places.get_mut(id.place as usize)? {
+            Some((serial, node)) if *serial == id.serial => Some(node),
+            _ => None,
+        }
+    }
+
+    /// One is over; `false` if that was told before.
+    pub fn end(&mut self, id: NodeId, now_ns: u64) -> bool {
+        let Some(node) = self.get_mut(id).filter(|node| !node.has_ended()) else {
+            return false;
+        };
+        node.ended_ns = Some(now_ns);
+        let is_settled = node.is_settled;
+        self.open -= 1;
+        if is_settled {
+            self.remember(id);
+        }
+        true
+    }
+
+    /// Where one stands in its trace, how that is known, and whether it is settled.
+    pub fn place(&self, id: NodeId) -> Option<(SpanContext, Option<Mechanism>, bool)> {
+        let node = self.get(id)?;
+        let mechanism = match node.link {
+            Link::To(_, mechanism) => Some(mechanism),
+            Link::Open | Link::None => None,
+        };
+        Some((node.context, mechanism, node.is_settled))
+    }
+
+    /// Nobody asked for it that is known here.
+    pub fn stand_alone(&mut self, id: NodeId) {
+        if let Some(node) = self.get_mut(id)
+            && node.link == Link::Open
+        {
+            node.link = Link::None;
+            self.settle(id);
+        }
+    }
+
+    /// Who asked for it may become known for so long, in nanoseconds of record time.
+    pub fn await_for(&mut self, id: NodeId, span_ns: u64) {
+        let queue = usize::from(span_ns <= REMEMBERED_NS);
+        let until_ns = self.now_ns.saturating_add(span_ns);
+        self.awaited[queue].push_back((until_ns, id));
+    }
+
+    /// `id` was asked for by `parent`. What is known already stays, and so does the trace that a
+    /// request named, unless `parent` is that request at its other end, or passed its own on.
+    pub fn link(&mut self, id: NodeId, parent: NodeId, mechanism: Mechanism) {
+        let (Some(child), Some(above)) = (self.get(id), self.get(parent)) else {
+            return self.stand_alone(id);
+        };
+        if child.link != Link::Open {
+            return;
+        }
+        let is_elsewhere = child.named.is_some() && child.named != above.named;
+        if is_elsewhere || self.is_above(id, parent) {
+            return self.stand_alone(id);
+        }
+        let is_settled = above.is_settled;
+        let next_sibling = above.first_child;
+        if let Some(child) = self.get_mut(id) {
+            child.link = Link::To(parent, mechanism);
+            child.next_sibling = if is_settled { None } else { next_sibling };
+        }
+        if is_settled {
+            self.settle(id);
+        } else if let Some(above) = self.get_mut(parent) {
+            above.first_child = Some(id);
+        }
+    }
+
+    /// Whether `id` asked for `below`, or for what asked for it, or the like; also if that is too
+    /// far to see.
+    fn is_above(&self, id: NodeId, below: NodeId) -> bool {
+        let mut at = below;
+        for _ in 0..DEPTH_MAX {
+            if at == id {
+                return true;
+            }
+            match self.get(at).map(|node| node.link) {
+                Some(Link::To(parent, _)) => at = parent,
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// Where it stands is known, and so it is of those that it asked for.
+    fn settle(&mut self, id: NodeId) {
+        let mut next = Vec::new();
+        let mut at = Some(id);
+        while let Some(id) = at {
+            at = next.pop();
+            let above = match self.get(id).map(|node| node.link) {
+                Some(Link::To(parent, mechanism)) => self
+                    .get(parent)
+                    .map(|parent| (parent.context, mechanism == Mechanism::Connection)),
+                _ => None,
+            };
+            let Some(node) = self.get_mut(id).filter(|node| !node.is_settled) else {
+                continue;
+            };
+            if let Some((above, is_remote)) = above {
+                node.context = SpanContext {
+                    trace_id: above.trace_id,
+                    span_id: node.context.span_id,
+                    parent: Some(Parent {
+                        span_id: above.span_id,
+                        is_remote,
+                    }),
+                    flags: above.flags,
+                };
+            }
+            node.is_settled = true;
+            let (is_waited_for, has_ended) = (node.is_waited_for, node.has_ended());
+            let mut child = node.first_child.take();
+            while let Some(at) = child {
+                next.push(at);
+                child = self.get_mut(at).and_then(|node| node.next_sibling.take());
+            }
+            if is_waited_for {
+                self.settled.push_back(id);
+            }
+            if has_ended {
+                self.remember(id);
+            }
+            at = at.or_else(|| next.pop());
+        }
+    }
+
+    fn remember(&mut self, id: NodeId) {
+        let until_ns = self.now_ns.saturating_add(REMEMBERED_NS);
+        self.over.push_back((until_ns, id));
+    }
+
+    /// Those that have waited long enough stand alone; `now_ns` is time as records tell it.
+    #[inline]
+    pub fn give_up(&mut self, now_ns: u64) {
+        if !self.awaited.iter().all(VecDeque::is_empty) {
+            self.look_at_awaited(now_ns);
+        }
+    }
+
+    fn look_at_awaited(&mut self, now_ns: u64) {
+        for queue in 0..self.awaited.len() {
+            while let Some(&(until_ns, id)) = self.awaited[queue].front() {
+                let is_open = self.get(id).is_some_and(|node| node.link == Link::Open);
+                if is_open && until_ns > now_ns {
+                    break;
+                }
+                self.awaited[queue].pop_front();
+                self.stand_alone(id);
+            }
+        }
+    }
+
+    /// Forgets those that are over for long enough, each after `last` has seen it.
+    #[inline]
+    pub fn forget(&mut self, now_ns: u64, mut last: impl FnMut(NodeId, &Node)) {
+        self.now_ns = self.now_ns.max(now_ns);
+        while let Some(&(until_ns, id)) = self.over.front()
+            && (until_ns <= self.now_ns || self.over.len() > REMEMBERED_MAX)
+        {
+            self.over.pop_front();
+            if let Some(node) = self.get(id) {
+                last(id, node);
+            }
+            self.places[id.place as usize] = None;
+            self.free.push(id.place);
+        }
+        if self.open == 0 && self.over.is_empty() && self.places.len() > ROOM_KEPT {
+            (self.places, self.free, self.over) = (Vec::new(), Vec::new(), VecDeque::new());
+        }
+    }
+
+    /// Somebody waits to hear where it stands.
+    pub fn tell_when_settled(&mut self, id: NodeId) {
+        if let Some(node) = self.get_mut(id) {
+            node.is_waited_for = true;
+        }
+    }
+
+    /// One that somebody waited for and that is settled now.
+    pub fn next_settled(&mut self) -> Option<NodeId> {
+        self.settled.pop_front()
+    }
+
+    /// When the first of those that wait has waited long enough.
+    pub fn until_ns(&self) -> Option<u64> {
+        let firsts = self.awaited.iter().filter_map(VecDeque::front);
+        firsts.map(|(until_ns, _)| *until_ns).min()
+    }
+
+    /// How many have begun and not ended.
+    pub fn open(&self) -> usize {
+        self.open
+    }
+
+    /// Bytes of memory that they take.
+    pub fn memory_bytes(&self) -> usize {
+        let queues = self.awaited.iter().chain([&self.over]);
+        heap::vec::<Option<(u32, Node)>>(self.places.capacity())
+            + heap::vec::<u32>(self.free.capacity())
+            + queues
+                .map(|queue| heap::vec::<(u64, NodeId)>(queue.capacity()))
+                .sum::<usize>()
+            + heap::vec::<NodeId>(self.settled.capacity())
+    }
+}

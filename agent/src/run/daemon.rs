@@ -1,0 +1,250 @@
+//! A daemon that traces: its rooms, started in order, told of another configuration while they run,
+//! and ended in order. It does no room's work, and waits for no signal.
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tokio::runtime::Runtime;
+
+use crate::capture::Capture;
+use crate::config::{Config, Setting, Strategy};
+use crate::discover::tls::Libraries;
+use crate::discover::{ProcRoot, Watcher};
+use crate::ending::Ending;
+use crate::export::own_metrics::OwnMetrics;
+use crate::export::{ExportConfig, Exporters, SetupError, SpanQueue};
+use crate::health::Health;
+use crate::live::{Live, Reconfiguration, Reconfigure, Stop, Watched};
+use crate::logging;
+use crate::memory::Ledger;
+use crate::pipeline::{Pipeline, PipelineConfig};
+use crate::recording::Recorder;
+use crate::report::Finished;
+
+/// Threads of the async edge: encoding is the only work there.
+const EXPORT_THREADS: usize = 2;
+/// How long own metrics that go elsewhere from now on may take for their last values.
+const METRICS_MAX: Duration = Duration::from_secs(2);
+
+/// All rooms, running.
+pub struct Daemon {
+    /// What they run with.
+    config: Config,
+    /// How transfers are seen.
+    pub strategy: Strategy,
+    /// Who knows how many processes are watched.
+    pub watched: Watched,
+    health: Arc<Health>,
+    runtime: Runtime,
+    memory: Ledger,
+    exporters: Exporters,
+    metrics: Option<OwnMetrics>,
+    control: Reconfigure,
+    stop: Stop,
+    shard: JoinHandle<Ended>,
+}
+
+/// What the shard leaves, and who tells when the kernel side is detached.
+type Ended = (Finished, Receiver<()>);
+
+/// What came of another configuration.
+#[derive(Debug, Default)]
+pub struct Reconfigured {
+    /// Settings that take effect with the next start.
+    pub restart: Vec<Setting>,
+    /// Why a room goes on as before.
+    pub refused: Vec<SetupError>,
+}
+
+impl Daemon {
+    /// Starts all rooms; `recording` is where records are kept, if anywhere. `ending` is told once
+    /// what was there already is watched.
+    ///
+    /// # Errors
+    /// What keeps a room from starting, in one line.
+    pub fn start(
+        config: Config,
+        recording: Option<Recorder>,
+        ending: &Ending,
+        health: Arc<Health>,
+    ) -> anyhow::Result<Self> {
+        let runtime = start_runtime()?;
+        let memory = Ledger::new(config.memory.limit);
+        let (queue, exporters) = start_exporters(&runtime, &config, &memory, &health)?;
+        let metrics = start_metrics(&config, &health, &runtime)?;
+        let capture = Capture::start(&config.capture, &config.discover.targets)?;
+        let strategy = capture.strategy;
+        let watcher =
+            Watcher::new(ProcRoot::host(), config.discover.clone()).within(memory.clone());
+        // How spans are made is told by records, so that it can be told anew.
+        let pipeline_config = PipelineConfig {
+            memory: memory.clone(),
+            ..PipelineConfig::default()
+        };
+        let live = Live::new(
+            capture,
+            watcher,
+            libraries(&health),
+            Pipeline::new(pipeline_config, Arc::clone(&health)),
+            recording,
+            queue,
+            Arc::clone(&health),
+        )
+        .context("can't start a thread")?
+        .telling(ending.tell())
+        .measuring(measure_every(&config))
+        .configured(&config.spans);
+        let (watched, stop, control) = (live.watched(), live.stop(), live.reconfigure());
+        let shard = std::thread::Builder::new()
+            .name("shard".into())
+            .spawn(move || live.run())
+            .context("can't start a thread")?;
+        Ok(Self {
+            config,
+            strategy,
+            watched,
+            health,
+            runtime,
+            memory,
+            exporters,
+            metrics,
+            control,
+            stop,
+            shard,
+        })
+    }
+
+    /// Has the rooms work by another configuration, as far as they can while they run. A room that
+    /// can't goes on as before, and others don't suffer by it; what is asked for again is tried
+    /// again.
+    pub fn reconfigure(&mut self, new: &Config, ending: &Ending) -> Reconfigured {
+        let changes = self.config.changes_to(new);
+        let mut outcome = Reconfigured {
+            restart: changes.restart(),
+            ..Reconfigured::default()
+        };
+        if let Some(log) = changes.log.follow {
+            logging::reconfigure(&log);
+            self.config.log = log;
+        }
+        if let Some(end) = changes.ending.follow {
+            ending.reconfigure(&end);
+            self.config.ending = end;
+        }
+        if let Some(memory) = changes.memory.follow {
+            self.memory.reconfigure(&memory);
+            self.config.memory = memory;
+        }
+        if let Some(traces) = changes.traces.follow {
+            let _entered = self.runtime.enter();
+            match self.exporters.reconfigure(&traces) {
+                Ok(()) => self.config.traces = traces,
+                Err(error) => outcome.refused.push(error),
+            }
+        }
+        let mut reconfiguration = Reconfiguration {
+            discover: changes.discover.follow,
+            spans: changes.spans.follow,
+            measure_every: None,
+        };
+        if changes.metrics.follow.is_some() {
+            match start_metrics(new, &self.health, &self.runtime) {
+                Ok(metrics) => {
+                    self.config.metrics.clone_from(&new.metrics);
+                    reconfiguration.measure_every = Some(measure_every(new));
+                    if let Some(old) = std::mem::replace(&mut self.metrics, metrics) {
+                        old.finish(METRICS_MAX);
+                    }
+                }
+                Err(error) => outcome.refused.push(error),
+            }
+        }
+        if let Some(discover) = &reconfiguration.discover {
+            self.config.discover.clone_from(discover);
+        }
+        if let Some(spans) = &reconfiguration.spans {
+            self.config.spans.clone_from(spans);
+        }
+        // If the run is over, nobody wants to know.
+        let _ = self.control.reconfigure(reconfiguration);
+        outcome
+    }
+
+    /// Whether the shard has ended by itself, which it never should.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.shard.is_finished()
+    }
+
+    /// Ends all rooms within the time of `ending`, in the order in which spans go through them.
+    ///
+    /// # Errors
+    /// The shard panicked.
+    pub fn end(self, ending: &Ending) -> anyhow::Result<Ended> {
+        self.stop.now();
+        let ended = self.shard.join();
+        let ended = ended.map_err(|_| anyhow::anyhow!("the capture thread panicked"))?;
+        self.runtime.block_on(self.exporters.drain(left(ending)));
+        if let Some(metrics) = self.metrics {
+            metrics.finish(left(ending));
+        }
+        self.runtime.shutdown_timeout(Duration::ZERO);
+        Ok(ended)
+    }
+}
+
+/// Own metrics, if they go anywhere.
+fn start_metrics(
+    config: &Config,
+    health: &Arc<Health>,
+    runtime: &Runtime,
+) -> Result<Option<OwnMetrics>, SetupError> {
+    let metrics = config.metrics.as_ref();
+    metrics
+        .map(|metrics| OwnMetrics::start(metrics, health, runtime.handle()))
+        .transpose()
+}
+
+/// Half of the interval, so that what is sent is younger than what was sent before.
+fn measure_every(config: &Config) -> Option<Duration> {
+    Some(config.metrics.as_ref()?.interval / 2)
+}
+
+/// Looks for TLS libraries, and counts the files that were given up.
+fn libraries(health: &Arc<Health>) -> Libraries {
+    let health = Arc::clone(health);
+    Libraries::new(ProcRoot::host()).counting(move |reason| health.lose(reason.into(), 1))
+}
+
+/// What is left of the time that the end may take.
+pub(super) fn left(ending: &Ending) -> Duration {
+    ending.deadline().saturating_duration_since(Instant::now())
+}
+
+pub(super) fn start_runtime() -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(EXPORT_THREADS)
+        .thread_name("export")
+        .enable_all()
+        .build()
+        .context("can't start the exporters' runtime")
+}
+
+pub(super) fn start_exporters(
+    runtime: &Runtime,
+    config: &Config,
+    memory: &Ledger,
+    health: &Arc<Health>,
+) -> anyhow::Result<(SpanQueue, Exporters)> {
+    let _entered = runtime.enter();
+    let export = ExportConfig {
+        colours: config.traces.colours,
+        queue_spans_cap: config.traces.queue_spans_max,
+        memory: memory.clone(),
+        ..ExportConfig::new(config.traces.otlp.clone(), config.traces.printer)
+    };
+    Ok(Exporters::start(export, health)?)
+}

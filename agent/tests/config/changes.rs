@@ -1,0 +1,153 @@
+//! What differs between two configurations: which parts, and what of them has to wait.
+
+use log::LevelFilter;
+use wirespan::config::{Changes, Purpose, SETTINGS, Setting};
+
+use crate::{config_with, load};
+
+const PLAIN: [(&str, &str); 1] = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")];
+
+fn changes(old: &[(&str, &str)], new: &[(&str, &str)]) -> Changes {
+    config_with(old).changes_to(&config_with(new))
+}
+
+/// Names of the parts that differ.
+fn parts(changes: &Changes) -> Vec<&'static str> {
+    let parts = [
+        ("discover", changes.discover.is_none()),
+        ("capture", changes.capture.is_none()),
+        ("spans", changes.spans.is_none()),
+        ("traces", changes.traces.is_none()),
+        ("metrics", changes.metrics.is_none()),
+        ("memory", changes.memory.is_none()),
+        ("log", changes.log.is_none()),
+        ("ending", changes.ending.is_none()),
+    ];
+    let differ = parts.into_iter().filter(|(_, is_none)| !is_none);
+    differ.map(|(name, _)| name).collect()
+}
+
+#[test]
+fn the_same_settings_change_nothing() {
+    let all = [
+        ("BEYLA_AUTO_TARGET_EXE", "*/nginx,*/caddy"),
+        ("BEYLA_EXECUTABLE_NAME", "a|b"),
+        ("BEYLA_TARGET_PID", "1,2"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "a=b"),
+        ("BEYLA_SENSITIVE_QUERY_PARAMS_ADD", "ticket"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"),
+        (
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+            "http://collector:4318/v1/metrics",
+        ),
+        ("WIRESPAN_MEMORY_LIMIT", "64M"),
+    ];
+    assert!(changes(&all, &all).is_none());
+    // Other words for the same.
+    assert!(
+        changes(
+            &[("BEYLA_OPEN_PORT", "80,81")],
+            &[("BEYLA_OPEN_PORT", "80-81")]
+        )
+        .is_none()
+    );
+}
+
+/// A value for each setting that differs from its default, and the part that it belongs to.
+fn other_value(setting: Setting) -> (&'static str, &'static str) {
+    match setting {
+        Setting::OpenPort => ("81", "discover"),
+        Setting::AutoTargetExe => ("*/nginx", "discover"),
+        Setting::ExecutableName => ("nginx|caddy", "discover"),
+        Setting::TargetPid => ("7", "discover"),
+        Setting::ServiceName | Setting::ServiceNamespace => ("shop", "discover"),
+        Setting::ResourceAttributes => ("a=b", "discover"),
+        Setting::Capture => ("fexit", "capture"),
+        Setting::BpfDebug => ("true", "capture"),
+        Setting::ConnectionsMax => ("100", "capture"),
+        Setting::IgnoreHealthChecks | Setting::DropQuery => ("true", "spans"),
+        Setting::SensitiveQueryParamsAdd => ("ticket", "spans"),
+        Setting::SensitiveQueryParamsRemove => ("code", "spans"),
+        Setting::Endpoint | Setting::TracesEndpoint => ("http://other:4318", "traces"),
+        Setting::Protocol | Setting::TracesProtocol => ("http/json", "traces"),
+        Setting::Headers | Setting::TracesHeaders => ("a=b", "traces"),
+        Setting::Timeout | Setting::TracesTimeout => ("77", "traces"),
+        Setting::Compression | Setting::TracesCompression => ("gzip", "traces"),
+        Setting::Certificate
+        | Setting::TracesCertificate
+        | Setting::ClientCertificate
+        | Setting::TracesClientCertificate
+        | Setting::ClientKey
+        | Setting::TracesClientKey => {
+            (concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), "traces")
+        }
+        Setting::Insecure | Setting::TracesInsecure => ("true", ""),
+        Setting::TracesExporter => ("otlp,console", ""),
+        Setting::BatchMaxSize | Setting::BatchScheduleDelay => ("77", "traces"),
+        Setting::BatchTimeout => ("77ms", "traces"),
+        Setting::QueueSize => ("77", "traces"),
+        Setting::TracePrinter => ("json", "traces"),
+        Setting::NoColor => ("1", "traces"),
+        Setting::MetricsEndpoint => ("http://other:4318/v1/metrics", "metrics"),
+        Setting::MetricExportInterval => ("77", ""),
+        Setting::MemoryLimit => ("64M", "memory"),
+        Setting::ShutdownTimeout => ("3s", "ending"),
+        Setting::LogLevel => ("debug", "log"),
+    }
+}
+
+#[test]
+fn every_setting_changes_its_part_and_only_those_of_capture_wait_for_a_restart() {
+    for names in SETTINGS {
+        let (value, part) = other_value(names.setting);
+        let mut new = vec![PLAIN[0], (names.variables[0], value)];
+        // A key without a certificate is refused.
+        match names.setting {
+            Setting::ClientCertificate | Setting::TracesClientCertificate => {
+                new.push(("OTEL_EXPORTER_OTLP_CLIENT_KEY", value));
+            }
+            Setting::ClientKey | Setting::TracesClientKey => {
+                new.push(("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", value));
+            }
+            Setting::Endpoint => drop(new.remove(0)),
+            _ => {}
+        }
+        let changes = changes(&PLAIN, &new);
+        let wanted: Vec<_> = (!part.is_empty()).then_some(part).into_iter().collect();
+        assert_eq!(parts(&changes), wanted, "{:?}", names.setting);
+        let fixed: Vec<_> = (part == "capture")
+            .then_some(names.setting)
+            .into_iter()
+            .collect();
+        assert_eq!(changes.restart(), fixed, "{:?}", names.setting);
+        assert!(changes.capture.follow.is_none());
+    }
+}
+
+#[test]
+fn what_can_be_followed_comes_with_the_change() {
+    let changes = changes(
+        &PLAIN,
+        &[
+            PLAIN[0],
+            ("BEYLA_LOG_LEVEL", "debug"),
+            ("BEYLA_OPEN_PORT", "90"),
+            ("WIRESPAN_CAPTURE", "fexit"),
+        ],
+    );
+    assert_eq!(parts(&changes), ["discover", "capture", "log"]);
+    assert_eq!(changes.restart(), [Setting::Capture]);
+    let discover = changes.discover.follow.expect("it can be followed");
+    assert_eq!(discover.targets.open_ports, [90..=90]);
+    assert_eq!(
+        changes.log.follow.map(|log| log.level),
+        Some(LevelFilter::Debug)
+    );
+}
+
+#[test]
+fn a_refused_configuration_leaves_nothing_to_compare() {
+    assert!(load(&[("BEYLA_OPEN_PORT", "0")]).is_err());
+    let nothing: [(&str, &str); 0] = [];
+    assert!(wirespan::config::Config::load(Purpose::Trace, [], nothing).is_err());
+}
