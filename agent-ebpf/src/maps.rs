@@ -24,7 +24,7 @@ use crate::memory::Delivered;
 
 pub use own::{is_own_peer, is_own_socket, own_closed, own_connected, own_connects};
 pub use ring::{Wake, send, send_chunk, send_open};
-pub use runtimes::{inherit_runtime, runtime_of};
+pub use runtimes::{inherit_runtime, runtime_mut, runtime_of};
 pub use scratch::{ChunkRecord, Scratch, with_scratch};
 pub use sizes::{PART_MAX, PARTS_AT_ONCE};
 pub use tls::{

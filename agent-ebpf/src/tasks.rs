@@ -2,9 +2,16 @@
 //! what is not there, or is not what it should be, is no task. Which request a task serves is
 //! decided in user space.
 
-use wirespan_common::record::TaskKind;
+mod haproxy;
+mod nginx;
+mod threads;
+
+use wirespan_common::record::{Direction, TaskKind, is_object};
+use wirespan_common::runtime::Proxy;
 
 use crate::maps::{self, Scratch};
+use crate::sockets;
+use crate::transfer::Transfer;
 
 /// A task, as a chunk names it.
 #[derive(Clone, Copy)]
@@ -41,8 +48,34 @@ fn look(scratch: &mut Scratch, kind: u16) {
 /// The task of this kind that runs on the current thread.
 #[inline(always)]
 fn current(scratch: &Scratch, kind: u16) -> Option<Task> {
-    let _runtime = maps::runtime_of(scratch.transfer.current.tgid)?;
+    let current = scratch.transfer.current;
     match TaskKind::try_from(kind as u8) {
+        Ok(TaskKind::Thread) => threads::thread(&scratch.transfer),
+        Ok(TaskKind::ProxyRequest) => {
+            let runtime = maps::runtime_of(current.tgid)?;
+            if matches!(scratch.transfer.call.direction, Direction::Ingress) {
+                return read(&scratch.transfer);
+            }
+            match runtime.places[0] {
+                NGINX => nginx::request(&scratch.transfer),
+                HAPROXY => haproxy::request(&scratch.transfer, runtime),
+                _ => None,
+            }
+        }
         _ => None,
     }
 }
+
+/// Of what a proxy reads, the request that it is of is named by the socket. Over TLS that is the
+/// one underneath, which is what a proxy's structures lead to.
+#[inline(never)]
+fn read(transfer: &Transfer) -> Option<Task> {
+    let id = match is_object(transfer.socket.id) {
+        true => sockets::of_sk(transfer.socket.sk)?.id,
+        false => transfer.socket.id,
+    };
+    Some(Task { id, part: 0 })
+}
+
+const NGINX: u64 = Proxy::Nginx as u64;
+const HAPROXY: u64 = Proxy::Haproxy as u64;

@@ -18,11 +18,13 @@ use std::sync::mpsc::{Receiver, Sender, sync_channel};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
-use wirespan_common::record::{Body, ConnectionId, Life, LifeEvent, Record, Stage};
+use wirespan_common::record::{Body, ConnectionId, Life, LifeEvent, Record, Stage, TaskKind};
+use wirespan_common::runtime::Runtime;
 
 use crate::capture::{Capture, Wait};
 use crate::config::SpanConfig;
 use crate::connections::ToKernel;
+use crate::discover::runtimes;
 use crate::discover::tls::Libraries;
 use crate::discover::{ProcRoot, Watcher};
 use crate::ending::Event;
@@ -459,6 +461,11 @@ impl Live {
             Answer::Described(process) if self.unheard_execs.contains_key(&process.pid) => {}
             Answer::Described(process) => {
                 // By now it is watched.
+                if runtimes::may_go_by_threads(process.language.as_deref(), &process.executable) {
+                    let (kind, runtime) = (TaskKind::Thread, Runtime::default());
+                    let watch_list = &mut self.capture.watch_list;
+                    watch_list.set_runtime(process.pid, kind, runtime);
+                }
                 self.announcements.announce(&process);
                 let record = recording::process_record(monotonic_ns(), &process);
                 self.path.take(&record);

@@ -20,6 +20,8 @@ mod own;
 mod processes;
 #[path = "pipeline/progress.rs"]
 mod progress;
+#[path = "pipeline/proxies.rs"]
+mod proxies;
 #[path = "support/records.rs"]
 mod records;
 #[path = "pipeline/redis.rs"]
@@ -28,6 +30,8 @@ mod redis;
 mod replay;
 #[path = "pipeline/settings.rs"]
 mod settings;
+#[path = "pipeline/threads.rs"]
+mod threads;
 #[path = "pipeline/tls.rs"]
 mod tls;
 #[path = "pipeline/waiting.rs"]

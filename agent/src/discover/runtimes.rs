@@ -10,8 +10,13 @@
 //! that get probes in [`TaskPoint`] and their programs in `capture/tls/programs.rs`.
 
 mod go;
+mod haproxy;
+mod nginx;
+mod threads;
 
 use std::path::Path;
+
+pub use threads::may_go_by_threads;
 
 use wirespan_common::record::TaskKind;
 use wirespan_common::runtime::{PLACES, Runtime};
@@ -77,7 +82,7 @@ pub enum Verdict {
 type Finder = fn(&Image<'_>, &Path) -> Result<Verdict, Damaged>;
 
 /// All runtimes; of several in one file the first is taken.
-const FINDERS: &[Finder] = &[go::find];
+const FINDERS: &[Finder] = &[go::find, nginx::find, haproxy::find];
 
 /// Looks into a file that a process maps as `name`.
 pub(super) fn analyse(bytes: &dyn Bytes, name: &Path) -> Verdict {
@@ -99,7 +104,6 @@ pub(super) fn analyse(bytes: &dyn Bytes, name: &Path) -> Verdict {
 
 impl Place {
     /// Where an address of the image is in memory.
-    #[allow(dead_code, reason = "not every runtime has addresses")]
     pub(super) fn address(image: &Image<'_>, address: u64) -> Self {
         match image.code() {
             Some((code, at)) => Self::Address {

@@ -20,7 +20,7 @@ mod names;
 mod opening;
 mod own_mapping;
 mod rustls;
-mod symbols;
+pub(super) mod symbols;
 mod verdicts;
 
 pub use analysis::{Readable, Verdict};

@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 use wirespan_common::record::{ConnectionId, TaskEvent, TaskKind, TaskNote};
 use wirespan_protocols::heap;
 
+use super::proxies::Proxies;
 use super::{Actor, Begun, Mechanism, Node, NodeId, Task, nodes::Nodes};
 
 /// Tasks that are remembered; of more it is not known what they serve.
@@ -18,6 +19,7 @@ type Place = (ConnectionId, u64);
 #[derive(Debug, Default)]
 pub struct Tasks {
     serving: HashMap<(u32, Task), NodeId>,
+    proxies: Proxies,
     /// Requests that are read on a connection, the latest of each place.
     served: HashMap<Place, NodeId>,
     /// Somebody was seen who names requests by their connection.
@@ -28,9 +30,13 @@ pub struct Tasks {
 
 impl Tasks {
     /// The request was read by this task, which serves it.
-    pub fn serves(&mut self, node: NodeId, actor: Actor) {
-        if let Some(task) = actor.task.filter(|task| is_followed(task.kind)) {
-            self.put((actor.tgid, task), node);
+    pub fn serves(&mut self, nodes: &Nodes, node: NodeId, actor: Actor, stream: Option<u64>) {
+        match actor.task {
+            Some(task) if task.kind == TaskKind::ProxyRequest => {
+                self.proxies.reads(nodes, node, task, stream);
+            }
+            Some(task) if is_followed(task.kind) => self.put((actor.tgid, task), node),
+            _ => {}
         }
     }
 
@@ -53,15 +59,11 @@ impl Tasks {
         let actor = begun.actor?;
         let task = actor.task?;
         let node = match task.kind {
-            // Its number is the connection of the request itself.
-            TaskKind::ProxyRequest => {
-                self.are_named = true;
-                self.served.get(&(task.id, task.part.into()))
-            }
-            kind if is_followed(kind) => self.serving.get(&(actor.tgid, task)),
+            TaskKind::ProxyRequest => self.proxies.asks(nodes, task),
+            kind if is_followed(kind) => self.serving.get(&(actor.tgid, task)).copied(),
             _ => None,
         };
-        let node = live(nodes, *node?)?;
+        let node = live(nodes, node?)?;
         Some((node, Mechanism::Task(task.kind)))
     }
 
@@ -140,6 +142,7 @@ impl Tasks {
     /// Bytes of memory that they take.
     pub fn memory_bytes(&self) -> usize {
         heap::table::<((u32, Task), NodeId)>(self.serving.capacity())
+            + self.proxies.memory_bytes()
             + heap::table::<(Place, NodeId)>(self.served.capacity())
             + heap::table::<(Place, (NodeId, TaskKind))>(self.asking.capacity())
     }
@@ -151,8 +154,8 @@ fn is_followed(kind: TaskKind) -> bool {
         TaskKind::Goroutine | TaskKind::Tokio | TaskKind::VirtualThread | TaskKind::NodeStore => {
             true
         }
-        // Decided when they answer, or by the connection.
-        TaskKind::PythonContext | TaskKind::ProxyRequest | TaskKind::ThreadTurn => false,
+        // Decided when they answer, or by the socket.
+        TaskKind::PythonContext | TaskKind::ProxyRequest | TaskKind::Thread => false,
     }
 }
 

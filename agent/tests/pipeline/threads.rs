@@ -1,0 +1,163 @@
+//! What a thread asks for belongs to what it answers next, if it does one thing at a time.
+
+use wirespan::span::SpanKind;
+use wirespan_common::record::{Polled, TaskKind};
+
+use crate::links::{
+    CONNECTION, FRONT, INNER, OUTER, all, chain, find, get, link, links, tell, told,
+};
+use crate::records::{MS, Recorder};
+use crate::{Bench, OK};
+
+/// A thread of the front does the next thing.
+fn as_thread(recorder: &mut Recorder, tid: u32, polled: Polled) -> &mut Recorder {
+    let front = recorder.of(FRONT).on_thread(tid);
+    front.as_task(TaskKind::Thread, tid.into(), polled as u32)
+}
+
+/// The thread of the front that does each thing.
+fn by(thread: impl Fn(&str) -> u32) -> [Option<String>; 3] {
+    links(&chain(&mut all(), |recorder, what| {
+        as_thread(recorder, thread(what), Polled::No);
+    }))
+}
+
+#[test]
+fn what_a_thread_asks_for_belongs_to_what_it_answers() {
+    let expected = told([CONNECTION, Some("thread"), CONNECTION]);
+    assert_eq!(by(|_| 7), expected);
+    // Another thread may have read the request.
+    let by_reactor = by(|what| if what == "reads" { 6 } else { 7 });
+    assert_eq!(by_reactor, expected);
+}
+
+#[test]
+fn what_another_thread_did_or_an_event_loop_looks_after_belongs_to_nobody() {
+    let expected = told([CONNECTION, None, CONNECTION]);
+    assert_eq!(by(|what| if what == "asks" { 6 } else { 7 }), expected);
+    assert_eq!(by(|what| if what == "hears" { 6 } else { 7 }), expected);
+    for polled in [Polled::Yes, Polled::Unknown] {
+        for when in ["asks", "hears"] {
+            let found = chain(&mut all(), |recorder, what| {
+                let polled = if what == when { polled } else { Polled::No };
+                as_thread(recorder, 7, polled);
+            });
+            assert_eq!(links(&found), expected, "{polled:?}, {when}");
+        }
+    }
+    let unknown = chain(&mut all(), |_, _| {});
+    assert_eq!(links(&unknown), expected);
+}
+
+#[test]
+fn a_call_that_was_made_before_the_request_was_read_is_not_of_it() {
+    let mut recorder = all();
+    as_thread(&mut recorder, 7, Polled::No)
+        .at(2 * MS)
+        .write(INNER[0], get("/inner"));
+    as_thread(&mut recorder, 8, Polled::No)
+        .at(3 * MS)
+        .read(OUTER[1], get("/outer"));
+    as_thread(&mut recorder, 7, Polled::No).at(4 * MS);
+    recorder.read(INNER[0], OK).write(OUTER[1], OK);
+    let spans = tell(&mut recorder);
+    let call = find(&spans, SpanKind::Client, "/inner");
+    assert_eq!(call.parent_span_id, None);
+}
+
+/// Connections of users to the front, and the front's.
+const USERS: [u64; 2] = [31, 32];
+
+/// One thread with two users at a time, between whose requests and answers it does `between`.
+fn with_two(recorder: &mut Recorder, between: impl FnOnce(&mut Recorder)) {
+    as_thread(recorder, 7, Polled::No);
+    for (user, path) in USERS.iter().zip(["/one", "/two"]) {
+        recorder.read(*user, get(path));
+    }
+    between(recorder);
+    as_thread(recorder, 7, Polled::No);
+    for user in USERS {
+        recorder.write(user, OK);
+    }
+}
+
+fn with_users() -> Recorder {
+    let mut recorder = all();
+    for (user, port) in USERS.iter().zip(["40000", "40001"]) {
+        let far = format!("10.0.0.9:{port}");
+        recorder.of(FRONT).open_tcp(*user, "10.0.0.1:80", &far);
+    }
+    recorder
+}
+
+#[test]
+fn a_thread_with_two_requests_on_its_hands_asks_for_nobody() {
+    let mut recorder = with_users();
+    with_two(&mut recorder, |recorder| {
+        recorder.write(INNER[0], get("/inner")).read(INNER[0], OK);
+    });
+    let spans = tell(&mut recorder);
+    let call = find(&spans, SpanKind::Client, "/inner");
+    assert_eq!(call.parent_span_id, None);
+}
+
+#[test]
+fn who_often_has_several_requests_on_its_hands_is_left_alone() {
+    for (times, is_linked) in [(1, true), (4, false)] {
+        let mut recorder = with_users();
+        for _ in 0..times {
+            with_two(&mut recorder, |_| {});
+        }
+        as_thread(&mut recorder, 7, Polled::No);
+        recorder.read(OUTER[1], get("/outer"));
+        recorder.write(INNER[0], get("/inner")).read(INNER[0], OK);
+        recorder.write(OUTER[1], OK);
+        let spans = tell(&mut recorder);
+        let call = find(&spans, SpanKind::Client, "/inner");
+        let server = find(&spans, SpanKind::Server, "/outer");
+        assert_eq!(link(&call, &server).is_some(), is_linked, "{times}");
+    }
+}
+
+#[test]
+fn what_was_not_heard_before_the_next_call_belongs_to_nobody() {
+    let mut recorder = with_users();
+    as_thread(&mut recorder, 7, Polled::No);
+    recorder.open_tcp(41, "10.0.0.1:50000", "10.0.0.8:80");
+    recorder.read(OUTER[1], get("/outer"));
+    recorder
+        .write(INNER[0], get("/inner"))
+        .write(41, get("/other"));
+    recorder.read(41, OK).read(INNER[0], OK);
+    recorder.write(OUTER[1], OK);
+    let spans = tell(&mut recorder);
+    let other = find(&spans, SpanKind::Client, "/other");
+    assert_eq!(other.parent_span_id, None);
+    // The first of them was made when nothing else was.
+    let server = find(&spans, SpanKind::Server, "/outer");
+    let call = find(&spans, SpanKind::Client, "/inner");
+    assert_eq!(link(&call, &server).as_deref(), Some("thread"));
+}
+
+#[test]
+fn who_has_nothing_to_answer_is_not_waited_for() {
+    let mut bench = Bench::seeded();
+    let mut recorder = all();
+    as_thread(&mut recorder, 7, Polled::No).write(INNER[0], get("/inner"));
+    recorder.read(INNER[0], OK);
+    bench.feed(&mut recorder);
+    assert_eq!(bench.spans.len(), 1);
+}
+
+#[test]
+fn a_thread_that_never_answered_is_waited_for_a_few_times() {
+    let mut bench = Bench::seeded();
+    let mut recorder = all();
+    recorder.of(FRONT).read(OUTER[1], get("/outer"));
+    for _ in 0..20 {
+        as_thread(&mut recorder, 7, Polled::No).write(INNER[0], get("/inner"));
+        recorder.read(INNER[0], OK);
+    }
+    bench.feed(&mut recorder);
+    assert_eq!(bench.spans.len(), 12);
+}
