@@ -65,8 +65,8 @@ impl std::fmt::Debug for Due {
 
 impl Ending {
     /// Catches signals from now on, on a thread of their own, whatever hangs this one and those
-    /// that it starts later. Until [`Ending::reconfigure`] says otherwise, an end that was asked for
-    /// may take `timeout`.
+    /// that it starts later. Until [`Ending::reconfigure`] says otherwise, an end that was asked
+    /// for may take `timeout`.
     ///
     /// # Errors
     /// The kernel refuses a handler or a thread.
