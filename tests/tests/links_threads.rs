@@ -47,21 +47,59 @@ fn calls() -> Option<usize> {
     Some(2 * requests())
 }
 
+/// A program in C among the workloads, compiled into `directory`.
+fn compiled(directory: &Path, name: &str, arguments: &[&str]) -> Command {
+    let program = directory.join(name);
+    let mut compiler = tied("cc");
+    compiler.args(["-O1", "-o"]).arg(&program);
+    compiler
+        .arg(file(&format!("links/{name}.c")))
+        .arg("-lpthread");
+    Process::start("cc", &mut compiler).succeed();
+    let mut command = tied(program);
+    command.args(arguments);
+    command
+}
+
 #[test]
 fn workers_of_a_pool_answer_what_another_thread_read() {
-    for workers in [8, 64] {
+    for workers in ["8", "64"] {
         let row = row(|directory, port, back| {
-            let program = directory.join("pool");
-            let mut compiler = tied("cc");
-            compiler.args(["-O1", "-o"]).arg(&program);
-            compiler.arg(file("links/pool.c")).arg("-lpthread");
-            Process::start("cc", &mut compiler).succeed();
-            let mut command = tied(program);
-            command.args([port, back, workers].map(|number| number.to_string()));
-            command
+            let [port, back] = [port, back].map(|number| number.to_string());
+            compiled(directory, "pool", &[&port, &back, workers])
         });
         row.assert(&format!("C, pool of {workers}"), calls(), TARGET);
     }
+}
+
+/// Nothing is known, and that is what is told.
+const NOBODY: Target = Target {
+    right: 0.0,
+    wrong: 0.02,
+};
+
+#[test]
+fn a_pool_whose_threads_go_on_with_what_others_began_is_left_alone() {
+    for workers in ["8", "64"] {
+        let row = row(|directory, port, back| {
+            let [port, back] = [port, back].map(|number| number.to_string());
+            compiled(directory, "pool", &[&port, &back, workers, "staged"])
+        });
+        row.assert(
+            &format!("C, stages in a pool of {workers}"),
+            calls(),
+            NOBODY,
+        );
+    }
+}
+
+#[test]
+fn an_event_loop_without_epoll_is_left_alone() {
+    let row = row(|directory, port, back| {
+        let [port, back] = [port, back].map(|number| number.to_string());
+        compiled(directory, "loop", &[&port, &back])
+    });
+    row.assert("C, poll(2)", calls(), NOBODY);
 }
 
 #[test]

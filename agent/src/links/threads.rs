@@ -5,7 +5,9 @@
 //! otherwise. It has to call on sockets that no event loop looks after, hear each answer itself,
 //! and have no other request on its hands than the one that it answers. What it calls meanwhile
 //! belongs to nobody that is known, and who is seen with several things at once too often is left
-//! alone for good.
+//! alone for good. Of a pool, whose threads answer what others read, it is not believed before some
+//! answers, and no longer once one of its threads was seen to call for something else than what it
+//! answered next.
 
 use hashbrown::HashMap;
 use wirespan_common::record::{Polled, TaskKind};
@@ -15,12 +17,19 @@ use super::{Actor, Mechanism, NodeId, nodes::Nodes};
 
 /// Threads that are remembered; those of more make no calls that are known to belong to anything.
 const THREADS_MAX: usize = 64 * 1024;
+/// Processes with pools that are remembered, before remembering starts again.
+const POOLS_MAX: usize = 16 * 1024;
 /// Calls of one thread that wait for an answer of its.
 const CALLS_MAX: usize = 1024;
 /// The same of a thread that never read or answered a request, and may be one that never will.
 const CALLS_OF_NEW_MAX: usize = 8;
 /// Requests that a thread may be seen to have on its hands.
 const REQUESTS_MAX: usize = 8;
+/// Answers of a pool before its calls are linked: one that makes calls for others is likely to show
+/// that within so many.
+const DOUBT_AT_FIRST: u32 = 16;
+/// The same once it has shown that.
+const DOUBT_SHOWN: u32 = 16 * 1024;
 /// How often a thread may be seen with several things at once before it is left alone: one that is
 /// not may be, where records were lost.
 const TANGLES_MAX: u8 = 4;
@@ -31,6 +40,17 @@ pub struct Threads {
     threads: HashMap<(u32, u32), Thread>,
     /// How many requests each process has to answer.
     unanswered: HashMap<u32, u32>,
+    /// Processes with pools of threads.
+    pools: HashMap<u32, Pool>,
+}
+
+/// Threads that answer what others read.
+#[derive(Clone, Copy, Debug)]
+struct Pool {
+    /// Answers until it is believed that a thread makes calls only for what it answers next.
+    doubt: u32,
+    /// Calls of its threads that nobody has answered for yet.
+    pending: usize,
 }
 
 #[derive(Debug, Default)]
@@ -85,6 +105,7 @@ impl Threads {
         }
         let is_heard = false;
         thread.calls.push(Call { node, is_heard });
+        self.pools.entry(actor.tgid).or_default().pending += 1;
         true
     }
 
@@ -117,21 +138,51 @@ impl Threads {
         if thread.has_several(nodes) {
             thread.tangles += 1;
         }
-        thread.settle(nodes, None);
+        let settled = thread.settle(nodes, None);
+        self.settled(actor.tgid, settled);
     }
 
     /// A thread begins to answer a request.
     pub fn answers(&mut self, nodes: &mut Nodes, request: NodeId, actor: Actor) {
-        let Some(thread) = self.threads.get_mut(&(actor.tgid, actor.tid)) else {
+        if !is_followed(actor) {
             return;
+        }
+        let key = (actor.tgid, actor.tid);
+        let Some(thread) = self.threads.get_mut(&key) else {
+            // What it answers may have been called for by others.
+            return self
+                .pools
+                .entry(actor.tgid)
+                .or_default()
+                .answers(&[], nodes, request);
         };
         thread.serves = true;
         let has_others = thread.has_several(nodes) || !thread.may_answer(nodes, request);
+        let is_own = thread.requests.contains(&request);
         thread.requests.retain(|known| *known != request);
-        thread.settle(nodes, (!has_others).then_some(request));
+        let mut is_believed = !has_others;
+        if !is_own && thread.is_serial() {
+            let pool = self.pools.entry(actor.tgid).or_default();
+            is_believed &= pool.doubt == 0;
+            pool.answers(&thread.calls, nodes, request);
+            is_believed &= pool.doubt == 0;
+        }
+        let settled = thread.settle(nodes, is_believed.then_some(request));
+        self.settled(actor.tgid, settled);
         // Threads come and go; what is kept of most is that there is nothing to keep.
         if self.threads.len() >= THREADS_MAX / 2 {
             self.threads.retain(|_, thread| !thread.is_idle());
+        }
+    }
+
+    fn settled(&mut self, tgid: u32, calls: usize) {
+        if calls > 0
+            && let Some(pool) = self.pools.get_mut(&tgid)
+        {
+            pool.pending = pool.pending.saturating_sub(calls);
+        }
+        if self.pools.len() >= POOLS_MAX {
+            self.pools.clear();
         }
     }
 
@@ -147,7 +198,36 @@ impl Threads {
     pub fn memory_bytes(&self) -> usize {
         heap::table::<((u32, u32), Thread)>(self.threads.capacity())
             + heap::table::<(u32, u32)>(self.unanswered.capacity())
+            + heap::table::<(u32, Pool)>(self.pools.capacity())
             + self.threads.len() * (heap::vec::<NodeId>(4) + heap::vec::<Call>(4))
+    }
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self {
+            doubt: DOUBT_AT_FIRST,
+            pending: 0,
+        }
+    }
+}
+
+impl Pool {
+    /// A thread answers a request which another one read, after it made these calls. Where one of
+    /// them is older than the request, or there are none and others have made some, calls are made
+    /// by other threads than those that answer.
+    fn answers(&mut self, calls: &[Call], nodes: &Nodes, request: NodeId) {
+        let is_proper = match calls {
+            [] => self.pending == 0,
+            calls => calls
+                .iter()
+                .all(|call| is_within(nodes, call.node, request)),
+        };
+        self.doubt = match is_proper {
+            true if calls.is_empty() => self.doubt,
+            true => self.doubt.saturating_sub(1),
+            false => DOUBT_SHOWN,
+        };
     }
 }
 
@@ -197,7 +277,9 @@ impl Thread {
     }
 
     /// What it called for was for `request`, or for nobody that is known.
-    fn settle(&mut self, nodes: &mut Nodes, request: Option<NodeId>) {
+    /// Returns how many that were.
+    fn settle(&mut self, nodes: &mut Nodes, request: Option<NodeId>) -> usize {
+        let count = self.calls.len();
         let request = request.filter(|_| self.is_serial());
         for Call { node, is_heard } in self.calls.drain(..) {
             match request.filter(|request| is_heard && is_within(nodes, node, *request)) {
@@ -205,6 +287,7 @@ impl Thread {
                 None => nodes.stand_alone(node),
             }
         }
+        count
     }
 }
 

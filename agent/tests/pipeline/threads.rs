@@ -1,6 +1,6 @@
 //! What a thread asks for belongs to what it answers next, if it does one thing at a time.
 
-use wirespan::span::SpanKind;
+use wirespan::span::{Span, SpanKind};
 use wirespan_common::record::{Polled, TaskKind};
 
 use crate::links::{
@@ -24,11 +24,50 @@ fn by(thread: impl Fn(&str) -> u32) -> [Option<String>; 3] {
 
 #[test]
 fn what_a_thread_asks_for_belongs_to_what_it_answers() {
-    let expected = told([CONNECTION, Some("thread"), CONNECTION]);
-    assert_eq!(by(|_| 7), expected);
-    // Another thread may have read the request.
-    let by_reactor = by(|what| if what == "reads" { 6 } else { 7 });
-    assert_eq!(by_reactor, expected);
+    assert_eq!(by(|_| 7), told([CONNECTION, Some("thread"), CONNECTION]));
+}
+
+/// Requests that thread 6 reads and thread 7 answers, with a call in between.
+fn pool(recorder: &mut Recorder, paths: std::ops::Range<u32>) {
+    for number in paths {
+        as_thread(recorder, 6, Polled::No).read(OUTER[1], get(&format!("/{number}")));
+        as_thread(recorder, 7, Polled::No).write(INNER[0], get(&format!("/{number}")));
+        recorder.read(INNER[0], OK).write(OUTER[1], OK);
+    }
+}
+
+fn is_linked(spans: &[Span], number: u32) -> bool {
+    let path = format!("/{number}");
+    let call = find(spans, SpanKind::Client, &path);
+    link(&call, &find(spans, SpanKind::Server, &path)).is_some()
+}
+
+#[test]
+fn what_another_thread_read_is_believed_after_some_answers() {
+    let mut recorder = all();
+    pool(&mut recorder, 0..20);
+    let spans = tell(&mut recorder);
+    assert!((0..16).all(|number| !is_linked(&spans, number)));
+    assert!((16..20).all(|number| is_linked(&spans, number)));
+}
+
+#[test]
+fn a_pool_whose_threads_call_for_others_is_not_believed() {
+    let mut recorder = all();
+    pool(&mut recorder, 0..20);
+    // Somebody has to be waiting for it.
+    recorder
+        .of(FRONT)
+        .open_tcp(31, "10.0.0.1:80", "10.0.0.9:40000");
+    as_thread(&mut recorder, 6, Polled::No).read(31, get("/other"));
+    as_thread(&mut recorder, 7, Polled::No)
+        .at(5 * MS)
+        .write(INNER[0], get("/inner"));
+    recorder.read(INNER[0], OK).at(6 * MS);
+    pool(&mut recorder, 20..30);
+    let spans = tell(&mut recorder);
+    assert!((16..20).all(|number| is_linked(&spans, number)));
+    assert!((20..30).all(|number| !is_linked(&spans, number)));
 }
 
 #[test]
