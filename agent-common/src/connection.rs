@@ -36,8 +36,10 @@ pub struct Connection {
     pub reader: u32,
     /// A [`Held`].
     pub held: u8,
+    /// 1 if its process, a proxy, was seen to answer on it: then it asks for nothing on it.
+    pub answers: u8,
     /// Zero.
-    pub reserved: [u8; 3],
+    pub reserved: [u8; 2],
     /// Address of its `struct sock` when it was first seen.
     pub sk: u64,
 }

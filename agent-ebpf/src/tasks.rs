@@ -6,6 +6,7 @@ mod haproxy;
 mod nginx;
 mod threads;
 
+use wirespan_common::connection::Connection;
 use wirespan_common::record::{Direction, TaskKind, is_object};
 use wirespan_common::runtime::Proxy;
 
@@ -22,23 +23,31 @@ pub struct Task {
     pub part: u32,
 }
 
+/// What a proxy does on a connection to a client.
+const ANSWERS: Task = Task { id: 0, part: 0 };
+
 /// Notes for the chunk in the scratch buffer which task made the call.
 #[inline(always)]
-pub fn note(scratch: &mut Scratch) {
+pub fn note(scratch: &mut Scratch, connection: &mut Connection) {
     let kind = scratch.transfer.watch.tasks;
     scratch.head.chunk.task_kind = 0;
     scratch.head.chunk.task_part = 0;
     scratch.head.chunk.task = 0;
-    if kind != 0 {
-        look(scratch, kind);
+    let is_egress = matches!(scratch.transfer.call.direction, Direction::Egress);
+    if kind != 0 && !(is_egress && connection.answers != 0) {
+        look(scratch, connection, kind);
     }
 }
 
 #[inline(never)]
-fn look(scratch: &mut Scratch, kind: u16) {
+fn look(scratch: &mut Scratch, connection: &mut Connection, kind: u16) {
     let Some(task) = current(scratch, kind) else {
         return;
     };
+    if task.id == ANSWERS.id {
+        connection.answers = 1;
+        return;
+    }
     let chunk = &mut scratch.head.chunk;
     chunk.task_kind = kind as u8;
     chunk.task_part = task.part;

@@ -2,8 +2,11 @@
 //! HAProxy by its own, Apache by its threads. Servers behind them take their time, some longer than
 //! others, so that requests overtake each other.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use wirespan_tests::daemon::Daemon;
 use wirespan_tests::links::{Load, Row, Target, requests};
@@ -74,6 +77,47 @@ fn nginx_asks_whether_it_may_and_streams_what_comes() {
         send(&Load::of_a_row(), &nginx.url(""), slow);
     });
     row.assert("nginx, auth_request", Some(2 * requests()), TARGET);
+}
+
+#[test]
+fn nginx_waits_for_bodies_that_come_slowly() {
+    let back = Server::hyper();
+    let locations = format!("location / {{ {PASS} }}");
+    let nginx = Nginx::start(2, &upstream(back.port), &locations);
+    let row = watch(&nginx.workers(), || send_slowly(nginx.port));
+    row.assert("nginx, slow bodies", Some(requests()), TARGET);
+}
+
+/// Requests whose bodies come in two pieces, 50 at a time.
+fn send_slowly(port: u16) {
+    const AT_ONCE: usize = 50;
+    std::thread::scope(|scope| {
+        for first in 0..AT_ONCE {
+            scope.spawn(move || {
+                let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+                for number in (first..requests()).step_by(AT_ONCE) {
+                    post_slowly(&mut stream, &slow(&format!("r{number}")));
+                }
+            });
+        }
+    });
+}
+
+fn post_slowly(stream: &mut TcpStream, target: &str) {
+    let head = format!("POST {target} HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n");
+    for piece in [head.as_str(), "ab", "cd"] {
+        stream.write_all(piece.as_bytes()).expect("sent");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let mut answer = Vec::new();
+    let mut piece = [0; 4096];
+    // The server's bodies are five x.
+    while !answer.ends_with(b"\r\n\r\nxxxxx") {
+        let len = stream.read(&mut piece).expect("an answer");
+        assert!(len > 0, "{}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&piece[..len]);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 200 "));
 }
 
 #[test]

@@ -7,10 +7,10 @@
 use wirespan_common::record::is_object;
 use wirespan_common::runtime::{HAPROXY_STEPS, HaproxyLayout, Runtime};
 
-use super::Task;
+use super::{ANSWERS, Task};
 use crate::memory::user_value;
 use crate::sockets;
-use crate::sockets::polled::{file_of, is_descriptor_of, registered_data};
+use crate::sockets::polled::{file_at, file_of, is_descriptor_of, registered_data, socket_of};
 use crate::transfer::Transfer;
 
 /// The client's request that something is written to a server for.
@@ -45,13 +45,13 @@ pub fn request(transfer: &Transfer, runtime: &Runtime) -> Option<Task> {
         client = user_value(client + HaproxyLayout::step(path, step)).ok()?;
         step += 1;
     }
+    if client == server {
+        return Some(ANSWERS);
+    }
     let client_fd: u32 = user_value(client + descriptor).ok()?;
-    if client == server || connection_of(client_fd)? != client {
+    if connection_of(client_fd)? != client {
         return None;
     }
-    let client = sockets::of_descriptor(descriptors, client_fd)?;
-    Some(Task {
-        id: client.id,
-        part: 0,
-    })
+    let id = socket_of(file_at(descriptors, client_fd)?)?;
+    Some(Task { id, part: 0 })
 }

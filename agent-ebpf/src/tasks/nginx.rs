@@ -10,11 +10,11 @@
 
 use zerocopy::FromBytes;
 
-use super::Task;
+use super::{ANSWERS, Task};
 use crate::maps;
 use crate::memory::user_value;
-use crate::sockets::polled::{file_of, is_descriptor_of, registered_data};
-use crate::sockets::{self, Descriptors, Socket};
+use crate::sockets;
+use crate::sockets::polled::{file_at, file_of, is_descriptor_of, registered_data, socket_of};
 use crate::transfer::Transfer;
 
 /// The beginning of `ngx_connection_t`.
@@ -59,24 +59,31 @@ pub fn request(transfer: &Transfer) -> Option<Task> {
         return None;
     }
     let mut address = connection.data;
-    let mut request = signed(address);
-    if request.is_none() {
-        address = wrapped(connection.data, at)?;
-        request = signed(address);
-    }
-    let request = request?;
+    let request = match signed(address) {
+        Some(request) => request,
+        None => {
+            address = wrapped(connection.data, at)?;
+            if address == at {
+                return Some(ANSWERS);
+            }
+            signed(address)?
+        }
+    };
     if request.connection == at {
-        // It answers its client.
-        return None;
+        return Some(ANSWERS);
     }
-    let client = client(request.connection, descriptors)?;
-    Some(Task {
-        id: client.id,
-        part: match of_several(request.connection, client) {
-            true => stream(transfer.current.tgid, address, request.connection),
-            false => 0,
-        },
-    })
+    let client: Connection = user_value(request.connection).ok()?;
+    let file = file_at(descriptors, client.fd)?;
+    let id = socket_of(file)?;
+    // A connection that was made up for one of several requests of a client is not the one that was
+    // given to epoll(7).
+    let is_one_of_several =
+        registered_data(file).is_some_and(|data| data & !INSTANCE != request.connection);
+    let part = match is_one_of_several {
+        true => stream(transfer.current.tgid, address, request.connection),
+        false => 0,
+    };
+    Some(Task { id, part })
 }
 
 /// What stands there, if it is a request or a session.
@@ -86,24 +93,9 @@ fn signed(address: u64) -> Option<Request> {
     matches!(request.signature, HTTP | STREAM).then_some(request)
 }
 
-/// The socket of a client's connection.
-#[inline(always)]
-fn client(connection: u64, descriptors: Descriptors) -> Option<Socket> {
-    let connection: Connection = user_value(connection).ok()?;
-    sockets::of_descriptor(descriptors, connection.fd)
-}
-
-/// Whether the client's socket has several requests at a time: then it is not this connection, made
-/// up for one of them, that was given to epoll(7).
-#[inline(always)]
-fn of_several(connection: u64, client: Socket) -> bool {
-    file_of(client.sk)
-        .and_then(registered_data)
-        .is_some_and(|data| data & !INSTANCE != connection)
-}
-
 /// A request that a module's own structure, which a connection has for `data`, points to in its
-/// first words: sockets of OpenResty's Lua (`ngx_http_lua_socket_tcp_upstream_t`).
+/// first words: sockets of OpenResty's Lua (`ngx_http_lua_socket_tcp_upstream_t`). Or `connection`
+/// itself, if that is a client's of HTTP/2, whose structure begins with it.
 #[inline(never)]
 fn wrapped(data: u64, connection: u64) -> Option<u64> {
     const WORDS: u64 = 12;
@@ -111,8 +103,7 @@ fn wrapped(data: u64, connection: u64) -> Option<u64> {
     while word < WORDS {
         let address: u64 = user_value(data + word * 8).ok()?;
         if word == 0 && address == connection {
-            // A connection of HTTP/2, which begins with where it came from.
-            return None;
+            return Some(connection);
         }
         if is_address(address) && signed(address).is_some() {
             return Some(address);

@@ -177,6 +177,21 @@ mod tests {
     }
 
     #[test]
+    fn proxies_are_known_by_their_names_and_what_they_export() {
+        let bytes = std::fs::read("/proc/self/exe").expect("read");
+        let bytes = InMemory(&bytes);
+        let named = |name: &str| analyse(&bytes, Path::new(name));
+        let Verdict::Known(tasks) = named("/usr/sbin/nginx") else {
+            panic!("nginx")
+        };
+        assert_eq!(tasks.kind, TaskKind::ProxyRequest);
+        assert_eq!(tasks.places[1..], [Place::None; PLACES - 1]);
+        // This test has no table of descriptors.
+        assert!(matches!(named("/usr/sbin/haproxy"), Verdict::Unknown(_)));
+        assert_eq!(named("/usr/sbin/nginx-prometheus"), Verdict::Nothing);
+    }
+
+    #[test]
     fn what_is_no_program_has_no_runtime() {
         for bytes in [&b""[..], b"\x7fELF", b"#!/bin/sh\n"] {
             assert_eq!(analyse(&InMemory(bytes), Path::new("/x")), Verdict::Nothing);
