@@ -14,7 +14,7 @@ use wirespan_tests::ports;
 use wirespan_tests::process::{Process, tied};
 use wirespan_tests::tls::Certificates;
 use wirespan_tests::tunnels::listening;
-use wirespan_tests::workload::{Nginx, Server};
+use wirespan_tests::workload::{Nginx, Server, binary, children_of, eventually};
 
 /// Nearly all, and none wrong.
 const TARGET: Target = Target {
@@ -25,6 +25,15 @@ const TARGET: Target = Target {
 /// Over fewer connections than there are requests at a time.
 const PASS: &str =
     r#"proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection "";"#;
+
+/// nginx's, mostly.
+const WORKERS: usize = 2;
+
+/// The children of a server, which listens before it has made them.
+fn workers(pid: u32, count: usize) -> Vec<u32> {
+    eventually("workers", || children_of(pid).len() == count);
+    children_of(pid)
+}
 
 fn upstream(port: u16) -> String {
     format!("upstream up {{ server 127.0.0.1:{port}; keepalive 8; }}")
@@ -56,8 +65,8 @@ fn send(load: &Load, base: &str, target: impl Fn(&str) -> String + Sync) {
 fn nginx_passes_requests_on() {
     let back = Server::hyper();
     let locations = format!("location / {{ {PASS} }}");
-    let nginx = Nginx::start(2, &upstream(back.port), &locations);
-    let row = watch(&nginx.workers(), || {
+    let nginx = Nginx::start(WORKERS, &upstream(back.port), &locations);
+    let row = watch(&workers(nginx.process.pid(), WORKERS), || {
         send(&Load::of_a_row(), &nginx.url(""), slow);
     });
     row.assert("nginx, proxy_pass", Some(requests()), TARGET);
@@ -72,8 +81,8 @@ fn nginx_asks_whether_it_may_and_streams_what_comes() {
              proxy_set_header Connection \"\"; }}
          location / {{ set $told $request_uri; auth_request /auth; proxy_buffering off; {PASS} }}"
     );
-    let nginx = Nginx::start(2, &upstream(back.port), &locations);
-    let row = watch(&nginx.workers(), || {
+    let nginx = Nginx::start(WORKERS, &upstream(back.port), &locations);
+    let row = watch(&workers(nginx.process.pid(), WORKERS), || {
         send(&Load::of_a_row(), &nginx.url(""), slow);
     });
     row.assert("nginx, auth_request", Some(2 * requests()), TARGET);
@@ -83,8 +92,10 @@ fn nginx_asks_whether_it_may_and_streams_what_comes() {
 fn nginx_waits_for_bodies_that_come_slowly() {
     let back = Server::hyper();
     let locations = format!("location / {{ {PASS} }}");
-    let nginx = Nginx::start(2, &upstream(back.port), &locations);
-    let row = watch(&nginx.workers(), || send_slowly(nginx.port));
+    let nginx = Nginx::start(WORKERS, &upstream(back.port), &locations);
+    let row = watch(&workers(nginx.process.pid(), WORKERS), || {
+        send_slowly(nginx.port)
+    });
     row.assert("nginx, slow bodies", Some(requests()), TARGET);
 }
 
@@ -124,12 +135,14 @@ fn post_slowly(stream: &mut TcpStream, target: &str) {
 fn nginx_has_many_requests_on_a_connection_in_front() {
     let back = Server::hyper();
     let locations = format!("location / {{ {PASS} }}");
-    let nginx = Nginx::http2(2, &upstream(back.port), &locations);
+    let nginx = Nginx::http2(WORKERS, &upstream(back.port), &locations);
     let load = Load {
         http2: true,
         ..Load::of_a_row()
     };
-    let row = watch(&nginx.workers(), || send(&load, &nginx.url(""), slow));
+    let row = watch(&workers(nginx.process.pid(), WORKERS), || {
+        send(&load, &nginx.url(""), slow)
+    });
     row.assert("nginx, HTTP/2 in front", Some(requests()), TARGET);
 }
 
@@ -137,7 +150,7 @@ fn nginx_has_many_requests_on_a_connection_in_front() {
 fn nginx_speaks_tls_on_both_sides() {
     let certificates = Certificates::create();
     let back = Server::on(ports::free(), |port| {
-        let mut command = tied(wirespan_tests::workload::binary("hyper-server"));
+        let mut command = tied(binary("hyper-server"));
         command.arg(port);
         command.arg(certificates.certificate());
         command.arg(certificates.key());
@@ -153,7 +166,9 @@ fn nginx_speaks_tls_on_both_sides() {
     for (name, http2) in [("HTTP/1", false), ("HTTP/2", true)] {
         let nginx = Nginx::start_tls_with(&certificates, http2, &upstreams, &locations);
         let base = nginx.url("").replace("127.0.0.1", "localhost");
-        let row = watch(&nginx.workers(), || send(&load(http2), &base, slow));
+        let row = watch(&workers(nginx.process.pid(), 1), || {
+            send(&load(http2), &base, slow)
+        });
         let name = format!("nginx, TLS on both sides, {name} in front");
         row.assert(&name, Some(requests()), TARGET);
     }
@@ -164,12 +179,12 @@ fn nginx_passes_streams_on_one_connection_each() {
     let back = Nginx::http2(1, "", "location / { return 200 \"ok\\n\"; }");
     let upstreams = upstream(back.port);
     let locations = "location / { grpc_pass grpc://up; }";
-    let nginx = Nginx::http2(2, &upstreams, locations);
+    let nginx = Nginx::http2(WORKERS, &upstreams, locations);
     let load = Load {
         http2: true,
         ..Load::of_a_row()
     };
-    let row = watch(&nginx.workers(), || {
+    let row = watch(&workers(nginx.process.pid(), WORKERS), || {
         send(&load, &nginx.url(""), |id| format!("/{id}/x"));
     });
     row.assert("nginx, grpc_pass", Some(requests()), TARGET);
@@ -186,7 +201,7 @@ fn nginx_answers_half_of_the_requests_from_its_cache() {
         "location / {{ proxy_cache all; proxy_cache_valid 200 1h; proxy_cache_key $uri; {PASS} }}"
     );
     let nginx = Nginx::start(1, &upstreams, &locations);
-    let row = watch(&nginx.workers(), || {
+    let row = watch(&workers(nginx.process.pid(), 1), || {
         let half = Load {
             requests: requests() / 2,
             ..Load::of_a_row()
@@ -229,8 +244,7 @@ fn apache_passes_requests_on() {
     for mpm in ["event", "worker"] {
         let directory = tempfile::tempdir().expect("a directory");
         let (apache, port) = apache(directory.path(), mpm, back.port);
-        let serving = wirespan_tests::workload::children_of(apache.pid());
-        let row = watch(&serving, || {
+        let row = watch(&workers(apache.pid(), 1), || {
             send(&Load::of_a_row(), &format!("http://127.0.0.1:{port}"), slow);
         });
         row.assert(&format!("Apache, {mpm}"), Some(requests()), TARGET);

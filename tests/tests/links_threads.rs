@@ -9,7 +9,7 @@ use wirespan_tests::links::{Load, Row, Target, requests};
 use wirespan_tests::ports;
 use wirespan_tests::process::{Process, tied};
 use wirespan_tests::tunnels::listening;
-use wirespan_tests::workload::{Server, children_of, file};
+use wirespan_tests::workload::{Server, children_of, eventually, file};
 
 const TARGET: Target = Target {
     right: 95.0,
@@ -24,11 +24,17 @@ const TARGET_ALONE: Target = Target {
 /// Starts a program on a port, with another one behind it, and sends requests to it; returns what
 /// became of its calls.
 fn row(command: impl FnOnce(&Path, u16, u16) -> Command) -> Row {
+    row_of(0, command)
+}
+
+/// The same of a program that has so many children, which serve.
+fn row_of(children: usize, command: impl FnOnce(&Path, u16, u16) -> Command) -> Row {
     let back = Server::hyper();
     let directory = tempfile::tempdir().expect("a directory");
     let port = ports::free();
     let front = command(directory.path(), port, back.port);
     let front: Process = listening("front", front, port);
+    eventually("children", || children_of(front.pid()).len() >= children);
     let mut pids = children_of(front.pid());
     pids.push(front.pid());
     let told: Vec<_> = pids.iter().map(u32::to_string).collect();
@@ -149,14 +155,14 @@ fn gunicorn(arguments: &[&str], port: u16, back: u16) -> Command {
 
 #[test]
 fn gunicorns_workers_take_one_request_at_a_time() {
-    let row = row(|_, port, back| gunicorn(&["--workers", "4"], port, back));
+    let row = row_of(4, |_, port, back| gunicorn(&["--workers", "4"], port, back));
     row.assert("Python, gunicorn sync", calls(), TARGET_ALONE);
 }
 
 #[test]
 fn gunicorns_threads_take_one_request_at_a_time() {
     let arguments = ["--worker-class", "gthread", "--threads", "16"];
-    let row = row(|_, port, back| gunicorn(&arguments, port, back));
+    let row = row_of(1, |_, port, back| gunicorn(&arguments, port, back));
     row.assert("Python, gunicorn gthread", calls(), TARGET_ALONE);
 }
 
