@@ -23,6 +23,14 @@ pub struct Offsets {
     pub fdtable_max_fds: u32,
     pub file_f_inode: u32,
     pub file_private_data: u32,
+    /// 0 where the kernel keeps a file's places in sets of epoll(7) in a list (before 5.11), or
+    /// has none.
+    pub file_f_ep: u32,
+    /// That list; 0 where there is none.
+    pub file_f_ep_links: u32,
+    /// 0 where the kernel has no epoll(7).
+    pub epitem_fllink: u32,
+    pub epitem_event: u32,
     pub inode_i_mode: u32,
     pub inode_i_ino: u32,
     pub socket_sk: u32,
@@ -61,4 +69,4 @@ pub struct Offsets {
     pub unix_address_len: u32,
     pub unix_address_name: u32,
 }
-const _: () = assert!(size_of::<Offsets>() == 45 * 4);
+const _: () = assert!(size_of::<Offsets>() == 49 * 4);

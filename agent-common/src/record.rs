@@ -10,7 +10,7 @@ mod task;
 
 use core::mem::size_of;
 
-pub use task::{ANCESTORS_MAX, Ancestors, TaskEvent, TaskKind, TaskNote};
+pub use task::{ANCESTORS_MAX, Ancestors, Polled, TaskEvent, TaskKind, TaskNote};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// What a record says. Travels as `u8`; an unknown value is counted and passed over.

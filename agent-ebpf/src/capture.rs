@@ -57,7 +57,7 @@ fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
     }
     let now = now_ns();
     let position = extent_of(connection, direction).position;
-    tasks::note(scratch);
+    tasks::note(scratch, connection);
     if WALKS && turned && policy::may_become_http2(connection) {
         frames::look_for_preface(scratch, connection);
     }

@@ -27,7 +27,8 @@ pub use own::{is_own_peer, is_own_socket, own_closed, own_connected, own_connect
 pub use ring::{Wake, send, send_chunk, send_open};
 pub use rings::{next_shard, shards};
 pub use runtimes::{
-    HeldConnection, HeldKey, held_connection, inherit_runtime, remember_held_connection, runtime_of,
+    HeldConnection, HeldKey, held_connection, inherit_runtime, remember_held_connection,
+    runtime_mut, runtime_of,
 };
 pub use scratch::{ChunkRecord, Scratch, with_scratch};
 pub use sizes::{PART_MAX, PARTS_AT_ONCE};

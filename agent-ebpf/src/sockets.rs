@@ -1,6 +1,8 @@
 //! From a descriptor or a `struct sock` to the connection's identity and addresses, by the kernel's
 //! own structures. It remembers nothing.
 
+pub mod polled;
+
 use wirespan_common::record::{ConnectionId, Open};
 
 use crate::maps;

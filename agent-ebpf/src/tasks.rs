@@ -3,10 +3,17 @@
 //! decided in user space.
 
 pub mod go;
+mod haproxy;
+mod nginx;
+mod threads;
 
-use wirespan_common::record::TaskKind;
+use wirespan_common::connection::Connection;
+use wirespan_common::record::{Direction, TaskKind, is_object};
+use wirespan_common::runtime::Proxy;
 
 use crate::maps::{self, Scratch};
+use crate::sockets;
+use crate::transfer::Transfer;
 
 /// A task, as a chunk names it.
 #[derive(Clone, Copy)]
@@ -17,23 +24,31 @@ pub struct Task {
     pub part: u32,
 }
 
+/// What a proxy does on a connection to a client.
+const ANSWERS: Task = Task { id: 0, part: 0 };
+
 /// Notes for the chunk in the scratch buffer which task made the call.
 #[inline(always)]
-pub fn note(scratch: &mut Scratch) {
+pub fn note(scratch: &mut Scratch, connection: &mut Connection) {
     let kind = scratch.transfer.watch.tasks;
     scratch.head.chunk.task_kind = 0;
     scratch.head.chunk.task_part = 0;
     scratch.head.chunk.task = 0;
-    if kind != 0 {
-        look(scratch, kind);
+    let is_egress = matches!(scratch.transfer.call.direction, Direction::Egress);
+    if kind != 0 && !(is_egress && connection.answers != 0) {
+        look(scratch, connection, kind);
     }
 }
 
 #[inline(never)]
-fn look(scratch: &mut Scratch, kind: u16) {
+fn look(scratch: &mut Scratch, connection: &mut Connection, kind: u16) {
     let Some(task) = current(scratch, kind) else {
         return;
     };
+    if task.id == ANSWERS.id {
+        connection.answers = 1;
+        return;
+    }
     let chunk = &mut scratch.head.chunk;
     chunk.task_kind = kind as u8;
     chunk.task_part = task.part;
@@ -43,9 +58,35 @@ fn look(scratch: &mut Scratch, kind: u16) {
 /// The task of this kind that runs on the current thread.
 #[inline(always)]
 fn current(scratch: &Scratch, kind: u16) -> Option<Task> {
-    let _runtime = maps::runtime_of(scratch.transfer.current.tgid)?;
+    let current = scratch.transfer.current;
     match TaskKind::try_from(kind as u8) {
         Ok(TaskKind::Goroutine) => go::current(scratch),
+        Ok(TaskKind::Thread) => threads::thread(&scratch.transfer),
+        Ok(TaskKind::ProxyRequest) => {
+            let runtime = maps::runtime_of(current.tgid)?;
+            if matches!(scratch.transfer.call.direction, Direction::Ingress) {
+                return read(&scratch.transfer);
+            }
+            match runtime.places[0] {
+                NGINX => nginx::request(&scratch.transfer),
+                HAPROXY => haproxy::request(&scratch.transfer, runtime),
+                _ => None,
+            }
+        }
         _ => None,
     }
 }
+
+/// Of what a proxy reads, the request that it is of is named by the socket. Over TLS that is the
+/// one underneath, which is what a proxy's structures lead to.
+#[inline(never)]
+fn read(transfer: &Transfer) -> Option<Task> {
+    let id = match is_object(transfer.socket.id) {
+        true => sockets::of_sk(transfer.socket.sk)?.id,
+        false => transfer.socket.id,
+    };
+    Some(Task { id, part: 0 })
+}
+
+const NGINX: u64 = Proxy::Nginx as u64;
+const HAPROXY: u64 = Proxy::Haproxy as u64;

@@ -12,6 +12,7 @@ mod go;
 mod headers;
 mod joins;
 mod nodes;
+mod proxies;
 mod tasks;
 mod threads;
 mod wire;
@@ -87,7 +88,7 @@ impl Mechanism {
             Self::Task(TaskKind::ProxyRequest) => "proxy_request",
             Self::Task(TaskKind::VirtualThread) => "virtual_thread",
             Self::Task(TaskKind::NodeStore) => "node_store",
-            Self::Task(TaskKind::ThreadTurn) | Self::Thread => "thread",
+            Self::Task(TaskKind::Thread) | Self::Thread => "thread",
             Self::Header => "header",
             Self::Connection => "connection",
         }
@@ -161,9 +162,10 @@ impl Links {
         if let Some(named) = named {
             self.headers.serves(node, begun.owner, named);
         }
+        self.threads.begins(begun.owner);
         if let Some(actor) = begun.actor {
-            self.tasks.serves(node, begun, actor);
-            self.threads.reads(&mut self.nodes, actor, begun.time_ns);
+            self.tasks.serves(&self.nodes, node, begun, actor);
+            self.threads.reads(&mut self.nodes, node, actor);
         }
         self.tasks.begins(node, begun);
         let caller = begun.ends.and_then(|ends| self.joins.server(node, ends));
@@ -186,7 +188,7 @@ impl Links {
             // An SDK in the process knows better.
             _ if named.is_some() => self.nodes.stand_alone(node),
             (_, Some((request, mechanism)), _) => self.nodes.link(node, request, mechanism),
-            (.., Some(actor)) if self.threads.calls(&mut self.nodes, node, actor) => {
+            (.., Some(actor)) if self.threads.calls(&self.nodes, node, begun.owner, actor) => {
                 self.nodes.await_for(node, AWAITED_NS);
             }
             _ if may_be_told => self.nodes.await_for(node, AWAITED_NS),
@@ -226,6 +228,9 @@ impl Links {
                 }
             }
             Role::Client => {
+                if let Some(actor) = actor {
+                    self.threads.hears(node, actor);
+                }
                 if let Some(ends) = ends {
                     self.meet_client(node, ends);
                 }
@@ -251,6 +256,9 @@ impl Links {
                 Role::Server => node.ends.is_none(),
                 Role::Client => self.tasks.is_called(id, node),
             };
+            if node.role == Role::Server {
+                self.threads.ends(node.owner);
+            }
             if is_known {
                 self.nodes.stand_alone(id);
             }

@@ -22,6 +22,8 @@ mod own;
 mod processes;
 #[path = "pipeline/progress.rs"]
 mod progress;
+#[path = "pipeline/proxies.rs"]
+mod proxies;
 #[path = "support/records.rs"]
 mod records;
 #[path = "pipeline/redis.rs"]
@@ -32,6 +34,8 @@ mod replay;
 mod settings;
 #[path = "pipeline/shards.rs"]
 mod shards;
+#[path = "pipeline/threads.rs"]
+mod threads;
 #[path = "pipeline/tls.rs"]
 mod tls;
 #[path = "pipeline/waiting.rs"]

@@ -130,12 +130,27 @@ impl Nginx {
     /// It does not come up.
     #[must_use]
     pub fn start_tls(certificates: &Certificates, upstreams: &str, locations: &str) -> Self {
+        Self::start_tls_with(certificates, false, upstreams, locations)
+    }
+
+    /// The same, with HTTP/2 for who asks for it.
+    ///
+    /// # Panics
+    /// It does not come up.
+    #[must_use]
+    pub fn start_tls_with(
+        certificates: &Certificates,
+        http2: bool,
+        upstreams: &str,
+        locations: &str,
+    ) -> Self {
         let secrets = format!(
             "ssl_certificate {}; ssl_certificate_key {}; {locations}",
             certificates.certificate().display(),
             certificates.key().display()
         );
-        Self::start_over("https", "ssl", 1, upstreams, &secrets)
+        let how = if http2 { "ssl http2" } else { "ssl" };
+        Self::start_over("https", how, 1, upstreams, &secrets)
     }
 
     fn start_over(

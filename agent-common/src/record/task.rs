@@ -26,8 +26,9 @@ pub enum TaskKind {
     VirtualThread = 5,
     /// What a script in Node keeps per request.
     NodeStore = 6,
-    /// What a thread does from one wait for events to the next: how often it has waited so far.
-    ThreadTurn = 7,
+    /// The thread itself, by its number. The part is a [`Polled`]: who waits for one socket at a
+    /// time has no set of epoll(7) for that.
+    Thread = 7,
 }
 
 impl TryFrom<u8> for TaskKind {
@@ -41,10 +42,22 @@ impl TryFrom<u8> for TaskKind {
             4 => Self::ProxyRequest,
             5 => Self::VirtualThread,
             6 => Self::NodeStore,
-            7 => Self::ThreadTurn,
+            7 => Self::Thread,
             unknown => return Err(unknown),
         })
     }
+}
+
+/// Whether the socket that a thread moved bytes on is in a set of epoll(7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Polled {
+    /// It is in none.
+    No = 0,
+    /// It is in one.
+    Yes = 1,
+    /// The socket is not known.
+    Unknown = 2,
 }
 
 /// What became of a task.

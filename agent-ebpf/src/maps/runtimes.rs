@@ -57,6 +57,14 @@ pub fn runtime_of(tgid: u32) -> Option<&'static Runtime> {
     unsafe { RUNTIMES.get(tgid) }
 }
 
+/// Lends it, to note in it what was found out by looking at the process.
+#[inline(always)]
+pub fn runtime_mut(tgid: u32) -> Option<&'static mut Runtime> {
+    let found = RUNTIMES.get_ptr_mut(tgid)?;
+    // SAFETY: as above; what two threads note at a time is words that either of them found right.
+    Some(unsafe { &mut *found })
+}
+
 /// A child has the mappings of its parent, and so its runtime.
 #[inline(always)]
 pub fn inherit_runtime(parent: u32, child: u32) {

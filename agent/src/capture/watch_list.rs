@@ -66,13 +66,13 @@ impl WatchList {
     }
 
     /// Tells the kernel side how the tasks of a watched process's runtime are found. Of several
-    /// runtimes in a process the first stays, but that any goes before turns of threads. Returns
+    /// runtimes in a process the first stays, but that any goes before threads. Returns
     /// whether it was told.
     pub fn set_runtime(&mut self, pid: u32, kind: TaskKind, runtime: Runtime) -> bool {
         let Ok(Shared(watch)) = self.watched.get(&pid, 0) else {
             return false;
         };
-        let gives_way = [0, kind as u16, TaskKind::ThreadTurn as u16];
+        let gives_way = [0, kind as u16, TaskKind::Thread as u16];
         if !gives_way.contains(&watch.tasks) {
             return false;
         }

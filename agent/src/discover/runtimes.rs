@@ -10,8 +10,13 @@
 //! that get probes in [`TaskPoint`] and their programs in `capture/tls/programs.rs`.
 
 mod go;
+mod haproxy;
+mod nginx;
+mod threads;
 
 use std::path::Path;
+
+pub use threads::may_go_by_threads;
 
 use wirespan_common::record::TaskKind;
 use wirespan_common::runtime::{PLACES, Runtime};
@@ -90,7 +95,7 @@ pub enum Verdict {
 type Finder = fn(&Image<'_>, &Path) -> Result<Verdict, Damaged>;
 
 /// All runtimes; of several in one file the first is taken.
-const FINDERS: &[Finder] = &[go::find];
+const FINDERS: &[Finder] = &[go::find, nginx::find, haproxy::find];
 
 /// Looks into a file that a process maps as `name`.
 pub(super) fn analyse(bytes: &dyn BytesAt, name: &Path) -> Verdict {
@@ -182,6 +187,21 @@ mod tests {
         let runtime = tasks.runtime(&mapped).expect("mapped");
         let begin = here - (offset - code);
         assert_eq!(runtime.places, [7, here, begin - 1, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn proxies_are_known_by_their_names_and_what_they_export() {
+        let bytes = std::fs::read("/proc/self/exe").expect("read");
+        let bytes = InMemory(&bytes);
+        let named = |name: &str| analyse(&bytes, Path::new(name));
+        let Verdict::Known(tasks) = named("/usr/sbin/nginx") else {
+            panic!("nginx")
+        };
+        assert_eq!(tasks.kind, TaskKind::ProxyRequest);
+        assert_eq!(tasks.places[1..], [Place::None; PLACES - 1]);
+        // This test has no table of descriptors.
+        assert!(matches!(named("/usr/sbin/haproxy"), Verdict::Unknown(_)));
+        assert_eq!(named("/usr/sbin/nginx-prometheus"), Verdict::Nothing);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use wirespan_common::record::{ConnectionId, TaskEvent, TaskKind, TaskNote};
 use wirespan_protocols::heap;
 
 use super::go::{Inherited, Outliving};
+use super::proxies::Proxies;
 use super::{Actor, Begun, Mechanism, Node, NodeId, Task, nodes::Nodes};
 
 /// Tasks that are remembered; of more it is not known what they serve.
@@ -19,6 +20,7 @@ type Place = (ConnectionId, u64);
 #[derive(Debug, Default)]
 pub struct Tasks {
     serving: HashMap<(u32, Task), Serving>,
+    proxies: Proxies,
     /// Requests that are read on a connection, the latest of each place.
     served: HashMap<Place, NodeId>,
     /// Somebody was seen who names requests by their connection.
@@ -40,12 +42,16 @@ struct Serving {
 
 impl Tasks {
     /// The request was read by this task, which serves it.
-    pub fn serves(&mut self, node: NodeId, begun: &Begun, actor: Actor) {
-        let Some(task) = actor.task.filter(|task| is_followed(task.kind)) else {
+    pub fn serves(&mut self, nodes: &Nodes, node: NodeId, begun: &Begun, actor: Actor) {
+        let Some(task) = actor.task else {
             return;
         };
+        if task.kind == TaskKind::ProxyRequest {
+            return self.proxies.reads(nodes, node, task, begun.stream);
+        }
         // Streams are read by a goroutine that serves none of them.
-        if task.kind != TaskKind::Goroutine || begun.stream.is_none() {
+        let is_apart = task.kind == TaskKind::Goroutine && begun.stream.is_some();
+        if is_followed(task.kind) && !is_apart {
             let inherited = None;
             self.put((actor.tgid, task), Serving { node, inherited });
         }
@@ -68,11 +74,7 @@ impl Tasks {
         let actor = begun.actor?;
         let task = actor.task?;
         let node = match task.kind {
-            // Its number is the connection of the request itself.
-            TaskKind::ProxyRequest => {
-                self.are_named = true;
-                self.served.get(&(task.id, task.part.into())).copied()
-            }
+            TaskKind::ProxyRequest => self.proxies.asks(nodes, task),
             kind if is_followed(kind) => self.request_of(nodes, (actor.tgid, task)),
             _ => None,
         };
@@ -201,6 +203,7 @@ impl Tasks {
     /// Bytes of memory that they take.
     pub fn memory_bytes(&self) -> usize {
         heap::table::<((u32, Task), Serving)>(self.serving.capacity())
+            + self.proxies.memory_bytes()
             + heap::table::<(Place, NodeId)>(self.served.capacity())
             + heap::table::<(Place, (NodeId, TaskKind))>(self.asking.capacity())
             + heap::table::<(Place, NodeId)>(self.called.capacity())
@@ -225,8 +228,8 @@ fn is_followed(kind: TaskKind) -> bool {
         TaskKind::Goroutine | TaskKind::Tokio | TaskKind::VirtualThread | TaskKind::NodeStore => {
             true
         }
-        // Decided when they answer, or by the connection.
-        TaskKind::PythonContext | TaskKind::ProxyRequest | TaskKind::ThreadTurn => false,
+        // Decided when they answer, or by the socket.
+        TaskKind::PythonContext | TaskKind::ProxyRequest | TaskKind::Thread => false,
     }
 }
 

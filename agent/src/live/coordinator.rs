@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use wirespan_common::record::LifeEvent;
+use wirespan_common::record::{LifeEvent, TaskKind};
+use wirespan_common::runtime::Runtime;
 
 use super::announcements::Announcements;
 use super::control::{Answer, Control};
@@ -14,7 +15,7 @@ use super::path::{Lived, Path};
 use super::tls::{self, TlsThread, Told};
 use super::wishes::Wish;
 use crate::capture::Capture;
-use crate::discover::Process;
+use crate::discover::{Process, runtimes};
 use crate::ending::Event;
 use crate::health::{Health, Loss};
 use crate::memory::give_back;
@@ -116,6 +117,12 @@ impl Coordinator {
 
     /// A watched process was described.
     pub fn announce(&mut self, process: &Process) {
+        // By now it is watched.
+        if runtimes::may_go_by_threads(process.language.as_deref(), &process.executable) {
+            let (kind, runtime) = (TaskKind::Thread, Runtime::default());
+            let watch_list = &mut self.capture.watch_list;
+            watch_list.set_runtime(process.pid, kind, runtime);
+        }
         self.announcements.announce(process);
     }
 

@@ -8,21 +8,21 @@ use crate::records::{MS, Recorder};
 use crate::{Bench, OK, WALL_NS, attribute};
 
 /// Processes, and the connections between them by their inode numbers: each has two.
-pub const USER: u32 = 100;
-pub const FRONT: u32 = 200;
-pub const BACK: u32 = 300;
+pub(crate) const USER: u32 = 100;
+pub(crate) const FRONT: u32 = 200;
+pub(crate) const BACK: u32 = 300;
 /// Of the user to the front, and of the front to the back.
-pub const OUTER: [u64; 2] = [11, 12];
-pub const INNER: [u64; 2] = [21, 22];
-const FAR: &str = "10.0.0.9:50000";
-pub const LOOP: [&str; 3] = ["127.0.0.1:50001", "127.0.0.1:80", "127.0.0.1:81"];
+pub(crate) const OUTER: [u64; 2] = [11, 12];
+pub(crate) const INNER: [u64; 2] = [21, 22];
+pub(crate) const FAR: &str = "10.0.0.9:50000";
+pub(crate) const LOOP: [&str; 3] = ["127.0.0.1:50001", "127.0.0.1:80", "127.0.0.1:81"];
 
-pub fn get(path: &str) -> String {
+pub(crate) fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")
 }
 
 /// Both connections, seen at all their ends.
-pub fn all() -> Recorder {
+pub(crate) fn all() -> Recorder {
     let mut recorder = Recorder::new(WALL_NS);
     let [user, front, back] = LOOP;
     recorder
@@ -32,13 +32,13 @@ pub fn all() -> Recorder {
     recorder
 }
 
-pub fn tell(recorder: &mut Recorder) -> Vec<Span> {
+pub(crate) fn tell(recorder: &mut Recorder) -> Vec<Span> {
     let mut bench = Bench::seeded();
     bench.feed(recorder).finish();
     bench.spans
 }
 
-pub fn find(spans: &[Span], kind: SpanKind, path: &str) -> Span {
+pub(crate) fn find(spans: &[Span], kind: SpanKind, path: &str) -> Span {
     let of_path = |span: &&Span| {
         let text = format!("{:?}", span.attributes);
         span.kind == kind && text.contains(&format!("{path}\""))
@@ -50,7 +50,7 @@ pub fn find(spans: &[Span], kind: SpanKind, path: &str) -> Span {
 }
 
 /// How `child` is linked, if it is, to `parent`.
-pub fn link(child: &Span, parent: &Span) -> Option<String> {
+pub(crate) fn link(child: &Span, parent: &Span) -> Option<String> {
     let is_child = child.parent_span_id == Some(parent.span_id);
     assert_eq!(is_child, child.trace_id == parent.trace_id);
     is_child.then(|| attribute(child, "wirespan.link").expect("told"))
@@ -116,7 +116,10 @@ fn nobody_waits_for_a_client_of_another_node() {
 }
 
 /// A request to the front, within which it asks the back; `front` says who does what there.
-fn chain(recorder: &mut Recorder, mut front: impl FnMut(&mut Recorder, &str)) -> [Span; 4] {
+pub(crate) fn chain(
+    recorder: &mut Recorder,
+    mut front: impl FnMut(&mut Recorder, &str),
+) -> [Span; 4] {
     recorder.of(USER).write(OUTER[0], get("/outer"));
     recorder.of(FRONT);
     front(recorder, "reads");
@@ -143,68 +146,16 @@ fn chain(recorder: &mut Recorder, mut front: impl FnMut(&mut Recorder, &str)) ->
     ]
 }
 
-fn links(chain: &[Span; 4]) -> [Option<String>; 3] {
+pub(crate) fn links(chain: &[Span; 4]) -> [Option<String>; 3] {
     let [user, front, call, back] = chain;
     [link(front, user), link(call, front), link(back, call)]
 }
 
-fn told(links: [Option<&str>; 3]) -> [Option<String>; 3] {
+pub(crate) fn told(links: [Option<&str>; 3]) -> [Option<String>; 3] {
     links.map(|link| link.map(str::to_owned))
 }
 
-const CONNECTION: Option<&str> = Some("connection");
-
-#[test]
-fn what_a_thread_asks_for_belongs_to_what_it_answers_in_the_same_turn() {
-    let all_in_one = chain(&mut all(), |recorder, _| {
-        recorder.on_thread(7).as_task(TaskKind::ThreadTurn, 5, 0);
-    });
-    let expected = told([CONNECTION, Some("thread"), CONNECTION]);
-    assert_eq!(links(&all_in_one), expected);
-    // Another thread may have read the request.
-    let by_reactor = chain(&mut all(), |recorder, what| {
-        let tid = if what == "reads" { 6 } else { 7 };
-        recorder.on_thread(tid).as_task(TaskKind::ThreadTurn, 5, 0);
-    });
-    assert_eq!(links(&by_reactor), expected);
-}
-
-#[test]
-fn what_a_thread_asks_for_in_another_turn_or_what_another_thread_does_belongs_to_nobody() {
-    let expected = told([CONNECTION, None, CONNECTION]);
-    let an_event_loop = chain(&mut all(), |recorder, what| {
-        let turn = if what == "answers" { 6 } else { 5 };
-        recorder.on_thread(7).as_task(TaskKind::ThreadTurn, turn, 0);
-    });
-    assert_eq!(links(&an_event_loop), expected);
-    let another = chain(&mut all(), |recorder, what| {
-        let tid = if what == "asks" { 6 } else { 7 };
-        recorder.on_thread(tid).as_task(TaskKind::ThreadTurn, 5, 0);
-    });
-    assert_eq!(links(&another), expected);
-    let unknown = chain(&mut all(), |_, _| {});
-    assert_eq!(links(&unknown), expected);
-}
-
-#[test]
-fn a_call_that_was_made_before_the_request_was_read_is_not_of_it() {
-    let mut recorder = all();
-    let as_thread = |recorder: &mut Recorder| {
-        let front = recorder.of(FRONT).on_thread(7);
-        front.as_task(TaskKind::ThreadTurn, 5, 0);
-    };
-    as_thread(&mut recorder);
-    recorder.at(2 * MS).write(INNER[0], get("/inner"));
-    recorder
-        .at(3 * MS)
-        .on_thread(8)
-        .read(OUTER[1], get("/outer"));
-    as_thread(&mut recorder);
-    recorder.at(4 * MS).read(INNER[0], OK).write(OUTER[1], OK);
-    let spans = tell(&mut recorder);
-    let call = find(&spans, SpanKind::Client, "/inner");
-    assert_eq!(call.parent_span_id, None);
-}
+pub(crate) const CONNECTION: Option<&str> = Some("connection");
 
 #[test]
 fn a_goroutine_serves_what_it_read_and_those_that_it_makes_do_too() {
@@ -260,31 +211,6 @@ fn a_task_says_for_whom_it_asks_on_a_connection() {
         }
     });
     assert_eq!(links(&asks)[1].as_deref(), Some("goroutine"));
-}
-
-#[test]
-fn a_proxy_asks_for_whom_it_has_on_a_connection() {
-    let mut recorder = all();
-    // Requests are not kept by their connection before somebody is known to name them so.
-    chain(&mut recorder, |recorder, what| {
-        if what == "asks" {
-            recorder.as_task(TaskKind::ProxyRequest, OUTER[1], 0);
-        }
-    });
-    let mut bench = Bench::seeded();
-    let proxy = |recorder: &mut Recorder, path: &str| {
-        recorder.of(FRONT).read(OUTER[1], get(path));
-        recorder.as_task(TaskKind::ProxyRequest, OUTER[1], 0);
-        recorder.write(INNER[0], get(path));
-        recorder.of(FRONT).read(INNER[0], OK).write(OUTER[1], OK);
-    };
-    let mut recorder = all();
-    proxy(&mut recorder, "/first");
-    proxy(&mut recorder, "/second");
-    bench.feed(&mut recorder).finish();
-    let server = find(&bench.spans, SpanKind::Server, "/second");
-    let client = find(&bench.spans, SpanKind::Client, "/second");
-    assert_eq!(link(&client, &server).as_deref(), Some("proxy_request"));
 }
 
 /// A request with this header.

@@ -81,6 +81,9 @@ const NEEDS: &[Need] = {
         program("gunicorn", "gunicorn", &[Test]),
         package("python3-setproctitle", &[Test]),
         program("php-fpm8.2", "php8.2-fpm", &[Test]),
+        // Servers with a thread for each request.
+        program("puma", "puma", &[Test]),
+        package("python3-flask", &[Test]),
         package("python3-pip", &[Test, Bench]),
         program("openssl", "openssl", &[Test, Bench]),
         package("wget", &[Test]),

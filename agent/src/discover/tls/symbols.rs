@@ -1,5 +1,6 @@
-//! Functions by their names in an ELF file's tables of symbols. Tables are streamed, names first:
-//! of tens of megabytes nothing is kept but what was wanted. Names are compared, not interpreted.
+//! Functions and variables by their names in an ELF file's tables of symbols. Tables are streamed,
+//! names first: of tens of megabytes nothing is kept but what was wanted. Names are compared, not
+//! interpreted.
 
 use std::collections::HashMap;
 
@@ -25,6 +26,8 @@ const PIECE_LEN: usize = 128 * 1024;
 const NAME_LEN_MAX: usize = 16 * 1024;
 /// `sizeof(Elf64_Sym)`
 const SYMBOL_LEN: usize = 24;
+/// `STT_OBJECT`
+const OBJECT: u8 = 1;
 /// `STT_FUNC`
 const FUNCTION: u8 = 2;
 /// `SHN_UNDEF`: used here, defined elsewhere.
@@ -38,10 +41,28 @@ pub(super) fn find<T: Copy>(
     table: &str,
     wanted: &impl Fn(&[u8]) -> Option<(usize, T)>,
 ) -> Result<Vec<Symbol<T>>, Damaged> {
+    find_of(FUNCTION, image, table, wanted)
+}
+
+/// [`find`] for variables.
+pub(in crate::discover) fn find_objects<T: Copy>(
+    image: &Image<'_>,
+    table: &str,
+    wanted: &impl Fn(&[u8]) -> Option<(usize, T)>,
+) -> Result<Vec<Symbol<T>>, Damaged> {
+    find_of(OBJECT, image, table, wanted)
+}
+
+fn find_of<T: Copy>(
+    wanted_kind: u8,
+    image: &Image<'_>,
+    table: &str,
+    wanted: &impl Fn(&[u8]) -> Option<(usize, T)>,
+) -> Result<Vec<Symbol<T>>, Damaged> {
     let mut found = Vec::new();
     each_entry(image, table, wanted, |what, entry| {
         let (kind, section) = (entry[4] & 0xf, u16_at(entry, 6));
-        if kind == FUNCTION && section != UNDEFINED && found.len() < FOUND_MAX {
+        if kind == wanted_kind && section != UNDEFINED && found.len() < FOUND_MAX {
             found.push(Symbol {
                 what,
                 address: u64_at(entry, 8),
