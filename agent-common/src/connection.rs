@@ -38,8 +38,10 @@ pub struct Connection {
     pub held: u8,
     /// 1 if its process, a proxy, was seen to answer on it: then it asks for nothing on it.
     pub answers: u8,
+    /// Which shard is told of it, whoever uses it: that of the process that was seen with it first.
+    pub shard: u8,
     /// Zero.
-    pub reserved: [u8; 2],
+    pub reserved: [u8; 1],
     /// Address of its `struct sock` when it was first seen.
     pub sk: u64,
 }

@@ -30,6 +30,8 @@ mod redis;
 mod replay;
 #[path = "pipeline/settings.rs"]
 mod settings;
+#[path = "pipeline/shards.rs"]
+mod shards;
 #[path = "pipeline/threads.rs"]
 mod threads;
 #[path = "pipeline/tls.rs"]

@@ -13,7 +13,7 @@ use super::{Actor, Begun, Mechanism, Node, NodeId, Task, nodes::Nodes};
 const TASKS_MAX: usize = 128 * 1024;
 
 /// Requests of a connection, by stream where it has streams.
-type Place = (ConnectionId, u64);
+type ServedPlace = (ConnectionId, u64);
 
 /// What tasks serve.
 #[derive(Debug, Default)]
@@ -21,11 +21,11 @@ pub struct Tasks {
     serving: HashMap<(u32, Task), NodeId>,
     proxies: Proxies,
     /// Requests that are read on a connection, the latest of each place.
-    served: HashMap<Place, NodeId>,
+    served: HashMap<ServedPlace, NodeId>,
     /// Somebody was seen who names requests by their connection.
     are_named: bool,
     /// Who asks next on a connection, or on a stream of it.
-    asking: HashMap<Place, (NodeId, TaskKind)>,
+    asking: HashMap<ServedPlace, (NodeId, TaskKind)>,
 }
 
 impl Tasks {
@@ -143,8 +143,8 @@ impl Tasks {
     pub fn memory_bytes(&self) -> usize {
         heap::table::<((u32, Task), NodeId)>(self.serving.capacity())
             + self.proxies.memory_bytes()
-            + heap::table::<(Place, NodeId)>(self.served.capacity())
-            + heap::table::<(Place, (NodeId, TaskKind))>(self.asking.capacity())
+            + heap::table::<(ServedPlace, NodeId)>(self.served.capacity())
+            + heap::table::<(ServedPlace, (NodeId, TaskKind))>(self.asking.capacity())
     }
 }
 

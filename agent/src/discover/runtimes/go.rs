@@ -7,18 +7,18 @@ use wirespan_common::record::TaskKind;
 
 use super::super::tls::go::{is_go, too_old};
 use super::super::tls::image::{Damaged, Image};
-use super::{Tasks, Verdict};
+use super::{RuntimeTasks, RuntimeVerdict};
 
-pub(super) fn find(image: &Image<'_>, _: &Path) -> Result<Verdict, Damaged> {
+pub(super) fn find(image: &Image<'_>, _: &Path) -> Result<RuntimeVerdict, Damaged> {
     if !is_go(image) {
-        return Ok(Verdict::Nothing);
+        return Ok(RuntimeVerdict::Nothing);
     }
     if let Some(version) = too_old(image) {
-        return Ok(Verdict::Unknown(format!(
+        return Ok(RuntimeVerdict::Unknown(format!(
             "it was built with {version}; goroutines are known since Go 1.17"
         )));
     }
-    Ok(Verdict::Known(Tasks {
+    Ok(RuntimeVerdict::Known(RuntimeTasks {
         kind: TaskKind::Goroutine,
         places: Default::default(),
         probes: Vec::new(),

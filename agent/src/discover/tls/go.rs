@@ -32,7 +32,7 @@ pub(in crate::discover) fn is_go(image: &Image<'_>) -> bool {
 /// The functions that matter, from the table that Go's runtime itself uses (pclntab). `None` if
 /// there is no such table that is understood.
 pub(super) fn functions(image: &Image<'_>) -> Result<Option<Vec<Symbol<Function>>>, Damaged> {
-    let Some(table) = functions::Table::find(image)? else {
+    let Some(table) = functions::FunctionTable::find(image)? else {
         return Ok(None);
     };
     let found = table.look_up(image, GO_FUNCTIONS)?;
