@@ -20,7 +20,7 @@ use crate::transfer::Transfer;
 /// The beginning of `ngx_connection_t`.
 #[derive(Clone, Copy, FromBytes)]
 #[repr(C)]
-struct Connection {
+struct NgxConnection {
     data: u64,
     read: u64,
     write: u64,
@@ -31,7 +31,7 @@ struct Connection {
 /// The beginning of `ngx_http_request_t` and of `ngx_stream_session_t`.
 #[derive(Clone, Copy, FromBytes)]
 #[repr(C)]
-struct Request {
+struct NgxRequest {
     signature: u32,
     padding: u32,
     connection: u64,
@@ -53,7 +53,7 @@ pub fn request(transfer: &Transfer) -> Option<Task> {
     }
     let file = file_of(transfer.socket.sk)?;
     let at = registered_data(file)? & !INSTANCE;
-    let connection: Connection = user_value(at).ok()?;
+    let connection: NgxConnection = user_value(at).ok()?;
     let descriptors = sockets::descriptors()?;
     if !is_descriptor_of(file, descriptors, connection.fd) {
         return None;
@@ -72,7 +72,7 @@ pub fn request(transfer: &Transfer) -> Option<Task> {
     if request.connection == at {
         return Some(ANSWERS);
     }
-    let client: Connection = user_value(request.connection).ok()?;
+    let client: NgxConnection = user_value(request.connection).ok()?;
     let file = file_at(descriptors, client.fd)?;
     let id = socket_of(file)?;
     // A connection that was made up for one of several requests of a client is not the one that was
@@ -88,8 +88,8 @@ pub fn request(transfer: &Transfer) -> Option<Task> {
 
 /// What stands there, if it is a request or a session.
 #[inline(always)]
-fn signed(address: u64) -> Option<Request> {
-    let request: Request = user_value(address).ok()?;
+fn signed(address: u64) -> Option<NgxRequest> {
+    let request: NgxRequest = user_value(address).ok()?;
     matches!(request.signature, HTTP | STREAM).then_some(request)
 }
 
@@ -116,7 +116,7 @@ fn wrapped(data: u64, connection: u64) -> Option<u64> {
 /// The beginning of `ngx_http_v2_stream_t` (src/http/v2/ngx_http_v2.h).
 #[derive(Clone, Copy, FromBytes)]
 #[repr(C)]
-struct Stream {
+struct NgxStream {
     request: u64,
     connection: u64,
     node: u64,
@@ -172,7 +172,7 @@ fn stream_at(at: u64, request: u64, connection: u64, is_own: bool) -> Option<u32
     if !is_address(address) {
         return None;
     }
-    let stream: Stream = user_value(address).ok()?;
+    let stream: NgxStream = user_value(address).ok()?;
     if is_own && stream.request != request {
         return None;
     }
@@ -182,8 +182,8 @@ fn stream_at(at: u64, request: u64, connection: u64, is_own: bool) -> Option<u32
     // `ngx_http_v2_connection_t` begins with the connection that all its streams came on, and each
     // of those has its descriptor.
     let of_all: u64 = user_value(stream.connection).ok()?;
-    let of_all: Connection = user_value(of_all).ok()?;
-    let of_one: Connection = user_value(connection).ok()?;
+    let of_all: NgxConnection = user_value(of_all).ok()?;
+    let of_one: NgxConnection = user_value(connection).ok()?;
     if of_all.fd != of_one.fd {
         return None;
     }

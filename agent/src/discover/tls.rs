@@ -32,7 +32,7 @@ pub use mapped_code::{MappedCode, Unknown, own_code_offset};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::runtimes::Tasks;
+use super::runtimes::RuntimeTasks;
 
 /// A file by what the kernel knows it as; two paths to one file are one file, and a path in a
 /// container is not the host's. As `/proc/<pid>/maps` names it; on some file systems (btrfs,
@@ -61,7 +61,7 @@ pub struct Library {
     /// Its functions, sorted; one may be there several times, where a compiler made copies.
     pub functions: Vec<FunctionSite>,
     /// How the tasks of its runtime are told apart, if it has one and they can be.
-    pub tasks: Option<Tasks>,
+    pub tasks: Option<RuntimeTasks>,
 }
 
 impl Library {

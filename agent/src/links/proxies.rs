@@ -14,19 +14,19 @@ const PLACES_MAX: usize = 128 * 1024;
 const PLACES_FEW: usize = 1024;
 
 /// A socket, and the stream on it; 0 where there are none.
-type Place = (ConnectionId, u64);
+type ProxyPlace = (ConnectionId, u64);
 
 /// Requests that proxies have read.
 #[derive(Debug)]
 pub struct Proxies {
-    requests: HashMap<Place, Requests>,
+    requests: HashMap<ProxyPlace, ProxyRequests>,
     /// When there are so many places, those are looked for at which nothing is left.
     tidy_at: usize,
 }
 
 /// Requests of one place.
 #[derive(Debug)]
-struct Requests {
+struct ProxyRequests {
     newest: NodeId,
     /// Those before that were not over when the next came, oldest first.
     before: Vec<NodeId>,
@@ -54,14 +54,15 @@ impl Proxies {
             known.newest = request;
         } else if self.requests.len() < PLACES_MAX {
             let (newest, before) = (request, Vec::new());
-            self.requests.insert(place, Requests { newest, before });
+            self.requests
+                .insert(place, ProxyRequests { newest, before });
         }
     }
 
     /// The request for which a proxy asks. One that is over is told as long as no other came: it
     /// may have been answered from a cache which then is renewed.
     pub fn asks(&self, nodes: &Nodes, task: Task) -> Option<NodeId> {
-        let Requests { newest, before } = self.requests.get(&(task.id, task.part.into()))?;
+        let ProxyRequests { newest, before } = self.requests.get(&(task.id, task.part.into()))?;
         let mut before = before.iter().copied();
         Some(before.find(|it| is_open(nodes, *it)).unwrap_or(*newest))
     }
@@ -73,7 +74,7 @@ impl Proxies {
 
     /// Bytes of memory that they take.
     pub fn memory_bytes(&self) -> usize {
-        heap::table::<(Place, Requests)>(self.requests.capacity())
+        heap::table::<(ProxyPlace, ProxyRequests)>(self.requests.capacity())
     }
 }
 

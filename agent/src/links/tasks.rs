@@ -14,7 +14,7 @@ use super::{Actor, Begun, Mechanism, Node, NodeId, Task, nodes::Nodes};
 const TASKS_MAX: usize = 128 * 1024;
 
 /// Requests of a connection, by stream where it has streams.
-type Place = (ConnectionId, u64);
+type ServedPlace = (ConnectionId, u64);
 
 /// What tasks serve.
 #[derive(Debug, Default)]
@@ -22,13 +22,13 @@ pub struct Tasks {
     serving: HashMap<(u32, Task), Serving>,
     proxies: Proxies,
     /// Requests that are read on a connection, the latest of each place.
-    served: HashMap<Place, NodeId>,
+    served: HashMap<ServedPlace, NodeId>,
     /// Somebody was seen who names requests by their connection.
     are_named: bool,
     /// Who asks next on a connection, or on a stream of it.
-    asking: HashMap<Place, (NodeId, TaskKind)>,
+    asking: HashMap<ServedPlace, (NodeId, TaskKind)>,
     /// Calls on streams that a goroutine made; who wanted them may be told when they were sent.
-    called: HashMap<Place, NodeId>,
+    called: HashMap<ServedPlace, NodeId>,
     outliving: Outliving,
 }
 
@@ -147,7 +147,7 @@ impl Tasks {
     fn asks_at(
         &mut self,
         nodes: &mut Nodes,
-        place: Place,
+        place: ServedPlace,
         request: Option<NodeId>,
         kind: TaskKind,
     ) {
@@ -204,14 +204,14 @@ impl Tasks {
     pub fn memory_bytes(&self) -> usize {
         heap::table::<((u32, Task), Serving)>(self.serving.capacity())
             + self.proxies.memory_bytes()
-            + heap::table::<(Place, NodeId)>(self.served.capacity())
-            + heap::table::<(Place, (NodeId, TaskKind))>(self.asking.capacity())
-            + heap::table::<(Place, NodeId)>(self.called.capacity())
+            + heap::table::<(ServedPlace, NodeId)>(self.served.capacity())
+            + heap::table::<(ServedPlace, (NodeId, TaskKind))>(self.asking.capacity())
+            + heap::table::<(ServedPlace, NodeId)>(self.called.capacity())
             + self.outliving.memory_bytes()
     }
 }
 
-fn place_of(begun: &Begun) -> Place {
+fn place_of(begun: &Begun) -> ServedPlace {
     (begun.connection, begun.stream.unwrap_or(0))
 }
 

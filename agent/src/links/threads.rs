@@ -58,14 +58,14 @@ struct Thread {
     /// Requests that it read and has not answered.
     requests: Vec<NodeId>,
     /// Calls that it made since it answered.
-    calls: Vec<Call>,
+    calls: Vec<ThreadCall>,
     tangles: u8,
     /// It read or answered a request.
     serves: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Call {
+struct ThreadCall {
     node: NodeId,
     /// It read the answer itself.
     is_heard: bool,
@@ -98,13 +98,13 @@ impl Threads {
         if !thread.is_serial() || thread.calls.len() >= thread.calls_max() {
             return false;
         }
-        let is_pending = |call: &Call| !call.is_heard && is_open(nodes, call.node);
+        let is_pending = |call: &ThreadCall| !call.is_heard && is_open(nodes, call.node);
         if thread.has_several(nodes) || thread.calls.iter().any(is_pending) {
             thread.tangles += 1;
             return false;
         }
         let is_heard = false;
-        thread.calls.push(Call { node, is_heard });
+        thread.calls.push(ThreadCall { node, is_heard });
         self.pools.entry(actor.tgid).or_default().pending += 1;
         true
     }
@@ -199,7 +199,7 @@ impl Threads {
         heap::table::<((u32, u32), Thread)>(self.threads.capacity())
             + heap::table::<(u32, u32)>(self.unanswered.capacity())
             + heap::table::<(u32, Pool)>(self.pools.capacity())
-            + self.threads.len() * (heap::vec::<NodeId>(4) + heap::vec::<Call>(4))
+            + self.threads.len() * (heap::vec::<NodeId>(4) + heap::vec::<ThreadCall>(4))
     }
 }
 
@@ -216,7 +216,7 @@ impl Pool {
     /// A thread answers a request which another one read, after it made these calls. Where one of
     /// them is older than the request, or there are none and others have made some, calls are made
     /// by other threads than those that answer.
-    fn answers(&mut self, calls: &[Call], nodes: &Nodes, request: NodeId) {
+    fn answers(&mut self, calls: &[ThreadCall], nodes: &Nodes, request: NodeId) {
         let is_proper = match calls {
             [] => self.pending == 0,
             calls => calls
@@ -281,7 +281,7 @@ impl Thread {
     fn settle(&mut self, nodes: &mut Nodes, request: Option<NodeId>) -> usize {
         let count = self.calls.len();
         let request = request.filter(|_| self.is_serial());
-        for Call { node, is_heard } in self.calls.drain(..) {
+        for ThreadCall { node, is_heard } in self.calls.drain(..) {
             match request.filter(|request| is_heard && is_within(nodes, node, *request)) {
                 Some(request) => nodes.link(node, request, Mechanism::Thread),
                 None => nodes.stand_alone(node),

@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::sync::mpsc::{channel, sync_channel};
 use std::thread::JoinHandle;
 
-use crate::capture::{Probed, Standing, TlsProbes};
+use crate::capture::{ProbedProcess, Standing, TlsProbes};
 use crate::discover::tls::Libraries;
 use crate::health::{Health, Loss};
 use files::Files;
@@ -52,7 +52,7 @@ pub enum Answer {
         /// Which process.
         pid: u32,
         /// See there.
-        probed: Probed,
+        probed: ProbedProcess,
     },
     /// See [`Told::Ran`]: what was answered before is of what the process ran before.
     Ran(u32),

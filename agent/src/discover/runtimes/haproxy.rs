@@ -9,7 +9,7 @@ use wirespan_common::runtime::{HaproxyLayout, PLACES};
 
 use super::super::tls::image::{Damaged, Image};
 use super::super::tls::symbols::{Symbol, find_objects};
-use super::{Place, Tasks, Verdict};
+use super::{RuntimePlace, RuntimeTasks, RuntimeVerdict};
 
 /// Longest version that is read: `2.6.12-1+deb12u4`.
 const VERSION_LEN: usize = 32;
@@ -37,9 +37,9 @@ enum Variable {
     Version,
 }
 
-pub(super) fn find(image: &Image<'_>, name: &Path) -> Result<Verdict, Damaged> {
+pub(super) fn find(image: &Image<'_>, name: &Path) -> Result<RuntimeVerdict, Damaged> {
     if name.file_name().is_none_or(|name| name != "haproxy") {
-        return Ok(Verdict::Nothing);
+        return Ok(RuntimeVerdict::Nothing);
     }
     let variables = find_objects(image, ".dynsym", &|name: &[u8]| match name {
         b"fdtab" => Some((name.len(), Variable::Table)),
@@ -48,29 +48,31 @@ pub(super) fn find(image: &Image<'_>, name: &Path) -> Result<Verdict, Damaged> {
     })?;
     let of = |what| variables.iter().find(|symbol| symbol.what == what);
     let (Some(table), Some(version)) = (of(Variable::Table), of(Variable::Version)) else {
-        return Ok(Verdict::Unknown(
+        return Ok(RuntimeVerdict::Unknown(
             "it does not export its table of descriptors".into(),
         ));
     };
     let Some(version) = version_at(image, version) else {
-        return Ok(Verdict::Unknown("its version is not to be read".into()));
+        return Ok(RuntimeVerdict::Unknown(
+            "its version is not to be read".into(),
+        ));
     };
     let known = LAYOUTS
         .iter()
         .find(|(prefix, _)| version.starts_with(prefix));
     let Some((_, layout)) = known else {
-        return Ok(Verdict::Unknown(format!(
+        return Ok(RuntimeVerdict::Unknown(format!(
             "HAProxy {version} keeps its connections in another way than the versions that were \
              tried (2.6)"
         )));
     };
     let values = layout.into_runtime().places;
-    let mut places: [Place; PLACES] = values.map(|value| match value {
-        0 => Place::None,
-        value => Place::Value(value),
+    let mut places: [RuntimePlace; PLACES] = values.map(|value| match value {
+        0 => RuntimePlace::None,
+        value => RuntimePlace::Value(value),
     });
-    places[1] = Place::address(image, table.address);
-    Ok(Verdict::Known(Tasks {
+    places[1] = RuntimePlace::address(image, table.address);
+    Ok(RuntimeVerdict::Known(RuntimeTasks {
         kind: TaskKind::ProxyRequest,
         places,
         probes: Vec::new(),

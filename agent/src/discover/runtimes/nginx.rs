@@ -8,7 +8,7 @@ use wirespan_common::record::TaskKind;
 use wirespan_common::runtime::Proxy;
 
 use super::super::tls::image::{Damaged, Image};
-use super::{Place, Tasks, Verdict};
+use super::{RuntimePlace, RuntimeTasks, RuntimeVerdict};
 
 /// Programs that are nginx: itself, and those with the same structures.
 const NAMES: [&str; 6] = [
@@ -20,16 +20,16 @@ const NAMES: [&str; 6] = [
     "tengine",
 ];
 
-pub(super) fn find(_: &Image<'_>, name: &Path) -> Result<Verdict, Damaged> {
+pub(super) fn find(_: &Image<'_>, name: &Path) -> Result<RuntimeVerdict, Damaged> {
     let is_it = name
         .file_name()
         .is_some_and(|name| NAMES.iter().any(|it| name == *it));
     if !is_it {
-        return Ok(Verdict::Nothing);
+        return Ok(RuntimeVerdict::Nothing);
     }
-    let mut places = <[Place; _]>::default();
-    places[0] = Place::Value(Proxy::Nginx as u64);
-    Ok(Verdict::Known(Tasks {
+    let mut places = <[RuntimePlace; _]>::default();
+    places[0] = RuntimePlace::Value(Proxy::Nginx as u64);
+    Ok(RuntimeVerdict::Known(RuntimeTasks {
         kind: TaskKind::ProxyRequest,
         places,
         probes: Vec::new(),

@@ -187,8 +187,8 @@ impl LookInto {
                     false => FileFinding::Unreadable(reason.clone()),
                 },
                 tasks: match tasks {
-                    runtimes::Verdict::Nothing => tasks,
-                    _ => runtimes::Verdict::Unknown(reason),
+                    runtimes::RuntimeVerdict::Nothing => tasks,
+                    _ => runtimes::RuntimeVerdict::Unknown(reason),
                 },
             },
         });

@@ -24,7 +24,7 @@ pub(super) type FileKey = (FileVersion, PathBuf);
 #[derive(Debug)]
 pub(super) struct Content {
     pub tls: FileFinding,
-    pub tasks: runtimes::Verdict,
+    pub tasks: runtimes::RuntimeVerdict,
 }
 
 /// See the module.

@@ -231,7 +231,7 @@ impl Libraries {
         if let FileFinding::Unreadable(reason) = tls {
             self.unreadable(pid, mapping, reason.clone(), given_up);
         }
-        if let runtimes::Verdict::Unknown(reason) = tasks {
+        if let runtimes::RuntimeVerdict::Unknown(reason) = tasks {
             let unlinkable = Unreadable {
                 file: mapping.file,
                 name: mapping.name.clone(),
@@ -245,7 +245,7 @@ impl Libraries {
             _ => None,
         };
         let tasks = match tasks {
-            runtimes::Verdict::Known(tasks) => Some(tasks),
+            runtimes::RuntimeVerdict::Known(tasks) => Some(tasks),
             _ => None,
         };
         if found.is_none() && tasks.is_none() {
