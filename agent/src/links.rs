@@ -178,14 +178,20 @@ impl Links {
     }
 
     fn begin_client(&mut self, node: NodeId, begun: &Begun, named: Option<TraceParent>) {
-        let serving = self.tasks.asks(&self.nodes, begun);
-        let may_be_told = self.tasks.calls(node, begun);
+        let serving = self.tasks.asks(&mut self.nodes, begun);
+        let may_be_told = self.tasks.calls(node, begun, serving.is_some());
         let passed_on = named.and_then(|named| self.headers.passes_on(begun.owner, named));
         match (passed_on, serving, begun.actor) {
             (Some(request), ..) => self.nodes.link(node, request, Mechanism::Header),
             // An SDK in the process knows better.
             _ if named.is_some() => self.nodes.stand_alone(node),
-            (_, Some((request, mechanism)), _) => self.nodes.link(node, request, mechanism),
+            (_, Some((request, mechanism)), _) => match request.doubt {
+                None => self.nodes.link(node, request.node, mechanism),
+                Some(goroutine) if self.tasks.doubts(goroutine, node, request.node) => {
+                    self.nodes.await_for(node, AWAITED_NS);
+                }
+                Some(_) => self.nodes.stand_alone(node),
+            },
             (.., Some(actor)) if self.threads.calls(&mut self.nodes, node, actor) => {
                 self.nodes.await_for(node, AWAITED_NS);
             }

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use wirespan_common::record::{ConnectionId, TaskEvent, TaskKind, TaskNote};
 use wirespan_protocols::heap;
 
-use super::go::{Inherited, Outliving};
+use super::go::{Doubts, ForItsRequest, Goroutine, Inherited, Outliving};
 use super::{Actor, Begun, Mechanism, Node, NodeId, Task, nodes::Nodes};
 
 /// Tasks that are remembered; of more it is not known what they serve.
@@ -24,10 +24,27 @@ pub struct Tasks {
     /// Somebody was seen who names requests by their connection.
     are_named: bool,
     /// Who asks next on a connection, or on a stream of it.
-    asking: HashMap<Place, (NodeId, TaskKind)>,
+    asking: HashMap<Place, (Request, TaskKind)>,
     /// Calls on streams that a goroutine made; who wanted them may be told when they were sent.
-    called: HashMap<Place, NodeId>,
+    called: HashMap<Place, Called>,
     outliving: Outliving,
+    doubts: Doubts,
+}
+
+/// A request for which something is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// Which.
+    pub node: NodeId,
+    /// If this goroutine ends without serving anybody else.
+    pub doubt: Option<Goroutine>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Called {
+    call: NodeId,
+    /// It is known who wanted it, or in doubt.
+    is_told: bool,
 }
 
 /// What a task serves.
@@ -59,39 +76,47 @@ impl Tasks {
     }
 
     /// The request that a call belongs to, and how that is known.
-    pub fn asks(&mut self, nodes: &Nodes, begun: &Begun) -> Option<(NodeId, Mechanism)> {
+    pub fn asks(&mut self, nodes: &mut Nodes, begun: &Begun) -> Option<(Request, Mechanism)> {
         if !self.asking.is_empty()
-            && let Some((node, kind)) = self.asking.remove(&place_of(begun))
+            && let Some((request, kind)) = self.asking.remove(&place_of(begun))
         {
-            return live(nodes, node).map(|node| (node, Mechanism::Task(kind)));
+            return live(nodes, request).map(|request| (request, Mechanism::Task(kind)));
         }
         let actor = begun.actor?;
         let task = actor.task?;
-        let node = match task.kind {
+        let request = match task.kind {
             // Its number is the connection of the request itself.
             TaskKind::ProxyRequest => {
                 self.are_named = true;
-                self.served.get(&(task.id, task.part.into())).copied()
+                let node = self.served.get(&(task.id, task.part.into())).copied();
+                node.map(Request::certain)
             }
             kind if is_followed(kind) => self.request_of(nodes, (actor.tgid, task)),
             _ => None,
         };
-        Some((live(nodes, node?)?, Mechanism::Task(task.kind)))
+        Some((live(nodes, request?)?, Mechanism::Task(task.kind)))
     }
 
     /// A call begins. Returns whether it may be told later who wanted it, if that is not known.
-    pub fn calls(&mut self, node: NodeId, begun: &Begun) -> bool {
+    pub fn calls(&mut self, call: NodeId, begun: &Begun, is_told: bool) -> bool {
         let may_be_told = is_stream_of_go(begun) && self.called.len() < TASKS_MAX;
         if may_be_told {
-            self.called.insert(place_of(begun), node);
+            self.called
+                .insert(place_of(begun), Called { call, is_told });
         }
         may_be_told
+    }
+
+    /// It becomes known later whether a call is made for a request. Returns whether there was room.
+    pub fn doubts(&mut self, goroutine: Goroutine, call: NodeId, request: NodeId) -> bool {
+        self.doubts.add(goroutine, call, request)
     }
 
     /// Whether somebody might still have told who wanted a call; by now it is over.
     pub fn is_called(&self, id: NodeId, node: &Node) -> bool {
         let place = (node.connection, node.stream.unwrap_or(0));
-        self.called.get(&place) == Some(&id)
+        let called = self.called.get(&place);
+        called.is_some_and(|it| it.call == id && !it.is_told)
     }
 
     /// What was said of a socket is said of the TLS object that is on it from now on.
@@ -116,28 +141,56 @@ impl Tasks {
         };
         let own = of(note.task);
         let place = (note.other, note.part.into());
-        let (node, inherited) = match event {
+        if event == TaskEvent::Asks {
+            let request = self.request_of(nodes, own);
+            let request = request.and_then(|request| live(nodes, request));
+            return self.asks_at(nodes, place, request, kind);
+        }
+        // What had its number before is over.
+        let before = self.serving.remove(&own);
+        if kind == TaskKind::Goroutine {
+            let inherited = before.and_then(|before| before.inherited);
+            self.ends(nodes, (tgid, note.task), inherited, event);
+        }
+        let serving = match event {
             TaskEvent::Born | TaskEvent::Given => {
+                let request = self.request_of(nodes, of(note.other));
                 let is_goroutine = kind == TaskKind::Goroutine;
-                let inherited = is_goroutine.then(|| Inherited::new(note.part));
-                (self.request_of(nodes, of(note.other)), inherited)
+                request.map(|Request { node, doubt }| Serving {
+                    node,
+                    inherited: is_goroutine.then(|| Inherited::new(note.part, doubt)),
+                })
             }
             TaskEvent::Serves => {
                 self.are_named = true;
-                (self.served.get(&place).copied(), None)
+                let inherited = None;
+                let node = self.served.get(&place).copied();
+                node.map(|node| Serving { node, inherited })
             }
-            TaskEvent::Ended => (None, None),
-            TaskEvent::Asks => {
-                let request = self.request_of(nodes, own);
-                let request = request.and_then(|node| live(nodes, node));
-                self.asks_at(nodes, place, request, kind);
-                return;
-            }
+            TaskEvent::Ended | TaskEvent::Asks => None,
         };
-        match node {
-            Some(node) => self.put(own, Serving { node, inherited }),
-            // What had its number before is over.
-            None => drop(self.serving.remove(&own)),
+        if let Some(serving) = serving {
+            self.put(own, serving);
+        }
+    }
+
+    /// A goroutine has ended, or its number is another one's, which tells the same later: then
+    /// nobody knows what it did in between.
+    fn ends(
+        &mut self,
+        nodes: &mut Nodes,
+        goroutine: Goroutine,
+        inherited: Option<Inherited>,
+        event: TaskEvent,
+    ) {
+        let served_others = inherited.is_none_or(|it| self.outliving.has(goroutine, &it));
+        for (call, request) in self.doubts.take(goroutine) {
+            if event == TaskEvent::Ended && !served_others {
+                let mechanism = Mechanism::Task(TaskKind::Goroutine);
+                nodes.link(call, request, mechanism);
+            } else {
+                nodes.stand_alone(call);
+            }
         }
     }
 
@@ -146,37 +199,62 @@ impl Tasks {
         &mut self,
         nodes: &mut Nodes,
         place: Place,
-        request: Option<NodeId>,
+        request: Option<Request>,
         kind: TaskKind,
     ) {
-        match (self.called.get(&place), request) {
-            (Some(&call), Some(request)) => nodes.link(call, request, Mechanism::Task(kind)),
-            (Some(&call), None) => nodes.stand_alone(call),
-            (None, Some(request)) => drop(self.asking.insert(place, (request, kind))),
-            (None, None) => drop(self.asking.remove(&place)),
+        let Some(called) = self.called.get_mut(&place) else {
+            match request {
+                Some(request) => drop(self.asking.insert(place, (request, kind))),
+                None => drop(self.asking.remove(&place)),
+            }
+            return;
+        };
+        if std::mem::replace(&mut called.is_told, true) {
+            return;
+        }
+        let call = called.call;
+        match request {
+            Some(Request { node, doubt: None }) => {
+                nodes.link(call, node, Mechanism::Task(kind));
+            }
+            Some(Request {
+                node,
+                doubt: Some(goroutine),
+            }) if self.doubts.add(goroutine, call, node) => {}
+            _ => nodes.stand_alone(call),
         }
     }
 
     /// The request for which a task does something now.
-    fn request_of(&mut self, nodes: &Nodes, task: (u32, Task)) -> Option<NodeId> {
+    fn request_of(&mut self, nodes: &mut Nodes, task: (u32, Task)) -> Option<Request> {
         let Serving { node, inherited } = self.serving.get_mut(&task)?;
-        if let Some(inherited) = inherited {
-            let is_over = nodes.get(*node).is_none_or(Node::has_ended);
-            let outliving = &mut self.outliving;
-            if !outliving.is_for_its_request(task.0, inherited, is_over) {
+        let Some(inherited) = inherited else {
+            return Some(Request::certain(*node));
+        };
+        let is_over = nodes.get(*node).is_none_or(Node::has_ended);
+        let goroutine = (task.0, task.1.id);
+        let doubt = match self.outliving.look(goroutine, inherited, is_over) {
+            ForItsRequest::Yes => None,
+            ForItsRequest::IfEnds(goroutine) => Some(goroutine),
+            ForItsRequest::No => return None,
+            ForItsRequest::NeverWas => {
+                for (call, _) in self.doubts.take(goroutine) {
+                    nodes.stand_alone(call);
+                }
                 return None;
             }
-        }
-        Some(*node)
+        };
+        Some(Request { node: *node, doubt })
     }
 
     /// One is over and was told.
     pub fn forget(&mut self, id: NodeId, node: &Node) {
         let place = (node.connection, node.stream.unwrap_or(0));
-        for known in [&mut self.served, &mut self.called] {
-            if !known.is_empty() && known.get(&place) == Some(&id) {
-                known.remove(&place);
-            }
+        if !self.served.is_empty() && self.served.get(&place) == Some(&id) {
+            self.served.remove(&place);
+        }
+        if !self.called.is_empty() && self.called.get(&place).is_some_and(|it| it.call == id) {
+            self.called.remove(&place);
         }
     }
 
@@ -194,17 +272,19 @@ impl Tasks {
         }
         if self.asking.len() >= MANY {
             self.asking
-                .retain(|_, (node, _)| nodes.get(*node).is_some());
+                .retain(|_, (request, _)| nodes.get(request.node).is_some());
         }
+        self.doubts.tidy(|call| nodes.get(call).is_some());
     }
 
     /// Bytes of memory that they take.
     pub fn memory_bytes(&self) -> usize {
         heap::table::<((u32, Task), Serving)>(self.serving.capacity())
             + heap::table::<(Place, NodeId)>(self.served.capacity())
-            + heap::table::<(Place, (NodeId, TaskKind))>(self.asking.capacity())
-            + heap::table::<(Place, NodeId)>(self.called.capacity())
+            + heap::table::<(Place, (Request, TaskKind))>(self.asking.capacity())
+            + heap::table::<(Place, Called)>(self.called.capacity())
             + self.outliving.memory_bytes()
+            + self.doubts.memory_bytes()
     }
 }
 
@@ -231,6 +311,12 @@ fn is_followed(kind: TaskKind) -> bool {
 }
 
 /// The request, unless it was over too long ago to be remembered.
-fn live(nodes: &Nodes, node: NodeId) -> Option<NodeId> {
-    nodes.get(node).map(|_| node)
+fn live(nodes: &Nodes, request: Request) -> Option<Request> {
+    nodes.get(request.node).map(|_| request)
+}
+
+impl Request {
+    fn certain(node: NodeId) -> Self {
+        Self { node, doubt: None }
+    }
 }

@@ -70,6 +70,40 @@ fn a_worker_that_serves_whoever_comes_is_nobodys_from_then_on() {
 }
 
 #[test]
+fn what_a_goroutine_does_besides_is_known_when_it_has_ended() {
+    for serves_others in [false, true] {
+        let mut recorder = all();
+        served(&mut recorder, "/1");
+        recorder.note(TaskEvent::Born, GO, MADE, READER, FUNCTION);
+        called(&mut recorder, MADE, "/1/first");
+        // The request that it was made for is not answered yet.
+        called(&mut recorder, MADE, "/1/second");
+        // One that it makes does something for it.
+        recorder.note(TaskEvent::Born, GO, MADE + 1, MADE, FUNCTION + 1);
+        called(&mut recorder, MADE + 1, "/1/third");
+        if serves_others {
+            answered(&mut recorder);
+            called(&mut recorder, MADE, "/2/other");
+        }
+        recorder.of(FRONT);
+        recorder.note(TaskEvent::Ended, GO, MADE, 0, 0);
+        if !serves_others {
+            answered(&mut recorder);
+        }
+        let spans = tell(&mut recorder);
+        let server = find(&spans, SpanKind::Server, "/1");
+        let is_linked = |path| link(&find(&spans, SpanKind::Client, path), &server).is_some();
+        assert!(is_linked("/1/first"));
+        for path in ["/1/second", "/1/third"] {
+            assert_eq!(is_linked(path), !serves_others, "{path}");
+        }
+        if serves_others {
+            assert!(!is_linked("/2/other"));
+        }
+    }
+}
+
+#[test]
 fn who_asks_on_a_socket_asks_on_the_tls_object_that_is_found_on_it() {
     let object = OBJECT_BIT | 9;
     let mut recorder = all();
