@@ -36,8 +36,10 @@ pub struct Connection {
     pub reader: u32,
     /// A [`Held`].
     pub held: u8,
+    /// Which shard is told of it, whoever uses it: that of the process that was seen with it first.
+    pub shard: u8,
     /// Zero.
-    pub reserved: [u8; 3],
+    pub reserved: [u8; 2],
     /// Address of its `struct sock` when it was first seen.
     pub sk: u64,
 }

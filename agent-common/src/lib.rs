@@ -13,6 +13,7 @@ pub mod ports;
 pub mod probes;
 pub mod record;
 pub mod runtime;
+pub mod shard;
 pub mod share;
 pub mod switch;
 pub mod watch;

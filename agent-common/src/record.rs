@@ -96,7 +96,8 @@ pub struct Header {
     pub len: u32,
     /// A [`Kind`].
     pub kind: u8,
-    /// Of those that take records side by side, the one that has this one.
+    /// Which shard it is for, below [`crate::shard::SHARDS_MAX`]. Records of one shard are in
+    /// order; of those of two, nothing is said.
     pub shard: u8,
     /// Zero.
     pub reserved: [u8; 2],
@@ -362,6 +363,8 @@ pub struct Record<'a> {
     pub tgid: u32,
     /// Thread, in the initial pid namespace.
     pub tid: u32,
+    /// Which shard it is for.
+    pub shard: u8,
     /// What it says.
     pub body: Body<'a>,
 }
@@ -448,6 +451,7 @@ impl<'a> Record<'a> {
                 time_ns: header.time_ns,
                 tgid: header.tgid,
                 tid: header.tid,
+                shard: header.shard,
                 body,
             },
             len,
@@ -561,7 +565,7 @@ mod tests {
         let header = Header {
             len: (size_of::<Header>() + size_of::<Chunk>() + payload.len()) as u32,
             kind: Kind::Chunk as u8,
-            shard: 0,
+            shard: 3,
             reserved: [0; 2],
             time_ns: 5,
             tgid: 6,
@@ -576,6 +580,7 @@ mod tests {
         let (record, len) = Record::decode(&bytes).expect("decodes");
         assert_eq!(len, bytes.len());
         assert_eq!((record.time_ns, record.tgid, record.tid), (5, 6, 7));
+        assert_eq!(record.shard, 3);
         let Body::Chunk {
             chunk,
             direction,

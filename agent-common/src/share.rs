@@ -1,8 +1,10 @@
-//! How much of the ring buffer one process may fill. It counts what it is told and decides; it asks
+//! How much of a ring buffer one process may fill. It counts what it is told and decides; it asks
 //! nobody.
 //!
-//! The ring is one for all that are watched, and whoever talks most would fill it for everybody; so
-//! who holds much of it loses records first, and what is left over is for the others.
+//! A ring is one for all that are watched in its shard, and whoever talks most would fill it for
+//! everybody; so who holds much of it loses records first, and what is left over is for the others.
+//! Each ring is shared by itself: a process that writes into two, as it uses a connection that
+//! another one was seen with first, has a ledger for each.
 //!
 //! The rule is that of dynamic thresholds in shared buffers (Choudhury and Hahne, "Dynamic queue
 //! length thresholds for shared-memory packet switches", 1998): one may hold at most so many times
@@ -21,7 +23,23 @@ pub const SHARES_OF_FREE: u64 = 2;
 /// A process is looked at each time it has written this part of the ring.
 const LOOKS_PER_RING: u64 = 64;
 
-/// Value of the `LEDGERS` map, by thread group: what a process wrote into the ring buffer.
+/// Bits of a process's number: `PID_MAX_LIMIT` is 2^22 (include/linux/threads.h).
+const PID_BITS: u32 = 24;
+
+/// Key of the `LEDGERS` map: a process (thread group) and the shard into whose ring it wrote.
+#[inline(always)]
+#[must_use]
+pub const fn ledger_key(tgid: u32, shard: u8) -> u32 {
+    tgid | (shard as u32) << PID_BITS
+}
+
+/// The process of a [`ledger_key`].
+#[must_use]
+pub const fn ledger_process(key: u32) -> u32 {
+    key & ((1 << PID_BITS) - 1)
+}
+
+/// Value of the `LEDGERS` map, by [`ledger_key`]: what a process wrote into one ring buffer.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -127,6 +145,19 @@ mod tests {
             consumed += (capacity * LEN).min(produced - consumed);
         }
         lost
+    }
+
+    #[test]
+    fn a_process_has_a_ledger_for_each_ring() {
+        const PID_LAST: u32 = (1 << 22) - 1;
+        let keys = [(1, 0), (1, 1), (2, 0), (PID_LAST, 0), (PID_LAST, 7)];
+        for (index, (tgid, shard)) in keys.into_iter().enumerate() {
+            let key = ledger_key(tgid, shard);
+            assert_eq!(ledger_process(key), tgid);
+            let same = keys.map(|(tgid, shard)| ledger_key(tgid, shard) == key);
+            assert_eq!(same.iter().filter(|same| **same).count(), 1, "{index}");
+        }
+        assert_eq!(ledger_key(77, 0), 77, "one shard pays nothing for others");
     }
 
     #[test]

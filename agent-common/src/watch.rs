@@ -16,7 +16,9 @@ pub struct Watch {
     /// looked at in that light. 0 costs nothing.
     pub probes: u32,
     /// 1 once user space was told that the process serves a selected port, else 0.
-    pub serves: u16,
+    pub serves: u8,
+    /// Which shard is told of connections that the process is seen with first.
+    pub shard: u8,
     /// A [`crate::record::TaskKind`]: which tasks its runtime puts on threads, where they can be
     /// told apart ([`crate::runtime::Runtime`]). 0 costs nothing.
     pub tasks: u16,
@@ -57,6 +59,7 @@ impl Default for Watch {
             later_bytes_max: LATER_BYTES_DEFAULT,
             probes: 0,
             serves: 0,
+            shard: 0,
             tasks: 0,
         }
     }

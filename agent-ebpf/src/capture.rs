@@ -181,6 +181,7 @@ fn open(scratch: &mut Scratch) -> Delivered<()> {
     let socket = scratch.transfer.socket;
     let ignored = !is_object(socket.id) && !sockets::is_stream(socket.sk);
     let (sequence, first_sequence) = sequence_of(&scratch.transfer);
+    let shard = shard_of(scratch);
     // Nobody writes to the other members: they are zero.
     let new = &mut scratch.connection;
     new.direction = NO_DIRECTION;
@@ -192,10 +193,11 @@ fn open(scratch: &mut Scratch) -> Delivered<()> {
     new.sequence = sequence as u8;
     new.first_sequence = first_sequence;
     new.sk = socket.sk;
+    new.shard = shard;
     let (connection, is_new) = maps::remember_connection(socket.id, new)?;
     // The socket of a TLS object may be found later.
     if is_new && !ignored && socket.sk != 0 {
-        match announce(scratch) {
+        match announce(scratch, connection.shard) {
             Ok(Announced::Told) => {}
             Ok(Announced::IsOwn) => connection.verdict = VerdictKind::Ignored as u8,
             Err(_) => {
@@ -206,6 +208,20 @@ fn open(scratch: &mut Scratch) -> Delivered<()> {
     }
     log_opened(socket.id, scratch.transfer.current.tgid);
     Ok(())
+}
+
+/// The shard of a connection that is seen for the first time: its process's, or that of the socket
+/// which carries it, which another process may have been seen with first.
+#[inline(always)]
+fn shard_of(scratch: &Scratch) -> u8 {
+    let of_process = scratch.transfer.watch.shard;
+    if maps::shards() <= 1 || !is_object(scratch.transfer.socket.id) {
+        return of_process;
+    }
+    match maps::connection(scratch.carrier) {
+        Some(carrier) => carrier.shard,
+        None => of_process,
+    }
 }
 
 /// Where TCP's own counts stood before the transfer in the scratch buffer, by which user space sees

@@ -3,6 +3,7 @@
 
 mod own;
 mod ring;
+mod rings;
 mod runtimes;
 mod scratch;
 mod sizes;
@@ -24,6 +25,7 @@ use crate::memory::Delivered;
 
 pub use own::{is_own_peer, is_own_socket, own_closed, own_connected, own_connects};
 pub use ring::{Wake, send, send_chunk, send_open};
+pub use rings::{next_shard, shards};
 pub use runtimes::{
     HeldConnection, HeldKey, held_connection, inherit_runtime, remember_held_connection, runtime_of,
 };

@@ -43,6 +43,7 @@ pub fn describe(
     // Member by member, because the compiler copies structures by a function that moves bytes.
     head.header.len = size_of::<ChunkRecord>() as u32 + scratch.copied;
     head.header.kind = Kind::Chunk as u8;
+    head.header.shard = connection.shard;
     head.header.time_ns = time_ns;
     head.header.tgid = transfer.current.tgid;
     head.header.tid = transfer.current.tid;
@@ -81,9 +82,9 @@ pub enum Announced {
     IsOwn,
 }
 
-/// Tells user space the addresses of the connection in the scratch buffer.
+/// Tells user space, by this shard, the addresses of the connection in the scratch buffer.
 #[inline(always)]
-pub fn announce(scratch: &mut Scratch) -> Delivered<Announced> {
+pub fn announce(scratch: &mut Scratch, shard: u8) -> Delivered<Announced> {
     let Transfer {
         socket, current, ..
     } = scratch.transfer;
@@ -103,7 +104,7 @@ pub fn announce(scratch: &mut Scratch) -> Delivered<Announced> {
     } else {
         0
     };
-    record.header = header::<Header>(Kind::Open, 0, now_ns(), current);
+    record.header = header::<Header>(Kind::Open, shard, now_ns(), current);
     record.header.len += size_of::<Open>() as u32 + path_len;
     maps::send_open(scratch, path_len)?;
     Ok(Announced::Told)
@@ -120,8 +121,10 @@ struct ProgressRecord {
 /// Tells user space that a stream or the whole connection ended, and how far it had come.
 #[inline(never)]
 pub fn ended(id: u64, connection: &Connection, stage: Stage, tgid: u32, tid: u32) -> Delivered<()> {
+    let shard = connection.shard;
+    let current = Current { tgid, tid };
     let record = ProgressRecord {
-        header: header::<ProgressRecord>(Kind::Progress, 0, now_ns(), Current { tgid, tid }),
+        header: header::<ProgressRecord>(Kind::Progress, shard, now_ns(), current),
         progress: Progress {
             connection: id,
             stage: stage as u8,
@@ -130,7 +133,7 @@ pub fn ended(id: u64, connection: &Connection, stage: Stage, tgid: u32, tid: u32
             egress: connection.egress,
         },
     };
-    maps::send(&record, Wake::Later)
+    maps::send(&record, shard, Wake::Later)
 }
 
 /// A task record without ancestors.
@@ -144,20 +147,25 @@ struct TaskRecord {
 /// Tells user space what became of a task.
 #[inline(always)]
 pub fn task(current: Current, note: TaskNote) -> Delivered<()> {
+    // Where there is one shard, who watches the process need not be looked up.
+    let shard = match maps::shards() {
+        0 | 1 => 0,
+        _ => maps::watch_of(current.tgid).map_or(0, |watch| watch.shard),
+    };
     let record = TaskRecord {
-        header: header::<TaskRecord>(Kind::Task, 0, now_ns(), current),
+        header: header::<TaskRecord>(Kind::Task, shard, now_ns(), current),
         note,
     };
-    maps::send(&record, Wake::Later)
+    maps::send(&record, shard, Wake::Later)
 }
 
-/// The header of a record of type `T` with `payload` bytes behind it.
+/// The header of a record of type `T`.
 #[inline(always)]
-pub fn header<T>(kind: Kind, payload: u32, time_ns: u64, current: Current) -> Header {
+pub fn header<T>(kind: Kind, shard: u8, time_ns: u64, current: Current) -> Header {
     Header {
-        len: size_of::<T>() as u32 + payload,
+        len: size_of::<T>() as u32,
         kind: kind as u8,
-        shard: 0,
+        shard,
         reserved: [0; 2],
         time_ns,
         tgid: current.tgid,

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use records::Recorder;
 use wirespan::health::Health;
-use wirespan::pipeline::{Pipeline, PipelineConfig};
+use wirespan::pipeline::{PipelineConfig, Pipelines};
 use wirespan::recording::{Reader, replay};
 
 const REQUEST: &str = "GET /api/items/42?page=3 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\
@@ -120,7 +120,7 @@ fn frame(to: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
 fn measure(what: &str, file: &[u8]) {
     println!("{what}: {} MiB of records", file.len() >> 20);
     for round in 1..=ROUNDS {
-        let mut pipeline = Pipeline::new(
+        let mut pipelines = Pipelines::new(
             PipelineConfig {
                 seed: Some(1),
                 ..PipelineConfig::default()
@@ -129,7 +129,7 @@ fn measure(what: &str, file: &[u8]) {
         );
         let begin = Instant::now();
         let mut reader = Reader::new(file).expect("the recording made above");
-        let replayed = replay(&mut reader, &mut pipeline, |spans| {
+        let replayed = replay(&mut reader, &mut pipelines, |spans| {
             black_box(&*spans);
         })
         .expect("the recording made above");

@@ -1,6 +1,7 @@
 //! The kernel side from the daemon's view: load it, attach it, tell it whom to watch, read what it
 //! sends. The only room that knows aya. It understands no record beyond its existence.
 
+mod feed;
 pub mod kernel_layout;
 mod limits;
 mod losses;
@@ -19,16 +20,15 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
 use aya::Ebpf;
-use aya::programs::{Program, RawTracePoint, RawTracePointRunOptions, TestRun as _};
 use aya_log::EbpfLogger;
-use wirespan_common::connection::{Connection, Held};
 use wirespan_common::loss::KernelLoss;
-use wirespan_common::record::ConnectionId;
 
+pub use feed::Feed;
+use feed::LOOK;
 pub use losses::KernelLosses;
-pub use ring::{Reader, Wait};
+pub use ring::Wait;
 pub use selection::Selection;
-pub use tls::{Attempt, Death, Probed, Standing, TlsProbes};
+pub use tls::{Attempt, Death, ProcessProbes, Standing, TlsProbes};
 pub use watch_list::WatchList;
 
 use crate::config::{CaptureConfig, Strategy, Targets};
@@ -38,8 +38,8 @@ use crate::config::{CaptureConfig, Strategy, Targets};
 pub struct Capture {
     /// How transfers are seen.
     pub strategy: Strategy,
-    /// Records, in order.
-    pub reader: Reader,
+    /// Records, in order, for each shard.
+    pub feeds: Vec<Feed>,
     /// Whom to watch.
     pub watch_list: WatchList,
     /// Whom it selects by itself; gone once it was asked for.
@@ -53,9 +53,6 @@ pub struct Capture {
     /// All maps, for programs that are loaded apart.
     maps: HashMap<String, OwnedFd>,
 }
-
-/// Name of the program that [`Capture::look`] runs.
-const LOOK: &str = "look";
 
 /// Why capture can't start: one line that says what is missing and what to do.
 #[derive(Debug)]
@@ -113,7 +110,7 @@ impl Capture {
         let layout = kernel_layout::read().map_err(StartError::Layout)?;
         let mut ebpf = object::load(&layout, config)?;
         let maps = object::maps(&ebpf);
-        let watch_list = WatchList::new(&mut ebpf)?;
+        let watch_list = WatchList::new(&mut ebpf, config.shards)?;
         strategy::attach_life_cycle(&mut ebpf)?;
         strategy::load_look(&mut ebpf)?;
         let strategy = strategy::attach(&mut ebpf, config.strategy)?;
@@ -122,13 +119,15 @@ impl Capture {
         } else {
             None
         };
-        let (reader, losses) = (Reader::new(&mut ebpf)?, KernelLosses::new(&mut ebpf)?);
+        let losses = KernelLosses::new(&mut ebpf, config.shards)?;
         let attached = Arc::new(Mutex::new(ebpf));
+        let feeds = (0..config.shards).map(|shard| Feed::new(shard, &attached, &maps));
+        let feeds = feeds.collect::<Result<_, _>>()?;
         let mut selection = Selection::new(strategy, &attached)?;
         selection.reconfigure(targets).map_err(StartError::Load)?;
         Ok(Self {
             strategy,
-            reader,
+            feeds,
             watch_list,
             selection: Some(selection),
             losses,
@@ -136,39 +135,6 @@ impl Capture {
             attached,
             maps,
         })
-    }
-
-    /// Has the kernel side look at a connection, and returns what it remembers of it and whether a
-    /// descriptor still refers to its socket. `None` if it remembers nothing, or has no time: while
-    /// another program is loaded, nobody waits for that. A kernel that can't run programs on demand
-    /// (before 5.10) is believed to hold all sockets.
-    #[must_use]
-    pub fn look(&self, connection: ConnectionId) -> Option<(Connection, bool)> {
-        if !self.end_copying(connection) {
-            return None;
-        }
-        let known = self.watch_list.connection(connection)?;
-        Some((known, known.held != Held::No as u8))
-    }
-
-    /// Has the kernel side look at a connection and take over a verdict by which it is not to be
-    /// copied any more; returns whether it had time to. Where it can't be made to (before 5.10),
-    /// that is dearer and not wrong.
-    #[must_use]
-    pub fn end_copying(&self, connection: ConnectionId) -> bool {
-        let Ok(attached) = self.attached.try_lock() else {
-            return false;
-        };
-        let program = attached.program(LOOK);
-        let program: Option<&RawTracePoint> =
-            program.and_then(|found: &Program| found.try_into().ok());
-        if let Some(program) = program {
-            let mut options = RawTracePointRunOptions::new();
-            options.args[0] = connection;
-            // Where it can't be run, nothing is found out.
-            let _: Result<_, _> = program.test_run(options);
-        }
-        true
     }
 
     /// What tells the kernel side whom to select, for another thread. To be asked for once.

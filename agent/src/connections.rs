@@ -15,7 +15,7 @@ use wirespan_protocols::heap;
 pub use again::{Again, Identity};
 use connection::Awaited;
 pub use connection::Connection;
-use order::{Links, List};
+use order::{SlotLinks, SlotList};
 pub use owners::Owners;
 use weights::Weights;
 
@@ -27,6 +27,8 @@ pub const CONNECTIONS_MAX: usize = 65_536;
 pub const IDLE_NS_MAX: u64 = 3600 * 1_000_000_000;
 /// How often the table looks for idle connections.
 const IDLE_LOOK_NS: u64 = 1_000_000_000;
+/// Of how many idle connections it is asked then whether something is outstanding.
+const IDLE_LOOKS_MAX: usize = 1024;
 /// By how many bytes what is counted for a connection may be wrong: what an ordinary request adds
 /// until it is answered.
 const UNWEIGHED_MAX: usize = 512;
@@ -75,16 +77,16 @@ pub struct Connections {
     connections: Vec<Option<Box<Connection>>>,
     free: Vec<u32>,
     /// Least recently active first.
-    recency: List,
-    recency_links: Links,
+    recency: SlotList,
+    recency_links: SlotLinks,
     /// Those whose exchange ends in bytes that are only counted; longest silent first.
-    awaiting: List,
+    awaiting: SlotList,
     /// Those with a request whose response has not begun; longest silent first.
-    unanswered: List,
+    unanswered: SlotList,
     /// Of both.
-    awaiting_links: Links,
-    by_owner: HashMap<u32, List>,
-    owner_links: Links,
+    awaiting_links: SlotLinks,
+    by_owner: HashMap<u32, SlotList>,
+    owner_links: SlotLinks,
     weights: Weights,
     /// The latest record's time.
     now_ns: u64,
@@ -104,13 +106,13 @@ impl Connections {
             slots: HashMap::new(),
             connections: Vec::new(),
             free: Vec::new(),
-            recency: List::default(),
-            recency_links: Links::default(),
-            awaiting: List::default(),
-            unanswered: List::default(),
-            awaiting_links: Links::default(),
+            recency: SlotList::default(),
+            recency_links: SlotLinks::default(),
+            awaiting: SlotList::default(),
+            unanswered: SlotList::default(),
+            awaiting_links: SlotLinks::default(),
             by_owner: HashMap::new(),
-            owner_links: Links::default(),
+            owner_links: SlotLinks::default(),
             weights: Weights::default(),
             now_ns: 0,
             look_ns: 0,
@@ -197,12 +199,12 @@ impl Connections {
     pub fn memory_bytes(&self) -> usize {
         const PER_SLOT: usize = size_of::<Option<Box<Connection>>>()
             + size_of::<u32>()
-            + 3 * Links::PER_SLOT
+            + 3 * SlotLinks::PER_SLOT
             + Weights::PER_SLOT;
         self.weights.total()
             + heap::block(self.connections.capacity() * PER_SLOT)
             + heap::table::<(ConnectionId, u32)>(self.slots.capacity())
-            + heap::table::<(u32, List)>(self.by_owner.capacity())
+            + heap::table::<(u32, SlotList)>(self.by_owner.capacity())
             + heap::vec::<ToKernel>(self.to_kernel.capacity())
     }
 
@@ -303,7 +305,7 @@ impl Connections {
 
     fn silent_of(
         &self,
-        list: &List,
+        list: &SlotList,
         quiet_since_ns: u64,
     ) -> impl Iterator<Item = ConnectionId> + '_ {
         list.iter(&self.awaiting_links)
@@ -348,10 +350,12 @@ impl Connections {
         if self.now_ns < self.look_ns {
             return None;
         }
-        while let Some(slot) = self.recency.first() {
+        for _ in 0..IDLE_LOOKS_MAX {
+            let Some(slot) = self.recency.first() else {
+                break;
+            };
             let now_ns = self.now_ns;
             let connection = self.at(slot);
-            // Times are at most `now_ns`, so that whoever was noted as active below ends the loop.
             if now_ns.saturating_sub(connection.last_ns) < IDLE_NS_MAX {
                 break;
             }
@@ -376,7 +380,7 @@ impl Connections {
         tgid: u32,
         is_alive: impl Fn(u32) -> bool,
     ) -> Option<Box<Connection>> {
-        while let Some(slot) = self.by_owner.get(&tgid).and_then(List::first) {
+        while let Some(slot) = self.by_owner.get(&tgid).and_then(SlotList::first) {
             let owners = &mut self.at(slot).owners;
             let heir = owners
                 .past

@@ -66,7 +66,7 @@ pub struct Exporters {
     otlp: Option<Lane>,
     printer: Option<Lane>,
     /// What waits for either, in whichever lane.
-    held: [queue::Held; 2],
+    held: [queue::HeldMemory; 2],
     /// Lanes into which nothing is put any more.
     retired: Vec<Lane>,
 }
@@ -74,7 +74,7 @@ pub struct Exporters {
 #[derive(Debug)]
 struct Lane {
     inlet: queue::Inlet,
-    outlet: Arc<queue::Outlet>,
+    outlet: Arc<queue::LaneOutlet>,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -112,7 +112,7 @@ impl Exporters {
         output: printer::Output<W>,
     ) -> Result<(SpanQueue, Self), SetupError> {
         let queue = SpanQueue::new(Vec::new());
-        let held = [(); 2].map(|()| queue::Held::new(config.memory.clone()));
+        let held = [(); 2].map(|()| queue::HeldMemory::new(config.memory.clone()));
         let [of_otlp, of_printer] = &held;
         let exporters = Self {
             otlp: Lane::to_receiver(&config, of_otlp, health)?,
@@ -210,7 +210,7 @@ impl Lane {
     /// Where spans go over OTLP, if anywhere.
     fn to_receiver(
         config: &ExportConfig,
-        held: &queue::Held,
+        held: &queue::HeldMemory,
         health: &Arc<Health>,
     ) -> Result<Option<Self>, SetupError> {
         let Some(otlp) = &config.otlp else {
@@ -234,7 +234,7 @@ impl Lane {
     /// To `output`, if anything is printed.
     fn to_printer<W: Write + Send + 'static>(
         config: &ExportConfig,
-        held: &queue::Held,
+        held: &queue::HeldMemory,
         health: &Arc<Health>,
         output: printer::Output<W>,
     ) -> Option<Self> {
@@ -258,9 +258,9 @@ impl Lane {
 
     fn begin(
         batching: queue::Batching,
-        held: &queue::Held,
+        held: &queue::HeldMemory,
         health: &Arc<Health>,
-    ) -> (queue::Inlet, Arc<queue::Outlet>) {
+    ) -> (queue::Inlet, Arc<queue::LaneOutlet>) {
         health.open(batching.destination);
         queue::lane(batching, held.clone(), Arc::clone(health))
     }

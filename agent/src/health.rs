@@ -1,9 +1,12 @@
 //! The daemon's own counters: everything that was discarded, by reason. It does not report.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::discover::tls::GivenUp;
+use crate::semconv;
 use crate::unread::Unread;
 
 /// Why something that was captured, or should have been, did not become an exported span.
@@ -196,6 +199,17 @@ pub struct Coverage {
 }
 
 impl Coverage {
+    /// The same process's, of another shard.
+    fn add(&mut self, other: &Self) {
+        if self.service == semconv::UNKNOWN_SERVICE {
+            self.service.clone_from(&other.service);
+        }
+        self.seen_bytes = self.seen_bytes.saturating_add(other.seen_bytes);
+        self.understood_bytes = self.understood_bytes.saturating_add(other.understood_bytes);
+        self.unread.merge(&other.unread);
+        self.lost_records = self.lost_records.saturating_add(other.lost_records);
+    }
+
     /// The understood part, 0 to 1; 1 where nothing moved.
     #[must_use]
     pub fn ratio(&self) -> f64 {
@@ -253,13 +267,14 @@ pub struct Health {
     losses: Losses,
     records: AtomicU64,
     spans_made: AtomicU64,
-    coverage: Mutex<Vec<Coverage>>,
-    deliveries: [Delivery; Destination::ALL.len()],
+    /// By shard.
+    coverage: Mutex<Vec<Vec<Coverage>>>,
+    deliveries: [DeliveryCounts; Destination::ALL.len()],
 }
 
 /// What became of spans on their way to one destination.
 #[derive(Debug, Default)]
-struct Delivery {
+struct DeliveryCounts {
     is_open: AtomicBool,
     exported: AtomicU64,
     losses: Losses,
@@ -297,16 +312,30 @@ impl Health {
         self.records.load(Ordering::Relaxed)
     }
 
-    /// Sets what is known of processes, which is kept elsewhere, to its present state.
-    pub fn set_coverage(&self, coverage: Vec<Coverage>) {
-        *self.coverage.lock().unwrap_or_else(PoisonError::into_inner) = coverage;
+    /// Sets what a shard knows of processes, which is kept elsewhere, to its present state.
+    pub fn set_coverage(&self, shard: u8, coverage: Vec<Coverage>) {
+        let shard = usize::from(shard);
+        let mut known = self.coverage.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() <= shard {
+            known.resize_with(shard + 1, Vec::new);
+        }
+        known[shard] = coverage;
     }
 
-    /// What was last known of processes.
+    /// What was last known of processes, over all shards; sorted by pid.
     #[must_use]
     pub fn coverage(&self) -> Vec<Coverage> {
-        let coverage = self.coverage.lock();
-        coverage.unwrap_or_else(PoisonError::into_inner).clone()
+        let mut processes: BTreeMap<u32, Coverage> = BTreeMap::new();
+        let known = self.coverage.lock().unwrap_or_else(PoisonError::into_inner);
+        for of_process in known.iter().flatten() {
+            match processes.entry(of_process.pid) {
+                Entry::Vacant(place) => {
+                    place.insert(of_process.clone());
+                }
+                Entry::Occupied(mut place) => place.get_mut().add(of_process),
+            }
+        }
+        processes.into_values().collect()
     }
 
     /// Counts spans that the pipeline made.
@@ -363,7 +392,7 @@ impl Health {
             .load(Ordering::Relaxed)
     }
 
-    fn delivery(&self, destination: Destination) -> &Delivery {
+    fn delivery(&self, destination: Destination) -> &DeliveryCounts {
         &self.deliveries[destination as usize]
     }
 }
@@ -371,6 +400,29 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_shards_know_of_a_process_adds_up() {
+        let health = Health::default();
+        let of = |pid, service: &str, seen_bytes| Coverage {
+            pid,
+            service: service.to_owned(),
+            seen_bytes,
+            understood_bytes: seen_bytes / 2,
+            unread: Unread::default(),
+            lost_records: 1,
+        };
+        health.set_coverage(1, vec![of(7, "shop", 10), of(8, "bank", 2)]);
+        assert_eq!(health.coverage().len(), 2);
+        health.set_coverage(0, vec![of(7, semconv::UNKNOWN_SERVICE, 100)]);
+        health.set_coverage(1, vec![of(7, "shop", 30), of(8, "bank", 2)]);
+        let [shop, bank] = &health.coverage()[..] else {
+            panic!("two processes")
+        };
+        assert_eq!((shop.pid, shop.service.as_str()), (7, "shop"));
+        assert_eq!((shop.seen_bytes, shop.understood_bytes), (130, 65));
+        assert_eq!((shop.lost_records, bank.lost_records), (2, 1));
+    }
 
     #[test]
     fn every_loss_has_a_slot_and_a_name_of_its_own() {

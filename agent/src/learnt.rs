@@ -20,7 +20,7 @@ pub const LEARNT_MAX: usize = 1024;
 pub type Places = [Option<u32>; 2];
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Key {
+struct LearntKey {
     executable: PathBuf,
     role: Role,
     direction: Direction,
@@ -33,7 +33,7 @@ struct Key {
 #[derive(Debug)]
 pub struct LearntStore {
     bytes_max: usize,
-    places: HashMap<Key, u32>,
+    places: HashMap<LearntKey, u32>,
     pairs: Vec<Weighed>,
     /// Of what was learnt, but for what was learnt since they were weighed, and of the keys.
     bytes: usize,
@@ -47,7 +47,7 @@ struct Weighed {
     bytes: usize,
 }
 
-impl Key {
+impl LearntKey {
     fn heap_bytes(&self) -> usize {
         let client = self.client.as_ref();
         heap::block(self.executable.as_os_str().len())
@@ -78,7 +78,7 @@ impl LearntStore {
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         self.bytes
-            + heap::table::<(Key, u32)>(self.places.capacity())
+            + heap::table::<(LearntKey, u32)>(self.places.capacity())
             + heap::vec::<Weighed>(self.pairs.capacity())
     }
 
@@ -123,7 +123,7 @@ impl LearntStore {
             Role::Server => endpoints.peer(role).map(|peer| Arc::clone(peer.address)),
             Role::Client => None,
         };
-        let key = Key {
+        let key = LearntKey {
             executable: executable.to_owned(),
             role,
             direction,

@@ -293,6 +293,16 @@ impl Links {
         self.tasks.carries(socket, object);
     }
 
+    /// Memory is scarce: what is over is forgotten at once.
+    pub fn shed(&mut self) {
+        let (headers, joins, tasks) = (&mut self.headers, &mut self.joins, &mut self.tasks);
+        self.nodes.forget_until(0, 0, |id, node| {
+            headers.forget(node);
+            joins.forget(id, node);
+            tasks.forget(id, node);
+        });
+    }
+
     /// One end of a connection is on this node; what is known of it.
     pub fn opened(&mut self, starts: Option<[u32; 2]>, address: Option<&Arc<str>>) {
         self.joins.opened(starts, address);
@@ -346,6 +356,12 @@ impl Links {
     #[must_use]
     pub fn open(&self) -> usize {
         self.nodes.open()
+    }
+
+    /// A number that grows with [`Links::memory_bytes`] and is cheaper to have.
+    #[must_use]
+    pub fn growing_bytes(&self) -> usize {
+        self.nodes.growing_bytes()
     }
 
     /// Bytes of memory that they take.

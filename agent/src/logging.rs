@@ -15,9 +15,9 @@ use log::{LevelFilter, Log, Metadata, Record};
 use crate::config::LogConfig;
 use crate::visible::Visible;
 use limits::Limits;
-use outlet::Outlet;
+use outlet::LineOutlet;
 
-static OUTLET: Outlet = Outlet::new();
+static OUTLET: LineOutlet = LineOutlet::new();
 static LIMITS: Limits = Limits::new();
 
 /// A longer line is cut.

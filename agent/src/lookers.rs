@@ -38,7 +38,7 @@ impl Default for Bounds {
 
 /// A look that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Ticket(u64);
+pub struct LookTicket(u64);
 
 /// There is no thread or no room for the look: what is wanted has to do without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,24 +46,24 @@ pub struct Refused;
 
 /// The threads. Dropping it lets them end after what they do now; nobody waits for that.
 pub struct Lookers<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<LookersShared<T>>,
 }
 
-type Look<T> = Box<dyn FnOnce() -> T + Send>;
+type PendingLook<T> = Box<dyn FnOnce() -> T + Send>;
 
-struct Shared<T> {
+struct LookersShared<T> {
     name: &'static str,
     bounds: Bounds,
-    state: Mutex<State<T>>,
+    state: Mutex<LookersState<T>>,
     /// Something waits, or all is over.
     wake: Condvar,
-    tell: Box<dyn Fn(Ticket, Option<T>) + Send + Sync>,
+    tell: Box<dyn Fn(LookTicket, Option<T>) + Send + Sync>,
 }
 
-struct State<T> {
+struct LookersState<T> {
     next: u64,
-    waiting: VecDeque<(Ticket, u64, Look<T>)>,
-    running: HashMap<Ticket, Running>,
+    waiting: VecDeque<(LookTicket, u64, PendingLook<T>)>,
+    running: HashMap<LookTicket, Running>,
     /// Threads that are not stuck.
     working: usize,
     idle: usize,
@@ -86,9 +86,9 @@ impl<T: Send + 'static> Lookers<T> {
     pub fn new(
         name: &'static str,
         bounds: Bounds,
-        tell: impl Fn(Ticket, Option<T>) + Send + Sync + 'static,
+        tell: impl Fn(LookTicket, Option<T>) + Send + Sync + 'static,
     ) -> Self {
-        let state = State {
+        let state = LookersState {
             next: 0,
             waiting: VecDeque::new(),
             running: HashMap::new(),
@@ -98,7 +98,7 @@ impl<T: Send + 'static> Lookers<T> {
             closed: false,
         };
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(LookersShared {
                 name,
                 bounds,
                 state: Mutex::new(state),
@@ -117,20 +117,20 @@ impl<T: Send + 'static> Lookers<T> {
         &self,
         key: u64,
         look: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<Ticket, Refused> {
+    ) -> Result<LookTicket, Refused> {
         let shared = &self.shared;
         let mut state = shared.state();
         let is_full = state.waiting.len() >= shared.bounds.waiting_max;
         if is_full || !state.may_hang(key, &shared.bounds) {
             return Err(Refused);
         }
-        let ticket = Ticket(state.next);
+        let ticket = LookTicket(state.next);
         state.next += 1;
         state.waiting.push_back((ticket, key, Box::new(look)));
         if state.idle >= state.waiting.len() {
             shared.wake.notify_one();
         } else if state.working < shared.bounds.working_max
-            && !Shared::add_thread(shared, &mut state)
+            && !LookersShared::add_thread(shared, &mut state)
             && state.working == 0
         {
             state.waiting.pop_back();
@@ -142,7 +142,7 @@ impl<T: Send + 'static> Lookers<T> {
     /// Gives up looks that have taken too long by `now`, and those that can't be begun any more
     /// because of that. Each is returned once.
     #[must_use]
-    pub fn give_up(&self, now: Instant) -> Vec<Ticket> {
+    pub fn give_up(&self, now: Instant) -> Vec<LookTicket> {
         let shared = &self.shared;
         let bounds = &shared.bounds;
         let mut state = shared.state();
@@ -165,14 +165,14 @@ impl<T: Send + 'static> Lookers<T> {
         given_up.extend(
             hopeless
                 .into_iter()
-                .map(|(ticket, _, _): (_, _, Look<T>)| ticket),
+                .map(|(ticket, _, _): (_, _, PendingLook<T>)| ticket),
         );
         while state.working
             < bounds
                 .working_max
                 .min(state.waiting.len() + state.running.len())
             && state.waiting.len() > state.idle
-            && Shared::add_thread(shared, &mut state)
+            && LookersShared::add_thread(shared, &mut state)
         {}
         given_up.sort_unstable();
         given_up
@@ -205,7 +205,7 @@ impl<T> Drop for Lookers<T> {
     }
 }
 
-impl<T> State<T> {
+impl<T> LookersState<T> {
     fn may_hang(&self, key: u64, bounds: &Bounds) -> bool {
         let hang = self.running.values();
         let for_key = hang.filter(|running| running.given_up && running.key == key);
@@ -214,7 +214,7 @@ impl<T> State<T> {
 
     /// Of those that wait the first of the key for which the fewest threads are at work, so that
     /// many slow looks with one key don't keep others waiting.
-    fn take(&mut self) -> Option<(Ticket, u64, Look<T>)> {
+    fn take(&mut self) -> Option<(LookTicket, u64, PendingLook<T>)> {
         let mut at_work: HashMap<u64, usize> = HashMap::new();
         for running in self.running.values() {
             *at_work.entry(running.key).or_default() += 1;
@@ -225,15 +225,15 @@ impl<T> State<T> {
     }
 }
 
-impl<T> Shared<T> {
+impl<T> LookersShared<T> {
     /// Nothing is called under the lock, so a panic leaves nothing half done.
-    fn state(&self) -> MutexGuard<'_, State<T>> {
+    fn state(&self) -> MutexGuard<'_, LookersState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T: Send + 'static> Shared<T> {
-    fn add_thread(shared: &Arc<Self>, state: &mut State<T>) -> bool {
+impl<T: Send + 'static> LookersShared<T> {
+    fn add_thread(shared: &Arc<Self>, state: &mut LookersState<T>) -> bool {
         let of_thread = Arc::clone(shared);
         let thread = std::thread::Builder::new()
             .name(shared.name.into())
@@ -290,14 +290,14 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(20);
 
-    fn lookers(bounds: Bounds) -> (Lookers<u32>, Receiver<(Ticket, Option<u32>)>) {
+    fn lookers(bounds: Bounds) -> (Lookers<u32>, Receiver<(LookTicket, Option<u32>)>) {
         let (tell, told) = channel();
         let tell = move |ticket, found| tell.send((ticket, found)).expect("somebody hears");
         (Lookers::new("look", bounds, tell), told)
     }
 
     /// A look that hangs until its end is dropped, and says when it has begun.
-    fn hang(lookers: &Lookers<u32>, key: u64, begun: &Sender<()>) -> (Ticket, Sender<()>) {
+    fn hang(lookers: &Lookers<u32>, key: u64, begun: &Sender<()>) -> (LookTicket, Sender<()>) {
         let (free, hangs) = channel::<()>();
         let begun = begun.clone();
         let look = move || {

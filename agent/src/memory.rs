@@ -5,12 +5,17 @@
 //! What processes, learnt headers, waiting spans and descriptions may take are parts of the whole;
 //! connections may take what these leave. So the sum stays below the bound, whoever tries to fill
 //! it, and nobody can take all of it from the others.
+//!
+//! Of several shards each has an equal part of the bound, and of what is held for all of them: none
+//! has to know what another one holds, or sheds because of it.
 
 mod cgroup;
 mod heap;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use wirespan_common::shard::RING_BYTES;
 
 use crate::config::MemoryConfig;
 pub use cgroup::limit as cgroup_limit;
@@ -26,17 +31,21 @@ pub const LIMIT_MIN: usize = 4 << 20;
 /// what is on its way. As measured on Linux 6.18, x86-64, where the verifier takes up to 35 MiB
 /// more while programs are loaded.
 pub const UNCOUNTED: u64 = 56 << 20;
+/// What each further shard adds to that: its ring, and as much as a thread of its own takes.
+const UNCOUNTED_PER_SHARD: u64 = RING_BYTES as u64 + (1 << 20);
 
 /// The bound in a control group that allows so many bytes: three quarters of what is left beside
 /// [`UNCOUNTED`], and no more than [`LIMIT_DEFAULT`]. The last quarter is what the allocator loses
 /// between blocks: a fourth of what was held, with glibc, under the load of the test.
 #[must_use]
-pub fn limit_within(allowed: Option<u64>) -> usize {
+pub fn limit_within(allowed: Option<u64>, shards: u8) -> usize {
     let Some(allowed) = allowed else {
         return LIMIT_DEFAULT;
     };
-    let left = usize::try_from(allowed.saturating_sub(UNCOUNTED)).unwrap_or(usize::MAX);
-    (left / 4 * 3).clamp(LIMIT_MIN, LIMIT_DEFAULT)
+    let further = u64::from(shards.saturating_sub(1));
+    let uncounted = UNCOUNTED + further * UNCOUNTED_PER_SHARD;
+    let left = usize::try_from(allowed.saturating_sub(uncounted)).unwrap_or(usize::MAX);
+    (left / 4 * 3).clamp(LIMIT_MIN * usize::from(shards.max(1)), LIMIT_DEFAULT)
 }
 
 /// Who holds memory that is counted outside of the pipeline.
@@ -57,6 +66,8 @@ impl Holder {
 #[derive(Clone, Debug)]
 pub struct Ledger {
     limit: Arc<AtomicUsize>,
+    /// Among how many it is divided.
+    parts: usize,
     held: Arc<[AtomicUsize; Holder::COUNT]>,
 }
 
@@ -72,13 +83,29 @@ impl Ledger {
     pub fn new(limit: usize) -> Self {
         Self {
             limit: Arc::new(AtomicUsize::new(limit.max(LIMIT_MIN))),
+            parts: 1,
             held: Arc::default(),
         }
     }
 
-    /// The bound, in bytes.
+    /// The part of the bound that each of so many shards has. What is held elsewhere is held
+    /// against all of them, each for its part.
+    #[must_use]
+    pub fn divided(&self, shards: usize) -> Self {
+        Self {
+            limit: Arc::clone(&self.limit),
+            parts: shards.max(1),
+            held: Arc::clone(&self.held),
+        }
+    }
+
+    /// The bound, in bytes, or the part of it that one shard has.
     #[must_use]
     pub fn limit(&self) -> usize {
+        self.whole() / self.parts
+    }
+
+    fn whole(&self) -> usize {
         self.limit.load(Ordering::Relaxed)
     }
 
@@ -101,16 +128,16 @@ impl Ledger {
         self.limit() / 16
     }
 
-    /// What may wait for one destination: an eighth.
+    /// What may wait for one destination: an eighth, of the whole.
     #[must_use]
     pub fn of_spans(&self) -> usize {
-        self.limit() / 8
+        self.whole() / 8
     }
 
-    /// What is known of watched processes before it is a record: an eighth.
+    /// What is known of watched processes before it is a record: an eighth, of the whole.
     #[must_use]
     pub fn of_descriptions(&self) -> usize {
-        self.limit() / 8
+        self.whole() / 8
     }
 
     /// Takes note that so many bytes more are held.
@@ -128,16 +155,40 @@ impl Ledger {
         self.held[holder as usize].store(bytes, Ordering::Relaxed);
     }
 
-    /// What one of them holds, in bytes.
-    #[must_use]
-    pub fn held_by(&self, holder: Holder) -> usize {
-        self.held[holder as usize].load(Ordering::Relaxed)
-    }
-
-    /// What all of them hold, in bytes.
+    /// What all of them hold, in bytes, or the part of it that counts for one shard.
     #[must_use]
     pub fn held(&self) -> usize {
         let held = self.held.iter().map(|held| held.load(Ordering::Relaxed));
-        held.sum()
+        held.sum::<usize>().div_ceil(self.parts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_together_have_what_one_had() {
+        let whole = Ledger::new(64 << 20);
+        for shards in 1..=8 {
+            let part = whole.divided(shards);
+            whole.set(Holder::Spans, 1 << 20);
+            assert!(part.limit() * shards <= whole.limit());
+            assert!(part.held() * shards >= whole.held(), "nothing is forgotten");
+            assert_eq!(part.of_spans(), whole.of_spans(), "one queue for all");
+            let all = (part.of_processes() + part.of_learnt()) * shards;
+            assert!(all <= whole.of_processes() + whole.of_learnt());
+        }
+    }
+
+    #[test]
+    fn a_control_group_has_room_for_the_rings_of_all_shards() {
+        let allowed = Some(160 << 20);
+        let one = limit_within(allowed, 1);
+        let eight = limit_within(allowed, 8);
+        assert_eq!(one - eight, 7 * 5 * (1 << 20) / 4 * 3);
+        // Too small for anybody: each shard has the least.
+        assert_eq!(limit_within(Some(1 << 20), 4), 4 * LIMIT_MIN);
+        assert_eq!(limit_within(None, 4), LIMIT_DEFAULT);
     }
 }

@@ -18,7 +18,10 @@
 //! step of the wall clock during an exchange therefore moves both its ends and not its duration,
 //! and later exchanges are right at once. Before the first `Clock` record the offset is 0.
 
+mod shards;
 mod translation;
+
+pub use shards::Pipelines;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -44,6 +47,9 @@ use crate::outlet::Outlet;
 use crate::processes::{Described, PROCESSES_MAX, Processes};
 use crate::span::{KnownMethods, SpanMaker};
 use crate::trace_context::TraceContext;
+
+/// Idle connections that are given up at one record; the others are, at the next ones.
+const IDLE_AT_ONCE: usize = 64;
 
 /// What a pipeline can be told.
 #[derive(Clone, Debug)]
@@ -158,10 +164,13 @@ impl Pipeline {
             Body::Settings(json) => self.reconfigure(json),
         }
         self.material.tell_due(out);
-        while let Some(idle) = self.connections.take_idle(time_ns) {
+        for _ in 0..IDLE_AT_ONCE {
+            let Some(idle) = self.connections.take_idle(time_ns) else {
+                break;
+            };
             self.evict(idle, time_ns, out);
         }
-        if self.bound.is_due(self.connections.weight()) {
+        if self.bound.is_due(self.growing_bytes()) {
             self.keep_bound(time_ns, out);
         }
         self.count_made();
@@ -247,6 +256,11 @@ impl Pipeline {
             + self.memory.held()
     }
 
+    /// Bytes of what may grow much with any record.
+    fn growing_bytes(&self) -> usize {
+        self.connections.weight() + self.material.exchanges.links.growing_bytes()
+    }
+
     /// Sheds what is too much: all others have bounds of their own, connections what these leave.
     fn keep_bound(&mut self, time_ns: u64, out: &mut dyn Outlet) {
         // The bound may have been changed.
@@ -262,9 +276,10 @@ impl Pipeline {
             };
             self.material.health.lose(Loss::MemoryFull, 1);
             self.end(worst, End::Evicted, time_ns, out);
+            self.material.exchanges.links.shed();
         }
         let room = self.memory.limit().saturating_sub(self.memory_bytes());
-        self.bound.looked(self.connections.weight(), room);
+        self.bound.looked(self.growing_bytes(), room);
     }
 
     fn open(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut dyn Outlet) {

@@ -58,7 +58,7 @@ impl Tally {
 
 /// Where a resource comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
+enum ResourceSource {
     /// The process's number alone.
     Pid,
     /// The process that forked it: right until it runs another executable.
@@ -68,9 +68,9 @@ enum Source {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct RememberedProcess {
     resource: Arc<Resource>,
-    source: Source,
+    source: ResourceSource,
     description: Option<Arc<Process>>,
     /// Until then, in nanoseconds of record time, a description is on its way, and what is known
     /// may be another program's.
@@ -82,13 +82,13 @@ struct Entry {
     bytes: usize,
 }
 
-impl Entry {
+impl RememberedProcess {
     fn unknown(tgid: u32) -> Self {
         let resource = enrich::process::unknown(tgid);
         Self {
             bytes: resource.memory_bytes(),
             resource: Arc::new(resource),
-            source: Source::Pid,
+            source: ResourceSource::Pid,
             description: None,
             awaited_until_ns: 0,
             ended: false,
@@ -106,7 +106,12 @@ impl Entry {
     }
 
     /// The same process with another resource. Its description may be shared with its parent.
-    fn name(&mut self, resource: Resource, source: Source, description: Option<Arc<Process>>) {
+    fn name(
+        &mut self,
+        resource: Resource,
+        source: ResourceSource,
+        description: Option<Arc<Process>>,
+    ) {
         let description_bytes = description.as_deref().map_or(0, Process::memory_bytes);
         self.bytes = resource.memory_bytes() + description_bytes;
         self.resource = Arc::new(resource);
@@ -135,7 +140,7 @@ pub struct Processes {
     bytes: usize,
     /// Of those that ended.
     ended_bytes: usize,
-    entries: HashMap<u32, Entry>,
+    entries: HashMap<u32, RememberedProcess>,
     /// Ended ones in the order of their end; some may have begun anew since.
     ended: VecDeque<u32>,
     forgotten: Tally,
@@ -198,7 +203,7 @@ impl Processes {
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         self.bytes
-            + heap::table::<(u32, Entry)>(self.entries.capacity())
+            + heap::table::<(u32, RememberedProcess)>(self.entries.capacity())
             + heap::vec::<u32>(self.ended.capacity())
     }
 
@@ -233,7 +238,12 @@ impl Processes {
             entry.awaited_until_ns = 0;
         }
         let resource = enrich::process::resource(&process);
-        if self.name(pid, resource, Source::Description, Some(Arc::new(process))) {
+        if self.name(
+            pid,
+            resource,
+            ResourceSource::Description,
+            Some(Arc::new(process)),
+        ) {
             described
         } else {
             Described::Not
@@ -254,12 +264,13 @@ impl Processes {
         let Some(entry) = self.touch_entry(child) else {
             return;
         };
-        if let (Source::Pid, Some(description)) = (entry.source, description) {
+        if let (ResourceSource::Pid, Some(description)) = (entry.source, description) {
             let resource = enrich::process::forked(&description, child);
-            self.name(child, resource, Source::Parent, Some(description));
+            self.name(child, resource, ResourceSource::Parent, Some(description));
         }
         let child = self.entries.get_mut(&child).filter(|_| is_watched);
-        if let Some(entry) = child.filter(|entry| is_awaited || entry.source == Source::Pid) {
+        if let Some(entry) = child.filter(|entry| is_awaited || entry.source == ResourceSource::Pid)
+        {
             entry.expect(now_ns);
         }
     }
@@ -272,7 +283,7 @@ impl Processes {
         }
         if is_watched
             && let Some(entry) = self.touch_entry(tgid)
-            && entry.source == Source::Pid
+            && entry.source == ResourceSource::Pid
         {
             entry.expect(now_ns);
         }
@@ -288,10 +299,10 @@ impl Processes {
             self.expect(tgid, now_ns);
         }
         if let Some(entry) = self.entries.get_mut(&tgid)
-            && entry.source == Source::Parent
+            && entry.source == ResourceSource::Parent
         {
             let resource = enrich::process::unknown(tgid);
-            self.name(tgid, resource, Source::Pid, None);
+            self.name(tgid, resource, ResourceSource::Pid, None);
         }
     }
 
@@ -394,12 +405,12 @@ impl Processes {
     }
 
     /// The entry of a process; `None` if there is no room for it.
-    fn touch_entry(&mut self, tgid: u32) -> Option<&mut Entry> {
+    fn touch_entry(&mut self, tgid: u32) -> Option<&mut RememberedProcess> {
         if !self.entries.contains_key(&tgid) {
             if self.entries.len() >= self.processes_max {
                 self.forget_longest_ended();
             }
-            let entry = Entry::unknown(tgid);
+            let entry = RememberedProcess::unknown(tgid);
             if self.entries.len() >= self.processes_max || !self.make_room(entry.bytes) {
                 return None;
             }
@@ -414,7 +425,7 @@ impl Processes {
         &mut self,
         tgid: u32,
         resource: Resource,
-        source: Source,
+        source: ResourceSource,
         description: Option<Arc<Process>>,
     ) -> bool {
         let Some(entry) = self.touch_entry(tgid) else {
@@ -431,7 +442,7 @@ impl Processes {
             return true;
         }
         if let Some(entry) = self.entries.get_mut(&tgid) {
-            entry.name(enrich::process::unknown(tgid), Source::Pid, None);
+            entry.name(enrich::process::unknown(tgid), ResourceSource::Pid, None);
             if entry.ended {
                 self.ended_bytes = self.ended_bytes - after + entry.bytes;
             }

@@ -7,7 +7,7 @@
 //!      0      8  magic: 89 'w' 's' 'p' 'a' 'n' 0d 0a
 //!      8      4  0x0102_0304 in the byte order of the machine that wrote it, as are all integers
 //!     12      2  version of this format: 1
-//!     14      2  version of the records' layouts: 3; 2 is read too (`layouts.rs`)
+//!     14      2  version of the records' layouts: 4; 2 and 3 are read too (`layouts.rs`)
 //!     16      …  records, each of `Header::len` bytes, without padding, to the end of the file
 //! ```
 //!
@@ -36,7 +36,7 @@ use crate::config::SpanConfig;
 use crate::discover::Process;
 
 use layouts::Layout;
-pub use recorder::{Recorded, Recorder, create};
+pub use recorder::{Recorded, Recorder, RecorderHandle, create};
 pub use redacted::{Redacted, redact};
 pub use replay::{Replayed, replay};
 
@@ -215,6 +215,15 @@ pub fn progress_record(
         egress: known.egress,
     };
     user_record(Kind::Progress, time_ns, 0, progress.as_bytes())
+}
+
+/// The same record, of another shard than the first.
+#[must_use]
+pub fn of_shard(shard: u8, mut record: Vec<u8>) -> Vec<u8> {
+    if let Some(place) = record.get_mut(std::mem::offset_of!(Header, shard)) {
+        *place = shard;
+    }
+    record
 }
 
 fn user_record(kind: Kind, time_ns: u64, tgid: u32, body: &[u8]) -> Vec<u8> {

@@ -18,13 +18,13 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::semconv::REDACTED;
-use names::Names;
+use names::SecretNames;
 pub use scan::Grammar;
 
 /// What is hidden.
 #[derive(Clone, Debug, Default)]
 pub struct Redaction {
-    names: Names,
+    names: SecretNames,
     drops_query: bool,
 }
 
@@ -43,7 +43,7 @@ impl Redaction {
     #[must_use]
     pub fn new<Name: AsRef<str>>(add: &[Name], remove: &[Name]) -> Self {
         Self {
-            names: Names::new(
+            names: SecretNames::new(
                 add.iter().map(AsRef::as_ref),
                 remove.iter().map(AsRef::as_ref),
             ),

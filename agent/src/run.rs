@@ -19,7 +19,7 @@ use crate::inspect::Sight;
 use crate::live::Watched;
 use crate::logging;
 use crate::memory::Ledger;
-use crate::pipeline::{Pipeline, PipelineConfig};
+use crate::pipeline::{PipelineConfig, Pipelines};
 use crate::recording::{self, Reader, Recorded, Recorder, Writer};
 use crate::report::{self, Finished};
 use crate::visible::Visible;
@@ -29,7 +29,7 @@ use daemon::{left, start_exporters, start_runtime};
 /// How long to wait for what is there already to be looked at, and TLS to be read in it, before the
 /// daemon calls itself ready.
 const SETTLE_MAX: Duration = Duration::from_secs(10);
-/// How often the shard is looked at while nothing happens.
+/// How often the shards are looked at while nothing happens.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// Traces until a signal asks for the end; writes the records to `recording` if it is given, up to
@@ -59,7 +59,7 @@ pub fn trace(
     let asked = match ending.wait(SETTLE_MAX) {
         Some(Event::Asked(signal)) => signal,
         Some(Event::Settled) | None => {
-            tell_ready(&daemon.watched, began, daemon.strategy);
+            tell_ready(daemon.watched(), began, daemon.strategy);
             wait_for_end(ending, &daemon)
         }
     };
@@ -91,7 +91,7 @@ fn tell_ready(watched: &Watched, began: Instant, strategy: impl std::fmt::Displa
     }
 }
 
-/// What ended the run. A panic of the shard must not leave a daemon that looks alive.
+/// What ended the run. A panic of a shard must not leave a daemon that looks alive.
 fn wait_for_end(ending: &Ending, daemon: &Daemon) -> &'static str {
     loop {
         match ending.wait(CHECK_EVERY) {
@@ -132,9 +132,9 @@ pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<
         spans: config.spans.clone(),
         ..PipelineConfig::default()
     };
-    let mut pipeline = Pipeline::new(pipeline_config, Arc::clone(&health));
+    let mut pipelines = Pipelines::new(pipeline_config, Arc::clone(&health));
     let began = Instant::now();
-    let replayed = recording::replay(&mut reader, &mut pipeline, |spans| {
+    let replayed = recording::replay(&mut reader, &mut pipelines, |spans| {
         queue.push_waiting(std::mem::take(spans));
     });
     let took = began.elapsed();

@@ -4,7 +4,7 @@
 use std::fmt::{self, Write as _};
 
 use wirespan_common::record::Direction;
-use wirespan_protocols::conversation::Verdict;
+use wirespan_protocols::conversation::Understanding;
 
 /// Bytes of a direction that are looked at; no more are kept.
 const OPENING_BYTES: usize = 16;
@@ -139,19 +139,19 @@ impl Opening {
     /// Why not everything was understood, where something was not. `was` is the protocol that was
     /// understood, by its name in the registry.
     #[must_use]
-    pub fn reason(&self, verdict: Verdict, was: Option<&str>) -> Option<Reason> {
+    pub fn reason(&self, verdict: Understanding, was: Option<&str>) -> Option<Reason> {
         match verdict {
-            Verdict::Understood => None,
-            Verdict::Encrypted => Some(Reason::Tls),
+            Understanding::Understood => None,
+            Understanding::Encrypted => Some(Reason::Tls),
             // What goes through is a conversation of its own, which was no HTTP.
-            Verdict::Opaque | Verdict::Undecided
+            Understanding::Opaque | Understanding::Undecided
                 if self.any(|bytes| bytes.starts_with(b"CONNECT ")) =>
             {
                 Some(Reason::Tunnel)
             }
-            Verdict::Opaque if was == Some("redis") => Some(Reason::AfterRedis),
-            Verdict::Opaque if was.is_some() => Some(Reason::Upgraded),
-            Verdict::Opaque | Verdict::Undecided => Some(self.guess()),
+            Understanding::Opaque if was == Some("redis") => Some(Reason::AfterRedis),
+            Understanding::Opaque if was.is_some() => Some(Reason::Upgraded),
+            Understanding::Opaque | Understanding::Undecided => Some(self.guess()),
         }
     }
 
@@ -299,7 +299,7 @@ mod tests {
     fn guess(direction: Direction, bytes: &[u8]) -> String {
         let mut opening = Opening::default();
         opening.note(direction, 0, bytes);
-        let reason = opening.reason(Verdict::Opaque, None);
+        let reason = opening.reason(Understanding::Opaque, None);
         reason.expect("not understood").to_string()
     }
 
@@ -338,7 +338,7 @@ mod tests {
 
     #[test]
     fn beginnings_that_were_not_seen_are_told_apart() {
-        let reason = |opening: Opening| opening.reason(Verdict::Undecided, None);
+        let reason = |opening: Opening| opening.reason(Understanding::Undecided, None);
         assert_eq!(reason(Opening::default()), Some(Reason::NotCopied));
         let mut opening = Opening::default();
         opening.note(Direction::Ingress, 0, b"");
@@ -357,15 +357,18 @@ mod tests {
         let mut opening = Opening::default();
         opening.note(Direction::Ingress, 0, b"GET / HTTP/1.1\r\n");
         assert_eq!(
-            opening.reason(Verdict::Opaque, Some("http1")),
+            opening.reason(Understanding::Opaque, Some("http1")),
             Some(Reason::Upgraded)
         );
-        let reason = opening.reason(Verdict::Opaque, Some("redis"));
+        let reason = opening.reason(Understanding::Opaque, Some("redis"));
         assert_eq!(reason, Some(Reason::AfterRedis));
-        assert_eq!(opening.reason(Verdict::Understood, Some("http1")), None);
+        assert_eq!(
+            opening.reason(Understanding::Understood, Some("http1")),
+            None
+        );
         let mut opening = Opening::default();
         opening.note(Direction::Ingress, 0, b"CONNECT h:443 HTTP/1.1\r\n");
-        let reason = opening.reason(Verdict::Opaque, Some("http1"));
+        let reason = opening.reason(Understanding::Opaque, Some("http1"));
         assert_eq!(reason, Some(Reason::Tunnel));
     }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use wirespan::health::Health;
-use wirespan::pipeline::{Pipeline, PipelineConfig};
+use wirespan::pipeline::{PipelineConfig, Pipelines};
 use wirespan::recording::{Reader, replay};
 use wirespan::span::{Span, SpanKind, Status, Value};
 
@@ -75,10 +75,10 @@ fn recordings_give_the_spans_that_they_gave() {
             seed: Some(1),
             ..PipelineConfig::default()
         };
-        let mut pipeline = Pipeline::new(config, health);
+        let mut pipelines = Pipelines::new(config, health);
         let mut reader = Reader::new(std::fs::File::open(&path).unwrap()).unwrap();
         let mut text = String::new();
-        let replayed = replay(&mut reader, &mut pipeline, |spans| {
+        let replayed = replay(&mut reader, &mut pipelines, |spans| {
             for span in spans {
                 text.push_str(&told(span));
             }

@@ -30,6 +30,8 @@ mod redis;
 mod replay;
 #[path = "pipeline/settings.rs"]
 mod settings;
+#[path = "pipeline/shards.rs"]
+mod shards;
 #[path = "pipeline/tls.rs"]
 mod tls;
 #[path = "pipeline/waiting.rs"]

@@ -14,6 +14,8 @@ use crate::spans::{Kind, Seen, listing};
 const BIN: &str = "WIRESPAN_BIN";
 /// Forces a way into the kernel upon all tests.
 const CAPTURE: &str = "WIRESPAN_CAPTURE";
+/// The same for the number of shards.
+const SHARDS: &str = "WIRESPAN_SHARDS";
 
 /// A daemon that runs.
 #[derive(Debug)]
@@ -70,9 +72,7 @@ impl Daemon {
         let mut command = tied("sh");
         let enter = "echo $$ >\"$0/cgroup.procs\" && exec \"$@\"";
         command.args(["-c", enter]).arg(group).arg(binary());
-        if let Some(capture) = forced_capture() {
-            command.env(CAPTURE, capture);
-        }
+        force(&mut command);
         Self::start_by(command, &[], settings)
     }
 
@@ -316,9 +316,7 @@ impl Finished {
 #[must_use]
 pub fn command() -> Command {
     let mut command = tied(binary());
-    if let Some(capture) = forced_capture() {
-        command.env(CAPTURE, capture);
-    }
+    force(&mut command);
     command
 }
 
@@ -339,10 +337,18 @@ pub fn command_with_least_capabilities() -> Command {
         command.args([set, GRANTED]);
     }
     command.arg("--").arg(binary());
+    force(&mut command);
+    command
+}
+
+/// Sets what is forced upon all tests.
+fn force(command: &mut Command) {
     if let Some(capture) = forced_capture() {
         command.env(CAPTURE, capture);
     }
-    command
+    if let Some(shards) = std::env::var_os(SHARDS) {
+        command.env(SHARDS, shards);
+    }
 }
 
 /// The way into the kernel that whoever runs the tests asked for.

@@ -96,7 +96,7 @@ impl Pair {
                 ingress_boundary: boundary,
                 egress_boundary: boundary,
             };
-            pair.capture.watch_list.set_verdict(id, verdict);
+            pair.capture.feeds[0].set_verdict(id, verdict);
         }
         pair
     }
@@ -135,7 +135,7 @@ impl Pair {
         let copied = &mut self.copied;
         let ids = self.ids;
         let most = 1_000_000;
-        self.capture.reader.drain(most, |bytes| {
+        self.capture.feeds[0].drain(most, |bytes| {
             let (record, _) = Record::decode(bytes).expect("a record");
             let Body::Chunk {
                 chunk,

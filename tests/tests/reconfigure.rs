@@ -12,7 +12,7 @@ use wirespan::capture::Capture;
 use wirespan::config::{CaptureConfig, Config, Purpose, Setting, Strategy, Targets};
 use wirespan::ending::Ending;
 use wirespan::health::Health;
-use wirespan::pipeline::{Pipeline, PipelineConfig};
+use wirespan::pipeline::{PipelineConfig, Pipelines};
 use wirespan::recording::{Reader, Recorder, replay};
 use wirespan::run::Daemon;
 use wirespan::span::{Span, SpanKind};
@@ -37,7 +37,7 @@ fn targets(settings: &[(&str, &str)]) -> Targets {
 /// What the kernel side told of the life of a process since the last call.
 fn told_of(capture: &mut Capture, pid: u32) -> Vec<(LifeEvent, u16, u8)> {
     let mut told = Vec::new();
-    capture.reader.drain(1_000_000, |bytes| {
+    capture.feeds[0].drain(1_000_000, |bytes| {
         let (record, _) = Record::decode(bytes).expect("a record");
         if let Body::Life { life, event } = record.body
             && record.tgid == pid
@@ -298,9 +298,9 @@ async fn every_room_follows_while_it_runs_and_a_recording_holds_what_changed() {
 fn replayed(file: &Path) -> Vec<[Option<String>; 3]> {
     let mut reader = Reader::new(std::fs::File::open(file).expect("it is there")).expect("whole");
     let health = Arc::new(Health::default());
-    let mut pipeline = Pipeline::new(PipelineConfig::default(), health);
+    let mut pipelines = Pipelines::new(PipelineConfig::default(), health);
     let mut told = Vec::new();
-    replay(&mut reader, &mut pipeline, |spans| {
+    replay(&mut reader, &mut pipelines, |spans| {
         let servers = spans.iter().filter(|span| span.kind == SpanKind::Server);
         told.extend(servers.map(|span: &Span| {
             let of = |name: &str| {

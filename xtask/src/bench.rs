@@ -5,6 +5,7 @@ mod daemon;
 mod hpack;
 mod http2;
 mod load;
+mod shards;
 mod table;
 mod tls;
 
@@ -56,15 +57,18 @@ enum Part {
     Hpack,
     /// The pipeline alone
     Replay,
+    /// Two shards beside one
+    Shards,
 }
 
 impl Part {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Http1,
         Self::Http2,
         Self::Tls,
         Self::Hpack,
         Self::Replay,
+        Self::Shards,
     ];
 }
 
@@ -104,6 +108,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if wants(Part::Replay) {
         println!("bench: replay");
         table.extend([replay(args, &watched)?, http2.replay(args)?]);
+    }
+    if wants(Part::Shards) {
+        println!("bench: shards");
+        table.extend(shards::measure()?);
     }
     print!("{table}");
     Ok(ExitCode::SUCCESS)

@@ -10,6 +10,7 @@ mod links;
 mod names;
 mod protocols;
 mod source;
+mod types;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ const RULES: &[Rule] = &[
     protocols::protocols_do_not_know_each_other,
     names::modules_are_named_for_what_they_do,
     names::nothing_is_left_for_later,
+    types::one_name_means_one_type,
     links::links_lead_somewhere,
 ];
 

@@ -6,6 +6,7 @@ use aya_ebpf::programs::RawTracePointContext;
 use aya_log_ebpf::debug;
 use wirespan_common::record::{Header, Kind, Life, LifeEvent};
 use wirespan_common::switch::Switch;
+use wirespan_common::watch::Watch;
 use zerocopy::{Immutable, IntoBytes};
 
 use super::run;
@@ -49,6 +50,10 @@ pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
     if watch.tasks != 0 {
         maps::inherit_runtime(current.tgid, child);
     }
+    let watch = Watch {
+        shard: maps::next_shard(),
+        ..watch
+    };
     run(maps::watch(child, &watch).and_then(|()| tell(current, LifeEvent::Fork, 0, child, true)))
 }
 
@@ -84,7 +89,9 @@ struct LifeRecord {
     life: Life,
 }
 
-/// Tells user space at once.
+/// Tells user space at once. What happens to a process concerns all shards: each finds it in its
+/// own ring, in order with what the process said there. The first is told last: what comes of its
+/// being told comes after all others have it.
 #[inline(always)]
 pub fn tell(
     current: Current,
@@ -93,7 +100,7 @@ pub fn tell(
     other: u32,
     watched: bool,
 ) -> Delivered<()> {
-    let record = LifeRecord {
+    let mut record = LifeRecord {
         header: header::<LifeRecord>(Kind::Life, 0, now_ns(), current),
         life: Life {
             event: event as u8,
@@ -103,5 +110,14 @@ pub fn tell(
             comm: current_comm(),
         },
     };
-    maps::send(&record, Wake::Now)
+    let mut shard = maps::shards();
+    while shard > 1 {
+        shard -= 1;
+        record.header.shard = shard;
+        if let Err(loss) = maps::send(&record, shard, Wake::Later) {
+            maps::count(loss);
+        }
+    }
+    record.header.shard = 0;
+    maps::send(&record, 0, Wake::Now)
 }

@@ -96,7 +96,13 @@ fn serves(current: Current, port: u16) -> Delivered<()> {
         return Ok(());
     }
     let before = maps::watch_of(current.tgid);
-    let mut watch = before.unwrap_or_default();
+    let mut watch = match before {
+        Some(watch) => watch,
+        None => Watch {
+            shard: maps::next_shard(),
+            ..Watch::default()
+        },
+    };
     watch.serves = 1;
     maps::watch(current.tgid, &watch)?;
     let told = process::tell(current, LifeEvent::Serve, port, 0, true);

@@ -54,7 +54,11 @@ fn listening(sk: u64) -> Delivered<()> {
         if !maps::port_is_selected(port) {
             return Ok(());
         }
-        maps::watch(current.tgid, &Watch::default())?;
+        let watch = Watch {
+            shard: maps::next_shard(),
+            ..Watch::default()
+        };
+        maps::watch(current.tgid, &watch)?;
         watched = true;
     }
     debug!((), "process {} listens on port {}", current.tgid, port);

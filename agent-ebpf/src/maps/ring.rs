@@ -1,4 +1,4 @@
-//! The ring buffer that takes records to user space.
+//! Records on their way into the rings ([`super::rings`]), and who may write how much.
 
 use core::mem::size_of;
 
@@ -7,24 +7,21 @@ use aya_ebpf::bindings::{
 };
 use aya_ebpf::helpers::generated::{bpf_ringbuf_output, bpf_ringbuf_query};
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{LruHashMap, RingBuf};
+use aya_ebpf::maps::LruHashMap;
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::{Header, Open};
-use wirespan_common::share::{Ledger, Ring};
+use wirespan_common::shard::RING_BYTES;
+use wirespan_common::share::{Ledger, Ring, ledger_key};
 use zerocopy::{Immutable, IntoBytes};
 
+use super::rings::ring_of;
 use super::scratch::{ChunkRecord, Scratch};
 use super::sizes::PAYLOAD_ROOM;
 use crate::memory::{Delivered, clamp};
 use crate::sockets::PATH_MAX;
 
-/// Records for user space.
-#[map]
-static RECORDS: RingBuf = RingBuf::with_byte_size(RING_SIZE, 0);
-const RING_SIZE: u32 = 4 * 1024 * 1024;
-
-/// What each process wrote into it. The least recently used gives way: what it lost and nobody
-/// asked for is forgotten.
+/// What each process wrote into each ring, by [`ledger_key`]. The least recently used gives way:
+/// what it lost and nobody asked for is forgotten.
 #[map]
 static LEDGERS: LruHashMap<u32, Ledger> = LruHashMap::with_max_entries(16 * 1024, 0);
 
@@ -41,58 +38,62 @@ static NEW_LEDGER: Ledger = Ledger {
 #[inline(always)]
 pub fn send_chunk(scratch: &mut Scratch) -> Delivered<()> {
     let tgid = scratch.transfer.current.tgid;
-    let sent = admit(tgid, size_of::<ChunkRecord>() as u32 + scratch.copied).and_then(|()| {
+    let shard = scratch.head.header.shard;
+    let len = size_of::<ChunkRecord>() as u32 + scratch.copied;
+    let sent = admit(tgid, shard, len).and_then(|()| {
         let payload = clamp::<PAYLOAD_ROOM>(u64::from(scratch.copied));
         // SAFETY: head and payload lie one behind the other.
         unsafe {
             send_bytes(
                 &raw mut scratch.head,
                 size_of::<ChunkRecord>() as u64 + payload,
+                shard,
                 Wake::Later,
             )
         }
     });
     if sent.is_err() {
-        note_loss(tgid);
+        note_loss(tgid, shard);
     }
     sent
 }
 
-/// Whether the process may write a record of `len` bytes, which it then does: chunks are nearly all
-/// that is written, and who talks too much loses those. What else there is to say is said as long
-/// as there is room.
+/// Whether the process may write a record of `len` bytes into the shard's ring, which it then does:
+/// chunks are nearly all that is written, and who talks too much loses those. What else there is to
+/// say is said as long as there is room.
 #[inline(never)]
-fn admit(tgid: u32, len: u32) -> Delivered<()> {
-    let Some(ledger) = ledger(tgid) else {
+fn admit(tgid: u32, shard: u8, len: u32) -> Delivered<()> {
+    let Some(ledger) = ledger(tgid, shard) else {
         return Ok(());
     };
     let len = u64::from(len);
-    if ledger.is_due(len, RING_SIZE.into()) && !ledger.admits(ring()) {
+    if ledger.is_due(len, RING_BYTES.into()) && !ledger.admits(ring(shard)) {
         return Err(KernelLoss::RingShare);
     }
     ledger.writes(len);
     Ok(())
 }
 
-/// The process lost a record.
+/// The process lost a record of this shard.
 #[inline(never)]
-fn note_loss(tgid: u32) {
-    if let Some(ledger) = ledger(tgid) {
+fn note_loss(tgid: u32, shard: u8) {
+    if let Some(ledger) = ledger(tgid, shard) {
         ledger.lost += 1;
     }
 }
 
-/// Lends a process's ledger. Several processors may use it at the same time, and then some of what
-/// they count is missing.
+/// Lends a process's ledger for the shard's ring. Several processors may use it at the same time,
+/// and then some of what they count is missing.
 #[inline(always)]
-fn ledger(tgid: u32) -> Option<&'static mut Ledger> {
-    let found = match LEDGERS.get_ptr_mut(tgid) {
+fn ledger(tgid: u32, shard: u8) -> Option<&'static mut Ledger> {
+    let key = ledger_key(tgid, shard);
+    let found = match LEDGERS.get_ptr_mut(key) {
         Some(known) => known,
         None => {
             // Somebody else may have been faster.
             let new: &Ledger = &NEW_LEDGER;
-            let _: Result<(), i32> = LEDGERS.insert(tgid, new, u64::from(BPF_NOEXIST));
-            LEDGERS.get_ptr_mut(tgid)?
+            let _: Result<(), i32> = LEDGERS.insert(key, new, u64::from(BPF_NOEXIST));
+            LEDGERS.get_ptr_mut(key)?
         }
     };
     // SAFETY: elements of a preallocated map stay mapped; one that is reused meanwhile is another
@@ -100,17 +101,17 @@ fn ledger(tgid: u32) -> Option<&'static mut Ledger> {
     Some(unsafe { &mut *found })
 }
 
-/// Where the ring's ends are now.
+/// Where the ends of a shard's ring are now.
 #[inline(always)]
-fn ring() -> Ring {
+fn ring(shard: u8) -> Ring {
     let ask = |what: u32| {
         // SAFETY: the map is a ring buffer.
-        unsafe { bpf_ringbuf_query((&raw const RECORDS).cast_mut().cast(), u64::from(what)) }
+        unsafe { bpf_ringbuf_query(ring_of(shard), u64::from(what)) }
     };
     // The reader first: what it takes meanwhile counts as there.
     let consumed = ask(BPF_RB_CONS_POS);
     Ring {
-        size: RING_SIZE.into(),
+        size: RING_BYTES.into(),
         consumed,
         produced: ask(BPF_RB_PROD_POS),
     }
@@ -121,8 +122,9 @@ fn ring() -> Ring {
 pub fn send_open(scratch: &mut Scratch, path_len: u32) -> Delivered<()> {
     let len = (size_of::<Header>() + size_of::<Open>()) as u64;
     let path_len = clamp::<PATH_MAX>(u64::from(path_len));
+    let shard = scratch.open.header.shard;
     // SAFETY: the path lies directly behind header and body.
-    unsafe { send_bytes(&raw mut scratch.open, len + path_len, Wake::Later) }
+    unsafe { send_bytes(&raw mut scratch.open, len + path_len, shard, Wake::Later) }
 }
 
 /// Whether user space should look at once or when it comes round.
@@ -134,19 +136,19 @@ pub enum Wake {
     Later,
 }
 
-/// Sends a record that is a single value.
+/// Sends a record that is a single value, and says that it is for this shard.
 #[inline(always)]
-pub fn send<T: IntoBytes + Immutable>(record: &T, wake: Wake) -> Delivered<()> {
+pub fn send<T: IntoBytes + Immutable>(record: &T, shard: u8, wake: Wake) -> Delivered<()> {
     // SAFETY: a value without holes (IntoBytes), all of it.
-    unsafe { send_bytes(record, size_of::<T>() as u64, wake) }
+    unsafe { send_bytes(record, size_of::<T>() as u64, shard, wake) }
 }
 
-/// Sends `len` bytes from `record` on.
+/// Sends `len` bytes from `record` on into the shard's ring.
 ///
 /// # Safety
 /// As many bytes must be readable there and initialised.
 #[inline(always)]
-unsafe fn send_bytes<T>(record: *const T, len: u64, wake: Wake) -> Delivered<()> {
+unsafe fn send_bytes<T>(record: *const T, len: u64, shard: u8, wake: Wake) -> Delivered<()> {
     let flags = match wake {
         Wake::Now => BPF_RB_FORCE_WAKEUP,
         Wake::Later => BPF_RB_NO_WAKEUP,
@@ -154,7 +156,7 @@ unsafe fn send_bytes<T>(record: *const T, len: u64, wake: Wake) -> Delivered<()>
     // SAFETY: the caller vouches for the bytes; the map is one.
     let failed = unsafe {
         bpf_ringbuf_output(
-            (&raw const RECORDS).cast_mut().cast(),
+            ring_of(shard),
             record.cast_mut().cast(),
             len,
             u64::from(flags),

@@ -118,7 +118,7 @@ pub fn bind_first(
     scratch.transfer.socket = Socket { id: object.id, sk };
     scratch.carrier = carrier;
     scratch.open.open.flags = OPEN_LATE;
-    let announced = records::announce(scratch);
+    let announced = records::announce(scratch, connection.shard);
     scratch.transfer.socket = moved_on;
     if matches!(announced?, Announced::IsOwn) {
         connection.verdict = VerdictKind::Ignored as u8;

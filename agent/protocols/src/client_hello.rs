@@ -30,12 +30,12 @@ const HELLO_BYTES_MAX: usize = 16 * 1024;
 pub fn server_name(bytes: &[u8]) -> Hello {
     match message(bytes) {
         Ok(message) => Hello::Name(name_in(&message).map(Into::into)),
-        Err(Ended::Early) => Hello::Incomplete,
-        Err(Ended::Wrong) => Hello::Name(None),
+        Err(CutShort::Early) => Hello::Incomplete,
+        Err(CutShort::Wrong) => Hello::Name(None),
     }
 }
 
-enum Ended {
+enum CutShort {
     /// More bytes may make sense of it.
     Early,
     /// None will.
@@ -43,7 +43,7 @@ enum Ended {
 }
 
 /// The hello without its header, put together from as many records as it is spread over.
-fn message(mut bytes: &[u8]) -> Result<Cow<'_, [u8]>, Ended> {
+fn message(mut bytes: &[u8]) -> Result<Cow<'_, [u8]>, CutShort> {
     let mut whole: Cow<'_, [u8]> = Cow::Borrowed(&[]);
     loop {
         let (fragment, is_cut) = fragment(&mut bytes)?;
@@ -56,12 +56,12 @@ fn message(mut bytes: &[u8]) -> Result<Cow<'_, [u8]>, Ended> {
             && *kind != CLIENT_HELLO
             && !length.is_empty()
         {
-            return Err(Ended::Wrong);
+            return Err(CutShort::Wrong);
         }
         if let [CLIENT_HELLO, a, b, c, ..] = *whole {
             let end = 4 + usize::from(a) * 65_536 + usize::from(b) * 256 + usize::from(c);
             if end > HELLO_BYTES_MAX {
-                return Err(Ended::Wrong);
+                return Err(CutShort::Wrong);
             }
             if whole.len() >= end {
                 return Ok(match whole {
@@ -71,19 +71,19 @@ fn message(mut bytes: &[u8]) -> Result<Cow<'_, [u8]>, Ended> {
             }
         }
         if is_cut {
-            return Err(Ended::Early);
+            return Err(CutShort::Early);
         }
     }
 }
 
 /// Takes the next record's payload, and whether its end is missing.
-fn fragment<'a>(bytes: &mut &'a [u8]) -> Result<(&'a [u8], bool), Ended> {
+fn fragment<'a>(bytes: &mut &'a [u8]) -> Result<(&'a [u8], bool), CutShort> {
     match bytes {
         [] | [HANDSHAKE] | [HANDSHAKE, 3] | [HANDSHAKE, 3, 0..=4] | [HANDSHAKE, 3, 0..=4, _] => {
-            Err(Ended::Early)
+            Err(CutShort::Early)
         }
         // An empty one is not allowed (RFC 8446 §5.1).
-        [HANDSHAKE, 3, 0..=4, 0, 0, ..] => Err(Ended::Wrong),
+        [HANDSHAKE, 3, 0..=4, 0, 0, ..] => Err(CutShort::Wrong),
         [HANDSHAKE, 3, 0..=4, a, b, rest @ ..] => {
             let len = usize::from(*a) * 256 + usize::from(*b);
             let is_cut = rest.len() < len;
@@ -91,7 +91,7 @@ fn fragment<'a>(bytes: &mut &'a [u8]) -> Result<(&'a [u8], bool), Ended> {
             *bytes = rest;
             Ok((payload, is_cut))
         }
-        _ => Err(Ended::Wrong),
+        _ => Err(CutShort::Wrong),
     }
 }
 

@@ -10,13 +10,13 @@ use joining::{Joined, Joining};
 use crate::heap;
 use crate::listener::Listener;
 use crate::parser::Flow;
-use crate::protocol::Kind;
+use crate::protocol::Pairing;
 use crate::registry::PROTOCOLS;
 use crate::session::{Heir, Inheritance, Next, Session, direction_of};
 
 /// What the owner of the connection should know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
+pub enum Understanding {
     /// Not enough seen yet.
     Undecided,
     /// A protocol of the registry.
@@ -30,13 +30,13 @@ pub enum Verdict {
 /// One connection.
 #[derive(Debug, Default)]
 pub struct Conversation {
-    stage: Stage,
+    stage: ConversationStage,
     head_was_cut: bool,
     understood_bytes: u64,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum ConversationStage {
     /// Which protocol it is, and who asks, is not known.
     Joining(Box<Joining>),
     /// What it speaks is known.
@@ -47,7 +47,7 @@ enum Stage {
     Encrypted(Option<Box<str>>),
 }
 
-impl Default for Stage {
+impl Default for ConversationStage {
     fn default() -> Self {
         Self::Joining(Box::new(Joining::new()))
     }
@@ -66,21 +66,21 @@ impl Conversation {
             return;
         }
         match &mut self.stage {
-            Stage::Joining(joining) => {
+            ConversationStage::Joining(joining) => {
                 let joined = joining.chunk(&chunk, listener);
                 let header_len = joining.header_len();
                 match joined {
                     Joined::NotYet => {}
-                    Joined::Never => self.stage = Stage::Opaque(None),
-                    Joined::Encrypted(name) => self.stage = Stage::Encrypted(name),
+                    Joined::Never => self.stage = ConversationStage::Opaque(None),
+                    Joined::Encrypted(name) => self.stage = ConversationStage::Encrypted(name),
                     Joined::Known(session) => {
                         self.understood_bytes += header_len;
-                        self.stage = Stage::Known(session);
+                        self.stage = ConversationStage::Known(session);
                     }
                 }
             }
-            Stage::Known(session) => session.chunk(&chunk, listener),
-            Stage::Opaque(_) | Stage::Encrypted(_) => {}
+            ConversationStage::Known(session) => session.chunk(&chunk, listener),
+            ConversationStage::Opaque(_) | ConversationStage::Encrypted(_) => {}
         }
         self.note(chunk.time_ns, listener);
     }
@@ -88,16 +88,16 @@ impl Conversation {
     /// Takes notice of bytes that moved without being captured.
     pub fn extent(&mut self, direction: Direction, extent: Extent, listener: &mut impl Listener) {
         match &mut self.stage {
-            Stage::Joining(joining) => joining.extent(direction, &extent),
-            Stage::Known(session) => session.extent(direction, &extent, listener),
-            Stage::Opaque(_) | Stage::Encrypted(_) => {}
+            ConversationStage::Joining(joining) => joining.extent(direction, &extent),
+            ConversationStage::Known(session) => session.extent(direction, &extent, listener),
+            ConversationStage::Opaque(_) | ConversationStage::Encrypted(_) => {}
         }
         self.note(extent.last_ns, listener);
     }
 
     /// The connection or one of its streams ended.
     pub fn end(&mut self, end: End, time_ns: u64, listener: &mut impl Listener) {
-        if let Stage::Known(session) = &mut self.stage {
+        if let ConversationStage::Known(session) = &mut self.stage {
             session.end(end, time_ns, listener);
         }
         self.note(time_ns, listener);
@@ -105,12 +105,12 @@ impl Conversation {
 
     /// What to tell the kernel side.
     #[must_use]
-    pub fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> Understanding {
         match &self.stage {
-            Stage::Joining(_) => Verdict::Undecided,
-            Stage::Known(_) => Verdict::Understood,
-            Stage::Opaque(_) => Verdict::Opaque,
-            Stage::Encrypted(_) => Verdict::Encrypted,
+            ConversationStage::Joining(_) => Understanding::Undecided,
+            ConversationStage::Known(_) => Understanding::Understood,
+            ConversationStage::Opaque(_) => Understanding::Opaque,
+            ConversationStage::Encrypted(_) => Understanding::Encrypted,
         }
     }
 
@@ -118,9 +118,9 @@ impl Conversation {
     #[must_use]
     pub fn protocol(&self) -> Option<&'static str> {
         match &self.stage {
-            Stage::Joining(_) | Stage::Encrypted(_) => None,
-            Stage::Known(session) => Some(session.protocol()),
-            Stage::Opaque(was) => *was,
+            ConversationStage::Joining(_) | ConversationStage::Encrypted(_) => None,
+            ConversationStage::Known(session) => Some(session.protocol()),
+            ConversationStage::Opaque(was) => *was,
         }
     }
 
@@ -128,8 +128,8 @@ impl Conversation {
     #[must_use]
     pub fn server_name(&self) -> Option<&str> {
         match &self.stage {
-            Stage::Encrypted(name) => name.as_deref(),
-            Stage::Joining(joining) => joining.hello().flatten(),
+            ConversationStage::Encrypted(name) => name.as_deref(),
+            ConversationStage::Joining(joining) => joining.hello().flatten(),
             _ => None,
         }
     }
@@ -138,8 +138,8 @@ impl Conversation {
     #[must_use]
     pub fn begins_tls(&self) -> bool {
         match &self.stage {
-            Stage::Encrypted(_) => true,
-            Stage::Joining(joining) => joining.hello().is_some(),
+            ConversationStage::Encrypted(_) => true,
+            ConversationStage::Joining(joining) => joining.hello().is_some(),
             _ => false,
         }
     }
@@ -191,9 +191,9 @@ impl Conversation {
         /// So that a change of stage shows.
         const KNOWN: usize = 1 << 16;
         match &self.stage {
-            Stage::Joining(joining) => joining.heap_bytes(),
-            Stage::Known(session) => KNOWN + session.growing_bytes(),
-            Stage::Opaque(_) | Stage::Encrypted(_) => 2 * KNOWN,
+            ConversationStage::Joining(joining) => joining.heap_bytes(),
+            ConversationStage::Known(session) => KNOWN + session.growing_bytes(),
+            ConversationStage::Opaque(_) | ConversationStage::Encrypted(_) => 2 * KNOWN,
         }
     }
 
@@ -201,23 +201,25 @@ impl Conversation {
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         match &self.stage {
-            Stage::Joining(joining) => heap::boxed::<Joining>() + joining.heap_bytes(),
-            Stage::Known(session) => session.heap_bytes(),
-            Stage::Opaque(_) => 0,
-            Stage::Encrypted(name) => heap::block(name.as_deref().map_or(0, str::len)),
+            ConversationStage::Joining(joining) => heap::boxed::<Joining>() + joining.heap_bytes(),
+            ConversationStage::Known(session) => session.heap_bytes(),
+            ConversationStage::Opaque(_) => 0,
+            ConversationStage::Encrypted(name) => heap::block(name.as_deref().map_or(0, str::len)),
         }
     }
 
     fn session(&self) -> Option<&dyn Session> {
         match &self.stage {
-            Stage::Known(session) => Some(&**session),
-            Stage::Joining(_) | Stage::Opaque(_) | Stage::Encrypted(_) => None,
+            ConversationStage::Known(session) => Some(&**session),
+            ConversationStage::Joining(_)
+            | ConversationStage::Opaque(_)
+            | ConversationStage::Encrypted(_) => None,
         }
     }
 
     /// Takes over what the protocol has to say besides exchanges.
     fn note(&mut self, time_ns: u64, listener: &mut dyn Listener) {
-        let Stage::Known(session) = &mut self.stage else {
+        let ConversationStage::Known(session) = &mut self.stage else {
             return;
         };
         let notes = session.take_notes();
@@ -226,7 +228,7 @@ impl Conversation {
         if notes.gave_up {
             // What is open then will never be told from what comes.
             session.end(End::LostSight, time_ns, listener);
-            self.stage = Stage::Opaque(Some(session.protocol()));
+            self.stage = ConversationStage::Opaque(Some(session.protocol()));
         } else if let Some(heir) = session.take_heir() {
             self.give_way(heir, time_ns, listener);
         }
@@ -246,7 +248,7 @@ impl Conversation {
                     Direction::Ingress => Joining::within(requests, responses),
                     Direction::Egress => Joining::within(responses, requests),
                 };
-                self.stage = Stage::Joining(Box::new(joining));
+                self.stage = ConversationStage::Joining(Box::new(joining));
             }
             Next::Upgrade(token, asked) => {
                 let inheritance = Inheritance {
@@ -258,7 +260,7 @@ impl Conversation {
                 let ticket = inheritance.asked.ticket;
                 match by_upgrade_token(token).and_then(|inherit| inherit(inheritance, listener)) {
                     Some(session) => {
-                        self.stage = Stage::Known(session);
+                        self.stage = ConversationStage::Known(session);
                         self.note(time_ns, listener);
                     }
                     None => listener.withdraw(ticket),
@@ -273,7 +275,7 @@ type Inherit = fn(Inheritance, &mut dyn Listener) -> Option<Box<dyn Session>>;
 
 fn by_upgrade_token(wanted: &str) -> Option<Inherit> {
     PROTOCOLS.iter().find_map(|protocol| match protocol.kind {
-        Kind::Multiplexed {
+        Pairing::Multiplexed {
             upgrade_token,
             inherit,
             ..

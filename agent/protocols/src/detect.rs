@@ -2,7 +2,7 @@
 //! the start of a chunk. It keeps no state and looks at no port.
 
 use crate::parser::Flow;
-use crate::protocol::{Detected, Kind, Protocol};
+use crate::protocol::{Detected, Pairing, Protocol};
 use crate::registry::PROTOCOLS;
 
 /// Turns after which a connection is given up that began with nothing known.
@@ -60,7 +60,7 @@ pub fn detect(prefix: &[u8]) -> Found {
 #[must_use]
 pub fn detect_amid(prefix: &[u8]) -> Found {
     for protocol in PROTOCOLS {
-        if matches!(protocol.kind, Kind::Multiplexed { .. }) {
+        if matches!(protocol.kind, Pairing::Multiplexed { .. }) {
             match (protocol.detect)(prefix) {
                 Detected::Match(flow) => return Found::Match(protocol, Some(flow)),
                 Detected::Either => return Found::Match(protocol, None),

@@ -35,7 +35,7 @@ pub(crate) struct Fields<'b> {
     x_forwarded_for: Option<&'b [u8]>,
     x_forwarded_host: Option<&'b [u8]>,
     x_forwarded_proto: Option<&'b [u8]>,
-    trace_parent: Single<'b>,
+    trace_parent: SingleField<'b>,
     trace_state: Vec<&'b [u8]>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) enum Length {
 }
 
 #[derive(Debug, Default)]
-enum Single<'b> {
+enum SingleField<'b> {
     #[default]
     Absent,
     Value(&'b [u8]),
@@ -73,8 +73,8 @@ impl<'b> Fields<'b> {
             (10, b't') if is(b"tracestate") => self.trace_state.push(value.trim_ascii()),
             (11, b't') if is(b"traceparent") => {
                 self.trace_parent = match self.trace_parent {
-                    Single::Absent => Single::Value(value.trim_ascii()),
-                    Single::Value(_) | Single::Repeated => Single::Repeated,
+                    SingleField::Absent => SingleField::Value(value.trim_ascii()),
+                    SingleField::Value(_) | SingleField::Repeated => SingleField::Repeated,
                 }
             }
             (11, b'g') if is(b"grpc-status") => keep_first(&mut self.grpc_status, value),
@@ -97,8 +97,8 @@ impl<'b> Fields<'b> {
     /// `traceparent`, if there is exactly one and it is valid.
     pub fn trace_parent(&self) -> Option<TraceParent> {
         match self.trace_parent {
-            Single::Value(value) => TraceParent::parse(value),
-            Single::Absent | Single::Repeated => None,
+            SingleField::Value(value) => TraceParent::parse(value),
+            SingleField::Absent | SingleField::Repeated => None,
         }
     }
 

@@ -17,7 +17,7 @@ pub use parser::{BLOCK_BYTES_MAX, Frames};
 pub use part::{Part, What};
 pub use session::{OPEN_BYTES_MAX, STREAMS_MAX, UNCERTAIN_NS};
 
-use crate::protocol::{Kind, Protocol};
+use crate::protocol::{Pairing, Protocol};
 
 /// In the registry.
 const NAME: &str = "http2";
@@ -26,7 +26,7 @@ const NAME: &str = "http2";
 pub const PROTOCOL: Protocol = Protocol {
     name: NAME,
     detect,
-    kind: Kind::Multiplexed {
+    kind: Pairing::Multiplexed {
         open: session::open,
         upgrade_token: "h2c",
         inherit: session::inherit,

@@ -12,7 +12,7 @@ use crate::listener::Listener;
 use crate::message::{BodyEnd, Message};
 use crate::parser::{Answers, Crossed, Flow, Gap, Parsed, Parser};
 use crate::probe::Probe;
-use crate::protocol::{Detected, Kind, Protocol};
+use crate::protocol::{Detected, Pairing, Protocol};
 use crate::session::{OrderedStart, Session};
 use crate::trace_parent::TraceParent;
 
@@ -130,7 +130,7 @@ pub const fn protocol<P: Ordered>() -> Protocol {
     Protocol {
         name: P::NAME,
         detect: P::detect,
-        kind: Kind::Ordered {
+        kind: Pairing::Ordered {
             open: open::<P>,
             refuses: P::refuses,
         },

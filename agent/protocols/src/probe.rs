@@ -8,7 +8,7 @@ use crate::parser::{Crossed, Gap, Parsed, Parser};
 
 /// What a parser found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct ProbeFound {
     /// All of it, written out.
     pub said: String,
     /// The message that it belongs to is over.
@@ -20,19 +20,19 @@ pub struct Found {
 /// A parser of one direction.
 pub trait Probe {
     /// As [`Parser::parse`].
-    fn offer(&mut self, buf: &[u8]) -> Parsed<Found>;
+    fn offer(&mut self, buf: &[u8]) -> Parsed<ProbeFound>;
     /// As [`Parser::cross`], with a gap that is no longer than the parser allows.
-    fn miss(&mut self, pending: &[u8], gap: Gap) -> Crossed<Found>;
+    fn miss(&mut self, pending: &[u8], gap: Gap) -> Crossed<ProbeFound>;
     /// As [`Parser::resync`]; `buf` begins with what was just refused.
     fn resume(&mut self, buf: &[u8]) -> Option<usize>;
 }
 
 impl<Q: Debug, S: Debug, P: Parser<Message = Message<Q, S>>> Probe for P {
-    fn offer(&mut self, buf: &[u8]) -> Parsed<Found> {
+    fn offer(&mut self, buf: &[u8]) -> Parsed<ProbeFound> {
         Parser::parse(self, buf).map(found)
     }
 
-    fn miss(&mut self, pending: &[u8], gap: Gap) -> Crossed<Found> {
+    fn miss(&mut self, pending: &[u8], gap: Gap) -> Crossed<ProbeFound> {
         Parser::cross(self, pending, gap).map(found)
     }
 
@@ -41,14 +41,14 @@ impl<Q: Debug, S: Debug, P: Parser<Message = Message<Q, S>>> Probe for P {
     }
 }
 
-fn found<Q: Debug, S: Debug>(message: Message<Q, S>) -> Found {
+fn found<Q: Debug, S: Debug>(message: Message<Q, S>) -> ProbeFound {
     let is_end = match &message {
         Message::Request { then, .. }
         | Message::Response { then, .. }
         | Message::Unsolicited { then } => *then != Then::Body,
         Message::Interim | Message::End(_) => true,
     };
-    Found {
+    ProbeFound {
         said: format!("{message:?}"),
         is_end,
         data: None,

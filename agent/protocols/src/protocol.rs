@@ -15,14 +15,14 @@ pub struct Protocol {
     /// Whether bytes, taken where a message may begin, are this protocol; pure.
     pub detect: fn(&[u8]) -> Detected,
     /// How its responses are told apart, and what reads it.
-    pub kind: Kind,
+    pub kind: Pairing,
     /// One direction alone, for who checks what every parser promises.
     pub probe: fn(Flow) -> Box<dyn Probe>,
 }
 
 /// How the responses of a protocol relate to its requests.
 #[derive(Clone, Copy, Debug)]
-pub enum Kind {
+pub enum Pairing {
     /// In order.
     Ordered {
         /// Makes what reads a connection.

@@ -134,12 +134,12 @@ pub struct OrderedStart<'a> {
     /// From the server.
     pub responses: Stream,
     /// What was recognised.
-    pub entry: Entry<'a>,
+    pub entry: JoinedAt<'a>,
 }
 
 /// Where a session was joined.
 #[derive(Debug)]
-pub enum Entry<'a> {
+pub enum JoinedAt<'a> {
     /// At a request: `head` are its bytes, the last of them from `chunk`.
     Request {
         /// They are not held by the stream.

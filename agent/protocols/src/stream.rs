@@ -38,16 +38,16 @@ pub struct Moved {
 
 /// A call.
 #[derive(Clone, Copy, Debug, Default)]
-struct Call {
+struct MovedIn {
     time_ns: u64,
     tid: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Mark {
+struct CallMark {
     /// One past the last byte that moved then.
     end: u64,
-    call: Call,
+    call: MovedIn,
 }
 
 /// One direction. Its owner takes the bytes held, lets a parser have them together with those that
@@ -61,9 +61,9 @@ pub struct Stream {
     /// The furthest that was ever told; behind the end of what is held, or of no interest.
     ahead: Extent,
     /// In order of `end`; all of them beyond `cursor`.
-    marks: Vec<Mark>,
+    marks: Vec<CallMark>,
     /// Of the furthest mark there ever was.
-    last: Call,
+    last: MovedIn,
 }
 
 impl Stream {
@@ -164,7 +164,7 @@ impl Stream {
     #[must_use]
     pub fn moved_at(&self, position: u64) -> Moved {
         let mut marks = self.marks.iter();
-        let Call { time_ns, tid } = marks
+        let MovedIn { time_ns, tid } = marks
             .find(|mark| mark.end > position)
             .map_or(self.last, |mark| mark.call);
         Moved {
@@ -177,7 +177,7 @@ impl Stream {
     /// Moves the cursor over bytes or a gap.
     pub fn advance(&mut self, len: u64) {
         self.cursor = self.cursor.saturating_add(len);
-        let is_passed = |mark: &Mark| mark.end <= self.cursor;
+        let is_passed = |mark: &CallMark| mark.end <= self.cursor;
         // As a rule all are.
         if self.marks.last().is_none_or(is_passed) {
             self.marks.clear();
@@ -204,7 +204,7 @@ impl Stream {
     /// Bytes of heap that it takes.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        heap::vec::<u8>(self.held.capacity()) + heap::vec::<Mark>(self.marks.capacity())
+        heap::vec::<u8>(self.held.capacity()) + heap::vec::<CallMark>(self.marks.capacity())
     }
 
     /// Bytes that there is room for without growing.
@@ -245,9 +245,9 @@ impl Stream {
             // The first stays, for the start of a message; its neighbours become a little late.
             self.marks.remove(1);
         }
-        let call = Call { time_ns, tid };
+        let call = MovedIn { time_ns, tid };
         self.last = call;
-        self.marks.push(Mark { end, call });
+        self.marks.push(CallMark { end, call });
     }
 }
 

@@ -8,7 +8,9 @@
 mod told;
 
 use proptest::prelude::*;
-use wirespan_protocols::conversation::{Chunk, Conversation, Direction, End, Extent, Verdict};
+use wirespan_protocols::conversation::{
+    Chunk, Conversation, Direction, End, Extent, Understanding,
+};
 use wirespan_protocols::exchange::{Exchange, Outcome, Role};
 
 use told::Told;
@@ -255,7 +257,7 @@ const ALL: Capture = Capture {
 #[derive(Default)]
 struct Observed {
     told: Told,
-    verdict: Option<Verdict>,
+    verdict: Option<Understanding>,
     /// What was observed, for who has to find out why.
     log: Vec<String>,
 }
@@ -422,7 +424,7 @@ fn nothing_is_wrong(script: &[Said], told: &Observed, times: &Times) -> Result<(
 
 /// Holds where nothing that matters was lost.
 fn all_is_told(script: &[Said], told: &Observed, times: &Times) -> Result<(), TestCaseError> {
-    prop_assert_eq!(told.verdict, Some(Verdict::Understood));
+    prop_assert_eq!(told.verdict, Some(Understanding::Understood));
     prop_assert_eq!(told.exchanges.len(), script.len());
     prop_assert!(told.discards.is_empty(), "{:?}", told.discards);
     for (number, exchange) in told.exchanges.iter().enumerate() {

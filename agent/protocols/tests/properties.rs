@@ -13,8 +13,8 @@ use wirespan_protocols::http1;
 use wirespan_protocols::http2::{Frames, What};
 use wirespan_protocols::message::{Message, Then};
 use wirespan_protocols::parser::{Crossed, Flow, Gap, Parsed, Parser};
-use wirespan_protocols::probe::{Found, Probe};
-use wirespan_protocols::protocol::{Detected, Kind, Protocol};
+use wirespan_protocols::probe::{Probe, ProbeFound};
+use wirespan_protocols::protocol::{Detected, Pairing, Protocol};
 use wirespan_protocols::registry::PROTOCOLS;
 
 struct Sample {
@@ -31,7 +31,7 @@ impl Sample {
 }
 
 /// Adds what was found; a part of a body joins the one before it.
-fn add(messages: &mut Vec<Found>, found: Found) {
+fn add(messages: &mut Vec<ProbeFound>, found: ProbeFound) {
     if let Some((stream, len)) = found.data
         && let Some(last) = messages.last_mut()
         && let Some((before, total)) = &mut last.data
@@ -69,7 +69,7 @@ fn samples() -> Vec<Sample> {
 /// What a parser made of bytes that came in parts.
 #[derive(Debug, Default, PartialEq)]
 struct Outcome {
-    messages: Vec<Found>,
+    messages: Vec<ProbeFound>,
     /// Bytes that no step took, and whether they are invalid.
     left: usize,
     invalid: bool,
@@ -106,7 +106,7 @@ fn run<'a>(parser: &mut dyn Probe, parts: impl IntoIterator<Item = &'a [u8]>) ->
 }
 
 /// Whether the last message is whole, its body included.
-fn has_ended(messages: &[Found]) -> bool {
+fn has_ended(messages: &[ProbeFound]) -> bool {
     messages.last().is_some_and(|last| last.is_end)
 }
 
@@ -128,7 +128,7 @@ fn every_sample_is_one_message_and_is_detected() {
         let detected = (sample.protocol.detect)(&sample.bytes);
         // A head in many frames proves them, but not which way they go.
         let is_either = detected == Detected::Either;
-        let is_streams = matches!(sample.protocol.kind, Kind::Multiplexed { .. });
+        let is_streams = matches!(sample.protocol.kind, Pairing::Multiplexed { .. });
         assert!(
             detected == Detected::Match(sample.flow) || is_either && is_streams,
             "{}: {detected:?}",
@@ -244,7 +244,7 @@ where
 }
 
 fn is_streams(sample: &Sample) -> bool {
-    matches!(sample.protocol.kind, Kind::Multiplexed { .. })
+    matches!(sample.protocol.kind, Pairing::Multiplexed { .. })
 }
 
 #[test]

@@ -17,7 +17,7 @@ mod tunnels;
 #[path = "rules/wire.rs"]
 mod wire;
 
-use wirespan_protocols::conversation::{Chunk, Direction, End, Verdict};
+use wirespan_protocols::conversation::{Chunk, Direction, End, Understanding};
 use wirespan_protocols::exchange::{Outcome, Role};
 use wirespan_protocols::listener::Discard;
 
@@ -227,7 +227,7 @@ fn another_protocol_that_takes_over_is_left_alone() {
     wire.ask("GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n");
     wire.answer("HTTP/1.1 101 Go\r\n\r\n");
     assert_eq!(wire.fates()[0].0, Outcome::Complete);
-    assert_eq!(wire.conversation.verdict(), Verdict::Opaque);
+    assert_eq!(wire.conversation.verdict(), Understanding::Opaque);
     assert_eq!(wire.conversation.protocol(), Some("http1"));
     wire.ask(GET);
     wire.end(End::Closed);
@@ -235,13 +235,13 @@ fn another_protocol_that_takes_over_is_left_alone() {
     let mut wire = Wire::new(Role::Client);
     // A hello of which more is to come, and then the end of it, which names nobody.
     wire.ask("\u{16}\u{3}\u{1}\u{0}\u{6}\u{1}\u{0}");
-    assert_eq!(wire.conversation.verdict(), Verdict::Undecided);
+    assert_eq!(wire.conversation.verdict(), Understanding::Undecided);
     wire.ask("\u{0}\u{2}\u{3}\u{3}");
     // Who does not speak TLS may refuse it.
-    assert_eq!(wire.conversation.verdict(), Verdict::Undecided);
+    assert_eq!(wire.conversation.verdict(), Understanding::Undecided);
     assert!(wire.conversation.begins_tls());
     wire.answer("\u{15}\u{3}\u{1}\u{0}\u{2}\u{2}\u{28}");
-    assert_eq!(wire.conversation.verdict(), Verdict::Encrypted);
+    assert_eq!(wire.conversation.verdict(), Understanding::Encrypted);
     assert_eq!(wire.conversation.server_name(), None);
 }
 
@@ -251,12 +251,12 @@ fn what_never_is_understood_is_given_up() {
     for turn in 0..8 {
         assert_eq!(
             wire.conversation.verdict(),
-            Verdict::Undecided,
+            Understanding::Undecided,
             "turn {turn}"
         );
         wire.call(turn % 2 == 0, "\u{1}binary", 7);
     }
-    assert_eq!(wire.conversation.verdict(), Verdict::Opaque);
+    assert_eq!(wire.conversation.verdict(), Understanding::Opaque);
 }
 
 #[test]

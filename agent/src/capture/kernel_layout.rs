@@ -7,7 +7,7 @@ use std::fmt;
 
 use wirespan_common::config::Offsets;
 
-use btf::{Btf, Malformed};
+use btf::{Btf, MalformedBtf};
 
 /// Where the kernel describes its types (5.2 and later, with `CONFIG_DEBUG_INFO_BTF`).
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -49,8 +49,8 @@ impl std::error::Error for LayoutError {}
 /// See [`LayoutError`].
 pub fn read() -> Result<Offsets, LayoutError> {
     let bytes = std::fs::read(VMLINUX).map_err(|error| LayoutError::NoBtf(error.to_string()))?;
-    let types =
-        Btf::parse(&bytes).map_err(|Malformed| LayoutError::NoBtf("it is malformed".to_owned()))?;
+    let types = Btf::parse(&bytes)
+        .map_err(|MalformedBtf| LayoutError::NoBtf("it is malformed".to_owned()))?;
     let at = |structure, member| {
         types
             .offset_of(structure, member)

@@ -5,22 +5,25 @@ use std::collections::HashMap as Remembered;
 use aya::Ebpf;
 use aya::maps::{HashMap, MapData, PerCpuArray};
 use wirespan_common::loss::KernelLoss;
-use wirespan_common::share::Ledger;
+use wirespan_common::share::{Ledger, ledger_key, ledger_process};
 
 use super::StartError;
 use super::object::Shared;
 
 /// Handles to the kernel side's maps `LOSSES` and `LEDGERS`.
 pub struct KernelLosses {
+    /// How many there are.
+    shards: u8,
     counters: PerCpuArray<MapData, u64>,
     ledgers: HashMap<MapData, u32, Shared<Ledger>>,
-    /// What was told of each process so far.
+    /// What was told so far, by the ledgers' keys.
     told: Remembered<u32, u64>,
 }
 
 impl KernelLosses {
-    pub(super) fn new(ebpf: &mut Ebpf) -> Result<Self, StartError> {
+    pub(super) fn new(ebpf: &mut Ebpf, shards: u8) -> Result<Self, StartError> {
         Ok(Self {
+            shards,
             counters: super::take_map(ebpf, "LOSSES")?,
             ledgers: super::take_map(ebpf, "LEDGERS")?,
             told: Remembered::new(),
@@ -38,24 +41,25 @@ impl KernelLosses {
         })
     }
 
-    /// Records that processes lost since the last call, by thread group.
+    /// Records that processes lost since the last call, by thread group; one that lost records of
+    /// several shards is there several times.
     pub fn of_processes(&mut self) -> Vec<(u32, u64)> {
         let told = &mut self.told;
         self.ledgers
             .iter()
             // An entry that was removed meanwhile ends the walk: the next one sees the rest.
             .map_while(Result::ok)
-            .filter_map(|(tgid, Shared(ledger))| {
+            .filter_map(|(key, Shared(ledger))| {
                 if ledger.lost == 0 {
                     return None;
                 }
-                let before = told.insert(tgid, ledger.lost).unwrap_or(0);
+                let before = told.insert(key, ledger.lost).unwrap_or(0);
                 // Less than before is another process, or an entry that was begun anew.
                 let since = match ledger.lost.checked_sub(before) {
                     Some(since) => since,
                     None => ledger.lost,
                 };
-                (since > 0).then_some((tgid, since))
+                (since > 0).then_some((ledger_process(key), since))
             })
             .collect()
     }
@@ -63,8 +67,12 @@ impl KernelLosses {
     /// Records that a process lost since they were last asked for. It has ended: its number may be
     /// another's from now on.
     pub fn settle(&mut self, tgid: u32) -> u64 {
-        let lost = self.ledgers.get(&tgid, 0).map_or(0, |Shared(it)| it.lost);
-        let _: Result<(), _> = self.ledgers.remove(&tgid);
-        lost.saturating_sub(self.told.remove(&tgid).unwrap_or(0))
+        let lost = (0..self.shards).map(|shard| {
+            let key = ledger_key(tgid, shard);
+            let lost = self.ledgers.get(&key, 0).map_or(0, |Shared(it)| it.lost);
+            let _: Result<(), _> = self.ledgers.remove(&key);
+            lost.saturating_sub(self.told.remove(&key).unwrap_or(0))
+        });
+        lost.sum()
     }
 }

@@ -11,10 +11,12 @@ use aya::maps::Map;
 use aya::{Ebpf, EbpfLoader, Pod};
 use aya_log::EbpfLogger;
 use wirespan_common::config::Offsets;
+use wirespan_common::shard::RING_BYTES;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::StartError;
 use super::reason::one_line;
+use super::ring::RINGS;
 use crate::config::{CONNECTIONS_MAX_DEFAULT, CaptureConfig};
 use crate::discover::ProcRoot;
 use crate::visible::Visible;
@@ -43,11 +45,16 @@ pub fn load(layout: &Offsets, config: &CaptureConfig) -> Result<Ebpf, StartError
     };
     let own_process = ProcRoot::host().own_pid();
     let connections_max = config.connections_max.unwrap_or(CONNECTIONS_MAX_DEFAULT);
-    EbpfLoader::new()
+    let mut loader = EbpfLoader::new();
+    for ring in RINGS.iter().take(config.shards.into()) {
+        loader.map_max_entries(ring, RING_BYTES);
+    }
+    loader
         // Only fexit needs the kernel's types, and asks for them itself.
         .btf(None)
         .override_global("OFFSETS", &offsets, true)
         .override_global("OWN_PROCESS", &own_process, true)
+        .override_global("SHARDS", &config.shards, true)
         .override_global(aya_log::LEVEL, &log_level, true)
         .map_max_entries("CONNECTIONS", connections_max)
         .map_max_entries("VERDICTS", connections_max)

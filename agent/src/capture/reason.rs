@@ -80,7 +80,7 @@ fn joined(text: &str) -> String {
 
 /// How the kernel refuses. The verifier says EACCES to a program that is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
+enum KernelRefusal {
     /// EPERM.
     NotPermitted,
     /// EACCES.
@@ -89,18 +89,18 @@ enum Refusal {
     Other,
 }
 
-fn refusal(error: &(dyn Error + 'static)) -> Refusal {
+fn refusal(error: &(dyn Error + 'static)) -> KernelRefusal {
     let has = |errno: Errno| {
         causes(error)
             .filter_map(|cause| cause.downcast_ref::<io::Error>())
             .any(|cause| cause.raw_os_error() == Some(errno.raw_os_error()))
     };
     if has(Errno::PERM) {
-        Refusal::NotPermitted
+        KernelRefusal::NotPermitted
     } else if has(Errno::ACCESS) {
-        Refusal::Access
+        KernelRefusal::Access
     } else {
-        Refusal::Other
+        KernelRefusal::Other
     }
 }
 
@@ -115,13 +115,13 @@ fn paranoia() -> i32 {
 /// another ground.
 fn advice(
     line: &str,
-    refusal: Refusal,
+    refusal: KernelRefusal,
     lockdown: impl FnOnce() -> String,
     paranoia: impl FnOnce() -> i32,
 ) -> Option<&'static str> {
-    let not_permitted = refusal == Refusal::NotPermitted;
+    let not_permitted = refusal == KernelRefusal::NotPermitted;
     // Debian's and Ubuntu's kernels have a level that asks for CAP_SYS_ADMIN.
-    if line.contains("perf_event_open") && refusal != Refusal::Other && paranoia() > 2 {
+    if line.contains("perf_event_open") && refusal != KernelRefusal::Other && paranoia() > 2 {
         return Some(
             "kernel.perf_event_paranoid is above 2, where this kernel wants CAP_SYS_ADMIN for \
              probes: set it to 2 with sysctl, or grant CAP_SYS_ADMIN",
@@ -243,18 +243,18 @@ processed 42 insns (limit 1000000) max_states_per_insn 0 total_states 3 peak_sta
 
     #[test]
     fn a_refusal_is_told_from_a_fault() {
-        assert_eq!(refusal(&refused(EPERM, "")), Refusal::NotPermitted);
-        assert_eq!(refusal(&refused(EACCES, "")), Refusal::Access);
-        assert_eq!(refusal(&refused(EINVAL, "")), Refusal::Other);
+        assert_eq!(refusal(&refused(EPERM, "")), KernelRefusal::NotPermitted);
+        assert_eq!(refusal(&refused(EACCES, "")), KernelRefusal::Access);
+        assert_eq!(refusal(&refused(EINVAL, "")), KernelRefusal::Other);
     }
 
     #[test]
     fn advice_names_lockdown_where_it_is_in_force() {
         let of = |line, not_permitted, lockdown: &str| {
             let refusal = if not_permitted {
-                Refusal::NotPermitted
+                KernelRefusal::NotPermitted
             } else {
-                Refusal::Access
+                KernelRefusal::Access
             };
             advice(line, refusal, || lockdown.to_owned(), || 2).unwrap_or_default()
         };
@@ -273,11 +273,11 @@ processed 42 insns (limit 1000000) max_states_per_insn 0 total_states 3 peak_sta
             advice(line, refusal, || NOT_LOCKED.to_owned(), || level).unwrap_or_default()
         };
         let line = "`perf_event_open` failed: Permission denied (os error 13)";
-        for refusal in [Refusal::Access, Refusal::NotPermitted] {
+        for refusal in [KernelRefusal::Access, KernelRefusal::NotPermitted] {
             assert!(of(line, refusal, 3).contains("kernel.perf_event_paranoid is above 2"));
         }
-        assert_eq!(of(line, Refusal::Access, 2), "");
-        assert_eq!(of(line, Refusal::Other, 4), "");
-        assert_eq!(of("verifier: R1 !read_ok", Refusal::Access, 4), "");
+        assert_eq!(of(line, KernelRefusal::Access, 2), "");
+        assert_eq!(of(line, KernelRefusal::Other, 4), "");
+        assert_eq!(of("verifier: R1 !read_ok", KernelRefusal::Access, 4), "");
     }
 }

@@ -1,4 +1,4 @@
-//! The ring buffer's reading end. Most records wake nobody, because being woken costs ten times the
+//! A ring buffer's reading end. Most records wake nobody, because being woken costs ten times the
 //! record; the reader looks by itself, often while there is something to see. It decodes nothing.
 
 use std::os::fd::BorrowedFd;
@@ -8,6 +8,7 @@ use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
+use wirespan_common::shard::SHARDS_MAX;
 
 use super::StartError;
 
@@ -50,15 +51,31 @@ impl Default for Wait {
     }
 }
 
+/// The maps of the kernel side that are rings, by shard.
+pub(super) const RINGS: [&str; SHARDS_MAX] = [
+    "RECORDS",
+    "RECORDS_1",
+    "RECORDS_2",
+    "RECORDS_3",
+    "RECORDS_4",
+    "RECORDS_5",
+    "RECORDS_6",
+    "RECORDS_7",
+];
+
 /// The reading end.
 pub struct Reader {
     ring: RingBuf<MapData>,
 }
 
 impl Reader {
-    pub(super) fn new(ebpf: &mut Ebpf) -> Result<Self, StartError> {
+    /// The ring of a shard. To be asked for once.
+    pub(super) fn new(ebpf: &mut Ebpf, shard: u8) -> Result<Self, StartError> {
+        let Some(name) = RINGS.get(usize::from(shard)) else {
+            return Err(StartError::Load(format!("there is no shard {shard}")));
+        };
         Ok(Self {
-            ring: super::take_map(ebpf, "RECORDS")?,
+            ring: super::take_map(ebpf, name)?,
         })
     }
 

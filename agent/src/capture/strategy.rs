@@ -64,7 +64,7 @@ pub fn attach_life_cycle(ebpf: &mut Ebpf) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Loads the program that is run by hand; see [`super::Capture::look`].
+/// Loads the program that is run by hand; see [`super::Feed::look`].
 pub fn load_look(ebpf: &mut Ebpf) -> Result<(), StartError> {
     let hook = super::LOOK;
     let loaded = program::<RawTracePoint>(ebpf, hook)

@@ -30,7 +30,9 @@ use wirespan_common::watch::{PROBES_ON_GOROUTINES, PROBES_ON_THREADS};
 
 use super::privileges;
 use crate::discover::ProcRoot;
-use crate::discover::tls::{End, FileId, FunctionSite, Library, LibraryKind, MappedCode, Version};
+use crate::discover::tls::{
+    End, FileId, FileVersion, FunctionSite, Library, LibraryKind, MappedCode,
+};
 use crate::visible::Visible;
 use expected::{Breakpoints, Expected, Unlike};
 use links::{Link, Linker};
@@ -50,16 +52,16 @@ pub struct TlsProbes {
     /// What stood at the places of probes, in each version that had some.
     probed: HashMap<FileId, Vec<Expected>>,
     /// Files whose tasks can't be followed here.
-    unfollowed: HashSet<(FileId, Version)>,
+    unfollowed: HashSet<(FileId, FileVersion)>,
     /// Files of which it was said that they are read, or why not.
-    said: HashSet<(FileId, Version)>,
+    said: HashSet<(FileId, FileVersion)>,
 }
 
 /// What came of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempt {
     /// Probes are there, and this is what the kernel side is to know of the process.
-    Probed(Probed),
+    Probed(ProcessProbes),
     /// Not as things are; it may be different in a while.
     NotNow,
     /// The file was written to since it was looked into.
@@ -71,7 +73,7 @@ pub enum Attempt {
 
 /// What the kernel side is to know of a process whose file has probes, or needs none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Probed {
+pub struct ProcessProbes {
     /// What sees plaintext in it: a set of `PROBES_*`.
     pub probes: u32,
     /// How the tasks of its runtime are told apart, if the file says that.
@@ -80,7 +82,7 @@ pub struct Probed {
 
 /// Which probes of a file are put in place.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum ProbedPart {
     All,
     /// Those that see plaintext; without those that see tasks.
     Tls,
@@ -120,12 +122,12 @@ impl TlsProbes {
     pub fn attach(&mut self, pid: u32, library: &Arc<Library>) -> Attempt {
         let key = (library.file, library.held.version());
         let part = match self.unfollowed.contains(&key) {
-            true => Part::Tls,
-            false => Part::All,
+            true => ProbedPart::Tls,
+            false => ProbedPart::All,
         };
         match self.attach_part(pid, library, part) {
             // A kernel on which the one can't be had may well have the other.
-            Err(Failure::Kernel(reason)) if part == Part::All && library.tasks.is_some() => {
+            Err(Failure::Kernel(reason)) if part == ProbedPart::All && library.tasks.is_some() => {
                 if self.unfollowed.len() >= REMEMBERED_MAX {
                     self.unfollowed.clear();
                 }
@@ -137,7 +139,7 @@ impl TlsProbes {
                         Visible(&reason)
                     )
                 });
-                match self.attach_part(pid, library, Part::Tls) {
+                match self.attach_part(pid, library, ProbedPart::Tls) {
                     Ok(attempt) => attempt,
                     Err(failure) => self.give_up(pid, library, failure),
                 }
@@ -151,7 +153,7 @@ impl TlsProbes {
         &mut self,
         pid: u32,
         library: &Arc<Library>,
-        part: Part,
+        part: ProbedPart,
     ) -> Result<Attempt, Failure> {
         let places = places_of(library, part);
         if places.is_empty() {
@@ -186,15 +188,20 @@ impl TlsProbes {
         Ok(Attempt::Probed(self.probed(pid, library, part)?))
     }
 
-    fn probed(&self, pid: u32, library: &Library, part: Part) -> Result<Probed, Failure> {
+    fn probed(
+        &self,
+        pid: u32,
+        library: &Library,
+        part: ProbedPart,
+    ) -> Result<ProcessProbes, Failure> {
         let runtime = match &library.tasks {
-            Some(tasks) if part == Part::All => {
+            Some(tasks) if part == ProbedPart::All => {
                 let code = MappedCode::of(&self.root, pid, library.file).map_err(Unlike::from)?;
                 tasks.runtime(&code).map(|runtime| (tasks.kind, runtime))
             }
             _ => None,
         };
-        Ok(Probed {
+        Ok(ProcessProbes {
             probes: probes_of(library),
             runtime,
         })
@@ -342,11 +349,11 @@ impl From<Unlike> for Failure {
 }
 
 /// Where programs go.
-fn places_of(library: &Library, part: Part) -> Vec<Place> {
+fn places_of(library: &Library, part: ProbedPart) -> Vec<Place> {
     let tls = library.functions.iter().flat_map(places);
     let tasks = match part {
-        Part::All => library.tasks.as_ref(),
-        Part::Tls => None,
+        ProbedPart::All => library.tasks.as_ref(),
+        ProbedPart::Tls => None,
     };
     let probes = tasks.into_iter().flat_map(|tasks| &tasks.probes);
     tls.chain(probes.map(task_place)).collect()

@@ -1,14 +1,11 @@
-//! The maps through which user space tells the kernel side whom to watch and what to leave alone,
-//! and the one that it reads to learn how far streams have come. It decides nothing.
+//! The maps through which user space tells the kernel side whom to watch. It decides nothing but
+//! whose turn it is among shards.
 
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData};
-use wirespan_common::connection::Connection;
-use wirespan_common::record::{ConnectionId, TaskKind};
+use wirespan_common::record::TaskKind;
 use wirespan_common::runtime::Runtime;
-use wirespan_common::watch::{
-    LATER_BYTES_RAISED, OPENING_BYTES_RAISED, Verdict, VerdictValue, Watch, hint_slot,
-};
+use wirespan_common::watch::{LATER_BYTES_RAISED, OPENING_BYTES_RAISED, Watch, hint_slot};
 
 use super::StartError;
 use super::object::Shared;
@@ -20,23 +17,25 @@ const BPF_EXIST: u64 = 2;
 pub struct WatchList {
     watched: HashMap<MapData, u32, Shared<Watch>>,
     hints: Array<MapData, u8>,
-    connections: HashMap<MapData, ConnectionId, Shared<Connection>>,
-    verdicts: HashMap<MapData, ConnectionId, Shared<VerdictValue>>,
     runtimes: HashMap<MapData, u32, Shared<Runtime>>,
     /// Kinds of probes that are attached anywhere: a new process is supposed to map such a library
     /// until it is looked at, so that nothing of its first call is missed.
     probes: u32,
+    /// How many there are.
+    shards: u8,
+    /// Whose turn it is: which shard hears of the next process that begins to be watched.
+    next_shard: u8,
 }
 
 impl WatchList {
-    pub(super) fn new(ebpf: &mut Ebpf) -> Result<Self, StartError> {
+    pub(super) fn new(ebpf: &mut Ebpf, shards: u8) -> Result<Self, StartError> {
         Ok(Self {
             watched: super::take_map(ebpf, "WATCHED")?,
             hints: super::take_map(ebpf, "WATCHED_HINTS")?,
-            connections: super::take_map(ebpf, "CONNECTIONS")?,
-            verdicts: super::take_map(ebpf, "VERDICTS")?,
             runtimes: super::take_map(ebpf, "RUNTIMES")?,
             probes: 0,
+            shards,
+            next_shard: 0,
         })
     }
 
@@ -44,6 +43,7 @@ impl WatchList {
     pub fn watch(&mut self, pid: u32) -> bool {
         let watch = Watch {
             probes: self.probes,
+            shard: self.next_shard,
             ..Watch::default()
         };
         // First, so that the kernel side never finds the one without the other.
@@ -51,7 +51,11 @@ impl WatchList {
             return false;
         }
         // The kernel side may watch it already, as a child of one with raised budgets or probes.
-        self.watched.get(&pid, 0).is_ok() || self.watched.insert(pid, Shared(watch), 0).is_ok()
+        if self.watched.get(&pid, 0).is_ok() {
+            return true;
+        }
+        self.next_shard = (self.next_shard + 1) % self.shards.max(1);
+        self.watched.insert(pid, Shared(watch), 0).is_ok()
     }
 
     /// Watches a process no longer.
@@ -104,28 +108,5 @@ impl WatchList {
             // It may have ended by now.
             let _: Result<(), _> = self.watched.insert(pid, Shared(watch), BPF_EXIST);
         }
-    }
-
-    /// Tells the kernel side what a connection carries. Of HTTP/2 it may be told again, to say of
-    /// later boundaries.
-    pub fn set_verdict(&mut self, connection: ConnectionId, verdict: Verdict) {
-        // A full map evicts; the worst is that bytes are copied that nobody wants.
-        let _: Result<(), _> = self.verdicts.insert(connection, Shared(verdict.into()), 0);
-    }
-
-    /// Lets the kernel side forget a connection: if it goes on, it is announced anew.
-    pub fn forget(&mut self, connection: ConnectionId) {
-        // The kernel side may have forgotten it first.
-        let _: Result<(), _> = self.connections.remove(&connection);
-        let _: Result<(), _> = self.verdicts.remove(&connection);
-    }
-
-    /// What the kernel side remembers of a connection, if it still does.
-    #[must_use]
-    pub fn connection(&self, connection: ConnectionId) -> Option<Connection> {
-        self.connections
-            .get(&connection, 0)
-            .ok()
-            .map(|Shared(found)| found)
     }
 }

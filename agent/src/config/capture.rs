@@ -1,12 +1,14 @@
 //! What the kernel side is told when it is loaded. All of it is fixed from then on: programs are
 //! verified with it, and maps have their size.
 
+use wirespan_common::shard::SHARDS_MAX;
+
 use super::names::Setting;
 use super::settings::Settings;
 use super::{ConfigError, Part, values};
 
 /// How to capture.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaptureConfig {
     /// Forced by the user; otherwise the cheapest that loads.
     pub strategy: Option<Strategy>,
@@ -14,6 +16,19 @@ pub struct CaptureConfig {
     pub bpf_debug: bool,
     /// Connections that the kernel side remembers; otherwise [`CONNECTIONS_MAX_DEFAULT`].
     pub connections_max: Option<u32>,
+    /// How many threads take records, each from a ring of its own: 1 to [`SHARDS_MAX`].
+    pub shards: u8,
+}
+
+impl Default for CaptureConfig {
+    fn default() -> Self {
+        Self {
+            strategy: None,
+            bpf_debug: false,
+            connections_max: None,
+            shards: 1,
+        }
+    }
 }
 
 impl Part for CaptureConfig {
@@ -26,6 +41,7 @@ impl Part for CaptureConfig {
                 self.connections_max != new.connections_max,
                 Setting::ConnectionsMax,
             ),
+            (self.shards != new.shards, Setting::Shards),
         ];
         let fixed = fixed
             .into_iter()
@@ -33,6 +49,10 @@ impl Part for CaptureConfig {
         (self.clone(), fixed.collect())
     }
 }
+
+/// [`SHARDS_MAX`], in words.
+const SHARDS: &str = "a number of shards from 1 to 8";
+const _: () = assert!(SHARDS_MAX == 8);
 
 /// What its tables have room for.
 pub const CONNECTIONS_MAX_DEFAULT: u32 = 65_536;
@@ -77,6 +97,12 @@ pub(super) fn read(settings: &Settings) -> Result<CaptureConfig, ConfigError> {
             "a number of connections from 1 to 65536",
         )?;
         capture.connections_max = u32::try_from(count).ok();
+    }
+    if let Some(given) = settings.of(Setting::Shards) {
+        capture.shards = given.parse(
+            |text| u8::try_from(values::count(text, SHARDS_MAX)?).ok(),
+            SHARDS,
+        )?;
     }
     Ok(capture)
 }

@@ -60,12 +60,18 @@ const SHUTDOWN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
 const LOG_LEVELS: &str = "error, warn, info, debug, trace or off";
 
-pub(super) fn memory(settings: &Settings) -> Result<MemoryConfig, ConfigError> {
+/// Each shard needs its part.
+pub(super) fn memory(settings: &Settings, shards: u8) -> Result<MemoryConfig, ConfigError> {
+    let least = memory::LIMIT_MIN * usize::from(shards);
+    let allowed = format!(
+        "a number of bytes, such as 64MiB or 256M, of at least {}MiB",
+        least >> 20
+    );
     let limit = match settings.of(Setting::MemoryLimit) {
-        None => memory::limit_within(memory::cgroup_limit()),
+        None => memory::limit_within(memory::cgroup_limit(), shards),
         Some(given) => given.parse(
-            |text| values::bytes(text).filter(|bytes| *bytes >= memory::LIMIT_MIN),
-            "a number of bytes, such as 64MiB or 256M, of at least 4MiB",
+            |text| values::bytes(text).filter(|bytes| *bytes >= least),
+            &allowed,
         )?,
     };
     Ok(MemoryConfig { limit })

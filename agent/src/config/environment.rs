@@ -45,13 +45,14 @@ impl Config {
             .map(|(name, value)| (name.into(), value.into()));
         let mut warnings = Vec::new();
         let settings = Settings::collect(flags, environment, &mut warnings)?;
+        let capture = capture::read(&settings)?;
         let mut config = Self {
             discover: discover::read(&settings, &mut warnings)?,
-            capture: capture::read(&settings)?,
             spans: spans::read(&settings)?,
             traces: traces::read(&settings, &mut warnings)?,
             metrics: otlp::metrics(&settings)?,
-            memory: daemon::memory(&settings)?,
+            memory: daemon::memory(&settings, capture.shards)?,
+            capture,
             log: daemon::log(&settings)?,
             ending: daemon::ending(&settings)?,
         };

@@ -80,6 +80,7 @@ settings! {
     IgnoreHealthChecks: "WIRESPAN_IGNORE_HEALTH_CHECKS";
     MemoryLimit: "WIRESPAN_MEMORY_LIMIT";
     ConnectionsMax: "WIRESPAN_CONNECTIONS_MAX";
+    Shards: "WIRESPAN_SHARDS";
     SensitiveQueryParamsAdd:
         "OTEL_EBPF_SENSITIVE_QUERY_PARAMS_ADD" "BEYLA_SENSITIVE_QUERY_PARAMS_ADD";
     SensitiveQueryParamsRemove:

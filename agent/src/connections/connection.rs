@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use wirespan_common::record::{ConnectionId, Direction, Extent};
-use wirespan_protocols::conversation::{self, Conversation, Verdict};
+use wirespan_protocols::conversation::{self, Conversation, Understanding};
 use wirespan_protocols::heap;
 
 use super::again::{Again, Identity};
@@ -124,7 +124,7 @@ impl Connection {
         }
         let was = self.conversation.protocol();
         let verdict = match self.conversation.verdict() {
-            Verdict::Undecided if self.conversation.begins_tls() => Verdict::Encrypted,
+            Understanding::Undecided if self.conversation.begins_tls() => Understanding::Encrypted,
             verdict => verdict,
         };
         let reason = self.opening.reason(verdict, was)?;
@@ -138,16 +138,16 @@ impl Connection {
         let framings = self.conversation.framings();
         let is_told = self.told.is_some() && framings == self.told_framings;
         match self.conversation.verdict() {
-            Verdict::Undecided => None,
+            Understanding::Undecided => None,
             // Boundaries grow with every frame; they are told when they were found.
-            Verdict::Understood if framings.is_some() && is_told => self.told,
-            Verdict::Understood if framings.is_some() => Some(ForKernel::Http2 {
+            Understanding::Understood if framings.is_some() && is_told => self.told,
+            Understanding::Understood if framings.is_some() => Some(ForKernel::Http2 {
                 ingress_boundary: self.boundary(conversation::Direction::Ingress),
                 egress_boundary: self.boundary(conversation::Direction::Egress),
             }),
-            Verdict::Understood => Some(ForKernel::Understood),
-            Verdict::Opaque => Some(ForKernel::Ignored),
-            Verdict::Encrypted => Some(ForKernel::Carrier),
+            Understanding::Understood => Some(ForKernel::Understood),
+            Understanding::Opaque => Some(ForKernel::Ignored),
+            Understanding::Encrypted => Some(ForKernel::Carrier),
         }
     }
 

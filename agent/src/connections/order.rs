@@ -4,29 +4,29 @@
 const NONE: u32 = u32::MAX;
 
 #[derive(Clone, Copy, Debug)]
-struct Link {
+struct SlotLink {
     previous: u32,
     next: u32,
 }
 
-/// Links of any number of lists over the same slots; a slot is in at most one of them at a time,
-/// and whoever uses them knows in which.
+/// SlotLinks of any number of lists over the same slots; a slot is in at most one of them at a
+/// time, and whoever uses them knows in which.
 #[derive(Debug, Default)]
-pub struct Links(Vec<Link>);
+pub struct SlotLinks(Vec<SlotLink>);
 
-impl Links {
+impl SlotLinks {
     /// Bytes for each slot that was ever in a list.
-    pub const PER_SLOT: usize = size_of::<Link>();
+    pub const PER_SLOT: usize = size_of::<SlotLink>();
 }
 
 /// One list: its ends.
 #[derive(Clone, Copy, Debug)]
-pub struct List {
+pub struct SlotList {
     first: u32,
     last: u32,
 }
 
-impl Default for List {
+impl Default for SlotList {
     fn default() -> Self {
         Self {
             first: NONE,
@@ -35,23 +35,23 @@ impl Default for List {
     }
 }
 
-impl List {
+impl SlotList {
     /// The slot at the front.
     pub fn first(&self) -> Option<u32> {
         (self.first != NONE).then_some(self.first)
     }
 
     /// Appends a slot that is in no list of `links`.
-    pub fn push_last(&mut self, links: &mut Links, slot: u32) {
+    pub fn push_last(&mut self, links: &mut SlotLinks, slot: u32) {
         let index = slot as usize;
         if links.0.len() <= index {
-            let empty = Link {
+            let empty = SlotLink {
                 previous: NONE,
                 next: NONE,
             };
             links.0.resize(index + 1, empty);
         }
-        links.0[index] = Link {
+        links.0[index] = SlotLink {
             previous: self.last,
             next: NONE,
         };
@@ -63,8 +63,8 @@ impl List {
     }
 
     /// Takes out a slot that is in this list.
-    pub fn remove(&mut self, links: &mut Links, slot: u32) {
-        let Link { previous, next } = links.0[slot as usize];
+    pub fn remove(&mut self, links: &mut SlotLinks, slot: u32) {
+        let SlotLink { previous, next } = links.0[slot as usize];
         match previous {
             NONE => self.first = next,
             previous => links.0[previous as usize].next = next,
@@ -76,7 +76,7 @@ impl List {
     }
 
     /// Moves a slot that is in this list to its end.
-    pub fn move_last(&mut self, links: &mut Links, slot: u32) {
+    pub fn move_last(&mut self, links: &mut SlotLinks, slot: u32) {
         if self.last != slot {
             self.remove(links, slot);
             self.push_last(links, slot);
@@ -84,7 +84,7 @@ impl List {
     }
 
     /// The slots, front to end.
-    pub fn iter<'a>(&self, links: &'a Links) -> impl Iterator<Item = u32> + use<'a> {
+    pub fn iter<'a>(&self, links: &'a SlotLinks) -> impl Iterator<Item = u32> + use<'a> {
         let mut at = self.first;
         std::iter::from_fn(move || {
             let slot = (at != NONE).then_some(at)?;
@@ -103,8 +103,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_list_behaves_like_a_vector(steps in prop::collection::vec((0u32..8, 0u8..3), 0..200)) {
-            let mut links = Links::default();
-            let mut list = List::default();
+            let mut links = SlotLinks::default();
+            let mut list = SlotList::default();
             let mut model: Vec<u32> = Vec::new();
             for (slot, step) in steps {
                 let present = model.contains(&slot);

@@ -5,7 +5,7 @@
 //! head of a list has been silent longest of its size, so looking at the heads finds a good one in
 //! constant time. Small ones, which are most, stand in none: for them the table's own order does.
 
-use super::order::{Links, List};
+use super::order::{SlotLinks, SlotList};
 
 /// Smaller connections are in no list, in bytes.
 const LISTED_MIN: usize = 8 * 1024;
@@ -19,8 +19,8 @@ const IDLE_NS: std::ops::RangeInclusive<u64> = 10_000_000..=10_000_000_000;
 #[derive(Debug, Default)]
 pub struct Weights {
     bytes: Vec<usize>,
-    lists: [List; LISTS],
-    links: Links,
+    lists: [SlotList; LISTS],
+    links: SlotLinks,
     total: usize,
 }
 
@@ -31,7 +31,7 @@ impl Weights {
     }
 
     /// What the counting takes itself: bytes for each slot that there ever was.
-    pub const PER_SLOT: usize = size_of::<usize>() + Links::PER_SLOT;
+    pub const PER_SLOT: usize = size_of::<usize>() + SlotLinks::PER_SLOT;
 
     /// Sets what a connection takes; 0 takes it out.
     pub fn set(&mut self, slot: u32, bytes: usize) {
@@ -67,7 +67,7 @@ impl Weights {
     /// The connection to give up: among the longest silent of each size, and `idlest` of all, the
     /// one with the most bytes times silence. `idle_ns` tells how long a slot has been silent.
     pub fn worst(&self, idlest: Option<u32>, idle_ns: impl Fn(u32) -> u64) -> Option<u32> {
-        let heads = self.lists.iter().filter_map(List::first);
+        let heads = self.lists.iter().filter_map(SlotList::first);
         heads.chain(idlest).max_by_key(|slot| {
             let bytes = self.bytes.get(*slot as usize).copied().unwrap_or(0) as u128;
             bytes * u128::from(idle_ns(*slot).clamp(*IDLE_NS.start(), *IDLE_NS.end()))

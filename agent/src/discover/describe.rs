@@ -11,7 +11,7 @@ use crate::config::ServiceOverride;
 use crate::discover::Process;
 use crate::semconv;
 
-use super::environment::{self, Environments, Told};
+use super::environment::{self, DeclaredResource, Environments};
 use super::language::Languages;
 use super::naming::{self, Around};
 use super::proc_root::{ProcRoot, Stat, lossy, read_bounded, without_deleted};
@@ -83,7 +83,7 @@ impl Describer {
         let told = self.environments.told((pid, start_ns), &environment, || {
             Some((parent, self.root.stat(parent)?.start_ns))
         });
-        let around = Surroundings {
+        let around = NamingHints {
             root: &self.root,
             process: &process,
             environment: &environment,
@@ -192,14 +192,14 @@ impl Describer {
 const ANCESTORS_MAX: u32 = 3;
 
 /// What names may be taken from besides executable and arguments.
-struct Surroundings<'a> {
+struct NamingHints<'a> {
     root: &'a ProcRoot,
     process: &'a process::Process,
     environment: &'a [u8],
     ancestors_left: u32,
 }
 
-impl Around for Surroundings<'_> {
+impl Around for NamingHints<'_> {
     fn working_directory(&self) -> Option<PathBuf> {
         self.process.cwd().ok().map(without_deleted)
     }
@@ -215,12 +215,12 @@ impl Around for Surroundings<'_> {
         let process = &self.root.open(parent)?;
         let environment = read_bounded(process, "environ", ENVIRONMENT_LEN_MAX);
         let environment = &environment.unwrap_or_default();
-        let told = Told::from_environment(environment).service_name;
+        let told = DeclaredResource::from_environment(environment).service_name;
         told.or_else(|| {
             let executable = without_deleted(process.exe().ok()?);
             let args = args(&read_bounded(process, "cmdline", ARGS_LEN_MAX)?);
             let comm = process.stat().ok()?.comm;
-            let around = Surroundings {
+            let around = NamingHints {
                 root: self.root,
                 process,
                 environment,

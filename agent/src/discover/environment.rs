@@ -18,13 +18,13 @@ pub(super) struct Environments {
 }
 
 /// A process: its pid and when it began.
-pub(super) type Identity = (u32, u64);
+pub(super) type ProcessIdentity = (u32, u64);
 
 #[derive(Debug, Default)]
 struct Kept {
-    told: HashMap<Identity, Told>,
+    told: HashMap<ProcessIdentity, DeclaredResource>,
     /// Oldest first.
-    order: VecDeque<Identity>,
+    order: VecDeque<ProcessIdentity>,
 }
 
 /// Processes whose environments are remembered.
@@ -45,10 +45,10 @@ impl Environments {
     /// parent said before the fork, if it did that with its first breath.
     pub fn told(
         &self,
-        identity: Identity,
+        identity: ProcessIdentity,
         environment: &[u8],
-        parent: impl FnOnce() -> Option<Identity>,
-    ) -> Told {
+        parent: impl FnOnce() -> Option<ProcessIdentity>,
+    ) -> DeclaredResource {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if is_written_over(environment) {
             if !kept.told.contains_key(&identity)
@@ -58,11 +58,11 @@ impl Environments {
             }
             return kept.told.get(&identity).cloned().unwrap_or_default();
         }
-        let told = Told::from_environment(environment);
-        if told == Told::default() || told.len() > LEN_MAX {
+        let told = DeclaredResource::from_environment(environment);
+        if told == DeclaredResource::default() || told.len() > LEN_MAX {
             // It may have executed another program, with another environment.
             if let Some(known) = kept.told.get_mut(&identity) {
-                *known = Told::default();
+                *known = DeclaredResource::default();
             }
             return told;
         }
@@ -72,7 +72,7 @@ impl Environments {
 }
 
 impl Kept {
-    fn remember(&mut self, identity: Identity, told: &Told) {
+    fn remember(&mut self, identity: ProcessIdentity, told: &DeclaredResource) {
         if self.told.insert(identity, told.clone()).is_none() {
             self.order.push_back(identity);
         }
@@ -99,7 +99,7 @@ pub(super) fn variable<'a>(environment: &'a [u8], name: &str) -> Option<&'a [u8]
 
 /// What a process's environment says about its service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct DeclaredResource {
     pub service_name: Option<String>,
     pub service_namespace: Option<String>,
     pub resource_attributes: BTreeMap<String, String>,
@@ -107,7 +107,7 @@ pub(super) struct Told {
     pub is_cut: bool,
 }
 
-impl Told {
+impl DeclaredResource {
     /// From the variables of the OpenTelemetry specification ("Environment Variable
     /// Specification" and "Resource SDK"); `OTEL_SERVICE_NAME` wins over `service.name`.
     pub fn from_environment(environment: &[u8]) -> Self {
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_environment_tells_name_namespace_and_attributes() {
-        let told = Told::from_environment(
+        let told = DeclaredResource::from_environment(
             b"PATH=/bin\0OTEL_RESOURCE_ATTRIBUTES=service.name=a, service.namespace=b%20c,\
               deployment.environment.name=prod,service.instance.id=7,host.name=x,k8s.pod.name=y,\
               cloud.region=z,os.type=plan9,process.pid=1\0HOME=/\0",
@@ -184,22 +184,34 @@ mod tests {
 
         let both = b"OTEL_RESOURCE_ATTRIBUTES=service.name=a\0OTEL_SERVICE_NAME=b\0";
         assert_eq!(
-            Told::from_environment(both).service_name.as_deref(),
+            DeclaredResource::from_environment(both)
+                .service_name
+                .as_deref(),
             Some("b")
         );
         let reversed = b"OTEL_SERVICE_NAME=b\0OTEL_RESOURCE_ATTRIBUTES=service.name=a\0";
         assert_eq!(
-            Told::from_environment(reversed).service_name.as_deref(),
+            DeclaredResource::from_environment(reversed)
+                .service_name
+                .as_deref(),
             Some("b")
         );
         let empty = b"OTEL_SERVICE_NAME=\0OTEL_RESOURCE_ATTRIBUTES=service.name=a\0";
         assert_eq!(
-            Told::from_environment(empty).service_name.as_deref(),
+            DeclaredResource::from_environment(empty)
+                .service_name
+                .as_deref(),
             Some("a")
         );
-        assert_eq!(Told::from_environment(b""), Told::default());
+        assert_eq!(
+            DeclaredResource::from_environment(b""),
+            DeclaredResource::default()
+        );
         let malformed = b"OTEL_RESOURCE_ATTRIBUTES=service.name=a,broken\0";
-        assert_eq!(Told::from_environment(malformed), Told::default());
+        assert_eq!(
+            DeclaredResource::from_environment(malformed),
+            DeclaredResource::default()
+        );
     }
 
     #[test]
@@ -210,14 +222,15 @@ mod tests {
             format!("OTEL_RESOURCE_ATTRIBUTES={}", pairs.join(","))
         };
         for (count, len, kept) in [(100, 10, 100), (1000, 1, 128), (400, 1000, 8), (1, 9000, 0)] {
-            let told = Told::from_environment(pairs(count, len).as_bytes());
+            let told = DeclaredResource::from_environment(pairs(count, len).as_bytes());
             assert_eq!(told.resource_attributes.len(), kept, "{count} of {len}");
             assert_eq!(told.is_cut, kept < count, "{count} of {len}");
             let values = told.resource_attributes.values();
             assert!(values.into_iter().all(|value| value.len() == len), "whole");
         }
-        let told =
-            Told::from_environment(format!("OTEL_SERVICE_NAME={}", "n".repeat(2000)).as_bytes());
+        let told = DeclaredResource::from_environment(
+            format!("OTEL_SERVICE_NAME={}", "n".repeat(2000)).as_bytes(),
+        );
         assert_eq!(told.service_name.map(|name| name.len()), Some(NAME_LEN_MAX));
         assert!(told.is_cut);
     }

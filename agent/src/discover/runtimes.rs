@@ -17,22 +17,22 @@ use wirespan_common::record::TaskKind;
 use wirespan_common::runtime::{PLACES, Runtime};
 
 use super::tls::MappedCode;
-use super::tls::image::{Bytes, Damaged, Image, Kind};
+use super::tls::image::{BytesAt, Damaged, Image, ImageKind};
 
 /// How the tasks of the runtime in a file are told apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tasks {
+pub struct RuntimeTasks {
     /// What they are.
     pub kind: TaskKind,
     /// What the kernel side needs to know to find them, in the order that its file says.
-    pub places: [Place; PLACES],
+    pub places: [RuntimePlace; PLACES],
     /// Where probes tell what becomes of them.
     pub probes: Vec<TaskProbe>,
 }
 
 /// What the kernel side is told of a runtime.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Place {
+pub enum RuntimePlace {
     /// Nothing.
     #[default]
     None,
@@ -76,9 +76,9 @@ pub enum TaskPoint {
 
 /// What was found of a runtime in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RuntimeFinding {
     /// Its tasks can be told apart.
-    Known(Tasks),
+    Known(RuntimeTasks),
     /// There is one, and why its tasks can't be told apart, as a sentence without a full stop.
     Unknown(String),
     /// No sign of any.
@@ -87,30 +87,30 @@ pub enum Verdict {
 }
 
 /// Looks for one runtime in a file that a process maps under this path.
-type Finder = fn(&Image<'_>, &Path) -> Result<Verdict, Damaged>;
+type Finder = fn(&Image<'_>, &Path) -> Result<RuntimeFinding, Damaged>;
 
 /// All runtimes; of several in one file the first is taken.
 const FINDERS: &[Finder] = &[go::find];
 
 /// Looks into a file that a process maps as `name`.
-pub(super) fn analyse(bytes: &dyn Bytes, name: &Path) -> Verdict {
-    let found = |bytes| -> Result<Verdict, Damaged> {
-        let Kind::Image(image) = Image::parse(bytes)? else {
-            return Ok(Verdict::Nothing);
+pub(super) fn analyse(bytes: &dyn BytesAt, name: &Path) -> RuntimeFinding {
+    let found = |bytes| -> Result<RuntimeFinding, Damaged> {
+        let ImageKind::Image(image) = Image::parse(bytes)? else {
+            return Ok(RuntimeFinding::Nothing);
         };
         for find in FINDERS {
             let verdict = find(&image, name)?;
-            if verdict != Verdict::Nothing {
+            if verdict != RuntimeFinding::Nothing {
                 return Ok(verdict);
             }
         }
-        Ok(Verdict::Nothing)
+        Ok(RuntimeFinding::Nothing)
     };
     // A damaged file is spoken of by who looks for TLS in it.
     found(bytes).unwrap_or_default()
 }
 
-impl Place {
+impl RuntimePlace {
     /// Where an address of the image is in memory.
     pub(super) fn address(image: &Image<'_>, address: u64) -> Self {
         match image.code() {
@@ -123,7 +123,7 @@ impl Place {
     }
 }
 
-impl Tasks {
+impl RuntimeTasks {
     /// What the kernel side is to be told of a process that maps the file; `None` if it does not
     /// any longer.
     #[must_use]
@@ -131,9 +131,9 @@ impl Tasks {
         let mut runtime = Runtime::default();
         for (told, place) in runtime.places.iter_mut().zip(self.places) {
             *told = match place {
-                Place::None => 0,
-                Place::Value(value) => value,
-                Place::Address { code, distance } => {
+                RuntimePlace::None => 0,
+                RuntimePlace::Value(value) => value,
+                RuntimePlace::Address { code, distance } => {
                     mapped.address_of(code)?.wrapping_add(distance)
                 }
             };
@@ -161,20 +161,20 @@ mod tests {
         };
         let bytes = std::fs::read("/proc/self/exe").expect("read");
         let bytes = InMemory(&bytes);
-        let Ok(Kind::Image(image)) = Image::parse(&bytes) else {
+        let Ok(ImageKind::Image(image)) = Image::parse(&bytes) else {
             panic!("this test is no ELF file");
         };
         let (code, at) = image.code().expect("it has code");
         let here = an_address_is_where_the_file_is_mapped as *const () as u64;
         let offset = own_code_offset(here).expect("it is mapped");
-        let tasks = Tasks {
+        let tasks = RuntimeTasks {
             kind: TaskKind::Goroutine,
             places: std::array::from_fn(|index| match index {
-                0 => Place::Value(7),
-                1 => Place::address(&image, at + (offset - code)),
+                0 => RuntimePlace::Value(7),
+                1 => RuntimePlace::address(&image, at + (offset - code)),
                 // Data lies elsewhere in the file, and before code in memory.
-                2 => Place::address(&image, at - 1),
-                _ => Place::None,
+                2 => RuntimePlace::address(&image, at - 1),
+                _ => RuntimePlace::None,
             }),
             probes: Vec::new(),
         };
@@ -187,7 +187,10 @@ mod tests {
     #[test]
     fn what_is_no_program_has_no_runtime() {
         for bytes in [&b""[..], b"\x7fELF", b"#!/bin/sh\n"] {
-            assert_eq!(analyse(&InMemory(bytes), Path::new("/x")), Verdict::Nothing);
+            assert_eq!(
+                analyse(&InMemory(bytes), Path::new("/x")),
+                RuntimeFinding::Nothing
+            );
         }
     }
 }

@@ -23,16 +23,16 @@ mod rustls;
 pub(super) mod symbols;
 mod verdicts;
 
-pub use analysis::{Readable, Verdict};
+pub use analysis::{FileFinding, Readable};
 pub use budget::GivenUp;
-pub use held::{HeldFile, Version};
-pub use libraries::{Changes, Libraries};
+pub use held::{FileVersion, HeldFile};
+pub use libraries::{Libraries, LibraryChanges};
 pub use mapped_code::{MappedCode, Unknown, own_code_offset};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::runtimes::Tasks;
+use super::runtimes::RuntimeTasks;
 
 /// A file by what the kernel knows it as; two paths to one file are one file, and a path in a
 /// container is not the host's. As `/proc/<pid>/maps` names it; on some file systems (btrfs,
@@ -61,7 +61,7 @@ pub struct Library {
     /// Its functions, sorted; one may be there several times, where a compiler made copies.
     pub functions: Vec<FunctionSite>,
     /// How the tasks of its runtime are told apart, if it has one and they can be.
-    pub tasks: Option<Tasks>,
+    pub tasks: Option<RuntimeTasks>,
 }
 
 impl Library {
@@ -222,7 +222,7 @@ pub struct Unreadable {
 /// Looks into `bytes` as into a file that a process maps as `name`, for whoever has no process at
 /// hand.
 #[must_use]
-pub fn find_in(bytes: &[u8], name: &Path) -> Verdict {
+pub fn find_in(bytes: &[u8], name: &Path) -> FileFinding {
     analysis::analyse(&image::InMemory(bytes), name)
 }
 

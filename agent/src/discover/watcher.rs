@@ -79,7 +79,7 @@ const TITLED_AFTER: [Duration; 3] = [
 
 /// A process that is watched.
 #[derive(Debug)]
-struct Watched {
+struct WatchedProcess {
     /// 0 if it had gone before anybody looked.
     start_ns: u64,
     executable: Option<PathBuf>,
@@ -99,7 +99,7 @@ pub struct Watcher {
     selector: Selector,
     describer: Describer,
     listening: Listening,
-    watched: HashMap<u32, Watched>,
+    watched: HashMap<u32, WatchedProcess>,
     looks: u64,
     /// The last look at processes that ended before it did.
     departed: HashMap<u32, u64>,
@@ -264,12 +264,6 @@ impl Watcher {
         self.found(look, like_parent.unwrap_or_else(unseen), actions);
     }
 
-    /// Whether a process is watched, or was when it last said something.
-    #[must_use]
-    pub fn is_watched(&self, pid: u32) -> bool {
-        self.watched.contains_key(&pid)
-    }
-
     /// How many processes are watched.
     #[must_use]
     pub fn watched(&self) -> usize {
@@ -396,7 +390,7 @@ impl Watcher {
             Some(parent) => {
                 let process = self.within_bound(self.describer.child(parent, child));
                 self.forget(child);
-                let watched = Watched {
+                let watched = WatchedProcess {
                     start_ns: process.start_ns,
                     executable: Some(process.executable.clone()),
                     process: None,
@@ -497,7 +491,7 @@ impl Watcher {
 
     fn begin(&mut self, look: Look, actions: &mut Vec<Action>) {
         self.forget(look.pid);
-        let watched = Watched {
+        let watched = WatchedProcess {
             start_ns: self.root.stat(look.pid).map_or(0, |stat| stat.start_ns),
             executable: look.executable.clone(),
             process: None,

@@ -8,14 +8,14 @@ use std::fmt;
 /// Why a list was refused, as a whole: the specification wants no part of one that has a fault, and
 /// programs that read it themselves say nothing then either.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Malformed {
+pub enum MalformedList {
     /// This item, counted from 1, has no equals sign or nothing before it.
     NoPair(usize),
     /// The value of this item is not percent-encoded UTF-8.
     Encoding(usize),
 }
 
-impl fmt::Display for Malformed {
+impl fmt::Display for MalformedList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoPair(item) => write!(f, "item {item} is not of the form key=value"),
@@ -32,18 +32,18 @@ impl fmt::Display for Malformed {
 ///
 /// # Errors
 /// The first fault.
-pub fn parse(text: &str) -> Result<BTreeMap<String, String>, Malformed> {
+pub fn parse(text: &str) -> Result<BTreeMap<String, String>, MalformedList> {
     let mut pairs = BTreeMap::new();
     for (index, item) in text.split(',').map(str::trim).enumerate() {
         if item.is_empty() {
             continue;
         }
         let number = index + 1;
-        let (key, value) = item.split_once('=').ok_or(Malformed::NoPair(number))?;
-        let decoded = |text: &str| decoded(text.trim()).ok_or(Malformed::Encoding(number));
+        let (key, value) = item.split_once('=').ok_or(MalformedList::NoPair(number))?;
+        let decoded = |text: &str| decoded(text.trim()).ok_or(MalformedList::Encoding(number));
         let (key, value) = (decoded(key)?, decoded(value)?);
         if key.is_empty() {
-            return Err(Malformed::NoPair(number));
+            return Err(MalformedList::NoPair(number));
         }
         if value.is_empty() {
             pairs.remove(&key);
@@ -95,14 +95,14 @@ mod tests {
     #[test]
     fn a_list_with_a_fault_is_refused_as_a_whole() {
         for (text, fault) in [
-            ("a=1,broken", Malformed::NoPair(2)),
-            ("=1", Malformed::NoPair(1)),
-            (" =1", Malformed::NoPair(1)),
-            ("a=1,b=100%", Malformed::Encoding(2)),
-            ("a=%2", Malformed::Encoding(1)),
-            ("a=%zz", Malformed::Encoding(1)),
-            ("a=%ff", Malformed::Encoding(1)),
-            ("a=%+1", Malformed::Encoding(1)),
+            ("a=1,broken", MalformedList::NoPair(2)),
+            ("=1", MalformedList::NoPair(1)),
+            (" =1", MalformedList::NoPair(1)),
+            ("a=1,b=100%", MalformedList::Encoding(2)),
+            ("a=%2", MalformedList::Encoding(1)),
+            ("a=%zz", MalformedList::Encoding(1)),
+            ("a=%ff", MalformedList::Encoding(1)),
+            ("a=%+1", MalformedList::Encoding(1)),
         ] {
             assert_eq!(parse(text), Err(fault), "{text}");
         }

@@ -20,7 +20,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// backends choose their views by. It is left out where it could not be told.
 #[must_use]
 pub fn resource(process: &Process) -> Resource {
-    let mut attributes = Attributes::new(process.pid);
+    let mut attributes = SortedAttributes::new(process.pid);
     attributes.text(semconv::SERVICE_NAME, &process.service_name);
     if let Some(namespace) = &process.service_namespace {
         attributes.text(semconv::SERVICE_NAMESPACE, namespace);
@@ -63,13 +63,13 @@ pub fn forked(parent: &Process, pid: u32) -> Resource {
 /// The resource of a process of which only the number is known; 0 for not even that.
 #[must_use]
 pub fn unknown(pid: u32) -> Resource {
-    Attributes::new(pid).into_resource()
+    SortedAttributes::new(pid).into_resource()
 }
 
 /// Sorted by name, one value per name.
-struct Attributes(BTreeMap<Cow<'static, str>, Value>);
+struct SortedAttributes(BTreeMap<Cow<'static, str>, Value>);
 
-impl Attributes {
+impl SortedAttributes {
     /// What every resource has.
     fn new(pid: u32) -> Self {
         let constants = [

@@ -25,7 +25,7 @@ use bytes::{Bytes, BytesMut};
 use opentelemetry_proto::tonic::trace::v1::{SpanFlags, span, status::StatusCode};
 use tokio::task::JoinHandle;
 
-use super::queue::Outlet;
+use super::queue::LaneOutlet;
 use crate::config::{OtlpConfig, OtlpProtocol};
 use crate::span::{Span, SpanKind};
 use crate::visible::Visible;
@@ -89,7 +89,7 @@ impl std::error::Error for SetupError {}
 pub(super) fn start(
     config: &OtlpConfig,
     retry: RetryPolicy,
-    outlet: &Arc<Outlet>,
+    outlet: &Arc<LaneOutlet>,
 ) -> Result<Vec<JoinHandle<()>>, SetupError> {
     let client = match config.protocol {
         OtlpProtocol::Grpc => delivery::Client::Grpc(grpc::Client::new(config)?.into()),
@@ -111,7 +111,7 @@ pub(super) fn start(
 
 struct Worker {
     protocol: OtlpProtocol,
-    outlet: Arc<Outlet>,
+    outlet: Arc<LaneOutlet>,
     delivery: delivery::Delivery,
 }
 

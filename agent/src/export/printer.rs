@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::otlp;
-use super::queue::Outlet;
+use super::queue::LaneOutlet;
 use crate::config::PrinterFormat;
 use crate::health::Loss;
 use crate::visible::Visible;
@@ -53,7 +53,7 @@ impl Output<io::Stdout> {
 pub(super) fn start<W: Write + Send + 'static>(
     format: PrinterFormat,
     output: Output<W>,
-    outlet: Arc<Outlet>,
+    outlet: Arc<LaneOutlet>,
 ) -> JoinHandle<()> {
     let Output {
         to,
@@ -67,7 +67,7 @@ pub(super) fn start<W: Write + Send + 'static>(
     tokio::spawn(print(format, outlet, pen, colours))
 }
 
-async fn print(format: PrinterFormat, outlet: Arc<Outlet>, mut pen: Pen, colours: bool) {
+async fn print(format: PrinterFormat, outlet: Arc<LaneOutlet>, mut pen: Pen, colours: bool) {
     while let Some(batch) = outlet.next_batch().await {
         let mut page = pen.page();
         {
@@ -100,7 +100,7 @@ async fn print(format: PrinterFormat, outlet: Arc<Outlet>, mut pen: Pen, colours
     }
 }
 
-async fn count(outlet: Arc<Outlet>, mut pen: Pen, terminal: bool) {
+async fn count(outlet: Arc<LaneOutlet>, mut pen: Pen, terminal: bool) {
     let mut counter = counter::Counter::new(terminal);
     let mut next = Instant::now() + counter::PERIOD;
     loop {

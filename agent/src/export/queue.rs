@@ -94,9 +94,13 @@ pub(super) struct Batching {
 }
 
 /// A queue for one destination, whose lanes hold their spans in the same `held`.
-pub(super) fn lane(batching: Batching, held: Held, health: Arc<Health>) -> (Inlet, Arc<Outlet>) {
+pub(super) fn lane(
+    batching: Batching,
+    held: HeldMemory,
+    health: Arc<Health>,
+) -> (Inlet, Arc<LaneOutlet>) {
     let (sender, receiver) = mpsc::channel();
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(LaneShared {
         batching,
         queued: AtomicI64::new(0),
         held,
@@ -110,8 +114,8 @@ pub(super) fn lane(batching: Batching, held: Held, health: Arc<Health>) -> (Inle
     };
     (
         inlet,
-        Arc::new(Outlet {
-            waiting: Mutex::new(Waiting {
+        Arc::new(LaneOutlet {
+            waiting: Mutex::new(WaitingSpans {
                 receiver,
                 front: None,
             }),
@@ -123,22 +127,22 @@ pub(super) fn lane(batching: Batching, held: Held, health: Arc<Health>) -> (Inle
 /// Where spans enter a lane.
 #[derive(Clone, Debug)]
 pub(super) struct Inlet {
-    sender: mpsc::Sender<Piece>,
-    shared: Arc<Shared>,
+    sender: mpsc::Sender<SpanPiece>,
+    shared: Arc<LaneShared>,
 }
 
 /// Where a lane's workers take batches.
 #[derive(Debug)]
-pub(super) struct Outlet {
-    waiting: Mutex<Waiting>,
-    shared: Arc<Shared>,
+pub(super) struct LaneOutlet {
+    waiting: Mutex<WaitingSpans>,
+    shared: Arc<LaneShared>,
 }
 
 /// Spans taken together from a lane. One that is dropped before it was settled counts as lost to
 /// the shutdown, which is the only event that ends a worker early.
 #[derive(Debug)]
 pub(super) struct Batch {
-    pieces: Vec<Piece>,
+    pieces: Vec<SpanPiece>,
     unsettled: Unsettled,
 }
 
@@ -148,16 +152,16 @@ pub(super) struct Unsettled {
     spans: u64,
     /// Memory that they take, in bytes; encoded, they take about as much.
     bytes: usize,
-    shared: Arc<Shared>,
+    shared: Arc<LaneShared>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct LaneShared {
     batching: Batching,
     /// Spans sent into the channel and not yet taken out. Raised after the send, so that a positive
     /// value promises that something is there; for a moment it may be negative.
     queued: AtomicI64,
-    held: Held,
+    held: HeldMemory,
     closed: AtomicBool,
     wake: Notify,
     health: Arc<Health>,
@@ -165,21 +169,21 @@ struct Shared {
 
 /// Memory that the spans of all lanes to one destination take until they are settled.
 #[derive(Clone, Debug)]
-pub(super) struct Held {
+pub(super) struct HeldMemory {
     bytes: Arc<AtomicUsize>,
     memory: Ledger,
 }
 
 #[derive(Debug)]
-struct Waiting {
-    receiver: mpsc::Receiver<Piece>,
+struct WaitingSpans {
+    receiver: mpsc::Receiver<SpanPiece>,
     /// What the last batch left of a piece.
-    front: Option<Piece>,
+    front: Option<SpanPiece>,
 }
 
 /// A stretch of a pushed vector; not empty.
 #[derive(Debug)]
-struct Piece {
+struct SpanPiece {
     spans: Arc<Vec<Span>>,
     range: Range<usize>,
     /// Memory that it takes.
@@ -218,7 +222,7 @@ impl Inlet {
         if fits == 0 {
             return;
         }
-        let piece = Piece {
+        let piece = SpanPiece {
             spans: Arc::clone(spans),
             range: 0..fits,
             bytes,
@@ -239,7 +243,7 @@ impl Inlet {
     }
 }
 
-impl Held {
+impl HeldMemory {
     /// Nothing yet; it is to be counted against the bound of `memory`.
     pub(super) fn new(memory: Ledger) -> Self {
         Self {
@@ -294,7 +298,7 @@ fn weigh(span: &Span, of_last: &mut *const Resource) -> usize {
     span.memory_bytes() + of_resource
 }
 
-impl Shared {
+impl LaneShared {
     /// Memory that further spans may take.
     fn room_bytes(&self) -> usize {
         let held = self.held.bytes.load(Ordering::Relaxed);
@@ -307,9 +311,9 @@ impl Shared {
     }
 }
 
-// === impl Outlet ===
+// === impl LaneOutlet ===
 
-impl Outlet {
+impl LaneOutlet {
     /// Lets the workers finish: batches no longer wait, and after the last one there is `None`.
     pub(super) fn close(&self) {
         self.shared.closed.store(true, Ordering::Release);
@@ -350,8 +354,8 @@ impl Outlet {
     }
 }
 
-impl Waiting {
-    fn take(&mut self, spans_max: usize, shared: &Arc<Shared>) -> Batch {
+impl WaitingSpans {
+    fn take(&mut self, spans_max: usize, shared: &Arc<LaneShared>) -> Batch {
         let mut pieces = Vec::new();
         let (mut taken, mut bytes) = (0, 0);
         while taken < spans_max {
@@ -363,7 +367,7 @@ impl Waiting {
             if piece.range.len() > room {
                 let middle = piece.range.start + room;
                 let part = piece.bytes / piece.range.len() * room;
-                self.front = Some(Piece {
+                self.front = Some(SpanPiece {
                     spans: Arc::clone(&piece.spans),
                     range: middle..piece.range.end,
                     bytes: piece.bytes - part,

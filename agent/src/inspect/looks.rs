@@ -7,17 +7,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::discover::{Describer, ProcRoot, Process};
-use crate::lookers::{Bounds, Lookers, Ticket};
+use crate::lookers::{Bounds, LookTicket, Lookers};
 use crate::visible::Visible;
 
 /// A look that is under way.
-struct UnderWay {
+struct InspectLook {
     pid: u32,
     /// What is known before any file is read.
     first: Arc<Mutex<Option<Process>>>,
 }
 
-impl UnderWay {
+impl InspectLook {
     /// What there is without the look's end.
     fn so_far(&self, describer: &Describer) -> Option<Process> {
         let first = self.first.lock();
@@ -53,7 +53,7 @@ pub fn described(
             })
         };
         let look = lookers.look(root.user(pid).into(), look);
-        let look = look.map(|ticket| under_way.insert(ticket, UnderWay { pid, first }));
+        let look = look.map(|ticket| under_way.insert(ticket, InspectLook { pid, first }));
         if look.is_err() {
             processes.extend(describer.glance(pid));
         }
@@ -67,9 +67,9 @@ pub fn described(
 /// Waits until a look has ended or is given up.
 fn next(
     lookers: &Lookers<Option<Process>>,
-    told: &Receiver<(Ticket, Option<Option<Process>>)>,
+    told: &Receiver<(LookTicket, Option<Option<Process>>)>,
     bounds: &Bounds,
-    under_way: &mut HashMap<Ticket, UnderWay>,
+    under_way: &mut HashMap<LookTicket, InspectLook>,
     describer: &Describer,
 ) -> Vec<Process> {
     let now = Instant::now();

@@ -16,7 +16,7 @@ use crate::trace_context::{Parent, SpanContext};
 const ROOM_KEPT: usize = 1024;
 
 /// Those that are over and still remembered.
-const REMEMBERED_MAX: usize = 16 * 1024;
+const REMEMBERED_MAX: usize = 8 * 1024;
 
 /// So many exchanges asked for one another in a row: what seems to be deeper is a circle.
 const DEPTH_MAX: usize = 64;
@@ -117,7 +117,8 @@ impl Node {
 /// All of them.
 #[derive(Debug, Default)]
 pub struct Nodes {
-    places: Vec<Option<(u32, Node)>>,
+    /// Each node apart, so that those which are gone take nothing.
+    places: Vec<Option<(u32, Box<Node>)>>,
     free: Vec<u32>,
     serial: u32,
     open: usize,
@@ -137,7 +138,7 @@ impl Nodes {
         self.now_ns = self.now_ns.max(node.begun_ns);
         self.serial = self.serial.wrapping_add(1);
         let serial = self.serial;
-        let entry = Some((serial, node));
+        let entry = Some((serial, Box::new(node)));
         let place = match self.free.pop() {
             Some(place) => {
                 self.places[place as usize] = entry;
@@ -322,10 +323,21 @@ impl Nodes {
 
     /// Forgets those that are over for long enough, each after `last` has seen it.
     #[inline]
-    pub fn forget(&mut self, now_ns: u64, mut last: impl FnMut(NodeId, &Node)) {
+    pub fn forget(&mut self, now_ns: u64, last: impl FnMut(NodeId, &Node)) {
         self.now_ns = self.now_ns.max(now_ns);
+        self.forget_until(self.now_ns, REMEMBERED_MAX, last);
+    }
+
+    /// Forgets those that are to be remembered until `time_ns` at most, and of the others all but
+    /// so many.
+    pub fn forget_until(
+        &mut self,
+        time_ns: u64,
+        kept_max: usize,
+        mut last: impl FnMut(NodeId, &Node),
+    ) {
         while let Some(&(until_ns, id)) = self.over.front()
-            && (until_ns <= self.now_ns || self.over.len() > REMEMBERED_MAX)
+            && (until_ns <= time_ns || self.over.len() > kept_max)
         {
             self.over.pop_front();
             if let Some(node) = self.get(id) {
@@ -363,10 +375,16 @@ impl Nodes {
         self.open
     }
 
+    /// Bytes of the nodes themselves.
+    pub fn growing_bytes(&self) -> usize {
+        (self.places.len() - self.free.len()) * heap::boxed::<Node>()
+    }
+
     /// Bytes of memory that they take.
     pub fn memory_bytes(&self) -> usize {
         let queues = self.awaited.iter().chain([&self.over]);
-        heap::vec::<Option<(u32, Node)>>(self.places.capacity())
+        self.growing_bytes()
+            + heap::vec::<Option<(u32, Box<Node>)>>(self.places.capacity())
             + heap::vec::<u32>(self.free.capacity())
             + queues
                 .map(|queue| heap::vec::<(u64, NodeId)>(queue.capacity()))

@@ -30,7 +30,7 @@ pub enum Wire {
     Unix {
         /// Its own inode number.
         own: ConnectionId,
-        /// That of the socket at its other end.
+        /// That of the socket at its other end; 0 of a client's that was not accepted yet.
         peer: ConnectionId,
     },
 }
@@ -40,7 +40,7 @@ impl Wire {
     #[must_use]
     pub fn of(open: &Open, base: u64) -> Self {
         const COUNTED: u8 = OPEN_SEQUENCED | OPEN_COUNTED;
-        if open.family == AF_UNIX && open.peer != 0 {
+        if open.family == AF_UNIX {
             return Self::Unix {
                 own: open.connection,
                 peer: open.peer,
@@ -94,7 +94,7 @@ impl Wire {
                     Role::Client => own,
                     Role::Server => peer,
                 };
-                Some(Meeting::Unix(client, stream))
+                (client != 0).then_some(Meeting::Unix(client, stream))
             }
             (Self::Carried { .. } | Self::Unknown, _) => None,
         }

@@ -1,11 +1,11 @@
-//! The control thread: owns who is watched, and reads of procfs what that takes. The shard tells it
-//! of the life of processes and carries out what it answers; neither waits for the other. What may
-//! hang it, a process's memory and files, it leaves to [`Lookers`]. A changed configuration comes
-//! here first, and what of it concerns spans goes on to the shard. Of the kernel side it changes
-//! whom that selects by itself, and nothing else; it hears no record.
+//! The control thread: owns who is watched, and reads of procfs what that takes. The coordinator
+//! tells it of the life of processes and carries out what it answers; what is news of a process it
+//! tells each shard. No shard waits for it. What may hang it, a process's memory and files, it
+//! leaves to [`Lookers`]. A changed configuration comes here first, and what of it concerns spans
+//! goes on to the shards. Of the kernel side it changes whom that selects by itself, and nothing
+//! else; it hears no record.
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,17 +13,16 @@ use std::time::{Duration, Instant};
 
 use wirespan_common::record::{Life, LifeEvent};
 
+use super::inbox::{Alone, Mailbox};
 use crate::capture::Selection;
 use crate::config::{DiscoverConfig, SpanConfig};
 use crate::discover::{Action, Describer, Look, ProcRoot, Process, Watcher};
 use crate::health::{Health, Loss};
-use crate::lookers::{Bounds, Lookers, Ticket};
+use crate::lookers::{Bounds, LookTicket, Lookers};
 use crate::visible::Visible;
 
 /// Events that wait for the thread. What does not fit leads to a look at all processes.
 const HEARS_MAX: usize = 8192;
-/// Answers that wait for the shard, which fetches them every few milliseconds.
-const ANSWERS_MAX: usize = 4096;
 /// How long after a look at all processes the next one may come.
 const SCAN_PAUSE: Duration = Duration::from_secs(1);
 /// How often processes are looked for whose end was not seen.
@@ -34,7 +33,7 @@ const LATE_MAX: usize = 64;
 /// Looks that are put off at once.
 const PUT_OFF_MAX: usize = 1024;
 
-/// What the shard has to do.
+/// What has to be done: by the coordinator, but for news.
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// Watch this process.
@@ -43,6 +42,15 @@ pub enum Answer {
     Unwatch(u32),
     /// It is watched from now on, or runs something else than before.
     Began(u32),
+    /// All processes that were there already are watched and described: so many.
+    Settled,
+    /// Something that each shard is told.
+    News(News),
+}
+
+/// What each shard is told: news of a process, or of how to work.
+#[derive(Clone, Debug)]
+pub enum News {
     /// It was heard that this process ran another program. All before this was about the program
     /// before.
     Ran(u32),
@@ -50,10 +58,10 @@ pub enum Answer {
     Expect(u32),
     /// This is known about it.
     Described(Arc<Process>),
-    /// All processes that were there already are watched and described: so many.
-    Settled,
+    /// Something may not have been heard: what follows is of processes as they are now.
+    Missed,
     /// Spans are made in this way from now on.
-    Configured(SpanConfig),
+    Configured(Box<SpanConfig>),
     /// What is counted elsewhere is kept up to date so often from now on, or not at all.
     Measure(Option<Duration>),
 }
@@ -61,11 +69,11 @@ pub enum Answer {
 /// What the thread is told.
 enum Heard {
     Life(u32, LifeEvent, Life),
-    Looked(Ticket, Option<Option<Box<Process>>>),
+    Looked(LookTicket, Option<Option<Box<Process>>>),
     Configured(Box<Reconfiguration>),
 }
 
-/// What changes of what the thread and the shard work by.
+/// What changes of what the thread and the shards work by.
 #[derive(Clone, Debug, Default)]
 pub struct Reconfiguration {
     /// Whom to watch, and how they are named.
@@ -76,7 +84,7 @@ pub struct Reconfiguration {
     pub measure_every: Option<Option<Duration>>,
 }
 
-/// Tells the control thread of another configuration, from any thread but the shard's.
+/// Tells the control thread of another configuration, from any thread but a shard's.
 #[derive(Clone)]
 pub struct Reconfigure(SyncSender<Heard>);
 
@@ -88,10 +96,9 @@ impl Reconfigure {
     }
 }
 
-/// The shard's end of the thread, which ends with the process or when this is dropped.
+/// The coordinator's end of the thread, which ends with the process or when this is dropped.
 pub struct Control {
     hears: SyncSender<Heard>,
-    answers: Receiver<Answer>,
     shared: Arc<Shared>,
 }
 
@@ -104,8 +111,8 @@ struct Shared {
 }
 
 impl Control {
-    /// Starts the thread, which looks at all processes first. `wake` becomes readable with its
-    /// answers.
+    /// Starts the thread, which looks at all processes first, and answers to these shards, the
+    /// coordinator's first.
     ///
     /// # Errors
     /// No thread can be started.
@@ -113,11 +120,10 @@ impl Control {
         watcher: Watcher,
         selection: Selection,
         root: ProcRoot,
-        wake: OwnedFd,
+        shards: Vec<Mailbox>,
         health: &Arc<Health>,
     ) -> std::io::Result<Self> {
         let (hears, heard) = sync_channel(HEARS_MAX);
-        let (says, answers) = sync_channel(ANSWERS_MAX);
         let shared = Arc::new(Shared::default());
         let looked = hears.clone();
         let lookers = Lookers::new("look", Bounds::default(), move |ticket, found| {
@@ -138,19 +144,14 @@ impl Control {
             settling: true,
             scan_at: now,
             sweep_at: now + SWEEP_EVERY,
-            says,
-            wake,
+            shards,
             shared: Arc::clone(&shared),
             health: Arc::clone(health),
         };
         std::thread::Builder::new()
             .name("control".into())
             .spawn(move || work.run(&heard))?;
-        Ok(Self {
-            hears,
-            answers,
-            shared,
-        })
+        Ok(Self { hears, shared })
     }
 
     /// Tells it what happened to a process. `false` if it has no room, and will look at all.
@@ -160,16 +161,6 @@ impl Control {
             self.shared.missed.store(true, Ordering::Release);
         }
         is_told
-    }
-
-    /// What it answered since the last call; bounded.
-    pub fn answers(&self) -> impl Iterator<Item = Answer> {
-        self.answers.try_iter().take(ANSWERS_MAX)
-    }
-
-    /// Waits for an answer, for at most `longest`.
-    pub fn wait(&self, longest: Duration) -> Option<Answer> {
-        self.answers.recv_timeout(longest).ok()
     }
 
     /// Who tells it of another configuration.
@@ -216,8 +207,8 @@ struct Work {
     selection: Selection,
     root: ProcRoot,
     lookers: Lookers<Option<Process>>,
-    looks: HashMap<Ticket, UnderWay>,
-    late: VecDeque<(Ticket, Look)>,
+    looks: HashMap<LookTicket, UnderWay>,
+    late: VecDeque<(LookTicket, Look)>,
     /// Looks that are put off, and until when.
     put_off: Vec<(Instant, Look)>,
     /// Reused; empty between calls.
@@ -226,14 +217,11 @@ struct Work {
     settling: bool,
     scan_at: Instant,
     sweep_at: Instant,
-    says: SyncSender<Answer>,
-    wake: OwnedFd,
+    /// The coordinator's first.
+    shards: Vec<Mailbox>,
     shared: Arc<Shared>,
     health: Arc<Health>,
 }
-
-/// The shard is gone.
-struct Alone;
 
 impl Work {
     fn run(mut self, heard: &Receiver<Heard>) {
@@ -256,8 +244,8 @@ impl Work {
         match told {
             Heard::Life(pid, event, life) => {
                 if event == LifeEvent::Exec {
-                    // Without the shard nobody wants to know.
-                    let _ = self.say(Answer::Ran(pid));
+                    // Without the coordinator nobody wants to know.
+                    let _ = self.tell(&News::Ran(pid));
                 }
                 self.watcher.observe(pid, event, &life, &mut self.actions);
             }
@@ -283,12 +271,12 @@ impl Work {
 
     fn reconfigure(&mut self, change: Reconfiguration) {
         if let Some(every) = change.measure_every {
-            // Without the shard nobody wants to know.
-            let _ = self.say(Answer::Measure(every));
+            // Without the coordinator nobody wants to know.
+            let _ = self.tell(&News::Measure(every));
         }
         if let Some(spans) = change.spans {
             // Before the descriptions, whose secrets are hidden as it says.
-            let _ = self.say(Answer::Configured(spans));
+            let _ = self.tell(&News::Configured(Box::new(spans)));
             self.watcher.look_again(&mut self.actions);
         }
         if let Some(discover) = change.discover {
@@ -326,6 +314,8 @@ impl Work {
         }
         if now >= self.scan_at && self.shared.missed.swap(false, Ordering::AcqRel) {
             log::warn!("too many processes come and go at once: looking at all of them");
+            // Without the coordinator nobody wants to know.
+            let _ = self.tell(&News::Missed);
             self.watcher.scan(&mut self.actions);
             self.scan_at = Instant::now() + SCAN_PAUSE;
         }
@@ -335,7 +325,7 @@ impl Work {
         }
     }
 
-    fn give_up(&mut self, ticket: Ticket, UnderWay { look, first }: UnderWay) {
+    fn give_up(&mut self, ticket: LookTicket, UnderWay { look, first }: UnderWay) {
         self.health.lose(Loss::LookGivenUp, 1);
         let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
         match first {
@@ -363,7 +353,7 @@ impl Work {
         self.late.push_back((ticket, look));
     }
 
-    /// Has the shard carry out what is to be done, and lookers look.
+    /// Has others carry out what is to be done, and lookers look.
     fn answer(&mut self) -> Result<(), Alone> {
         self.shared
             .watched
@@ -371,28 +361,30 @@ impl Work {
         let mut says_something = !self.actions.is_empty();
         // A look that is refused leads to further ones.
         while !self.actions.is_empty() {
-            for action in std::mem::take(&mut self.actions) {
-                let answer = match action {
-                    Action::Watch(pid) => Answer::Watch(pid),
-                    Action::Unwatch(pid) => Answer::Unwatch(pid),
-                    Action::Began(pid) => Answer::Began(pid),
-                    Action::Look(look) => {
-                        let pid = look.pid;
-                        self.look_in_time(look);
-                        Answer::Expect(pid)
-                    }
-                    Action::Described(process) => Answer::Described(process),
-                };
-                self.say(answer)?;
+            let actions = std::mem::take(&mut self.actions);
+            // Before anybody has it watched, so that nothing that it says is taken for nameless.
+            for action in &actions {
+                if let Action::Look(look) = action {
+                    self.tell(&News::Expect(look.pid))?;
+                }
+            }
+            for action in actions {
+                match action {
+                    Action::Watch(pid) => self.order(Answer::Watch(pid))?,
+                    Action::Unwatch(pid) => self.order(Answer::Unwatch(pid))?,
+                    Action::Began(pid) => self.order(Answer::Began(pid))?,
+                    Action::Look(look) => self.look_in_time(look),
+                    Action::Described(process) => self.tell(&News::Described(process))?,
+                }
             }
         }
         if self.settling && self.looks.is_empty() && self.put_off.is_empty() {
             self.settling = false;
             says_something = true;
-            self.say(Answer::Settled)?;
+            self.order(Answer::Settled)?;
         }
         if says_something {
-            self.wake_shard();
+            self.shards.iter().for_each(Mailbox::wake);
         }
         Ok(())
     }
@@ -425,21 +417,20 @@ impl Work {
         }
     }
 
-    fn say(&self, answer: Answer) -> Result<(), Alone> {
-        match self.says.try_send(answer) {
-            Ok(()) => Ok(()),
-            Err(std::sync::mpsc::TrySendError::Full(answer)) => {
-                // It fetches them soon, and sooner if it is woken.
-                self.wake_shard();
-                self.says.send(answer).map_err(|_| Alone)
-            }
-            Err(std::sync::mpsc::TrySendError::Disconnected(_)) => Err(Alone),
+    /// Tells each shard; the coordinator's last, so that what it does comes after.
+    fn tell(&self, news: &News) -> Result<(), Alone> {
+        for shard in self.shards.iter().skip(1) {
+            // One that panicked ends the others too.
+            let _ = shard.put(Answer::News(news.clone()));
         }
+        self.order(Answer::News(news.clone()))
     }
 
-    fn wake_shard(&self) {
-        // A counter that is full is readable too.
-        let _: Result<usize, _> = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    fn order(&self, answer: Answer) -> Result<(), Alone> {
+        match self.shards.first() {
+            Some(coordinator) => coordinator.put(answer),
+            None => Err(Alone),
+        }
     }
 }
 

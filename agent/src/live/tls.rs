@@ -1,5 +1,5 @@
 //! The thread that looks for TLS libraries in watched processes and has probes put on them. Looking
-//! into an executable and loading programs take tens of milliseconds, in which the shard must go on
+//! into an executable and loading programs take tens of milliseconds, in which shards must go on
 //! reading: what it has to say waits in a bounded queue, and answers are fetched when it comes
 //! round. This thread reads no record, and changes nothing that is kept of a process.
 //!
@@ -16,13 +16,13 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::sync::mpsc::{channel, sync_channel};
 use std::thread::JoinHandle;
 
-use crate::capture::{Probed, Standing, TlsProbes};
+use crate::capture::{ProcessProbes, Standing, TlsProbes};
 use crate::discover::tls::Libraries;
 use crate::health::{Health, Loss};
 use files::Files;
 use work::Work;
 
-/// What can wait for the thread; what is more waits with the shard.
+/// What can wait for the thread; what is more waits with the coordinator.
 const QUEUE_MAX: usize = 1024;
 
 /// What the thread is told.
@@ -52,7 +52,7 @@ pub enum Answer {
         /// Which process.
         pid: u32,
         /// See there.
-        probed: Probed,
+        probed: ProcessProbes,
     },
     /// See [`Told::Ran`]: what was answered before is of what the process ran before.
     Ran(u32),
@@ -60,7 +60,7 @@ pub enum Answer {
     Settled,
 }
 
-/// The shard's end of the thread.
+/// The coordinator's end of the thread.
 pub struct TlsThread {
     told: Option<SyncSender<Told>>,
     /// What did not fit.
@@ -92,7 +92,7 @@ impl TlsThread {
         let files = Arc::new(Files::new());
         start_files(&files, &standing, &stop, told.clone())?;
         let says = move |answer| {
-            // Without the shard nobody wants to know.
+            // Without the coordinator nobody wants to know.
             let _ = says.send(answer);
         };
         let work = Work::new(libraries, probes, files, says);
@@ -163,10 +163,10 @@ impl TlsThread {
         }
     }
 
-    /// What it found since the last call, of what processes run now.
-    pub fn answers(&mut self) -> Vec<Answer> {
+    /// What it found, of what processes run now: the next `most` answers at most.
+    pub fn answers(&mut self, most: usize) -> Vec<Answer> {
         let mut found = Vec::new();
-        for answer in self.answers.try_iter() {
+        for answer in self.answers.try_iter().take(most) {
             match answer {
                 Answer::Ran(pid) => {
                     if let Some(unheard) = self.unheard.get_mut(&pid) {

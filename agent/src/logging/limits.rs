@@ -39,11 +39,11 @@ pub struct Limits(Mutex<Option<Period>>);
 
 struct Period {
     began: Instant,
-    places: BTreeMap<(String, u32), Place>,
+    places: BTreeMap<(String, u32), LogPlace>,
 }
 
 #[derive(Default)]
-struct Place {
+struct LogPlace {
     lines: u32,
     suppressed: u32,
     example: String,

@@ -15,38 +15,38 @@ use rustix::io::Errno;
 const WAITING_BYTES_MAX: usize = 256 * 1024;
 
 /// See the module.
-pub struct Outlet {
-    state: Mutex<State>,
+pub struct LineOutlet {
+    state: Mutex<LineOutletState>,
     /// There is something to write.
     said: Condvar,
     /// There is nothing left to write.
     written: Condvar,
 }
 
-struct State {
+struct LineOutletState {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
     dropped: u64,
-    thread: Thread,
+    thread: OutletThread,
     is_writing: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Thread {
+enum OutletThread {
     None,
     Runs,
     /// There is none to be had: lines are written where they are said.
     Refused,
 }
 
-impl Outlet {
+impl LineOutlet {
     pub const fn new() -> Self {
         Self {
-            state: Mutex::new(State {
+            state: Mutex::new(LineOutletState {
                 lines: VecDeque::new(),
                 bytes: 0,
                 dropped: 0,
-                thread: Thread::None,
+                thread: OutletThread::None,
                 is_writing: false,
             }),
             said: Condvar::new(),
@@ -57,14 +57,14 @@ impl Outlet {
     /// Has whole lines written, or counts them as dropped.
     pub fn push(&'static self, lines: Vec<u8>) {
         let mut state = self.state();
-        if state.thread == Thread::None {
+        if state.thread == OutletThread::None {
             let thread = std::thread::Builder::new().name("log".into());
             state.thread = match thread.spawn(|| self.work(io::stderr())) {
-                Ok(_) => Thread::Runs,
-                Err(_) => Thread::Refused,
+                Ok(_) => OutletThread::Runs,
+                Err(_) => OutletThread::Refused,
             };
         }
-        if state.thread == Thread::Refused {
+        if state.thread == OutletThread::Refused {
             drop(state);
             write_all(io::stderr(), &lines);
             return;
@@ -78,7 +78,7 @@ impl Outlet {
     pub fn drain(&self, timeout: Duration) {
         let end = Instant::now() + timeout;
         let mut state = self.state();
-        while state.thread == Thread::Runs && state.has_work() {
+        while state.thread == OutletThread::Runs && state.has_work() {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
@@ -105,12 +105,12 @@ impl Outlet {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LineOutletState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl LineOutletState {
     fn add(&mut self, lines: Vec<u8>) -> bool {
         let fits = self.bytes + lines.len() <= WAITING_BYTES_MAX;
         if fits {
@@ -166,9 +166,9 @@ mod tests {
 
     #[test]
     fn a_reader_that_sleeps_stops_nobody_and_is_told_what_it_missed() {
-        let outlet: &'static Outlet = Box::leak(Box::new(Outlet::new()));
+        let outlet: &'static LineOutlet = Box::leak(Box::new(LineOutlet::new()));
         let (mut reader, writer) = io::pipe().expect("a pipe");
-        outlet.state().thread = Thread::Runs;
+        outlet.state().thread = OutletThread::Runs;
         std::thread::spawn(|| outlet.work(writer));
         let line = [b"x".repeat(999), b"\n".to_vec()].concat();
         // Far more than a pipe and the queue hold.
@@ -199,10 +199,10 @@ mod tests {
 
     #[test]
     fn a_reader_that_has_gone_ends_nobody() {
-        let outlet: &'static Outlet = Box::leak(Box::new(Outlet::new()));
+        let outlet: &'static LineOutlet = Box::leak(Box::new(LineOutlet::new()));
         let (reader, writer) = io::pipe().expect("a pipe");
         drop(reader);
-        outlet.state().thread = Thread::Runs;
+        outlet.state().thread = OutletThread::Runs;
         std::thread::spawn(|| outlet.work(writer));
         for _ in 0..3 {
             outlet.push(b"nobody hears\n".to_vec());

@@ -93,6 +93,7 @@ mod tests {
             time_ns: 40,
             tgid: 50,
             tid: 60,
+            shard: 0,
             body: record::Body::Process(b""),
         };
         let told = chunk(&whole, &raw, record::Direction::Egress, b"hi");

@@ -1,12 +1,16 @@
-//! A recording that is written while the daemon runs, by a thread of its own: the thread that reads
-//! the ring hands bytes over and never waits. What does not fit in between is left out, counted,
+//! A recording that is written while the daemon runs, by a thread of its own: the threads that read
+//! the rings hand bytes over and never wait. What does not fit in between is left out, counted,
 //! and makes the recording incomplete, as does whatever the file system refuses.
+//!
+//! All shards have one recording, each a handle into it. Records of one are in order in the file;
+//! those of several come in stretches.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
 use std::time::Duration;
 
@@ -44,29 +48,42 @@ impl Recorded {
     }
 }
 
-/// Takes records for the file.
+/// The recording, which ends when this is finished.
 #[derive(Debug)]
 pub struct Recorder {
-    to: Option<SyncSender<Batch>>,
-    done: Receiver<Written>,
-    batch: Batch,
+    to: SyncSender<RecordBatch>,
+    done: Receiver<WriterOutcome>,
+    shared: Arc<RecordingTotals>,
+}
+
+/// Takes records of one shard for the file. What it still has is handed over when it is dropped.
+#[derive(Debug)]
+pub struct RecorderHandle {
+    to: SyncSender<RecordBatch>,
+    batch: RecordBatch,
+    shared: Arc<RecordingTotals>,
+}
+
+/// What all handles share.
+#[derive(Debug)]
+struct RecordingTotals {
     /// Bytes that may still be taken.
-    bytes_left: u64,
-    is_full: bool,
-    lost: u64,
+    bytes_left: AtomicU64,
+    is_full: AtomicBool,
+    lost: AtomicU64,
     health: Arc<Health>,
 }
 
 /// Records, end to end.
 #[derive(Debug, Default)]
-struct Batch {
+struct RecordBatch {
     bytes: Vec<u8>,
     records: u64,
 }
 
 /// What the thread came to.
 #[derive(Debug, Default)]
-struct Written {
+struct WriterOutcome {
     records: u64,
     lost: u64,
     error: Option<String>,
@@ -94,79 +111,108 @@ impl Recorder {
             .spawn(move || {
                 let _ = tell.send(write(writer, &batches, &counted));
             })?;
+        let left = bytes_max.map_or(u64::MAX, |max| max.saturating_sub(begun));
         Ok(Self {
-            to: Some(to),
+            to,
             done,
-            batch: Batch::default(),
-            bytes_left: bytes_max.map_or(u64::MAX, |max| max.saturating_sub(begun)),
-            is_full: false,
-            lost: 0,
-            health,
+            shared: Arc::new(RecordingTotals {
+                bytes_left: AtomicU64::new(left),
+                is_full: AtomicBool::new(false),
+                lost: AtomicU64::new(0),
+                health,
+            }),
         })
     }
 
+    /// A way into it, for one shard.
+    #[must_use]
+    pub fn handle(&self) -> RecorderHandle {
+        RecorderHandle {
+            to: self.to.clone(),
+            batch: RecordBatch::default(),
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// Ends the recording, once all handles were dropped. It waits for the file system, but not for
+    /// ever.
+    #[must_use]
+    pub fn finish(self) -> Recorded {
+        let Self { to, done, shared } = self;
+        drop(to);
+        let written = done
+            .recv_timeout(FINISH_MAX)
+            .unwrap_or_else(|_| WriterOutcome {
+                error: Some(format!(
+                    "the file system did not answer within {FINISH_MAX:?}"
+                )),
+                ..WriterOutcome::default()
+            });
+        Recorded {
+            records: written.records,
+            lost: shared.lost.load(Ordering::Acquire) + written.lost,
+            is_full: shared.is_full.load(Ordering::Acquire),
+            error: written.error,
+        }
+    }
+}
+
+impl RecorderHandle {
     /// Keeps the record that `bytes` begin with. It does not wait.
     pub fn keep(&mut self, bytes: &[u8]) {
-        if self.is_full {
+        if self.shared.is_full.load(Ordering::Acquire) {
             return;
         }
         let Some(record) = super::whole_record(bytes) else {
-            return self.lose(1);
+            return self.shared.lose(1);
         };
-        let len = record.len() as u64;
-        if len > self.bytes_left {
-            self.is_full = true;
-            log::warn!("the recording has reached its limit: it ends here, tracing goes on");
+        if !self.shared.has_room(record.len() as u64) {
             return;
         }
-        self.bytes_left -= len;
         self.batch.bytes.extend_from_slice(record);
         self.batch.records += 1;
         if self.batch.bytes.len() >= BATCH_BYTES {
             self.hand_over();
-        }
-    }
-
-    /// Ends the recording. It waits for the file system, but not for ever.
-    #[must_use]
-    pub fn finish(mut self) -> Recorded {
-        if self.batch.records > 0 {
-            self.hand_over();
-        }
-        self.to = None;
-        let written = self
-            .done
-            .recv_timeout(FINISH_MAX)
-            .unwrap_or_else(|_| Written {
-                error: Some(format!(
-                    "the file system did not answer within {FINISH_MAX:?}"
-                )),
-                ..Written::default()
-            });
-        Recorded {
-            records: written.records,
-            lost: self.lost + written.lost,
-            is_full: self.is_full,
-            error: written.error,
+            self.batch.bytes.reserve(BATCH_BYTES);
         }
     }
 
     fn hand_over(&mut self) {
         let batch = std::mem::take(&mut self.batch);
-        let Some(to) = &self.to else { return };
-        match to.try_send(batch) {
-            Ok(()) => self.batch.bytes.reserve(BATCH_BYTES),
-            Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) => {
-                if self.lost == 0 {
-                    log::warn!("the file system is slower than the recording: it has gaps");
-                }
-                self.lose(batch.records);
+        if let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) =
+            self.to.try_send(batch)
+        {
+            if self.shared.lost.load(Ordering::Acquire) == 0 {
+                log::warn!("the file system is slower than the recording: it has gaps");
             }
+            self.shared.lose(batch.records);
         }
     }
+}
 
-    fn lose(&mut self, records: u64) {
-        self.lost += records;
+impl Drop for RecorderHandle {
+    fn drop(&mut self) {
+        if self.batch.records > 0 {
+            self.hand_over();
+        }
+    }
+}
+
+impl RecordingTotals {
+    /// Takes so many bytes of those that may still be taken. If they are too few, that is the end.
+    fn has_room(&self, len: u64) -> bool {
+        let take = |left: u64| left.checked_sub(len);
+        let taken = self
+            .bytes_left
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, take);
+        if taken.is_err() && !self.is_full.swap(true, Ordering::AcqRel) {
+            log::warn!("the recording has reached its limit: it ends here, tracing goes on");
+        }
+        taken.is_ok()
+    }
+
+    fn lose(&self, records: u64) {
+        self.lost.fetch_add(records, Ordering::AcqRel);
         self.health.lose(Loss::NotRecorded, records);
     }
 }
@@ -198,8 +244,12 @@ impl Sink for File {
     }
 }
 
-fn write<W: Sink>(mut writer: Writer<W>, batches: &Receiver<Batch>, health: &Health) -> Written {
-    let mut written = Written::default();
+fn write<W: Sink>(
+    mut writer: Writer<W>,
+    batches: &Receiver<RecordBatch>,
+    health: &Health,
+) -> WriterOutcome {
+    let mut written = WriterOutcome::default();
     for batch in batches {
         if written.error.is_none()
             && let Err(error) = writer.write_all(&batch.bytes, batch.records)

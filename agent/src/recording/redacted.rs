@@ -26,11 +26,11 @@ use wirespan_common::record::{
 };
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::{ReadError, Reader, Writer, process_record};
+use super::{ReadError, Reader, Writer, of_shard, process_record};
 use crate::config::SpanConfig;
 use crate::discover::Process;
 use crate::redact::Redaction;
-use stream::{Asked, Stream};
+use stream::{OpenRequests, RedactedStream};
 
 /// What stands in place of what is hidden.
 const FILLER: u8 = b'x';
@@ -107,17 +107,17 @@ pub fn redact<R: Read, W: Write>(
 struct Masks<'a> {
     spans: &'a SpanConfig,
     redaction: Redaction,
-    connections: HashMap<ConnectionId, Connection>,
+    connections: HashMap<ConnectionId, RedactedConnection>,
     http2_connections: u64,
 }
 
 /// What was said on a connection so far.
 #[derive(Debug, Default)]
-struct Connection {
+struct RedactedConnection {
     /// By [`Direction`].
-    streams: [Stream; 2],
+    streams: [RedactedStream; 2],
     /// Requests whose responses are to come.
-    asked: Asked,
+    asked: OpenRequests,
     is_http2: bool,
 }
 
@@ -146,7 +146,7 @@ impl Masks<'_> {
                 for (name, value) in &mut process.resource_attributes {
                     *value = self.redaction.attribute(name, value).into_owned();
                 }
-                masked = process_record(record.time_ns, &process);
+                masked = of_shard(record.shard, process_record(record.time_ns, &process));
             }
             Body::Open { open, .. } => {
                 self.connections.remove(&open.connection);

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use super::{ReadError, Reader};
-use crate::pipeline::Pipeline;
+use crate::pipeline::Pipelines;
 use crate::span::Span;
 
 /// Spans handed over at a time: who takes them on another thread has to be woken for each batch.
@@ -25,15 +25,16 @@ pub struct Replayed {
     pub undecodable: u64,
 }
 
-/// Feeds a recording to the pipeline, to its end, and hands over the spans in batches; what `take`
-/// leaves in a batch is discarded. What the pipeline has to tell the kernel side is discarded too.
+/// Feeds a recording to the pipelines of its shards, to its end, and hands over the spans in
+/// batches; what `take` leaves in a batch is discarded. What they have to tell the kernel side is
+/// discarded too.
 ///
 /// # Errors
 /// Those of the reader. The spans of all records before the error have been handed over by then,
 /// those of what was still open included.
 pub fn replay<R: Read>(
     reader: &mut Reader<R>,
-    pipeline: &mut Pipeline,
+    pipelines: &mut Pipelines,
     mut take: impl FnMut(&mut Vec<Span>),
 ) -> Result<Replayed, ReadError> {
     let mut spans = Vec::with_capacity(BATCH_SPANS + BATCH_SPANS_EXTRA);
@@ -46,19 +47,19 @@ pub fn replay<R: Read>(
         spans.reserve(BATCH_SPANS + BATCH_SPANS_EXTRA);
     };
     let outcome = loop {
-        match reader.read_record(|record| pipeline.record(record, &mut spans)) {
+        match reader.read_record(|record| pipelines.record(record, &mut spans)) {
             Ok(true) => {}
             Ok(false) => break Ok(()),
             Err(error) => break Err(error),
         }
         if spans.len() >= BATCH_SPANS {
             hand_over(&mut spans);
-            drop(pipeline.drain_to_kernel());
+            pipelines.tell_nobody();
         }
     };
-    pipeline.finish(&mut spans);
+    pipelines.finish(&mut spans);
     hand_over(&mut spans);
-    drop(pipeline.drain_to_kernel());
+    pipelines.tell_nobody();
     outcome.map(|()| Replayed {
         records: reader.records(),
         spans: count,

@@ -1,17 +1,17 @@
 //! The name of a parameter while it is read, byte by byte. It allocates nothing.
 
-use super::names::{NAME_BYTES_MAX, Names, squeeze};
+use super::names::{NAME_BYTES_MAX, SecretNames, squeeze};
 
 /// What was read of a name. Brackets, points and NUL separate its segments: `user[token]`,
 /// `sig[]` and `sig\0x` are what their segments are.
 #[derive(Debug, Default)]
-pub struct Key {
+pub struct NameRead {
     whole: Word,
     segment: Word,
     is_secret: bool,
 }
 
-impl Key {
+impl NameRead {
     /// Nothing was read.
     pub fn clear(&mut self) {
         self.whole.len = 0;
@@ -20,7 +20,7 @@ impl Key {
     }
 
     /// Reads a byte, decoded.
-    pub fn push(&mut self, names: &Names, byte: u8) {
+    pub fn push(&mut self, names: &SecretNames, byte: u8) {
         match squeeze(byte) {
             Some(byte) => {
                 self.whole.push(byte);
@@ -35,14 +35,14 @@ impl Key {
     }
 
     /// Whether it names a secret.
-    pub fn is_secret(&self, names: &Names) -> bool {
+    pub fn is_secret(&self, names: &SecretNames) -> bool {
         self.is_secret || names.has(self.segment.bytes()) || names.has(self.whole.bytes())
     }
 }
 
 /// Whether a name, as it is, names a secret.
-pub fn is_secret(names: &Names, name: &[u8]) -> bool {
-    let mut key = Key::default();
+pub fn is_secret(names: &SecretNames, name: &[u8]) -> bool {
+    let mut key = NameRead::default();
     for byte in name {
         key.push(names, *byte);
     }

@@ -1,5 +1,5 @@
-//! Names of parameters whose values are secrets. Letters and digits count, case does not: one entry
-//! stands for `access_token`, `access-token`, `accessToken` and `Access.Token`.
+//! SecretNames of parameters whose values are secrets. Letters and digits count, case does not: one
+//! entry stands for `access_token`, `access-token`, `accessToken` and `Access.Token`.
 //!
 //! Two names were weighed. `code` is an OAuth authorization code, which whoever reads it in time
 //! can redeem, and also a country's or a product's code; `key` is how Google's APIs take their API
@@ -111,17 +111,17 @@ pub const NAME_BYTES_MAX: usize = 32;
 
 /// A set of names, by their length.
 #[derive(Clone, Debug)]
-pub struct Names {
+pub struct SecretNames {
     by_len: [Vec<Box<[u8]>>; NAME_BYTES_MAX + 1],
 }
 
-impl Default for Names {
+impl Default for SecretNames {
     fn default() -> Self {
         Self::new([], [])
     }
 }
 
-impl Names {
+impl SecretNames {
     /// The names above and those of `add`, but not those of `remove`.
     pub fn new<'a>(
         add: impl IntoIterator<Item = &'a str>,
@@ -170,13 +170,13 @@ mod tests {
     fn no_name_is_cut() {
         for name in [CONVENTIONS, BEYLA, OURS].into_iter().flatten() {
             assert!(name.len() <= NAME_BYTES_MAX, "{name}");
-            assert!(Names::default().has(&squeezed(name)), "{name}");
+            assert!(SecretNames::default().has(&squeezed(name)), "{name}");
         }
     }
 
     #[test]
     fn names_are_added_and_removed_however_they_are_written() {
-        let names = Names::new(["Shop-Pass"], ["CODE", "x_amz_signature"]);
+        let names = SecretNames::new(["Shop-Pass"], ["CODE", "x_amz_signature"]);
         assert!(names.has(b"shoppass"));
         assert!(!names.has(b"code"));
         assert!(!names.has(b"xamzsignature"));

@@ -1,9 +1,9 @@
 //! Finds secrets in a text, in one pass and without allocating. What is found errs on the side of
 //! hiding: where servers disagree about where a value ends, it ends late.
 
-use super::key::Key;
-use super::names::{NAME_BYTES_MAX, Names};
-use super::token::{self, Look};
+use super::key::NameRead;
+use super::names::{NAME_BYTES_MAX, SecretNames};
+use super::token::{self, TokenStart};
 use super::view::{self, Item};
 use super::{REDACTED, Secret};
 
@@ -23,7 +23,7 @@ pub enum Grammar {
 
 /// Whether there is anything to look for. Most texts are done with here, so it costs as little as
 /// possible: one look at each byte, and one at each plain name of a parameter.
-pub fn may_have_secret(names: &Names, grammar: Grammar, text: &[u8]) -> bool {
+pub fn may_have_secret(names: &SecretNames, grammar: Grammar, text: &[u8]) -> bool {
     let signs = text
         .iter()
         .fold(0, |signs, byte| signs | SIGNS[usize::from(*byte)]);
@@ -41,7 +41,7 @@ pub fn may_have_secret(names: &Names, grammar: Grammar, text: &[u8]) -> bool {
 
 /// Whether the name at the end of this may be one of a secret: it is, or is not made of letters and
 /// digits alone.
-fn may_be_secret(names: &Names, text: &[u8]) -> bool {
+fn may_be_secret(names: &SecretNames, text: &[u8]) -> bool {
     let mut name = [0; NAME_BYTES_MAX];
     let mut len = 0;
     for byte in text.iter().rev() {
@@ -77,12 +77,12 @@ const COLON: u8 = 8;
 const TOKEN: u8 = 16;
 
 /// Finds the secrets of `text`.
-pub fn scan(names: &Names, grammar: Grammar, text: &[u8], mut found: impl FnMut(Secret)) {
+pub fn scan(names: &SecretNames, grammar: Grammar, text: &[u8], mut found: impl FnMut(Secret)) {
     let mut scanner = Scanner {
         names,
         grammar,
         text,
-        key: Key::default(),
+        key: NameRead::default(),
         in_query: grammar == Grammar::Query,
         before: None,
         no_token_before: 0,
@@ -103,10 +103,10 @@ pub fn scan(names: &Names, grammar: Grammar, text: &[u8], mut found: impl FnMut(
 }
 
 struct Scanner<'a> {
-    names: &'a Names,
+    names: &'a SecretNames,
     grammar: Grammar,
     text: &'a [u8],
-    key: Key,
+    key: NameRead,
     /// Behind a question mark or a number sign.
     in_query: bool,
     /// The byte before, decoded.
@@ -121,8 +121,8 @@ impl Scanner<'_> {
         let before = self.before.replace(item.byte);
         if item.byte == b'e' && item.at >= self.no_token_before && self.spells(item, b"eyJ") {
             match token::look(self.text, item.at) {
-                Look::Token(end) => return Some(hidden(item.at, end, REDACTED)),
-                Look::NoneBefore(end) => self.no_token_before = end,
+                TokenStart::Token(end) => return Some(hidden(item.at, end, REDACTED)),
+                TokenStart::NoneBefore(end) => self.no_token_before = end,
             }
         }
         if item.byte == b'/' && matches!(before, Some(b'/' | b':')) {

@@ -9,7 +9,7 @@ const LOOKED_AT: usize = 16;
 
 /// What stands where a token might begin.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum TokenStart {
     /// A token up to here.
     Token(usize),
     /// None, and none begins before this.
@@ -17,7 +17,7 @@ pub enum Look {
 }
 
 /// Looks at `at`. A token that was cut in its second part is one: that part has the claims.
-pub fn look(text: &[u8], at: usize) -> Look {
+pub fn look(text: &[u8], at: usize) -> TokenStart {
     let mut head = [0; LOOKED_AT];
     let mut items = view::items(text, at);
     let mut first = None;
@@ -30,7 +30,7 @@ pub fn look(text: &[u8], at: usize) -> Look {
                 first = first.or(Some(item));
                 *place = sextet;
             }
-            None => return Look::NoneBefore(after(first, at)),
+            None => return TokenStart::NoneBefore(after(first, at)),
         }
     }
     let is_text = head.chunks_exact(4).all(|letters| {
@@ -40,7 +40,7 @@ pub fn look(text: &[u8], at: usize) -> Look {
             .all(|byte| matches!(byte, b' '..=b'~'))
     });
     if !is_text {
-        return Look::NoneBefore(after(first, at));
+        return TokenStart::NoneBefore(after(first, at));
     }
     let mut points = 0;
     let mut end = text.len();
@@ -53,9 +53,9 @@ pub fn look(text: &[u8], at: usize) -> Look {
         }
     }
     if points == 0 {
-        Look::NoneBefore(end)
+        TokenStart::NoneBefore(end)
     } else {
-        Look::Token(end)
+        TokenStart::Token(end)
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_token_is_known_by_what_its_header_decodes_to() {
-        let whole = |text: &str| look(text.as_bytes(), 0) == Look::Token(text.len());
+        let whole = |text: &str| look(text.as_bytes(), 0) == TokenStart::Token(text.len());
         assert!(whole(TOKEN));
         assert!(whole("eyJhbGciOiJub25lIn0.eyJzdWIiOiI0MiJ9."), "unsigned");
         assert!(
@@ -93,7 +93,7 @@ mod tests {
         assert!(whole(&TOKEN[..30]), "cut by the capture");
         assert!(whole(&TOKEN.replace('y', "%79").replace('.', "%2E")));
         let followed = format!("{TOKEN}/x");
-        assert_eq!(look(followed.as_bytes(), 0), Look::Token(TOKEN.len()));
+        assert_eq!(look(followed.as_bytes(), 0), TokenStart::Token(TOKEN.len()));
         for other in [
             "eyJar.min.js",
             "eyJournalingFileSystem.min.js",
@@ -101,7 +101,7 @@ mod tests {
             &TOKEN[..20],
         ] {
             assert!(
-                !matches!(look(other.as_bytes(), 0), Look::Token(_)),
+                !matches!(look(other.as_bytes(), 0), TokenStart::Token(_)),
                 "{other}"
             );
         }

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -17,10 +16,10 @@ use crate::ending::Ending;
 use crate::export::own_metrics::OwnMetrics;
 use crate::export::{ExportConfig, Exporters, SetupError, SpanQueue};
 use crate::health::Health;
-use crate::live::{Live, Reconfiguration, Reconfigure, Stop, Watched};
+use crate::live::{Live, Reconfiguration, Setup, Watched};
 use crate::logging;
 use crate::memory::Ledger;
-use crate::pipeline::{Pipeline, PipelineConfig};
+use crate::pipeline::PipelineConfig;
 use crate::recording::Recorder;
 use crate::report::Finished;
 
@@ -35,19 +34,15 @@ pub struct Daemon {
     config: Config,
     /// How transfers are seen.
     pub strategy: Strategy,
-    /// Who knows how many processes are watched.
-    pub watched: Watched,
     health: Arc<Health>,
     runtime: Runtime,
     memory: Ledger,
     exporters: Exporters,
     metrics: Option<OwnMetrics>,
-    control: Reconfigure,
-    stop: Stop,
-    shard: JoinHandle<Ended>,
+    live: Live,
 }
 
-/// What the shard leaves, and who tells when the kernel side is detached.
+/// What the shards leave, and who tells when the kernel side is detached.
 type Ended = (Finished, Receiver<()>);
 
 /// What came of another configuration.
@@ -80,41 +75,38 @@ impl Daemon {
         let watcher =
             Watcher::new(ProcRoot::host(), config.discover.clone()).within(memory.clone());
         // How spans are made is told by records, so that it can be told anew.
-        let pipeline_config = PipelineConfig {
+        let pipeline = PipelineConfig {
             memory: memory.clone(),
             ..PipelineConfig::default()
         };
-        let live = Live::new(
-            capture,
+        let setup = Setup {
             watcher,
-            libraries(&health),
-            Pipeline::new(pipeline_config, Arc::clone(&health)),
+            libraries: libraries(&health),
+            pipeline,
+            spans: config.spans.clone(),
             recording,
             queue,
-            Arc::clone(&health),
-        )
-        .context("can't start a thread")?
-        .telling(ending.tell())
-        .measuring(measure_every(&config))
-        .configured(&config.spans);
-        let (watched, stop, control) = (live.watched(), live.stop(), live.reconfigure());
-        let shard = std::thread::Builder::new()
-            .name("shard".into())
-            .spawn(move || live.run())
-            .context("can't start a thread")?;
+            health: Arc::clone(&health),
+            measure_every: measure_every(&config),
+            settled: ending.tell(),
+        };
+        let live = Live::start(capture, setup).context("can't start a thread")?;
         Ok(Self {
             config,
             strategy,
-            watched,
             health,
             runtime,
             memory,
             exporters,
             metrics,
-            control,
-            stop,
-            shard,
+            live,
         })
+    }
+
+    /// Who knows how many processes are watched.
+    #[must_use]
+    pub fn watched(&self) -> &Watched {
+        self.live.watched()
     }
 
     /// Has the rooms work by another configuration, as far as they can while they run. A room that
@@ -169,23 +161,22 @@ impl Daemon {
             self.config.spans.clone_from(spans);
         }
         // If the run is over, nobody wants to know.
-        let _ = self.control.reconfigure(reconfiguration);
+        let _ = self.live.reconfigure(reconfiguration);
         outcome
     }
 
-    /// Whether the shard has ended by itself, which it never should.
+    /// Whether a shard has ended by itself, which none ever should.
     #[must_use]
     pub fn has_failed(&self) -> bool {
-        self.shard.is_finished()
+        self.live.is_broken()
     }
 
     /// Ends all rooms within the time of `ending`, in the order in which spans go through them.
     ///
     /// # Errors
-    /// The shard panicked.
+    /// A shard panicked.
     pub fn end(self, ending: &Ending) -> anyhow::Result<Ended> {
-        self.stop.now();
-        let ended = self.shard.join();
+        let ended = self.live.end();
         let ended = ended.map_err(|_| anyhow::anyhow!("the capture thread panicked"))?;
         self.runtime.block_on(self.exporters.drain(left(ending)));
         if let Some(metrics) = self.metrics {

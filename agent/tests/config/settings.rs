@@ -252,6 +252,26 @@ fn the_memory_limit_is_bytes_with_a_unit() {
 }
 
 #[test]
+fn shards_are_few_and_each_has_its_part_of_the_memory() {
+    let shards = |settings: &[(&str, &str)]| {
+        let needed = [("BEYLA_OPEN_PORT", "80"), ("BEYLA_TRACE_PRINTER", "text")];
+        load(&[&needed, settings].concat()).map(|loaded| loaded.config.capture.shards)
+    };
+    assert_eq!(shards(&[]).ok(), Some(1));
+    assert_eq!(shards(&[("WIRESPAN_SHARDS", "8")]).ok(), Some(8));
+    for text in ["0", "9", "-1", "two", "256", "1.5"] {
+        let error = shards(&[("WIRESPAN_SHARDS", text)]).expect_err(text);
+        let error = error.to_string();
+        assert!(error.contains("WIRESPAN_SHARDS"), "{error}");
+        assert!(error.contains("from 1 to 8"), "{error}");
+    }
+    let within = |limit| shards(&[("WIRESPAN_SHARDS", "4"), ("WIRESPAN_MEMORY_LIMIT", limit)]);
+    assert_eq!(within("16MiB").ok(), Some(4));
+    let error = within("15MiB").expect_err("too little").to_string();
+    assert!(error.contains("at least 16MiB"), "{error}");
+}
+
+#[test]
 fn what_is_hidden_can_be_widened_narrowed_and_made_whole() {
     let config = config_with(&[
         ("BEYLA_SENSITIVE_QUERY_PARAMS_ADD", "ticket, shop_id"),

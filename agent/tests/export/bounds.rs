@@ -6,7 +6,7 @@ use std::time::Duration;
 use wirespan::config::{OtlpConfig, OtlpProtocol};
 use wirespan::export::{ExportConfig, Exporters, RetryPolicy};
 use wirespan::health::{Destination, Health, Loss};
-use wirespan::memory::{Holder, Ledger};
+use wirespan::memory::Ledger;
 use wirespan::span::Value;
 use wirespan_tests::receiver::Receiver;
 
@@ -77,7 +77,7 @@ async fn spans_that_wait_are_bounded_in_bytes_too() {
     // An eighth of the bound: a megabyte, of which each takes 8 KB and more.
     let lost = health.losses(Loss::QueueFull);
     assert!((870..900).contains(&lost), "{lost}");
-    let held = memory.held_by(Holder::Spans);
+    let held = memory.held();
     assert!((900 << 10..=1 << 20).contains(&held), "{held}");
 
     receiver.come_back().await.unwrap();

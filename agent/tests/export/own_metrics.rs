@@ -50,7 +50,7 @@ async fn every_counter_is_told_once_per_interval_and_anew_at_the_end() {
     health.lose_spans(Destination::Otlp, Loss::QueueFull, 3);
     health.set_loss(Loss::RingFull, 5);
     health.read_records(40);
-    health.set_coverage(vec![Coverage {
+    let coverage = vec![Coverage {
         pid: 42,
         service: "shop".into(),
         seen_bytes: 200,
@@ -61,7 +61,8 @@ async fn every_counter_is_told_once_per_interval_and_anew_at_the_end() {
             unread
         },
         lost_records: 6,
-    }]);
+    }];
+    health.set_coverage(0, coverage);
     let expected = [
         ("wirespan.spans.made", String::new(), 10.0),
         ("wirespan.spans.exported", "destination=OTLP".into(), 7.0),

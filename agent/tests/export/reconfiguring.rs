@@ -6,7 +6,7 @@ use std::time::Duration;
 use wirespan::config::{OtlpConfig, PrinterFormat, TracesConfig};
 use wirespan::export::{ExportConfig, Exporters};
 use wirespan::health::{Destination, Health, Loss};
-use wirespan::memory::{Holder, Ledger};
+use wirespan::memory::Ledger;
 use wirespan_tests::receiver::Receiver;
 
 use crate::delivery::distinct;
@@ -127,12 +127,12 @@ async fn lanes_that_are_left_full_take_their_room_from_those_that_follow() {
             queue.push(server_spans(&shop, start..start + 50));
         }
         assert!(health.losses(Loss::QueueFull) > 0);
-        assert!(memory.held_by(Holder::Spans) <= memory.of_spans());
+        assert!(memory.held() <= memory.of_spans());
         exporters
             .reconfigure(&to(Some(otlp(1001 + number))))
             .unwrap();
     }
     exporters.drain(Duration::ZERO).await;
     assert_eq!(lost_in_export(&health), 25_000);
-    assert_eq!(memory.held_by(Holder::Spans), 0);
+    assert_eq!(memory.held(), 0);
 }

@@ -1,12 +1,15 @@
 //! Recordings and the spans that they yield again.
 
-use wirespan::pipeline::PipelineConfig;
+use std::sync::Arc;
+
+use wirespan::health::Health;
+use wirespan::pipeline::{PipelineConfig, Pipelines};
 use wirespan::recording::{ReadError, Reader, replay};
 use wirespan::span::Span;
 use wirespan_common::record::{LifeEvent, Stage};
 
 use crate::records::{MS, Recorder};
-use crate::{Bench, CLIENT, GET, OK, SERVER, WALL_NS, spans_of, without_ids};
+use crate::{CLIENT, GET, OK, SERVER, WALL_NS, spans_of, without_ids};
 
 /// A recording with some of everything.
 fn mixture() -> Recorder {
@@ -27,13 +30,14 @@ fn mixture() -> Recorder {
 }
 
 fn replayed(file: &[u8], seed: Option<u64>) -> (Vec<Span>, Result<u64, ReadError>) {
-    let mut bench = Bench::new(PipelineConfig {
+    let config = PipelineConfig {
         seed,
         ..PipelineConfig::default()
-    });
+    };
+    let mut pipelines = Pipelines::new(config, Arc::new(Health::default()));
     let mut spans = Vec::new();
     let mut reader = Reader::new(file).expect("a recording");
-    let outcome = replay(&mut reader, &mut bench.pipeline, |batch| {
+    let outcome = replay(&mut reader, &mut pipelines, |batch| {
         spans.append(batch);
     });
     (spans, outcome.map(|replayed| replayed.spans))

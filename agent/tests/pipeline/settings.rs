@@ -1,8 +1,10 @@
 //! How spans are made, as records tell it: from the record on, and again in a replay.
 
+use std::sync::Arc;
+
 use wirespan::config::SpanConfig;
-use wirespan::health::Loss;
-use wirespan::pipeline::PipelineConfig;
+use wirespan::health::{Health, Loss};
+use wirespan::pipeline::{PipelineConfig, Pipelines};
 use wirespan::recording::{Reader, replay};
 use wirespan::span::Span;
 use wirespan_common::record::{Header, Kind};
@@ -116,10 +118,10 @@ fn a_replay_gives_the_spans_of_the_run_by_the_settings_of_the_run() {
     let mut live = Bench::new(seeded());
     live.feed(&mut story()).finish();
     let file = story().file();
-    let mut bench = Bench::new(seeded());
+    let mut pipelines = Pipelines::new(seeded(), Arc::new(Health::default()));
     let mut again = Vec::new();
     let mut reader = Reader::new(file.as_slice()).expect("a recording");
-    replay(&mut reader, &mut bench.pipeline, |spans| {
+    replay(&mut reader, &mut pipelines, |spans| {
         again.append(spans);
     })
     .expect("whole");

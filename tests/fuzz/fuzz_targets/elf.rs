@@ -27,7 +27,7 @@ mod agent {
 }
 
 use agent::{arch, lookers};
-use discover::tls::{End, Verdict, find_in};
+use discover::tls::{End, FileFinding, find_in};
 
 /// Names that are treated in different ways: a library and a program.
 const NAMES: [&str; 2] = ["/usr/lib/libssl.so.3", "/usr/bin/program"];
@@ -35,7 +35,7 @@ const NAMES: [&str; 2] = ["/usr/lib/libssl.so.3", "/usr/bin/program"];
 fuzz_target!(|bytes: &[u8]| {
     for name in NAMES {
         match find_in(bytes, Path::new(name)) {
-            Verdict::Readable(library) => {
+            FileFinding::Readable(library) => {
                 assert!(!library.functions.is_empty());
                 let len = bytes.len() as u64;
                 for site in &library.functions {
@@ -51,8 +51,8 @@ fuzz_target!(|bytes: &[u8]| {
                     }
                 }
             }
-            Verdict::Unreadable(reason) => assert!(!reason.is_empty()),
-            Verdict::Nothing => {}
+            FileFinding::Unreadable(reason) => assert!(!reason.is_empty()),
+            FileFinding::Nothing => {}
         }
     }
 });

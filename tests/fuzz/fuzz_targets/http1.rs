@@ -6,7 +6,7 @@ mod parsing;
 mod told;
 
 use libfuzzer_sys::fuzz_target;
-use wirespan_protocols::conversation::{Chunk, Conversation, Direction, End, Extent, Verdict};
+use wirespan_protocols::conversation::{Chunk, Conversation, Direction, End, Extent, Understanding};
 use wirespan_protocols::http1::{Requests, Responses};
 use wirespan_protocols::parser::Parser;
 
@@ -90,7 +90,7 @@ fn conversation(mut rest: &[u8]) {
         }
         let _ = conversation.take_head_was_cut();
         let _ = conversation.awaits_progress();
-        if conversation.verdict() == Verdict::Understood {
+        if conversation.verdict() == Understanding::Understood {
             assert!(conversation.protocol().is_some());
         }
     }

@@ -5,7 +5,7 @@
 mod told;
 
 use libfuzzer_sys::fuzz_target;
-use wirespan_protocols::conversation::{Chunk, Conversation, Direction, End, Extent, Verdict};
+use wirespan_protocols::conversation::{Chunk, Conversation, Direction, End, Extent, Understanding};
 use wirespan_protocols::http2::Frames;
 use wirespan_protocols::parser::Parsed;
 
@@ -104,7 +104,7 @@ fn conversation(bytes: &[u8]) {
         }
         let _ = conversation.take_head_was_cut();
         let _ = conversation.awaits_progress();
-        if conversation.verdict() == Verdict::Understood {
+        if conversation.verdict() == Understanding::Understood {
             assert!(conversation.protocol().is_some());
         }
         for direction in [Direction::Ingress, Direction::Egress] {

@@ -6,7 +6,7 @@ mod parsing;
 mod told;
 
 use libfuzzer_sys::fuzz_target;
-use wirespan_protocols::conversation::{Chunk, Conversation, Direction, End, Verdict};
+use wirespan_protocols::conversation::{Chunk, Conversation, Direction, End, Understanding};
 use wirespan_protocols::parser::{Gap, Parser};
 use wirespan_protocols::redis::{Requests, Responses};
 
@@ -67,7 +67,7 @@ fn conversation(mut rest: &[u8]) {
         };
         call(kind & 1 == 1, bytes, missing, &mut told);
     }
-    assert_ne!(conversation.verdict(), Verdict::Undecided);
+    assert_ne!(conversation.verdict(), Understanding::Undecided);
     conversation.end(End::Closed, time_ns + 1, &mut told);
     assert!(!conversation.has_open_exchange());
     told.check_over();

@@ -7,9 +7,9 @@ use crate::detect::{CHUNKS_MAX, Found, PREFIX_BYTES_MAX, TURNS_MAX, detect, dete
 use crate::heap;
 use crate::listener::{Discard, Listener};
 use crate::parser::Flow;
-use crate::protocol::Kind;
+use crate::protocol::Pairing;
 use crate::relay::{self, Header};
-use crate::session::{Entry, MultiplexedStart, OrderedStart, Rest, Session, role_of};
+use crate::session::{JoinedAt, MultiplexedStart, OrderedStart, Rest, Session, role_of};
 use crate::stream::{Moved, Stream};
 use crate::transport::{Chunk, Direction, Extent};
 
@@ -21,7 +21,7 @@ const CLIENT_HELLO: u8 = 1;
 #[derive(Debug, Default)]
 pub(super) struct Joining {
     /// By direction.
-    sides: [Side; 2],
+    sides: [JoiningSide; 2],
     /// Where the last bytes went.
     latest: Option<Direction>,
     turns: u32,
@@ -42,7 +42,7 @@ struct Helloed {
 
 /// One direction.
 #[derive(Debug, Default)]
-struct Side {
+struct JoiningSide {
     stream: Stream,
     /// Position of the first byte that may belong to a message: behind a relay's header, or where
     /// the tunnel begins. `None` if what was sent before is not known.
@@ -79,7 +79,7 @@ impl Joining {
     /// What goes through a tunnel, from where these streams are; each with whether that is the
     /// tunnel's first byte. What they hold is looked at with what comes next.
     pub fn within(ingress: Rest, egress: Rest) -> Self {
-        let side = |Rest { stream, is_framed }: Rest| Side {
+        let side = |Rest { stream, is_framed }: Rest| JoiningSide {
             begins: is_framed.then(|| stream.cursor()),
             at_turn: stream.cursor(),
             stream,
@@ -155,18 +155,18 @@ impl Joining {
         let side = self.side(chunk.direction);
         match found {
             Found::Match(protocol, flow) => match (protocol.kind, flow) {
-                (Kind::Ordered { open, refuses }, Some(flow)) => {
+                (Pairing::Ordered { open, refuses }, Some(flow)) => {
                     let (start, lost) = self.ordered(flow, refuses, &held, chunk);
                     if let Some(lost) = lost {
                         listener.discard(lost);
                     }
                     return Joined::Known(open(start, listener));
                 }
-                (Kind::Multiplexed { open, .. }, flow) => {
+                (Pairing::Multiplexed { open, .. }, flow) => {
                     side.stream.hold(held);
                     return Joined::Known(open(self.multiplexed(flow, chunk), listener));
                 }
-                (Kind::Ordered { .. }, None) => side.stream.hold(held),
+                (Pairing::Ordered { .. }, None) => side.stream.hold(held),
             },
             Found::NotYet if arrival.after.is_none() => side.stream.hold(held),
             Found::Foreign => return Joined::Never,
@@ -245,7 +245,7 @@ impl Joining {
         ingress.stream.heap_bytes() + egress.stream.heap_bytes() + heap::block(name)
     }
 
-    fn side(&mut self, direction: Direction) -> &mut Side {
+    fn side(&mut self, direction: Direction) -> &mut JoiningSide {
         &mut self.sides[direction as usize]
     }
 
@@ -302,8 +302,8 @@ impl Joining {
         other.skip_to_reach();
         let is_seamless = this.cursor() == at_turn;
         let (entry, lost) = match (flow, refused) {
-            (Flow::Requests, _) if is_seamless => (Entry::Request { head, chunk }, None),
-            (_, Some(asked)) => (Entry::Refusal { asked, head, chunk }, None),
+            (Flow::Requests, _) if is_seamless => (JoinedAt::Request { head, chunk }, None),
+            (_, Some(asked)) => (JoinedAt::Refusal { asked, head, chunk }, None),
             _ => {
                 this.extent(&Extent {
                     position: chunk.position.saturating_add(chunk.len),
@@ -317,7 +317,7 @@ impl Joining {
                     // Nobody knows what it answers, nor therefore where it ends.
                     Flow::Responses => Discard::UnmatchedResponse,
                 };
-                (Entry::Amid { latest: flow }, Some(lost))
+                (JoinedAt::Amid { latest: flow }, Some(lost))
             }
         };
         let (requests, responses) = match flow {
@@ -361,7 +361,7 @@ enum Passed {
     All,
 }
 
-impl Side {
+impl JoiningSide {
     fn note_turn(&mut self) {
         self.at_turn = self.stream.reach();
     }

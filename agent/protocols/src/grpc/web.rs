@@ -16,7 +16,7 @@ pub const TRAILER_BYTES_MAX: usize = 1024;
 
 /// Follows the frames of a response's body to its trailers.
 #[derive(Debug, Default)]
-pub struct Tail {
+pub struct WebTrailers {
     prefix: [u8; PREFIX_BYTES],
     prefix_len: u8,
     /// Bytes of the frame under way.
@@ -27,7 +27,7 @@ pub struct Tail {
     is_lost: bool,
 }
 
-impl Tail {
+impl WebTrailers {
     /// For the body of a response with this `content-type`, if it is of that kind.
     #[must_use]
     pub fn of(content_type: &[u8]) -> Option<Self> {
@@ -109,8 +109,8 @@ mod tests {
 
     const BODY: &[u8] = b"\0\0\0\0\x05reply\x80\0\0\0\x25grpc-message: told\r\nGrpc-Status: 13\r\n";
 
-    fn tail() -> Tail {
-        Tail::of(b"application/grpc-web+proto").expect("gRPC-Web")
+    fn tail() -> WebTrailers {
+        WebTrailers::of(b"application/grpc-web+proto").expect("gRPC-Web")
     }
 
     #[test]
@@ -151,8 +151,8 @@ mod tests {
             tail.take(body);
             assert_eq!(tail.status(), None, "{body:?}");
         }
-        assert!(Tail::of(b"application/grpc-web-text").is_none());
-        assert!(Tail::of(b"application/grpc").is_none());
+        assert!(WebTrailers::of(b"application/grpc-web-text").is_none());
+        assert!(WebTrailers::of(b"application/grpc").is_none());
     }
 
     #[test]

@@ -11,11 +11,11 @@ const LINE_END: &[u8; 2] = b"\r\n";
 
 /// A body whose end has not been reached.
 #[derive(Debug)]
-pub(super) enum Body {
+pub(super) enum OpenBody {
     /// Ends after so many more bytes, at least 1.
     Counted { left: u64, size: u64 },
     /// Ends with its framing.
-    Chunked { at: Chunk, size: u64 },
+    Chunked { at: ChunkFraming, size: u64 },
     /// Was chunked, until a gap took the framing: ends where the bytes look like it. The field
     /// holds what is known of the last bytes.
     Adrift { last: [u8; 7] },
@@ -27,7 +27,7 @@ pub(super) enum Body {
 
 /// Where in the framing of a chunked body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Chunk {
+pub(super) enum ChunkFraming {
     /// In the digits of a size.
     Size { size: u64, digits: u8 },
     /// Behind them, in extensions or before the line feed.
@@ -46,7 +46,7 @@ pub(super) enum Chunk {
 
 /// What bytes did to a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum BodyProgress {
     /// All of them belong to it, and it goes on.
     GoesOn,
     /// It ended after so many of them.
@@ -58,7 +58,7 @@ pub(super) enum Progress {
 /// What a head says about the body behind it.
 pub(super) enum Framing {
     NoBody,
-    Body(Body),
+    Body(OpenBody),
     Invalid,
 }
 
@@ -67,30 +67,30 @@ impl Framing {
     pub fn of(fields: &Fields<'_>, unframed: Self) -> Self {
         match (fields.chunked, fields.length) {
             // Transfer-Encoding overrides Content-Length (RFC 9112 §6.3).
-            (Some(true), _) => Self::Body(Body::Chunked {
-                at: Chunk::START,
+            (Some(true), _) => Self::Body(OpenBody::Chunked {
+                at: ChunkFraming::START,
                 size: 0,
             }),
             // So it should, but for who reads it (curl, Python, nginx) only `chunked` does. Who
             // sends both has counted what is on the wire.
             (_, Length::Bytes(0)) => Self::NoBody,
-            (_, Length::Bytes(size)) => Self::Body(Body::Counted { left: size, size }),
+            (_, Length::Bytes(size)) => Self::Body(OpenBody::Counted { left: size, size }),
             (_, Length::Invalid) => Self::Invalid,
-            (Some(false), Length::Absent) => Self::Body(Body::UntilEnd { size: 0 }),
+            (Some(false), Length::Absent) => Self::Body(OpenBody::UntilEnd { size: 0 }),
             (None, Length::Absent) => unframed,
         }
     }
 }
 
-impl Body {
+impl OpenBody {
     /// Measures `buf`, which is not empty, and hands out what of it is content, as far as that can
     /// be told from framing.
-    pub fn skip(&mut self, buf: &[u8], mut content: impl FnMut(&[u8])) -> Progress {
+    pub fn skip(&mut self, buf: &[u8], mut content: impl FnMut(&[u8])) -> BodyProgress {
         match self {
             Self::Counted { left, size } => match usize::try_from(*left) {
                 Ok(consumed) if consumed <= buf.len() => {
                     content(&buf[..consumed]);
-                    Progress::Ended {
+                    BodyProgress::Ended {
                         consumed,
                         size: Some(*size),
                     }
@@ -98,38 +98,38 @@ impl Body {
                 _ => {
                     content(buf);
                     *left -= buf.len() as u64;
-                    Progress::GoesOn
+                    BodyProgress::GoesOn
                 }
             },
             Self::Chunked { at, size } => skip_chunked(at, size, buf, content),
             Self::Adrift { last } => {
                 // The end of a call is where a body may end; so is the head of the next response.
                 if let Some(at) = memchr::memmem::find(buf, b"0\r\n\r\nHTTP/1.") {
-                    return Progress::Ended {
+                    return BodyProgress::Ended {
                         consumed: at + 5,
                         size: None,
                     };
                 }
                 if ends(last, buf) {
-                    Progress::Ended {
+                    BodyProgress::Ended {
                         consumed: buf.len(),
                         size: None,
                     }
                 } else {
-                    Progress::GoesOn
+                    BodyProgress::GoesOn
                 }
             }
             Self::UntilEnd { size } => {
                 content(buf);
                 *size = size.saturating_add(buf.len() as u64);
-                Progress::GoesOn
+                BodyProgress::GoesOn
             }
-            Self::Unframed => Progress::GoesOn,
+            Self::Unframed => BodyProgress::GoesOn,
         }
     }
 
-    /// Measures a gap, which is no longer than [`Body::bytes_left`]; whether it ends the body, and
-    /// with which size.
+    /// Measures a gap, which is no longer than [`OpenBody::bytes_left`]; whether it ends the body,
+    /// and with which size.
     pub fn cross(&mut self, gap: Gap) -> Option<Option<u64>> {
         match self {
             Self::Counted { left, size } => {
@@ -137,9 +137,9 @@ impl Body {
                 (*left == 0).then_some(Some(*size))
             }
             Self::Chunked { at, size } if at.can_cross(&gap) => match cross_chunk(at, size, gap) {
-                Progress::GoesOn => None,
-                Progress::Ended { size, .. } => Some(size),
-                Progress::Invalid => self.drift(gap),
+                BodyProgress::GoesOn => None,
+                BodyProgress::Ended { size, .. } => Some(size),
+                BodyProgress::Invalid => self.drift(gap),
             },
             Self::Chunked { .. } => self.drift(gap),
             Self::Adrift { last } => {
@@ -173,7 +173,7 @@ impl Body {
     }
 }
 
-impl Chunk {
+impl ChunkFraming {
     const START: Self = Self::Size { size: 0, digits: 0 };
 
     fn content_left(self) -> u64 {
@@ -231,8 +231,8 @@ impl Chunk {
     }
 }
 
-/// Crosses a gap for which [`Chunk::can_cross`] holds.
-fn cross_chunk(at: &mut Chunk, size: &mut u64, gap: Gap) -> Progress {
+/// Crosses a gap for which [`ChunkFraming::can_cross`] holds.
+fn cross_chunk(at: &mut ChunkFraming, size: &mut u64, gap: Gap) -> BodyProgress {
     let hidden = gap.len.saturating_sub(gap.tail().len() as u64);
     let content = hidden.min(at.content_left());
     *size = size.saturating_add(content);
@@ -240,21 +240,23 @@ fn cross_chunk(at: &mut Chunk, size: &mut u64, gap: Gap) -> Progress {
     let line_end = usize::try_from(hidden - content).unwrap_or(0);
     for seen in [&LINE_END[..line_end.min(LINE_END.len())], gap.tail()] {
         match skip_chunked(at, size, seen, |_| {}) {
-            Progress::GoesOn => {}
+            BodyProgress::GoesOn => {}
             // More of the gap behind the end: no end then, but content that looks like one.
-            Progress::Ended { consumed, .. } if consumed < seen.len() => return Progress::Invalid,
+            BodyProgress::Ended { consumed, .. } if consumed < seen.len() => {
+                return BodyProgress::Invalid;
+            }
             stopped => return stopped,
         }
     }
-    Progress::GoesOn
+    BodyProgress::GoesOn
 }
 
 fn skip_chunked(
-    at: &mut Chunk,
+    at: &mut ChunkFraming,
     size: &mut u64,
     buf: &[u8],
     mut content: impl FnMut(&[u8]),
-) -> Progress {
+) -> BodyProgress {
     let mut rest = buf;
     while let Some((&byte, behind)) = rest.split_first() {
         let left = at.content_left();
@@ -267,18 +269,18 @@ fn skip_chunked(
             continue;
         }
         rest = behind;
-        if byte == b'\n' && matches!(at, Chunk::LastLineFeed | Chunk::TrailerStart) {
-            return Progress::Ended {
+        if byte == b'\n' && matches!(at, ChunkFraming::LastLineFeed | ChunkFraming::TrailerStart) {
+            return BodyProgress::Ended {
                 consumed: buf.len() - rest.len(),
                 size: Some(*size),
             };
         }
         match at.after(byte) {
             Some(next) => *at = next,
-            None => return Progress::Invalid,
+            None => return BodyProgress::Invalid,
         }
     }
-    Progress::GoesOn
+    BodyProgress::GoesOn
 }
 
 /// Whether a chunked body seems to end with `bytes`, which follow those in `last`.
@@ -295,9 +297,9 @@ fn ends(last: &mut [u8; 7], bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn chunked() -> Body {
-        Body::Chunked {
-            at: Chunk::START,
+    fn chunked() -> OpenBody {
+        OpenBody::Chunked {
+            at: ChunkFraming::START,
             size: 0,
         }
     }
@@ -317,7 +319,7 @@ mod tests {
     fn a_chunked_body_ends_where_its_framing_says() {
         let body = b"5;a=\"b\"\r\nhello\r\nA\r\n0123456789\r\n0\r\nX: y\r\nZ: z\r\n\r\nHTTP/1.1";
         let end = body.len() - 8;
-        let wanted = Progress::Ended {
+        let wanted = BodyProgress::Ended {
             consumed: end,
             size: Some(15),
         };
@@ -326,12 +328,12 @@ mod tests {
             let mut parts = chunked();
             assert_eq!(
                 parts.skip(&body[..cut], |_| {}),
-                Progress::GoesOn,
+                BodyProgress::GoesOn,
                 "cut at {cut}"
             );
             assert!(matches!(
                 parts.skip(&body[cut..], |_| {}),
-                Progress::Ended { consumed, size: Some(15) } if consumed == end - cut
+                BodyProgress::Ended { consumed, size: Some(15) } if consumed == end - cut
             ));
         }
     }
@@ -345,18 +347,22 @@ mod tests {
             b"11111111111111111\r\n",
             b"5g",
         ] {
-            assert_eq!(chunked().skip(bad, |_| {}), Progress::Invalid, "{bad:?}");
+            assert_eq!(
+                chunked().skip(bad, |_| {}),
+                BodyProgress::Invalid,
+                "{bad:?}"
+            );
         }
     }
 
     #[test]
     fn a_gap_within_one_chunk_costs_nothing() {
         let mut body = chunked();
-        assert_eq!(body.skip(b"10\r\nabc", |_| {}), Progress::GoesOn);
+        assert_eq!(body.skip(b"10\r\nabc", |_| {}), BodyProgress::GoesOn);
         assert_eq!(body.cross(gap(13, b"")), None);
         assert!(matches!(
             body.skip(b"\r\n0\r\n\r\n", |_| {}),
-            Progress::Ended { size: Some(16), .. }
+            BodyProgress::Ended { size: Some(16), .. }
         ));
     }
 
@@ -370,13 +376,13 @@ mod tests {
             (b"10\r\n", 16 + 1, b""),
         ] {
             let mut body = chunked();
-            assert_eq!(body.skip(seen, |_| {}), Progress::GoesOn);
+            assert_eq!(body.skip(seen, |_| {}), BodyProgress::GoesOn);
             assert_eq!(body.cross(gap(hidden, tail)), None, "{tail:?}");
             let rest = &b"\r\n0\r\nTrailer: yes\r\n\r\n"[hidden as usize + seen.len() - 20..];
             assert!(
                 matches!(
                     body.skip(rest, |_| {}),
-                    Progress::Ended { size: Some(16), .. }
+                    BodyProgress::Ended { size: Some(16), .. }
                 ),
                 "{tail:?}"
             );
@@ -386,7 +392,7 @@ mod tests {
     #[test]
     fn a_gap_may_end_with_the_last_chunk() {
         let mut body = chunked();
-        assert_eq!(body.skip(b"10\r\nabc", |_| {}), Progress::GoesOn);
+        assert_eq!(body.skip(b"10\r\nabc", |_| {}), BodyProgress::GoesOn);
         assert_eq!(body.cross(gap(13 + 7, b"\r\n0\r\n\r\n")), Some(Some(16)));
     }
 
@@ -399,17 +405,17 @@ mod tests {
         assert_eq!(chunked().cross(gap(100, b"aaa0\r\n\r\n")), None);
         let mut later = chunked();
         assert_eq!(later.cross(gap(100, b"")), None);
-        assert_eq!(later.skip(b"...\r\n0", |_| {}), Progress::GoesOn);
+        assert_eq!(later.skip(b"...\r\n0", |_| {}), BodyProgress::GoesOn);
         assert_eq!(later.cross(gap(100, b"")), None);
         assert_eq!(
             later.skip(b"\r\n\r\n", |_| {}),
-            Progress::GoesOn,
+            BodyProgress::GoesOn,
             "other bytes between"
         );
-        assert_eq!(later.skip(b"...\r\n0", |_| {}), Progress::GoesOn);
+        assert_eq!(later.skip(b"...\r\n0", |_| {}), BodyProgress::GoesOn);
         assert!(matches!(
             later.skip(b"\r\n\r\n", |_| {}),
-            Progress::Ended { size: None, .. }
+            BodyProgress::Ended { size: None, .. }
         ));
     }
 }

@@ -2,9 +2,9 @@
 //! Requests and responses go the same way from one to the other; it does not read heads.
 
 use super::HttpMessage;
-use super::body::{Body, Progress};
+use super::body::{BodyProgress, OpenBody};
 use super::detect::detect;
-use super::head::Search;
+use super::head::HeadEndSearch;
 use crate::grpc::web;
 use crate::heap;
 use crate::message::{BodyEnd, Message};
@@ -15,19 +15,19 @@ use crate::protocol::Detected;
 #[derive(Debug, Default)]
 pub(super) struct Course {
     /// The body that is being measured; without one, a head is expected.
-    body: Option<Body>,
+    body: Option<OpenBody>,
     /// Reads the body's end, where that says what became of a call.
-    web: Option<Box<web::Tail>>,
-    search: Search,
+    web: Option<Box<web::WebTrailers>>,
+    search: HeadEndSearch,
     was_invalid: bool,
 }
 
 impl Course {
     /// Bytes of heap that it takes.
     pub fn heap_bytes(&self) -> usize {
-        self.web
-            .as_ref()
-            .map_or(0, |web| heap::boxed::<web::Tail>() + web.heap_bytes())
+        self.web.as_ref().map_or(0, |web| {
+            heap::boxed::<web::WebTrailers>() + web.heap_bytes()
+        })
     }
 
     /// Measures the body that `buf` begins in; `None` where a head is expected instead.
@@ -40,17 +40,17 @@ impl Course {
             }
         };
         let parsed = match self.body.as_mut()?.skip(buf, content) {
-            Progress::GoesOn => Parsed::Skipped {
+            BodyProgress::GoesOn => Parsed::Skipped {
                 consumed: buf.len(),
             },
-            Progress::Ended { consumed, size } => {
+            BodyProgress::Ended { consumed, size } => {
                 self.body = None;
                 Parsed::Message {
                     message: self.end_of(size),
                     consumed,
                 }
             }
-            Progress::Invalid => Parsed::Invalid,
+            BodyProgress::Invalid => Parsed::Invalid,
         };
         self.note(&parsed);
         Some(parsed)
@@ -62,7 +62,8 @@ impl Course {
         self.was_invalid = matches!(parsed, Parsed::Invalid);
     }
 
-    /// Whether `buf`, where a head is expected, is worth parsing; see [`Search::is_worth_it`].
+    /// Whether `buf`, where a head is expected, is worth parsing; see
+    /// [`HeadEndSearch::is_worth_it`].
     #[inline]
     pub fn is_worth_it(&mut self, buf: &[u8]) -> bool {
         self.search.is_worth_it(buf)
@@ -79,31 +80,31 @@ impl Course {
     }
 
     /// The end of the body that follows is worth reading.
-    pub fn watch_web(&mut self, web: web::Tail) {
+    pub fn watch_web(&mut self, web: web::WebTrailers) {
         self.web = Some(Box::new(web));
     }
 
     /// A head ended; `body` is what stands behind it.
     #[inline]
-    pub fn head_ended(&mut self, body: Option<Body>) {
+    pub fn head_ended(&mut self, body: Option<OpenBody>) {
         self.web = None;
         self.body = body;
-        self.search = Search::default();
+        self.search = HeadEndSearch::default();
     }
 
     /// Measures a gap within a body; `None` where it hides a head instead.
     pub fn cross(&mut self, gap: Gap) -> Option<Crossed<HttpMessage>> {
         let Some(body) = &mut self.body else {
-            self.search = Search::default();
+            self.search = HeadEndSearch::default();
             return None;
         };
         if let Some(web) = &mut self.web {
             match body {
-                Body::Counted { .. } | Body::UntilEnd { .. } | Body::Unframed => {
+                OpenBody::Counted { .. } | OpenBody::UntilEnd { .. } | OpenBody::Unframed => {
                     web.miss(gap.len);
                 }
                 // Framing may be among it.
-                Body::Chunked { .. } | Body::Adrift { .. } => web.miss(u64::MAX),
+                OpenBody::Chunked { .. } | OpenBody::Adrift { .. } => web.miss(u64::MAX),
             }
         }
         Some(match body.cross(gap) {
@@ -118,7 +119,7 @@ impl Course {
     /// The end of the stream completes only a body that lasts until then.
     pub fn end(&mut self) -> Option<HttpMessage> {
         match self.body.take() {
-            Some(Body::UntilEnd { size }) => Some(self.end_of(Some(size))),
+            Some(OpenBody::UntilEnd { size }) => Some(self.end_of(Some(size))),
             _ => None,
         }
     }
@@ -144,11 +145,11 @@ impl Course {
 
     /// Bytes after which the present body certainly ends.
     pub fn bytes_left(&self) -> Option<u64> {
-        self.body.as_ref().and_then(Body::bytes_left)
+        self.body.as_ref().and_then(OpenBody::bytes_left)
     }
 
     /// Whether the end of the present body can only be guessed.
     pub fn is_adrift(&self) -> bool {
-        matches!(self.body, Some(Body::Adrift { .. }))
+        matches!(self.body, Some(OpenBody::Adrift { .. }))
     }
 }

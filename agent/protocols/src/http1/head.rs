@@ -19,7 +19,7 @@ use crate::protocol::Detected;
 
 /// What became of the bytes where a head was expected.
 #[derive(Debug)]
-pub(super) enum Head<L> {
+pub(super) enum HeadFound<L> {
     /// The whole of it, and its bytes.
     Whole(L, usize),
     /// Right so far.
@@ -47,14 +47,14 @@ pub(super) struct StatusLine {
 /// Finds the end of a head across calls, so that one which arrives byte by byte is not read anew
 /// for every byte.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Search {
+pub(super) struct HeadEndSearch {
     /// Bytes that were looked at and hold no end.
     seen: usize,
     /// The first line was looked at to its end.
     has_line: bool,
 }
 
-impl Search {
+impl HeadEndSearch {
     /// Whether `buf` is worth parsing: it is offered for the first time, or the end of the first
     /// line came, or an empty line.
     pub fn is_worth_it(&mut self, buf: &[u8]) -> bool {
@@ -77,26 +77,26 @@ impl Search {
 
 /// Reads a request's head; `buf` does not begin with an empty line. `fields` are of use only if the
 /// head is whole.
-pub(super) fn request<'b>(buf: &'b [u8], fields: &mut Fields<'b>) -> Head<RequestLine<'b>> {
+pub(super) fn request<'b>(buf: &'b [u8], fields: &mut Fields<'b>) -> HeadFound<RequestLine<'b>> {
     // What a server that reads line by line makes of it shows at the end of the line.
     let Some((line, rest)) = next_line(buf) else {
-        return Head::Partial;
+        return HeadFound::Partial;
     };
     match request_line(line) {
         Some(line) => whole(line, buf, rest, fields),
-        None => Head::Invalid,
+        None => HeadFound::Invalid,
     }
 }
 
 /// Reads a response's head; the same holds for `fields`. Empty lines before it are taken with it,
 /// as clients do.
-pub(super) fn response<'b>(buf: &'b [u8], fields: &mut Fields<'b>) -> Head<StatusLine> {
+pub(super) fn response<'b>(buf: &'b [u8], fields: &mut Fields<'b>) -> HeadFound<StatusLine> {
     let Some((line, rest)) = next_line(behind_empty_lines(buf)) else {
         return begun(may_begin_response(buf));
     };
     match status_line(line) {
         Some(line) => whole(line, buf, rest, fields),
-        None => Head::Invalid,
+        None => HeadFound::Invalid,
     }
 }
 
@@ -130,19 +130,19 @@ pub(super) fn cut_response(pending: &[u8]) -> Option<StatusLine> {
     }
 }
 
-fn begun<L>(is_right: bool) -> Head<L> {
+fn begun<L>(is_right: bool) -> HeadFound<L> {
     if is_right {
-        Head::Partial
+        HeadFound::Partial
     } else {
-        Head::Invalid
+        HeadFound::Invalid
     }
 }
 
 /// The head in `buf` whose first line is `line` and whose fields begin with `rest`.
-fn whole<'b, L>(line: L, buf: &[u8], rest: &'b [u8], fields: &mut Fields<'b>) -> Head<L> {
+fn whole<'b, L>(line: L, buf: &[u8], rest: &'b [u8], fields: &mut Fields<'b>) -> HeadFound<L> {
     match take_fields(rest, fields) {
-        Some(fields_len) => Head::Whole(line, buf.len() - rest.len() + fields_len),
-        None => Head::Partial,
+        Some(fields_len) => HeadFound::Whole(line, buf.len() - rest.len() + fields_len),
+        None => HeadFound::Partial,
     }
 }
 
@@ -274,7 +274,7 @@ mod tests {
     fn whole(buf: &[u8]) -> (RequestLine<'_>, Fields<'_>) {
         let mut fields = Fields::default();
         match request(buf, &mut fields) {
-            Head::Whole(line, len) => {
+            HeadFound::Whole(line, len) => {
                 assert_eq!(len, buf.len());
                 (line, fields)
             }
@@ -295,7 +295,7 @@ mod tests {
         assert_eq!(whole(latin).0.target, "/caf\u{fffd}");
         for bad in [&b"GET / HTTP/2.0\r\n\r\n"[..], b"GET /a b HTTP/1.1\r\n\r\n"] {
             let head = request(bad, &mut Fields::default());
-            assert!(matches!(head, Head::Invalid), "{bad:?}");
+            assert!(matches!(head, HeadFound::Invalid), "{bad:?}");
         }
     }
 
@@ -348,7 +348,7 @@ mod tests {
             let head = request(buf, &mut fields);
             match wanted {
                 Ok(httparse::Status::Complete(wanted)) => {
-                    let Head::Whole(line, len) = head else { panic!("{head:?}") };
+                    let HeadFound::Whole(line, len) = head else { panic!("{head:?}") };
                     prop_assert_eq!(len, wanted);
                     prop_assert_eq!(Some(line.method), library.method);
                     prop_assert_eq!(Some(&*line.target), library.path);
@@ -360,7 +360,7 @@ mod tests {
                     let host = library.headers.iter_mut().find(is_host);
                     prop_assert_eq!(fields.host, host.map(|host| host.value));
                 }
-                Ok(httparse::Status::Partial) => prop_assert!(matches!(head, Head::Partial)),
+                Ok(httparse::Status::Partial) => prop_assert!(matches!(head, HeadFound::Partial)),
                 Err(_) => {}
             }
         }
@@ -373,13 +373,13 @@ mod tests {
             let head = response(&buf, &mut Fields::default());
             match wanted {
                 Ok(httparse::Status::Complete(wanted)) => {
-                    let Head::Whole(line, len) = head else { panic!("{head:?}") };
+                    let HeadFound::Whole(line, len) = head else { panic!("{head:?}") };
                     prop_assert_eq!(len, wanted);
                     prop_assert_eq!(Some(line.status), library.code);
                     let minor = u8::from(line.version == Version::Http11);
                     prop_assert_eq!(Some(minor), library.version);
                 }
-                Ok(httparse::Status::Partial) => prop_assert!(matches!(head, Head::Partial)),
+                Ok(httparse::Status::Partial) => prop_assert!(matches!(head, HeadFound::Partial)),
                 Err(_) => {}
             }
         }
@@ -401,7 +401,7 @@ mod tests {
     #[test]
     fn only_the_first_line_and_an_empty_one_are_worth_another_look() {
         let head = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
-        let mut search = Search::default();
+        let mut search = HeadEndSearch::default();
         let worth: Vec<usize> = (1..=head.len())
             .filter(|&len| search.is_worth_it(&head[..len]))
             .collect();

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::body::{Body, Framing};
+use super::body::{Framing, OpenBody};
 use super::course::Course;
-use super::head::{self, Head, RequestLine};
+use super::head::{self, HeadFound, RequestLine};
 use crate::family::call::Call;
 use crate::family::http::{Completeness, HttpRequest, Method, Version};
 use crate::fields::{Fields, interned, lossy, shortened};
@@ -107,9 +107,9 @@ impl Requests {
         }
         let mut fields = Fields::default();
         let (line, consumed) = match head::request(buf, &mut fields) {
-            Head::Whole(line, len) => (line, len),
-            Head::Partial => return Parsed::Incomplete,
-            Head::Invalid => return self.malformed(buf),
+            HeadFound::Whole(line, len) => (line, len),
+            HeadFound::Partial => return Parsed::Incomplete,
+            HeadFound::Invalid => return self.malformed(buf),
         };
         let mut request = Box::new(self.request(line, &fields));
         let (then, body) = match Framing::of(&fields, Framing::NoBody) {
@@ -119,7 +119,7 @@ impl Requests {
             }
             Framing::Body(body) => (Then::Body, Some(body)),
             // Most servers refuse it, and all of them read its head.
-            Framing::Invalid => (Then::Unknown, Some(Body::Unframed)),
+            Framing::Invalid => (Then::Unknown, Some(OpenBody::Unframed)),
         };
         self.version = Some(request.version);
         self.course.head_ended(body);
@@ -133,7 +133,7 @@ impl Requests {
     /// known, nor where it ends.
     #[cold]
     fn malformed(&mut self, buf: &[u8]) -> Parsed<HttpMessage> {
-        self.course.head_ended(Some(Body::Unframed));
+        self.course.head_ended(Some(OpenBody::Unframed));
         Parsed::Message {
             message: Message::Request {
                 request: Box::new(HttpRequest::malformed()),

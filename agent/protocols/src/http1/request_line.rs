@@ -8,7 +8,7 @@ use crate::family::http::Version;
 
 /// What there is of a line; its end may be missing, and so may whatever stands before that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Parts<'b> {
+pub(super) struct LineParts<'b> {
     pub method: &'b [u8],
     pub target: &'b [u8],
     /// Once all of it is there.
@@ -18,9 +18,9 @@ pub(super) struct Parts<'b> {
 }
 
 /// Takes a line apart that has no line feed; `None` if it is no request line, whatever may follow.
-pub(super) fn take_apart(line: &[u8]) -> Option<Parts<'_>> {
+pub(super) fn take_apart(line: &[u8]) -> Option<LineParts<'_>> {
     let (method, behind) = line.split_at(token_len(line));
-    let mut parts = Parts {
+    let mut parts = LineParts {
         method,
         target: &[],
         version: None,

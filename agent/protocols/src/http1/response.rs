@@ -2,9 +2,9 @@
 //! ([`Answers::answers`]); it remembers no request by itself.
 
 use super::HttpMessage;
-use super::body::{Body, Framing};
+use super::body::{Framing, OpenBody};
 use super::course::Course;
-use super::head::{self, Head, StatusLine};
+use super::head::{self, HeadFound, StatusLine};
 use crate::family::http::{Completeness, HttpRequest, HttpResponse, Method};
 use crate::fields::Fields;
 use crate::grpc;
@@ -15,7 +15,7 @@ use crate::parser::{Answers, Crossed, Flow, Gap, Parsed, Parser};
 #[derive(Debug, Default)]
 pub struct Responses {
     course: Course,
-    asked: Asked,
+    asked: RequestFraming,
     /// The response before had no body, for which some servers send the end of one all the same.
     may_end_twice: bool,
 }
@@ -28,7 +28,7 @@ const H2C: &str = "h2c";
 
 /// What of a request matters to the framing of its response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Asked {
+enum RequestFraming {
     Head,
     Connect,
     #[default]
@@ -93,9 +93,9 @@ impl Parser for Responses {
 impl Answers<Box<HttpRequest>> for Responses {
     fn answers(&mut self, request: Option<&Box<HttpRequest>>) {
         self.asked = match request.map(|request| &request.method) {
-            Some(Method::Head) => Asked::Head,
-            Some(Method::Connect) => Asked::Connect,
-            _ => Asked::Other,
+            Some(Method::Head) => RequestFraming::Head,
+            Some(Method::Connect) => RequestFraming::Connect,
+            _ => RequestFraming::Other,
         };
     }
 
@@ -122,22 +122,23 @@ impl Responses {
         }
         let mut fields = Fields::default();
         let (line, consumed) = match head::response(buf, &mut fields) {
-            Head::Whole(line, len) => (line, len),
-            Head::Partial => return Parsed::Incomplete,
-            Head::Invalid => return Parsed::Invalid,
+            HeadFound::Whole(line, len) => (line, len),
+            HeadFound::Partial => return Parsed::Incomplete,
+            HeadFound::Invalid => return Parsed::Invalid,
         };
         let mut response = head_of(line);
         response.call_status = fields.grpc_status.and_then(grpc::status::parse);
-        let is_tunnel = self.asked == Asked::Connect && matches!(line.status, 200..=299);
-        let is_bodiless = self.asked == Asked::Head || matches!(line.status, 100..=199 | 204 | 304);
+        let is_tunnel = self.asked == RequestFraming::Connect && matches!(line.status, 200..=299);
+        let is_bodiless =
+            self.asked == RequestFraming::Head || matches!(line.status, 100..=199 | 204 | 304);
         // In the order of RFC 9112 §6.3.
         let framing = match (line.status, self.asked) {
             (101, _) => None,
-            (200..=299, Asked::Connect) => Some(Framing::NoBody),
+            (200..=299, RequestFraming::Connect) => Some(Framing::NoBody),
             _ if is_bodiless => Some(Framing::NoBody),
             _ => Some(Framing::of(
                 &fields,
-                Framing::Body(Body::UntilEnd { size: 0 }),
+                Framing::Body(OpenBody::UntilEnd { size: 0 }),
             )),
         };
         let (then, body) = match framing {
@@ -151,12 +152,12 @@ impl Responses {
                 (Then::Done, None)
             }
             Some(Framing::Body(body)) => (Then::Body, Some(body)),
-            Some(Framing::Invalid) => (Then::Unknown, Some(Body::Unframed)),
+            Some(Framing::Invalid) => (Then::Unknown, Some(OpenBody::Unframed)),
         };
         self.may_end_twice = is_bodiless && line.status >= 200;
         let web = body
             .is_some()
-            .then(|| fields.content_type.and_then(grpc::web::Tail::of))
+            .then(|| fields.content_type.and_then(grpc::web::WebTrailers::of))
             .flatten();
         self.course.head_ended(body);
         if let Some(web) = web {
@@ -187,7 +188,7 @@ mod tests {
     use super::*;
     use crate::message::BodyEnd;
 
-    fn then(asked: Asked, head: &str) -> Option<Then> {
+    fn then(asked: RequestFraming, head: &str) -> Option<Then> {
         let mut parser = Responses {
             asked,
             ..Responses::default()
@@ -209,15 +210,15 @@ mod tests {
     fn what_was_asked_and_the_code_decide_about_the_body() {
         let length = "Content-Length: 5\r\n\r\n";
         for (asked, line, wanted) in [
-            (Asked::Other, "200 OK", Some(Then::Body)),
-            (Asked::Head, "200 OK", Some(Then::Done)),
-            (Asked::Connect, "200 OK", Some(Then::Tunnel)),
-            (Asked::Connect, "407 No", Some(Then::Body)),
-            (Asked::Other, "204 No", Some(Then::Done)),
-            (Asked::Other, "304 No", Some(Then::Done)),
-            (Asked::Other, "100 Go", None),
-            (Asked::Other, "103 Go", None),
-            (Asked::Other, "101 Go", Some(Then::Foreign)),
+            (RequestFraming::Other, "200 OK", Some(Then::Body)),
+            (RequestFraming::Head, "200 OK", Some(Then::Done)),
+            (RequestFraming::Connect, "200 OK", Some(Then::Tunnel)),
+            (RequestFraming::Connect, "407 No", Some(Then::Body)),
+            (RequestFraming::Other, "204 No", Some(Then::Done)),
+            (RequestFraming::Other, "304 No", Some(Then::Done)),
+            (RequestFraming::Other, "100 Go", None),
+            (RequestFraming::Other, "103 Go", None),
+            (RequestFraming::Other, "101 Go", Some(Then::Foreign)),
         ] {
             let head = format!("HTTP/1.1 {line}\r\n{length}");
             assert_eq!(then(asked, &head), wanted, "{line}");

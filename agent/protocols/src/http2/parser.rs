@@ -21,7 +21,7 @@ const BLOCK_BYTES_KEPT: usize = 4 * 1024;
 /// Reads one direction.
 #[derive(Debug)]
 pub struct Frames {
-    place: Place,
+    place: ParserPlace,
     decoder: Decoder,
     memory: Memory,
     block: Block,
@@ -34,7 +34,7 @@ pub struct Frames {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum ParserPlace {
     /// Before a frame header.
     Frame,
     /// In the payload of a DATA frame.
@@ -76,7 +76,7 @@ impl Default for Frames {
     /// In the middle of a connection.
     fn default() -> Self {
         Self {
-            place: Place::Frame,
+            place: ParserPlace::Frame,
             decoder: Decoder::joined(),
             memory: Memory::default(),
             block: Block {
@@ -98,9 +98,9 @@ impl Frames {
     pub fn parse(&mut self, buf: &[u8], learnt: Option<&mut LearntHeaders>) -> Parsed<Part> {
         self.wanted = None;
         match self.place {
-            Place::Frame => self.frame(buf, learnt),
-            Place::Data { .. } => self.data(0, buf),
-            Place::Skip { left } => {
+            ParserPlace::Frame => self.frame(buf, learnt),
+            ParserPlace::Data { .. } => self.data(0, buf),
+            ParserPlace::Skip { left } => {
                 let consumed = buf.len().min(left as usize);
                 self.skip(left - consumed as u32);
                 Parsed::Skipped { consumed }
@@ -119,7 +119,7 @@ impl Frames {
     ) -> Crossed<Part> {
         self.wanted = None;
         match self.place {
-            Place::Data {
+            ParserPlace::Data {
                 stream,
                 left,
                 padding,
@@ -139,11 +139,11 @@ impl Frames {
                     ends: is_over && ends,
                 })
             }
-            Place::Skip { left } => {
+            ParserPlace::Skip { left } => {
                 self.skip(left.saturating_sub(gap.len.try_into().unwrap_or(u32::MAX)));
                 Crossed::Over
             }
-            Place::Frame => self.cross_frame(pending, gap, learnt),
+            ParserPlace::Frame => self.cross_frame(pending, gap, learnt),
         }
     }
 
@@ -151,9 +151,9 @@ impl Frames {
     #[must_use]
     pub fn bytes_left(&self) -> Option<u64> {
         match self.place {
-            Place::Data { left, padding, .. } => Some(u64::from(left) + u64::from(padding)),
-            Place::Skip { left } => Some(left.into()),
-            Place::Frame => self.wanted,
+            ParserPlace::Data { left, padding, .. } => Some(u64::from(left) + u64::from(padding)),
+            ParserPlace::Skip { left } => Some(left.into()),
+            ParserPlace::Frame => self.wanted,
         }
     }
 
@@ -175,7 +175,7 @@ impl Frames {
 
     /// Framing is lost: forgets what was begun.
     pub fn lose(&mut self) {
-        self.place = Place::Frame;
+        self.place = ParserPlace::Frame;
         self.wanted = None;
         self.block.state = BlockState::Perhaps;
         self.block.bytes.clear();

@@ -4,7 +4,7 @@
 use super::parser::{Frames, Search};
 use super::part::{Part, What};
 use crate::parser::{Crossed, Flow, Gap, Parsed};
-use crate::probe::{Found, Probe};
+use crate::probe::{Probe, ProbeFound};
 
 /// It finds out by itself which way it goes.
 pub fn probe(_flow: Flow) -> Box<dyn Probe> {
@@ -12,11 +12,11 @@ pub fn probe(_flow: Flow) -> Box<dyn Probe> {
 }
 
 impl Probe for Frames {
-    fn offer(&mut self, buf: &[u8]) -> Parsed<Found> {
+    fn offer(&mut self, buf: &[u8]) -> Parsed<ProbeFound> {
         Frames::parse(self, buf, None).map(found)
     }
 
-    fn miss(&mut self, pending: &[u8], gap: Gap) -> Crossed<Found> {
+    fn miss(&mut self, pending: &[u8], gap: Gap) -> Crossed<ProbeFound> {
         let len = self.bytes_left().map_or(gap.len, |left| left.min(gap.len));
         let gap = Gap {
             len: len.max(1),
@@ -36,12 +36,12 @@ impl Probe for Frames {
     }
 }
 
-fn found(part: Part) -> Found {
+fn found(part: Part) -> ProbeFound {
     let data = match &part.what {
         What::Data { len, .. } => Some((part.stream, *len as u64)),
         _ => None,
     };
-    Found {
+    ProbeFound {
         said: match data {
             Some(_) => String::new(),
             None => format!("{part:?}"),

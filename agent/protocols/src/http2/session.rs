@@ -22,7 +22,7 @@ use crate::reader::{Reader, Step};
 use crate::session::{Notes, Session, direction_of, flow_of, role_of};
 use crate::stream::{HELD_BYTES_MAX, Moved};
 use crate::transport::{Chunk, Direction, End, Extent};
-use streams::{Piece, Streams};
+use streams::{StreamPiece, Streams};
 
 pub use beginning::{inherit, open};
 
@@ -337,7 +337,7 @@ impl Multiplex {
             What::Data { missed, .. } => {
                 if let (Some(is_request), Some(open)) = (is_request, self.streams.get(stream)) {
                     open.is_uncertain = false;
-                    open.move_on(Piece {
+                    open.move_on(StreamPiece {
                         is_request,
                         bytes,
                         missed,

@@ -24,7 +24,7 @@ use crate::message::{Message, Then};
 use crate::parser::{Answers as _, Flow, Gap, Parser as _};
 use crate::protocol::Detected;
 use crate::reader::{Reader, Step};
-use crate::session::{self, Asked, Entry, Heir, Next, Notes, OrderedStart, Rest, Session};
+use crate::session::{self, Asked, Heir, JoinedAt, Next, Notes, OrderedStart, Rest, Session};
 use crate::stream::{HELD_BYTES_MAX, Moved, Stream};
 use crate::transport::{Chunk, Direction, End, Extent};
 
@@ -54,7 +54,7 @@ pub(super) struct Dialogue<P: Ordered> {
     /// Where the latest request's head ended.
     request_head_end: u64,
     /// What is known about the place where the bytes of the next request head begin.
-    place: Place,
+    place: RequestStart,
     invalid: u32,
     /// Who ended the connection first, as far as the process was told: the sender of these.
     gone: Option<Flow>,
@@ -67,7 +67,7 @@ pub(super) struct Dialogue<P: Ordered> {
 
 /// Where a request begins.
 #[derive(Clone, Copy, Debug, Default)]
-struct Place {
+struct RequestStart {
     /// At the start of a chunk, after bytes of a response.
     turned: bool,
     /// And no byte of a request was missed in between.
@@ -88,11 +88,11 @@ impl<P: Ordered> Dialogue<P> {
         } = start;
         let mut dialogue = Self::new(role, requests, responses);
         match entry {
-            Entry::Request { head, chunk } => dialogue.begin(head, chunk, listener),
-            Entry::Refusal { asked, head, chunk } => {
+            JoinedAt::Request { head, chunk } => dialogue.begin(head, chunk, listener),
+            JoinedAt::Refusal { asked, head, chunk } => {
                 dialogue.begin_refused(asked, head, chunk, listener);
             }
-            Entry::Amid { latest } => dialogue.begin_amid(latest),
+            JoinedAt::Amid { latest } => dialogue.begin_amid(latest),
         }
         dialogue
     }
@@ -112,14 +112,14 @@ impl<P: Ordered> Dialogue<P> {
             latest: Flow::Requests,
             requests_at_response: 0,
             request_head_end: 0,
-            place: Place::default(),
+            place: RequestStart::default(),
             invalid: 0,
             notes: Notes::default(),
         }
     }
 
     fn begin(&mut self, head: &[u8], chunk: &Chunk<'_>, listener: &mut dyn Listener) {
-        self.place = Place {
+        self.place = RequestStart {
             turned: true,
             seamless: true,
             silence_ns: 0,
@@ -215,7 +215,7 @@ impl<P: Ordered> Session for Dialogue<P> {
 
     fn chunk(&mut self, chunk: &Chunk<'_>, listener: &mut dyn Listener) {
         let flow = session::flow_of(self.role, chunk.direction);
-        let place = Place {
+        let place = RequestStart {
             turned: self.latest != flow,
             seamless: chunk.position == self.requests_at_response,
             silence_ns: chunk
@@ -453,7 +453,7 @@ impl<P: Ordered> Dialogue<P> {
     fn note_response(&mut self, listener: &mut dyn Listener) {
         self.requests_at_response = self.requests.stream.reach();
         // A request that began before them no longer begins a turn.
-        self.place = Place::default();
+        self.place = RequestStart::default();
         if self.pair.is_empty() && self.requests.stream.is_holding() {
             // What is answered must have been asked: the rest of its head will not be seen.
             self.settle(Flow::Requests, listener);
@@ -523,13 +523,13 @@ impl<P: Ordered> Dialogue<P> {
 
     /// Decides whether a request may begin at the start of these bytes, where the lane does not
     /// know better.
-    fn note_place(&mut self, place: Place, bytes: &[u8], captured: usize) {
+    fn note_place(&mut self, place: RequestStart, bytes: &[u8], captured: usize) {
         if self.requests.stream.is_holding() {
             // The head began earlier.
             return;
         }
         let is_whole = bytes.len() == captured;
-        self.place = Place {
+        self.place = RequestStart {
             turned: place.turned && is_whole,
             seamless: place.seamless && is_whole,
             ..place

@@ -50,7 +50,7 @@ enum OpenBody<P: Ordered> {
 }
 
 /// The first byte of a message, and the last one of its head.
-pub(super) type Head = [Moved; 2];
+pub(super) type HeadSpan = [Moved; 2];
 
 #[derive(Debug)]
 struct Pending<P: Ordered> {
@@ -67,7 +67,7 @@ impl<P: Ordered> Pending<P> {
     fn begin(
         role: Role,
         request: P::Request,
-        [start, head_end]: Head,
+        [start, head_end]: HeadSpan,
         listener: &mut dyn Listener,
     ) -> Self {
         let ticket = listener.begin(Beginning {
@@ -155,7 +155,7 @@ impl<P: Ordered> Pair<P> {
     pub fn request(
         &mut self,
         request: P::Request,
-        head: Head,
+        head: HeadSpan,
         has_body: bool,
         listener: &mut dyn Listener,
     ) -> bool {
@@ -183,7 +183,7 @@ impl<P: Ordered> Pair<P> {
     pub fn unpaired_request(
         &mut self,
         request: P::Request,
-        head: Head,
+        head: HeadSpan,
         has_body: bool,
         listener: &mut dyn Listener,
     ) {
@@ -224,7 +224,7 @@ impl<P: Ordered> Pair<P> {
     pub fn response(
         &mut self,
         response: P::Response,
-        [begin, head_end]: Head,
+        [begin, head_end]: HeadSpan,
         listener: &mut dyn Listener,
     ) {
         let is_certain = !self.is_on_probation();

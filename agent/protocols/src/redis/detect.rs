@@ -4,7 +4,7 @@
 //! `+OK`, which others say too.
 
 use super::command::{WORD_BYTES_MAX, is_name};
-use super::subscriptions::{self, Kind, Unread};
+use super::subscriptions::{self, SubscriptionKind, Unconfirmed};
 use super::value::{self, Number};
 use crate::parser::Flow;
 use crate::protocol::Detected;
@@ -109,20 +109,20 @@ fn array(prefix: &[u8]) -> Detected {
     let behind = rest.get(at + len + 2..).unwrap_or_default();
     if is_triple
         && matches!(
-            Kind::of(word),
-            Some(Kind::Subscribed(_) | Kind::Unsubscribed(_))
+            SubscriptionKind::of(word),
+            Some(SubscriptionKind::Subscribed(_) | SubscriptionKind::Unsubscribed(_))
         )
     {
         // The command and what confirms it begin alike.
         return match subscriptions::confirmation(behind) {
             Ok(_) => Detected::Match(Flow::Responses),
-            Err(Unread::Partial) => Detected::NotYet,
-            Err(Unread::Invalid) => Detected::Match(Flow::Requests),
+            Err(Unconfirmed::Partial) => Detected::NotYet,
+            Err(Unconfirmed::Invalid) => Detected::Match(Flow::Requests),
         };
     }
     if is_name(word) {
         Detected::Match(Flow::Requests)
-    } else if Kind::of(word).is_some() {
+    } else if SubscriptionKind::of(word).is_some() {
         Detected::Match(Flow::Responses)
     } else {
         Detected::No

@@ -10,11 +10,11 @@ use std::borrow::Cow;
 use super::RedisMessage;
 use super::command::{Command, Verb};
 use super::detect;
-use super::value::{self, Progress, Scan};
+use super::value::{self, PassedOver, Scan};
 use crate::heap;
 use crate::message::{BodyEnd, Message, Then};
 use crate::parser::{Crossed, Gap, Parsed, Parser};
-use head::{Head, head};
+use head::{CommandHead, head};
 
 /// A command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -130,7 +130,7 @@ impl Parser for Requests {
             };
         }
         match head(pending) {
-            Head::Partial(words, Some(count)) if !words.is_empty() => {
+            CommandHead::Partial(words, Some(count)) if !words.is_empty() => {
                 let mut request = self.answered(RedisRequest::of(words.as_slice(), count));
                 request.truncated = true;
                 Crossed::Cut(Message::Request {
@@ -175,28 +175,28 @@ impl Parser for Requests {
 impl Requests {
     fn skip(&mut self, mut scan: Scan, buf: &[u8]) -> Parsed<RedisMessage> {
         match scan.skip(buf) {
-            Progress::GoesOn(consumed) => {
+            PassedOver::GoesOn(consumed) => {
                 self.rest = Some(scan);
                 Parsed::Skipped { consumed }
             }
-            Progress::Ended(consumed) => Parsed::Message {
+            PassedOver::Ended(consumed) => Parsed::Message {
                 message: end_of(&scan),
                 consumed,
             },
-            Progress::Incomplete => {
+            PassedOver::Incomplete => {
                 self.rest = Some(scan);
                 Parsed::Incomplete
             }
-            Progress::Invalid => Parsed::Invalid,
+            PassedOver::Invalid => Parsed::Invalid,
         }
     }
 
     fn parse_head(&mut self, buf: &[u8]) -> Parsed<RedisMessage> {
         match head(buf) {
-            Head::Empty(consumed) => Parsed::Skipped { consumed },
-            Head::Partial(..) => Parsed::Incomplete,
-            Head::Invalid => Parsed::Invalid,
-            Head::Whole {
+            CommandHead::Empty(consumed) => Parsed::Skipped { consumed },
+            CommandHead::Partial(..) => Parsed::Incomplete,
+            CommandHead::Invalid => Parsed::Invalid,
+            CommandHead::Whole {
                 words,
                 count,
                 left,

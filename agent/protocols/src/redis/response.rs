@@ -14,7 +14,7 @@ use super::command::{Verb, answers_with_lists};
 use super::detect;
 use super::request::RedisRequest;
 use super::subscriptions::Subscriptions;
-use super::value::{self, Number, Progress, Scan};
+use super::value::{self, Number, PassedOver, Scan};
 use crate::message::{BodyEnd, Message, Then};
 use crate::parser::{Answers, Crossed, Flow, Gap, Parsed, Parser};
 use crate::protocol::Detected;
@@ -39,7 +39,7 @@ pub struct RedisReply {
 pub struct Responses {
     /// What is being passed over, and whether it stands before an answer (RESP3's attributes).
     rest: Option<(Scan, bool)>,
-    asked: Option<Asked>,
+    asked: Option<PendingCommand>,
     /// Answers to the command in question that were seen.
     confirmed: u64,
     /// Nothing was answered yet.
@@ -57,7 +57,7 @@ pub struct Responses {
 
 /// Of the request that the next answer is to.
 #[derive(Clone, Copy, Debug)]
-struct Asked {
+struct PendingCommand {
     verb: Verb,
     arguments: u64,
     database: Option<u32>,
@@ -86,7 +86,7 @@ impl Answers<RedisRequest> for Responses {
             let name = request.and_then(|request| request.name.as_deref());
             self.may_list = name.is_some_and(answers_with_lists);
         }
-        self.asked = request.map(|request| Asked {
+        self.asked = request.map(|request| PendingCommand {
             verb: request.verb,
             arguments: request.arguments,
             database: request.database,
@@ -180,7 +180,7 @@ impl Parser for Responses {
 }
 
 /// The body of a message, told before it.
-enum Body {
+enum ReplyBody {
     None,
     Of(Scan),
 }
@@ -188,20 +188,20 @@ enum Body {
 impl Responses {
     fn skip(&mut self, mut scan: Scan, is_before: bool, buf: &[u8]) -> Parsed<RedisMessage> {
         match scan.skip(buf) {
-            Progress::GoesOn(consumed) => {
+            PassedOver::GoesOn(consumed) => {
                 self.rest = Some((scan, is_before));
                 Parsed::Skipped { consumed }
             }
-            Progress::Ended(consumed) if is_before => Parsed::Skipped { consumed },
-            Progress::Ended(consumed) => Parsed::Message {
+            PassedOver::Ended(consumed) if is_before => Parsed::Skipped { consumed },
+            PassedOver::Ended(consumed) => Parsed::Message {
                 message: end_of(&scan),
                 consumed,
             },
-            Progress::Incomplete => {
+            PassedOver::Incomplete => {
                 self.rest = Some((scan, is_before));
                 Parsed::Incomplete
             }
-            Progress::Invalid => Parsed::Invalid,
+            PassedOver::Invalid => Parsed::Invalid,
         }
     }
 
@@ -211,20 +211,22 @@ impl Responses {
             b'-' => match value::line(buf) {
                 Some((text, consumed)) => {
                     let response = self.failure(&text[1..]);
-                    self.answer(response, Body::None, consumed)
+                    self.answer(response, ReplyBody::None, consumed)
                 }
                 None => Parsed::Incomplete,
             },
             b':' | b',' | b'#' | b'(' | b'_' => match value::line(buf) {
-                Some((_, consumed)) => self.success(Body::None, consumed),
+                Some((_, consumed)) => self.success(ReplyBody::None, consumed),
                 None => Parsed::Incomplete,
             },
             b'$' | b'=' => match value::number(buf) {
                 // What follows is a copy of the data set, without the end of a line.
                 Number::Of(_, consumed) if self.verb() == Verb::Sync => self.foreign(consumed),
-                Number::Of(len, consumed) => self.success(Body::Of(Scan::string(len)), consumed),
-                Number::Null(consumed) => self.success(Body::None, consumed),
-                Number::Streamed(consumed) => self.success(Body::Of(Scan::pieces()), consumed),
+                Number::Of(len, consumed) => {
+                    self.success(ReplyBody::Of(Scan::string(len)), consumed)
+                }
+                Number::Null(consumed) => self.success(ReplyBody::None, consumed),
+                Number::Streamed(consumed) => self.success(ReplyBody::Of(Scan::pieces()), consumed),
                 Number::Partial => Parsed::Incomplete,
                 Number::Invalid => Parsed::Invalid,
             },
@@ -263,7 +265,7 @@ impl Responses {
             return self.foreign(consumed);
         }
         if text == b"QUEUED" {
-            if let Some(Asked {
+            if let Some(PendingCommand {
                 database: Some(database),
                 ..
             }) = self.asked
@@ -271,13 +273,13 @@ impl Responses {
                 self.queued_database = Some(database);
             }
             let response = self.reply();
-            return self.finish(response, Body::None, consumed);
+            return self.finish(response, ReplyBody::None, consumed);
         }
         let response = RedisReply {
             is_pong: text == b"PONG",
             ..self.reply()
         };
-        self.answer(response, Body::None, consumed)
+        self.answer(response, ReplyBody::None, consumed)
     }
 
     fn bulk_error(&mut self, buf: &[u8]) -> Parsed<RedisMessage> {
@@ -291,15 +293,15 @@ impl Responses {
             return Parsed::Incomplete;
         };
         let response = self.failure(text);
-        self.answer(response, Body::Of(Scan::string(len)), at)
+        self.answer(response, ReplyBody::Of(Scan::string(len)), at)
     }
 
     fn aggregate(&mut self, buf: &[u8]) -> Parsed<RedisMessage> {
         let sign = buf[0];
         let (count, at) = match value::number(buf) {
             Number::Of(count, at) => (count, at),
-            Number::Null(at) => return self.success(Body::None, at),
-            Number::Streamed(at) => return self.success(Body::Of(Scan::streamed()), at),
+            Number::Null(at) => return self.success(ReplyBody::None, at),
+            Number::Streamed(at) => return self.success(ReplyBody::Of(Scan::streamed()), at),
             Number::Partial => return Parsed::Incomplete,
             Number::Invalid => return Parsed::Invalid,
         };
@@ -310,13 +312,13 @@ impl Responses {
         let is_push = sign == b'>';
         if count > 0 && (is_push || sign == b'*' && self.may_be_about_topics()) {
             match topics::kind(&buf[at..]) {
-                topics::Told::Partial => return Parsed::Incomplete,
-                topics::Told::Kind(kind, len) => {
+                topics::TopicReply::Partial => return Parsed::Incomplete,
+                topics::TopicReply::Kind(kind, len) => {
                     if let Some(parsed) = self.about_topics(kind, is_push, buf, at, len) {
                         return parsed;
                     }
                 }
-                topics::Told::Other => {}
+                topics::TopicReply::Other => {}
             }
         }
         if sign == b'*' && !self.is_servers && !self.may_list {
@@ -329,9 +331,9 @@ impl Responses {
             }
         }
         let body = if count == 0 {
-            Body::None
+            ReplyBody::None
         } else {
-            Body::Of(scan)
+            ReplyBody::Of(scan)
         };
         if is_push {
             self.unsolicited(body, at)

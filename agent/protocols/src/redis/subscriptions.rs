@@ -6,7 +6,7 @@ use super::value::{self, Number};
 
 /// What an array says that is about subscriptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum SubscriptionKind {
     /// Something was published.
     Message,
     /// A topic was subscribed to.
@@ -18,7 +18,7 @@ pub enum Kind {
 /// Bytes of the longest word by which one is known: `punsubscribe`.
 pub const KIND_BYTES_MAX: usize = 12;
 
-impl Kind {
+impl SubscriptionKind {
     /// By the first string of an array.
     pub fn of(word: &[u8]) -> Option<Self> {
         Some(match word {
@@ -107,12 +107,12 @@ impl Subscriptions {
 
 /// Reads the topic and the count of a confirmation, behind its kind; `None` if they go on or are
 /// none: then `Err` tells which.
-pub fn confirmation(buf: &[u8]) -> Result<Confirmation, Unread> {
+pub fn confirmation(buf: &[u8]) -> Result<Confirmation, Unconfirmed> {
     let (at, is_of_nothing) = match buf.first() {
-        None => return Err(Unread::Partial),
+        None => return Err(Unconfirmed::Partial),
         Some(b'_') => match value::line(buf) {
             Some((_, len)) => (len, true),
-            None => return Err(Unread::Partial),
+            None => return Err(Unconfirmed::Partial),
         },
         Some(b'$') => match value::number(buf) {
             Number::Null(len) => (len, true),
@@ -120,18 +120,18 @@ pub fn confirmation(buf: &[u8]) -> Result<Confirmation, Unread> {
                 let end = usize::try_from(topic)
                     .ok()
                     .and_then(|topic| topic.checked_add(len + 2));
-                (end.ok_or(Unread::Invalid)?, false)
+                (end.ok_or(Unconfirmed::Invalid)?, false)
             }
-            Number::Partial => return Err(Unread::Partial),
-            Number::Streamed(_) | Number::Invalid => return Err(Unread::Invalid),
+            Number::Partial => return Err(Unconfirmed::Partial),
+            Number::Streamed(_) | Number::Invalid => return Err(Unconfirmed::Invalid),
         },
-        Some(_) => return Err(Unread::Invalid),
+        Some(_) => return Err(Unconfirmed::Invalid),
     };
     let rest = buf.get(at..).unwrap_or_default();
     match rest.first() {
-        None => return Err(Unread::Partial),
+        None => return Err(Unconfirmed::Partial),
         Some(b':') => {}
-        Some(_) => return Err(Unread::Invalid),
+        Some(_) => return Err(Unconfirmed::Invalid),
     }
     match value::number(rest) {
         Number::Of(left, len) => Ok(Confirmation {
@@ -139,14 +139,14 @@ pub fn confirmation(buf: &[u8]) -> Result<Confirmation, Unread> {
             left,
             len: at + len,
         }),
-        Number::Partial => Err(Unread::Partial),
-        _ => Err(Unread::Invalid),
+        Number::Partial => Err(Unconfirmed::Partial),
+        _ => Err(Unconfirmed::Invalid),
     }
 }
 
 /// Why there is no confirmation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unread {
+pub enum Unconfirmed {
     Partial,
     Invalid,
 }
@@ -180,7 +180,11 @@ mod tests {
     fn a_confirmation_tells_how_many_are_left() {
         let whole = b"$2\r\nab\r\n:12\r\n";
         for len in 0..whole.len() {
-            assert_eq!(confirmation(&whole[..len]), Err(Unread::Partial), "{len}");
+            assert_eq!(
+                confirmation(&whole[..len]),
+                Err(Unconfirmed::Partial),
+                "{len}"
+            );
         }
         let told = confirmation(whole).expect("whole");
         assert_eq!(
@@ -189,6 +193,9 @@ mod tests {
         );
         let nothing = confirmation(b"$-1\r\n:0\r\n").expect("whole");
         assert_eq!((nothing.left, nothing.is_of_nothing), (0, true));
-        assert_eq!(confirmation(b"$2\r\nab\r\n+x\r\n"), Err(Unread::Invalid));
+        assert_eq!(
+            confirmation(b"$2\r\nab\r\n+x\r\n"),
+            Err(Unconfirmed::Invalid)
+        );
     }
 }

@@ -66,7 +66,7 @@ pub fn decimal(digits: &[u8]) -> Option<u64> {
 
 /// What became of bytes that were passed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum PassedOver {
     /// So many were, and the values go on.
     GoesOn(usize),
     /// The values ended with them.
@@ -151,7 +151,7 @@ impl Scan {
     }
 
     /// Passes over what of the values is in `buf`.
-    pub fn skip(&mut self, buf: &[u8]) -> Progress {
+    pub fn skip(&mut self, buf: &[u8]) -> PassedOver {
         let mut at = 0;
         let progress = loop {
             if self.bytes > 0 {
@@ -161,24 +161,24 @@ impl Scan {
                 at += here;
                 self.bytes -= here as u64;
                 if !ends {
-                    break Progress::GoesOn(at);
+                    break PassedOver::GoesOn(at);
                 }
                 if here >= 2 && !buf[..at].ends_with(b"\r\n") {
-                    return Progress::Invalid;
+                    return PassedOver::Invalid;
                 }
                 self.string_ended();
             }
             if self.is_over() {
-                break Progress::Ended(at);
+                break PassedOver::Ended(at);
             }
             if at == buf.len() {
-                break Progress::GoesOn(at);
+                break PassedOver::GoesOn(at);
             }
             match self.begin_value(&buf[at..]) {
-                Begun::Line(len) => at += len,
-                Begun::Partial if at > 0 => break Progress::GoesOn(at),
-                Begun::Partial => break Progress::Incomplete,
-                Begun::Invalid => return Progress::Invalid,
+                ValueStart::Line(len) => at += len,
+                ValueStart::Partial if at > 0 => break PassedOver::GoesOn(at),
+                ValueStart::Partial => break PassedOver::Incomplete,
+                ValueStart::Invalid => return PassedOver::Invalid,
             }
         };
         self.passed = self.passed.saturating_add(at as u64);
@@ -228,42 +228,44 @@ impl Scan {
     }
 
     /// Takes the line that a value begins with, or a piece, or the end of an aggregate.
-    fn begin_value(&mut self, buf: &[u8]) -> Begun {
+    fn begin_value(&mut self, buf: &[u8]) -> ValueStart {
         let sign = buf[0];
         if self.in_pieces {
             return match (sign, number(buf)) {
                 (b';', Number::Of(0, len)) => {
                     self.in_pieces = false;
                     self.value_ended();
-                    Begun::Line(len)
+                    ValueStart::Line(len)
                 }
                 (b';', Number::Of(piece, len)) => {
                     self.bytes = piece + 2;
-                    Begun::Line(len)
+                    ValueStart::Line(len)
                 }
-                (b';', Number::Partial) => Begun::Partial,
-                _ => Begun::Invalid,
+                (b';', Number::Partial) => ValueStart::Partial,
+                _ => ValueStart::Invalid,
             };
         }
         match sign {
             b'$' | b'=' | b'!' if sign == b'$' || !self.strings_only => match number(buf) {
                 Number::Of(string, len) => {
                     self.bytes = string + 2;
-                    Begun::Line(len)
+                    ValueStart::Line(len)
                 }
-                _ if self.strings_only && !matches!(number(buf), Number::Partial) => Begun::Invalid,
+                _ if self.strings_only && !matches!(number(buf), Number::Partial) => {
+                    ValueStart::Invalid
+                }
                 Number::Null(len) => self.whole(len),
                 Number::Streamed(len) => {
                     self.in_pieces = true;
-                    Begun::Line(len)
+                    ValueStart::Line(len)
                 }
-                Number::Partial => Begun::Partial,
-                Number::Invalid => Begun::Invalid,
+                Number::Partial => ValueStart::Partial,
+                Number::Invalid => ValueStart::Invalid,
             },
-            _ if self.strings_only => Begun::Invalid,
+            _ if self.strings_only => ValueStart::Invalid,
             b'+' | b'-' | b':' | b',' | b'#' | b'(' | b'_' => match line(buf) {
                 Some((_, len)) => self.whole(len),
-                None => Begun::Partial,
+                None => ValueStart::Partial,
             },
             b'*' | b'~' | b'>' | b'%' | b'|' => self.begin_aggregate(buf),
             b'.' if self.depth > 0 => match line(buf) {
@@ -272,48 +274,48 @@ impl Scan {
                     self.left = self.outer[self.depth];
                     self.whole(len)
                 }
-                None if matches!(buf, b"." | b".\r") => Begun::Partial,
-                _ => Begun::Invalid,
+                None if matches!(buf, b"." | b".\r") => ValueStart::Partial,
+                _ => ValueStart::Invalid,
             },
-            _ => Begun::Invalid,
+            _ => ValueStart::Invalid,
         }
     }
 
-    fn begin_aggregate(&mut self, buf: &[u8]) -> Begun {
+    fn begin_aggregate(&mut self, buf: &[u8]) -> ValueStart {
         let each = 1 + u64::from(matches!(buf[0], b'%' | b'|'));
         match number(buf) {
             Number::Of(count, len) => {
                 if !self.add(count, each) {
-                    return Begun::Invalid;
+                    return ValueStart::Invalid;
                 }
                 // What an attribute belongs to follows it.
                 if buf[0] != b'|' {
                     self.value_ended();
                 }
-                Begun::Line(len)
+                ValueStart::Line(len)
             }
             Number::Null(len) => self.whole(len),
             Number::Streamed(len) => {
                 let Some(outer) = self.outer.get_mut(self.depth) else {
-                    return Begun::Invalid;
+                    return ValueStart::Invalid;
                 };
                 *outer = self.left;
                 self.depth += 1;
                 self.left = ENDLESS;
-                Begun::Line(len)
+                ValueStart::Line(len)
             }
-            Number::Partial => Begun::Partial,
-            Number::Invalid => Begun::Invalid,
+            Number::Partial => ValueStart::Partial,
+            Number::Invalid => ValueStart::Invalid,
         }
     }
 
-    fn whole(&mut self, len: usize) -> Begun {
+    fn whole(&mut self, len: usize) -> ValueStart {
         self.value_ended();
-        Begun::Line(len)
+        ValueStart::Line(len)
     }
 }
 
-enum Begun {
+enum ValueStart {
     /// A line of so many bytes.
     Line(usize),
     Partial,
@@ -340,15 +342,19 @@ mod tests {
                 let mut held = text.as_bytes()[..cut].to_vec();
                 if !held.is_empty() {
                     match scan.skip(&held) {
-                        Progress::GoesOn(taken) => drop(held.drain(..taken)),
-                        Progress::Incomplete => {}
+                        PassedOver::GoesOn(taken) => drop(held.drain(..taken)),
+                        PassedOver::Incomplete => {}
                         other => panic!("{text:?} at {cut}: {other:?}"),
                     }
                 }
                 held.extend_from_slice(&text.as_bytes()[cut..]);
                 let len = held.len();
                 held.extend_from_slice(b":1\r\n");
-                assert_eq!(scan.skip(&held), Progress::Ended(len), "{text:?} at {cut}");
+                assert_eq!(
+                    scan.skip(&held),
+                    PassedOver::Ended(len),
+                    "{text:?} at {cut}"
+                );
             }
         }
     }
@@ -357,10 +363,10 @@ mod tests {
     fn depth_costs_nothing_where_lengths_are_known() {
         let text = "*1\r\n".repeat(100_000) + ":1\r\n";
         let mut scan = Scan::values(1).expect("few");
-        assert_eq!(scan.skip(text.as_bytes()), Progress::Ended(text.len()));
+        assert_eq!(scan.skip(text.as_bytes()), PassedOver::Ended(text.len()));
         let endless = "*?\r\n".repeat(STREAMED_MAX + 1);
         let mut scan = Scan::values(1).expect("few");
-        assert_eq!(scan.skip(endless.as_bytes()), Progress::Invalid);
+        assert_eq!(scan.skip(endless.as_bytes()), PassedOver::Invalid);
     }
 
     #[test]
@@ -373,7 +379,7 @@ mod tests {
             "$1\r\nabc",
         ] {
             let mut scan = Scan::values(1).expect("few");
-            assert_eq!(scan.skip(text.as_bytes()), Progress::Invalid, "{text:?}");
+            assert_eq!(scan.skip(text.as_bytes()), PassedOver::Invalid, "{text:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Heads that a strict reader refuses, and servers and clients take: what each of them was seen to
 //! do, and what is told. `httparse` refuses all of them, so that it is no oracle here.
 
-use wirespan_protocols::conversation::{End, Verdict};
+use wirespan_protocols::conversation::{End, Understanding};
 use wirespan_protocols::exchange::Role;
 use wirespan_protocols::listener::Discard;
 
@@ -107,12 +107,20 @@ fn a_handshake_that_is_answered_by_one_or_goes_on_is_encrypted() {
             let mut wire = Wire::new(role);
             wire.ask(HELLO);
             wire.answer(answer);
-            assert_eq!(wire.conversation.verdict(), Verdict::Encrypted, "{role:?}");
+            assert_eq!(
+                wire.conversation.verdict(),
+                Understanding::Encrypted,
+                "{role:?}"
+            );
         }
         let mut wire = Wire::new(role);
         wire.ask(HELLO);
         wire.ask(b"\x17\x03\x03\0\x10early");
-        assert_eq!(wire.conversation.verdict(), Verdict::Encrypted, "{role:?}");
+        assert_eq!(
+            wire.conversation.verdict(),
+            Understanding::Encrypted,
+            "{role:?}"
+        );
     }
 }
 

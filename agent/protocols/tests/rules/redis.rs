@@ -1,6 +1,6 @@
 //! Redis: what is a request, what answers it, and what answers nothing.
 
-use wirespan_protocols::conversation::{End, Verdict};
+use wirespan_protocols::conversation::{End, Understanding};
 use wirespan_protocols::exchange::{Exchange, Outcome, Role};
 use wirespan_protocols::family::Family;
 use wirespan_protocols::listener::Discard;
@@ -362,7 +362,7 @@ fn what_is_replicated_is_not_read() {
         wire.answer(answer);
         wire.answer(of("SET a b"));
         assert_eq!(lines(&wire), ["PING", "REPLCONF ? ?", "PSYNC ? ?"]);
-        assert_eq!(wire.conversation.verdict(), Verdict::Opaque);
+        assert_eq!(wire.conversation.verdict(), Understanding::Opaque);
     }
 }
 
@@ -372,7 +372,7 @@ fn a_line_is_a_request_where_redis_is_spoken() {
         let mut wire = Wire::new(role);
         // Others say this too; nobody else answers so.
         wire.ask("PING\r\n");
-        assert_eq!(wire.conversation.verdict(), Verdict::Undecided);
+        assert_eq!(wire.conversation.verdict(), Understanding::Undecided);
         wire.answer("+PONG\r\n");
         wire.now_ns += 1000 * MS;
         wire.ask("set a \"hello world\"\r\n");
@@ -385,7 +385,7 @@ fn a_line_is_a_request_where_redis_is_spoken() {
     let mut nats = Wire::new(Role::Client);
     nats.ask("PING\r\n");
     nats.answer("PONG\r\n");
-    assert_eq!(nats.conversation.verdict(), Verdict::Undecided);
+    assert_eq!(nats.conversation.verdict(), Understanding::Undecided);
     assert!(nats.told.exchanges.is_empty());
 }
 

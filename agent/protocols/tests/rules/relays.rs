@@ -1,6 +1,6 @@
 //! What a relay writes in front of everything else (PROXY protocol), whatever comes behind it.
 
-use wirespan_protocols::conversation::Verdict;
+use wirespan_protocols::conversation::Understanding;
 use wirespan_protocols::exchange::Role;
 
 use super::wire::{GET, OK, ROLES, Wire, at_every_cut};
@@ -83,7 +83,11 @@ fn the_name_in_a_hello_behind_it_is_found() {
             let place = format!("{header:?} {:?} cut at {cut}", wire.role);
             assert!(wire.conversation.begins_tls(), "{place}");
             wire.answer(b"\x16\x03\x03\0\x7a\x02");
-            assert_eq!(wire.conversation.verdict(), Verdict::Encrypted, "{place}");
+            assert_eq!(
+                wire.conversation.verdict(),
+                Understanding::Encrypted,
+                "{place}"
+            );
             assert_eq!(
                 wire.conversation.server_name(),
                 Some("shop.example"),

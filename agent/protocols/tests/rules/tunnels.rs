@@ -1,6 +1,6 @@
 //! What goes through a tunnel (RFC 9110 §9.3.6) is a conversation of its own.
 
-use wirespan_protocols::conversation::{End, Verdict};
+use wirespan_protocols::conversation::{End, Understanding};
 use wirespan_protocols::exchange::Role;
 
 use super::wire::{GET, OK, ROLES, Wire, at_every_cut};
@@ -106,7 +106,11 @@ fn tls_and_http2_within_it_are_recognised() {
         let mut wire = tunnel(role);
         wire.ask(b"\x16\x03\x01\0\x06\x01\0\0\x02\x03\x03");
         wire.answer(b"\x16\x03\x03\0\x7a\x02");
-        assert_eq!(wire.conversation.verdict(), Verdict::Encrypted, "{role:?}");
+        assert_eq!(
+            wire.conversation.verdict(),
+            Understanding::Encrypted,
+            "{role:?}"
+        );
 
         let mut wire = tunnel(role);
         wire.ask(
@@ -154,11 +158,11 @@ fn what_is_not_understood_within_it_is_given_up_and_not_counted() {
         wire.ask(b"\x01binary");
         wire.answer(b"\x02binary");
     }
-    assert_eq!(wire.conversation.verdict(), Verdict::Opaque);
+    assert_eq!(wire.conversation.verdict(), Understanding::Opaque);
     assert_eq!(wire.conversation.understood_bytes(), understood);
     let mut wire = tunnel(Role::Client);
     wire.answer("SSH-2.0-OpenSSH_9.2p1\r\n");
-    assert_eq!(wire.conversation.verdict(), Verdict::Opaque);
+    assert_eq!(wire.conversation.verdict(), Understanding::Opaque);
     wire.end(End::Closed);
     assert_eq!(wire.lines(), ["CONNECT shop:8080 200 0/?"]);
 }

@@ -14,7 +14,7 @@ const DEPTH_MAX: u32 = 8;
 
 /// The bytes are not what the header says, or contradict themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed;
+pub struct MalformedBtf;
 
 /// Type information, indexed.
 #[derive(Debug)]
@@ -42,21 +42,21 @@ impl<'a> Btf<'a> {
     /// Finds where each type begins.
     ///
     /// # Errors
-    /// [`Malformed`]
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let magic = bytes.get(..2).ok_or(Malformed)?;
+    /// [`MalformedBtf`]
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, MalformedBtf> {
+        let magic = bytes.get(..2).ok_or(MalformedBtf)?;
         if magic != MAGIC.to_ne_bytes() {
-            return Err(Malformed);
+            return Err(MalformedBtf);
         }
         let header_len = word(bytes, 4)?;
-        let section = |offset_at, len_at| -> Result<&[u8], Malformed> {
+        let section = |offset_at, len_at| -> Result<&[u8], MalformedBtf> {
             let begin = header_len
                 .checked_add(word(bytes, offset_at)?)
-                .ok_or(Malformed)? as usize;
+                .ok_or(MalformedBtf)? as usize;
             let end = begin
                 .checked_add(word(bytes, len_at)? as usize)
-                .ok_or(Malformed)?;
-            bytes.get(begin..end).ok_or(Malformed)
+                .ok_or(MalformedBtf)?;
+            bytes.get(begin..end).ok_or(MalformedBtf)
         };
         let mut btf = Self {
             types: section(8, 12)?,
@@ -67,7 +67,7 @@ impl<'a> Btf<'a> {
         while at < btf.types.len() {
             let found = btf.type_at(at)?;
             btf.begins.push(at as u32);
-            at = found.rest + extra_len(found.kind, found.count).ok_or(Malformed)?;
+            at = found.rest + extra_len(found.kind, found.count).ok_or(MalformedBtf)?;
         }
         Ok(btf)
     }
@@ -115,7 +115,7 @@ impl<'a> Btf<'a> {
         })
     }
 
-    fn type_at(&self, at: usize) -> Result<Type, Malformed> {
+    fn type_at(&self, at: usize) -> Result<Type, MalformedBtf> {
         let info = word(self.types, at + 4)?;
         Ok(Type {
             name: word(self.types, at)?,
@@ -149,12 +149,12 @@ fn extra_len(kind: u32, count: usize) -> Option<usize> {
     })
 }
 
-fn word(bytes: &[u8], at: usize) -> Result<u32, Malformed> {
-    let range: Range<usize> = at..at.checked_add(4).ok_or(Malformed)?;
+fn word(bytes: &[u8], at: usize) -> Result<u32, MalformedBtf> {
+    let range: Range<usize> = at..at.checked_add(4).ok_or(MalformedBtf)?;
     let word = bytes
         .get(range)
         .and_then(|word| word.try_into().ok())
-        .ok_or(Malformed)?;
+        .ok_or(MalformedBtf)?;
     Ok(u32::from_ne_bytes(word))
 }
 

@@ -37,15 +37,15 @@ const ADDRESS: u8 = 0x18;
 const OWN_FUNCTION: u8 = 1;
 
 /// Section and address.
-type Place = (usize, u64);
+type CodeAddress = (usize, u64);
 
-struct Function {
+struct ProgramFunction {
     name: String,
     /// A program of its own, not only called by others.
     is_program: bool,
     /// Bytes of stack that it addresses.
     stack: usize,
-    calls: Vec<Place>,
+    calls: Vec<CodeAddress>,
 }
 
 #[derive(Clone, Copy)]
@@ -86,15 +86,15 @@ impl Instruction {
 
 /// Where the relocation of an instruction leads.
 #[derive(Clone, Copy)]
-enum Target {
+enum RelocationTo {
     /// A function, or data, with a name.
-    Symbol(Place),
+    Symbol(CodeAddress),
     /// Somewhere in the section that begins there; the instruction says where.
-    Section(Place),
+    Section(CodeAddress),
 }
 
 /// Relocations of a section, by address.
-fn relocations(file: &ElfFile64<'_>, section: &ElfSection64<'_, '_>) -> HashMap<u64, Target> {
+fn relocations(file: &ElfFile64<'_>, section: &ElfSection64<'_, '_>) -> HashMap<u64, RelocationTo> {
     let target = |relocation: &object::Relocation| {
         let RelocationTarget::Symbol(index) = relocation.target() else {
             return None;
@@ -102,8 +102,8 @@ fn relocations(file: &ElfFile64<'_>, section: &ElfSection64<'_, '_>) -> HashMap<
         let symbol = file.symbol_by_index(index).ok()?;
         let place = (symbol.section_index()?.0, symbol.address());
         Some(match symbol.kind() {
-            SymbolKind::Section => Target::Section(place),
-            _ => Target::Symbol(place),
+            SymbolKind::Section => RelocationTo::Section(place),
+            _ => RelocationTo::Symbol(place),
         })
     };
     section
@@ -113,7 +113,7 @@ fn relocations(file: &ElfFile64<'_>, section: &ElfSection64<'_, '_>) -> HashMap<
 }
 
 /// Every function of an object, by where it begins.
-fn functions(object: &[u8]) -> BTreeMap<Place, Function> {
+fn functions(object: &[u8]) -> BTreeMap<CodeAddress, ProgramFunction> {
     let file = ElfFile64::<object::Endianness>::parse(object).expect("an ELF file");
     let mut found = BTreeMap::new();
     for section in file.sections() {
@@ -131,7 +131,7 @@ fn functions(object: &[u8]) -> BTreeMap<Place, Function> {
             let place = (section.index().0, symbol.address());
             let range = symbol.address()..symbol.address() + symbol.size();
             let (stack, calls) = read(code, range, place.0, &relocations);
-            let function = Function {
+            let function = ProgramFunction {
                 name: symbol.name().expect("a name").to_owned(),
                 is_program: section.name() != Ok(".text"),
                 stack,
@@ -148,8 +148,8 @@ fn read(
     code: &[u8],
     range: Range<u64>,
     section: usize,
-    relocations: &HashMap<u64, Target>,
-) -> (usize, Vec<Place>) {
+    relocations: &HashMap<u64, RelocationTo>,
+) -> (usize, Vec<CodeAddress>) {
     let (mut stack, mut calls) = (0, Vec::new());
     // The register that the frame pointer was copied to, until it is moved downwards.
     let mut copy = None;
@@ -170,9 +170,9 @@ fn read(
         let distance = (i64::from(it.number) + 1) * INSTRUCTION_LEN as i64;
         calls.extend(match (it.code, relocations.get(&at)) {
             (CALL, _) if it.from != OWN_FUNCTION => None,
-            (CALL | ADDRESS, Some(Target::Symbol(place))) => Some(*place),
-            (CALL, Some(Target::Section((section, _)))) => Some((*section, distance as u64)),
-            (ADDRESS, Some(Target::Section((section, address)))) => {
+            (CALL | ADDRESS, Some(RelocationTo::Symbol(place))) => Some(*place),
+            (CALL, Some(RelocationTo::Section((section, _)))) => Some((*section, distance as u64)),
+            (ADDRESS, Some(RelocationTo::Section((section, address)))) => {
                 Some((*section, address + it.number as u64))
             }
             (CALL, None) => Some((section, at.wrapping_add_signed(distance))),
@@ -184,8 +184,8 @@ fn read(
 
 /// The deepest stack from a function on, and the way there.
 fn deepest(
-    functions: &BTreeMap<Place, Function>,
-    place: Place,
+    functions: &BTreeMap<CodeAddress, ProgramFunction>,
+    place: CodeAddress,
     way: usize,
 ) -> (usize, Vec<String>) {
     // The kernel allows eight functions on the way; a circle would end here too.
@@ -221,7 +221,7 @@ fn no_program_needs_more_stack_than_a_kernel_gives() {
 }
 
 /// The longest way of calls from a function on.
-fn longest(functions: &BTreeMap<Place, Function>, place: Place) -> Vec<&str> {
+fn longest(functions: &BTreeMap<CodeAddress, ProgramFunction>, place: CodeAddress) -> Vec<&str> {
     let function = &functions[&place];
     let below = function
         .calls

@@ -19,7 +19,7 @@ pub fn start(standing: &Arc<Standing>, closings: Receiver<Closing>) -> std::io::
     let run = move || {
         for closing in closings {
             busy.begin();
-            let task = Task {
+            let task = CloserTask {
                 closing: Some(closing),
                 standing: Weak::clone(&standing),
                 busy: Arc::clone(&busy),
@@ -35,13 +35,13 @@ pub fn start(standing: &Arc<Standing>, closings: Receiver<Closing>) -> std::io::
 }
 
 /// Closes a link where it is dropped.
-struct Task {
+struct CloserTask {
     closing: Option<Closing>,
     standing: Weak<Standing>,
     busy: Arc<Busy>,
 }
 
-impl Drop for Task {
+impl Drop for CloserTask {
     fn drop(&mut self) {
         if let Some(Closing { key, link }) = self.closing.take() {
             drop(link);

@@ -37,11 +37,11 @@ pub struct Linker {
     ebpf: Arc<Mutex<Ebpf>>,
     loader: Loader,
     /// Found out when the first link is made.
-    method: Option<Method>,
+    method: Option<AttachMethod>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Method {
+enum AttachMethod {
     Many,
     /// And whether programs can walk frames.
     One(bool),
@@ -59,14 +59,14 @@ impl Linker {
 
     /// Finds out what works, and loads what libraries in C need.
     pub fn prepare(&mut self) {
-        if self.method() == Method::Many
+        if self.method() == AttachMethod::Many
             && let Err(reason) = self.loader.load(&["tls_return"])
         {
             log::debug!("{}", Visible(reason));
         }
     }
 
-    fn method(&mut self) -> Method {
+    fn method(&mut self) -> AttachMethod {
         match self.method {
             Some(method) => method,
             None => {
@@ -88,8 +88,8 @@ impl Linker {
     ) -> Result<Vec<Link>, (Vec<Link>, String)> {
         let mut links = Vec::new();
         let outcome = match self.method() {
-            Method::Many => self.link_many(pid, file, places, &mut links),
-            Method::One(can_walk) => self.link_each(pid, file, places, can_walk, &mut links),
+            AttachMethod::Many => self.link_many(pid, file, places, &mut links),
+            AttachMethod::One(can_walk) => self.link_each(pid, file, places, can_walk, &mut links),
         };
         match outcome {
             Ok(()) => Ok(links),
@@ -155,12 +155,12 @@ impl Linker {
 
     /// Finds out whether the kernel can put probes on many places at once, in one process and in
     /// all of its threads (before 6.10 it took a process for its first thread).
-    fn find_method(&mut self) -> Method {
+    fn find_method(&mut self) -> AttachMethod {
         match self.try_many() {
-            Ok(()) => Method::Many,
+            Ok(()) => AttachMethod::Many,
             Err(reason) => {
                 log::debug!("probes are put on one place at a time: {}", Visible(reason));
-                Method::One(strategy::can_walk())
+                AttachMethod::One(strategy::can_walk())
             }
         }
     }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::links::Link;
-use crate::discover::tls::{FileId, Library, Version};
+use crate::discover::tls::{FileId, FileVersion, Library};
 pub use death::Death;
 use death::{FAULTS, was_cut_short};
 use leases::Leases;
@@ -26,28 +26,28 @@ const DEATHS_MAX: usize = 64;
 
 /// See the module.
 pub struct Standing {
-    state: Mutex<State>,
+    state: Mutex<StandingState>,
     /// Fewer links are being closed.
     closed: Condvar,
     closer: Sender<Closing>,
 }
 
 #[derive(Default)]
-struct State {
+struct StandingState {
     processes: HashMap<u32, Vec<Probed>>,
     /// Files on which no probe is put again.
     refused: HashSet<FileId>,
-    under_way: Option<UnderWay>,
+    under_way: Option<Attaching>,
     /// How many links are being closed.
-    closing: HashMap<(FileId, Version), usize>,
+    closing: HashMap<(FileId, FileVersion), usize>,
     leases: Leases,
     deaths: Vec<Death>,
 }
 
 /// What is just being attached to.
-struct UnderWay {
+struct Attaching {
     pid: u32,
-    file: (FileId, Version),
+    file: (FileId, FileVersion),
     /// The process became another one meanwhile, or somebody wants to write to the file.
     is_cancelled: bool,
 }
@@ -62,7 +62,7 @@ struct Probed {
 /// A link that is to go.
 pub struct Closing {
     /// What it was made for.
-    pub key: (FileId, Version),
+    pub key: (FileId, FileVersion),
     /// Dropping it detaches.
     pub link: Link,
 }
@@ -113,7 +113,7 @@ impl Standing {
             return Begun::Already;
         }
         let key = (library.file, version);
-        state.under_way = Some(UnderWay {
+        state.under_way = Some(Attaching {
             pid,
             file: key,
             is_cancelled: false,
@@ -122,7 +122,7 @@ impl Standing {
             probed.library.file == library.file && !is_same(probed)
         });
         let is_in_the_way =
-            |(file, other): &(FileId, Version)| *file == library.file && *other != version;
+            |(file, other): &(FileId, FileVersion)| *file == library.file && *other != version;
         let mut state = self
             .closed
             .wait_while(state, |state| state.closing.keys().any(is_in_the_way))
@@ -271,7 +271,7 @@ impl Standing {
     }
 
     /// A link was closed.
-    pub fn was_closed(&self, key: (FileId, Version)) {
+    pub fn was_closed(&self, key: (FileId, FileVersion)) {
         let mut state = self.lock();
         if let Some(count) = state.closing.get_mut(&key) {
             *count -= 1;
@@ -284,7 +284,7 @@ impl Standing {
     }
 
     /// Closes what is chosen; returns the processes that had it.
-    fn take(&self, state: &mut State, chosen: impl Fn(u32, &Probed) -> bool) -> Vec<u32> {
+    fn take(&self, state: &mut StandingState, chosen: impl Fn(u32, &Probed) -> bool) -> Vec<u32> {
         let mut taken = Vec::new();
         let mut pids = Vec::new();
         state.processes.retain(|pid, all| {
@@ -301,7 +301,7 @@ impl Standing {
         pids
     }
 
-    fn close(&self, state: &mut State, library: &Library, links: Vec<Link>) {
+    fn close(&self, state: &mut StandingState, library: &Library, links: Vec<Link>) {
         let key = (library.file, library.held.version());
         for link in links {
             *state.closing.entry(key).or_default() += 1;
@@ -313,14 +313,14 @@ impl Standing {
         state.give_back(key);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, StandingState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl StandingState {
     /// Gives the lease on a file back, unless it has probes or will have, or had until just now.
-    fn give_back(&mut self, key: (FileId, Version)) {
+    fn give_back(&mut self, key: (FileId, FileVersion)) {
         let is_it = |probed: &Probed| (probed.library.file, probed.library.held.version()) == key;
         let is_under_way = self.under_way.as_ref().is_some_and(|it| it.file == key);
         if self.leases.has(key)

@@ -1,19 +1,19 @@
-//! Go: goroutines. The one that runs on a thread is in a register (since Go 1.17), so that
-//! finding it takes nothing; when goroutines begin and end, and which of them asks or serves, is
-//! told by probes. All of it is found by the runtime's own table of functions, which stripped
-//! programs have too, and the offsets of what is read by the code of two functions.
+//! Go: goroutines. The one that runs on a thread is in a register (since Go 1.17), so that finding
+//! it takes nothing; when goroutines begin and end, and which of them asks or serves, is told by
+//! probes. All of it is found by the runtime's own table of functions, which stripped programs have
+//! too, and the offsets of what is read by the code of two functions.
 //!
-//! What the places of a [`Tasks`] are: `g.m`, `m.curg`, `g.startpc`, then begin and length of what
-//! makes goroutines and of what ends them.
+//! What the places of a [`RuntimeTasks`] are: `g.m`, `m.curg`, `g.startpc`, then begin and length
+//! of what makes goroutines and of what ends them.
 
 use std::path::Path;
 
 use wirespan_common::record::TaskKind;
 
-use super::super::tls::go::{Table, begins_as_known, is_go, too_old};
+use super::super::tls::go::{FunctionTable, begins_as_known, is_go, too_old};
 use super::super::tls::image::{Damaged, Image};
 use super::super::tls::symbols::Symbol;
-use super::{Place, TaskPoint, TaskProbe, Tasks, Verdict};
+use super::{RuntimeFinding, RuntimePlace, RuntimeTasks, TaskPoint, TaskProbe};
 use crate::arch;
 
 /// A function that something is to be known of.
@@ -78,16 +78,16 @@ const NEIGHBOURS: &str = "internal/poll.(*FD).";
 /// Bytes of a function's begin that are looked at.
 const HEAD_LEN: u64 = 192;
 
-pub(super) fn find(image: &Image<'_>, _: &Path) -> Result<Verdict, Damaged> {
+pub(super) fn find(image: &Image<'_>, _: &Path) -> Result<RuntimeFinding, Damaged> {
     if !is_go(image) {
-        return Ok(Verdict::Nothing);
+        return Ok(RuntimeFinding::Nothing);
     }
     if let Some(version) = too_old(image) {
-        return Ok(Verdict::Unknown(format!(
+        return Ok(RuntimeFinding::Unknown(format!(
             "it was built with {version}; goroutines are known since Go 1.17"
         )));
     }
-    let Some(table) = Table::find(image)? else {
+    let Some(table) = FunctionTable::find(image)? else {
         return unknown("its own table of functions is not one that wirespan knows");
     };
     let found = table.look_up(image, WANTED, NEIGHBOURS)?;
@@ -100,16 +100,16 @@ pub(super) fn find(image: &Image<'_>, _: &Path) -> Result<Verdict, Damaged> {
         return unknown("it can't be told where its code begins");
     };
     Ok(match tasks(image, &functions) {
-        Ok(tasks) => Verdict::Known(tasks),
-        Err(reason) => Verdict::Unknown(reason.to_owned()),
+        Ok(tasks) => RuntimeFinding::Known(tasks),
+        Err(reason) => RuntimeFinding::Unknown(reason.to_owned()),
     })
 }
 
-fn unknown(reason: &str) -> Result<Verdict, Damaged> {
-    Ok(Verdict::Unknown(reason.to_owned()))
+fn unknown(reason: &str) -> Result<RuntimeFinding, Damaged> {
+    Ok(RuntimeFinding::Unknown(reason.to_owned()))
 }
 
-fn tasks(image: &Image<'_>, functions: &[Symbol<Wanted>]) -> Result<Tasks, &'static str> {
+fn tasks(image: &Image<'_>, functions: &[Symbol<Wanted>]) -> Result<RuntimeTasks, &'static str> {
     let only = |wanted| functions.iter().find(|symbol| symbol.what == wanted);
     let is_system = only(IsSystemGoroutine).ok_or("it has no runtime.isSystemGoroutine")?;
     let makes = only(Makes).ok_or("it has no runtime.newproc1")?;
@@ -136,17 +136,17 @@ fn tasks(image: &Image<'_>, functions: &[Symbol<Wanted>]) -> Result<Tasks, &'sta
         _ => None,
     }));
     probes.sort_unstable();
-    Ok(Tasks {
+    Ok(RuntimeTasks {
         kind: TaskKind::Goroutine,
         places: [
-            Place::Value(m),
-            Place::Value(curg),
-            Place::Value(start),
-            Place::address(image, makes.address),
-            Place::Value(makes.len),
-            Place::address(image, ends.address),
-            Place::Value(ends.len),
-            Place::None,
+            RuntimePlace::Value(m),
+            RuntimePlace::Value(curg),
+            RuntimePlace::Value(start),
+            RuntimePlace::address(image, makes.address),
+            RuntimePlace::Value(makes.len),
+            RuntimePlace::address(image, ends.address),
+            RuntimePlace::Value(ends.len),
+            RuntimePlace::None,
         ],
         probes,
     })

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::code::{self, Refusal};
 use super::go;
-use super::image::{Bytes, Damaged, Image, Kind};
+use super::image::{BytesAt, Damaged, Image, ImageKind};
 use super::inner;
-use super::marks::{self, Mark};
+use super::marks::{self, TlsMark};
 use super::names;
 use super::rustls;
 use super::symbols::{self, Symbol};
@@ -15,7 +15,7 @@ use super::{End, Function, FunctionSite, LibraryKind};
 
 /// What was found in a file, before it is known as whose file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum FileFinding {
     /// Functions that plaintext passes through.
     Readable(Readable),
     /// TLS that can't be read, and why, as a sentence without a full stop.
@@ -37,26 +37,27 @@ pub struct Readable {
 const SITES_MAX: usize = 64;
 
 /// Looks into a file that a process maps as `name`.
-pub(crate) fn analyse(bytes: &dyn Bytes, name: &Path) -> Verdict {
-    look(bytes, name)
-        .unwrap_or_else(|Damaged(what)| Verdict::Unreadable(format!("its file is damaged: {what}")))
+pub(crate) fn analyse(bytes: &dyn BytesAt, name: &Path) -> FileFinding {
+    look(bytes, name).unwrap_or_else(|Damaged(what)| {
+        FileFinding::Unreadable(format!("its file is damaged: {what}"))
+    })
 }
 
-fn look(bytes: &dyn Bytes, path: &Path) -> Result<Verdict, Damaged> {
+fn look(bytes: &dyn BytesAt, path: &Path) -> Result<FileFinding, Damaged> {
     let name = path
         .file_name()
         .and_then(|name| name.to_str())
         .unwrap_or_default();
     let image = match Image::parse(bytes)? {
-        Kind::Image(image) => image,
-        Kind::OtherClass if is_tls_library(Path::new(name)) => {
+        ImageKind::Image(image) => image,
+        ImageKind::OtherClass if is_tls_library(Path::new(name)) => {
             let reason = "it is a library of a 32-bit program, and wirespan reads 64-bit ones";
-            return Ok(Verdict::Unreadable(reason.to_owned()));
+            return Ok(FileFinding::Unreadable(reason.to_owned()));
         }
-        Kind::OtherClass | Kind::NotElf => return Ok(Verdict::Nothing),
+        ImageKind::OtherClass | ImageKind::NotElf => return Ok(FileFinding::Nothing),
     };
     if name == "libjvm.so" {
-        return Ok(Verdict::Unreadable(
+        return Ok(FileFinding::Unreadable(
             "Java's own TLS (JSSE) is compiled while it runs and has no functions to be found; \
              connections through OpenSSL (netty-tcnative, Conscrypt) are read"
                 .to_owned(),
@@ -64,13 +65,13 @@ fn look(bytes: &dyn Bytes, path: &Path) -> Result<Verdict, Damaged> {
     }
     // It has OpenSSL's functions, and calls GnuTLS's in them, where all is seen anyway.
     if name.starts_with("libgnutls-openssl.") {
-        return Ok(Verdict::Nothing);
+        return Ok(FileFinding::Nothing);
     }
     let is_program = go::is_go(&image) || !(image.may_be_library() && name.contains(".so"));
     let ends = if is_program || name.starts_with("libnode.") {
-        Ends::Instructions
+        EndsSeen::Instructions
     } else {
-        Ends::ReturnProbes
+        EndsSeen::ReturnProbes
     };
     if go::is_go(&image) {
         return go_program(&image);
@@ -79,16 +80,16 @@ fn look(bytes: &dyn Bytes, path: &Path) -> Result<Verdict, Damaged> {
     let settled = rustls::settle(&image, &mut found)?;
     if found.is_empty() {
         if let Err(reason) = settled {
-            return Ok(Verdict::Unreadable(reason));
+            return Ok(FileFinding::Unreadable(reason));
         }
         // What uses a library's functions may hold its texts (a log of keys, the version that it
         // was built with), and has its TLS in that library, which is looked into by itself.
         let uses_library = symbols::are_asked_for(&image, &names::is_of_library)?;
         return Ok(match marks::find(&image) {
-            Some(mark) if !uses_library || mark == Mark::Rustls => {
-                Verdict::Unreadable(unnamed(mark).to_owned())
+            Some(mark) if !uses_library || mark == TlsMark::Rustls => {
+                FileFinding::Unreadable(unnamed(mark).to_owned())
             }
-            _ => Verdict::Nothing,
+            _ => FileFinding::Nothing,
         });
     }
     Ok(sites(&image, &found, ends))
@@ -96,7 +97,7 @@ fn look(bytes: &dyn Bytes, path: &Path) -> Result<Verdict, Damaged> {
 
 /// How the ends of functions are seen in a file.
 #[derive(Clone, Copy)]
-enum Ends {
+enum EndsSeen {
     /// Shared libraries of C: their callers' stacks stay where they are while they run.
     ReturnProbes,
     /// Programs, which may be runtimes that move or inspect stacks (Go, V8).
@@ -111,21 +112,21 @@ pub(super) fn is_tls_library(name: &Path) -> bool {
         .any(|prefix| name.starts_with(prefix))
 }
 
-fn unnamed(mark: Mark) -> &'static str {
+fn unnamed(mark: TlsMark) -> &'static str {
     match mark {
-        Mark::OpenSsl => {
+        TlsMark::OpenSsl => {
             "OpenSSL is linked into it and its symbols are stripped, so that SSL_read and \
              SSL_write can't be found"
         }
-        Mark::BoringSsl => {
+        TlsMark::BoringSsl => {
             "BoringSSL is linked into it and its symbols are stripped, so that SSL_read and \
              SSL_write can't be found"
         }
-        Mark::Rustls => {
+        TlsMark::Rustls => {
             "rustls is linked into it without symbols of the functions that are needed: it was \
              stripped, or its rustls is not one that wirespan knows"
         }
-        Mark::Other => "it holds an implementation of TLS that wirespan does not know",
+        TlsMark::Other => "it holds an implementation of TLS that wirespan does not know",
     }
 }
 
@@ -140,14 +141,14 @@ fn functions(image: &Image<'_>) -> Result<Vec<Symbol<Function>>, Damaged> {
     Ok(found)
 }
 
-fn go_program(image: &Image<'_>) -> Result<Verdict, Damaged> {
+fn go_program(image: &Image<'_>) -> Result<FileFinding, Damaged> {
     let mut found = functions(image)?;
     let of_go = |symbol: &Symbol<Function>| symbol.what.library() == LibraryKind::Go;
     if !found.iter().any(of_go) {
         match go::functions(image)? {
             Some(more) => found.extend(more),
             None if marks::find(image).is_some() => {
-                return Ok(Verdict::Unreadable(
+                return Ok(FileFinding::Unreadable(
                     "it is a Go program without symbols, and its own table of functions is not one \
                      that wirespan knows"
                         .to_owned(),
@@ -158,25 +159,25 @@ fn go_program(image: &Image<'_>) -> Result<Verdict, Damaged> {
     }
     if let Some(symbol) = found.iter().find(|symbol| of_go(symbol)) {
         if let Some(version) = go::too_old(image) {
-            return Ok(Verdict::Unreadable(format!(
+            return Ok(FileFinding::Unreadable(format!(
                 "it was built with {version}; programs built with Go 1.17 or later can be read"
             )));
         }
         if !go::begins_as_known(image, symbol.address) {
-            return Ok(Verdict::Unreadable(
+            return Ok(FileFinding::Unreadable(
                 "its Go functions do not begin as those of known versions do".to_owned(),
             ));
         }
     }
     if found.is_empty() {
-        return Ok(Verdict::Nothing);
+        return Ok(FileFinding::Nothing);
     }
-    Ok(sites(image, &found, Ends::Instructions))
+    Ok(sites(image, &found, EndsSeen::Instructions))
 }
 
 /// Places for probes on functions that were found, if they are enough to read all that passes:
 /// with a part of it, what is read would be gaps.
-fn sites(image: &Image<'_>, found: &[Symbol<Function>], ends: Ends) -> Verdict {
+fn sites(image: &Image<'_>, found: &[Symbol<Function>], ends: EndsSeen) -> FileFinding {
     let has = |function| found.iter().any(|symbol| symbol.what == function);
     let mut sites = Vec::new();
     let mut kinds = Vec::new();
@@ -186,7 +187,7 @@ fn sites(image: &Image<'_>, found: &[Symbol<Function>], ends: Ends) -> Verdict {
             Ok(site) => sites.push(site),
             Err(_) if is_helpful_only(function) => continue,
             Err(refusal) => {
-                return Verdict::Unreadable(format!("{} {refusal}", names::label(function)));
+                return FileFinding::Unreadable(format!("{} {refusal}", names::label(function)));
             }
         }
         kinds.push(function.library());
@@ -199,22 +200,22 @@ fn sites(image: &Image<'_>, found: &[Symbol<Function>], ends: Ends) -> Verdict {
         LibraryKind::Rustls => has(Function::RustlsSendAppdata),
     };
     let Some(kind) = kinds.iter().copied().find(complete) else {
-        return Verdict::Unreadable(
+        return FileFinding::Unreadable(
             "only some of the functions of its TLS library can be found, so that the rest of what \
              passes would be missing"
                 .to_owned(),
         );
     };
     sites.retain(|site| complete(&site.function.library()));
-    if matches!(ends, Ends::ReturnProbes) {
+    if matches!(ends, EndsSeen::ReturnProbes) {
         prefer_inner(image, found, &mut sites);
     }
     if sites.len() > SITES_MAX {
-        return Verdict::Unreadable("there are too many copies of its functions".to_owned());
+        return FileFinding::Unreadable("there are too many copies of its functions".to_owned());
     }
     sites.sort_by_key(|site| (site.function, site.entry));
     sites.dedup_by_key(|site| (site.function, site.entry));
-    Verdict::Readable(Readable {
+    FileFinding::Readable(Readable {
         kind,
         functions: sites,
     })
@@ -262,12 +263,16 @@ fn is_helpful_only(function: Function) -> bool {
     )
 }
 
-fn site(image: &Image<'_>, symbol: &Symbol<Function>, ends: Ends) -> Result<FunctionSite, Refusal> {
+fn site(
+    image: &Image<'_>,
+    symbol: &Symbol<Function>,
+    ends: EndsSeen,
+) -> Result<FunctionSite, Refusal> {
     let checked = code::check(image, symbol.address, symbol.len)?;
     let end = match ends {
         _ if !symbol.what.needs_end() => End::NotNeeded,
-        Ends::ReturnProbes => End::ReturnProbe,
-        Ends::Instructions => End::Instructions(checked.returns()?),
+        EndsSeen::ReturnProbes => End::ReturnProbe,
+        EndsSeen::Instructions => End::Instructions(checked.returns()?),
     };
     Ok(FunctionSite {
         function: symbol.what,

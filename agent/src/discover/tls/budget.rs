@@ -1,5 +1,5 @@
-//! How much of this machine a stranger's file may take to be looked into. Bytes are counted as they
-//! are read, and time as the processor spends it, so that a busy machine or a slow disk gives
+//! How much of this machine a stranger's file may take to be looked into. BytesAt are counted as
+//! they are read, and time as the processor spends it, so that a busy machine or a slow disk gives
 //! nobody less; it knows nothing of what is read.
 
 use std::cell::Cell;
@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::image::Bytes;
+use super::image::BytesAt;
 
 /// What may be spent, or was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cost {
-    /// Bytes read.
+    /// BytesAt read.
     pub bytes: u64,
     /// Time of a processor.
     pub time: Duration,
@@ -86,9 +86,9 @@ impl Cost {
     }
 }
 
-/// Bytes that cost something: when it is spent, they can't be read any more. For one thread.
+/// BytesAt that cost something: when it is spent, they can't be read any more. For one thread.
 pub(super) struct Metered<'a> {
-    bytes: &'a dyn Bytes,
+    bytes: &'a dyn BytesAt,
     budget: Cost,
     spent: Cell<u64>,
     began: Duration,
@@ -98,7 +98,7 @@ pub(super) struct Metered<'a> {
 
 impl<'a> Metered<'a> {
     /// Counts reads in `progress`, for others to see that it goes on.
-    pub fn new(bytes: &'a dyn Bytes, budget: Cost, progress: &'a AtomicU64) -> Self {
+    pub fn new(bytes: &'a dyn BytesAt, budget: Cost, progress: &'a AtomicU64) -> Self {
         Self {
             bytes,
             budget,
@@ -123,7 +123,7 @@ impl<'a> Metered<'a> {
     }
 }
 
-impl Bytes for Metered<'_> {
+impl BytesAt for Metered<'_> {
     fn len(&self) -> u64 {
         self.bytes.len()
     }

@@ -16,7 +16,7 @@ use super::symbols::Symbol;
 use crate::arch;
 
 pub(in crate::discover) use build_info::too_old;
-pub(in crate::discover) use functions::Table;
+pub(in crate::discover) use functions::FunctionTable;
 
 /// Whether Go's linker wrote the file.
 pub(in crate::discover) fn is_go(image: &Image<'_>) -> bool {
@@ -33,7 +33,7 @@ pub(in crate::discover) fn is_go(image: &Image<'_>) -> bool {
 /// The functions that matter, from the table that Go's runtime itself uses (pclntab). `None` if
 /// there is no such table that is understood.
 pub(super) fn functions(image: &Image<'_>) -> Result<Option<Vec<Symbol<Function>>>, Damaged> {
-    let Some(table) = Table::find(image)? else {
+    let Some(table) = FunctionTable::find(image)? else {
         return Ok(None);
     };
     let found = table.look_up(image, GO_FUNCTIONS, NEIGHBOURS)?;

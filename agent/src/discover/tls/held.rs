@@ -15,13 +15,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, StatxFlags, fstat, makedev, open, statx};
 
 use super::FileId;
-use super::image::Bytes;
+use super::image::BytesAt;
 
 /// What a file looked like at one moment. Whoever writes to it changes that: the time of its change
 /// can't be set by hand. (Before Linux 6.13 that clock ticks every few milliseconds only, so that
 /// of two changes within a tick the second is not told from the first.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Version {
+pub struct FileVersion {
     /// As `stat` names its device, which is not on every file system what [`FileId`] says.
     pub device: u64,
     /// Inode number.
@@ -40,13 +40,13 @@ pub struct HeldFile {
     file: File,
     /// The same file, opened once more and never read.
     for_leases: OwnedFd,
-    version: Version,
+    version: FileVersion,
 }
 
 impl HeldFile {
     /// Its version when it was opened, which is that of all that was found in it.
     #[must_use]
-    pub fn version(&self) -> Version {
+    pub fn version(&self) -> FileVersion {
         self.version
     }
 
@@ -56,10 +56,10 @@ impl HeldFile {
     /// # Errors
     /// Its file system knows it no longer.
     pub fn is_unchanged(&self) -> io::Result<bool> {
-        Ok(Version::of(&self.file)? == self.version)
+        Ok(FileVersion::of(&self.file)? == self.version)
     }
 
-    /// Bytes from `offset` on, at most `len`, fewer at its end; `None` if they can't be read.
+    /// BytesAt from `offset` on, at most `len`, fewer at its end; `None` if they can't be read.
     #[must_use]
     pub fn bytes_at(&self, offset: u64, len: usize) -> Option<Vec<u8>> {
         let rest = self.version.len.checked_sub(offset)?;
@@ -86,14 +86,14 @@ impl HeldFile {
     ///
     /// # Errors
     /// It may not be read, or its file system does not answer.
-    pub(super) fn open(found: &Found) -> io::Result<Self> {
+    pub(super) fn open(found: &FoundFile) -> io::Result<Self> {
         // Not by its path, which may lead elsewhere by now. A lease that somebody holds on the file
         // is not waited for (O_NONBLOCK).
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let path = path_of(&found.place);
         let file = File::from(open(&path, flags, Mode::empty())?);
         let for_leases = open(&path, flags, Mode::empty())?;
-        let version = Version::of(&file)?;
+        let version = FileVersion::of(&file)?;
         Ok(Self {
             file,
             for_leases,
@@ -111,8 +111,8 @@ impl HeldFile {
     /// Any file, as if its inode had this number.
     #[cfg(test)]
     pub(crate) fn for_tests(path: &Path, inode: u64) -> Self {
-        let held = Self::open(&Found::at(path).expect("found")).expect("opened");
-        let version = Version {
+        let held = Self::open(&FoundFile::at(path).expect("found")).expect("opened");
+        let version = FileVersion {
             inode,
             ..held.version
         };
@@ -124,7 +124,7 @@ impl HeldFile {
     }
 }
 
-impl Bytes for HeldFile {
+impl BytesAt for HeldFile {
     fn len(&self) -> u64 {
         self.version.len
     }
@@ -135,12 +135,12 @@ impl Bytes for HeldFile {
 }
 
 /// What a path leads to, if it is a regular file; it is not open.
-pub(super) struct Found {
+pub(super) struct FoundFile {
     place: OwnedFd,
     stat: Stat,
 }
 
-impl Found {
+impl FoundFile {
     /// # Errors
     /// It is no regular file, or can't be asked.
     pub fn new(place: OwnedFd) -> io::Result<Self> {
@@ -154,7 +154,7 @@ impl Found {
     }
 
     /// # Errors
-    /// As [`Found::new`], and where the path leads nowhere or may not be followed.
+    /// As [`FoundFile::new`], and where the path leads nowhere or may not be followed.
     pub fn at(path: &Path) -> io::Result<Self> {
         Self::new(open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
     }
@@ -168,7 +168,7 @@ impl Found {
     }
 }
 
-impl Version {
+impl FileVersion {
     fn of(file: &File) -> io::Result<Self> {
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
         let stat = statx(file, c"", flags, StatxFlags::BASIC_STATS)?;
@@ -201,7 +201,7 @@ mod tests {
         let path = directory.path().join("x");
         rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, Mode::from(0o600), 0)
             .expect("a pipe");
-        assert!(Found::at(&path).is_err());
+        assert!(FoundFile::at(&path).is_err());
         // A writer that waits for a reader is left waiting.
         let flags = OFlags::WRONLY | OFlags::NONBLOCK;
         assert_eq!(
@@ -211,7 +211,7 @@ mod tests {
         let socket = directory.path().join("y");
         let _listener = UnixListener::bind(&socket).expect("a socket");
         for path in [&socket, directory.path(), Path::new("/dev/null")] {
-            assert!(Found::at(path).is_err(), "{}", path.display());
+            assert!(FoundFile::at(path).is_err(), "{}", path.display());
         }
     }
 
@@ -220,7 +220,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("x");
         std::fs::write(&path, "one").expect("written");
-        let held = HeldFile::open(&Found::at(&path).expect("found")).expect("opened");
+        let held = HeldFile::open(&FoundFile::at(&path).expect("found")).expect("opened");
         std::fs::remove_file(&path).expect("removed");
         std::fs::write(&path, "two").expect("written");
         let mut bytes = [0; 3];
@@ -234,7 +234,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("x");
         std::fs::write(&path, "one").expect("written");
-        let held = HeldFile::open(&Found::at(&path).expect("found")).expect("opened");
+        let held = HeldFile::open(&FoundFile::at(&path).expect("found")).expect("opened");
         assert!(held.is_unchanged().expect("asked"));
         // Of the same length, and with its old time of modification. Older kernels' clock for files
         // ticks every few milliseconds, so that once may be too early.

@@ -5,18 +5,18 @@
 //! Layouts: "Tool Interface Standard: ELF", and the 64-bit structures of `elf.h`. 32-bit and
 //! big-endian files are refused.
 
-/// Bytes that can be read anywhere.
-pub(crate) trait Bytes {
+/// BytesAt that can be read anywhere.
+pub(crate) trait BytesAt {
     /// How many there are.
     fn len(&self) -> u64;
     /// Fills `into` from `offset` on; `None` if there are not that many, or they can't be read.
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Option<()>;
 }
 
-/// Bytes that are at hand.
+/// BytesAt that are at hand.
 pub(crate) struct InMemory<'a>(pub &'a [u8]);
 
-impl Bytes for InMemory<'_> {
+impl BytesAt for InMemory<'_> {
     fn len(&self) -> u64 {
         self.0.len() as u64
     }
@@ -33,7 +33,7 @@ impl Bytes for InMemory<'_> {
 pub(crate) struct Damaged(pub &'static str);
 
 /// What kind of file it is.
-pub(crate) enum Kind<'a> {
+pub(crate) enum ImageKind<'a> {
     /// One that can be looked into.
     Image(Image<'a>),
     /// ELF, but of 32 bits or big-endian.
@@ -44,7 +44,7 @@ pub(crate) enum Kind<'a> {
 
 /// Headers of an ELF file.
 pub(crate) struct Image<'a> {
-    bytes: &'a dyn Bytes,
+    bytes: &'a dyn BytesAt,
     /// `e_machine`.
     pub machine: u16,
     /// `e_type`.
@@ -58,7 +58,7 @@ pub(crate) struct Image<'a> {
 pub(crate) struct Segment {
     kind: u32,
     flags: u32,
-    pub place: Place,
+    pub place: FileRange,
     pub address: u64,
 }
 
@@ -67,14 +67,14 @@ pub(crate) struct Segment {
 pub(crate) struct Section {
     name: Vec<u8>,
     kind: u32,
-    pub place: Place,
+    pub place: FileRange,
     pub address: u64,
     link: u32,
 }
 
 /// Where something lies in the file; always within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct FileRange {
     pub offset: u64,
     pub len: u64,
 }
@@ -100,14 +100,14 @@ const NAME_LEN_MAX: usize = 64;
 
 impl<'a> Image<'a> {
     /// Reads the headers.
-    pub fn parse(bytes: &'a dyn Bytes) -> Result<Kind<'a>, Damaged> {
+    pub fn parse(bytes: &'a dyn BytesAt) -> Result<ImageKind<'a>, Damaged> {
         let mut ident = [0; 16];
         if bytes.read_at(0, &mut ident).is_none() || ident[..4] != *b"\x7fELF" {
-            return Ok(Kind::NotElf);
+            return Ok(ImageKind::NotElf);
         }
         // ELFCLASS64, ELFDATA2LSB
         if ident[4] != 2 || ident[5] != 1 {
-            return Ok(Kind::OtherClass);
+            return Ok(ImageKind::OtherClass);
         }
         let mut header = [0; HEADER_LEN];
         bytes
@@ -131,7 +131,7 @@ impl<'a> Image<'a> {
             u16_at(&header, 60),
             u16_at(&header, 62),
         )?;
-        Ok(Kind::Image(image))
+        Ok(ImageKind::Image(image))
     }
 
     fn read_segments(&mut self, offset: u64, len: u16, count: u16) -> Result<(), Damaged> {
@@ -194,7 +194,7 @@ impl<'a> Image<'a> {
             .ok_or(Damaged("its section names lie outside of it"))?;
         for entry in entries() {
             let kind = u32_at(entry, 4);
-            let nowhere = Place { offset: 0, len: 0 };
+            let nowhere = FileRange { offset: 0, len: 0 };
             let place = if kind == SHT_NOBITS {
                 nowhere
             } else {
@@ -215,8 +215,8 @@ impl<'a> Image<'a> {
         Ok(())
     }
 
-    fn place(&self, offset: u64, len: u64) -> Option<Place> {
-        (offset.checked_add(len)? <= self.bytes.len()).then_some(Place { offset, len })
+    fn place(&self, offset: u64, len: u64) -> Option<FileRange> {
+        (offset.checked_add(len)? <= self.bytes.len()).then_some(FileRange { offset, len })
     }
 
     /// The section of that name.
@@ -232,7 +232,7 @@ impl<'a> Image<'a> {
         (strings.kind == SHT_STRTAB).then_some(strings)
     }
 
-    /// Bytes of the file; the caller bounds `len`.
+    /// BytesAt of the file; the caller bounds `len`.
     pub fn read(&self, offset: u64, len: usize) -> Option<Vec<u8>> {
         self.place(offset, len as u64)?;
         let mut bytes = vec![0; len];
@@ -245,7 +245,7 @@ impl<'a> Image<'a> {
         self.bytes.read_at(offset, into)
     }
 
-    /// Bytes by the address that they are mapped to; the caller bounds `len`.
+    /// BytesAt by the address that they are mapped to; the caller bounds `len`.
     pub fn read_address(&self, address: u64, len: usize) -> Option<Vec<u8>> {
         let offset = self.offset_in(self.mapped(), address, len as u64)?;
         self.read(offset, len)

@@ -24,18 +24,18 @@ use std::time::{Duration, Instant};
 
 use super::super::proc_root::ProcRoot;
 use super::budget::{Cost, FILE_MAX, GivenUp, PROCESS_MAX};
-use super::verdicts::{Key, Verdicts};
+use super::verdicts::{FileKey, Verdicts};
 use super::{FileId, Finding, Library, Unreadable};
 use crate::lookers::Bounds;
-use process::Process;
-use tasks::Tasks;
+use process::MappingProcess;
+use tasks::LookTasks;
 
 /// See the module.
 pub struct Libraries {
     root: ProcRoot,
-    tasks: Tasks,
+    tasks: LookTasks,
     verdicts: Arc<Verdicts>,
-    processes: HashMap<u32, Process>,
+    processes: HashMap<u32, MappingProcess>,
     /// Processes for which there may be something to do.
     busy: BTreeSet<u32>,
     /// When to look at processes again; the number is that of their last look.
@@ -43,7 +43,7 @@ pub struct Libraries {
     /// Number of the next look.
     next_look: u64,
     /// Files that are looked into.
-    looked_into: HashSet<Key>,
+    looked_into: HashSet<FileKey>,
     /// Devices that don't answer, and how many looks hang for that.
     stalled: BTreeMap<u64, u32>,
     /// What was found in the files that processes map.
@@ -61,7 +61,7 @@ pub struct Libraries {
 
 /// What is different since the last time.
 #[derive(Clone, Debug, Default)]
-pub struct Changes {
+pub struct LibraryChanges {
     /// Libraries that the process maps and did not map at the last look; others may have mapped
     /// them before.
     pub mapped: Vec<Arc<Library>>,
@@ -88,7 +88,7 @@ impl Libraries {
     pub fn new(root: ProcRoot) -> Self {
         Self {
             root,
-            tasks: Tasks::new(Bounds::default()),
+            tasks: LookTasks::new(Bounds::default()),
             verdicts: Arc::default(),
             processes: HashMap::new(),
             busy: BTreeSet::new(),
@@ -117,7 +117,9 @@ impl Libraries {
     pub fn look(&mut self, pid: u32, now: Instant) {
         let look = self.next_look;
         let process = self.processes.entry(pid);
-        process.or_insert_with(|| Process::new(look, now)).again = true;
+        process
+            .or_insert_with(|| MappingProcess::new(look, now))
+            .again = true;
         self.busy.insert(pid);
     }
 
@@ -134,7 +136,7 @@ impl Libraries {
     }
 
     /// What was found by now, and of which process. It has looked at whoever is to be looked at.
-    pub fn changes(&mut self, now: Instant) -> Vec<(u32, Changes)> {
+    pub fn changes(&mut self, now: Instant) -> Vec<(u32, LibraryChanges)> {
         self.work(now);
         let found = std::mem::take(&mut self.found);
         found
@@ -153,7 +155,7 @@ impl Libraries {
     /// Whether all that was asked for was found, but for what does not answer.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.busy.is_empty() && !self.processes.values().any(Process::is_busy)
+        self.busy.is_empty() && !self.processes.values().any(MappingProcess::is_busy)
     }
 
     /// What there is of TLS in a process at this moment, readable or not, whatever was said of it
@@ -163,7 +165,12 @@ impl Libraries {
         let deadline = Instant::now() + SURVEY_MAX;
         self.look(pid, Instant::now());
         self.work(Instant::now());
-        while self.processes.get(&pid).is_some_and(Process::is_busy) && Instant::now() < deadline {
+        while self
+            .processes
+            .get(&pid)
+            .is_some_and(MappingProcess::is_busy)
+            && Instant::now() < deadline
+        {
             self.wait();
             self.work(Instant::now());
         }
@@ -181,8 +188,8 @@ impl Libraries {
         by_file.collect::<BTreeMap<_, _>>().into_values().collect()
     }
 
-    fn changes_of(&mut self, findings: Vec<Finding>) -> Changes {
-        let mut changes = Changes::default();
+    fn changes_of(&mut self, findings: Vec<Finding>) -> LibraryChanges {
+        let mut changes = LibraryChanges::default();
         for finding in findings {
             match finding {
                 Finding::Readable(library) => changes.mapped.push(library),

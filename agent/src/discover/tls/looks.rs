@@ -9,15 +9,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 
 use super::super::proc_root::ProcRoot;
-use super::super::runtimes;
+use super::super::runtimes::{self, RuntimeFinding};
 use super::FileId;
-use super::analysis::{self, Verdict};
+use super::analysis::{self, FileFinding};
 use super::budget::{Cost, GivenUp, Metered};
 use super::held::HeldFile;
 use super::mappings::{self, Mapping};
 use super::opening::open_mapped;
-use super::verdicts::{Content, Verdicts, Waiting, key};
-use crate::lookers::Ticket;
+use super::verdicts::{FileContent, Verdicts, WaitingFile, key};
+use crate::lookers::LookTicket;
 
 /// Which look at a process says something. What a process's earlier bearer of the pid is told of
 /// is of no use to the later one.
@@ -29,7 +29,7 @@ pub(super) struct Whose {
 
 /// What threads tell.
 #[derive(Debug)]
-pub(super) enum Report {
+pub(super) enum LookReport {
     /// The process maps these, and those of `order` will be opened, in that order.
     Mapped {
         whose: Whose,
@@ -43,16 +43,16 @@ pub(super) enum Report {
         opened: Opened,
     },
     /// The thread is through with it; `None` if it panicked.
-    Done(Ticket, Option<Done>),
+    Done(LookTicket, Option<Done>),
 }
 
 /// What became of opening a file.
 #[derive(Debug)]
 pub(super) enum Opened {
     /// It is known what there is in it.
-    Known(Arc<Content>, HeldFile),
+    Known(Arc<FileContent>, HeldFile),
     /// It has to be looked into.
-    Unknown(Waiting),
+    Unknown(WaitingFile),
     /// It is not to be waited for.
     NotAsked(GivenUp),
     /// It was not found, or may not be read.
@@ -72,7 +72,7 @@ pub(super) enum Done {
     LookedInto {
         mapping: Mapping,
         held: HeldFile,
-        content: Arc<Content>,
+        content: Arc<FileContent>,
         /// Why not to the end.
         given_up: Option<GivenUp>,
         cost: Cost,
@@ -80,7 +80,7 @@ pub(super) enum Done {
 }
 
 /// A look at what a process maps.
-pub(super) struct Look {
+pub(super) struct MappingLook {
     pub root: ProcRoot,
     pub whose: Whose,
     /// Of these files enough is known.
@@ -90,9 +90,9 @@ pub(super) struct Look {
     pub verdicts: Arc<Verdicts>,
 }
 
-impl Look {
+impl MappingLook {
     /// Opens what is new. First all of it: the process may be gone before one file was looked into.
-    pub fn run(self, tell: &Sender<Report>, steps: &AtomicU64) -> Done {
+    pub fn run(self, tell: &Sender<LookReport>, steps: &AtomicU64) -> Done {
         let Some(mappings) = mappings::of(&self.root, self.whose.pid) else {
             return Done::Gone;
         };
@@ -102,7 +102,7 @@ impl Look {
         // The executable lies lowest, mostly.
         order.sort_by_key(|mapping| (!is_likely(mapping), mapping.range));
         // Without an owner nobody wants to know.
-        let _ = tell.send(Report::Mapped {
+        let _ = tell.send(LookReport::Mapped {
             whose: self.whose,
             files,
             order: order.clone(),
@@ -115,7 +115,7 @@ impl Look {
             }
             let opened = self.open(&mapping);
             steps.fetch_add(1, Ordering::Relaxed);
-            let _ = tell.send(Report::Opened {
+            let _ = tell.send(LookReport::Opened {
                 whose: self.whose,
                 mapping,
                 opened,
@@ -152,7 +152,7 @@ fn is_likely(mapping: &Mapping) -> bool {
 /// A look into a file.
 pub(super) struct LookInto {
     pub mapping: Mapping,
-    pub waiting: Waiting,
+    pub waiting: WaitingFile,
     /// What may be spent on any file.
     pub file_budget: Cost,
     /// What its process has left.
@@ -162,7 +162,7 @@ pub(super) struct LookInto {
 
 impl LookInto {
     pub fn run(self, steps: &AtomicU64) -> Done {
-        let Waiting { held, place } = self.waiting;
+        let WaitingFile { held, place } = self.waiting;
         let budget = self.file_budget.at_most(self.process_budget);
         let metered = Metered::new(&held, budget, steps);
         let found = analysis::analyse(&metered, &self.mapping.name);
@@ -180,15 +180,15 @@ impl LookInto {
             None => Some("it was written to while it was looked into".to_owned()),
         };
         let content = Arc::new(match reason {
-            None => Content { tls: found, tasks },
-            Some(reason) => Content {
+            None => FileContent { tls: found, tasks },
+            Some(reason) => FileContent {
                 tls: match is_whole && is_unchanged {
                     true => found,
-                    false => Verdict::Unreadable(reason.clone()),
+                    false => FileFinding::Unreadable(reason.clone()),
                 },
                 tasks: match tasks {
-                    runtimes::Verdict::Nothing => tasks,
-                    _ => runtimes::Verdict::Unknown(reason),
+                    RuntimeFinding::Nothing => tasks,
+                    _ => RuntimeFinding::Unknown(reason),
                 },
             },
         });

@@ -12,13 +12,13 @@ use rustix::io::Errno;
 
 use super::super::proc_root::ProcRoot;
 use super::FileId;
-use super::mappings::{self, Piece};
+use super::mappings::{self, MappedPiece};
 
 /// Code of one file in one process.
 #[derive(Debug)]
 pub struct MappedCode {
     memory: File,
-    pieces: Vec<Piece>,
+    pieces: Vec<MappedPiece>,
 }
 
 /// Why nothing is known of what stands there.
@@ -117,7 +117,7 @@ mod tests {
         std::hint::black_box(0x1122_3344_5566_7788)
     }
 
-    fn own_piece() -> (FileId, Piece) {
+    fn own_piece() -> (FileId, MappedPiece) {
         let maps = std::fs::read("/proc/self/maps").expect("a list");
         let address = here as *const () as u64;
         maps.split(|byte| *byte == b'\n')

@@ -47,7 +47,7 @@ pub(super) fn of(root: &ProcRoot, pid: u32) -> Option<Vec<Mapping>> {
 
 /// A stretch of a file that is run from memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Piece {
+pub(super) struct MappedPiece {
     /// Its first address.
     pub start: u64,
     /// The address behind the last.
@@ -56,7 +56,7 @@ pub(super) struct Piece {
     pub offset: u64,
 }
 
-impl Piece {
+impl MappedPiece {
     /// Where a place of the file lies, if it is in this piece.
     pub fn address_of(self, offset: u64) -> Option<u64> {
         let address = self.start.checked_add(offset.checked_sub(self.offset)?)?;
@@ -66,15 +66,15 @@ impl Piece {
 
 /// Which file a line is about, and the addresses that it is mapped to.
 pub(super) fn file(line: &[u8]) -> Option<(Range<u64>, FileId)> {
-    let fields = Fields::of(line)?;
+    let fields = LineFields::of(line)?;
     Some((fields.range, fields.file))
 }
 
 /// A line's mapping, if code of `file` is run from it.
-pub(super) fn piece(line: &[u8], file: FileId) -> Option<Piece> {
-    let fields = Fields::of(line)?;
+pub(super) fn piece(line: &[u8], file: FileId) -> Option<MappedPiece> {
+    let fields = LineFields::of(line)?;
     let is_code = fields.file == file && fields.permissions.get(2) == Some(&b'x');
-    is_code.then_some(Piece {
+    is_code.then_some(MappedPiece {
         start: fields.range.start,
         end: fields.range.end,
         offset: fields.offset,
@@ -82,7 +82,7 @@ pub(super) fn piece(line: &[u8], file: FileId) -> Option<Piece> {
 }
 
 /// What a line says.
-struct Fields<'a> {
+struct LineFields<'a> {
     range: Range<u64>,
     permissions: &'a [u8],
     offset: u64,
@@ -90,7 +90,7 @@ struct Fields<'a> {
     name: &'a [u8],
 }
 
-impl<'a> Fields<'a> {
+impl<'a> LineFields<'a> {
     /// `None` for memory without a file.
     fn of(line: &'a [u8]) -> Option<Self> {
         // start-end perms offset major:minor inode, then a path after blanks
@@ -118,13 +118,13 @@ impl<'a> Fields<'a> {
 
 /// A line's mapping, if code of a file is run from it.
 fn executable(line: &[u8]) -> Option<Mapping> {
-    let Fields {
+    let LineFields {
         range,
         permissions,
         file,
         name,
         ..
-    } = Fields::of(line)?;
+    } = LineFields::of(line)?;
     // Memory of devices, and shared memory without a file.
     if permissions.get(2) != Some(&b'x')
         || !name.starts_with(b"/")

@@ -3,12 +3,12 @@
 
 use memchr::memmem::Finder;
 
-use super::image::{Image, Place};
+use super::image::{FileRange, Image};
 use super::symbols::parts;
 
 /// An implementation of TLS, by its texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mark {
+pub(super) enum TlsMark {
     OpenSsl,
     BoringSsl,
     Rustls,
@@ -20,13 +20,13 @@ pub(super) enum Mark {
 const KEY_LOG: &[u8] = b"CLIENT_HANDSHAKE_TRAFFIC_SECRET";
 
 /// Texts that tell which library it is, most telling first.
-const TEXTS: &[(Mark, &[u8])] = &[
-    (Mark::BoringSsl, b"BoringSSL"),
-    (Mark::BoringSsl, b"ssl/ssl_lib.cc"),
-    (Mark::OpenSsl, b"ssl/ssl_lib.c"),
-    (Mark::OpenSsl, b"OpenSSL 3."),
-    (Mark::OpenSsl, b"OpenSSL 1."),
-    (Mark::Rustls, b"rustls"),
+const TEXTS: &[(TlsMark, &[u8])] = &[
+    (TlsMark::BoringSsl, b"BoringSSL"),
+    (TlsMark::BoringSsl, b"ssl/ssl_lib.cc"),
+    (TlsMark::OpenSsl, b"ssl/ssl_lib.c"),
+    (TlsMark::OpenSsl, b"OpenSSL 3."),
+    (TlsMark::OpenSsl, b"OpenSSL 1."),
+    (TlsMark::Rustls, b"rustls"),
 ];
 
 /// Most bytes that are looked at.
@@ -36,7 +36,7 @@ const PIECE_LEN: usize = 128 * 1024;
 const OVERLAP: usize = 64;
 
 /// Looks for the texts in what the file has of constants.
-pub(super) fn find(image: &Image<'_>) -> Option<Mark> {
+pub(super) fn find(image: &Image<'_>) -> Option<TlsMark> {
     let key_log = Finder::new(KEY_LOG);
     let texts: Vec<_> = TEXTS.iter().map(|(_, text)| Finder::new(text)).collect();
     let mut is_tls = false;
@@ -55,12 +55,12 @@ pub(super) fn find(image: &Image<'_>) -> Option<Mark> {
         }
     }
     let which = TEXTS.iter().zip(found).find(|(_, found)| *found);
-    is_tls.then(|| which.map_or(Mark::Other, |((mark, _), _)| *mark))
+    is_tls.then(|| which.map_or(TlsMark::Other, |((mark, _), _)| *mark))
 }
 
 /// Where constants lie: the section for them, or whatever is mapped read-only.
-fn constants(image: &Image<'_>) -> Vec<Place> {
-    let places: Vec<Place> = match image.section(".rodata") {
+fn constants(image: &Image<'_>) -> Vec<FileRange> {
+    let places: Vec<FileRange> = match image.section(".rodata") {
         Some(section) => vec![section.place],
         None => image.constants().map(|segment| segment.place).collect(),
     };
@@ -70,7 +70,7 @@ fn constants(image: &Image<'_>) -> Vec<Place> {
         .map(|place| {
             let len = place.len.min(left);
             left -= len;
-            Place { len, ..place }
+            FileRange { len, ..place }
         })
         .collect()
 }

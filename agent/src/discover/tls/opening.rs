@@ -20,7 +20,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat, openat2};
 use rustix::io::Errno;
 
 use super::super::proc_root::ProcRoot;
-use super::held::{Found, HeldFile};
+use super::held::{FoundFile, HeldFile};
 use super::mappings::Mapping;
 use super::own_mapping;
 
@@ -31,9 +31,9 @@ use super::own_mapping;
 pub(super) fn open_mapped(root: &ProcRoot, pid: u32, mapping: &Mapping) -> io::Result<HeldFile> {
     let dir = root.dir(pid);
     let (start, end) = mapping.range;
-    let by_range = || Found::at(&dir.join(format!("map_files/{start:x}-{end:x}")));
-    let by_name = || Found::new(place_in(&dir.join("root"), &mapping.name)?);
-    let by_exe = || Found::at(&dir.join("exe"));
+    let by_range = || FoundFile::at(&dir.join(format!("map_files/{start:x}-{end:x}")));
+    let by_name = || FoundFile::new(place_in(&dir.join("root"), &mapping.name)?);
+    let by_exe = || FoundFile::at(&dir.join("exe"));
     by_range()
         .and_then(|found| if_mapped(&found, mapping))
         .or_else(|_| by_name().and_then(|found| if_mapped(&found, mapping)))
@@ -44,7 +44,7 @@ pub(super) fn open_mapped(root: &ProcRoot, pid: u32, mapping: &Mapping) -> io::R
         })
 }
 
-fn if_mapped(found: &Found, mapping: &Mapping) -> io::Result<HeldFile> {
+fn if_mapped(found: &FoundFile, mapping: &Mapping) -> io::Result<HeldFile> {
     let is_other = || io::Error::other("another file has its name");
     if found.id() == mapping.file {
         return HeldFile::open(found);

@@ -11,7 +11,7 @@ use super::mappings;
 
 /// How the file would be named in `/proc/<pid>/maps`; `None` if it can't be mapped.
 pub(super) fn named(file: &File) -> Option<FileId> {
-    let page = Page::of(file)?;
+    let page = GuardPage::of(file)?;
     let address = page.0.as_ptr() as u64;
     let maps = fs::read("/proc/self/maps").ok()?;
     let mut files = maps.split(|byte| *byte == b'\n').filter_map(mappings::file);
@@ -19,12 +19,12 @@ pub(super) fn named(file: &File) -> Option<FileId> {
 }
 
 /// An inaccessible page of a file.
-struct Page(NonNull<std::ffi::c_void>);
+struct GuardPage(NonNull<std::ffi::c_void>);
 
 /// The kernel rounds it up to whole pages.
 const LEN: usize = 1;
 
-impl Page {
+impl GuardPage {
     fn of(file: &File) -> Option<Self> {
         // SAFETY: the kernel chooses an address where nothing is, and nobody may access it, so that
         // it makes no difference what becomes of the file.
@@ -42,7 +42,7 @@ impl Page {
     }
 }
 
-impl Drop for Page {
+impl Drop for GuardPage {
     fn drop(&mut self) {
         // SAFETY: it was mapped by `of`, and nothing refers to it. A failure would leave a page
         // mapped.

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::image::{Damaged, Image, Place, u16_at, u32_at, u64_at};
+use super::image::{Damaged, FileRange, Image, u16_at, u32_at, u64_at};
 
 /// A function, and what it is to whoever wanted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +103,7 @@ fn each_entry<T: Copy>(
 /// Offsets of wanted names in a table of strings.
 fn names<T: Copy>(
     image: &Image<'_>,
-    strings: Place,
+    strings: FileRange,
     wanted: &impl Fn(&[u8]) -> Option<(usize, T)>,
 ) -> Result<HashMap<u32, T>, Damaged> {
     let mut found = HashMap::new();
@@ -123,7 +123,7 @@ fn names<T: Copy>(
 /// Calls `each` with the strings of a table and where in the table they end.
 pub(super) fn each_string(
     image: &Image<'_>,
-    strings: Place,
+    strings: FileRange,
     mut each: impl FnMut(u64, &[u8]),
 ) -> Result<(), Damaged> {
     let mut piece = vec![0; PIECE_LEN];
@@ -156,9 +156,9 @@ pub(super) fn each_string(
 }
 
 /// A place in pieces of at most `len` bytes.
-pub(super) fn parts(place: Place, len: usize) -> impl Iterator<Item = Place> {
+pub(super) fn parts(place: FileRange, len: usize) -> impl Iterator<Item = FileRange> {
     let len = len as u64;
-    (0..place.len.div_ceil(len)).map(move |index| Place {
+    (0..place.len.div_ceil(len)).map(move |index| FileRange {
         offset: place.offset + index * len,
         len: len.min(place.len - index * len),
     })

@@ -7,14 +7,14 @@ use super::*;
 
 fn library(made: &Made) -> Readable {
     match find_in(&made.bytes(), Path::new("/usr/bin/program")) {
-        Verdict::Readable(library) => library,
+        FileFinding::Readable(library) => library,
         other => panic!("{other:?}"),
     }
 }
 
 fn reason(made: &Made) -> String {
     match find_in(&made.bytes(), Path::new("/usr/bin/program")) {
-        Verdict::Unreadable(reason) => reason,
+        FileFinding::Unreadable(reason) => reason,
         other => panic!("{other:?}"),
     }
 }
@@ -48,14 +48,14 @@ fn a_program_is_probed_on_its_return_instructions() {
 fn a_library_is_probed_by_return_probes() {
     let made = Made::library(&[("gnutls_record_recv", PLAIN), ("gnutls_record_send", PLAIN)]);
     let found = find_in(&made.bytes(), Path::new("/opt/x/libgnutls-ab12.so.30"));
-    let Verdict::Readable(library) = found else {
+    let FileFinding::Readable(library) = found else {
         panic!("{found:?}");
     };
     assert_eq!(library.kind, LibraryKind::GnuTls);
     let ends = library.functions.iter().map(|site| &site.end);
     assert!(ends.clone().count() == 2 && ends.clone().all(|end| *end == End::ReturnProbe));
     // What has no such name may be a static-PIE program.
-    let Verdict::Readable(program) = find_in(&made.bytes(), Path::new("/opt/program")) else {
+    let FileFinding::Readable(program) = find_in(&made.bytes(), Path::new("/opt/program")) else {
         panic!("not found");
     };
     assert!(matches!(program.functions[0].end, End::Instructions(_)));
@@ -140,7 +140,7 @@ fn code_outside_of_what_is_mapped_is_refused() {
     bytes[64 + 32..64 + 40].copy_from_slice(&(TEXT + 4).to_le_bytes());
     let found = find_in(&bytes, Path::new("/usr/bin/program"));
     assert!(
-        matches!(&found, Verdict::Unreadable(it)
+        matches!(&found, FileFinding::Unreadable(it)
             if it == "SSL_read does not lie within the executable's code"),
         "{found:?}"
     );
@@ -148,7 +148,7 @@ fn code_outside_of_what_is_mapped_is_refused() {
     bytes[64 + 4] = 4; // readable only
     assert!(matches!(
         find_in(&bytes, Path::new("/usr/bin/program")),
-        Verdict::Unreadable(_)
+        FileFinding::Unreadable(_)
     ));
 }
 
@@ -161,7 +161,7 @@ fn functions_that_are_only_used_are_not_found() {
     for at in symbols {
         bytes[at + 2] = 0; // SHN_UNDEF
     }
-    assert_eq!(find_in(&bytes, Path::new("/x")), Verdict::Nothing);
+    assert_eq!(find_in(&bytes, Path::new("/x")), FileFinding::Nothing);
 }
 
 /// HAProxy writes keys to its log, and names the version of OpenSSL that it was built with.
@@ -175,10 +175,10 @@ fn what_uses_a_library_does_not_hold_it_whatever_texts_it_has() {
             bytes[at + 2] = 0; // SHN_UNDEF
         }
         let found = find_in(&bytes, Path::new("/usr/sbin/haproxy"));
-        assert_eq!(found == Verdict::Nothing, is_used, "{name}: {found:?}");
+        assert_eq!(found == FileFinding::Nothing, is_used, "{name}: {found:?}");
         // One that has the function itself is another matter.
         let found = find_in(&made.bytes(), Path::new("/usr/sbin/haproxy"));
-        assert!(matches!(found, Verdict::Unreadable(_)), "{found:?}");
+        assert!(matches!(found, FileFinding::Unreadable(_)), "{found:?}");
     }
 }
 
@@ -189,7 +189,7 @@ fn each_version_of_a_function_is_probed_and_none_that_only_chooses_one() {
     let read = ("SSL_read", PLAIN);
     let made = Made::library(&[read, read, ("SSL_write", PLAIN)]);
     let sites_of_read = |bytes: &[u8]| {
-        let Verdict::Readable(library) = find_in(bytes, Path::new("/lib/libssl.so.1.1")) else {
+        let FileFinding::Readable(library) = find_in(bytes, Path::new("/lib/libssl.so.1.1")) else {
             panic!("not found");
         };
         let sites = library.functions.iter().map(|site| site.function);
@@ -234,7 +234,7 @@ fn what_is_stripped_is_named() {
         assert!(reason.starts_with(expected), "{reason}");
         // A program that only uses a library has its name, too.
         let found = find_in(&stripped(texts).bytes(), Path::new("/x"));
-        assert_eq!(found, Verdict::Nothing);
+        assert_eq!(found, FileFinding::Nothing);
     }
     // Across the pieces that are read at a time.
     let far = " ".repeat(128 * 1024 - 10) + key_log + "rustls";
@@ -247,19 +247,19 @@ fn of_a_jvm_it_is_said_what_is_read() {
         &openssl(PLAIN).bytes(),
         Path::new("/jvm/lib/server/libjvm.so"),
     );
-    assert!(matches!(found, Verdict::Unreadable(it) if it.contains("JSSE")));
+    assert!(matches!(found, FileFinding::Unreadable(it) if it.contains("JSSE")));
 }
 
 #[test]
 fn what_is_no_64_bit_elf_file_is_left_alone() {
     for bytes in [&b""[..], b"#!/bin/sh", b"\x7fELF", b"MZ"] {
-        assert_eq!(find_in(bytes, Path::new("/x")), Verdict::Nothing);
+        assert_eq!(find_in(bytes, Path::new("/x")), FileFinding::Nothing);
     }
     let mut of_32_bits = openssl(PLAIN).bytes();
     of_32_bits[4] = 1;
-    assert_eq!(find_in(&of_32_bits, Path::new("/x")), Verdict::Nothing);
+    assert_eq!(find_in(&of_32_bits, Path::new("/x")), FileFinding::Nothing);
     let found = find_in(&of_32_bits, Path::new("/lib/libssl.so.3"));
-    assert!(matches!(found, Verdict::Unreadable(it) if it.contains("32-bit")));
+    assert!(matches!(found, FileFinding::Unreadable(it) if it.contains("32-bit")));
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn huge_counts_are_refused_before_they_cost_anything() {
         let mut bytes = whole.clone();
         bytes[at..at + value.len()].copy_from_slice(value);
         match find_in(&bytes, Path::new("/x")) {
-            Verdict::Unreadable(reason) => reason,
+            FileFinding::Unreadable(reason) => reason,
             other => panic!("{other:?}"),
         }
     };

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::super::runtimes;
-use super::analysis::Verdict;
-use super::held::{HeldFile, Version};
+use super::super::runtimes::RuntimeFinding;
+use super::analysis::FileFinding;
+use super::held::{FileVersion, HeldFile};
 
 /// Verdicts before remembering starts again. One takes some hundred bytes.
 const REMEMBERED_MAX: usize = 8192;
@@ -18,44 +18,44 @@ const WAITING_MAX: usize = 192;
 const LIKELY_MAX: usize = 256;
 
 /// A version of a file, and its name, which tells libraries from programs.
-pub(super) type Key = (Version, PathBuf);
+pub(super) type FileKey = (FileVersion, PathBuf);
 
 /// What there is in a file.
 #[derive(Debug)]
-pub(super) struct Content {
-    pub tls: Verdict,
-    pub tasks: runtimes::Verdict,
+pub(super) struct FileContent {
+    pub tls: FileFinding,
+    pub tasks: RuntimeFinding,
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Verdicts {
-    known: Mutex<HashMap<Key, Arc<Content>>>,
+    known: Mutex<HashMap<FileKey, Arc<FileContent>>>,
     waiting: Arc<AtomicUsize>,
 }
 
 /// A file that waits to be looked into.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct WaitingFile {
     pub held: HeldFile,
     /// Dropped when it no longer waits.
-    pub place: Taken,
+    pub place: WaitingSlot,
 }
 
 /// One of the places of those that wait.
 #[derive(Debug)]
-pub(super) struct Taken(Arc<AtomicUsize>);
+pub(super) struct WaitingSlot(Arc<AtomicUsize>);
 
-pub(super) fn key(held: &HeldFile, file_name: &Path) -> Key {
+pub(super) fn key(held: &HeldFile, file_name: &Path) -> FileKey {
     (held.version(), file_name.to_owned())
 }
 
 impl Verdicts {
-    pub fn get(&self, key: &Key) -> Option<Arc<Content>> {
+    pub fn get(&self, key: &FileKey) -> Option<Arc<FileContent>> {
         self.known().get(key).map(Arc::clone)
     }
 
-    pub fn insert(&self, key: Key, content: &Arc<Content>) {
+    pub fn insert(&self, key: FileKey, content: &Arc<FileContent>) {
         let mut known = self.known();
         if known.len() >= REMEMBERED_MAX {
             known.clear();
@@ -69,16 +69,16 @@ impl Verdicts {
         self.waiting.load(Ordering::Relaxed) < max
     }
 
-    pub fn wait(&self, held: HeldFile) -> Waiting {
+    pub fn wait(&self, held: HeldFile) -> WaitingFile {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        Waiting {
+        WaitingFile {
             held,
-            place: Taken(Arc::clone(&self.waiting)),
+            place: WaitingSlot(Arc::clone(&self.waiting)),
         }
     }
 
     /// Nothing is called under the lock.
-    fn known(&self) -> MutexGuard<'_, HashMap<Key, Arc<Content>>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<FileKey, Arc<FileContent>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -93,7 +93,7 @@ impl Verdicts {
     }
 }
 
-impl Drop for Taken {
+impl Drop for WaitingSlot {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::reply::Reply;
-use super::report::Report;
+use super::report::DeliveryReport;
 use super::{grpc, http};
 use crate::config::OtlpConfig;
 use crate::export::queue::Unsettled;
@@ -83,13 +83,13 @@ pub(super) struct Delivery {
     /// For one attempt.
     timeout: Duration,
     retry: RetryPolicy,
-    shared: Arc<Shared>,
+    shared: Arc<DeliveryShared>,
 }
 
 /// What the workers of a destination tell each other.
 #[derive(Debug)]
-struct Shared {
-    report: Report,
+struct DeliveryShared {
+    report: DeliveryReport,
     quiet: Mutex<Quiet>,
     /// Heard by those who wait, when the receiver takes spans again.
     calm: Notify,
@@ -107,9 +107,9 @@ struct Quiet {
 
 impl Delivery {
     pub(super) fn new(client: Client, config: &OtlpConfig, retry: RetryPolicy) -> Self {
-        let report = Report::new(&config.endpoint);
+        let report = DeliveryReport::new(&config.endpoint);
         let now = Instant::now();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(DeliveryShared {
             report,
             quiet: Mutex::new(Quiet {
                 until: now,

@@ -42,7 +42,7 @@ struct Groups<'a>(&'a [&'a Span]);
 impl Serialize for Groups<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(super::by_resource(self.0).map(|spans| ResourceSpans {
-            resource: Attributes {
+            resource: JsonAttributes {
                 attributes: ResourceAttributes(&spans[0].resource),
             },
             scope_spans: [ScopeSpans {
@@ -61,13 +61,13 @@ impl Serialize for Groups<'_> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ResourceSpans<'a> {
-    resource: Attributes<'a>,
+    resource: JsonAttributes<'a>,
     scope_spans: [ScopeSpans<'a>; 1],
     schema_url: &'static str,
 }
 
 #[derive(Serialize)]
-struct Attributes<'a> {
+struct JsonAttributes<'a> {
     attributes: ResourceAttributes<'a>,
 }
 

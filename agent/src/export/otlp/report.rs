@@ -14,7 +14,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 
 /// Shared by the workers of one destination.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(super) struct DeliveryReport {
     endpoint: String,
     /// Whether the last attempt failed.
     failing: AtomicBool,
@@ -25,7 +25,7 @@ pub(super) struct Report {
     partials: Throttle,
 }
 
-impl Report {
+impl DeliveryReport {
     pub(super) fn new(endpoint: &str) -> Self {
         Self {
             endpoint: without_secrets(endpoint),

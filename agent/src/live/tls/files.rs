@@ -40,11 +40,11 @@ pub struct Files {
     inotify: Option<OwnedFd>,
     /// Has something to read when somebody waits for a lease; `None` where no signal can be caught.
     wanted: Option<UnixStream>,
-    watched: Mutex<HashMap<i32, Watched>>,
+    watched: Mutex<HashMap<i32, FilesOfProcess>>,
 }
 
 #[derive(Clone, Copy)]
-struct Watched {
+struct FilesOfProcess {
     file: FileId,
     since: Instant,
 }
@@ -77,7 +77,7 @@ impl Files {
         let path = library.held.path();
         // Where it can't be had, the file's times are left.
         if let Ok(number) = inotify::add_watch(inotify, &path, WatchFlags::MODIFY) {
-            let watched = Watched {
+            let watched = FilesOfProcess {
                 file: library.file,
                 since: Instant::now(),
             };
@@ -181,19 +181,20 @@ impl Files {
     /// Watches no longer what has no probes.
     fn forget_all_but(&self, files: &[Arc<Library>]) {
         let Some(inotify) = &self.inotify else { return };
-        self.lock().retain(|number, Watched { file, since }| {
-            // Who began to watch it just now may not have put the probes there yet.
-            let stays =
-                since.elapsed() < 2 * EVERY || files.iter().any(|library| library.file == *file);
-            if !stays {
-                // One that was deleted has been forgotten by the kernel.
-                let _ = inotify::remove_watch(inotify, *number);
-            }
-            stays
-        });
+        self.lock()
+            .retain(|number, FilesOfProcess { file, since }| {
+                // Who began to watch it just now may not have put the probes there yet.
+                let stays = since.elapsed() < 2 * EVERY
+                    || files.iter().any(|library| library.file == *file);
+                if !stays {
+                    // One that was deleted has been forgotten by the kernel.
+                    let _ = inotify::remove_watch(inotify, *number);
+                }
+                stays
+            });
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<i32, Watched>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<i32, FilesOfProcess>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

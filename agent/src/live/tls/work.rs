@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::files::Files;
 use super::{Answer, Told};
 use crate::capture::{Attempt, Death, Standing, TlsProbes};
-use crate::discover::tls::{Changes, Libraries};
+use crate::discover::tls::{Libraries, LibraryChanges};
 use crate::visible::Visible;
 
 /// How long it waits before it tries again, where a debugger is in the way or somebody writes
@@ -24,7 +24,7 @@ pub struct Work {
     probes: TlsProbes,
     standing: Arc<Standing>,
     files: Arc<Files>,
-    again: Vec<Again>,
+    again: Vec<Revisit>,
     /// How often it was tried, of processes that are looked at once more.
     tries: HashMap<u32, u32>,
     /// Somebody waits for what was asked for until now.
@@ -33,7 +33,7 @@ pub struct Work {
 }
 
 /// A process that is to be looked at once more.
-struct Again {
+struct Revisit {
     pid: u32,
     at: Instant,
 }
@@ -102,7 +102,7 @@ impl Work {
 
     fn do_what_is_due(&mut self, stop: &AtomicBool) {
         let now = Instant::now();
-        for Again { pid, .. } in self.again.extract_if(.., |again| again.at <= now) {
+        for Revisit { pid, .. } in self.again.extract_if(.., |again| again.at <= now) {
             self.libraries.look(pid, now);
         }
         for (pid, changes) in self.libraries.changes(now) {
@@ -117,9 +117,9 @@ impl Work {
         }
     }
 
-    fn take_in(&mut self, pid: u32, changes: Changes, now: Instant) {
+    fn take_in(&mut self, pid: u32, changes: LibraryChanges, now: Instant) {
         // Probes go with the process, not with the last one that maps the file.
-        let Changes {
+        let LibraryChanges {
             mapped,
             unreadable,
             unlinkable,
@@ -159,7 +159,7 @@ impl Work {
         self.forget(pid);
         if tries < TRIES_MAX {
             let at = now + AGAIN_AFTER;
-            self.again.push(Again { pid, at });
+            self.again.push(Revisit { pid, at });
             self.tries.insert(pid, tries);
         }
     }

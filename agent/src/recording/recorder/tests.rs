@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Mutex;
 use std::sync::mpsc::Sender;
 
-use super::super::{Reader, clock_record};
+use super::super::{Reader, clock_record, of_shard};
 use super::*;
 
 /// A file system that begins to answer when it is told to, and takes so many bytes.
@@ -65,14 +65,16 @@ fn records_in(file: &[u8]) -> u64 {
 fn what_a_stalled_file_system_does_not_take_is_counted_and_nobody_waits() {
     let health = Arc::new(Health::default());
     let (out, go, taken) = slow(usize::MAX);
-    let mut recorder = Recorder::start(out, None, Arc::clone(&health)).expect("started");
+    let recorder = Recorder::start(out, None, Arc::clone(&health)).expect("started");
     // Twice what may wait.
     let records = (2 * BATCHES_MAX * BATCH_BYTES / 32) as u64;
+    let mut handle = recorder.handle();
     for number in 0..records {
-        recorder.keep(&record(number));
+        handle.keep(&record(number));
     }
     assert!(health.losses(Loss::NotRecorded) > 0);
     go.send(()).expect("it waits");
+    drop(handle);
     let recorded = recorder.finish();
     assert!(!recorded.is_complete());
     assert_eq!(recorded.records + recorded.lost, records);
@@ -84,12 +86,14 @@ fn what_a_stalled_file_system_does_not_take_is_counted_and_nobody_waits() {
 fn a_full_disk_is_an_error_and_the_rest_is_counted() {
     let health = Arc::new(Health::default());
     let (out, go, _) = slow(BATCH_BYTES * 2);
-    let mut recorder = Recorder::start(out, None, Arc::clone(&health)).expect("started");
+    let recorder = Recorder::start(out, None, Arc::clone(&health)).expect("started");
     drop(go);
     let records = (4 * BATCH_BYTES / 32) as u64;
+    let mut handle = recorder.handle();
     for number in 0..records {
-        recorder.keep(&record(number));
+        handle.keep(&record(number));
     }
+    drop(handle);
     let recorded = recorder.finish();
     assert!(recorded.error.is_some() && !recorded.is_complete());
     assert_eq!(recorded.records + recorded.lost, records);
@@ -100,16 +104,41 @@ fn a_full_disk_is_an_error_and_the_rest_is_counted() {
 fn a_limit_ends_a_recording_at_a_whole_record_and_is_no_error() {
     let (out, go, taken) = slow(usize::MAX);
     drop(go);
-    let mut recorder =
-        Recorder::start(out, Some(16 + 32 * 3 + 31), Arc::default()).expect("started");
+    let recorder = Recorder::start(out, Some(16 + 32 * 3 + 31), Arc::default()).expect("started");
+    let mut handle = recorder.handle();
     for number in 0..10 {
-        recorder.keep(&record(number));
+        handle.keep(&record(number));
     }
+    drop(handle);
     let recorded = recorder.finish();
     assert!(recorded.is_complete() && recorded.is_full);
     assert_eq!(recorded.records, 3);
     let file = taken.lock().expect("sound");
     assert_eq!((file.len(), records_in(&file)), (16 + 32 * 3, 3));
+}
+
+#[test]
+fn lanes_share_one_file_and_its_limit_and_each_keeps_its_order() {
+    let (out, go, taken) = slow(usize::MAX);
+    drop(go);
+    let recorder = Recorder::start(out, Some(16 + 32 * 5), Arc::default()).expect("started");
+    let mut handles = [recorder.handle(), recorder.handle()];
+    for number in 0..10 {
+        let shard = (number % 2) as u8;
+        handles[usize::from(shard)].keep(&of_shard(shard, record(number)));
+    }
+    drop(handles);
+    let recorded = recorder.finish();
+    assert!(recorded.is_complete() && recorded.is_full);
+    assert_eq!(recorded.records, 5);
+    let file = taken.lock().expect("sound");
+    let mut reader = Reader::new(&file[..]).expect("a recording");
+    let mut times = [Vec::new(), Vec::new()];
+    while reader
+        .read_record(|record| times[usize::from(record.shard)].push(record.time_ns))
+        .expect("whole")
+    {}
+    assert_eq!(times, [vec![0, 2, 4], vec![1, 3]]);
 }
 
 #[test]

@@ -40,12 +40,12 @@ const STAY: [&str; 30] = [
 
 /// What a head says about the body behind it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Framing {
+pub struct BodyFraming {
     pub is_chunked: bool,
     pub length: Option<u64>,
 }
 
-impl Framing {
+impl BodyFraming {
     /// Reads a field.
     pub fn read(&mut self, name: &[u8], value: &[u8]) {
         let value = value.trim_ascii();

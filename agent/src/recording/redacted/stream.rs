@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::FILLER;
-use super::fields::{self, Framing};
+use super::fields::{self, BodyFraming};
 use crate::redact::{Grammar, Redaction};
 
 /// Requests without a response, of which more than these are not told apart.
@@ -12,25 +12,25 @@ const ASKED_MAX: usize = 1024;
 
 /// What a request asked for, as far as it decides about the body of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
+pub enum AskedMethod {
     Head,
     Connect,
     Other,
 }
 
 /// Requests of a connection whose responses are to come.
-pub type Asked = VecDeque<Method>;
+pub type OpenRequests = VecDeque<AskedMethod>;
 
 /// Where a stream is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+enum StreamState {
     /// A message may begin.
     #[default]
     Between,
     /// Among the fields of a head, or of a trailer.
-    Fields(Head),
+    Fields(HeadOf),
     /// Within the value of such a field, which stays or does not.
-    Value(Head, bool),
+    Value(HeadOf, bool),
     /// So many bytes of a body are to come.
     Length(u64),
     /// The line with the size of a chunk; what was read of the number.
@@ -47,9 +47,9 @@ enum State {
 
 /// Whose fields are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Head {
-    Request(Framing),
-    Response(Framing, Method, u16),
+enum HeadOf {
+    Request(BodyFraming),
+    Response(BodyFraming, AskedMethod, u16),
     Trailer,
     /// Part of it was not seen, so that nothing is known about the body.
     Cut,
@@ -57,8 +57,8 @@ enum Head {
 
 /// One direction.
 #[derive(Debug, Default)]
-pub struct Stream {
-    state: State,
+pub struct RedactedStream {
+    state: StreamState,
     /// Where the next byte stands, once one was seen.
     position: Option<u64>,
 }
@@ -68,13 +68,13 @@ pub fn begins_http2(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PRI * HTTP/2.0\r\n")
 }
 
-impl Stream {
+impl RedactedStream {
     /// Masks bytes that moved at `position`.
     pub fn mask(
         &mut self,
         position: u64,
         bytes: &mut [u8],
-        asked: &mut Asked,
+        asked: &mut OpenRequests,
         redaction: &Redaction,
     ) {
         match self.position {
@@ -84,8 +84,8 @@ impl Stream {
             _ => {}
         }
         self.position = Some(position + bytes.len() as u64);
-        if self.state == State::Lost && begins_head(bytes) {
-            self.state = State::Between;
+        if self.state == StreamState::Lost && begins_head(bytes) {
+            self.state = StreamState::Between;
         }
         let mut at = 0;
         while at < bytes.len() {
@@ -95,68 +95,70 @@ impl Stream {
 
     /// Whether it is no HTTP/1 any more.
     pub fn is_opaque(&self) -> bool {
-        self.state == State::Opaque
+        self.state == StreamState::Opaque
     }
 
     /// The other direction said that a tunnel begins.
     pub fn make_opaque(&mut self) {
-        self.state = State::Opaque;
+        self.state = StreamState::Opaque;
     }
 
     /// Bytes that were not seen; `None` if not even their number is known.
     fn cross(&mut self, missing: Option<u64>) {
         self.state = match (self.state, missing) {
-            (State::Opaque, _) => State::Opaque,
-            (State::Length(left), Some(missing)) if missing == left => State::Between,
-            (State::Length(left), Some(missing)) if missing < left => State::Length(left - missing),
-            (State::ChunkBytes(left), Some(missing)) if missing < left => {
-                State::ChunkBytes(left - missing)
+            (StreamState::Opaque, _) => StreamState::Opaque,
+            (StreamState::Length(left), Some(missing)) if missing == left => StreamState::Between,
+            (StreamState::Length(left), Some(missing)) if missing < left => {
+                StreamState::Length(left - missing)
             }
-            _ => State::Lost,
+            (StreamState::ChunkBytes(left), Some(missing)) if missing < left => {
+                StreamState::ChunkBytes(left - missing)
+            }
+            _ => StreamState::Lost,
         };
     }
 
     /// Masks some bytes, at least one; returns how many.
-    fn step(&mut self, bytes: &mut [u8], asked: &mut Asked, redaction: &Redaction) -> usize {
+    fn step(&mut self, bytes: &mut [u8], asked: &mut OpenRequests, redaction: &Redaction) -> usize {
         match self.state {
-            State::Between => self.begin(bytes, asked, redaction),
-            State::Fields(head) => self.field(head, bytes, redaction),
-            State::Value(head, stays) => {
+            StreamState::Between => self.begin(bytes, asked, redaction),
+            StreamState::Fields(head) => self.field(head, bytes, redaction),
+            StreamState::Value(head, stays) => {
                 let (line, ended) = line(bytes);
                 if !stays {
                     fields::fill(&mut bytes[..line]);
                 }
                 if ended {
-                    self.state = State::Fields(head);
+                    self.state = StreamState::Fields(head);
                 }
                 line
             }
-            State::Length(left) => {
+            StreamState::Length(left) => {
                 let taken = hide(bytes, left);
                 self.state = match left - taken as u64 {
-                    0 => State::Between,
-                    left => State::Length(left),
+                    0 => StreamState::Between,
+                    left => StreamState::Length(left),
                 };
                 taken
             }
-            State::ChunkSize(size) => {
+            StreamState::ChunkSize(size) => {
                 self.state = match bytes[0] {
                     b'\n' => after_size(size),
-                    b'\r' => State::ChunkExtension(size),
-                    b' ' | b'\t' | b';' => State::ChunkExtension(size),
+                    b'\r' => StreamState::ChunkExtension(size),
+                    b' ' | b'\t' | b';' => StreamState::ChunkExtension(size),
                     byte => match char::from(byte).to_digit(16) {
                         Some(digit) if size >> 56 == 0 => {
-                            State::ChunkSize(size << 4 | u64::from(digit))
+                            StreamState::ChunkSize(size << 4 | u64::from(digit))
                         }
                         _ => {
                             bytes[0] = FILLER;
-                            State::Lost
+                            StreamState::Lost
                         }
                     },
                 };
                 1
             }
-            State::ChunkExtension(size) => {
+            StreamState::ChunkExtension(size) => {
                 let (line, ended) = line(bytes);
                 fields::fill(&mut bytes[..line]);
                 if ended {
@@ -164,34 +166,39 @@ impl Stream {
                 }
                 line
             }
-            State::ChunkBytes(left) => {
+            StreamState::ChunkBytes(left) => {
                 // The line end behind a chunk stays.
                 let taken = if left > 2 { hide(bytes, left - 2) } else { 1 };
                 self.state = match left - taken as u64 {
-                    0 => State::ChunkSize(0),
-                    left => State::ChunkBytes(left),
+                    0 => StreamState::ChunkSize(0),
+                    left => StreamState::ChunkBytes(left),
                 };
                 taken
             }
-            State::Lost | State::Opaque => hide(bytes, u64::MAX),
+            StreamState::Lost | StreamState::Opaque => hide(bytes, u64::MAX),
         }
     }
 
     /// The first line of a message, or what there is of it.
-    fn begin(&mut self, bytes: &mut [u8], asked: &mut Asked, redaction: &Redaction) -> usize {
+    fn begin(
+        &mut self,
+        bytes: &mut [u8],
+        asked: &mut OpenRequests,
+        redaction: &Redaction,
+    ) -> usize {
         if matches!(bytes[0], b'\r' | b'\n') {
             return 1;
         }
         if bytes.starts_with(&[0x16, 0x03]) {
             // The header of a TLS record tells what this is, and no more.
-            self.state = State::Opaque;
+            self.state = StreamState::Opaque;
             return bytes.len().min(6);
         }
         if begins_http2(bytes) || !begins_head(bytes) {
             self.state = if begins_http2(bytes) {
-                State::Opaque
+                StreamState::Opaque
             } else {
-                State::Lost
+                StreamState::Lost
             };
             return hide(bytes, u64::MAX);
         }
@@ -207,30 +214,34 @@ impl Stream {
             }
             let is_final = !(100..200).contains(&status) || status == 101;
             let method = if is_final { asked.pop_front() } else { None };
-            Head::Response(Framing::default(), method.unwrap_or(Method::Other), status)
+            HeadOf::Response(
+                BodyFraming::default(),
+                method.unwrap_or(AskedMethod::Other),
+                status,
+            )
         } else {
             let method = match &line[..line.iter().position(|byte| *byte == b' ').unwrap_or(0)] {
-                b"HEAD" => Method::Head,
-                b"CONNECT" => Method::Connect,
-                _ => Method::Other,
+                b"HEAD" => AskedMethod::Head,
+                b"CONNECT" => AskedMethod::Connect,
+                _ => AskedMethod::Other,
             };
             if asked.len() < ASKED_MAX {
                 asked.push_back(method);
             }
             fields::hide_secrets(Grammar::Url, target(line), redaction);
-            Head::Request(Framing::default())
+            HeadOf::Request(BodyFraming::default())
         };
         // What is left of a line that was cut may be the rest of a secret.
         self.state = if ended {
-            State::Fields(head)
+            StreamState::Fields(head)
         } else {
-            State::Value(Head::Cut, false)
+            StreamState::Value(HeadOf::Cut, false)
         };
         len
     }
 
     /// A line of a head, or what there is of it.
-    fn field(&mut self, mut head: Head, bytes: &mut [u8], redaction: &Redaction) -> usize {
+    fn field(&mut self, mut head: HeadOf, bytes: &mut [u8], redaction: &Redaction) -> usize {
         let (len, ended) = line(bytes);
         let line = &mut bytes[..len];
         if ended && line.trim_ascii().is_empty() {
@@ -245,9 +256,9 @@ impl Stream {
         let Some(colon) = colon.filter(|_| !is_folded) else {
             fields::fill(line);
             self.state = if ended {
-                State::Fields(head)
+                StreamState::Fields(head)
             } else {
-                State::Value(Head::Cut, false)
+                StreamState::Value(HeadOf::Cut, false)
             };
             return len;
         };
@@ -257,56 +268,57 @@ impl Stream {
         let decides = name.eq_ignore_ascii_case(b"content-length")
             || name.eq_ignore_ascii_case(b"transfer-encoding");
         if decides && !ended {
-            head = Head::Cut;
+            head = HeadOf::Cut;
         }
         match &mut head {
-            Head::Request(framing) | Head::Response(framing, ..) => framing.read(name, value),
-            Head::Trailer | Head::Cut => {}
+            HeadOf::Request(framing) | HeadOf::Response(framing, ..) => framing.read(name, value),
+            HeadOf::Trailer | HeadOf::Cut => {}
         }
         fields::mask(name, value, redaction);
         self.state = if ended {
-            State::Fields(head)
+            StreamState::Fields(head)
         } else {
             // The rest of a secret has no name to be known by.
-            State::Value(head, false)
+            StreamState::Value(head, false)
         };
         len
     }
 }
 
 /// What is behind a head.
-fn body(head: Head) -> State {
-    let framed = |framing: Framing, otherwise| match framing {
-        Framing {
+fn body(head: HeadOf) -> StreamState {
+    let framed = |framing: BodyFraming, otherwise| match framing {
+        BodyFraming {
             is_chunked: true, ..
-        } => State::ChunkSize(0),
-        Framing {
+        } => StreamState::ChunkSize(0),
+        BodyFraming {
             length: Some(0), ..
-        } => State::Between,
-        Framing {
+        } => StreamState::Between,
+        BodyFraming {
             length: Some(length),
             ..
-        } => State::Length(length),
-        Framing { length: None, .. } => otherwise,
+        } => StreamState::Length(length),
+        BodyFraming { length: None, .. } => otherwise,
     };
     match head {
-        Head::Request(framing) => framed(framing, State::Between),
-        Head::Response(_, Method::Connect, 200..300) | Head::Response(_, _, 101) => State::Opaque,
-        Head::Response(_, _, 100..200 | 204 | 304) | Head::Response(_, Method::Head, _) => {
-            State::Between
+        HeadOf::Request(framing) => framed(framing, StreamState::Between),
+        HeadOf::Response(_, AskedMethod::Connect, 200..300) | HeadOf::Response(_, _, 101) => {
+            StreamState::Opaque
         }
+        HeadOf::Response(_, _, 100..200 | 204 | 304)
+        | HeadOf::Response(_, AskedMethod::Head, _) => StreamState::Between,
         // It ends with the connection, or a head that begins a chunk is the next one.
-        Head::Response(framing, ..) => framed(framing, State::Lost),
-        Head::Trailer => State::Between,
-        Head::Cut => State::Lost,
+        HeadOf::Response(framing, ..) => framed(framing, StreamState::Lost),
+        HeadOf::Trailer => StreamState::Between,
+        HeadOf::Cut => StreamState::Lost,
     }
 }
 
-fn after_size(size: u64) -> State {
+fn after_size(size: u64) -> StreamState {
     if size == 0 {
-        State::Fields(Head::Trailer)
+        StreamState::Fields(HeadOf::Trailer)
     } else {
-        State::ChunkBytes(size.saturating_add(2))
+        StreamState::ChunkBytes(size.saturating_add(2))
     }
 }
 

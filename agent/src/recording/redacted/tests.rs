@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::health::Health;
-use crate::pipeline::{Pipeline, PipelineConfig};
-use crate::recording::{clock_record, replay, settings_record, user_record};
+use crate::pipeline::{PipelineConfig, Pipelines};
+use crate::recording::{clock_record, of_shard, replay, settings_record, user_record};
 use wirespan_common::record::Kind;
 
 const SECRET: &str = "S3cr3tV4lue";
@@ -98,10 +98,10 @@ fn spans(recording: &[u8]) -> Vec<String> {
         seed: Some(1),
         ..PipelineConfig::default()
     };
-    let mut pipeline = Pipeline::new(config, Arc::new(Health::default()));
+    let mut pipelines = Pipelines::new(config, Arc::new(Health::default()));
     let mut told = Vec::new();
     let mut reader = Reader::new(recording).expect("a recording");
-    replay(&mut reader, &mut pipeline, |spans| {
+    replay(&mut reader, &mut pipelines, |spans| {
         told.extend(spans.iter().map(|span| format!("{span:?}")));
     })
     .expect("whole");
@@ -153,6 +153,24 @@ fn spans_stay_and_secrets_go() {
         .says(1, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(same_without_secrets(&scene).http2_connections, 0);
     assert_eq!(spans(&scene.recording()).len(), 4);
+}
+
+#[test]
+fn records_stay_with_their_shard() {
+    let mut scene = Scene::new();
+    scene.hears(1, &get("/a")).says(1, &ok(SECRET));
+    let mut writer = Writer::new(Vec::new()).expect("memory");
+    for record in &scene.records {
+        let record = of_shard(2, record.clone());
+        writer.write(&record).expect("memory");
+    }
+    let (after, _) = redacted(&writer.finish().expect("memory"));
+    let mut reader = Reader::new(&after[..]).expect("a recording");
+    while reader
+        .read_record(|record| assert_eq!(record.shard, 2, "{record:?}"))
+        .expect("whole")
+    {}
+    assert_eq!(reader.records(), scene.records.len() as u64);
 }
 
 #[test]

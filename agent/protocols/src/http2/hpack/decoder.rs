@@ -4,7 +4,7 @@
 use super::error::HpackError;
 use super::field::{Field, Text};
 use super::learnt::LearntHeaders;
-use super::listener::Listener;
+use super::listener::HpackListener;
 use super::string::Coded;
 use super::table::{NameIs, Table};
 use super::{integer, static_table};
@@ -41,7 +41,7 @@ pub struct Decoder {
     size_allowed: Option<usize>,
     /// Decoded texts that do not go into the table.
     scratch: Vec<u8>,
-    listener: Listener,
+    listener: HpackListener,
 }
 
 impl Decoder {
@@ -51,7 +51,7 @@ impl Decoder {
             table: Table::empty(),
             size_allowed: Some(super::table::SIZE_DEFAULT),
             scratch: Vec::new(),
-            listener: Listener::new(),
+            listener: HpackListener::new(),
         }
     }
 
@@ -132,7 +132,7 @@ impl Decoder {
         emit: &mut impl FnMut(Field<'_>),
     ) -> Result<(), HpackError> {
         let mut at = 0;
-        let mut list = List::default();
+        let mut list = FieldList::default();
         while let Some(first) = block.get(at) {
             // §6: one bit up to four say which representation it is.
             // Indices are most of what there is.
@@ -215,7 +215,7 @@ impl Decoder {
         &mut self,
         block: &[u8],
         at: &mut usize,
-        list: &mut List,
+        list: &mut FieldList,
         emit: &mut impl FnMut(Field<'_>),
     ) -> Result<(), HpackError> {
         let start = self.table.bytes.len();
@@ -258,7 +258,7 @@ impl Decoder {
         &mut self,
         block: &[u8],
         at: &mut usize,
-        list: &mut List,
+        list: &mut FieldList,
         emit: &mut impl FnMut(Field<'_>),
     ) -> Result<(), HpackError> {
         let never_indexed = block.get(*at).is_some_and(|first| first & 0x10 != 0);
@@ -280,12 +280,12 @@ impl Decoder {
 
 /// The fields of a block so far.
 #[derive(Default)]
-struct List {
+struct FieldList {
     /// As RFC 9113 §6.5.2 counts; what is unknown counts nothing.
     size: usize,
 }
 
-impl List {
+impl FieldList {
     #[inline]
     fn field(
         &mut self,

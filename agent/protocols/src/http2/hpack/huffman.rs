@@ -155,7 +155,7 @@ impl<'a> Bits<'a> {
 
 /// What twelve bits begin with.
 #[derive(Clone, Copy)]
-struct Look {
+struct Lookup {
     bytes: [u8; 2],
     /// Whole codes among them: 0 to 2.
     symbols: u8,
@@ -166,7 +166,7 @@ struct Look {
 
 /// The codes of one length.
 #[derive(Clone, Copy)]
-struct Length {
+struct CodeLength {
     first_code: u32,
     count: u32,
     /// Where its symbols begin in [`SYMBOLS`].
@@ -175,8 +175,8 @@ struct Length {
 
 /// The code is canonical: codes of one length count up with their symbols, and the next length
 /// goes on where the last one ended.
-const LENGTHS: [Length; CODE_BITS_MAX + 1] = {
-    let none = Length {
+const LENGTHS: [CodeLength; CODE_BITS_MAX + 1] = {
+    let none = CodeLength {
         first_code: 0,
         count: 0,
         first_place: 0,
@@ -211,8 +211,8 @@ static SYMBOLS: [u16; EOS + 1] = {
     symbols
 };
 
-static LOOKS_TABLE: [Look; 1 << LOOK_BITS] = {
-    let none = Look {
+static LOOKS_TABLE: [Lookup; 1 << LOOK_BITS] = {
+    let none = Lookup {
         bytes: [0; 2],
         symbols: 0,
         bits: 0,
@@ -230,7 +230,7 @@ static LOOKS_TABLE: [Look; 1 << LOOK_BITS] = {
             let mut at = (code << (LOOK_BITS - bits)) as usize;
             let end = ((code + 1) << (LOOK_BITS - bits)) as usize;
             while at < end {
-                single[at] = Look {
+                single[at] = Lookup {
                     bytes: [symbol as u8, 0],
                     symbols: 1,
                     bits: bits as u8,

@@ -28,7 +28,7 @@ const OUTCOMES: [(&[u8], &[u8]); 2] = [(b"grpc-status", b"0"), (b":status", b"20
 const UNSEEN_MAX: usize = 256;
 
 #[derive(Debug)]
-pub(super) struct Listener {
+pub(super) struct HpackListener {
     serial: Option<Serial>,
     /// Whether the table counts insertions from the start of the connection.
     from_start: bool,
@@ -52,12 +52,12 @@ struct Unseen {
     /// [`LearntHeaders::disputes`] when something was inferred.
     disputes: u64,
     /// Where outcomes stand, by name.
-    outcomes: [Outcome; 2],
+    outcomes: [CallEnd; 2],
 }
 
 /// An entry that tells how calls end.
 #[derive(Clone, Copy, Debug, Default)]
-struct Outcome {
+struct CallEnd {
     place: Option<u64>,
     /// Blocks in a row that referred to it.
     times: u8,
@@ -65,7 +65,7 @@ struct Outcome {
     is_disputed: bool,
 }
 
-impl Outcome {
+impl CallEnd {
     /// A call ended with the entry at this place. Returns whether all did, often enough.
     fn hear(&mut self, place: u64) -> bool {
         self.is_disputed |= self.place.is_some_and(|known| known != place);
@@ -75,7 +75,7 @@ impl Outcome {
     }
 }
 
-impl Listener {
+impl HpackListener {
     pub fn new() -> Self {
         Self {
             serial: None,

@@ -15,12 +15,12 @@ const SLOTS_MAX: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Slots {
     names: Vec<u8>,
-    pub slots: Vec<Slot>,
+    pub slots: Vec<FieldSlot>,
 }
 
 /// One field.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct FieldSlot {
     name: Option<Range<usize>>,
     /// Where its name stands among the entries that were not seen.
     pub place: Option<u64>,
@@ -32,7 +32,7 @@ pub(super) struct Slot {
 
 /// What is known of a field before it is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Told<'n> {
+pub(super) struct KnownField<'n> {
     /// `None` where it was not seen.
     pub name: Option<&'n [u8]>,
     /// Name and value stand in the table that everybody has.
@@ -43,7 +43,7 @@ impl Slots {
     /// Bytes of heap that they take.
     pub fn heap_bytes(&self) -> usize {
         crate::heap::vec::<u8>(self.names.capacity())
-            + crate::heap::vec::<Slot>(self.slots.capacity())
+            + crate::heap::vec::<FieldSlot>(self.slots.capacity())
     }
 
     /// Reads a block; `None` if it resizes the table, is too long or cannot be read.
@@ -91,7 +91,7 @@ impl Slots {
                 return None;
             }
             let is_seen = place.is_none();
-            self.slots.push(Slot {
+            self.slots.push(FieldSlot {
                 name: is_seen.then_some(start..self.names.len()),
                 place,
                 is_static: bits == 7 && index <= static_table::LEN,
@@ -106,8 +106,8 @@ impl Slots {
     }
 
     /// What is known of each field.
-    pub fn told(&self) -> Vec<Told<'_>> {
-        let told = self.slots.iter().map(|slot| Told {
+    pub fn told(&self) -> Vec<KnownField<'_>> {
+        let told = self.slots.iter().map(|slot| KnownField {
             name: slot.name.clone().and_then(|name| self.names.get(name)),
             is_static: slot.is_static,
         });

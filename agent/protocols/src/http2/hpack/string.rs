@@ -54,23 +54,23 @@ impl<'a> Coded<'a> {
 
     /// Decodes it into the buffer, if it needs decoding.
     #[inline]
-    pub fn place(self, scratch: &mut Vec<u8>) -> Result<Place, HpackError> {
+    pub fn place(self, scratch: &mut Vec<u8>) -> Result<TextRange, HpackError> {
         if !self.huffman {
-            return Ok(Place::Block(self.range));
+            return Ok(TextRange::Block(self.range));
         }
         let start = scratch.len();
         huffman::decode(self.bytes, scratch)?;
-        Ok(Place::Scratch(start..scratch.len()))
+        Ok(TextRange::Scratch(start..scratch.len()))
     }
 }
 
 /// Where a decoded text is.
-pub(super) enum Place {
+pub(super) enum TextRange {
     Block(Range<usize>),
     Scratch(Range<usize>),
 }
 
-impl Place {
+impl TextRange {
     pub fn text<'a>(&self, block: &'a [u8], scratch: &'a [u8]) -> &'a [u8] {
         let (bytes, range) = match self {
             Self::Block(range) => (block, range),

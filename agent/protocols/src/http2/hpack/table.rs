@@ -20,7 +20,7 @@ pub(super) const SIZE_DEFAULT: usize = 4096;
 pub(super) enum NameIs {
     Known,
     /// It is that of an entry which was not seen, and which has this place among those (see
-    /// [`Listener`](super::listener::Listener)).
+    /// [`Listener`](super::listener::HpackListener)).
     Unseen(u64),
 }
 

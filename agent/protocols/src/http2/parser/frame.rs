@@ -4,7 +4,7 @@
 use super::super::PREFACE;
 use super::super::frame::{HEADER_BYTES, Header, flag, kind};
 use super::super::hpack::LearntHeaders;
-use super::{BlockState, Frames, Place, is_pushed, told};
+use super::{BlockState, Frames, ParserPlace, is_pushed, told};
 use crate::http2::part::{Part, What};
 use crate::parser::{Crossed, Gap, Parsed};
 use crate::stream::HELD_BYTES_MAX;
@@ -97,8 +97,8 @@ impl Frames {
 
     pub(super) fn skip(&mut self, left: u32) {
         self.place = match left {
-            0 => Place::Frame,
-            left => Place::Skip { left },
+            0 => ParserPlace::Frame,
+            left => ParserPlace::Skip { left },
         };
     }
 

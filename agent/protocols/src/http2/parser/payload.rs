@@ -2,7 +2,7 @@
 //! they come.
 
 use super::super::frame::{HEADER_BYTES, Header, flag};
-use super::{Frames, Place, is_pushed};
+use super::{Frames, ParserPlace, is_pushed};
 use crate::http2::part::{Part, What};
 use crate::parser::Parsed;
 
@@ -27,7 +27,7 @@ impl Frames {
         if is_pushed(header.stream) {
             return self.pass_over(header, taken - HEADER_BYTES);
         }
-        self.place = Place::Data {
+        self.place = ParserPlace::Data {
             stream: header.stream.into(),
             left,
             padding,
@@ -38,7 +38,7 @@ impl Frames {
 
     /// Takes what there is of the payload, from `start` on.
     pub(super) fn data(&mut self, start: usize, buf: &[u8]) -> Parsed<Part> {
-        let Place::Data {
+        let ParserPlace::Data {
             stream,
             left,
             padding,
@@ -74,9 +74,9 @@ impl Frames {
     pub(super) fn go_on(&mut self, stream: u64, left: u32, padding: u32, ends: bool) -> bool {
         let is_over = left == 0 && padding == 0;
         self.place = if is_over {
-            Place::Frame
+            ParserPlace::Frame
         } else {
-            Place::Data {
+            ParserPlace::Data {
                 stream,
                 left,
                 padding,

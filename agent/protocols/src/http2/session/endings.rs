@@ -2,7 +2,7 @@
 //! left open by its end. It reads no bytes.
 
 use super::super::part::What;
-use super::streams::Open;
+use super::streams::OpenStream;
 use super::{Multiplex, RESET_MAX};
 use crate::exchange::{Outcome, Role};
 use crate::family::http::Completeness;
@@ -132,7 +132,8 @@ impl Multiplex {
         time_ns: u64,
         listener: &mut dyn Listener,
     ) {
-        let refused = |stream: u64, open: &Open| stream > last_served && open.response.is_none();
+        let refused =
+            |stream: u64, open: &OpenStream| stream > last_served && open.response.is_none();
         for stream in self.streams.filtered(refused) {
             self.tell(stream, Outcome::Refused, time_ns, listener);
         }
@@ -141,7 +142,8 @@ impl Multiplex {
     /// Requests come in the order of their numbers: those of smaller ones will not come any more.
     pub(super) fn drop_unasked_below(&mut self, stream: u64, listener: &mut dyn Listener) {
         if self.streams.has_unasked() {
-            let unasked = |number: u64, open: &Open| number < stream && open.request.is_none();
+            let unasked =
+                |number: u64, open: &OpenStream| number < stream && open.request.is_none();
             for number in self.streams.filtered(unasked) {
                 self.streams.take(number);
                 listener.discard(Discard::UnmatchedResponse);

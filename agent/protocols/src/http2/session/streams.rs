@@ -30,7 +30,7 @@ const TABLE_KEPT: usize = 128;
 
 /// One stream.
 #[derive(Debug)]
-pub(super) struct Open {
+pub(super) struct OpenStream {
     /// In the order of their beginning.
     serial: u64,
     pub start: Moved,
@@ -44,10 +44,10 @@ pub(super) struct Open {
     first_response_ns: Option<u64>,
     /// Last byte of the response so far.
     last_response_ns: u64,
-    request_side: Side,
-    response_side: Side,
+    request_side: StreamSide,
+    response_side: StreamSide,
     /// For calls.
-    walks: Option<Box<Walks>>,
+    walks: Option<Box<CallWalks>>,
     /// Something stands behind the body.
     has_trailers: bool,
     /// Bytes were lost that may have ended it.
@@ -56,21 +56,21 @@ pub(super) struct Open {
 
 /// One direction of a stream.
 #[derive(Clone, Copy, Debug, Default)]
-struct Side {
+struct StreamSide {
     body_size: u64,
     /// Parts of the body were missed, so that its size is not known.
     has_holes: bool,
     has_ended: bool,
 }
 
-impl Side {
+impl StreamSide {
     fn size(&self) -> Option<u64> {
         (self.has_ended && !self.has_holes).then_some(self.body_size)
     }
 }
 
 #[derive(Debug)]
-struct Walks {
+struct CallWalks {
     requests: Walk,
     responses: Walk,
 }
@@ -78,7 +78,7 @@ struct Walks {
 /// The table.
 #[derive(Debug, Default)]
 pub(super) struct Streams {
-    open: HashMap<u64, Open, BuildHasherDefault<Scatter>>,
+    open: HashMap<u64, OpenStream, BuildHasherDefault<Scatter>>,
     next_serial: u64,
     /// Of those open.
     bytes: usize,
@@ -88,7 +88,7 @@ pub(super) struct Streams {
 
 /// What moved over one stream.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Piece<'a> {
+pub(super) struct StreamPiece<'a> {
     pub is_request: bool,
     pub bytes: &'a [u8],
     pub missed: u64,
@@ -118,7 +118,7 @@ impl Streams {
 
     /// Bytes of heap that they take.
     pub fn heap_bytes(&self) -> usize {
-        let table = heap::table::<(u64, Open)>(self.open.capacity());
+        let table = heap::table::<(u64, OpenStream)>(self.open.capacity());
         let counted = self.bytes.saturating_sub(self.open.len() * STREAM_BYTES);
         table + counted
     }
@@ -129,7 +129,7 @@ impl Streams {
     }
 
     #[inline]
-    pub fn get(&mut self, stream: u64) -> Option<&mut Open> {
+    pub fn get(&mut self, stream: u64) -> Option<&mut OpenStream> {
         self.open.get_mut(&stream)
     }
 
@@ -140,7 +140,12 @@ impl Streams {
             // It may turn out to be one.
             None => request.completeness == Completeness::Incomplete,
         };
-        let request_bytes = request.heap_bytes() + if is_call { heap::boxed::<Walks>() } else { 0 };
+        let request_bytes = request.heap_bytes()
+            + if is_call {
+                heap::boxed::<CallWalks>()
+            } else {
+                0
+            };
         self.bytes += request_bytes;
         self.asked += 1;
         let open = self.touch(stream, start);
@@ -149,7 +154,7 @@ impl Streams {
         open.request = Some(request);
         open.ticket = ticket;
         if is_call && open.response.is_none() {
-            open.walks = Some(Box::new(Walks {
+            open.walks = Some(Box::new(CallWalks {
                 requests: Walk::from_start(),
                 responses: Walk::from_start(),
             }));
@@ -157,12 +162,12 @@ impl Streams {
     }
 
     /// The stream, remembered from here on.
-    pub fn touch(&mut self, stream: u64, start: Moved) -> &mut Open {
+    pub fn touch(&mut self, stream: u64, start: Moved) -> &mut OpenStream {
         let (serial, bytes) = (&mut self.next_serial, &mut self.bytes);
         self.open.entry(stream).or_insert_with(|| {
             *serial += 1;
             *bytes += STREAM_BYTES;
-            Open {
+            OpenStream {
                 serial: *serial,
                 start,
                 request: None,
@@ -171,8 +176,8 @@ impl Streams {
                 response: None,
                 first_response_ns: None,
                 last_response_ns: 0,
-                request_side: Side::default(),
-                response_side: Side::default(),
+                request_side: StreamSide::default(),
+                response_side: StreamSide::default(),
                 walks: None,
                 has_trailers: false,
                 is_uncertain: false,
@@ -181,7 +186,7 @@ impl Streams {
     }
 
     /// Takes a stream out.
-    pub fn take(&mut self, stream: u64) -> Option<Open> {
+    pub fn take(&mut self, stream: u64) -> Option<OpenStream> {
         let open = self.open.remove(&stream)?;
         self.bytes -= STREAM_BYTES;
         self.bytes -= open.request_bytes;
@@ -193,7 +198,7 @@ impl Streams {
     }
 
     /// Numbers of the streams for which this holds, oldest first.
-    pub fn filtered(&self, which: impl Fn(u64, &Open) -> bool) -> Vec<u64> {
+    pub fn filtered(&self, which: impl Fn(u64, &OpenStream) -> bool) -> Vec<u64> {
         let mut found: Vec<(u64, u64)> = self
             .open
             .iter()
@@ -226,7 +231,7 @@ impl Streams {
     }
 }
 
-impl Open {
+impl OpenStream {
     /// The final response, or what is known of it.
     pub fn answer(&mut self, response: HttpResponse, first: Moved, last: Moved) {
         self.response = Some(response);
@@ -258,7 +263,7 @@ impl Open {
         }
     }
 
-    pub fn move_on(&mut self, piece: Piece<'_>) {
+    pub fn move_on(&mut self, piece: StreamPiece<'_>) {
         let side = if piece.is_request {
             &mut self.request_side
         } else {
@@ -287,7 +292,7 @@ impl Open {
 
     /// Its request, with a body of this size, was made in another protocol.
     pub fn was_asked_elsewhere(&mut self, body_size: Option<u64>) {
-        self.request_side = Side {
+        self.request_side = StreamSide {
             body_size: body_size.unwrap_or(0),
             has_holes: body_size.is_none(),
             has_ended: true,

@@ -1,11 +1,11 @@
 //! What messages do to a dialogue: when a request is paired, when the two lanes are aligned, what a
 //! response completes. No bytes are looked at here.
 
-use super::{Asked, Dialogue, LEVEL_TURNS_MIN, Next, Place};
+use super::{Asked, Dialogue, LEVEL_TURNS_MIN, Next, RequestStart};
 use crate::exchange::Outcome;
 use crate::listener::{Discard, Listener};
 use crate::message::{BodyEnd, Message, Then};
-use crate::ordered::pair::Head;
+use crate::ordered::pair::HeadSpan;
 use crate::ordered::{MessageOf, Ordered, Request as _};
 use crate::parser::Flow;
 use crate::stream::Moved;
@@ -95,7 +95,7 @@ impl<P: Ordered> Dialogue<P> {
         &mut self,
         request: P::Request,
         then: Then,
-        head: Head,
+        head: HeadSpan,
         listener: &mut dyn Listener,
     ) {
         let is_malformed = request.is_malformed();
@@ -142,7 +142,7 @@ impl<P: Ordered> Dialogue<P> {
 
     /// Whether a request that begins a turn here is the only one that is outstanding, as far as
     /// manners tell.
-    fn is_level(&self, place: Place) -> bool {
+    fn is_level(&self, place: RequestStart) -> bool {
         match P::MANNERS.quiet_ns {
             None => !self.overlapped,
             Some(quiet_ns) if place.silence_ns >= quiet_ns => true,
@@ -176,7 +176,7 @@ impl<P: Ordered> Dialogue<P> {
         &mut self,
         response: P::Response,
         then: Then,
-        head: Head,
+        head: HeadSpan,
         listener: &mut dyn Listener,
     ) {
         let [_, last] = head;

@@ -40,7 +40,7 @@ impl<'b> Words<'b> {
 }
 
 /// What stands where a request begins.
-pub enum Head<'b> {
+pub enum CommandHead<'b> {
     /// Nothing, which servers pass over.
     Empty(usize),
     Whole {
@@ -56,35 +56,35 @@ pub enum Head<'b> {
     Invalid,
 }
 
-pub fn head(buf: &[u8]) -> Head<'_> {
+pub fn head(buf: &[u8]) -> CommandHead<'_> {
     match buf {
-        [] => Head::Partial(Words::default(), None),
+        [] => CommandHead::Partial(Words::default(), None),
         [b'*', ..] => array(buf),
-        [b'\n', ..] => Head::Empty(1),
-        [b'\r'] => Head::Partial(Words::default(), None),
-        [b'\r', b'\n', ..] => Head::Empty(2),
+        [b'\n', ..] => CommandHead::Empty(1),
+        [b'\r'] => CommandHead::Partial(Words::default(), None),
+        [b'\r', b'\n', ..] => CommandHead::Empty(2),
         _ => typed(buf),
     }
 }
 
-fn array(buf: &[u8]) -> Head<'_> {
+fn array(buf: &[u8]) -> CommandHead<'_> {
     let (count, mut at) = match value::number(buf) {
-        Number::Of(0, len) | Number::Null(len) => return Head::Empty(len),
+        Number::Of(0, len) | Number::Null(len) => return CommandHead::Empty(len),
         Number::Of(count, len) if count <= ARGUMENTS_MAX => (count, len),
-        Number::Partial => return Head::Partial(Words::default(), None),
-        Number::Of(..) | Number::Streamed(_) | Number::Invalid => return Head::Invalid,
+        Number::Partial => return CommandHead::Partial(Words::default(), None),
+        Number::Of(..) | Number::Streamed(_) | Number::Invalid => return CommandHead::Invalid,
     };
     let mut words = Words::default();
     while words.len < words.wanted(count) {
         let rest = &buf[at..];
         let (len, begins) = match rest.first() {
-            None => return Head::Partial(words, Some(count)),
+            None => return CommandHead::Partial(words, Some(count)),
             Some(b'$') => match value::number(rest) {
                 Number::Of(len, begins) => (len, begins),
-                Number::Partial => return Head::Partial(words, Some(count)),
-                _ => return Head::Invalid,
+                Number::Partial => return CommandHead::Partial(words, Some(count)),
+                _ => return CommandHead::Invalid,
             },
-            Some(_) => return Head::Invalid,
+            Some(_) => return CommandHead::Invalid,
         };
         let Some(len) = usize::try_from(len)
             .ok()
@@ -94,12 +94,12 @@ fn array(buf: &[u8]) -> Head<'_> {
             break;
         };
         let Some(word) = rest.get(begins..begins + len) else {
-            return Head::Partial(words, Some(count));
+            return CommandHead::Partial(words, Some(count));
         };
         match &rest[begins + len..] {
             [b'\r', b'\n', ..] => {}
-            [] | [b'\r'] => return Head::Partial(words, Some(count)),
-            _ => return Head::Invalid,
+            [] | [b'\r'] => return CommandHead::Partial(words, Some(count)),
+            _ => return CommandHead::Invalid,
         }
         words.push(word);
         at += begins + len + 2;
@@ -107,14 +107,14 @@ fn array(buf: &[u8]) -> Head<'_> {
     if words.is_empty() {
         // A name that is too long is none.
         words.push(b"");
-        return Head::Whole {
+        return CommandHead::Whole {
             words,
             count,
             left: count,
             consumed: at,
         };
     }
-    Head::Whole {
+    CommandHead::Whole {
         left: count - words.len as u64,
         words,
         count,
@@ -123,18 +123,18 @@ fn array(buf: &[u8]) -> Head<'_> {
 }
 
 /// A line of words with spaces between. What a quoted word holds does not matter.
-fn typed(buf: &[u8]) -> Head<'_> {
+fn typed(buf: &[u8]) -> CommandHead<'_> {
     let is_text = |byte: &u8| *byte >= b' ' || *byte == b'\t';
     let Some((text, len)) = value::line(buf) else {
         let text = buf.strip_suffix(b"\r").unwrap_or(buf);
         return if text.iter().all(is_text) {
-            Head::Partial(Words::default(), None)
+            CommandHead::Partial(Words::default(), None)
         } else {
-            Head::Invalid
+            CommandHead::Invalid
         };
     };
     if !text.iter().all(is_text) {
-        return Head::Invalid;
+        return CommandHead::Invalid;
     }
     let mut words = Words::default();
     let mut count = 0;
@@ -148,9 +148,9 @@ fn typed(buf: &[u8]) -> Head<'_> {
         rest = rest[word_len..].trim_ascii_start();
     }
     if count == 0 {
-        return Head::Empty(len);
+        return CommandHead::Empty(len);
     }
-    Head::Whole {
+    CommandHead::Whole {
         words,
         count,
         left: 0,

@@ -1,6 +1,6 @@
 //! Answers as they are told, and what they did to the connection.
 
-use super::{Body, RedisReply, Responses, line};
+use super::{RedisReply, ReplyBody, Responses, line};
 use crate::message::{Message, Then};
 use crate::parser::Parsed;
 use crate::redis::RedisMessage;
@@ -8,7 +8,7 @@ use crate::redis::command::Verb;
 use crate::redis::subscriptions::Subscriptions;
 
 impl Responses {
-    pub(super) fn unsolicited(&mut self, body: Body, consumed: usize) -> Parsed<RedisMessage> {
+    pub(super) fn unsolicited(&mut self, body: ReplyBody, consumed: usize) -> Parsed<RedisMessage> {
         let then = self.begin_body(body);
         Parsed::Message {
             message: Message::Unsolicited { then },
@@ -16,7 +16,7 @@ impl Responses {
         }
     }
 
-    pub(super) fn success(&mut self, body: Body, consumed: usize) -> Parsed<RedisMessage> {
+    pub(super) fn success(&mut self, body: ReplyBody, consumed: usize) -> Parsed<RedisMessage> {
         let response = self.reply();
         self.answer(response, body, consumed)
     }
@@ -53,10 +53,10 @@ impl Responses {
     pub(super) fn answer(
         &mut self,
         response: RedisReply,
-        body: Body,
+        body: ReplyBody,
         consumed: usize,
     ) -> Parsed<RedisMessage> {
-        let is_null = matches!(body, Body::None);
+        let is_null = matches!(body, ReplyBody::None);
         if !response.failed
             && let Some(asked) = self.asked
         {
@@ -86,7 +86,7 @@ impl Responses {
     pub(super) fn finish(
         &mut self,
         response: RedisReply,
-        body: Body,
+        body: ReplyBody,
         consumed: usize,
     ) -> Parsed<RedisMessage> {
         self.is_first = false;
@@ -98,10 +98,10 @@ impl Responses {
         }
     }
 
-    pub(super) fn begin_body(&mut self, body: Body) -> Then {
+    pub(super) fn begin_body(&mut self, body: ReplyBody) -> Then {
         match body {
-            Body::None => Then::Done,
-            Body::Of(scan) => {
+            ReplyBody::None => Then::Done,
+            ReplyBody::Of(scan) => {
                 self.rest = Some((scan, false));
                 Then::Body
             }

@@ -1,12 +1,12 @@
 //! Arrays that are about topics: what was published, which answers nothing, and what confirms that
 //! a topic was subscribed to, of which a command has as many as topics.
 
-use super::{Body, Responses};
+use super::{ReplyBody, Responses};
 use crate::message::{Message, Then};
 use crate::parser::Parsed;
 use crate::redis::RedisMessage;
 use crate::redis::command::Verb;
-use crate::redis::subscriptions::{self, KIND_BYTES_MAX, Kind, Unread};
+use crate::redis::subscriptions::{self, KIND_BYTES_MAX, SubscriptionKind, Unconfirmed};
 use crate::redis::value::{self, Number, Scan};
 
 impl Responses {
@@ -22,7 +22,7 @@ impl Responses {
     /// `None` if it is an answer like others.
     pub(super) fn about_topics(
         &mut self,
-        kind: Kind,
+        kind: SubscriptionKind,
         is_push: bool,
         buf: &[u8],
         at: usize,
@@ -33,20 +33,22 @@ impl Responses {
             _ => return None,
         };
         let (topic, is_answer) = match (kind, self.verb()) {
-            (Kind::Message, _) if is_push || (3..=4).contains(&values) => {
-                return Some(self.unsolicited(Body::Of(Scan::values(values)?), at));
+            (SubscriptionKind::Message, _) if is_push || (3..=4).contains(&values) => {
+                return Some(self.unsolicited(ReplyBody::Of(Scan::values(values)?), at));
             }
-            (Kind::Message, _) => return None,
-            (Kind::Subscribed(topic), verb) => (topic, verb == Verb::Subscribe(topic)),
-            (Kind::Unsubscribed(topic), verb) => (topic, verb == Verb::Unsubscribe(topic)),
+            (SubscriptionKind::Message, _) => return None,
+            (SubscriptionKind::Subscribed(topic), verb) => (topic, verb == Verb::Subscribe(topic)),
+            (SubscriptionKind::Unsubscribed(topic), verb) => {
+                (topic, verb == Verb::Unsubscribe(topic))
+            }
         };
         if values != 3 {
             return None;
         }
         let confirmed = match subscriptions::confirmation(&buf[at + kind_len..]) {
             Ok(confirmed) => confirmed,
-            Err(Unread::Partial) => return Some(Parsed::Incomplete),
-            Err(Unread::Invalid) => return None,
+            Err(Unconfirmed::Partial) => return Some(Parsed::Incomplete),
+            Err(Unconfirmed::Invalid) => return None,
         };
         let consumed = at + kind_len + confirmed.len;
         self.subscriptions.note(topic, confirmed.left);
@@ -59,12 +61,14 @@ impl Responses {
         self.confirmed += 1;
         let wanted = self.asked.map_or(0, |asked| asked.arguments);
         let is_last = match kind {
-            Kind::Unsubscribed(_) if wanted == 0 => self.subscriptions.is_last(topic, confirmed),
+            SubscriptionKind::Unsubscribed(_) if wanted == 0 => {
+                self.subscriptions.is_last(topic, confirmed)
+            }
             _ => self.confirmed >= wanted,
         };
         Some(if is_last {
             let response = self.reply();
-            self.finish(response, Body::None, consumed)
+            self.finish(response, ReplyBody::None, consumed)
         } else {
             Parsed::Message {
                 message: Message::Interim,
@@ -75,39 +79,42 @@ impl Responses {
 }
 
 /// What the first string of an array says about topics.
-pub(super) enum Told {
+pub(super) enum TopicReply {
     /// The kind, and the bytes of that string.
-    Kind(Kind, usize),
+    Kind(SubscriptionKind, usize),
     Other,
     Partial,
 }
 
-pub(super) fn kind(buf: &[u8]) -> Told {
+pub(super) fn kind(buf: &[u8]) -> TopicReply {
     match buf.first() {
-        None => return Told::Partial,
+        None => return TopicReply::Partial,
         Some(b'$') => {}
-        Some(_) => return Told::Other,
+        Some(_) => return TopicReply::Other,
     }
     match value::number(buf) {
         Number::Of(len, at) if len <= KIND_BYTES_MAX as u64 => {
             let end = at + len as usize;
             match buf.get(at..end + 2) {
-                Some(word) => match Kind::of(&word[..len as usize]) {
-                    Some(kind) => Told::Kind(kind, end + 2),
-                    None => Told::Other,
+                Some(word) => match SubscriptionKind::of(&word[..len as usize]) {
+                    Some(kind) => TopicReply::Kind(kind, end + 2),
+                    None => TopicReply::Other,
                 },
-                None => Told::Partial,
+                None => TopicReply::Partial,
             }
         }
-        Number::Partial => Told::Partial,
-        _ => Told::Other,
+        Number::Partial => TopicReply::Partial,
+        _ => TopicReply::Other,
     }
 }
 
 /// Whether these bytes begin an array that is about topics.
 pub(super) fn is_published(buf: &[u8]) -> bool {
     match value::number(buf) {
-        Number::Of(3..=4, at) => matches!(kind(&buf[at..]), Told::Kind(Kind::Message, _)),
+        Number::Of(3..=4, at) => matches!(
+            kind(&buf[at..]),
+            TopicReply::Kind(SubscriptionKind::Message, _)
+        ),
         _ => false,
     }
 }

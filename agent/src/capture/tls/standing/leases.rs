@@ -5,20 +5,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::lease::{Lease, NoLease};
-use crate::discover::tls::{FileId, Library, Version};
+use crate::discover::tls::{FileId, FileVersion, Library};
 use crate::visible::Visible;
 
-type Key = (FileId, Version);
+type LeaseKey = (FileId, FileVersion);
 
 /// See the module.
 #[derive(Default)]
 pub struct Leases {
     /// Somebody hears when one is wanted; none is taken before.
     are_heard: bool,
-    held: HashMap<Key, Held>,
+    held: HashMap<LeaseKey, HeldLease>,
 }
 
-struct Held {
+struct HeldLease {
     library: Arc<Library>,
     lease: Lease,
     /// Since when somebody is known to wait for it.
@@ -43,7 +43,7 @@ impl Leases {
         }
         match Lease::take(&library.held) {
             Ok(lease) => {
-                let held = Held {
+                let held = HeldLease {
                     library: Arc::clone(library),
                     lease,
                     wanted: None,
@@ -79,12 +79,12 @@ impl Leases {
     }
 
     /// Whether there is one on the file.
-    pub fn has(&self, key: Key) -> bool {
+    pub fn has(&self, key: LeaseKey) -> bool {
         self.held.contains_key(&key)
     }
 
     /// Nothing stands on the file any longer.
-    pub fn give_back(&mut self, key: Key) {
+    pub fn give_back(&mut self, key: LeaseKey) {
         self.held.remove(&key);
     }
 }

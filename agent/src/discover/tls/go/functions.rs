@@ -9,25 +9,25 @@
 
 use std::collections::HashMap;
 
-use super::super::image::{Damaged, Image, Place, u32_at, u64_at};
+use super::super::image::{Damaged, FileRange, Image, u32_at, u64_at};
 use super::super::symbols::{Symbol, each_string, parts};
 use crate::arch::GO_INSTRUCTION_LEN_MIN;
 
 /// The table, with its parts found.
 #[derive(Debug)]
-pub(in crate::discover) struct Table {
-    layout: Layout,
-    names: Place,
+pub(in crate::discover) struct FunctionTable {
+    layout: TableLayout,
+    names: FileRange,
     /// Pairs of a function's begin and the place of what is known about it, then an end.
-    pairs: Place,
+    pairs: FileRange,
     /// To which those places are relative.
-    about: Place,
+    about: FileRange,
     /// Where the code begins, if the header tells.
     text_start: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Layout {
+enum TableLayout {
     /// Go 1.16 and 1.17: pairs of addresses.
     Addresses,
     /// Go 1.18 and later: pairs of 32-bit offsets.
@@ -36,7 +36,7 @@ enum Layout {
 
 /// A function, before it is known where the code begins.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::discover) struct Found<T> {
+pub(in crate::discover) struct UnplacedFunction<T> {
     /// `None` for a neighbour, which only helps to find that out.
     what: Option<T>,
     begin: u64,
@@ -58,7 +58,7 @@ const WINDOW_LEN: u64 = 4096;
 const START_UP_LEN_MAX: u64 = 1 << 20;
 const ALIGNMENT: u64 = 16;
 
-impl Table {
+impl FunctionTable {
     /// Finds the table by the name of its section, or else by its first bytes.
     pub fn find(image: &Image<'_>) -> Result<Option<Self>, Damaged> {
         for name in [".gopclntab", ".data.rel.ro.gopclntab"] {
@@ -77,7 +77,7 @@ impl Table {
         Ok(None)
     }
 
-    fn search(image: &Image<'_>, within: Place) -> Result<Option<Self>, Damaged> {
+    fn search(image: &Image<'_>, within: FileRange) -> Result<Option<Self>, Damaged> {
         let mut piece = vec![0; PIECE_LEN];
         let mut tried = 0;
         for part in parts(within, PIECE_LEN) {
@@ -92,7 +92,7 @@ impl Table {
                 }
                 tried += 1;
                 let skipped = part.offset - within.offset + index as u64 * 8;
-                let rest = Place {
+                let rest = FileRange {
                     offset: within.offset + skipped,
                     len: within.len - skipped,
                 };
@@ -105,7 +105,7 @@ impl Table {
     }
 
     /// The table that begins at a place and ends with it at the latest.
-    fn at(image: &Image<'_>, place: Place) -> Option<Self> {
+    fn at(image: &Image<'_>, place: FileRange) -> Option<Self> {
         let header = image.read(place.offset, HEADER_LEN)?;
         if !is_head(&header[..8]) {
             return None;
@@ -114,13 +114,13 @@ impl Table {
         // Words behind the two counts: [where the code begins,] names, compilation units, files,
         // program counters, functions.
         let (layout, first) = match u32_at(&header, 0) {
-            GO_1_16 => (Layout::Addresses, 2),
-            _ => (Layout::Offsets, 3),
+            GO_1_16 => (TableLayout::Addresses, 2),
+            _ => (TableLayout::Offsets, 3),
         };
         let (functions, names, behind_names, about) =
             (word(0), word(first), word(first + 1), word(first + 4));
         let part = |from: u64, until: u64| {
-            (from < until && until <= place.len).then(|| Place {
+            (from < until && until <= place.len).then(|| FileRange {
                 offset: place.offset + from,
                 len: until - from,
             })
@@ -137,7 +137,7 @@ impl Table {
             names: part(names, behind_names).filter(|names| names.len <= NAMES_LEN_MAX)?,
             pairs: part(about, about.checked_add(pairs_len)?)?,
             about: part(about, place.len)?,
-            text_start: if layout == Layout::Offsets {
+            text_start: if layout == TableLayout::Offsets {
                 word(2)
             } else {
                 0
@@ -151,7 +151,7 @@ impl Table {
         image: &Image<'_>,
         wanted: &[(&str, T)],
         neighbours: &str,
-    ) -> Result<Vec<Found<T>>, Damaged> {
+    ) -> Result<Vec<UnplacedFunction<T>>, Damaged> {
         let mut names = HashMap::new();
         let mut neighbours_left = NEIGHBOURS_MAX;
         each_string(image, self.names, |end, string| {
@@ -179,7 +179,7 @@ impl Table {
             for pair in pairs.chunks(2 * field) {
                 let begin = self.layout.field(pair, 0);
                 if let Some((what, from)) = last.take() {
-                    found.push(Found {
+                    found.push(UnplacedFunction {
                         what,
                         begin: from,
                         len: begin.saturating_sub(from),
@@ -203,10 +203,10 @@ impl Table {
     pub fn placed<T: Copy>(
         &self,
         image: &Image<'_>,
-        found: &[Found<T>],
+        found: &[UnplacedFunction<T>],
         is_function: impl Fn(Option<T>, u64) -> bool,
     ) -> Option<Vec<Symbol<T>>> {
-        let is_function_at = |start: u64, found: &Found<T>| {
+        let is_function_at = |start: u64, found: &UnplacedFunction<T>| {
             let address = start.checked_add(found.begin);
             address.is_some_and(|address| is_function(found.what, address))
         };
@@ -216,9 +216,11 @@ impl Table {
             sought().all(|found| is_function_at(*start, found)) && fit() * 4 >= found.len() * 3
         };
         let start = match self.layout {
-            Layout::Addresses => 0,
-            Layout::Offsets if self.text_start != 0 && fits(&self.text_start) => self.text_start,
-            Layout::Offsets => {
+            TableLayout::Addresses => 0,
+            TableLayout::Offsets if self.text_start != 0 && fits(&self.text_start) => {
+                self.text_start
+            }
+            TableLayout::Offsets => {
                 let text = image.section(".text")?;
                 let mut starts = (0..text.place.len.min(START_UP_LEN_MAX))
                     .step_by(ALIGNMENT as usize)
@@ -237,7 +239,7 @@ impl Table {
     }
 }
 
-impl Layout {
+impl TableLayout {
     fn field_len(self) -> u64 {
         match self {
             Self::Addresses => 8,
@@ -274,7 +276,7 @@ struct Window {
 }
 
 impl Window {
-    fn u32_at(&mut self, image: &Image<'_>, within: Place, at: u64) -> Option<u32> {
+    fn u32_at(&mut self, image: &Image<'_>, within: FileRange, at: u64) -> Option<u32> {
         if at.checked_add(4)? > within.len {
             return None;
         }

@@ -3,18 +3,18 @@
 use std::path::Path;
 
 use super::super::made::{Made, PLAIN};
-use super::super::{End, Function, LibraryKind, Verdict, find_in};
+use super::super::{End, FileFinding, Function, LibraryKind, find_in};
 use super::made::{
     GO_PLAIN, NAMES, address_behind_text, build_info, build_info_by_pointer, stripped,
 };
 
-fn look(made: &Made) -> Verdict {
+fn look(made: &Made) -> FileFinding {
     find_in(&made.bytes(), Path::new("/usr/bin/program"))
 }
 
 fn reason(made: &Made) -> String {
     match look(made) {
-        Verdict::Unreadable(reason) => reason,
+        FileFinding::Unreadable(reason) => reason,
         other => panic!("{other:?}"),
     }
 }
@@ -28,7 +28,7 @@ fn functions_are_found_with_and_without_symbols() {
     let symbols = with_symbols(GO_PLAIN).with(".go.buildinfo", &build_info("go1.22.1"));
     for (made, first) in [(symbols, 0), (stripped(0), 0), (stripped(5), 5)] {
         let found = look(&made);
-        let Verdict::Readable(library) = &found else {
+        let FileFinding::Readable(library) = &found else {
             panic!("{found:?}");
         };
         assert_eq!(library.kind, LibraryKind::Go);
@@ -61,7 +61,7 @@ fn versions_before_register_arguments_are_refused() {
     let older = made.with(".go.buildinfo", &section);
     let found = look(&older);
     assert!(
-        matches!(&found, Verdict::Unreadable(it) if it.contains("go1.15;")),
+        matches!(&found, FileFinding::Unreadable(it) if it.contains("go1.15;")),
         "{found:?}"
     );
 }
@@ -76,5 +76,5 @@ fn functions_that_begin_otherwise_are_refused() {
 fn a_program_without_tls_is_no_finding() {
     let made = Made::program(&[("main.main", GO_PLAIN)]);
     let made = made.with(".go.buildinfo", &build_info("go1.16"));
-    assert_eq!(look(&made), Verdict::Nothing);
+    assert_eq!(look(&made), FileFinding::Nothing);
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::super::FileId;
 use super::super::budget::Cost;
 use super::super::mappings::Mapping;
-use super::super::verdicts::Waiting;
-use crate::lookers::Ticket;
+use super::super::verdicts::WaitingFile;
+use crate::lookers::LookTicket;
 
 /// How long a process counts as young.
 const YOUNG: Duration = Duration::from_secs(10);
@@ -21,7 +21,7 @@ const STALLS_MAX: u32 = 2;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(super) struct MappingProcess {
     /// The number of the first look at it, and of the last one; they are never used twice.
     pub first_look: u64,
     pub last_look: u64,
@@ -34,18 +34,18 @@ pub(super) struct Process {
     /// The last look found no room for all; it is repeated.
     pub is_part: bool,
     /// The look that is under way, and the files that it has not opened yet.
-    pub opens: Option<Ticket>,
+    pub opens: Option<LookTicket>,
     pub opening: VecDeque<Mapping>,
     /// Files that are to be looked into, and the one that is.
-    pub waiting: VecDeque<(Mapping, Waiting)>,
-    pub looks_into: Option<Ticket>,
+    pub waiting: VecDeque<(Mapping, WaitingFile)>,
+    pub looks_into: Option<LookTicket>,
     /// What looking into its files has cost.
     pub spent: Cost,
     /// Looks that hang.
     pub stalls: u32,
 }
 
-impl Process {
+impl MappingProcess {
     pub fn new(look: u64, now: Instant) -> Self {
         Self {
             first_look: look,

@@ -1,36 +1,36 @@
-//! What the reports of looks lead to.
+//! LookStep the reports of looks lead to.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::super::super::runtimes;
-use super::super::analysis::{self, Verdict};
+use super::super::super::runtimes::RuntimeFinding;
+use super::super::analysis::{self, FileFinding};
 use super::super::budget::GivenUp;
 use super::super::held::HeldFile;
-use super::super::looks::{Done, Opened, Report, Whose};
+use super::super::looks::{Done, LookReport, Opened, Whose};
 use super::super::mappings::Mapping;
-use super::super::verdicts::Content;
+use super::super::verdicts::FileContent;
 use super::super::{FileId, Finding, Library, Unreadable};
-use super::process::Process;
-use super::tasks::{Task, What};
+use super::process::MappingProcess;
+use super::tasks::{LookStep, LookTask};
 use super::{EVERY, HELD_MAX, Libraries, ROOM_AFTER};
-use crate::lookers::Ticket;
+use crate::lookers::LookTicket;
 
 impl Libraries {
-    pub(super) fn take(&mut self, report: Report, now: Instant) {
+    pub(super) fn take(&mut self, report: LookReport, now: Instant) {
         match report {
-            Report::Mapped {
+            LookReport::Mapped {
                 whose,
                 files,
                 order,
             } => self.mapped(whose, &files, order),
-            Report::Opened {
+            LookReport::Opened {
                 whose,
                 mapping,
                 opened,
             } => self.opened(whose, mapping, opened),
-            Report::Done(ticket, done) => {
+            LookReport::Done(ticket, done) => {
                 if let Some(task) = self.tasks.end(ticket) {
                     self.done(&task, ticket, done, now);
                 }
@@ -39,7 +39,7 @@ impl Libraries {
     }
 
     /// The process, unless another one has its pid by now.
-    fn process(&mut self, whose: Whose) -> Option<&mut Process> {
+    fn process(&mut self, whose: Whose) -> Option<&mut MappingProcess> {
         let process = self.processes.get_mut(&whose.pid)?;
         (process.first_look <= whose.look).then_some(process)
     }
@@ -95,11 +95,11 @@ impl Libraries {
         }
     }
 
-    fn done(&mut self, task: &Task, ticket: Ticket, done: Option<Done>, now: Instant) {
+    fn done(&mut self, task: &LookTask, ticket: LookTicket, done: Option<Done>, now: Instant) {
         if let Some(device) = task.stalled {
             self.answers_again(task.whose, device);
         }
-        if let What::LookInto(_, key) = &task.what {
+        if let LookStep::LookInto(_, key) = &task.what {
             self.looked_into.remove(key);
         }
         let whose = task.whose;
@@ -137,7 +137,7 @@ impl Libraries {
             }
             // It panicked, which was printed.
             None => {
-                if let What::LookInto(mapping, _) = &task.what {
+                if let LookStep::LookInto(mapping, _) = &task.what {
                     let reason = "looking into it failed".to_owned();
                     self.unreadable(whose.pid, mapping, reason, None);
                 }
@@ -147,18 +147,18 @@ impl Libraries {
     }
 
     /// Something hangs: the file that it has to do with is not waited for.
-    pub(super) fn has_stalled(&mut self, ticket: Ticket) {
+    pub(super) fn has_stalled(&mut self, ticket: LookTicket) {
         let Some(task) = self.tasks.get(ticket) else {
             return;
         };
         let (whose, what) = (task.whose, task.what.clone());
         let process = self.process(whose);
         let mapping = match what {
-            What::LookInto(mapping, key) => {
+            LookStep::LookInto(mapping, key) => {
                 self.looked_into.remove(&key);
                 Some(mapping)
             }
-            What::Open => process.and_then(|process| process.opening.front().cloned()),
+            LookStep::Open => process.and_then(|process| process.opening.front().cloned()),
         };
         let device = mapping.as_ref().map(|mapping| mapping.file.device);
         self.tasks.mark(ticket, device);
@@ -199,18 +199,18 @@ impl Libraries {
     }
 
     /// Too much hangs already, so that it was not begun.
-    pub(super) fn is_hopeless(&mut self, task: Task, now: Instant) {
+    pub(super) fn is_hopeless(&mut self, task: LookTask, now: Instant) {
         let Whose { pid, look } = task.whose;
         let Some(process) = self.process(task.whose) else {
             return;
         };
         match task.what {
-            What::Open => {
+            LookStep::Open => {
                 process.opens = None;
                 self.due.insert((now + EVERY, pid, look));
                 self.give_up_process(pid);
             }
-            What::LookInto(mapping, key) => {
+            LookStep::LookInto(mapping, key) => {
                 process.looks_into = None;
                 self.looked_into.remove(&key);
                 self.give_up(pid, &mapping, GivenUp::Stalled);
@@ -218,20 +218,20 @@ impl Libraries {
         }
     }
 
-    /// What is known about a file that a process maps.
+    /// LookStep is known about a file that a process maps.
     pub(super) fn settle(
         &mut self,
         pid: u32,
         mapping: &Mapping,
         held: HeldFile,
-        content: &Content,
+        content: &FileContent,
         given_up: Option<GivenUp>,
     ) {
-        let Content { tls, tasks } = content;
-        if let Verdict::Unreadable(reason) = tls {
+        let FileContent { tls, tasks } = content;
+        if let FileFinding::Unreadable(reason) = tls {
             self.unreadable(pid, mapping, reason.clone(), given_up);
         }
-        if let runtimes::Verdict::Unknown(reason) = tasks {
+        if let RuntimeFinding::Unknown(reason) = tasks {
             let unlinkable = Unreadable {
                 file: mapping.file,
                 name: mapping.name.clone(),
@@ -241,11 +241,11 @@ impl Libraries {
             self.tell(pid, Finding::Unlinkable(unlinkable));
         }
         let found = match tls {
-            Verdict::Readable(found) => Some(found),
+            FileFinding::Readable(found) => Some(found),
             _ => None,
         };
         let tasks = match tasks {
-            runtimes::Verdict::Known(tasks) => Some(tasks),
+            RuntimeFinding::Known(tasks) => Some(tasks),
             _ => None,
         };
         if found.is_none() && tasks.is_none() {
@@ -279,8 +279,8 @@ impl Libraries {
         self.tell(pid, Finding::Readable(library));
     }
 
-    /// What was found in the file for another process, if it is certainly the same file and nobody
-    /// has written to it since.
+    /// LookStep was found in the file for another process, if it is certainly the same file and
+    /// nobody has written to it since.
     fn held_of(&self, mapping: &Mapping) -> Option<Arc<Library>> {
         let library = self.held.get(&mapping.file)?;
         let version = library.held.version();

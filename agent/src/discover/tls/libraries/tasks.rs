@@ -7,25 +7,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use super::super::looks::{Done, Report, Whose};
+use super::super::looks::{Done, LookReport, Whose};
 use super::super::mappings::Mapping;
-use super::super::verdicts::Key;
-use crate::lookers::{Bounds, Lookers, Refused, Ticket};
+use super::super::verdicts::FileKey;
+use crate::lookers::{Bounds, LookTicket, Lookers, Refused};
 
-/// What is under way.
+/// LookStep is under way.
 #[derive(Clone, Debug)]
-pub(super) enum What {
+pub(super) enum LookStep {
     /// A process's files are opened.
     Open,
     /// This one is looked into.
-    LookInto(Mapping, Key),
+    LookInto(Mapping, FileKey),
 }
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Task {
+pub(super) struct LookTask {
     pub whose: Whose,
-    pub what: What,
+    pub what: LookStep,
     /// The device that does not answer, if it was found to be stalled.
     pub stalled: Option<Option<u64>>,
     /// Steps that it has made; 0 if it has not begun.
@@ -36,26 +36,26 @@ pub(super) struct Task {
 }
 
 /// See the module.
-pub(super) struct Tasks {
+pub(super) struct LookTasks {
     lookers: Lookers<Done>,
     patience: Duration,
-    tell: Sender<Report>,
-    reports: Receiver<Report>,
-    running: HashMap<Ticket, Task>,
+    tell: Sender<LookReport>,
+    reports: Receiver<LookReport>,
+    running: HashMap<LookTicket, LookTask>,
 }
 
 /// How often results are looked for while something is under way, and while all of it hangs.
 const RESULTS_EVERY: Duration = Duration::from_micros(500);
 const LATE_RESULTS_EVERY: Duration = Duration::from_millis(200);
 
-impl Tasks {
+impl LookTasks {
     pub fn new(bounds: Bounds) -> Self {
         // Bounded by what is asked for: each process has one look and one file under way.
         let (tell, reports) = channel();
         let done = tell.clone();
         let lookers = Lookers::new("look", bounds, move |ticket, found| {
             // Without an owner nobody wants to know.
-            let _ = done.send(Report::Done(ticket, found));
+            let _ = done.send(LookReport::Done(ticket, found));
         });
         Self {
             lookers,
@@ -70,9 +70,9 @@ impl Tasks {
     pub fn begin(
         &mut self,
         whose: Whose,
-        what: What,
-        run: impl FnOnce(&Sender<Report>, &AtomicU64) -> Done + Send + 'static,
-    ) -> Result<Ticket, Refused> {
+        what: LookStep,
+        run: impl FnOnce(&Sender<LookReport>, &AtomicU64) -> Done + Send + 'static,
+    ) -> Result<LookTicket, Refused> {
         let progress = Arc::new(AtomicU64::new(0));
         let steps = Arc::clone(&progress);
         let tell = self.tell.clone();
@@ -80,7 +80,7 @@ impl Tasks {
             steps.fetch_add(1, Ordering::Relaxed);
             run(&tell, &steps)
         })?;
-        let task = Task {
+        let task = LookTask {
             whose,
             what,
             stalled: None,
@@ -93,22 +93,22 @@ impl Tasks {
     }
 
     /// The next thing that was told.
-    pub fn report(&self) -> Option<Report> {
+    pub fn report(&self) -> Option<LookReport> {
         self.reports.try_recv().ok()
     }
 
-    /// As [`Tasks::report`], but waits for it so long.
-    pub fn wait(&self, limit: Duration) -> Option<Report> {
+    /// As [`LookTasks::report`], but waits for it so long.
+    pub fn wait(&self, limit: Duration) -> Option<LookReport> {
         self.reports.recv_timeout(limit).ok()
     }
 
     /// Takes a task that is done off the list.
-    pub fn end(&mut self, ticket: Ticket) -> Option<Task> {
+    pub fn end(&mut self, ticket: LookTicket) -> Option<LookTask> {
         self.running.remove(&ticket)
     }
 
     /// Marks a stalled task with the device that it waits for, if that is known.
-    pub fn mark(&mut self, ticket: Ticket, device: Option<u64>) {
+    pub fn mark(&mut self, ticket: LookTicket, device: Option<u64>) {
         if let Some(task) = self.running.get_mut(&ticket) {
             task.stalled = Some(device);
         }
@@ -116,8 +116,8 @@ impl Tasks {
 
     /// Those that have made no step for too long, each once, and those that will never begin
     /// because too many hang, which are taken off the list.
-    pub fn check(&mut self, now: Instant) -> (Vec<Ticket>, Vec<Task>) {
-        let begun = |task: &Task| task.progress.load(Ordering::Relaxed) > 0;
+    pub fn check(&mut self, now: Instant) -> (Vec<LookTicket>, Vec<LookTask>) {
+        let begun = |task: &LookTask| task.progress.load(Ordering::Relaxed) > 0;
         let given_up = self.lookers.give_up(now).into_iter();
         let hopeless = given_up
             .filter_map(|ticket| {
@@ -141,7 +141,7 @@ impl Tasks {
         (stalled, hopeless)
     }
 
-    pub fn get(&self, ticket: Ticket) -> Option<&Task> {
+    pub fn get(&self, ticket: LookTicket) -> Option<&LookTask> {
         self.running.get(&ticket)
     }
 
@@ -163,27 +163,27 @@ mod tests {
 
     const WHOSE: Whose = Whose { pid: 7, look: 1 };
 
-    fn tasks() -> Tasks {
-        Tasks::new(Bounds::default())
+    fn tasks() -> LookTasks {
+        LookTasks::new(Bounds::default())
     }
 
-    fn done(tasks: &Tasks) -> Ticket {
+    fn done(tasks: &LookTasks) -> LookTicket {
         match tasks.wait(Duration::from_secs(60)) {
-            Some(Report::Done(ticket, Some(Done::Gone))) => ticket,
+            Some(LookReport::Done(ticket, Some(Done::Gone))) => ticket,
             other => panic!("{other:?}"),
         }
     }
 
     /// Begins something that makes a step whenever it is told to, and ends with the sender.
-    fn walker(tasks: &mut Tasks) -> (Ticket, std::sync::mpsc::SyncSender<()>) {
+    fn walker(tasks: &mut LookTasks) -> (LookTicket, std::sync::mpsc::SyncSender<()>) {
         let (step, steps) = std::sync::mpsc::sync_channel(0);
-        let run = move |_: &Sender<Report>, progress: &AtomicU64| {
+        let run = move |_: &Sender<LookReport>, progress: &AtomicU64| {
             while steps.recv().is_ok() {
                 progress.fetch_add(1, Ordering::Relaxed);
             }
             Done::Gone
         };
-        let ticket = tasks.begin(WHOSE, What::Open, run).expect("room");
+        let ticket = tasks.begin(WHOSE, LookStep::Open, run).expect("room");
         // It has begun, and waits for the second.
         step.send(()).expect("it goes on");
         (ticket, step)
@@ -195,7 +195,7 @@ mod tests {
         let (ticket, step) = walker(&mut tasks);
         let began = Instant::now();
         let after = |seconds| began + Duration::from_secs(seconds);
-        let stalled = |tasks: &mut Tasks, seconds| tasks.check(after(seconds)).0;
+        let stalled = |tasks: &mut LookTasks, seconds| tasks.check(after(seconds)).0;
         assert_eq!(stalled(&mut tasks, 2), []);
         step.send(()).expect("it goes on");
         step.send(()).expect("it goes on");
@@ -219,7 +219,7 @@ mod tests {
         let mut tasks = tasks();
         let hanging: Vec<_> = (0..4).map(|_| walker(&mut tasks)).collect();
         let other = Whose { pid: 8, look: 2 };
-        let innocent = tasks.begin(other, What::Open, |_, _| Done::Gone);
+        let innocent = tasks.begin(other, LookStep::Open, |_, _| Done::Gone);
         let innocent = innocent.expect("room");
         let _ = tasks.check(Instant::now() + Duration::from_secs(2));
         assert_eq!(done(&tasks), innocent);

@@ -72,7 +72,7 @@ impl World {
     }
 
     /// All that comes of looking at a process.
-    fn look(&mut self, pid: u32) -> Changes {
+    fn look(&mut self, pid: u32) -> LibraryChanges {
         self.libraries.look(pid, self.began);
         let mut all = self.settle();
         assert!(all.len() <= 1, "{all:?}");
@@ -80,9 +80,9 @@ impl World {
     }
 
     /// Waits until nothing is under way.
-    fn settle(&mut self) -> BTreeMap<u32, Changes> {
+    fn settle(&mut self) -> BTreeMap<u32, LibraryChanges> {
         let deadline = Instant::now() + Duration::from_secs(60);
-        let mut all: BTreeMap<u32, Changes> = BTreeMap::new();
+        let mut all: BTreeMap<u32, LibraryChanges> = BTreeMap::new();
         loop {
             for (pid, changes) in self.libraries.changes(self.began) {
                 let known = all.entry(pid).or_default();
@@ -102,12 +102,12 @@ fn openssl() -> Vec<u8> {
     Made::library(&[("SSL_read", PLAIN), ("SSL_write", PLAIN)]).bytes()
 }
 
-fn names(changes: &Changes) -> Vec<&Path> {
+fn names(changes: &LibraryChanges) -> Vec<&Path> {
     let mapped = changes.mapped.iter();
     mapped.map(|library| library.name.as_path()).collect()
 }
 
-fn is_nothing(changes: &Changes) -> bool {
+fn is_nothing(changes: &LibraryChanges) -> bool {
     changes.mapped.is_empty() && changes.unreadable.is_empty()
 }
 

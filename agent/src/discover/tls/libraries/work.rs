@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::budget::GivenUp;
-use super::super::looks::{Look, LookInto, Whose};
+use super::super::looks::{LookInto, MappingLook, Whose};
 use super::super::verdicts::key;
 use super::Libraries;
-use super::process::Process;
-use super::tasks::What;
+use super::process::MappingProcess;
+use super::tasks::LookStep;
 
 impl Libraries {
     /// Takes what was told, and begins what there is to do.
@@ -36,7 +36,11 @@ impl Libraries {
         }
         for pid in std::mem::take(&mut self.busy) {
             self.begin(pid, now);
-            if self.processes.get(&pid).is_some_and(Process::is_waited_for) {
+            if self
+                .processes
+                .get(&pid)
+                .is_some_and(MappingProcess::is_waited_for)
+            {
                 self.busy.insert(pid);
             }
         }
@@ -71,7 +75,7 @@ impl Libraries {
         if let Some(after) = process.again_after() {
             self.due.insert((now + after, pid, whose.look));
         }
-        let look = Look {
+        let look = MappingLook {
             root: self.root.clone(),
             whose,
             known: process.files.clone(),
@@ -79,7 +83,7 @@ impl Libraries {
             verdicts: Arc::clone(&self.verdicts),
         };
         let run = move |tell: &_, steps: &_| look.run(tell, steps);
-        match self.tasks.begin(whose, What::Open, run) {
+        match self.tasks.begin(whose, LookStep::Open, run) {
             Ok(ticket) => process.opens = Some(ticket),
             Err(_) => self.give_up_process(pid),
         }
@@ -114,7 +118,7 @@ impl Libraries {
                 let run = move |_: &_, steps: &_| look.run(steps);
                 match self
                     .tasks
-                    .begin(whose, What::LookInto(mapping.clone(), key.clone()), run)
+                    .begin(whose, LookStep::LookInto(mapping.clone(), key.clone()), run)
                 {
                     Ok(ticket) => {
                         process.looks_into = Some(ticket);

@@ -17,7 +17,7 @@ pub(super) enum Buffer {
 
 /// What [`takes_from`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Taken {
+pub(super) struct BufferTaken {
     pub buffer: Buffer,
     /// The function that was called or jumped to before anything was done, if any.
     pub by: Option<u64>,
@@ -41,7 +41,7 @@ pub(super) fn takes_chunks(image: &Image<'_>, address: u64) -> bool {
 
 /// How the function at an address is given a `ChunkVecBuffer`, if it uses it as one: it has to read
 /// the length of a chunk, word 2 of 3, in the ring that word 3 points to, and words 4 and 6.
-pub(super) fn takes_from(image: &Image<'_>, address: u64) -> Option<Taken> {
+pub(super) fn takes_from(image: &Image<'_>, address: u64) -> Option<BufferTaken> {
     let mut uses = Vec::new();
     let code = |address| code(image, address);
     let by = uses_of_arguments(address, code, |what| uses.push(what));
@@ -58,7 +58,7 @@ pub(super) fn takes_from(image: &Image<'_>, address: u64) -> Option<Taken> {
     } else {
         return None;
     };
-    Some(Taken { buffer, by })
+    Some(BufferTaken { buffer, by })
 }
 
 /// Code from an address on, as far as it is read at a time.

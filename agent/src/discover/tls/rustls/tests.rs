@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::super::made::{Made, PLAIN};
-use super::super::{End, Function, Verdict, find_in};
+use super::super::{End, FileFinding, Function, find_in};
 
 /// Names as the compiler wrote them, legacy and v0.
 const SEND: [&str; 2] = [
@@ -35,12 +35,12 @@ const BY_READER: &[u8] = b"\x48\x8b\x3f";
 
 fn look(made: &Made) -> Result<Vec<(Function, u64)>, String> {
     match find_in(&made.bytes(), Path::new("/usr/bin/program")) {
-        Verdict::Readable(library) => {
+        FileFinding::Readable(library) => {
             let sites = library.functions.iter();
             Ok(sites.map(|site| (site.function, site.entry)).collect())
         }
-        Verdict::Unreadable(reason) => Err(reason),
-        Verdict::Nothing => Err("nothing".to_owned()),
+        FileFinding::Unreadable(reason) => Err(reason),
+        FileFinding::Nothing => Err("nothing".to_owned()),
     }
 }
 
@@ -53,7 +53,7 @@ fn a_release_is_read_in_both_ways_of_mangling() {
             (Function::RustlsSendAppdata, made.place(0)),
         ];
         assert_eq!(look(&made).as_deref(), Ok(&expected[..]));
-        let Verdict::Readable(library) = find_in(&made.bytes(), Path::new("/x")) else {
+        let FileFinding::Readable(library) = find_in(&made.bytes(), Path::new("/x")) else {
             panic!("not found");
         };
         let ends = library.functions.iter().map(|site| site.end.clone());

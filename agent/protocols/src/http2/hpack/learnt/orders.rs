@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::heap;
-use crate::http2::hpack::slots::Told;
+use crate::http2::hpack::slots::KnownField;
 
 /// Orders that are remembered; the oldest one makes room.
 const ORDERS_MAX: usize = 64;
@@ -13,20 +13,20 @@ const NAME_LEN_MAX: usize = 128;
 
 #[derive(Debug, Default)]
 pub(super) struct Orders {
-    known: Vec<Vec<Place>>,
+    known: Vec<Vec<OrderedField>>,
     /// What they own.
     heap_bytes: usize,
     next: usize,
 }
 
-fn heap_bytes(order: &Vec<Place>) -> usize {
+fn heap_bytes(order: &Vec<OrderedField>) -> usize {
     let names = order.iter().map(|place| heap::shared(place.name.len()));
-    heap::vec::<Place>(order.capacity()) + names.sum::<usize>()
+    heap::vec::<OrderedField>(order.capacity()) + names.sum::<usize>()
 }
 
 /// A field of an order.
 #[derive(Debug)]
-struct Place {
+struct OrderedField {
     name: Arc<[u8]>,
     /// It was sent as what stands in the table that everybody has. What stands in another one is
     /// something else.
@@ -36,12 +36,12 @@ struct Place {
 impl Orders {
     /// Bytes of heap that they take.
     pub fn heap_bytes(&self) -> usize {
-        heap::vec::<Vec<Place>>(self.known.capacity()) + self.heap_bytes
+        heap::vec::<Vec<OrderedField>>(self.known.capacity()) + self.heap_bytes
     }
 
     /// A block had these fields, whose names are all known.
-    pub fn hear(&mut self, told: &[Told<'_>]) {
-        let is_same = |order: &Vec<Place>| {
+    pub fn hear(&mut self, told: &[KnownField<'_>]) {
+        let is_same = |order: &Vec<OrderedField>| {
             let mut pairs = order.iter().zip(told);
             order.len() == told.len()
                 && pairs.all(|(place, told)| {
@@ -51,10 +51,10 @@ impl Orders {
         if self.known.iter().any(is_same) {
             return;
         }
-        let order: Option<Vec<Place>> = told
+        let order: Option<Vec<OrderedField>> = told
             .iter()
             .map(|told| {
-                Some(Place {
+                Some(OrderedField {
                     name: told.name.filter(|name| name.len() <= NAME_LEN_MAX)?.into(),
                     is_static: told.is_static,
                 })
@@ -72,8 +72,8 @@ impl Orders {
     }
 
     /// What all orders that fit say of each name; nothing if none fits.
-    pub fn recall(&self, told: &[Told<'_>]) -> Vec<Option<Arc<[u8]>>> {
-        let fits = |order: &&Vec<Place>| {
+    pub fn recall(&self, told: &[KnownField<'_>]) -> Vec<Option<Arc<[u8]>>> {
+        let fits = |order: &&Vec<OrderedField>| {
             let mut pairs = order.iter().zip(told);
             order.len() == told.len()
                 && pairs.all(|(place, told)| match told.name {
@@ -102,8 +102,8 @@ impl Orders {
 mod tests {
     use super::*;
 
-    fn told<'n>(names: &[&'n str]) -> Vec<Told<'n>> {
-        let told = names.iter().map(|name| Told {
+    fn told<'n>(names: &[&'n str]) -> Vec<KnownField<'n>> {
+        let told = names.iter().map(|name| KnownField {
             name: (!name.is_empty()).then_some(name.as_bytes()),
             is_static: *name == ":method" || *name == ":status",
         });
