@@ -5,13 +5,16 @@
 pub mod go;
 mod haproxy;
 mod nginx;
+pub mod python;
 mod threads;
 
 use wirespan_common::connection::Connection;
 use wirespan_common::record::{Direction, TaskKind, is_object};
 use wirespan_common::runtime::Proxy;
+use wirespan_common::watch::Watch;
 
 use crate::maps::{self, Scratch};
+use crate::memory::{Current, Delivered, kernel_value, offset};
 use crate::sockets;
 use crate::transfer::Transfer;
 
@@ -61,6 +64,9 @@ fn current(scratch: &Scratch, kind: u16) -> Option<Task> {
     let current = scratch.transfer.current;
     match TaskKind::try_from(kind as u8) {
         Ok(TaskKind::Goroutine) => go::current(scratch),
+        Ok(TaskKind::PythonContext) => {
+            Some(python::current(scratch, maps::runtime_of(current.tgid)?))
+        }
         Ok(TaskKind::Thread) => threads::thread(&scratch.transfer),
         Ok(TaskKind::ProxyRequest) => {
             let runtime = maps::runtime_of(current.tgid)?;
@@ -90,3 +96,25 @@ fn read(transfer: &Transfer) -> Option<Task> {
 
 const NGINX: u64 = Proxy::Nginx as u64;
 const HAPROXY: u64 = Proxy::Haproxy as u64;
+
+/// A watched process makes a thread, whose `struct task_struct` is at `task`.
+#[inline(always)]
+pub fn thread_began(current: Current, watch: Watch, task: u64) -> Delivered<()> {
+    if watch.tasks != TaskKind::PythonContext as u16 {
+        return Ok(());
+    }
+    let tid = kernel_value::<u32>(task + offset(|o| &o.task_struct_pid))?;
+    match maps::runtime_of(current.tgid) {
+        Some(runtime) => python::thread_began(current, runtime, tid),
+        None => Ok(()),
+    }
+}
+
+/// A thread of a watched process ends.
+#[inline(always)]
+pub fn thread_ended(current: Current, watch: Watch) -> Delivered<()> {
+    if watch.tasks != TaskKind::PythonContext as u16 {
+        return Ok(());
+    }
+    python::thread_ended(current)
+}
