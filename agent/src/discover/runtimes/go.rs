@@ -148,6 +148,7 @@ fn tasks(image: &Image<'_>, functions: &[Symbol<Wanted>]) -> Result<RuntimeTasks
             RuntimePlace::Value(ends.len),
             RuntimePlace::None,
         ],
+        is_part: false,
         probes,
     })
 }
