@@ -1,6 +1,7 @@
 //! Every map and constant that user space shares, and the only functions that touch one. They
 //! return values or lend a reference for one call; none of them decides anything.
 
+mod contexts;
 mod own;
 mod ring;
 mod runtimes;
@@ -22,8 +23,11 @@ use wirespan_common::watch::{HINTS, NO_BOUNDARY, VerdictValue, Watch, hint_slot}
 
 use crate::memory::Delivered;
 
+pub use contexts::{
+    Lineage, context, forget_work, remember_context, remember_item, remember_work, take_item, work,
+};
 pub use own::{is_own_peer, is_own_socket, own_closed, own_connected, own_connects};
-pub use ring::{Wake, send, send_chunk, send_open};
+pub use ring::{Wake, send, send_chunk, send_open, send_task};
 pub use runtimes::{
     HeldConnection, HeldKey, held_connection, inherit_runtime, remember_held_connection, runtime_of,
 };

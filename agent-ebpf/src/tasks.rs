@@ -3,10 +3,13 @@
 //! decided in user space.
 
 pub mod go;
+pub mod python;
 
 use wirespan_common::record::TaskKind;
+use wirespan_common::watch::Watch;
 
 use crate::maps::{self, Scratch};
+use crate::memory::{Current, Delivered, kernel_value, offset};
 
 /// A task, as a chunk names it.
 #[derive(Clone, Copy)]
@@ -43,9 +46,32 @@ fn look(scratch: &mut Scratch, kind: u16) {
 /// The task of this kind that runs on the current thread.
 #[inline(always)]
 fn current(scratch: &Scratch, kind: u16) -> Option<Task> {
-    let _runtime = maps::runtime_of(scratch.transfer.current.tgid)?;
+    let runtime = maps::runtime_of(scratch.transfer.current.tgid)?;
     match TaskKind::try_from(kind as u8) {
         Ok(TaskKind::Goroutine) => go::current(scratch),
+        Ok(TaskKind::PythonContext) => Some(python::current(scratch, runtime)),
         _ => None,
     }
+}
+
+/// A watched process makes a thread, whose `struct task_struct` is at `task`.
+#[inline(always)]
+pub fn thread_began(current: Current, watch: Watch, task: u64) -> Delivered<()> {
+    if watch.tasks != TaskKind::PythonContext as u16 {
+        return Ok(());
+    }
+    let tid = kernel_value::<u32>(task + offset(|o| &o.task_struct_pid))?;
+    match maps::runtime_of(current.tgid) {
+        Some(runtime) => python::thread_began(current, runtime, tid),
+        None => Ok(()),
+    }
+}
+
+/// A thread of a watched process ends.
+#[inline(always)]
+pub fn thread_ended(current: Current, watch: Watch) -> Delivered<()> {
+    if watch.tasks != TaskKind::PythonContext as u16 {
+        return Ok(());
+    }
+    python::thread_ended(current)
 }

@@ -232,6 +232,7 @@ impl From<KernelLoss> for crate::health::Loss {
             KernelLoss::TlsFull => Self::TlsFull,
             KernelLoss::TlsImplausible => Self::TlsImplausible,
             KernelLoss::TlsNested => Self::TlsNested,
+            KernelLoss::TasksFull => Self::TasksFull,
         }
     }
 }

@@ -98,6 +98,35 @@ pub fn argument_places(registers: &pt_regs) -> [*const u64; 4] {
     ]
 }
 
+/// Where functions of C keep what they work on while they call others, and their result.
+#[inline(always)]
+pub fn kept_places(registers: &pt_regs) -> [*const u64; 7] {
+    [
+        &raw const registers.rax,
+        &raw const registers.rbx,
+        &raw const registers.rbp,
+        &raw const registers.r12,
+        &raw const registers.r13,
+        &raw const registers.r14,
+        &raw const registers.r15,
+    ]
+}
+
+/// Of what these have, the one whose register has this number in instructions; 0 if none has.
+#[inline(always)]
+pub fn kept([a, b, c, d, e, f, g]: [u64; 7], number: u64) -> u64 {
+    match number {
+        0 => a,
+        3 => b,
+        5 => c,
+        12 => d,
+        13 => e,
+        14 => f,
+        15 => g,
+        _ => 0,
+    }
+}
+
 /// Which argument's register has the second word of a result of two: RDX.
 pub const SECOND_RESULT: usize = 2;
 
