@@ -2,6 +2,7 @@
 
 mod arguments;
 mod goroutines;
+pub mod python;
 mod returns;
 
 use iced_x86::{Code, Decoder, DecoderOptions};

@@ -10,6 +10,7 @@
 //! that get probes in [`TaskPoint`] and their programs in `capture/tls/programs.rs`.
 
 mod go;
+mod python;
 
 use std::path::Path;
 
@@ -26,6 +27,8 @@ pub struct Tasks {
     pub kind: TaskKind,
     /// What the kernel side needs to know to find them, in the order that its file says.
     pub places: [Place; PLACES],
+    /// The rest of the runtime, with all places, is in another file of the process.
+    pub is_part: bool,
     /// Where probes tell what becomes of them.
     pub probes: Vec<TaskProbe>,
 }
@@ -72,6 +75,12 @@ pub enum TaskPoint {
     GoGrpcWrite,
     /// A goroutine begins to serve a stream of grpc-go.
     GoGrpcHandle,
+    /// A `PyContext` is copied; the new one is in a register that the places name.
+    PythonCopied,
+    /// `SimpleQueue.put` of Python's `_queue` begins.
+    PythonPut,
+    /// `SimpleQueue.get` is about to return.
+    PythonGot,
 }
 
 /// What was found of a runtime in a file.
@@ -90,7 +99,7 @@ pub enum Verdict {
 type Finder = fn(&Image<'_>, &Path) -> Result<Verdict, Damaged>;
 
 /// All runtimes; of several in one file the first is taken.
-const FINDERS: &[Finder] = &[go::find];
+const FINDERS: &[Finder] = &[go::find, python::find];
 
 /// Looks into a file that a process maps as `name`.
 pub(super) fn analyse(bytes: &dyn Bytes, name: &Path) -> Verdict {
@@ -125,9 +134,12 @@ impl Place {
 
 impl Tasks {
     /// What the kernel side is to be told of a process that maps the file; `None` if it does not
-    /// any longer.
+    /// any longer, or where another file says it.
     #[must_use]
     pub fn runtime(&self, mapped: &MappedCode) -> Option<Runtime> {
+        if self.is_part {
+            return None;
+        }
         let mut runtime = Runtime::default();
         for (told, place) in runtime.places.iter_mut().zip(self.places) {
             *told = match place {
@@ -176,6 +188,7 @@ mod tests {
                 2 => Place::address(&image, at - 1),
                 _ => Place::None,
             }),
+            is_part: false,
             probes: Vec::new(),
         };
         let mapped = MappedCode::of(&ProcRoot::host(), std::process::id(), file).expect("mapped");

@@ -151,6 +151,9 @@ fn program_of(point: TaskPoint) -> &'static str {
         TaskPoint::GoRunHandler => "go_run_handler",
         TaskPoint::GoGrpcWrite => "go_grpc_write",
         TaskPoint::GoGrpcHandle => "go_grpc_handle",
+        TaskPoint::PythonCopied => "python_copied",
+        TaskPoint::PythonPut => "python_put",
+        TaskPoint::PythonGot => "python_got",
     }
 }
 

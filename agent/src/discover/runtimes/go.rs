@@ -148,6 +148,7 @@ fn tasks(image: &Image<'_>, functions: &[Symbol<Wanted>]) -> Result<Tasks, &'sta
             Place::Value(ends.len),
             Place::None,
         ],
+        is_part: false,
         probes,
     })
 }

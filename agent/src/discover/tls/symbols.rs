@@ -25,6 +25,8 @@ const PIECE_LEN: usize = 128 * 1024;
 const NAME_LEN_MAX: usize = 16 * 1024;
 /// `sizeof(Elf64_Sym)`
 const SYMBOL_LEN: usize = 24;
+/// `STT_OBJECT`
+const OBJECT: u8 = 1;
 /// `STT_FUNC`
 const FUNCTION: u8 = 2;
 /// `SHN_UNDEF`: used here, defined elsewhere.
@@ -33,15 +35,33 @@ const UNDEFINED: u16 = 0;
 /// Functions that are defined in the table `table` and whose name is wanted. `wanted` is given each
 /// string of the table and answers with what it is and the number of bytes at its end that make the
 /// name: linkers let a name be the tail of another.
-pub(super) fn find<T: Copy>(
+pub(in crate::discover) fn find<T: Copy>(
     image: &Image<'_>,
     table: &str,
+    wanted: &impl Fn(&[u8]) -> Option<(usize, T)>,
+) -> Result<Vec<Symbol<T>>, Damaged> {
+    find_kind(image, table, FUNCTION, wanted)
+}
+
+/// As [`find`], of data.
+pub(in crate::discover) fn find_data<T: Copy>(
+    image: &Image<'_>,
+    table: &str,
+    wanted: &impl Fn(&[u8]) -> Option<(usize, T)>,
+) -> Result<Vec<Symbol<T>>, Damaged> {
+    find_kind(image, table, OBJECT, wanted)
+}
+
+fn find_kind<T: Copy>(
+    image: &Image<'_>,
+    table: &str,
+    wanted_kind: u8,
     wanted: &impl Fn(&[u8]) -> Option<(usize, T)>,
 ) -> Result<Vec<Symbol<T>>, Damaged> {
     let mut found = Vec::new();
     each_entry(image, table, wanted, |what, entry| {
         let (kind, section) = (entry[4] & 0xf, u16_at(entry, 6));
-        if kind == FUNCTION && section != UNDEFINED && found.len() < FOUND_MAX {
+        if kind == wanted_kind && section != UNDEFINED && found.len() < FOUND_MAX {
             found.push(Symbol {
                 what,
                 address: u64_at(entry, 8),
@@ -63,6 +83,20 @@ pub(super) fn are_asked_for(
         are_asked_for |= u16_at(entry, 6) == UNDEFINED;
     })?;
     Ok(are_asked_for)
+}
+
+/// Whether a table of strings has one.
+pub(in crate::discover) fn has_string(
+    image: &Image<'_>,
+    table: &str,
+    wanted: &[u8],
+) -> Result<bool, Damaged> {
+    let Some(strings) = image.section(table) else {
+        return Ok(false);
+    };
+    let mut has = false;
+    each_string(image, strings.place, |_, string| has |= string == wanted)?;
+    Ok(has)
 }
 
 /// Calls `each` with the entries of a table whose names are wanted.
