@@ -11,6 +11,7 @@
 mod headers;
 mod joins;
 mod nodes;
+mod python;
 mod tasks;
 mod threads;
 mod wire;
@@ -29,6 +30,7 @@ use crate::trace_context::{SpanContext, TraceContext};
 use headers::Headers;
 use joins::Joins;
 use nodes::Nodes;
+use python::{Decision, Python, RequestRead};
 use tasks::Tasks;
 use threads::Threads;
 
@@ -123,6 +125,7 @@ pub struct Links {
     joins: Joins,
     tasks: Tasks,
     threads: Threads,
+    python: Python,
 }
 
 impl Links {
@@ -136,6 +139,7 @@ impl Links {
             joins: Joins::default(),
             tasks: Tasks::default(),
             threads: Threads::default(),
+            python: Python::default(),
         }
     }
 
@@ -163,6 +167,13 @@ impl Links {
         if let Some(actor) = begun.actor {
             self.tasks.serves(node, actor);
             self.threads.reads(&mut self.nodes, actor, begun.time_ns);
+            let read = RequestRead {
+                node,
+                connection: begun.connection,
+                has_streams: begun.stream.is_some(),
+                time_ns: begun.time_ns,
+            };
+            self.python.reads(read, actor);
         }
         self.tasks.begins(node, begun);
         let caller = begun.ends.and_then(|ends| self.joins.server(node, ends));
@@ -184,13 +195,28 @@ impl Links {
             // An SDK in the process knows better.
             _ if named.is_some() => self.nodes.stand_alone(node),
             (_, Some((request, mechanism)), _) => self.nodes.link(node, request, mechanism),
-            (.., Some(actor)) if self.threads.calls(&mut self.nodes, node, actor) => {
+            (.., Some(actor))
+                if self.threads.calls(&mut self.nodes, node, actor)
+                    || self.python.calls(node, actor, begun.time_ns) =>
+            {
                 self.nodes.await_for(node, AWAITED_NS);
             }
             _ => self.nodes.stand_alone(node),
         }
+        self.decide();
         if let Some(ends) = begun.ends {
             self.meet_client(node, ends);
+        }
+    }
+
+    /// Takes over what became of calls that waited for an answer.
+    fn decide(&mut self) {
+        while let Some(Decision { call, request }) = self.python.decisions() {
+            let mechanism = Mechanism::Task(TaskKind::PythonContext);
+            match request {
+                Some(request) => self.nodes.link(call, request, mechanism),
+                None => self.nodes.stand_alone(call),
+            }
         }
     }
 
@@ -211,11 +237,15 @@ impl Links {
         // Where it was known before, it was met by that.
         let ends = ends.filter(|_| known.ends.is_none());
         known.ends = known.ends.or(ends);
-        match known.role {
+        let (role, owner) = (known.role, known.owner);
+        let now_ns = self.nodes.now_ns();
+        match role {
             Role::Server => {
                 if let Some(actor) = actor {
                     self.threads.answers(&mut self.nodes, node, actor);
                 }
+                self.python.answers(node, owner, actor, now_ns);
+                self.decide();
                 let Some(ends) = ends else { return };
                 match self.joins.server(node, ends) {
                     Some(caller) => self.nodes.link(node, caller, Mechanism::Connection),
@@ -231,7 +261,19 @@ impl Links {
     }
 
     /// A runtime told something of a task.
-    pub fn note(&mut self, tgid: u32, event: TaskEvent, kind: TaskKind, note: &TaskNote) {
+    pub fn note(
+        &mut self,
+        tgid: u32,
+        event: TaskEvent,
+        kind: TaskKind,
+        note: &TaskNote,
+        ancestors: &[u64],
+    ) {
+        if kind == TaskKind::PythonContext {
+            let now_ns = self.nodes.now_ns();
+            self.python.note(tgid, event, note, ancestors, now_ns);
+            return self.decide();
+        }
         self.tasks.note(&self.nodes, tgid, event, kind, note);
         self.tasks.tidy(&self.nodes);
     }
@@ -241,6 +283,10 @@ impl Links {
         let id = NodeId::of(ticket);
         if !self.nodes.end(id, now_ns) {
             return None;
+        }
+        if let Some(node) = self.nodes.get(id).filter(|it| it.role == Role::Server) {
+            self.python.ends(id, node.owner, now_ns);
+            self.decide();
         }
         if let Some(node) = self.nodes.get_mut(id) {
             self.joins.end(id, node);
@@ -266,6 +312,10 @@ impl Links {
     /// Whoever waits for a trace waits no longer than this: those whose time has come stand alone,
     /// and those that are over are forgotten.
     pub fn tick(&mut self, now_ns: u64) {
+        self.nodes.pass(now_ns);
+        // First, while the requests that it links to are remembered.
+        self.python.tick(now_ns);
+        self.decide();
         let (headers, joins, tasks) = (&mut self.headers, &mut self.joins, &mut self.tasks);
         self.nodes.forget(now_ns, |id, node| {
             headers.forget(node);
@@ -299,6 +349,8 @@ impl Links {
 
     /// There will be no more records: what is not known by now never will be.
     pub fn finish(&mut self) {
+        self.python.tick(u64::MAX);
+        self.decide();
         self.nodes.give_up(u64::MAX);
     }
 
@@ -321,7 +373,8 @@ impl Links {
     /// When the first one that waits will have waited long enough, in nanoseconds of record time.
     #[must_use]
     pub fn until_ns(&self) -> Option<u64> {
-        self.nodes.until_ns()
+        let (nodes, python) = (self.nodes.until_ns(), self.python.until_ns());
+        nodes.into_iter().chain(python).min()
     }
 
     /// Exchanges that have begun and not ended.
@@ -338,5 +391,6 @@ impl Links {
             + self.joins.memory_bytes()
             + self.tasks.memory_bytes()
             + self.threads.memory_bytes()
+            + self.python.memory_bytes()
     }
 }
