@@ -8,6 +8,7 @@
 //! it waits for its trace. Everything is decided by records, in their order, so that a replay links
 //! as the live run did.
 
+mod go;
 mod headers;
 mod joins;
 mod nodes;
@@ -165,7 +166,7 @@ impl Links {
             self.headers.serves(node, begun.owner, named);
         }
         if let Some(actor) = begun.actor {
-            self.tasks.serves(node, actor);
+            self.tasks.serves(node, begun, actor);
             self.threads.reads(&mut self.nodes, actor, begun.time_ns);
             let read = RequestRead {
                 node,
@@ -189,6 +190,7 @@ impl Links {
 
     fn begin_client(&mut self, node: NodeId, begun: &Begun, named: Option<TraceParent>) {
         let serving = self.tasks.asks(&self.nodes, begun);
+        let may_be_told = self.tasks.calls(node, begun);
         let passed_on = named.and_then(|named| self.headers.passes_on(begun.owner, named));
         match (passed_on, serving, begun.actor) {
             (Some(request), ..) => self.nodes.link(node, request, Mechanism::Header),
@@ -201,6 +203,7 @@ impl Links {
             {
                 self.nodes.await_for(node, AWAITED_NS);
             }
+            _ if may_be_told => self.nodes.await_for(node, AWAITED_NS),
             _ => self.nodes.stand_alone(node),
         }
         self.decide();
@@ -274,7 +277,7 @@ impl Links {
             self.python.note(tgid, event, note, ancestors, now_ns);
             return self.decide();
         }
-        self.tasks.note(&self.nodes, tgid, event, kind, note);
+        self.tasks.note(&mut self.nodes, tgid, event, kind, note);
         self.tasks.tidy(&self.nodes);
     }
 
@@ -290,7 +293,11 @@ impl Links {
         }
         if let Some(node) = self.nodes.get_mut(id) {
             self.joins.end(id, node);
-            if node.role == Role::Server && node.ends.is_none() {
+            let is_known = match node.role {
+                Role::Server => node.ends.is_none(),
+                Role::Client => self.tasks.is_called(id, node),
+            };
+            if is_known {
                 self.nodes.stand_alone(id);
             }
         }
@@ -323,6 +330,11 @@ impl Links {
             tasks.forget(id, node);
         });
         self.nodes.give_up(now_ns);
+    }
+
+    /// A TLS object is on a socket from now on.
+    pub fn carries(&mut self, socket: ConnectionId, object: ConnectionId) {
+        self.tasks.carries(socket, object);
     }
 
     /// One end of a connection is on this node; what is known of it.

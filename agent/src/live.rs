@@ -268,7 +268,10 @@ impl Live {
         });
         self.health.read_records(taken as u64);
         self.hear_of_processes();
-        self.path.tick();
+        // What waits in the ring buffer happened before now.
+        if taken < ROUND_RECORDS_MAX {
+            self.path.tick();
+        }
         self.tell_of_changes();
         self.hand_on();
         self.hear_of_tls();

@@ -369,6 +369,8 @@ impl Pipeline {
             }
             None => (None, None, Wire::Unknown, false),
         };
+        let links = &mut self.material.exchanges.links;
+        links.carries(open.carrier, open.connection);
         let endpoints = Endpoints::from_open(open, path);
         if open.flags & OPEN_LATE == 0
             && let Some(slot) = self.connections.find(open.connection)

@@ -344,7 +344,8 @@ impl Nodes {
             self.places[id.place as usize] = None;
             self.free.push(id.place);
         }
-        if self.open == 0 && self.over.is_empty() && self.places.len() > ROOM_KEPT {
+        // Those that are over may still wait.
+        if self.free.len() == self.places.len() && self.places.len() > ROOM_KEPT {
             (self.places, self.free, self.over) = (Vec::new(), Vec::new(), VecDeque::new());
         }
     }

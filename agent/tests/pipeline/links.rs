@@ -8,21 +8,21 @@ use crate::records::{MS, Recorder};
 use crate::{Bench, OK, WALL_NS, attribute};
 
 /// Processes, and the connections between them by their inode numbers: each has two.
-const USER: u32 = 100;
-const FRONT: u32 = 200;
-const BACK: u32 = 300;
+pub const USER: u32 = 100;
+pub const FRONT: u32 = 200;
+pub const BACK: u32 = 300;
 /// Of the user to the front, and of the front to the back.
-const OUTER: [u64; 2] = [11, 12];
-const INNER: [u64; 2] = [21, 22];
+pub const OUTER: [u64; 2] = [11, 12];
+pub const INNER: [u64; 2] = [21, 22];
 const FAR: &str = "10.0.0.9:50000";
-const LOOP: [&str; 3] = ["127.0.0.1:50001", "127.0.0.1:80", "127.0.0.1:81"];
+pub const LOOP: [&str; 3] = ["127.0.0.1:50001", "127.0.0.1:80", "127.0.0.1:81"];
 
-fn get(path: &str) -> String {
+pub fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")
 }
 
 /// Both connections, seen at all their ends.
-fn all() -> Recorder {
+pub fn all() -> Recorder {
     let mut recorder = Recorder::new(WALL_NS);
     let [user, front, back] = LOOP;
     recorder
@@ -32,13 +32,13 @@ fn all() -> Recorder {
     recorder
 }
 
-fn tell(recorder: &mut Recorder) -> Vec<Span> {
+pub fn tell(recorder: &mut Recorder) -> Vec<Span> {
     let mut bench = Bench::seeded();
     bench.feed(recorder).finish();
     bench.spans
 }
 
-fn find(spans: &[Span], kind: SpanKind, path: &str) -> Span {
+pub fn find(spans: &[Span], kind: SpanKind, path: &str) -> Span {
     let of_path = |span: &&Span| {
         let text = format!("{:?}", span.attributes);
         span.kind == kind && text.contains(&format!("{path}\""))
@@ -50,7 +50,7 @@ fn find(spans: &[Span], kind: SpanKind, path: &str) -> Span {
 }
 
 /// How `child` is linked, if it is, to `parent`.
-fn link(child: &Span, parent: &Span) -> Option<String> {
+pub fn link(child: &Span, parent: &Span) -> Option<String> {
     let is_child = child.parent_span_id == Some(parent.span_id);
     assert_eq!(is_child, child.trace_id == parent.trace_id);
     is_child.then(|| attribute(child, "wirespan.link").expect("told"))

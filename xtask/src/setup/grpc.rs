@@ -14,7 +14,12 @@ use crate::workspace::{self, system};
 const GO_LIBRARIES: &str = "/usr/share/gocode";
 
 /// The programs in Go, by their directories among the workloads.
-const GO_PROGRAMS: [&str; 3] = ["grpc/go-server", "grpc/go-client", "http2/h2c"];
+const GO_PROGRAMS: [&str; 4] = [
+    "grpc/go-server",
+    "grpc/go-client",
+    "http2/h2c",
+    "links/go-grpc",
+];
 
 pub fn ensure() -> Result<()> {
     python()?;

@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_jump_of_either_check_is_found() {
-        // cmp 16(%r14),%rsp; jbe. With larger frames: lea -0x2b0(%rsp),%r12; cmp 16(%r14),%r12; jbe.
+        // cmp 16(%r14),%rsp; jbe. Of larger frames: lea -0x2b0(%rsp),%r12; cmp 16(%r14),%r12; jbe.
         let small = b"\x49\x3b\x66\x10\x76\x20\x55\x48\x89\xe5\x90\x90";
         let large = b"\x4c\x8d\xa4\x24\x50\xfd\xff\xff\x4d\x3b\x66\x10\x0f\x86\xc3\x0e\0\0\x55\x90";
         assert_eq!(jump_of_stack_check(small), Some(4));
