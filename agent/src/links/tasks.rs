@@ -64,7 +64,9 @@ impl Tasks {
             return;
         };
         if task.kind == TaskKind::ProxyRequest {
-            return self.proxies.reads(nodes, node, task, begun.stream);
+            return self
+                .proxies
+                .reads(nodes, node, (actor.tgid, task), begun.stream);
         }
         // Streams are read by a goroutine that serves none of them.
         let is_apart = task.kind == TaskKind::Goroutine && begun.stream.is_some();
@@ -91,7 +93,10 @@ impl Tasks {
         let actor = begun.actor?;
         let task = actor.task?;
         let request = match task.kind {
-            TaskKind::ProxyRequest => self.proxies.asks(nodes, task).map(Request::certain),
+            TaskKind::ProxyRequest => {
+                let named = self.proxies.asks(nodes, (actor.tgid, task));
+                named.map(Request::certain)
+            }
             kind if is_followed(kind) => self.request_of(nodes, (actor.tgid, task)),
             _ => None,
         };
