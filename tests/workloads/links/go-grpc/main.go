@@ -115,8 +115,13 @@ func main() {
 	var err error
 	switch os.Args[1] {
 	case "front":
-		back := dial(os.Args[3])
-		err = serve(os.Args[2], func(id, shape string) { front(back, id, shape) })
+		// The first request makes the connection, and what serves it goes on for all others.
+		var once sync.Once
+		var back *grpc.ClientConn
+		err = serve(os.Args[2], func(id, shape string) {
+			once.Do(func() { back = dial(os.Args[3]) })
+			front(back, id, shape)
+		})
 	case "back":
 		err = serve(os.Args[2], func(string, string) { nap(8 * time.Millisecond) })
 	case "drive":
