@@ -38,9 +38,32 @@ pub fn note(scratch: &mut Scratch, connection: &mut Connection) {
     scratch.head.chunk.task_part = 0;
     scratch.head.chunk.task = 0;
     let is_egress = matches!(scratch.transfer.call.direction, Direction::Egress);
-    if kind != 0 && !(is_egress && connection.answers != 0) {
+    if kind == 0 || is_egress && connection.answers != 0 {
+        return;
+    }
+    // Apart, so that the one does not take the other's stack.
+    if kind == TaskKind::PythonContext as u16 {
+        look_at_context(scratch);
+    } else {
         look(scratch, connection, kind);
     }
+}
+
+#[inline(never)]
+fn look_at_context(scratch: &mut Scratch) {
+    let Some(runtime) = maps::runtime_of(scratch.transfer.current.tgid) else {
+        return;
+    };
+    let task = python::current(scratch, runtime);
+    name(scratch, TaskKind::PythonContext as u8, task);
+}
+
+#[inline(always)]
+fn name(scratch: &mut Scratch, kind: u8, task: Task) {
+    let chunk = &mut scratch.head.chunk;
+    chunk.task_kind = kind;
+    chunk.task_part = task.part;
+    chunk.task = task.id;
 }
 
 #[inline(never)]
@@ -52,10 +75,7 @@ fn look(scratch: &mut Scratch, connection: &mut Connection, kind: u16) {
         connection.answers = 1;
         return;
     }
-    let chunk = &mut scratch.head.chunk;
-    chunk.task_kind = kind as u8;
-    chunk.task_part = task.part;
-    chunk.task = task.id;
+    name(scratch, kind as u8, task);
 }
 
 /// The task of this kind that runs on the current thread.
@@ -64,9 +84,6 @@ fn current(scratch: &Scratch, kind: u16) -> Option<Task> {
     let current = scratch.transfer.current;
     match TaskKind::try_from(kind as u8) {
         Ok(TaskKind::Goroutine) => go::current(scratch),
-        Ok(TaskKind::PythonContext) => {
-            Some(python::current(scratch, maps::runtime_of(current.tgid)?))
-        }
         Ok(TaskKind::Thread) => threads::thread(&scratch.transfer),
         Ok(TaskKind::ProxyRequest) => {
             let runtime = maps::runtime_of(current.tgid)?;

@@ -13,6 +13,7 @@ mod headers;
 mod joins;
 mod nodes;
 mod proxies;
+mod python;
 mod tasks;
 mod threads;
 mod wire;
@@ -31,6 +32,7 @@ use crate::trace_context::{SpanContext, TraceContext};
 use headers::Headers;
 use joins::Joins;
 use nodes::Nodes;
+use python::{Decision, Python, RequestRead};
 use tasks::Tasks;
 use threads::Threads;
 
@@ -125,6 +127,7 @@ pub struct Links {
     joins: Joins,
     tasks: Tasks,
     threads: Threads,
+    python: Python,
 }
 
 impl Links {
@@ -138,6 +141,7 @@ impl Links {
             joins: Joins::default(),
             tasks: Tasks::default(),
             threads: Threads::default(),
+            python: Python::default(),
         }
     }
 
@@ -166,6 +170,13 @@ impl Links {
         if let Some(actor) = begun.actor {
             self.tasks.serves(&self.nodes, node, begun, actor);
             self.threads.reads(&mut self.nodes, node, actor);
+            let read = RequestRead {
+                node,
+                connection: begun.connection,
+                has_streams: begun.stream.is_some(),
+                time_ns: begun.time_ns,
+            };
+            self.python.reads(read, actor);
         }
         self.tasks.begins(node, begun);
         let caller = begun.ends.and_then(|ends| self.joins.server(node, ends));
@@ -194,14 +205,29 @@ impl Links {
                 }
                 Some(_) => self.nodes.stand_alone(node),
             },
-            (.., Some(actor)) if self.threads.calls(&self.nodes, node, begun.owner, actor) => {
+            (.., Some(actor))
+                if self.threads.calls(&self.nodes, node, begun.owner, actor)
+                    || self.python.calls(node, actor, begun.time_ns) =>
+            {
                 self.nodes.await_for(node, AWAITED_NS);
             }
             _ if may_be_told => self.nodes.await_for(node, AWAITED_NS),
             _ => self.nodes.stand_alone(node),
         }
+        self.decide();
         if let Some(ends) = begun.ends {
             self.meet_client(node, ends);
+        }
+    }
+
+    /// Takes over what became of calls that waited for an answer.
+    fn decide(&mut self) {
+        while let Some(Decision { call, request }) = self.python.decisions() {
+            let mechanism = Mechanism::Task(TaskKind::PythonContext);
+            match request {
+                Some(request) => self.nodes.link(call, request, mechanism),
+                None => self.nodes.stand_alone(call),
+            }
         }
     }
 
@@ -222,11 +248,15 @@ impl Links {
         // Where it was known before, it was met by that.
         let ends = ends.filter(|_| known.ends.is_none());
         known.ends = known.ends.or(ends);
-        match known.role {
+        let (role, owner) = (known.role, known.owner);
+        let now_ns = self.nodes.now_ns();
+        match role {
             Role::Server => {
                 if let Some(actor) = actor {
                     self.threads.answers(&mut self.nodes, node, actor);
                 }
+                self.python.answers(node, owner, actor, now_ns);
+                self.decide();
                 let Some(ends) = ends else { return };
                 match self.joins.server(node, ends) {
                     Some(caller) => self.nodes.link(node, caller, Mechanism::Connection),
@@ -245,7 +275,19 @@ impl Links {
     }
 
     /// A runtime told something of a task.
-    pub fn note(&mut self, tgid: u32, event: TaskEvent, kind: TaskKind, note: &TaskNote) {
+    pub fn note(
+        &mut self,
+        tgid: u32,
+        event: TaskEvent,
+        kind: TaskKind,
+        note: &TaskNote,
+        ancestors: &[u64],
+    ) {
+        if kind == TaskKind::PythonContext {
+            let now_ns = self.nodes.now_ns();
+            self.python.note(tgid, event, note, ancestors, now_ns);
+            return self.decide();
+        }
         self.tasks.note(&mut self.nodes, tgid, event, kind, note);
         self.tasks.tidy(&self.nodes);
     }
@@ -255,6 +297,10 @@ impl Links {
         let id = NodeId::of(ticket);
         if !self.nodes.end(id, now_ns) {
             return None;
+        }
+        if let Some(node) = self.nodes.get(id).filter(|it| it.role == Role::Server) {
+            self.python.ends(id, node.owner, now_ns);
+            self.decide();
         }
         if let Some(node) = self.nodes.get_mut(id) {
             self.joins.end(id, node);
@@ -287,6 +333,10 @@ impl Links {
     /// Whoever waits for a trace waits no longer than this: those whose time has come stand alone,
     /// and those that are over are forgotten.
     pub fn tick(&mut self, now_ns: u64) {
+        self.nodes.pass(now_ns);
+        // First, while the requests that it links to are remembered.
+        self.python.tick(now_ns);
+        self.decide();
         let (headers, joins, tasks) = (&mut self.headers, &mut self.joins, &mut self.tasks);
         self.nodes.forget(now_ns, |id, node| {
             headers.forget(node);
@@ -335,6 +385,8 @@ impl Links {
 
     /// There will be no more records: what is not known by now never will be.
     pub fn finish(&mut self) {
+        self.python.tick(u64::MAX);
+        self.decide();
         self.nodes.give_up(u64::MAX);
     }
 
@@ -357,7 +409,8 @@ impl Links {
     /// When the first one that waits will have waited long enough, in nanoseconds of record time.
     #[must_use]
     pub fn until_ns(&self) -> Option<u64> {
-        self.nodes.until_ns()
+        let (nodes, python) = (self.nodes.until_ns(), self.python.until_ns());
+        nodes.into_iter().chain(python).min()
     }
 
     /// Exchanges that have begun and not ended.
@@ -380,5 +433,6 @@ impl Links {
             + self.joins.memory_bytes()
             + self.tasks.memory_bytes()
             + self.threads.memory_bytes()
+            + self.python.memory_bytes()
     }
 }

@@ -125,18 +125,18 @@ pub fn remember_item(tgid: u32, address: u64, lineage: &Lineage) -> Delivered<()
 }
 
 /// An item was taken from a queue by a thread, which works on it from now on, or on one of which
-/// nothing is known.
+/// nothing is known. It is remembered still: one function may return what another one returned,
+/// and that is seen twice.
 #[inline(always)]
 pub fn take_item(tgid: u32, address: u64, tid: u32) -> Delivered<()> {
-    let key = ObjectKey::new(tgid, address);
-    let Some(found) = PYTHON_ITEMS.get_ptr(key) else {
-        forget_work(tid);
-        return Ok(());
-    };
-    // SAFETY: as above; the helper copies from there.
-    let outcome = remember_work(tid, unsafe { &*found });
-    let _: Result<(), i32> = PYTHON_ITEMS.remove(key);
-    outcome
+    match PYTHON_ITEMS.get_ptr(ObjectKey::new(tgid, address)) {
+        // SAFETY: as above; the helper copies from there.
+        Some(found) => remember_work(tid, unsafe { &*found }),
+        None => {
+            forget_work(tid);
+            Ok(())
+        }
+    }
 }
 
 /// Lends on whose behalf a thread works.

@@ -22,7 +22,7 @@ use crate::records;
 use crate::sockets;
 
 /// What user space says of a process's runtime, in this order.
-struct Places {
+struct GoPlaces {
     /// Where a `runtime.g` has its `m`.
     m: u64,
     /// Where a `runtime.m` has the goroutine that it runs.
@@ -35,7 +35,7 @@ struct Places {
     ends: [u64; 2],
 }
 
-impl Places {
+impl GoPlaces {
     #[inline(always)]
     fn of(runtime: &Runtime) -> Self {
         let [m, curg, start, makes, makes_len, ends, ends_len, _] = runtime.places;
@@ -67,7 +67,7 @@ pub fn born_or_over(current: Current, registers: &GoRegisters, stack: u64) -> De
     let Some(runtime) = maps::runtime_of(current.tgid) else {
         return Ok(());
     };
-    let places = Places::of(runtime);
+    let places = GoPlaces::of(runtime);
     let back: u64 = user_value(stack)?;
     let within = |[begin, len]: [u64; 2]| back.wrapping_sub(begin) < len;
     let task = registers.first;

@@ -132,6 +132,16 @@ pub struct Nodes {
 }
 
 impl Nodes {
+    /// Time passed; `now_ns` is time as records tell it.
+    pub fn pass(&mut self, now_ns: u64) {
+        self.now_ns = self.now_ns.max(now_ns);
+    }
+
+    /// Time as records told it last, in nanoseconds.
+    pub fn now_ns(&self) -> u64 {
+        self.now_ns
+    }
+
     /// One begins.
     pub fn begin(&mut self, node: Node) -> NodeId {
         self.open += 1;

@@ -19,7 +19,7 @@ type ServedPlace = (ConnectionId, u64);
 /// What tasks serve.
 #[derive(Debug, Default)]
 pub struct Tasks {
-    serving: HashMap<(u32, Task), Serving>,
+    serving: HashMap<(u32, Task), TaskServing>,
     proxies: Proxies,
     /// Requests that are read on a connection, the latest of each place.
     served: HashMap<ServedPlace, NodeId>,
@@ -51,7 +51,7 @@ struct Called {
 
 /// What a task serves.
 #[derive(Clone, Copy, Debug)]
-struct Serving {
+struct TaskServing {
     node: NodeId,
     /// It has that from the goroutine that made it.
     inherited: Option<Inherited>,
@@ -70,7 +70,7 @@ impl Tasks {
         let is_apart = task.kind == TaskKind::Goroutine && begun.stream.is_some();
         if is_followed(task.kind) && !is_apart {
             let inherited = None;
-            self.put((actor.tgid, task), Serving { node, inherited });
+            self.put((actor.tgid, task), TaskServing { node, inherited });
         }
     }
 
@@ -157,7 +157,7 @@ impl Tasks {
             TaskEvent::Born | TaskEvent::Given => {
                 let request = self.request_of(nodes, of(note.other));
                 let is_goroutine = kind == TaskKind::Goroutine;
-                request.map(|Request { node, doubt }| Serving {
+                request.map(|Request { node, doubt }| TaskServing {
                     node,
                     inherited: is_goroutine.then(|| Inherited::new(note.part, doubt)),
                 })
@@ -166,7 +166,7 @@ impl Tasks {
                 self.are_named = true;
                 let inherited = None;
                 let node = self.served.get(&place).copied();
-                node.map(|node| Serving { node, inherited })
+                node.map(|node| TaskServing { node, inherited })
             }
             TaskEvent::Ended | TaskEvent::Asks => None,
         };
@@ -228,7 +228,7 @@ impl Tasks {
 
     /// The request for which a task does something now.
     fn request_of(&mut self, nodes: &mut Nodes, task: (u32, Task)) -> Option<Request> {
-        let Serving { node, inherited } = self.serving.get_mut(&task)?;
+        let TaskServing { node, inherited } = self.serving.get_mut(&task)?;
         let Some(inherited) = inherited else {
             return Some(Request::certain(*node));
         };
@@ -259,7 +259,7 @@ impl Tasks {
         }
     }
 
-    fn put(&mut self, task: (u32, Task), serving: Serving) {
+    fn put(&mut self, task: (u32, Task), serving: TaskServing) {
         if self.serving.len() < TASKS_MAX || self.serving.contains_key(&task) {
             self.serving.insert(task, serving);
         }
@@ -280,7 +280,7 @@ impl Tasks {
 
     /// Bytes of memory that they take.
     pub fn memory_bytes(&self) -> usize {
-        heap::table::<((u32, Task), Serving)>(self.serving.capacity())
+        heap::table::<((u32, Task), TaskServing)>(self.serving.capacity())
             + self.proxies.memory_bytes()
             + heap::table::<(ServedPlace, NodeId)>(self.served.capacity())
             + heap::table::<(ServedPlace, (Request, TaskKind))>(self.asking.capacity())
