@@ -44,8 +44,10 @@ pub struct Connection {
     pub reserved: [u8; 1],
     /// Address of its `struct sock` when it was first seen.
     pub sk: u64,
+    /// Where its process, a proxy, keeps what it knows of it; 0 while that is not known.
+    pub proxied_at: u64,
 }
-const _: () = assert!(size_of::<Connection>() == 104);
+const _: () = assert!(size_of::<Connection>() == 112);
 
 /// What the present turn of a direction may still copy.
 #[derive(

@@ -23,8 +23,8 @@ const _: () = assert!(size_of::<Runtime>() == 8 * PLACES);
 #[repr(u64)]
 pub enum Proxy {
     /// nginx and what is made of it. The second place is where its requests keep their stream of
-    /// HTTP/2, once that was seen; the third where to look for it next. The kernel side finds both
-    /// out by itself.
+    /// HTTP/2, once that was seen; the third where to look for it next, the fourth how often it was
+    /// not. The kernel side finds all of it out by itself.
     Nginx = 1,
     /// HAProxy, by a [`HaproxyLayout`].
     Haproxy = 2,

@@ -7,11 +7,10 @@ mod nginx;
 mod threads;
 
 use wirespan_common::connection::Connection;
-use wirespan_common::record::{Direction, TaskKind, is_object};
+use wirespan_common::record::{Direction, TaskKind};
 use wirespan_common::runtime::Proxy;
 
 use crate::maps::{self, Scratch};
-use crate::sockets;
 use crate::transfer::Transfer;
 
 /// A task, as a chunk names it.
@@ -41,7 +40,7 @@ pub fn note(scratch: &mut Scratch, connection: &mut Connection) {
 
 #[inline(never)]
 fn look(scratch: &mut Scratch, connection: &mut Connection, kind: u16) {
-    let Some(task) = current(scratch, kind) else {
+    let Some(task) = current(scratch, connection, kind) else {
         return;
     };
     if task.id == ANSWERS.id {
@@ -56,34 +55,35 @@ fn look(scratch: &mut Scratch, connection: &mut Connection, kind: u16) {
 
 /// The task of this kind that runs on the current thread.
 #[inline(always)]
-fn current(scratch: &Scratch, kind: u16) -> Option<Task> {
-    let current = scratch.transfer.current;
+fn current(scratch: &Scratch, connection: &mut Connection, kind: u16) -> Option<Task> {
     match TaskKind::try_from(kind as u8) {
         Ok(TaskKind::Thread) => threads::thread(&scratch.transfer),
-        Ok(TaskKind::ProxyRequest) => {
-            let runtime = maps::runtime_of(current.tgid)?;
-            if matches!(scratch.transfer.call.direction, Direction::Ingress) {
-                return read(&scratch.transfer);
-            }
-            match runtime.places[0] {
-                NGINX => nginx::request(&scratch.transfer),
-                HAPROXY => haproxy::request(&scratch.transfer, runtime),
-                _ => None,
-            }
-        }
+        Ok(TaskKind::ProxyRequest) => passed_on(&scratch.transfer, connection),
         _ => None,
     }
 }
 
-/// Of what a proxy reads, the request that it is of is named by the socket. Over TLS that is the
-/// one underneath, which is what a proxy's structures lead to.
-#[inline(never)]
-fn read(transfer: &Transfer) -> Option<Task> {
-    let id = match is_object(transfer.socket.id) {
-        true => sockets::of_sk(transfer.socket.sk)?.id,
-        false => transfer.socket.id,
-    };
-    Some(Task { id, part: 0 })
+/// The request that a proxy reads, or passes on: it is named by where the proxy keeps the connection
+/// of the client that made it. Where that is of a socket stays the same as long as there is one.
+#[inline(always)]
+fn passed_on(transfer: &Transfer, connection: &mut Connection) -> Option<Task> {
+    let runtime = maps::runtime_of(transfer.current.tgid)?;
+    if connection.proxied_at == 0 {
+        connection.proxied_at = match runtime.places[0] {
+            NGINX => nginx::connection_of(transfer),
+            HAPROXY => haproxy::connection_of(transfer, runtime),
+            _ => None,
+        }?;
+    }
+    let at = connection.proxied_at;
+    if matches!(transfer.call.direction, Direction::Ingress) {
+        return Some(Task { id: at, part: 0 });
+    }
+    match runtime.places[0] {
+        NGINX => nginx::request(at, transfer.current.tgid),
+        HAPROXY => haproxy::request(at, runtime),
+        _ => None,
+    }
 }
 
 const NGINX: u64 = Proxy::Nginx as u64;

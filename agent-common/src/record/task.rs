@@ -19,7 +19,7 @@ pub enum TaskKind {
     Tokio = 2,
     /// A `contextvars.Context` of Python that is entered, by its time of birth.
     PythonContext = 3,
-    /// A request that a proxy serves: the inode number of the socket of the client whose request it
+    /// A request that a proxy serves: where it keeps the connection of the client whose request it
     /// is. The part is the stream of HTTP/2, or 0.
     ProxyRequest = 4,
     /// A virtual thread of Java, by its id.

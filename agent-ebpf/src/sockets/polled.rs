@@ -2,9 +2,7 @@
 //! with the descriptor, in which event loops have the address or the number of a connection. It is
 //! read where the kernel keeps it, so nothing need have been seen of the program before.
 
-use wirespan_common::record::ConnectionId;
-
-use super::{Descriptors, S_IFMT, S_IFSOCK};
+use super::Descriptors;
 use crate::memory::{kernel_value, offset};
 
 /// Address of the `struct file` that holds the socket of a `struct sock`.
@@ -26,17 +24,6 @@ pub fn file_at(descriptors: Descriptors, fd: u32) -> Option<u64> {
     }
     let file: u64 = kernel_value(descriptors.array + u64::from(fd) * 8).ok()?;
     (file != 0).then_some(file)
-}
-
-/// Identity of the socket that a file is; `None` if it is something else.
-#[inline(always)]
-pub fn socket_of(file: u64) -> Option<ConnectionId> {
-    let inode: u64 = kernel_value(file + offset(|o| &o.file_f_inode)).ok()?;
-    let mode: u16 = kernel_value(inode + offset(|o| &o.inode_i_mode)).ok()?;
-    if mode & S_IFMT != S_IFSOCK {
-        return None;
-    }
-    kernel_value(inode + offset(|o| &o.inode_i_ino)).ok()
 }
 
 /// Whether this is the file's descriptor.

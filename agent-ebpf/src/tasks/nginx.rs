@@ -4,9 +4,10 @@
 //! members used have stood where they are in every nginx since 1.0 (src/core/ngx_connection.h,
 //! src/http/ngx_http_request.h, src/stream/ngx_stream.h), but for one that is looked for.
 //!
-//! Each step is checked: the connection's descriptor is the socket that bytes moved on, what it
-//! serves is signed, and the client's descriptor is a socket. Whoever has another layout, or is no
-//! nginx, has no request.
+//! Each step is checked: the connection's descriptor is the socket that bytes moved on, and what it
+//! serves is signed. A client's connection is told as the address that it has by then, which means
+//! something in user space only if a request was read on one that has it. Whoever has another
+//! layout, or is no nginx, has no request.
 
 use zerocopy::FromBytes;
 
@@ -14,7 +15,7 @@ use super::{ANSWERS, Task};
 use crate::maps;
 use crate::memory::user_value;
 use crate::sockets;
-use crate::sockets::polled::{file_at, file_of, is_descriptor_of, registered_data, socket_of};
+use crate::sockets::polled::{file_at, file_of, is_descriptor_of, registered_data};
 use crate::transfer::Transfer;
 
 /// The beginning of `ngx_connection_t`.
@@ -45,19 +46,22 @@ const STREAM: u32 = 0x4d52_5453;
 /// The lowest bit tells that an event is stale (src/event/modules/ngx_epoll_module.c).
 const INSTANCE: u64 = 1;
 
-/// The request for whose sake bytes were written to an upstream's socket.
+/// Address of the `ngx_connection_t` of the socket that bytes moved on.
 #[inline(never)]
-pub fn request(transfer: &Transfer) -> Option<Task> {
+pub fn connection_of(transfer: &Transfer) -> Option<u64> {
     if transfer.socket.sk == 0 {
         return None;
     }
     let file = file_of(transfer.socket.sk)?;
     let at = registered_data(file)? & !INSTANCE;
     let connection: NgxConnection = user_value(at).ok()?;
-    let descriptors = sockets::descriptors()?;
-    if !is_descriptor_of(file, descriptors, connection.fd) {
-        return None;
-    }
+    is_descriptor_of(file, sockets::descriptors()?, connection.fd).then_some(at)
+}
+
+/// The request for whose sake bytes were written to an upstream's socket, which `at` is of.
+#[inline(never)]
+pub fn request(at: u64, tgid: u32) -> Option<Task> {
+    let connection: NgxConnection = user_value(at).ok()?;
     let mut address = connection.data;
     let request = match signed(address) {
         Some(request) => request,
@@ -69,21 +73,17 @@ pub fn request(transfer: &Transfer) -> Option<Task> {
             signed(address)?
         }
     };
-    if request.connection == at {
+    let client = request.connection;
+    if client == at {
         return Some(ANSWERS);
     }
-    let client: NgxConnection = user_value(request.connection).ok()?;
-    let file = file_at(descriptors, client.fd)?;
-    let id = socket_of(file)?;
-    // A connection that was made up for one of several requests of a client is not the one that was
-    // given to epoll(7).
-    let is_one_of_several =
-        registered_data(file).is_some_and(|data| data & !INSTANCE != request.connection);
-    let part = match is_one_of_several {
-        true => stream(transfer.current.tgid, address, request.connection),
-        false => 0,
-    };
-    Some(Task { id, part })
+    Some(match stream(tgid, address, client) {
+        Some(stream) => stream,
+        None => Task {
+            id: client,
+            part: 0,
+        },
+    })
 }
 
 /// What stands there, if it is a request or a session.
@@ -131,15 +131,23 @@ const STREAM_FIRST: u64 = 1040;
 /// Words that are looked at for one request.
 const STREAM_WORDS: u64 = 48;
 
-/// Number of the stream of HTTP/2 that a request came on; 0 if it is not known.
+/// How often it is looked whether a request came on a stream, before any did: of the first, and then
+/// of few, because it costs more than all the rest.
+const LOOKS_AT_FIRST: u64 = 32;
+const LOOKS_EVERY: u64 = 64;
+
+/// The stream of HTTP/2 that a request came on, if it did, whose connection is said to be
+/// `connection`.
 #[inline(never)]
-fn stream(tgid: u32, request: u64, connection: u64) -> u32 {
-    let Some(runtime) = maps::runtime_mut(tgid) else {
-        return 0;
-    };
-    let [_, known, next, ..] = &mut runtime.places;
+fn stream(tgid: u32, request: u64, connection: u64) -> Option<Task> {
+    let [_, known, next, looks, ..] = &mut maps::runtime_mut(tgid)?.places;
     if *known != 0 {
-        return stream_at(request + *known, request, connection, false).unwrap_or(0);
+        return stream_at(request + *known, request, connection, false);
+    }
+    let look = *looks;
+    *looks = look + 1;
+    if look >= LOOKS_AT_FIRST && look % LOOKS_EVERY != 0 || !is_made_up(connection) {
+        return None;
     }
     let mut offset = match *next {
         at @ STREAM_FROM..STREAM_TO => at,
@@ -147,9 +155,9 @@ fn stream(tgid: u32, request: u64, connection: u64) -> u32 {
     };
     let mut words = 0;
     while words < STREAM_WORDS {
-        if let Some(number) = stream_at(request + offset, request, connection, true) {
+        if let Some(stream) = stream_at(request + offset, request, connection, true) {
             *known = offset;
-            return number;
+            return Some(stream);
         }
         offset += 8;
         words += 1;
@@ -159,15 +167,27 @@ fn stream(tgid: u32, request: u64, connection: u64) -> u32 {
     } else {
         STREAM_FROM
     };
-    0
+    None
 }
 
-/// The number of the stream that the pointer at `at` leads to, if it is that of the request.
+/// Whether a connection was made up for one of several requests of a client: then it is not the one
+/// that was given to epoll(7).
+#[inline(always)]
+fn is_made_up(connection: u64) -> bool {
+    let data = || {
+        let client: NgxConnection = user_value(connection).ok()?;
+        registered_data(file_at(sockets::descriptors()?, client.fd)?)
+    };
+    data().is_some_and(|data| data & !INSTANCE != connection)
+}
+
+/// The stream that the pointer at `at` leads to, if it is that of the request, named by the
+/// connection that all streams of the client are on.
 ///
 /// A subrequest has the stream of its request, so it is by the client's connection, of which each
 /// stream has its own, that a stream is known; but it is looked for in requests only.
 #[inline(always)]
-fn stream_at(at: u64, request: u64, connection: u64, is_own: bool) -> Option<u32> {
+fn stream_at(at: u64, request: u64, connection: u64, is_own: bool) -> Option<Task> {
     let address: u64 = user_value(at).ok()?;
     if !is_address(address) {
         return None;
@@ -181,8 +201,8 @@ fn stream_at(at: u64, request: u64, connection: u64, is_own: bool) -> Option<u32
     }
     // `ngx_http_v2_connection_t` begins with the connection that all its streams came on, and each
     // of those has its descriptor.
-    let of_all: u64 = user_value(stream.connection).ok()?;
-    let of_all: NgxConnection = user_value(of_all).ok()?;
+    let id: u64 = user_value(stream.connection).ok()?;
+    let of_all: NgxConnection = user_value(id).ok()?;
     let of_one: NgxConnection = user_value(connection).ok()?;
     if of_all.fd != of_one.fd {
         return None;
@@ -190,7 +210,8 @@ fn stream_at(at: u64, request: u64, connection: u64, is_own: bool) -> Option<u32
     // `ngx_http_v2_node_t` begins with the stream's number; those of clients are odd (RFC 9113,
     // 5.1.1).
     let number: u64 = user_value(stream.node).ok()?;
-    (number & 1 == 1 && number < 1 << 31).then_some(number as u32)
+    let part = number as u32;
+    (number & 1 == 1 && number < 1 << 31).then_some(Task { id, part })
 }
 
 /// Whether it can be the address of something that a program keeps.

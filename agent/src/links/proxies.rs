@@ -1,9 +1,9 @@
-//! Which request a proxy passes on: its tasks have the number of the socket that the request came
-//! on, and the stream. Of requests that a client sent ahead on a connection without streams a proxy
-//! passes on the first that it has not answered.
+//! Which request a proxy passes on: its tasks have the address at which the proxy keeps the
+//! connection that the request came on, and the stream. Of requests that a client sent ahead on a
+//! connection without streams a proxy passes on the first that it has not answered. One that was
+//! answered is passed on no more: by then the address may be of another connection.
 
 use hashbrown::HashMap;
-use wirespan_common::record::ConnectionId;
 use wirespan_protocols::heap;
 
 use super::{NodeId, Task, nodes::Nodes};
@@ -13,8 +13,8 @@ const PLACES_MAX: usize = 128 * 1024;
 /// So many are not worth looking through for those that are over.
 const PLACES_FEW: usize = 1024;
 
-/// A socket, and the stream on it; 0 where there are none.
-type ProxyPlace = (ConnectionId, u64);
+/// Of a process, where it keeps a connection, and the stream on that; 0 where there are none.
+type ProxyPlace = (u32, u64, u64);
 
 /// Requests that proxies have read.
 #[derive(Debug)]
@@ -42,15 +42,25 @@ impl Default for Proxies {
 }
 
 impl Proxies {
-    /// A proxy read a request on a socket, which is the number of `task`.
-    pub fn reads(&mut self, nodes: &Nodes, request: NodeId, task: Task, stream: Option<u64>) {
+    /// A proxy read a request on a connection, which is the number of its task.
+    pub fn reads(
+        &mut self,
+        nodes: &Nodes,
+        request: NodeId,
+        (tgid, task): (u32, Task),
+        stream: Option<u64>,
+    ) {
         if self.requests.len() >= self.tidy_at {
             self.tidy(nodes);
         }
-        let place = (task.id, stream.unwrap_or(0));
+        let place = (tgid, task.id, stream.unwrap_or(0));
         if let Some(known) = self.requests.get_mut(&place) {
+            let connection = |request| nodes.get(request).map(|node| node.connection);
+            let of_now = connection(request);
             known.before.push(known.newest);
-            known.before.retain(|before| is_open(nodes, *before));
+            known
+                .before
+                .retain(|before| is_open(nodes, *before) && connection(*before) == of_now);
             known.newest = request;
         } else if self.requests.len() < PLACES_MAX {
             let (newest, before) = (request, Vec::new());
@@ -59,12 +69,12 @@ impl Proxies {
         }
     }
 
-    /// The request for which a proxy asks. One that is over is told as long as no other came: it
-    /// may have been answered from a cache which then is renewed.
-    pub fn asks(&self, nodes: &Nodes, task: Task) -> Option<NodeId> {
-        let ProxyRequests { newest, before } = self.requests.get(&(task.id, task.part.into()))?;
-        let mut before = before.iter().copied();
-        Some(before.find(|it| is_open(nodes, *it)).unwrap_or(*newest))
+    /// The request for which a proxy asks.
+    pub fn asks(&self, nodes: &Nodes, (tgid, task): (u32, Task)) -> Option<NodeId> {
+        let place = (tgid, task.id, task.part.into());
+        let ProxyRequests { newest, before } = self.requests.get(&place)?;
+        let mut all = before.iter().chain([newest]).copied();
+        all.find(|request| is_open(nodes, *request))
     }
 
     fn tidy(&mut self, nodes: &Nodes) {

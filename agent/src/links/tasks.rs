@@ -33,7 +33,7 @@ impl Tasks {
     pub fn serves(&mut self, nodes: &Nodes, node: NodeId, actor: Actor, stream: Option<u64>) {
         match actor.task {
             Some(task) if task.kind == TaskKind::ProxyRequest => {
-                self.proxies.reads(nodes, node, task, stream);
+                self.proxies.reads(nodes, node, (actor.tgid, task), stream);
             }
             Some(task) if is_followed(task.kind) => self.put((actor.tgid, task), node),
             _ => {}
@@ -59,7 +59,7 @@ impl Tasks {
         let actor = begun.actor?;
         let task = actor.task?;
         let node = match task.kind {
-            TaskKind::ProxyRequest => self.proxies.asks(nodes, task),
+            TaskKind::ProxyRequest => self.proxies.asks(nodes, (actor.tgid, task)),
             kind if is_followed(kind) => self.serving.get(&(actor.tgid, task)).copied(),
             _ => None,
         };

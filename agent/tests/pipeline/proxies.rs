@@ -1,24 +1,24 @@
-//! What a proxy passes on belongs to the request on the socket that its task is named by.
+//! What a proxy passes on belongs to the request on the connection that its task is named by.
 
 use wirespan::span::SpanKind;
-use wirespan_common::record::{OBJECT_BIT, TaskKind};
+use wirespan_common::record::TaskKind;
 
+use crate::OK;
 use crate::links::{FRONT, INNER, LOOP, OUTER, all, find, get, link, tell};
 use crate::records::Recorder;
-use crate::{OK, attribute};
 
-/// The proxy reads on this connection, which is on this socket.
-fn read(recorder: &mut Recorder, connection: u64, socket: u64, bytes: &str) {
+/// The proxy reads on this connection, which it keeps there.
+fn read(recorder: &mut Recorder, connection: u64, kept_at: u64, bytes: &str) {
     let front = recorder.of(FRONT);
     front
-        .as_task(TaskKind::ProxyRequest, socket, 0)
+        .as_task(TaskKind::ProxyRequest, kept_at, 0)
         .read(connection, bytes);
 }
 
-/// It asks on this connection for who is on that socket.
-fn ask(recorder: &mut Recorder, connection: u64, socket: u64, path: &str) {
+/// It asks on this connection for whom it keeps there.
+fn ask(recorder: &mut Recorder, connection: u64, kept_at: u64, path: &str) {
     let front = recorder.of(FRONT);
-    front.as_task(TaskKind::ProxyRequest, socket, 0);
+    front.as_task(TaskKind::ProxyRequest, kept_at, 0);
     front.write(connection, get(path));
 }
 
@@ -55,23 +55,25 @@ fn requests_that_were_sent_ahead_are_passed_on_one_after_the_other() {
 }
 
 #[test]
-fn in_tls_the_socket_underneath_names_the_request() {
-    let object = OBJECT_BIT | 1;
+fn an_address_that_is_used_again_is_of_the_connection_that_has_it_now() {
     let mut recorder = all();
-    recorder
-        .of(FRONT)
-        .open_on(object, OUTER[1], LOOP[1], LOOP[0]);
-    read(&mut recorder, object, OUTER[1], &get("/tls"));
-    ask(&mut recorder, INNER[0], OUTER[1], "/tls");
-    recorder.of(FRONT).read(INNER[0], OK).write(object, OK);
+    // The answer of the first is not seen.
+    read(&mut recorder, OUTER[1], 77, &get("/gone"));
+    recorder.of(FRONT).open_tcp(31, LOOP[1], "10.0.0.9:40000");
+    read(&mut recorder, 31, 77, &get("/here"));
+    ask(&mut recorder, INNER[0], 77, "/here");
+    recorder.of(FRONT).read(INNER[0], OK).write(31, OK);
+    // Nobody has read what this one would be for.
+    ask(&mut recorder, INNER[0], 77, "/later");
+    recorder.of(FRONT).read(INNER[0], OK);
     let spans = tell(&mut recorder);
-    assert_eq!(pair(&spans, "/tls").as_deref(), PROXY);
-    let call = find(&spans, SpanKind::Client, "/tls");
-    assert_eq!(attribute(&call, "wirespan.link").as_deref(), PROXY);
+    assert_eq!(pair(&spans, "/here").as_deref(), PROXY);
+    let later = find(&spans, SpanKind::Client, "/later");
+    assert_eq!(later.parent_span_id, None);
 }
 
 #[test]
-fn who_is_on_another_socket_or_stream_is_nobody() {
+fn who_is_kept_elsewhere_or_on_another_stream_is_nobody() {
     let mut recorder = all();
     read(&mut recorder, OUTER[1], OUTER[1], &get("/a"));
     ask(&mut recorder, INNER[0], 99, "/a");
