@@ -40,8 +40,8 @@ pub struct Connection {
     pub answers: u8,
     /// Which shard is told of it, whoever uses it: that of the process that was seen with it first.
     pub shard: u8,
-    /// Zero.
-    pub reserved: [u8; 1],
+    /// Its process's [`crate::runtime::Proxy`], where `proxied_at` is known.
+    pub proxy: u8,
     /// Address of its `struct sock` when it was first seen.
     pub sk: u64,
     /// Where its process, a proxy, keeps what it knows of it; 0 while that is not known.
