@@ -15,6 +15,9 @@ pub struct Offsets {
     pub task_struct_signal: u32,
     pub task_struct_stack: u32,
     pub task_struct_exit_code: u32,
+    pub task_struct_pid: u32,
+    /// Base address of the segment `fs`, where a thread's own memory is.
+    pub task_struct_fsbase: u32,
     /// 0 where the kernel has no io_uring.
     pub task_struct_io_uring: u32,
     pub signal_struct_live: u32,
@@ -69,4 +72,4 @@ pub struct Offsets {
     pub unix_address_len: u32,
     pub unix_address_name: u32,
 }
-const _: () = assert!(size_of::<Offsets>() == 49 * 4);
+const _: () = assert!(size_of::<Offsets>() == 51 * 4);

@@ -36,10 +36,10 @@ pub struct Connection {
     pub reader: u32,
     /// A [`Held`].
     pub held: u8,
-    /// 1 if its process, a proxy, was seen to answer on it: then it asks for nothing on it.
-    pub answers: u8,
     /// Which shard is told of it, whoever uses it: that of the process that was seen with it first.
     pub shard: u8,
+    /// 1 if its process, a proxy, was seen to answer on it: then it asks for nothing on it.
+    pub answers: u8,
     /// Its process's [`crate::runtime::Proxy`], where `proxied_at` is known.
     pub proxy: u8,
     /// Address of its `struct sock` when it was first seen.

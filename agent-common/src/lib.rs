@@ -11,6 +11,7 @@ pub mod loss;
 pub mod own;
 pub mod ports;
 pub mod probes;
+pub mod python;
 pub mod record;
 pub mod runtime;
 pub mod shard;

@@ -23,11 +23,13 @@ pub enum KernelLoss {
     RingShare = 7,
     /// Too many calls of TLS libraries within one another on a task: the outermost was forgotten.
     TlsNested = 8,
+    /// No room to remember another task.
+    TasksFull = 9,
 }
 
 impl KernelLoss {
     /// All of them, in the order of their indices.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::RingFull,
         Self::ConnectionsFull,
         Self::UnreadableMemory,
@@ -37,6 +39,7 @@ impl KernelLoss {
         Self::TlsImplausible,
         Self::RingShare,
         Self::TlsNested,
+        Self::TasksFull,
     ];
 }
 

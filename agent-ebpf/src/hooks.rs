@@ -3,13 +3,16 @@
 //!
 //! One of four families delivers transfers, chosen by user space: [`socket_tracepoints`],
 //! [`fexit`], [`kretprobe`], [`sys_exit`]. [`socket_state`], [`process`] and [`look`] go with each,
-//! and [`serving`] with those that do not bring the socket.
-//! The families `tls_…` deliver plaintext; they are attached to watched processes, one by one.
+//! and [`serving`] with those that do not bring the socket. The families `tls_…` deliver plaintext;
+//! `…_tasks` tell what becomes of a runtime's tasks. They are attached to watched processes, one by
+//! one.
 
 pub mod fexit;
+pub mod go_tasks;
 pub mod kretprobe;
 pub mod look;
 pub mod process;
+pub mod python_tasks;
 pub mod serving;
 pub mod socket_state;
 pub mod socket_tracepoints;
@@ -105,6 +108,7 @@ fn call_ended<F: Family>(
     }
     maps::with_scratch(|scratch| {
         scratch.registers_at = registers.address();
+        scratch.goroutine = 0;
         match F::TYPES {
             Types::Known => scratch.registers.load(registers),
             Types::Unknown if scratch.registers.read(registers.address()) => {}

@@ -16,6 +16,7 @@ mod arch;
 mod capture;
 mod copy;
 mod frames;
+mod go_net;
 mod hooks;
 mod maps;
 mod memory;

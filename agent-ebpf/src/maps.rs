@@ -1,6 +1,7 @@
 //! Every map and constant that user space shares, and the only functions that touch one. They
 //! return values or lend a reference for one call; none of them decides anything.
 
+mod contexts;
 mod own;
 mod ring;
 mod rings;
@@ -23,10 +24,16 @@ use wirespan_common::watch::{HINTS, NO_BOUNDARY, VerdictValue, Watch, hint_slot}
 
 use crate::memory::Delivered;
 
+pub use contexts::{
+    Lineage, context, forget_work, remember_context, remember_item, remember_work, take_item, work,
+};
 pub use own::{is_own_peer, is_own_socket, own_closed, own_connected, own_connects};
-pub use ring::{Wake, send, send_chunk, send_open};
+pub use ring::{Wake, send, send_chunk, send_open, send_task};
 pub use rings::{next_shard, shards};
-pub use runtimes::{inherit_runtime, runtime_mut, runtime_of};
+pub use runtimes::{
+    HeldConnection, HeldKey, held_connection, inherit_runtime, remember_held_connection,
+    runtime_mut, runtime_of,
+};
 pub use scratch::{ChunkRecord, Scratch, with_scratch};
 pub use sizes::{PART_MAX, PARTS_AT_ONCE};
 pub use tls::{
@@ -136,6 +143,15 @@ pub fn watch_of(tgid: u32) -> Option<Watch> {
     }
     // SAFETY: the value is copied out at once; user space replaces it as a whole.
     unsafe { WATCHED.get(tgid) }.copied()
+}
+
+/// The shard that is told of what a process does, but for connections that it was given.
+#[inline(always)]
+pub fn shard_of(tgid: u32) -> u8 {
+    if shards() <= 1 {
+        return 0;
+    }
+    watch_of(tgid).map_or(0, |watch| watch.shard)
 }
 
 /// Watches a process from now on.

@@ -310,6 +310,29 @@ pub fn arguments(registers: *const pt_regs) -> [u64; 4] {
     }
 }
 
+/// A register where a probe in user space was hit, by the number that the processor's instructions
+/// have for it; 0 for those in which no function of C keeps what it works on.
+// VERIFIER(6.18): all are loaded, and volatile, as for `arguments`.
+#[inline(always)]
+pub fn register(registers: *const pt_regs, number: u64) -> u64 {
+    // SAFETY: as above.
+    let places = arch::kept_places(unsafe { &*registers });
+    let [a, b, c, d, e, f, g] = places;
+    // SAFETY: as above.
+    let values = unsafe {
+        [
+            core::ptr::read_volatile(a),
+            core::ptr::read_volatile(b),
+            core::ptr::read_volatile(c),
+            core::ptr::read_volatile(d),
+            core::ptr::read_volatile(e),
+            core::ptr::read_volatile(f),
+            core::ptr::read_volatile(g),
+        ]
+    };
+    arch::kept(values, number)
+}
+
 /// What user space attached the program with.
 // VERIFIER(5.15): the helper is not known before; programs that call this are loaded only where one
 // can be attached to many places.

@@ -7,7 +7,7 @@ use wirespan_common::connection::Connection;
 use wirespan_common::own::Ends;
 use wirespan_common::record::{
     CHUNK_AFTER_LOSS, CHUNK_CARRIED, Direction, Extent, Header, Kind, Open, Progress, Stage,
-    is_object,
+    TaskNote, is_object,
 };
 use zerocopy::{Immutable, IntoBytes};
 
@@ -132,6 +132,25 @@ pub fn ended(id: u64, connection: &Connection, stage: Stage, tgid: u32, tid: u32
             ingress: connection.ingress,
             egress: connection.egress,
         },
+    };
+    maps::send(&record, shard, Wake::Later)
+}
+
+/// A task record without ancestors.
+#[derive(IntoBytes, Immutable)]
+#[repr(C)]
+struct TaskRecord {
+    header: Header,
+    note: TaskNote,
+}
+
+/// Tells user space what became of a task.
+#[inline(always)]
+pub fn task(current: Current, note: TaskNote) -> Delivered<()> {
+    let shard = maps::shard_of(current.tgid);
+    let record = TaskRecord {
+        header: header::<TaskRecord>(Kind::Task, shard, now_ns(), current),
+        note,
     };
     maps::send(&record, shard, Wake::Later)
 }

@@ -2,15 +2,19 @@
 //! what is not there, or is not what it should be, is no task. Which request a task serves is
 //! decided in user space.
 
+pub mod go;
 mod haproxy;
 mod nginx;
+pub mod python;
 mod threads;
 
 use wirespan_common::connection::Connection;
 use wirespan_common::record::{Direction, TaskKind};
 use wirespan_common::runtime::Proxy;
+use wirespan_common::watch::Watch;
 
 use crate::maps::{self, Scratch};
+use crate::memory::{Current, Delivered, kernel_value, offset};
 use crate::transfer::Transfer;
 
 /// A task, as a chunk names it.
@@ -33,9 +37,32 @@ pub fn note(scratch: &mut Scratch, connection: &mut Connection) {
     scratch.head.chunk.task_part = 0;
     scratch.head.chunk.task = 0;
     let is_egress = matches!(scratch.transfer.call.direction, Direction::Egress);
-    if kind != 0 && !(is_egress && connection.answers != 0) {
+    if kind == 0 || is_egress && connection.answers != 0 {
+        return;
+    }
+    // Apart, so that the one does not take the other's stack.
+    if kind == TaskKind::PythonContext as u16 {
+        look_at_context(scratch);
+    } else {
         look(scratch, connection, kind);
     }
+}
+
+#[inline(never)]
+fn look_at_context(scratch: &mut Scratch) {
+    let Some(runtime) = maps::runtime_of(scratch.transfer.current.tgid) else {
+        return;
+    };
+    let task = python::current(scratch, runtime);
+    name(scratch, TaskKind::PythonContext as u8, task);
+}
+
+#[inline(always)]
+fn name(scratch: &mut Scratch, kind: u8, task: Task) {
+    let chunk = &mut scratch.head.chunk;
+    chunk.task_kind = kind;
+    chunk.task_part = task.part;
+    chunk.task = task.id;
 }
 
 #[inline(never)]
@@ -47,24 +74,22 @@ fn look(scratch: &mut Scratch, connection: &mut Connection, kind: u16) {
         connection.answers = 1;
         return;
     }
-    let chunk = &mut scratch.head.chunk;
-    chunk.task_kind = kind as u8;
-    chunk.task_part = task.part;
-    chunk.task = task.id;
+    name(scratch, kind as u8, task);
 }
 
 /// The task of this kind that runs on the current thread.
 #[inline(always)]
 fn current(scratch: &Scratch, connection: &mut Connection, kind: u16) -> Option<Task> {
     match TaskKind::try_from(kind as u8) {
+        Ok(TaskKind::Goroutine) => go::current(scratch),
         Ok(TaskKind::Thread) => threads::thread(&scratch.transfer),
         Ok(TaskKind::ProxyRequest) => passed_on(&scratch.transfer, connection),
         _ => None,
     }
 }
 
-/// The request that a proxy reads, or passes on: it is named by where the proxy keeps the connection
-/// of the client that made it. Where that is of a socket stays the same as long as there is one.
+/// The request that a proxy reads, or passes on: it is named by where the proxy keeps the
+/// connection of the client that made it. Of a socket, that stays the same as long as there is one.
 #[inline(always)]
 fn passed_on(transfer: &Transfer, connection: &mut Connection) -> Option<Task> {
     let tgid = transfer.current.tgid;
@@ -91,3 +116,25 @@ fn passed_on(transfer: &Transfer, connection: &mut Connection) -> Option<Task> {
 
 const NGINX: u8 = Proxy::Nginx as u8;
 const HAPROXY: u8 = Proxy::Haproxy as u8;
+
+/// A watched process makes a thread, whose `struct task_struct` is at `task`.
+#[inline(always)]
+pub fn thread_began(current: Current, watch: Watch, task: u64) -> Delivered<()> {
+    if watch.tasks != TaskKind::PythonContext as u16 {
+        return Ok(());
+    }
+    let tid = kernel_value::<u32>(task + offset(|o| &o.task_struct_pid))?;
+    match maps::runtime_of(current.tgid) {
+        Some(runtime) => python::thread_began(current, runtime, tid),
+        None => Ok(()),
+    }
+}
+
+/// A thread of a watched process ends.
+#[inline(always)]
+pub fn thread_ended(current: Current, watch: Watch) -> Delivered<()> {
+    if watch.tasks != TaskKind::PythonContext as u16 {
+        return Ok(());
+    }
+    python::thread_ended(current)
+}

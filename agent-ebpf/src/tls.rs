@@ -104,6 +104,11 @@ pub fn began(key: TaskKey, begun: Begun) -> Delivered<()> {
             return Ok(());
         }
     }
+    task.goroutine = if begun.operation & OF_GO != 0 {
+        key.task
+    } else {
+        0
+    };
     let all_kept = make_way(task, begun.object, begun.stack);
     let frame = &mut task.frame;
     frame.object = begun.object;
@@ -203,6 +208,7 @@ fn tell<const WALKS: bool>(
     result: u64,
 ) -> Delivered<()> {
     let told = maps::with_scratch(|scratch| {
+        scratch.goroutine = task.goroutine;
         let transfer = &mut scratch.transfer;
         transfer.current = current;
         transfer.watch = watch;

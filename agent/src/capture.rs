@@ -198,6 +198,7 @@ impl From<KernelLoss> for crate::health::Loss {
             KernelLoss::TlsFull => Self::TlsFull,
             KernelLoss::TlsImplausible => Self::TlsImplausible,
             KernelLoss::TlsNested => Self::TlsNested,
+            KernelLoss::TasksFull => Self::TasksFull,
         }
     }
 }

@@ -31,6 +31,8 @@ pub enum Loss {
     TlsImplausible,
     /// Calls of TLS libraries that had more others within them than there is room to remember.
     TlsNested,
+    /// Tasks of runtimes: the kernel side had no room to remember one.
+    TasksFull,
     /// TLS objects whose plaintext was seen but whose socket was not found: their spans lack
     /// addresses.
     TlsUnbound,
@@ -90,7 +92,7 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::RingFull,
         Self::RingShare,
         Self::ConnectionsFull,
@@ -100,6 +102,7 @@ impl Loss {
         Self::TlsFull,
         Self::TlsImplausible,
         Self::TlsNested,
+        Self::TasksFull,
         Self::TlsUnbound,
         Self::TlsWithdrawn,
         Self::TlsFileTooLarge,
@@ -140,6 +143,7 @@ impl Loss {
             Self::TlsFull => "tls_full",
             Self::TlsImplausible => "tls_implausible",
             Self::TlsNested => "tls_nested",
+            Self::TasksFull => "tasks_full",
             Self::TlsUnbound => "tls_unbound",
             Self::TlsWithdrawn => "tls_withdrawn",
             Self::TlsFileTooLarge => "tls_file_too_large",

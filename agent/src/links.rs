@@ -8,10 +8,12 @@
 //! it waits for its trace. Everything is decided by records, in their order, so that a replay links
 //! as the live run did.
 
+mod go;
 mod headers;
 mod joins;
 mod nodes;
 mod proxies;
+mod python;
 mod tasks;
 mod threads;
 mod wire;
@@ -30,6 +32,7 @@ use crate::trace_context::{SpanContext, TraceContext};
 use headers::Headers;
 use joins::Joins;
 use nodes::Nodes;
+use python::{Decision, Python, RequestRead};
 use tasks::Tasks;
 use threads::Threads;
 
@@ -124,6 +127,7 @@ pub struct Links {
     joins: Joins,
     tasks: Tasks,
     threads: Threads,
+    python: Python,
 }
 
 impl Links {
@@ -137,6 +141,7 @@ impl Links {
             joins: Joins::default(),
             tasks: Tasks::default(),
             threads: Threads::default(),
+            python: Python::default(),
         }
     }
 
@@ -163,8 +168,15 @@ impl Links {
         }
         self.threads.begins(begun.owner);
         if let Some(actor) = begun.actor {
-            self.tasks.serves(&self.nodes, node, actor, begun.stream);
+            self.tasks.serves(&self.nodes, node, begun, actor);
             self.threads.reads(&mut self.nodes, node, actor);
+            let read = RequestRead {
+                node,
+                connection: begun.connection,
+                has_streams: begun.stream.is_some(),
+                time_ns: begun.time_ns,
+            };
+            self.python.reads(read, actor);
         }
         self.tasks.begins(node, begun);
         let caller = begun.ends.and_then(|ends| self.joins.server(node, ends));
@@ -179,20 +191,43 @@ impl Links {
     }
 
     fn begin_client(&mut self, node: NodeId, begun: &Begun, named: Option<TraceParent>) {
-        let serving = self.tasks.asks(&self.nodes, begun);
+        let serving = self.tasks.asks(&mut self.nodes, begun);
+        let may_be_told = self.tasks.calls(node, begun, serving.is_some());
         let passed_on = named.and_then(|named| self.headers.passes_on(begun.owner, named));
         match (passed_on, serving, begun.actor) {
             (Some(request), ..) => self.nodes.link(node, request, Mechanism::Header),
             // An SDK in the process knows better.
             _ if named.is_some() => self.nodes.stand_alone(node),
-            (_, Some((request, mechanism)), _) => self.nodes.link(node, request, mechanism),
-            (.., Some(actor)) if self.threads.calls(&self.nodes, node, begun.owner, actor) => {
+            (_, Some((request, mechanism)), _) => match request.doubt {
+                None => self.nodes.link(node, request.node, mechanism),
+                Some(goroutine) if self.tasks.doubts(goroutine, node, request.node) => {
+                    self.nodes.await_for(node, AWAITED_NS);
+                }
+                Some(_) => self.nodes.stand_alone(node),
+            },
+            (.., Some(actor))
+                if self.threads.calls(&self.nodes, node, begun.owner, actor)
+                    || self.python.calls(node, actor, begun.time_ns) =>
+            {
                 self.nodes.await_for(node, AWAITED_NS);
             }
+            _ if may_be_told => self.nodes.await_for(node, AWAITED_NS),
             _ => self.nodes.stand_alone(node),
         }
+        self.decide();
         if let Some(ends) = begun.ends {
             self.meet_client(node, ends);
+        }
+    }
+
+    /// Takes over what became of calls that waited for an answer.
+    fn decide(&mut self) {
+        while let Some(Decision { call, request }) = self.python.decisions() {
+            let mechanism = Mechanism::Task(TaskKind::PythonContext);
+            match request {
+                Some(request) => self.nodes.link(call, request, mechanism),
+                None => self.nodes.stand_alone(call),
+            }
         }
     }
 
@@ -213,11 +248,15 @@ impl Links {
         // Where it was known before, it was met by that.
         let ends = ends.filter(|_| known.ends.is_none());
         known.ends = known.ends.or(ends);
-        match known.role {
+        let (role, owner) = (known.role, known.owner);
+        let now_ns = self.nodes.now_ns();
+        match role {
             Role::Server => {
                 if let Some(actor) = actor {
                     self.threads.answers(&mut self.nodes, node, actor);
                 }
+                self.python.answers(node, owner, actor, now_ns);
+                self.decide();
                 let Some(ends) = ends else { return };
                 match self.joins.server(node, ends) {
                     Some(caller) => self.nodes.link(node, caller, Mechanism::Connection),
@@ -236,8 +275,20 @@ impl Links {
     }
 
     /// A runtime told something of a task.
-    pub fn note(&mut self, tgid: u32, event: TaskEvent, kind: TaskKind, note: &TaskNote) {
-        self.tasks.note(&self.nodes, tgid, event, kind, note);
+    pub fn note(
+        &mut self,
+        tgid: u32,
+        event: TaskEvent,
+        kind: TaskKind,
+        note: &TaskNote,
+        ancestors: &[u64],
+    ) {
+        if kind == TaskKind::PythonContext {
+            let now_ns = self.nodes.now_ns();
+            self.python.note(tgid, event, note, ancestors, now_ns);
+            return self.decide();
+        }
+        self.tasks.note(&mut self.nodes, tgid, event, kind, note);
         self.tasks.tidy(&self.nodes);
     }
 
@@ -247,13 +298,21 @@ impl Links {
         if !self.nodes.end(id, now_ns) {
             return None;
         }
+        if let Some(node) = self.nodes.get(id).filter(|it| it.role == Role::Server) {
+            self.python.ends(id, node.owner, now_ns);
+            self.decide();
+        }
         if let Some(node) = self.nodes.get_mut(id) {
             self.joins.end(id, node);
+            let is_known = match node.role {
+                Role::Server => node.ends.is_none(),
+                Role::Client => self.tasks.is_called(id, node),
+            };
             if node.role == Role::Server {
                 self.threads.ends(node.owner);
-                if node.ends.is_none() {
-                    self.nodes.stand_alone(id);
-                }
+            }
+            if is_known {
+                self.nodes.stand_alone(id);
             }
         }
         Some(id)
@@ -274,6 +333,10 @@ impl Links {
     /// Whoever waits for a trace waits no longer than this: those whose time has come stand alone,
     /// and those that are over are forgotten.
     pub fn tick(&mut self, now_ns: u64) {
+        self.nodes.pass(now_ns);
+        // First, while the requests that it links to are remembered.
+        self.python.tick(now_ns);
+        self.decide();
         let (headers, joins, tasks) = (&mut self.headers, &mut self.joins, &mut self.tasks);
         self.nodes.forget(now_ns, |id, node| {
             headers.forget(node);
@@ -291,6 +354,11 @@ impl Links {
             joins.forget(id, node);
             tasks.forget(id, node);
         });
+    }
+
+    /// A TLS object is on a socket from now on.
+    pub fn carries(&mut self, socket: ConnectionId, object: ConnectionId) {
+        self.tasks.carries(socket, object);
     }
 
     /// One end of a connection is on this node; what is known of it.
@@ -317,6 +385,8 @@ impl Links {
 
     /// There will be no more records: what is not known by now never will be.
     pub fn finish(&mut self) {
+        self.python.tick(u64::MAX);
+        self.decide();
         self.nodes.give_up(u64::MAX);
     }
 
@@ -339,7 +409,8 @@ impl Links {
     /// When the first one that waits will have waited long enough, in nanoseconds of record time.
     #[must_use]
     pub fn until_ns(&self) -> Option<u64> {
-        self.nodes.until_ns()
+        let (nodes, python) = (self.nodes.until_ns(), self.python.until_ns());
+        nodes.into_iter().chain(python).min()
     }
 
     /// Exchanges that have begun and not ended.
@@ -362,5 +433,6 @@ impl Links {
             + self.joins.memory_bytes()
             + self.tasks.memory_bytes()
             + self.threads.memory_bytes()
+            + self.python.memory_bytes()
     }
 }

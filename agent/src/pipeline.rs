@@ -156,10 +156,13 @@ impl Pipeline {
             Body::Process([]) => self.material.processes.expect(record.tgid, time_ns),
             Body::Process(json) => self.describe(json, out),
             Body::Task {
-                note, event, kind, ..
+                note,
+                event,
+                kind,
+                ancestors,
             } => {
                 let links = &mut self.material.exchanges.links;
-                links.note(record.tgid, event, kind, &note);
+                links.note(record.tgid, event, kind, &note, ancestors.as_slice());
             }
             Body::Settings(json) => self.reconfigure(json),
         }
@@ -381,6 +384,8 @@ impl Pipeline {
             }
             None => (None, None, Wire::Unknown, false),
         };
+        let links = &mut self.material.exchanges.links;
+        links.carries(open.carrier, open.connection);
         let endpoints = Endpoints::from_open(open, path);
         if open.flags & OPEN_LATE == 0
             && let Some(slot) = self.connections.find(open.connection)

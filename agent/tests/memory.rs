@@ -158,6 +158,11 @@ fn nobody_takes_more_than_the_limit_and_all_is_given_back() {
             bench.recorder.progress(id, Stage::Closed);
         }
         loads::end_processes(&mut bench.recorder);
+        // Exchanges are remembered for a moment after they are over.
+        bench
+            .recorder
+            .at(bench.recorder.now_ns + 1000 * MS)
+            .clock(0);
         bench.feed();
         let (counted, allocated) = (bench.pipeline.memory_bytes(), bench.allocated);
         println!("{name}: {counted} counted, {allocated} allocated after");

@@ -6,6 +6,8 @@ mod again;
 mod ends;
 #[path = "pipeline/exchanges.rs"]
 mod exchanges;
+#[path = "pipeline/goroutines.rs"]
+mod goroutines;
 #[path = "pipeline/kernel.rs"]
 mod kernel;
 #[path = "pipeline/learnt.rs"]

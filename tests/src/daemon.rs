@@ -159,6 +159,22 @@ impl Daemon {
         );
     }
 
+    /// Waits until the daemon logged that it follows the tasks of a runtime.
+    ///
+    /// # Panics
+    /// It does not.
+    pub fn wait_until_following(&self) {
+        let line = self
+            .process
+            .stderr
+            .wait_for_line(LIMIT, "following tasks in ");
+        assert!(
+            line.is_some(),
+            "no tasks are followed\n{}",
+            self.process.story()
+        );
+    }
+
     /// SIGTERM, and what remains. What happened before belongs to the run, so whoever compares
     /// spans with requests compares these.
     #[must_use]

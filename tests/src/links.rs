@@ -6,6 +6,7 @@
 //! sake carries the same. So a parent with another id is wrong, whatever it is. Nothing is asked
 //! of programs, and nothing is measured but that.
 
+pub mod go;
 mod load;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -54,8 +55,10 @@ pub struct Row {
     pub whole: usize,
     /// Ids whose spans are in several traces.
     pub split: usize,
-    /// The first wrong ones, in words.
+    /// The wrong ones, in words.
     wrong: Vec<String>,
+    /// Calls that have no parent.
+    without: Vec<String>,
 }
 
 /// What a row must reach, in per cent of the calls.
@@ -67,7 +70,7 @@ pub struct Target {
     pub wrong: f64,
 }
 
-/// Wrong links that a message shows.
+/// Spans of a kind that a message shows.
 const SHOWN_MAX: usize = 10;
 
 impl Row {
@@ -101,6 +104,9 @@ impl Row {
             };
             if span.parent_span_id.is_empty() {
                 counts.none += 1;
+                if span.kind == Kind::Client {
+                    row.without.push(span.line());
+                }
             } else if is_right {
                 counts.right += 1;
             } else {
@@ -133,8 +139,9 @@ impl Row {
         let wrong = part(self.calls.wrong + self.joins.wrong);
         assert!(
             part(self.calls.right) >= target.right && wrong <= target.wrong,
-            "{name}: {self} of {all}, but {target:?}\n{}",
-            self.wrong[..self.wrong.len().min(SHOWN_MAX)].join("\n")
+            "{name}: {self} of {all}, but {target:?}\nwrong:\n{}\nwithout:\n{}",
+            self.wrong[..self.wrong.len().min(SHOWN_MAX)].join("\n"),
+            self.without[..self.without.len().min(SHOWN_MAX)].join("\n"),
         );
     }
 }

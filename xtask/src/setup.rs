@@ -8,6 +8,7 @@ mod bpf_linker;
 mod grpc;
 pub mod mirror;
 mod purpose;
+mod python;
 mod rust;
 mod tls;
 mod wheels;
@@ -59,6 +60,7 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
     }
     if purposes.contains(&Purpose::Test) {
         grpc::ensure()?;
+        python::ensure()?;
         tls::ensure()?;
         wheels::REDIS_PY.ensure()?;
     }

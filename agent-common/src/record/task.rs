@@ -101,7 +101,8 @@ pub struct TaskNote {
     pub task: u64,
     /// A task or a connection, as `event` says.
     pub other: u64,
-    /// A stream of HTTP/2, or 0.
+    /// A stream of HTTP/2, or 0. Of a goroutine that was born, the lower half of the address of the
+    /// function that it begins with.
     pub part: u32,
     /// A [`TaskEvent`].
     pub event: u8,

@@ -98,6 +98,35 @@ pub fn argument_places(registers: &pt_regs) -> [*const u64; 4] {
     ]
 }
 
+/// Where functions of C keep what they work on while they call others, and their result.
+#[inline(always)]
+pub fn kept_places(registers: &pt_regs) -> [*const u64; 7] {
+    [
+        &raw const registers.rax,
+        &raw const registers.rbx,
+        &raw const registers.rbp,
+        &raw const registers.r12,
+        &raw const registers.r13,
+        &raw const registers.r14,
+        &raw const registers.r15,
+    ]
+}
+
+/// Of what these have, the one whose register has this number in instructions; 0 if none has.
+#[inline(always)]
+pub fn kept([a, b, c, d, e, f, g]: [u64; 7], number: u64) -> u64 {
+    match number {
+        0 => a,
+        3 => b,
+        5 => c,
+        12 => d,
+        13 => e,
+        14 => f,
+        15 => g,
+        _ => 0,
+    }
+}
+
 /// Which argument's register has the second word of a result of two: RDX.
 pub const SECOND_RESULT: usize = 2;
 
@@ -111,6 +140,8 @@ pub struct GoRegisters {
     pub second: u64,
     /// RCX: the third.
     pub third: u64,
+    /// RDI: the fourth.
+    pub fourth: u64,
     /// R14: the goroutine.
     pub goroutine: u64,
 }
@@ -123,6 +154,7 @@ impl GoRegisters {
             first: registers.rax,
             second: registers.rbx,
             third: registers.rcx,
+            fourth: registers.rdi,
             goroutine: registers.r14,
         }
     }

@@ -15,6 +15,7 @@ use crate::memory::{
     Current, Delivered, current_comm, current_process, kernel_value, now_ns, offset,
 };
 use crate::records::header;
+use crate::tasks;
 
 /// `TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`
 /// (include/trace/events/sched.h).
@@ -39,12 +40,12 @@ pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
     let Some(watch) = maps::watch_of(current.tgid) else {
         return 0;
     };
-    let child: u64 = ctx.arg(1);
-    let Ok(child) = kernel_value::<u32>(child + offset(|o| &o.task_struct_tgid)) else {
+    let task: u64 = ctx.arg(1);
+    let Ok(child) = kernel_value::<u32>(task + offset(|o| &o.task_struct_tgid)) else {
         return 0;
     };
     if child == current.tgid {
-        return 0;
+        return run(tasks::thread_began(current, watch, task));
     }
     debug!(ctx, "process {} forked {}", current.tgid, child);
     if watch.tasks != 0 {
@@ -62,9 +63,10 @@ pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
 pub fn sched_process_exit(ctx: RawTracePointContext) -> i32 {
     let current = current_process();
-    if maps::watch_of(current.tgid).is_none() {
+    let Some(watch) = maps::watch_of(current.tgid) else {
         return 0;
-    }
+    };
+    run(tasks::thread_ended(current, watch));
     let task: u64 = ctx.arg(0);
     let Ok(signal) = kernel_value::<u64>(task + offset(|o| &o.task_struct_signal)) else {
         return 0;

@@ -61,6 +61,7 @@ fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
     run(maps::with_scratch(|scratch| {
         let registers = current_registers();
         scratch.registers_at = registers.address();
+        scratch.goroutine = 0;
         scratch.registers.load(registers);
         let transfer = &mut scratch.transfer;
         transfer.sequence_is_known = false;

@@ -9,11 +9,12 @@ use aya_ebpf::helpers::generated::{bpf_ringbuf_output, bpf_ringbuf_query};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::LruHashMap;
 use wirespan_common::loss::KernelLoss;
-use wirespan_common::record::{Header, Open};
+use wirespan_common::record::{ANCESTORS_MAX, Header, Open, TaskNote};
 use wirespan_common::shard::RING_BYTES;
 use wirespan_common::share::{Ledger, Ring, ledger_key};
 use zerocopy::{Immutable, IntoBytes};
 
+use super::contexts::BirthRecord;
 use super::rings::ring_of;
 use super::scratch::{ChunkRecord, Scratch};
 use super::sizes::PAYLOAD_ROOM;
@@ -125,6 +126,15 @@ pub fn send_open(scratch: &mut Scratch, path_len: u32) -> Delivered<()> {
     let shard = scratch.open.header.shard;
     // SAFETY: the path lies directly behind header and body.
     unsafe { send_bytes(&raw mut scratch.open, len + path_len, shard, Wake::Later) }
+}
+
+/// Sends a note on a task with so many of its ancestors.
+#[inline(always)]
+pub fn send_task(record: &BirthRecord, ancestors: u8) -> Delivered<()> {
+    let len = (size_of::<Header>() + size_of::<TaskNote>()) as u64;
+    let bytes = clamp::<{ 8 * ANCESTORS_MAX }>(8 * u64::from(ancestors));
+    // SAFETY: ancestors lie directly behind header and body.
+    unsafe { send_bytes(record, len + bytes, record.header.shard, Wake::Later) }
 }
 
 /// Whether user space should look at once or when it comes round.

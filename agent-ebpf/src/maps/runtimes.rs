@@ -1,12 +1,53 @@
 //! How the tasks of each process's runtime are found; user space says so.
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::HashMap;
+use aya_ebpf::maps::{HashMap, LruHashMap};
 use wirespan_common::runtime::Runtime;
 
 /// By thread group; only those whose `Watch` names a kind of task.
 #[map]
 static RUNTIMES: HashMap<u32, Runtime> = HashMap::with_max_entries(4096, 0);
+
+/// Where structures of Go's libraries have their connection.
+#[map]
+static HELD_CONNECTIONS: LruHashMap<HeldKey, HeldConnection> =
+    LruHashMap::with_max_entries(4096, 0);
+
+/// Key of [`HELD_CONNECTIONS`].
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct HeldKey {
+    /// Thread group.
+    pub tgid: u32,
+    /// Which structure; see `hooks::go_tasks`.
+    pub held: u32,
+}
+
+/// Value of [`HELD_CONNECTIONS`].
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct HeldConnection {
+    /// Where in the structure.
+    pub offset: u32,
+    /// How often it was not there.
+    pub misses: u32,
+}
+
+/// Lends where a structure was seen to have its connection.
+#[inline(always)]
+pub fn held_connection(key: HeldKey) -> Option<&'static mut HeldConnection> {
+    let found = HELD_CONNECTIONS.get_ptr_mut(key)?;
+    // SAFETY: elements of a preallocated map stay mapped; with one that is reused meanwhile, what
+    // is looked at is checked all the same.
+    Some(unsafe { &mut *found })
+}
+
+/// A structure has its connection there.
+#[inline(always)]
+pub fn remember_held_connection(key: HeldKey, held: &HeldConnection) {
+    // Without room it is looked for again.
+    let _: Result<(), i32> = HELD_CONNECTIONS.insert(key, held, 0);
+}
 
 /// How the tasks of a process are found.
 #[inline(always)]

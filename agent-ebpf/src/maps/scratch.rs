@@ -7,7 +7,7 @@ use aya_ebpf::maps::PerCpuArray;
 use wirespan_common::connection::Connection;
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::own::Ends;
-use wirespan_common::record::{Chunk, ConnectionId, Header, Open, Tail};
+use wirespan_common::record::{ANCESTORS_MAX, Chunk, ConnectionId, Header, Open, Tail, TaskNote};
 
 use super::sizes::{PARTS_AT_ONCE, PAYLOAD_ROOM};
 use super::tls::ObjectKey;
@@ -44,6 +44,8 @@ pub struct Scratch {
     pub registers: CallRegisters,
     /// Address of all of them.
     pub registers_at: u64,
+    /// The goroutine that called a library with the object; 0 of a call on a socket.
+    pub goroutine: u64,
     /// Bytes copied into `payload`.
     pub copied: u32,
     /// Bytes that are worth copying.

@@ -28,6 +28,7 @@ static TLS_TASKS: LruHashMap<TaskKey, Task> = LruHashMap::with_max_entries(8 * 1
 static NEW_TASK: Task = Task {
     frame: Frame::NONE,
     around: [Frame::NONE; FRAMES_AROUND],
+    goroutine: 0,
     fresh: 0,
     fresh_sk: 0,
     pending: 0,
@@ -162,6 +163,8 @@ pub struct Task {
     pub frame: Frame,
     /// Those around it, from within.
     around: [Frame; FRAMES_AROUND],
+    /// The goroutine that the task is, if it is one; else 0.
+    pub goroutine: u64,
     /// What the task read TLS records from outside of any call which no object has taken yet, a
     /// socket or another object; 0 if there is none.
     pub fresh: ConnectionId,

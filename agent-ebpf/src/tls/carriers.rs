@@ -5,8 +5,9 @@ use wirespan_common::record::{ConnectionId, Direction, OBJECT_BIT, OPEN_LATE, St
 use wirespan_common::watch::VerdictKind;
 
 use super::OF_GO;
+use crate::go_net;
 use crate::maps::{self, FRAMES_AROUND, Frame, Object, ObjectKey, Scratch, Task};
-use crate::memory::{Current, Delivered, now_ns, processor, user_value};
+use crate::memory::{Current, Delivered, now_ns, processor};
 use crate::records::{self, Announced};
 use crate::sockets::{self, Socket};
 
@@ -47,7 +48,10 @@ pub fn settle(task: &mut Task, scratch: &mut Scratch) -> Delivered<()> {
         return Ok(());
     }
     if scratch.operation & OF_GO != 0 {
-        let under = match descriptor_of_go(key.address).and_then(of_descriptor) {
+        let under = match go_net::under(key.address)
+            .and_then(go_net::descriptor_of)
+            .and_then(of_descriptor)
+        {
             Some(socket) => Some(socket),
             None => object_under(key),
         };
@@ -136,11 +140,10 @@ pub fn part(object: &mut Object, scratch: &Scratch) -> Delivered<()> {
     told
 }
 
-/// The `tls.Conn` that a Go `tls.Conn` is on, if that was seen: its interface leads to it (see
-/// [`descriptor_of_go`]).
+/// The `tls.Conn` that a Go `tls.Conn` is on, if that was seen.
 #[inline(always)]
 fn object_under(key: ObjectKey) -> Option<Socket> {
-    let address = user_value::<u64>(key.address + 8).ok()?;
+    let address = go_net::under(key.address)?;
     let under = maps::object(ObjectKey {
         address,
         tgid: key.tgid,
@@ -149,28 +152,6 @@ fn object_under(key: ObjectKey) -> Option<Socket> {
         id: under.id,
         sk: under.sk,
     })
-}
-
-/// The descriptor of a Go `tls.Conn` on a `net.TCPConn`; `None` if it is on something else, by all
-/// that can be seen.
-///
-/// `tls.Conn.conn` is an interface: its second word leads to a `net.TCPConn`, that to a `net.netFD`
-/// (src/net/fd_posix.go: `pfd poll.FD`, `family int`, `sotype int`), whose `poll.FD` begins with a
-/// `fdMutex` of 16 bytes and `Sysfd int` (src/internal/poll/fd_unix.go); so since Go 1.9.
-#[inline(always)]
-fn descriptor_of_go(connection: u64) -> Option<u32> {
-    const NETFD_SYSFD: u64 = 16;
-    const NETFD_FAMILY: u64 = 56;
-    const AF_INET: u64 = 2;
-    const AF_INET6: u64 = 10;
-    const SOCK_STREAM: u64 = 1;
-    let tcp: u64 = user_value(connection + 8).ok()?;
-    let descriptor: u64 = user_value(tcp).ok()?;
-    let fd: u64 = user_value(descriptor + NETFD_SYSFD).ok()?;
-    match user_value::<[u64; 2]>(descriptor + NETFD_FAMILY).ok()? {
-        [AF_INET | AF_INET6, SOCK_STREAM] => Some(fd as u32),
-        _ => None,
-    }
 }
 
 /// The program says which descriptor the object uses.

@@ -1,11 +1,14 @@
 //! x86-64. The kernel's sources that are named here are below arch/x86.
 
 mod arguments;
+mod goroutines;
+pub mod python;
 mod returns;
 
 use iced_x86::{Code, Decoder, DecoderOptions};
 
 pub use arguments::{first_call, uses_of_arguments};
+pub use goroutines::{jump_of_stack_check, offset_in_is_system_goroutine, offsets_in_systemstack};
 pub use returns::returns;
 
 /// `EM_X86_64`, of executables that are looked into.

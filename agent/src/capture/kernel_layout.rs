@@ -62,6 +62,8 @@ pub fn read() -> Result<Offsets, LayoutError> {
         task_struct_signal: at("task_struct", "signal")?,
         task_struct_stack: at("task_struct", "stack")?,
         task_struct_exit_code: at("task_struct", "exit_code")?,
+        task_struct_pid: at("task_struct", "pid")?,
+        task_struct_fsbase: at("task_struct", "thread")? + at("thread_struct", "fsbase")?,
         task_struct_io_uring: types.offset_of("task_struct", "io_uring").unwrap_or(0),
         signal_struct_live: at("signal_struct", "live")?,
         files_struct_fdt: at("files_struct", "fdt")?,

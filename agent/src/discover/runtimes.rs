@@ -12,6 +12,7 @@
 mod go;
 mod haproxy;
 mod nginx;
+mod python;
 mod threads;
 
 use std::path::Path;
@@ -31,6 +32,8 @@ pub struct RuntimeTasks {
     pub kind: TaskKind,
     /// What the kernel side needs to know to find them, in the order that its file says.
     pub places: [RuntimePlace; PLACES],
+    /// The rest of the runtime, with all places, is in another file of the process.
+    pub is_part: bool,
     /// Where probes tell what becomes of them.
     pub probes: Vec<TaskProbe>,
 }
@@ -64,7 +67,26 @@ pub struct TaskProbe {
 
 /// What happens at a point of a runtime's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum TaskPoint {}
+pub enum TaskPoint {
+    /// Go's runtime asks what kind a goroutine is, that was just made or ends.
+    GoGoroutine,
+    /// A function of a Go library begins that serves whoever comes.
+    GoOnItsOwn,
+    /// A goroutine of net/http asks on a connection over HTTP/1.
+    GoRoundTrip,
+    /// A goroutine begins to serve a stream of HTTP/2.
+    GoRunHandler,
+    /// A goroutine asks on a stream of grpc-go.
+    GoGrpcWrite,
+    /// A goroutine begins to serve a stream of grpc-go.
+    GoGrpcHandle,
+    /// A `PyContext` is copied; the new one is in a register that the places name.
+    PythonCopied,
+    /// `SimpleQueue.put` of Python's `_queue` begins.
+    PythonPut,
+    /// `SimpleQueue.get` is about to return.
+    PythonGot,
+}
 
 /// What was found of a runtime in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,7 +104,7 @@ pub enum RuntimeVerdict {
 type Finder = fn(&Image<'_>, &Path) -> Result<RuntimeVerdict, Damaged>;
 
 /// All runtimes; of several in one file the first is taken.
-const FINDERS: &[Finder] = &[go::find, nginx::find, haproxy::find];
+const FINDERS: &[Finder] = &[go::find, nginx::find, haproxy::find, python::find];
 
 /// Looks into a file that a process maps as `name`.
 pub(super) fn analyse(bytes: &dyn BytesAt, name: &Path) -> RuntimeVerdict {
@@ -117,9 +139,12 @@ impl RuntimePlace {
 
 impl RuntimeTasks {
     /// What the kernel side is to be told of a process that maps the file; `None` if it does not
-    /// any longer.
+    /// any longer, or where another file says it.
     #[must_use]
     pub fn runtime(&self, mapped: &MappedCode) -> Option<Runtime> {
+        if self.is_part {
+            return None;
+        }
         let mut runtime = Runtime::default();
         for (told, place) in runtime.places.iter_mut().zip(self.places) {
             *told = match place {
@@ -168,6 +193,7 @@ mod tests {
                 2 => RuntimePlace::address(&image, at - 1),
                 _ => RuntimePlace::None,
             }),
+            is_part: false,
             probes: Vec::new(),
         };
         let mapped = MappedCode::of(&ProcRoot::host(), std::process::id(), file).expect("mapped");

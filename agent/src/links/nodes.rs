@@ -132,6 +132,16 @@ pub struct Nodes {
 }
 
 impl Nodes {
+    /// Time passed; `now_ns` is time as records tell it.
+    pub fn pass(&mut self, now_ns: u64) {
+        self.now_ns = self.now_ns.max(now_ns);
+    }
+
+    /// Time as records told it last, in nanoseconds.
+    pub fn now_ns(&self) -> u64 {
+        self.now_ns
+    }
+
     /// One begins.
     pub fn begin(&mut self, node: Node) -> NodeId {
         self.open += 1;
@@ -328,8 +338,8 @@ impl Nodes {
         self.forget_until(self.now_ns, REMEMBERED_MAX, last);
     }
 
-    /// Forgets those that are to be remembered until `time_ns` at most, and of the others all but so
-    /// many.
+    /// Forgets those that are to be remembered until `time_ns` at most, and of the others all but
+    /// so many.
     pub fn forget_until(
         &mut self,
         time_ns: u64,
@@ -346,7 +356,8 @@ impl Nodes {
             self.places[id.place as usize] = None;
             self.free.push(id.place);
         }
-        if self.open == 0 && self.over.is_empty() && self.places.len() > ROOM_KEPT {
+        // Those that are over may still wait.
+        if self.free.len() == self.places.len() && self.places.len() > ROOM_KEPT {
             (self.places, self.free, self.over) = (Vec::new(), Vec::new(), VecDeque::new());
         }
     }

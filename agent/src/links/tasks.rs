@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 use wirespan_common::record::{ConnectionId, TaskEvent, TaskKind, TaskNote};
 use wirespan_protocols::heap;
 
+use super::go::{Doubts, ForItsRequest, Goroutine, Inherited, Outliving};
 use super::proxies::Proxies;
 use super::{Actor, Begun, Mechanism, Node, NodeId, Task, nodes::Nodes};
 
@@ -18,59 +19,123 @@ type ServedPlace = (ConnectionId, u64);
 /// What tasks serve.
 #[derive(Debug, Default)]
 pub struct Tasks {
-    serving: HashMap<(u32, Task), NodeId>,
+    serving: HashMap<(u32, Task), TaskServing>,
     proxies: Proxies,
     /// Requests that are read on a connection, the latest of each place.
     served: HashMap<ServedPlace, NodeId>,
     /// Somebody was seen who names requests by their connection.
     are_named: bool,
     /// Who asks next on a connection, or on a stream of it.
-    asking: HashMap<ServedPlace, (NodeId, TaskKind)>,
+    asking: HashMap<ServedPlace, (Request, TaskKind)>,
+    /// Calls on streams that a goroutine made; who wanted them may be told when they were sent.
+    called: HashMap<ServedPlace, Called>,
+    outliving: Outliving,
+    doubts: Doubts,
+}
+
+/// A request for which something is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// Which.
+    pub node: NodeId,
+    /// If this goroutine ends without serving anybody else.
+    pub doubt: Option<Goroutine>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Called {
+    call: NodeId,
+    /// It is known who wanted it, or in doubt.
+    is_told: bool,
+}
+
+/// What a task serves.
+#[derive(Clone, Copy, Debug)]
+struct TaskServing {
+    node: NodeId,
+    /// It has that from the goroutine that made it.
+    inherited: Option<Inherited>,
 }
 
 impl Tasks {
     /// The request was read by this task, which serves it.
-    pub fn serves(&mut self, nodes: &Nodes, node: NodeId, actor: Actor, stream: Option<u64>) {
-        match actor.task {
-            Some(task) if task.kind == TaskKind::ProxyRequest => {
-                self.proxies.reads(nodes, node, (actor.tgid, task), stream);
-            }
-            Some(task) if is_followed(task.kind) => self.put((actor.tgid, task), node),
-            _ => {}
+    pub fn serves(&mut self, nodes: &Nodes, node: NodeId, begun: &Begun, actor: Actor) {
+        let Some(task) = actor.task else {
+            return;
+        };
+        if task.kind == TaskKind::ProxyRequest {
+            return self
+                .proxies
+                .reads(nodes, node, (actor.tgid, task), begun.stream);
+        }
+        // Streams are read by a goroutine that serves none of them.
+        let is_apart = task.kind == TaskKind::Goroutine && begun.stream.is_some();
+        if is_followed(task.kind) && !is_apart {
+            let inherited = None;
+            self.put((actor.tgid, task), TaskServing { node, inherited });
         }
     }
 
     /// A request begins at a server.
     pub fn begins(&mut self, node: NodeId, begun: &Begun) {
-        if self.are_named {
-            let place = (begun.connection, begun.stream.unwrap_or(0));
-            self.served.insert(place, node);
+        if self.are_named || is_stream_of_go(begun) {
+            self.served.insert(place_of(begun), node);
         }
     }
 
     /// The request that a call belongs to, and how that is known.
-    pub fn asks(&mut self, nodes: &Nodes, begun: &Begun) -> Option<(NodeId, Mechanism)> {
-        if !self.asking.is_empty() {
-            let place = (begun.connection, begun.stream.unwrap_or(0));
-            if let Some((node, kind)) = self.asking.remove(&place) {
-                return live(nodes, node).map(|node| (node, Mechanism::Task(kind)));
-            }
+    pub fn asks(&mut self, nodes: &mut Nodes, begun: &Begun) -> Option<(Request, Mechanism)> {
+        if !self.asking.is_empty()
+            && let Some((request, kind)) = self.asking.remove(&place_of(begun))
+        {
+            return live(nodes, request).map(|request| (request, Mechanism::Task(kind)));
         }
         let actor = begun.actor?;
         let task = actor.task?;
-        let node = match task.kind {
-            TaskKind::ProxyRequest => self.proxies.asks(nodes, (actor.tgid, task)),
-            kind if is_followed(kind) => self.serving.get(&(actor.tgid, task)).copied(),
+        let request = match task.kind {
+            TaskKind::ProxyRequest => self
+                .proxies
+                .asks(nodes, (actor.tgid, task))
+                .map(Request::certain),
+            kind if is_followed(kind) => self.request_of(nodes, (actor.tgid, task)),
             _ => None,
         };
-        let node = live(nodes, node?)?;
-        Some((node, Mechanism::Task(task.kind)))
+        Some((live(nodes, request?)?, Mechanism::Task(task.kind)))
+    }
+
+    /// A call begins. Returns whether it may be told later who wanted it, if that is not known.
+    pub fn calls(&mut self, call: NodeId, begun: &Begun, is_told: bool) -> bool {
+        let may_be_told = is_stream_of_go(begun) && self.called.len() < TASKS_MAX;
+        if may_be_told {
+            self.called
+                .insert(place_of(begun), Called { call, is_told });
+        }
+        may_be_told
+    }
+
+    /// It becomes known later whether a call is made for a request. Returns whether there was room.
+    pub fn doubts(&mut self, goroutine: Goroutine, call: NodeId, request: NodeId) -> bool {
+        self.doubts.add(goroutine, call, request)
+    }
+
+    /// Whether somebody might still have told who wanted a call; by now it is over.
+    pub fn is_called(&self, id: NodeId, node: &Node) -> bool {
+        let place = (node.connection, node.stream.unwrap_or(0));
+        let called = self.called.get(&place);
+        called.is_some_and(|it| it.call == id && !it.is_told)
+    }
+
+    /// What was said of a socket is said of the TLS object that is on it from now on.
+    pub fn carries(&mut self, socket: ConnectionId, object: ConnectionId) {
+        if let Some(asking) = self.asking.remove(&(socket, 0)) {
+            self.asking.insert((object, 0), asking);
+        }
     }
 
     /// A runtime told something of a task.
     pub fn note(
         &mut self,
-        nodes: &Nodes,
+        nodes: &mut Nodes,
         tgid: u32,
         event: TaskEvent,
         kind: TaskKind,
@@ -82,48 +147,126 @@ impl Tasks {
         };
         let own = of(note.task);
         let place = (note.other, note.part.into());
-        match event {
-            TaskEvent::Born => match self.serving.get(&of(note.other)) {
-                Some(&node) => self.put(own, node),
-                // What had its number before is over.
-                None => drop(self.serving.remove(&own)),
-            },
-            TaskEvent::Ended => drop(self.serving.remove(&own)),
+        if event == TaskEvent::Asks {
+            let request = self.request_of(nodes, own);
+            let request = request.and_then(|request| live(nodes, request));
+            return self.asks_at(nodes, place, request, kind);
+        }
+        // What had its number before is over.
+        let before = self.serving.remove(&own);
+        if kind == TaskKind::Goroutine {
+            let inherited = before.and_then(|before| before.inherited);
+            self.ends(nodes, (tgid, note.task), inherited, event);
+        }
+        let serving = match event {
+            TaskEvent::Born | TaskEvent::Given => {
+                let request = self.request_of(nodes, of(note.other));
+                let is_goroutine = kind == TaskKind::Goroutine;
+                request.map(|Request { node, doubt }| TaskServing {
+                    node,
+                    inherited: is_goroutine.then(|| Inherited::new(note.part, doubt)),
+                })
+            }
             TaskEvent::Serves => {
                 self.are_named = true;
-                match self.served.get(&place) {
-                    Some(&node) => self.put(own, node),
-                    None => drop(self.serving.remove(&own)),
-                }
+                let inherited = None;
+                let node = self.served.get(&place).copied();
+                node.map(|node| TaskServing { node, inherited })
             }
-            TaskEvent::Asks => {
-                let serving = self.serving.get(&own);
-                match serving.and_then(|node| live(nodes, *node)) {
-                    Some(node) => drop(self.asking.insert(place, (node, kind))),
-                    None => drop(self.asking.remove(&place)),
-                }
-            }
-            TaskEvent::Given => match self.serving.get(&of(note.other)) {
-                Some(&node) => self.put(own, node),
-                None => drop(self.serving.remove(&own)),
-            },
+            TaskEvent::Ended | TaskEvent::Asks => None,
+        };
+        if let Some(serving) = serving {
+            self.put(own, serving);
         }
+    }
+
+    /// A goroutine has ended, or its number is another one's, which tells the same later: then
+    /// nobody knows what it did in between.
+    fn ends(
+        &mut self,
+        nodes: &mut Nodes,
+        goroutine: Goroutine,
+        inherited: Option<Inherited>,
+        event: TaskEvent,
+    ) {
+        let served_others = inherited.is_none_or(|it| self.outliving.has(goroutine, &it));
+        for (call, request) in self.doubts.take(goroutine) {
+            if event == TaskEvent::Ended && !served_others {
+                let mechanism = Mechanism::Task(TaskKind::Goroutine);
+                nodes.link(call, request, mechanism);
+            } else {
+                nodes.stand_alone(call);
+            }
+        }
+    }
+
+    /// The call at a place is made, or was, for this request.
+    fn asks_at(
+        &mut self,
+        nodes: &mut Nodes,
+        place: ServedPlace,
+        request: Option<Request>,
+        kind: TaskKind,
+    ) {
+        let Some(called) = self.called.get_mut(&place) else {
+            match request {
+                Some(request) => drop(self.asking.insert(place, (request, kind))),
+                None => drop(self.asking.remove(&place)),
+            }
+            return;
+        };
+        if std::mem::replace(&mut called.is_told, true) {
+            return;
+        }
+        let call = called.call;
+        match request {
+            Some(Request { node, doubt: None }) => {
+                nodes.link(call, node, Mechanism::Task(kind));
+            }
+            Some(Request {
+                node,
+                doubt: Some(goroutine),
+            }) if self.doubts.add(goroutine, call, node) => {}
+            _ => nodes.stand_alone(call),
+        }
+    }
+
+    /// The request for which a task does something now.
+    fn request_of(&mut self, nodes: &mut Nodes, task: (u32, Task)) -> Option<Request> {
+        let TaskServing { node, inherited } = self.serving.get_mut(&task)?;
+        let Some(inherited) = inherited else {
+            return Some(Request::certain(*node));
+        };
+        let is_over = nodes.get(*node).is_none_or(Node::has_ended);
+        let goroutine = (task.0, task.1.id);
+        let doubt = match self.outliving.look(goroutine, inherited, is_over) {
+            ForItsRequest::Yes => None,
+            ForItsRequest::IfEnds(goroutine) => Some(goroutine),
+            ForItsRequest::No => return None,
+            ForItsRequest::NeverWas => {
+                for (call, _) in self.doubts.take(goroutine) {
+                    nodes.stand_alone(call);
+                }
+                return None;
+            }
+        };
+        Some(Request { node: *node, doubt })
     }
 
     /// One is over and was told.
     pub fn forget(&mut self, id: NodeId, node: &Node) {
-        if self.served.is_empty() {
-            return;
-        }
         let place = (node.connection, node.stream.unwrap_or(0));
-        if self.served.get(&place) == Some(&id) {
+        if !self.served.is_empty() && self.served.get(&place) == Some(&id) {
             self.served.remove(&place);
+        }
+        if !self.called.is_empty() && self.called.get(&place).is_some_and(|it| it.call == id) {
+            self.called.remove(&place);
         }
     }
 
-    fn put(&mut self, task: (u32, Task), node: NodeId) {
+    fn put(&mut self, task: (u32, Task), serving: TaskServing) {
         if self.serving.len() < TASKS_MAX || self.serving.contains_key(&task) {
-            self.serving.insert(task, node);
+            self.serving.insert(task, serving);
         }
     }
 
@@ -131,21 +274,36 @@ impl Tasks {
     pub fn tidy(&mut self, nodes: &Nodes) {
         const MANY: usize = TASKS_MAX / 2;
         if self.serving.len() >= MANY {
-            self.serving.retain(|_, node| nodes.get(*node).is_some());
+            self.serving.retain(|_, it| nodes.get(it.node).is_some());
         }
         if self.asking.len() >= MANY {
             self.asking
-                .retain(|_, (node, _)| nodes.get(*node).is_some());
+                .retain(|_, (request, _)| nodes.get(request.node).is_some());
         }
+        self.doubts.tidy(|call| nodes.get(call).is_some());
     }
 
     /// Bytes of memory that they take.
     pub fn memory_bytes(&self) -> usize {
-        heap::table::<((u32, Task), NodeId)>(self.serving.capacity())
+        heap::table::<((u32, Task), TaskServing)>(self.serving.capacity())
             + self.proxies.memory_bytes()
             + heap::table::<(ServedPlace, NodeId)>(self.served.capacity())
-            + heap::table::<(ServedPlace, (NodeId, TaskKind))>(self.asking.capacity())
+            + heap::table::<(ServedPlace, (Request, TaskKind))>(self.asking.capacity())
+            + heap::table::<(ServedPlace, Called)>(self.called.capacity())
+            + self.outliving.memory_bytes()
+            + self.doubts.memory_bytes()
     }
+}
+
+fn place_of(begun: &Begun) -> ServedPlace {
+    (begun.connection, begun.stream.unwrap_or(0))
+}
+
+/// Whether it is an exchange on a stream whose bytes a goroutine moves. Who asks or serves may be
+/// another one.
+fn is_stream_of_go(begun: &Begun) -> bool {
+    let task = begun.actor.and_then(|actor| actor.task);
+    begun.stream.is_some() && task.is_some_and(|task| task.kind == TaskKind::Goroutine)
 }
 
 /// Whether what a task of this kind asks for belongs to the request that it read.
@@ -160,6 +318,12 @@ fn is_followed(kind: TaskKind) -> bool {
 }
 
 /// The request, unless it was over too long ago to be remembered.
-fn live(nodes: &Nodes, node: NodeId) -> Option<NodeId> {
-    nodes.get(node).map(|_| node)
+fn live(nodes: &Nodes, request: Request) -> Option<Request> {
+    nodes.get(request.node).map(|_| request)
+}
+
+impl Request {
+    fn certain(node: NodeId) -> Self {
+        Self { node, doubt: None }
+    }
 }

@@ -30,7 +30,7 @@ pub enum Wire {
     Unix {
         /// Its own inode number.
         own: ConnectionId,
-        /// That of the socket at its other end; 0 of a client's whose server has not accepted it yet.
+        /// That of the socket at its other end; 0 of a client's that was not accepted yet.
         peer: ConnectionId,
     },
 }

@@ -117,6 +117,7 @@ impl Coordinator {
 
     /// A watched process was described.
     pub fn announce(&mut self, process: &Process) {
+        // By now it is watched.
         if runtimes::may_go_by_threads(process.language.as_deref(), &process.executable) {
             let (kind, runtime) = (TaskKind::Thread, Runtime::default());
             let watch_list = &mut self.capture.watch_list;

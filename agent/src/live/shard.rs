@@ -173,7 +173,10 @@ impl Shard {
         for answer in self.inbox.open(taken < ROUND_RECORDS_MAX) {
             self.carry_out(answer);
         }
-        self.path.tick();
+        // What waits in the ring buffer happened before now.
+        if taken < ROUND_RECORDS_MAX {
+            self.path.tick();
+        }
         self.hand_on();
         if let Some(coordinator) = &mut self.coordinator {
             coordinator.turn();

@@ -163,10 +163,10 @@ impl TlsThread {
         }
     }
 
-    /// What it found since the last call, of what processes run now; of `most` answers.
-    pub fn answers(&mut self, most: usize) -> Vec<Answer> {
+    /// What it found since the last call, of what processes run now, of so many answers.
+    pub fn answers(&mut self, count_max: usize) -> Vec<Answer> {
         let mut found = Vec::new();
-        for answer in self.answers.try_iter().take(most) {
+        for answer in self.answers.try_iter().take(count_max) {
             match answer {
                 Answer::Ran(pid) => {
                     if let Some(unheard) = self.unheard.get_mut(&pid) {

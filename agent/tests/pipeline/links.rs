@@ -321,3 +321,36 @@ fn nothing_is_kept_of_what_is_over() {
     bench.feed(&mut recorder);
     assert!(bench.pipeline.memory_bytes() <= after_some + 64 * 1024);
 }
+
+/// A context that a request made may outlive it. Whether it does is waited for, and known however
+/// long nothing is heard then.
+#[test]
+fn calls_of_pythons_contexts_are_told_a_moment_after_the_answer() {
+    let kind = TaskKind::PythonContext;
+    let (serving, made) = (2 * MS + 1, 2 * MS + 2);
+    let mut bench = Bench::seeded();
+    let mut recorder = Recorder::new(WALL_NS);
+    recorder
+        .of(FRONT)
+        .open_tcp(2, "10.0.0.1:50000", "10.0.0.8:80");
+    recorder.at(2 * MS).of(FRONT).as_task(kind, 0, 4);
+    recorder.open_tcp(3, "10.0.0.1:80", "10.0.0.9:50001");
+    recorder.read(3, get("/c")).at(3 * MS);
+    recorder.born(kind, made, &[serving]).as_task(kind, made, 0);
+    recorder.write(2, get("/b")).at(4 * MS).read(2, OK);
+    recorder.born(kind, serving, &[]).as_task(kind, serving, 0);
+    recorder.at(5 * MS).write(3, OK);
+    bench.feed(&mut recorder);
+    let told = |bench: &Bench, path: &str| {
+        let texts = bench
+            .spans
+            .iter()
+            .map(|span| format!("{:?}", span.attributes));
+        texts.filter(|text| text.contains(path)).count()
+    };
+    assert_eq!((told(&bench, "/b"), told(&bench, "/c")), (0, 1));
+    bench.feed(recorder.at(500 * MS).clock(WALL_NS));
+    let server = find(&bench.spans, SpanKind::Server, "/c");
+    let call = find(&bench.spans, SpanKind::Client, "/b");
+    assert_eq!(link(&call, &server).as_deref(), Some("python_context"));
+}

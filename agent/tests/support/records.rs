@@ -122,6 +122,20 @@ impl Recorder {
         self.push(Kind::Task, note.as_bytes(), b"")
     }
 
+    /// A task is born, with the tasks that it comes from, the nearest first.
+    pub fn born(&mut self, kind: TaskKind, task: u64, ancestors: &[u64]) -> &mut Self {
+        let note = TaskNote {
+            task,
+            other: ancestors.first().copied().unwrap_or(0),
+            part: 0,
+            event: TaskEvent::Born as u8,
+            kind: kind as u8,
+            ancestors: ancestors.len() as u8,
+            reserved: 0,
+        };
+        self.push(Kind::Task, note.as_bytes(), ancestors.as_bytes())
+    }
+
     /// A TCP connection that both ends saw from its beginning: ids, processes and addresses of the
     /// client and the server.
     pub fn open_both(

@@ -2,10 +2,11 @@
 //! the versions that `tests/workloads/grpc` names, and the programs in Go, built. All of it lies
 //! below `target/tools/grpc`; nothing is installed into the system or the user's directories.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
+use super::python::{self, once};
 use crate::process;
 use crate::workspace::{self, system};
 
@@ -13,10 +14,12 @@ use crate::workspace::{self, system};
 const GO_LIBRARIES: &str = "/usr/share/gocode";
 
 /// The programs in Go, by their directories among the workloads.
-const GO_PROGRAMS: [&str; 3] = ["grpc/go-server", "grpc/go-client", "http2/h2c"];
-
-/// Holds what was installed, written when all of it was.
-const STAMP: &str = "installed";
+const GO_PROGRAMS: [&str; 4] = [
+    "grpc/go-server",
+    "grpc/go-client",
+    "http2/h2c",
+    "links/go-grpc",
+];
 
 pub fn ensure() -> Result<()> {
     python()?;
@@ -25,24 +28,7 @@ pub fn ensure() -> Result<()> {
 }
 
 fn python() -> Result<()> {
-    let (directory, list) = (tools().join("python"), workload("grpc/requirements.txt"));
-    once(&directory, &list, || {
-        process::run(
-            system("python3")
-                .args([
-                    "-m",
-                    "pip",
-                    "install",
-                    "--quiet",
-                    "--root-user-action=ignore",
-                ])
-                .args(["--disable-pip-version-check", "--only-binary", ":all:"])
-                .arg("--target")
-                .arg(&directory)
-                .arg("--requirement")
-                .arg(&list),
-        )
-    })
+    python::install("grpc/python", "grpc/requirements.txt")
 }
 
 fn node() -> Result<()> {
@@ -84,23 +70,6 @@ fn go() -> Result<()> {
                 .env_remove("GOROOT"),
         )?;
     }
-    Ok(())
-}
-
-/// Installs into an empty directory, unless what `list` names was installed there before.
-fn once(directory: &Path, list: &Path, install: impl FnOnce() -> Result<()>) -> Result<()> {
-    let wanted = std::fs::read(list).with_context(|| list.display().to_string())?;
-    let stamp = directory.join(STAMP);
-    if std::fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(());
-    }
-    println!("setup: installing what {} names", list.display());
-    if directory.exists() {
-        std::fs::remove_dir_all(directory)?;
-    }
-    std::fs::create_dir_all(directory)?;
-    install()?;
-    std::fs::write(stamp, wanted)?;
     Ok(())
 }
 

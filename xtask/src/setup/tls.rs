@@ -15,6 +15,9 @@ use crate::workspace;
 /// Debian's, the oldest that it has with the register ABI's `crypto/tls`.
 const GO_OLDEST: &str = "/usr/lib/go-1.19/bin/go";
 
+/// Programs in Go: what they are called, and where their sources are among the workloads.
+const GO_PROGRAMS: [(&str, &str); 2] = [("go", "tls_programs/go"), ("links-go", "links/go")];
+
 /// What of Netty the Java workload needs.
 const JARS: [&str; 9] = [
     "netty-buffer",
@@ -51,7 +54,9 @@ fn not_in_rust() -> Result<()> {
     link(&wheels::NODE.ensure()?, "node")?;
     let newest = wheels::GO.ensure()?;
     for (name, go) in [("oldest", Path::new(GO_OLDEST)), ("newest", &newest)] {
-        go_programs(name, go)?;
+        for (program, source) in GO_PROGRAMS {
+            go_programs(program, source, name, go)?;
+        }
     }
     java()
 }
@@ -97,9 +102,9 @@ fn openssl_1_1() -> Result<()> {
     Ok(())
 }
 
-/// `go-<version>`, the same stripped, and as a static position-independent executable. Go itself
-/// finds out whether anything is to do.
-fn go_programs(version: &str, go: &Path) -> Result<()> {
+/// `<program>-<version>`, the same stripped, and as a static position-independent executable. Go
+/// itself finds out whether anything is to do.
+fn go_programs(program: &str, source: &str, version: &str, go: &Path) -> Result<()> {
     let static_pie = "-linkmode external -extldflags -static-pie";
     let variants: [(&str, &str, &[&str]); 3] = [
         ("", "0", &[]),
@@ -111,16 +116,16 @@ fn go_programs(version: &str, go: &Path) -> Result<()> {
         ),
     ];
     for (suffix, cgo, options) in variants {
-        let program = directory().join(format!("bin/go-{version}{suffix}"));
+        let file = directory().join(format!("bin/{program}-{version}{suffix}"));
         // The linker warns of functions in a static glibc that the workload does not call.
         process::capture(
             Command::new(go)
                 .arg("build")
                 .args(options)
                 .arg("-o")
-                .arg(program)
+                .arg(file)
                 .arg(".")
-                .current_dir(workloads().join("go"))
+                .current_dir(workspace::root().join("tests/workloads").join(source))
                 .env("CGO_ENABLED", cgo)
                 .env("GOCACHE", directory().join(format!("go-cache-{version}")))
                 .env("GOFLAGS", "-mod=mod")
@@ -128,7 +133,7 @@ fn go_programs(version: &str, go: &Path) -> Result<()> {
                 .env("GOTOOLCHAIN", "local")
                 .env_remove("GOROOT"),
         )
-        .with_context(|| format!("go-{version}{suffix}"))?;
+        .with_context(|| format!("{program}-{version}{suffix}"))?;
     }
     Ok(())
 }

@@ -144,7 +144,17 @@ pub fn task_place(probe: &TaskProbe) -> Place {
 }
 
 fn program_of(point: TaskPoint) -> &'static str {
-    match point {}
+    match point {
+        TaskPoint::GoGoroutine => "go_goroutine",
+        TaskPoint::GoOnItsOwn => "go_on_its_own",
+        TaskPoint::GoRoundTrip => "go_round_trip",
+        TaskPoint::GoRunHandler => "go_run_handler",
+        TaskPoint::GoGrpcWrite => "go_grpc_write",
+        TaskPoint::GoGrpcHandle => "go_grpc_handle",
+        TaskPoint::PythonCopied => "python_copied",
+        TaskPoint::PythonPut => "python_put",
+        TaskPoint::PythonGot => "python_got",
+    }
 }
 
 /// Ends of functions of C.

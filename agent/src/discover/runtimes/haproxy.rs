@@ -75,6 +75,7 @@ pub(super) fn find(image: &Image<'_>, name: &Path) -> Result<RuntimeVerdict, Dam
     Ok(RuntimeVerdict::Known(RuntimeTasks {
         kind: TaskKind::ProxyRequest,
         places,
+        is_part: false,
         probes: Vec::new(),
     }))
 }

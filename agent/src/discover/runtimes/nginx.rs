@@ -32,6 +32,7 @@ pub(super) fn find(_: &Image<'_>, name: &Path) -> Result<RuntimeVerdict, Damaged
     Ok(RuntimeVerdict::Known(RuntimeTasks {
         kind: TaskKind::ProxyRequest,
         places,
+        is_part: false,
         probes: Vec::new(),
     }))
 }

@@ -16,6 +16,7 @@ use super::symbols::Symbol;
 use crate::arch;
 
 pub(in crate::discover) use build_info::too_old;
+pub(in crate::discover) use functions::FunctionTable;
 
 /// Whether Go's linker wrote the file.
 pub(in crate::discover) fn is_go(image: &Image<'_>) -> bool {
@@ -32,18 +33,22 @@ pub(in crate::discover) fn is_go(image: &Image<'_>) -> bool {
 /// The functions that matter, from the table that Go's runtime itself uses (pclntab). `None` if
 /// there is no such table that is understood.
 pub(super) fn functions(image: &Image<'_>) -> Result<Option<Vec<Symbol<Function>>>, Damaged> {
-    let Some(table) = functions::FunctionTable::find(image)? else {
+    let Some(table) = FunctionTable::find(image)? else {
         return Ok(None);
     };
-    let found = table.look_up(image, GO_FUNCTIONS)?;
+    let found = table.look_up(image, GO_FUNCTIONS, NEIGHBOURS)?;
     if found.is_empty() {
         return Ok(Some(Vec::new()));
     }
-    Ok(table.placed(image, &found, begins_as_known))
+    let is_function = |_, address| begins_as_known(image, address);
+    Ok(table.placed(image, &found, is_function))
 }
 
+/// Functions whose names begin so show where the code begins.
+const NEIGHBOURS: &str = "crypto/tls.(*Conn).";
+
 /// Whether the code at an address begins as a Go function with register arguments does.
-pub(super) fn begins_as_known(image: &Image<'_>, address: u64) -> bool {
+pub(in crate::discover) fn begins_as_known(image: &Image<'_>, address: u64) -> bool {
     image
         .code_offset(address, arch::STACK_CHECK_LEN as u64)
         .and_then(|offset| image.read(offset, arch::STACK_CHECK_LEN))

@@ -36,7 +36,7 @@ const UNDEFINED: u16 = 0;
 /// Functions that are defined in the table `table` and whose name is wanted. `wanted` is given each
 /// string of the table and answers with what it is and the number of bytes at its end that make the
 /// name: linkers let a name be the tail of another.
-pub(super) fn find<T: Copy>(
+pub(in crate::discover) fn find<T: Copy>(
     image: &Image<'_>,
     table: &str,
     wanted: &impl Fn(&[u8]) -> Option<(usize, T)>,
@@ -84,6 +84,20 @@ pub(super) fn are_asked_for(
         are_asked_for |= u16_at(entry, 6) == UNDEFINED;
     })?;
     Ok(are_asked_for)
+}
+
+/// Whether a table of strings has one.
+pub(in crate::discover) fn has_string(
+    image: &Image<'_>,
+    table: &str,
+    wanted: &[u8],
+) -> Result<bool, Damaged> {
+    let Some(strings) = image.section(table) else {
+        return Ok(false);
+    };
+    let mut has = false;
+    each_string(image, strings.place, |_, string| has |= string == wanted)?;
+    Ok(has)
 }
 
 /// Calls `each` with the entries of a table whose names are wanted.

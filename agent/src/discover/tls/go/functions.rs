@@ -9,14 +9,13 @@
 
 use std::collections::HashMap;
 
-use super::super::Function;
 use super::super::image::{Damaged, FileRange, Image, u32_at, u64_at};
 use super::super::symbols::{Symbol, each_string, parts};
 use crate::arch::GO_INSTRUCTION_LEN_MIN;
 
 /// The table, with its parts found.
 #[derive(Debug)]
-pub(super) struct FunctionTable {
+pub(in crate::discover) struct FunctionTable {
     layout: TableLayout,
     names: FileRange,
     /// Pairs of a function's begin and the place of what is known about it, then an end.
@@ -37,17 +36,15 @@ enum TableLayout {
 
 /// A function, before it is known where the code begins.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct UnplacedFunction {
+pub(in crate::discover) struct UnplacedFunction<T> {
     /// `None` for a neighbour, which only helps to find that out.
-    what: Option<Function>,
+    what: Option<T>,
     begin: u64,
     len: u64,
 }
 
-/// Functions that share this begin of their names are neighbours.
-const NEIGHBOURS: &[u8] = b"crypto/tls.(*Conn).";
-/// As many as are kept. Of code that is full of functions, every thirtieth place may be the begin
-/// of one, so that a few would not prove anything; nearly all of these begin as is known.
+/// As many neighbours are kept. Of code that is full of functions, every thirtieth place may be the
+/// begin of one, so that a few would not prove anything; nearly all of these begin as is known.
 const NEIGHBOURS_MAX: usize = 32;
 
 const HEADER_LEN: usize = 8 + 8 * 8;
@@ -148,20 +145,22 @@ impl FunctionTable {
         })
     }
 
-    /// Functions with these names.
-    pub fn look_up(
+    /// Functions with these names, and some of those whose names begin with `neighbours`.
+    pub fn look_up<T: Copy>(
         &self,
         image: &Image<'_>,
-        wanted: &[(&str, Function)],
-    ) -> Result<Vec<UnplacedFunction>, Damaged> {
+        wanted: &[(&str, T)],
+        neighbours: &str,
+    ) -> Result<Vec<UnplacedFunction<T>>, Damaged> {
         let mut names = HashMap::new();
+        let mut neighbours_left = NEIGHBOURS_MAX;
         each_string(image, self.names, |end, string| {
-            if !string.starts_with(NEIGHBOURS) {
-                return;
-            }
-            let known = wanted.iter().find(|(name, _)| name.as_bytes() == string);
-            if known.is_some() || names.len() < NEIGHBOURS_MAX {
-                names.insert(end - string.len() as u64, known.map(|(_, what)| *what));
+            let at = end - string.len() as u64;
+            if let Some((_, what)) = wanted.iter().find(|(name, _)| name.as_bytes() == string) {
+                names.insert(at, Some(*what));
+            } else if neighbours_left > 0 && string.starts_with(neighbours.as_bytes()) {
+                neighbours_left -= 1;
+                names.insert(at, None);
             }
         })?;
         let mut found = Vec::new();
@@ -171,7 +170,7 @@ impl FunctionTable {
         let field = self.layout.field_len() as usize;
         let mut window = Window::default();
         let mut pairs = vec![0; PIECE_LEN];
-        let mut last: Option<(Option<Function>, u64)> = None;
+        let mut last: Option<(Option<T>, u64)> = None;
         for part in parts(self.pairs, PIECE_LEN) {
             let pairs = &mut pairs[..part.len as usize];
             image
@@ -199,16 +198,17 @@ impl FunctionTable {
         Ok(found)
     }
 
-    /// The functions sought at their addresses; `None` if it can't be told where the code begins.
-    pub fn placed(
+    /// The functions sought at their addresses; `None` if it can't be told where the code begins:
+    /// where each of them is, or is not, a function that begins as is known (`is_function`).
+    pub fn placed<T: Copy>(
         &self,
         image: &Image<'_>,
-        found: &[UnplacedFunction],
-        is_function: impl Fn(&Image<'_>, u64) -> bool,
-    ) -> Option<Vec<Symbol<Function>>> {
-        let is_function_at = |start: u64, found: &UnplacedFunction| {
+        found: &[UnplacedFunction<T>],
+        is_function: impl Fn(Option<T>, u64) -> bool,
+    ) -> Option<Vec<Symbol<T>>> {
+        let is_function_at = |start: u64, found: &UnplacedFunction<T>| {
             let address = start.checked_add(found.begin);
-            address.is_some_and(|address| is_function(image, address))
+            address.is_some_and(|address| is_function(found.what, address))
         };
         let sought = || found.iter().filter(|found| found.what.is_some());
         let fits = |start: &u64| {

@@ -1,0 +1,91 @@
+//! `_queue`, the extension in which executors keep what threads are to do: where items are put into
+//! its `SimpleQueue` and taken out. Its functions have no symbols; they are found by the table of
+//! methods (`PyMethodDef`: name, function, flags, text), which relocations fill in.
+
+use std::collections::BTreeMap;
+
+use wirespan_common::record::TaskKind;
+
+use super::super::super::tls::image::{Damaged, Image, u64_at};
+use super::super::{RuntimeTasks, RuntimeVerdict, TaskPoint, TaskProbe};
+use super::code_at;
+use crate::arch::python::returns_by_jumps;
+
+/// Entries of the table of relocations; the module has some sixty.
+const RELOCATIONS_MAX: u64 = 16 * 1024;
+/// `sizeof(Elf64_Rela)`
+const RELOCATION_LEN: usize = 24;
+/// `R_X86_64_RELATIVE`: a word that is the file's base plus a number.
+const RELATIVE: u64 = 8;
+/// Return instructions of all functions together.
+const RETURNS_MAX: usize = 32;
+
+/// Methods by name, and what is seen of them. `get_nowait` may be no more than a jump to `get`.
+const METHODS: [(&[u8], TaskPoint); 4] = [
+    (b"put\0", TaskPoint::PythonPut),
+    (b"put_nowait\0", TaskPoint::PythonPut),
+    (b"get\0", TaskPoint::PythonGot),
+    (b"get_nowait\0", TaskPoint::PythonGot),
+];
+
+pub(super) fn find(image: &Image<'_>) -> Result<RuntimeVerdict, Damaged> {
+    let Some(probes) = probes(image) else {
+        return Ok(RuntimeVerdict::Unknown(
+            "the methods of its queues can't be found, so that work which threads take from them \
+             is nobody's"
+                .to_owned(),
+        ));
+    };
+    Ok(RuntimeVerdict::Known(RuntimeTasks {
+        kind: TaskKind::PythonContext,
+        places: Default::default(),
+        is_part: true,
+        probes,
+    }))
+}
+
+fn probes(image: &Image<'_>) -> Option<Vec<TaskProbe>> {
+    let words = relative_words(image)?;
+    let mut probes = Vec::new();
+    for (name, point) in METHODS {
+        let function = method(image, &words, name)?;
+        let places = match point {
+            TaskPoint::PythonGot => returns_by_jumps(&|address| code_at(image, address), function)?,
+            _ => vec![function],
+        };
+        for place in places {
+            let offset = image.code_offset(place, 1)?;
+            probes.push(TaskProbe { point, offset });
+        }
+    }
+    probes.sort_unstable();
+    probes.dedup();
+    (probes.len() <= RETURNS_MAX).then_some(probes)
+}
+
+/// Words that a relocation fills in, by address: addresses of the image.
+fn relative_words(image: &Image<'_>) -> Option<BTreeMap<u64, u64>> {
+    let place = image.section(".rela.dyn")?.place;
+    if place.len > RELOCATIONS_MAX * RELOCATION_LEN as u64 {
+        return None;
+    }
+    let table = image.read(place.offset, place.len as usize)?;
+    let entries = table.chunks_exact(RELOCATION_LEN);
+    let relative = entries.filter(|entry| u64_at(entry, 8) & 0xffff_ffff == RELATIVE);
+    Some(
+        relative
+            .map(|entry| (u64_at(entry, 0), u64_at(entry, 16)))
+            .collect(),
+    )
+}
+
+/// The function of a method.
+fn method(image: &Image<'_>, words: &BTreeMap<u64, u64>, name: &[u8]) -> Option<u64> {
+    let mut functions = words.iter().filter_map(|(at, text)| {
+        let is_name = image.read_address(*text, name.len())? == name;
+        let function = words.get(&at.checked_add(8)?).filter(|_| is_name)?;
+        image.code_offset(*function, 1).map(|_| *function)
+    });
+    let function = functions.next()?;
+    functions.next().is_none().then_some(function)
+}

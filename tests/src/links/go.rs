@@ -1,0 +1,95 @@
+//! Services in Go that call one another, as `workloads/links/go` has them, under one daemon.
+
+use crate::daemon::{Daemon, Finished};
+use crate::grpc::built_by_setup;
+use crate::links::{Load, Row, Target, requests};
+use crate::ports;
+use crate::process::{Process, tied};
+use crate::tls::{Certificates, built};
+use crate::workload::Server;
+
+/// What the issue of linking asks of Go.
+pub const TARGET: Target = Target {
+    right: 99.9,
+    wrong: 0.02,
+};
+
+/// A service that calls another one for each request.
+#[derive(Debug)]
+pub struct Pair<'a> {
+    front: Server,
+    back: Server,
+    certificates: Option<&'a Certificates>,
+}
+
+impl<'a> Pair<'a> {
+    /// Both are the program of that name among the builds; the front has these settings.
+    #[must_use]
+    pub fn start(
+        program: &str,
+        settings: &[(&str, &str)],
+        certificates: Option<&'a Certificates>,
+    ) -> Self {
+        let command = |role: &str, port: &str, rest: &[&str]| {
+            let mut command = tied(built(&format!("bin/{program}")));
+            command.arg(role).arg(port).args(rest);
+            if let Some(certificates) = certificates {
+                command.args([certificates.certificate(), certificates.key()]);
+                certificates.trusted_by(&mut command);
+            }
+            command
+        };
+        let back = Server::on(ports::free(), |port| command("back", port, &[]));
+        let scheme = certificates.map_or("http", |_| "https");
+        let base = format!("{scheme}://127.0.0.1:{}", back.port);
+        let front = Server::on(ports::free(), |port| {
+            let mut command = command("front", port, &[&base]);
+            command.envs(settings.iter().copied());
+            command
+        });
+        Self {
+            front,
+            back,
+            certificates,
+        }
+    }
+
+    /// Sends requests of a shape, and returns what a daemon made of them.
+    #[must_use]
+    pub fn under(&self, load: &Load, shape: &str) -> (Row, Finished) {
+        let ports = format!("{},{}", self.front.port, self.back.port);
+        // They run by now, so that it is ready once their goroutines are followed.
+        let daemon = Daemon::start(&[("BEYLA_OPEN_PORT", &ports)]);
+        let scheme = self.certificates.map_or("http", |_| "https");
+        let base = format!("{scheme}://127.0.0.1:{}", self.front.port);
+        let mut load = load.clone();
+        load.trusted = self
+            .certificates
+            .map(|it| std::fs::read(it.authority()).expect("a certificate"));
+        let answered = load.send(&base, |id| format!("/{id}/{shape}"));
+        daemon.wait_for_count(2 * answered);
+        let finished = daemon.stop();
+        (Row::of(&finished.spans), finished)
+    }
+}
+
+/// The same over grpc-go: a front that serves over gRPC, and calls over gRPC.
+#[must_use]
+pub fn grpc_under_daemon(shape: &str) -> Row {
+    let program = built_by_setup("grpc/go-grpc");
+    let command = |arguments: &[&str]| {
+        let mut command = tied(&program);
+        command.args(arguments);
+        command
+    };
+    let back = Server::on(ports::free(), |port| command(&["back", port]));
+    let to = back.port.to_string();
+    let front = Server::on(ports::free(), |port| command(&["front", port, &to]));
+    let ports = format!("{},{to}", front.port);
+    let daemon = Daemon::start(&[("BEYLA_OPEN_PORT", &ports)]);
+    let (port, count) = (front.port.to_string(), requests().to_string());
+    let mut driver = command(&["drive", &port, shape, &count, "50"]);
+    Process::start("driver", &mut driver).succeed();
+    daemon.wait_for_count(requests());
+    Row::of(&daemon.stop().spans)
+}
