@@ -40,8 +40,8 @@ pub struct Connection {
     pub shard: u8,
     /// 1 if its process, a proxy, was seen to answer on it: then it asks for nothing on it.
     pub answers: u8,
-    /// Zero.
-    pub reserved: [u8; 1],
+    /// Its process's [`crate::runtime::Proxy`], where `proxied_at` is known.
+    pub proxy: u8,
     /// Address of its `struct sock` when it was first seen.
     pub sk: u64,
     /// Where its process, a proxy, keeps what it knows of it; 0 while that is not known.

@@ -88,31 +88,34 @@ fn current(scratch: &Scratch, connection: &mut Connection, kind: u16) -> Option<
     }
 }
 
-/// The request that a proxy reads, or passes on: it is named by where the proxy keeps the connection
-/// of the client that made it. Where that is of a socket stays the same as long as there is one.
+/// The request that a proxy reads, or passes on: it is named by where the proxy keeps the
+/// connection of the client that made it. Of a socket, that stays the same as long as there is one.
 #[inline(always)]
 fn passed_on(transfer: &Transfer, connection: &mut Connection) -> Option<Task> {
-    let runtime = maps::runtime_of(transfer.current.tgid)?;
+    let tgid = transfer.current.tgid;
     if connection.proxied_at == 0 {
-        connection.proxied_at = match runtime.places[0] {
+        let runtime = maps::runtime_of(tgid)?;
+        let proxy = runtime.places[0] as u8;
+        connection.proxied_at = match proxy {
             NGINX => nginx::connection_of(transfer),
             HAPROXY => haproxy::connection_of(transfer, runtime),
             _ => None,
         }?;
+        connection.proxy = proxy;
     }
     let at = connection.proxied_at;
     if matches!(transfer.call.direction, Direction::Ingress) {
         return Some(Task { id: at, part: 0 });
     }
-    match runtime.places[0] {
-        NGINX => nginx::request(at, transfer.current.tgid),
-        HAPROXY => haproxy::request(at, runtime),
+    match connection.proxy {
+        NGINX => nginx::request(at, tgid),
+        HAPROXY => haproxy::request(at, maps::runtime_of(tgid)?),
         _ => None,
     }
 }
 
-const NGINX: u64 = Proxy::Nginx as u64;
-const HAPROXY: u64 = Proxy::Haproxy as u64;
+const NGINX: u8 = Proxy::Nginx as u8;
+const HAPROXY: u8 = Proxy::Haproxy as u8;
 
 /// A watched process makes a thread, whose `struct task_struct` is at `task`.
 #[inline(always)]

@@ -131,8 +131,8 @@ const STREAM_FIRST: u64 = 1040;
 /// Words that are looked at for one request.
 const STREAM_WORDS: u64 = 48;
 
-/// How often it is looked whether a request came on a stream, before any did: of the first, and then
-/// of few, because it costs more than all the rest.
+/// How often it is looked whether a request came on a stream, before any did: of the first, and
+/// then of few, because it costs more than all the rest.
 const LOOKS_AT_FIRST: u64 = 32;
 const LOOKS_EVERY: u64 = 64;
 
