@@ -155,7 +155,7 @@ fn gunicorn(arguments: &[&str], port: u16, back: u16) -> Command {
 
 #[test]
 fn gunicorns_workers_take_one_request_at_a_time() {
-    let row = row_of(4, |_, port, back| gunicorn(&["--workers", "4"], port, back));
+    let row = row_of(3, |_, port, back| gunicorn(&["--workers", "3"], port, back));
     row.assert("Python, gunicorn sync", calls(), TARGET_ALONE);
 }
 
