@@ -93,6 +93,10 @@ fn address(ring: &'static RingBuf) -> *mut c_void {
 
 /// `own` if the shard is `NUMBER`, else `other`. Written out, because the optimiser makes a table
 /// of addresses of a choice among maps, and the kernel has no such tables.
+#[expect(
+    clippy::pointers_in_nomem_asm_block,
+    reason = "addresses are moved, and nothing at them is read or written"
+)]
 #[inline(always)]
 fn select<const NUMBER: u8>(other: *mut c_void, shard: u8, own: *mut c_void) -> *mut c_void {
     let mut ring = other;

@@ -7,7 +7,7 @@ use aya_ebpf::maps::PerCpuArray;
 use wirespan_common::connection::Connection;
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::own::Ends;
-use wirespan_common::record::{ANCESTORS_MAX, Chunk, ConnectionId, Header, Open, Tail, TaskNote};
+use wirespan_common::record::{Chunk, ConnectionId, Header, Open, Tail};
 
 use super::sizes::{PARTS_AT_ONCE, PAYLOAD_ROOM};
 use super::tls::ObjectKey;

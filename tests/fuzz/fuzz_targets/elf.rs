@@ -13,7 +13,9 @@ use libfuzzer_sys::fuzz_target;
     reason = "a part of the daemon's crate, without the rest"
 )]
 mod discover {
+    mod naming;
     mod proc_root;
+    pub mod runtimes;
     pub mod tls;
 
     pub use proc_root::ProcRoot;

@@ -18,7 +18,11 @@ pub mod bindings {
         pub rsi: u64,
         pub rdi: u64,
         pub rsp: u64,
+        pub rbp: u64,
+        pub r12: u64,
+        pub r13: u64,
         pub r14: u64,
+        pub r15: u64,
     }
 }
 
