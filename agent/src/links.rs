@@ -166,7 +166,7 @@ impl Links {
         if let Some(named) = named {
             self.headers.serves(node, begun.owner, named);
         }
-        self.threads.begins(begun.owner);
+        self.threads.begins(begun.owner, begun.actor);
         if let Some(actor) = begun.actor {
             self.tasks.serves(&self.nodes, node, begun, actor);
             self.threads.reads(&mut self.nodes, node, actor);

@@ -152,6 +152,10 @@ impl Seen {
     pub fn without_ids(&self) -> String {
         let mut same = self.clone();
         same.span_id.clear();
+        let is_linked = same.get("wirespan.link").is_some();
+        if is_linked {
+            same.parent_span_id.clear();
+        }
         if same.parent_span_id.is_empty() {
             same.trace_id.clear();
         }

@@ -264,6 +264,7 @@ fn spans_of_a_call_have_every_attribute_and_no_other() {
     let of_server = [
         "client.address = 127.0.0.1".to_owned(),
         format!("network.peer.port = {source}"),
+        "wirespan.link = connection".into(),
     ];
     assert_same(
         "attributes of the server's span",

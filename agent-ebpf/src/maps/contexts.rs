@@ -13,15 +13,15 @@ use crate::memory::Delivered;
 
 /// Contexts that were copied from others while probes stood, by address.
 #[map]
-static PYTHON_CONTEXTS: LruHashMap<ObjectKey, Lineage> = LruHashMap::with_max_entries(32 * 1024, 0);
+static PYTHON_CONTEXTS: LruHashMap<ObjectKey, Lineage> = LruHashMap::with_max_entries(16 * 1024, 0);
 
 /// On whose behalf items were put into queues, by the item's address.
 #[map]
-static PYTHON_ITEMS: LruHashMap<ObjectKey, Lineage> = LruHashMap::with_max_entries(8 * 1024, 0);
+static PYTHON_ITEMS: LruHashMap<ObjectKey, Lineage> = LruHashMap::with_max_entries(4 * 1024, 0);
 
 /// On whose behalf threads without a context of their own work, by thread.
 #[map]
-static PYTHON_WORK: LruHashMap<u32, Lineage> = LruHashMap::with_max_entries(8 * 1024, 0);
+static PYTHON_WORK: LruHashMap<u32, Lineage> = LruHashMap::with_max_entries(4 * 1024, 0);
 
 /// A note on a task with room for all ancestors.
 #[repr(C)]
