@@ -97,8 +97,10 @@ fn conversation(mut rest: &[u8]) {
     conversation.end(End::Closed, time_ns + 1, &mut told);
     assert!(!conversation.awaits_progress(), "nothing is left open");
     told.check_over();
-    // A request line has two spaces; one that was cut has one.
-    assert!(told.exchanges <= requests, "made up");
+    // A request line has two spaces; one that was cut has one. A command of Redis may have none.
+    if conversation.protocol() != Some("redis") {
+        assert!(told.exchanges <= requests, "made up");
+    }
 }
 
 fn end_of(bytes: &[u8]) -> End {
