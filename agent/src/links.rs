@@ -31,7 +31,7 @@ pub use wire::Wire;
 use crate::trace_context::{SpanContext, TraceContext};
 use headers::Headers;
 use joins::Joins;
-use nodes::Nodes;
+use nodes::{Nodes, REMEMBERED_MAX};
 use python::{Decision, Python, RequestRead};
 use tasks::Tasks;
 use threads::Threads;
@@ -166,7 +166,7 @@ impl Links {
         if let Some(named) = named {
             self.headers.serves(node, begun.owner, named);
         }
-        self.threads.begins(begun.owner, begun.actor);
+        self.threads.begins(begun.owner);
         if let Some(actor) = begun.actor {
             self.tasks.serves(&self.nodes, node, begun, actor);
             self.threads.reads(&mut self.nodes, node, actor);
@@ -337,19 +337,19 @@ impl Links {
         // First, while the requests that it links to are remembered.
         self.python.tick(now_ns);
         self.decide();
-        let (headers, joins, tasks) = (&mut self.headers, &mut self.joins, &mut self.tasks);
-        self.nodes.forget(now_ns, |id, node| {
-            headers.forget(node);
-            joins.forget(id, node);
-            tasks.forget(id, node);
-        });
+        self.forget(REMEMBERED_MAX);
         self.nodes.give_up(now_ns);
     }
 
     /// Memory is scarce: what is over is forgotten at once.
     pub fn shed(&mut self) {
+        self.forget(0);
+    }
+
+    /// Forgets what is over, but for what may still be asked for: so many at most.
+    fn forget(&mut self, kept_max: usize) {
         let (headers, joins, tasks) = (&mut self.headers, &mut self.joins, &mut self.tasks);
-        self.nodes.forget_until(0, 0, |id, node| {
+        self.nodes.forget(kept_max, |id, node| {
             headers.forget(node);
             joins.forget(id, node);
             tasks.forget(id, node);

@@ -16,7 +16,7 @@ use crate::trace_context::{Parent, SpanContext};
 const ROOM_KEPT: usize = 1024;
 
 /// Those that are over and still remembered.
-const REMEMBERED_MAX: usize = 8 * 1024;
+pub(super) const REMEMBERED_MAX: usize = 8 * 1024;
 
 /// So many exchanges asked for one another in a row: what seems to be deeper is a circle.
 const DEPTH_MAX: usize = 64;
@@ -331,23 +331,12 @@ impl Nodes {
         }
     }
 
-    /// Forgets those that are over for long enough, each after `last` has seen it.
+    /// Forgets those that are over for long enough, and of the others all but so many, each after
+    /// `last` has seen it.
     #[inline]
-    pub fn forget(&mut self, now_ns: u64, last: impl FnMut(NodeId, &Node)) {
-        self.now_ns = self.now_ns.max(now_ns);
-        self.forget_until(self.now_ns, REMEMBERED_MAX, last);
-    }
-
-    /// Forgets those that are to be remembered until `time_ns` at most, and of the others all but
-    /// so many.
-    pub fn forget_until(
-        &mut self,
-        time_ns: u64,
-        kept_max: usize,
-        mut last: impl FnMut(NodeId, &Node),
-    ) {
+    pub fn forget(&mut self, kept_max: usize, mut last: impl FnMut(NodeId, &Node)) {
         while let Some(&(until_ns, id)) = self.over.front()
-            && (until_ns <= time_ns || self.over.len() > kept_max)
+            && (until_ns <= self.now_ns || self.over.len() > kept_max)
         {
             self.over.pop_front();
             if let Some(node) = self.get(id) {

@@ -38,9 +38,8 @@ const TANGLES_MAX: u8 = 4;
 #[derive(Debug, Default)]
 pub struct Threads {
     threads: HashMap<(u32, u32), Thread>,
-    /// How many requests each process has to answer, since any is followed by its threads.
+    /// How many requests each process has to answer.
     unanswered: HashMap<u32, u32>,
-    are_followed: bool,
     /// Processes with pools of threads.
     pools: HashMap<u32, Pool>,
 }
@@ -74,11 +73,8 @@ struct ThreadCall {
 
 impl Threads {
     /// A process has a request to answer.
-    pub fn begins(&mut self, owner: u32, actor: Option<Actor>) {
-        self.are_followed |= actor.is_some_and(is_followed);
-        if self.are_followed {
-            *self.unanswered.entry(owner).or_default() += 1;
-        }
+    pub fn begins(&mut self, owner: u32) {
+        *self.unanswered.entry(owner).or_default() += 1;
     }
 
     /// It has one less.
