@@ -14,8 +14,10 @@ mod joins;
 mod nodes;
 mod proxies;
 mod python;
+mod recent;
 mod tasks;
 mod threads;
+mod tokio;
 mod wire;
 
 use std::sync::Arc;
@@ -33,7 +35,7 @@ use headers::Headers;
 use joins::Joins;
 use nodes::{Nodes, REMEMBERED_MAX};
 use python::{Decision, Python, RequestRead};
-use tasks::Tasks;
+use tasks::{Cause, Request, Tasks};
 use threads::Threads;
 
 /// How long an exchange that is over may still be found by what it caused, in nanoseconds of record
@@ -191,20 +193,14 @@ impl Links {
     }
 
     fn begin_client(&mut self, node: NodeId, begun: &Begun, named: Option<TraceParent>) {
-        let serving = self.tasks.asks(&mut self.nodes, begun);
+        let serving = self.tasks.asks(&mut self.nodes, node, begun);
         let may_be_told = self.tasks.calls(node, begun, serving.is_some());
         let passed_on = named.and_then(|named| self.headers.passes_on(begun.owner, named));
         match (passed_on, serving, begun.actor) {
             (Some(request), ..) => self.nodes.link(node, request, Mechanism::Header),
             // An SDK in the process knows better.
             _ if named.is_some() => self.nodes.stand_alone(node),
-            (_, Some((request, mechanism)), _) => match request.doubt {
-                None => self.nodes.link(node, request.node, mechanism),
-                Some(goroutine) if self.tasks.doubts(goroutine, node, request.node) => {
-                    self.nodes.await_for(node, AWAITED_NS);
-                }
-                Some(_) => self.nodes.stand_alone(node),
-            },
+            (_, Some((request, mechanism)), _) => self.belongs(node, request, mechanism),
             (.., Some(actor))
                 if self.threads.calls(&self.nodes, node, begun.owner, actor)
                     || self.python.calls(node, actor, begun.time_ns) =>
@@ -217,6 +213,22 @@ impl Links {
         self.decide();
         if let Some(ends) = begun.ends {
             self.meet_client(node, ends);
+        }
+    }
+
+    /// A call belongs to a request, perhaps to be known later.
+    fn belongs(&mut self, call: NodeId, request: Request, mechanism: Mechanism) {
+        let is_awaited = match (request.cause, request.doubt, mechanism) {
+            (Cause::Node(node), None, _) => return self.nodes.link(call, node, mechanism),
+            (Cause::Handler(task), doubt, _) => self.tasks.awaits(task, call, doubt),
+            (Cause::Node(node), Some(doubt), Mechanism::Task(kind)) => {
+                self.tasks.doubts(&self.nodes, (doubt, kind), call, node)
+            }
+            _ => false,
+        };
+        match is_awaited {
+            true => self.nodes.await_for(call, AWAITED_NS),
+            false => self.nodes.stand_alone(call),
         }
     }
 
@@ -277,7 +289,7 @@ impl Links {
     /// A runtime told something of a task.
     pub fn note(
         &mut self,
-        tgid: u32,
+        (tgid, tid): (u32, u32),
         event: TaskEvent,
         kind: TaskKind,
         note: &TaskNote,
@@ -288,7 +300,9 @@ impl Links {
             self.python.note(tgid, event, note, ancestors, now_ns);
             return self.decide();
         }
-        self.tasks.note(&mut self.nodes, tgid, event, kind, note);
+        let who = (tgid, tid);
+        self.tasks
+            .note(&mut self.nodes, who, (event, kind), note, ancestors);
         self.tasks.tidy(&self.nodes);
     }
 
@@ -300,6 +314,7 @@ impl Links {
         }
         if let Some(node) = self.nodes.get(id).filter(|it| it.role == Role::Server) {
             self.python.ends(id, node.owner, now_ns);
+            self.tasks.ends_request(id, now_ns);
             self.decide();
         }
         if let Some(node) = self.nodes.get_mut(id) {
@@ -336,6 +351,7 @@ impl Links {
         self.nodes.pass(now_ns);
         // First, while the requests that it links to are remembered.
         self.python.tick(now_ns);
+        self.tasks.tick(&mut self.nodes, now_ns);
         self.decide();
         self.forget(REMEMBERED_MAX);
         self.nodes.give_up(now_ns);
@@ -386,6 +402,7 @@ impl Links {
     /// There will be no more records: what is not known by now never will be.
     pub fn finish(&mut self) {
         self.python.tick(u64::MAX);
+        self.tasks.tick(&mut self.nodes, u64::MAX);
         self.decide();
         self.nodes.give_up(u64::MAX);
     }
@@ -410,7 +427,8 @@ impl Links {
     #[must_use]
     pub fn until_ns(&self) -> Option<u64> {
         let (nodes, python) = (self.nodes.until_ns(), self.python.until_ns());
-        nodes.into_iter().chain(python).min()
+        let tasks = self.tasks.until_ns();
+        nodes.into_iter().chain(python).chain(tasks).min()
     }
 
     /// Exchanges that have begun and not ended.

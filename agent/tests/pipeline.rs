@@ -38,6 +38,8 @@ mod shards;
 mod threads;
 #[path = "pipeline/tls.rs"]
 mod tls;
+#[path = "pipeline/tokio.rs"]
+mod tokio;
 #[path = "pipeline/waiting.rs"]
 mod waiting;
 

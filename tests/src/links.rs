@@ -8,6 +8,7 @@
 
 pub mod go;
 mod load;
+pub mod tokio;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;

@@ -4,6 +4,7 @@ mod arguments;
 mod goroutines;
 pub mod python;
 mod returns;
+pub mod tokio;
 
 use iced_x86::{Code, Decoder, DecoderOptions};
 

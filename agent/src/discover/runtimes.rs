@@ -14,6 +14,7 @@ mod haproxy;
 mod nginx;
 mod python;
 mod threads;
+mod tokio;
 
 use std::path::Path;
 
@@ -86,6 +87,20 @@ pub enum TaskPoint {
     PythonPut,
     /// `SimpleQueue.get` is about to return.
     PythonGot,
+    /// A task of tokio is bound to its runtime; its header is in a register that the places name.
+    TokioBorn,
+    /// A value is put into a channel of tokio; its place is in a register that the places name.
+    TokioPut,
+    /// The same, where a place's block is looked for.
+    TokioPutInBlock,
+    /// The task of tower's `Buffer`, which passes requests on, begins to do so.
+    TokioPassesOn,
+    /// A request is sent on a stream of h2.
+    TokioAsks,
+    /// A response is sent on a stream of h2, which is the first argument.
+    TokioAnswers,
+    /// The same, where it is the second.
+    TokioAnswersBySecond,
 }
 
 /// What was found of a runtime in a file.
@@ -104,7 +119,13 @@ pub enum RuntimeVerdict {
 type Finder = fn(&Image<'_>, &Path) -> Result<RuntimeVerdict, Damaged>;
 
 /// All runtimes; of several in one file the first is taken.
-const FINDERS: &[Finder] = &[go::find, nginx::find, haproxy::find, python::find];
+const FINDERS: &[Finder] = &[
+    go::find,
+    nginx::find,
+    haproxy::find,
+    python::find,
+    tokio::find,
+];
 
 /// Looks into a file that a process maps as `name`.
 pub(super) fn analyse(bytes: &dyn BytesAt, name: &Path) -> RuntimeVerdict {
