@@ -333,6 +333,7 @@ impl Pipeline {
             .is_some_and(|ends| ends.is_on_one_node(|address| links.is_own(address)));
         connection.endpoints = endpoints;
         connection.identity = Identity::of(open);
+        connection.opened(open);
         self.connections.weigh(slot);
     }
 

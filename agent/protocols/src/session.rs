@@ -8,7 +8,7 @@ use crate::family::Family;
 use crate::listener::Listener;
 use crate::parser::Flow;
 use crate::stream::{Moved, Stream};
-use crate::transport::{Chunk, Direction, End, Extent};
+use crate::transport::{Chunk, Direction, End, Extent, Past};
 
 /// Reads both directions of one connection and pairs what was asked with what was answered.
 pub trait Session: Debug + Send {
@@ -133,6 +133,8 @@ pub struct OrderedStart<'a> {
     pub requests: Stream,
     /// From the server.
     pub responses: Stream,
+    /// What is behind it.
+    pub past: Past,
     /// What was recognised.
     pub entry: JoinedAt<'a>,
 }

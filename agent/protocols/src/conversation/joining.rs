@@ -11,7 +11,7 @@ use crate::protocol::Pairing;
 use crate::relay::{self, Header};
 use crate::session::{JoinedAt, MultiplexedStart, OrderedStart, Rest, Session, role_of};
 use crate::stream::{Moved, Stream};
-use crate::transport::{Chunk, Direction, Extent};
+use crate::transport::{Chunk, Direction, Extent, Past};
 
 /// Where a hello says which one it is, behind the header of its record (RFC 8446 §4).
 const HELLO_KIND_AT: usize = 5;
@@ -26,6 +26,8 @@ pub(super) struct Joining {
     latest: Option<Direction>,
     turns: u32,
     chunks: u32,
+    /// What the connection has behind it; of a tunnel, nothing.
+    past: Past,
     /// Bytes of a relay's header.
     header_len: u64,
     /// A client's TLS hello was seen, with whom it named, and the other side has said nothing yet:
@@ -68,8 +70,11 @@ pub(super) enum Joined {
 
 impl Joining {
     /// A connection that was not looked at yet.
-    pub fn new() -> Self {
-        let mut joining = Self::default();
+    pub fn new(past: Past) -> Self {
+        let mut joining = Self {
+            past,
+            ..Self::default()
+        };
         for side in &mut joining.sides {
             side.begins = Some(0);
         }
@@ -86,6 +91,10 @@ impl Joining {
             odd: None,
         };
         Self {
+            past: match ingress.is_framed && egress.is_framed {
+                true => Past::Empty,
+                false => Past::Unknown,
+            },
             sides: [side(ingress), side(egress)],
             ..Self::default()
         }
@@ -292,6 +301,10 @@ impl Joining {
         head: &'a [u8],
         chunk: &'a Chunk<'a>,
     ) -> (OrderedStart<'a>, Option<Discard>) {
+        let past = match self.past {
+            Past::Empty if !self.sides.iter().all(JoiningSide::is_at_start) => Past::Unseen,
+            past => past,
+        };
         let this = std::mem::take(self.side(chunk.direction));
         let other = std::mem::take(self.side(chunk.direction.opposite()));
         let refused = match flow {
@@ -329,6 +342,7 @@ impl Joining {
             role,
             requests,
             responses,
+            past,
             entry,
         };
         (start, lost)

@@ -26,7 +26,7 @@ use crate::protocol::Detected;
 use crate::reader::{Reader, Step};
 use crate::session::{self, Asked, Heir, JoinedAt, Next, Notes, OrderedStart, Rest, Session};
 use crate::stream::{HELD_BYTES_MAX, Moved, Stream};
-use crate::transport::{Chunk, Direction, End, Extent};
+use crate::transport::{Chunk, Direction, End, Extent, Past};
 
 /// Times in a row that a lane may turn out to carry something else before the connection is given
 /// up.
@@ -84,9 +84,11 @@ impl<P: Ordered> Dialogue<P> {
             role,
             requests,
             responses,
+            past,
             entry,
         } = start;
         let mut dialogue = Self::new(role, requests, responses);
+        dialogue.begin_behind(past);
         match entry {
             JoinedAt::Request { head, chunk } => dialogue.begin(head, chunk, listener),
             JoinedAt::Refusal { asked, head, chunk } => {
@@ -116,6 +118,19 @@ impl<P: Ordered> Dialogue<P> {
             invalid: 0,
             notes: Notes::default(),
         }
+    }
+
+    /// What is asked next need not be all that is outstanding, where something was said before and
+    /// clients don't take turns.
+    fn begin_behind(&mut self, past: Past) {
+        if let Either::Responses(parser) = &mut self.responses.parser {
+            match past {
+                Past::Empty => parser.begins(),
+                Past::Unseen => parser.reset(),
+                Past::Unknown => {}
+            }
+        }
+        self.is_aligned = past != Past::Unseen || P::MANNERS.quiet_ns.is_none();
     }
 
     fn begin(&mut self, head: &[u8], chunk: &Chunk<'_>, listener: &mut dyn Listener) {
