@@ -1,5 +1,5 @@
-//! A server and a client of MongoDB's protocol: FerretDB, which is a Go module (MongoDB's own
-//! server is in no registry), and the driver that MongoDB keeps for Python. Both lie below `target`.
+//! A server and a client of MongoDB's protocol: FerretDB, which is a Go module (its own
+//! server is in no registry), and the driver that MongoDB keeps for Python. Both are in `target`.
 
 use anyhow::Result;
 
