@@ -46,7 +46,7 @@ use crate::memory::Ledger;
 use crate::outlet::Outlet;
 use crate::processes::{Described, PROCESSES_MAX, Processes};
 use crate::span::{KnownMethods, SpanMaker};
-use crate::trace_context::TraceContext;
+use crate::trace_context::{Propagation, TraceContext};
 
 /// Idle connections that are given up at one record; the others are, at the next ones.
 const IDLE_AT_ONCE: usize = 64;
@@ -126,6 +126,7 @@ impl Pipeline {
             material: Material {
                 processes: Processes::new(PROCESSES_MAX, config.memory.of_processes()),
                 spans,
+                propagation: Propagation::new(&config.spans),
                 learnt: LearntStore::new(config.memory.of_learnt()),
                 exchanges: Exchanges::new(TraceContext::new(config.seed)),
                 wall_offset_ns: 0,
@@ -552,7 +553,11 @@ impl Pipeline {
     /// that are over and wait are told by it too.
     fn reconfigure(&mut self, json: &[u8]) {
         match serde_json::from_slice::<SpanConfig>(json) {
-            Ok(told) => self.material.spans.reconfigure(&self.given.or(&told)),
+            Ok(told) => {
+                let config = self.given.or(&told);
+                self.material.spans.reconfigure(&config);
+                self.material.propagation = Propagation::new(&config);
+            }
             Err(_) => self.material.health.lose(Loss::Undecodable, 1),
         }
     }

@@ -8,6 +8,8 @@ mod ends;
 mod exchanges;
 #[path = "pipeline/goroutines.rs"]
 mod goroutines;
+#[path = "pipeline/headers.rs"]
+mod headers;
 #[path = "pipeline/kernel.rs"]
 mod kernel;
 #[path = "pipeline/learnt.rs"]

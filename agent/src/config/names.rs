@@ -78,6 +78,8 @@ settings! {
         "OTEL_BSP_MAX_QUEUE_SIZE";
     TracePrinter: "BEYLA_TRACE_PRINTER" "OTEL_EBPF_TRACE_PRINTER";
     IgnoreHealthChecks: "WIRESPAN_IGNORE_HEALTH_CHECKS";
+    Propagators: "OTEL_PROPAGATORS";
+    LinkRequestIds: "WIRESPAN_LINK_REQUEST_IDS";
     MemoryLimit: "WIRESPAN_MEMORY_LIMIT";
     ConnectionsMax: "WIRESPAN_CONNECTIONS_MAX";
     Shards: "WIRESPAN_SHARDS";

@@ -125,13 +125,13 @@ impl<'a> ConnectionListener<'a> {
 }
 
 impl Listener for ConnectionListener<'_> {
-    fn begin(&mut self, beginning: Beginning) -> Ticket {
+    fn begin(&mut self, beginning: Beginning<'_>) -> Ticket {
         let Beginning {
             role,
             start,
             head_end,
             stream,
-            context,
+            traces,
         } = beginning;
         let meeting = self.wire.meeting(role, start.position, stream);
         let begun = Begun {
@@ -144,8 +144,16 @@ impl Listener for ConnectionListener<'_> {
             may_meet_later: meeting.is_none() && self.wire.meets_at_answer() && self.may_be_local(),
             time_ns: head_end.time_ns,
         };
-        let links = &mut self.material.exchanges.links;
-        links.begin(&begun, context).ticket()
+        let Material {
+            exchanges,
+            propagation,
+            ..
+        } = &mut *self.material;
+        let named = traces.map(|traces| propagation.named(traces));
+        exchanges
+            .links
+            .begin(&begun, named.unwrap_or_default())
+            .ticket()
     }
 
     fn answer(&mut self, ticket: Ticket, head_end: Moved) {

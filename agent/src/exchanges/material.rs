@@ -11,6 +11,7 @@ use crate::learnt::LearntStore;
 use crate::outlet::{Observation, Outlet};
 use crate::processes::Processes;
 use crate::span::{Ends, SpanMaker, Surroundings};
+use crate::trace_context::Propagation;
 
 /// All that is there beside connections.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Material {
     pub processes: Processes,
     /// Makes spans.
     pub spans: SpanMaker,
+    /// Which of what headers say is believed.
+    pub propagation: Propagation,
     /// What connections learnt for each other.
     pub learnt: LearntStore,
     /// Those that are open, or wait.

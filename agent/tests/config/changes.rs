@@ -66,7 +66,10 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::BpfDebug => ("true", "capture"),
         Setting::ConnectionsMax => ("100", "capture"),
         Setting::Shards => ("2", "capture"),
-        Setting::IgnoreHealthChecks | Setting::DropQuery => ("true", "spans"),
+        Setting::IgnoreHealthChecks | Setting::DropQuery | Setting::LinkRequestIds => {
+            ("true", "spans")
+        }
+        Setting::Propagators => ("b3", "spans"),
         Setting::SensitiveQueryParamsAdd => ("ticket", "spans"),
         Setting::SensitiveQueryParamsRemove => ("code", "spans"),
         Setting::Endpoint | Setting::TracesEndpoint => ("http://other:4318", "traces"),
