@@ -2,11 +2,13 @@
 //! guesses no parent: there is one where a header named one, and none elsewhere.
 
 mod propagation;
+mod sampling;
 
 use fastrand::Rng;
 use wirespan_protocols::exchange::Role;
 
 pub use propagation::{Named, Propagation};
+pub use sampling::{Choice, randomness, with_threshold};
 
 /// W3C Trace Context §3.2.2.4: the caller may have recorded this trace.
 pub const FLAG_SAMPLED: u8 = 1;
@@ -22,6 +24,10 @@ pub struct SpanContext {
     pub parent: Option<Parent>,
     /// W3C trace flags.
     pub flags: u8,
+    /// Whether it is sampled, if whoever began the trace said so.
+    pub decided: Option<bool>,
+    /// By which all who sample the trace decide, if it is not the end of its id: 56 bits.
+    pub randomness: Option<u64>,
 }
 
 /// The span that another one is part of.
@@ -67,12 +73,16 @@ impl TraceContext {
                     is_remote: role == Role::Server,
                 }),
                 flags: parent.flags,
+                decided: (!parent.is_deferred).then_some(parent.flags & FLAG_SAMPLED != 0),
+                randomness: named.randomness,
             },
             None => SpanContext {
                 trace_id: self.trace_id(),
                 span_id: self.span_id(),
                 parent: None,
                 flags: FLAG_SAMPLED,
+                decided: None,
+                randomness: None,
             },
         }
     }

@@ -32,6 +32,8 @@ mod records;
 mod redis;
 #[path = "pipeline/replay.rs"]
 mod replay;
+#[path = "pipeline/sampling.rs"]
+mod sampling;
 #[path = "pipeline/settings.rs"]
 mod settings;
 #[path = "pipeline/shards.rs"]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names::Setting;
 use super::propagators::{self, Propagator};
+use super::sampler::{self, Sampler};
 use super::settings::Settings;
 use super::{ConfigError, Part, values};
 use crate::redact::Redaction;
@@ -25,6 +26,8 @@ pub struct SpanConfig {
     pub propagators: Option<Vec<Propagator>>,
     /// A call belongs to the only request with the same `X-Request-Id`, if nothing else is known.
     pub link_request_ids: Option<bool>,
+    /// Which traces are told.
+    pub sampler: Option<Sampler>,
 }
 
 impl Part for SpanConfig {}
@@ -53,6 +56,7 @@ impl SpanConfig {
                 .or(other.propagators.as_ref())
                 .cloned(),
             link_request_ids: self.link_request_ids.or(other.link_request_ids),
+            sampler: self.sampler.or(other.sampler),
         }
     }
 
@@ -66,6 +70,7 @@ impl SpanConfig {
             drop_query: Some(false),
             propagators: Some(propagators::DEFAULT.to_vec()),
             link_request_ids: Some(false),
+            sampler: Some(Sampler::default()),
         })
     }
 
@@ -121,5 +126,6 @@ pub(super) fn read(
         drop_query: boolean(Setting::DropQuery)?,
         propagators: propagators::read(settings, warnings),
         link_request_ids: boolean(Setting::LinkRequestIds)?,
+        sampler: sampler::read(settings, warnings),
     })
 }

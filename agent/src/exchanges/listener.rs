@@ -10,7 +10,7 @@ use wirespan_protocols::learnt::Learnt;
 use wirespan_protocols::listener::{Beginning, Discard, Listener};
 use wirespan_protocols::stream::Moved;
 
-use super::material::{Material, deliver};
+use super::material::Material;
 use super::{Addresses, Finished, Lacks};
 use crate::connections::{Connection, Owners};
 use crate::endpoints::{HostMemo, Via};
@@ -178,12 +178,11 @@ impl Listener for ConnectionListener<'_> {
     fn end(&mut self, exchange: Exchange) {
         let Material {
             processes,
-            spans,
+            teller,
             exchanges,
             health,
             now_ns,
             wall_offset_ns,
-            spans_made,
             ..
         } = &mut *self.material;
         let node = exchanges.links.end(exchange.ticket, *now_ns);
@@ -231,7 +230,7 @@ impl Listener for ConnectionListener<'_> {
             hosts: self.hosts,
             wall_offset_ns: *wall_offset_ns,
         };
-        *spans_made += deliver(spans, exchange, placed, surroundings, self.out);
+        teller.tell(exchange, placed, surroundings, self.out);
     }
 
     fn relayed(&mut self, source: SocketAddr) {

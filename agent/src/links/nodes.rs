@@ -292,13 +292,12 @@ impl Nodes {
             };
             if let Some((above, is_remote)) = above {
                 node.context = SpanContext {
-                    trace_id: above.trace_id,
                     span_id: node.context.span_id,
                     parent: Some(Parent {
                         span_id: above.span_id,
                         is_remote,
                     }),
-                    flags: above.flags,
+                    ..above
                 };
             }
             node.is_settled = true;
