@@ -35,5 +35,6 @@ pub mod registry;
 pub mod relay;
 pub mod session;
 pub mod stream;
+pub mod trace_headers;
 pub mod trace_parent;
 pub mod transport;

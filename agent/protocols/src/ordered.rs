@@ -15,7 +15,7 @@ use crate::parser::{Answers, Flow, Parser};
 use crate::probe::Probe;
 use crate::protocol::{Detected, Pairing, Protocol};
 use crate::session::{OrderedStart, Session};
-use crate::trace_parent::TraceParent;
+use crate::trace_headers::TraceHeaders;
 
 use dialogue::Dialogue;
 
@@ -84,8 +84,8 @@ pub trait Request: Debug + Send + Sized {
     /// Its body ended.
     fn body_ended(&mut self, size: Option<u64>);
 
-    /// The trace that it says it belongs to.
-    fn context(&self) -> Option<TraceParent> {
+    /// What it says of the trace that it belongs to.
+    fn traces(&self) -> Option<&TraceHeaders> {
         None
     }
 
