@@ -174,7 +174,7 @@ pub struct ExportFlags {
     /// [OTEL_EXPORTER_OTLP_PROTOCOL]
     #[arg(long, value_name = "PROTOCOL")]
     pub protocol: Option<String>,
-    /// Print spans: text, json, json_indent, counter or disabled [BEYLA_TRACE_PRINTER]
+    /// Print spans: text, tree, json, json_indent, counter or disabled [BEYLA_TRACE_PRINTER]
     #[arg(long, value_name = "FORMAT")]
     pub printer: Option<String>,
     /// No spans for gRPC's own health checks and reflection [WIRESPAN_IGNORE_HEALTH_CHECKS]
