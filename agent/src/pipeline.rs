@@ -644,6 +644,8 @@ impl Pipeline {
         let made = std::mem::take(&mut self.material.spans_made);
         if made > 0 {
             self.material.health.made_spans(made);
+            let tally = self.material.exchanges.links.take_tally();
+            self.material.health.links.add(&tally);
         }
     }
 }

@@ -9,7 +9,7 @@ use wirespan_protocols::exchange::{Role, Ticket};
 use wirespan_protocols::heap;
 use wirespan_protocols::trace_parent::TraceParent;
 
-use super::{Begun, Ends, Mechanism, REMEMBERED_NS};
+use super::{Abstained, Begun, Ends, LinkTally, Mechanism, REMEMBERED_NS};
 use crate::trace_context::{Parent, SpanContext};
 
 /// Room for more than this is given back once most of it is empty.
@@ -60,6 +60,8 @@ pub struct Node {
     pub ends: Option<Ends>,
     /// When the head of its request ended, in nanoseconds of record time.
     pub begun_ns: u64,
+    /// A call of a process that had no request to answer.
+    pub is_of_nobody: bool,
     /// The trace that its request said it belongs to.
     pub named: Option<TraceParent>,
     /// Its own ids and what its request said; once it is settled, where it stands.
@@ -96,6 +98,7 @@ impl Node {
             stream: begun.stream,
             ends: begun.ends,
             begun_ns: begun.time_ns,
+            is_of_nobody: false,
             named,
             context,
             link: Link::Open,
@@ -129,6 +132,8 @@ pub struct Nodes {
     /// Those that are over and settled, with the time until which they are remembered.
     over: VecDeque<(u64, NodeId)>,
     settled: VecDeque<NodeId>,
+    /// What became of them.
+    pub tally: LinkTally,
 }
 
 impl Nodes {
@@ -205,12 +210,25 @@ impl Nodes {
 
     /// Nobody asked for it that is known here.
     pub fn stand_alone(&mut self, id: NodeId) {
-        if let Some(node) = self.get_mut(id)
-            && node.link == Link::Open
-        {
-            node.link = Link::None;
-            self.settle(id);
+        self.abstain(id, Abstained::Unaccounted);
+    }
+
+    /// The same, if it was not linked before, and why. A request that came in has no reason: it may
+    /// have come from elsewhere.
+    pub fn abstain(&mut self, id: NodeId, why: Abstained) {
+        let Some(node) = self.get_mut(id).filter(|node| node.link == Link::Open) else {
+            return;
+        };
+        node.link = Link::None;
+        if node.role == Role::Client {
+            let why = if node.is_of_nobody && node.named.is_none() {
+                Abstained::NoRequest
+            } else {
+                why
+            };
+            self.tally.abstain(why);
         }
+        self.settle(id);
     }
 
     /// Who asked for it may become known for so long, in nanoseconds of record time.
@@ -224,17 +242,18 @@ impl Nodes {
     /// request named, unless `parent` is that request at its other end, or passed its own on.
     pub fn link(&mut self, id: NodeId, parent: NodeId, mechanism: Mechanism) {
         let (Some(child), Some(above)) = (self.get(id), self.get(parent)) else {
-            return self.stand_alone(id);
+            return self.abstain(id, Abstained::Contradicted);
         };
         if child.link != Link::Open {
             return;
         }
         let is_elsewhere = child.named.is_some() && child.named != above.named;
         if is_elsewhere || self.is_above(id, parent) {
-            return self.stand_alone(id);
+            return self.abstain(id, Abstained::Contradicted);
         }
         let is_settled = above.is_settled;
         let next_sibling = above.first_child;
+        self.tally.link(mechanism);
         if let Some(child) = self.get_mut(id) {
             child.link = Link::To(parent, mechanism);
             child.next_sibling = if is_settled { None } else { next_sibling };
@@ -326,7 +345,7 @@ impl Nodes {
                     break;
                 }
                 self.awaited[queue].pop_front();
-                self.stand_alone(id);
+                self.abstain(id, Abstained::Late);
             }
         }
     }
