@@ -645,7 +645,14 @@ impl Pipeline {
     }
 
     fn count_made(&mut self) {
-        let Material { teller, health, .. } = &mut self.material;
-        teller.count(health);
+        let Material {
+            teller,
+            health,
+            exchanges,
+            ..
+        } = &mut self.material;
+        if teller.count(health) {
+            health.links.add(&exchanges.links.take_tally());
+        }
     }
 }

@@ -89,7 +89,7 @@ impl<P: Correlated> RequestsOpen<P> {
             start,
             head_end,
             stream: None,
-            context: None,
+            traces: None,
         });
         RequestOpen {
             ticket,
