@@ -13,6 +13,7 @@ mod headers;
 mod joins;
 mod nodes;
 mod proxies;
+mod pruning;
 mod python;
 mod tally;
 mod tasks;
