@@ -32,7 +32,7 @@ pub use ring::{Wake, send, send_chunk, send_open, send_task};
 pub use rings::{next_shard, shards};
 pub use runtimes::{
     HeldConnection, HeldKey, held_connection, inherit_runtime, remember_held_connection,
-    runtime_mut, runtime_of,
+    runtime_mut, runtime_of, struck,
 };
 pub use scratch::{ChunkRecord, Scratch, with_scratch};
 pub use sizes::{PART_MAX, PARTS_AT_ONCE};
