@@ -139,6 +139,23 @@ pub struct OrderedStart<'a> {
     pub entry: JoinedAt<'a>,
 }
 
+/// How a session begins in which responses name their requests.
+#[derive(Debug)]
+pub struct CorrelatedStart<'a> {
+    /// Of the traced process.
+    pub role: Role,
+    /// From the client.
+    pub requests: Stream,
+    /// From the server.
+    pub responses: Stream,
+    /// Which of them was recognised.
+    pub flow: Flow,
+    /// The bytes by which it was; they are not held by the stream.
+    pub head: &'a [u8],
+    /// Which brought the last of them.
+    pub chunk: &'a Chunk<'a>,
+}
+
 /// Where a session was joined.
 #[derive(Debug)]
 pub enum JoinedAt<'a> {

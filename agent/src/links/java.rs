@@ -12,7 +12,7 @@ use wirespan_common::java::IS_VIRTUAL;
 use wirespan_common::record::TaskKind;
 use wirespan_protocols::heap;
 
-use super::{Actor, Begun, Mechanism, NodeId, Task, nodes::Nodes};
+use super::{Abstained, Actor, Begun, Mechanism, NodeId, Task, nodes::Nodes};
 
 /// Virtual threads that are remembered; what more of them call for belongs to nobody that is known.
 const REMEMBERED_MAX: usize = 128 * 1024;
@@ -130,7 +130,7 @@ impl VirtualThreads {
         if let Some(VirtualCall { request, by }) = self.calls.remove(&call) {
             match actor.and_then(virtual_thread) == Some(by) {
                 true => link(nodes, call, request),
-                false => nodes.stand_alone(call),
+                false => nodes.abstain(call, Abstained::SharedThread),
             }
         }
     }

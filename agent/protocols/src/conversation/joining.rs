@@ -9,7 +9,9 @@ use crate::listener::{Discard, Listener};
 use crate::parser::Flow;
 use crate::protocol::Pairing;
 use crate::relay::{self, Header};
-use crate::session::{JoinedAt, MultiplexedStart, OrderedStart, Rest, Session, role_of};
+use crate::session::{
+    CorrelatedStart, JoinedAt, MultiplexedStart, OrderedStart, Rest, Session, role_of,
+};
 use crate::stream::{Moved, Stream};
 use crate::transport::{Chunk, Direction, Extent, Past};
 
@@ -163,20 +165,11 @@ impl Joining {
         }
         let side = self.side(chunk.direction);
         match found {
-            Found::Match(protocol, flow) => match (protocol.kind, flow) {
-                (Pairing::Ordered { open, refuses }, Some(flow)) => {
-                    let (start, lost) = self.ordered(flow, refuses, &held, chunk);
-                    if let Some(lost) = lost {
-                        listener.discard(lost);
-                    }
-                    return Joined::Known(open(start, listener));
+            Found::Match(protocol, flow) => {
+                if let Some(session) = self.open(protocol.kind, flow, held, chunk, listener) {
+                    return Joined::Known(session);
                 }
-                (Pairing::Multiplexed { open, .. }, flow) => {
-                    side.stream.hold(held);
-                    return Joined::Known(open(self.multiplexed(flow, chunk), listener));
-                }
-                (Pairing::Ordered { .. }, None) => side.stream.hold(held),
-            },
+            }
             Found::NotYet if arrival.after.is_none() => side.stream.hold(held),
             Found::Foreign => return Joined::Never,
             Found::Encrypted => {
@@ -200,6 +193,38 @@ impl Joining {
             Joined::Never
         } else {
             Joined::NotYet
+        }
+    }
+
+    /// What reads a connection of this kind, of which `held` are bytes that go this way. `None` if
+    /// it takes more to know which way.
+    fn open(
+        &mut self,
+        kind: Pairing,
+        flow: Option<Flow>,
+        held: Vec<u8>,
+        chunk: &Chunk<'_>,
+        listener: &mut dyn Listener,
+    ) -> Option<Box<dyn Session>> {
+        match (kind, flow) {
+            (Pairing::Ordered { open, refuses }, Some(flow)) => {
+                let (start, lost) = self.ordered(flow, refuses, &held, chunk);
+                if let Some(lost) = lost {
+                    listener.discard(lost);
+                }
+                Some(open(start, listener))
+            }
+            (Pairing::Correlated { open }, Some(flow)) => {
+                Some(open(self.correlated(flow, &held, chunk), listener))
+            }
+            (Pairing::Multiplexed { open, .. }, flow) => {
+                self.side(chunk.direction).stream.hold(held);
+                Some(open(self.multiplexed(flow, chunk), listener))
+            }
+            (Pairing::Ordered { .. } | Pairing::Correlated { .. }, None) => {
+                self.side(chunk.direction).stream.hold(held);
+                None
+            }
         }
     }
 
@@ -346,6 +371,29 @@ impl Joining {
             entry,
         };
         (start, lost)
+    }
+
+    fn correlated<'a>(
+        &mut self,
+        flow: Flow,
+        head: &'a [u8],
+        chunk: &'a Chunk<'a>,
+    ) -> CorrelatedStart<'a> {
+        let this = std::mem::take(self.side(chunk.direction)).stream;
+        let mut other = std::mem::take(self.side(chunk.direction.opposite())).stream;
+        other.skip_to_reach();
+        let (requests, responses) = match flow {
+            Flow::Requests => (this, other),
+            Flow::Responses => (other, this),
+        };
+        CorrelatedStart {
+            role: role_of(chunk.direction, flow),
+            requests,
+            responses,
+            flow,
+            head,
+            chunk,
+        }
     }
 
     fn multiplexed<'a>(

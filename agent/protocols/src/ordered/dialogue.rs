@@ -16,7 +16,8 @@
 mod messages;
 
 use super::pair::Pair;
-use super::{Either, Ordered, Request as _};
+use super::{EitherOf, Ordered, Request as _};
+use crate::either::Either;
 use crate::exchange::{Outcome, Role};
 use crate::heap;
 use crate::listener::{Discard, Listener};
@@ -38,8 +39,8 @@ const LEVEL_TURNS_MIN: u32 = 8;
 #[derive(Debug)]
 pub(super) struct Dialogue<P: Ordered> {
     role: Role,
-    requests: Reader<Either<P>>,
-    responses: Reader<Either<P>>,
+    requests: Reader<EitherOf<P>>,
+    responses: Reader<EitherOf<P>>,
     pair: Pair<P>,
     /// What is pending and the responses to come match one by one.
     is_aligned: bool,
@@ -198,7 +199,7 @@ impl<P: Ordered> Session for Dialogue<P> {
 
     fn take_heir(&mut self) -> Option<Heir> {
         let next = self.next.take()?;
-        let rest = |reader: &mut Reader<Either<P>>| Rest {
+        let rest = |reader: &mut Reader<EitherOf<P>>| Rest {
             stream: std::mem::take(&mut reader.stream),
             is_framed: reader.is_framed,
         };
@@ -593,7 +594,7 @@ impl<P: Ordered> Dialogue<P> {
         self.notes.understood_bytes = self.notes.understood_bytes.saturating_add(bytes);
     }
 
-    fn lane(&mut self, flow: Flow) -> &mut Reader<Either<P>> {
+    fn lane(&mut self, flow: Flow) -> &mut Reader<EitherOf<P>> {
         match flow {
             Flow::Requests => &mut self.requests,
             Flow::Responses => &mut self.responses,
