@@ -126,6 +126,8 @@ impl Pipeline {
                 processes: Processes::new(PROCESSES_MAX, config.memory.of_processes()),
                 teller: Teller::new(spans, &config.spans),
                 propagation: Propagation::new(&config.spans),
+                leaves_to_sdks: config.spans.excludes_instrumented(),
+                exporters: Vec::new(),
                 learnt: LearntStore::new(config.memory.of_learnt()),
                 exchanges: Exchanges::new(TraceContext::new(config.seed)),
                 wall_offset_ns: 0,
@@ -205,6 +207,20 @@ impl Pipeline {
     /// The kernel side could not write so many records of a process.
     pub fn lose_records(&mut self, tgid: u32, count: u64) {
         self.material.processes.lose_records(tgid, count);
+    }
+
+    /// Processes of which it became known since the last call that they export traces themselves,
+    /// with the names of their services: their spans are left to them from then on.
+    pub fn take_exporters(&mut self) -> Vec<(u32, String)> {
+        let exporters = std::mem::take(&mut self.material.exporters);
+        if !self.material.leaves_to_sdks {
+            return Vec::new();
+        }
+        let processes = &self.material.processes;
+        let named = exporters.into_iter();
+        named
+            .map(|pid| (pid, processes.service(pid).to_owned()))
+            .collect()
     }
 
     /// What the kernel side should be told by now.
@@ -555,6 +571,7 @@ impl Pipeline {
                 let config = self.given.or(&told);
                 self.material.teller.reconfigure(&config);
                 self.material.propagation = Propagation::new(&config);
+                self.material.leaves_to_sdks = config.excludes_instrumented();
             }
             Err(_) => self.material.health.lose(Loss::Undecodable, 1),
         }

@@ -10,6 +10,8 @@ mod exchanges;
 mod goroutines;
 #[path = "pipeline/headers.rs"]
 mod headers;
+#[path = "pipeline/instrumented.rs"]
+mod instrumented;
 #[path = "pipeline/kernel.rs"]
 mod kernel;
 #[path = "pipeline/learnt.rs"]

@@ -28,6 +28,8 @@ pub struct SpanConfig {
     pub link_request_ids: Option<bool>,
     /// Which traces are told.
     pub sampler: Option<Sampler>,
+    /// Spans of processes that export traces themselves are left to these.
+    pub exclude_instrumented: Option<bool>,
 }
 
 impl Part for SpanConfig {}
@@ -57,6 +59,7 @@ impl SpanConfig {
                 .cloned(),
             link_request_ids: self.link_request_ids.or(other.link_request_ids),
             sampler: self.sampler.or(other.sampler),
+            exclude_instrumented: self.exclude_instrumented.or(other.exclude_instrumented),
         }
     }
 
@@ -71,6 +74,7 @@ impl SpanConfig {
             propagators: Some(propagators::DEFAULT.to_vec()),
             link_request_ids: Some(false),
             sampler: Some(Sampler::default()),
+            exclude_instrumented: Some(true),
         })
     }
 
@@ -90,6 +94,12 @@ impl SpanConfig {
     #[must_use]
     pub fn links_request_ids(&self) -> bool {
         self.link_request_ids.unwrap_or_default()
+    }
+
+    /// Whether spans of processes that export traces themselves are left to these.
+    #[must_use]
+    pub fn excludes_instrumented(&self) -> bool {
+        self.exclude_instrumented.unwrap_or(true)
     }
 
     /// What of texts must not leave.
@@ -127,5 +137,6 @@ pub(super) fn read(
         propagators: propagators::read(settings, warnings),
         link_request_ids: boolean(Setting::LinkRequestIds)?,
         sampler: sampler::read(settings, warnings),
+        exclude_instrumented: boolean(Setting::ExcludeInstrumented)?,
     })
 }

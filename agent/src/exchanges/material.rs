@@ -20,6 +20,10 @@ pub struct Material {
     pub teller: Teller,
     /// Which of what headers say is believed.
     pub propagation: Propagation,
+    /// Spans of processes that export traces themselves are left to these.
+    pub leaves_to_sdks: bool,
+    /// Processes of which it became known that they do.
+    pub exporters: Vec<u32>,
     /// What connections learnt for each other.
     pub learnt: LearntStore,
     /// Those that are open, or wait.
@@ -33,6 +37,12 @@ pub struct Material {
 }
 
 impl Material {
+    /// Whether spans of what a process does from now on are left to an SDK in it.
+    #[inline]
+    pub fn leaves_to_sdk(&self, owner: u32) -> bool {
+        self.leaves_to_sdks && self.processes.exports_itself(owner)
+    }
+
     /// Makes spans of what has waited.
     pub fn tell(&mut self, finished: impl IntoIterator<Item = Finished>, out: &mut dyn Outlet) {
         for it in finished {

@@ -57,6 +57,9 @@ impl Teller {
             return;
         }
         self.made += 1;
+        if placed.is_left_to_sdk {
+            return self.left_out.add(LeftOut::Instrumented, 1);
+        }
         let choice = self.sampler.choose(&placed.context);
         if choice == Choice::Drop {
             return self.left_out.add(LeftOut::Sampler, 1);

@@ -69,6 +69,7 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::IgnoreHealthChecks | Setting::DropQuery | Setting::LinkRequestIds => {
             ("true", "spans")
         }
+        Setting::ExcludeInstrumented => ("false", "spans"),
         Setting::Propagators => ("b3", "spans"),
         Setting::TracesSampler => ("always_off", "spans"),
         // Without a sampler that takes one it has no effect.
