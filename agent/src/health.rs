@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::discover::tls::GivenUp;
+use crate::links::LinkCounts;
 use crate::semconv;
 use crate::unread::Unread;
 
@@ -277,6 +278,8 @@ pub struct Health {
     records: AtomicU64,
     spans_made: AtomicU64,
     left_out: LeftOutCounts,
+    /// Which calls were linked, and why others were not.
+    pub links: LinkCounts,
     /// By shard.
     coverage: Mutex<Vec<Vec<Coverage>>>,
     deliveries: [DeliveryCounts; Destination::ALL.len()],

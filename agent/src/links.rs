@@ -14,6 +14,7 @@ mod joins;
 mod nodes;
 mod proxies;
 mod python;
+mod tally;
 mod tasks;
 mod threads;
 mod wire;
@@ -25,6 +26,7 @@ use wirespan_protocols::exchange::{Role, Ticket};
 
 pub use joins::{Ends, JoinKey, Meeting, OF_CARRIER, OF_STREAM};
 pub use nodes::{Node, NodeId};
+pub use tally::{Abstained, LinkCounts, LinkTally};
 pub use wire::Wire;
 
 use crate::trace_context::{Named, SpanContext, TraceContext};
@@ -193,6 +195,9 @@ impl Links {
     }
 
     fn begin_client(&mut self, node: NodeId, begun: &Begun, named: Named) {
+        if let Some(known) = self.nodes.get_mut(node) {
+            known.is_of_nobody = !self.threads.has_requests(begun.owner);
+        }
         let serving = self.tasks.asks(&mut self.nodes, begun);
         let may_be_told = self.tasks.calls(node, begun, serving.is_some());
         let passed_on = self.headers.passes_on(begun.owner, named);
@@ -200,13 +205,15 @@ impl Links {
         match (passed_on, serving, begun.actor) {
             (PassedOn::Of(request), ..) => self.nodes.link(node, request, Mechanism::Header),
             // An SDK in the process knows better.
-            (PassedOn::No, ..) if named.parent.is_some() => self.nodes.stand_alone(node),
+            (PassedOn::No, ..) if named.parent.is_some() => {
+                self.nodes.abstain(node, Abstained::NamedByProgram);
+            }
             (_, Some((request, mechanism)), _) => match request.doubt {
                 None => self.nodes.link(node, request.node, mechanism),
                 Some(goroutine) if self.tasks.doubts(goroutine, node, request.node) => {
                     self.nodes.await_for(node, AWAITED_NS);
                 }
-                Some(_) => self.nodes.stand_alone(node),
+                Some(_) => self.nodes.abstain(node, Abstained::OutlivingTask),
             },
             (.., Some(actor))
                 if self.threads.calls(&self.nodes, node, begun.owner, actor)
@@ -215,7 +222,7 @@ impl Links {
                 self.nodes.await_for(node, AWAITED_NS);
             }
             _ if may_be_told => self.nodes.await_for(node, AWAITED_NS),
-            _ => self.nodes.stand_alone(node),
+            _ => self.nodes.abstain(node, why_nobody(begun)),
         }
         self.decide();
         if let Some(ends) = begun.ends {
@@ -416,6 +423,11 @@ impl Links {
         nodes.into_iter().chain(python).min()
     }
 
+    /// What was linked, and what was not, since the last call.
+    pub fn take_tally(&mut self) -> LinkTally {
+        std::mem::take(&mut self.nodes.tally)
+    }
+
     /// Exchanges that have begun and not ended.
     #[must_use]
     pub fn open(&self) -> usize {
@@ -437,5 +449,14 @@ impl Links {
             + self.tasks.memory_bytes()
             + self.threads.memory_bytes()
             + self.python.memory_bytes()
+    }
+}
+
+/// Why nothing is known of who made a call.
+fn why_nobody(begun: &Begun) -> Abstained {
+    match begun.actor.and_then(|actor| actor.task) {
+        None => Abstained::UnknownTask,
+        Some(task) if task.kind == TaskKind::Thread => Abstained::SharedThread,
+        Some(_) => Abstained::IdleTask,
     }
 }

@@ -348,6 +348,7 @@ impl Pipeline {
             .is_some_and(|ends| ends.is_on_one_node(|address| links.is_own(address)));
         connection.endpoints = endpoints;
         connection.identity = Identity::of(open);
+        connection.opened(open);
         self.connections.weigh(slot);
     }
 
@@ -661,7 +662,14 @@ impl Pipeline {
     }
 
     fn count_made(&mut self) {
-        let Material { teller, health, .. } = &mut self.material;
-        teller.count(health);
+        let Material {
+            teller,
+            health,
+            exchanges,
+            ..
+        } = &mut self.material;
+        if teller.count(health) {
+            health.links.add(&exchanges.links.take_tally());
+        }
     }
 }

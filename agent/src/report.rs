@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::health::{Coverage, Destination, Health, LeftOut, Loss};
+use crate::links::Abstained;
 use crate::recording::Recorded;
 use crate::visible::Visible;
 
@@ -76,6 +77,9 @@ pub fn summary(health: &Health, finished: &Finished, ran: Duration) -> String {
         &losses
     };
     let _ = write!(text, "\n  lost: {lost}");
+    if let Some(links) = links(health) {
+        let _ = write!(text, "\n  {links}");
+    }
     for coverage in &finished.coverage {
         let _ = write!(text, "\n  understood of {}", covered(coverage));
         if let Some(unread) = not_understood(coverage) {
@@ -162,6 +166,24 @@ fn left_out(health: &Health) -> String {
     }
 }
 
+/// How parents were found, and why calls have none.
+fn links(health: &Health) -> Option<String> {
+    let found = health.links.linked().into_iter();
+    let found = found.filter(|(_, count)| *count > 0);
+    let found: Vec<_> = found
+        .map(|(kind, count)| format!("{kind} {count}"))
+        .collect();
+    let missing = Abstained::ALL.map(|why| (why.name(), health.links.abstained(why)));
+    let missing = missing.into_iter().filter(|(_, count)| *count > 0);
+    let missing: Vec<_> = missing
+        .map(|(why, count)| format!("{why} {count}"))
+        .collect();
+    let found = (!found.is_empty()).then(|| format!("parents found: {}", found.join(", ")));
+    let missing = (!missing.is_empty()).then(|| format!("calls without: {}", missing.join(", ")));
+    let parts: Vec<_> = found.into_iter().chain(missing).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
 fn losses(health: &Health) -> String {
     Loss::ALL
         .into_iter()
@@ -177,6 +199,7 @@ fn losses(health: &Health) -> String {
 mod tests {
     use super::*;
     use crate::health::LeftOutTally;
+    use crate::links::{LinkTally, Mechanism};
     use crate::unread::{Reason, Unread};
 
     #[test]
@@ -187,6 +210,11 @@ mod tests {
         left_out.add(LeftOut::Sampler, 2);
         health.left_out_spans(left_out);
         health.lose(Loss::StreamGap, 1);
+        let mut tally = LinkTally::default();
+        tally.link(Mechanism::Connection);
+        tally.link(Mechanism::Connection);
+        tally.abstain(Abstained::OutlivingTask);
+        health.links.add(&tally);
         health.open(Destination::Otlp);
         health.exported_spans(Destination::Otlp, 7);
         health.lose_spans(Destination::Otlp, Loss::QueueFull, 3);
@@ -214,9 +242,10 @@ mod tests {
         assert_eq!(
             summary(&health, &finished, Duration::from_millis(1500)),
             "traced for 1.5 s: 12 spans made; left out 2 by sampler; OTLP exported 7, lost 3; \
-             printer exported 9, lost 1\n  lost: stream_gap 1, queue_full 4\n  understood of \
-             shop (pid 42): 75.0% (150 of 200 bytes), 3 records lost\n    not understood: looks \
-             like FastCGI (1 connection, 50 bytes)\n  recorded: 5 records"
+             printer exported 9, lost 1\n  lost: stream_gap 1, queue_full 4\n  parents found: \
+             connection 2; calls without: outliving_task 1\n  understood of shop (pid 42): 75.0% \
+             (150 of 200 bytes), 3 records lost\n    not understood: looks like FastCGI (1 \
+             connection, 50 bytes)\n  recorded: 5 records"
         );
     }
 

@@ -76,11 +76,13 @@ impl Teller {
         out.span(span);
     }
 
-    /// Hands over what was counted since the last time.
-    pub fn count(&mut self, health: &Health) {
-        if self.made > 0 {
+    /// Hands over what was counted since the last time; whether anything was.
+    pub fn count(&mut self, health: &Health) -> bool {
+        let was_made = self.made > 0;
+        if was_made {
             health.made_spans(std::mem::take(&mut self.made));
             health.left_out_spans(std::mem::take(&mut self.left_out));
         }
+        was_made
     }
 }

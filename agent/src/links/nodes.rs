@@ -8,7 +8,7 @@ use wirespan_common::record::ConnectionId;
 use wirespan_protocols::exchange::{Role, Ticket};
 use wirespan_protocols::heap;
 
-use super::{Begun, Ends, Mechanism, REMEMBERED_NS};
+use super::{Abstained, Begun, Ends, LinkTally, Mechanism, REMEMBERED_NS};
 use crate::trace_context::{Named, Parent, SpanContext};
 
 /// Room for more than this is given back once most of it is empty.
@@ -59,6 +59,8 @@ pub struct Node {
     pub ends: Option<Ends>,
     /// When the head of its request ended, in nanoseconds of record time.
     pub begun_ns: u64,
+    /// A call of a process that had no request to answer.
+    pub is_of_nobody: bool,
     /// What its request said of the trace that it belongs to.
     pub named: Named,
     /// Its span is left out: what comes of it stands below what it stands below.
@@ -99,6 +101,7 @@ impl Node {
             stream: begun.stream,
             ends: begun.ends,
             begun_ns: begun.time_ns,
+            is_of_nobody: false,
             named,
             is_left_to_sdk: begun.is_left_to_sdk,
             hint: None,
@@ -134,6 +137,8 @@ pub struct Nodes {
     /// Those that are over and settled, with the time until which they are remembered.
     over: VecDeque<(u64, NodeId)>,
     settled: VecDeque<NodeId>,
+    /// What became of them.
+    pub tally: LinkTally,
 }
 
 impl Nodes {
@@ -210,15 +215,28 @@ impl Nodes {
 
     /// Nobody asked for it that is known here, but for whom a hint says.
     pub fn stand_alone(&mut self, id: NodeId) {
-        if let Some(node) = self.get_mut(id)
-            && node.link == Link::Open
-        {
-            if let Some(hint) = node.hint.take() {
-                return self.link(id, hint, Mechanism::RequestId);
-            }
-            node.link = Link::None;
-            self.settle(id);
+        self.abstain(id, Abstained::Unaccounted);
+    }
+
+    /// The same, if it was not linked before, and why. A request that came in has no reason: it may
+    /// have come from elsewhere.
+    pub fn abstain(&mut self, id: NodeId, why: Abstained) {
+        let Some(node) = self.get_mut(id).filter(|node| node.link == Link::Open) else {
+            return;
+        };
+        if let Some(hint) = node.hint.take() {
+            return self.link(id, hint, Mechanism::RequestId);
         }
+        node.link = Link::None;
+        if node.role == Role::Client {
+            let why = if node.is_of_nobody && node.named.parent.is_none() {
+                Abstained::NoRequest
+            } else {
+                why
+            };
+            self.tally.abstain(why);
+        }
+        self.settle(id);
     }
 
     /// Who asked for it if nothing better becomes known.
@@ -239,7 +257,7 @@ impl Nodes {
     /// request named, unless `parent` is that request at its other end, or passed its own on.
     pub fn link(&mut self, id: NodeId, parent: NodeId, mechanism: Mechanism) {
         let (Some(child), Some(above)) = (self.get(id), self.get(parent)) else {
-            return self.stand_alone(id);
+            return self.abstain(id, Abstained::Contradicted);
         };
         if child.link != Link::Open {
             return;
@@ -247,10 +265,11 @@ impl Nodes {
         let named = child.named.parent;
         let is_elsewhere = named.is_some() && named != above.named.parent;
         if is_elsewhere || self.is_above(id, parent) {
-            return self.stand_alone(id);
+            return self.abstain(id, Abstained::Contradicted);
         }
         let is_settled = above.is_settled;
         let next_sibling = above.first_child;
+        self.tally.link(mechanism);
         if let Some(child) = self.get_mut(id) {
             child.link = Link::To(parent, mechanism);
             child.next_sibling = if is_settled { None } else { next_sibling };
@@ -349,7 +368,7 @@ impl Nodes {
                     break;
                 }
                 self.awaited[queue].pop_front();
-                self.stand_alone(id);
+                self.abstain(id, Abstained::Late);
             }
         }
     }
