@@ -8,11 +8,13 @@
 
 mod listener;
 mod material;
+mod tail;
 mod teller;
 mod waiting;
 
 pub use listener::{ConnectionListener, Moment};
 pub use material::Material;
+pub use tail::{HeldTraces, TailSpan};
 pub use teller::Teller;
 pub use waiting::{Addresses, Finished, Lacks, Waiting};
 

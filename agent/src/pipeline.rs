@@ -124,7 +124,7 @@ impl Pipeline {
             connections: Connections::new(config.connections_max),
             material: Material {
                 processes: Processes::new(PROCESSES_MAX, config.memory.of_processes()),
-                teller: Teller::new(spans, &config.spans),
+                teller: Teller::new(spans, &config.spans, config.memory.of_tail()),
                 propagation: Propagation::new(&config.spans),
                 leaves_to_sdks: config.spans.excludes_instrumented(),
                 exporters: Vec::new(),
@@ -249,7 +249,8 @@ impl Pipeline {
     pub fn waits_until(&self) -> Option<u64> {
         let exchanges = &self.material.exchanges;
         let (waiting, links) = (exchanges.waiting.until_ns(), exchanges.links.until_ns());
-        waiting.into_iter().chain(links).min()
+        let held = self.material.teller.tail.until_ns();
+        waiting.into_iter().chain(links).chain(held).min()
     }
 
     /// Connections remembered at the moment.
@@ -271,12 +272,15 @@ impl Pipeline {
             + self.material.processes.memory_bytes()
             + self.material.learnt.memory_bytes()
             + self.material.exchanges.memory_bytes()
+            + self.material.teller.tail.memory_bytes()
             + self.memory.held()
     }
 
     /// Bytes of what may grow much with any record.
     fn growing_bytes(&self) -> usize {
-        self.connections.weight() + self.material.exchanges.links.growing_bytes()
+        self.connections.weight()
+            + self.material.exchanges.links.growing_bytes()
+            + self.material.teller.tail.memory_bytes()
     }
 
     /// Sheds what is too much: all others have bounds of their own, connections what these leave.
@@ -284,6 +288,7 @@ impl Pipeline {
         // The bound may have been changed.
         self.material.processes.bound(self.memory.of_processes());
         self.material.learnt.bound(self.memory.of_learnt());
+        self.material.teller.tail.bound(self.memory.of_tail());
         let forgotten = self.material.learnt.settle();
         if forgotten > 0 {
             self.material.health.lose(Loss::HeadersForgotten, forgotten);

@@ -40,6 +40,8 @@ mod sampling;
 mod settings;
 #[path = "pipeline/shards.rs"]
 mod shards;
+#[path = "pipeline/tail.rs"]
+mod tail;
 #[path = "pipeline/threads.rs"]
 mod threads;
 #[path = "pipeline/tls.rs"]

@@ -83,6 +83,7 @@ settings! {
     Propagators: "OTEL_PROPAGATORS";
     TracesSampler: "OTEL_TRACES_SAMPLER";
     TracesSamplerArg: "OTEL_TRACES_SAMPLER_ARG";
+    TailSampling: "WIRESPAN_TAIL_SAMPLING";
     LinkRequestIds: "WIRESPAN_LINK_REQUEST_IDS";
     MemoryLimit: "WIRESPAN_MEMORY_LIMIT";
     ConnectionsMax: "WIRESPAN_CONNECTIONS_MAX";

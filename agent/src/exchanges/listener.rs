@@ -242,7 +242,7 @@ impl Listener for ConnectionListener<'_> {
             hosts: self.hosts,
             wall_offset_ns: *wall_offset_ns,
         };
-        teller.tell(exchange, placed, surroundings, self.out);
+        teller.tell(*now_ns, exchange, placed, surroundings, self.out);
     }
 
     fn relayed(&mut self, source: SocketAddr) {

@@ -57,7 +57,8 @@ impl Material {
                 hosts: &mut HostMemo::default(),
                 wall_offset_ns: it.wall_offset_ns,
             };
-            self.teller.tell(it.exchange, it.placed, surroundings, out);
+            self.teller
+                .tell(self.now_ns, it.exchange, it.placed, surroundings, out);
         }
     }
 
@@ -70,6 +71,7 @@ impl Material {
         }
         self.exchanges.links.tick(self.now_ns);
         self.tell_settled(out);
+        self.teller.tail.tick(self.now_ns, out);
     }
 
     /// There will be no more records: makes spans of all that waits.
@@ -79,6 +81,7 @@ impl Material {
         while let Some(finished) = self.exchanges.waiting.take_first() {
             self.tell([finished], out);
         }
+        self.teller.tail.finish(out);
     }
 
     fn tell_settled(&mut self, out: &mut dyn Outlet) {
