@@ -10,6 +10,8 @@ mod exchanges;
 mod goroutines;
 #[path = "pipeline/headers.rs"]
 mod headers;
+#[path = "pipeline/instrumented.rs"]
+mod instrumented;
 #[path = "pipeline/kernel.rs"]
 mod kernel;
 #[path = "pipeline/learnt.rs"]
@@ -38,6 +40,8 @@ mod sampling;
 mod settings;
 #[path = "pipeline/shards.rs"]
 mod shards;
+#[path = "pipeline/tail.rs"]
+mod tail;
 #[path = "pipeline/threads.rs"]
 mod threads;
 #[path = "pipeline/tls.rs"]

@@ -70,7 +70,9 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::IgnoreHealthChecks | Setting::DropQuery | Setting::LinkRequestIds => {
             ("true", "spans")
         }
+        Setting::ExcludeInstrumented => ("false", "spans"),
         Setting::Propagators => ("b3", "spans"),
+        Setting::TailSampling => ("error", "spans"),
         Setting::TracesSampler => ("always_off", "spans"),
         // Without a sampler that takes one it has no effect.
         Setting::TracesSamplerArg => ("0.5", ""),
