@@ -14,6 +14,7 @@ pub mod puppet;
 pub mod receiver;
 pub mod redis;
 pub mod shapes;
+pub mod shop;
 pub mod soak;
 pub mod spans;
 pub mod stalled;
