@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod dialogue;
 pub mod grpc;
 pub mod held;
+pub mod jaeger;
 pub mod lines;
 pub mod links;
 pub mod moody;

@@ -6,6 +6,7 @@
 pub mod apt;
 mod bpf_linker;
 mod grpc;
+mod jaeger;
 pub mod mirror;
 mod purpose;
 mod python;
@@ -63,6 +64,9 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
         python::ensure()?;
         tls::ensure()?;
         wheels::REDIS_PY.ensure()?;
+    }
+    if purposes.contains(&Purpose::Soak) {
+        jaeger::ensure()?;
     }
     Ok(())
 }

@@ -53,6 +53,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if !args.quick {
         purposes.extend([Purpose::Vm, Purpose::Fuzz]);
     }
+    if args.soak {
+        purposes.push(Purpose::Soak);
+    }
     report.prepare("set-up", || {
         setup::ensure(&purposes)?;
         if !args.quick {
