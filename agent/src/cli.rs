@@ -69,7 +69,7 @@ pub enum Command {
         #[command(flatten)]
         flags: Box<Flags>,
     },
-    /// List the processes that would be watched, if their TLS can be read and their calls linked
+    /// List the processes that would be watched, whether TLS is readable, how calls are linked
     ///
     /// Takes the settings of a run, changes nothing, and needs no kernel side. It sees what the
     /// user may see of /proc: all of it only as root.

@@ -23,15 +23,14 @@ use std::sync::Arc;
 
 use wirespan_common::record::{ConnectionId, TaskEvent, TaskKind, TaskNote};
 use wirespan_protocols::exchange::{Role, Ticket};
-use wirespan_protocols::trace_parent::TraceParent;
 
 pub use joins::{Ends, JoinKey, Meeting, OF_CARRIER, OF_STREAM};
 pub use nodes::{Node, NodeId};
 pub use tally::{Abstained, LinkCounts, LinkTally};
 pub use wire::Wire;
 
-use crate::trace_context::{SpanContext, TraceContext};
-use headers::Headers;
+use crate::trace_context::{Named, SpanContext, TraceContext};
+use headers::{Headers, PassedOn};
 use joins::Joins;
 use nodes::{Nodes, REMEMBERED_MAX};
 use python::{Decision, Python, RequestRead};
@@ -79,6 +78,8 @@ pub enum Mechanism {
     Header,
     /// Both are the same exchange, seen at both ends of its connection.
     Connection,
+    /// Both have the same `X-Request-Id`, and no other request of the process had it.
+    RequestId,
 }
 
 impl Mechanism {
@@ -95,6 +96,7 @@ impl Mechanism {
             Self::Task(TaskKind::Thread) | Self::Thread => "thread",
             Self::Header => "header",
             Self::Connection => "connection",
+            Self::RequestId => "request_id",
         }
     }
 }
@@ -148,7 +150,7 @@ impl Links {
     }
 
     /// An exchange begins, whose request named the trace that it belongs to, if it did.
-    pub fn begin(&mut self, begun: &Begun, named: Option<TraceParent>) -> NodeId {
+    pub fn begin(&mut self, begun: &Begun, named: Named) -> NodeId {
         let mut own = self.trace_context.place(begun.role, named);
         let derived = begun.ends.and_then(|ends| ends.key.span_id());
         if begun.role == Role::Client
@@ -164,10 +166,8 @@ impl Links {
         node
     }
 
-    fn begin_server(&mut self, node: NodeId, begun: &Begun, named: Option<TraceParent>) {
-        if let Some(named) = named {
-            self.headers.serves(node, begun.owner, named);
-        }
+    fn begin_server(&mut self, node: NodeId, begun: &Begun, named: Named) {
+        self.headers.serves(node, begun.owner, named);
         self.threads.begins(begun.owner);
         if let Some(actor) = begun.actor {
             self.tasks.serves(&self.nodes, node, begun, actor);
@@ -192,17 +192,20 @@ impl Links {
         }
     }
 
-    fn begin_client(&mut self, node: NodeId, begun: &Begun, named: Option<TraceParent>) {
+    fn begin_client(&mut self, node: NodeId, begun: &Begun, named: Named) {
         if let Some(known) = self.nodes.get_mut(node) {
             known.is_of_nobody = !self.threads.has_requests(begun.owner);
         }
         let serving = self.tasks.asks(&mut self.nodes, begun);
         let may_be_told = self.tasks.calls(node, begun, serving.is_some());
-        let passed_on = named.and_then(|named| self.headers.passes_on(begun.owner, named));
+        let passed_on = self.headers.passes_on(begun.owner, named);
+        self.nodes.hint(node, self.headers.hint(begun.owner, named));
         match (passed_on, serving, begun.actor) {
-            (Some(request), ..) => self.nodes.link(node, request, Mechanism::Header),
+            (PassedOn::Of(request), ..) => self.nodes.link(node, request, Mechanism::Header),
             // An SDK in the process knows better.
-            _ if named.is_some() => self.nodes.abstain(node, Abstained::NamedByProgram),
+            (PassedOn::No, ..) if named.parent.is_some() => {
+                self.nodes.abstain(node, Abstained::NamedByProgram);
+            }
             (_, Some((request, mechanism)), _) => match request.doubt {
                 None => self.nodes.link(node, request.node, mechanism),
                 Some(goroutine) if self.tasks.doubts(goroutine, node, request.node) => {

@@ -8,6 +8,7 @@ mod bpf_linker;
 mod grpc;
 mod jaeger;
 pub mod mirror;
+mod mongodb;
 mod purpose;
 mod python;
 mod rust;
@@ -64,6 +65,7 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
         python::ensure()?;
         tls::ensure()?;
         wheels::REDIS_PY.ensure()?;
+        mongodb::ensure()?;
     }
     if purposes.contains(&Purpose::Soak) {
         jaeger::ensure()?;

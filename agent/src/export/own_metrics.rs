@@ -25,7 +25,7 @@ use tokio::runtime::Handle;
 use super::otlp::tls::{self, Connector, Speaks, Way};
 use super::otlp::{SCOPE_NAME, SCOPE_VERSION, SetupError};
 use crate::config::MetricsConfig;
-use crate::health::{Coverage, Destination, Health, Loss};
+use crate::health::{Coverage, Destination, Health, LeftOut, Loss};
 use crate::links::Abstained;
 use crate::own::USER_AGENT;
 use crate::semconv;
@@ -116,6 +116,18 @@ fn register_totals(meter: &Meter, health: &Arc<Health>) {
         .with_unit("{span}")
         .with_description("Spans that were made of what was captured")
         .with_callback(move |observer| observer.observe(made.spans_made(), &[]))
+        .build();
+    let left_out = Arc::clone(health);
+    meter
+        .u64_observable_counter("wirespan.spans.left_out")
+        .with_unit("{span}")
+        .with_description("Spans that nobody wanted, by why")
+        .with_callback(move |observer| {
+            for reason in LeftOut::ALL {
+                let count = left_out.spans_left_out(reason);
+                observer.observe(count, &[KeyValue::new("reason", reason.name())]);
+            }
+        })
         .build();
     let exported = Arc::clone(health);
     meter

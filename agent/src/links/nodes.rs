@@ -7,10 +7,9 @@ use std::collections::VecDeque;
 use wirespan_common::record::ConnectionId;
 use wirespan_protocols::exchange::{Role, Ticket};
 use wirespan_protocols::heap;
-use wirespan_protocols::trace_parent::TraceParent;
 
 use super::{Abstained, Begun, Ends, LinkTally, Mechanism, REMEMBERED_NS};
-use crate::trace_context::{Parent, SpanContext};
+use crate::trace_context::{Named, Parent, SpanContext};
 
 /// Room for more than this is given back once most of it is empty.
 const ROOM_KEPT: usize = 1024;
@@ -62,8 +61,10 @@ pub struct Node {
     pub begun_ns: u64,
     /// A call of a process that had no request to answer.
     pub is_of_nobody: bool,
-    /// The trace that its request said it belongs to.
-    pub named: Option<TraceParent>,
+    /// What its request said of the trace that it belongs to.
+    pub named: Named,
+    /// Who asked for it if nothing better becomes known.
+    hint: Option<NodeId>,
     /// Its own ids and what its request said; once it is settled, where it stands.
     context: SpanContext,
     link: Link,
@@ -90,7 +91,7 @@ enum Link {
 impl Node {
     /// One that begins, with ids of its own.
     #[must_use]
-    pub fn new(context: SpanContext, named: Option<TraceParent>, begun: &Begun) -> Self {
+    pub fn new(context: SpanContext, named: Named, begun: &Begun) -> Self {
         Self {
             role: begun.role,
             owner: begun.owner,
@@ -100,6 +101,7 @@ impl Node {
             begun_ns: begun.time_ns,
             is_of_nobody: false,
             named,
+            hint: None,
             context,
             link: Link::Open,
             is_settled: false,
@@ -208,7 +210,7 @@ impl Nodes {
         Some((node.context, mechanism, node.is_settled))
     }
 
-    /// Nobody asked for it that is known here.
+    /// Nobody asked for it that is known here, but for whom a hint says.
     pub fn stand_alone(&mut self, id: NodeId) {
         self.abstain(id, Abstained::Unaccounted);
     }
@@ -219,9 +221,12 @@ impl Nodes {
         let Some(node) = self.get_mut(id).filter(|node| node.link == Link::Open) else {
             return;
         };
+        if let Some(hint) = node.hint.take() {
+            return self.link(id, hint, Mechanism::RequestId);
+        }
         node.link = Link::None;
         if node.role == Role::Client {
-            let why = if node.is_of_nobody && node.named.is_none() {
+            let why = if node.is_of_nobody && node.named.parent.is_none() {
                 Abstained::NoRequest
             } else {
                 why
@@ -229,6 +234,13 @@ impl Nodes {
             self.tally.abstain(why);
         }
         self.settle(id);
+    }
+
+    /// Who asked for it if nothing better becomes known.
+    pub fn hint(&mut self, id: NodeId, hint: Option<NodeId>) {
+        if let Some(node) = self.get_mut(id) {
+            node.hint = hint;
+        }
     }
 
     /// Who asked for it may become known for so long, in nanoseconds of record time.
@@ -247,7 +259,8 @@ impl Nodes {
         if child.link != Link::Open {
             return;
         }
-        let is_elsewhere = child.named.is_some() && child.named != above.named;
+        let named = child.named.parent;
+        let is_elsewhere = named.is_some() && named != above.named.parent;
         if is_elsewhere || self.is_above(id, parent) {
             return self.abstain(id, Abstained::Contradicted);
         }
@@ -298,13 +311,12 @@ impl Nodes {
             };
             if let Some((above, is_remote)) = above {
                 node.context = SpanContext {
-                    trace_id: above.trace_id,
                     span_id: node.context.span_id,
                     parent: Some(Parent {
                         span_id: above.span_id,
                         is_remote,
                     }),
-                    flags: above.flags,
+                    ..above
                 };
             }
             node.is_settled = true;

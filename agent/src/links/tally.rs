@@ -65,7 +65,13 @@ impl Abstained {
 
 /// Mechanisms that are told apart: tasks by their kind, before them the others.
 const MECHANISMS: usize = 32;
-const FIRST_OF_TASKS: usize = 3;
+const FIRST_OF_TASKS: usize = OTHERS.len();
+const OTHERS: [Mechanism; 4] = [
+    Mechanism::Thread,
+    Mechanism::Header,
+    Mechanism::Connection,
+    Mechanism::RequestId,
+];
 
 /// What was counted since it was last taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,9 +119,8 @@ impl LinkCounts {
     #[must_use]
     pub fn linked(&self) -> BTreeMap<&'static str, u64> {
         let tasks = (0..=u8::MAX).filter_map(|kind| TaskKind::try_from(kind).ok());
-        let others = [Mechanism::Thread, Mechanism::Header, Mechanism::Connection];
         let mut counts = BTreeMap::new();
-        for mechanism in tasks.map(Mechanism::Task).chain(others) {
+        for mechanism in tasks.map(Mechanism::Task).chain(OTHERS) {
             let count = self.linked.get(place_of(mechanism));
             let count = count.map_or(0, |count| count.load(Ordering::Relaxed));
             *counts.entry(mechanism.name()).or_default() += count;
@@ -135,6 +140,7 @@ fn place_of(mechanism: Mechanism) -> usize {
         Mechanism::Thread => 0,
         Mechanism::Header => 1,
         Mechanism::Connection => 2,
+        Mechanism::RequestId => 3,
         // Numbers of kinds begin at 1.
         Mechanism::Task(kind) => FIRST_OF_TASKS + kind as usize,
     }
@@ -151,13 +157,14 @@ mod tests {
         for kind in (0..=u8::MAX).filter_map(|kind| TaskKind::try_from(kind).ok()) {
             tally.link(Mechanism::Task(kind));
         }
-        for mechanism in [Mechanism::Thread, Mechanism::Header, Mechanism::Connection] {
+        for mechanism in OTHERS {
             tally.link(mechanism);
         }
         counts.add(&tally);
         let linked = counts.linked();
         assert_eq!(linked["thread"], 2, "a task of that kind is one, too");
         assert_eq!((linked["goroutine"], linked["header"]), (1, 1));
+        assert_eq!(linked["request_id"], 1);
         assert!(linked.values().all(|count| *count > 0), "{linked:?}");
     }
 
