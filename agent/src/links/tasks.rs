@@ -314,11 +314,12 @@ fn is_stream_of_go(begun: &Begun) -> bool {
 /// Whether what a task of this kind asks for belongs to the request that it read.
 fn is_followed(kind: TaskKind) -> bool {
     match kind {
-        TaskKind::Goroutine | TaskKind::Tokio | TaskKind::VirtualThread | TaskKind::NodeStore => {
-            true
-        }
-        // Decided when they answer, or by the socket.
-        TaskKind::PythonContext | TaskKind::ProxyRequest | TaskKind::Thread => false,
+        TaskKind::Goroutine | TaskKind::Tokio | TaskKind::NodeStore => true,
+        // Decided when they answer or hear one, or by the socket.
+        TaskKind::PythonContext
+        | TaskKind::ProxyRequest
+        | TaskKind::VirtualThread
+        | TaskKind::Thread => false,
     }
 }
 
