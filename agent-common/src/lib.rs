@@ -7,6 +7,7 @@
 
 pub mod config;
 pub mod connection;
+pub mod java;
 pub mod loss;
 pub mod own;
 pub mod ports;

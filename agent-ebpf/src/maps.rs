@@ -2,6 +2,7 @@
 //! return values or lend a reference for one call; none of them decides anything.
 
 mod contexts;
+mod leaving;
 mod own;
 mod ring;
 mod rings;
@@ -27,12 +28,13 @@ use crate::memory::Delivered;
 pub use contexts::{
     Lineage, context, forget_work, remember_context, remember_item, remember_work, take_item, work,
 };
+pub use leaving::{half_closed, half_closes};
 pub use own::{is_own_peer, is_own_socket, own_closed, own_connected, own_connects};
 pub use ring::{Wake, send, send_chunk, send_open, send_task};
 pub use rings::{next_shard, shards};
 pub use runtimes::{
     HeldConnection, HeldKey, held_connection, inherit_runtime, remember_held_connection,
-    runtime_mut, runtime_of,
+    runtime_mut, runtime_of, struck,
 };
 pub use scratch::{ChunkRecord, Scratch, with_scratch};
 pub use sizes::{PART_MAX, PARTS_AT_ONCE};

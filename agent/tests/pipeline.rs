@@ -42,6 +42,8 @@ mod shards;
 mod threads;
 #[path = "pipeline/tls.rs"]
 mod tls;
+#[path = "pipeline/virtual_threads.rs"]
+mod virtual_threads;
 #[path = "pipeline/waiting.rs"]
 mod waiting;
 

@@ -7,6 +7,7 @@
 //! of programs, and nothing is measured but that.
 
 pub mod go;
+pub mod java;
 mod kept;
 mod load;
 

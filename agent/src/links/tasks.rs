@@ -8,6 +8,7 @@ use wirespan_protocols::heap;
 
 use super::go::{Doubts, ForItsRequest, Goroutine, Inherited, Outliving};
 use super::proxies::Proxies;
+use super::pruning::Pruning;
 use super::{Abstained, Actor, Begun, Mechanism, Node, NodeId, Task, nodes::Nodes};
 
 /// Tasks that are remembered; of more it is not known what they serve.
@@ -31,6 +32,8 @@ pub struct Tasks {
     called: HashMap<ServedPlace, Called>,
     outliving: Outliving,
     doubts: Doubts,
+    /// Of `serving` and of `asking`.
+    pruning: [Pruning; 2],
 }
 
 /// A request for which something is done.
@@ -274,10 +277,11 @@ impl Tasks {
     /// Forgets tasks that serve nothing any more, if there are many.
     pub fn tidy(&mut self, nodes: &Nodes) {
         const MANY: usize = TASKS_MAX / 2;
-        if self.serving.len() >= MANY {
+        let [of_serving, of_asking] = &mut self.pruning;
+        if of_serving.is_due(self.serving.len(), MANY) {
             self.serving.retain(|_, it| nodes.get(it.node).is_some());
         }
-        if self.asking.len() >= MANY {
+        if of_asking.is_due(self.asking.len(), MANY) {
             self.asking
                 .retain(|_, (request, _)| nodes.get(request.node).is_some());
         }
@@ -310,11 +314,12 @@ fn is_stream_of_go(begun: &Begun) -> bool {
 /// Whether what a task of this kind asks for belongs to the request that it read.
 fn is_followed(kind: TaskKind) -> bool {
     match kind {
-        TaskKind::Goroutine | TaskKind::Tokio | TaskKind::VirtualThread | TaskKind::NodeStore => {
-            true
-        }
-        // Decided when they answer, or by the socket.
-        TaskKind::PythonContext | TaskKind::ProxyRequest | TaskKind::Thread => false,
+        TaskKind::Goroutine | TaskKind::Tokio | TaskKind::NodeStore => true,
+        // Decided when they answer or hear one, or by the socket.
+        TaskKind::PythonContext
+        | TaskKind::ProxyRequest
+        | TaskKind::VirtualThread
+        | TaskKind::Thread => false,
     }
 }
 

@@ -95,6 +95,9 @@ const NEEDS: &[Need] = {
         program("javac", "default-jdk-headless", &[Test]),
         package("libnetty-java", &[Test]),
         package("libnetty-tcnative-java", &[Test]),
+        // Tomcat, to be embedded, and what it asks for.
+        package("libtomcat10-embed-java", &[Test]),
+        package("libjakarta-annotation-api-java", &[Test]),
         program("qemu-system-x86_64", "qemu-system-x86", &[Vm]),
         package("busybox-static", &[Vm]),
         program("xz", "xz-utils", &[Test, Vm]),
