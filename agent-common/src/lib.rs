@@ -8,6 +8,7 @@
 pub mod config;
 pub mod connection;
 pub mod loss;
+pub mod node;
 pub mod own;
 pub mod ports;
 pub mod probes;

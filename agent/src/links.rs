@@ -11,6 +11,7 @@
 mod go;
 mod headers;
 mod joins;
+mod node;
 mod nodes;
 mod proxies;
 mod python;

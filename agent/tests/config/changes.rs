@@ -66,6 +66,7 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::BpfDebug => ("true", "capture"),
         Setting::ConnectionsMax => ("100", "capture"),
         Setting::Shards => ("2", "capture"),
+        Setting::NodeLinks => ("false", "capture"),
         Setting::IgnoreHealthChecks | Setting::DropQuery => ("true", "spans"),
         Setting::SensitiveQueryParamsAdd => ("ticket", "spans"),
         Setting::SensitiveQueryParamsRemove => ("code", "spans"),
