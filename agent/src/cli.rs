@@ -69,7 +69,7 @@ pub enum Command {
         #[command(flatten)]
         flags: Box<Flags>,
     },
-    /// List the processes that would be watched, and whether their TLS can be read
+    /// List the processes that would be watched, whether TLS is readable, how calls are linked
     ///
     /// Takes the settings of a run, changes nothing, and needs no kernel side. It sees what the
     /// user may see of /proc: all of it only as root.
@@ -183,7 +183,7 @@ pub struct ExportFlags {
     /// [OTEL_EXPORTER_OTLP_PROTOCOL]
     #[arg(long, value_name = "PROTOCOL")]
     pub protocol: Option<String>,
-    /// Print spans: text, json, json_indent, counter or disabled [BEYLA_TRACE_PRINTER]
+    /// Print spans: text, tree, json, json_indent, counter or disabled [BEYLA_TRACE_PRINTER]
     #[arg(long, value_name = "FORMAT")]
     pub printer: Option<String>,
     /// No spans for gRPC's own health checks and reflection [WIRESPAN_IGNORE_HEALTH_CHECKS]

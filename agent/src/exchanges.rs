@@ -8,10 +8,12 @@
 
 mod listener;
 mod material;
+mod teller;
 mod waiting;
 
 pub use listener::{ConnectionListener, Moment};
 pub use material::Material;
+pub use teller::Teller;
 pub use waiting::{Addresses, Finished, Lacks, Waiting};
 
 use crate::links::{Links, Mechanism, NodeId};

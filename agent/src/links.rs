@@ -15,6 +15,7 @@ mod node;
 mod nodes;
 mod proxies;
 mod python;
+mod tally;
 mod tasks;
 mod threads;
 mod wire;
@@ -23,14 +24,14 @@ use std::sync::Arc;
 
 use wirespan_common::record::{ConnectionId, TaskEvent, TaskKind, TaskNote};
 use wirespan_protocols::exchange::{Role, Ticket};
-use wirespan_protocols::trace_parent::TraceParent;
 
 pub use joins::{Ends, JoinKey, Meeting, OF_CARRIER, OF_STREAM};
 pub use nodes::{Node, NodeId};
+pub use tally::{Abstained, LinkCounts, LinkTally};
 pub use wire::Wire;
 
-use crate::trace_context::{SpanContext, TraceContext};
-use headers::Headers;
+use crate::trace_context::{Named, SpanContext, TraceContext};
+use headers::{Headers, PassedOn};
 use joins::Joins;
 use nodes::{Nodes, REMEMBERED_MAX};
 use python::{Decision, Python, RequestRead};
@@ -78,6 +79,8 @@ pub enum Mechanism {
     Header,
     /// Both are the same exchange, seen at both ends of its connection.
     Connection,
+    /// Both have the same `X-Request-Id`, and no other request of the process had it.
+    RequestId,
 }
 
 impl Mechanism {
@@ -94,6 +97,7 @@ impl Mechanism {
             Self::Task(TaskKind::Thread) | Self::Thread => "thread",
             Self::Header => "header",
             Self::Connection => "connection",
+            Self::RequestId => "request_id",
         }
     }
 }
@@ -147,7 +151,7 @@ impl Links {
     }
 
     /// An exchange begins, whose request named the trace that it belongs to, if it did.
-    pub fn begin(&mut self, begun: &Begun, named: Option<TraceParent>) -> NodeId {
+    pub fn begin(&mut self, begun: &Begun, named: Named) -> NodeId {
         let mut own = self.trace_context.place(begun.role, named);
         let derived = begun.ends.and_then(|ends| ends.key.span_id());
         if begun.role == Role::Client
@@ -163,10 +167,8 @@ impl Links {
         node
     }
 
-    fn begin_server(&mut self, node: NodeId, begun: &Begun, named: Option<TraceParent>) {
-        if let Some(named) = named {
-            self.headers.serves(node, begun.owner, named);
-        }
+    fn begin_server(&mut self, node: NodeId, begun: &Begun, named: Named) {
+        self.headers.serves(node, begun.owner, named);
         self.threads.begins(begun.owner);
         if let Some(actor) = begun.actor {
             self.tasks.serves(&self.nodes, node, begun, actor);
@@ -191,20 +193,26 @@ impl Links {
         }
     }
 
-    fn begin_client(&mut self, node: NodeId, begun: &Begun, named: Option<TraceParent>) {
+    fn begin_client(&mut self, node: NodeId, begun: &Begun, named: Named) {
+        if let Some(known) = self.nodes.get_mut(node) {
+            known.is_of_nobody = !self.threads.has_requests(begun.owner);
+        }
         let serving = self.tasks.asks(&mut self.nodes, begun);
         let may_be_told = self.tasks.calls(node, begun, serving.is_some());
-        let passed_on = named.and_then(|named| self.headers.passes_on(begun.owner, named));
+        let passed_on = self.headers.passes_on(begun.owner, named);
+        self.nodes.hint(node, self.headers.hint(begun.owner, named));
         match (passed_on, serving, begun.actor) {
-            (Some(request), ..) => self.nodes.link(node, request, Mechanism::Header),
+            (PassedOn::Of(request), ..) => self.nodes.link(node, request, Mechanism::Header),
             // An SDK in the process knows better.
-            _ if named.is_some() => self.nodes.stand_alone(node),
+            (PassedOn::No, ..) if named.parent.is_some() => {
+                self.nodes.abstain(node, Abstained::NamedByProgram);
+            }
             (_, Some((request, mechanism)), _) => match request.doubt {
                 None => self.nodes.link(node, request.node, mechanism),
                 Some(goroutine) if self.tasks.doubts(goroutine, node, request.node) => {
                     self.nodes.await_for(node, AWAITED_NS);
                 }
-                Some(_) => self.nodes.stand_alone(node),
+                Some(_) => self.nodes.abstain(node, Abstained::OutlivingTask),
             },
             (.., Some(actor))
                 if self.threads.calls(&self.nodes, node, begun.owner, actor)
@@ -213,7 +221,7 @@ impl Links {
                 self.nodes.await_for(node, AWAITED_NS);
             }
             _ if may_be_told => self.nodes.await_for(node, AWAITED_NS),
-            _ => self.nodes.stand_alone(node),
+            _ => self.nodes.abstain(node, why_nobody(begun)),
         }
         self.decide();
         if let Some(ends) = begun.ends {
@@ -414,6 +422,11 @@ impl Links {
         nodes.into_iter().chain(python).min()
     }
 
+    /// What was linked, and what was not, since the last call.
+    pub fn take_tally(&mut self) -> LinkTally {
+        std::mem::take(&mut self.nodes.tally)
+    }
+
     /// Exchanges that have begun and not ended.
     #[must_use]
     pub fn open(&self) -> usize {
@@ -435,5 +448,14 @@ impl Links {
             + self.tasks.memory_bytes()
             + self.threads.memory_bytes()
             + self.python.memory_bytes()
+    }
+}
+
+/// Why nothing is known of who made a call.
+fn why_nobody(begun: &Begun) -> Abstained {
+    match begun.actor.and_then(|actor| actor.task) {
+        None => Abstained::UnknownTask,
+        Some(task) if task.kind == TaskKind::Thread => Abstained::SharedThread,
+        Some(_) => Abstained::IdleTask,
     }
 }

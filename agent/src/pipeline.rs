@@ -38,7 +38,7 @@ use crate::connections::{
 };
 use crate::discover::Process;
 use crate::endpoints::{Endpoints, Via};
-use crate::exchanges::{ConnectionListener, Exchanges, Material};
+use crate::exchanges::{ConnectionListener, Exchanges, Material, Teller};
 use crate::health::{Coverage, Health, Loss};
 use crate::learnt::LearntStore;
 use crate::links::Wire;
@@ -46,7 +46,7 @@ use crate::memory::Ledger;
 use crate::outlet::Outlet;
 use crate::processes::{Described, PROCESSES_MAX, Processes};
 use crate::span::{KnownMethods, SpanMaker};
-use crate::trace_context::TraceContext;
+use crate::trace_context::{Propagation, TraceContext};
 
 /// Idle connections that are given up at one record; the others are, at the next ones.
 const IDLE_AT_ONCE: usize = 64;
@@ -119,19 +119,18 @@ impl Pipeline {
     /// A pipeline that has seen nothing.
     #[must_use]
     pub fn new(config: PipelineConfig, health: Arc<Health>) -> Self {
-        let mut spans = SpanMaker::new(config.known_methods);
-        spans.reconfigure(&config.spans);
+        let spans = SpanMaker::new(config.known_methods);
         Self {
             connections: Connections::new(config.connections_max),
             material: Material {
                 processes: Processes::new(PROCESSES_MAX, config.memory.of_processes()),
-                spans,
+                teller: Teller::new(spans, &config.spans),
+                propagation: Propagation::new(&config.spans),
                 learnt: LearntStore::new(config.memory.of_learnt()),
                 exchanges: Exchanges::new(TraceContext::new(config.seed)),
                 wall_offset_ns: 0,
                 now_ns: 0,
                 health,
-                spans_made: 0,
             },
             given: config.spans,
             memory: config.memory,
@@ -333,6 +332,7 @@ impl Pipeline {
             .is_some_and(|ends| ends.is_on_one_node(|address| links.is_own(address)));
         connection.endpoints = endpoints;
         connection.identity = Identity::of(open);
+        connection.opened(open);
         self.connections.weigh(slot);
     }
 
@@ -552,7 +552,11 @@ impl Pipeline {
     /// that are over and wait are told by it too.
     fn reconfigure(&mut self, json: &[u8]) {
         match serde_json::from_slice::<SpanConfig>(json) {
-            Ok(told) => self.material.spans.reconfigure(&self.given.or(&told)),
+            Ok(told) => {
+                let config = self.given.or(&told);
+                self.material.teller.reconfigure(&config);
+                self.material.propagation = Propagation::new(&config);
+            }
             Err(_) => self.material.health.lose(Loss::Undecodable, 1),
         }
     }
@@ -562,7 +566,7 @@ impl Pipeline {
             self.material.health.lose(Loss::Undecodable, 1);
             return;
         };
-        let redaction = self.material.spans.redaction();
+        let redaction = self.material.teller.spans.redaction();
         for (name, value) in &mut process.resource_attributes {
             if let Cow::Owned(told) = redaction.attribute(name, value) {
                 *value = told;
@@ -641,9 +645,14 @@ impl Pipeline {
     }
 
     fn count_made(&mut self) {
-        let made = std::mem::take(&mut self.material.spans_made);
-        if made > 0 {
-            self.material.health.made_spans(made);
+        let Material {
+            teller,
+            health,
+            exchanges,
+            ..
+        } = &mut self.material;
+        if teller.count(health) {
+            health.links.add(&exchanges.links.take_tally());
         }
     }
 }

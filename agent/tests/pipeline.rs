@@ -8,6 +8,8 @@ mod ends;
 mod exchanges;
 #[path = "pipeline/goroutines.rs"]
 mod goroutines;
+#[path = "pipeline/headers.rs"]
+mod headers;
 #[path = "pipeline/kernel.rs"]
 mod kernel;
 #[path = "pipeline/learnt.rs"]
@@ -32,6 +34,8 @@ mod records;
 mod redis;
 #[path = "pipeline/replay.rs"]
 mod replay;
+#[path = "pipeline/sampling.rs"]
+mod sampling;
 #[path = "pipeline/settings.rs"]
 mod settings;
 #[path = "pipeline/shards.rs"]

@@ -7,6 +7,7 @@ pub mod apt;
 mod bpf_linker;
 mod grpc;
 pub mod mirror;
+mod mongodb;
 mod purpose;
 mod python;
 mod rust;
@@ -63,6 +64,7 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
         python::ensure()?;
         tls::ensure()?;
         wheels::REDIS_PY.ensure()?;
+        mongodb::ensure()?;
     }
     Ok(())
 }

@@ -78,6 +78,10 @@ settings! {
         "OTEL_BSP_MAX_QUEUE_SIZE";
     TracePrinter: "BEYLA_TRACE_PRINTER" "OTEL_EBPF_TRACE_PRINTER";
     IgnoreHealthChecks: "WIRESPAN_IGNORE_HEALTH_CHECKS";
+    Propagators: "OTEL_PROPAGATORS";
+    TracesSampler: "OTEL_TRACES_SAMPLER";
+    TracesSamplerArg: "OTEL_TRACES_SAMPLER_ARG";
+    LinkRequestIds: "WIRESPAN_LINK_REQUEST_IDS";
     MemoryLimit: "WIRESPAN_MEMORY_LIMIT";
     ConnectionsMax: "WIRESPAN_CONNECTIONS_MAX";
     Shards: "WIRESPAN_SHARDS";

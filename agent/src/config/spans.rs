@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::names::Setting;
+use super::propagators::{self, Propagator};
+use super::sampler::{self, Sampler};
 use super::settings::Settings;
 use super::{ConfigError, Part, values};
 use crate::redact::Redaction;
@@ -20,6 +22,12 @@ pub struct SpanConfig {
     pub sensitive_query_params_remove: Option<Vec<String>>,
     /// Queries are left out altogether.
     pub drop_query: Option<bool>,
+    /// Which header fields are believed to name a trace.
+    pub propagators: Option<Vec<Propagator>>,
+    /// A call belongs to the only request with the same `X-Request-Id`, if nothing else is known.
+    pub link_request_ids: Option<bool>,
+    /// Which traces are told.
+    pub sampler: Option<Sampler>,
 }
 
 impl Part for SpanConfig {}
@@ -42,6 +50,13 @@ impl SpanConfig {
                 &other.sensitive_query_params_remove,
             ),
             drop_query: self.drop_query.or(other.drop_query),
+            propagators: self
+                .propagators
+                .as_ref()
+                .or(other.propagators.as_ref())
+                .cloned(),
+            link_request_ids: self.link_request_ids.or(other.link_request_ids),
+            sampler: self.sampler.or(other.sampler),
         }
     }
 
@@ -53,6 +68,9 @@ impl SpanConfig {
             sensitive_query_params_add: Some(Vec::new()),
             sensitive_query_params_remove: Some(Vec::new()),
             drop_query: Some(false),
+            propagators: Some(propagators::DEFAULT.to_vec()),
+            link_request_ids: Some(false),
+            sampler: Some(Sampler::default()),
         })
     }
 
@@ -60,6 +78,18 @@ impl SpanConfig {
     #[must_use]
     pub fn ignores_health_checks(&self) -> bool {
         self.ignore_health_checks.unwrap_or_default()
+    }
+
+    /// Which header fields are believed to name a trace.
+    pub fn propagators(&self) -> impl Iterator<Item = Propagator> + '_ {
+        let propagators = self.propagators.as_deref();
+        propagators.unwrap_or(&propagators::DEFAULT).iter().copied()
+    }
+
+    /// Whether calls are linked by `X-Request-Id`.
+    #[must_use]
+    pub fn links_request_ids(&self) -> bool {
+        self.link_request_ids.unwrap_or_default()
     }
 
     /// What of texts must not leave.
@@ -74,7 +104,10 @@ impl SpanConfig {
     }
 }
 
-pub(super) fn read(settings: &Settings) -> Result<SpanConfig, ConfigError> {
+pub(super) fn read(
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) -> Result<SpanConfig, ConfigError> {
     let boolean = |setting| {
         let given = settings.of(setting);
         given
@@ -91,5 +124,8 @@ pub(super) fn read(settings: &Settings) -> Result<SpanConfig, ConfigError> {
         sensitive_query_params_add: names(Setting::SensitiveQueryParamsAdd),
         sensitive_query_params_remove: names(Setting::SensitiveQueryParamsRemove),
         drop_query: boolean(Setting::DropQuery)?,
+        propagators: propagators::read(settings, warnings),
+        link_request_ids: boolean(Setting::LinkRequestIds)?,
+        sampler: sampler::read(settings, warnings),
     })
 }

@@ -10,7 +10,7 @@ use wirespan_protocols::learnt::Learnt;
 use wirespan_protocols::listener::{Beginning, Discard, Listener};
 use wirespan_protocols::stream::Moved;
 
-use super::material::{Material, deliver};
+use super::material::Material;
 use super::{Addresses, Finished, Lacks};
 use crate::connections::{Connection, Owners};
 use crate::endpoints::{HostMemo, Via};
@@ -125,13 +125,13 @@ impl<'a> ConnectionListener<'a> {
 }
 
 impl Listener for ConnectionListener<'_> {
-    fn begin(&mut self, beginning: Beginning) -> Ticket {
+    fn begin(&mut self, beginning: Beginning<'_>) -> Ticket {
         let Beginning {
             role,
             start,
             head_end,
             stream,
-            context,
+            traces,
         } = beginning;
         let meeting = self.wire.meeting(role, start.position, stream);
         let begun = Begun {
@@ -144,8 +144,16 @@ impl Listener for ConnectionListener<'_> {
             may_meet_later: meeting.is_none() && self.wire.meets_at_answer() && self.may_be_local(),
             time_ns: head_end.time_ns,
         };
-        let links = &mut self.material.exchanges.links;
-        links.begin(&begun, context).ticket()
+        let Material {
+            exchanges,
+            propagation,
+            ..
+        } = &mut *self.material;
+        let named = traces.map(|traces| propagation.named(traces));
+        exchanges
+            .links
+            .begin(&begun, named.unwrap_or_default())
+            .ticket()
     }
 
     fn answer(&mut self, ticket: Ticket, head_end: Moved) {
@@ -170,12 +178,11 @@ impl Listener for ConnectionListener<'_> {
     fn end(&mut self, exchange: Exchange) {
         let Material {
             processes,
-            spans,
+            teller,
             exchanges,
             health,
             now_ns,
             wall_offset_ns,
-            spans_made,
             ..
         } = &mut *self.material;
         let node = exchanges.links.end(exchange.ticket, *now_ns);
@@ -223,7 +230,7 @@ impl Listener for ConnectionListener<'_> {
             hosts: self.hosts,
             wall_offset_ns: *wall_offset_ns,
         };
-        *spans_made += deliver(spans, exchange, placed, surroundings, self.out);
+        teller.tell(exchange, placed, surroundings, self.out);
     }
 
     fn relayed(&mut self, source: SocketAddr) {

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use wirespan_protocols::exchange::Exchange;
-
-use super::{Exchanges, Finished, Placed};
+use super::{Exchanges, Finished, Teller};
 use crate::endpoints::HostMemo;
 use crate::health::{Health, Loss};
 use crate::learnt::LearntStore;
-use crate::outlet::{Observation, Outlet};
+use crate::outlet::Outlet;
 use crate::processes::Processes;
-use crate::span::{Ends, SpanMaker, Surroundings};
+use crate::span::{Ends, Surroundings};
+use crate::trace_context::Propagation;
 
 /// All that is there beside connections.
 #[derive(Debug)]
@@ -18,7 +17,9 @@ pub struct Material {
     /// Whose exchanges they are.
     pub processes: Processes,
     /// Makes spans.
-    pub spans: SpanMaker,
+    pub teller: Teller,
+    /// Which of what headers say is believed.
+    pub propagation: Propagation,
     /// What connections learnt for each other.
     pub learnt: LearntStore,
     /// Those that are open, or wait.
@@ -29,8 +30,6 @@ pub struct Material {
     pub now_ns: u64,
     /// Who counts losses.
     pub health: Arc<Health>,
-    /// Spans made since somebody took the number.
-    pub spans_made: u64,
 }
 
 impl Material {
@@ -48,8 +47,7 @@ impl Material {
                 hosts: &mut HostMemo::default(),
                 wall_offset_ns: it.wall_offset_ns,
             };
-            let spans = &mut self.spans;
-            self.spans_made += deliver(spans, it.exchange, it.placed, surroundings, out);
+            self.teller.tell(it.exchange, it.placed, surroundings, out);
         }
     }
 
@@ -81,24 +79,4 @@ impl Material {
             }
         }
     }
-}
-
-/// Shows an exchange to who counts, and makes its span, if anybody wants one; how many were made.
-pub(super) fn deliver(
-    spans: &mut SpanMaker,
-    exchange: Exchange,
-    placed: Placed,
-    surroundings: Surroundings<'_>,
-    out: &mut dyn Outlet,
-) -> u64 {
-    out.observe(&Observation {
-        exchange: &exchange,
-        resource: surroundings.resource,
-        ends: surroundings.ends,
-    });
-    if spans.ignores(&exchange) {
-        return 0;
-    }
-    out.span(spans.make(exchange, placed.context, placed.link, surroundings));
-    1
 }

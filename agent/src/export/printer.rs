@@ -2,7 +2,9 @@
 //! for as long as a reader likes, on a thread of its own that holds one batch at most.
 
 mod counter;
+mod line;
 mod text;
+mod tree;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -61,10 +63,11 @@ pub(super) fn start<W: Write + Send + 'static>(
         colours,
     } = output;
     let pen = Pen::new(to);
-    if format == PrinterFormat::Counter {
-        return tokio::spawn(count(outlet, pen, terminal));
+    match format {
+        PrinterFormat::Counter => tokio::spawn(count(outlet, pen, terminal)),
+        PrinterFormat::Tree => tokio::spawn(tree::print(outlet, pen, colours)),
+        _ => tokio::spawn(print(format, outlet, pen, colours)),
     }
-    tokio::spawn(print(format, outlet, pen, colours))
 }
 
 async fn print(format: PrinterFormat, outlet: Arc<LaneOutlet>, mut pen: Pen, colours: bool) {
@@ -88,7 +91,7 @@ async fn print(format: PrinterFormat, outlet: Arc<LaneOutlet>, mut pen: Pen, col
                     otlp::json::write_indented(&spans, &mut page);
                     page.push(b'\n');
                 }
-                PrinterFormat::Counter | PrinterFormat::Disabled => {}
+                PrinterFormat::Counter | PrinterFormat::Tree | PrinterFormat::Disabled => {}
             }
         }
         let batch = batch.into_unsettled();

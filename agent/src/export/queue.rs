@@ -347,6 +347,13 @@ impl LaneOutlet {
         Some(waiting.take(full, shared))
     }
 
+    /// Whether what waits, and what was taken and is not settled, leaves less than half of the
+    /// memory that there is for it.
+    pub(super) fn is_crowded(&self) -> bool {
+        let held = &self.shared.held;
+        2 * held.bytes.load(Ordering::Relaxed) > held.memory.of_spans()
+    }
+
     /// Counts what is still queued as lost to the shutdown.
     pub(super) async fn discard(&self) {
         let mut waiting = self.waiting.lock().await;
@@ -423,6 +430,18 @@ impl Unsettled {
             bytes: 0,
             shared: Arc::clone(&self.shared),
         }
+    }
+
+    /// One of them, to be accounted for on its own, with its part of the memory.
+    pub(super) fn take_one(&mut self) -> Self {
+        let bytes = usize::try_from(self.spans)
+            .ok()
+            .and_then(|spans| self.bytes.checked_div(spans));
+        let bytes = bytes.unwrap_or_default();
+        self.bytes -= bytes;
+        let mut one = self.split_off(1);
+        one.bytes = bytes;
+        one
     }
 
     /// They arrived, except for `refused` of them.

@@ -9,7 +9,7 @@ use wirespan_protocols::heap;
 use super::go::{Doubts, ForItsRequest, Goroutine, Inherited, Outliving};
 use super::node::NodeRequests;
 use super::proxies::Proxies;
-use super::{Actor, Begun, Mechanism, Node, NodeId, Task, nodes::Nodes};
+use super::{Abstained, Actor, Begun, Mechanism, Node, NodeId, Task, nodes::Nodes};
 
 /// Tasks that are remembered; of more it is not known what they serve.
 const TASKS_MAX: usize = 128 * 1024;
@@ -204,7 +204,7 @@ impl Tasks {
                 let mechanism = Mechanism::Task(TaskKind::Goroutine);
                 nodes.link(call, request, mechanism);
             } else {
-                nodes.stand_alone(call);
+                nodes.abstain(call, Abstained::OutlivingTask);
             }
         }
     }
@@ -236,7 +236,8 @@ impl Tasks {
                 node,
                 doubt: Some(goroutine),
             }) if self.doubts.add(goroutine, call, node) => {}
-            _ => nodes.stand_alone(call),
+            None => nodes.abstain(call, Abstained::IdleTask),
+            Some(_) => nodes.abstain(call, Abstained::OutlivingTask),
         }
     }
 
@@ -254,7 +255,7 @@ impl Tasks {
             ForItsRequest::No => return None,
             ForItsRequest::NeverWas => {
                 for (call, _) in self.doubts.take(goroutine) {
-                    nodes.stand_alone(call);
+                    nodes.abstain(call, Abstained::OutlivingTask);
                 }
                 return None;
             }

@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 use wirespan_common::record::{Polled, TaskKind};
 use wirespan_protocols::heap;
 
-use super::{Actor, Mechanism, NodeId, nodes::Nodes};
+use super::{Abstained, Actor, Mechanism, NodeId, nodes::Nodes};
 
 /// Threads that are remembered; those of more make no calls that are known to belong to anything.
 const THREADS_MAX: usize = 64 * 1024;
@@ -85,6 +85,11 @@ impl Threads {
                 self.unanswered.remove(&owner);
             }
         }
+    }
+
+    /// Whether a process has requests to answer.
+    pub fn has_requests(&self, owner: u32) -> bool {
+        self.unanswered.contains_key(&owner)
     }
 
     /// A thread makes a call. Whether that is to wait for what it answers.
@@ -284,7 +289,7 @@ impl Thread {
         for ThreadCall { node, is_heard } in self.calls.drain(..) {
             match request.filter(|request| is_heard && is_within(nodes, node, *request)) {
                 Some(request) => nodes.link(node, request, Mechanism::Thread),
-                None => nodes.stand_alone(node),
+                None => nodes.abstain(node, Abstained::SharedThread),
             }
         }
         count

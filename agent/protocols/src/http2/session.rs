@@ -399,7 +399,7 @@ impl Multiplex {
             start: first,
             head_end: last,
             stream: Some(stream),
-            context: request.trace_parent,
+            traces: Some(&request.traces),
         });
         self.streams.ask(stream, request, first, ticket);
         if let Some(open) = self.streams.get(stream) {

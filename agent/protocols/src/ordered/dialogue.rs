@@ -16,7 +16,8 @@
 mod messages;
 
 use super::pair::Pair;
-use super::{Either, Ordered, Request as _};
+use super::{EitherOf, Ordered, Request as _};
+use crate::either::Either;
 use crate::exchange::{Outcome, Role};
 use crate::heap;
 use crate::listener::{Discard, Listener};
@@ -26,7 +27,7 @@ use crate::protocol::Detected;
 use crate::reader::{Reader, Step};
 use crate::session::{self, Asked, Heir, JoinedAt, Next, Notes, OrderedStart, Rest, Session};
 use crate::stream::{HELD_BYTES_MAX, Moved, Stream};
-use crate::transport::{Chunk, Direction, End, Extent};
+use crate::transport::{Chunk, Direction, End, Extent, Past};
 
 /// Times in a row that a lane may turn out to carry something else before the connection is given
 /// up.
@@ -38,8 +39,8 @@ const LEVEL_TURNS_MIN: u32 = 8;
 #[derive(Debug)]
 pub(super) struct Dialogue<P: Ordered> {
     role: Role,
-    requests: Reader<Either<P>>,
-    responses: Reader<Either<P>>,
+    requests: Reader<EitherOf<P>>,
+    responses: Reader<EitherOf<P>>,
     pair: Pair<P>,
     /// What is pending and the responses to come match one by one.
     is_aligned: bool,
@@ -84,9 +85,11 @@ impl<P: Ordered> Dialogue<P> {
             role,
             requests,
             responses,
+            past,
             entry,
         } = start;
         let mut dialogue = Self::new(role, requests, responses);
+        dialogue.begin_behind(past);
         match entry {
             JoinedAt::Request { head, chunk } => dialogue.begin(head, chunk, listener),
             JoinedAt::Refusal { asked, head, chunk } => {
@@ -116,6 +119,19 @@ impl<P: Ordered> Dialogue<P> {
             invalid: 0,
             notes: Notes::default(),
         }
+    }
+
+    /// What is asked next need not be all that is outstanding, where something was said before and
+    /// clients don't take turns.
+    fn begin_behind(&mut self, past: Past) {
+        if let Either::Responses(parser) = &mut self.responses.parser {
+            match past {
+                Past::Empty => parser.begins(),
+                Past::Unseen => parser.reset(),
+                Past::Unknown => {}
+            }
+        }
+        self.is_aligned = past != Past::Unseen || P::MANNERS.quiet_ns.is_none();
     }
 
     fn begin(&mut self, head: &[u8], chunk: &Chunk<'_>, listener: &mut dyn Listener) {
@@ -183,7 +199,7 @@ impl<P: Ordered> Session for Dialogue<P> {
 
     fn take_heir(&mut self) -> Option<Heir> {
         let next = self.next.take()?;
-        let rest = |reader: &mut Reader<Either<P>>| Rest {
+        let rest = |reader: &mut Reader<EitherOf<P>>| Rest {
             stream: std::mem::take(&mut reader.stream),
             is_framed: reader.is_framed,
         };
@@ -578,7 +594,7 @@ impl<P: Ordered> Dialogue<P> {
         self.notes.understood_bytes = self.notes.understood_bytes.saturating_add(bytes);
     }
 
-    fn lane(&mut self, flow: Flow) -> &mut Reader<Either<P>> {
+    fn lane(&mut self, flow: Flow) -> &mut Reader<EitherOf<P>> {
         match flow {
             Flow::Requests => &mut self.requests,
             Flow::Responses => &mut self.responses,
