@@ -9,7 +9,7 @@ use wirespan_tests::daemon::{Daemon, binary};
 use wirespan_tests::links::{Load, Row, Target};
 use wirespan_tests::ports;
 use wirespan_tests::process::{LIMIT, Process, tied};
-use wirespan_tests::tls::built;
+use wirespan_tests::tls::{Certificates, built};
 use wirespan_tests::workload::{eventually, file};
 
 const TARGET: Target = Target {
@@ -45,18 +45,31 @@ struct Served {
 impl Served {
     /// Starts a program among the workloads, with the script as `wirespan` hands it out.
     fn with_script(node: &Path, program: &str) -> Self {
-        Self::start(node, program, |command, script| {
-            command.env("NODE_OPTIONS", format!("--require={}", script.display()));
-        })
+        Self::start(node, program, with_script)
     }
 
     fn start(node: &Path, program: &str, prepare: impl FnOnce(&mut Command, &Path)) -> Self {
+        Self::start_on(node, program, None, prepare)
+    }
+
+    /// The same, both over TLS if there are certificates.
+    fn start_on(
+        node: &Path,
+        program: &str,
+        certificates: Option<&Certificates>,
+        prepare: impl FnOnce(&mut Command, &Path),
+    ) -> Self {
         let (port, backend_port) = (ports::free(), ports::free());
         let run = |program: &str, port: u16| {
             let mut command = tied(node);
             command
                 .arg(file(&format!("links/node/{program}")))
                 .arg(port.to_string());
+            if let Some(certificates) = certificates {
+                certificates.trusted_by(&mut command);
+                command.env("CERTIFICATE", certificates.certificate());
+                command.env("KEY", certificates.key());
+            }
             command
         };
         let backend = Process::start("backend", &mut run("backend.js", backend_port));
@@ -83,11 +96,20 @@ impl Served {
 
     /// Asks for shapes by turns, and looks at what became of their calls.
     fn row(&self, shapes: &[(&str, usize)], settings: &[(&str, &str)]) -> (Row, usize) {
+        self.row_over("http", &Load::of_a_row(), shapes, settings)
+    }
+
+    fn row_over(
+        &self,
+        scheme: &str,
+        load: &Load,
+        shapes: &[(&str, usize)],
+        settings: &[(&str, &str)],
+    ) -> (Row, usize) {
         let port = self.port.to_string();
         let settings = [&[("BEYLA_OPEN_PORT", port.as_str())], settings].concat();
         let daemon = Daemon::start(&settings);
-        let load = Load::of_a_row();
-        let base = format!("http://127.0.0.1:{}", self.port);
+        let base = format!("{scheme}://127.0.0.1:{}", self.port);
         let answered = load.send(&base, |id| {
             let number: usize = id[1..].parse().expect("a number");
             format!("/{id}/{}", shapes[number % shapes.len()].0)
@@ -102,6 +124,10 @@ impl Served {
         let (row, calls) = self.row(&SHAPES, &[]);
         row.assert(name, Some(calls), TARGET);
     }
+}
+
+fn with_script(command: &mut Command, script: &Path) {
+    command.env("NODE_OPTIONS", format!("--require={}", script.display()));
 }
 
 impl Drop for Served {
@@ -128,6 +154,21 @@ fn worker_threads_processes_of_a_cluster_and_modules_have_tables_of_their_own() 
     let node = built("bin/node");
     for program in ["worker.js", "cluster.js", "module.mjs"] {
         Served::with_script(&node, program).reaches(&format!("Node 24, {program}"));
+    }
+}
+
+#[test]
+fn what_moves_over_tls_is_found_by_its_socket() {
+    let certificates = Certificates::create();
+    let load = Load {
+        trusted: Some(std::fs::read(certificates.authority()).expect("a certificate")),
+        ..Load::of_a_row()
+    };
+    for node in [debians(), built("bin/node")] {
+        let served = Served::start_on(&node, "app.js", Some(&certificates), with_script);
+        let (row, calls) = served.row_over("https", &load, &SHAPES, &[]);
+        let name = format!("Node ({}) over TLS, with the script", node.display());
+        row.assert(&name, Some(calls), TARGET);
     }
 }
 

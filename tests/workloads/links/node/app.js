@@ -1,13 +1,19 @@
 // A server in Node that calls a backend for each request, in the way that the path says:
 // /ID/SHAPE. What it calls has the same id.
 //
-//     node app.js PORT        (BACKEND: the backend's port)
+//     node app.js PORT        (BACKEND: the backend's port; CERTIFICATE, KEY: both over TLS)
 'use strict';
-const http = require('http');
+const fs = require('fs');
+
+const { CERTIFICATE, KEY } = process.env;
+const scheme = CERTIFICATE ? 'https' : 'http';
+const http = require(scheme);
+const identity = CERTIFICATE
+  ? { cert: fs.readFileSync(CERTIFICATE), key: fs.readFileSync(KEY) } : {};
 
 const port = Number(process.argv[2] ?? process.env.PORT);
 const backend = Number(process.env.BACKEND);
-const base = `http://127.0.0.1:${backend}`;
+const base = `${scheme}://127.0.0.1:${backend}`;
 const alive = new http.Agent({ keepAlive: true });
 const few = new http.Agent({ keepAlive: true, maxSockets: 5 });
 
@@ -90,7 +96,7 @@ const shapes = {
   lazy: async (id) => queue(`/${id}/1`),
 };
 
-const server = http.createServer(async (request, response) => {
+const server = http.createServer(identity, async (request, response) => {
   const [, id, shape] = request.url.split('/');
   await shapes[shape](id);
   response.end(id);
