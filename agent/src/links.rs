@@ -12,6 +12,7 @@ mod go;
 mod headers;
 mod java;
 mod joins;
+mod node;
 mod nodes;
 mod proxies;
 mod pruning;

@@ -20,6 +20,8 @@ mod learnt;
 mod links;
 #[path = "pipeline/losses.rs"]
 mod losses;
+#[path = "pipeline/node.rs"]
+mod node;
 #[path = "pipeline/own.rs"]
 mod own;
 #[path = "pipeline/processes.rs"]

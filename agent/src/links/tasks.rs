@@ -7,6 +7,7 @@ use wirespan_common::record::{ConnectionId, TaskEvent, TaskKind, TaskNote};
 use wirespan_protocols::heap;
 
 use super::go::{Doubts, ForItsRequest, Goroutine, Inherited, Outliving};
+use super::node::NodeRequests;
 use super::proxies::Proxies;
 use super::pruning::Pruning;
 use super::{Abstained, Actor, Begun, Mechanism, Node, NodeId, Task, nodes::Nodes};
@@ -22,6 +23,7 @@ type ServedPlace = (ConnectionId, u64);
 pub struct Tasks {
     serving: HashMap<(u32, Task), TaskServing>,
     proxies: Proxies,
+    node: NodeRequests,
     /// Requests that are read on a connection, the latest of each place.
     served: HashMap<ServedPlace, NodeId>,
     /// Somebody was seen who names requests by their connection.
@@ -71,6 +73,9 @@ impl Tasks {
                 .proxies
                 .reads(nodes, node, (actor.tgid, task), begun.stream);
         }
+        if task.kind == TaskKind::NodeStore {
+            return self.node.reads(nodes, node, begun, actor.tgid, task);
+        }
         // Streams are read by a goroutine that serves none of them.
         let is_apart = task.kind == TaskKind::Goroutine && begun.stream.is_some();
         if is_followed(task.kind) && !is_apart {
@@ -98,6 +103,10 @@ impl Tasks {
         let request = match task.kind {
             TaskKind::ProxyRequest => {
                 let named = self.proxies.asks(nodes, (actor.tgid, task));
+                named.map(Request::certain)
+            }
+            TaskKind::NodeStore => {
+                let named = self.node.asks(nodes, begun, actor.tgid, task);
                 named.map(Request::certain)
             }
             kind if is_followed(kind) => self.request_of(nodes, (actor.tgid, task)),
@@ -292,6 +301,7 @@ impl Tasks {
     pub fn memory_bytes(&self) -> usize {
         heap::table::<((u32, Task), TaskServing)>(self.serving.capacity())
             + self.proxies.memory_bytes()
+            + self.node.memory_bytes()
             + heap::table::<(ServedPlace, NodeId)>(self.served.capacity())
             + heap::table::<(ServedPlace, (Request, TaskKind))>(self.asking.capacity())
             + heap::table::<(ServedPlace, Called)>(self.called.capacity())
@@ -314,11 +324,12 @@ fn is_stream_of_go(begun: &Begun) -> bool {
 /// Whether what a task of this kind asks for belongs to the request that it read.
 fn is_followed(kind: TaskKind) -> bool {
     match kind {
-        TaskKind::Goroutine | TaskKind::Tokio | TaskKind::NodeStore => true,
+        TaskKind::Goroutine | TaskKind::Tokio => true,
         // Decided when they answer or hear one, or by the socket.
         TaskKind::PythonContext
         | TaskKind::ProxyRequest
         | TaskKind::VirtualThread
+        | TaskKind::NodeStore
         | TaskKind::Thread => false,
     }
 }

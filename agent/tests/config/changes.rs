@@ -67,6 +67,7 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::ConnectionsMax => ("100", "capture"),
         Setting::Shards => ("2", "capture"),
         Setting::FollowCpuMax => ("5", "capture"),
+        Setting::NodeLinks => ("false", "capture"),
         Setting::IgnoreHealthChecks | Setting::DropQuery | Setting::LinkRequestIds => {
             ("true", "spans")
         }
