@@ -2,8 +2,8 @@
 //! tells it of the life of processes and carries out what it answers; what is news of a process it
 //! tells each shard. No shard waits for it. What may hang it, a process's memory and files, it
 //! leaves to a [`BlockingPool`]. A changed configuration comes here first, and what of it concerns
-//! spans goes on to the shards. Of the kernel side it changes whom that selects by itself, and nothing
-//! else; it hears no record.
+//! spans goes on to the shards. Of the kernel side it changes whom that selects by itself, and
+//! nothing else; it hears no record.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

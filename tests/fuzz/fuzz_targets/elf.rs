@@ -28,7 +28,7 @@ mod agent {
     pub mod blocking;
 }
 
-use agent::{arch, pool};
+use agent::{arch, blocking};
 use discover::tls::{End, FileFinding, find_in};
 
 /// Names that are treated in different ways: a library and a program.
