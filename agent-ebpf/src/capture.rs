@@ -43,6 +43,8 @@ fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
     if connection.verdict == VerdictKind::Carrier as u8 {
         return Ok(());
     }
+    // VERIFIER(6.18): before anything is decided, because it is followed anew for each outcome.
+    tasks::note(scratch, connection);
     let transfer = &scratch.transfer;
     let direction = transfer.call.direction;
     let turned = connection.direction != direction as u8;
@@ -57,7 +59,6 @@ fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
     }
     let now = now_ns();
     let position = extent_of(connection, direction).position;
-    tasks::note(scratch, connection);
     if WALKS && turned && policy::may_become_http2(connection) {
         frames::look_for_preface(scratch, connection);
     }

@@ -4,7 +4,9 @@
 
 pub mod go;
 mod haproxy;
+mod java;
 mod nginx;
+pub mod node;
 pub mod python;
 mod threads;
 pub mod tokio;
@@ -12,7 +14,7 @@ pub mod tokio;
 use wirespan_common::connection::Connection;
 use wirespan_common::record::{Direction, TaskKind};
 use wirespan_common::runtime::Proxy;
-use wirespan_common::watch::Watch;
+use wirespan_common::watch::{VerdictKind, Watch};
 
 use crate::maps::{self, Scratch};
 use crate::memory::{Current, Delivered, kernel_value, offset};
@@ -38,7 +40,8 @@ pub fn note(scratch: &mut Scratch, connection: &mut Connection) {
     scratch.head.chunk.task_part = 0;
     scratch.head.chunk.task = 0;
     let is_egress = matches!(scratch.transfer.call.direction, Direction::Egress);
-    if kind == 0 || is_egress && connection.answers != 0 {
+    let is_ignored = connection.verdict == VerdictKind::Ignored as u8;
+    if kind == 0 || is_ignored || is_egress && connection.answers != 0 {
         return;
     }
     // Apart, so that the one does not take the other's stack.
@@ -46,6 +49,8 @@ pub fn note(scratch: &mut Scratch, connection: &mut Connection) {
         look_at_context(scratch);
     } else if kind == TaskKind::Tokio as u16 {
         look_at_tokio(scratch);
+    } else if kind == TaskKind::VirtualThread as u16 {
+        look_at_virtual_thread(scratch);
     } else {
         look(scratch, connection, kind);
     }
@@ -64,6 +69,16 @@ fn look_at_context(scratch: &mut Scratch) {
 fn look_at_tokio(scratch: &mut Scratch) {
     if let Some(task) = tokio::current(scratch) {
         name(scratch, TaskKind::Tokio as u8, task);
+    }
+}
+
+#[inline(never)]
+fn look_at_virtual_thread(scratch: &mut Scratch) {
+    let Some(runtime) = maps::runtime_of(scratch.transfer.current.tgid) else {
+        return;
+    };
+    if let Some(task) = java::current(&scratch.transfer, runtime) {
+        name(scratch, TaskKind::VirtualThread as u8, task);
     }
 }
 
@@ -93,6 +108,7 @@ fn current(scratch: &Scratch, connection: &mut Connection, kind: u16) -> Option<
     match TaskKind::try_from(kind as u8) {
         Ok(TaskKind::Goroutine) => go::current(scratch),
         Ok(TaskKind::Thread) => threads::thread(&scratch.transfer),
+        Ok(TaskKind::NodeStore) => node::request(&scratch.transfer),
         Ok(TaskKind::ProxyRequest) => passed_on(&scratch.transfer, connection),
         _ => None,
     }
@@ -143,6 +159,9 @@ pub fn thread_began(current: Current, watch: Watch, task: u64) -> Delivered<()> 
 /// A thread of a watched process ends.
 #[inline(always)]
 pub fn thread_ended(current: Current, watch: Watch) -> Delivered<()> {
+    if watch.tasks == TaskKind::NodeStore as u16 {
+        maps::forget_node_table(current.tid);
+    }
     if watch.tasks != TaskKind::PythonContext as u16 {
         return Ok(());
     }

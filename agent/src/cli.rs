@@ -69,7 +69,7 @@ pub enum Command {
         #[command(flatten)]
         flags: Box<Flags>,
     },
-    /// List the processes that would be watched, and whether their TLS can be read
+    /// List the processes that would be watched, whether TLS is readable, how calls are linked
     ///
     /// Takes the settings of a run, changes nothing, and needs no kernel side. It sees what the
     /// user may see of /proc: all of it only as root.
@@ -80,6 +80,15 @@ pub enum Command {
         /// Those of a run; what is not about processes is checked, and not used.
         #[command(flatten)]
         flags: Box<Flags>,
+    },
+    /// Print the script that tells which request each call of a Node process belongs to
+    ///
+    /// What Node serves and calls is seen without it; but which belongs to which can't be seen from
+    /// outside. Load it into Node 20, 22, 24 or 26 by
+    /// NODE_OPTIONS=--require=/path/wirespan-node.cjs. Other versions are left alone.
+    NodeScript {
+        /// File to write instead; it must not exist yet
+        file: Option<PathBuf>,
     },
     /// Make a copy of a recording without what is secret in it, to be handed on
     ///
@@ -174,7 +183,7 @@ pub struct ExportFlags {
     /// [OTEL_EXPORTER_OTLP_PROTOCOL]
     #[arg(long, value_name = "PROTOCOL")]
     pub protocol: Option<String>,
-    /// Print spans: text, json, json_indent, counter or disabled [BEYLA_TRACE_PRINTER]
+    /// Print spans: text, tree, json, json_indent, counter or disabled [BEYLA_TRACE_PRINTER]
     #[arg(long, value_name = "FORMAT")]
     pub printer: Option<String>,
     /// No spans for gRPC's own health checks and reflection [WIRESPAN_IGNORE_HEALTH_CHECKS]
@@ -222,7 +231,9 @@ impl Cli {
             None => Purpose::Trace,
             Some(Command::Record { .. }) => Purpose::Record,
             Some(Command::Processes { .. }) => Purpose::List,
-            Some(Command::Replay { .. } | Command::Redact { .. }) => Purpose::Replay,
+            Some(Command::Replay { .. } | Command::Redact { .. } | Command::NodeScript { .. }) => {
+                Purpose::Replay
+            }
         }
     }
 
@@ -240,6 +251,7 @@ impl Cli {
                 daemon.add_to(&mut settings);
             }
             Some(Command::Redact { daemon, .. }) => daemon.add_to(&mut settings),
+            Some(Command::NodeScript { .. }) => {}
         }
         settings
     }

@@ -14,8 +14,11 @@ mod error;
 mod known;
 mod names;
 mod otlp;
+mod propagators;
+mod sampler;
 mod settings;
 mod spans;
+mod tail;
 mod traces;
 mod values;
 
@@ -26,8 +29,11 @@ pub use discover::{DiscoverConfig, Globs, ServiceOverride, Targets};
 pub use environment::{Loaded, Purpose};
 pub use error::ConfigError;
 pub use names::{Names, SETTINGS, Setting};
+pub use propagators::Propagator;
+pub use sampler::Sampler;
 pub use settings::Given;
 pub use spans::SpanConfig;
+pub use tail::{TailCondition, TailRule};
 pub use traces::{OtlpConfig, OtlpProtocol, PrinterFormat, QUEUE_SPANS_DEFAULT, TracesConfig};
 
 /// What the daemon runs with: a part for each room.

@@ -1,13 +1,19 @@
 //! The daemon's own counters: everything that was discarded, by reason. It does not report.
 
+mod left_out;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::discover::tls::GivenUp;
+use crate::links::LinkCounts;
 use crate::semconv;
 use crate::unread::Unread;
+
+use left_out::LeftOutCounts;
+pub use left_out::{LeftOut, LeftOutTally};
 
 /// Why something that was captured, or should have been, did not become an exported span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +56,8 @@ pub enum Loss {
     /// Spans: told without what was to be found out about their process, or without addresses,
     /// which did not come in time.
     Incomplete,
+    /// Traces: decided on by what was known, as there was no room to wait for their end.
+    TailFull,
     /// Events of processes: nobody had time to hear of them, so all processes are looked at anew.
     LifeUnheard,
     /// Looks at processes that took too long, or for which there was no room: they are described
@@ -92,7 +100,7 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::RingFull,
         Self::RingShare,
         Self::ConnectionsFull,
@@ -110,6 +118,7 @@ impl Loss {
         Self::TlsStalled,
         Self::TlsTooMany,
         Self::Incomplete,
+        Self::TailFull,
         Self::LifeUnheard,
         Self::LookGivenUp,
         Self::Undecodable,
@@ -151,6 +160,7 @@ impl Loss {
             Self::TlsStalled => "tls_stalled",
             Self::TlsTooMany => "tls_too_many",
             Self::Incomplete => "incomplete",
+            Self::TailFull => "tail_full",
             Self::LifeUnheard => "life_unheard",
             Self::LookGivenUp => "look_given_up",
             Self::Undecodable => "undecodable",
@@ -271,6 +281,9 @@ pub struct Health {
     losses: Losses,
     records: AtomicU64,
     spans_made: AtomicU64,
+    left_out: LeftOutCounts,
+    /// Which calls were linked, and why others were not.
+    pub links: LinkCounts,
     /// By shard.
     coverage: Mutex<Vec<Vec<Coverage>>>,
     deliveries: [DeliveryCounts; Destination::ALL.len()],
@@ -342,12 +355,23 @@ impl Health {
         processes.into_values().collect()
     }
 
-    /// Counts spans that the pipeline made.
+    /// Counts spans that were left out.
+    pub fn left_out_spans(&self, tally: LeftOutTally) {
+        self.left_out.add(tally);
+    }
+
+    /// Spans that were left out so far, for this reason.
+    #[must_use]
+    pub fn spans_left_out(&self, reason: LeftOut) -> u64 {
+        self.left_out.get(reason)
+    }
+
+    /// Counts spans that the pipeline made, those that were left out among them.
     pub fn made_spans(&self, count: u64) {
         self.spans_made.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Spans that the pipeline made so far.
+    /// Spans that the pipeline made so far: each is exported, lost or left out.
     #[must_use]
     pub fn spans_made(&self) -> u64 {
         self.spans_made.load(Ordering::Relaxed)

@@ -1,7 +1,8 @@
-//! `wirespan processes`: which processes a run with the same settings would watch, and what it
-//! could read of their TLS. It looks at `/proc` and at files, needs no kernel side, and changes
-//! nothing.
+//! `wirespan processes`: which processes a run with the same settings would watch, what it could
+//! read of their TLS, and by what it would know for which request they make a call. It looks at
+//! `/proc` and at files, needs no kernel side, and changes nothing.
 
+mod linking;
 mod looks;
 mod sight;
 mod table;
@@ -10,6 +11,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+pub use linking::Linking;
 pub use sight::Sight;
 
 use crate::config::Config;
@@ -35,6 +37,8 @@ pub struct Row {
     pub uncopied: Vec<Uncopied>,
     /// What there is of TLS in it now; more may be loaded later.
     pub tls: Vec<Tls>,
+    /// How it is known for which request it makes a call, or why not; what is taken comes first.
+    pub links: Vec<Linking>,
 }
 
 /// A file with TLS in it.
@@ -102,6 +106,7 @@ pub fn survey(root: &ProcRoot, config: &Config) -> Vec<Row> {
 
 fn row(root: &ProcRoot, process: Process, findings: Vec<Finding>) -> Row {
     Row {
+        links: linking::of(&process, &findings),
         pid: process.pid,
         ports: ports(root, process.pid).into_iter().collect(),
         uncopied: process.uncopied,

@@ -10,11 +10,15 @@
 
 mod go;
 mod headers;
+mod java;
 mod joins;
+mod node;
 mod nodes;
 mod proxies;
+mod pruning;
 mod python;
 mod recent;
+mod tally;
 mod tasks;
 mod threads;
 mod tokio;
@@ -24,14 +28,15 @@ use std::sync::Arc;
 
 use wirespan_common::record::{ConnectionId, TaskEvent, TaskKind, TaskNote};
 use wirespan_protocols::exchange::{Role, Ticket};
-use wirespan_protocols::trace_parent::TraceParent;
 
 pub use joins::{Ends, JoinKey, Meeting, OF_CARRIER, OF_STREAM};
 pub use nodes::{Node, NodeId};
+pub use tally::{Abstained, LinkCounts, LinkTally};
 pub use wire::Wire;
 
-use crate::trace_context::{SpanContext, TraceContext};
-use headers::Headers;
+use crate::trace_context::{Named, SpanContext, TraceContext};
+use headers::{Headers, PassedOn};
+use java::VirtualThreads;
 use joins::Joins;
 use nodes::{Nodes, REMEMBERED_MAX};
 use python::{Decision, Python, RequestRead};
@@ -79,6 +84,8 @@ pub enum Mechanism {
     Header,
     /// Both are the same exchange, seen at both ends of its connection.
     Connection,
+    /// Both have the same `X-Request-Id`, and no other request of the process had it.
+    RequestId,
 }
 
 impl Mechanism {
@@ -95,6 +102,7 @@ impl Mechanism {
             Self::Task(TaskKind::Thread) | Self::Thread => "thread",
             Self::Header => "header",
             Self::Connection => "connection",
+            Self::RequestId => "request_id",
         }
     }
 }
@@ -118,6 +126,8 @@ pub struct Begun {
     pub may_meet_later: bool,
     /// When the head of the request ended.
     pub time_ns: u64,
+    /// An SDK in the process makes its span, and ours is left out.
+    pub is_left_to_sdk: bool,
 }
 
 /// All links.
@@ -129,6 +139,7 @@ pub struct Links {
     joins: Joins,
     tasks: Tasks,
     threads: Threads,
+    java: VirtualThreads,
     python: Python,
 }
 
@@ -143,12 +154,17 @@ impl Links {
             joins: Joins::default(),
             tasks: Tasks::default(),
             threads: Threads::default(),
+            java: VirtualThreads::default(),
             python: Python::default(),
         }
     }
 
     /// An exchange begins, whose request named the trace that it belongs to, if it did.
-    pub fn begin(&mut self, begun: &Begun, named: Option<TraceParent>) -> NodeId {
+    pub fn begin(&mut self, begun: &Begun, named: Named) -> NodeId {
+        let begun = &Begun {
+            actor: begun.actor.map(|actor| self.java.know(actor)),
+            ..*begun
+        };
         let mut own = self.trace_context.place(begun.role, named);
         let derived = begun.ends.and_then(|ends| ends.key.span_id());
         if begun.role == Role::Client
@@ -164,14 +180,13 @@ impl Links {
         node
     }
 
-    fn begin_server(&mut self, node: NodeId, begun: &Begun, named: Option<TraceParent>) {
-        if let Some(named) = named {
-            self.headers.serves(node, begun.owner, named);
-        }
+    fn begin_server(&mut self, node: NodeId, begun: &Begun, named: Named) {
+        self.headers.serves(node, begun.owner, named);
         self.threads.begins(begun.owner);
         if let Some(actor) = begun.actor {
             self.tasks.serves(&self.nodes, node, begun, actor);
             self.threads.reads(&mut self.nodes, node, actor);
+            self.java.reads(&self.nodes, node, begun, actor);
             let read = RequestRead {
                 node,
                 connection: begun.connection,
@@ -192,23 +207,30 @@ impl Links {
         }
     }
 
-    fn begin_client(&mut self, node: NodeId, begun: &Begun, named: Option<TraceParent>) {
+    fn begin_client(&mut self, node: NodeId, begun: &Begun, named: Named) {
+        if let Some(known) = self.nodes.get_mut(node) {
+            known.is_of_nobody = !self.threads.has_requests(begun.owner);
+        }
         let serving = self.tasks.asks(&mut self.nodes, node, begun);
         let may_be_told = self.tasks.calls(node, begun, serving.is_some());
-        let passed_on = named.and_then(|named| self.headers.passes_on(begun.owner, named));
+        let passed_on = self.headers.passes_on(begun.owner, named);
+        self.nodes.hint(node, self.headers.hint(begun.owner, named));
         match (passed_on, serving, begun.actor) {
-            (Some(request), ..) => self.nodes.link(node, request, Mechanism::Header),
+            (PassedOn::Of(request), ..) => self.nodes.link(node, request, Mechanism::Header),
             // An SDK in the process knows better.
-            _ if named.is_some() => self.nodes.stand_alone(node),
+            (PassedOn::No, ..) if named.parent.is_some() => {
+                self.nodes.abstain(node, Abstained::NamedByProgram);
+            }
             (_, Some((request, mechanism)), _) => self.belongs(node, request, mechanism),
             (.., Some(actor))
                 if self.threads.calls(&self.nodes, node, begun.owner, actor)
+                    || self.java.calls(&self.nodes, node, begun, actor)
                     || self.python.calls(node, actor, begun.time_ns) =>
             {
                 self.nodes.await_for(node, AWAITED_NS);
             }
             _ if may_be_told => self.nodes.await_for(node, AWAITED_NS),
-            _ => self.nodes.stand_alone(node),
+            _ => self.nodes.abstain(node, why_nobody(begun)),
         }
         self.decide();
         if let Some(ends) = begun.ends {
@@ -228,7 +250,7 @@ impl Links {
         };
         match is_awaited {
             true => self.nodes.await_for(call, AWAITED_NS),
-            false => self.nodes.stand_alone(call),
+            false => self.nodes.abstain(call, Abstained::OutlivingTask),
         }
     }
 
@@ -261,6 +283,7 @@ impl Links {
         let ends = ends.filter(|_| known.ends.is_none());
         known.ends = known.ends.or(ends);
         let (role, owner) = (known.role, known.owner);
+        let actor = actor.map(|actor| self.java.know(actor));
         let now_ns = self.nodes.now_ns();
         match role {
             Role::Server => {
@@ -279,6 +302,7 @@ impl Links {
                 if let Some(actor) = actor {
                     self.threads.hears(node, actor);
                 }
+                self.java.hears(&mut self.nodes, node, actor);
                 if let Some(ends) = ends {
                     self.meet_client(node, ends);
                 }
@@ -317,6 +341,7 @@ impl Links {
             self.tasks.ends_request(id, now_ns);
             self.decide();
         }
+        self.java.ends(&mut self.nodes, id);
         if let Some(node) = self.nodes.get_mut(id) {
             self.joins.end(id, node);
             let is_known = match node.role {
@@ -431,6 +456,11 @@ impl Links {
         nodes.into_iter().chain(python).chain(tasks).min()
     }
 
+    /// What was linked, and what was not, since the last call.
+    pub fn take_tally(&mut self) -> LinkTally {
+        std::mem::take(&mut self.nodes.tally)
+    }
+
     /// Exchanges that have begun and not ended.
     #[must_use]
     pub fn open(&self) -> usize {
@@ -451,6 +481,16 @@ impl Links {
             + self.joins.memory_bytes()
             + self.tasks.memory_bytes()
             + self.threads.memory_bytes()
+            + self.java.memory_bytes()
             + self.python.memory_bytes()
+    }
+}
+
+/// Why nothing is known of who made a call.
+fn why_nobody(begun: &Begun) -> Abstained {
+    match begun.actor.and_then(|actor| actor.task) {
+        None => Abstained::UnknownTask,
+        Some(task) if task.kind == TaskKind::Thread => Abstained::SharedThread,
+        Some(_) => Abstained::IdleTask,
     }
 }

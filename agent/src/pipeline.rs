@@ -38,7 +38,7 @@ use crate::connections::{
 };
 use crate::discover::Process;
 use crate::endpoints::{Endpoints, Via};
-use crate::exchanges::{ConnectionListener, Exchanges, Material};
+use crate::exchanges::{ConnectionListener, Exchanges, Material, Teller};
 use crate::health::{Coverage, Health, Loss};
 use crate::learnt::LearntStore;
 use crate::links::Wire;
@@ -46,7 +46,7 @@ use crate::memory::Ledger;
 use crate::outlet::Outlet;
 use crate::processes::{Described, PROCESSES_MAX, Processes};
 use crate::span::{KnownMethods, SpanMaker};
-use crate::trace_context::TraceContext;
+use crate::trace_context::{Propagation, TraceContext};
 
 /// Idle connections that are given up at one record; the others are, at the next ones.
 const IDLE_AT_ONCE: usize = 64;
@@ -119,19 +119,20 @@ impl Pipeline {
     /// A pipeline that has seen nothing.
     #[must_use]
     pub fn new(config: PipelineConfig, health: Arc<Health>) -> Self {
-        let mut spans = SpanMaker::new(config.known_methods);
-        spans.reconfigure(&config.spans);
+        let spans = SpanMaker::new(config.known_methods);
         Self {
             connections: Connections::new(config.connections_max),
             material: Material {
                 processes: Processes::new(PROCESSES_MAX, config.memory.of_processes()),
-                spans,
+                teller: Teller::new(spans, &config.spans, config.memory.of_tail()),
+                propagation: Propagation::new(&config.spans),
+                leaves_to_sdks: config.spans.excludes_instrumented(),
+                exporters: Vec::new(),
                 learnt: LearntStore::new(config.memory.of_learnt()),
                 exchanges: Exchanges::new(TraceContext::new(config.seed)),
                 wall_offset_ns: 0,
                 now_ns: 0,
                 health,
-                spans_made: 0,
             },
             given: config.spans,
             memory: config.memory,
@@ -209,6 +210,20 @@ impl Pipeline {
         self.material.processes.lose_records(tgid, count);
     }
 
+    /// Processes of which it became known since the last call that they export traces themselves,
+    /// with the names of their services: their spans are left to them from then on.
+    pub fn take_exporters(&mut self) -> Vec<(u32, String)> {
+        let exporters = std::mem::take(&mut self.material.exporters);
+        if !self.material.leaves_to_sdks {
+            return Vec::new();
+        }
+        let processes = &self.material.processes;
+        let named = exporters.into_iter();
+        named
+            .map(|pid| (pid, processes.service(pid).to_owned()))
+            .collect()
+    }
+
     /// What the kernel side should be told by now.
     pub fn drain_to_kernel(&mut self) -> std::vec::Drain<'_, ToKernel> {
         self.connections.drain_to_kernel()
@@ -235,7 +250,8 @@ impl Pipeline {
     pub fn waits_until(&self) -> Option<u64> {
         let exchanges = &self.material.exchanges;
         let (waiting, links) = (exchanges.waiting.until_ns(), exchanges.links.until_ns());
-        waiting.into_iter().chain(links).min()
+        let held = self.material.teller.tail.until_ns();
+        waiting.into_iter().chain(links).chain(held).min()
     }
 
     /// Connections remembered at the moment.
@@ -257,12 +273,15 @@ impl Pipeline {
             + self.material.processes.memory_bytes()
             + self.material.learnt.memory_bytes()
             + self.material.exchanges.memory_bytes()
+            + self.material.teller.tail.memory_bytes()
             + self.memory.held()
     }
 
     /// Bytes of what may grow much with any record.
     fn growing_bytes(&self) -> usize {
-        self.connections.weight() + self.material.exchanges.links.growing_bytes()
+        self.connections.weight()
+            + self.material.exchanges.links.growing_bytes()
+            + self.material.teller.tail.memory_bytes()
     }
 
     /// Sheds what is too much: all others have bounds of their own, connections what these leave.
@@ -270,6 +289,7 @@ impl Pipeline {
         // The bound may have been changed.
         self.material.processes.bound(self.memory.of_processes());
         self.material.learnt.bound(self.memory.of_learnt());
+        self.material.teller.tail.bound(self.memory.of_tail());
         let forgotten = self.material.learnt.settle();
         if forgotten > 0 {
             self.material.health.lose(Loss::HeadersForgotten, forgotten);
@@ -334,6 +354,7 @@ impl Pipeline {
             .is_some_and(|ends| ends.is_on_one_node(|address| links.is_own(address)));
         connection.endpoints = endpoints;
         connection.identity = Identity::of(open);
+        connection.opened(open);
         self.connections.weigh(slot);
     }
 
@@ -553,7 +574,12 @@ impl Pipeline {
     /// that are over and wait are told by it too.
     fn reconfigure(&mut self, json: &[u8]) {
         match serde_json::from_slice::<SpanConfig>(json) {
-            Ok(told) => self.material.spans.reconfigure(&self.given.or(&told)),
+            Ok(told) => {
+                let config = self.given.or(&told);
+                self.material.teller.reconfigure(&config);
+                self.material.propagation = Propagation::new(&config);
+                self.material.leaves_to_sdks = config.excludes_instrumented();
+            }
             Err(_) => self.material.health.lose(Loss::Undecodable, 1),
         }
     }
@@ -563,7 +589,7 @@ impl Pipeline {
             self.material.health.lose(Loss::Undecodable, 1);
             return;
         };
-        let redaction = self.material.spans.redaction();
+        let redaction = self.material.teller.spans.redaction();
         for (name, value) in &mut process.resource_attributes {
             if let Cow::Owned(told) = redaction.attribute(name, value) {
                 *value = told;
@@ -642,9 +668,14 @@ impl Pipeline {
     }
 
     fn count_made(&mut self) {
-        let made = std::mem::take(&mut self.material.spans_made);
-        if made > 0 {
-            self.material.health.made_spans(made);
+        let Material {
+            teller,
+            health,
+            exchanges,
+            ..
+        } = &mut self.material;
+        if teller.count(health) {
+            health.links.add(&exchanges.links.take_tally());
         }
     }
 }

@@ -4,7 +4,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::health::{Coverage, Destination, Health, Loss};
+use crate::health::{Coverage, Destination, Health, LeftOut, Loss};
+use crate::links::Abstained;
 use crate::recording::Recorded;
 use crate::visible::Visible;
 
@@ -23,7 +24,9 @@ pub fn log_losses(health: &Health) {
     let losses = losses(health);
     if !losses.is_empty() {
         let by = losers(&health.coverage());
-        log::warn!("{} spans so far; lost: {losses}{by}", health.spans_made());
+        let left_out = left_out(health);
+        let made = health.spans_made();
+        log::warn!("{made} spans so far{left_out}; lost: {losses}{by}");
     }
     let coverage = health.coverage();
     let unread = coverage
@@ -31,6 +34,13 @@ pub fn log_losses(health: &Health) {
         .filter_map(|coverage| Some((coverage, not_understood(coverage)?)));
     for (coverage, unread) in unread.take(UNREAD_LINES_MAX) {
         log::info!("{}; {unread}", covered(coverage));
+    }
+}
+
+/// Logs how many parents were found so far, and how many calls have none, if there are any.
+pub fn log_links(health: &Health) {
+    if let Some(links) = links(health) {
+        log::info!("{links}");
     }
 }
 
@@ -47,9 +57,10 @@ fn not_understood(coverage: &Coverage) -> Option<String> {
 #[must_use]
 pub fn summary(health: &Health, finished: &Finished, ran: Duration) -> String {
     let mut text = format!(
-        "traced for {:.1} s: {} spans made",
+        "traced for {:.1} s: {} spans made{}",
         ran.as_secs_f64(),
-        health.spans_made()
+        health.spans_made(),
+        left_out(health)
     );
     for destination in Destination::ALL {
         if health.is_open(destination) {
@@ -73,6 +84,9 @@ pub fn summary(health: &Health, finished: &Finished, ran: Duration) -> String {
         &losses
     };
     let _ = write!(text, "\n  lost: {lost}");
+    if let Some(links) = links(health) {
+        let _ = write!(text, "\n  {links}");
+    }
     for coverage in &finished.coverage {
         let _ = write!(text, "\n  understood of {}", covered(coverage));
         if let Some(unread) = not_understood(coverage) {
@@ -144,6 +158,39 @@ fn covered(coverage: &Coverage) -> String {
     format!("{who}: {part:.1}% ({understood_bytes} of {seen_bytes} bytes){lost}")
 }
 
+/// What of the spans that were made nobody wanted.
+fn left_out(health: &Health) -> String {
+    let reasons =
+        LeftOut::ALL
+            .into_iter()
+            .filter_map(|reason| match health.spans_left_out(reason) {
+                0 => None,
+                count => Some(format!("{count} by {}", reason.name())),
+            });
+    match reasons.collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => String::new(),
+        some => format!("; left out {some}"),
+    }
+}
+
+/// How parents were found, and why calls have none.
+fn links(health: &Health) -> Option<String> {
+    let found = health.links.linked().into_iter();
+    let found = found.filter(|(_, count)| *count > 0);
+    let found: Vec<_> = found
+        .map(|(kind, count)| format!("{kind} {count}"))
+        .collect();
+    let missing = Abstained::ALL.map(|why| (why.name(), health.links.abstained(why)));
+    let missing = missing.into_iter().filter(|(_, count)| *count > 0);
+    let missing: Vec<_> = missing
+        .map(|(why, count)| format!("{why} {count}"))
+        .collect();
+    let found = (!found.is_empty()).then(|| format!("parents found: {}", found.join(", ")));
+    let missing = (!missing.is_empty()).then(|| format!("calls without: {}", missing.join(", ")));
+    let parts: Vec<_> = found.into_iter().chain(missing).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
 fn losses(health: &Health) -> String {
     Loss::ALL
         .into_iter()
@@ -158,13 +205,23 @@ fn losses(health: &Health) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::LeftOutTally;
+    use crate::links::{LinkTally, Mechanism};
     use crate::unread::{Reason, Unread};
 
     #[test]
     fn a_summary_names_each_loss_and_the_coverage_of_each_process() {
         let health = Health::default();
-        health.made_spans(10);
+        health.made_spans(12);
+        let mut left_out = LeftOutTally::default();
+        left_out.add(LeftOut::Sampler, 2);
+        health.left_out_spans(left_out);
         health.lose(Loss::StreamGap, 1);
+        let mut tally = LinkTally::default();
+        tally.link(Mechanism::Connection);
+        tally.link(Mechanism::Connection);
+        tally.abstain(Abstained::OutlivingTask);
+        health.links.add(&tally);
         health.open(Destination::Otlp);
         health.exported_spans(Destination::Otlp, 7);
         health.lose_spans(Destination::Otlp, Loss::QueueFull, 3);
@@ -191,10 +248,11 @@ mod tests {
         };
         assert_eq!(
             summary(&health, &finished, Duration::from_millis(1500)),
-            "traced for 1.5 s: 10 spans made; OTLP exported 7, lost 3; printer exported \
-             9, lost 1\n  lost: stream_gap 1, queue_full 4\n  understood of \
-             shop (pid 42): 75.0% (150 of 200 bytes), 3 records lost\n    not understood: looks \
-             like FastCGI (1 connection, 50 bytes)\n  recorded: 5 records"
+            "traced for 1.5 s: 12 spans made; left out 2 by sampler; OTLP exported 7, lost 3; \
+             printer exported 9, lost 1\n  lost: stream_gap 1, queue_full 4\n  parents found: \
+             connection 2; calls without: outliving_task 1\n  understood of shop (pid 42): 75.0% \
+             (150 of 200 bytes), 3 records lost\n    not understood: looks like FastCGI (1 \
+             connection, 50 bytes)\n  recorded: 5 records"
         );
     }
 

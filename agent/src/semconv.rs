@@ -84,6 +84,8 @@ attributes! {
 
 /// `db.system.name` of Redis.
 pub const DB_REDIS: &str = "redis";
+/// `db.system.name` of MongoDB.
+pub const DB_MONGODB: &str = "mongodb";
 /// `http.request.method` of a method that is not known.
 pub const METHOD_OTHER: &str = "_OTHER";
 /// `network.transport` of Unix sockets.

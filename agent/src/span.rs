@@ -20,7 +20,7 @@ use wirespan_protocols::heap;
 
 pub use method::KnownMethods;
 
-use crate::config::SpanConfig;
+use crate::config::{Propagator, SpanConfig};
 use crate::endpoints::{Endpoints, HostMemo, Via};
 use crate::links::Mechanism;
 use crate::redact::Redaction;
@@ -215,6 +215,7 @@ pub struct Surroundings<'a> {
 pub struct SpanMaker {
     methods: KnownMethods,
     ignores_health_checks: bool,
+    tells_trace_state: bool,
     redaction: Redaction,
 }
 
@@ -225,6 +226,7 @@ impl SpanMaker {
         Self {
             methods,
             ignores_health_checks: false,
+            tells_trace_state: true,
             redaction: Redaction::default(),
         }
     }
@@ -232,6 +234,10 @@ impl SpanMaker {
     /// Makes spans from now on as `config` says.
     pub fn reconfigure(&mut self, config: &SpanConfig) {
         self.ignores_health_checks = config.ignores_health_checks();
+        // It says something about a trace that is believed.
+        self.tells_trace_state = config
+            .propagators()
+            .any(|it| it == Propagator::TraceContext);
         self.redaction = config.redaction();
     }
 
@@ -298,7 +304,7 @@ impl SpanMaker {
             parent_span_id: context.parent.map(|parent| parent.span_id),
             parent_is_remote: context.parent.is_some_and(|parent| parent.is_remote),
             trace_flags: context.flags,
-            trace_state: description.trace_state,
+            trace_state: description.trace_state.filter(|_| self.tells_trace_state),
             start_unix_ns,
             end_unix_ns,
             attributes: description.attributes,

@@ -34,6 +34,8 @@ pub enum Reason {
     Redis,
     /// What came after Redis was understood: its replication, as a rule.
     AfterRedis,
+    /// MongoDB.
+    MongoDb,
     /// SSH.
     Ssh,
     /// Bytes moved, and none of them could be copied: io_uring does that, or a 32-bit program.
@@ -66,6 +68,7 @@ impl Reason {
             Self::PostgreSql => "postgresql",
             Self::Redis => "redis",
             Self::AfterRedis => "after_redis",
+            Self::MongoDb => "mongodb",
             Self::Ssh => "ssh",
             Self::NotCopied => "not_copied",
             Self::OpenBefore => "open_before",
@@ -88,6 +91,7 @@ impl fmt::Display for Reason {
             Self::PostgreSql => "looks like PostgreSQL",
             Self::Redis => "looks like Redis",
             Self::AfterRedis => "what followed commands of Redis, such as its replication",
+            Self::MongoDb => "looks like MongoDB",
             Self::Ssh => "looks like SSH",
             Self::NotCopied => "bytes that can't be copied (io_uring, or a 32-bit program?)",
             Self::OpenBefore => "open before wirespan came, and not recognised",
@@ -150,6 +154,7 @@ impl Opening {
                 Some(Reason::Tunnel)
             }
             Understanding::Opaque if was == Some("redis") => Some(Reason::AfterRedis),
+            Understanding::Opaque if was == Some("mongodb") => Some(Reason::MongoDb),
             Understanding::Opaque if was.is_some() => Some(Reason::Upgraded),
             Understanding::Opaque | Understanding::Undecided => Some(self.guess()),
         }
@@ -172,16 +177,22 @@ impl Opening {
         let mysql: Sign = |bytes| matches!(bytes, [_, _, 0, 0, 10, b'0'..=b'9', ..]);
         // RESP: an array of bulk strings.
         let redis: Sign = |bytes| matches!(bytes, [b'*', b'1'..=b'9', b'\r' | b'0'..=b'9', ..]);
+        // MongoDB's wire protocol: the length of a message of less than 16 MiB, and its kind.
+        let mongodb: Sign = |bytes| {
+            matches!(bytes, [_, _, _, 0, _, _, _, _, _, _, _, _, kind @ ..]
+                if matches!(kind, [0xd4 | 0xdc | 0xdd, 7, 0, 0]))
+        };
         let tls: Sign = |bytes| matches!(bytes, [0x16, 3, 0..=4, ..]);
         let proxy: Sign =
             |bytes| bytes.starts_with(b"PROXY ") || bytes.starts_with(b"\r\n\r\n\0\r\nQUIT\n");
-        let signs: [(Sign, Reason); 8] = [
+        let signs: [(Sign, Reason); 9] = [
             (tls, Reason::Tls),
             (proxy, Reason::ProxyProtocol),
             (fastcgi, Reason::FastCgi),
             (postgresql, Reason::PostgreSql),
             (mysql, Reason::MySql),
             (redis, Reason::Redis),
+            (mongodb, Reason::MongoDb),
             (|bytes| bytes.starts_with(b"SSH-"), Reason::Ssh),
             (|bytes| bytes.starts_with(b"AMQP"), Reason::Amqp),
         ];

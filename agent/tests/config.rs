@@ -5,6 +5,8 @@
 mod arbitrary;
 #[path = "config/changes.rs"]
 mod changes;
+#[path = "config/context.rs"]
+mod context;
 #[path = "config/errors.rs"]
 mod errors;
 #[path = "config/flags.rs"]

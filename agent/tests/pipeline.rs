@@ -8,6 +8,10 @@ mod ends;
 mod exchanges;
 #[path = "pipeline/goroutines.rs"]
 mod goroutines;
+#[path = "pipeline/headers.rs"]
+mod headers;
+#[path = "pipeline/instrumented.rs"]
+mod instrumented;
 #[path = "pipeline/kernel.rs"]
 mod kernel;
 #[path = "pipeline/learnt.rs"]
@@ -16,6 +20,8 @@ mod learnt;
 mod links;
 #[path = "pipeline/losses.rs"]
 mod losses;
+#[path = "pipeline/node.rs"]
+mod node;
 #[path = "pipeline/own.rs"]
 mod own;
 #[path = "pipeline/processes.rs"]
@@ -30,16 +36,22 @@ mod records;
 mod redis;
 #[path = "pipeline/replay.rs"]
 mod replay;
+#[path = "pipeline/sampling.rs"]
+mod sampling;
 #[path = "pipeline/settings.rs"]
 mod settings;
 #[path = "pipeline/shards.rs"]
 mod shards;
+#[path = "pipeline/tail.rs"]
+mod tail;
 #[path = "pipeline/threads.rs"]
 mod threads;
 #[path = "pipeline/tls.rs"]
 mod tls;
 #[path = "pipeline/tokio.rs"]
 mod tokio;
+#[path = "pipeline/virtual_threads.rs"]
+mod virtual_threads;
 #[path = "pipeline/waiting.rs"]
 mod waiting;
 

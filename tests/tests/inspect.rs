@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 use wirespan_tests::daemon::{command, run_to_end};
+use wirespan_tests::ports;
 use wirespan_tests::process::{Process, tied};
-use wirespan_tests::workload::{Server, eventually};
+use wirespan_tests::tls::built;
+use wirespan_tests::workload::{Nginx, Server, eventually};
 
 /// The rows for a pid.
 fn processes(pid: u32) -> Vec<Value> {
@@ -30,6 +32,37 @@ fn openssl_within_node_is_read_by_return_instructions() {
     assert_eq!(tls[0]["library"], "OpenSSL");
     assert_eq!(tls[0]["read_by"], "return instructions");
     assert_eq!(tls[0]["reason"], Value::Null);
+}
+
+/// By which the calls of a process are linked, and the reason if they are not.
+fn links(pid: u32) -> (Value, Value) {
+    let rows = processes(pid);
+    let links = rows[0]["links"].as_array().expect("a list");
+    assert_eq!(links.len(), 1, "{rows:?}");
+    (links[0]["by"].clone(), links[0]["reason"].clone())
+}
+
+#[test]
+fn how_calls_are_linked_is_told_or_why_not() {
+    let nginx = Nginx::start(1, "", "");
+    // The master and its workers run the same program.
+    assert_eq!(
+        links(nginx.process.pid()),
+        ("proxy_request".into(), Value::Null)
+    );
+    let go = Server::on(ports::free(), |port| {
+        let mut command = tied(built("bin/links-go-newest-stripped"));
+        command.args(["back", port]);
+        command
+    });
+    assert_eq!(links(go.process.pid()), ("goroutine".into(), Value::Null));
+    let sleep = Process::start("sleep", tied("sleep").arg("60"));
+    assert_eq!(links(sleep.pid()), ("thread".into(), Value::Null));
+    // It serves all on one thread, of which nothing is known.
+    let node = Server::node();
+    let (by, reason) = links(node.process.pid());
+    assert_eq!(by, Value::Null);
+    assert!(reason.is_string(), "{reason}");
 }
 
 #[test]

@@ -1,15 +1,15 @@
-//! The demo: a small system that nobody instrumented, and its spans. It shows what any user would
+//! The demo: a small system that nobody instrumented, and its traces. It shows what any user would
 //! get, by the settings that any user has.
 
 mod expected;
-mod span;
 mod system;
+mod tree;
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::process::{self, Lines, Running};
 use crate::setup::{self, Purpose};
@@ -17,11 +17,12 @@ use crate::workspace;
 use expected::Checklist;
 use system::System;
 pub use system::{Folder, Nginx, free_port, get, wait_until_open};
+use tree::Trees;
 
 /// How long the demo shows what.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Check that the expected spans come, and end: exit code 0 if they did, 1 if not
+    /// Check that the expected traces come, and end: exit code 0 if they did, 1 if not
     #[arg(long)]
     once: bool,
     /// End after so many seconds; by default Ctrl-C ends it
@@ -32,8 +33,8 @@ pub struct Args {
 /// Between two requests, slow enough to read along.
 const REQUEST_EVERY: Duration = Duration::from_millis(500);
 
-/// Spans are there within a second; this is when waiting for them is given up.
-const SPANS_LIMIT: Duration = Duration::from_secs(60);
+/// Traces are there within a second; this is when waiting for them is given up.
+const TRACES_LIMIT: Duration = Duration::from_secs(60);
 
 /// Start-up of the daemon takes half a second, and a minute where the kernel is emulated; this is
 /// when waiting is given up.
@@ -62,11 +63,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
 }
 
-/// Spans on the terminal, as they come.
+/// Traces on the terminal, as they come.
 fn live(system: &System, limit: Option<Duration>) -> Result<ExitCode> {
     let mut agent = Running::start(
         "wirespan",
-        agent(system, "text")
+        agent(system)
             .stdout(Stdio::inherit())
             .stderr(Stdio::piped()),
     )?;
@@ -93,30 +94,28 @@ fn live(system: &System, limit: Option<Duration>) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// One round of requests, and a check that each left its spans.
+/// One round of requests, and a check that each left its trace.
 fn once(system: &System) -> Result<ExitCode> {
     let mut agent = Running::start(
         "wirespan",
-        agent(system, "json")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped()),
+        agent(system).stdout(Stdio::piped()).stderr(Stdio::piped()),
     )?;
-    let (log, documents) = Lines::apart(&mut agent, |line| eprintln!("{line}"));
+    let (log, printed) = Lines::apart(&mut agent, |line| eprintln!("{line}"));
     wait_until_ready(&mut agent, &log)?;
     println!("demo: sending {} requests", system::PATHS.len());
     for path in system::PATHS {
         get(system.port(), path)?;
     }
-    let mut checklist = Checklist::default();
-    let deadline = Instant::now() + SPANS_LIMIT;
+    let (mut checklist, mut trees) = (Checklist::default(), Trees::default());
+    let deadline = Instant::now() + TRACES_LIMIT;
     while !checklist.is_complete() && Instant::now() < deadline && agent.status()?.is_none() {
         if process::interrupted() {
             bail!("interrupted");
         }
-        if let Some(document) = documents.next_within(Duration::from_millis(100)) {
-            for span in span::read(&document).context("the daemon's JSON")? {
-                println!("{span}");
-                checklist.tick(&span);
+        if let Some(line) = printed.next_within(Duration::from_millis(100)) {
+            println!("{line}");
+            if let Some(tree) = trees.take(&line) {
+                checklist.tick(&tree);
             }
         }
     }
@@ -126,17 +125,17 @@ fn once(system: &System) -> Result<ExitCode> {
         bail!("wirespan did not end well: {status}");
     }
     for missing in checklist.missing() {
-        println!("demo: missing: {missing}");
+        println!("demo: missing: the trace of {missing}");
     }
     if !checklist.is_complete() {
         return Ok(ExitCode::FAILURE);
     }
-    println!("demo: every expected span came");
+    println!("demo: every expected trace came");
     Ok(ExitCode::SUCCESS)
 }
 
 /// The daemon, watching the system, with nothing of the user's own settings.
-fn agent(system: &System, printer: &str) -> std::process::Command {
+fn agent(system: &System) -> std::process::Command {
     let mut command = process::tied(workspace::daemon());
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -146,7 +145,7 @@ fn agent(system: &System, printer: &str) -> std::process::Command {
     }
     command
         .env("BEYLA_OPEN_PORT", system.ports())
-        .env("BEYLA_TRACE_PRINTER", printer)
+        .env("BEYLA_TRACE_PRINTER", "tree")
         .process_group(0);
     command
 }

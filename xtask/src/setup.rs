@@ -6,7 +6,9 @@
 pub mod apt;
 mod bpf_linker;
 mod grpc;
+mod jaeger;
 pub mod mirror;
+mod mongodb;
 mod purpose;
 mod python;
 mod rust;
@@ -63,6 +65,10 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
         python::ensure()?;
         tls::ensure()?;
         wheels::REDIS_PY.ensure()?;
+        mongodb::ensure()?;
+    }
+    if purposes.contains(&Purpose::Soak) {
+        jaeger::ensure()?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 mod joining;
 
-pub use crate::transport::{Chunk, Direction, End, Extent};
+pub use crate::transport::{Chunk, Direction, End, Extent, Past};
 
 use joining::{Joined, Joining};
 
@@ -49,7 +49,7 @@ enum ConversationStage {
 
 impl Default for ConversationStage {
     fn default() -> Self {
-        Self::Joining(Box::new(Joining::new()))
+        Self::Joining(Box::new(Joining::new(Past::Unknown)))
     }
 }
 
@@ -58,6 +58,15 @@ impl Conversation {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same, of which it is known what it has behind it.
+    #[must_use]
+    pub fn behind(past: Past) -> Self {
+        Self {
+            stage: ConversationStage::Joining(Box::new(Joining::new(past))),
+            ..Self::default()
+        }
     }
 
     /// Takes the bytes of one call.

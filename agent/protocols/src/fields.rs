@@ -7,7 +7,7 @@ pub(crate) mod forwarded;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::trace_parent::TraceParent;
+use crate::trace_headers::{Collector, TraceHeaders};
 use forwarded::Forwarded;
 
 /// Longest target, host, user agent or trace state that is kept, in bytes; longer ones are cut and
@@ -35,7 +35,7 @@ pub(crate) struct Fields<'b> {
     x_forwarded_for: Option<&'b [u8]>,
     x_forwarded_host: Option<&'b [u8]>,
     x_forwarded_proto: Option<&'b [u8]>,
-    trace_parent: SingleField<'b>,
+    traces: Collector,
     trace_state: Vec<&'b [u8]>,
 }
 
@@ -47,14 +47,6 @@ pub(crate) enum Length {
     Bytes(u64),
     /// Not a number, or two that differ.
     Invalid,
-}
-
-#[derive(Debug, Default)]
-enum SingleField<'b> {
-    #[default]
-    Absent,
-    Value(&'b [u8]),
-    Repeated,
 }
 
 impl<'b> Fields<'b> {
@@ -71,12 +63,6 @@ impl<'b> Fields<'b> {
             (9, b'f') if is(b"Forwarded") => keep_first(&mut self.forwarded, value),
             (10, b'u') if is(b"User-Agent") => keep_first(&mut self.user_agent, value),
             (10, b't') if is(b"tracestate") => self.trace_state.push(value.trim_ascii()),
-            (11, b't') if is(b"traceparent") => {
-                self.trace_parent = match self.trace_parent {
-                    SingleField::Absent => SingleField::Value(value.trim_ascii()),
-                    SingleField::Value(_) | SingleField::Repeated => SingleField::Repeated,
-                }
-            }
             (11, b'g') if is(b"grpc-status") => keep_first(&mut self.grpc_status, value),
             (12, b'c') if is(b"Content-Type") => keep_first(&mut self.content_type, value),
             (14, b'c') if is(b"Content-Length") => self.length.take(value.trim_ascii()),
@@ -90,20 +76,24 @@ impl<'b> Fields<'b> {
                     self.chunked = Some(last.eq_ignore_ascii_case(b"chunked"));
                 }
             }
+            (len, first) if Collector::may_take(len, first) => self.traces.take(name, Some(value)),
             _ => {}
         }
     }
 
-    /// `traceparent`, if there is exactly one and it is valid.
-    pub fn trace_parent(&self) -> Option<TraceParent> {
-        match self.trace_parent {
-            SingleField::Value(value) => TraceParent::parse(value),
-            SingleField::Absent | SingleField::Repeated => None,
-        }
+    /// What the head says of the trace that it belongs to, and `tracestate` where it has one that
+    /// counts.
+    pub fn traces(&mut self) -> (TraceHeaders, Option<Box<str>>) {
+        let traces = std::mem::take(&mut self.traces);
+        let state = traces
+            .has_trace_context()
+            .then(|| self.trace_state())
+            .flatten();
+        (traces.finish(state.as_deref()), state)
     }
 
     /// All `tracestate` fields, joined (W3C Trace Context §3.3.1.1).
-    pub fn trace_state(&self) -> Option<Box<str>> {
+    fn trace_state(&self) -> Option<Box<str>> {
         let filled = self.trace_state.iter().filter(|value| !value.is_empty());
         let values: Vec<Cow<'_, str>> = filled.map(|v| String::from_utf8_lossy(v)).collect();
         let len = values.iter().map(|value| value.len() + 1).sum::<usize>();
@@ -189,6 +179,7 @@ pub(crate) fn lossy(bytes: &[u8]) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trace_headers::Format;
 
     fn fields<'b>(pairs: &[(&str, &'b str)]) -> Fields<'b> {
         let mut fields = Fields::default();
@@ -256,9 +247,12 @@ mod tests {
     #[test]
     fn a_second_traceparent_makes_both_worthless() {
         let valid = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        assert!(fields(&[("traceparent", valid)]).trace_parent().is_some());
-        let twice = fields(&[("traceparent", valid), ("TraceParent", valid)]);
-        assert!(twice.trace_parent().is_none());
+        let named = |pairs: &[(&str, &'static str)]| {
+            let (traces, _) = fields(pairs).traces();
+            traces.of(Format::TraceContext).is_some()
+        };
+        assert!(named(&[("traceparent", valid)]));
+        assert!(!named(&[("traceparent", valid), ("TraceParent", valid)]));
     }
 
     #[test]

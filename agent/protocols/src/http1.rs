@@ -3,8 +3,8 @@
 
 mod body;
 mod characters;
-mod course;
 mod detect;
+mod framing;
 mod head;
 mod request;
 mod request_line;
@@ -20,7 +20,7 @@ use crate::message::{BodyEnd, Message};
 use crate::ordered::{Ordered, Request, Response};
 use crate::parser::{Crossed, Gap, Parsed, Parser as _};
 use crate::protocol::{Detected, Protocol};
-use crate::trace_parent::TraceParent;
+use crate::trace_headers::TraceHeaders;
 
 /// This protocol's line in the registry.
 pub const PROTOCOL: Protocol = crate::ordered::protocol::<Http1>();
@@ -71,8 +71,8 @@ impl Request for Box<HttpRequest> {
         self.body_size = size;
     }
 
-    fn context(&self) -> Option<TraceParent> {
-        self.trace_parent
+    fn traces(&self) -> Option<&TraceHeaders> {
+        Some(&self.traces)
     }
 
     fn malformed() -> Option<Self> {

@@ -11,7 +11,9 @@
 
 pub mod client_hello;
 pub mod conversation;
+pub mod correlated;
 pub mod detect;
+mod either;
 pub mod exchange;
 pub mod family;
 mod fields;
@@ -22,6 +24,7 @@ pub mod http2;
 pub mod learnt;
 pub mod listener;
 pub mod message;
+pub mod mongodb;
 pub mod ordered;
 pub mod parser;
 pub mod probe;
@@ -32,5 +35,6 @@ pub mod registry;
 pub mod relay;
 pub mod session;
 pub mod stream;
+pub mod trace_headers;
 pub mod trace_parent;
 pub mod transport;

@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use crate::exchange::{Exchange, Role, Ticket};
 use crate::learnt::Learnt;
 use crate::stream::Moved;
-use crate::trace_parent::TraceParent;
+use crate::trace_headers::TraceHeaders;
 use crate::transport::Direction;
 
 /// Things that were discarded, for whoever counts.
@@ -26,7 +26,7 @@ pub enum Discard {
 
 /// An exchange as it begins: the head of its request was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Beginning {
+pub struct Beginning<'r> {
     /// Which side was watched.
     pub role: Role,
     /// The first byte of the request: when it moved, by whom, and where in its stream it stands.
@@ -35,14 +35,14 @@ pub struct Beginning {
     pub head_end: Moved,
     /// Of a connection with streams, the number of its own (RFC 9113 §5.1.1).
     pub stream: Option<u64>,
-    /// The trace that the request says it belongs to.
-    pub context: Option<TraceParent>,
+    /// What the request says of the trace that it belongs to, if it can say that at all.
+    pub traces: Option<&'r TraceHeaders>,
 }
 
 /// Hears of exchanges. Each that begins either ends or is withdrawn, once.
 pub trait Listener {
     /// A request was made. What is returned comes back when it is known what became of it.
-    fn begin(&mut self, beginning: Beginning) -> Ticket;
+    fn begin(&mut self, beginning: Beginning<'_>) -> Ticket;
     /// The response to a request begins, with a head that ends here. Not told where it is not known
     /// until later, or never, whose response it is.
     fn answer(&mut self, _ticket: Ticket, _head_end: Moved) {}

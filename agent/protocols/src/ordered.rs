@@ -7,14 +7,15 @@ mod pair;
 
 use std::fmt::Debug;
 
+use crate::either::Either;
 use crate::family::Family;
 use crate::listener::Listener;
 use crate::message::{BodyEnd, Message};
-use crate::parser::{Answers, Crossed, Flow, Gap, Parsed, Parser};
+use crate::parser::{Answers, Flow, Parser};
 use crate::probe::Probe;
 use crate::protocol::{Detected, Pairing, Protocol};
 use crate::session::{OrderedStart, Session};
-use crate::trace_parent::TraceParent;
+use crate::trace_headers::TraceHeaders;
 
 use dialogue::Dialogue;
 
@@ -83,8 +84,8 @@ pub trait Request: Debug + Send + Sized {
     /// Its body ended.
     fn body_ended(&mut self, size: Option<u64>);
 
-    /// The trace that it says it belongs to.
-    fn context(&self) -> Option<TraceParent> {
+    /// What it says of the trace that it belongs to.
+    fn traces(&self) -> Option<&TraceHeaders> {
         None
     }
 
@@ -138,6 +139,9 @@ pub const fn protocol<P: Ordered>() -> Protocol {
     }
 }
 
+/// The parser of one direction.
+type EitherOf<P> = Either<<P as Ordered>::Requests, <P as Ordered>::Responses>;
+
 fn open<P: Ordered>(start: OrderedStart<'_>, listener: &mut dyn Listener) -> Box<dyn Session> {
     Box::new(Dialogue::<P>::open(start, listener))
 }
@@ -146,82 +150,5 @@ fn probe<P: Ordered>(flow: Flow) -> Box<dyn Probe> {
     match flow {
         Flow::Requests => Box::new(P::Requests::default()),
         Flow::Responses => Box::new(P::Responses::default()),
-    }
-}
-
-/// The parser of one direction.
-#[derive(Debug)]
-enum Either<P: Ordered> {
-    Requests(P::Requests),
-    Responses(P::Responses),
-}
-
-impl<P: Ordered> Either<P> {
-    fn of(flow: Flow) -> Self {
-        match flow {
-            Flow::Requests => Self::Requests(P::Requests::default()),
-            Flow::Responses => Self::Responses(P::Responses::default()),
-        }
-    }
-}
-
-impl<P: Ordered> Parser for Either<P> {
-    type Message = MessageOf<P>;
-
-    #[inline]
-    fn parse(&mut self, buf: &[u8]) -> Parsed<MessageOf<P>> {
-        match self {
-            Self::Requests(parser) => parser.parse(buf),
-            Self::Responses(parser) => parser.parse(buf),
-        }
-    }
-
-    fn cross(&mut self, pending: &[u8], gap: Gap) -> Crossed<MessageOf<P>> {
-        match self {
-            Self::Requests(parser) => parser.cross(pending, gap),
-            Self::Responses(parser) => parser.cross(pending, gap),
-        }
-    }
-
-    fn end(&mut self, pending: &[u8]) -> Option<MessageOf<P>> {
-        match self {
-            Self::Requests(parser) => parser.end(pending),
-            Self::Responses(parser) => parser.end(pending),
-        }
-    }
-
-    fn resync(&mut self, buf: &[u8]) -> Option<usize> {
-        match self {
-            Self::Requests(parser) => parser.resync(buf),
-            Self::Responses(parser) => parser.resync(buf),
-        }
-    }
-
-    fn bytes_left(&self) -> Option<u64> {
-        match self {
-            Self::Requests(parser) => parser.bytes_left(),
-            Self::Responses(parser) => parser.bytes_left(),
-        }
-    }
-
-    fn is_adrift(&self) -> bool {
-        match self {
-            Self::Requests(parser) => parser.is_adrift(),
-            Self::Responses(parser) => parser.is_adrift(),
-        }
-    }
-
-    fn reset(&mut self) {
-        match self {
-            Self::Requests(parser) => parser.reset(),
-            Self::Responses(parser) => parser.reset(),
-        }
-    }
-
-    fn heap_bytes(&self) -> usize {
-        match self {
-            Self::Requests(parser) => parser.heap_bytes(),
-            Self::Responses(parser) => parser.heap_bytes(),
-        }
     }
 }

@@ -131,6 +131,9 @@ pub trait Parser: Debug + Send {
 
 /// A parser of responses, in a protocol where each `Q` has one.
 pub trait Answers<Q>: Parser {
+    /// The connection begins with what is offered next.
+    fn begins(&mut self) {}
+
     /// Tells which request the next response answers, where its framing depends on that; `None` if
     /// nobody knows. Called between messages only.
     fn answers(&mut self, _request: Option<&Q>) {}

@@ -4,7 +4,7 @@
 use crate::listener::Listener;
 use crate::parser::Flow;
 use crate::probe::Probe;
-use crate::session::{Inheritance, MultiplexedStart, OrderedStart, Session};
+use crate::session::{CorrelatedStart, Inheritance, MultiplexedStart, OrderedStart, Session};
 
 /// What the rest of the crate needs to know about a protocol. Its test data, one valid message a
 /// file, lies in `tests/data/<name>/requests` and `responses`.
@@ -30,7 +30,12 @@ pub enum Pairing {
         /// Whether bytes begin a response by which a server says that it understood nothing.
         refuses: fn(&[u8]) -> bool,
     },
-    /// By number.
+    /// By numbers in the messages' own headers.
+    Correlated {
+        /// Makes what reads a connection.
+        open: fn(CorrelatedStart<'_>, &mut dyn Listener) -> Box<dyn Session>,
+    },
+    /// By streams, whose parts come between one another.
     Multiplexed {
         /// Makes what reads a connection.
         open: fn(MultiplexedStart<'_>, &mut dyn Listener) -> Box<dyn Session>,

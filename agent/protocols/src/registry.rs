@@ -7,4 +7,5 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::http1::PROTOCOL,
     crate::http2::PROTOCOL,
     crate::redis::PROTOCOL,
+    crate::mongodb::PROTOCOL,
 ];

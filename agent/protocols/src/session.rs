@@ -8,7 +8,7 @@ use crate::family::Family;
 use crate::listener::Listener;
 use crate::parser::Flow;
 use crate::stream::{Moved, Stream};
-use crate::transport::{Chunk, Direction, End, Extent};
+use crate::transport::{Chunk, Direction, End, Extent, Past};
 
 /// Reads both directions of one connection and pairs what was asked with what was answered.
 pub trait Session: Debug + Send {
@@ -133,8 +133,27 @@ pub struct OrderedStart<'a> {
     pub requests: Stream,
     /// From the server.
     pub responses: Stream,
+    /// What is behind it.
+    pub past: Past,
     /// What was recognised.
     pub entry: JoinedAt<'a>,
+}
+
+/// How a session begins in which responses name their requests.
+#[derive(Debug)]
+pub struct CorrelatedStart<'a> {
+    /// Of the traced process.
+    pub role: Role,
+    /// From the client.
+    pub requests: Stream,
+    /// From the server.
+    pub responses: Stream,
+    /// Which of them was recognised.
+    pub flow: Flow,
+    /// The bytes by which it was; they are not held by the stream.
+    pub head: &'a [u8],
+    /// Which brought the last of them.
+    pub chunk: &'a Chunk<'a>,
 }
 
 /// Where a session was joined.

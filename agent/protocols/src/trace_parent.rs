@@ -1,19 +1,23 @@
-//! The header field that says where an exchange stands in a trace, whatever protocol carries it.
+//! Where an exchange stands in a trace, as its request says, whatever protocol carries that; and
+//! how W3C Trace Context writes it. Other formats are read in [`crate::trace_headers`].
 
-/// W3C Trace Context `traceparent`, version 00 or what later versions share with it.
+/// The span that asked, in any format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TraceParent {
     /// Not all zero.
     pub trace_id: [u8; 16],
     /// Not all zero.
     pub parent_id: [u8; 8],
-    /// Bit 0: sampled.
+    /// Those of W3C Trace Context; bit 0: sampled.
     pub flags: u8,
+    /// Whether it is sampled was left to whoever comes next. W3C Trace Context can't say that.
+    pub is_deferred: bool,
 }
 
 impl TraceParent {
-    /// Reads a field value (W3C Trace Context, Level 2, §3.2.2): lower-case hex only, no version
-    /// ff, no id of zeros; version 00 ends with the flags, later ones may go on behind a dash.
+    /// Reads `traceparent`, version 00 or what later versions share with it (W3C Trace Context,
+    /// Level 2, §3.2.2): lower-case hex only, no version ff, no id of zeros; version 00 ends with
+    /// the flags, later ones may go on behind a dash.
     #[must_use]
     pub fn parse(value: &[u8]) -> Option<Self> {
         let version = hex::<1>(value.get(0..2)?)?[0];
@@ -33,6 +37,7 @@ impl TraceParent {
             trace_id: hex(value.get(3..35)?)?,
             parent_id: hex(value.get(36..52)?)?,
             flags: hex::<1>(value.get(53..55)?)?[0],
+            is_deferred: false,
         };
         (parsed.trace_id != [0; 16] && parsed.parent_id != [0; 8]).then_some(parsed)
     }

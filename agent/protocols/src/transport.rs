@@ -57,6 +57,18 @@ pub struct Extent {
     pub tail_len: u8,
 }
 
+/// What a connection has behind it when it is seen first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Past {
+    /// Nothing: its first bytes are to come.
+    Empty,
+    /// Bytes moved that nobody saw.
+    Unseen,
+    /// Nobody knows.
+    #[default]
+    Unknown,
+}
+
 /// How a connection, or one stream of it, ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum End {

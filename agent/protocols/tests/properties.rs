@@ -136,7 +136,12 @@ fn every_sample_is_one_message_and_is_detected() {
         );
         for other in PROTOCOLS.iter().filter(|p| p.name != sample.protocol.name) {
             let detected = (other.detect)(&sample.bytes);
-            assert_eq!(detected, Detected::No, "{} as {}", sample.name, other.name);
+            // Three bytes may begin any length.
+            let is_no = match sample.bytes.len() {
+                ..4 => matches!(detected, Detected::No | Detected::NotYet),
+                _ => detected == Detected::No,
+            };
+            assert!(is_no, "{} as {}: {detected:?}", sample.name, other.name);
         }
     }
 }

@@ -4,6 +4,8 @@
 mod heads;
 #[path = "rules/leftovers.rs"]
 mod leftovers;
+#[path = "rules/mongodb.rs"]
+mod mongodb;
 #[path = "rules/redis.rs"]
 mod redis;
 #[path = "rules/relays.rs"]

@@ -48,7 +48,7 @@ impl Config {
         let capture = capture::read(&settings)?;
         let mut config = Self {
             discover: discover::read(&settings, &mut warnings)?,
-            spans: spans::read(&settings)?,
+            spans: spans::read(&settings, &mut warnings)?,
             traces: traces::read(&settings, &mut warnings)?,
             metrics: otlp::metrics(&settings)?,
             memory: daemon::memory(&settings, capture.shards)?,

@@ -4,7 +4,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::names::Setting;
+use super::propagators::{self, Propagator};
+use super::sampler::{self, Sampler};
 use super::settings::Settings;
+use super::tail::{self, TailRule};
 use super::{ConfigError, Part, values};
 use crate::redact::Redaction;
 
@@ -20,6 +23,16 @@ pub struct SpanConfig {
     pub sensitive_query_params_remove: Option<Vec<String>>,
     /// Queries are left out altogether.
     pub drop_query: Option<bool>,
+    /// Which header fields are believed to name a trace.
+    pub propagators: Option<Vec<Propagator>>,
+    /// A call belongs to the only request with the same `X-Request-Id`, if nothing else is known.
+    pub link_request_ids: Option<bool>,
+    /// Which traces are told.
+    pub sampler: Option<Sampler>,
+    /// Which traces are told once it is known what became of them; all, if there are no rules.
+    pub tail_sampling: Option<Vec<TailRule>>,
+    /// Spans of processes that export traces themselves are left to these.
+    pub exclude_instrumented: Option<bool>,
 }
 
 impl Part for SpanConfig {}
@@ -42,6 +55,19 @@ impl SpanConfig {
                 &other.sensitive_query_params_remove,
             ),
             drop_query: self.drop_query.or(other.drop_query),
+            propagators: self
+                .propagators
+                .as_ref()
+                .or(other.propagators.as_ref())
+                .cloned(),
+            link_request_ids: self.link_request_ids.or(other.link_request_ids),
+            sampler: self.sampler.or(other.sampler),
+            tail_sampling: self
+                .tail_sampling
+                .as_ref()
+                .or(other.tail_sampling.as_ref())
+                .cloned(),
+            exclude_instrumented: self.exclude_instrumented.or(other.exclude_instrumented),
         }
     }
 
@@ -53,6 +79,11 @@ impl SpanConfig {
             sensitive_query_params_add: Some(Vec::new()),
             sensitive_query_params_remove: Some(Vec::new()),
             drop_query: Some(false),
+            propagators: Some(propagators::DEFAULT.to_vec()),
+            link_request_ids: Some(false),
+            sampler: Some(Sampler::default()),
+            tail_sampling: Some(Vec::new()),
+            exclude_instrumented: Some(true),
         })
     }
 
@@ -60,6 +91,24 @@ impl SpanConfig {
     #[must_use]
     pub fn ignores_health_checks(&self) -> bool {
         self.ignore_health_checks.unwrap_or_default()
+    }
+
+    /// Which header fields are believed to name a trace.
+    pub fn propagators(&self) -> impl Iterator<Item = Propagator> + '_ {
+        let propagators = self.propagators.as_deref();
+        propagators.unwrap_or(&propagators::DEFAULT).iter().copied()
+    }
+
+    /// Whether calls are linked by `X-Request-Id`.
+    #[must_use]
+    pub fn links_request_ids(&self) -> bool {
+        self.link_request_ids.unwrap_or_default()
+    }
+
+    /// Whether spans of processes that export traces themselves are left to these.
+    #[must_use]
+    pub fn excludes_instrumented(&self) -> bool {
+        self.exclude_instrumented.unwrap_or(true)
     }
 
     /// What of texts must not leave.
@@ -74,7 +123,10 @@ impl SpanConfig {
     }
 }
 
-pub(super) fn read(settings: &Settings) -> Result<SpanConfig, ConfigError> {
+pub(super) fn read(
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) -> Result<SpanConfig, ConfigError> {
     let boolean = |setting| {
         let given = settings.of(setting);
         given
@@ -91,5 +143,10 @@ pub(super) fn read(settings: &Settings) -> Result<SpanConfig, ConfigError> {
         sensitive_query_params_add: names(Setting::SensitiveQueryParamsAdd),
         sensitive_query_params_remove: names(Setting::SensitiveQueryParamsRemove),
         drop_query: boolean(Setting::DropQuery)?,
+        propagators: propagators::read(settings, warnings),
+        link_request_ids: boolean(Setting::LinkRequestIds)?,
+        sampler: sampler::read(settings, warnings),
+        tail_sampling: tail::read(settings)?,
+        exclude_instrumented: boolean(Setting::ExcludeInstrumented)?,
     })
 }

@@ -74,6 +74,8 @@ pub enum PrinterFormat {
     Disabled,
     /// One readable line per span.
     Text,
+    /// Traces as trees, a line per span.
+    Tree,
     /// OTLP/JSON, one document a line.
     Json,
     /// OTLP/JSON, indented.
@@ -114,13 +116,14 @@ fn printer(settings: &Settings, exporters: otlp::Exporters) -> Result<PrinterFor
             Some(match text {
                 "disabled" => PrinterFormat::Disabled,
                 "text" => PrinterFormat::Text,
+                "tree" => PrinterFormat::Tree,
                 "json" => PrinterFormat::Json,
                 "json_indent" => PrinterFormat::JsonIndent,
                 "counter" => PrinterFormat::Counter,
                 _ => return None,
             })
         },
-        "text, json, json_indent, counter or disabled",
+        "text, tree, json, json_indent, counter or disabled",
     )
 }
 

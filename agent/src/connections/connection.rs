@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use wirespan_common::record::{ConnectionId, Direction, Extent};
-use wirespan_protocols::conversation::{self, Conversation, Understanding};
+use wirespan_common::record::{ConnectionId, Direction, Extent, OPEN_COUNTED, Open};
+use wirespan_protocols::conversation::{self, Conversation, Past, Understanding};
 use wirespan_protocols::heap;
 
 use super::again::{Again, Identity};
@@ -200,6 +200,18 @@ impl Connection {
         let moved = self.seen.map(|seen| seen.saturating_sub(self.missed));
         let ends = [self.endpoints.as_ref(), endpoints];
         self.identity.again(moved, identity, ends)
+    }
+
+    /// The socket announces itself, before it says anything.
+    pub fn opened(&mut self, open: &Open) {
+        if open.flags & OPEN_COUNTED == 0 || self.seen_bytes() > 0 {
+            return;
+        }
+        let past = match open.first_positions {
+            [0, 0] => Past::Empty,
+            _ => Past::Unseen,
+        };
+        self.conversation = Conversation::behind(past);
     }
 
     /// Begins behind bytes that nobody saw, so that nobody takes its first bytes for the first of

@@ -10,7 +10,7 @@ use wirespan_protocols::learnt::Learnt;
 use wirespan_protocols::listener::{Beginning, Discard, Listener};
 use wirespan_protocols::stream::Moved;
 
-use super::material::{Material, deliver};
+use super::material::Material;
 use super::{Addresses, Finished, Lacks};
 use crate::connections::{Connection, Owners};
 use crate::endpoints::{HostMemo, Via};
@@ -20,6 +20,9 @@ use crate::links::{Actor, Begun, Ends as LinkEnds, Meeting, Wire};
 use crate::outlet::Outlet;
 use crate::own;
 use crate::span::{Ends, Surroundings};
+
+/// Processes that are named where nobody asks for them.
+const EXPORTERS_MAX: usize = 256;
 
 /// The call that the record which is heard tells of.
 #[derive(Clone, Copy, Debug)]
@@ -125,27 +128,37 @@ impl<'a> ConnectionListener<'a> {
 }
 
 impl Listener for ConnectionListener<'_> {
-    fn begin(&mut self, beginning: Beginning) -> Ticket {
+    fn begin(&mut self, beginning: Beginning<'_>) -> Ticket {
         let Beginning {
             role,
             start,
             head_end,
             stream,
-            context,
+            traces,
         } = beginning;
         let meeting = self.wire.meeting(role, start.position, stream);
+        let owner = self.owners.at(start.time_ns);
         let begun = Begun {
             role,
-            owner: self.owners.at(start.time_ns),
+            owner,
             connection: self.connection,
             stream,
             actor: self.moment_of(head_end).map(|moment| moment.actor),
             ends: self.link_ends(meeting),
             may_meet_later: meeting.is_none() && self.wire.meets_at_answer() && self.may_be_local(),
             time_ns: head_end.time_ns,
+            is_left_to_sdk: self.material.leaves_to_sdk(owner),
         };
-        let links = &mut self.material.exchanges.links;
-        links.begin(&begun, context).ticket()
+        let Material {
+            exchanges,
+            propagation,
+            ..
+        } = &mut *self.material;
+        let named = traces.map(|traces| propagation.named(traces));
+        exchanges
+            .links
+            .begin(&begun, named.unwrap_or_default())
+            .ticket()
     }
 
     fn answer(&mut self, ticket: Ticket, head_end: Moved) {
@@ -170,12 +183,12 @@ impl Listener for ConnectionListener<'_> {
     fn end(&mut self, exchange: Exchange) {
         let Material {
             processes,
-            spans,
+            teller,
             exchanges,
             health,
             now_ns,
             wall_offset_ns,
-            spans_made,
+            exporters,
             ..
         } = &mut *self.material;
         let node = exchanges.links.end(exchange.ticket, *now_ns);
@@ -186,6 +199,12 @@ impl Listener for ConnectionListener<'_> {
         };
         if own::is_export(&exchange) {
             return;
+        }
+        if own::exports_traces(&exchange)
+            && processes.exports(placed.owner, exchange.role)
+            && exporters.len() < EXPORTERS_MAX
+        {
+            exporters.push(placed.owner);
         }
         let (resource, is_awaited) = processes.known(placed.owner, *now_ns);
         let lacks = Lacks {
@@ -223,7 +242,7 @@ impl Listener for ConnectionListener<'_> {
             hosts: self.hosts,
             wall_offset_ns: *wall_offset_ns,
         };
-        *spans_made += deliver(spans, exchange, placed, surroundings, self.out);
+        teller.tell(*now_ns, exchange, placed, surroundings, self.out);
     }
 
     fn relayed(&mut self, source: SocketAddr) {

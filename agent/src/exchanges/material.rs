@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use wirespan_protocols::exchange::Exchange;
-
-use super::{Exchanges, Finished, Placed};
+use super::{Exchanges, Finished, Teller};
 use crate::endpoints::HostMemo;
 use crate::health::{Health, Loss};
 use crate::learnt::LearntStore;
-use crate::outlet::{Observation, Outlet};
+use crate::outlet::Outlet;
 use crate::processes::Processes;
-use crate::span::{Ends, SpanMaker, Surroundings};
+use crate::span::{Ends, Surroundings};
+use crate::trace_context::Propagation;
 
 /// All that is there beside connections.
 #[derive(Debug)]
@@ -18,7 +17,13 @@ pub struct Material {
     /// Whose exchanges they are.
     pub processes: Processes,
     /// Makes spans.
-    pub spans: SpanMaker,
+    pub teller: Teller,
+    /// Which of what headers say is believed.
+    pub propagation: Propagation,
+    /// Spans of processes that export traces themselves are left to these.
+    pub leaves_to_sdks: bool,
+    /// Processes of which it became known that they do.
+    pub exporters: Vec<u32>,
     /// What connections learnt for each other.
     pub learnt: LearntStore,
     /// Those that are open, or wait.
@@ -29,11 +34,15 @@ pub struct Material {
     pub now_ns: u64,
     /// Who counts losses.
     pub health: Arc<Health>,
-    /// Spans made since somebody took the number.
-    pub spans_made: u64,
 }
 
 impl Material {
+    /// Whether spans of what a process does from now on are left to an SDK in it.
+    #[inline]
+    pub fn leaves_to_sdk(&self, owner: u32) -> bool {
+        self.leaves_to_sdks && self.processes.exports_itself(owner)
+    }
+
     /// Makes spans of what has waited.
     pub fn tell(&mut self, finished: impl IntoIterator<Item = Finished>, out: &mut dyn Outlet) {
         for it in finished {
@@ -48,8 +57,8 @@ impl Material {
                 hosts: &mut HostMemo::default(),
                 wall_offset_ns: it.wall_offset_ns,
             };
-            let spans = &mut self.spans;
-            self.spans_made += deliver(spans, it.exchange, it.placed, surroundings, out);
+            self.teller
+                .tell(self.now_ns, it.exchange, it.placed, surroundings, out);
         }
     }
 
@@ -62,6 +71,7 @@ impl Material {
         }
         self.exchanges.links.tick(self.now_ns);
         self.tell_settled(out);
+        self.teller.tail.tick(self.now_ns, out);
     }
 
     /// There will be no more records: makes spans of all that waits.
@@ -71,6 +81,7 @@ impl Material {
         while let Some(finished) = self.exchanges.waiting.take_first() {
             self.tell([finished], out);
         }
+        self.teller.tail.finish(out);
     }
 
     fn tell_settled(&mut self, out: &mut dyn Outlet) {
@@ -81,24 +92,4 @@ impl Material {
             }
         }
     }
-}
-
-/// Shows an exchange to who counts, and makes its span, if anybody wants one; how many were made.
-pub(super) fn deliver(
-    spans: &mut SpanMaker,
-    exchange: Exchange,
-    placed: Placed,
-    surroundings: Surroundings<'_>,
-    out: &mut dyn Outlet,
-) -> u64 {
-    out.observe(&Observation {
-        exchange: &exchange,
-        resource: surroundings.resource,
-        ends: surroundings.ends,
-    });
-    if spans.ignores(&exchange) {
-        return 0;
-    }
-    out.span(spans.make(exchange, placed.context, placed.link, surroundings));
-    1
 }

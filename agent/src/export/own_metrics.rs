@@ -25,7 +25,8 @@ use tokio::runtime::Handle;
 use super::otlp::tls::{self, Connector, Speaks, Way};
 use super::otlp::{SCOPE_NAME, SCOPE_VERSION, SetupError};
 use crate::config::MetricsConfig;
-use crate::health::{Coverage, Destination, Health, Loss};
+use crate::health::{Coverage, Destination, Health, LeftOut, Loss};
+use crate::links::Abstained;
 use crate::own::USER_AGENT;
 use crate::semconv;
 use crate::visible::Visible;
@@ -96,6 +97,7 @@ impl OwnMetrics {
 /// Every counter from the start, zeros too, so that a rate can be taken of the first loss.
 fn register(meter: &Meter, health: &Arc<Health>) {
     register_totals(meter, health);
+    register_links(meter, health);
     register_processes(meter, health);
 }
 
@@ -114,6 +116,18 @@ fn register_totals(meter: &Meter, health: &Arc<Health>) {
         .with_unit("{span}")
         .with_description("Spans that were made of what was captured")
         .with_callback(move |observer| observer.observe(made.spans_made(), &[]))
+        .build();
+    let left_out = Arc::clone(health);
+    meter
+        .u64_observable_counter("wirespan.spans.left_out")
+        .with_unit("{span}")
+        .with_description("Spans that nobody wanted, by why")
+        .with_callback(move |observer| {
+            for reason in LeftOut::ALL {
+                let count = left_out.spans_left_out(reason);
+                observer.observe(count, &[KeyValue::new("reason", reason.name())]);
+            }
+        })
         .build();
     let exported = Arc::clone(health);
     meter
@@ -137,6 +151,33 @@ fn register_totals(meter: &Meter, health: &Arc<Health>) {
         .with_callback(move |observer| {
             for loss in Loss::ALL {
                 observer.observe(lost.losses(loss), &[KeyValue::new("reason", loss.name())]);
+            }
+        })
+        .build();
+}
+
+/// What is counted of links.
+fn register_links(meter: &Meter, health: &Arc<Health>) {
+    let found = Arc::clone(health);
+    meter
+        .u64_observable_counter("wirespan.links")
+        .with_unit("{link}")
+        .with_description("Spans whose parent was found, by how that is known")
+        .with_callback(move |observer| {
+            for (kind, count) in found.links.linked() {
+                observer.observe(count, &[KeyValue::new("kind", kind)]);
+            }
+        })
+        .build();
+    let abstained = Arc::clone(health);
+    meter
+        .u64_observable_counter("wirespan.links.abstained")
+        .with_unit("{call}")
+        .with_description("Calls that have no parent, by why it is not known")
+        .with_callback(move |observer| {
+            for why in Abstained::ALL {
+                let reason = KeyValue::new("reason", why.name());
+                observer.observe(abstained.links.abstained(why), &[reason]);
             }
         })
         .build();

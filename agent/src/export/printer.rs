@@ -2,7 +2,9 @@
 //! for as long as a reader likes, on a thread of its own that holds one batch at most.
 
 mod counter;
+mod line;
 mod text;
+mod tree;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::otlp;
-use super::queue::LaneOutlet;
+use super::queue::SinkOutlet;
 use crate::config::PrinterFormat;
 use crate::health::Loss;
 use crate::visible::Visible;
@@ -49,11 +51,11 @@ impl Output<io::Stdout> {
     }
 }
 
-/// Starts the worker that empties a lane.
+/// Starts the worker that empties a sink.
 pub(super) fn start<W: Write + Send + 'static>(
     format: PrinterFormat,
     output: Output<W>,
-    outlet: Arc<LaneOutlet>,
+    outlet: Arc<SinkOutlet>,
 ) -> JoinHandle<()> {
     let Output {
         to,
@@ -61,13 +63,14 @@ pub(super) fn start<W: Write + Send + 'static>(
         colours,
     } = output;
     let pen = Pen::new(to);
-    if format == PrinterFormat::Counter {
-        return tokio::spawn(count(outlet, pen, terminal));
+    match format {
+        PrinterFormat::Counter => tokio::spawn(count(outlet, pen, terminal)),
+        PrinterFormat::Tree => tokio::spawn(tree::print(outlet, pen, colours)),
+        _ => tokio::spawn(print(format, outlet, pen, colours)),
     }
-    tokio::spawn(print(format, outlet, pen, colours))
 }
 
-async fn print(format: PrinterFormat, outlet: Arc<LaneOutlet>, mut pen: Pen, colours: bool) {
+async fn print(format: PrinterFormat, outlet: Arc<SinkOutlet>, mut pen: Pen, colours: bool) {
     while let Some(batch) = outlet.next_batch().await {
         let mut page = pen.page();
         {
@@ -88,7 +91,7 @@ async fn print(format: PrinterFormat, outlet: Arc<LaneOutlet>, mut pen: Pen, col
                     otlp::json::write_indented(&spans, &mut page);
                     page.push(b'\n');
                 }
-                PrinterFormat::Counter | PrinterFormat::Disabled => {}
+                PrinterFormat::Counter | PrinterFormat::Tree | PrinterFormat::Disabled => {}
             }
         }
         let batch = batch.into_unsettled();
@@ -100,7 +103,7 @@ async fn print(format: PrinterFormat, outlet: Arc<LaneOutlet>, mut pen: Pen, col
     }
 }
 
-async fn count(outlet: Arc<LaneOutlet>, mut pen: Pen, terminal: bool) {
+async fn count(outlet: Arc<SinkOutlet>, mut pen: Pen, terminal: bool) {
     let mut counter = counter::Counter::new(terminal);
     let mut next = Instant::now() + counter::PERIOD;
     loop {

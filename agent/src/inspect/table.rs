@@ -3,10 +3,19 @@
 
 use std::io::{self, Write};
 
-use super::{Row, Tls};
+use super::{Linking, Row, Tls};
 use crate::visible::Visible;
 
-const TITLES: [&str; 6] = ["PID", "SERVICE", "LANGUAGE", "PORTS", "TLS", "EXECUTABLE"];
+const TITLES: [&str; COLUMNS] = [
+    "PID",
+    "SERVICE",
+    "LANGUAGE",
+    "PORTS",
+    "TLS",
+    "LINKS",
+    "EXECUTABLE",
+];
+const COLUMNS: usize = 7;
 
 /// Ports that a line names; a proxy may have hundreds.
 const PORTS_MAX: usize = 4;
@@ -16,14 +25,14 @@ pub fn write(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
     if rows.is_empty() {
         return writeln!(out, "no process matches");
     }
-    let lines: Vec<[String; 6]> = std::iter::once(TITLES.map(str::to_owned))
+    let lines: Vec<[String; COLUMNS]> = std::iter::once(TITLES.map(str::to_owned))
         .chain(rows.iter().map(cells))
         .collect();
     let width = |column: usize| {
         let cells = lines.iter().map(|cells| cells[column].chars().count());
         cells.max().unwrap_or_default()
     };
-    let widths: [usize; 6] = std::array::from_fn(width);
+    let widths: [usize; COLUMNS] = std::array::from_fn(width);
     for (index, cells) in lines.iter().enumerate() {
         let mut line = String::new();
         for (cell, width) in cells.iter().zip(widths) {
@@ -36,7 +45,7 @@ pub fn write(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
         }
         for tls in row.into_iter().flat_map(|row| &row.tls) {
             if let Some(reason) = &tls.reason {
-                let name = Visible(file_name(tls));
+                let name = Visible(file_name(&tls.file));
                 let reason = Visible(reason);
                 writeln!(
                     out,
@@ -45,11 +54,23 @@ pub fn write(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
                 )?;
             }
         }
+        for linking in row.into_iter().flat_map(|row| &row.links) {
+            if let Some(reason) = &linking.reason {
+                let of = linking.file.as_deref().map(file_name);
+                let of = of.map_or_else(String::new, |name| format!(" ({name})"));
+                let (of, reason) = (Visible(of), Visible(reason));
+                writeln!(
+                    out,
+                    "{:1$}  its calls are not linked{of}: {reason}",
+                    "", widths[0]
+                )?;
+            }
+        }
     }
     Ok(())
 }
 
-fn cells(row: &Row) -> [String; 6] {
+fn cells(row: &Row) -> [String; COLUMNS] {
     let service = match &row.service_namespace {
         Some(namespace) => format!("{namespace}/{}", row.service_name),
         None => row.service_name.clone(),
@@ -60,6 +81,7 @@ fn cells(row: &Row) -> [String; 6] {
         row.language.clone().unwrap_or_else(none),
         ports(&row.ports),
         Visible(tls(&row.tls)).to_string(),
+        links(&row.links),
         Visible(&row.executable).to_string(),
     ]
 }
@@ -84,7 +106,7 @@ fn tls(found: &[Tls]) -> String {
     let mut named: Vec<String> = found
         .iter()
         .map(|tls| match (tls.library, tls.read_by) {
-            (Some(library), Some(by)) => format!("{library} ({}) by {by}", file_name(tls)),
+            (Some(library), Some(by)) => format!("{library} ({}) by {by}", file_name(&tls.file)),
             _ => "not readable".to_owned(),
         })
         .collect();
@@ -92,8 +114,18 @@ fn tls(found: &[Tls]) -> String {
     named.join(", ")
 }
 
-fn file_name(tls: &Tls) -> &str {
-    tls.file.rsplit('/').next().unwrap_or(&tls.file)
+/// By what calls are linked; of several ways all, as the first that is met in a run is gone.
+fn links(found: &[Linking]) -> String {
+    let mut named: Vec<_> = found.iter().filter_map(|linking| linking.by).collect();
+    named.dedup();
+    if named.is_empty() {
+        return none();
+    }
+    named.join(", ")
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 #[cfg(test)]
@@ -125,6 +157,11 @@ mod tests {
                     reason: Some("why".into()),
                 },
             ],
+            links: vec![Linking {
+                by: None,
+                file: Some("/opt/shop".into()),
+                reason: Some("too old".into()),
+            }],
         };
         let mut out = Vec::new();
         write(&mut out, &[row]).expect("written");
@@ -138,7 +175,15 @@ mod tests {
         assert_eq!(cells(0), TITLES);
         assert_eq!(
             cells(1),
-            ["7", "web/shop", "java", "80,81,82,83,…", tls, "/opt/shop"]
+            [
+                "7",
+                "web/shop",
+                "java",
+                "80,81,82,83,…",
+                tls,
+                "-",
+                "/opt/shop"
+            ]
         );
         assert_eq!(
             text.lines().nth(2),
@@ -147,6 +192,10 @@ mod tests {
         assert_eq!(
             text.lines().nth(3),
             Some("     can't read TLS of libjvm.so: why")
+        );
+        assert_eq!(
+            text.lines().nth(4),
+            Some("     its calls are not linked (shop): too old")
         );
         let column = |line: usize, cell: &str| {
             let line = text.lines().nth(line).expect("a line");

@@ -7,10 +7,9 @@ use std::collections::VecDeque;
 use wirespan_common::record::ConnectionId;
 use wirespan_protocols::exchange::{Role, Ticket};
 use wirespan_protocols::heap;
-use wirespan_protocols::trace_parent::TraceParent;
 
-use super::{Begun, Ends, Mechanism, REMEMBERED_NS};
-use crate::trace_context::{Parent, SpanContext};
+use super::{Abstained, Begun, Ends, LinkTally, Mechanism, REMEMBERED_NS};
+use crate::trace_context::{Named, Parent, SpanContext};
 
 /// Room for more than this is given back once most of it is empty.
 const ROOM_KEPT: usize = 1024;
@@ -60,8 +59,14 @@ pub struct Node {
     pub ends: Option<Ends>,
     /// When the head of its request ended, in nanoseconds of record time.
     pub begun_ns: u64,
-    /// The trace that its request said it belongs to.
-    pub named: Option<TraceParent>,
+    /// A call of a process that had no request to answer.
+    pub is_of_nobody: bool,
+    /// What its request said of the trace that it belongs to.
+    pub named: Named,
+    /// Its span is left out: what comes of it stands below what it stands below.
+    pub is_left_to_sdk: bool,
+    /// Who asked for it if nothing better becomes known.
+    hint: Option<NodeId>,
     /// Its own ids and what its request said; once it is settled, where it stands.
     context: SpanContext,
     link: Link,
@@ -88,7 +93,7 @@ enum Link {
 impl Node {
     /// One that begins, with ids of its own.
     #[must_use]
-    pub fn new(context: SpanContext, named: Option<TraceParent>, begun: &Begun) -> Self {
+    pub fn new(context: SpanContext, named: Named, begun: &Begun) -> Self {
         Self {
             role: begun.role,
             owner: begun.owner,
@@ -96,7 +101,10 @@ impl Node {
             stream: begun.stream,
             ends: begun.ends,
             begun_ns: begun.time_ns,
+            is_of_nobody: false,
             named,
+            is_left_to_sdk: begun.is_left_to_sdk,
+            hint: None,
             context,
             link: Link::Open,
             is_settled: false,
@@ -129,6 +137,8 @@ pub struct Nodes {
     /// Those that are over and settled, with the time until which they are remembered.
     over: VecDeque<(u64, NodeId)>,
     settled: VecDeque<NodeId>,
+    /// What became of them.
+    pub tally: LinkTally,
 }
 
 impl Nodes {
@@ -203,13 +213,36 @@ impl Nodes {
         Some((node.context, mechanism, node.is_settled))
     }
 
-    /// Nobody asked for it that is known here.
+    /// Nobody asked for it that is known here, but for whom a hint says.
     pub fn stand_alone(&mut self, id: NodeId) {
-        if let Some(node) = self.get_mut(id)
-            && node.link == Link::Open
-        {
-            node.link = Link::None;
-            self.settle(id);
+        self.abstain(id, Abstained::Unaccounted);
+    }
+
+    /// The same, if it was not linked before, and why. A request that came in has no reason: it may
+    /// have come from elsewhere.
+    pub fn abstain(&mut self, id: NodeId, why: Abstained) {
+        let Some(node) = self.get_mut(id).filter(|node| node.link == Link::Open) else {
+            return;
+        };
+        if let Some(hint) = node.hint.take() {
+            return self.link(id, hint, Mechanism::RequestId);
+        }
+        node.link = Link::None;
+        if node.role == Role::Client {
+            let why = if node.is_of_nobody && node.named.parent.is_none() {
+                Abstained::NoRequest
+            } else {
+                why
+            };
+            self.tally.abstain(why);
+        }
+        self.settle(id);
+    }
+
+    /// Who asked for it if nothing better becomes known.
+    pub fn hint(&mut self, id: NodeId, hint: Option<NodeId>) {
+        if let Some(node) = self.get_mut(id) {
+            node.hint = hint;
         }
     }
 
@@ -224,17 +257,19 @@ impl Nodes {
     /// request named, unless `parent` is that request at its other end, or passed its own on.
     pub fn link(&mut self, id: NodeId, parent: NodeId, mechanism: Mechanism) {
         let (Some(child), Some(above)) = (self.get(id), self.get(parent)) else {
-            return self.stand_alone(id);
+            return self.abstain(id, Abstained::Contradicted);
         };
         if child.link != Link::Open {
             return;
         }
-        let is_elsewhere = child.named.is_some() && child.named != above.named;
+        let named = child.named.parent;
+        let is_elsewhere = named.is_some() && named != above.named.parent;
         if is_elsewhere || self.is_above(id, parent) {
-            return self.stand_alone(id);
+            return self.abstain(id, Abstained::Contradicted);
         }
         let is_settled = above.is_settled;
         let next_sibling = above.first_child;
+        self.tally.link(mechanism);
         if let Some(child) = self.get_mut(id) {
             child.link = Link::To(parent, mechanism);
             child.next_sibling = if is_settled { None } else { next_sibling };
@@ -271,21 +306,28 @@ impl Nodes {
             let above = match self.get(id).map(|node| node.link) {
                 Some(Link::To(parent, mechanism)) => self
                     .get(parent)
-                    .map(|parent| (parent.context, mechanism == Mechanism::Connection)),
+                    .map(|parent| (parent.context, parent.is_left_to_sdk, mechanism)),
                 _ => None,
             };
             let Some(node) = self.get_mut(id).filter(|node| !node.is_settled) else {
                 continue;
             };
-            if let Some((above, is_remote)) = above {
+            if let Some((above, is_left_out, mechanism)) = above {
+                let is_remote = mechanism == Mechanism::Connection;
+                let parent = if is_left_out {
+                    node.link = Link::None;
+                    above.parent
+                } else {
+                    let span_id = above.span_id;
+                    Some(Parent { span_id, is_remote })
+                };
                 node.context = SpanContext {
-                    trace_id: above.trace_id,
                     span_id: node.context.span_id,
-                    parent: Some(Parent {
-                        span_id: above.span_id,
-                        is_remote,
+                    parent: parent.map(|parent| Parent {
+                        is_remote: parent.is_remote || is_remote,
+                        ..parent
                     }),
-                    flags: above.flags,
+                    ..above
                 };
             }
             node.is_settled = true;
@@ -326,7 +368,7 @@ impl Nodes {
                     break;
                 }
                 self.awaited[queue].pop_front();
-                self.stand_alone(id);
+                self.abstain(id, Abstained::Late);
             }
         }
     }

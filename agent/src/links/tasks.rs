@@ -9,9 +9,11 @@ use wirespan_common::record::{ConnectionId, TaskEvent, TaskKind, TaskNote};
 use wirespan_protocols::heap;
 
 use super::go::{Doubts, ForItsRequest, Goroutine, Inherited, Outliving};
+use super::node::NodeRequests;
 use super::proxies::Proxies;
+use super::pruning::Pruning;
 use super::tokio::{Asker, Tokio};
-use super::{Actor, Begun, Mechanism, Node, NodeId, Task, nodes::Nodes};
+use super::{Abstained, Actor, Begun, Mechanism, Node, NodeId, Task, nodes::Nodes};
 
 /// Tasks that are remembered; of more it is not known what they serve.
 const TASKS_MAX: usize = 128 * 1024;
@@ -32,6 +34,7 @@ pub struct Tasks {
     /// Requests that are over, with calls of tasks whose end is not told, and until when that is
     /// waited.
     late: VecDeque<(u64, NodeId)>,
+    node: NodeRequests,
     /// Requests that are read on a connection, the latest of each place.
     served: HashMap<ServedPlace, NodeId>,
     /// Somebody was seen who names requests by their connection.
@@ -42,6 +45,8 @@ pub struct Tasks {
     called: HashMap<ServedPlace, Called>,
     outliving: Outliving,
     doubts: Doubts,
+    /// Of `serving` and of `asking`.
+    pruning: [Pruning; 2],
 }
 
 /// A request for which something is done.
@@ -90,6 +95,9 @@ impl Tasks {
             return self
                 .proxies
                 .reads(nodes, node, (actor.tgid, task), begun.stream);
+        }
+        if task.kind == TaskKind::NodeStore {
+            return self.node.reads(nodes, node, begun, actor.tgid, task);
         }
         let of_tokio = task.kind == TaskKind::Tokio;
         // Streams are read by one that serves none of them.
@@ -147,6 +155,10 @@ impl Tasks {
                 named.map(Request::certain)
             }
             TaskKind::Tokio => self.asks_by_tokio(nodes, (actor.tgid, task), call, begun),
+            TaskKind::NodeStore => {
+                let named = self.node.asks(nodes, begun, actor.tgid, task);
+                named.map(Request::certain)
+            }
             kind if is_followed(kind) => self.request_of(nodes, (actor.tgid, task)),
             _ => None,
         };
@@ -246,7 +258,7 @@ impl Tasks {
                 let served_others = inherited.is_none_or(|it| self.outliving.has(task, &it));
                 for (call, request) in self.doubts.take(task) {
                     match served_others {
-                        true => nodes.stand_alone(call),
+                        true => nodes.abstain(call, Abstained::OutlivingTask),
                         false => nodes.link(call, request, Mechanism::Task(kind)),
                     }
                 }
@@ -389,7 +401,7 @@ impl Tasks {
             match doubt {
                 None => nodes.link(call, request, Mechanism::Task(kind)),
                 Some(task) if self.doubts(nodes, (task, kind), call, request) => {}
-                Some(_) => nodes.stand_alone(call),
+                Some(_) => nodes.abstain(call, Abstained::OutlivingTask),
             }
         }
     }
@@ -409,7 +421,7 @@ impl Tasks {
                 let mechanism = Mechanism::Task(TaskKind::Goroutine);
                 nodes.link(call, request, mechanism);
             } else {
-                nodes.stand_alone(call);
+                nodes.abstain(call, Abstained::OutlivingTask);
             }
         }
     }
@@ -444,7 +456,8 @@ impl Tasks {
                 doubt: Some(goroutine),
                 ..
             }) if self.doubts.add(goroutine, call, node) => {}
-            _ => nodes.stand_alone(call),
+            None => nodes.abstain(call, Abstained::IdleTask),
+            Some(_) => nodes.abstain(call, Abstained::OutlivingTask),
         }
     }
 
@@ -474,7 +487,7 @@ impl Tasks {
             ForItsRequest::No => return None,
             ForItsRequest::NeverWas => {
                 for (call, _) in self.doubts.take(goroutine) {
-                    nodes.stand_alone(call);
+                    nodes.abstain(call, Abstained::OutlivingTask);
                 }
                 return None;
             }
@@ -502,14 +515,15 @@ impl Tasks {
     /// Forgets tasks that serve nothing any more, if there are many.
     pub fn tidy(&mut self, nodes: &Nodes) {
         const MANY: usize = TASKS_MAX / 2;
-        if self.serving.len() >= MANY {
+        let [of_serving, of_asking] = &mut self.pruning;
+        if of_serving.is_due(self.serving.len(), MANY) {
             let tokio = &self.tokio;
             self.serving.retain(|_, it| match it.cause {
                 Cause::Node(node) => nodes.get(node).is_some(),
                 Cause::Handler(task) => tokio.is_awaited(task),
             });
         }
-        if self.asking.len() >= MANY {
+        if of_asking.is_due(self.asking.len(), MANY) {
             self.asking
                 .retain(|_, (request, _)| live(nodes, *request).is_some());
         }
@@ -521,6 +535,7 @@ impl Tasks {
         heap::table::<((u32, Task), TaskServing)>(self.serving.capacity())
             + self.proxies.memory_bytes()
             + self.tokio.memory_bytes()
+            + self.node.memory_bytes()
             + heap::table::<(ServedPlace, NodeId)>(self.served.capacity())
             + heap::table::<(ServedPlace, (Request, TaskKind))>(self.asking.capacity())
             + heap::table::<(ServedPlace, Called)>(self.called.capacity())
@@ -549,11 +564,13 @@ fn is_followed_on_streams(begun: &Begun) -> bool {
 /// Whether what a task of this kind asks for belongs to the request that it read.
 fn is_followed(kind: TaskKind) -> bool {
     match kind {
-        TaskKind::Goroutine | TaskKind::Tokio | TaskKind::VirtualThread | TaskKind::NodeStore => {
-            true
-        }
-        // Decided when they answer, or by the socket.
-        TaskKind::PythonContext | TaskKind::ProxyRequest | TaskKind::Thread => false,
+        TaskKind::Goroutine | TaskKind::Tokio => true,
+        // Decided when they answer or hear one, or by the socket.
+        TaskKind::PythonContext
+        | TaskKind::ProxyRequest
+        | TaskKind::VirtualThread
+        | TaskKind::NodeStore
+        | TaskKind::Thread => false,
     }
 }
 

@@ -13,7 +13,8 @@ use hashbrown::HashMap;
 use wirespan_common::record::{Polled, TaskKind};
 use wirespan_protocols::heap;
 
-use super::{Actor, Mechanism, NodeId, nodes::Nodes};
+use super::pruning::Pruning;
+use super::{Abstained, Actor, Mechanism, NodeId, nodes::Nodes};
 
 /// Threads that are remembered; those of more make no calls that are known to belong to anything.
 const THREADS_MAX: usize = 64 * 1024;
@@ -42,6 +43,8 @@ pub struct Threads {
     unanswered: HashMap<u32, u32>,
     /// Processes with pools of threads.
     pools: HashMap<u32, Pool>,
+    /// Of `threads`.
+    pruning: Pruning,
 }
 
 /// Threads that answer what others read.
@@ -85,6 +88,11 @@ impl Threads {
                 self.unanswered.remove(&owner);
             }
         }
+    }
+
+    /// Whether a process has requests to answer.
+    pub fn has_requests(&self, owner: u32) -> bool {
+        self.unanswered.contains_key(&owner)
     }
 
     /// A thread makes a call. Whether that is to wait for what it answers.
@@ -170,7 +178,7 @@ impl Threads {
         let settled = thread.settle(nodes, is_believed.then_some(request));
         self.settled(actor.tgid, settled);
         // Threads come and go; what is kept of most is that there is nothing to keep.
-        if self.threads.len() >= THREADS_MAX / 2 {
+        if self.pruning.is_due(self.threads.len(), THREADS_MAX / 2) {
             self.threads.retain(|_, thread| !thread.is_idle());
         }
     }
@@ -284,7 +292,7 @@ impl Thread {
         for ThreadCall { node, is_heard } in self.calls.drain(..) {
             match request.filter(|request| is_heard && is_within(nodes, node, *request)) {
                 Some(request) => nodes.link(node, request, Mechanism::Thread),
-                None => nodes.stand_alone(node),
+                None => nodes.abstain(node, Abstained::SharedThread),
             }
         }
         count

@@ -1,5 +1,5 @@
 //! A database operation in the words of the conventions for database client spans (stable, schema
-//! 1.45.0) and of their page on Redis (in development).
+//! 1.45.0) and of their pages on Redis and MongoDB (in development).
 //!
 //! Decisions where the conventions leave room:
 //! - The conventions speak of clients only. A database server that is watched has spans with the
@@ -36,6 +36,7 @@ pub fn describe(role: Role, outcome: Outcome, db: &mut Db, ends: Ends<'_>) -> De
     let mut attributes = Vec::with_capacity(ATTRIBUTES_TYPICAL);
     let system = match request.system {
         DbSystem::Redis => semconv::DB_REDIS,
+        DbSystem::MongoDb => semconv::DB_MONGODB,
     };
     attributes.push((semconv::DB_SYSTEM_NAME, Value::Static(system)));
     let name = match (&request.operation, &request.collection) {

@@ -40,7 +40,7 @@ fn a_wrong_value_is_answered_with_its_variable_the_value_and_what_is_allowed() {
         (
             "BEYLA_TRACE_PRINTER",
             "xml",
-            "text, json, json_indent, counter or disabled",
+            "text, tree, json, json_indent, counter or disabled",
         ),
         ("BEYLA_SHUTDOWN_TIMEOUT", "10", DURATION),
         (

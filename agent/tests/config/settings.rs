@@ -59,6 +59,7 @@ fn every_setting_of_beyla_has_its_other_prefix() {
 fn every_printer_and_strategy_has_its_name() {
     for (text, format) in [
         ("text", PrinterFormat::Text),
+        ("tree", PrinterFormat::Tree),
         ("json", PrinterFormat::Json),
         ("json_indent", PrinterFormat::JsonIndent),
         ("counter", PrinterFormat::Counter),
@@ -123,6 +124,17 @@ fn an_empty_variable_is_as_good_as_none() {
     let config = config_with(&[("BEYLA_LOG_LEVEL", ""), ("BEYLA_TARGET_PID", "")]);
     assert_eq!(config.log.level, LevelFilter::Info);
     assert!(config.discover.targets.pids.is_empty());
+}
+
+#[test]
+fn who_asks_for_a_script_in_node_is_told_how_to_load_it() {
+    for name in ["BEYLA_NODEJS_ENABLED", "OTEL_EBPF_NODEJS_ENABLED"] {
+        let warnings = warnings_of(&[(name, "true")]);
+        let [warning] = &warnings[..] else {
+            panic!("{warnings:?}")
+        };
+        assert!(warning.starts_with(name) && warning.contains("wirespan node-script"));
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use wirespan::config::MetricsConfig;
 use wirespan::export::own_metrics::OwnMetrics;
 use wirespan::health::{Coverage, Destination, Health, Loss};
+use wirespan::links::{Abstained, LinkTally, Mechanism};
 use wirespan::unread::{Reason, Unread};
 use wirespan_tests::receiver::{Point, Receiver};
 
@@ -50,6 +51,10 @@ async fn every_counter_is_told_once_per_interval_and_anew_at_the_end() {
     health.lose_spans(Destination::Otlp, Loss::QueueFull, 3);
     health.set_loss(Loss::RingFull, 5);
     health.read_records(40);
+    let mut links = LinkTally::default();
+    links.link(Mechanism::Connection);
+    links.abstain(Abstained::Late);
+    health.links.add(&links);
     let coverage = vec![Coverage {
         pid: 42,
         service: "shop".into(),
@@ -69,6 +74,10 @@ async fn every_counter_is_told_once_per_interval_and_anew_at_the_end() {
         ("wirespan.losses", told(Loss::QueueFull), 3.0),
         ("wirespan.losses", told(Loss::RingFull), 5.0),
         ("wirespan.records.read", String::new(), 40.0),
+        ("wirespan.links", "kind=connection".into(), 1.0),
+        ("wirespan.links", "kind=goroutine".into(), 0.0),
+        ("wirespan.links.abstained", "reason=late".into(), 1.0),
+        ("wirespan.links.abstained", "reason=no_request".into(), 0.0),
         (
             "wirespan.process.records.lost",
             "process.pid=42,service.name=shop".into(),

@@ -9,6 +9,7 @@ use wirespan::config::{OtlpProtocol, PrinterFormat};
 use wirespan::export::printer::Output;
 use wirespan::export::{ExportConfig, Exporters};
 use wirespan::health::{Destination, Health, Loss};
+use wirespan::memory::Ledger;
 use wirespan::span::{Span, Value};
 use wirespan_tests::receiver::Receiver;
 
@@ -110,6 +111,123 @@ async fn a_database_span_shows_its_query_and_its_code() {
     let text = printed(PrinterFormat::Text, false, vec![span]).await;
     let shown = "CLIENT shop redis INCR ? WRONGTYPE -> 10.0.0.1:6379\n";
     assert!(text.ends_with(shown), "{text}");
+}
+
+/// A request at nginx that orders answers.
+fn trace_of_three() -> Vec<Span> {
+    let (nginx, orders) = (resource("nginx"), resource("orders"));
+    let of = |span: Span, id: u8, parent: u8, link: Option<&'static str>| {
+        let mut span = span;
+        span.trace_id = [0xab; 16];
+        span.span_id = [id; 8];
+        span.parent_span_id = (parent != 0).then_some([parent; 8]);
+        span.start_unix_ns = 1_795_000_000_000_000_000 + u64::from(id) * 1_000_000;
+        span.end_unix_ns = 1_795_000_000_000_000_000 + u64::from(20 - id) * 1_000_000;
+        let link = link.map(|link| ("wirespan.link", Value::Static(link)));
+        span.attributes.extend(link);
+        span
+    };
+    let mut call = failed_client_span(&nginx);
+    call.attributes = vec![
+        ("http.request.method", Value::Static("GET")),
+        ("url.full", Value::Owned("http://o/\x1b[2J\u{202e}".into())),
+        ("error.type", Value::Static("timeout")),
+    ];
+    vec![
+        of(server_span(&orders, 1), 3, 2, Some("connection")),
+        of(call, 2, 1, Some("proxy_request")),
+        of(server_span(&nginx, 1), 1, 0, None),
+    ]
+}
+
+#[tokio::test]
+async fn a_trace_is_a_tree_in_which_nothing_steers_the_terminal() {
+    let text = printed(PrinterFormat::Tree, false, trace_of_three()).await;
+    let expected = "\
+trace abababababababababababababababab  2026-11-18T11:06:40.001000Z   18.000ms  3 spans, 1 failed
+  ━━━━━━━━━━━━━━━━━━━━━━━━   18.000ms  nginx SERVER GET /catalogue/items/1 200
+!  ━━━━━━━━━━━━━━━━━━━━━━    16.000ms  └─ nginx CLIENT GET http://o/\\u{1b}[2J\\u{202e} \
+error=timeout [proxy_request]
+    ━━━━━━━━━━━━━━━━━━━━     14.000ms     └─ orders SERVER GET /catalogue/items/1 200 [connection]
+
+";
+    assert_eq!(text, expected, "\n{text}");
+    let coloured = printed(PrinterFormat::Tree, true, trace_of_three()).await;
+    let failed = coloured.lines().nth(2).expect("a line");
+    assert!(failed.starts_with("!  \x1b[31m━"), "{failed}");
+}
+
+#[tokio::test]
+async fn a_tree_is_printed_when_it_is_whole_and_its_memory_is_counted_until_then() {
+    let paper = Paper::default();
+    let health = Arc::new(Health::default());
+    let output = Output {
+        to: paper.clone(),
+        terminal: false,
+        colours: false,
+    };
+    let config = ExportConfig::new(None, PrinterFormat::Tree);
+    let memory = config.memory.clone();
+    let (queue, exporters) = Exporters::start_with_output(config, &health, output).unwrap();
+    let mut spans = trace_of_three();
+    let root = spans.pop().expect("a root");
+    let soon = tokio::time::Instant::now() + SOON;
+    queue.push(spans);
+    // As long as something of it is missing.
+    queue.push(server_spans(&resource("other"), 0..1));
+    while paper.0.lock().unwrap().is_empty() && tokio::time::Instant::now() < soon {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let other = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(other.matches("SERVER").count(), 1, "{other}");
+    assert!(other.contains("other SERVER"), "{other}");
+    assert!(memory.held() > 0);
+    queue.push(vec![root]);
+    while memory.held() > 0 && tokio::time::Instant::now() < soon {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let both = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+    assert!(both.contains("  3 spans, 1 failed\n"), "{both}");
+    assert_eq!(health.spans_exported(Destination::Printer), 4);
+    exporters.drain(SOON).await;
+    assert_eq!(health.spans_exported(Destination::Printer), 4);
+}
+
+#[tokio::test]
+async fn trees_that_nobody_may_hold_are_printed_as_they_come() {
+    // Room for some hundreds of spans.
+    let config = ExportConfig {
+        memory: Ledger::new(4 << 20),
+        ..ExportConfig::new(None, PrinterFormat::Tree)
+    };
+    let paper = Paper::default();
+    let health = Arc::new(Health::default());
+    let output = Output {
+        to: paper.clone(),
+        terminal: false,
+        colours: false,
+    };
+    let (queue, exporters) = Exporters::start_with_output(config, &health, output).unwrap();
+    let shop = resource("shop");
+    for start in (0..3000).step_by(100) {
+        let mut spans = server_spans(&shop, start..start + 100);
+        for span in &mut spans {
+            span.parent_span_id = Some([1; 8]);
+            span.attributes
+                .push(("wirespan.link", Value::Static("thread")));
+        }
+        let spans_len = spans.len();
+        let (waiting, pushing) = (queue.clone(), spans);
+        let pushed = tokio::task::spawn_blocking(move || waiting.push_waiting(pushing));
+        tokio::time::timeout(SOON, pushed)
+            .await
+            .expect("there is room in time")
+            .unwrap();
+        assert_eq!(spans_len, 100);
+    }
+    exporters.drain(SOON).await;
+    assert_eq!(health.spans_exported(Destination::Printer), 3000);
+    assert_eq!(lost_in_export(&health), 0);
 }
 
 #[tokio::test]

@@ -77,6 +77,34 @@ fn both_sides_of_a_command_are_spans_of_their_kind() {
     }
 }
 
+#[test]
+fn what_the_kernel_knows_of_a_connections_past_is_believed() {
+    for (moved_before, database, status) in [
+        (Some([0, 0]), Some("0"), Status::Unset),
+        (Some([31, 5]), None, Status::Unset),
+        (None, None, Status::Unset),
+    ] {
+        let mut recorder = recorded();
+        if let Some(bytes) = moved_before {
+            recorder.moved_before(bytes);
+        }
+        recorder
+            .open_tcp(1, SERVER, CLIENT)
+            .read(1, command(&["GET", "key"]))
+            .write(1, "$1\r\na\r\n");
+        let spans = spans_of(&mut recorder);
+        let [get] = spans.as_slice() else {
+            panic!("{spans:?}");
+        };
+        assert_eq!(get.status, status);
+        assert_eq!(attribute(get, "db.namespace").as_deref(), database);
+        // Another command may have been outstanding when it was met.
+        let is_paired = moved_before != Some([31, 5]);
+        let unpaired = (!is_paired).then_some("response_not_observed");
+        assert_eq!(attribute(get, "error.type").as_deref(), unpaired);
+    }
+}
+
 /// Secrets wherever a client or a server can put one.
 fn with_secrets() -> Recorder {
     let script = format!("return redis.call('get', '{SECRET}')");

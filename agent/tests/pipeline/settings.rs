@@ -185,6 +185,9 @@ fn a_record_of_settings_spells_out_the_defaults_and_nothing_else() {
     assert_eq!(
         String::from_utf8_lossy(json),
         "{\"ignore_health_checks\":false,\"sensitive_query_params_add\":[],\
-         \"sensitive_query_params_remove\":[],\"drop_query\":false}"
+         \"sensitive_query_params_remove\":[],\"drop_query\":false,\
+         \"propagators\":[\"tracecontext\"],\"link_request_ids\":false,\
+         \"sampler\":{\"is_parent_based\":true,\"threshold\":0},\"tail_sampling\":[],\
+         \"exclude_instrumented\":true}"
     );
 }

@@ -1,5 +1,6 @@
 //! What a thread asks for belongs to what it answers next, if it does one thing at a time.
 
+use wirespan::links::Abstained;
 use wirespan::span::{Span, SpanKind};
 use wirespan_common::record::{Polled, TaskKind};
 
@@ -186,6 +187,30 @@ fn who_has_nothing_to_answer_is_not_waited_for() {
     recorder.read(INNER[0], OK);
     bench.feed(&mut recorder);
     assert_eq!(bench.spans.len(), 1);
+}
+
+#[test]
+fn links_are_counted_and_calls_without_one_by_their_reason() {
+    let mut bench = Bench::seeded();
+    let mut recorder = with_users();
+    // For nobody, for a request, and by nobody knows whom.
+    as_thread(&mut recorder, 7, Polled::No).write(INNER[0], get("/own"));
+    recorder.read(INNER[0], OK).read(OUTER[1], get("/outer"));
+    recorder.write(INNER[0], get("/inner")).read(INNER[0], OK);
+    as_thread(&mut recorder, 8, Polled::Yes).write(INNER[0], get("/other"));
+    recorder.read(INNER[0], OK);
+    as_thread(&mut recorder, 7, Polled::No).write(OUTER[1], OK);
+    bench.feed(&mut recorder).finish();
+    let links = &bench.health.links;
+    assert_eq!(links.linked()["thread"], 1);
+    assert_eq!(links.linked()["goroutine"], 0);
+    let abstained = Abstained::ALL.map(|why| (why, links.abstained(why)));
+    let some: Vec<_> = abstained
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .collect();
+    let expected = [(Abstained::NoRequest, 1), (Abstained::SharedThread, 1)];
+    assert_eq!(some, expected);
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub struct Recorder {
     opened: u16,
     /// What TCP's counts are of what is opened next, as both ends tell it.
     begins_at: Option<[u32; 2]>,
+    /// What had moved on what is opened next before it was seen, in and out, if the kernel knew.
+    moved_before: Option<[u64; 2]>,
     /// Which task and thread make the next calls.
     task: Option<(TaskKind, u64, u32)>,
     tid: Option<u32>,
@@ -49,6 +51,7 @@ impl Recorder {
             sockets: HashMap::new(),
             opened: 0,
             begins_at: None,
+            moved_before: None,
             task: None,
             tid: None,
             carried: None,
@@ -153,6 +156,12 @@ impl Recorder {
         self.of(server.1).open_tcp(server.0, server.2, client.2)
     }
 
+    /// So many bytes had moved, in and out, on what is opened next.
+    pub fn moved_before(&mut self, bytes: [u64; 2]) -> &mut Self {
+        self.moved_before = Some(bytes);
+        self
+    }
+
     /// The wall clock was set.
     pub fn clock(&mut self, wall_offset_ns: i64) -> &mut Self {
         self.records.push(clock_record(self.now_ns, wall_offset_ns));
@@ -252,15 +261,17 @@ impl Recorder {
             self.extents.insert(open.connection, Default::default());
         }
         let (socket, first_sequences) = self.sockets[&open.connection];
+        let is_counted = self.begins_at.take().is_some() | self.moved_before.is_some();
         let flags = match (open.family, open.carrier) {
             _ if is_late => OPEN_LATE,
-            (2 | 10, 0) if self.begins_at.take().is_some() => OPEN_SEQUENCED | OPEN_COUNTED,
+            (2 | 10, 0) if is_counted => OPEN_SEQUENCED | OPEN_COUNTED,
             (2 | 10, 0) => OPEN_SEQUENCED,
             _ => 0,
         };
         let open = Open {
             socket,
             first_sequences,
+            first_positions: self.moved_before.take().unwrap_or_default(),
             flags,
             ..open
         };

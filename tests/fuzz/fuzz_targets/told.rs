@@ -21,7 +21,7 @@ impl Told {
 }
 
 impl Listener for Told {
-    fn begin(&mut self, _beginning: Beginning) -> Ticket {
+    fn begin(&mut self, _beginning: Beginning<'_>) -> Ticket {
         self.begun += 1;
         self.open.insert(Ticket(self.begun));
         Ticket(self.begun)

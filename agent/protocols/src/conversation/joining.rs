@@ -9,9 +9,11 @@ use crate::listener::{Discard, Listener};
 use crate::parser::Flow;
 use crate::protocol::Pairing;
 use crate::relay::{self, Header};
-use crate::session::{JoinedAt, MultiplexedStart, OrderedStart, Rest, Session, role_of};
+use crate::session::{
+    CorrelatedStart, JoinedAt, MultiplexedStart, OrderedStart, Rest, Session, role_of,
+};
 use crate::stream::{Moved, Stream};
-use crate::transport::{Chunk, Direction, Extent};
+use crate::transport::{Chunk, Direction, Extent, Past};
 
 /// Where a hello says which one it is, behind the header of its record (RFC 8446 §4).
 const HELLO_KIND_AT: usize = 5;
@@ -26,6 +28,8 @@ pub(super) struct Joining {
     latest: Option<Direction>,
     turns: u32,
     chunks: u32,
+    /// What the connection has behind it; of a tunnel, nothing.
+    past: Past,
     /// Bytes of a relay's header.
     header_len: u64,
     /// A client's TLS hello was seen, with whom it named, and the other side has said nothing yet:
@@ -68,8 +72,11 @@ pub(super) enum Joined {
 
 impl Joining {
     /// A connection that was not looked at yet.
-    pub fn new() -> Self {
-        let mut joining = Self::default();
+    pub fn new(past: Past) -> Self {
+        let mut joining = Self {
+            past,
+            ..Self::default()
+        };
         for side in &mut joining.sides {
             side.begins = Some(0);
         }
@@ -86,6 +93,10 @@ impl Joining {
             odd: None,
         };
         Self {
+            past: match ingress.is_framed && egress.is_framed {
+                true => Past::Empty,
+                false => Past::Unknown,
+            },
             sides: [side(ingress), side(egress)],
             ..Self::default()
         }
@@ -154,20 +165,11 @@ impl Joining {
         }
         let side = self.side(chunk.direction);
         match found {
-            Found::Match(protocol, flow) => match (protocol.kind, flow) {
-                (Pairing::Ordered { open, refuses }, Some(flow)) => {
-                    let (start, lost) = self.ordered(flow, refuses, &held, chunk);
-                    if let Some(lost) = lost {
-                        listener.discard(lost);
-                    }
-                    return Joined::Known(open(start, listener));
+            Found::Match(protocol, flow) => {
+                if let Some(session) = self.open(protocol.kind, flow, held, chunk, listener) {
+                    return Joined::Known(session);
                 }
-                (Pairing::Multiplexed { open, .. }, flow) => {
-                    side.stream.hold(held);
-                    return Joined::Known(open(self.multiplexed(flow, chunk), listener));
-                }
-                (Pairing::Ordered { .. }, None) => side.stream.hold(held),
-            },
+            }
             Found::NotYet if arrival.after.is_none() => side.stream.hold(held),
             Found::Foreign => return Joined::Never,
             Found::Encrypted => {
@@ -191,6 +193,38 @@ impl Joining {
             Joined::Never
         } else {
             Joined::NotYet
+        }
+    }
+
+    /// What reads a connection of this kind, of which `held` are bytes that go this way. `None` if
+    /// it takes more to know which way.
+    fn open(
+        &mut self,
+        kind: Pairing,
+        flow: Option<Flow>,
+        held: Vec<u8>,
+        chunk: &Chunk<'_>,
+        listener: &mut dyn Listener,
+    ) -> Option<Box<dyn Session>> {
+        match (kind, flow) {
+            (Pairing::Ordered { open, refuses }, Some(flow)) => {
+                let (start, lost) = self.ordered(flow, refuses, &held, chunk);
+                if let Some(lost) = lost {
+                    listener.discard(lost);
+                }
+                Some(open(start, listener))
+            }
+            (Pairing::Correlated { open }, Some(flow)) => {
+                Some(open(self.correlated(flow, &held, chunk), listener))
+            }
+            (Pairing::Multiplexed { open, .. }, flow) => {
+                self.side(chunk.direction).stream.hold(held);
+                Some(open(self.multiplexed(flow, chunk), listener))
+            }
+            (Pairing::Ordered { .. } | Pairing::Correlated { .. }, None) => {
+                self.side(chunk.direction).stream.hold(held);
+                None
+            }
         }
     }
 
@@ -292,6 +326,10 @@ impl Joining {
         head: &'a [u8],
         chunk: &'a Chunk<'a>,
     ) -> (OrderedStart<'a>, Option<Discard>) {
+        let past = match self.past {
+            Past::Empty if !self.sides.iter().all(JoiningSide::is_at_start) => Past::Unseen,
+            past => past,
+        };
         let this = std::mem::take(self.side(chunk.direction));
         let other = std::mem::take(self.side(chunk.direction.opposite()));
         let refused = match flow {
@@ -329,9 +367,33 @@ impl Joining {
             role,
             requests,
             responses,
+            past,
             entry,
         };
         (start, lost)
+    }
+
+    fn correlated<'a>(
+        &mut self,
+        flow: Flow,
+        head: &'a [u8],
+        chunk: &'a Chunk<'a>,
+    ) -> CorrelatedStart<'a> {
+        let this = std::mem::take(self.side(chunk.direction)).stream;
+        let mut other = std::mem::take(self.side(chunk.direction.opposite())).stream;
+        other.skip_to_reach();
+        let (requests, responses) = match flow {
+            Flow::Requests => (this, other),
+            Flow::Responses => (other, this),
+        };
+        CorrelatedStart {
+            role: role_of(chunk.direction, flow),
+            requests,
+            responses,
+            flow,
+            head,
+            chunk,
+        }
     }
 
     fn multiplexed<'a>(

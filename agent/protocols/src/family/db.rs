@@ -19,6 +19,8 @@ pub struct Db {
 pub enum DbSystem {
     /// Redis, and whoever speaks like it.
     Redis,
+    /// MongoDB, and whoever speaks like it.
+    MongoDb,
 }
 
 /// What a client asks of a database.

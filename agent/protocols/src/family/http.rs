@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::call::Call;
 use crate::heap;
-use crate::trace_parent::TraceParent;
+use crate::trace_headers::TraceHeaders;
 
 /// A request and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +35,8 @@ pub struct HttpRequest {
     pub forwarded_host: Option<Arc<str>>,
     /// First scheme of `Forwarded` or `X-Forwarded-Proto`, if it is one that HTTP has.
     pub forwarded_scheme: Option<&'static str>,
-    /// `traceparent`, if it is valid.
-    pub trace_parent: Option<TraceParent>,
+    /// What it says of the trace that it belongs to.
+    pub traces: TraceHeaders,
     /// `tracestate` as sent, where `traceparent` is valid; several fields joined with commas.
     pub trace_state: Option<Box<str>>,
     /// Bytes of the body without framing; `None` while or where it is unknown.
@@ -70,6 +70,7 @@ impl HttpRequest {
         heap::boxed::<Self>()
             + heap::block(self.target.len())
             + heap::block(self.trace_state.as_deref().map_or(0, str::len))
+            + self.traces.heap_bytes()
             + shared.iter().sum::<usize>()
             + method
     }
@@ -86,7 +87,7 @@ impl HttpRequest {
             forwarded_for: None,
             forwarded_host: None,
             forwarded_scheme: None,
-            trace_parent: None,
+            traces: TraceHeaders::default(),
             trace_state: None,
             body_size: None,
             truncated: false,

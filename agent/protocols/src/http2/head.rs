@@ -11,7 +11,7 @@ use crate::fields::forwarded::{self, Forwarded};
 use crate::fields::{VALUE_BYTES_MAX, digits, interned, lossy, shortened};
 use crate::grpc;
 use crate::heap;
-use crate::trace_parent::TraceParent;
+use crate::trace_headers::Collector;
 
 /// Values that rarely change within a connection.
 #[derive(Debug, Default)]
@@ -59,8 +59,7 @@ pub struct Head<'m> {
     forwarded: Option<Noted>,
     /// By its older siblings; the first of each.
     x_forwarded: Noted,
-    trace_parent: Option<TraceParent>,
-    trace_parents: u32,
+    traces: Collector,
     trace_state: String,
     system: Option<CallSystem>,
     timeout_ns: Option<u64>,
@@ -88,8 +87,7 @@ impl<'m> Head<'m> {
             user_agent: None,
             forwarded: None,
             x_forwarded: Noted::default(),
-            trace_parent: None,
-            trace_parents: 0,
+            traces: Collector::default(),
             trace_state: String::new(),
             system: None,
             timeout_ns: None,
@@ -176,14 +174,6 @@ impl<'m> Head<'m> {
                     self.take_trace_state(state);
                 }
             }
-            (11, b't') if name == b"traceparent" => {
-                self.trace_parents += 1;
-                self.trace_parent = match field.value {
-                    // An id of another request would be worse than none.
-                    Text::Known(value) => TraceParent::parse(value.trim_ascii()),
-                    Text::Inferred(_) | Text::Unknown => None,
-                };
-            }
             (12, b'c') if name == b"content-type" => {
                 self.system = self.value(field).and_then(grpc::system);
             }
@@ -196,6 +186,14 @@ impl<'m> Head<'m> {
             }
             (11, b'g') if name == b"grpc-status" => {
                 self.call_status = self.value(field).and_then(grpc::status::parse);
+            }
+            (len, &first) if Collector::may_take(len, first) => {
+                let value = match field.value {
+                    Text::Known(value) => Some(value),
+                    // An id of another request would be worse than none.
+                    Text::Inferred(_) | Text::Unknown => None,
+                };
+                self.traces.take(name, value);
             }
             _ => {}
         }
@@ -239,7 +237,8 @@ impl<'m> Head<'m> {
             (None, Method::Connect, Some(host)) => (&**host).into(),
             (None, _, _) => "".into(),
         };
-        let trace_parent = self.trace_parent.filter(|_| self.trace_parents == 1);
+        let has_state = self.traces.has_trace_context() && !self.trace_state.is_empty();
+        let trace_state = has_state.then(|| self.trace_state.into_boxed_str());
         let standard = self.forwarded.unwrap_or_default();
         Box::new(HttpRequest {
             method,
@@ -250,9 +249,8 @@ impl<'m> Head<'m> {
             forwarded_for: standard.client.or(self.x_forwarded.client),
             forwarded_host: standard.host.or(self.x_forwarded.host),
             forwarded_scheme: standard.scheme.or(self.x_forwarded.scheme),
-            trace_state: (trace_parent.is_some() && !self.trace_state.is_empty())
-                .then(|| self.trace_state.into_boxed_str()),
-            trace_parent,
+            traces: self.traces.finish(trace_state.as_deref()),
+            trace_state,
             body_size: None,
             truncated: truncated || self.was_shortened,
             scheme: self.scheme,
@@ -313,3 +311,6 @@ impl<'m> Head<'m> {
         shortened(value)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,7 +75,7 @@ impl<P: Ordered> Pending<P> {
             start,
             head_end,
             stream: None,
-            context: request.context(),
+            traces: request.traces(),
         });
         Self {
             ticket,

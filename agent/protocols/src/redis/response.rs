@@ -81,6 +81,11 @@ impl Default for Responses {
 }
 
 impl Answers<RedisRequest> for Responses {
+    /// A client has the database with the number 0 until it selects another one.
+    fn begins(&mut self) {
+        self.database = Some(0);
+    }
+
     fn answers(&mut self, request: Option<&RedisRequest>) {
         if !self.is_servers {
             let name = request.and_then(|request| request.name.as_deref());

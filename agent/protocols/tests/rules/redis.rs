@@ -1,6 +1,6 @@
 //! Redis: what is a request, what answers it, and what answers nothing.
 
-use wirespan_protocols::conversation::{End, Understanding};
+use wirespan_protocols::conversation::{End, Past, Understanding};
 use wirespan_protocols::exchange::{Exchange, Outcome, Role};
 use wirespan_protocols::family::Family;
 use wirespan_protocols::listener::Discard;
@@ -194,6 +194,48 @@ fn joined_at_an_answer_it_waits_for_a_silence() {
         wire.answer(":1\r\n");
         assert_eq!(lines(&wire), ["GET ? NotObserved", "INCR ?"], "{role:?}");
         assert_eq!(wire.told.discards[0], Discard::UnmatchedResponse);
+    }
+}
+
+#[test]
+fn met_at_a_command_it_waits_for_a_silence_if_it_is_not_new() {
+    for role in ROLES {
+        let mut wire = Wire::behind(role, Past::Unseen);
+        wire.ask(of("GET a"));
+        // It may be the answer to a command before.
+        wire.answer("$1\r\na\r\n");
+        wire.ask(of("TTL a"));
+        wire.answer(":1\r\n");
+        wire.now_ns += 200 * MS;
+        // Nor does this introduce anybody who did not select a database before.
+        wire.ask(of("CLIENT SETINFO LIB-NAME a"));
+        wire.answer("+OK\r\n");
+        let told = lines(&wire);
+        let expected = [
+            "GET ? NotObserved",
+            "TTL ? NotObserved",
+            "CLIENT SETINFO ? ?",
+        ];
+        assert_eq!(told, expected, "{role:?}");
+    }
+}
+
+#[test]
+fn of_a_new_connection_the_database_is_known() {
+    for role in ROLES {
+        let mut wire = Wire::behind(role, Past::Empty);
+        wire.ask(of("GET a"));
+        wire.answer("$1\r\na\r\n");
+        wire.ask(of("SELECT 3"));
+        wire.answer("+OK\r\n");
+        wire.ask(of("GET a"));
+        wire.answer("$1\r\na\r\n");
+        let expected = ["GET ? in 0", "SELECT ? in 0", "GET ? in 3"];
+        assert_eq!(lines(&wire), expected, "{role:?}");
+        let mut wire = Wire::behind(role, Past::Unknown);
+        wire.ask(of("GET a"));
+        wire.answer("$1\r\na\r\n");
+        assert_eq!(lines(&wire), ["GET ?"], "{role:?}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! A conversation with whoever captures it: what moves, in which order, and what is told of it.
 
-use wirespan_protocols::conversation::{Chunk, Conversation, Direction, End, Extent};
+use wirespan_protocols::conversation::{Chunk, Conversation, Direction, End, Extent, Past};
 use wirespan_protocols::exchange::{Exchange, Outcome, Role};
 
 use crate::told::{self, Told};
@@ -31,6 +31,14 @@ impl Wire {
             now_ns: 0,
             requests: Extent::default(),
             responses: Extent::default(),
+        }
+    }
+
+    /// One of which it is known what it has behind it.
+    pub fn behind(role: Role, past: Past) -> Self {
+        Self {
+            conversation: Conversation::behind(past),
+            ..Self::new(role)
         }
     }
 

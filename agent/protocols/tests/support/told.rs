@@ -19,15 +19,22 @@ pub struct Told {
     /// Sources that relays named, and authorities that tunnels lead to.
     pub via: Vec<String>,
     /// Those that have not ended.
-    pub open: HashMap<Ticket, Beginning>,
+    pub open: HashMap<Ticket, Beginning<'static>>,
     begun: u64,
 }
 
 impl Listener for Told {
-    fn begin(&mut self, beginning: Beginning) -> Ticket {
+    fn begin(&mut self, beginning: Beginning<'_>) -> Ticket {
         self.begun += 1;
         let ticket = Ticket(self.begun);
-        self.open.insert(ticket, beginning);
+        let traces = None;
+        self.open.insert(
+            ticket,
+            Beginning {
+                traces,
+                ..beginning
+            },
+        );
         ticket
     }
 

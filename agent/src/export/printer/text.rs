@@ -1,222 +1,41 @@
 //! One readable line per span. It shows what helps at a glance and leaves the rest to `json`.
 
-use std::io::Write;
-use std::time::Duration;
+use super::line::{Line, Tint, attribute};
+use crate::span::{Span, SpanKind};
 
-use crate::span::{Span, SpanKind, Status, Value};
-use crate::visible::Visible;
-
-// The attributes that have a place in the line.
-const SERVICE_NAME: &str = "service.name";
-const METHOD: &str = "http.request.method";
-const PATH: &str = "url.path";
-const FULL_URL: &str = "url.full";
-const STATUS_CODE: &str = "http.response.status_code";
-const CALL_STATUS: &str = "rpc.status_code";
-const DATABASE: &str = "db.system.name";
-const QUERY_TEXT: &str = "db.query.text";
-const DATABASE_CODE: &str = "db.response.status_code";
-const ERROR_TYPE: &str = "error.type";
 const CLIENT_ADDRESS: &str = "client.address";
 const SERVER_ADDRESS: &str = "server.address";
 const SERVER_PORT: &str = "server.port";
 
-const RED: &str = "\x1b[31m";
-const GREEN: &str = "\x1b[32m";
-const CYAN: &str = "\x1b[36m";
-const DIM: &str = "\x1b[2m";
-const PLAIN: &str = "\x1b[0m";
-
 /// Appends the line: when, how long, side, service, what, outcome, with whom.
 pub(super) fn write(span: &Span, colours: bool, to: &mut Vec<u8>) {
     let mut line = Line { to, colours };
-    line.coloured(DIM, |line| line.time(span.start_unix_ns));
+    line.tinted(Tint::Aside, |line| line.time(span.start_unix_ns));
     line.duration(span.end_unix_ns.saturating_sub(span.start_unix_ns));
     line.word(match span.kind {
         SpanKind::Server => " SERVER ",
         SpanKind::Client => " CLIENT ",
     });
-    line.coloured(CYAN, |line| match span.resource.get(SERVICE_NAME) {
-        Some(name) => line.value(name),
-        None => line.word("-"),
-    });
+    line.service(span);
     line.word(" ");
-    match attribute(span, METHOD) {
-        Some(method) => {
-            line.value(method);
-            if let Some(target) = attribute(span, PATH).or_else(|| attribute(span, FULL_URL)) {
-                line.word(" ");
-                line.value(target);
-            }
-        }
-        None => {
-            if let Some(database) = attribute(span, DATABASE) {
-                line.value(database);
-                line.word(" ");
-            }
-            match attribute(span, QUERY_TEXT) {
-                Some(text) => line.value(text),
-                None => line.untrusted(&span.name),
-            }
-        }
-    }
-    let outcome_colour = if span.status == Status::Error {
-        RED
-    } else {
-        GREEN
+    line.operation(span);
+    line.outcome(span);
+    peer(&mut line, span);
+    line.word("\n");
+}
+
+fn peer(line: &mut Line<'_>, span: &Span) {
+    let (arrow, address) = match span.kind {
+        SpanKind::Server => (" <- ", attribute(span, CLIENT_ADDRESS)),
+        SpanKind::Client => (" -> ", attribute(span, SERVER_ADDRESS)),
     };
-    line.coloured(outcome_colour, |line| {
-        let code = [STATUS_CODE, CALL_STATUS, DATABASE_CODE]
-            .iter()
-            .find_map(|name| attribute(span, name));
-        if let Some(code) = code {
-            line.word(" ");
-            line.value(code);
-        }
-        // Of a failed status code the conventions make an `error.type` with the same text.
-        let error = attribute(span, ERROR_TYPE).filter(|error| !same_text(Some(error), code));
-        if let Some(error) = error {
-            line.word(" error=");
-            line.value(error);
-        }
-    });
-    line.peer(span);
-    line.to.push(b'\n');
-}
-
-fn attribute<'a>(span: &'a Span, name: &str) -> Option<&'a Value> {
-    span.attributes
-        .iter()
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value)
-}
-
-fn same_text(text: Option<&Value>, number: Option<&Value>) -> bool {
-    match (text.and_then(Value::as_str), number) {
-        (Some(text), Some(Value::Int(number))) => text.parse() == Ok(*number),
-        (Some(text), Some(other)) => other.as_str() == Some(text),
-        _ => false,
-    }
-}
-
-struct Line<'a> {
-    to: &'a mut Vec<u8>,
-    colours: bool,
-}
-
-impl Line<'_> {
-    fn word(&mut self, word: &str) {
-        self.to.extend_from_slice(word.as_bytes());
-    }
-
-    fn format(&mut self, arguments: std::fmt::Arguments<'_>) {
-        self.to.write_fmt(arguments).expect("a vector takes all");
-    }
-
-    fn coloured(&mut self, colour: &str, part: impl FnOnce(&mut Self)) {
-        if self.colours {
-            self.word(colour);
-        }
-        part(self);
-        if self.colours {
-            self.word(PLAIN);
-        }
-    }
-
-    fn value(&mut self, value: &Value) {
-        match value {
-            Value::Int(number) => self.format(format_args!("{number}")),
-            Value::Bool(yes) => self.format(format_args!("{yes}")),
-            Value::Static(_) | Value::Shared(_) | Value::Owned(_) => {
-                self.untrusted(value.as_str().unwrap_or_default());
-            }
-        }
-    }
-
-    /// Text of strangers must not steer the terminal.
-    fn untrusted(&mut self, text: &str) {
-        self.format(format_args!("{}", Visible(text)));
-    }
-
-    fn peer(&mut self, span: &Span) {
-        let (arrow, address) = match span.kind {
-            SpanKind::Server => (" <- ", attribute(span, CLIENT_ADDRESS)),
-            SpanKind::Client => (" -> ", attribute(span, SERVER_ADDRESS)),
-        };
-        let Some(address) = address else { return };
-        self.word(arrow);
-        self.value(address);
-        if span.kind == SpanKind::Client
-            && let Some(port) = attribute(span, SERVER_PORT)
-        {
-            self.word(":");
-            self.value(port);
-        }
-    }
-
-    /// RFC 3339 in UTC, to the microsecond.
-    fn time(&mut self, unix_ns: u64) {
-        let (days, ns_of_day) = (unix_ns / NS_OF_DAY, unix_ns % NS_OF_DAY);
-        let (year, month, day) = civil(days);
-        let (seconds, micros) = (ns_of_day / 1_000_000_000, ns_of_day / 1000 % 1_000_000);
-        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        self.format(format_args!(
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z"
-        ));
-    }
-
-    fn duration(&mut self, ns: u64) {
-        let duration = Duration::from_nanos(ns / 1000 * 1000);
-        self.format(format_args!(" {:>10}", format!("{duration:.3?}")));
-    }
-}
-
-const NS_OF_DAY: u64 = 86_400_000_000_000;
-
-/// Year, month and day of a number of days since 1970-01-01, in the Gregorian calendar. Counting
-/// starts at a 1 March, so that the leap day is the last of its year, and a leap cycle has 146,097
-/// days.
-fn civil(days_since_1970: u64) -> (u64, u64, u64) {
-    let days = days_since_1970 + 719_468; // from 0000-03-01
-    let (cycle, day_of_cycle) = (days / 146_097, days % 146_097);
-    let year_of_cycle =
-        (day_of_cycle - day_of_cycle / 1460 + day_of_cycle / 36_524 - day_of_cycle / 146_096) / 365;
-    let day_of_year =
-        day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
-    // March, April, … begin on days 0, 31, 61, …: five months have 153 days.
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let (month, next_year) = if month_from_march < 10 {
-        (month_from_march + 3, 0)
-    } else {
-        (month_from_march - 9, 1)
-    };
-    (cycle * 400 + year_of_cycle + next_year, month, day)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days_become_dates_across_leap_years_and_centuries() {
-        let known = [
-            (0, (1970, 1, 1)),
-            (58, (1970, 2, 28)),
-            (59, (1970, 3, 1)),
-            (365, (1971, 1, 1)),
-            (11016, (2000, 2, 29)),
-            (11017, (2000, 3, 1)),
-            (19781, (2024, 2, 28)),
-            (19782, (2024, 2, 29)),
-            (20453, (2025, 12, 31)),
-            (20454, (2026, 1, 1)),
-            (47540, (2100, 2, 28)),
-            (47541, (2100, 3, 1)),
-            (60000, (2134, 4, 11)),
-        ];
-        for (days, date) in known {
-            assert_eq!(civil(days), date, "{days}");
-        }
+    let Some(address) = address else { return };
+    line.word(arrow);
+    line.value(address);
+    if span.kind == SpanKind::Client
+        && let Some(port) = attribute(span, SERVER_PORT)
+    {
+        line.word(":");
+        line.value(port);
     }
 }

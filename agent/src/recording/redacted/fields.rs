@@ -5,9 +5,10 @@ use crate::redact::{Grammar, Redaction};
 
 /// Fields whose values framing and spans need, and such as say nothing about anybody. Secrets in
 /// them are hidden like in `User-Agent` of a span.
-const STAY: [&str; 30] = [
+const STAY: [&str; 38] = [
     "accept",
     "accept-encoding",
+    "b3",
     "connection",
     "content-encoding",
     "content-length",
@@ -28,9 +29,16 @@ const STAY: [&str; 30] = [
     "tracestate",
     "trailer",
     "transfer-encoding",
+    "uber-trace-id",
     "upgrade",
     "user-agent",
     "vary",
+    "x-amzn-trace-id",
+    "x-b3-flags",
+    "x-b3-parentspanid",
+    "x-b3-sampled",
+    "x-b3-spanid",
+    "x-b3-traceid",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-port",

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use wirespan_common::record::Open;
 use wirespan_protocols::exchange::{Exchange, Ticket};
+use wirespan_protocols::trace_headers::TraceHeaders;
 use wirespan_protocols::trace_parent::TraceParent;
 
 use wirespan_protocols::family::Family;
 
 use super::super::{Resource, Span, SpanKind, SpanMaker, Surroundings};
 use super::*;
+use crate::config::SpanConfig;
 use crate::endpoints::{Endpoints, Via};
-use crate::trace_context::TraceContext;
+use crate::trace_context::{Propagation, TraceContext};
 
 mod behind;
 
@@ -48,7 +50,7 @@ fn request(method: &str, target: &str, host: Option<&str>) -> HttpRequest {
         forwarded_for: None,
         forwarded_host: None,
         forwarded_scheme: None,
-        trace_parent: None,
+        traces: TraceHeaders::default(),
         trace_state: None,
         body_size: None,
         truncated: false,
@@ -101,11 +103,11 @@ fn make_with(methods: KnownMethods, exchange: Exchange, endpoints: Option<&Endpo
 }
 
 fn make_between(methods: KnownMethods, exchange: Exchange, ends: Ends<'_>) -> Span {
-    let parent = exchange
-        .family
-        .http()
-        .and_then(|http| http.request.trace_parent);
-    let context = TraceContext::new(Some(1)).place(exchange.role, parent);
+    let named = exchange.family.http().map(|http| {
+        let propagation = Propagation::new(&SpanConfig::default());
+        propagation.named(&http.request.traces)
+    });
+    let context = TraceContext::new(Some(1)).place(exchange.role, named.unwrap_or_default());
     SpanMaker::new(methods).make(
         exchange,
         context,
@@ -487,10 +489,11 @@ fn what_was_not_seen_whole_is_marked() {
 #[test]
 fn an_incoming_trace_is_continued() {
     let request = HttpRequest {
-        trace_parent: Some(TraceParent {
+        traces: TraceHeaders::from(TraceParent {
             trace_id: [3; 16],
             parent_id: [4; 8],
             flags: 1,
+            is_deferred: false,
         }),
         trace_state: Some("a=b".into()),
         ..request("GET", "/", None)

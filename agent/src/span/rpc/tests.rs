@@ -4,8 +4,9 @@ use super::super::*;
 use super::*;
 use wirespan_protocols::exchange::{Exchange, Ticket};
 use wirespan_protocols::family::http::{Http, HttpRequest, Method};
+use wirespan_protocols::trace_headers::TraceHeaders;
 
-use crate::trace_context::TraceContext;
+use crate::trace_context::{Named, TraceContext};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -29,7 +30,7 @@ fn exchange(role: Role, response: Option<HttpResponse>, outcome: Outcome) -> Exc
                     forwarded_for: None,
                     forwarded_host: None,
                     forwarded_scheme: None,
-                    trace_parent: None,
+                    traces: TraceHeaders::default(),
                     trace_state: None,
                     body_size: None,
                     truncated: false,
@@ -67,7 +68,7 @@ fn response(status: u16, call_status: Option<u32>) -> HttpResponse {
 }
 
 fn make(exchange: Exchange) -> Span {
-    let context = TraceContext::new(Some(1)).place(exchange.role, None);
+    let context = TraceContext::new(Some(1)).place(exchange.role, Named::default());
     SpanMaker::new(KnownMethods::default()).make(
         exchange,
         context,

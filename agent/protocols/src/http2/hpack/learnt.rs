@@ -70,6 +70,7 @@ use self::orders::Orders;
 pub(super) use self::shape::Shape;
 use super::slots::Slots;
 use crate::heap;
+use crate::trace_headers;
 
 /// Shapes remembered for one pair of programs and direction, in each of two generations.
 const SHAPES_MAX: usize = 256;
@@ -96,8 +97,14 @@ const CONSTANTS: [&[u8]; 9] = [
     b"grpc-encoding",
 ];
 
-/// Fields that are different each time: nobody infers their values, or anything from their places.
-const VOLATILE: [&[u8]; 4] = [b"date", b"grpc-timeout", b"traceparent", b"tracestate"];
+/// Fields that are different each time, beside those that name traces: nobody infers their values,
+/// or anything from their places.
+const VOLATILE: [&str; 3] = ["date", "grpc-timeout", trace_headers::REQUEST_ID];
+
+fn is_volatile(name: &[u8]) -> bool {
+    let mut all = VOLATILE.iter().chain(&trace_headers::NAMES);
+    all.any(|volatile| volatile.as_bytes() == name)
+}
 
 /// One of the connections, so that none counts twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +187,7 @@ impl Meaning {
     fn inferred(&self, names: &Names) -> Option<Inferred> {
         let name = self.name.agreed(1)?.clone();
         let value = self.value.agreed(names.voices_min(&name)).cloned();
-        let value = value.filter(|_| !VOLATILE.contains(&&*name));
+        let value = value.filter(|_| !is_volatile(&name));
         Some(Inferred { name, value })
     }
 }
@@ -406,7 +413,7 @@ impl LearntHeaders {
     ) -> bool {
         let (mut agree, mut differ, mut is_beside, mut is_anchored) = (0, 0, false, false);
         for (other, inferred) in around {
-            if *other == place || VOLATILE.contains(&&*inferred.name) {
+            if *other == place || is_volatile(&inferred.name) {
                 continue;
             }
             // Places may be anywhere in their range; what comes before the first insertion wraps to

@@ -1,0 +1,158 @@
+//! Settings that say which headers are believed.
+
+use wirespan::config::Propagator;
+use wirespan::config::Propagator::{B3, B3Multi, Jaeger, TraceContext, XRay};
+
+use crate::{config_with, load_with, warnings_of};
+
+fn propagators(text: &str) -> Vec<Propagator> {
+    let config = config_with(&[("OTEL_PROPAGATORS", text)]);
+    config.spans.propagators().collect()
+}
+
+#[test]
+fn propagators_are_those_of_the_specification() {
+    assert_eq!(
+        config_with(&[]).spans.propagators().collect::<Vec<_>>(),
+        [TraceContext]
+    );
+    for (text, expected) in [
+        ("tracecontext,baggage", &[TraceContext][..]),
+        ("b3, B3Multi ,jaeger,xray", &[B3, B3Multi, Jaeger, XRay]),
+        ("baggage", &[]),
+        ("none", &[]),
+        ("b3,b3,tracecontext", &[B3, TraceContext]),
+        ("b3,ottrace", &[B3]),
+        ("zipkin", &[TraceContext]),
+    ] {
+        assert_eq!(propagators(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn propagators_that_are_not_known_are_warned_of_one_by_one() {
+    assert_eq!(warnings_of(&[("OTEL_PROPAGATORS", "b3,baggage")]), [""; 0]);
+    assert_eq!(
+        warnings_of(&[("OTEL_PROPAGATORS", "b3,ottrace,zipkin")]),
+        ["ottrace", "zipkin"].map(|name| {
+            format!(
+                "OTEL_PROPAGATORS: {name:?} is not among the headers that wirespan reads \
+                 (tracecontext, b3, b3multi, jaeger, xray): it is ignored"
+            )
+        })
+    );
+}
+
+/// Whether the parent decides, and what of randomness it takes otherwise.
+fn sampler(environment: &[(&str, &str)]) -> (bool, u64) {
+    let sampler = config_with(environment).spans.sampler.unwrap_or_default();
+    (sampler.is_parent_based, sampler.threshold)
+}
+
+#[test]
+fn samplers_are_those_of_the_specification() {
+    const ALL: u64 = 0;
+    const NONE: u64 = 1 << 56;
+    assert_eq!(sampler(&[]), (true, ALL));
+    for (name, argument, expected) in [
+        ("always_on", "", (false, ALL)),
+        ("Always_Off", "", (false, NONE)),
+        ("traceidratio", "", (false, ALL)),
+        ("traceidratio", "0.25", (false, NONE / 4 * 3)),
+        ("traceidratio", "1", (false, ALL)),
+        ("traceidratio", "0", (false, NONE)),
+        ("traceidratio", " 1e-16 ", (false, NONE - 7)),
+        ("parentbased_always_on", "0.5", (true, ALL)),
+        ("parentbased_always_off", "", (true, NONE)),
+        ("parentbased_traceidratio", "0.5", (true, NONE / 2)),
+    ] {
+        let environment = [
+            ("OTEL_TRACES_SAMPLER", name),
+            ("OTEL_TRACES_SAMPLER_ARG", argument),
+        ];
+        assert_eq!(sampler(&environment), expected, "{name} {argument}");
+        assert_eq!(warnings_of(&environment), [""; 0]);
+    }
+}
+
+#[test]
+fn a_sampler_or_an_argument_that_is_wrong_is_warned_of_and_ignored() {
+    for name in ["jaeger_remote", "parentbased_jaeger_remote", "xray", "0.5"] {
+        let environment = [("OTEL_TRACES_SAMPLER", name)];
+        assert_eq!(sampler(&environment), (true, 0));
+        assert_eq!(
+            warnings_of(&environment),
+            [format!(
+                "OTEL_TRACES_SAMPLER: {name:?} is not among the samplers that wirespan has \
+                 (always_on, always_off, traceidratio, parentbased_always_on, \
+                 parentbased_always_off, parentbased_traceidratio): parentbased_always_on is used"
+            )]
+        );
+    }
+    for argument in ["1.1", "-0.1", "half", "NaN", "inf", "50%"] {
+        let environment = [
+            ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+            ("OTEL_TRACES_SAMPLER_ARG", argument),
+        ];
+        assert_eq!(sampler(&environment), (true, 0));
+        assert_eq!(
+            warnings_of(&environment),
+            [format!(
+                "OTEL_TRACES_SAMPLER_ARG: {argument:?} is not a number from 0 to 1: all traces \
+                 are sampled"
+            )]
+        );
+    }
+}
+
+fn tail(text: &str) -> Option<Vec<String>> {
+    let rules = load_with(&[("WIRESPAN_TAIL_SAMPLING", text)]).ok()?;
+    let rules = rules.config.spans.tail_sampling.expect("set");
+    let told = rules.iter().map(|rule| {
+        let path = rule.path.as_deref().unwrap_or("-");
+        format!("{path} {:?}", rule.condition)
+    });
+    Some(told.collect())
+}
+
+#[test]
+fn rules_for_traces_that_are_over() {
+    assert_eq!(config_with(&[]).spans.tail_sampling, None);
+    for (text, expected) in [
+        ("error", &["- Error"][..]),
+        (
+            "error, slower=500ms ,/cart/*:slower=1m30s,share=0.25",
+            &[
+                "- Error",
+                "- SlowerNs(500000000)",
+                "/cart/* SlowerNs(90000000000)",
+                "- Threshold(54043195528445952)",
+            ],
+        ),
+        (
+            "/{a,b}:error,*/health: share=0",
+            &["/{a,b} Error", "*/health Threshold(72057594037927936)"],
+        ),
+        ("/a:b:error", &["/a:b Error"]),
+    ] {
+        let expected = expected.iter().map(|rule| (*rule).to_owned()).collect();
+        assert_eq!(tail(text), Some(expected), "{text}");
+    }
+    for text in [
+        "errors",
+        "error=1",
+        "slower",
+        "slower=500",
+        "slower=-1s",
+        "share=2",
+        "share=5%",
+        "cart:error",
+        "/[:error",
+        "/a:",
+        ":error",
+        "error;share=1",
+        "slower=99999999h,error=",
+    ] {
+        assert_eq!(tail(text), None, "{text}");
+    }
+}
