@@ -66,9 +66,10 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::BpfDebug => ("true", "capture"),
         Setting::ConnectionsMax => ("100", "capture"),
         Setting::Shards => ("2", "capture"),
-        Setting::IgnoreHealthChecks | Setting::DropQuery | Setting::LinkRequestIds => {
-            ("true", "spans")
-        }
+        Setting::IgnoreHealthChecks
+        | Setting::DropQuery
+        | Setting::LinkRequestIds
+        | Setting::QueueSpans => ("true", "spans"),
         Setting::ExcludeInstrumented => ("false", "spans"),
         Setting::Propagators => ("b3", "spans"),
         Setting::TailSampling => ("error", "spans"),
