@@ -298,17 +298,18 @@ impl Links {
         }
     }
 
-    /// A runtime told something of a task.
+    /// A runtime told something of a task; `now_ns` is when, in record time.
     pub fn note(
         &mut self,
+        now_ns: u64,
         tgid: u32,
         event: TaskEvent,
         kind: TaskKind,
         note: &TaskNote,
         ancestors: &[u64],
     ) {
+        self.nodes.pass(now_ns);
         if kind == TaskKind::PythonContext {
-            let now_ns = self.nodes.now_ns();
             self.python.note(tgid, event, note, ancestors, now_ns);
             return self.decide();
         }

@@ -163,7 +163,14 @@ impl Pipeline {
                 ancestors,
             } => {
                 let links = &mut self.material.exchanges.links;
-                links.note(record.tgid, event, kind, &note, ancestors.as_slice());
+                links.note(
+                    time_ns,
+                    record.tgid,
+                    event,
+                    kind,
+                    &note,
+                    ancestors.as_slice(),
+                );
             }
             Body::Settings(json) => self.reconfigure(json),
         }

@@ -61,6 +61,8 @@ pub struct Node {
     pub begun_ns: u64,
     /// A call of a process that had no request to answer.
     pub is_of_nobody: bool,
+    /// When somebody began to serve it, if that was seen, in nanoseconds of record time.
+    pub served_ns: Option<u64>,
     /// What its request said of the trace that it belongs to.
     pub named: Named,
     /// Its span is left out: what comes of it stands below what it stands below.
@@ -103,6 +105,7 @@ impl Node {
             begun_ns: begun.time_ns,
             is_of_nobody: false,
             named,
+            served_ns: None,
             is_left_to_sdk: begun.is_left_to_sdk,
             hint: None,
             context,
@@ -237,6 +240,14 @@ impl Nodes {
             self.tally.abstain(why);
         }
         self.settle(id);
+    }
+
+    /// Somebody begins to serve it now.
+    pub fn served(&mut self, id: NodeId) {
+        let now_ns = self.now_ns;
+        if let Some(node) = self.get_mut(id) {
+            node.served_ns.get_or_insert(now_ns);
+        }
     }
 
     /// Who asked for it if nothing better becomes known.
