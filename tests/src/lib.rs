@@ -8,6 +8,7 @@ pub mod held;
 pub mod lines;
 pub mod links;
 pub mod moody;
+pub mod network;
 pub mod ports;
 pub mod process;
 pub mod puppet;
