@@ -48,6 +48,11 @@ use threads::Threads;
 /// request started may outlive it a little.
 const REMEMBERED_NS: u64 = 100_000_000;
 
+/// How long the first request of a connection waits for a client of which nothing is known, not
+/// even that it is on this node: whose address is translated tells that with its own first record,
+/// which may come after the server's, in nanoseconds of record time.
+const OVERTAKEN_NS: u64 = 10_000_000;
+
 /// How long a parent that may still become known is waited for, in nanoseconds of record time.
 const AWAITED_NS: u64 = 10_000_000_000;
 
@@ -203,6 +208,9 @@ impl Links {
             None if begun.ends.is_some_and(|ends| ends.may_be_local) => {
                 self.nodes.await_for(node, REMEMBERED_NS);
             }
+            None if begun.ends.is_some_and(|ends| ends.key.is_first()) => {
+                self.nodes.await_for(node, OVERTAKEN_NS);
+            }
             None => self.nodes.stand_alone(node),
         }
     }
@@ -310,17 +318,18 @@ impl Links {
         }
     }
 
-    /// A runtime told something of a task.
+    /// A runtime told something of a task; `now_ns` is when, in record time.
     pub fn note(
         &mut self,
+        now_ns: u64,
         (tgid, tid): (u32, u32),
         event: TaskEvent,
         kind: TaskKind,
         note: &TaskNote,
         ancestors: &[u64],
     ) {
+        self.nodes.pass(now_ns);
         if kind == TaskKind::PythonContext {
-            let now_ns = self.nodes.now_ns();
             self.python.note(tgid, event, note, ancestors, now_ns);
             return self.decide();
         }

@@ -164,7 +164,7 @@ impl Pipeline {
             } => {
                 let links = &mut self.material.exchanges.links;
                 let who = (record.tgid, record.tid);
-                links.note(who, event, kind, &note, ancestors.as_slice());
+                links.note(time_ns, who, event, kind, &note, ancestors.as_slice());
             }
             Body::Settings(json) => self.reconfigure(json),
         }

@@ -42,6 +42,8 @@ mod sampling;
 mod settings;
 #[path = "pipeline/shards.rs"]
 mod shards;
+#[path = "pipeline/stages.rs"]
+mod stages;
 #[path = "pipeline/tail.rs"]
 mod tail;
 #[path = "pipeline/threads.rs"]

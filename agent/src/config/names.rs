@@ -84,6 +84,7 @@ settings! {
     TracesSampler: "OTEL_TRACES_SAMPLER";
     TracesSamplerArg: "OTEL_TRACES_SAMPLER_ARG";
     TailSampling: "WIRESPAN_TAIL_SAMPLING";
+    QueueSpans: "WIRESPAN_QUEUE_SPANS";
     LinkRequestIds: "WIRESPAN_LINK_REQUEST_IDS";
     MemoryLimit: "WIRESPAN_MEMORY_LIMIT";
     ConnectionsMax: "WIRESPAN_CONNECTIONS_MAX";

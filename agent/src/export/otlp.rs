@@ -196,6 +196,7 @@ const fn span_kind(kind: SpanKind) -> u8 {
     match kind {
         SpanKind::Server => span::SpanKind::Server as u8,
         SpanKind::Client => span::SpanKind::Client as u8,
+        SpanKind::Internal => span::SpanKind::Internal as u8,
     }
 }
 

@@ -322,6 +322,9 @@ impl Tasks {
                 self.are_named = true;
                 let inherited = None;
                 let node = self.served.get(&place).copied();
+                if let Some(node) = node {
+                    nodes.served(node);
+                }
                 node.map(|node| TaskServing {
                     cause: Cause::Node(node),
                     inherited,

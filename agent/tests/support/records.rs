@@ -162,6 +162,12 @@ impl Recorder {
         self
     }
 
+    /// What TCP counts of what is opened next, in what is read and written.
+    pub fn beginning_at(&mut self, counts: [u32; 2]) -> &mut Self {
+        self.begins_at = Some(counts);
+        self
+    }
+
     /// The wall clock was set.
     pub fn clock(&mut self, wall_offset_ns: i64) -> &mut Self {
         self.records.push(clock_record(self.now_ns, wall_offset_ns));

@@ -46,10 +46,10 @@ impl Parser for Requests {
             return crossed;
         }
         match head::cut_request(pending) {
-            Some((line, mut fields)) => Crossed::Cut(Message::Request {
+            Some((line, fields)) => Crossed::Cut(Message::Request {
                 request: Box::new(HttpRequest {
                     truncated: true,
-                    ..self.request(line, &mut fields)
+                    ..self.request(line, &fields)
                 }),
                 then: Then::Unknown,
             }),
@@ -111,7 +111,7 @@ impl Requests {
             HeadFound::Partial => return Parsed::Incomplete,
             HeadFound::Invalid => return self.malformed(buf),
         };
-        let mut request = Box::new(self.request(line, &mut fields));
+        let mut request = Box::new(self.request(line, &fields));
         let (then, body) = match Framing::of(&fields, Framing::NoBody) {
             Framing::NoBody => {
                 request.body_size = Some(0);
@@ -143,7 +143,7 @@ impl Requests {
         }
     }
 
-    fn request(&mut self, line: RequestLine<'_>, fields: &mut Fields<'_>) -> HttpRequest {
+    fn request(&mut self, line: RequestLine<'_>, fields: &Fields<'_>) -> HttpRequest {
         let method = Method::from_token(line.method);
         // The target's authority beats the field (RFC 9112 §3.2.2).
         let host = match (&method, fields.host) {
