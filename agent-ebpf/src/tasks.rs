@@ -4,7 +4,9 @@
 
 pub mod go;
 mod haproxy;
+mod java;
 mod nginx;
+pub mod node;
 pub mod python;
 mod threads;
 
@@ -44,6 +46,8 @@ pub fn note(scratch: &mut Scratch, connection: &mut Connection) {
     // Apart, so that the one does not take the other's stack.
     if kind == TaskKind::PythonContext as u16 {
         look_at_context(scratch);
+    } else if kind == TaskKind::VirtualThread as u16 {
+        look_at_virtual_thread(scratch);
     } else {
         look(scratch, connection, kind);
     }
@@ -56,6 +60,16 @@ fn look_at_context(scratch: &mut Scratch) {
     };
     let task = python::current(scratch, runtime);
     name(scratch, TaskKind::PythonContext as u8, task);
+}
+
+#[inline(never)]
+fn look_at_virtual_thread(scratch: &mut Scratch) {
+    let Some(runtime) = maps::runtime_of(scratch.transfer.current.tgid) else {
+        return;
+    };
+    if let Some(task) = java::current(&scratch.transfer, runtime) {
+        name(scratch, TaskKind::VirtualThread as u8, task);
+    }
 }
 
 #[inline(always)]
@@ -84,6 +98,7 @@ fn current(scratch: &Scratch, connection: &mut Connection, kind: u16) -> Option<
     match TaskKind::try_from(kind as u8) {
         Ok(TaskKind::Goroutine) => go::current(scratch),
         Ok(TaskKind::Thread) => threads::thread(&scratch.transfer),
+        Ok(TaskKind::NodeStore) => node::request(&scratch.transfer),
         Ok(TaskKind::ProxyRequest) => passed_on(&scratch.transfer, connection),
         _ => None,
     }
@@ -134,6 +149,9 @@ pub fn thread_began(current: Current, watch: Watch, task: u64) -> Delivered<()> 
 /// A thread of a watched process ends.
 #[inline(always)]
 pub fn thread_ended(current: Current, watch: Watch) -> Delivered<()> {
+    if watch.tasks == TaskKind::NodeStore as u16 {
+        maps::forget_node_table(current.tid);
+    }
     if watch.tasks != TaskKind::PythonContext as u16 {
         return Ok(());
     }

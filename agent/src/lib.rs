@@ -19,6 +19,7 @@ pub mod live;
 pub mod logging;
 pub mod lookers;
 pub mod memory;
+pub mod node_script;
 pub mod outlet;
 pub mod own;
 pub mod pipeline;

@@ -10,9 +10,12 @@
 
 mod go;
 mod headers;
+mod java;
 mod joins;
+mod node;
 mod nodes;
 mod proxies;
+mod pruning;
 mod python;
 mod tally;
 mod tasks;
@@ -31,6 +34,7 @@ pub use wire::Wire;
 
 use crate::trace_context::{Named, SpanContext, TraceContext};
 use headers::{Headers, PassedOn};
+use java::VirtualThreads;
 use joins::Joins;
 use nodes::{Nodes, REMEMBERED_MAX};
 use python::{Decision, Python, RequestRead};
@@ -133,6 +137,7 @@ pub struct Links {
     joins: Joins,
     tasks: Tasks,
     threads: Threads,
+    java: VirtualThreads,
     python: Python,
 }
 
@@ -147,12 +152,17 @@ impl Links {
             joins: Joins::default(),
             tasks: Tasks::default(),
             threads: Threads::default(),
+            java: VirtualThreads::default(),
             python: Python::default(),
         }
     }
 
     /// An exchange begins, whose request named the trace that it belongs to, if it did.
     pub fn begin(&mut self, begun: &Begun, named: Named) -> NodeId {
+        let begun = &Begun {
+            actor: begun.actor.map(|actor| self.java.know(actor)),
+            ..*begun
+        };
         let mut own = self.trace_context.place(begun.role, named);
         let derived = begun.ends.and_then(|ends| ends.key.span_id());
         if begun.role == Role::Client
@@ -174,6 +184,7 @@ impl Links {
         if let Some(actor) = begun.actor {
             self.tasks.serves(&self.nodes, node, begun, actor);
             self.threads.reads(&mut self.nodes, node, actor);
+            self.java.reads(&self.nodes, node, begun, actor);
             let read = RequestRead {
                 node,
                 connection: begun.connection,
@@ -217,6 +228,7 @@ impl Links {
             },
             (.., Some(actor))
                 if self.threads.calls(&self.nodes, node, begun.owner, actor)
+                    || self.java.calls(&self.nodes, node, begun, actor)
                     || self.python.calls(node, actor, begun.time_ns) =>
             {
                 self.nodes.await_for(node, AWAITED_NS);
@@ -259,6 +271,7 @@ impl Links {
         let ends = ends.filter(|_| known.ends.is_none());
         known.ends = known.ends.or(ends);
         let (role, owner) = (known.role, known.owner);
+        let actor = actor.map(|actor| self.java.know(actor));
         let now_ns = self.nodes.now_ns();
         match role {
             Role::Server => {
@@ -277,6 +290,7 @@ impl Links {
                 if let Some(actor) = actor {
                     self.threads.hears(node, actor);
                 }
+                self.java.hears(&mut self.nodes, node, actor);
                 if let Some(ends) = ends {
                     self.meet_client(node, ends);
                 }
@@ -313,6 +327,7 @@ impl Links {
             self.python.ends(id, node.owner, now_ns);
             self.decide();
         }
+        self.java.ends(&mut self.nodes, id);
         if let Some(node) = self.nodes.get_mut(id) {
             self.joins.end(id, node);
             let is_known = match node.role {
@@ -449,6 +464,7 @@ impl Links {
             + self.joins.memory_bytes()
             + self.tasks.memory_bytes()
             + self.threads.memory_bytes()
+            + self.java.memory_bytes()
             + self.python.memory_bytes()
     }
 }

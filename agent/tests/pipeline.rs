@@ -20,6 +20,8 @@ mod learnt;
 mod links;
 #[path = "pipeline/losses.rs"]
 mod losses;
+#[path = "pipeline/node.rs"]
+mod node;
 #[path = "pipeline/own.rs"]
 mod own;
 #[path = "pipeline/processes.rs"]
@@ -48,6 +50,8 @@ mod tail;
 mod threads;
 #[path = "pipeline/tls.rs"]
 mod tls;
+#[path = "pipeline/virtual_threads.rs"]
+mod virtual_threads;
 #[path = "pipeline/waiting.rs"]
 mod waiting;
 

@@ -22,7 +22,8 @@ pub enum TaskKind {
     /// A request that a proxy serves: where it keeps the connection of the client whose request it
     /// is. The part is the stream of HTTP/2, or 0.
     ProxyRequest = 4,
-    /// A virtual thread of Java, by its id.
+    /// A thread of Java in a virtual machine that has virtual ones, by its number; 0 where that is
+    /// not known. The part is [`IS_VIRTUAL`](crate::java::IS_VIRTUAL), or the thread's [`Polled`].
     VirtualThread = 5,
     /// What a script in Node keeps per request.
     NodeStore = 6,

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod goroutines;
+pub mod hotspot;
 pub mod python;
 mod returns;
 

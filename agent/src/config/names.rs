@@ -89,6 +89,8 @@ settings! {
     MemoryLimit: "WIRESPAN_MEMORY_LIMIT";
     ConnectionsMax: "WIRESPAN_CONNECTIONS_MAX";
     Shards: "WIRESPAN_SHARDS";
+    FollowCpuMax: "WIRESPAN_FOLLOW_CPU_MAX";
+    NodeLinks: "WIRESPAN_NODE_LINKS";
     SensitiveQueryParamsAdd:
         "OTEL_EBPF_SENSITIVE_QUERY_PARAMS_ADD" "BEYLA_SENSITIVE_QUERY_PARAMS_ADD";
     SensitiveQueryParamsRemove:

@@ -11,8 +11,10 @@
 
 mod go;
 mod haproxy;
+mod java;
 mod nginx;
 mod python;
+mod relocations;
 mod threads;
 
 use std::path::Path;
@@ -95,16 +97,42 @@ pub enum RuntimeVerdict {
     Known(RuntimeTasks),
     /// There is one, and why its tasks can't be told apart, as a sentence without a full stop.
     Unknown(String),
+    /// The same, of a runtime that may have several tasks on a thread at a time: not even by
+    /// threads is anything known.
+    Sharing(TaskKind, String),
     /// No sign of any.
     #[default]
     Nothing,
+}
+
+impl RuntimeVerdict {
+    /// What the kernel side is to know: of a runtime whose tasks can't be told apart no more than
+    /// that threads are not its tasks, where that is so.
+    pub(super) fn tasks(&self) -> Option<RuntimeTasks> {
+        match self {
+            Self::Known(tasks) => Some(tasks.clone()),
+            Self::Sharing(kind, _) => Some(RuntimeTasks {
+                kind: *kind,
+                places: Default::default(),
+                is_part: false,
+                probes: Vec::new(),
+            }),
+            Self::Unknown(_) | Self::Nothing => None,
+        }
+    }
 }
 
 /// Looks for one runtime in a file that a process maps under this path.
 type Finder = fn(&Image<'_>, &Path) -> Result<RuntimeVerdict, Damaged>;
 
 /// All runtimes; of several in one file the first is taken.
-const FINDERS: &[Finder] = &[go::find, nginx::find, haproxy::find, python::find];
+const FINDERS: &[Finder] = &[
+    go::find,
+    nginx::find,
+    haproxy::find,
+    python::find,
+    java::find,
+];
 
 /// Looks into a file that a process maps as `name`.
 pub(super) fn analyse(bytes: &dyn BytesAt, name: &Path) -> RuntimeVerdict {

@@ -66,6 +66,8 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::BpfDebug => ("true", "capture"),
         Setting::ConnectionsMax => ("100", "capture"),
         Setting::Shards => ("2", "capture"),
+        Setting::FollowCpuMax => ("5", "capture"),
+        Setting::NodeLinks => ("false", "capture"),
         Setting::IgnoreHealthChecks
         | Setting::DropQuery
         | Setting::LinkRequestIds

@@ -52,6 +52,9 @@ pub fn ensure() -> Result<()> {
 fn not_in_rust() -> Result<()> {
     openssl_1_1()?;
     link(&wheels::NODE.ensure()?, "node")?;
+    for (java, name) in wheels::JAVA.iter().zip(["java-21", "java-25"]) {
+        link(&java.ensure()?, name)?;
+    }
     let newest = wheels::GO.ensure()?;
     for (name, go) in [("oldest", Path::new(GO_OLDEST)), ("newest", &newest)] {
         for (program, source) in GO_PROGRAMS {
