@@ -309,6 +309,7 @@ impl Links {
         }
         if let Some(node) = self.nodes.get(id).filter(|it| it.role == Role::Server) {
             self.python.ends(id, node.owner, now_ns);
+            self.tasks.request_ends(id, now_ns);
             self.decide();
         }
         if let Some(node) = self.nodes.get_mut(id) {
@@ -345,6 +346,7 @@ impl Links {
         self.nodes.pass(now_ns);
         // First, while the requests that it links to are remembered.
         self.python.tick(now_ns);
+        self.tasks.tick(&mut self.nodes, now_ns);
         self.decide();
         self.forget(REMEMBERED_MAX);
         self.nodes.give_up(now_ns);
@@ -395,6 +397,7 @@ impl Links {
     /// There will be no more records: what is not known by now never will be.
     pub fn finish(&mut self) {
         self.python.tick(u64::MAX);
+        self.tasks.tick(&mut self.nodes, u64::MAX);
         self.decide();
         self.nodes.give_up(u64::MAX);
     }
@@ -418,8 +421,9 @@ impl Links {
     /// When the first one that waits will have waited long enough, in nanoseconds of record time.
     #[must_use]
     pub fn until_ns(&self) -> Option<u64> {
-        let (nodes, python) = (self.nodes.until_ns(), self.python.until_ns());
-        nodes.into_iter().chain(python).min()
+        let of_tasks = [self.python.until_ns(), self.tasks.until_ns()];
+        let all = of_tasks.into_iter().chain([self.nodes.until_ns()]);
+        all.flatten().min()
     }
 
     /// What was linked, and what was not, since the last call.

@@ -40,7 +40,8 @@ pub struct Tasks {
 pub struct Request {
     /// Which.
     pub node: NodeId,
-    /// If this goroutine ends without serving anybody else.
+    /// If this goroutine ends without serving anybody else; of Node, if nothing is asked with this
+    /// number after the request's end.
     pub doubt: Option<Goroutine>,
 }
 
@@ -104,7 +105,7 @@ impl Tasks {
             }
             TaskKind::NodeStore => {
                 let named = self.node.asks(nodes, begun, actor.tgid, task);
-                named.map(Request::certain)
+                named.map(|(node, doubt)| Request { node, doubt })
             }
             kind if is_followed(kind) => self.request_of(nodes, (actor.tgid, task)),
             _ => None,
@@ -132,6 +133,29 @@ impl Tasks {
         let place = (node.connection, node.stream.unwrap_or(0));
         let called = self.called.get(&place);
         called.is_some_and(|it| it.call == id && !it.is_told)
+    }
+
+    /// A request is over.
+    pub fn request_ends(&mut self, node: NodeId, now_ns: u64) {
+        self.node.ends(node, now_ns);
+    }
+
+    /// Time passed.
+    pub fn tick(&mut self, nodes: &mut Nodes, now_ns: u64) {
+        while let Some((number, is_own)) = self.node.next_due(now_ns) {
+            for (call, request) in self.doubts.take(number) {
+                if is_own {
+                    nodes.link(call, request, Mechanism::Task(TaskKind::NodeStore));
+                } else {
+                    nodes.abstain(call, Abstained::OutlivingTask);
+                }
+            }
+        }
+    }
+
+    /// When something is decided by the time alone.
+    pub fn until_ns(&self) -> Option<u64> {
+        self.node.until_ns()
     }
 
     /// What was said of a socket is said of the TLS object that is on it from now on.
