@@ -8,7 +8,8 @@ const { CERTIFICATE, KEY } = process.env;
 const identity = CERTIFICATE
   ? { cert: fs.readFileSync(CERTIFICATE), key: fs.readFileSync(KEY) } : {};
 
-const server = require(CERTIFICATE ? 'https' : 'http').createServer(identity, (request, response) => {
+const { createServer } = require(CERTIFICATE ? 'https' : 'http');
+const server = createServer(identity, (request, response) => {
   request.resume();
   request.on('end', () => setTimeout(() => response.end('ok'), Math.random() * 5));
 });
