@@ -347,7 +347,7 @@ impl Links {
         }
         if let Some(node) = self.nodes.get(id).filter(|it| it.role == Role::Server) {
             self.python.ends(id, node.owner, now_ns);
-            self.tasks.ends_request(id, now_ns);
+            self.tasks.request_ends(id, now_ns);
             self.decide();
         }
         self.java.ends(&mut self.nodes, id);
@@ -460,9 +460,9 @@ impl Links {
     /// When the first one that waits will have waited long enough, in nanoseconds of record time.
     #[must_use]
     pub fn until_ns(&self) -> Option<u64> {
-        let (nodes, python) = (self.nodes.until_ns(), self.python.until_ns());
-        let tasks = self.tasks.until_ns();
-        nodes.into_iter().chain(python).chain(tasks).min()
+        let of_tasks = [self.python.until_ns(), self.tasks.until_ns()];
+        let all = of_tasks.into_iter().chain([self.nodes.until_ns()]);
+        all.flatten().min()
     }
 
     /// What was linked, and what was not, since the last call.

@@ -54,7 +54,8 @@ pub struct Tasks {
 pub struct Request {
     /// Which.
     pub cause: Cause,
-    /// If this goroutine ends without serving anybody else, or task does not do so.
+    /// If this goroutine ends without serving anybody else, or task does not do so; of Node, if
+    /// nothing is asked with this number after the request's end.
     pub doubt: Option<Goroutine>,
     /// The task of tokio that wants it, which was made for the request, in its process. What it
     /// serves is looked at when it is done.
@@ -157,7 +158,11 @@ impl Tasks {
             TaskKind::Tokio => self.asks_by_tokio(nodes, (actor.tgid, task), call, begun),
             TaskKind::NodeStore => {
                 let named = self.node.asks(nodes, begun, actor.tgid, task);
-                named.map(Request::certain)
+                named.map(|(node, doubt)| Request {
+                    cause: Cause::Node(node),
+                    doubt,
+                    by: None,
+                })
             }
             kind if is_followed(kind) => self.request_of(nodes, (actor.tgid, task)),
             _ => None,
@@ -234,21 +239,18 @@ impl Tasks {
         is_added
     }
 
-    /// A request is over.
-    pub fn ends_request(&mut self, request: NodeId, now_ns: u64) {
-        if self.doubts.has_endless(request) {
-            self.late.push_back((now_ns + LATE_NS, request));
-        }
-    }
-
-    /// When something will have been waited for long enough, in nanoseconds of record time.
-    #[must_use]
-    pub fn until_ns(&self) -> Option<u64> {
-        self.late.front().map(|(until_ns, _)| *until_ns)
-    }
-
-    /// Time passed: tasks that did nothing for others by now did all of it for their request.
+    /// Time passed: tasks that did nothing for others by now did all of it for their request, and so
+    /// do numbers of Node that were not used since.
     pub fn tick(&mut self, nodes: &mut Nodes, now_ns: u64) {
+        while let Some((number, is_own)) = self.node.next_due(now_ns) {
+            for (call, request) in self.doubts.take(number) {
+                if is_own {
+                    nodes.link(call, request, Mechanism::Task(TaskKind::NodeStore));
+                } else {
+                    nodes.abstain(call, Abstained::OutlivingTask);
+                }
+            }
+        }
         while let Some((_, request)) = self.late.pop_front_if(|(until_ns, _)| *until_ns <= now_ns) {
             for task in self.doubts.take_endless(request) {
                 let kind = TaskKind::Tokio;
@@ -271,6 +273,21 @@ impl Tasks {
         let place = (node.connection, node.stream.unwrap_or(0));
         let called = self.called.get(&place);
         called.is_some_and(|it| it.call == id && !it.is_told)
+    }
+
+    /// A request is over.
+    pub fn request_ends(&mut self, node: NodeId, now_ns: u64) {
+        self.node.ends(node, now_ns);
+        if self.doubts.has_endless(node) {
+            self.late.push_back((now_ns + LATE_NS, node));
+        }
+    }
+
+    /// When something is decided by the time alone, in nanoseconds of record time.
+    #[must_use]
+    pub fn until_ns(&self) -> Option<u64> {
+        let of_tokio = self.late.front().map(|(until_ns, _)| *until_ns);
+        of_tokio.into_iter().chain(self.node.until_ns()).min()
     }
 
     /// What was said of a socket is said of the TLS object that is on it from now on.
