@@ -24,18 +24,16 @@ impl JavaLayout {
     /// As places.
     #[must_use]
     pub const fn into_runtime(self) -> Runtime {
-        Runtime {
-            places: [
-                self.current_at,
-                self.os_thread,
-                self.pthread,
-                self.handles,
-                self.number,
-                0,
-                0,
-                0,
-            ],
-        }
+        Runtime::new([
+            self.current_at,
+            self.os_thread,
+            self.pthread,
+            self.handles,
+            self.number,
+            0,
+            0,
+            0,
+        ])
     }
 
     /// From places.

@@ -9,6 +9,7 @@ pub mod config;
 pub mod connection;
 pub mod java;
 pub mod loss;
+pub mod node;
 pub mod own;
 pub mod ports;
 pub mod probes;

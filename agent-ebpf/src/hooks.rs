@@ -11,6 +11,7 @@ pub mod fexit;
 pub mod go_tasks;
 pub mod kretprobe;
 pub mod look;
+pub mod node_tasks;
 pub mod process;
 pub mod python_tasks;
 pub mod serving;

@@ -6,6 +6,7 @@ pub mod go;
 mod haproxy;
 mod java;
 mod nginx;
+pub mod node;
 pub mod python;
 mod threads;
 
@@ -97,6 +98,7 @@ fn current(scratch: &Scratch, connection: &mut Connection, kind: u16) -> Option<
     match TaskKind::try_from(kind as u8) {
         Ok(TaskKind::Goroutine) => go::current(scratch),
         Ok(TaskKind::Thread) => threads::thread(&scratch.transfer),
+        Ok(TaskKind::NodeStore) => node::request(&scratch.transfer),
         Ok(TaskKind::ProxyRequest) => passed_on(&scratch.transfer, connection),
         _ => None,
     }
@@ -147,6 +149,9 @@ pub fn thread_began(current: Current, watch: Watch, task: u64) -> Delivered<()> 
 /// A thread of a watched process ends.
 #[inline(always)]
 pub fn thread_ended(current: Current, watch: Watch) -> Delivered<()> {
+    if watch.tasks == TaskKind::NodeStore as u16 {
+        maps::forget_node_table(current.tid);
+    }
     if watch.tasks != TaskKind::PythonContext as u16 {
         return Ok(());
     }

@@ -28,7 +28,7 @@ use feed::LOOK;
 pub use losses::KernelLosses;
 pub use ring::Wait;
 pub use selection::Selection;
-pub use tls::{Attempt, Death, ProbedProcess, Standing, TlsProbes};
+pub use tls::{Attempt, Death, ProbedProcess, Spent, Standing, TlsProbes};
 pub use watch_list::WatchList;
 
 use crate::config::{CaptureConfig, Strategy, Targets};
@@ -114,6 +114,9 @@ impl Capture {
         strategy::attach_life_cycle(&mut ebpf)?;
         strategy::load_look(&mut ebpf)?;
         let strategy = strategy::attach(&mut ebpf, config.strategy)?;
+        if config.node_links {
+            strategy::attach_node(&mut ebpf);
+        }
         let log = if config.bpf_debug {
             object::start_log(&mut ebpf)
         } else {

@@ -12,8 +12,10 @@ mod go;
 mod headers;
 mod java;
 mod joins;
+mod node;
 mod nodes;
 mod proxies;
+mod pruning;
 mod python;
 mod tally;
 mod tasks;
@@ -127,6 +129,8 @@ pub struct Begun {
     pub may_meet_later: bool,
     /// When the head of the request ended.
     pub time_ns: u64,
+    /// An SDK in the process makes its span, and ours is left out.
+    pub is_left_to_sdk: bool,
 }
 
 /// All links.

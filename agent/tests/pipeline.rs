@@ -10,6 +10,8 @@ mod exchanges;
 mod goroutines;
 #[path = "pipeline/headers.rs"]
 mod headers;
+#[path = "pipeline/instrumented.rs"]
+mod instrumented;
 #[path = "pipeline/kernel.rs"]
 mod kernel;
 #[path = "pipeline/learnt.rs"]
@@ -18,6 +20,8 @@ mod learnt;
 mod links;
 #[path = "pipeline/losses.rs"]
 mod losses;
+#[path = "pipeline/node.rs"]
+mod node;
 #[path = "pipeline/own.rs"]
 mod own;
 #[path = "pipeline/processes.rs"]
@@ -38,6 +42,8 @@ mod sampling;
 mod settings;
 #[path = "pipeline/shards.rs"]
 mod shards;
+#[path = "pipeline/tail.rs"]
+mod tail;
 #[path = "pipeline/threads.rs"]
 mod threads;
 #[path = "pipeline/tls.rs"]

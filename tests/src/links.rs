@@ -8,11 +8,13 @@
 
 pub mod go;
 pub mod java;
+mod kept;
 mod load;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
+pub use kept::KeptRow;
 pub use load::Load;
 
 use crate::spans::{Kind, Seen};
@@ -126,8 +128,8 @@ impl Row {
         row
     }
 
-    /// Prints it, and compares with what it must reach. `calls` is how many there were, if that is
-    /// known: what was not seen has no parent either.
+    /// Prints it, keeps it for the table of all, and compares with what it must reach. `calls` is
+    /// how many there were, if that is known: what was not seen has no parent either.
     ///
     /// # Panics
     /// It does not reach it.
@@ -135,6 +137,13 @@ impl Row {
         println!("links: {name}: {self}");
         let seen = self.calls.sum();
         let all = calls.unwrap_or(seen).max(seen);
+        KeptRow::new(
+            all,
+            self.calls.right,
+            self.calls.wrong + self.joins.wrong,
+            target,
+        )
+        .keep(name);
         assert!(all > 0, "{name}: no call was seen");
         let part = |count: usize| 100.0 * count as f64 / all as f64;
         let wrong = part(self.calls.wrong + self.joins.wrong);

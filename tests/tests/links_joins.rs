@@ -5,12 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use wirespan_tests::daemon::Daemon;
-use wirespan_tests::links::{Load, Row};
+use wirespan_tests::links::{KeptRow, Load, Row, Target};
 use wirespan_tests::network::Host;
 use wirespan_tests::tls::Certificates;
 use wirespan_tests::workload::{Nginx, eventually};
 
 const ANSWER: &str = "location / { return 200 \"answered\\n\"; }";
+
+/// All of them.
+const TARGET: Target = Target {
+    right: 100.0,
+    wrong: 0.0,
+};
 
 /// nginx that asks another one over connections that it keeps.
 fn front(upstream: &str, scheme: &str) -> Nginx {
@@ -47,6 +53,8 @@ fn joined(name: &str, [front, back]: [&Nginx; 2], ask: &dyn Fn(Load) -> usize) {
     assert_eq!(finished.lost(), "nothing", "{}", finished.story());
     let row = Row::of(&finished.spans);
     println!("joins: {name}: {}", row.joins);
+    let joins = row.joins;
+    KeptRow::new(requests, joins.right, joins.wrong, TARGET).keep(&format!("joins, {name}"));
     // Of the one server the client is watched, of the other it is this process.
     assert_eq!(row.joins.wrong, 0, "{name}: {row}");
     assert_eq!(row.joins.right, requests, "{name}: {row}");

@@ -16,8 +16,12 @@ pub struct CaptureConfig {
     pub bpf_debug: bool,
     /// Connections that the kernel side remembers; otherwise [`CONNECTIONS_MAX_DEFAULT`].
     pub connections_max: Option<u32>,
+    /// Whether a script in Node may tell which request a call belongs to.
+    pub node_links: bool,
     /// How many threads take records, each from a ring of its own: 1 to [`SHARDS_MAX`].
     pub shards: u8,
+    /// Percent of a process's CPU time that following its tasks may take.
+    pub follow_cpu_max: u8,
 }
 
 impl Default for CaptureConfig {
@@ -26,7 +30,9 @@ impl Default for CaptureConfig {
             strategy: None,
             bpf_debug: false,
             connections_max: None,
+            node_links: true,
             shards: 1,
+            follow_cpu_max: FOLLOW_CPU_MAX_DEFAULT,
         }
     }
 }
@@ -41,7 +47,13 @@ impl Part for CaptureConfig {
                 self.connections_max != new.connections_max,
                 Setting::ConnectionsMax,
             ),
+            // What it tells is heard by a program that is attached at the start.
+            (self.node_links != new.node_links, Setting::NodeLinks),
             (self.shards != new.shards, Setting::Shards),
+            (
+                self.follow_cpu_max != new.follow_cpu_max,
+                Setting::FollowCpuMax,
+            ),
         ];
         let fixed = fixed
             .into_iter()
@@ -53,6 +65,9 @@ impl Part for CaptureConfig {
 /// [`SHARDS_MAX`], in words.
 const SHARDS: &str = "a number of shards from 1 to 8";
 const _: () = assert!(SHARDS_MAX == 8);
+
+/// Twice what a Go server that does nothing but to answer and to ask needs.
+const FOLLOW_CPU_MAX_DEFAULT: u8 = 10;
 
 /// What its tables have room for.
 pub const CONNECTIONS_MAX_DEFAULT: u32 = 65_536;
@@ -90,6 +105,9 @@ pub(super) fn read(settings: &Settings) -> Result<CaptureConfig, ConfigError> {
     if let Some(given) = settings.of(Setting::BpfDebug) {
         capture.bpf_debug = given.parse(values::boolean, values::BOOLEAN)?;
     }
+    if let Some(given) = settings.of(Setting::NodeLinks) {
+        capture.node_links = given.parse(values::boolean, values::BOOLEAN)?;
+    }
     if let Some(given) = settings.of(Setting::ConnectionsMax) {
         let max = CONNECTIONS_MAX_DEFAULT as usize;
         let count = given.parse(
@@ -102,6 +120,12 @@ pub(super) fn read(settings: &Settings) -> Result<CaptureConfig, ConfigError> {
         capture.shards = given.parse(
             |text| u8::try_from(values::count(text, SHARDS_MAX)?).ok(),
             SHARDS,
+        )?;
+    }
+    if let Some(given) = settings.of(Setting::FollowCpuMax) {
+        capture.follow_cpu_max = given.parse(
+            |text| u8::try_from(values::count(text.trim_end_matches('%'), 100)?).ok(),
+            "percent of a process's CPU time, from 1 to 100",
         )?;
     }
     Ok(capture)

@@ -78,13 +78,18 @@ settings! {
         "OTEL_BSP_MAX_QUEUE_SIZE";
     TracePrinter: "BEYLA_TRACE_PRINTER" "OTEL_EBPF_TRACE_PRINTER";
     IgnoreHealthChecks: "WIRESPAN_IGNORE_HEALTH_CHECKS";
+    ExcludeInstrumented:
+        "BEYLA_EXCLUDE_OTEL_INSTRUMENTED_SERVICES" "OTEL_EBPF_EXCLUDE_OTEL_INSTRUMENTED_SERVICES";
     Propagators: "OTEL_PROPAGATORS";
     TracesSampler: "OTEL_TRACES_SAMPLER";
     TracesSamplerArg: "OTEL_TRACES_SAMPLER_ARG";
+    TailSampling: "WIRESPAN_TAIL_SAMPLING";
     LinkRequestIds: "WIRESPAN_LINK_REQUEST_IDS";
     MemoryLimit: "WIRESPAN_MEMORY_LIMIT";
     ConnectionsMax: "WIRESPAN_CONNECTIONS_MAX";
     Shards: "WIRESPAN_SHARDS";
+    FollowCpuMax: "WIRESPAN_FOLLOW_CPU_MAX";
+    NodeLinks: "WIRESPAN_NODE_LINKS";
     SensitiveQueryParamsAdd:
         "OTEL_EBPF_SENSITIVE_QUERY_PARAMS_ADD" "BEYLA_SENSITIVE_QUERY_PARAMS_ADD";
     SensitiveQueryParamsRemove:

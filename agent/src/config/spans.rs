@@ -7,6 +7,7 @@ use super::names::Setting;
 use super::propagators::{self, Propagator};
 use super::sampler::{self, Sampler};
 use super::settings::Settings;
+use super::tail::{self, TailRule};
 use super::{ConfigError, Part, values};
 use crate::redact::Redaction;
 
@@ -28,6 +29,10 @@ pub struct SpanConfig {
     pub link_request_ids: Option<bool>,
     /// Which traces are told.
     pub sampler: Option<Sampler>,
+    /// Which traces are told once it is known what became of them; all, if there are no rules.
+    pub tail_sampling: Option<Vec<TailRule>>,
+    /// Spans of processes that export traces themselves are left to these.
+    pub exclude_instrumented: Option<bool>,
 }
 
 impl Part for SpanConfig {}
@@ -57,6 +62,12 @@ impl SpanConfig {
                 .cloned(),
             link_request_ids: self.link_request_ids.or(other.link_request_ids),
             sampler: self.sampler.or(other.sampler),
+            tail_sampling: self
+                .tail_sampling
+                .as_ref()
+                .or(other.tail_sampling.as_ref())
+                .cloned(),
+            exclude_instrumented: self.exclude_instrumented.or(other.exclude_instrumented),
         }
     }
 
@@ -71,6 +82,8 @@ impl SpanConfig {
             propagators: Some(propagators::DEFAULT.to_vec()),
             link_request_ids: Some(false),
             sampler: Some(Sampler::default()),
+            tail_sampling: Some(Vec::new()),
+            exclude_instrumented: Some(true),
         })
     }
 
@@ -90,6 +103,12 @@ impl SpanConfig {
     #[must_use]
     pub fn links_request_ids(&self) -> bool {
         self.link_request_ids.unwrap_or_default()
+    }
+
+    /// Whether spans of processes that export traces themselves are left to these.
+    #[must_use]
+    pub fn excludes_instrumented(&self) -> bool {
+        self.exclude_instrumented.unwrap_or(true)
     }
 
     /// What of texts must not leave.
@@ -127,5 +146,7 @@ pub(super) fn read(
         propagators: propagators::read(settings, warnings),
         link_request_ids: boolean(Setting::LinkRequestIds)?,
         sampler: sampler::read(settings, warnings),
+        tail_sampling: tail::read(settings)?,
+        exclude_instrumented: boolean(Setting::ExcludeInstrumented)?,
     })
 }

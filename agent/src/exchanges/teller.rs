@@ -3,12 +3,12 @@
 
 use wirespan_protocols::exchange::Exchange;
 
-use super::Placed;
+use super::{HeldTraces, Placed, TailSpan};
 use crate::config::{Sampler, SpanConfig};
-use crate::health::{Health, LeftOut, LeftOutTally};
+use crate::health::{Health, LeftOut, LeftOutTally, Loss};
 use crate::outlet::{Observation, Outlet};
 use crate::span::{SpanMaker, Surroundings};
-use crate::trace_context::{Choice, FLAG_SAMPLED, with_threshold};
+use crate::trace_context::{Choice, FLAG_SAMPLED, randomness, with_threshold};
 
 /// Makes spans, and leaves some out.
 #[derive(Debug)]
@@ -16,17 +16,20 @@ pub struct Teller {
     /// Makes them.
     pub spans: SpanMaker,
     sampler: Sampler,
+    /// Holds them until it is known what became of their traces.
+    pub tail: HeldTraces,
     made: u64,
     left_out: LeftOutTally,
 }
 
 impl Teller {
-    /// One that does as `config` says.
+    /// One that does as `config` says, and may hold so many bytes of spans.
     #[must_use]
-    pub fn new(spans: SpanMaker, config: &SpanConfig) -> Self {
+    pub fn new(spans: SpanMaker, config: &SpanConfig, held_bytes_max: usize) -> Self {
         let mut teller = Self {
             spans,
             sampler: Sampler::default(),
+            tail: HeldTraces::new(held_bytes_max),
             made: 0,
             left_out: LeftOutTally::default(),
         };
@@ -38,11 +41,14 @@ impl Teller {
     pub fn reconfigure(&mut self, config: &SpanConfig) {
         self.spans.reconfigure(config);
         self.sampler = config.sampler.unwrap_or_default();
+        let rules = config.tail_sampling.as_deref();
+        self.tail.reconfigure(rules.unwrap_or_default());
     }
 
     /// An exchange lacks nothing, or waits no longer.
     pub fn tell(
         &mut self,
+        now_ns: u64,
         exchange: Exchange,
         mut placed: Placed,
         surroundings: Surroundings<'_>,
@@ -57,6 +63,9 @@ impl Teller {
             return;
         }
         self.made += 1;
+        if placed.is_left_to_sdk {
+            return self.left_out.add(LeftOut::Instrumented, 1);
+        }
         let choice = self.sampler.choose(&placed.context);
         if choice == Choice::Drop {
             return self.left_out.add(LeftOut::Sampler, 1);
@@ -70,13 +79,27 @@ impl Teller {
             let state = span.trace_state.as_deref();
             span.trace_state = Some(with_threshold(state, threshold, randomness));
         }
-        out.span(span);
+        if !self.tail.is_needed() {
+            return out.span(span);
+        }
+        let it = TailSpan {
+            span,
+            is_top: placed.link.is_none(),
+            randomness: randomness(&placed.context),
+            explicit: placed.context.randomness,
+        };
+        self.tail.add(it, now_ns, out);
     }
 
     /// Hands over what was counted since the last time; whether anything was.
     pub fn count(&mut self, health: &Health) -> bool {
+        let tail = self.tail.take_counts();
+        self.left_out.add(LeftOut::Tail, tail.left_out);
+        if tail.early > 0 {
+            health.lose(Loss::TailFull, tail.early);
+        }
         let was_made = self.made > 0;
-        if was_made {
+        if was_made || tail.left_out > 0 {
             health.made_spans(std::mem::take(&mut self.made));
             health.left_out_spans(std::mem::take(&mut self.left_out));
         }

@@ -12,6 +12,7 @@ use hashbrown::{HashMap, HashSet};
 use wirespan_protocols::heap;
 
 use super::NodeId;
+use super::pruning::Pruning;
 
 /// Functions that are remembered, of all processes, before remembering starts again.
 const FUNCTIONS_MAX: usize = 4096;
@@ -105,6 +106,7 @@ impl Outliving {
 #[derive(Debug, Default)]
 pub struct Doubts {
     calls: HashMap<Goroutine, Vec<(NodeId, NodeId)>>,
+    pruning: Pruning,
 }
 
 impl Doubts {
@@ -131,7 +133,7 @@ impl Doubts {
 
     /// Forgets those of which nothing is open any more, if there are many.
     pub fn tidy(&mut self, is_open: impl Fn(NodeId) -> bool) {
-        if self.calls.len() >= DOUBTED_MAX / 2 {
+        if self.pruning.is_due(self.calls.len(), DOUBTED_MAX / 2) {
             self.calls
                 .retain(|_, calls| calls.iter().any(|(call, _)| is_open(*call)));
         }

@@ -63,6 +63,8 @@ pub struct Node {
     pub is_of_nobody: bool,
     /// What its request said of the trace that it belongs to.
     pub named: Named,
+    /// Its span is left out: what comes of it stands below what it stands below.
+    pub is_left_to_sdk: bool,
     /// Who asked for it if nothing better becomes known.
     hint: Option<NodeId>,
     /// Its own ids and what its request said; once it is settled, where it stands.
@@ -101,6 +103,7 @@ impl Node {
             begun_ns: begun.time_ns,
             is_of_nobody: false,
             named,
+            is_left_to_sdk: begun.is_left_to_sdk,
             hint: None,
             context,
             link: Link::Open,
@@ -303,18 +306,26 @@ impl Nodes {
             let above = match self.get(id).map(|node| node.link) {
                 Some(Link::To(parent, mechanism)) => self
                     .get(parent)
-                    .map(|parent| (parent.context, mechanism == Mechanism::Connection)),
+                    .map(|parent| (parent.context, parent.is_left_to_sdk, mechanism)),
                 _ => None,
             };
             let Some(node) = self.get_mut(id).filter(|node| !node.is_settled) else {
                 continue;
             };
-            if let Some((above, is_remote)) = above {
+            if let Some((above, is_left_out, mechanism)) = above {
+                let is_remote = mechanism == Mechanism::Connection;
+                let parent = if is_left_out {
+                    node.link = Link::None;
+                    above.parent
+                } else {
+                    let span_id = above.span_id;
+                    Some(Parent { span_id, is_remote })
+                };
                 node.context = SpanContext {
                     span_id: node.context.span_id,
-                    parent: Some(Parent {
-                        span_id: above.span_id,
-                        is_remote,
+                    parent: parent.map(|parent| Parent {
+                        is_remote: parent.is_remote || is_remote,
+                        ..parent
                     }),
                     ..above
                 };

@@ -7,7 +7,9 @@ use wirespan_common::record::{ConnectionId, TaskEvent, TaskKind, TaskNote};
 use wirespan_protocols::heap;
 
 use super::go::{Doubts, ForItsRequest, Goroutine, Inherited, Outliving};
+use super::node::NodeRequests;
 use super::proxies::Proxies;
+use super::pruning::Pruning;
 use super::{Abstained, Actor, Begun, Mechanism, Node, NodeId, Task, nodes::Nodes};
 
 /// Tasks that are remembered; of more it is not known what they serve.
@@ -21,6 +23,7 @@ type ServedPlace = (ConnectionId, u64);
 pub struct Tasks {
     serving: HashMap<(u32, Task), TaskServing>,
     proxies: Proxies,
+    node: NodeRequests,
     /// Requests that are read on a connection, the latest of each place.
     served: HashMap<ServedPlace, NodeId>,
     /// Somebody was seen who names requests by their connection.
@@ -31,6 +34,8 @@ pub struct Tasks {
     called: HashMap<ServedPlace, Called>,
     outliving: Outliving,
     doubts: Doubts,
+    /// Of `serving` and of `asking`.
+    pruning: [Pruning; 2],
 }
 
 /// A request for which something is done.
@@ -68,6 +73,9 @@ impl Tasks {
                 .proxies
                 .reads(nodes, node, (actor.tgid, task), begun.stream);
         }
+        if task.kind == TaskKind::NodeStore {
+            return self.node.reads(nodes, node, begun, actor.tgid, task);
+        }
         // Streams are read by a goroutine that serves none of them.
         let is_apart = task.kind == TaskKind::Goroutine && begun.stream.is_some();
         if is_followed(task.kind) && !is_apart {
@@ -95,6 +103,10 @@ impl Tasks {
         let request = match task.kind {
             TaskKind::ProxyRequest => {
                 let named = self.proxies.asks(nodes, (actor.tgid, task));
+                named.map(Request::certain)
+            }
+            TaskKind::NodeStore => {
+                let named = self.node.asks(nodes, begun, actor.tgid, task);
                 named.map(Request::certain)
             }
             kind if is_followed(kind) => self.request_of(nodes, (actor.tgid, task)),
@@ -274,10 +286,11 @@ impl Tasks {
     /// Forgets tasks that serve nothing any more, if there are many.
     pub fn tidy(&mut self, nodes: &Nodes) {
         const MANY: usize = TASKS_MAX / 2;
-        if self.serving.len() >= MANY {
+        let [of_serving, of_asking] = &mut self.pruning;
+        if of_serving.is_due(self.serving.len(), MANY) {
             self.serving.retain(|_, it| nodes.get(it.node).is_some());
         }
-        if self.asking.len() >= MANY {
+        if of_asking.is_due(self.asking.len(), MANY) {
             self.asking
                 .retain(|_, (request, _)| nodes.get(request.node).is_some());
         }
@@ -288,6 +301,7 @@ impl Tasks {
     pub fn memory_bytes(&self) -> usize {
         heap::table::<((u32, Task), TaskServing)>(self.serving.capacity())
             + self.proxies.memory_bytes()
+            + self.node.memory_bytes()
             + heap::table::<(ServedPlace, NodeId)>(self.served.capacity())
             + heap::table::<(ServedPlace, (Request, TaskKind))>(self.asking.capacity())
             + heap::table::<(ServedPlace, Called)>(self.called.capacity())
@@ -310,11 +324,12 @@ fn is_stream_of_go(begun: &Begun) -> bool {
 /// Whether what a task of this kind asks for belongs to the request that it read.
 fn is_followed(kind: TaskKind) -> bool {
     match kind {
-        TaskKind::Goroutine | TaskKind::Tokio | TaskKind::NodeStore => true,
+        TaskKind::Goroutine | TaskKind::Tokio => true,
         // Decided when they answer or hear one, or by the socket.
         TaskKind::PythonContext
         | TaskKind::ProxyRequest
         | TaskKind::VirtualThread
+        | TaskKind::NodeStore
         | TaskKind::Thread => false,
     }
 }

@@ -45,7 +45,7 @@ const fn package(package: &'static str, purposes: &'static [Purpose]) -> Need {
 }
 
 const NEEDS: &[Need] = {
-    use Purpose::{Bench, Build, Demo, Fuzz, Test, Vm};
+    use Purpose::{Bench, Build, Demo, Fuzz, Soak, Test, Vm};
     &[
         program("cc", "gcc", &[Build]),
         package("libc6-dev", &[Build]),
@@ -56,7 +56,7 @@ const NEEDS: &[Need] = {
         package("zlib1g-dev", &[Build]),
         program("nginx", "nginx-light", &[Demo, Test, Bench]),
         package("python3", &[Demo, Test, Bench]),
-        package("curl", &[Test, Vm]),
+        package("curl", &[Test, Vm, Soak]),
         program("haproxy", "haproxy", &[Test]),
         program("node", "nodejs", &[Test]),
         program("wrk", "wrk", &[Test, Bench]),
