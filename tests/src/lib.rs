@@ -11,6 +11,7 @@ pub mod links;
 pub mod moody;
 pub mod ports;
 pub mod process;
+pub mod profile;
 pub mod puppet;
 pub mod receiver;
 pub mod redis;
