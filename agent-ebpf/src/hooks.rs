@@ -11,6 +11,7 @@ pub mod fexit;
 pub mod go_tasks;
 pub mod kretprobe;
 pub mod look;
+pub mod node_tasks;
 pub mod process;
 pub mod python_tasks;
 pub mod serving;
@@ -24,6 +25,7 @@ pub mod tls_many;
 pub mod tls_openssl;
 pub mod tls_plain;
 pub mod tls_rustls;
+pub mod tokio_tasks;
 
 use aya_log_ebpf::debug;
 use wirespan_common::loss::KernelLoss;

@@ -2,7 +2,9 @@
 //! return values or lend a reference for one call; none of them decides anything.
 
 mod contexts;
+mod inboxes;
 mod leaving;
+mod node;
 mod own;
 mod ring;
 mod rings;
@@ -19,7 +21,7 @@ use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use wirespan_common::connection::Connection;
 use wirespan_common::loss::{KERNEL_LOSSES, KernelLoss};
 use wirespan_common::ports::{PORT_WORDS, port_bit, port_word};
-use wirespan_common::record::{ConnectionId, Direction};
+use wirespan_common::record::{ConnectionId, Direction, TaskKind};
 use wirespan_common::switch::{self, Switch};
 use wirespan_common::watch::{HINTS, NO_BOUNDARY, VerdictValue, Watch, hint_slot};
 
@@ -28,7 +30,9 @@ use crate::memory::Delivered;
 pub use contexts::{
     Lineage, context, forget_work, remember_context, remember_item, remember_work, take_item, work,
 };
+pub use inboxes::{TaskInbox, inbox, remember_inbox};
 pub use leaving::{half_closed, half_closes};
+pub use node::{forget_node_table, node_table, remember_node_table};
 pub use own::{is_own_peer, is_own_socket, own_closed, own_connected, own_connects};
 pub use ring::{Wake, send, send_chunk, send_open, send_task};
 pub use rings::{next_shard, shards};
@@ -182,6 +186,20 @@ pub fn forget_tasks(tgid: u32) {
     if let Some(watch) = WATCHED.get_ptr_mut(tgid) {
         // SAFETY: as above.
         unsafe { (*watch).tasks = 0 };
+    }
+}
+
+/// The process tells its tasks apart itself, in a way of this kind; whatever else is known of its
+/// runtime stays.
+#[inline(always)]
+pub fn set_tasks(tgid: u32, kind: TaskKind) {
+    let Some(watch) = WATCHED.get_ptr_mut(tgid) else {
+        return;
+    };
+    // SAFETY: as above; where user space replaces the value meanwhile, the process tells again.
+    let tasks = unsafe { &mut (*watch).tasks };
+    if *tasks == 0 || *tasks == TaskKind::Thread as u16 {
+        *tasks = kind as u16;
     }
 }
 

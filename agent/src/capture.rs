@@ -114,6 +114,9 @@ impl Capture {
         strategy::attach_life_cycle(&mut ebpf)?;
         strategy::load_look(&mut ebpf)?;
         let strategy = strategy::attach(&mut ebpf, config.strategy)?;
+        if config.node_links {
+            strategy::attach_node(&mut ebpf);
+        }
         let log = if config.bpf_debug {
             object::start_log(&mut ebpf)
         } else {

@@ -81,6 +81,15 @@ pub enum Command {
         #[command(flatten)]
         flags: Box<Flags>,
     },
+    /// Print the script that tells which request each call of a Node process belongs to
+    ///
+    /// What Node serves and calls is seen without it; but which belongs to which can't be seen from
+    /// outside. Load it into Node 20, 22, 24 or 26 by
+    /// NODE_OPTIONS=--require=/path/wirespan-node.cjs. Other versions are left alone.
+    NodeScript {
+        /// File to write instead; it must not exist yet
+        file: Option<PathBuf>,
+    },
     /// Make a copy of a recording without what is secret in it, to be handed on
     ///
     /// A replay of the copy makes the same spans but for what is hidden: bodies, values of header
@@ -222,7 +231,9 @@ impl Cli {
             None => Purpose::Trace,
             Some(Command::Record { .. }) => Purpose::Record,
             Some(Command::Processes { .. }) => Purpose::List,
-            Some(Command::Replay { .. } | Command::Redact { .. }) => Purpose::Replay,
+            Some(Command::Replay { .. } | Command::Redact { .. } | Command::NodeScript { .. }) => {
+                Purpose::Replay
+            }
         }
     }
 
@@ -240,6 +251,7 @@ impl Cli {
                 daemon.add_to(&mut settings);
             }
             Some(Command::Redact { daemon, .. }) => daemon.add_to(&mut settings),
+            Some(Command::NodeScript { .. }) => {}
         }
         settings
     }

@@ -30,6 +30,8 @@ pub struct Placed {
     pub link: Option<Mechanism>,
     /// The process that it belongs to.
     pub owner: u32,
+    /// When somebody began to serve it, if that was seen, in nanoseconds of record time.
+    pub served_ns: Option<u64>,
     /// An SDK in that process makes its span.
     pub is_left_to_sdk: bool,
 }
@@ -56,12 +58,14 @@ impl Exchanges {
     /// Where an exchange stands, and whether that is all that will be known.
     fn placed(&self, node: NodeId) -> Option<(Placed, bool)> {
         let known = self.links.get(node)?;
-        let (owner, is_left_to_sdk) = (known.owner, known.is_left_to_sdk);
+        let (owner, served_ns) = (known.owner, known.served_ns);
+        let is_left_to_sdk = known.is_left_to_sdk;
         let (context, link, is_settled) = self.links.place(node)?;
         let placed = Placed {
             context,
             link,
             owner,
+            served_ns,
             is_left_to_sdk,
         };
         Some((placed, is_settled))

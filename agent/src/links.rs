@@ -12,13 +12,16 @@ mod go;
 mod headers;
 mod java;
 mod joins;
+mod node;
 mod nodes;
 mod proxies;
 mod pruning;
 mod python;
+mod recent;
 mod tally;
 mod tasks;
 mod threads;
+mod tokio;
 mod wire;
 
 use std::sync::Arc;
@@ -37,13 +40,18 @@ use java::VirtualThreads;
 use joins::Joins;
 use nodes::{Nodes, REMEMBERED_MAX};
 use python::{Decision, Python, RequestRead};
-use tasks::Tasks;
+use tasks::{Cause, Request, Tasks};
 use threads::Threads;
 
 /// How long an exchange that is over may still be found by what it caused, in nanoseconds of record
 /// time: records of two processors, or of two processes, come in no certain order, and what a
 /// request started may outlive it a little.
 const REMEMBERED_NS: u64 = 100_000_000;
+
+/// How long the first request of a connection waits for a client of which nothing is known, not
+/// even that it is on this node: whose address is translated tells that with its own first record,
+/// which may come after the server's, in nanoseconds of record time.
+const OVERTAKEN_NS: u64 = 10_000_000;
 
 /// How long a parent that may still become known is waited for, in nanoseconds of record time.
 const AWAITED_NS: u64 = 10_000_000_000;
@@ -200,6 +208,9 @@ impl Links {
             None if begun.ends.is_some_and(|ends| ends.may_be_local) => {
                 self.nodes.await_for(node, REMEMBERED_NS);
             }
+            None if begun.ends.is_some_and(|ends| ends.key.is_first()) => {
+                self.nodes.await_for(node, OVERTAKEN_NS);
+            }
             None => self.nodes.stand_alone(node),
         }
     }
@@ -208,7 +219,7 @@ impl Links {
         if let Some(known) = self.nodes.get_mut(node) {
             known.is_of_nobody = !self.threads.has_requests(begun.owner);
         }
-        let serving = self.tasks.asks(&mut self.nodes, begun);
+        let serving = self.tasks.asks(&mut self.nodes, node, begun);
         let may_be_told = self.tasks.calls(node, begun, serving.is_some());
         let passed_on = self.headers.passes_on(begun.owner, named);
         self.nodes.hint(node, self.headers.hint(begun.owner, named));
@@ -218,13 +229,7 @@ impl Links {
             (PassedOn::No, ..) if named.parent.is_some() => {
                 self.nodes.abstain(node, Abstained::NamedByProgram);
             }
-            (_, Some((request, mechanism)), _) => match request.doubt {
-                None => self.nodes.link(node, request.node, mechanism),
-                Some(goroutine) if self.tasks.doubts(goroutine, node, request.node) => {
-                    self.nodes.await_for(node, AWAITED_NS);
-                }
-                Some(_) => self.nodes.abstain(node, Abstained::OutlivingTask),
-            },
+            (_, Some((request, mechanism)), _) => self.belongs(node, request, mechanism),
             (.., Some(actor))
                 if self.threads.calls(&self.nodes, node, begun.owner, actor)
                     || self.java.calls(&self.nodes, node, begun, actor)
@@ -238,6 +243,22 @@ impl Links {
         self.decide();
         if let Some(ends) = begun.ends {
             self.meet_client(node, ends);
+        }
+    }
+
+    /// A call belongs to a request, perhaps to be known later.
+    fn belongs(&mut self, call: NodeId, request: Request, mechanism: Mechanism) {
+        let is_awaited = match (request.cause, request.doubt, mechanism) {
+            (Cause::Node(node), None, _) => return self.nodes.link(call, node, mechanism),
+            (Cause::Handler(task), doubt, _) => self.tasks.awaits(task, call, doubt),
+            (Cause::Node(node), Some(doubt), Mechanism::Task(kind)) => {
+                self.tasks.doubts(&self.nodes, (doubt, kind), call, node)
+            }
+            _ => false,
+        };
+        match is_awaited {
+            true => self.nodes.await_for(call, AWAITED_NS),
+            false => self.nodes.abstain(call, Abstained::OutlivingTask),
         }
     }
 
@@ -297,21 +318,24 @@ impl Links {
         }
     }
 
-    /// A runtime told something of a task.
+    /// A runtime told something of a task; `now_ns` is when, in record time.
     pub fn note(
         &mut self,
-        tgid: u32,
+        now_ns: u64,
+        (tgid, tid): (u32, u32),
         event: TaskEvent,
         kind: TaskKind,
         note: &TaskNote,
         ancestors: &[u64],
     ) {
+        self.nodes.pass(now_ns);
         if kind == TaskKind::PythonContext {
-            let now_ns = self.nodes.now_ns();
             self.python.note(tgid, event, note, ancestors, now_ns);
             return self.decide();
         }
-        self.tasks.note(&mut self.nodes, tgid, event, kind, note);
+        let who = (tgid, tid);
+        self.tasks
+            .note(&mut self.nodes, who, (event, kind), note, ancestors);
         self.tasks.tidy(&self.nodes);
     }
 
@@ -323,6 +347,7 @@ impl Links {
         }
         if let Some(node) = self.nodes.get(id).filter(|it| it.role == Role::Server) {
             self.python.ends(id, node.owner, now_ns);
+            self.tasks.ends_request(id, now_ns);
             self.decide();
         }
         self.java.ends(&mut self.nodes, id);
@@ -360,6 +385,7 @@ impl Links {
         self.nodes.pass(now_ns);
         // First, while the requests that it links to are remembered.
         self.python.tick(now_ns);
+        self.tasks.tick(&mut self.nodes, now_ns);
         self.decide();
         self.forget(REMEMBERED_MAX);
         self.nodes.give_up(now_ns);
@@ -410,6 +436,7 @@ impl Links {
     /// There will be no more records: what is not known by now never will be.
     pub fn finish(&mut self) {
         self.python.tick(u64::MAX);
+        self.tasks.tick(&mut self.nodes, u64::MAX);
         self.decide();
         self.nodes.give_up(u64::MAX);
     }
@@ -434,7 +461,8 @@ impl Links {
     #[must_use]
     pub fn until_ns(&self) -> Option<u64> {
         let (nodes, python) = (self.nodes.until_ns(), self.python.until_ns());
-        nodes.into_iter().chain(python).min()
+        let tasks = self.tasks.until_ns();
+        nodes.into_iter().chain(python).chain(tasks).min()
     }
 
     /// What was linked, and what was not, since the last call.

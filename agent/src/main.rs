@@ -8,7 +8,7 @@ use wirespan::cli::{Cli, Command};
 use wirespan::config::Config;
 use wirespan::ending::Ending;
 use wirespan::visible::Visible;
-use wirespan::{inspect, logging, run};
+use wirespan::{inspect, logging, node_script, run};
 
 /// What was asked for makes no sense; as clap's own.
 const EXIT_USAGE: u8 = 2;
@@ -32,6 +32,12 @@ fn main() -> ExitCode {
             logging::finish(LOG_MAX);
             // Threads may hang that nobody can end; none of what the process holds outlives it.
             signal_hook::low_level::exit(code.into())
+        }
+        Some(Command::NodeScript { file }) => {
+            let code =
+                node_script::hand_out(file.as_deref()).map_or_else(|error| fail(&error), |()| 0);
+            logging::finish(LOG_MAX);
+            ExitCode::from(code)
         }
         Some(Command::Processes { .. } | Command::Replay { .. } | Command::Redact { .. }) => {
             let code = work(cli, None);

@@ -20,6 +20,8 @@ mod learnt;
 mod links;
 #[path = "pipeline/losses.rs"]
 mod losses;
+#[path = "pipeline/node.rs"]
+mod node;
 #[path = "pipeline/own.rs"]
 mod own;
 #[path = "pipeline/processes.rs"]
@@ -40,12 +42,16 @@ mod sampling;
 mod settings;
 #[path = "pipeline/shards.rs"]
 mod shards;
+#[path = "pipeline/stages.rs"]
+mod stages;
 #[path = "pipeline/tail.rs"]
 mod tail;
 #[path = "pipeline/threads.rs"]
 mod threads;
 #[path = "pipeline/tls.rs"]
 mod tls;
+#[path = "pipeline/tokio.rs"]
+mod tokio;
 #[path = "pipeline/virtual_threads.rs"]
 mod virtual_threads;
 #[path = "pipeline/waiting.rs"]

@@ -29,6 +29,7 @@ pub fn sched_process_exec(ctx: RawTracePointContext) -> i32 {
     debug!(ctx, "process {} runs another program", current.tgid);
     maps::forget_service(current.tgid);
     maps::forget_tasks(current.tgid);
+    maps::forget_node_table(current.tid);
     run(tell(current, LifeEvent::Exec, 0, 0, watched))
 }
 

@@ -122,6 +122,23 @@ fn attach_one(ebpf: &mut Ebpf, strategy: Strategy) -> Result<(), String> {
     }
 }
 
+/// Where the script in Node that a user loaded tells where it keeps requests.
+const NODE_TELLS: &str = "task_rename";
+/// The same for kernels that don't tell where a task's registers are.
+const NODE_TELLS_UNTYPED: &str = "task_rename_untyped";
+
+/// Has it heard. What that tells is worth having, and no reason not to go on without.
+pub fn attach_node(ebpf: &mut Ebpf) {
+    let attached = raw_tracepoint(ebpf, NODE_TELLS, NODE_TELLS)
+        .or_else(|_| raw_tracepoint(ebpf, NODE_TELLS_UNTYPED, NODE_TELLS));
+    if let Err(reason) = attached {
+        log::warn!(
+            "calls of Node can't be linked by wirespan-node.cjs: {}",
+            Visible(&reason)
+        );
+    }
+}
+
 /// Who finds out who serves, where the strategy does not bring the socket, until this is dropped.
 #[allow(dead_code, reason = "held for its end")]
 pub enum Serving {

@@ -16,6 +16,8 @@ pub struct CaptureConfig {
     pub bpf_debug: bool,
     /// Connections that the kernel side remembers; otherwise [`CONNECTIONS_MAX_DEFAULT`].
     pub connections_max: Option<u32>,
+    /// Whether a script in Node may tell which request a call belongs to.
+    pub node_links: bool,
     /// How many threads take records, each from a ring of its own: 1 to [`SHARDS_MAX`].
     pub shards: u8,
     /// Percent of a process's CPU time that following its tasks may take.
@@ -28,6 +30,7 @@ impl Default for CaptureConfig {
             strategy: None,
             bpf_debug: false,
             connections_max: None,
+            node_links: true,
             shards: 1,
             follow_cpu_max: FOLLOW_CPU_MAX_DEFAULT,
         }
@@ -44,6 +47,8 @@ impl Part for CaptureConfig {
                 self.connections_max != new.connections_max,
                 Setting::ConnectionsMax,
             ),
+            // What it tells is heard by a program that is attached at the start.
+            (self.node_links != new.node_links, Setting::NodeLinks),
             (self.shards != new.shards, Setting::Shards),
             (
                 self.follow_cpu_max != new.follow_cpu_max,
@@ -99,6 +104,9 @@ pub(super) fn read(settings: &Settings) -> Result<CaptureConfig, ConfigError> {
     }
     if let Some(given) = settings.of(Setting::BpfDebug) {
         capture.bpf_debug = given.parse(values::boolean, values::BOOLEAN)?;
+    }
+    if let Some(given) = settings.of(Setting::NodeLinks) {
+        capture.node_links = given.parse(values::boolean, values::BOOLEAN)?;
     }
     if let Some(given) = settings.of(Setting::ConnectionsMax) {
         let max = CONNECTIONS_MAX_DEFAULT as usize;

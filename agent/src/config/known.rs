@@ -18,6 +18,9 @@ pub(super) fn concerns_us(name: &str) -> bool {
         || known().any(|known| known == name)
 }
 
+/// Whether Beyla injects a script of its own into processes of Node.
+const NODEJS_ENABLED: &str = "NODEJS_ENABLED";
+
 const SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
 
 /// One warning for each setting that will have no effect.
@@ -32,6 +35,15 @@ pub(super) fn warn_of_others<'a>(names: impl Iterator<Item = &'a str>, warnings:
         }
         let setting = without_prefix(name).unwrap_or(name);
         if is_service_link(setting) || !seen.insert(setting) {
+            continue;
+        }
+        if setting == NODEJS_ENABLED {
+            warnings.push(format!(
+                "{name} has no effect: wirespan loads nothing into processes of Node. To have \
+                 their calls linked to requests, start them with NODE_OPTIONS=--require=FILE, \
+                 where FILE is what `wirespan node-script` prints; WIRESPAN_NODE_LINKS=false \
+                 passes over what that tells"
+            ));
             continue;
         }
         warnings.push(

@@ -84,11 +84,13 @@ settings! {
     TracesSampler: "OTEL_TRACES_SAMPLER";
     TracesSamplerArg: "OTEL_TRACES_SAMPLER_ARG";
     TailSampling: "WIRESPAN_TAIL_SAMPLING";
+    QueueSpans: "WIRESPAN_QUEUE_SPANS";
     LinkRequestIds: "WIRESPAN_LINK_REQUEST_IDS";
     MemoryLimit: "WIRESPAN_MEMORY_LIMIT";
     ConnectionsMax: "WIRESPAN_CONNECTIONS_MAX";
     Shards: "WIRESPAN_SHARDS";
     FollowCpuMax: "WIRESPAN_FOLLOW_CPU_MAX";
+    NodeLinks: "WIRESPAN_NODE_LINKS";
     SensitiveQueryParamsAdd:
         "OTEL_EBPF_SENSITIVE_QUERY_PARAMS_ADD" "BEYLA_SENSITIVE_QUERY_PARAMS_ADD";
     SensitiveQueryParamsRemove:

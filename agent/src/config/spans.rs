@@ -31,6 +31,8 @@ pub struct SpanConfig {
     pub sampler: Option<Sampler>,
     /// Which traces are told once it is known what became of them; all, if there are no rules.
     pub tail_sampling: Option<Vec<TailRule>>,
+    /// Spans for the time in the queue, and for that of processing, below those of servers.
+    pub queue_spans: Option<bool>,
     /// Spans of processes that export traces themselves are left to these.
     pub exclude_instrumented: Option<bool>,
 }
@@ -67,6 +69,7 @@ impl SpanConfig {
                 .as_ref()
                 .or(other.tail_sampling.as_ref())
                 .cloned(),
+            queue_spans: self.queue_spans.or(other.queue_spans),
             exclude_instrumented: self.exclude_instrumented.or(other.exclude_instrumented),
         }
     }
@@ -83,6 +86,7 @@ impl SpanConfig {
             link_request_ids: Some(false),
             sampler: Some(Sampler::default()),
             tail_sampling: Some(Vec::new()),
+            queue_spans: Some(false),
             exclude_instrumented: Some(true),
         })
     }
@@ -103,6 +107,12 @@ impl SpanConfig {
     #[must_use]
     pub fn links_request_ids(&self) -> bool {
         self.link_request_ids.unwrap_or_default()
+    }
+
+    /// Whether the stages of what servers do are spans.
+    #[must_use]
+    pub fn tells_queue(&self) -> bool {
+        self.queue_spans.unwrap_or_default()
     }
 
     /// Whether spans of processes that export traces themselves are left to these.
@@ -147,6 +157,7 @@ pub(super) fn read(
         link_request_ids: boolean(Setting::LinkRequestIds)?,
         sampler: sampler::read(settings, warnings),
         tail_sampling: tail::read(settings)?,
+        queue_spans: boolean(Setting::QueueSpans)?,
         exclude_instrumented: boolean(Setting::ExcludeInstrumented)?,
     })
 }

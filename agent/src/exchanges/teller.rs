@@ -7,7 +7,7 @@ use super::{HeldTraces, Placed, TailSpan};
 use crate::config::{Sampler, SpanConfig};
 use crate::health::{Health, LeftOut, LeftOutTally, Loss};
 use crate::outlet::{Observation, Outlet};
-use crate::span::{SpanMaker, Surroundings};
+use crate::span::{Span, SpanMaker, Surroundings, stages};
 use crate::trace_context::{Choice, FLAG_SAMPLED, randomness, with_threshold};
 
 /// Makes spans, and leaves some out.
@@ -16,6 +16,7 @@ pub struct Teller {
     /// Makes them.
     pub spans: SpanMaker,
     sampler: Sampler,
+    tells_stages: bool,
     /// Holds them until it is known what became of their traces.
     pub tail: HeldTraces,
     made: u64,
@@ -29,6 +30,7 @@ impl Teller {
         let mut teller = Self {
             spans,
             sampler: Sampler::default(),
+            tells_stages: false,
             tail: HeldTraces::new(held_bytes_max),
             made: 0,
             left_out: LeftOutTally::default(),
@@ -41,6 +43,7 @@ impl Teller {
     pub fn reconfigure(&mut self, config: &SpanConfig) {
         self.spans.reconfigure(config);
         self.sampler = config.sampler.unwrap_or_default();
+        self.tells_stages = config.tells_queue();
         let rules = config.tail_sampling.as_deref();
         self.tail.reconfigure(rules.unwrap_or_default());
     }
@@ -62,6 +65,7 @@ impl Teller {
         if self.spans.ignores(&exchange) {
             return;
         }
+        let served_ns = placed.served_ns.filter(|_| self.tells_stages);
         self.made += 1;
         if placed.is_left_to_sdk {
             return self.left_out.add(LeftOut::Instrumented, 1);
@@ -71,6 +75,7 @@ impl Teller {
             return self.left_out.add(LeftOut::Sampler, 1);
         }
         placed.context.flags |= FLAG_SAMPLED;
+        let wall_offset_ns = surroundings.wall_offset_ns;
         let mut span = self
             .spans
             .make(exchange, placed.context, placed.link, surroundings);
@@ -79,12 +84,30 @@ impl Teller {
             let state = span.trace_state.as_deref();
             span.trace_state = Some(with_threshold(state, threshold, randomness));
         }
+        let stages = served_ns
+            .and_then(|served_ns| stages(&span, served_ns.saturating_add_signed(wall_offset_ns)));
+        for stage in stages.into_iter().flatten() {
+            self.made += 1;
+            self.hand_on(now_ns, stage, &placed, false, out);
+        }
+        self.hand_on(now_ns, span, &placed, placed.link.is_none(), out);
+    }
+
+    /// A span is chosen by the sampler.
+    fn hand_on(
+        &mut self,
+        now_ns: u64,
+        span: Span,
+        placed: &Placed,
+        is_top: bool,
+        out: &mut dyn Outlet,
+    ) {
         if !self.tail.is_needed() {
             return out.span(span);
         }
         let it = TailSpan {
             span,
-            is_top: placed.link.is_none(),
+            is_top,
             randomness: randomness(&placed.context),
             explicit: placed.context.randomness,
         };

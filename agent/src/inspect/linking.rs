@@ -3,6 +3,7 @@
 //! by what was found there.
 
 use serde::Serialize;
+use wirespan_common::record::TaskKind;
 
 use crate::discover::tls::{Finding, Unreadable};
 use crate::discover::{Process, runtimes};
@@ -71,6 +72,12 @@ fn unknown(finding: &Finding) -> Option<Linking> {
 /// Why there is no way, as a sentence without a full stop.
 fn nothing_found(language: Option<&str>) -> String {
     match language {
+        // It says so to the kernel side only.
+        Some(language @ "nodejs") => format!(
+            "it serves several requests on a thread; those of {language} are told apart only by \
+             the script that `wirespan node-script` prints, if it was loaded (`{}`)",
+            Mechanism::Task(TaskKind::NodeStore).name()
+        ),
         Some(language) => format!(
             "it serves several requests on a thread, and nothing was found by which those of \
              {language} are told apart"

@@ -8,7 +8,7 @@ use wirespan_common::record::ConnectionId;
 use wirespan_protocols::exchange::{Role, Ticket};
 use wirespan_protocols::heap;
 
-use super::{Abstained, Begun, Ends, LinkTally, Mechanism, REMEMBERED_NS};
+use super::{Abstained, Begun, Ends, LinkTally, Mechanism, OVERTAKEN_NS, REMEMBERED_NS};
 use crate::trace_context::{Named, Parent, SpanContext};
 
 /// Room for more than this is given back once most of it is empty.
@@ -61,6 +61,8 @@ pub struct Node {
     pub begun_ns: u64,
     /// A call of a process that had no request to answer.
     pub is_of_nobody: bool,
+    /// When somebody began to serve it, if that was seen, in nanoseconds of record time.
+    pub served_ns: Option<u64>,
     /// What its request said of the trace that it belongs to.
     pub named: Named,
     /// Its span is left out: what comes of it stands below what it stands below.
@@ -103,6 +105,7 @@ impl Node {
             begun_ns: begun.time_ns,
             is_of_nobody: false,
             named,
+            served_ns: None,
             is_left_to_sdk: begun.is_left_to_sdk,
             hint: None,
             context,
@@ -133,7 +136,7 @@ pub struct Nodes {
     /// The latest record's time.
     now_ns: u64,
     /// Those that were to wait, by how long.
-    awaited: [VecDeque<(u64, NodeId)>; 2],
+    awaited: [VecDeque<(u64, NodeId)>; 3],
     /// Those that are over and settled, with the time until which they are remembered.
     over: VecDeque<(u64, NodeId)>,
     settled: VecDeque<NodeId>,
@@ -239,6 +242,14 @@ impl Nodes {
         self.settle(id);
     }
 
+    /// Somebody begins to serve it now.
+    pub fn served(&mut self, id: NodeId) {
+        let now_ns = self.now_ns;
+        if let Some(node) = self.get_mut(id) {
+            node.served_ns.get_or_insert(now_ns);
+        }
+    }
+
     /// Who asked for it if nothing better becomes known.
     pub fn hint(&mut self, id: NodeId, hint: Option<NodeId>) {
         if let Some(node) = self.get_mut(id) {
@@ -248,7 +259,7 @@ impl Nodes {
 
     /// Who asked for it may become known for so long, in nanoseconds of record time.
     pub fn await_for(&mut self, id: NodeId, span_ns: u64) {
-        let queue = usize::from(span_ns <= REMEMBERED_NS);
+        let queue = usize::from(span_ns <= REMEMBERED_NS) + usize::from(span_ns <= OVERTAKEN_NS);
         let until_ns = self.now_ns.saturating_add(span_ns);
         self.awaited[queue].push_back((until_ns, id));
     }

@@ -67,9 +67,11 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::ConnectionsMax => ("100", "capture"),
         Setting::Shards => ("2", "capture"),
         Setting::FollowCpuMax => ("5", "capture"),
-        Setting::IgnoreHealthChecks | Setting::DropQuery | Setting::LinkRequestIds => {
-            ("true", "spans")
-        }
+        Setting::NodeLinks => ("false", "capture"),
+        Setting::IgnoreHealthChecks
+        | Setting::DropQuery
+        | Setting::LinkRequestIds
+        | Setting::QueueSpans => ("true", "spans"),
         Setting::ExcludeInstrumented => ("false", "spans"),
         Setting::Propagators => ("b3", "spans"),
         Setting::TailSampling => ("error", "spans"),

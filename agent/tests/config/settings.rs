@@ -127,6 +127,17 @@ fn an_empty_variable_is_as_good_as_none() {
 }
 
 #[test]
+fn who_asks_for_a_script_in_node_is_told_how_to_load_it() {
+    for name in ["BEYLA_NODEJS_ENABLED", "OTEL_EBPF_NODEJS_ENABLED"] {
+        let warnings = warnings_of(&[(name, "true")]);
+        let [warning] = &warnings[..] else {
+            panic!("{warnings:?}")
+        };
+        assert!(warning.starts_with(name) && warning.contains("wirespan node-script"));
+    }
+}
+
+#[test]
 fn settings_that_wirespan_does_not_have_are_ignored_with_a_warning_each() {
     assert_eq!(
         warnings_of(&[

@@ -152,14 +152,14 @@ fn who_asks_on_a_socket_asks_on_the_tls_object_that_is_found_on_it() {
 }
 
 /// Frames of HTTP/2 (RFC 9113): a request, and the response to it.
-fn request(stream: u8, path: &str) -> Vec<u8> {
+pub(crate) fn request(stream: u8, path: &str) -> Vec<u8> {
     let mut block = b"\x82\x86\x01\x01h\x04".to_vec();
     block.push(path.len() as u8);
     block.extend(path.bytes());
     headers(stream, &block)
 }
 
-fn response(stream: u8) -> Vec<u8> {
+pub(crate) fn response(stream: u8) -> Vec<u8> {
     headers(stream, b"\x88")
 }
 
@@ -169,8 +169,8 @@ fn headers(stream: u8, block: &[u8]) -> Vec<u8> {
     frame
 }
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+pub(crate) const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
 
 /// Two requests on streams of one connection, each with a call on a stream of another one, whose
 /// frames others read and write; who asks for a call is told before or after it is sent.

@@ -1,0 +1,69 @@
+//! Node: the request that the user's own script (`wirespan-node.cjs`) says bytes are moved for. It
+//! keeps a table by descriptor in the process's memory, one for each thread with an event loop, and
+//! tells where that is by writing it to `/proc/thread-self/comm`; it begins with the name that
+//! stands there. What it says is the process's own word, about its own requests only.
+
+use wirespan_common::node::{
+    NODE_HEADER, NODE_MAGIC, NODE_MAGIC_AT, NODE_MARK, NODE_SLOT_SIZE, NODE_SLOTS, NODE_TABLE_SIZE,
+    node_task,
+};
+use wirespan_common::record::{TaskKind, is_object};
+
+use super::Task;
+use crate::arch::{CallRegisters, number};
+use crate::maps;
+use crate::memory::{Current, user_value};
+use crate::sockets;
+use crate::sockets::polled::{file_of, is_descriptor_of, registered_data};
+use crate::transfer::Transfer;
+
+/// The request that bytes were moved for, as the slot of their descriptor says.
+#[inline(never)]
+pub fn request(transfer: &Transfer) -> Option<Task> {
+    let table = maps::node_table(transfer.current)?;
+    let fd = descriptor(transfer)?;
+    if fd >= NODE_SLOTS {
+        return None;
+    }
+    let slot = table + NODE_HEADER + NODE_SLOT_SIZE * u64::from(fd);
+    let [what, request] = user_value::<[u32; 2]>(slot).ok()?;
+    let part = what ^ NODE_MARK;
+    // What is no slot is in memory that has become something else's.
+    if part == 0 || part > 3 {
+        return None;
+    }
+    Some(Task {
+        id: node_task(transfer.current.tid, request),
+        part,
+    })
+}
+
+/// The descriptor of the socket that bytes moved on. What moves over TLS is not moved by a call on
+/// it; it is what libuv gives epoll(7) (`uv__io_poll`, src/unix/linux.c).
+#[inline(always)]
+fn descriptor(transfer: &Transfer) -> Option<u32> {
+    if !is_object(transfer.socket.id) {
+        return Some(transfer.call.fd);
+    }
+    if transfer.socket.sk == 0 {
+        return None;
+    }
+    let file = file_of(transfer.socket.sk)?;
+    let fd = registered_data(file)? as u32;
+    is_descriptor_of(file, sockets::descriptors()?, fd).then_some(fd)
+}
+
+/// A thread of a watched process sets a name, by this call. It tells where its table is if that is
+/// what the call writes.
+#[inline(always)]
+pub fn tells(current: Current, call: &CallRegisters) {
+    if call.number != number::WRITE || call.third != NODE_TABLE_SIZE {
+        return;
+    }
+    let address = call.second;
+    let magic = user_value::<[u8; 16]>(address.wrapping_add(NODE_MAGIC_AT));
+    if magic.is_ok_and(|magic| magic == NODE_MAGIC) {
+        maps::remember_node_table(current, address);
+        maps::set_tasks(current.tgid, TaskKind::NodeStore);
+    }
+}
