@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::ports;
 use crate::process::{LIMIT, Process, tied};
+use crate::profile;
 use crate::spans::{Kind, Seen};
 use crate::tls::Certificates;
 use crate::workload::{binary, file, python};
@@ -261,9 +262,7 @@ pub fn assert_conventional(span: &Seen, server_port: u16) {
 /// It is not there.
 #[must_use]
 pub fn built_by_setup(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a file");
-    let target = test.ancestors().nth(3).expect("target/debug/deps");
-    let path = target.join("tools").join(name);
+    let path = profile::target().join("tools").join(name);
     assert!(
         path.exists(),
         "{} is not there: `cargo xtask setup test` makes it",

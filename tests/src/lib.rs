@@ -12,6 +12,7 @@ pub mod moody;
 pub mod network;
 pub mod ports;
 pub mod process;
+pub mod profile;
 pub mod puppet;
 pub mod receiver;
 pub mod redis;

@@ -1,7 +1,7 @@
 //! A shop in six languages that nobody instrumented, and what its traces are:
 //!
 //! ```text
-//! nginx ─ cart (Python) ┬ catalogue (Go) ─ stock (Java) ─ Redis
+//! nginx ─ cart (Python) ┬ catalogue (Go) ─ stock (Java, virtual threads) ─ Redis
 //!                       └ prices (Rust) ─ taxes (Node) ─ shipping (Ruby) ─ Redis
 //! ```
 //!

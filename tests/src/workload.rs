@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::ports;
 use crate::process::{LIMIT, Process, tied};
+use crate::profile;
 use crate::tls::Certificates;
 use crate::truth::Exchange;
 
@@ -374,9 +375,7 @@ pub fn file(name: &str) -> PathBuf {
 /// It was not built; `cargo test` builds it with the tests.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a file");
-    let directory = test.parent().and_then(Path::parent);
-    let path = directory.expect("target/debug/deps").join(name);
+    let path = profile::directory().join(name);
     assert!(
         path.exists(),
         "{} is not there: `cargo test -p wirespan-tests` builds it",

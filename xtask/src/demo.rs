@@ -2,6 +2,7 @@
 //! get, by the settings that any user has.
 
 mod expected;
+mod shop;
 mod system;
 mod tree;
 
@@ -15,6 +16,7 @@ use crate::process::{self, Lines, Running};
 use crate::setup::{self, Purpose};
 use crate::workspace;
 use expected::Checklist;
+use shop::OpenShop;
 use system::System;
 pub use system::{Folder, Nginx, free_port, get, wait_until_open};
 use tree::Trees;
@@ -25,9 +27,22 @@ pub struct Args {
     /// Check that the expected traces come, and end: exit code 0 if they did, 1 if not
     #[arg(long)]
     once: bool,
+    /// The tests' shop in six languages, which takes their set-up
+    #[arg(long, conflicts_with = "once")]
+    shop: bool,
     /// End after so many seconds; by default Ctrl-C ends it
     #[arg(long, conflicts_with = "once")]
     seconds: Option<u64>,
+}
+
+/// What the demo shows.
+pub struct Stage {
+    /// Where requests go.
+    pub port: u16,
+    /// All ports, as `BEYLA_OPEN_PORT` takes them.
+    pub ports: String,
+    /// The target of each request, counted from 0.
+    pub path: Box<dyn Fn(usize) -> String>,
 }
 
 /// Between two requests, slow enough to read along.
@@ -54,20 +69,29 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     setup::ensure(&[Purpose::Build, Purpose::Demo])?;
     println!("demo: building the daemon");
     crate::daemon::build()?;
+    if args.shop {
+        setup::ensure(&[Purpose::Test])?;
+        println!("demo: opening the shop");
+        let shop = OpenShop::open()?;
+        println!(
+            "demo: nobody instrumented the shop: nginx, Python, Go, Rust, Node, Java, Ruby, Redis"
+        );
+        return live(&shop.stage(), args.seconds.map(Duration::from_secs));
+    }
     let system = System::start()?;
     println!("demo: nobody instrumented nginx in front of orders.py, which asks stock.py");
     if args.once {
         once(&system)
     } else {
-        live(&system, args.seconds.map(Duration::from_secs))
+        live(&system.stage(), args.seconds.map(Duration::from_secs))
     }
 }
 
 /// Traces on the terminal, as they come.
-fn live(system: &System, limit: Option<Duration>) -> Result<ExitCode> {
+fn live(stage: &Stage, limit: Option<Duration>) -> Result<ExitCode> {
     let mut agent = Running::start(
         "wirespan",
-        agent(system)
+        agent(&stage.ports)
             .stdout(Stdio::inherit())
             .stderr(Stdio::piped()),
     )?;
@@ -78,13 +102,13 @@ fn live(system: &System, limit: Option<Duration>) -> Result<ExitCode> {
         REQUEST_EVERY.as_millis()
     );
     let started = Instant::now();
-    for path in system::PATHS.iter().cycle() {
+    for number in 0.. {
         if process::pause(REQUEST_EVERY).is_err()
             || limit.is_some_and(|most| started.elapsed() > most)
         {
             break;
         }
-        get(system.port(), path)?;
+        get(stage.port, &(stage.path)(number))?;
         if let Some(status) = agent.status()? {
             bail!("wirespan ended: {status}");
         }
@@ -98,7 +122,9 @@ fn live(system: &System, limit: Option<Duration>) -> Result<ExitCode> {
 fn once(system: &System) -> Result<ExitCode> {
     let mut agent = Running::start(
         "wirespan",
-        agent(system).stdout(Stdio::piped()).stderr(Stdio::piped()),
+        agent(&system.ports())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped()),
     )?;
     let (log, printed) = Lines::apart(&mut agent, |line| eprintln!("{line}"));
     wait_until_ready(&mut agent, &log)?;
@@ -134,8 +160,8 @@ fn once(system: &System) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The daemon, watching the system, with nothing of the user's own settings.
-fn agent(system: &System) -> std::process::Command {
+/// The daemon, watching these ports, with nothing of the user's own settings.
+fn agent(ports: &str) -> std::process::Command {
     let mut command = process::tied(workspace::daemon());
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -144,7 +170,7 @@ fn agent(system: &System) -> std::process::Command {
         }
     }
     command
-        .env("BEYLA_OPEN_PORT", system.ports())
+        .env("BEYLA_OPEN_PORT", ports)
         .env("BEYLA_TRACE_PRINTER", "tree")
         .process_group(0);
     command

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use crate::grpc::built_by_setup;
 use crate::links::Load;
+use crate::links::java::java;
 use crate::ports;
 use crate::process::{Process, tied};
 use crate::redis::RedisServer;
@@ -45,7 +46,7 @@ impl Shop {
             command.args([port, &taxes.0.to_string()]);
             command
         });
-        let stock = service("stock", |port| java(&classes, port, &to));
+        let stock = service("stock", |port| stock(&classes, port, &to));
         let catalogue = service("catalogue", |port| {
             let mut command = tied(built("bin/links-go-newest"));
             let back = format!("http://127.0.0.1:{}", stock.0);
@@ -73,6 +74,12 @@ impl Shop {
             redis,
             _classes: classes,
         }
+    }
+
+    /// Where it takes orders.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.nginx.port
     }
 
     /// All ports that it listens on, as `BEYLA_OPEN_PORT` takes them.
@@ -123,14 +130,13 @@ fn shipping(redis: &str) -> (u16, Process) {
     (port, listening("shipping", command, port))
 }
 
-/// On virtual threads, if set-up brought a Java that has them.
-fn java(classes: &TempDir, port: &str, redis: &str) -> Command {
+/// On virtual threads.
+fn stock(classes: &TempDir, port: &str, redis: &str) -> Command {
     let mut compiler = tied("javac");
     compiler.args(["--release", "17", "-d"]).arg(classes.path());
     compiler.arg(file("shop/Stock.java"));
     Process::start("javac", &mut compiler).succeed();
-    let newer = built("bin").join("java-21");
-    let mut command = tied(if newer.exists() { newer } else { "java".into() });
+    let mut command = tied(java("21"));
     command.args(["-Xmx128m", "-cp"]).arg(classes.path());
     command.args(["Stock", port, redis]);
     command

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::ports;
 use crate::process::{Process, tied};
+use crate::profile;
 use crate::tls::Certificates;
 use crate::workload::{Client, Server, binary, file, python};
 
@@ -21,9 +22,7 @@ pub const OPENSSL_3: [&str; 2] = [
 /// It is not there.
 #[must_use]
 pub fn built(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a file");
-    let target = test.ancestors().nth(3).expect("target/debug/deps");
-    let path = target.join("tls").join(name);
+    let path = profile::target().join("tls").join(name);
     assert!(
         path.exists(),
         "{} is not there: `cargo xtask setup test` makes it",

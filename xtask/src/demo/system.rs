@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::Stage;
 use crate::process::{self, Running};
 use crate::workspace;
 
@@ -50,6 +51,15 @@ impl System {
     /// Where nginx listens.
     pub fn port(&self) -> u16 {
         self.nginx.port
+    }
+
+    /// A round of requests after the other.
+    pub fn stage(&self) -> Stage {
+        Stage {
+            port: self.port(),
+            ports: self.ports(),
+            path: Box::new(|number| PATHS[number % PATHS.len()].to_owned()),
+        }
     }
 
     /// All ports, as `BEYLA_OPEN_PORT` takes them.
