@@ -19,4 +19,5 @@ pub mod runtime;
 pub mod shard;
 pub mod share;
 pub mod switch;
+pub mod tokio;
 pub mod watch;

@@ -9,6 +9,7 @@ mod nginx;
 pub mod node;
 pub mod python;
 mod threads;
+pub mod tokio;
 
 use wirespan_common::connection::Connection;
 use wirespan_common::record::{Direction, TaskKind};
@@ -46,6 +47,8 @@ pub fn note(scratch: &mut Scratch, connection: &mut Connection) {
     // Apart, so that the one does not take the other's stack.
     if kind == TaskKind::PythonContext as u16 {
         look_at_context(scratch);
+    } else if kind == TaskKind::Tokio as u16 {
+        look_at_tokio(scratch);
     } else if kind == TaskKind::VirtualThread as u16 {
         look_at_virtual_thread(scratch);
     } else {
@@ -60,6 +63,13 @@ fn look_at_context(scratch: &mut Scratch) {
     };
     let task = python::current(scratch, runtime);
     name(scratch, TaskKind::PythonContext as u8, task);
+}
+
+#[inline(never)]
+fn look_at_tokio(scratch: &mut Scratch) {
+    if let Some(task) = tokio::current(scratch) {
+        name(scratch, TaskKind::Tokio as u8, task);
+    }
 }
 
 #[inline(never)]

@@ -17,9 +17,11 @@ mod nodes;
 mod proxies;
 mod pruning;
 mod python;
+mod recent;
 mod tally;
 mod tasks;
 mod threads;
+mod tokio;
 mod wire;
 
 use std::sync::Arc;
@@ -38,13 +40,18 @@ use java::VirtualThreads;
 use joins::Joins;
 use nodes::{Nodes, REMEMBERED_MAX};
 use python::{Decision, Python, RequestRead};
-use tasks::Tasks;
+use tasks::{Cause, Request, Tasks};
 use threads::Threads;
 
 /// How long an exchange that is over may still be found by what it caused, in nanoseconds of record
 /// time: records of two processors, or of two processes, come in no certain order, and what a
 /// request started may outlive it a little.
 const REMEMBERED_NS: u64 = 100_000_000;
+
+/// How long the first request of a connection waits for a client of which nothing is known, not
+/// even that it is on this node: whose address is translated tells that with its own first record,
+/// which may come after the server's, in nanoseconds of record time.
+const OVERTAKEN_NS: u64 = 10_000_000;
 
 /// How long a parent that may still become known is waited for, in nanoseconds of record time.
 const AWAITED_NS: u64 = 10_000_000_000;
@@ -201,6 +208,9 @@ impl Links {
             None if begun.ends.is_some_and(|ends| ends.may_be_local) => {
                 self.nodes.await_for(node, REMEMBERED_NS);
             }
+            None if begun.ends.is_some_and(|ends| ends.key.is_first()) => {
+                self.nodes.await_for(node, OVERTAKEN_NS);
+            }
             None => self.nodes.stand_alone(node),
         }
     }
@@ -209,7 +219,7 @@ impl Links {
         if let Some(known) = self.nodes.get_mut(node) {
             known.is_of_nobody = !self.threads.has_requests(begun.owner);
         }
-        let serving = self.tasks.asks(&mut self.nodes, begun);
+        let serving = self.tasks.asks(&mut self.nodes, node, begun);
         let may_be_told = self.tasks.calls(node, begun, serving.is_some());
         let passed_on = self.headers.passes_on(begun.owner, named);
         self.nodes.hint(node, self.headers.hint(begun.owner, named));
@@ -219,13 +229,7 @@ impl Links {
             (PassedOn::No, ..) if named.parent.is_some() => {
                 self.nodes.abstain(node, Abstained::NamedByProgram);
             }
-            (_, Some((request, mechanism)), _) => match request.doubt {
-                None => self.nodes.link(node, request.node, mechanism),
-                Some(goroutine) if self.tasks.doubts(goroutine, node, request.node) => {
-                    self.nodes.await_for(node, AWAITED_NS);
-                }
-                Some(_) => self.nodes.abstain(node, Abstained::OutlivingTask),
-            },
+            (_, Some((request, mechanism)), _) => self.belongs(node, request, mechanism),
             (.., Some(actor))
                 if self.threads.calls(&self.nodes, node, begun.owner, actor)
                     || self.java.calls(&self.nodes, node, begun, actor)
@@ -239,6 +243,22 @@ impl Links {
         self.decide();
         if let Some(ends) = begun.ends {
             self.meet_client(node, ends);
+        }
+    }
+
+    /// A call belongs to a request, perhaps to be known later.
+    fn belongs(&mut self, call: NodeId, request: Request, mechanism: Mechanism) {
+        let is_awaited = match (request.cause, request.doubt, mechanism) {
+            (Cause::Node(node), None, _) => return self.nodes.link(call, node, mechanism),
+            (Cause::Handler(task), doubt, _) => self.tasks.awaits(task, call, doubt),
+            (Cause::Node(node), Some(doubt), Mechanism::Task(kind)) => {
+                self.tasks.doubts(&self.nodes, (doubt, kind), call, node)
+            }
+            _ => false,
+        };
+        match is_awaited {
+            true => self.nodes.await_for(call, AWAITED_NS),
+            false => self.nodes.abstain(call, Abstained::OutlivingTask),
         }
     }
 
@@ -302,7 +322,7 @@ impl Links {
     pub fn note(
         &mut self,
         now_ns: u64,
-        tgid: u32,
+        (tgid, tid): (u32, u32),
         event: TaskEvent,
         kind: TaskKind,
         note: &TaskNote,
@@ -313,7 +333,9 @@ impl Links {
             self.python.note(tgid, event, note, ancestors, now_ns);
             return self.decide();
         }
-        self.tasks.note(&mut self.nodes, tgid, event, kind, note);
+        let who = (tgid, tid);
+        self.tasks
+            .note(&mut self.nodes, who, (event, kind), note, ancestors);
         self.tasks.tidy(&self.nodes);
     }
 
@@ -325,6 +347,7 @@ impl Links {
         }
         if let Some(node) = self.nodes.get(id).filter(|it| it.role == Role::Server) {
             self.python.ends(id, node.owner, now_ns);
+            self.tasks.request_ends(id, now_ns);
             self.decide();
         }
         self.java.ends(&mut self.nodes, id);
@@ -362,6 +385,7 @@ impl Links {
         self.nodes.pass(now_ns);
         // First, while the requests that it links to are remembered.
         self.python.tick(now_ns);
+        self.tasks.tick(&mut self.nodes, now_ns);
         self.decide();
         self.forget(REMEMBERED_MAX);
         self.nodes.give_up(now_ns);
@@ -412,6 +436,7 @@ impl Links {
     /// There will be no more records: what is not known by now never will be.
     pub fn finish(&mut self) {
         self.python.tick(u64::MAX);
+        self.tasks.tick(&mut self.nodes, u64::MAX);
         self.decide();
         self.nodes.give_up(u64::MAX);
     }
@@ -435,8 +460,9 @@ impl Links {
     /// When the first one that waits will have waited long enough, in nanoseconds of record time.
     #[must_use]
     pub fn until_ns(&self) -> Option<u64> {
-        let (nodes, python) = (self.nodes.until_ns(), self.python.until_ns());
-        nodes.into_iter().chain(python).min()
+        let of_tasks = [self.python.until_ns(), self.tasks.until_ns()];
+        let all = of_tasks.into_iter().chain([self.nodes.until_ns()]);
+        all.flatten().min()
     }
 
     /// What was linked, and what was not, since the last call.

@@ -163,14 +163,8 @@ impl Pipeline {
                 ancestors,
             } => {
                 let links = &mut self.material.exchanges.links;
-                links.note(
-                    time_ns,
-                    record.tgid,
-                    event,
-                    kind,
-                    &note,
-                    ancestors.as_slice(),
-                );
+                let who = (record.tgid, record.tid);
+                links.note(time_ns, who, event, kind, &note, ancestors.as_slice());
             }
             Body::Settings(json) => self.reconfigure(json),
         }

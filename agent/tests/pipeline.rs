@@ -50,6 +50,8 @@ mod tail;
 mod threads;
 #[path = "pipeline/tls.rs"]
 mod tls;
+#[path = "pipeline/tokio.rs"]
+mod tokio;
 #[path = "pipeline/virtual_threads.rs"]
 mod virtual_threads;
 #[path = "pipeline/waiting.rs"]

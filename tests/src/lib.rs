@@ -9,6 +9,7 @@ pub mod jaeger;
 pub mod lines;
 pub mod links;
 pub mod moody;
+pub mod network;
 pub mod ports;
 pub mod process;
 pub mod puppet;

@@ -10,6 +10,7 @@ pub mod go;
 pub mod java;
 mod kept;
 mod load;
+pub mod tokio;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;

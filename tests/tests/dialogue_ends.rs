@@ -48,10 +48,18 @@ fn a_client_may_end_its_direction_and_still_be_answered() {
     both.server.close(both.at_server);
     both.client.read_to_end(both.at_client);
     both.client.close(both.at_client);
-    both.expect(&[
+    let finished = both.expect(&[
         "Client GET /a 200, request 0 B, response 2 B",
         "Server GET /a 200, request 0 B, response 2 B",
     ]);
+    // They know each other, though the end had come when the server first read.
+    let [client] = &finished.of_kind(Kind::Client)[..] else {
+        panic!("one call")
+    };
+    let [server] = &finished.of_kind(Kind::Server)[..] else {
+        panic!("one request")
+    };
+    assert_eq!(server.parent_span_id, client.span_id);
 }
 
 /// As Java's sockets do. By the time that the peer has done the same, it has gone.

@@ -50,6 +50,7 @@ fn a_program_ends_as_without_it_and_what_is_strange_is_left_alone() {
             ("a_later_version", false, false),
             ("bun", false, false),
             ("no_proc", true, false),
+            ("no_channels", false, false),
             ("no_store", true, false),
         ] {
             let told = loaded(&node, &script, strange, &[]);

@@ -5,6 +5,7 @@ mod goroutines;
 pub mod hotspot;
 pub mod python;
 mod returns;
+pub mod tokio;
 
 use iced_x86::{Code, Decoder, DecoderOptions};
 

@@ -16,6 +16,7 @@ mod nginx;
 mod python;
 mod relocations;
 mod threads;
+mod tokio;
 
 use std::path::Path;
 
@@ -88,6 +89,20 @@ pub enum TaskPoint {
     PythonPut,
     /// `SimpleQueue.get` is about to return.
     PythonGot,
+    /// A task of tokio is bound to its runtime; its header is in a register that the places name.
+    TokioBorn,
+    /// A value is put into a channel of tokio; its place is in a register that the places name.
+    TokioPut,
+    /// The same, where a place's block is looked for.
+    TokioPutInBlock,
+    /// The task of tower's `Buffer`, which passes requests on, begins to do so.
+    TokioPassesOn,
+    /// A request is sent on a stream of h2.
+    TokioAsks,
+    /// A response is sent on a stream of h2, which is the first argument.
+    TokioAnswers,
+    /// The same, where it is the second.
+    TokioAnswersBySecond,
 }
 
 /// What was found of a runtime in a file.
@@ -131,6 +146,7 @@ const FINDERS: &[Finder] = &[
     nginx::find,
     haproxy::find,
     python::find,
+    tokio::find,
     java::find,
 ];
 

@@ -8,7 +8,7 @@ use wirespan_common::record::ConnectionId;
 use wirespan_protocols::exchange::{Role, Ticket};
 use wirespan_protocols::heap;
 
-use super::{Abstained, Begun, Ends, LinkTally, Mechanism, REMEMBERED_NS};
+use super::{Abstained, Begun, Ends, LinkTally, Mechanism, OVERTAKEN_NS, REMEMBERED_NS};
 use crate::trace_context::{Named, Parent, SpanContext};
 
 /// Room for more than this is given back once most of it is empty.
@@ -136,7 +136,7 @@ pub struct Nodes {
     /// The latest record's time.
     now_ns: u64,
     /// Those that were to wait, by how long.
-    awaited: [VecDeque<(u64, NodeId)>; 2],
+    awaited: [VecDeque<(u64, NodeId)>; 3],
     /// Those that are over and settled, with the time until which they are remembered.
     over: VecDeque<(u64, NodeId)>,
     settled: VecDeque<NodeId>,
@@ -259,7 +259,7 @@ impl Nodes {
 
     /// Who asked for it may become known for so long, in nanoseconds of record time.
     pub fn await_for(&mut self, id: NodeId, span_ns: u64) {
-        let queue = usize::from(span_ns <= REMEMBERED_NS);
+        let queue = usize::from(span_ns <= REMEMBERED_NS) + usize::from(span_ns <= OVERTAKEN_NS);
         let until_ns = self.now_ns.saturating_add(span_ns);
         self.awaited[queue].push_back((until_ns, id));
     }

@@ -137,3 +137,40 @@ fn without_the_script_an_event_loops_calls_are_nobodys() {
     assert_eq!(parent(&spans, "/a"), None);
     assert_eq!(parent(&spans, "/b"), None);
 }
+
+/// A request is read, and calls are made with its number while it is open and after.
+fn work(recorder: &mut Recorder, request: u32, late: u32) {
+    let path = format!("/{request}");
+    at(recorder, FRONT, NodeSlot::Next, request).read(OUTER[1], get(&path));
+    at(recorder, FRONT, NodeSlot::Call, request).write(INNER[0], get(&path));
+    recorder.of(FRONT).read(INNER[0], OK).write(OUTER[1], OK);
+    for _ in 0..late {
+        at(recorder, FRONT, NodeSlot::Call, request).write(INNER[0], get("/others"));
+        recorder.of(FRONT).read(INNER[0], OK);
+    }
+    let later = recorder.now_ns + 60 * MS;
+    recorder.at(later);
+}
+
+#[test]
+fn where_numbers_get_to_who_serves_others_calls_wait_for_their_requests_end() {
+    let mut recorder = all();
+    // What one leaves to be done is nothing unusual.
+    for request in 1..=3 {
+        work(&mut recorder, request, 2);
+    }
+    // A worker has this one.
+    work(&mut recorder, 4, 8);
+    for (request, late) in [(5, 0), (6, 1), (7, 0)] {
+        work(&mut recorder, request, late);
+    }
+    let spans = tell(&mut recorder);
+    for (path, expected) in [("/3", NODE), ("/5", NODE), ("/6", None), ("/7", NODE)] {
+        assert_eq!(pair(&spans, path).as_deref(), expected, "{path}");
+    }
+    let calls = spans.iter().filter(|span| span.kind == SpanKind::Client);
+    assert_eq!(
+        calls.filter(|span| span.parent_span_id.is_some()).count(),
+        6
+    );
+}

@@ -87,6 +87,9 @@ const NEEDS: &[Need] = {
         package("python3-pip", &[Test, Bench]),
         program("openssl", "openssl", &[Test, Bench]),
         package("wget", &[Test]),
+        // Networks of a test's own.
+        program("ip", "iproute2", &[Test]),
+        program("nft", "nftables", &[Test]),
         package("valgrind", &[Test]),
         package("libgnutls28-dev", &[Test]),
         package("libssl-dev", &[Test]),

@@ -101,4 +101,6 @@ const server = http.createServer(identity, async (request, response) => {
   await shapes[shape](id);
   response.end(id);
 });
+// A client may be slower than the machine.
+server.keepAliveTimeout = 60_000;
 server.listen(port, '127.0.0.1', () => console.log('listening'));

@@ -8,7 +8,11 @@ const { CERTIFICATE, KEY } = process.env;
 const identity = CERTIFICATE
   ? { cert: fs.readFileSync(CERTIFICATE), key: fs.readFileSync(KEY) } : {};
 
-require(CERTIFICATE ? 'https' : 'http').createServer(identity, (request, response) => {
+const { createServer } = require(CERTIFICATE ? 'https' : 'http');
+const server = createServer(identity, (request, response) => {
   request.resume();
   request.on('end', () => setTimeout(() => response.end('ok'), Math.random() * 5));
-}).listen(Number(process.argv[2]), '127.0.0.1', () => console.log('listening'));
+});
+// A client may be slower than the machine.
+server.keepAliveTimeout = 60_000;
+server.listen(Number(process.argv[2]), '127.0.0.1', () => console.log('listening'));

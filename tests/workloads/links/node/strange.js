@@ -21,6 +21,9 @@ const { openSync } = fs;
       return openSync(path, ...rest);
     };
   },
+  no_channels() {
+    require('diagnostics_channel').subscribe = () => { throw new Error('not here'); };
+  },
   no_store() {
     AsyncLocalStorage.prototype.enterWith = () => { throw new Error('not here'); };
   },

@@ -15,7 +15,7 @@ use super::super::{FileId, Finding, Library, Unreadable};
 use super::process::MappingProcess;
 use super::tasks::{LookStep, LookTask};
 use super::{EVERY, HELD_MAX, Libraries, ROOM_AFTER};
-use crate::lookers::LookTicket;
+use crate::blocking::LookTicket;
 
 impl Libraries {
     pub(super) fn take(&mut self, report: LookReport, now: Instant) {
