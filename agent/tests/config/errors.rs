@@ -55,6 +55,17 @@ fn a_wrong_value_is_answered_with_its_variable_the_value_and_what_is_allowed() {
             "auto, socket_tracepoints, fexit, kprobes or syscall_tracepoints",
         ),
         (
+            "WIRESPAN_TAIL_SAMPLING",
+            "slow=1s",
+            "rules such as error,slower=500ms,/cart/*:slower=200ms,share=0.05",
+        ),
+        ("WIRESPAN_QUEUE_SPANS", "yes", "true or false"),
+        (
+            "BEYLA_EXCLUDE_OTEL_INSTRUMENTED_SERVICES",
+            "no",
+            "true or false",
+        ),
+        (
             "OTEL_TRACES_EXPORTER",
             "zipkin",
             "otlp, console, both with a comma between them, or none",
