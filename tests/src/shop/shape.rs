@@ -33,7 +33,9 @@ pub const SERVICES: [Service; 8] = [
     service("cart", &[Call::To("catalogue"), Call::To("prices")], 99.0),
     service("catalogue", &[Call::To("stock")], 99.9),
     service("stock", &[Call::Redis], 99.0),
+    // As tests are compiled, tokio keeps its current task in a way that is not known.
     service("prices", &[Call::To("taxes")], 0.0),
+    // Without the script.
     service("taxes", &[Call::To("shipping")], 0.0),
     // puma's threads read requests ahead that others then answer. One that was seen to is left
     // alone for good, and the more there is to do, the more are.
