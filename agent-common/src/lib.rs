@@ -7,6 +7,7 @@
 
 pub mod config;
 pub mod connection;
+pub mod java;
 pub mod loss;
 pub mod node;
 pub mod own;
@@ -18,4 +19,5 @@ pub mod runtime;
 pub mod shard;
 pub mod share;
 pub mod switch;
+pub mod tokio;
 pub mod watch;

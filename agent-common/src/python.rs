@@ -25,18 +25,16 @@ impl PythonLayout {
     /// As places.
     #[must_use]
     pub const fn into_runtime(self) -> Runtime {
-        Runtime {
-            places: [
-                self.key_at,
-                self.keyed_values,
-                self.context,
-                self.type_at,
-                self.entered,
-                self.register,
-                0,
-                0,
-            ],
-        }
+        Runtime::new([
+            self.key_at,
+            self.keyed_values,
+            self.context,
+            self.type_at,
+            self.entered,
+            self.register,
+            0,
+            0,
+        ])
     }
 
     /// From places.

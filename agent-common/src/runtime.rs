@@ -15,8 +15,19 @@ pub const PLACES: usize = 8;
 pub struct Runtime {
     /// What these are is the business of the kind, which `Watch::tasks` names.
     pub places: [u64; PLACES],
+    /// How often probes on its tasks were struck, as the kernel side counts it. Two processors that
+    /// count at a time may count once.
+    pub strikes: u64,
 }
-const _: () = assert!(size_of::<Runtime>() == 8 * PLACES);
+const _: () = assert!(size_of::<Runtime>() == 8 * PLACES + 8);
+
+impl Runtime {
+    /// One of which nothing was counted yet.
+    #[must_use]
+    pub const fn new(places: [u64; PLACES]) -> Self {
+        Self { places, strikes: 0 }
+    }
+}
 
 /// Which proxy it is, as its first place says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,18 +67,16 @@ impl HaproxyLayout {
     pub const fn into_runtime(self) -> Runtime {
         let [a, b, c, d] = self.path;
         let path = a as u64 | (b as u64) << 16 | (c as u64) << 32 | (d as u64) << 48;
-        Runtime {
-            places: [
-                Proxy::Haproxy as u64,
-                self.table_at,
-                self.entry_size,
-                self.owner,
-                self.descriptor,
-                path,
-                0,
-                0,
-            ],
-        }
+        Runtime::new([
+            Proxy::Haproxy as u64,
+            self.table_at,
+            self.entry_size,
+            self.owner,
+            self.descriptor,
+            path,
+            0,
+            0,
+        ])
     }
 
     /// Offset number `step` of a path as its place has it.

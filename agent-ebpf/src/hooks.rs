@@ -25,6 +25,7 @@ pub mod tls_many;
 pub mod tls_openssl;
 pub mod tls_plain;
 pub mod tls_rustls;
+pub mod tokio_tasks;
 
 use aya_log_ebpf::debug;
 use wirespan_common::loss::KernelLoss;

@@ -2,6 +2,8 @@
 //! return values or lend a reference for one call; none of them decides anything.
 
 mod contexts;
+mod inboxes;
+mod leaving;
 mod node;
 mod own;
 mod ring;
@@ -28,13 +30,15 @@ use crate::memory::Delivered;
 pub use contexts::{
     Lineage, context, forget_work, remember_context, remember_item, remember_work, take_item, work,
 };
+pub use inboxes::{TaskInbox, inbox, remember_inbox};
+pub use leaving::{half_closed, half_closes};
 pub use node::{forget_node_table, node_table, remember_node_table};
 pub use own::{is_own_peer, is_own_socket, own_closed, own_connected, own_connects};
 pub use ring::{Wake, send, send_chunk, send_open, send_task};
 pub use rings::{next_shard, shards};
 pub use runtimes::{
     HeldConnection, HeldKey, held_connection, inherit_runtime, remember_held_connection,
-    runtime_mut, runtime_of,
+    runtime_mut, runtime_of, struck,
 };
 pub use scratch::{ChunkRecord, Scratch, with_scratch};
 pub use sizes::{PART_MAX, PARTS_AT_ONCE};

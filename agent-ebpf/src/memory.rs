@@ -278,6 +278,13 @@ pub fn stack_of(registers: *const pt_regs) -> u64 {
     arch::stack(unsafe { &*registers })
 }
 
+/// The address at which a probe in user space was hit.
+#[inline(always)]
+pub fn place_of(registers: *const pt_regs) -> u64 {
+    // SAFETY: as above.
+    arch::place(unsafe { &*registers })
+}
+
 /// Where the stack ended when the function that a return probe tells of began: behind its return
 /// instruction the return address is gone.
 #[inline(always)]

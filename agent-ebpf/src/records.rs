@@ -9,6 +9,7 @@ use wirespan_common::record::{
     CHUNK_AFTER_LOSS, CHUNK_CARRIED, Direction, Extent, Header, Kind, Open, Progress, Stage,
     TaskNote, is_object,
 };
+use wirespan_common::tokio::NOTED;
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::maps::{self, ChunkRecord, Scratch, Wake};
@@ -152,6 +153,33 @@ pub fn task(current: Current, note: TaskNote) -> Delivered<()> {
         header: header::<TaskRecord>(Kind::Task, shard, now_ns(), current),
         note,
     };
+    maps::send(&record, shard, Wake::Later)
+}
+
+/// A task record with numbers behind it.
+#[derive(IntoBytes, Immutable)]
+#[repr(C)]
+struct NumbersRecord {
+    header: Header,
+    note: TaskNote,
+    numbers: [u64; NOTED],
+}
+
+/// Tells user space what became of a task, with the first `count` numbers behind it.
+#[inline(always)]
+pub fn task_with(
+    current: Current,
+    note: TaskNote,
+    count: u8,
+    numbers: [u64; NOTED],
+) -> Delivered<()> {
+    let shard = maps::shard_of(current.tgid);
+    let mut record = NumbersRecord {
+        header: header::<NumbersRecord>(Kind::Task, shard, now_ns(), current),
+        note,
+        numbers,
+    };
+    record.note.ancestors = count;
     maps::send(&record, shard, Wake::Later)
 }
 

@@ -210,9 +210,10 @@ pub struct TcpPositions {
 /// Reads both positions, `copied` and `written` being the sequence numbers that belong to them;
 /// `None` where the kernel does not count, or counts on while it is looked at.
 ///
-/// What TCP received is what the process has read and what waits for it; the sequence number of the
-/// peer's end counts as one. What it sent, apart from what it sent again, ends at `snd_nxt`; an end
-/// of the own stream would count there too, but who has shut it down writes no more.
+/// What TCP received is what the process has read and what waits for it, and the peer's end, which
+/// has a sequence number and counts as a byte (`tcp_rcv_nxt_update`, net/ipv4/tcp_input.c). What it
+/// sent, apart from what it sent again, ends at `snd_nxt`; an end of the own stream would count
+/// there too, but who has shut it down writes no more.
 #[inline(always)]
 pub fn tcp_positions(sk: u64, copied: u32, written: u32) -> Option<TcpPositions> {
     if offset(|o| &o.tcp_sock_bytes_sent) == 0 || is_egress_over(sk) {
@@ -228,7 +229,9 @@ pub fn tcp_positions(sk: u64, copied: u32, written: u32) -> Option<TcpPositions>
             let unread = now.received_end.wrapping_sub(copied).wrapping_sub(end);
             let unsent = written.wrapping_sub(now.sent_end);
             return Some(TcpPositions {
-                read: now.received.wrapping_sub(unread.into()),
+                read: now
+                    .received
+                    .wrapping_sub(u64::from(end) + u64::from(unread)),
                 written: now.sent.wrapping_add(unsent.into()),
             });
         }

@@ -4,10 +4,12 @@
 
 pub mod go;
 mod haproxy;
+mod java;
 mod nginx;
 pub mod node;
 pub mod python;
 mod threads;
+pub mod tokio;
 
 use wirespan_common::connection::Connection;
 use wirespan_common::record::{Direction, TaskKind};
@@ -45,6 +47,10 @@ pub fn note(scratch: &mut Scratch, connection: &mut Connection) {
     // Apart, so that the one does not take the other's stack.
     if kind == TaskKind::PythonContext as u16 {
         look_at_context(scratch);
+    } else if kind == TaskKind::Tokio as u16 {
+        look_at_tokio(scratch);
+    } else if kind == TaskKind::VirtualThread as u16 {
+        look_at_virtual_thread(scratch);
     } else {
         look(scratch, connection, kind);
     }
@@ -57,6 +63,23 @@ fn look_at_context(scratch: &mut Scratch) {
     };
     let task = python::current(scratch, runtime);
     name(scratch, TaskKind::PythonContext as u8, task);
+}
+
+#[inline(never)]
+fn look_at_tokio(scratch: &mut Scratch) {
+    if let Some(task) = tokio::current(scratch) {
+        name(scratch, TaskKind::Tokio as u8, task);
+    }
+}
+
+#[inline(never)]
+fn look_at_virtual_thread(scratch: &mut Scratch) {
+    let Some(runtime) = maps::runtime_of(scratch.transfer.current.tgid) else {
+        return;
+    };
+    if let Some(task) = java::current(&scratch.transfer, runtime) {
+        name(scratch, TaskKind::VirtualThread as u8, task);
+    }
 }
 
 #[inline(always)]

@@ -28,7 +28,7 @@ use feed::LOOK;
 pub use losses::KernelLosses;
 pub use ring::Wait;
 pub use selection::Selection;
-pub use tls::{Attempt, Death, ProbedProcess, Standing, TlsProbes};
+pub use tls::{Attempt, Death, ProbedProcess, Spent, Standing, TlsProbes};
 pub use watch_list::WatchList;
 
 use crate::config::{CaptureConfig, Strategy, Targets};

@@ -18,6 +18,7 @@ mod propagators;
 mod sampler;
 mod settings;
 mod spans;
+mod tail;
 mod traces;
 mod values;
 
@@ -32,6 +33,7 @@ pub use propagators::Propagator;
 pub use sampler::Sampler;
 pub use settings::Given;
 pub use spans::SpanConfig;
+pub use tail::{TailCondition, TailRule};
 pub use traces::{OtlpConfig, OtlpProtocol, PrinterFormat, QUEUE_SPANS_DEFAULT, TracesConfig};
 
 /// What the daemon runs with: a part for each room.

@@ -8,11 +8,13 @@
 
 mod listener;
 mod material;
+mod tail;
 mod teller;
 mod waiting;
 
 pub use listener::{ConnectionListener, Moment};
 pub use material::Material;
+pub use tail::{HeldTraces, TailSpan};
 pub use teller::Teller;
 pub use waiting::{Addresses, Finished, Lacks, Waiting};
 
@@ -28,6 +30,10 @@ pub struct Placed {
     pub link: Option<Mechanism>,
     /// The process that it belongs to.
     pub owner: u32,
+    /// When somebody began to serve it, if that was seen, in nanoseconds of record time.
+    pub served_ns: Option<u64>,
+    /// An SDK in that process makes its span.
+    pub is_left_to_sdk: bool,
 }
 
 /// All that are open or wait.
@@ -51,12 +57,16 @@ impl Exchanges {
 
     /// Where an exchange stands, and whether that is all that will be known.
     fn placed(&self, node: NodeId) -> Option<(Placed, bool)> {
-        let owner = self.links.get(node)?.owner;
+        let known = self.links.get(node)?;
+        let (owner, served_ns) = (known.owner, known.served_ns);
+        let is_left_to_sdk = known.is_left_to_sdk;
         let (context, link, is_settled) = self.links.place(node)?;
         let placed = Placed {
             context,
             link,
             owner,
+            served_ns,
+            is_left_to_sdk,
         };
         Some((placed, is_settled))
     }

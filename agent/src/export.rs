@@ -2,8 +2,8 @@
 //! output, or to both. Only this room knows OTLP. It decides nothing about a span: what arrives is
 //! sent or counted as lost, never changed.
 //!
-//! Each destination has a lane of its own, so that a collector which is away does not silence the
-//! printer and a blocked terminal does not stop delivery. A lane is a queue with a bound and a few
+//! Each destination has a sink of its own, so that a collector which is away does not silence the
+//! printer and a blocked terminal does not stop delivery. A sink is a queue with a bound and a few
 //! workers that take a batch, encode it and see it through.
 
 pub mod otlp;
@@ -63,22 +63,22 @@ pub struct Exporters {
     config: ExportConfig,
     health: Arc<Health>,
     queue: SpanQueue,
-    otlp: Option<Lane>,
-    printer: Option<Lane>,
-    /// What waits for either, in whichever lane.
+    otlp: Option<SpanSink>,
+    printer: Option<SpanSink>,
+    /// What waits for either, in whichever sink.
     held: [queue::HeldMemory; 2],
-    /// Lanes into which nothing is put any more.
-    retired: Vec<Lane>,
+    /// Sinks into which nothing is put any more.
+    retired: Vec<SpanSink>,
 }
 
 #[derive(Debug)]
-struct Lane {
+struct SpanSink {
     inlet: queue::Inlet,
-    outlet: Arc<queue::LaneOutlet>,
+    outlet: Arc<queue::SinkOutlet>,
     workers: Vec<JoinHandle<()>>,
 }
 
-/// How long a lane that is not used any more may take to be emptied: as long as a batch waits for
+/// How long a sink that is not used any more may take to be emptied: as long as a batch waits for
 /// its receiver.
 const RETIRED_FOR: Duration = Duration::from_secs(60);
 
@@ -115,8 +115,8 @@ impl Exporters {
         let held = [(); 2].map(|()| queue::HeldMemory::new(config.memory.clone()));
         let [of_otlp, of_printer] = &held;
         let exporters = Self {
-            otlp: Lane::to_receiver(&config, of_otlp, health)?,
-            printer: Lane::to_printer(&config, of_printer, health, output),
+            otlp: SpanSink::to_receiver(&config, of_otlp, health)?,
+            printer: SpanSink::to_printer(&config, of_printer, health, output),
             held,
             retired: Vec::new(),
             queue: queue.clone(),
@@ -148,8 +148,8 @@ impl Exporters {
         let [of_otlp, of_printer] = &self.held;
         let other_queue = old.queue_spans_cap != new.queue_spans_cap;
         if other_queue || old.otlp != new.otlp {
-            match Lane::to_receiver(&new, of_otlp, &self.health) {
-                Ok(lane) => left.extend(std::mem::replace(&mut self.otlp, lane)),
+            match SpanSink::to_receiver(&new, of_otlp, &self.health) {
+                Ok(sink) => left.extend(std::mem::replace(&mut self.otlp, sink)),
                 Err(error) => {
                     self.config = old;
                     return Err(error);
@@ -158,37 +158,37 @@ impl Exporters {
         }
         if other_queue || (old.printer, old.colours) != (new.printer, new.colours) {
             let output = printer::Output::stdout(new.colours);
-            let lane = Lane::to_printer(&new, of_printer, &self.health, output);
-            left.extend(std::mem::replace(&mut self.printer, lane));
+            let sink = SpanSink::to_printer(&new, of_printer, &self.health, output);
+            left.extend(std::mem::replace(&mut self.printer, sink));
         }
         self.lead();
-        for lane in left {
-            self.retire(lane);
+        for sink in left {
+            self.retire(sink);
         }
         Ok(())
     }
 
-    /// Has what is pushed go into the lanes of now.
+    /// Has what is pushed go into the sinks of now.
     fn lead(&self) {
-        let lanes = self.otlp.iter().chain(&self.printer);
+        let sinks = self.otlp.iter().chain(&self.printer);
         self.queue
-            .lead_to(lanes.map(|lane| lane.inlet.clone()).collect());
+            .lead_to(sinks.map(|sink| sink.inlet.clone()).collect());
     }
 
-    /// Nothing comes into this lane any more: it ends once it is empty, or is given up after a
+    /// Nothing comes into this sink any more: it ends once it is empty, or is given up after a
     /// while.
-    fn retire(&mut self, lane: Lane) {
-        lane.outlet.close();
-        let workers: Vec<_> = lane.workers.iter().map(JoinHandle::abort_handle).collect();
-        let outlet = Arc::clone(&lane.outlet);
+    fn retire(&mut self, sink: SpanSink) {
+        sink.outlet.close();
+        let workers: Vec<_> = sink.workers.iter().map(JoinHandle::abort_handle).collect();
+        let outlet = Arc::clone(&sink.outlet);
         tokio::spawn(async move {
             tokio::time::sleep(RETIRED_FOR).await;
             workers.iter().for_each(AbortHandle::abort);
             outlet.discard().await;
         });
         self.retired
-            .retain(|lane| !lane.workers.iter().all(JoinHandle::is_finished));
-        self.retired.push(lane);
+            .retain(|sink| !sink.workers.iter().all(JoinHandle::is_finished));
+        self.retired.push(sink);
     }
 
     /// Sends what is queued, for at most `timeout`, and counts the rest as lost. What is pushed
@@ -196,17 +196,17 @@ impl Exporters {
     pub async fn drain(self, timeout: Duration) {
         let deadline = Instant::now() + timeout;
         let in_use = self.otlp.into_iter().chain(self.printer);
-        let lanes: Vec<_> = self.retired.into_iter().chain(in_use).collect();
-        for lane in &lanes {
-            lane.outlet.close();
+        let sinks: Vec<_> = self.retired.into_iter().chain(in_use).collect();
+        for sink in &sinks {
+            sink.outlet.close();
         }
-        for lane in lanes {
-            lane.end(deadline).await;
+        for sink in sinks {
+            sink.end(deadline).await;
         }
     }
 }
 
-impl Lane {
+impl SpanSink {
     /// Where spans go over OTLP, if anywhere.
     fn to_receiver(
         config: &ExportConfig,
@@ -260,12 +260,12 @@ impl Lane {
         batching: queue::Batching,
         held: &queue::HeldMemory,
         health: &Arc<Health>,
-    ) -> (queue::Inlet, Arc<queue::LaneOutlet>) {
+    ) -> (queue::Inlet, Arc<queue::SinkOutlet>) {
         health.open(batching.destination);
-        queue::lane(batching, held.clone(), Arc::clone(health))
+        queue::sink(batching, held.clone(), Arc::clone(health))
     }
 
-    /// Lets the workers of a closed lane finish until `deadline`, and counts the rest as lost.
+    /// Lets the workers of a closed sink finish until `deadline`, and counts the rest as lost.
     async fn end(self, deadline: Instant) {
         for mut worker in self.workers {
             if tokio::time::timeout_at(deadline, &mut worker)

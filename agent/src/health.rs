@@ -56,6 +56,8 @@ pub enum Loss {
     /// Spans: told without what was to be found out about their process, or without addresses,
     /// which did not come in time.
     Incomplete,
+    /// Traces: decided on by what was known, as there was no room to wait for their end.
+    TailFull,
     /// Events of processes: nobody had time to hear of them, so all processes are looked at anew.
     LifeUnheard,
     /// Looks at processes that took too long, or for which there was no room: they are described
@@ -98,7 +100,7 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::RingFull,
         Self::RingShare,
         Self::ConnectionsFull,
@@ -116,6 +118,7 @@ impl Loss {
         Self::TlsStalled,
         Self::TlsTooMany,
         Self::Incomplete,
+        Self::TailFull,
         Self::LifeUnheard,
         Self::LookGivenUp,
         Self::Undecodable,
@@ -157,6 +160,7 @@ impl Loss {
             Self::TlsStalled => "tls_stalled",
             Self::TlsTooMany => "tls_too_many",
             Self::Incomplete => "incomplete",
+            Self::TailFull => "tail_full",
             Self::LifeUnheard => "life_unheard",
             Self::LookGivenUp => "look_given_up",
             Self::Undecodable => "undecodable",

@@ -1,6 +1,7 @@
 //! wirespan's daemon. Read [`pipeline`] first: it wires the whole data path in one place.
 
 mod arch;
+pub mod blocking;
 pub mod capture;
 pub mod cli;
 pub mod config;
@@ -17,7 +18,6 @@ pub mod learnt;
 pub mod links;
 pub mod live;
 pub mod logging;
-pub mod lookers;
 pub mod memory;
 pub mod node_script;
 pub mod outlet;

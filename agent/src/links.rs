@@ -10,14 +10,18 @@
 
 mod go;
 mod headers;
+mod java;
 mod joins;
 mod node;
 mod nodes;
 mod proxies;
+mod pruning;
 mod python;
+mod recent;
 mod tally;
 mod tasks;
 mod threads;
+mod tokio;
 mod wire;
 
 use std::sync::Arc;
@@ -32,16 +36,22 @@ pub use wire::Wire;
 
 use crate::trace_context::{Named, SpanContext, TraceContext};
 use headers::{Headers, PassedOn};
+use java::VirtualThreads;
 use joins::Joins;
 use nodes::{Nodes, REMEMBERED_MAX};
 use python::{Decision, Python, RequestRead};
-use tasks::Tasks;
+use tasks::{Cause, Request, Tasks};
 use threads::Threads;
 
 /// How long an exchange that is over may still be found by what it caused, in nanoseconds of record
 /// time: records of two processors, or of two processes, come in no certain order, and what a
 /// request started may outlive it a little.
 const REMEMBERED_NS: u64 = 100_000_000;
+
+/// How long the first request of a connection waits for a client of which nothing is known, not
+/// even that it is on this node: whose address is translated tells that with its own first record,
+/// which may come after the server's, in nanoseconds of record time.
+const OVERTAKEN_NS: u64 = 10_000_000;
 
 /// How long a parent that may still become known is waited for, in nanoseconds of record time.
 const AWAITED_NS: u64 = 10_000_000_000;
@@ -121,6 +131,8 @@ pub struct Begun {
     pub may_meet_later: bool,
     /// When the head of the request ended.
     pub time_ns: u64,
+    /// An SDK in the process makes its span, and ours is left out.
+    pub is_left_to_sdk: bool,
 }
 
 /// All links.
@@ -132,6 +144,7 @@ pub struct Links {
     joins: Joins,
     tasks: Tasks,
     threads: Threads,
+    java: VirtualThreads,
     python: Python,
 }
 
@@ -146,12 +159,17 @@ impl Links {
             joins: Joins::default(),
             tasks: Tasks::default(),
             threads: Threads::default(),
+            java: VirtualThreads::default(),
             python: Python::default(),
         }
     }
 
     /// An exchange begins, whose request named the trace that it belongs to, if it did.
     pub fn begin(&mut self, begun: &Begun, named: Named) -> NodeId {
+        let begun = &Begun {
+            actor: begun.actor.map(|actor| self.java.know(actor)),
+            ..*begun
+        };
         let mut own = self.trace_context.place(begun.role, named);
         let derived = begun.ends.and_then(|ends| ends.key.span_id());
         if begun.role == Role::Client
@@ -173,6 +191,7 @@ impl Links {
         if let Some(actor) = begun.actor {
             self.tasks.serves(&self.nodes, node, begun, actor);
             self.threads.reads(&mut self.nodes, node, actor);
+            self.java.reads(&self.nodes, node, begun, actor);
             let read = RequestRead {
                 node,
                 connection: begun.connection,
@@ -189,6 +208,9 @@ impl Links {
             None if begun.ends.is_some_and(|ends| ends.may_be_local) => {
                 self.nodes.await_for(node, REMEMBERED_NS);
             }
+            None if begun.ends.is_some_and(|ends| ends.key.is_first()) => {
+                self.nodes.await_for(node, OVERTAKEN_NS);
+            }
             None => self.nodes.stand_alone(node),
         }
     }
@@ -197,7 +219,7 @@ impl Links {
         if let Some(known) = self.nodes.get_mut(node) {
             known.is_of_nobody = !self.threads.has_requests(begun.owner);
         }
-        let serving = self.tasks.asks(&mut self.nodes, begun);
+        let serving = self.tasks.asks(&mut self.nodes, node, begun);
         let may_be_told = self.tasks.calls(node, begun, serving.is_some());
         let passed_on = self.headers.passes_on(begun.owner, named);
         self.nodes.hint(node, self.headers.hint(begun.owner, named));
@@ -207,15 +229,10 @@ impl Links {
             (PassedOn::No, ..) if named.parent.is_some() => {
                 self.nodes.abstain(node, Abstained::NamedByProgram);
             }
-            (_, Some((request, mechanism)), _) => match request.doubt {
-                None => self.nodes.link(node, request.node, mechanism),
-                Some(goroutine) if self.tasks.doubts(goroutine, node, request.node) => {
-                    self.nodes.await_for(node, AWAITED_NS);
-                }
-                Some(_) => self.nodes.abstain(node, Abstained::OutlivingTask),
-            },
+            (_, Some((request, mechanism)), _) => self.belongs(node, request, mechanism),
             (.., Some(actor))
                 if self.threads.calls(&self.nodes, node, begun.owner, actor)
+                    || self.java.calls(&self.nodes, node, begun, actor)
                     || self.python.calls(node, actor, begun.time_ns) =>
             {
                 self.nodes.await_for(node, AWAITED_NS);
@@ -226,6 +243,22 @@ impl Links {
         self.decide();
         if let Some(ends) = begun.ends {
             self.meet_client(node, ends);
+        }
+    }
+
+    /// A call belongs to a request, perhaps to be known later.
+    fn belongs(&mut self, call: NodeId, request: Request, mechanism: Mechanism) {
+        let is_awaited = match (request.cause, request.doubt, mechanism) {
+            (Cause::Node(node), None, _) => return self.nodes.link(call, node, mechanism),
+            (Cause::Handler(task), doubt, _) => self.tasks.awaits(task, call, doubt),
+            (Cause::Node(node), Some(doubt), Mechanism::Task(kind)) => {
+                self.tasks.doubts(&self.nodes, (doubt, kind), call, node)
+            }
+            _ => false,
+        };
+        match is_awaited {
+            true => self.nodes.await_for(call, AWAITED_NS),
+            false => self.nodes.abstain(call, Abstained::OutlivingTask),
         }
     }
 
@@ -258,6 +291,7 @@ impl Links {
         let ends = ends.filter(|_| known.ends.is_none());
         known.ends = known.ends.or(ends);
         let (role, owner) = (known.role, known.owner);
+        let actor = actor.map(|actor| self.java.know(actor));
         let now_ns = self.nodes.now_ns();
         match role {
             Role::Server => {
@@ -276,6 +310,7 @@ impl Links {
                 if let Some(actor) = actor {
                     self.threads.hears(node, actor);
                 }
+                self.java.hears(&mut self.nodes, node, actor);
                 if let Some(ends) = ends {
                     self.meet_client(node, ends);
                 }
@@ -283,21 +318,24 @@ impl Links {
         }
     }
 
-    /// A runtime told something of a task.
+    /// A runtime told something of a task; `now_ns` is when, in record time.
     pub fn note(
         &mut self,
-        tgid: u32,
+        now_ns: u64,
+        (tgid, tid): (u32, u32),
         event: TaskEvent,
         kind: TaskKind,
         note: &TaskNote,
         ancestors: &[u64],
     ) {
+        self.nodes.pass(now_ns);
         if kind == TaskKind::PythonContext {
-            let now_ns = self.nodes.now_ns();
             self.python.note(tgid, event, note, ancestors, now_ns);
             return self.decide();
         }
-        self.tasks.note(&mut self.nodes, tgid, event, kind, note);
+        let who = (tgid, tid);
+        self.tasks
+            .note(&mut self.nodes, who, (event, kind), note, ancestors);
         self.tasks.tidy(&self.nodes);
     }
 
@@ -309,9 +347,10 @@ impl Links {
         }
         if let Some(node) = self.nodes.get(id).filter(|it| it.role == Role::Server) {
             self.python.ends(id, node.owner, now_ns);
-            self.tasks.request_ends(id, now_ns);
+            self.tasks.ends_request(id, now_ns);
             self.decide();
         }
+        self.java.ends(&mut self.nodes, id);
         if let Some(node) = self.nodes.get_mut(id) {
             self.joins.end(id, node);
             let is_known = match node.role {
@@ -421,9 +460,9 @@ impl Links {
     /// When the first one that waits will have waited long enough, in nanoseconds of record time.
     #[must_use]
     pub fn until_ns(&self) -> Option<u64> {
-        let of_tasks = [self.python.until_ns(), self.tasks.until_ns()];
-        let all = of_tasks.into_iter().chain([self.nodes.until_ns()]);
-        all.flatten().min()
+        let (nodes, python) = (self.nodes.until_ns(), self.python.until_ns());
+        let tasks = self.tasks.until_ns();
+        nodes.into_iter().chain(python).chain(tasks).min()
     }
 
     /// What was linked, and what was not, since the last call.
@@ -451,6 +490,7 @@ impl Links {
             + self.joins.memory_bytes()
             + self.tasks.memory_bytes()
             + self.threads.memory_bytes()
+            + self.java.memory_bytes()
             + self.python.memory_bytes()
     }
 }

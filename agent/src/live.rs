@@ -88,6 +88,8 @@ pub struct Setup {
     pub watcher: Watcher,
     /// What is known of TLS libraries.
     pub libraries: Libraries,
+    /// Percent of a process's CPU time that following its tasks may take.
+    pub follow_cpu_max: u8,
     /// What pipelines are told; memory is divided among them.
     pub pipeline: PipelineConfig,
     /// How spans are made, from the first record on.
@@ -127,6 +129,7 @@ impl Live {
         let Setup {
             watcher,
             libraries,
+            follow_cpu_max,
             pipeline,
             spans,
             recording,
@@ -148,7 +151,7 @@ impl Live {
         let (selection, root) = (capture.selection()?, ProcRoot::host());
         let control = Control::start(watcher, selection, root, mailboxes, &health)?;
         let (watched, reconfigure) = (control.watched(), control.reconfigure());
-        let tls = TlsThread::start(libraries, capture.tls_probes()?, &health)?;
+        let tls = TlsThread::start(libraries, capture.tls_probes()?, follow_cpu_max, &health)?;
         let (own, wished) = wishes();
         let further = (1..shards).map(|_| own.another(Arc::clone(&wakes[0])));
         let further: Vec<_> = further.collect();

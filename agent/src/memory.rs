@@ -2,7 +2,7 @@
 //! count what they hold as it changes; nothing is walked here, and nothing is freed here: who holds
 //! too much sheds it, and counts that.
 //!
-//! What processes, learnt headers, waiting spans and descriptions may take are parts of the whole;
+//! What processes, learnt headers, held and waiting spans and descriptions may take are parts;
 //! connections may take what these leave. So the sum stays below the bound, whoever tries to fill
 //! it, and nobody can take all of it from the others.
 //!
@@ -126,6 +126,12 @@ impl Ledger {
     #[must_use]
     pub fn of_learnt(&self) -> usize {
         self.limit() / 16
+    }
+
+    /// What may be held of spans until it is known what became of their traces: an eighth.
+    #[must_use]
+    pub fn of_tail(&self) -> usize {
+        self.limit() / 8
     }
 
     /// What may wait for one destination: an eighth, of the whole.

@@ -1,5 +1,5 @@
 //! What wirespan calls itself towards receivers, and how its exports are recognised by it in what
-//! others say.
+//! others say; and how those of others are.
 //!
 //! The daemon does not trace its own connections: its process is never watched, and where the
 //! receiver is, the kernel side leaves out the other end by its addresses. That can't tell where
@@ -9,6 +9,7 @@
 //! both the name and a target of OTLP is left out: a name alone would let any client hide.
 
 use wirespan_protocols::exchange::Exchange;
+use wirespan_protocols::family::Family;
 use wirespan_protocols::family::http::Method;
 
 /// `User-Agent` of all exports.
@@ -22,11 +23,32 @@ const COMMENT: &str = " (rust; otlp)";
 /// Where OTLP goes by default: paths over HTTP, methods over gRPC (opentelemetry-specification,
 /// protocol/exporter.md; opentelemetry-proto, collector/*/v1). A path may have a prefix.
 const TARGETS: [&str; 4] = [
-    "/v1/traces",
+    TRACES_OVER_HTTP,
     "/v1/metrics",
-    "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    TRACES_OVER_GRPC,
     "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
 ];
+
+const TRACES_OVER_HTTP: &str = "/v1/traces";
+const TRACES_OVER_GRPC: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+
+/// Whether an exchange is an export of traces, whoever makes it, that was accepted.
+#[must_use]
+pub fn exports_traces(exchange: &Exchange) -> bool {
+    let Some(http) = exchange.family.http() else {
+        return false;
+    };
+    let is_call = matches!(exchange.family, Family::Rpc(_));
+    let target = if is_call {
+        TRACES_OVER_GRPC
+    } else {
+        TRACES_OVER_HTTP
+    };
+    let is_accepted = http.response.as_ref().is_some_and(|response| {
+        (200..300).contains(&response.status) && (!is_call || response.call_status == Some(0))
+    });
+    is_accepted && http.request.method == Method::Post && http.request.target.ends_with(target)
+}
 
 /// Whether an exchange is an export of this daemon or of another one.
 #[must_use]

@@ -124,8 +124,10 @@ impl Pipeline {
             connections: Connections::new(config.connections_max),
             material: Material {
                 processes: Processes::new(PROCESSES_MAX, config.memory.of_processes()),
-                teller: Teller::new(spans, &config.spans),
+                teller: Teller::new(spans, &config.spans, config.memory.of_tail()),
                 propagation: Propagation::new(&config.spans),
+                leaves_to_sdks: config.spans.excludes_instrumented(),
+                exporters: Vec::new(),
                 learnt: LearntStore::new(config.memory.of_learnt()),
                 exchanges: Exchanges::new(TraceContext::new(config.seed)),
                 wall_offset_ns: 0,
@@ -161,7 +163,8 @@ impl Pipeline {
                 ancestors,
             } => {
                 let links = &mut self.material.exchanges.links;
-                links.note(record.tgid, event, kind, &note, ancestors.as_slice());
+                let who = (record.tgid, record.tid);
+                links.note(time_ns, who, event, kind, &note, ancestors.as_slice());
             }
             Body::Settings(json) => self.reconfigure(json),
         }
@@ -207,6 +210,20 @@ impl Pipeline {
         self.material.processes.lose_records(tgid, count);
     }
 
+    /// Processes of which it became known since the last call that they export traces themselves,
+    /// with the names of their services: their spans are left to them from then on.
+    pub fn take_exporters(&mut self) -> Vec<(u32, String)> {
+        let exporters = std::mem::take(&mut self.material.exporters);
+        if !self.material.leaves_to_sdks {
+            return Vec::new();
+        }
+        let processes = &self.material.processes;
+        let named = exporters.into_iter();
+        named
+            .map(|pid| (pid, processes.service(pid).to_owned()))
+            .collect()
+    }
+
     /// What the kernel side should be told by now.
     pub fn drain_to_kernel(&mut self) -> std::vec::Drain<'_, ToKernel> {
         self.connections.drain_to_kernel()
@@ -233,7 +250,8 @@ impl Pipeline {
     pub fn waits_until(&self) -> Option<u64> {
         let exchanges = &self.material.exchanges;
         let (waiting, links) = (exchanges.waiting.until_ns(), exchanges.links.until_ns());
-        waiting.into_iter().chain(links).min()
+        let held = self.material.teller.tail.until_ns();
+        waiting.into_iter().chain(links).chain(held).min()
     }
 
     /// Connections remembered at the moment.
@@ -255,12 +273,15 @@ impl Pipeline {
             + self.material.processes.memory_bytes()
             + self.material.learnt.memory_bytes()
             + self.material.exchanges.memory_bytes()
+            + self.material.teller.tail.memory_bytes()
             + self.memory.held()
     }
 
     /// Bytes of what may grow much with any record.
     fn growing_bytes(&self) -> usize {
-        self.connections.weight() + self.material.exchanges.links.growing_bytes()
+        self.connections.weight()
+            + self.material.exchanges.links.growing_bytes()
+            + self.material.teller.tail.memory_bytes()
     }
 
     /// Sheds what is too much: all others have bounds of their own, connections what these leave.
@@ -268,6 +289,7 @@ impl Pipeline {
         // The bound may have been changed.
         self.material.processes.bound(self.memory.of_processes());
         self.material.learnt.bound(self.memory.of_learnt());
+        self.material.teller.tail.bound(self.memory.of_tail());
         let forgotten = self.material.learnt.settle();
         if forgotten > 0 {
             self.material.health.lose(Loss::HeadersForgotten, forgotten);
@@ -556,6 +578,7 @@ impl Pipeline {
                 let config = self.given.or(&told);
                 self.material.teller.reconfigure(&config);
                 self.material.propagation = Propagation::new(&config);
+                self.material.leaves_to_sdks = config.excludes_instrumented();
             }
             Err(_) => self.material.health.lose(Loss::Undecodable, 1),
         }

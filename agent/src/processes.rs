@@ -1,11 +1,14 @@
 //! What is known about the processes that records speak of: their resource, whether they live, how
 //! much of what they said was understood. It reads no procfs: descriptions arrive as records.
 
+mod exporting;
+
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use wirespan_protocols::exchange::Role;
 use wirespan_protocols::heap;
 
 use crate::discover::Process;
@@ -14,6 +17,7 @@ use crate::health::Coverage;
 use crate::semconv;
 use crate::span::Resource;
 use crate::unread::{Reason, Unread};
+use exporting::Exporting;
 
 /// Processes remembered, ended ones included. Of more, the longest ended are forgotten.
 pub const PROCESSES_MAX: usize = 16_384;
@@ -77,6 +81,7 @@ struct RememberedProcess {
     awaited_until_ns: u64,
     ended: bool,
     budget_raised: bool,
+    exporting: Exporting,
     tally: Tally,
     /// Of resource and description.
     bytes: usize,
@@ -93,6 +98,7 @@ impl RememberedProcess {
             awaited_until_ns: 0,
             ended: false,
             budget_raised: false,
+            exporting: Exporting::Nothing,
             tally: Tally::default(),
         }
     }
@@ -146,6 +152,8 @@ pub struct Processes {
     forgotten: Tally,
     /// Of all processes for which there is no room.
     nameless: Arc<Resource>,
+    /// How many export traces themselves.
+    exporting: usize,
 }
 
 impl Processes {
@@ -161,6 +169,7 @@ impl Processes {
             ended: VecDeque::new(),
             forgotten: Tally::default(),
             nameless: Arc::new(enrich::process::unknown(0)),
+            exporting: 0,
         }
     }
 
@@ -197,6 +206,37 @@ impl Processes {
     pub fn executable(&self, tgid: u32) -> Option<&Path> {
         let description = self.entries.get(&tgid)?.description.as_deref()?;
         Some(&description.executable)
+    }
+
+    /// An export of traces was accepted that a process sent, as a client, or took, as a server.
+    /// Returns whether it is known only since then that it exports its own.
+    pub fn exports(&mut self, tgid: u32, role: Role) -> bool {
+        let Some(entry) = self.touch_entry(tgid) else {
+            return false;
+        };
+        let after = entry.exporting.seen(role);
+        self.set_exporting(tgid, after)
+    }
+
+    /// Whether a process exports traces itself.
+    #[inline]
+    #[must_use]
+    pub fn exports_itself(&self, tgid: u32) -> bool {
+        let entry = (self.exporting > 0).then(|| self.entries.get(&tgid));
+        entry
+            .flatten()
+            .is_some_and(|entry| entry.exporting == Exporting::Itself)
+    }
+
+    /// Whether that is news of a process that exports itself.
+    fn set_exporting(&mut self, tgid: u32, exporting: Exporting) -> bool {
+        let Some(entry) = self.entries.get_mut(&tgid) else {
+            return false;
+        };
+        let before = std::mem::replace(&mut entry.exporting, exporting);
+        let [was, is] = [before, exporting].map(|it| it == Exporting::Itself);
+        self.exporting = self.exporting + usize::from(is) - usize::from(was);
+        is && !was
     }
 
     /// Bytes of memory that they take.
@@ -295,6 +335,7 @@ impl Processes {
         if self.entries.get(&tgid).is_some_and(|entry| entry.ended) {
             self.forget(tgid);
         }
+        self.set_exporting(tgid, Exporting::Nothing);
         if is_watched {
             self.expect(tgid, now_ns);
         }
@@ -396,7 +437,9 @@ impl Processes {
         report
     }
 
-    fn service(&self, tgid: u32) -> &str {
+    /// The name of a process's service, as far as it is known.
+    #[must_use]
+    pub fn service(&self, tgid: u32) -> &str {
         self.entries
             .get(&tgid)
             .and_then(|entry| entry.resource.get(semconv::SERVICE_NAME))
@@ -473,6 +516,7 @@ impl Processes {
     }
 
     fn forget(&mut self, tgid: u32) {
+        self.set_exporting(tgid, Exporting::Nothing);
         if let Some(entry) = self.entries.remove(&tgid) {
             self.bytes -= entry.bytes;
             if entry.ended {

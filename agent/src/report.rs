@@ -37,6 +37,13 @@ pub fn log_losses(health: &Health) {
     }
 }
 
+/// Logs how many parents were found so far, and how many calls have none, if there are any.
+pub fn log_links(health: &Health) {
+    if let Some(links) = links(health) {
+        log::info!("{links}");
+    }
+}
+
 /// Processes of which is said in one minute what is not understood.
 const UNREAD_LINES_MAX: usize = 10;
 

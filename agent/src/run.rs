@@ -148,6 +148,7 @@ pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<
         replayed.spans,
         replayed.unknown + replayed.undecodable
     );
+    report::log_links(&health);
     report::log_losses(&health);
     Ok(())
 }

@@ -9,6 +9,7 @@ mod http;
 mod leaving;
 mod method;
 mod rpc;
+mod stages;
 mod url;
 
 use std::borrow::Cow;
@@ -19,6 +20,7 @@ use wirespan_protocols::family::Family;
 use wirespan_protocols::heap;
 
 pub use method::KnownMethods;
+pub use stages::stages;
 
 use crate::config::{Propagator, SpanConfig};
 use crate::endpoints::{Endpoints, HostMemo, Via};
@@ -97,6 +99,8 @@ pub enum SpanKind {
     Server,
     /// The traced process called.
     Client,
+    /// A stage of what it did.
+    Internal,
 }
 
 /// OpenTelemetry span status; a successful span is `Unset`.

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use wirespan_protocols::exchange::Role;
 
 pub use propagation::{Named, Propagation};
-pub use sampling::{Choice, randomness, with_threshold};
+pub use sampling::{Choice, raise_threshold, randomness, with_threshold};
 
 /// W3C Trace Context §3.2.2.4: the caller may have recorded this trace.
 pub const FLAG_SAMPLED: u8 = 1;

@@ -17,6 +17,7 @@ fn told(span: &Span) -> String {
     let kind = match span.kind {
         SpanKind::Server => "server",
         SpanKind::Client => "client",
+        SpanKind::Internal => "internal",
     };
     let mut text = format!("{kind} {}\n", span.name);
     let hex = |bytes: &[u8]| {

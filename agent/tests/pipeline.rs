@@ -10,6 +10,8 @@ mod exchanges;
 mod goroutines;
 #[path = "pipeline/headers.rs"]
 mod headers;
+#[path = "pipeline/instrumented.rs"]
+mod instrumented;
 #[path = "pipeline/kernel.rs"]
 mod kernel;
 #[path = "pipeline/learnt.rs"]
@@ -40,10 +42,18 @@ mod sampling;
 mod settings;
 #[path = "pipeline/shards.rs"]
 mod shards;
+#[path = "pipeline/stages.rs"]
+mod stages;
+#[path = "pipeline/tail.rs"]
+mod tail;
 #[path = "pipeline/threads.rs"]
 mod threads;
 #[path = "pipeline/tls.rs"]
 mod tls;
+#[path = "pipeline/tokio.rs"]
+mod tokio;
+#[path = "pipeline/virtual_threads.rs"]
+mod virtual_threads;
 #[path = "pipeline/waiting.rs"]
 mod waiting;
 

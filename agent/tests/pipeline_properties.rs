@@ -119,7 +119,7 @@ fn record(seed: &Seed, positions: &mut Positions) -> Vec<u8> {
         Kind::Task => {
             payload = &raw[raw.len() / 2..];
             body::<TaskNote>(raw, |note| {
-                note.event = note.event % 5 + 1;
+                note.event = note.event % 8 + 1;
                 note.kind = note.kind % 7 + 1;
                 note.ancestors = (payload.len() / 8) as u8;
             })

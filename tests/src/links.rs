@@ -7,11 +7,15 @@
 //! of programs, and nothing is measured but that.
 
 pub mod go;
+pub mod java;
+mod kept;
 mod load;
+pub mod tokio;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
+pub use kept::KeptRow;
 pub use load::Load;
 
 use crate::spans::{Kind, Seen};
@@ -125,8 +129,8 @@ impl Row {
         row
     }
 
-    /// Prints it, and compares with what it must reach. `calls` is how many there were, if that is
-    /// known: what was not seen has no parent either.
+    /// Prints it, keeps it for the table of all, and compares with what it must reach. `calls` is
+    /// how many there were, if that is known: what was not seen has no parent either.
     ///
     /// # Panics
     /// It does not reach it.
@@ -134,6 +138,13 @@ impl Row {
         println!("links: {name}: {self}");
         let seen = self.calls.sum();
         let all = calls.unwrap_or(seen).max(seen);
+        KeptRow::new(
+            all,
+            self.calls.right,
+            self.calls.wrong + self.joins.wrong,
+            target,
+        )
+        .keep(name);
         assert!(all > 0, "{name}: no call was seen");
         let part = |count: usize| 100.0 * count as f64 / all as f64;
         let wrong = part(self.calls.wrong + self.joins.wrong);

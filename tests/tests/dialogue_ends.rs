@@ -3,7 +3,7 @@
 
 use wirespan_tests::dialogue::{Dialogue, GET, OK};
 use wirespan_tests::puppet::Puppet;
-use wirespan_tests::spans::Kind;
+use wirespan_tests::spans::{Kind, Seen};
 
 #[test]
 fn a_body_without_length_ends_with_the_connection() {
@@ -48,10 +48,38 @@ fn a_client_may_end_its_direction_and_still_be_answered() {
     both.server.close(both.at_server);
     both.client.read_to_end(both.at_client);
     both.client.close(both.at_client);
-    both.expect(&[
+    let finished = both.expect(&[
         "Client GET /a 200, request 0 B, response 2 B",
         "Server GET /a 200, request 0 B, response 2 B",
     ]);
+    // They know each other, though the end had come when the server first read.
+    let [client] = &finished.of_kind(Kind::Client)[..] else {
+        panic!("one call")
+    };
+    let [server] = &finished.of_kind(Kind::Server)[..] else {
+        panic!("one request")
+    };
+    assert_eq!(server.parent_span_id, client.span_id);
+}
+
+/// As Java's sockets do. By the time that the peer has done the same, it has gone.
+#[test]
+fn a_client_that_ends_its_direction_and_closes_has_given_up() {
+    let mut both = Dialogue::begin();
+    both.request(GET);
+    both.client.finish(both.at_client);
+    both.client.close(both.at_client);
+    both.server.read_to_end(both.at_server);
+    both.server.close(both.at_server);
+    (both.at_client, _) = both.client.connect(both.port);
+    both.at_server = both.server.accept();
+    both.still_works();
+    let given_up = |span: &&Seen| span.kind == Kind::Client && span.failed;
+    let is_told = |spans: &[Seen]| spans.iter().any(|span| given_up(&span));
+    let spans = both.daemon.wait_for("what was given up", is_told);
+    let after = spans.iter().find(|span| !span.failed).expect("told before");
+    let ended = spans.iter().find(given_up).expect("told").end_ns;
+    assert!(ended < after.start_ns, "{ended} {}", after.start_ns);
 }
 
 #[test]

@@ -12,9 +12,10 @@ use wirespan_tests::daemon::Daemon;
 use wirespan_tests::links::{Load, Row, Target, requests};
 use wirespan_tests::ports;
 use wirespan_tests::process::{Process, tied};
+use wirespan_tests::spans::Kind;
 use wirespan_tests::tls::Certificates;
 use wirespan_tests::tunnels::listening;
-use wirespan_tests::workload::{Nginx, Server, binary, children_of, eventually};
+use wirespan_tests::workload::{Nginx, Server, binary, children_of, eventually, file};
 
 /// Nearly all, and none wrong.
 const TARGET: Target = Target {
@@ -274,4 +275,43 @@ fn apache(directory: &Path, mpm: &str, to: u16) -> (Process, u16) {
     let mut command: Command = tied("apache2");
     command.arg("-f").arg(&path).arg("-DFOREGROUND");
     (listening("apache2", command, port), port)
+}
+
+/// FastCGI is not read: what a script asks for has no request of its process, and belongs to nobody
+/// that is known; least of all to a request that another one of the pool answers.
+#[test]
+fn what_php_asks_for_behind_nginx_is_nobodys() {
+    let back = Server::hyper();
+    let directory = tempfile::tempdir().expect("a directory");
+    let here = directory.path().display();
+    let configuration = directory.path().join("fpm.conf");
+    let text = format!(
+        "[global]\nerror_log={here}/log\ndaemonize=no\n\
+         [shop]\nuser=root\nlisten={here}/shop.sock\npm=static\npm.max_children=8\n"
+    );
+    std::fs::write(&configuration, text).expect("a configuration");
+    let mut command = tied("php-fpm8.2");
+    command.arg("-F").arg("-R").arg("-y").arg(&configuration);
+    let fpm = Process::start("php-fpm", &mut command);
+    let script = file("served/ask.php");
+    let locations = format!(
+        "location / {{ fastcgi_pass unix:{here}/shop.sock; fastcgi_param REQUEST_METHOD GET; \
+         fastcgi_param QUERY_STRING $query_string; fastcgi_param SCRIPT_FILENAME {}; }}",
+        script.display()
+    );
+    let nginx = Nginx::start(WORKERS, "", &locations);
+    let pids = [workers(nginx.process.pid(), WORKERS), workers(fpm.pid(), 8)];
+    let told = pids.concat().iter().map(u32::to_string).collect::<Vec<_>>();
+    let daemon = Daemon::start(&[("BEYLA_TARGET_PID", &told.join(","))]);
+    send(&Load::of_a_row(), &nginx.url(""), |id| {
+        format!("/{id}/php?{}", back.url(&slow(id)))
+    });
+    daemon.wait_for_count(2 * requests());
+    let finished = daemon.stop();
+    let row = Row::of(&finished.spans);
+    println!("links: PHP-FPM behind nginx: {row}");
+    let asked = finished.of_kind(Kind::Client);
+    assert_eq!(asked.len(), requests());
+    assert!(asked.iter().all(|span| span.parent_span_id.is_empty()));
+    assert_eq!(row.joins.none, requests(), "{row}");
 }

@@ -109,23 +109,6 @@ fn an_event_loop_without_epoll_is_left_alone() {
 }
 
 #[test]
-fn javas_own_server_has_a_thread_for_each_request() {
-    let row = row(|directory, port, back| {
-        let mut compiler = tied("javac");
-        compiler
-            .arg("-d")
-            .arg(directory)
-            .arg(file("links/Pool.java"));
-        Process::start("javac", &mut compiler).succeed();
-        let mut command = tied("java");
-        command.arg("-cp").arg(directory).arg("Pool");
-        command.args([port, back].map(|number| number.to_string()));
-        command
-    });
-    row.assert("Java, HttpServer", calls(), TARGET_ALONE);
-}
-
-#[test]
 fn puma_has_threads_and_a_reactor() {
     let row = row(|_, port, back| {
         let mut command = tied("puma");

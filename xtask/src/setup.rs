@@ -6,6 +6,7 @@
 pub mod apt;
 mod bpf_linker;
 mod grpc;
+mod jaeger;
 pub mod mirror;
 mod mongodb;
 mod purpose;
@@ -65,6 +66,9 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
         tls::ensure()?;
         wheels::REDIS_PY.ensure()?;
         mongodb::ensure()?;
+    }
+    if purposes.contains(&Purpose::Soak) {
+        jaeger::ensure()?;
     }
     Ok(())
 }

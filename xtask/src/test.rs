@@ -4,6 +4,7 @@
 mod counts;
 mod end_to_end;
 mod executables;
+mod links;
 mod report;
 mod soak;
 
@@ -18,6 +19,7 @@ use crate::setup::{self, Purpose};
 use crate::{daemon, instructions, lint, vm, workspace};
 use counts::Counts;
 use executables::Compiled;
+use links::LinkRows;
 use report::Report;
 
 /// Which tests to run.
@@ -51,6 +53,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if !args.quick {
         purposes.extend([Purpose::Vm, Purpose::Fuzz]);
     }
+    if args.soak {
+        purposes.push(Purpose::Soak);
+    }
     report.prepare("set-up", || {
         setup::ensure(&purposes)?;
         if !args.quick {
@@ -60,7 +65,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     })?;
     if args.soak {
         let duration = Duration::from_secs(args.soak_seconds);
-        soak::run(&mut report, duration, args.only.as_deref().unwrap_or(""));
+        soak::run(&mut report, duration, args.only.as_deref().unwrap_or(""))?;
         return Ok(report.conclude());
     }
     report.stage("rustfmt", || checked(lint::format()));
@@ -82,7 +87,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Ok(Counts { passed, failed })
     });
     // Nothing runs beside these: they compare times.
-    report.stage("end to end, this kernel", || end_to_end::here(&compiled));
+    let rows = LinkRows::begin()?;
+    report.stage("end to end, this kernel", || {
+        end_to_end::here(&compiled, &rows)
+    });
     if !args.quick {
         // Emulation keeps one processor busy; fuzzing takes what is left.
         report.side_by_side(
@@ -95,6 +103,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             }),
         );
     }
+    rows.print();
     Ok(report.conclude())
 }
 

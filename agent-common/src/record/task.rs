@@ -22,7 +22,8 @@ pub enum TaskKind {
     /// A request that a proxy serves: where it keeps the connection of the client whose request it
     /// is. The part is the stream of HTTP/2, or 0.
     ProxyRequest = 4,
-    /// A virtual thread of Java, by its id.
+    /// A thread of Java in a virtual machine that has virtual ones, by its number; 0 where that is
+    /// not known. The part is [`IS_VIRTUAL`](crate::java::IS_VIRTUAL), or the thread's [`Polled`].
     VirtualThread = 5,
     /// What a script in Node keeps per request.
     NodeStore = 6,
@@ -75,6 +76,14 @@ pub enum TaskEvent {
     Serves = 4,
     /// `other` gave it something to do.
     Given = 5,
+    /// It put something into a channel, `other`, at the place whose lower half is `part`. Behind it
+    /// is what [`Put`](crate::tokio::Put) says.
+    Put = 6,
+    /// It sends, as stream `part` of a connection, what it took from a channel, `other`, at the
+    /// place that stands behind it.
+    Sends = 7,
+    /// It answers on a stream of a connection. The stream is one half of the number behind it.
+    Answers = 8,
 }
 
 impl TryFrom<u8> for TaskEvent {
@@ -87,22 +96,26 @@ impl TryFrom<u8> for TaskEvent {
             3 => Self::Asks,
             4 => Self::Serves,
             5 => Self::Given,
+            6 => Self::Put,
+            7 => Self::Sends,
+            8 => Self::Answers,
             unknown => return Err(unknown),
         })
     }
 }
 
-/// Body of [`Kind::Task`], before the numbers of `ancestors` tasks of the same kind, the nearest
-/// first, eight bytes each in native byte order.
+/// Body of [`Kind::Task`], before so many numbers as `ancestors` says, eight bytes each in native
+/// byte order: of tasks of the same kind that it comes from, the nearest first, or what its event
+/// has there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct TaskNote {
     /// Which task.
     pub task: u64,
-    /// A task or a connection, as `event` says.
+    /// A task, a connection or a channel, as `event` says.
     pub other: u64,
     /// A stream of HTTP/2, or 0. Of a goroutine that was born, the lower half of the address of the
-    /// function that it begins with.
+    /// function that it begins with; of a task of tokio, that of the table of its functions.
     pub part: u32,
     /// A [`TaskEvent`].
     pub event: u8,

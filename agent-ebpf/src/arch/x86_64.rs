@@ -84,6 +84,12 @@ pub fn stack(registers: &pt_regs) -> u64 {
     registers.rsp
 }
 
+/// The address of the instruction.
+#[inline(always)]
+pub fn place(registers: &pt_regs) -> u64 {
+    registers.rip
+}
+
 /// Bytes by which a return moves the stack pointer: the return address lies there.
 pub const RETURN_SIZE: u64 = 8;
 

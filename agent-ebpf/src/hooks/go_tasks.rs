@@ -33,7 +33,7 @@ pub fn go_goroutine(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn go_on_its_own(ctx: ProbeContext) -> u32 {
     let current = current_process();
-    if maps::runtime_of(current.tgid).is_none() {
+    if maps::struck(current.tgid).is_none() {
         return 0;
     }
     run(go::is_on_its_own(current, go_registers(ctx.regs).goroutine)) as u32
@@ -44,7 +44,7 @@ pub fn go_on_its_own(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn go_round_trip(ctx: ProbeContext) -> u32 {
     let current = current_process();
-    if maps::runtime_of(current.tgid).is_none() {
+    if maps::struck(current.tgid).is_none() {
         return 0;
     }
     let registers = go_registers(ctx.regs);
@@ -62,7 +62,7 @@ pub fn go_round_trip(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn go_run_handler(ctx: ProbeContext) -> u32 {
     let current = current_process();
-    if maps::runtime_of(current.tgid).is_none() {
+    if maps::struck(current.tgid).is_none() {
         return 0;
     }
     let registers = go_registers(ctx.regs);
@@ -82,7 +82,7 @@ pub fn go_run_handler(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn go_grpc_write(ctx: ProbeContext) -> u32 {
     let current = current_process();
-    if maps::runtime_of(current.tgid).is_none() {
+    if maps::struck(current.tgid).is_none() {
         return 0;
     }
     let registers = go_registers(ctx.regs);
@@ -103,7 +103,7 @@ pub fn go_grpc_write(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn go_grpc_handle(ctx: ProbeContext) -> u32 {
     let current = current_process();
-    if maps::runtime_of(current.tgid).is_none() {
+    if maps::struck(current.tgid).is_none() {
         return 0;
     }
     let registers = go_registers(ctx.regs);

@@ -20,10 +20,12 @@ use crate::sockets::{self, Socket};
 const ESTABLISHED: i32 = 1;
 const SYN_SENT: i32 = 2;
 const FIN_WAIT1: i32 = 4;
+const FIN_WAIT2: i32 = 5;
 const CLOSE: i32 = 7;
 const CLOSE_WAIT: i32 = 8;
 const LAST_ACK: i32 = 9;
 const LISTEN: i32 = 10;
+const CLOSING: i32 = 11;
 
 /// `TP_PROTO(const struct sock *sk, const int oldstate, const int newstate)`
 /// (include/trace/events/sock.h).
@@ -38,9 +40,8 @@ pub fn inet_sock_set_state(ctx: RawTracePointContext) -> i32 {
         (_, SYN_SENT) => connecting(sk),
         (SYN_SENT, ESTABLISHED) => connected(sk),
         (ESTABLISHED, FIN_WAIT1) | (CLOSE_WAIT, LAST_ACK) => leaving(sk, Stage::EgressEnded),
-        // From other states CLOSE is where a connection that both sides ended comes to rest; the
-        // process may not have read all of it yet.
         (ESTABLISHED | CLOSE_WAIT, CLOSE) => leaving(sk, Stage::Reset),
+        (FIN_WAIT1 | FIN_WAIT2 | CLOSING | LAST_ACK, CLOSE) => at_rest(sk),
         _ => Ok(()),
     })
 }
@@ -112,6 +113,26 @@ fn leaving(sk: u64, stage: Stage) -> Delivered<()> {
         // The process can still read what came before; it will hear of the rest, or close.
         Ok(())
     } else {
+        if matches!(stage, Stage::EgressEnded) {
+            maps::half_closes(sk, socket.id);
+        }
         stage_reached(socket.id, stage, current)
     }
+}
+
+/// A connection comes to rest that its own side ended before. Its process may not have read all of
+/// it yet, unless it has closed it: that changes the state only once the peer has acknowledged the
+/// end, which on one machine is at once (`__tcp_close`, net/ipv4/tcp.c, by way of `tcp_time_wait`).
+#[inline(always)]
+fn at_rest(sk: u64) -> Delivered<()> {
+    let Some(id) = maps::half_closed(sk) else {
+        return Ok(());
+    };
+    // Its number may be another one's by now.
+    if sockets::of_sk(sk).is_some() || maps::connection(id).is_none_or(|it| it.sk != sk) {
+        return Ok(());
+    }
+    let told = stage_reached(id, Stage::Closed, current_process());
+    maps::forget_connection(id);
+    told
 }

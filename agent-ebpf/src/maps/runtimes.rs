@@ -57,6 +57,14 @@ pub fn runtime_of(tgid: u32) -> Option<&'static Runtime> {
     unsafe { RUNTIMES.get(tgid) }
 }
 
+/// The same, for a probe on tasks that was just struck, which is counted.
+#[inline(always)]
+pub fn struck(tgid: u32) -> Option<&'static Runtime> {
+    let runtime = runtime_mut(tgid)?;
+    runtime.strikes = runtime.strikes.wrapping_add(1);
+    Some(runtime)
+}
+
 /// Lends it, to note in it what was found out by looking at the process.
 #[inline(always)]
 pub fn runtime_mut(tgid: u32) -> Option<&'static mut Runtime> {

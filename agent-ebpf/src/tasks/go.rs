@@ -64,7 +64,7 @@ pub fn current(scratch: &Scratch) -> Option<Task> {
 /// `isSystemGoroutine` begins, with a goroutine as its first argument, on the scheduler's own one.
 #[inline(always)]
 pub fn born_or_over(current: Current, registers: &GoRegisters, stack: u64) -> Delivered<()> {
-    let Some(runtime) = maps::runtime_of(current.tgid) else {
+    let Some(runtime) = maps::struck(current.tgid) else {
         return Ok(());
     };
     let places = GoPlaces::of(runtime);

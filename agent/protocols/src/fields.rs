@@ -83,13 +83,13 @@ impl<'b> Fields<'b> {
 
     /// What the head says of the trace that it belongs to, and `tracestate` where it has one that
     /// counts.
-    pub fn traces(&mut self) -> (TraceHeaders, Option<Box<str>>) {
-        let traces = std::mem::take(&mut self.traces);
-        let state = traces
-            .has_trace_context()
-            .then(|| self.trace_state())
-            .flatten();
-        (traces.finish(state.as_deref()), state)
+    pub fn traces(&self) -> (TraceHeaders, Option<Box<str>>) {
+        if self.traces.is_empty() {
+            return Default::default();
+        }
+        let has_context = self.traces.has_trace_context();
+        let state = has_context.then(|| self.trace_state()).flatten();
+        (self.traces.finish(state.as_deref()), state)
     }
 
     /// All `tracestate` fields, joined (W3C Trace Context §3.3.1.1).

@@ -3,8 +3,8 @@
 
 mod body;
 mod characters;
-mod course;
 mod detect;
+mod framing;
 mod head;
 mod request;
 mod request_line;

@@ -137,17 +137,8 @@ pub(crate) struct Collector {
     jaeger: Once<TraceParent>,
     xray: Once<TraceParent>,
     request_id: Once<u64>,
-    is_empty: Emptiness,
-}
-
-/// Whether nothing was taken; most heads have none of these fields.
-#[derive(Debug)]
-struct Emptiness(bool);
-
-impl Default for Emptiness {
-    fn default() -> Self {
-        Self(true)
-    }
+    /// Most heads have none of these fields.
+    has_any: bool,
 }
 
 impl Collector {
@@ -187,7 +178,12 @@ impl Collector {
         } else {
             return;
         }
-        self.is_empty.0 = false;
+        self.has_any = true;
+    }
+
+    /// Whether nothing was taken.
+    pub fn is_empty(&self) -> bool {
+        !self.has_any
     }
 
     /// Whether there is a `traceparent` that can be read.
@@ -196,8 +192,8 @@ impl Collector {
     }
 
     /// What all of them say; `trace_state` is what goes with `traceparent`.
-    pub fn finish(self, trace_state: Option<&str>) -> TraceHeaders {
-        if self.is_empty.0 {
+    pub fn finish(&self, trace_state: Option<&str>) -> TraceHeaders {
+        if self.is_empty() {
             return TraceHeaders::default();
         }
         let found = [

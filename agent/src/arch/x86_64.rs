@@ -2,8 +2,10 @@
 
 mod arguments;
 mod goroutines;
+pub mod hotspot;
 pub mod python;
 mod returns;
+pub mod tokio;
 
 use iced_x86::{Code, Decoder, DecoderOptions};
 

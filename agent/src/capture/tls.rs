@@ -17,6 +17,7 @@ mod links;
 mod loader;
 mod programs;
 mod standing;
+mod strikes;
 mod trial;
 
 use std::collections::{HashMap, HashSet};
@@ -40,6 +41,8 @@ use loader::Loader;
 use programs::{Place, places, task_place};
 use standing::Begun;
 pub use standing::{Death, Standing};
+pub use strikes::Spent;
+use strikes::Strikes;
 
 /// Files of which it is remembered what stood in them, before remembering starts again.
 const REMEMBERED_MAX: usize = 4096;
@@ -53,6 +56,9 @@ pub struct TlsProbes {
     probed: HashMap<FileId, Vec<Expected>>,
     /// Files whose tasks can't be followed here.
     unfollowed: HashSet<(FileId, FileVersion)>,
+    /// Processes whose tasks are not to be followed.
+    left_alone: HashSet<u32>,
+    strikes: Strikes,
     /// Files of which it was said that they are read, or why not.
     said: HashSet<(FileId, FileVersion)>,
 }
@@ -93,6 +99,7 @@ impl TlsProbes {
         ebpf: Arc<Mutex<Ebpf>>,
         maps: HashMap<String, OwnedFd>,
     ) -> std::io::Result<Self> {
+        let strikes = Strikes::new(&maps)?;
         let (standing, closings) = Standing::new();
         closer::start(&standing, closings)?;
         Ok(Self {
@@ -101,6 +108,8 @@ impl TlsProbes {
             standing,
             probed: HashMap::new(),
             unfollowed: HashSet::new(),
+            left_alone: HashSet::new(),
+            strikes,
             said: HashSet::new(),
         })
     }
@@ -121,7 +130,8 @@ impl TlsProbes {
     /// or two; the first of a kind also loads programs, which takes tens.
     pub fn attach(&mut self, pid: u32, library: &Arc<Library>) -> Attempt {
         let key = (library.file, library.held.version());
-        let part = match self.unfollowed.contains(&key) {
+        let is_unfollowed = self.unfollowed.contains(&key) || self.left_alone.contains(&pid);
+        let part = match is_unfollowed {
             true => ProbePart::Tls,
             false => ProbePart::All,
         };
@@ -147,6 +157,27 @@ impl TlsProbes {
             Ok(attempt) => attempt,
             Err(failure) => self.give_up(pid, library, failure),
         }
+    }
+
+    /// What a process and the probes on its tasks have spent. `None` if it has gone.
+    #[must_use]
+    pub fn spent(&self, pid: u32) -> Option<Spent> {
+        Some(Spent {
+            strikes: self.strikes.of(pid)?,
+            cpu: self.root.cpu_time(pid)?,
+        })
+    }
+
+    /// From now on the tasks of a process are not followed, whatever it maps.
+    pub fn unfollow(&mut self, pid: u32) {
+        if self.left_alone.len() < REMEMBERED_MAX {
+            self.left_alone.insert(pid);
+        }
+    }
+
+    /// They may be again: it is another program, or nobody's concern.
+    pub fn follow_again(&mut self, pid: u32) {
+        self.left_alone.remove(&pid);
     }
 
     fn attach_part(

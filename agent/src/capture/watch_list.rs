@@ -84,6 +84,13 @@ impl WatchList {
         true
     }
 
+    /// The tasks of a process are not told apart any longer.
+    pub fn clear_runtime(&mut self, pid: u32) {
+        self.change(pid, |watch| watch.tasks = 0);
+        // It may have ended.
+        let _: Result<(), _> = self.runtimes.remove(&pid);
+    }
+
     /// Lets transfers of a watched process be copied further than usual.
     pub fn raise_budget(&mut self, pid: u32) {
         self.change(pid, |watch| {

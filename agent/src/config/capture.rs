@@ -20,6 +20,8 @@ pub struct CaptureConfig {
     pub node_links: bool,
     /// How many threads take records, each from a ring of its own: 1 to [`SHARDS_MAX`].
     pub shards: u8,
+    /// Percent of a process's CPU time that following its tasks may take.
+    pub follow_cpu_max: u8,
 }
 
 impl Default for CaptureConfig {
@@ -30,6 +32,7 @@ impl Default for CaptureConfig {
             connections_max: None,
             node_links: true,
             shards: 1,
+            follow_cpu_max: FOLLOW_CPU_MAX_DEFAULT,
         }
     }
 }
@@ -47,6 +50,10 @@ impl Part for CaptureConfig {
             // What it tells is heard by a program that is attached at the start.
             (self.node_links != new.node_links, Setting::NodeLinks),
             (self.shards != new.shards, Setting::Shards),
+            (
+                self.follow_cpu_max != new.follow_cpu_max,
+                Setting::FollowCpuMax,
+            ),
         ];
         let fixed = fixed
             .into_iter()
@@ -58,6 +65,9 @@ impl Part for CaptureConfig {
 /// [`SHARDS_MAX`], in words.
 const SHARDS: &str = "a number of shards from 1 to 8";
 const _: () = assert!(SHARDS_MAX == 8);
+
+/// Twice what a Go server that does nothing but to answer and to ask needs.
+const FOLLOW_CPU_MAX_DEFAULT: u8 = 10;
 
 /// What its tables have room for.
 pub const CONNECTIONS_MAX_DEFAULT: u32 = 65_536;
@@ -110,6 +120,12 @@ pub(super) fn read(settings: &Settings) -> Result<CaptureConfig, ConfigError> {
         capture.shards = given.parse(
             |text| u8::try_from(values::count(text, SHARDS_MAX)?).ok(),
             SHARDS,
+        )?;
+    }
+    if let Some(given) = settings.of(Setting::FollowCpuMax) {
+        capture.follow_cpu_max = given.parse(
+            |text| u8::try_from(values::count(text.trim_end_matches('%'), 100)?).ok(),
+            "percent of a process's CPU time, from 1 to 100",
         )?;
     }
     Ok(capture)

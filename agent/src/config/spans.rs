@@ -7,6 +7,7 @@ use super::names::Setting;
 use super::propagators::{self, Propagator};
 use super::sampler::{self, Sampler};
 use super::settings::Settings;
+use super::tail::{self, TailRule};
 use super::{ConfigError, Part, values};
 use crate::redact::Redaction;
 
@@ -28,6 +29,12 @@ pub struct SpanConfig {
     pub link_request_ids: Option<bool>,
     /// Which traces are told.
     pub sampler: Option<Sampler>,
+    /// Which traces are told once it is known what became of them; all, if there are no rules.
+    pub tail_sampling: Option<Vec<TailRule>>,
+    /// Spans for the time in the queue, and for that of processing, below those of servers.
+    pub queue_spans: Option<bool>,
+    /// Spans of processes that export traces themselves are left to these.
+    pub exclude_instrumented: Option<bool>,
 }
 
 impl Part for SpanConfig {}
@@ -57,6 +64,13 @@ impl SpanConfig {
                 .cloned(),
             link_request_ids: self.link_request_ids.or(other.link_request_ids),
             sampler: self.sampler.or(other.sampler),
+            tail_sampling: self
+                .tail_sampling
+                .as_ref()
+                .or(other.tail_sampling.as_ref())
+                .cloned(),
+            queue_spans: self.queue_spans.or(other.queue_spans),
+            exclude_instrumented: self.exclude_instrumented.or(other.exclude_instrumented),
         }
     }
 
@@ -71,6 +85,9 @@ impl SpanConfig {
             propagators: Some(propagators::DEFAULT.to_vec()),
             link_request_ids: Some(false),
             sampler: Some(Sampler::default()),
+            tail_sampling: Some(Vec::new()),
+            queue_spans: Some(false),
+            exclude_instrumented: Some(true),
         })
     }
 
@@ -90,6 +107,18 @@ impl SpanConfig {
     #[must_use]
     pub fn links_request_ids(&self) -> bool {
         self.link_request_ids.unwrap_or_default()
+    }
+
+    /// Whether the stages of what servers do are spans.
+    #[must_use]
+    pub fn tells_queue(&self) -> bool {
+        self.queue_spans.unwrap_or_default()
+    }
+
+    /// Whether spans of processes that export traces themselves are left to these.
+    #[must_use]
+    pub fn excludes_instrumented(&self) -> bool {
+        self.exclude_instrumented.unwrap_or(true)
     }
 
     /// What of texts must not leave.
@@ -127,5 +156,8 @@ pub(super) fn read(
         propagators: propagators::read(settings, warnings),
         link_request_ids: boolean(Setting::LinkRequestIds)?,
         sampler: sampler::read(settings, warnings),
+        tail_sampling: tail::read(settings)?,
+        queue_spans: boolean(Setting::QueueSpans)?,
+        exclude_instrumented: boolean(Setting::ExcludeInstrumented)?,
     })
 }

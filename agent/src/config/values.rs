@@ -67,18 +67,9 @@ pub(super) const GLOBS: &str =
 
 /// Globs in which `*` matches `/` too. Commas separate them, but not within braces or brackets.
 pub(super) fn globs(text: &str) -> Option<GlobSet> {
-    let mut depth = 0_usize;
-    let pieces = text.split(|character| {
-        match character {
-            '{' | '[' => depth += 1,
-            '}' | ']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        character == ',' && depth == 0
-    });
     let mut set = GlobSetBuilder::new();
     let mut any = false;
-    for piece in pieces.map(str::trim).filter(|piece| !piece.is_empty()) {
+    for piece in items_outside_braces(text) {
         set.add(GlobBuilder::new(piece).build().ok()?);
         any = true;
     }
@@ -214,6 +205,20 @@ pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
     text.split(',')
         .map(str::trim)
         .filter(|item| !item.is_empty())
+}
+
+/// Pieces between commas that are not within braces or brackets, trimmed; empty ones do not count.
+pub(super) fn items_outside_braces(text: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0_usize;
+    let pieces = text.split(move |character| {
+        match character {
+            '{' | '[' => depth += 1,
+            '}' | ']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        character == ',' && depth == 0
+    });
+    pieces.map(str::trim).filter(|piece| !piece.is_empty())
 }
 
 /// Digits only: `str::parse` alone would take a plus sign.

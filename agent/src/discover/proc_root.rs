@@ -8,6 +8,7 @@ use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use procfs::process;
 
@@ -92,6 +93,14 @@ impl ProcRoot {
             parent: u32::try_from(stat.ppid).unwrap_or_default(),
             comm: stat.comm,
         })
+    }
+
+    /// CPU time that all threads of a process have had; `None` if it has gone.
+    #[must_use]
+    pub fn cpu_time(&self, pid: u32) -> Option<Duration> {
+        let stat = self.open(pid)?.stat().ok()?;
+        let ticks = stat.utime.saturating_add(stat.stime);
+        Some(Duration::from_nanos(ticks.saturating_mul(self.tick_ns)))
     }
 
     /// The user as which the process runs; 0 also where that can't be told.

@@ -11,9 +11,12 @@
 
 mod go;
 mod haproxy;
+mod java;
 mod nginx;
 mod python;
+mod relocations;
 mod threads;
+mod tokio;
 
 use std::path::Path;
 
@@ -86,6 +89,20 @@ pub enum TaskPoint {
     PythonPut,
     /// `SimpleQueue.get` is about to return.
     PythonGot,
+    /// A task of tokio is bound to its runtime; its header is in a register that the places name.
+    TokioBorn,
+    /// A value is put into a channel of tokio; its place is in a register that the places name.
+    TokioPut,
+    /// The same, where a place's block is looked for.
+    TokioPutInBlock,
+    /// The task of tower's `Buffer`, which passes requests on, begins to do so.
+    TokioPassesOn,
+    /// A request is sent on a stream of h2.
+    TokioAsks,
+    /// A response is sent on a stream of h2, which is the first argument.
+    TokioAnswers,
+    /// The same, where it is the second.
+    TokioAnswersBySecond,
 }
 
 /// What was found of a runtime in a file.
@@ -95,16 +112,43 @@ pub enum RuntimeVerdict {
     Known(RuntimeTasks),
     /// There is one, and why its tasks can't be told apart, as a sentence without a full stop.
     Unknown(String),
+    /// The same, of a runtime that may have several tasks on a thread at a time: not even by
+    /// threads is anything known.
+    Sharing(TaskKind, String),
     /// No sign of any.
     #[default]
     Nothing,
+}
+
+impl RuntimeVerdict {
+    /// What the kernel side is to know: of a runtime whose tasks can't be told apart no more than
+    /// that threads are not its tasks, where that is so.
+    pub(super) fn tasks(&self) -> Option<RuntimeTasks> {
+        match self {
+            Self::Known(tasks) => Some(tasks.clone()),
+            Self::Sharing(kind, _) => Some(RuntimeTasks {
+                kind: *kind,
+                places: Default::default(),
+                is_part: false,
+                probes: Vec::new(),
+            }),
+            Self::Unknown(_) | Self::Nothing => None,
+        }
+    }
 }
 
 /// Looks for one runtime in a file that a process maps under this path.
 type Finder = fn(&Image<'_>, &Path) -> Result<RuntimeVerdict, Damaged>;
 
 /// All runtimes; of several in one file the first is taken.
-const FINDERS: &[Finder] = &[go::find, nginx::find, haproxy::find, python::find];
+const FINDERS: &[Finder] = &[
+    go::find,
+    nginx::find,
+    haproxy::find,
+    python::find,
+    tokio::find,
+    java::find,
+];
 
 /// Looks into a file that a process maps as `name`.
 pub(super) fn analyse(bytes: &dyn BytesAt, name: &Path) -> RuntimeVerdict {

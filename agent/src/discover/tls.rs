@@ -19,7 +19,7 @@ mod marks;
 mod names;
 mod opening;
 mod own_mapping;
-mod rustls;
+pub(in crate::discover) mod rustls;
 pub(super) mod symbols;
 mod verdicts;
 

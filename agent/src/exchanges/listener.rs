@@ -21,6 +21,9 @@ use crate::outlet::Outlet;
 use crate::own;
 use crate::span::{Ends, Surroundings};
 
+/// Processes that are named where nobody asks for them.
+const EXPORTERS_MAX: usize = 256;
+
 /// The call that the record which is heard tells of.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
@@ -134,15 +137,17 @@ impl Listener for ConnectionListener<'_> {
             traces,
         } = beginning;
         let meeting = self.wire.meeting(role, start.position, stream);
+        let owner = self.owners.at(start.time_ns);
         let begun = Begun {
             role,
-            owner: self.owners.at(start.time_ns),
+            owner,
             connection: self.connection,
             stream,
             actor: self.moment_of(head_end).map(|moment| moment.actor),
             ends: self.link_ends(meeting),
             may_meet_later: meeting.is_none() && self.wire.meets_at_answer() && self.may_be_local(),
             time_ns: head_end.time_ns,
+            is_left_to_sdk: self.material.leaves_to_sdk(owner),
         };
         let Material {
             exchanges,
@@ -183,6 +188,7 @@ impl Listener for ConnectionListener<'_> {
             health,
             now_ns,
             wall_offset_ns,
+            exporters,
             ..
         } = &mut *self.material;
         let node = exchanges.links.end(exchange.ticket, *now_ns);
@@ -193,6 +199,12 @@ impl Listener for ConnectionListener<'_> {
         };
         if own::is_export(&exchange) {
             return;
+        }
+        if own::exports_traces(&exchange)
+            && processes.exports(placed.owner, exchange.role)
+            && exporters.len() < EXPORTERS_MAX
+        {
+            exporters.push(placed.owner);
         }
         let (resource, is_awaited) = processes.known(placed.owner, *now_ns);
         let lacks = Lacks {
@@ -230,7 +242,7 @@ impl Listener for ConnectionListener<'_> {
             hosts: self.hosts,
             wall_offset_ns: *wall_offset_ns,
         };
-        teller.tell(exchange, placed, surroundings, self.out);
+        teller.tell(*now_ns, exchange, placed, surroundings, self.out);
     }
 
     fn relayed(&mut self, source: SocketAddr) {

@@ -20,6 +20,10 @@ pub struct Material {
     pub teller: Teller,
     /// Which of what headers say is believed.
     pub propagation: Propagation,
+    /// Spans of processes that export traces themselves are left to these.
+    pub leaves_to_sdks: bool,
+    /// Processes of which it became known that they do.
+    pub exporters: Vec<u32>,
     /// What connections learnt for each other.
     pub learnt: LearntStore,
     /// Those that are open, or wait.
@@ -33,6 +37,12 @@ pub struct Material {
 }
 
 impl Material {
+    /// Whether spans of what a process does from now on are left to an SDK in it.
+    #[inline]
+    pub fn leaves_to_sdk(&self, owner: u32) -> bool {
+        self.leaves_to_sdks && self.processes.exports_itself(owner)
+    }
+
     /// Makes spans of what has waited.
     pub fn tell(&mut self, finished: impl IntoIterator<Item = Finished>, out: &mut dyn Outlet) {
         for it in finished {
@@ -47,7 +57,8 @@ impl Material {
                 hosts: &mut HostMemo::default(),
                 wall_offset_ns: it.wall_offset_ns,
             };
-            self.teller.tell(it.exchange, it.placed, surroundings, out);
+            self.teller
+                .tell(self.now_ns, it.exchange, it.placed, surroundings, out);
         }
     }
 
@@ -60,6 +71,7 @@ impl Material {
         }
         self.exchanges.links.tick(self.now_ns);
         self.tell_settled(out);
+        self.teller.tail.tick(self.now_ns, out);
     }
 
     /// There will be no more records: makes spans of all that waits.
@@ -69,6 +81,7 @@ impl Material {
         while let Some(finished) = self.exchanges.waiting.take_first() {
             self.tell([finished], out);
         }
+        self.teller.tail.finish(out);
     }
 
     fn tell_settled(&mut self, out: &mut dyn Outlet) {

@@ -25,7 +25,7 @@ use bytes::{Bytes, BytesMut};
 use opentelemetry_proto::tonic::trace::v1::{SpanFlags, span, status::StatusCode};
 use tokio::task::JoinHandle;
 
-use super::queue::LaneOutlet;
+use super::queue::SinkOutlet;
 use crate::config::{OtlpConfig, OtlpProtocol};
 use crate::span::{Span, SpanKind};
 use crate::visible::Visible;
@@ -85,11 +85,11 @@ impl fmt::Display for SetupError {
 
 impl std::error::Error for SetupError {}
 
-/// Starts the workers that empty a lane.
+/// Starts the workers that empty a sink.
 pub(super) fn start(
     config: &OtlpConfig,
     retry: RetryPolicy,
-    outlet: &Arc<LaneOutlet>,
+    outlet: &Arc<SinkOutlet>,
 ) -> Result<Vec<JoinHandle<()>>, SetupError> {
     let client = match config.protocol {
         OtlpProtocol::Grpc => delivery::Client::Grpc(grpc::Client::new(config)?.into()),
@@ -111,7 +111,7 @@ pub(super) fn start(
 
 struct Worker {
     protocol: OtlpProtocol,
-    outlet: Arc<LaneOutlet>,
+    outlet: Arc<SinkOutlet>,
     delivery: delivery::Delivery,
 }
 
@@ -196,6 +196,7 @@ const fn span_kind(kind: SpanKind) -> u8 {
     match kind {
         SpanKind::Server => span::SpanKind::Server as u8,
         SpanKind::Client => span::SpanKind::Client as u8,
+        SpanKind::Internal => span::SpanKind::Internal as u8,
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::otlp;
-use super::queue::LaneOutlet;
+use super::queue::SinkOutlet;
 use crate::config::PrinterFormat;
 use crate::health::Loss;
 use crate::visible::Visible;
@@ -51,11 +51,11 @@ impl Output<io::Stdout> {
     }
 }
 
-/// Starts the worker that empties a lane.
+/// Starts the worker that empties a sink.
 pub(super) fn start<W: Write + Send + 'static>(
     format: PrinterFormat,
     output: Output<W>,
-    outlet: Arc<LaneOutlet>,
+    outlet: Arc<SinkOutlet>,
 ) -> JoinHandle<()> {
     let Output {
         to,
@@ -70,7 +70,7 @@ pub(super) fn start<W: Write + Send + 'static>(
     }
 }
 
-async fn print(format: PrinterFormat, outlet: Arc<LaneOutlet>, mut pen: Pen, colours: bool) {
+async fn print(format: PrinterFormat, outlet: Arc<SinkOutlet>, mut pen: Pen, colours: bool) {
     while let Some(batch) = outlet.next_batch().await {
         let mut page = pen.page();
         {
@@ -103,7 +103,7 @@ async fn print(format: PrinterFormat, outlet: Arc<LaneOutlet>, mut pen: Pen, col
     }
 }
 
-async fn count(outlet: Arc<LaneOutlet>, mut pen: Pen, terminal: bool) {
+async fn count(outlet: Arc<SinkOutlet>, mut pen: Pen, terminal: bool) {
     let mut counter = counter::Counter::new(terminal);
     let mut next = Instant::now() + counter::PERIOD;
     loop {

@@ -29,7 +29,7 @@ impl SpanQueue {
         }
     }
 
-    /// Other lanes from now on, for all clones. Who pushes meanwhile waits as long as it takes to
+    /// Other sinks from now on, for all clones. Who pushes meanwhile waits as long as it takes to
     /// exchange two pointers; who pushed to the old ones before has done so.
     pub(super) fn lead_to(&self, mut inlets: Vec<Inlet>) {
         let mut current = self.inlets.write().unwrap_or_else(PoisonError::into_inner);
@@ -80,7 +80,7 @@ fn push_weighed(inlets: &[Inlet], spans: Vec<Span>, bytes: usize) {
     }
 }
 
-/// How a lane gathers spans.
+/// How a sink gathers spans.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Batching {
     /// Most spans that wait.
@@ -89,18 +89,18 @@ pub(super) struct Batching {
     pub batch_spans_max: usize,
     /// How long the first span of a batch waits for company.
     pub batch_age_max: Duration,
-    /// Where the lane leads.
+    /// Where the sink leads.
     pub destination: Destination,
 }
 
-/// A queue for one destination, whose lanes hold their spans in the same `held`.
-pub(super) fn lane(
+/// A queue for one destination, whose sinks hold their spans in the same `held`.
+pub(super) fn sink(
     batching: Batching,
     held: HeldMemory,
     health: Arc<Health>,
-) -> (Inlet, Arc<LaneOutlet>) {
+) -> (Inlet, Arc<SinkOutlet>) {
     let (sender, receiver) = mpsc::channel();
-    let shared = Arc::new(LaneShared {
+    let shared = Arc::new(SinkShared {
         batching,
         queued: AtomicI64::new(0),
         held,
@@ -114,7 +114,7 @@ pub(super) fn lane(
     };
     (
         inlet,
-        Arc::new(LaneOutlet {
+        Arc::new(SinkOutlet {
             waiting: Mutex::new(WaitingSpans {
                 receiver,
                 front: None,
@@ -124,21 +124,21 @@ pub(super) fn lane(
     )
 }
 
-/// Where spans enter a lane.
+/// Where spans enter a sink.
 #[derive(Clone, Debug)]
 pub(super) struct Inlet {
     sender: mpsc::Sender<SpanPiece>,
-    shared: Arc<LaneShared>,
+    shared: Arc<SinkShared>,
 }
 
-/// Where a lane's workers take batches.
+/// Where a sink's workers take batches.
 #[derive(Debug)]
-pub(super) struct LaneOutlet {
+pub(super) struct SinkOutlet {
     waiting: Mutex<WaitingSpans>,
-    shared: Arc<LaneShared>,
+    shared: Arc<SinkShared>,
 }
 
-/// Spans taken together from a lane. One that is dropped before it was settled counts as lost to
+/// Spans taken together from a sink. One that is dropped before it was settled counts as lost to
 /// the shutdown, which is the only event that ends a worker early.
 #[derive(Debug)]
 pub(super) struct Batch {
@@ -152,11 +152,11 @@ pub(super) struct Unsettled {
     spans: u64,
     /// Memory that they take, in bytes; encoded, they take about as much.
     bytes: usize,
-    shared: Arc<LaneShared>,
+    shared: Arc<SinkShared>,
 }
 
 #[derive(Debug)]
-struct LaneShared {
+struct SinkShared {
     batching: Batching,
     /// Spans sent into the channel and not yet taken out. Raised after the send, so that a positive
     /// value promises that something is there; for a moment it may be negative.
@@ -167,7 +167,7 @@ struct LaneShared {
     health: Arc<Health>,
 }
 
-/// Memory that the spans of all lanes to one destination take until they are settled.
+/// Memory that the spans of all sinks to one destination take until they are settled.
 #[derive(Clone, Debug)]
 pub(super) struct HeldMemory {
     bytes: Arc<AtomicUsize>,
@@ -298,7 +298,7 @@ fn weigh(span: &Span, of_last: &mut *const Resource) -> usize {
     span.memory_bytes() + of_resource
 }
 
-impl LaneShared {
+impl SinkShared {
     /// Memory that further spans may take.
     fn room_bytes(&self) -> usize {
         let held = self.held.bytes.load(Ordering::Relaxed);
@@ -311,9 +311,9 @@ impl LaneShared {
     }
 }
 
-// === impl LaneOutlet ===
+// === impl SinkOutlet ===
 
-impl LaneOutlet {
+impl SinkOutlet {
     /// Lets the workers finish: batches no longer wait, and after the last one there is `None`.
     pub(super) fn close(&self) {
         self.shared.closed.store(true, Ordering::Release);
@@ -362,7 +362,7 @@ impl LaneOutlet {
 }
 
 impl WaitingSpans {
-    fn take(&mut self, spans_max: usize, shared: &Arc<LaneShared>) -> Batch {
+    fn take(&mut self, spans_max: usize, shared: &Arc<SinkShared>) -> Batch {
         let mut pieces = Vec::new();
         let (mut taken, mut bytes) = (0, 0);
         while taken < spans_max {

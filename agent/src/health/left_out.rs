@@ -9,17 +9,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub enum LeftOut {
     /// The sampler did not choose its trace.
     Sampler,
+    /// What became of its trace was not worth telling.
+    Tail,
+    /// An SDK in the process makes its own.
+    Instrumented,
 }
 
 impl LeftOut {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 1] = [Self::Sampler];
+    pub const ALL: [Self; 3] = [Self::Sampler, Self::Tail, Self::Instrumented];
 
     /// The reason as it stands in logs and metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sampler => "sampler",
+            Self::Tail => "tail",
+            Self::Instrumented => "instrumented",
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::blocking::{BlockingPool, Bounds, LookTicket};
 use crate::discover::{Describer, ProcRoot, Process};
-use crate::lookers::{Bounds, LookTicket, Lookers};
 use crate::visible::Visible;
 
 /// A look that is under way.
@@ -38,7 +38,7 @@ pub fn described(
         ..Bounds::default()
     };
     let (tell, told) = channel();
-    let lookers = Lookers::new("look", bounds, move |ticket, found: Option<Option<_>>| {
+    let pool = BlockingPool::new("look", bounds, move |ticket, found: Option<Option<_>>| {
         // Without an owner nobody wants to know.
         let _ = tell.send((ticket, found));
     });
@@ -52,28 +52,28 @@ pub fn described(
                 *of_look.lock().unwrap_or_else(PoisonError::into_inner) = Some(process.clone());
             })
         };
-        let look = lookers.look(root.user(pid).into(), look);
+        let look = pool.look(root.user(pid).into(), look);
         let look = look.map(|ticket| under_way.insert(ticket, InspectLook { pid, first }));
         if look.is_err() {
             processes.extend(describer.glance(pid));
         }
     }
     while !under_way.is_empty() {
-        processes.extend(next(&lookers, &told, &bounds, &mut under_way, describer));
+        processes.extend(next(&pool, &told, &bounds, &mut under_way, describer));
     }
     processes
 }
 
 /// Waits until a look has ended or is given up.
 fn next(
-    lookers: &Lookers<Option<Process>>,
+    pool: &BlockingPool<Option<Process>>,
     told: &Receiver<(LookTicket, Option<Option<Process>>)>,
     bounds: &Bounds,
     under_way: &mut HashMap<LookTicket, InspectLook>,
     describer: &Describer,
 ) -> Vec<Process> {
     let now = Instant::now();
-    let until = lookers.next_due().unwrap_or(now + bounds.patience);
+    let until = pool.next_due().unwrap_or(now + bounds.patience);
     if let Ok((ticket, found)) = told.recv_timeout(until.saturating_duration_since(now)) {
         let look = under_way.remove(&ticket);
         // One that was given up is told already; one that panicked told why.
@@ -82,7 +82,7 @@ fn next(
             .into_iter()
             .collect();
     }
-    let given_up = lookers.give_up(Instant::now()).into_iter();
+    let given_up = pool.give_up(Instant::now()).into_iter();
     given_up
         .filter_map(|ticket| {
             let process = under_way.remove(&ticket)?.so_far(describer)?;

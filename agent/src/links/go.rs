@@ -12,6 +12,7 @@ use hashbrown::{HashMap, HashSet};
 use wirespan_protocols::heap;
 
 use super::NodeId;
+use super::pruning::Pruning;
 
 /// Functions that are remembered, of all processes, before remembering starts again.
 const FUNCTIONS_MAX: usize = 4096;
@@ -101,10 +102,14 @@ impl Outliving {
     }
 }
 
-/// Calls, each with the request that it belongs to if a goroutine ends in time.
+/// Calls, each with the request that it belongs to if a goroutine ends in time, or a task of which
+/// the end is not told does nothing for others for some time.
 #[derive(Debug, Default)]
 pub struct Doubts {
     calls: HashMap<Goroutine, Vec<(NodeId, NodeId)>>,
+    /// Of tasks whose end is not told: those with calls for a request.
+    endless: HashMap<NodeId, Vec<Goroutine>>,
+    pruning: Pruning,
 }
 
 impl Doubts {
@@ -121,6 +126,31 @@ impl Doubts {
         has_room
     }
 
+    /// The same for a task of which the end is not told.
+    pub fn add_endless(&mut self, task: Goroutine, call: NodeId, request: NodeId) -> bool {
+        if !self.add(task, call, request) {
+            return false;
+        }
+        let tasks = self.endless.entry(request).or_default();
+        if !tasks.contains(&task) {
+            tasks.push(task);
+        }
+        true
+    }
+
+    /// Whether tasks of which the end is not told have calls for a request.
+    pub fn has_endless(&self, request: NodeId) -> bool {
+        self.endless.contains_key(&request)
+    }
+
+    /// Those tasks; nothing is waited for any longer.
+    pub fn take_endless(&mut self, request: NodeId) -> Vec<Goroutine> {
+        match self.endless.is_empty() {
+            true => Vec::new(),
+            false => self.endless.remove(&request).unwrap_or_default(),
+        }
+    }
+
     /// It has ended, or is known for what it is.
     pub fn take(&mut self, goroutine: Goroutine) -> Vec<(NodeId, NodeId)> {
         match self.calls.is_empty() {
@@ -131,9 +161,10 @@ impl Doubts {
 
     /// Forgets those of which nothing is open any more, if there are many.
     pub fn tidy(&mut self, is_open: impl Fn(NodeId) -> bool) {
-        if self.calls.len() >= DOUBTED_MAX / 2 {
+        if self.pruning.is_due(self.calls.len(), DOUBTED_MAX / 2) {
             self.calls
                 .retain(|_, calls| calls.iter().any(|(call, _)| is_open(*call)));
+            self.endless.retain(|request, _| is_open(*request));
         }
     }
 
@@ -141,6 +172,8 @@ impl Doubts {
     pub fn memory_bytes(&self) -> usize {
         heap::table::<(Goroutine, Vec<(NodeId, NodeId)>)>(self.calls.capacity())
             + self.calls.len() * heap::vec::<(NodeId, NodeId)>(4)
+            + heap::table::<(NodeId, Vec<Goroutine>)>(self.endless.capacity())
+            + self.endless.len() * heap::vec::<Goroutine>(4)
     }
 }
 

@@ -78,6 +78,13 @@ impl Meeting {
         }
     }
 
+    /// Whether it is the first request of a connection that was seen from its beginning.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        const FIRST_STREAM: u64 = OF_STREAM | 1;
+        matches!(self, Self::Tcp(key) if matches!(key.at, 0 | FIRST_STREAM))
+    }
+
     /// Whether no other exchange can have the same.
     fn is_exact(&self) -> bool {
         !matches!(self, Self::Unix(_, None))
@@ -122,9 +129,11 @@ pub struct Joins {
 }
 
 impl Joins {
-    /// A server's side begins; its client's, if that is known.
+    /// A server's side begins; its client's, if that is known. Whose is not on this node is not
+    /// kept; of the first request of a connection that may not be known yet.
     pub fn server(&mut self, node: NodeId, ends: Ends) -> Option<NodeId> {
-        if !ends.may_be_local && !self.parties.contains_key(&ends.key) {
+        let is_expected = ends.may_be_local || ends.key.is_first();
+        if !is_expected && !self.parties.contains_key(&ends.key) {
             return None;
         }
         let party = self.parties.entry(ends.key).or_default();

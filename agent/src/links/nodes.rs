@@ -8,7 +8,7 @@ use wirespan_common::record::ConnectionId;
 use wirespan_protocols::exchange::{Role, Ticket};
 use wirespan_protocols::heap;
 
-use super::{Abstained, Begun, Ends, LinkTally, Mechanism, REMEMBERED_NS};
+use super::{Abstained, Begun, Ends, LinkTally, Mechanism, OVERTAKEN_NS, REMEMBERED_NS};
 use crate::trace_context::{Named, Parent, SpanContext};
 
 /// Room for more than this is given back once most of it is empty.
@@ -61,8 +61,12 @@ pub struct Node {
     pub begun_ns: u64,
     /// A call of a process that had no request to answer.
     pub is_of_nobody: bool,
+    /// When somebody began to serve it, if that was seen, in nanoseconds of record time.
+    pub served_ns: Option<u64>,
     /// What its request said of the trace that it belongs to.
     pub named: Named,
+    /// Its span is left out: what comes of it stands below what it stands below.
+    pub is_left_to_sdk: bool,
     /// Who asked for it if nothing better becomes known.
     hint: Option<NodeId>,
     /// Its own ids and what its request said; once it is settled, where it stands.
@@ -101,6 +105,8 @@ impl Node {
             begun_ns: begun.time_ns,
             is_of_nobody: false,
             named,
+            served_ns: None,
+            is_left_to_sdk: begun.is_left_to_sdk,
             hint: None,
             context,
             link: Link::Open,
@@ -130,7 +136,7 @@ pub struct Nodes {
     /// The latest record's time.
     now_ns: u64,
     /// Those that were to wait, by how long.
-    awaited: [VecDeque<(u64, NodeId)>; 2],
+    awaited: [VecDeque<(u64, NodeId)>; 3],
     /// Those that are over and settled, with the time until which they are remembered.
     over: VecDeque<(u64, NodeId)>,
     settled: VecDeque<NodeId>,
@@ -236,6 +242,14 @@ impl Nodes {
         self.settle(id);
     }
 
+    /// Somebody begins to serve it now.
+    pub fn served(&mut self, id: NodeId) {
+        let now_ns = self.now_ns;
+        if let Some(node) = self.get_mut(id) {
+            node.served_ns.get_or_insert(now_ns);
+        }
+    }
+
     /// Who asked for it if nothing better becomes known.
     pub fn hint(&mut self, id: NodeId, hint: Option<NodeId>) {
         if let Some(node) = self.get_mut(id) {
@@ -245,7 +259,7 @@ impl Nodes {
 
     /// Who asked for it may become known for so long, in nanoseconds of record time.
     pub fn await_for(&mut self, id: NodeId, span_ns: u64) {
-        let queue = usize::from(span_ns <= REMEMBERED_NS);
+        let queue = usize::from(span_ns <= REMEMBERED_NS) + usize::from(span_ns <= OVERTAKEN_NS);
         let until_ns = self.now_ns.saturating_add(span_ns);
         self.awaited[queue].push_back((until_ns, id));
     }
@@ -303,18 +317,26 @@ impl Nodes {
             let above = match self.get(id).map(|node| node.link) {
                 Some(Link::To(parent, mechanism)) => self
                     .get(parent)
-                    .map(|parent| (parent.context, mechanism == Mechanism::Connection)),
+                    .map(|parent| (parent.context, parent.is_left_to_sdk, mechanism)),
                 _ => None,
             };
             let Some(node) = self.get_mut(id).filter(|node| !node.is_settled) else {
                 continue;
             };
-            if let Some((above, is_remote)) = above {
+            if let Some((above, is_left_out, mechanism)) = above {
+                let is_remote = mechanism == Mechanism::Connection;
+                let parent = if is_left_out {
+                    node.link = Link::None;
+                    above.parent
+                } else {
+                    let span_id = above.span_id;
+                    Some(Parent { span_id, is_remote })
+                };
                 node.context = SpanContext {
                     span_id: node.context.span_id,
-                    parent: Some(Parent {
-                        span_id: above.span_id,
-                        is_remote,
+                    parent: parent.map(|parent| Parent {
+                        is_remote: parent.is_remote || is_remote,
+                        ..parent
                     }),
                     ..above
                 };

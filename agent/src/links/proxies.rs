@@ -6,6 +6,7 @@
 use hashbrown::HashMap;
 use wirespan_protocols::heap;
 
+use super::pruning::Pruning;
 use super::{NodeId, Task, nodes::Nodes};
 
 /// Places that are remembered; requests at more of them are passed on by nobody that is known.
@@ -17,11 +18,10 @@ const PLACES_FEW: usize = 1024;
 type ProxyPlace = (u32, u64, u64);
 
 /// Requests that proxies have read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Proxies {
     requests: HashMap<ProxyPlace, ProxyRequests>,
-    /// When there are so many places, those are looked for at which nothing is left.
-    tidy_at: usize,
+    pruning: Pruning,
 }
 
 /// Requests of one place.
@@ -30,15 +30,6 @@ struct ProxyRequests {
     newest: NodeId,
     /// Those before that were not over when the next came, oldest first.
     before: Vec<NodeId>,
-}
-
-impl Default for Proxies {
-    fn default() -> Self {
-        Self {
-            requests: HashMap::new(),
-            tidy_at: PLACES_FEW,
-        }
-    }
 }
 
 impl Proxies {
@@ -50,8 +41,8 @@ impl Proxies {
         (tgid, task): (u32, Task),
         stream: Option<u64>,
     ) {
-        if self.requests.len() >= self.tidy_at {
-            self.tidy(nodes);
+        if self.pruning.is_due(self.requests.len(), PLACES_FEW) {
+            self.requests.retain(|_, it| nodes.get(it.newest).is_some());
         }
         let place = (tgid, task.id, stream.unwrap_or(0));
         if let Some(known) = self.requests.get_mut(&place) {
@@ -75,11 +66,6 @@ impl Proxies {
         let ProxyRequests { newest, before } = self.requests.get(&place)?;
         let mut all = before.iter().chain([newest]).copied();
         all.find(|request| is_open(nodes, *request))
-    }
-
-    fn tidy(&mut self, nodes: &Nodes) {
-        self.requests.retain(|_, it| nodes.get(it.newest).is_some());
-        self.tidy_at = PLACES_FEW.max(2 * self.requests.len()).min(PLACES_MAX);
     }
 
     /// Bytes of memory that they take.

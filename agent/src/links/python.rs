@@ -17,6 +17,7 @@ use hashbrown::HashMap;
 use wirespan_common::python::PythonPart;
 use wirespan_common::record::{ConnectionId, TaskEvent, TaskKind, TaskNote};
 
+use super::pruning::Pruning;
 use super::{Actor, NodeId};
 use process::PythonProcess;
 
@@ -55,6 +56,8 @@ pub struct Python {
     decisions: Vec<Decision>,
     /// When time passed last, as far as that was looked at.
     ticked_ns: u64,
+    /// Of `processes`.
+    pruning: Pruning,
 }
 
 /// What is current on a thread of Python's.
@@ -88,7 +91,7 @@ impl Python {
         let Some(current) = CurrentContext::of(actor) else {
             return;
         };
-        if self.processes.len() >= PROCESSES_MAX {
+        if self.pruning.is_due(self.processes.len(), PROCESSES_MAX) {
             self.processes.retain(|_, process| !process.is_idle());
         }
         if self.processes.len() < PROCESSES_MAX || self.processes.contains_key(&actor.tgid) {

@@ -2,6 +2,8 @@
 //! that request. A task that another one makes serves what that one serves at that moment; a table
 //! of who made whom would be wrong for whoever outlives the request.
 
+use std::collections::VecDeque;
+
 use hashbrown::HashMap;
 use wirespan_common::record::{ConnectionId, TaskEvent, TaskKind, TaskNote};
 use wirespan_protocols::heap;
@@ -9,10 +11,16 @@ use wirespan_protocols::heap;
 use super::go::{Doubts, ForItsRequest, Goroutine, Inherited, Outliving};
 use super::node::NodeRequests;
 use super::proxies::Proxies;
+use super::pruning::Pruning;
+use super::tokio::{Asker, Tokio};
 use super::{Abstained, Actor, Begun, Mechanism, Node, NodeId, Task, nodes::Nodes};
 
 /// Tasks that are remembered; of more it is not known what they serve.
 const TASKS_MAX: usize = 128 * 1024;
+
+/// How long it is waited, in nanoseconds of record time, whether a task whose end is not told does
+/// something though its request is over.
+const LATE_NS: u64 = 50_000_000;
 
 /// Requests of a connection, by stream where it has streams.
 type ServedPlace = (ConnectionId, u64);
@@ -22,6 +30,10 @@ type ServedPlace = (ConnectionId, u64);
 pub struct Tasks {
     serving: HashMap<(u32, Task), TaskServing>,
     proxies: Proxies,
+    tokio: Tokio,
+    /// Requests that are over, with calls of tasks whose end is not told, and until when that is
+    /// waited.
+    late: VecDeque<(u64, NodeId)>,
     node: NodeRequests,
     /// Requests that are read on a connection, the latest of each place.
     served: HashMap<ServedPlace, NodeId>,
@@ -33,16 +45,30 @@ pub struct Tasks {
     called: HashMap<ServedPlace, Called>,
     outliving: Outliving,
     doubts: Doubts,
+    /// Of `serving` and of `asking`.
+    pruning: [Pruning; 2],
 }
 
 /// A request for which something is done.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
     /// Which.
-    pub node: NodeId,
-    /// If this goroutine ends without serving anybody else; of Node, if nothing is asked with this
-    /// number after the request's end.
+    pub cause: Cause,
+    /// If this goroutine ends without serving anybody else, or task does not do so; of Node, if
+    /// nothing is asked with this number after the request's end.
     pub doubt: Option<Goroutine>,
+    /// The task of tokio that wants it, which was made for the request, in its process. What it
+    /// serves is looked at when it is done.
+    pub by: Option<Goroutine>,
+}
+
+/// Which request it is that something is done for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// This one.
+    Node(NodeId),
+    /// The one that this task of tokio, by its process, will answer.
+    Handler((u32, u64)),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,8 +81,8 @@ struct Called {
 /// What a task serves.
 #[derive(Clone, Copy, Debug)]
 struct TaskServing {
-    node: NodeId,
-    /// It has that from the goroutine that made it.
+    cause: Cause,
+    /// It has that from the goroutine, or task of tokio, that made it.
     inherited: Option<Inherited>,
 }
 
@@ -74,23 +100,49 @@ impl Tasks {
         if task.kind == TaskKind::NodeStore {
             return self.node.reads(nodes, node, begun, actor.tgid, task);
         }
-        // Streams are read by a goroutine that serves none of them.
-        let is_apart = task.kind == TaskKind::Goroutine && begun.stream.is_some();
-        if is_followed(task.kind) && !is_apart {
-            let inherited = None;
-            self.put((actor.tgid, task), TaskServing { node, inherited });
+        let of_tokio = task.kind == TaskKind::Tokio;
+        // Streams are read by one that serves none of them.
+        if begun.stream.is_some() && (of_tokio || task.kind == TaskKind::Goroutine) {
+            if of_tokio {
+                self.tokio.reads((actor.tgid, task.id), begun.connection);
+            }
+            return;
+        }
+        let own = (actor.tgid, task);
+        if of_tokio && self.is_serving(nodes, own) {
+            // It reads ahead, and which of them it works on is not known.
+            self.serving.remove(&own);
+        } else if is_followed(task.kind) {
+            let (cause, inherited) = (Cause::Node(node), None);
+            self.put(own, TaskServing { cause, inherited });
+        }
+    }
+
+    /// Whether a task serves a request that it read and that is not over.
+    fn is_serving(&self, nodes: &Nodes, task: (u32, Task)) -> bool {
+        match self.serving.get(&task) {
+            Some(TaskServing {
+                cause: Cause::Node(node),
+                inherited: None,
+            }) => nodes.get(*node).is_some_and(|node| !node.has_ended()),
+            _ => false,
         }
     }
 
     /// A request begins at a server.
     pub fn begins(&mut self, node: NodeId, begun: &Begun) {
-        if self.are_named || is_stream_of_go(begun) {
+        if self.are_named || begun.stream.is_some() && is_followed_on_streams(begun) {
             self.served.insert(place_of(begun), node);
         }
     }
 
     /// The request that a call belongs to, and how that is known.
-    pub fn asks(&mut self, nodes: &mut Nodes, begun: &Begun) -> Option<(Request, Mechanism)> {
+    pub fn asks(
+        &mut self,
+        nodes: &mut Nodes,
+        call: NodeId,
+        begun: &Begun,
+    ) -> Option<(Request, Mechanism)> {
         if !self.asking.is_empty()
             && let Some((request, kind)) = self.asking.remove(&place_of(begun))
         {
@@ -103,14 +155,58 @@ impl Tasks {
                 let named = self.proxies.asks(nodes, (actor.tgid, task));
                 named.map(Request::certain)
             }
+            TaskKind::Tokio => self.asks_by_tokio(nodes, (actor.tgid, task), call, begun),
             TaskKind::NodeStore => {
                 let named = self.node.asks(nodes, begun, actor.tgid, task);
-                named.map(|(node, doubt)| Request { node, doubt })
+                named.map(|(node, doubt)| Request {
+                    doubt,
+                    ..Request::certain(node)
+                })
             }
             kind if is_followed(kind) => self.request_of(nodes, (actor.tgid, task)),
             _ => None,
         };
         Some((live(nodes, request?)?, Mechanism::Task(task.kind)))
+    }
+
+    fn asks_by_tokio(
+        &mut self,
+        nodes: &mut Nodes,
+        task: (u32, Task),
+        call: NodeId,
+        begun: &Begun,
+    ) -> Option<Request> {
+        let serving = self.serving.get(&task);
+        let serves_itself = serving.is_some_and(|it| it.inherited.is_none());
+        let own = (task.0, task.1.id);
+        match self.tokio.asks(own, call, begun, serves_itself) {
+            Asker::Own => self.request_of(nodes, task),
+            Asker::Others(Some(Request { by: Some(by), .. })) => {
+                let (kind, part) = (TaskKind::Tokio, 0);
+                let (tgid, id) = by;
+                self.request_of(nodes, (tgid, Task { kind, id, part }))
+            }
+            Asker::Others(request) => self.known(request?),
+        }
+    }
+
+    /// The same request, by now perhaps known for which it is; `None` if it never will be.
+    fn known(&self, request: Request) -> Option<Request> {
+        let Cause::Handler(task) = request.cause else {
+            return Some(request);
+        };
+        match self.tokio.answered(task) {
+            None => Some(request),
+            Some(answered) => answered.map(|node| Request {
+                cause: Cause::Node(node),
+                ..request
+            }),
+        }
+    }
+
+    /// A call waits until a task has answered. Returns whether there was room.
+    pub fn awaits(&mut self, task: (u32, u64), call: NodeId, doubt: Option<Goroutine>) -> bool {
+        self.tokio.awaits(task, call, doubt)
     }
 
     /// A call begins. Returns whether it may be told later who wanted it, if that is not known.
@@ -124,8 +220,64 @@ impl Tasks {
     }
 
     /// It becomes known later whether a call is made for a request. Returns whether there was room.
-    pub fn doubts(&mut self, goroutine: Goroutine, call: NodeId, request: NodeId) -> bool {
-        self.doubts.add(goroutine, call, request)
+    pub fn doubts(
+        &mut self,
+        nodes: &Nodes,
+        doubt: (Goroutine, TaskKind),
+        call: NodeId,
+        request: NodeId,
+    ) -> bool {
+        let (task, kind) = doubt;
+        if kind != TaskKind::Tokio {
+            return self.doubts.add(task, call, request);
+        }
+        let is_added = self.doubts.add_endless(task, call, request);
+        if is_added && nodes.get(request).is_some_and(Node::has_ended) {
+            self.late.push_back((nodes.now_ns() + LATE_NS, request));
+        }
+        is_added
+    }
+
+    /// A request is over.
+    pub fn ends_request(&mut self, request: NodeId, now_ns: u64) {
+        if self.doubts.has_endless(request) {
+            self.late.push_back((now_ns + LATE_NS, request));
+        }
+        self.node.ends(request, now_ns);
+    }
+
+    /// When something will have been waited for long enough, in nanoseconds of record time.
+    #[must_use]
+    pub fn until_ns(&self) -> Option<u64> {
+        let late = self.late.front().map(|(until_ns, _)| *until_ns);
+        late.into_iter().chain(self.node.until_ns()).min()
+    }
+
+    /// Time passed: tasks that did nothing for others by now did all of it for their request.
+    pub fn tick(&mut self, nodes: &mut Nodes, now_ns: u64) {
+        while let Some((number, is_own)) = self.node.next_due(now_ns) {
+            for (call, request) in self.doubts.take(number) {
+                match is_own {
+                    true => nodes.link(call, request, Mechanism::Task(TaskKind::NodeStore)),
+                    false => nodes.abstain(call, Abstained::OutlivingTask),
+                }
+            }
+        }
+        while let Some((_, request)) = self.late.pop_front_if(|(until_ns, _)| *until_ns <= now_ns) {
+            for task in self.doubts.take_endless(request) {
+                let kind = TaskKind::Tokio;
+                let (id, part) = (task.1, 0);
+                let serving = self.serving.get(&(task.0, Task { kind, id, part }));
+                let inherited = serving.and_then(|serving| serving.inherited);
+                let served_others = inherited.is_none_or(|it| self.outliving.has(task, &it));
+                for (call, request) in self.doubts.take(task) {
+                    match served_others {
+                        true => nodes.abstain(call, Abstained::OutlivingTask),
+                        false => nodes.link(call, request, Mechanism::Task(kind)),
+                    }
+                }
+            }
+        }
     }
 
     /// Whether somebody might still have told who wanted a call; by now it is over.
@@ -133,29 +285,6 @@ impl Tasks {
         let place = (node.connection, node.stream.unwrap_or(0));
         let called = self.called.get(&place);
         called.is_some_and(|it| it.call == id && !it.is_told)
-    }
-
-    /// A request is over.
-    pub fn request_ends(&mut self, node: NodeId, now_ns: u64) {
-        self.node.ends(node, now_ns);
-    }
-
-    /// Time passed.
-    pub fn tick(&mut self, nodes: &mut Nodes, now_ns: u64) {
-        while let Some((number, is_own)) = self.node.next_due(now_ns) {
-            for (call, request) in self.doubts.take(number) {
-                if is_own {
-                    nodes.link(call, request, Mechanism::Task(TaskKind::NodeStore));
-                } else {
-                    nodes.abstain(call, Abstained::OutlivingTask);
-                }
-            }
-        }
-    }
-
-    /// When something is decided by the time alone.
-    pub fn until_ns(&self) -> Option<u64> {
-        self.node.until_ns()
     }
 
     /// What was said of a socket is said of the TLS object that is on it from now on.
@@ -169,11 +298,14 @@ impl Tasks {
     pub fn note(
         &mut self,
         nodes: &mut Nodes,
-        tgid: u32,
-        event: TaskEvent,
-        kind: TaskKind,
+        (tgid, tid): (u32, u32),
+        (event, kind): (TaskEvent, TaskKind),
         note: &TaskNote,
+        numbers: &[u64],
     ) {
+        if kind == TaskKind::Tokio {
+            return self.note_of_tokio(nodes, (tgid, tid), event, note, numbers);
+        }
         let of = |id| {
             let part = 0;
             (tgid, Task { kind, id, part })
@@ -195,8 +327,8 @@ impl Tasks {
             TaskEvent::Born | TaskEvent::Given => {
                 let request = self.request_of(nodes, of(note.other));
                 let is_goroutine = kind == TaskKind::Goroutine;
-                request.map(|Request { node, doubt }| TaskServing {
-                    node,
+                request.map(|Request { cause, doubt, .. }| TaskServing {
+                    cause,
                     inherited: is_goroutine.then(|| Inherited::new(note.part, doubt)),
                 })
             }
@@ -204,12 +336,90 @@ impl Tasks {
                 self.are_named = true;
                 let inherited = None;
                 let node = self.served.get(&place).copied();
-                node.map(|node| TaskServing { node, inherited })
+                if let Some(node) = node {
+                    nodes.served(node);
+                }
+                node.map(|node| TaskServing {
+                    cause: Cause::Node(node),
+                    inherited,
+                })
             }
-            TaskEvent::Ended | TaskEvent::Asks => None,
+            _ => None,
         };
         if let Some(serving) = serving {
             self.put(own, serving);
+        }
+    }
+
+    /// tokio told something of a task.
+    fn note_of_tokio(
+        &mut self,
+        nodes: &mut Nodes,
+        (tgid, tid): (u32, u32),
+        event: TaskEvent,
+        note: &TaskNote,
+        numbers: &[u64],
+    ) {
+        let of = |id| {
+            let (kind, part) = (TaskKind::Tokio, 0);
+            (tgid, Task { kind, id, part })
+        };
+        match event {
+            TaskEvent::Born => {
+                if let Some(cause) = self.tokio.born(tgid, tid, note) {
+                    let inherited = None;
+                    self.put(of(note.task), TaskServing { cause, inherited });
+                } else if let Some(Request { cause, doubt, .. }) =
+                    self.request_of(nodes, of(note.other))
+                {
+                    let inherited = Some(Inherited::new(note.part, doubt));
+                    self.put(of(note.task), TaskServing { cause, inherited });
+                }
+            }
+            TaskEvent::Put => {
+                let request = self.serving.get(&of(note.task)).map(|serving| Request {
+                    cause: serving.cause,
+                    doubt: None,
+                    by: serving.inherited.map(|_| (tgid, note.task)),
+                });
+                let cause = request.map(|request| request.cause);
+                let taker = self.tokio.puts(nodes, tgid, note, numbers, request);
+                // Who is given something by others does not work for the request it was made for.
+                if let Some((_, taker)) = taker.filter(|(_, taker)| *taker != note.task)
+                    && let Some(serving) = self.serving.get(&of(taker))
+                    && serving.inherited.is_some()
+                    && Some(serving.cause) != cause
+                {
+                    self.serving.remove(&of(taker));
+                }
+            }
+            TaskEvent::Sends => self.tokio.sends(tgid, note, numbers),
+            TaskEvent::Answers => self.answers(nodes, of(note.task), numbers),
+            _ => {}
+        }
+        self.tokio.tidy(nodes);
+    }
+
+    /// A task answers on a stream.
+    fn answers(&mut self, nodes: &mut Nodes, task: (u32, Task), numbers: &[u64]) {
+        let (Some(stream), Some(serving)) = (numbers.first(), self.serving.get(&task)) else {
+            return;
+        };
+        let Cause::Handler(handler) = serving.cause else {
+            return;
+        };
+        let served = &self.served;
+        let request = |connection, stream| served.get(&(connection, stream)).copied();
+        let Some((request, calls)) = self.tokio.answers(handler, *stream, request) else {
+            return;
+        };
+        let kind = TaskKind::Tokio;
+        for (call, doubt) in calls {
+            match doubt {
+                None => nodes.link(call, request, Mechanism::Task(kind)),
+                Some(task) if self.doubts(nodes, (task, kind), call, request) => {}
+                Some(_) => nodes.abstain(call, Abstained::OutlivingTask),
+            }
         }
     }
 
@@ -253,12 +463,15 @@ impl Tasks {
         }
         let call = called.call;
         match request {
-            Some(Request { node, doubt: None }) => {
-                nodes.link(call, node, Mechanism::Task(kind));
-            }
             Some(Request {
-                node,
+                cause: Cause::Node(node),
+                doubt: None,
+                ..
+            }) => nodes.link(call, node, Mechanism::Task(kind)),
+            Some(Request {
+                cause: Cause::Node(node),
                 doubt: Some(goroutine),
+                ..
             }) if self.doubts.add(goroutine, call, node) => {}
             None => nodes.abstain(call, Abstained::IdleTask),
             Some(_) => nodes.abstain(call, Abstained::OutlivingTask),
@@ -267,11 +480,23 @@ impl Tasks {
 
     /// The request for which a task does something now.
     fn request_of(&mut self, nodes: &mut Nodes, task: (u32, Task)) -> Option<Request> {
-        let TaskServing { node, inherited } = self.serving.get_mut(&task)?;
+        let tokio = &self.tokio;
+        let TaskServing { cause, inherited } = self.serving.get_mut(&task)?;
+        if let Cause::Handler(handler) = *cause
+            && let Some(answered) = tokio.answered(handler)
+        {
+            *cause = Cause::Node(answered?);
+        }
+        let cause = *cause;
+        let by = None;
         let Some(inherited) = inherited else {
-            return Some(Request::certain(*node));
+            let doubt = None;
+            return Some(Request { cause, doubt, by });
         };
-        let is_over = nodes.get(*node).is_none_or(Node::has_ended);
+        let is_over = match cause {
+            Cause::Node(node) => nodes.get(node).is_none_or(Node::has_ended),
+            Cause::Handler(_) => false,
+        };
         let goroutine = (task.0, task.1.id);
         let doubt = match self.outliving.look(goroutine, inherited, is_over) {
             ForItsRequest::Yes => None,
@@ -284,7 +509,7 @@ impl Tasks {
                 return None;
             }
         };
-        Some(Request { node: *node, doubt })
+        Some(Request { cause, doubt, by })
     }
 
     /// One is over and was told.
@@ -307,12 +532,17 @@ impl Tasks {
     /// Forgets tasks that serve nothing any more, if there are many.
     pub fn tidy(&mut self, nodes: &Nodes) {
         const MANY: usize = TASKS_MAX / 2;
-        if self.serving.len() >= MANY {
-            self.serving.retain(|_, it| nodes.get(it.node).is_some());
+        let [of_serving, of_asking] = &mut self.pruning;
+        if of_serving.is_due(self.serving.len(), MANY) {
+            let tokio = &self.tokio;
+            self.serving.retain(|_, it| match it.cause {
+                Cause::Node(node) => nodes.get(node).is_some(),
+                Cause::Handler(task) => tokio.is_awaited(task),
+            });
         }
-        if self.asking.len() >= MANY {
+        if of_asking.is_due(self.asking.len(), MANY) {
             self.asking
-                .retain(|_, (request, _)| nodes.get(request.node).is_some());
+                .retain(|_, (request, _)| live(nodes, *request).is_some());
         }
         self.doubts.tidy(|call| nodes.get(call).is_some());
     }
@@ -321,6 +551,7 @@ impl Tasks {
     pub fn memory_bytes(&self) -> usize {
         heap::table::<((u32, Task), TaskServing)>(self.serving.capacity())
             + self.proxies.memory_bytes()
+            + self.tokio.memory_bytes()
             + self.node.memory_bytes()
             + heap::table::<(ServedPlace, NodeId)>(self.served.capacity())
             + heap::table::<(ServedPlace, (Request, TaskKind))>(self.asking.capacity())
@@ -341,13 +572,20 @@ fn is_stream_of_go(begun: &Begun) -> bool {
     begun.stream.is_some() && task.is_some_and(|task| task.kind == TaskKind::Goroutine)
 }
 
+/// Whether it is an exchange that is read by one who does not serve it.
+fn is_followed_on_streams(begun: &Begun) -> bool {
+    let task = begun.actor.and_then(|actor| actor.task);
+    task.is_some_and(|task| matches!(task.kind, TaskKind::Goroutine | TaskKind::Tokio))
+}
+
 /// Whether what a task of this kind asks for belongs to the request that it read.
 fn is_followed(kind: TaskKind) -> bool {
     match kind {
-        TaskKind::Goroutine | TaskKind::Tokio | TaskKind::VirtualThread => true,
-        // Decided when they answer, or by the socket.
+        TaskKind::Goroutine | TaskKind::Tokio => true,
+        // Decided when they answer or hear one, or by the socket.
         TaskKind::PythonContext
         | TaskKind::ProxyRequest
+        | TaskKind::VirtualThread
         | TaskKind::NodeStore
         | TaskKind::Thread => false,
     }
@@ -355,11 +593,18 @@ fn is_followed(kind: TaskKind) -> bool {
 
 /// The request, unless it was over too long ago to be remembered.
 fn live(nodes: &Nodes, request: Request) -> Option<Request> {
-    nodes.get(request.node).map(|_| request)
+    match request.cause {
+        Cause::Node(node) => nodes.get(node).map(|_| request),
+        Cause::Handler(_) => Some(request),
+    }
 }
 
 impl Request {
     fn certain(node: NodeId) -> Self {
-        Self { node, doubt: None }
+        Self {
+            cause: Cause::Node(node),
+            doubt: None,
+            by: None,
+        }
     }
 }

@@ -13,6 +13,7 @@ use hashbrown::HashMap;
 use wirespan_common::record::{Polled, TaskKind};
 use wirespan_protocols::heap;
 
+use super::pruning::Pruning;
 use super::{Abstained, Actor, Mechanism, NodeId, nodes::Nodes};
 
 /// Threads that are remembered; those of more make no calls that are known to belong to anything.
@@ -42,6 +43,8 @@ pub struct Threads {
     unanswered: HashMap<u32, u32>,
     /// Processes with pools of threads.
     pools: HashMap<u32, Pool>,
+    /// Of `threads`.
+    pruning: Pruning,
 }
 
 /// Threads that answer what others read.
@@ -175,7 +178,7 @@ impl Threads {
         let settled = thread.settle(nodes, is_believed.then_some(request));
         self.settled(actor.tgid, settled);
         // Threads come and go; what is kept of most is that there is nothing to keep.
-        if self.threads.len() >= THREADS_MAX / 2 {
+        if self.pruning.is_due(self.threads.len(), THREADS_MAX / 2) {
             self.threads.retain(|_, thread| !thread.is_idle());
         }
     }

@@ -1,9 +1,9 @@
 //! The control thread: owns who is watched, and reads of procfs what that takes. The coordinator
 //! tells it of the life of processes and carries out what it answers; what is news of a process it
 //! tells each shard. No shard waits for it. What may hang it, a process's memory and files, it
-//! leaves to [`Lookers`]. A changed configuration comes here first, and what of it concerns spans
-//! goes on to the shards. Of the kernel side it changes whom that selects by itself, and nothing
-//! else; it hears no record.
+//! leaves to a [`BlockingPool`]. A changed configuration comes here first, and what of it concerns
+//! spans goes on to the shards. Of the kernel side it changes whom that selects by itself, and
+//! nothing else; it hears no record.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 use wirespan_common::record::{Life, LifeEvent};
 
 use super::inbox::{Alone, Mailbox};
+use crate::blocking::{BlockingPool, Bounds, LookTicket};
 use crate::capture::Selection;
 use crate::config::{DiscoverConfig, SpanConfig};
 use crate::discover::{Action, Describer, Look, ProcRoot, Process, Watcher};
 use crate::health::{Health, Loss};
-use crate::lookers::{Bounds, LookTicket, Lookers};
 use crate::visible::Visible;
 
 /// Events that wait for the thread. What does not fit leads to a look at all processes.
@@ -126,7 +126,7 @@ impl Control {
         let (hears, heard) = sync_channel(HEARS_MAX);
         let shared = Arc::new(Shared::default());
         let looked = hears.clone();
-        let lookers = Lookers::new("look", Bounds::default(), move |ticket, found| {
+        let pool = BlockingPool::new("look", Bounds::default(), move |ticket, found| {
             // Without the thread nobody wants to know.
             let found = found.map(|found: Option<Process>| found.map(Box::new));
             let _ = looked.send(Heard::Looked(ticket, found));
@@ -136,7 +136,7 @@ impl Control {
             watcher,
             selection,
             root,
-            lookers,
+            pool,
             looks: HashMap::new(),
             late: VecDeque::new(),
             put_off: Vec::new(),
@@ -206,7 +206,7 @@ struct Work {
     /// Whom the kernel side selects by itself.
     selection: Selection,
     root: ProcRoot,
-    lookers: Lookers<Option<Process>>,
+    pool: BlockingPool<Option<Process>>,
     looks: HashMap<LookTicket, UnderWay>,
     late: VecDeque<(LookTicket, Look)>,
     /// Looks that are put off, and until when.
@@ -293,7 +293,7 @@ impl Work {
     fn next_at(&self) -> Instant {
         let scan_at = self.missed().then_some(self.scan_at);
         let put_off = self.put_off.iter().map(|(until, _)| *until).min();
-        let next = [self.lookers.next_due(), scan_at, put_off].into_iter();
+        let next = [self.pool.next_due(), scan_at, put_off].into_iter();
         let next = next.flatten();
         next.fold(self.sweep_at, Instant::min)
     }
@@ -303,7 +303,7 @@ impl Work {
     }
 
     fn do_what_is_due(&mut self, now: Instant) {
-        for ticket in self.lookers.give_up(now) {
+        for ticket in self.pool.give_up(now) {
             if let Some(under_way) = self.looks.remove(&ticket) {
                 self.give_up(ticket, under_way);
             }
@@ -353,7 +353,7 @@ impl Work {
         self.late.push_back((ticket, look));
     }
 
-    /// Has others carry out what is to be done, and lookers look.
+    /// Has others carry out what is to be done, and pool look.
     fn answer(&mut self) -> Result<(), Alone> {
         self.shared
             .watched
@@ -404,7 +404,7 @@ impl Work {
         let of_look = Arc::clone(&first);
         let user = u64::from(self.root.user(pid));
         let ticket = self
-            .lookers
+            .pool
             .look(user, move || look_at(&describer, pid, &of_look));
         match ticket {
             Ok(ticket) => {

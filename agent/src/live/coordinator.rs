@@ -187,6 +187,7 @@ impl Coordinator {
                         watch_list.set_runtime(pid, kind, runtime);
                     }
                 }
+                tls::Answer::Unfollowed(pid) => self.capture.watch_list.clear_runtime(pid),
                 // Dealt with before.
                 tls::Answer::Ran(_) => {}
                 tls::Answer::Settled => {

@@ -12,6 +12,7 @@ use crate::health::{Health, Loss};
 use crate::pipeline::Pipeline;
 use crate::recording::{self, RecorderHandle};
 use crate::span::Span;
+use crate::visible::Visible;
 use crate::wall_clock::{WallClock, monotonic_ns};
 
 /// What a record says about the life of a process, which concerns others too.
@@ -65,6 +66,12 @@ impl Path {
         match Record::decode(bytes) {
             Ok((record, _)) => {
                 self.pipeline.record(&record, &mut self.spans);
+                for (pid, service) in self.pipeline.take_exporters() {
+                    log::info!(
+                        "{} (pid {pid}) exports traces itself: its spans are left to it",
+                        Visible(service)
+                    );
+                }
                 match record.body {
                     Body::Life { life, event } => Some(Lived {
                         pid: record.tgid,

@@ -7,6 +7,7 @@
 //! once, whatever the thread is busy with.
 
 mod files;
+mod governor;
 mod work;
 
 use std::collections::{HashMap, VecDeque};
@@ -20,6 +21,7 @@ use crate::capture::{ProbedProcess, Standing, TlsProbes};
 use crate::discover::tls::Libraries;
 use crate::health::{Health, Loss};
 use files::Files;
+use governor::Governor;
 use work::Work;
 
 /// What can wait for the thread; what is more waits with the coordinator.
@@ -54,6 +56,8 @@ pub enum Answer {
         /// See there.
         probed: ProbedProcess,
     },
+    /// The tasks of a process are not followed any longer.
+    Unfollowed(u32),
     /// See [`Told::Ran`]: what was answered before is of what the process ran before.
     Ran(u32),
     /// See [`Told::Settle`].
@@ -75,13 +79,14 @@ pub struct TlsThread {
 }
 
 impl TlsThread {
-    /// Starts it.
+    /// Starts it. Following the tasks of a process may take so many percent of its CPU time.
     ///
     /// # Errors
     /// No thread can be started.
     pub fn start(
         libraries: Libraries,
         probes: TlsProbes,
+        follow_cpu_max: u8,
         health: &Arc<Health>,
     ) -> std::io::Result<Self> {
         let (told, hears) = sync_channel(QUEUE_MAX);
@@ -95,7 +100,8 @@ impl TlsThread {
             // Without the coordinator nobody wants to know.
             let _ = says.send(answer);
         };
-        let work = Work::new(libraries, probes, files, says);
+        let governor = Governor::new(follow_cpu_max);
+        let work = Work::new(libraries, probes, governor, files, says);
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
             .name("tls".into())
@@ -176,7 +182,8 @@ impl TlsThread {
                         }
                     }
                 }
-                Answer::Probed { pid, .. } if self.unheard.contains_key(&pid) => {}
+                Answer::Probed { pid, .. } | Answer::Unfollowed(pid)
+                    if self.unheard.contains_key(&pid) => {}
                 answer => found.push(answer),
             }
         }

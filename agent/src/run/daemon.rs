@@ -82,6 +82,7 @@ impl Daemon {
         let setup = Setup {
             watcher,
             libraries: libraries(&health),
+            follow_cpu_max: config.capture.follow_cpu_max,
             pipeline,
             spans: config.spans.clone(),
             recording,

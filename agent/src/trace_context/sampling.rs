@@ -75,6 +75,21 @@ pub fn with_threshold(
     ours.into_boxed_str()
 }
 
+/// The same, of a span that was chosen before: it keeps a threshold that is higher.
+#[must_use]
+pub fn raise_threshold(
+    trace_state: Option<&str>,
+    threshold: u64,
+    randomness: Option<u64>,
+) -> Box<str> {
+    let mut entries = trace_state.unwrap_or_default().split(',').map(str::trim);
+    let ours = entries.find_map(|entry| entry.strip_prefix("ot="));
+    let digits = ours.and_then(|ours| ours.split(';').find_map(|it| it.strip_prefix("th:")));
+    let before = digits.filter(|digits| (1..=14).contains(&digits.len()));
+    let before = before.and_then(|digits| u64::from_str_radix(&format!("{digits:0<14}"), 16).ok());
+    with_threshold(trace_state, threshold.max(before.unwrap_or(0)), randomness)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +168,24 @@ mod tests {
             kept += u32::from(keeps(HALF / 2 * 3, &context));
         }
         assert!((2300..2700).contains(&kept), "a quarter: {kept}");
+    }
+
+    #[test]
+    fn a_threshold_is_raised_and_never_lowered() {
+        for (state, expected) in [
+            ("", "ot=th:8"),
+            ("ot=th:c", "ot=th:c"),
+            ("ot=th:4,a=b", "ot=th:8,a=b"),
+            ("ot=th:0", "ot=th:8"),
+            ("ot=th:x", "ot=th:8"),
+            ("ot=th:ffffffffffffffff", "ot=th:8"),
+        ] {
+            assert_eq!(
+                &*raise_threshold(Some(state), HALF, None),
+                expected,
+                "{state}"
+            );
+        }
     }
 
     #[test]

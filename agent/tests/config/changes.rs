@@ -66,11 +66,15 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::BpfDebug => ("true", "capture"),
         Setting::ConnectionsMax => ("100", "capture"),
         Setting::Shards => ("2", "capture"),
+        Setting::FollowCpuMax => ("5", "capture"),
         Setting::NodeLinks => ("false", "capture"),
-        Setting::IgnoreHealthChecks | Setting::DropQuery | Setting::LinkRequestIds => {
-            ("true", "spans")
-        }
+        Setting::IgnoreHealthChecks
+        | Setting::DropQuery
+        | Setting::LinkRequestIds
+        | Setting::QueueSpans => ("true", "spans"),
+        Setting::ExcludeInstrumented => ("false", "spans"),
         Setting::Propagators => ("b3", "spans"),
+        Setting::TailSampling => ("error", "spans"),
         Setting::TracesSampler => ("always_off", "spans"),
         // Without a sampler that takes one it has no effect.
         Setting::TracesSamplerArg => ("0.5", ""),

@@ -3,7 +3,7 @@
 use wirespan::config::Propagator;
 use wirespan::config::Propagator::{B3, B3Multi, Jaeger, TraceContext, XRay};
 
-use crate::{config_with, warnings_of};
+use crate::{config_with, load_with, warnings_of};
 
 fn propagators(text: &str) -> Vec<Propagator> {
     let config = config_with(&[("OTEL_PROPAGATORS", text)]);
@@ -102,5 +102,57 @@ fn a_sampler_or_an_argument_that_is_wrong_is_warned_of_and_ignored() {
                  are sampled"
             )]
         );
+    }
+}
+
+fn tail(text: &str) -> Option<Vec<String>> {
+    let rules = load_with(&[("WIRESPAN_TAIL_SAMPLING", text)]).ok()?;
+    let rules = rules.config.spans.tail_sampling.expect("set");
+    let told = rules.iter().map(|rule| {
+        let path = rule.path.as_deref().unwrap_or("-");
+        format!("{path} {:?}", rule.condition)
+    });
+    Some(told.collect())
+}
+
+#[test]
+fn rules_for_traces_that_are_over() {
+    assert_eq!(config_with(&[]).spans.tail_sampling, None);
+    for (text, expected) in [
+        ("error", &["- Error"][..]),
+        (
+            "error, slower=500ms ,/cart/*:slower=1m30s,share=0.25",
+            &[
+                "- Error",
+                "- SlowerNs(500000000)",
+                "/cart/* SlowerNs(90000000000)",
+                "- Threshold(54043195528445952)",
+            ],
+        ),
+        (
+            "/{a,b}:error,*/health: share=0",
+            &["/{a,b} Error", "*/health Threshold(72057594037927936)"],
+        ),
+        ("/a:b:error", &["/a:b Error"]),
+    ] {
+        let expected = expected.iter().map(|rule| (*rule).to_owned()).collect();
+        assert_eq!(tail(text), Some(expected), "{text}");
+    }
+    for text in [
+        "errors",
+        "error=1",
+        "slower",
+        "slower=500",
+        "slower=-1s",
+        "share=2",
+        "share=5%",
+        "cart:error",
+        "/[:error",
+        "/a:",
+        ":error",
+        "error;share=1",
+        "slower=99999999h,error=",
+    ] {
+        assert_eq!(tail(text), None, "{text}");
     }
 }

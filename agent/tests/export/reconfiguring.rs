@@ -107,7 +107,7 @@ async fn a_destination_can_be_taken_away_and_given_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lanes_that_are_left_full_take_their_room_from_those_that_follow() {
+async fn sinks_that_are_left_full_take_their_room_from_those_that_follow() {
     let mut receiver = Receiver::start().await.unwrap();
     receiver.go_away().await;
     let health = Arc::new(Health::default());

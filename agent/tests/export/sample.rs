@@ -169,6 +169,7 @@ pub fn span_of(span: &Span) -> ProtoSpan {
         kind: match span.kind {
             SpanKind::Server => 2,
             SpanKind::Client => 3,
+            SpanKind::Internal => 1,
         },
         start_time_unix_nano: span.start_unix_ns,
         end_time_unix_nano: span.end_unix_ns,

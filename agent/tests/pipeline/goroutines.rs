@@ -69,6 +69,35 @@ fn a_worker_that_serves_whoever_comes_is_nobodys_from_then_on() {
     assert_eq!(parent_of("/2/unlike"), Some(false));
 }
 
+/// More goroutines at a time than are remembered.
+const TOO_MANY: u64 = 150_000;
+
+#[test]
+fn goroutines_that_are_too_many_are_nobodys_and_not_somebody_elses() {
+    let mut recorder = all();
+    served(&mut recorder, "/1");
+    for number in 0..TOO_MANY {
+        recorder.note(TaskEvent::Born, GO, MADE + number, READER, FUNCTION);
+    }
+    called(&mut recorder, MADE, "/1/first");
+    called(&mut recorder, MADE + TOO_MANY - 1, "/1/last");
+    answered(&mut recorder);
+    served(&mut recorder, "/2");
+    called(&mut recorder, READER, "/2/own");
+    // Its number is another one's by now.
+    recorder.note(TaskEvent::Born, GO, MADE, READER, FUNCTION + 1);
+    called(&mut recorder, MADE, "/2/again");
+    answered(&mut recorder);
+    let spans = tell(&mut recorder);
+    let is_linked = |path: &str| {
+        let server = find(&spans, SpanKind::Server, &path[..2]);
+        link(&find(&spans, SpanKind::Client, path), &server).is_some()
+    };
+    assert!(is_linked("/1/first") && is_linked("/2/own") && is_linked("/2/again"));
+    let last = find(&spans, SpanKind::Client, "/1/last");
+    assert_eq!(last.parent_span_id, None);
+}
+
 #[test]
 fn what_a_goroutine_does_besides_is_known_when_it_has_ended() {
     for serves_others in [false, true] {
@@ -123,14 +152,14 @@ fn who_asks_on_a_socket_asks_on_the_tls_object_that_is_found_on_it() {
 }
 
 /// Frames of HTTP/2 (RFC 9113): a request, and the response to it.
-fn request(stream: u8, path: &str) -> Vec<u8> {
+pub(crate) fn request(stream: u8, path: &str) -> Vec<u8> {
     let mut block = b"\x82\x86\x01\x01h\x04".to_vec();
     block.push(path.len() as u8);
     block.extend(path.bytes());
     headers(stream, &block)
 }
 
-fn response(stream: u8) -> Vec<u8> {
+pub(crate) fn response(stream: u8) -> Vec<u8> {
     headers(stream, b"\x88")
 }
 
@@ -140,8 +169,8 @@ fn headers(stream: u8, block: &[u8]) -> Vec<u8> {
     frame
 }
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+pub(crate) const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
 
 /// Two requests on streams of one connection, each with a call on a stream of another one, whose
 /// frames others read and write; who asks for a call is told before or after it is sent.

@@ -105,14 +105,41 @@ fn a_server_that_was_told_alone_waits_a_tenth_of_a_second_for_its_client() {
     assert_eq!(link(server, client), None);
 }
 
+/// Who finds a server under another address tells that it is on this node after the server does.
 #[test]
-fn nobody_waits_for_a_client_of_another_node() {
+fn a_client_whose_address_is_translated_may_be_told_after_its_first_request() {
+    const ROUTER: &str = "10.0.0.254:30000";
+    for (late_ns, is_linked) in [(MS, true), (20 * MS, false)] {
+        let mut bench = Bench::seeded();
+        let mut recorder = Recorder::new(WALL_NS);
+        recorder.at(MS).of(FRONT).beginning_at([1, 2]);
+        recorder.open_tcp(OUTER[1], "10.0.0.1:8080", ROUTER);
+        recorder.read(OUTER[1], get("/a")).write(OUTER[1], OK);
+        bench.feed(&mut recorder);
+        assert!(bench.spans.is_empty());
+        bench.feed(recorder.at(MS + late_ns).clock(WALL_NS));
+        recorder.of(USER).beginning_at([2, 1]);
+        recorder.open_tcp(OUTER[0], "10.1.0.2:50000", ROUTER);
+        recorder.write(OUTER[0], get("/a")).read(OUTER[0], OK);
+        bench.feed(&mut recorder).finish();
+        let client = find(&bench.spans, SpanKind::Client, "/a");
+        let server = find(&bench.spans, SpanKind::Server, "/a");
+        assert_eq!(link(&server, &client).is_some(), is_linked, "{late_ns}");
+    }
+}
+
+#[test]
+fn nobody_waits_long_for_a_client_of_another_node() {
     let mut bench = Bench::seeded();
     let mut recorder = Recorder::new(WALL_NS);
     recorder.of(FRONT).open_tcp(1, "10.0.0.1:80", FAR);
     recorder.read(1, get("/a")).write(1, OK);
-    bench.feed(&mut recorder);
+    bench.feed(recorder.at(11 * MS).clock(WALL_NS));
     assert_eq!(bench.spans.len(), 1);
+    // It would have told of itself by now.
+    recorder.of(FRONT).read(1, get("/b")).write(1, OK);
+    bench.feed(&mut recorder);
+    assert_eq!(bench.spans.len(), 2);
 }
 
 /// A request to the front, within which it asks the back; `front` says who does what there.

@@ -113,30 +113,34 @@ impl Recorder {
         other: u64,
         part: u32,
     ) -> &mut Self {
+        self.note_with(event, kind, [task, other], part, &[])
+    }
+
+    /// The same of a task and another one, or what else it is about, with numbers behind it.
+    pub fn note_with(
+        &mut self,
+        event: TaskEvent,
+        kind: TaskKind,
+        [task, other]: [u64; 2],
+        part: u32,
+        numbers: &[u64],
+    ) -> &mut Self {
         let note = TaskNote {
             task,
             other,
             part,
             event: event as u8,
             kind: kind as u8,
-            ancestors: 0,
+            ancestors: numbers.len() as u8,
             reserved: 0,
         };
-        self.push(Kind::Task, note.as_bytes(), b"")
+        self.push(Kind::Task, note.as_bytes(), numbers.as_bytes())
     }
 
     /// A task is born, with the tasks that it comes from, the nearest first.
     pub fn born(&mut self, kind: TaskKind, task: u64, ancestors: &[u64]) -> &mut Self {
-        let note = TaskNote {
-            task,
-            other: ancestors.first().copied().unwrap_or(0),
-            part: 0,
-            event: TaskEvent::Born as u8,
-            kind: kind as u8,
-            ancestors: ancestors.len() as u8,
-            reserved: 0,
-        };
-        self.push(Kind::Task, note.as_bytes(), ancestors.as_bytes())
+        let other = ancestors.first().copied().unwrap_or(0);
+        self.note_with(TaskEvent::Born, kind, [task, other], 0, ancestors)
     }
 
     /// A TCP connection that both ends saw from its beginning: ids, processes and addresses of the
@@ -155,6 +159,12 @@ impl Recorder {
     /// So many bytes had moved, in and out, on what is opened next.
     pub fn moved_before(&mut self, bytes: [u64; 2]) -> &mut Self {
         self.moved_before = Some(bytes);
+        self
+    }
+
+    /// What TCP counts of what is opened next, in what is read and written.
+    pub fn beginning_at(&mut self, counts: [u32; 2]) -> &mut Self {
+        self.begins_at = Some(counts);
         self
     }
 

@@ -25,10 +25,10 @@ mod discover {
 #[allow(dead_code, reason = "nothing is looked at on other threads here")]
 mod agent {
     pub mod arch;
-    pub mod lookers;
+    pub mod blocking;
 }
 
-use agent::{arch, lookers};
+use agent::{arch, blocking};
 use discover::tls::{End, FileFinding, find_in};
 
 /// Names that are treated in different ways: a library and a program.

@@ -45,7 +45,7 @@ const fn package(package: &'static str, purposes: &'static [Purpose]) -> Need {
 }
 
 const NEEDS: &[Need] = {
-    use Purpose::{Bench, Build, Demo, Fuzz, Test, Vm};
+    use Purpose::{Bench, Build, Demo, Fuzz, Soak, Test, Vm};
     &[
         program("cc", "gcc", &[Build]),
         package("libc6-dev", &[Build]),
@@ -56,7 +56,7 @@ const NEEDS: &[Need] = {
         package("zlib1g-dev", &[Build]),
         program("nginx", "nginx-light", &[Demo, Test, Bench]),
         package("python3", &[Demo, Test, Bench]),
-        package("curl", &[Test, Vm]),
+        package("curl", &[Test, Vm, Soak]),
         program("haproxy", "haproxy", &[Test]),
         program("node", "nodejs", &[Test]),
         program("wrk", "wrk", &[Test, Bench]),
@@ -87,6 +87,9 @@ const NEEDS: &[Need] = {
         package("python3-pip", &[Test, Bench]),
         program("openssl", "openssl", &[Test, Bench]),
         package("wget", &[Test]),
+        // Networks of a test's own.
+        program("ip", "iproute2", &[Test]),
+        program("nft", "nftables", &[Test]),
         package("valgrind", &[Test]),
         package("libgnutls28-dev", &[Test]),
         package("libssl-dev", &[Test]),
@@ -95,6 +98,9 @@ const NEEDS: &[Need] = {
         program("javac", "default-jdk-headless", &[Test]),
         package("libnetty-java", &[Test]),
         package("libnetty-tcnative-java", &[Test]),
+        // Tomcat, to be embedded, and what it asks for.
+        package("libtomcat10-embed-java", &[Test]),
+        package("libjakarta-annotation-api-java", &[Test]),
         program("qemu-system-x86_64", "qemu-system-x86", &[Vm]),
         package("busybox-static", &[Vm]),
         program("xz", "xz-utils", &[Test, Vm]),

@@ -15,16 +15,19 @@ pub enum Purpose {
     Bench,
     /// Build fuzz targets
     Fuzz,
+    /// Run soaks
+    Soak,
 }
 
 impl Purpose {
     /// Every one.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Build,
         Self::Demo,
         Self::Test,
         Self::Vm,
         Self::Bench,
         Self::Fuzz,
+        Self::Soak,
     ];
 }

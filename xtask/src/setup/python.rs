@@ -12,9 +12,10 @@ use crate::workspace::{self, system};
 /// Holds what was installed, written when all of it was.
 const STAMP: &str = "installed";
 
-/// Servers and clients whose calls are linked.
+/// Servers and clients whose calls are linked, and an SDK of OpenTelemetry.
 pub fn ensure() -> Result<()> {
-    install("links/python", "links/python/requirements.txt")
+    install("links/python", "links/python/requirements.txt")?;
+    install("sdk/python", "sdk/requirements.txt")
 }
 
 /// Installs what the workloads' list `list` names into `directory` below `target/tools`.

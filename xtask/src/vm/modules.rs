@@ -7,13 +7,18 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-/// What the guest needs before it can see the host's files.
-const WANTED: [&str; 5] = [
+/// What the guest needs before it can see the host's files, and what tests make networks of: a
+/// kernel can load no module of its own once the host's file system is its root.
+const WANTED: [&str; 9] = [
     "virtio_pci",
     "virtio_console",
     "9pnet_virtio",
     "9p",
     "overlay",
+    "veth",
+    "nft_chain_nat",
+    "nft_nat",
+    "nft_masq",
 ];
 
 /// A module's name and its uncompressed bytes.

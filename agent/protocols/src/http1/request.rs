@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::body::{Framing, OpenBody};
-use super::course::Course;
+use super::framing::MessageFraming;
 use super::head::{self, HeadFound, RequestLine};
 use crate::family::call::Call;
 use crate::family::http::{Completeness, HttpRequest, Method, Version};
@@ -19,7 +19,7 @@ use super::HttpMessage;
 /// Reads what a client sends.
 #[derive(Debug, Default)]
 pub struct Requests {
-    course: Course,
+    framing: MessageFraming,
     /// Values that rarely change within a connection.
     host: Option<Arc<str>>,
     user_agent: Option<Arc<str>>,
@@ -33,23 +33,23 @@ impl Parser for Requests {
     type Message = HttpMessage;
 
     fn parse(&mut self, buf: &[u8]) -> Parsed<HttpMessage> {
-        if let Some(parsed) = self.course.skip(buf) {
+        if let Some(parsed) = self.framing.skip(buf) {
             return parsed;
         }
         let parsed = self.parse_head(buf);
-        self.course.note(&parsed);
+        self.framing.note(&parsed);
         parsed
     }
 
     fn cross(&mut self, pending: &[u8], gap: Gap) -> Crossed<HttpMessage> {
-        if let Some(crossed) = self.course.cross(gap) {
+        if let Some(crossed) = self.framing.cross(gap) {
             return crossed;
         }
         match head::cut_request(pending) {
-            Some((line, mut fields)) => Crossed::Cut(Message::Request {
+            Some((line, fields)) => Crossed::Cut(Message::Request {
                 request: Box::new(HttpRequest {
                     truncated: true,
-                    ..self.request(line, &mut fields)
+                    ..self.request(line, &fields)
                 }),
                 then: Then::Unknown,
             }),
@@ -58,23 +58,23 @@ impl Parser for Requests {
     }
 
     fn end(&mut self, _pending: &[u8]) -> Option<HttpMessage> {
-        self.course.end()
+        self.framing.end()
     }
 
     fn resync(&mut self, buf: &[u8]) -> Option<usize> {
-        self.course.resync(buf, Flow::Requests)
+        self.framing.resync(buf, Flow::Requests)
     }
 
     fn bytes_left(&self) -> Option<u64> {
-        self.course.bytes_left()
+        self.framing.bytes_left()
     }
 
     fn is_adrift(&self) -> bool {
-        self.course.is_adrift()
+        self.framing.is_adrift()
     }
 
     fn reset(&mut self) {
-        self.course = Course::default();
+        self.framing = MessageFraming::default();
     }
 
     fn heap_bytes(&self) -> usize {
@@ -88,7 +88,7 @@ impl Parser for Requests {
             .map(|text| heap::remembered(text.as_ref()))
             .iter()
             .sum();
-        self.course.heap_bytes() + texts
+        self.framing.heap_bytes() + texts
     }
 }
 
@@ -102,7 +102,7 @@ impl Requests {
         if empty > 0 {
             return Parsed::Skipped { consumed: empty };
         }
-        if !self.course.is_worth_it(buf) {
+        if !self.framing.is_worth_it(buf) {
             return Parsed::Incomplete;
         }
         let mut fields = Fields::default();
@@ -111,7 +111,7 @@ impl Requests {
             HeadFound::Partial => return Parsed::Incomplete,
             HeadFound::Invalid => return self.malformed(buf),
         };
-        let mut request = Box::new(self.request(line, &mut fields));
+        let mut request = Box::new(self.request(line, &fields));
         let (then, body) = match Framing::of(&fields, Framing::NoBody) {
             Framing::NoBody => {
                 request.body_size = Some(0);
@@ -122,7 +122,7 @@ impl Requests {
             Framing::Invalid => (Then::Unknown, Some(OpenBody::Unframed)),
         };
         self.version = Some(request.version);
-        self.course.head_ended(body);
+        self.framing.head_ended(body);
         Parsed::Message {
             message: Message::Request { request, then },
             consumed,
@@ -133,7 +133,7 @@ impl Requests {
     /// known, nor where it ends.
     #[cold]
     fn malformed(&mut self, buf: &[u8]) -> Parsed<HttpMessage> {
-        self.course.head_ended(Some(OpenBody::Unframed));
+        self.framing.head_ended(Some(OpenBody::Unframed));
         Parsed::Message {
             message: Message::Request {
                 request: Box::new(HttpRequest::malformed()),
@@ -143,7 +143,7 @@ impl Requests {
         }
     }
 
-    fn request(&mut self, line: RequestLine<'_>, fields: &mut Fields<'_>) -> HttpRequest {
+    fn request(&mut self, line: RequestLine<'_>, fields: &Fields<'_>) -> HttpRequest {
         let method = Method::from_token(line.method);
         // The target's authority beats the field (RFC 9112 §3.2.2).
         let host = match (&method, fields.host) {

@@ -3,7 +3,7 @@
 
 use super::HttpMessage;
 use super::body::{Framing, OpenBody};
-use super::course::Course;
+use super::framing::MessageFraming;
 use super::head::{self, HeadFound, StatusLine};
 use crate::family::http::{Completeness, HttpRequest, HttpResponse, Method};
 use crate::fields::Fields;
@@ -14,7 +14,7 @@ use crate::parser::{Answers, Crossed, Flow, Gap, Parsed, Parser};
 /// Reads what a server sends.
 #[derive(Debug, Default)]
 pub struct Responses {
-    course: Course,
+    framing: MessageFraming,
     asked: RequestFraming,
     /// The response before had no body, for which some servers send the end of one all the same.
     may_end_twice: bool,
@@ -39,16 +39,16 @@ impl Parser for Responses {
     type Message = HttpMessage;
 
     fn parse(&mut self, buf: &[u8]) -> Parsed<HttpMessage> {
-        if let Some(parsed) = self.course.skip(buf) {
+        if let Some(parsed) = self.framing.skip(buf) {
             return parsed;
         }
         let parsed = self.parse_head(buf);
-        self.course.note(&parsed);
+        self.framing.note(&parsed);
         parsed
     }
 
     fn cross(&mut self, pending: &[u8], gap: Gap) -> Crossed<HttpMessage> {
-        if let Some(crossed) = self.course.cross(gap) {
+        if let Some(crossed) = self.framing.cross(gap) {
             return crossed;
         }
         match head::cut_response(pending) {
@@ -65,28 +65,28 @@ impl Parser for Responses {
     }
 
     fn end(&mut self, _pending: &[u8]) -> Option<HttpMessage> {
-        self.course.end()
+        self.framing.end()
     }
 
     fn resync(&mut self, buf: &[u8]) -> Option<usize> {
-        self.course.resync(buf, Flow::Responses)
+        self.framing.resync(buf, Flow::Responses)
     }
 
     fn bytes_left(&self) -> Option<u64> {
-        self.course.bytes_left()
+        self.framing.bytes_left()
     }
 
     fn is_adrift(&self) -> bool {
-        self.course.is_adrift()
+        self.framing.is_adrift()
     }
 
     fn reset(&mut self) {
-        self.course = Course::default();
+        self.framing = MessageFraming::default();
         self.may_end_twice = false;
     }
 
     fn heap_bytes(&self) -> usize {
-        self.course.heap_bytes()
+        self.framing.heap_bytes()
     }
 }
 
@@ -117,7 +117,7 @@ impl Responses {
                 return Parsed::Incomplete;
             }
         }
-        if !self.course.is_worth_it(buf) {
+        if !self.framing.is_worth_it(buf) {
             return Parsed::Incomplete;
         }
         let mut fields = Fields::default();
@@ -159,9 +159,9 @@ impl Responses {
             .is_some()
             .then(|| fields.content_type.and_then(grpc::web::WebTrailers::of))
             .flatten();
-        self.course.head_ended(body);
+        self.framing.head_ended(body);
         if let Some(web) = web {
-            self.course.watch_web(web);
+            self.framing.watch_web(web);
         }
         let message = if then == Then::Done && line.status < 200 {
             Message::Interim

@@ -1,7 +1,7 @@
-//! A connection that carries many exchanges at a time, each on a stream with a number: two lanes,
+//! A connection that carries many exchanges at a time, each on a stream with a number: two readers,
 //! and the table of open streams between them. A response is paired by its number or not at all.
 //!
-//! Either lane may start, or lose its way, in the middle; it goes on where the parser can prove a
+//! Either reader may start, or lose its way, in the middle; it goes on where the parser can prove a
 //! boundary. Streams that were open then may have ended unseen: one that stays silent for
 //! [`UNCERTAIN_NS`] is told as not observed.
 
@@ -26,7 +26,7 @@ use streams::{StreamPiece, Streams};
 
 pub use beginning::{inherit, open};
 
-/// Times in a row that a lane may turn out to carry something else before the connection is given
+/// Times in a row that a reader may turn out to carry something else before the connection is given
 /// up.
 const INVALID_MAX: u32 = 8;
 
@@ -44,7 +44,7 @@ pub(super) struct Multiplex {
     /// Known from the first request or response on.
     role: Option<Role>,
     /// By direction.
-    lanes: [Reader<Frames>; 2],
+    readers: [Reader<Frames>; 2],
     streams: Streams,
     /// The largest number of a stream whose request was seen.
     highest: u64,
@@ -54,7 +54,7 @@ pub(super) struct Multiplex {
     /// When streams that were uncertain then have been silent for too long.
     uncertain_until_ns: Option<u64>,
     invalid: u32,
-    /// How often a lane found its way.
+    /// How often a reader found its way.
     framings: u32,
     notes: Notes,
 }
@@ -73,35 +73,37 @@ impl Session for Multiplex {
     }
 
     fn heap_bytes(&self) -> usize {
-        let lanes = self.lanes.iter();
-        let lanes = lanes.map(|lane| lane.stream.heap_bytes() + lane.parser.heap_bytes());
-        heap::boxed::<Self>() + lanes.sum::<usize>() + self.streams.heap_bytes()
+        let readers = self.readers.iter();
+        let readers = readers.map(|reader| reader.stream.heap_bytes() + reader.parser.heap_bytes());
+        heap::boxed::<Self>() + readers.sum::<usize>() + self.streams.heap_bytes()
     }
 
     fn growing_bytes(&self) -> usize {
-        let lanes = self.lanes.iter();
-        let lanes = lanes.map(|lane| lane.stream.held_room() + lane.parser.growing_bytes());
-        lanes.sum::<usize>() + self.streams.growing_bytes()
+        let readers = self.readers.iter();
+        let readers =
+            readers.map(|reader| reader.stream.held_room() + reader.parser.growing_bytes());
+        readers.sum::<usize>() + self.streams.growing_bytes()
     }
 
     fn awaits_progress(&self) -> bool {
         self.streams.has_requests()
             && self
-                .lanes
+                .readers
                 .iter()
-                .any(|lane| lane.is_framed && lane.parser.bytes_left().is_some())
+                .any(|reader| reader.is_framed && reader.parser.bytes_left().is_some())
     }
 
     fn boundary(&self, direction: Direction) -> Option<u64> {
-        let lane = &self.lanes[direction as usize];
-        let held = if lane.stream.is_holding() {
-            lane.parser.bytes_left().map(|_| lane.stream.held_len())
+        let reader = &self.readers[direction as usize];
+        let held = if reader.stream.is_holding() {
+            reader.parser.bytes_left().map(|_| reader.stream.held_len())
         } else {
             None
         };
-        let ahead = lane.parser.bytes_left().unwrap_or(0) + held.unwrap_or(0);
-        lane.is_framed
-            .then(|| lane.stream.cursor().saturating_add(ahead))
+        let ahead = reader.parser.bytes_left().unwrap_or(0) + held.unwrap_or(0);
+        reader
+            .is_framed
+            .then(|| reader.stream.cursor().saturating_add(ahead))
     }
 
     fn framings(&self) -> Option<u32> {
@@ -116,7 +118,7 @@ impl Session for Multiplex {
         {
             self.forget_uncertain(chunk.time_ns, listener);
         }
-        let arrival = self.lanes[direction as usize].stream.chunk(chunk);
+        let arrival = self.readers[direction as usize].stream.chunk(chunk);
         if let Some(gap) = arrival.before {
             self.cross(direction, gap, listener);
         }
@@ -130,14 +132,14 @@ impl Session for Multiplex {
     }
 
     fn extent(&mut self, direction: Direction, extent: &Extent, listener: &mut dyn Listener) {
-        let lane = &mut self.lanes[direction as usize];
-        if !lane.stream.extent(extent) || lane.stream.is_holding() {
+        let reader = &mut self.readers[direction as usize];
+        if !reader.stream.extent(extent) || reader.stream.is_holding() {
             return;
         }
         // Elsewhere than in a payload, a chunk may still come that another thread's overtook.
-        if lane.is_framed
-            && let Some(left) = lane.parser.bytes_left()
-            && let Some(gap) = lane.stream.take_ahead(left)
+        if reader.is_framed
+            && let Some(left) = reader.parser.bytes_left()
+            && let Some(gap) = reader.stream.take_ahead(left)
         {
             self.cross(direction, gap, listener);
         }
@@ -158,21 +160,21 @@ impl Multiplex {
         is_start: bool,
         listener: &mut dyn Listener,
     ) {
-        let lane = &mut self.lanes[direction as usize];
-        if lane.stream.is_holding() {
-            let mut held = lane.stream.take_held();
+        let reader = &mut self.readers[direction as usize];
+        if reader.stream.is_holding() {
+            let mut held = reader.stream.take_held();
             held.extend_from_slice(bytes);
             // What is held began a call.
             let used = self.parse(direction, &held, true, listener);
-            self.lanes[direction as usize].hold(held, used, &[]);
+            self.readers[direction as usize].hold(held, used, &[]);
             return;
         }
         let used = self.parse(direction, bytes, is_start, listener);
         if used < bytes.len() {
-            let lane = &mut self.lanes[direction as usize];
-            let mut held = lane.stream.take_held();
+            let reader = &mut self.readers[direction as usize];
+            let mut held = reader.stream.take_held();
             held.extend_from_slice(&bytes[used..]);
-            lane.stream.hold(held);
+            reader.stream.hold(held);
         }
     }
 
@@ -187,23 +189,23 @@ impl Multiplex {
         let mut used = 0;
         while used < buf.len() {
             let rest = &buf[used..];
-            let lane = &mut self.lanes[direction as usize];
-            if !lane.is_framed {
-                let skipped = match lane.parser.find(rest, is_start) {
+            let reader = &mut self.readers[direction as usize];
+            if !reader.is_framed {
+                let skipped = match reader.parser.find(rest, is_start) {
                     Search::At(at) => {
-                        lane.is_framed = true;
+                        reader.is_framed = true;
                         self.framings += 1;
                         at
                     }
                     Search::Maybe if rest.len() <= SEARCH_BYTES_MAX => break,
                     Search::Maybe | Search::Nowhere => rest.len(),
                 };
-                lane.stream.advance(skipped as u64);
+                reader.stream.advance(skipped as u64);
                 used += skipped;
                 continue;
             }
             let role = self.role;
-            let (step, taken) = lane.step_by(rest, |frames, bytes| {
+            let (step, taken) = reader.step_by(rest, |frames, bytes| {
                 let learnt = role.and_then(|role| listener.learnt(role, direction));
                 frames.parse(bytes, learnt.map(|learnt| &mut learnt.http2))
             });
@@ -225,7 +227,7 @@ impl Multiplex {
                     self.notes.gave_up |= self.invalid >= INVALID_MAX;
                     self.lose(direction, Discard::Unparsable, listener);
                     // What was just refused must not be found again.
-                    self.lanes[direction as usize].stream.advance(1);
+                    self.readers[direction as usize].stream.advance(1);
                     used += 1;
                     is_start = false;
                 }
@@ -239,7 +241,7 @@ impl Multiplex {
 
     /// Only clients send a preface.
     fn note_preface(&mut self, direction: Direction) {
-        if self.role.is_none() && self.lanes[direction as usize].parser.has_begun() {
+        if self.role.is_none() && self.readers[direction as usize].parser.has_begun() {
             self.role = Some(role_of(direction, Flow::Requests));
         }
     }
@@ -247,15 +249,15 @@ impl Multiplex {
     fn cross(&mut self, direction: Direction, gap: Gap, listener: &mut dyn Listener) {
         let mut left = Some(gap);
         while let Some(gap) = left {
-            let lane = &mut self.lanes[direction as usize];
-            if !lane.is_framed {
-                lane.drop_over(gap.len);
+            let reader = &mut self.readers[direction as usize];
+            if !reader.is_framed {
+                reader.drop_over(gap.len);
                 return;
             }
-            let held_len = lane.stream.held_len();
+            let held_len = reader.stream.held_len();
             let role = self.role;
-            let bytes_left = lane.parser.bytes_left();
-            let (step, understood, rest) = lane.cross_by(gap, bytes_left, |frames, held, gap| {
+            let bytes_left = reader.parser.bytes_left();
+            let (step, understood, rest) = reader.cross_by(gap, bytes_left, |frames, held, gap| {
                 let learnt = role.and_then(|role| listener.learnt(role, direction));
                 frames.cross(held, gap, learnt.map(|learnt| &mut learnt.http2))
             });
@@ -275,10 +277,10 @@ impl Multiplex {
 
     fn lose(&mut self, direction: Direction, why: Discard, listener: &mut dyn Listener) {
         listener.discard(why);
-        let lane = &mut self.lanes[direction as usize];
-        lane.parser.lose();
-        lane.is_framed = false;
-        let now_ns = lane.stream.last_ns();
+        let reader = &mut self.readers[direction as usize];
+        reader.parser.lose();
+        reader.is_framed = false;
+        let now_ns = reader.stream.last_ns();
         if !self.streams.is_empty() {
             self.streams.lose(self.is_requests(direction));
             self.uncertain_until_ns = Some(now_ns.saturating_add(UNCERTAIN_NS));
@@ -321,7 +323,9 @@ impl Multiplex {
                 return;
             }
             What::TableSize(_) => {
-                self.lanes[direction.opposite() as usize].parser.hear(&what);
+                self.readers[direction.opposite() as usize]
+                    .parser
+                    .hear(&what);
                 return;
             }
             What::GoingAway => {
@@ -372,7 +376,7 @@ impl Multiplex {
                     Some(role) => direction_of(role, Flow::Responses),
                     None => Direction::Egress,
                 };
-                self.lanes[responses as usize].parser.begin();
+                self.readers[responses as usize].parser.begin();
             }
             self.highest = stream;
             if self.role == Some(Role::Client) {

@@ -1,7 +1,7 @@
-//! A connection whose protocol and roles are known: two lanes, and the pairing between them. The
+//! A connection whose protocol and roles are known: two readers, and the pairing between them. The
 //! rule above all others: no pairing rather than a wrong one.
 //!
-//! As long as both lanes are framed and nothing was lost, responses answer requests in order: the
+//! As long as both readers are framed and nothing was lost, responses answer requests in order: the
 //! dialogue is *aligned*. A loss on either side ends that, because nobody knows how many messages
 //! went with it. It is aligned anew at a request that begins a turn, at the very position where the
 //! stream of requests stood when the last bytes of a response moved: then no request can be hidden
@@ -29,7 +29,7 @@ use crate::session::{self, Asked, Heir, JoinedAt, Next, Notes, OrderedStart, Res
 use crate::stream::{HELD_BYTES_MAX, Moved, Stream};
 use crate::transport::{Chunk, Direction, End, Extent, Past};
 
-/// Times in a row that a lane may turn out to carry something else before the connection is given
+/// Times in a row that a reader may turn out to carry something else before the connection is given
 /// up.
 const INVALID_MAX: u32 = 8;
 
@@ -173,7 +173,7 @@ impl<P: Ordered> Dialogue<P> {
     /// What of the chunk was not captured, behind bytes that were offered.
     fn cross_rest(&mut self, flow: Flow, chunk: &Chunk<'_>, listener: &mut dyn Listener) {
         let reach = chunk.position.saturating_add(chunk.len);
-        let len = reach.saturating_sub(self.lane(flow).stream.reach());
+        let len = reach.saturating_sub(self.reader(flow).stream.reach());
         if len > 0 {
             let gap = Gap {
                 len,
@@ -243,7 +243,7 @@ impl<P: Ordered> Session for Dialogue<P> {
             self.note_response(listener);
             self.answered_early(listener);
         }
-        let arrival = self.lane(flow).stream.chunk(chunk);
+        let arrival = self.reader(flow).stream.chunk(chunk);
         if let Some(gap) = arrival.before {
             self.cross(flow, gap, listener);
         }
@@ -274,8 +274,8 @@ impl<P: Ordered> Session for Dialogue<P> {
 
     fn extent(&mut self, direction: Direction, extent: &Extent, listener: &mut dyn Listener) {
         let flow = session::flow_of(self.role, direction);
-        let lane = self.lane(flow);
-        if !lane.stream.extent(extent) {
+        let reader = self.reader(flow);
+        if !reader.stream.extent(extent) {
             return;
         }
         self.latest = flow;
@@ -283,7 +283,7 @@ impl<P: Ordered> Session for Dialogue<P> {
             self.note_response(listener);
         }
         // Elsewhere than in a body, a chunk may still come that another thread's overtook.
-        if self.lane(flow).in_body {
+        if self.reader(flow).in_body {
             self.settle_body(flow, listener);
         }
     }
@@ -360,20 +360,20 @@ impl<P: Ordered> Dialogue<P> {
         self.gone.get_or_insert(gone);
     }
 
-    /// Lets a lane's parser work on what is held and on `bytes`; keeps what it leaves.
+    /// Lets a reader's parser work on what is held and on `bytes`; keeps what it leaves.
     fn offer(&mut self, flow: Flow, bytes: &[u8], listener: &mut dyn Listener) {
-        if self.lane(flow).stream.is_holding() {
-            let mut held = self.lane(flow).stream.take_held();
+        if self.reader(flow).stream.is_holding() {
+            let mut held = self.reader(flow).stream.take_held();
             held.extend_from_slice(bytes);
             let used = self.parse(flow, &held, listener);
-            self.lane(flow).hold(held, used, &[]);
+            self.reader(flow).hold(held, used, &[]);
             return;
         }
         let used = self.parse(flow, bytes, listener);
         if used < bytes.len() {
-            let lane = self.lane(flow);
-            let empty = lane.stream.take_held();
-            lane.hold(empty, 0, &bytes[used..]);
+            let reader = self.reader(flow);
+            let empty = reader.stream.take_held();
+            reader.hold(empty, 0, &bytes[used..]);
         }
     }
 
@@ -382,8 +382,8 @@ impl<P: Ordered> Dialogue<P> {
         let mut used = 0;
         while used < buf.len() && self.next.is_none() {
             let rest = &buf[used..];
-            if !self.lane(flow).is_framed {
-                self.lane(flow).stream.advance(rest.len() as u64);
+            if !self.reader(flow).is_framed {
+                self.reader(flow).stream.advance(rest.len() as u64);
                 return buf.len();
             }
             if flow == Flow::Responses && !self.responses.in_body {
@@ -404,7 +404,7 @@ impl<P: Ordered> Dialogue<P> {
                 // Whether these are a request or a tunnel's, the answer will tell.
                 break;
             }
-            let (step, taken) = self.lane(flow).step(rest);
+            let (step, taken) = self.reader(flow).step(rest);
             used += taken;
             self.understood(taken as u64);
             match step {
@@ -429,22 +429,23 @@ impl<P: Ordered> Dialogue<P> {
         let mut left = Some(gap);
         while let Some(gap) = left {
             // What bytes of another protocol were missed nobody can tell here.
-            self.lane(flow).is_framed &= self.next.is_none();
+            self.reader(flow).is_framed &= self.next.is_none();
             let pairless = self.pair.is_empty();
-            let lane = self.lane(flow);
-            if !lane.is_framed {
-                let held = lane.stream.take_held();
-                lane.stream
+            let reader = self.reader(flow);
+            if !reader.is_framed {
+                let held = reader.stream.take_held();
+                reader
+                    .stream
                     .advance(gap.len.saturating_add(held.len() as u64));
-                lane.hold(held, usize::MAX, &[]);
+                reader.hold(held, usize::MAX, &[]);
                 return;
             }
-            if flow == Flow::Responses && pairless && lane.stream.is_holding() {
+            if flow == Flow::Responses && pairless && reader.stream.is_holding() {
                 // It waited for a request that may never have been there.
                 self.lose(flow, Discard::UnmatchedResponse, listener);
                 continue;
             }
-            let (step, understood, rest) = lane.cross(gap);
+            let (step, understood, rest) = reader.cross(gap);
             left = rest;
             self.understood(understood);
             match step {
@@ -480,16 +481,16 @@ impl<P: Ordered> Dialogue<P> {
     /// Called when its answer was captured, and it is known how far the requests were by then.
     /// (A client's records may be out of order.)
     fn answered_early(&mut self, listener: &mut dyn Listener) {
-        let lane = &mut self.requests;
+        let reader = &mut self.requests;
         if !P::MANNERS.answers_early
             || self.role != Role::Server
             || !self.pair.is_empty()
-            || !lane.stream.is_holding()
-            || !lane.is_between_messages()
+            || !reader.stream.is_holding()
+            || !reader.is_between_messages()
         {
             return;
         }
-        let (message, first) = lane.cut();
+        let (message, first) = reader.cut();
         let request = match message {
             Some(Message::Request { mut request, .. }) => {
                 request.is_all();
@@ -505,21 +506,21 @@ impl<P: Ordered> Dialogue<P> {
 
     /// Takes the bytes that an extent told of for missing, as no chunk brought them.
     fn settle(&mut self, flow: Flow, listener: &mut dyn Listener) {
-        if let Some(gap) = self.lane(flow).stream.take_ahead(u64::MAX) {
+        if let Some(gap) = self.reader(flow).stream.take_ahead(u64::MAX) {
             self.cross(flow, gap, listener);
         }
     }
 
     /// The same, but no further than the body goes.
     fn settle_body(&mut self, flow: Flow, listener: &mut dyn Listener) {
-        let lane = self.lane(flow);
-        let len_max = lane.parser.bytes_left().unwrap_or(u64::MAX);
-        if let Some(gap) = lane.stream.take_ahead(len_max) {
+        let reader = self.reader(flow);
+        let len_max = reader.parser.bytes_left().unwrap_or(u64::MAX);
+        if let Some(gap) = reader.stream.take_ahead(len_max) {
             self.cross(flow, gap, listener);
         }
     }
 
-    /// Framing is lost in one lane, and with it the alignment.
+    /// Framing is lost in one reader, and with it the alignment.
     fn lose(&mut self, flow: Flow, why: Discard, listener: &mut dyn Listener) {
         listener.discard(why);
         self.unframe(flow, listener);
@@ -527,17 +528,17 @@ impl<P: Ordered> Dialogue<P> {
 
     fn unframe(&mut self, flow: Flow, listener: &mut dyn Listener) {
         self.is_aligned = false;
-        let lane = self.lane(flow);
-        lane.parser.reset();
-        lane.is_framed = false;
-        lane.in_body = false;
+        let reader = self.reader(flow);
+        reader.parser.reset();
+        reader.is_framed = false;
+        reader.in_body = false;
         if flow == Flow::Responses {
             let now_ns = self.responses.stream.last_ns();
             self.pair.lose_responses(now_ns, listener);
         }
     }
 
-    /// Decides whether a request may begin at the start of these bytes, where the lane does not
+    /// Decides whether a request may begin at the start of these bytes, where the reader does not
     /// know better.
     fn note_place(&mut self, place: RequestStart, bytes: &[u8], captured: usize) {
         if self.requests.stream.is_holding() {
@@ -594,7 +595,7 @@ impl<P: Ordered> Dialogue<P> {
         self.notes.understood_bytes = self.notes.understood_bytes.saturating_add(bytes);
     }
 
-    fn lane(&mut self, flow: Flow) -> &mut Reader<EitherOf<P>> {
+    fn reader(&mut self, flow: Flow) -> &mut Reader<EitherOf<P>> {
         match flow {
             Flow::Requests => &mut self.requests,
             Flow::Responses => &mut self.responses,

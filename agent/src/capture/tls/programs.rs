@@ -154,6 +154,13 @@ fn program_of(point: TaskPoint) -> &'static str {
         TaskPoint::PythonCopied => "python_copied",
         TaskPoint::PythonPut => "python_put",
         TaskPoint::PythonGot => "python_got",
+        TaskPoint::TokioBorn => "tokio_born",
+        TaskPoint::TokioPut => "tokio_put",
+        TaskPoint::TokioPutInBlock => "tokio_put_in_block",
+        TaskPoint::TokioPassesOn => "tokio_passes_on",
+        TaskPoint::TokioAsks => "tokio_asks",
+        TaskPoint::TokioAnswers => "tokio_answers",
+        TaskPoint::TokioAnswersBySecond => "tokio_answers_by_second",
     }
 }
 

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use super::super::naming::Interpreter;
 
-/// Languages whose runtimes put tasks of their own on threads, or serve all requests on one.
-const OF_TASKS: [&str; 5] = ["go", "rust", "nodejs", "dotnet", "erlang"];
+/// Languages whose runtimes put tasks of their own on threads, or serve all requests on one. Java's
+/// virtual machine is looked at before it is known whether it does.
+const OF_TASKS: [&str; 6] = ["go", "rust", "nodejs", "dotnet", "erlang", "java"];
 
 /// Programs that serve many requests on one thread, and are known in another way or not at all.
 const OF_EVENTS: [&str; 13] = [
@@ -52,6 +53,7 @@ mod tests {
         assert!(may(None, "/usr/sbin/apache2"));
         assert!(may(Some("cpp"), "/srv/pool"));
         assert!(!may(Some("go"), "/srv/shop"));
+        assert!(!may(Some("java"), "/usr/bin/java"));
         assert!(!may(Some("nodejs"), "/usr/bin/node"));
         assert!(!may(None, "/usr/sbin/nginx"));
         assert!(!may(None, "/usr/local/bin/bun"));

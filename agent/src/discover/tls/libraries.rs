@@ -26,7 +26,7 @@ use super::super::proc_root::ProcRoot;
 use super::budget::{Cost, FILE_MAX, GivenUp, PROCESS_MAX};
 use super::verdicts::{FileKey, Verdicts};
 use super::{FileId, Finding, Library, Unreadable};
-use crate::lookers::Bounds;
+use crate::blocking::Bounds;
 use process::MappingProcess;
 use tasks::LookTasks;
 

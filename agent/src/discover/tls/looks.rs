@@ -17,7 +17,7 @@ use super::held::HeldFile;
 use super::mappings::{self, Mapping};
 use super::opening::open_mapped;
 use super::verdicts::{Content, Verdicts, WaitingFile, key};
-use crate::lookers::LookTicket;
+use crate::blocking::LookTicket;
 
 /// Which look at a process says something. What a process's earlier bearer of the pid is told of
 /// is of no use to the later one.

@@ -178,7 +178,7 @@ pub(super) fn function(name: &[u8]) -> Option<Function> {
 }
 
 /// Number of bytes behind the last piece, if all are there in order.
-fn after_pieces(name: &[u8], pieces: &[&str]) -> Option<usize> {
+pub(in crate::discover) fn after_pieces(name: &[u8], pieces: &[&str]) -> Option<usize> {
     let mut rest = name;
     for piece in pieces {
         let at = memchr::memmem::find(rest, piece.as_bytes())?;

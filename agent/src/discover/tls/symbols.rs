@@ -73,6 +73,35 @@ fn find_of<T: Copy>(
     Ok(found)
 }
 
+/// Functions in a table that contain one of these addresses, each once.
+pub(in crate::discover) fn around(
+    image: &Image<'_>,
+    table: &str,
+    addresses: &[u64],
+) -> Result<Vec<Symbol<()>>, Damaged> {
+    let mut found: Vec<Symbol<()>> = Vec::new();
+    let Some(symbols) = image.section(table) else {
+        return Ok(found);
+    };
+    if symbols.place.len > TABLE_LEN_MAX {
+        return Err(Damaged("its table of symbols is larger than any"));
+    }
+    let mut addresses = addresses.to_vec();
+    addresses.sort_unstable();
+    each_symbol(image, symbols.place, |entry| {
+        let (address, len) = (u64_at(entry, 8), u64_at(entry, 16));
+        let next = addresses.partition_point(|it| *it < address);
+        let is_it = addresses.get(next).is_some_and(|it| it - address < len);
+        if entry[4] & 0xf == FUNCTION && is_it && found.len() < FOUND_MAX {
+            let what = ();
+            found.push(Symbol { what, address, len });
+        }
+    })?;
+    found.sort_unstable_by_key(|it| (it.address, std::cmp::Reverse(it.len)));
+    found.dedup_by_key(|it| it.address);
+    Ok(found)
+}
+
 /// Whether the file uses something with such a name, which another file has to bring.
 pub(super) fn are_asked_for(
     image: &Image<'_>,
@@ -120,17 +149,26 @@ fn each_entry<T: Copy>(
     if names.is_empty() {
         return Ok(());
     }
+    each_symbol(image, symbols.place, |entry| {
+        if let Some(what) = names.get(&u32_at(entry, 0)) {
+            each(*what, entry);
+        }
+    })
+}
+
+/// Calls `each` with all entries of a table.
+fn each_symbol(
+    image: &Image<'_>,
+    table: FileRange,
+    mut each: impl FnMut(&[u8]),
+) -> Result<(), Damaged> {
     let mut piece = vec![0; PIECE_LEN / SYMBOL_LEN * SYMBOL_LEN];
-    for part in parts(symbols.place, piece.len()) {
+    for part in parts(table, piece.len()) {
         let piece = &mut piece[..part.len as usize];
         image
             .read_into(part.offset, piece)
             .ok_or(Damaged("its symbols can't be read"))?;
-        for entry in piece.chunks_exact(SYMBOL_LEN) {
-            if let Some(what) = names.get(&u32_at(entry, 0)) {
-                each(*what, entry);
-            }
-        }
+        piece.chunks_exact(SYMBOL_LEN).for_each(&mut each);
     }
     Ok(())
 }
@@ -191,7 +229,7 @@ pub(super) fn each_string(
 }
 
 /// A place in pieces of at most `len` bytes.
-pub(super) fn parts(place: FileRange, len: usize) -> impl Iterator<Item = FileRange> {
+pub(in crate::discover) fn parts(place: FileRange, len: usize) -> impl Iterator<Item = FileRange> {
     let len = len as u64;
     (0..place.len.div_ceil(len)).map(move |index| FileRange {
         offset: place.offset + index * len,

@@ -15,6 +15,7 @@ pub(super) fn write(span: &Span, colours: bool, to: &mut Vec<u8>) {
     line.word(match span.kind {
         SpanKind::Server => " SERVER ",
         SpanKind::Client => " CLIENT ",
+        SpanKind::Internal => " INTERNAL ",
     });
     line.service(span);
     line.word(" ");
@@ -28,6 +29,7 @@ fn peer(line: &mut Line<'_>, span: &Span) {
     let (arrow, address) = match span.kind {
         SpanKind::Server => (" <- ", attribute(span, CLIENT_ADDRESS)),
         SpanKind::Client => (" -> ", attribute(span, SERVER_ADDRESS)),
+        SpanKind::Internal => return,
     };
     let Some(address) = address else { return };
     line.word(arrow);

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
 use super::Pen;
-use crate::export::queue::{LaneOutlet, Unsettled};
+use crate::export::queue::{SinkOutlet, Unsettled};
 use crate::health::Loss;
 use branch::Branch;
 use forest::{Forest, GrownTree};
 
-/// Prints until the lane ends.
-pub(super) async fn print(outlet: Arc<LaneOutlet>, mut pen: Pen, colours: bool) {
+/// Prints until the sink ends.
+pub(super) async fn print(outlet: Arc<SinkOutlet>, mut pen: Pen, colours: bool) {
     let mut forest: Forest<Unsettled> = Forest::default();
     loop {
         let batch = match forest.next_due() {

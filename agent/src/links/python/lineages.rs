@@ -56,7 +56,8 @@ impl Descents {
                     known.ended_ns = Some(now_ns);
                 }
             }
-            TaskEvent::Asks | TaskEvent::Serves => {}
+            // Those of other runtimes.
+            _ => {}
         }
     }
 

@@ -5,6 +5,7 @@ use hashbrown::HashMap;
 use wirespan_protocols::heap;
 
 use super::super::NodeId;
+use super::super::pruning::Pruning;
 
 /// PythonThreads and contexts of their own that are remembered.
 const REMEMBERED_MAX: usize = 16 * 1024;
@@ -15,6 +16,8 @@ pub(super) struct PythonThreads {
     threads: HashMap<u32, PythonThread>,
     /// Contexts of threads and greenlets, by thread and address.
     owns: HashMap<(u32, u64), OwnContext>,
+    /// Of `threads`.
+    pruning: Pruning,
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +36,7 @@ struct OwnContext {
 
 impl PythonThreads {
     pub fn reads(&mut self, tid: u32, node: NodeId) {
-        if self.threads.len() >= REMEMBERED_MAX {
+        if self.pruning.is_due(self.threads.len(), REMEMBERED_MAX) {
             let in_use = |_: &u32, thread: &mut PythonThread| !thread.open.is_empty();
             self.threads.retain(in_use);
         }

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::files::Files;
+use super::governor::Governor;
 use super::{Answer, Told};
 use crate::capture::{Attempt, Death, Standing, TlsProbes};
 use crate::discover::tls::{Libraries, LibraryChanges};
@@ -22,6 +23,7 @@ const TRIES_MAX: u32 = 20;
 pub struct Work {
     libraries: Libraries,
     probes: TlsProbes,
+    governor: Governor,
     standing: Arc<Standing>,
     files: Arc<Files>,
     again: Vec<Revisit>,
@@ -43,6 +45,7 @@ impl Work {
     pub fn new(
         libraries: Libraries,
         probes: TlsProbes,
+        governor: Governor,
         files: Arc<Files>,
         says: impl Fn(Answer) + Send + 'static,
     ) -> Self {
@@ -50,6 +53,7 @@ impl Work {
             libraries,
             standing: probes.standing(),
             probes,
+            governor,
             files,
             again: Vec::new(),
             tries: HashMap::new(),
@@ -74,10 +78,12 @@ impl Work {
                 Ok(Told::Watched(pid) | Told::Speaks(pid)) => self.libraries.look(pid, now),
                 Ok(Told::Ran(pid)) => {
                     self.forget(pid);
+                    self.probes.follow_again(pid);
                     (self.says)(Answer::Ran(pid));
                 }
                 Ok(Told::Unwatched(pid)) => {
                     self.forget(pid);
+                    self.probes.follow_again(pid);
                     // What was put there before this was heard.
                     self.standing.detach(pid);
                 }
@@ -94,7 +100,7 @@ impl Work {
     /// When there is something to do without being told.
     fn next_at(&self) -> Option<Instant> {
         let again = self.again.iter().map(|again| again.at).min();
-        [self.libraries.next_due(), again]
+        [self.libraries.next_due(), again, self.governor.next_due()]
             .into_iter()
             .flatten()
             .min()
@@ -105,6 +111,7 @@ impl Work {
         for Revisit { pid, .. } in self.again.extract_if(.., |again| again.at <= now) {
             self.libraries.look(pid, now);
         }
+        self.govern(now);
         for (pid, changes) in self.libraries.changes(now) {
             if stop.load(Ordering::Relaxed) {
                 return;
@@ -114,6 +121,22 @@ impl Work {
         if self.settles && self.libraries.is_settled() {
             self.settles = false;
             (self.says)(Answer::Settled);
+        }
+    }
+
+    /// Takes the probes on tasks from whom they cost too much; those on TLS come back at once.
+    fn govern(&mut self, now: Instant) {
+        let probes = &self.probes;
+        for (pid, share) in self.governor.look(now, |pid| probes.spent(pid)) {
+            log::warn!(
+                "the tasks of process {pid} are not followed any longer, as that took some \
+                 {share}% of its CPU time: its calls have no parents (WIRESPAN_FOLLOW_CPU_MAX)"
+            );
+            self.forget(pid);
+            self.probes.unfollow(pid);
+            self.standing.detach(pid);
+            (self.says)(Answer::Unfollowed(pid));
+            self.libraries.look(pid, now);
         }
     }
 
@@ -143,7 +166,14 @@ impl Work {
             // First, so that what is written from now on is heard of.
             self.files.watch(&library);
             match self.probes.attach(pid, &library) {
-                Attempt::Probed(probed) => (self.says)(Answer::Probed { pid, probed }),
+                Attempt::Probed(probed) => {
+                    let tasks = library.tasks.as_ref();
+                    let has_points = tasks.is_some_and(|tasks| !tasks.probes.is_empty());
+                    if probed.runtime.is_some() && has_points {
+                        self.governor.follow(pid, now);
+                    }
+                    (self.says)(Answer::Probed { pid, probed });
+                }
                 Attempt::NotNow | Attempt::Changed => is_settled = false,
                 Attempt::None => {}
             }
@@ -167,6 +197,7 @@ impl Work {
     fn forget(&mut self, pid: u32) {
         // Probes go with the process, not with the last one that maps the file.
         self.libraries.forget(pid);
+        self.governor.forget(pid);
         self.again.retain(|again| again.pid != pid);
         self.tries.remove(&pid);
     }

@@ -56,10 +56,10 @@ pub fn inherit(from: Inheritance, listener: &mut dyn Listener) -> Option<Box<dyn
 impl Multiplex {
     /// Neither stream's bytes have been looked at; what they hold will be.
     fn new(role: Option<Role>, ingress: Stream, egress: Stream) -> Self {
-        let lane = |stream| Reader::new(Frames::default(), stream, false);
+        let reader = |stream| Reader::new(Frames::default(), stream, false);
         Self {
             role,
-            lanes: [lane(ingress), lane(egress)],
+            readers: [reader(ingress), reader(egress)],
             streams: Streams::default(),
             highest: 0,
             reset: [0; RESET_MAX],
@@ -71,21 +71,21 @@ impl Multiplex {
         }
     }
 
-    /// All that a lane will be shown is everything that was sent: the connection begins here.
+    /// All that a reader will be shown is everything that was sent: the connection begins here.
     fn begin(&mut self, direction: Direction, is_framed: bool) {
-        let lane = &mut self.lanes[direction as usize];
-        lane.parser.begin();
-        lane.is_framed = is_framed;
+        let reader = &mut self.readers[direction as usize];
+        reader.parser.begin();
+        reader.is_framed = is_framed;
     }
 
     /// Frames were found in `direction`, whose stream holds them. If they are the beginning of the
     /// connection, so is what the other one holds, which `is_whole` if nothing of it was missed.
     fn join(&mut self, direction: Direction, is_whole: bool, listener: &mut dyn Listener) {
-        self.lanes[direction as usize].is_framed = true;
+        self.readers[direction as usize].is_framed = true;
         self.framings += 1;
         self.offer(direction, &[], true, listener);
         let other = direction.opposite();
-        if self.lanes[direction as usize].parser.has_begun() {
+        if self.readers[direction as usize].parser.has_begun() {
             self.begin(other, is_whole);
         }
         self.offer(other, &[], true, listener);
@@ -94,8 +94,8 @@ impl Multiplex {
     /// What of a call was not captured, behind bytes that are held already.
     fn extent_of(&mut self, chunk: &Chunk<'_>, listener: &mut dyn Listener) {
         let direction = chunk.direction;
-        let lane = &mut self.lanes[direction as usize];
-        if let Some(gap) = lane.stream.chunk(chunk).after {
+        let reader = &mut self.readers[direction as usize];
+        if let Some(gap) = reader.stream.chunk(chunk).after {
             self.cross(direction, gap, listener);
         }
     }

@@ -12,9 +12,9 @@ use crate::transport::{Direction, End};
 
 impl Multiplex {
     pub(super) fn end_all(&mut self, end: End, time_ns: u64, listener: &mut dyn Listener) {
-        for lane in [Direction::Ingress, Direction::Egress] {
-            if let Some(gap) = self.lanes[lane as usize].stream.take_ahead(u64::MAX) {
-                self.cross(lane, gap, listener);
+        for reader in [Direction::Ingress, Direction::Egress] {
+            if let Some(gap) = self.readers[reader as usize].stream.take_ahead(u64::MAX) {
+                self.cross(reader, gap, listener);
             }
         }
         match (end, self.role) {

@@ -1,5 +1,5 @@
-//! What messages do to a dialogue: when a request is paired, when the two lanes are aligned, what a
-//! response completes. No bytes are looked at here.
+//! What messages do to a dialogue: when a request is paired, when the two readers are aligned, what
+//! a response completes. No bytes are looked at here.
 
 use super::{Asked, Dialogue, LEVEL_TURNS_MIN, Next, RequestStart};
 use crate::exchange::Outcome;
@@ -44,7 +44,7 @@ impl<P: Ordered> Dialogue<P> {
             }
             Message::End(body) => {
                 self.invalid = 0;
-                self.lane(flow).in_body = false;
+                self.reader(flow).in_body = false;
                 match flow {
                     Flow::Requests => self.request_ended(body, last.time_ns, listener),
                     Flow::Responses if std::mem::take(&mut self.is_unsolicited) => {}
@@ -201,8 +201,8 @@ impl<P: Ordered> Dialogue<P> {
                 self.pair
                     .flush(Outcome::NotObserved, last.time_ns, listener);
                 self.notes.gave_up = true;
-                self.lane(Flow::Requests).is_framed = false;
-                self.lane(Flow::Responses).is_framed = false;
+                self.reader(Flow::Requests).is_framed = false;
+                self.reader(Flow::Responses).is_framed = false;
             }
             Then::Tunnel => {
                 let authority = self.pair.first().and_then(P::Request::tunnel);

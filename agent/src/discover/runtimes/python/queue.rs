@@ -6,17 +6,14 @@ use std::collections::BTreeMap;
 
 use wirespan_common::record::TaskKind;
 
-use super::super::super::tls::image::{Damaged, Image, u64_at};
+use super::super::super::tls::image::{Damaged, Image};
+use super::super::relocations::Relocations;
 use super::super::{RuntimeTasks, RuntimeVerdict, TaskPoint, TaskProbe};
 use super::code_at;
 use crate::arch::python::returns_by_jumps;
 
 /// Entries of the table of relocations; the module has some sixty.
 const RELOCATIONS_MAX: u64 = 16 * 1024;
-/// `sizeof(Elf64_Rela)`
-const RELOCATION_LEN: usize = 24;
-/// `R_X86_64_RELATIVE`: a word that is the file's base plus a number.
-const RELATIVE: u64 = 8;
 /// Return instructions of all functions together.
 const RETURNS_MAX: usize = 32;
 
@@ -45,7 +42,8 @@ pub(super) fn find(image: &Image<'_>) -> Result<RuntimeVerdict, Damaged> {
 }
 
 fn probes(image: &Image<'_>) -> Option<Vec<TaskProbe>> {
-    let words = relative_words(image)?;
+    let words = Relocations::read(image, RELOCATIONS_MAX)?;
+    let words: BTreeMap<u64, u64> = words.addresses().collect();
     let mut probes = Vec::new();
     for (name, point) in METHODS {
         let function = method(image, &words, name)?;
@@ -61,22 +59,6 @@ fn probes(image: &Image<'_>) -> Option<Vec<TaskProbe>> {
     probes.sort_unstable();
     probes.dedup();
     (probes.len() <= RETURNS_MAX).then_some(probes)
-}
-
-/// Words that a relocation fills in, by address: addresses of the image.
-fn relative_words(image: &Image<'_>) -> Option<BTreeMap<u64, u64>> {
-    let place = image.section(".rela.dyn")?.place;
-    if place.len > RELOCATIONS_MAX * RELOCATION_LEN as u64 {
-        return None;
-    }
-    let table = image.read(place.offset, place.len as usize)?;
-    let entries = table.chunks_exact(RELOCATION_LEN);
-    let relative = entries.filter(|entry| u64_at(entry, 8) & 0xffff_ffff == RELATIVE);
-    Some(
-        relative
-            .map(|entry| (u64_at(entry, 0), u64_at(entry, 16)))
-            .collect(),
-    )
 }
 
 /// The function of a method.

@@ -7,7 +7,7 @@ use super::super::FileId;
 use super::super::budget::Cost;
 use super::super::mappings::Mapping;
 use super::super::verdicts::WaitingFile;
-use crate::lookers::LookTicket;
+use crate::blocking::LookTicket;
 
 /// How long a process counts as young.
 const YOUNG: Duration = Duration::from_secs(10);

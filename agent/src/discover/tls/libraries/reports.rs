@@ -15,7 +15,7 @@ use super::super::{FileId, Finding, Library, Unreadable};
 use super::process::MappingProcess;
 use super::tasks::{LookStep, LookTask};
 use super::{EVERY, HELD_MAX, Libraries, ROOM_AFTER};
-use crate::lookers::LookTicket;
+use crate::blocking::LookTicket;
 
 impl Libraries {
     pub(super) fn take(&mut self, report: LookReport, now: Instant) {
@@ -231,7 +231,9 @@ impl Libraries {
         if let FileFinding::Unreadable(reason) = tls {
             self.unreadable(pid, mapping, reason.clone(), given_up);
         }
-        if let runtimes::RuntimeVerdict::Unknown(reason) = tasks {
+        if let runtimes::RuntimeVerdict::Unknown(reason)
+        | runtimes::RuntimeVerdict::Sharing(_, reason) = tasks
+        {
             let unlinkable = Unreadable {
                 file: mapping.file,
                 name: mapping.name.clone(),
@@ -244,10 +246,7 @@ impl Libraries {
             FileFinding::Readable(found) => Some(found),
             _ => None,
         };
-        let tasks = match tasks {
-            runtimes::RuntimeVerdict::Known(tasks) => Some(tasks),
-            _ => None,
-        };
+        let tasks = tasks.tasks();
         if found.is_none() && tasks.is_none() {
             return;
         }
@@ -264,7 +263,7 @@ impl Libraries {
                     name: mapping.name.clone(),
                     kind: found.map(|found| found.kind),
                     functions: found.map_or_else(Vec::new, |found| found.functions.clone()),
-                    tasks: tasks.cloned(),
+                    tasks,
                 })
             },
             Arc::clone,

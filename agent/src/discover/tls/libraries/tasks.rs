@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::super::looks::{Done, LookReport, Whose};
 use super::super::mappings::Mapping;
 use super::super::verdicts::FileKey;
-use crate::lookers::{Bounds, LookTicket, Lookers, Refused};
+use crate::blocking::{BlockingPool, Bounds, LookTicket, Refused};
 
 /// LookStep is under way.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ pub(super) struct LookTask {
 
 /// See the module.
 pub(super) struct LookTasks {
-    lookers: Lookers<Done>,
+    pool: BlockingPool<Done>,
     patience: Duration,
     tell: Sender<LookReport>,
     reports: Receiver<LookReport>,
@@ -53,12 +53,12 @@ impl LookTasks {
         // Bounded by what is asked for: each process has one look and one file under way.
         let (tell, reports) = channel();
         let done = tell.clone();
-        let lookers = Lookers::new("look", bounds, move |ticket, found| {
+        let pool = BlockingPool::new("look", bounds, move |ticket, found| {
             // Without an owner nobody wants to know.
             let _ = done.send(LookReport::Done(ticket, found));
         });
         Self {
-            lookers,
+            pool,
             patience: bounds.patience,
             tell,
             reports,
@@ -76,7 +76,7 @@ impl LookTasks {
         let progress = Arc::new(AtomicU64::new(0));
         let steps = Arc::clone(&progress);
         let tell = self.tell.clone();
-        let ticket = self.lookers.look(whose.pid.into(), move || {
+        let ticket = self.pool.look(whose.pid.into(), move || {
             steps.fetch_add(1, Ordering::Relaxed);
             run(&tell, &steps)
         })?;
@@ -118,7 +118,7 @@ impl LookTasks {
     /// because too many hang, which are taken off the list.
     pub fn check(&mut self, now: Instant) -> (Vec<LookTicket>, Vec<LookTask>) {
         let begun = |task: &LookTask| task.progress.load(Ordering::Relaxed) > 0;
-        let given_up = self.lookers.give_up(now).into_iter();
+        let given_up = self.pool.give_up(now).into_iter();
         let hopeless = given_up
             .filter_map(|ticket| {
                 let never = self.running.get(&ticket).is_some_and(|task| !begun(task));

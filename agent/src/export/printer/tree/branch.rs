@@ -33,6 +33,7 @@ impl Branch {
         line.word(match span.kind {
             SpanKind::Server => " SERVER ",
             SpanKind::Client => " CLIENT ",
+            SpanKind::Internal => " INTERNAL ",
         });
         let begin = line.to.len();
         line.operation(span);

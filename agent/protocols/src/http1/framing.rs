@@ -1,4 +1,4 @@
-//! Where in the course of its messages a direction is: where a head is expected or within a body.
+//! How messages of a direction are framed: where a head is expected, and where it is within a body.
 //! Requests and responses go the same way from one to the other; it does not read heads.
 
 use super::HttpMessage;
@@ -13,7 +13,7 @@ use crate::protocol::Detected;
 
 /// What both parsers remember of the bytes before.
 #[derive(Debug, Default)]
-pub(super) struct Course {
+pub(super) struct MessageFraming {
     /// The body that is being measured; without one, a head is expected.
     body: Option<OpenBody>,
     /// Reads the body's end, where that says what became of a call.
@@ -22,7 +22,7 @@ pub(super) struct Course {
     was_invalid: bool,
 }
 
-impl Course {
+impl MessageFraming {
     /// Bytes of heap that it takes.
     pub fn heap_bytes(&self) -> usize {
         self.web.as_ref().map_or(0, |web| {

@@ -45,22 +45,22 @@ pub struct LookTicket(u64);
 pub struct Refused;
 
 /// The threads. Dropping it lets them end after what they do now; nobody waits for that.
-pub struct Lookers<T> {
-    shared: Arc<LookersShared<T>>,
+pub struct BlockingPool<T> {
+    shared: Arc<BlockingShared<T>>,
 }
 
 type PendingLook<T> = Box<dyn FnOnce() -> T + Send>;
 
-struct LookersShared<T> {
+struct BlockingShared<T> {
     name: &'static str,
     bounds: Bounds,
-    state: Mutex<LookersState<T>>,
+    state: Mutex<BlockingState<T>>,
     /// Something waits, or all is over.
     wake: Condvar,
     tell: Box<dyn Fn(LookTicket, Option<T>) + Send + Sync>,
 }
 
-struct LookersState<T> {
+struct BlockingState<T> {
     next: u64,
     waiting: VecDeque<(LookTicket, u64, PendingLook<T>)>,
     running: HashMap<LookTicket, Running>,
@@ -80,7 +80,7 @@ struct Running {
 /// How long a thread without work stays.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 
-impl<T: Send + 'static> Lookers<T> {
+impl<T: Send + 'static> BlockingPool<T> {
     /// No thread yet; those that come have this name. `tell` is called on them with what a look
     /// found, `None` if it panicked; also for a look that was given up, should it ever end.
     pub fn new(
@@ -88,7 +88,7 @@ impl<T: Send + 'static> Lookers<T> {
         bounds: Bounds,
         tell: impl Fn(LookTicket, Option<T>) + Send + Sync + 'static,
     ) -> Self {
-        let state = LookersState {
+        let state = BlockingState {
             next: 0,
             waiting: VecDeque::new(),
             running: HashMap::new(),
@@ -98,7 +98,7 @@ impl<T: Send + 'static> Lookers<T> {
             closed: false,
         };
         Self {
-            shared: Arc::new(LookersShared {
+            shared: Arc::new(BlockingShared {
                 name,
                 bounds,
                 state: Mutex::new(state),
@@ -130,7 +130,7 @@ impl<T: Send + 'static> Lookers<T> {
         if state.idle >= state.waiting.len() {
             shared.wake.notify_one();
         } else if state.working < shared.bounds.working_max
-            && !LookersShared::add_thread(shared, &mut state)
+            && !BlockingShared::add_thread(shared, &mut state)
             && state.working == 0
         {
             state.waiting.pop_back();
@@ -172,13 +172,13 @@ impl<T: Send + 'static> Lookers<T> {
                 .working_max
                 .min(state.waiting.len() + state.running.len())
             && state.waiting.len() > state.idle
-            && LookersShared::add_thread(shared, &mut state)
+            && BlockingShared::add_thread(shared, &mut state)
         {}
         given_up.sort_unstable();
         given_up
     }
 
-    /// When [`Lookers::give_up`] is to be called next.
+    /// When [`BlockingPool::give_up`] is to be called next.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
         let shared = &self.shared;
@@ -195,7 +195,7 @@ impl<T: Send + 'static> Lookers<T> {
     }
 }
 
-impl<T> Drop for Lookers<T> {
+impl<T> Drop for BlockingPool<T> {
     fn drop(&mut self) {
         let mut state = self.shared.state();
         state.closed = true;
@@ -205,7 +205,7 @@ impl<T> Drop for Lookers<T> {
     }
 }
 
-impl<T> LookersState<T> {
+impl<T> BlockingState<T> {
     fn may_hang(&self, key: u64, bounds: &Bounds) -> bool {
         let hang = self.running.values();
         let for_key = hang.filter(|running| running.given_up && running.key == key);
@@ -225,15 +225,15 @@ impl<T> LookersState<T> {
     }
 }
 
-impl<T> LookersShared<T> {
+impl<T> BlockingShared<T> {
     /// Nothing is called under the lock, so a panic leaves nothing half done.
-    fn state(&self) -> MutexGuard<'_, LookersState<T>> {
+    fn state(&self) -> MutexGuard<'_, BlockingState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T: Send + 'static> LookersShared<T> {
-    fn add_thread(shared: &Arc<Self>, state: &mut LookersState<T>) -> bool {
+impl<T: Send + 'static> BlockingShared<T> {
+    fn add_thread(shared: &Arc<Self>, state: &mut BlockingState<T>) -> bool {
         let of_thread = Arc::clone(shared);
         let thread = std::thread::Builder::new()
             .name(shared.name.into())
@@ -290,14 +290,14 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(20);
 
-    fn lookers(bounds: Bounds) -> (Lookers<u32>, Receiver<(LookTicket, Option<u32>)>) {
+    fn pool(bounds: Bounds) -> (BlockingPool<u32>, Receiver<(LookTicket, Option<u32>)>) {
         let (tell, told) = channel();
         let tell = move |ticket, found| tell.send((ticket, found)).expect("somebody hears");
-        (Lookers::new("look", bounds, tell), told)
+        (BlockingPool::new("look", bounds, tell), told)
     }
 
     /// A look that hangs until its end is dropped, and says when it has begun.
-    fn hang(lookers: &Lookers<u32>, key: u64, begun: &Sender<()>) -> (LookTicket, Sender<()>) {
+    fn hang(pool: &BlockingPool<u32>, key: u64, begun: &Sender<()>) -> (LookTicket, Sender<()>) {
         let (free, hangs) = channel::<()>();
         let begun = begun.clone();
         let look = move || {
@@ -305,7 +305,7 @@ mod tests {
             let _ = hangs.recv();
             0
         };
-        (lookers.look(key, look).expect("room"), free)
+        (pool.look(key, look).expect("room"), free)
     }
 
     fn later(bounds: &Bounds) -> Instant {
@@ -314,11 +314,11 @@ mod tests {
 
     #[test]
     fn each_look_is_answered_and_a_panic_too() {
-        let (lookers, told) = lookers(Bounds::default());
+        let (pool, told) = pool(Bounds::default());
         let mut tickets: Vec<_> = (0..100)
-            .map(|number| lookers.look(0, move || number).expect("room"))
+            .map(|number| pool.look(0, move || number).expect("room"))
             .collect();
-        tickets.push(lookers.look(0, || panic!("on purpose")).expect("room"));
+        tickets.push(pool.look(0, || panic!("on purpose")).expect("room"));
         let mut answers: Vec<_> = (0..101)
             .map(|_| told.recv_timeout(LIMIT).expect("an answer"))
             .collect();
@@ -333,20 +333,20 @@ mod tests {
             working_max: 2,
             ..Bounds::default()
         };
-        let (lookers, told) = lookers(bounds);
+        let (pool, told) = pool(bounds);
         let (begin, begun) = channel();
-        let hanging: Vec<_> = (0..2).map(|_| hang(&lookers, 1, &begin)).collect();
+        let hanging: Vec<_> = (0..2).map(|_| hang(&pool, 1, &begin)).collect();
         for _ in 0..2 {
             begun.recv_timeout(LIMIT).expect("it begins");
         }
-        let innocent = lookers.look(2, || 7).expect("room");
-        assert_eq!(lookers.give_up(Instant::now()), []);
-        assert!(lookers.next_due().is_some());
+        let innocent = pool.look(2, || 7).expect("room");
+        assert_eq!(pool.give_up(Instant::now()), []);
+        assert!(pool.next_due().is_some());
         let tickets: Vec<_> = hanging.iter().map(|(ticket, _)| *ticket).collect();
-        assert_eq!(lookers.give_up(later(&bounds)), tickets);
+        assert_eq!(pool.give_up(later(&bounds)), tickets);
         assert_eq!(told.recv_timeout(LIMIT), Ok((innocent, Some(7))));
-        assert_eq!((lookers.stuck(), lookers.next_due()), (2, None));
-        assert_eq!(lookers.give_up(later(&bounds)), [], "once each");
+        assert_eq!((pool.stuck(), pool.next_due()), (2, None));
+        assert_eq!(pool.give_up(later(&bounds)), [], "once each");
 
         let (mut late, frees): (Vec<_>, Vec<_>) = hanging.into_iter().unzip();
         drop(frees);
@@ -355,7 +355,7 @@ mod tests {
             assert_eq!(found, Some(0));
             late.retain(|other| *other != ticket);
         }
-        assert_eq!((late, lookers.stuck()), (vec![], 0));
+        assert_eq!((late, pool.stuck()), (vec![], 0));
     }
 
     #[test]
@@ -366,23 +366,23 @@ mod tests {
             stuck_max: 3,
             ..Bounds::default()
         };
-        let (lookers, told) = lookers(bounds);
+        let (pool, told) = pool(bounds);
         let (begin, begun) = channel();
-        let mut hanging: Vec<_> = (0..4).map(|_| hang(&lookers, 1, &begin)).collect();
+        let mut hanging: Vec<_> = (0..4).map(|_| hang(&pool, 1, &begin)).collect();
         for _ in 0..2 {
             begun.recv_timeout(LIMIT).expect("it begins");
-            assert!(!lookers.give_up(later(&bounds)).is_empty());
+            assert!(!pool.give_up(later(&bounds)).is_empty());
         }
         // What waited with that key was given up with the second.
-        assert_eq!(lookers.stuck(), 2);
-        assert_eq!(lookers.look(1, || 0), Err(Refused));
-        let innocent = lookers.look(2, || 7).expect("room");
+        assert_eq!(pool.stuck(), 2);
+        assert_eq!(pool.look(1, || 0), Err(Refused));
+        let innocent = pool.look(2, || 7).expect("room");
         assert_eq!(told.recv_timeout(LIMIT), Ok((innocent, Some(7))));
 
-        hanging.push(hang(&lookers, 2, &begin));
+        hanging.push(hang(&pool, 2, &begin));
         begun.recv_timeout(LIMIT).expect("it begins");
-        assert_eq!(lookers.give_up(later(&bounds)).len(), 1);
-        assert_eq!(lookers.look(3, || 0), Err(Refused), "a bound for all");
+        assert_eq!(pool.give_up(later(&bounds)).len(), 1);
+        assert_eq!(pool.look(3, || 0), Err(Refused), "a bound for all");
         drop(hanging);
     }
 
@@ -392,13 +392,13 @@ mod tests {
             working_max: 2,
             ..Bounds::default()
         };
-        let (lookers, told) = lookers(bounds);
+        let (pool, told) = pool(bounds);
         let (begin, begun) = channel();
-        let mut crowd: VecDeque<_> = (0..4).map(|_| hang(&lookers, 1, &begin)).collect();
+        let mut crowd: VecDeque<_> = (0..4).map(|_| hang(&pool, 1, &begin)).collect();
         for _ in 0..2 {
             begun.recv_timeout(LIMIT).expect("it begins");
         }
-        let other = lookers.look(2, || 7).expect("room");
+        let other = pool.look(2, || 7).expect("room");
         let (first, free) = crowd.pop_front().expect("four");
         drop(free);
         let mut answers: Vec<_> = (0..2)
@@ -415,11 +415,11 @@ mod tests {
             waiting_max: 1,
             ..Bounds::default()
         };
-        let (lookers, _told) = lookers(bounds);
+        let (pool, _told) = pool(bounds);
         let (begin, begun) = channel();
-        let _hanging = hang(&lookers, 1, &begin);
+        let _hanging = hang(&pool, 1, &begin);
         begun.recv_timeout(LIMIT).expect("it begins");
-        assert!(lookers.look(1, || 0).is_ok());
-        assert_eq!(lookers.look(1, || 0), Err(Refused));
+        assert!(pool.look(1, || 0).is_ok());
+        assert_eq!(pool.look(1, || 0), Err(Refused));
     }
 }

@@ -1,0 +1,102 @@
+//! tokio: calls of tasks are linked to the requests that they were made for, however the program
+//! was optimised and whatever shape a request's work has.
+
+use wirespan_tests::links::go::Pair;
+use wirespan_tests::links::tokio::{TARGET, grpc_under_daemon};
+use wirespan_tests::links::{Load, Row, Target, requests};
+use wirespan_tests::tls::Certificates;
+
+/// How the programs were compiled.
+const BUILDS: [&str; 3] = ["plain", "thin", "fat"];
+
+/// Each request of `shape` makes so many calls.
+fn linked(build: &str, settings: &[(&str, &str)], http2: bool, shape: &str, calls: usize) -> Row {
+    let pair = Pair::start(&format!("links-tokio-{build}"), settings, None);
+    let load = Load {
+        http2,
+        ..Load::of_a_row()
+    };
+    let (row, _) = pair.under(&load, shape);
+    row.assert(
+        &format!("tokio {build} {shape} {settings:?}, HTTP/2 in front: {http2}"),
+        Some(calls * requests()),
+        TARGET,
+    );
+    row
+}
+
+#[test]
+fn over_http1() {
+    for build in BUILDS {
+        linked(build, &[], false, "direct", 2);
+        linked(build, &[], false, "fan", 3);
+        linked(build, &[], false, "join", 3);
+    }
+    linked("fat", &[], false, "nested", 1);
+    linked("plain", &[("CURRENT_THREAD", "1")], false, "fan", 3);
+    linked("plain", &[("MAX_IDLE", "2")], false, "fan", 3);
+}
+
+#[test]
+fn over_http2() {
+    for build in BUILDS {
+        linked(build, &[("HTTP2", "1")], false, "fan", 3);
+        linked(build, &[("HTTP2", "1")], true, "join", 3);
+        linked(build, &[], true, "fan", 3);
+    }
+}
+
+/// What is given up may not have been asked at all, so that the number of calls is not known.
+#[test]
+fn calls_that_are_given_up() {
+    for http2 in ["0", "1"] {
+        let settings = [("GIVE_UP", "5"), ("HTTP2", http2)];
+        let pair = Pair::start("links-tokio-plain", &settings, None);
+        let (row, _) = pair.under(&Load::of_a_row(), "fan");
+        row.assert(&format!("tokio given up, HTTP2={http2}"), None, TARGET);
+    }
+}
+
+#[test]
+fn over_tls() {
+    let certificates = Certificates::create();
+    for http2 in ["0", "1"] {
+        let settings = [("HTTP2", http2)];
+        let pair = Pair::start("links-tokio-thin", &settings, Some(&certificates));
+        let load = Load {
+            http2: http2 == "1",
+            ..Load::of_a_row()
+        };
+        let (row, _) = pair.under(&load, "fan");
+        let name = format!("tokio over rustls, HTTP2={http2}");
+        row.assert(&name, Some(3 * requests()), TARGET);
+    }
+}
+
+#[test]
+fn over_grpc() {
+    for build in BUILDS {
+        let (row, _) = grpc_under_daemon(build, &[], "fan");
+        row.assert(&format!("tonic {build} fan"), Some(3 * requests()), TARGET);
+    }
+    let (row, _) = grpc_under_daemon("plain", &[], "direct");
+    row.assert("tonic direct", Some(2 * requests()), TARGET);
+    let (row, _) = grpc_under_daemon("plain", &[("GIVE_UP", "5")], "join");
+    row.assert("tonic join, given up", None, TARGET);
+}
+
+/// Who works for whoever comes is nobody's.
+#[test]
+fn workers_that_outlive_the_request_that_made_them_abstain() {
+    let abstains = Target {
+        right: 0.0,
+        wrong: TARGET.wrong,
+    };
+    for http2 in ["0", "1"] {
+        for shape in ["pool", "lazy"] {
+            let pair = Pair::start("links-tokio-plain", &[("HTTP2", http2)], None);
+            let (row, _) = pair.under(&Load::of_a_row(), shape);
+            row.assert(&format!("tokio {shape}, HTTP2={http2}"), None, abstains);
+        }
+    }
+}
