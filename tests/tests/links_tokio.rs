@@ -2,9 +2,8 @@
 //! was optimised and whatever shape a request's work has.
 
 use wirespan_tests::links::go::Pair;
-use wirespan_tests::links::tokio::{TARGET, grpc_under_daemon};
+use wirespan_tests::links::tokio::{STREAMS, TARGET, grpc_under_daemon};
 use wirespan_tests::links::{Load, Row, Target, requests};
-use wirespan_tests::tls::Certificates;
 
 /// How the programs were compiled.
 const BUILDS: [&str; 3] = ["plain", "thin", "fat"];
@@ -17,10 +16,11 @@ fn linked(build: &str, settings: &[(&str, &str)], http2: bool, shape: &str, call
         ..Load::of_a_row()
     };
     let (row, _) = pair.under(&load, shape);
+    let has_streams = http2 || settings.contains(&("HTTP2", "1"));
     row.assert(
         &format!("tokio {build} {shape} {settings:?}, HTTP/2 in front: {http2}"),
         Some(calls * requests()),
-        TARGET,
+        if has_streams { STREAMS } else { TARGET },
     );
     row
 }
@@ -58,31 +58,15 @@ fn calls_that_are_given_up() {
 }
 
 #[test]
-fn over_tls() {
-    let certificates = Certificates::create();
-    for http2 in ["0", "1"] {
-        let settings = [("HTTP2", http2)];
-        let pair = Pair::start("links-tokio-thin", &settings, Some(&certificates));
-        let load = Load {
-            http2: http2 == "1",
-            ..Load::of_a_row()
-        };
-        let (row, _) = pair.under(&load, "fan");
-        let name = format!("tokio over rustls, HTTP2={http2}");
-        row.assert(&name, Some(3 * requests()), TARGET);
-    }
-}
-
-#[test]
 fn over_grpc() {
     for build in BUILDS {
         let (row, _) = grpc_under_daemon(build, &[], "fan");
-        row.assert(&format!("tonic {build} fan"), Some(3 * requests()), TARGET);
+        row.assert(&format!("tonic {build} fan"), Some(3 * requests()), STREAMS);
     }
     let (row, _) = grpc_under_daemon("plain", &[], "direct");
-    row.assert("tonic direct", Some(2 * requests()), TARGET);
+    row.assert("tonic direct", Some(2 * requests()), STREAMS);
     let (row, _) = grpc_under_daemon("plain", &[("GIVE_UP", "5")], "join");
-    row.assert("tonic join, given up", None, TARGET);
+    row.assert("tonic join, given up", None, STREAMS);
 }
 
 /// Who works for whoever comes is nobody's.

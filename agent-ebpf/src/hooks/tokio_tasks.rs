@@ -79,7 +79,7 @@ fn of_process(act: impl FnOnce(Current, &Runtime) -> Delivered<()>) -> u32 {
         Some(watch) if watch.tasks == TaskKind::Tokio as u16 => {}
         _ => return 0,
     }
-    match maps::runtime_of(current.tgid) {
+    match maps::struck(current.tgid) {
         Some(runtime) => run(act(current, runtime)) as u32,
         None => 0,
     }

@@ -369,6 +369,7 @@ impl Tasks {
         };
         match event {
             TaskEvent::Born => {
+                self.serving.remove(&of(note.task));
                 if let Some(cause) = self.tokio.born(tgid, tid, note) {
                     let inherited = None;
                     self.put(of(note.task), TaskServing { cause, inherited });
@@ -413,11 +414,14 @@ impl Tasks {
         };
         let served = &self.served;
         let request = |connection, stream| served.get(&(connection, stream)).copied();
-        let Some((request, calls)) = self.tokio.answers(handler, *stream, request) else {
-            return;
-        };
         let kind = TaskKind::Tokio;
-        for (call, doubt) in calls {
+        let answered = self.tokio.answers(handler, *stream, request).into_iter();
+        let calls = answered.flat_map(|(request, calls)| {
+            calls
+                .into_iter()
+                .map(move |(call, doubt)| (request, call, doubt))
+        });
+        for (request, call, doubt) in calls {
             match doubt {
                 None => nodes.link(call, request, Mechanism::Task(kind)),
                 Some(task) if self.doubts(nodes, (task, kind), call, request) => {}
@@ -555,6 +559,7 @@ impl Tasks {
         heap::table::<((u32, Task), TaskServing)>(self.serving.capacity())
             + self.proxies.memory_bytes()
             + self.tokio.memory_bytes()
+            + heap::vec::<(u64, NodeId)>(self.late.capacity())
             + self.node.memory_bytes()
             + heap::table::<(ServedPlace, NodeId)>(self.served.capacity())
             + heap::table::<(ServedPlace, (Request, TaskKind))>(self.asking.capacity())

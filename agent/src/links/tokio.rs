@@ -20,6 +20,7 @@ use wirespan_protocols::heap;
 
 use super::go::Goroutine;
 use super::nodes::Nodes;
+use super::pruning::Pruning;
 use super::recent::Recent;
 use super::tasks::{Cause, Request};
 use super::{Begun, Node, NodeId};
@@ -36,6 +37,8 @@ const WAITING_MAX: usize = 1024;
 /// Tasks that have not answered, and calls of one of them.
 const HANDLERS_MAX: usize = 32 * 1024;
 const CALLS_MAX: usize = 1024;
+/// Answers of which it is not clear on which stream.
+const UNDECIDED_MAX: usize = 1024;
 
 /// What is known of tasks that do something for others.
 #[derive(Debug, Default)]
@@ -57,6 +60,9 @@ pub struct Tokio {
     /// On which connection a task reads requests on streams.
     readers: Recent<Tasked, ConnectionId, HALF>,
     handlers: HashMap<Tasked, Handler>,
+    pruning: Pruning,
+    /// Who answered on which stream, while it is not known which half of the number that is.
+    undecided: Vec<(Tasked, u64)>,
     /// Which half of a number names the stream that is answered, by process.
     stream_half: Recent<u32, usize, HALF>,
 }
@@ -88,6 +94,16 @@ struct Handler {
     answered: Option<Option<NodeId>>,
 }
 
+/// A request, and calls that belong to it, each if also this task proves to serve nobody else.
+pub type StreamAnswer = (NodeId, Vec<(NodeId, Option<Goroutine>)>);
+
+/// The halves of a number, one of which is a stream. Those of clients are odd (RFC 9113, 5.1.1);
+/// the other half, which says where the stream is kept, is not always. In one program it is always
+/// the same half.
+fn halves_of(number: u64) -> [u64; 2] {
+    [number & 0xffff_ffff, number >> 32]
+}
+
 /// Whose a call of a task is.
 #[derive(Clone, Copy, Debug)]
 pub enum Asker {
@@ -103,9 +119,16 @@ impl Tokio {
         self.readers.insert(task, connection);
     }
 
-    /// A task is made on this thread. Returns what it serves from the beginning, if that is not what
-    /// the one that makes it does.
+    /// A task is made on this thread. Returns what it serves from the beginning, if that is not
+    /// what the one that makes it does.
     pub fn born(&mut self, tgid: u32, tid: u32, note: &TaskNote) -> Option<Cause> {
+        // A process that is replaced counts from the beginning.
+        let own = (tgid, note.task);
+        self.given.remove(own);
+        self.givers.remove(own);
+        self.next_born.remove(own);
+        self.readers.remove(own);
+        self.handlers.remove(&own);
         let maker = match note.other {
             0 => Maker::Thread(tid),
             task => Maker::Task(task),
@@ -127,8 +150,8 @@ impl Tokio {
             calls,
             answered,
         };
-        self.handlers.insert((tgid, note.task), handler);
-        Some(Cause::Handler((tgid, note.task)))
+        self.handlers.insert(own, handler);
+        Some(Cause::Handler(own))
     }
 
     /// A task puts something into a channel, for this request. Returns who takes from that.
@@ -257,27 +280,47 @@ impl Tokio {
     }
 
     /// A task answers on a stream, which one half of `stream` names. Returns the request, and the
-    /// calls that waited for that.
+    /// calls that waited for that; also of others, if it becomes clear which half it is.
     pub fn answers(
         &mut self,
         task: Tasked,
         stream: u64,
         request: impl Fn(ConnectionId, u64) -> Option<NodeId>,
-    ) -> Option<(NodeId, Vec<(NodeId, Option<Goroutine>)>)> {
-        let handler = self.handlers.get_mut(&task)?;
-        // Streams of clients are odd (RFC 9113, 5.1.1); the other half, which says where the stream is
-        // kept, is not always. In one program it is always the same half.
-        let halves = [stream & 0xffff_ffff, stream >> 32];
+    ) -> Vec<StreamAnswer> {
+        let mut all = vec![(task, stream)];
+        let halves = halves_of(stream);
         let half = match halves.map(|half| half & 1 == 1) {
             [true, false] => Some(0),
             [false, true] => Some(1),
             _ => self.stream_half.get(task.0).copied(),
         };
-        let stream = half.map(|half| {
+        let Some(half) = half else {
+            // Until it is seen in another one.
+            if self.undecided.len() < UNDECIDED_MAX {
+                self.undecided.push((task, stream));
+            }
+            return Vec::new();
+        };
+        if self.stream_half.get(task.0).is_none() {
             self.stream_half.insert(task.0, half);
-            halves[half]
-        });
-        let request = stream.and_then(|stream| request(handler.connection, stream));
+            let of_process = |it: &mut (Tasked, u64)| it.0.0 == task.0;
+            all.extend(self.undecided.extract_if(.., of_process));
+        }
+        let answered = all
+            .into_iter()
+            .filter_map(|(task, stream)| self.answers_on(task, halves_of(stream)[half], &request));
+        answered.collect()
+    }
+
+    /// A task answers on this stream.
+    fn answers_on(
+        &mut self,
+        task: Tasked,
+        stream: u64,
+        request: impl Fn(ConnectionId, u64) -> Option<NodeId>,
+    ) -> Option<StreamAnswer> {
+        let handler = self.handlers.get_mut(&task)?;
+        let request = request(handler.connection, stream);
         if let Some(before) = handler.answered {
             if before != request {
                 handler.answered = Some(None);
@@ -291,7 +334,7 @@ impl Tokio {
 
     /// Forgets those who answered long ago, or never will, if there are many.
     pub fn tidy(&mut self, nodes: &Nodes) {
-        if self.handlers.len() < HANDLERS_MAX / 2 {
+        if !self.pruning.is_due(self.handlers.len(), HANDLERS_MAX / 2) {
             return;
         }
         self.handlers.retain(|_, handler| match handler.answered {
@@ -315,6 +358,7 @@ impl Tokio {
             + self.givers.memory_bytes()
             + self.readers.memory_bytes()
             + self.stream_half.memory_bytes()
+            + heap::vec::<(Tasked, u64)>(self.undecided.capacity())
             + heap::table::<(Tasked, Handler)>(self.handlers.capacity())
     }
 }

@@ -242,8 +242,8 @@ pub fn bindings(code: &[u8], address: u64) -> Vec<Binding> {
         let index = values.get(it.memory_index());
         for (header, offset) in [(base, index), (index, base)] {
             if let Known::Word(table, id) = values.known[offset as usize]
-                && let Known::Word(of, vtable) = values.known[table as usize]
-                && of == header
+                // Of the same header, though it may be in another register since two ways met.
+                && let Known::Word(_, vtable) = values.known[table as usize]
                 // Behind the address of the table (tokio/src/runtime/task/core.rs, `Header`).
                 && owned == Some((header, vtable + 8))
             {

@@ -24,7 +24,7 @@ use crate::arch::tokio::{Binding, bindings, calls, current_task_id, putting};
 use TaskPoint::{TokioAnswers, TokioAnswersBySecond, TokioBorn, TokioPut};
 use names::TokioName::{self, Binds, Point, Puts, SetsCurrent};
 use names::wanted;
-use places::{Places, bound_anywhere, code_of};
+use places::{TaskPlaces, bound_anywhere, code_of};
 
 /// What wakes a task (tokio/src/runtime/task/waker.rs), in both ways of mangling.
 const WAKER_TABLE: &[u8] = b"5tokio7runtime4task5waker12WAKER_VTABLE";
@@ -95,7 +95,7 @@ fn tasks(
 }
 
 /// Where tasks are bound, and values put into channels.
-fn places(image: &Image<'_>, functions: &[Symbol<TokioName>]) -> Result<Places, &'static str> {
+fn places(image: &Image<'_>, functions: &[Symbol<TokioName>]) -> Result<TaskPlaces, &'static str> {
     let of = |what| functions.iter().filter(move |it| it.what == what);
     let mut bound: Vec<Binding> = of(Binds)
         .filter_map(|symbol| Some(bindings(&code_of(image, symbol)?, symbol.address)))
@@ -116,13 +116,13 @@ fn places(image: &Image<'_>, functions: &[Symbol<TokioName>]) -> Result<Places, 
     let put = of(Puts)
         .filter_map(|symbol| putting(&code_of(image, symbol)?, symbol.address))
         .collect();
-    Places::new(bound, put).ok_or("there are too many places to look at")
+    TaskPlaces::new(bound, put).ok_or("there are too many places to look at")
 }
 
 fn probes(
     image: &Image<'_>,
     functions: &[Symbol<TokioName>],
-    places: &Places,
+    places: &TaskPlaces,
 ) -> Result<Vec<TaskProbe>, &'static str> {
     let born = places.bound.iter().map(|it| (TokioBorn, it.jump));
     let put = places.put.iter().map(|it| (TokioPut, it.jump));

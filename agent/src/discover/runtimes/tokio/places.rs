@@ -15,12 +15,12 @@ const TEXT_LEN_MAX: u64 = 256 << 20;
 const PIECE_LEN: usize = 128 * 1024;
 /// Bytes of the instructions that are looked for.
 const FOUND_LEN: usize = 16;
-/// Places that look like it, and bytes of the functions that they are in, all together.
+/// TaskPlaces that look like it, and bytes of the functions that they are in, all together.
 const CANDIDATES_MAX: usize = 4096;
 const FUNCTIONS_LEN_MAX: u64 = 8 << 20;
 
 /// All places.
-pub(super) struct Places {
+pub(super) struct TaskPlaces {
     /// Where tasks are bound.
     pub bound: Vec<Binding>,
     /// Where values are put into channels.
@@ -33,7 +33,7 @@ pub(super) struct Places {
     pub others: OtherRegisters,
 }
 
-impl Places {
+impl TaskPlaces {
     /// Leaves out those of which the kernel side can't be told the register.
     pub fn new(mut bound: Vec<Binding>, put: Vec<Putting>) -> Option<Self> {
         let born_register = most_frequent(bound.iter().map(|it| it.header)).unwrap_or(0);
