@@ -151,6 +151,16 @@ pub const fn is_object(connection: ConnectionId) -> bool {
     connection & OBJECT_BIT != 0
 }
 
+/// Set in the identity of a TLS object that its library moves about in memory and never says that
+/// it is gone (rustls): at its address another one may be by now, whose socket is not this one's.
+pub const OBJECT_MOVES: u64 = 1 << 8;
+
+/// Whether it is certain which socket a TLS object is on.
+#[must_use]
+pub const fn has_certain_carrier(object: ConnectionId) -> bool {
+    object & OBJECT_MOVES == 0
+}
+
 /// Body of [`Kind::Open`].
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,

@@ -43,6 +43,9 @@ pub const ZERO_ENDS: u16 = 16;
 /// The object is a Go `tls.Conn`.
 pub const OF_GO: u16 = 32;
 
+/// The object is of rustls.
+pub const OF_RUSTLS: u16 = 256;
+
 /// What the library calls within this call moves nothing that was not told before.
 pub const TOLD_BEFORE: u16 = 64;
 

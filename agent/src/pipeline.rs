@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use wirespan_common::record::{
     Body, Chunk, ConnectionId, Direction, Life, LifeEvent, OPEN_LATE, Open, Progress, Record,
-    Stage, is_object,
+    Stage, has_certain_carrier, is_object,
 };
 use wirespan_protocols::conversation::End;
 
@@ -401,7 +401,10 @@ impl Pipeline {
                 let carrier = self.connections.at(slot);
                 carrier.carry();
                 let via = carrier.via.as_deref().map(Via::carried);
-                let wire = carrier.wire.carried();
+                let wire = match has_certain_carrier(open.connection) {
+                    true => carrier.wire.carried(),
+                    false => Wire::Unknown,
+                };
                 (carrier.server_name.clone(), via, wire, carrier.may_be_local)
             }
             None => (None, None, Wire::Unknown, false),

@@ -21,7 +21,7 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        let files = tempfile::tempdir().unwrap();
+        let files = tempfile::tempdir().expect("there is room");
         let port = ports::free();
         let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools");
         let mut command = tied(tools.join("mongodb/server"));

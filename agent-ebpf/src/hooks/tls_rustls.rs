@@ -13,7 +13,7 @@ use super::tls_calls::argument;
 use crate::arch::SECOND_RESULT;
 use crate::maps;
 use crate::memory::{Current, Delivered, current_process, stack_at_return, stack_of, user_value};
-use crate::tls::{self, Begun, EGRESS, FROM_FILE, VECTOR, ZERO_ENDS, halves};
+use crate::tls::{self, Begun, EGRESS, FROM_FILE, OF_RUSTLS, VECTOR, ZERO_ENDS, halves};
 
 /// `fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>` of `Reader`, which begins with the
 /// address of the buffer that it reads.
@@ -22,7 +22,7 @@ pub fn rustls_read_enter(ctx: ProbeContext) -> u32 {
     entered(|current, _| {
         let buffer = user_value::<u64>(argument(&ctx, 0))?;
         let begun = Begun {
-            operation: ZERO_ENDS,
+            operation: OF_RUSTLS | ZERO_ENDS,
             object: halves::reader(current, buffer)?,
             buffer: argument(&ctx, 1),
             room: argument(&ctx, 2),
@@ -70,7 +70,7 @@ pub fn rustls_send_enter(ctx: ProbeContext) -> u32 {
     entered(|current, _| {
         let [first, second, third, fourth] = user_value::<[u64; 4]>(argument(&ctx, 1))?;
         let begun = Begun {
-            operation: EGRESS,
+            operation: OF_RUSTLS | EGRESS,
             object: halves::writer(current, argument(&ctx, 0))?,
             buffer: second,
             room: third,
@@ -82,7 +82,7 @@ pub fn rustls_send_enter(ctx: ProbeContext) -> u32 {
         } else {
             Begun {
                 // Where they don't begin with the first slice, they are only counted.
-                operation: EGRESS | if third == 0 { VECTOR } else { FROM_FILE },
+                operation: begun.operation | if third == 0 { VECTOR } else { FROM_FILE },
                 buffer: first,
                 room: fourth.saturating_sub(third),
                 len_at: if third == 0 { second } else { 0 },

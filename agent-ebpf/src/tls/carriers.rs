@@ -1,10 +1,12 @@
 //! What a TLS object is on: found, changed, gone, and told to those who are on it. A socket, or
 //! another object.
 
-use wirespan_common::record::{ConnectionId, Direction, OBJECT_BIT, OPEN_LATE, Stage};
+use wirespan_common::record::{
+    ConnectionId, Direction, OBJECT_BIT, OBJECT_MOVES, OPEN_LATE, Stage,
+};
 use wirespan_common::watch::VerdictKind;
 
-use super::OF_GO;
+use super::{OF_GO, OF_RUSTLS};
 use crate::go_net;
 use crate::maps::{self, FRAMES_AROUND, Frame, Object, ObjectKey, Scratch, Task};
 use crate::memory::{Current, Delivered, now_ns, processor};
@@ -24,7 +26,7 @@ pub fn settle(task: &mut Task, scratch: &mut Scratch) -> Delivered<()> {
     let object = match maps::object(key) {
         Some(object) => object,
         None => {
-            maps::remember_object(key, new_id())?;
+            maps::remember_object(key, new_id(scratch.operation))?;
             match maps::object(key) {
                 Some(object) => object,
                 None => return Ok(()),
@@ -136,7 +138,7 @@ pub fn part(object: &mut Object, scratch: &Scratch) -> Delivered<()> {
     object.carrier = 0;
     object.sk = 0;
     object.used = 0;
-    object.id = new_id();
+    object.id = new_id(scratch.operation) | object.id & OBJECT_MOVES;
     told
 }
 
@@ -162,7 +164,7 @@ pub fn given_descriptor(current: Current, address: u64, fd: u32) -> Delivered<()
     };
     let key = ObjectKey::new(current.tgid, address);
     if maps::object(key).is_none() {
-        maps::remember_object(key, new_id())?;
+        maps::remember_object(key, new_id(0))?;
     }
     match maps::object(key) {
         Some(object) if object.carrier != socket.id => maps::with_scratch(|scratch| {
@@ -260,6 +262,11 @@ pub fn is_on(socket: ConnectionId, object: ConnectionId) -> bool {
 
 /// An identity that nothing else has: of two made at the same time, each is of another processor.
 #[inline(always)]
-pub fn new_id() -> ConnectionId {
-    OBJECT_BIT | now_ns() << 8 | u64::from(processor() & 0xff)
+pub fn new_id(operation: u16) -> ConnectionId {
+    let moves = if operation & OF_RUSTLS != 0 {
+        OBJECT_MOVES
+    } else {
+        0
+    };
+    OBJECT_BIT | now_ns() << 9 | moves | u64::from(processor() & 0xff)
 }

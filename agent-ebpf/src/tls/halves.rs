@@ -11,7 +11,7 @@ use wirespan_common::watch::Watch;
 
 use crate::maps::{self, ObjectKey, RECENT_HALVES};
 use crate::memory::{Current, Delivered, user_value};
-use crate::tls::{self, Begun, ZERO_ENDS};
+use crate::tls::{self, Begun, OF_RUSTLS, ZERO_ENDS};
 
 /// Size of a word.
 const WORD: u64 = 8;
@@ -114,7 +114,7 @@ fn moved<const WALKS: bool>(
 ) -> Delivered<()> {
     let thread = tls::thread(current);
     let begun = Begun {
-        operation: ZERO_ENDS,
+        operation: OF_RUSTLS | ZERO_ENDS,
         object,
         buffer: address,
         room: len,

@@ -239,8 +239,8 @@ impl Tasks {
         is_added
     }
 
-    /// Time passed: tasks that did nothing for others by now did all of it for their request, and so
-    /// do numbers of Node that were not used since.
+    /// Time passed: tasks that did nothing for others by now did all of it for their request, and
+    /// so did those of Node whose number was not used since.
     pub fn tick(&mut self, nodes: &mut Nodes, now_ns: u64) {
         while let Some((number, is_own)) = self.node.next_due(now_ns) {
             for (call, request) in self.doubts.take(number) {
