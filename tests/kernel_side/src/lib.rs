@@ -23,6 +23,7 @@ pub mod bindings {
         pub r13: u64,
         pub r14: u64,
         pub r15: u64,
+        pub rip: u64,
     }
 }
 
