@@ -1,74 +1,15 @@
-//! Redis: both parsers on raw bytes, then a connection that begins with a command and is told the
-//! rest in calls of either side, with gaps.
+//! Redis: both parsers on raw bytes, then a connection that begins with a command.
 #![no_main]
 
+mod calls;
 mod parsing;
 mod told;
 
 use libfuzzer_sys::fuzz_target;
-use wirespan_protocols::conversation::{Chunk, Conversation, Direction, End, Understanding};
-use wirespan_protocols::parser::{Gap, Parser};
 use wirespan_protocols::redis::{Requests, Responses};
 
-use parsing::parse_all;
-use told::Told;
-
 fuzz_target!(|bytes: &[u8]| {
-    parser(Requests::default(), bytes);
-    parser(Responses::default(), bytes);
-    conversation(bytes);
+    calls::parser(Requests::default(), bytes);
+    calls::parser(Responses::default(), bytes);
+    calls::conversation(b"*2\r\n$6\r\nSELECT\r\n$1\r\n1\r\n", bytes);
 });
-
-fn parser(mut parser: impl Parser, bytes: &[u8]) {
-    let rest = parse_all(&mut parser, bytes);
-    let gap = Gap::unknown(parser.bytes_left().unwrap_or(1));
-    let _ = parser.cross(rest, gap);
-    let _ = parser.end(&[]);
-}
-
-/// The input is a list of calls: a byte that says whose it is and how it was captured, one with its
-/// length in units of sixteen, and its bytes.
-fn conversation(mut rest: &[u8]) {
-    const SELECT: &[u8] = b"*2\r\n$6\r\nSELECT\r\n$1\r\n1\r\n";
-    let mut conversation = Conversation::new();
-    let mut told = Told::default();
-    let mut positions = [0u64; 2];
-    let mut time_ns = 0;
-    let mut call = |is_answer: bool, bytes: &[u8], missing: u64, told: &mut Told| {
-        time_ns += 10;
-        let position = &mut positions[usize::from(is_answer)];
-        let len = bytes.len() as u64 + missing;
-        let chunk = Chunk {
-            direction: if is_answer {
-                Direction::Egress
-            } else {
-                Direction::Ingress
-            },
-            position: *position,
-            len,
-            bytes,
-            tail: [0; 8],
-            tail_len: 0,
-            time_ns,
-            tid: 1,
-            after_loss: false,
-        };
-        *position += len;
-        conversation.chunk(chunk, told);
-    };
-    call(false, SELECT, 0, &mut told);
-    while let [kind, len, behind @ ..] = rest {
-        let (bytes, after) = behind.split_at(behind.len().min(usize::from(*len) * 16));
-        rest = after;
-        let missing = if kind & 2 == 0 {
-            0
-        } else {
-            u64::from(kind >> 2)
-        };
-        call(kind & 1 == 1, bytes, missing, &mut told);
-    }
-    assert_ne!(conversation.verdict(), Understanding::Undecided);
-    conversation.end(End::Closed, time_ns + 1, &mut told);
-    assert!(!conversation.has_open_exchange());
-    told.check_over();
-}

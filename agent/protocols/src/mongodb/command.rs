@@ -2,6 +2,7 @@
 
 use super::MongoMessage;
 use super::bson::{self, Element};
+use super::detect;
 use super::frame::{Begins, HEADER_BYTES, MessageHeader, Opcode, Remainder, begins};
 use super::names::{self, NameOf};
 use crate::heap;
@@ -189,7 +190,9 @@ impl Parser for Requests {
     }
 
     fn resync(&mut self, buf: &[u8]) -> Option<usize> {
-        super::frame::resync(&mut self.rest, buf)
+        let at = detect::resync(buf)?;
+        self.reset();
+        Some(at)
     }
 
     fn bytes_left(&self) -> Option<u64> {

@@ -46,6 +46,12 @@ pub fn detect(prefix: &[u8]) -> Detected {
     }
 }
 
+/// Where in `buf` a message begins, after what it begins with was none.
+pub(super) fn resync(buf: &[u8]) -> Option<usize> {
+    let begins = |at: &usize| matches!(detect(&buf[*at..]), Detected::Match(_));
+    (1..buf.len()).find(begins)
+}
+
 /// Whether too few bytes to tell begin as records of TLS do (RFC 8446 §5.1).
 fn is_tls(prefix: &[u8]) -> bool {
     matches!(prefix, [20..=23, 3, 0..=4, ..])

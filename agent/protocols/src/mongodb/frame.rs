@@ -3,7 +3,6 @@
 
 use crate::message::BodyEnd;
 use crate::parser::{Crossed, Gap, Parsed};
-use crate::protocol::Detected;
 
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 16;
@@ -141,13 +140,4 @@ impl Remainder {
             Crossed::Ended(end(BodyEnd::default()))
         }
     }
-}
-
-/// Where in `buf` a message begins, after nobody knew where one does; of what was refused at its
-/// first byte, behind that. A direction that found one is behind no head.
-pub fn resync(rest: &mut Remainder, buf: &[u8]) -> Option<usize> {
-    let begins = |at: &usize| matches!(super::detect(&buf[*at..]), Detected::Match(_));
-    let at = (1..buf.len()).find(begins)?;
-    *rest = Remainder::default();
-    Some(at)
 }

@@ -2,6 +2,7 @@
 
 use super::MongoMessage;
 use super::bson;
+use super::detect;
 use super::frame::{Begins, HEADER_BYTES, MessageHeader, Opcode, Remainder, begins};
 use crate::message::{Message, Then};
 use crate::parser::{Crossed, Gap, Parsed, Parser};
@@ -129,7 +130,9 @@ impl Parser for Responses {
     }
 
     fn resync(&mut self, buf: &[u8]) -> Option<usize> {
-        super::frame::resync(&mut self.rest, buf)
+        let at = detect::resync(buf)?;
+        self.reset();
+        Some(at)
     }
 
     fn bytes_left(&self) -> Option<u64> {
