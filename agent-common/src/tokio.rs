@@ -122,7 +122,7 @@ mod tests {
             others: OtherRegisters::new(&[(0x7000_1234, 15), (0x5000_0000, 3)]).expect("fits"),
         };
         let places = layout.places();
-        assert_eq!(TokioLayout::of(&Runtime { places }), layout);
+        assert_eq!(TokioLayout::of(&Runtime::new(places)), layout);
         assert_eq!(layout.others.at(0x9234, 5), 15);
         assert_eq!(layout.others.at(0x9235, 5), 5);
         assert_eq!(layout.others.at(0x1000, 5), 3);

@@ -36,7 +36,7 @@ pub fn remember_node_table(current: Current, address: u64) {
         reserved: 0,
     };
     // Without room it tells again.
-    let _: Result<(), i32> = NODE_TABLES.insert(current.tid, &table, 0);
+    let _: Result<(), i32> = NODE_TABLES.insert(current.tid, table, 0);
 }
 
 /// The thread ends, or runs another program.
