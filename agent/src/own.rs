@@ -32,7 +32,10 @@ const TARGETS: [&str; 4] = [
 const TRACES_OVER_HTTP: &str = "/v1/traces";
 const TRACES_OVER_GRPC: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
-/// Whether an exchange is an export of traces, whoever makes it, that was accepted.
+/// Whether an exchange is an export of traces, whoever makes it, that was accepted. Over HTTP it
+/// has to call itself an exporter of OTLP too, as the specification asks of SDKs ("User Agent",
+/// protocol/exporter.md): whoever can have a program post to a path of his choice would else have
+/// it left alone.
 #[must_use]
 pub fn exports_traces(exchange: &Exchange) -> bool {
     let Some(http) = exchange.family.http() else {
@@ -47,7 +50,14 @@ pub fn exports_traces(exchange: &Exchange) -> bool {
     let is_accepted = http.response.as_ref().is_some_and(|response| {
         (200..300).contains(&response.status) && (!is_call || response.call_status == Some(0))
     });
-    is_accepted && http.request.method == Method::Post && http.request.target.ends_with(target)
+    let names_itself = http.request.user_agent.as_deref().is_some_and(|agent| {
+        let agent = agent.to_ascii_lowercase();
+        agent.contains("otel") && agent.contains("otlp")
+    });
+    (is_call || names_itself)
+        && is_accepted
+        && http.request.method == Method::Post
+        && http.request.target.ends_with(target)
 }
 
 /// Whether an exchange is an export of this daemon or of another one.

@@ -159,7 +159,7 @@ fn covered(coverage: &Coverage) -> String {
 }
 
 /// What of the spans that were made nobody wanted.
-fn left_out(health: &Health) -> String {
+pub fn left_out(health: &Health) -> String {
     let reasons =
         LeftOut::ALL
             .into_iter()

@@ -142,10 +142,11 @@ pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<
     runtime.shutdown_timeout(Duration::ZERO);
     let replayed = replayed.with_context(|| Visible(file.display()).to_string())?;
     log::info!(
-        "{} records replayed in {:.3} s, {} spans, {} records not understood",
+        "{} records replayed in {:.3} s, {} spans{}, {} records not understood",
         replayed.records,
         took.as_secs_f64(),
         replayed.spans,
+        report::left_out(&health),
         replayed.unknown + replayed.undecodable
     );
     report::log_links(&health);

@@ -92,14 +92,21 @@ impl<'b> Fields<'b> {
         (self.traces.finish(state.as_deref()), state)
     }
 
-    /// All `tracestate` fields, joined (W3C Trace Context §3.3.1.1).
+    /// All `tracestate` fields, joined (W3C Trace Context §3.3.1.1). What has other characters than
+    /// it may have, or too many members, is none.
     fn trace_state(&self) -> Option<Box<str>> {
+        const MEMBERS_MAX: usize = 32;
         let filled = self.trace_state.iter().filter(|value| !value.is_empty());
-        let values: Vec<Cow<'_, str>> = filled.map(|v| String::from_utf8_lossy(v)).collect();
-        let len = values.iter().map(|value| value.len() + 1).sum::<usize>();
-        (1..=VALUE_BYTES_MAX)
-            .contains(&len)
-            .then(|| values.join(",").into_boxed_str())
+        let values: Vec<&str> = filled
+            .map(|value| std::str::from_utf8(value).ok())
+            .collect::<Option<_>>()?;
+        let joined = values.join(",");
+        let is_printable = joined
+            .bytes()
+            .all(|byte| matches!(byte, b' '..=b'~' | b'\t'));
+        let has_room = (1..VALUE_BYTES_MAX).contains(&joined.len())
+            && joined.split(',').count() <= MEMBERS_MAX;
+        (is_printable && has_room).then(|| joined.into_boxed_str())
     }
 
     /// What proxies noted of the request that the first of them received, `Forwarded` before its
@@ -263,5 +270,10 @@ mod tests {
             ("tracestate", "b=2"),
         ]);
         assert_eq!(state.trace_state().as_deref(), Some("a=1,b=2"));
+        let many = ["a=1"; 33].join(",");
+        for value in ["\u{1b}[31mred", "a=\u{e9}", "a=1\u{7}", &many] {
+            let state = fields(&[("tracestate", value)]);
+            assert_eq!(state.trace_state(), None, "{value:?}");
+        }
     }
 }

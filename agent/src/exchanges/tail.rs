@@ -147,7 +147,7 @@ impl HeldTraces {
         });
         self.due.remove(&held.due);
         // What came of it after its end does not hold it any longer.
-        let is_over = held.due.0 < now_ns.saturating_add(SETTLED_NS);
+        let is_over = held.due.0 <= now_ns.saturating_add(SETTLED_NS);
         let until_ns = if is_over { held.due.0 } else { until_ns };
         held.due = (until_ns, self.serial);
         self.due.insert(held.due, trace);

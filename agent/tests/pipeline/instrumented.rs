@@ -194,6 +194,19 @@ fn only_exports_of_traces_that_are_accepted_count() {
 }
 
 #[test]
+fn who_posts_to_such_a_path_is_no_exporter_by_that() {
+    let mut recorder = with_exporter();
+    // A webhook, whose address somebody else chose.
+    let hook = export(TRACES).replace("OTel-OTLP-Exporter-Python/1.40.0", "python-requests/2.31");
+    recorder.of(FRONT);
+    recorder.write(EXPORTS, hook).read(EXPORTS, OK);
+    request(&mut recorder, "/a", true);
+    let (spans, bench) = told(&mut recorder);
+    assert_eq!(kinds(&spans, "/a"), ALL);
+    assert_eq!(bench.health.spans_left_out(LeftOut::Instrumented), 0);
+}
+
+#[test]
 fn who_passes_on_what_others_export_is_none_of_them() {
     let serves = |recorder: &mut Recorder| {
         let far = ("10.0.0.1:4318", "10.0.0.7:50007");

@@ -7,7 +7,7 @@ use wirespan::health::{LeftOut, Loss};
 use wirespan::memory::Ledger;
 use wirespan::pipeline::PipelineConfig;
 use wirespan::span::Span;
-use wirespan_common::record::TaskKind;
+use wirespan_common::record::{Polled, TaskKind};
 
 use crate::links::{BACK, FRONT, INNER, OUTER, USER, all, get};
 use crate::records::{MS, Recorder};
@@ -146,6 +146,26 @@ fn a_trace_is_decided_on_half_a_second_after_its_end_however_long_nothing_is_hea
     assert!(bench.spans.is_empty());
     bench.feed(recorder.at(until_ns).clock(WALL_NS));
     assert_eq!(bench.spans.len(), 4);
+}
+
+#[test]
+fn what_becomes_known_together_with_the_end_holds_nothing_longer() {
+    let mut bench = Bench::seeded();
+    let mut recorder = all();
+    recorder.settings(&by(&[rule("", TailCondition::Threshold(0))]));
+    // Whose the call is becomes known when its request is answered, and both are told then.
+    let front = |recorder: &mut Recorder| {
+        let by_thread = Polled::No as u32;
+        recorder.of(FRONT).as_task(TaskKind::Thread, 7, by_thread);
+    };
+    recorder.of(FRONT).on_thread(7);
+    front(&mut recorder);
+    recorder.read(OUTER[1], get("/a"));
+    recorder.write(INNER[0], get("/b")).read(INNER[0], OK);
+    recorder.write(OUTER[1], OK);
+    bench.feed(recorder.at(recorder.now_ns + 200 * MS).clock(WALL_NS));
+    let until_ns = bench.pipeline.waits_until().expect("it waits");
+    assert!(until_ns <= recorder.now_ns + 500 * MS, "{until_ns}");
 }
 
 #[test]

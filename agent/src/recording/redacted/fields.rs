@@ -5,7 +5,7 @@ use crate::redact::{Grammar, Redaction};
 
 /// Fields whose values framing and spans need, and such as say nothing about anybody. Secrets in
 /// them are hidden like in `User-Agent` of a span.
-const STAY: [&str; 38] = [
+const STAY: [&str; 39] = [
     "accept",
     "accept-encoding",
     "b3",
@@ -44,6 +44,7 @@ const STAY: [&str; 38] = [
     "x-forwarded-port",
     "x-forwarded-proto",
     "x-real-ip",
+    "x-request-id",
 ];
 
 /// What a head says about the body behind it.
