@@ -12,6 +12,7 @@ use wirespan_common::java::IS_VIRTUAL;
 use wirespan_common::record::TaskKind;
 use wirespan_protocols::heap;
 
+use super::pruning::Pruning;
 use super::{Abstained, Actor, Begun, Mechanism, NodeId, Task, nodes::Nodes};
 
 /// Virtual threads that are remembered; what more of them call for belongs to nobody that is known.
@@ -27,12 +28,12 @@ const REQUESTS_MAX: usize = 8;
 type JavaThread = (u32, u64);
 
 /// What virtual threads serve.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct VirtualThreads {
     /// Requests that each read, oldest first: those that are open and, if none is, the last one.
     serving: HashMap<JavaThread, Vec<NodeId>>,
-    /// When so many are remembered, those are looked for that serve nothing any more.
-    tidy_at: usize,
+    /// Of `serving`.
+    pruning: Pruning,
     /// Calls that are not answered yet.
     calls: HashMap<NodeId, VirtualCall>,
     of_kernel: HashSet<JavaThread>,
@@ -42,17 +43,6 @@ pub struct VirtualThreads {
 struct VirtualCall {
     request: NodeId,
     by: JavaThread,
-}
-
-impl Default for VirtualThreads {
-    fn default() -> Self {
-        Self {
-            serving: HashMap::new(),
-            tidy_at: REMEMBERED_FEW,
-            calls: HashMap::new(),
-            of_kernel: HashSet::new(),
-        }
-    }
 }
 
 impl VirtualThreads {
@@ -85,8 +75,8 @@ impl VirtualThreads {
         let Some(thread) = virtual_thread(actor).filter(|_| begun.stream.is_none()) else {
             return;
         };
-        if self.serving.len() >= self.tidy_at {
-            self.tidy(nodes);
+        if self.pruning.is_due(self.serving.len(), REMEMBERED_FEW) {
+            self.prune(nodes);
         }
         if self.serving.len() >= REMEMBERED_MAX && !self.serving.contains_key(&thread) {
             return;
@@ -144,11 +134,10 @@ impl VirtualThreads {
         }
     }
 
-    fn tidy(&mut self, nodes: &Nodes) {
+    fn prune(&mut self, nodes: &Nodes) {
         let is_remembered = |request: &NodeId| nodes.get(*request).is_some();
         self.serving
             .retain(|_, requests| requests.iter().any(is_remembered));
-        self.tidy_at = REMEMBERED_FEW.max(2 * self.serving.len());
     }
 
     /// Bytes of memory that they take.

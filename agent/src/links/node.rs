@@ -15,6 +15,7 @@ use hashbrown::{HashMap, HashSet};
 use wirespan_common::node::NodeSlot;
 use wirespan_protocols::heap;
 
+use super::pruning::Pruning;
 use super::{Begun, Node, NodeId, Task, nodes::Nodes};
 
 /// Requests that are remembered; what later ones ask for is not known to belong to anything.
@@ -36,7 +37,7 @@ const CARELESS_MAX: usize = 4096;
 pub type NodeNumber = (u32, u64);
 
 /// Requests by their numbers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct NodeRequests {
     requests: HashMap<NodeNumber, NodeClaim>,
     /// Processes where numbers get to who serves others.
@@ -45,8 +46,7 @@ pub struct NodeRequests {
     awaited: HashMap<NodeId, NodeNumber>,
     /// When those that are over have been waited for long enough.
     due: VecDeque<(u64, NodeId)>,
-    /// When there are so many, those are looked for that are over.
-    tidy_at: usize,
+    pruning: Pruning,
 }
 
 /// Whose a number is.
@@ -59,26 +59,14 @@ struct NodeClaim {
     late: u32,
 }
 
-impl Default for NodeRequests {
-    fn default() -> Self {
-        Self {
-            requests: HashMap::new(),
-            careless: HashSet::new(),
-            awaited: HashMap::new(),
-            due: VecDeque::new(),
-            tidy_at: REQUESTS_FEW,
-        }
-    }
-}
-
 impl NodeRequests {
     /// A request was read, and this stood at its socket.
     pub fn reads(&mut self, nodes: &Nodes, request: NodeId, begun: &Begun, tgid: u32, task: Task) {
         if begun.stream.is_some() || task.part != NodeSlot::Next as u32 {
             return;
         }
-        if self.requests.len() >= self.tidy_at {
-            self.tidy(nodes);
+        if self.pruning.is_due(self.requests.len(), REQUESTS_FEW) {
+            self.prune(nodes);
         }
         let number = (tgid, task.id);
         let new = NodeClaim {
@@ -155,12 +143,11 @@ impl NodeRequests {
         Some(self.due.front()?.0)
     }
 
-    fn tidy(&mut self, nodes: &Nodes) {
+    fn prune(&mut self, nodes: &Nodes) {
         self.requests
             .retain(|_, claim| nodes.get(claim.request).is_some());
         self.awaited
             .retain(|request, _| nodes.get(*request).is_some());
-        self.tidy_at = REQUESTS_FEW.max(2 * self.requests.len()).min(REQUESTS_MAX);
     }
 
     /// Bytes of memory that they take.
