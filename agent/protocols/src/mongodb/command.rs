@@ -3,7 +3,7 @@
 use super::MongoMessage;
 use super::bson::{self, Element};
 use super::detect;
-use super::frame::{Begins, HEADER_BYTES, MessageHeader, Opcode, Remainder, begins};
+use super::frame::{self, Begins, HEADER_BYTES, MessageHeader, Opcode, Remainder, begins};
 use super::names::{self, NameOf};
 use crate::heap;
 use crate::message::{Message, Then};
@@ -147,27 +147,17 @@ impl Parser for Requests {
         if !self.rest.is_empty() {
             return self.rest.parse(buf, Message::End);
         }
-        let header = match begins(buf) {
-            Begins::Message(header) => header,
-            Begins::NotYet => return Parsed::Incomplete,
-            Begins::No => return Parsed::Invalid,
+        let head = match frame::head(buf, |_| true) {
+            Ok(head) => head,
+            Err(parsed) => return parsed,
         };
-        let Some(head) = buf.get(..header.head_len()) else {
-            return Parsed::Incomplete;
-        };
-        let rest = Remainder::behind(header);
-        let then = if rest.is_empty() {
-            Then::Done
-        } else {
-            Then::Body
-        };
-        let command = Self::command(header, head, false);
-        match Self::found(header, command, then) {
+        let command = Self::command(head.header, head.bytes, false);
+        match Self::found(head.header, command, head.then()) {
             Some(message) => {
-                self.rest = rest;
+                self.rest = head.rest;
                 Parsed::Message {
                     message,
-                    consumed: head.len(),
+                    consumed: head.bytes.len(),
                 }
             }
             None => Parsed::Invalid,

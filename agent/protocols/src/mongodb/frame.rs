@@ -1,7 +1,7 @@
 //! Messages: the header that all have, how much of one is looked at, and the rest of it, which is
 //! passed over. All numbers are little-endian.
 
-use crate::message::BodyEnd;
+use crate::message::{BodyEnd, Then};
 use crate::parser::{Crossed, Gap, Parsed};
 
 /// Bytes of the header.
@@ -88,6 +88,50 @@ impl MessageHeader {
     pub fn head_len(&self) -> usize {
         (self.len as usize).min(HEAD_BYTES_MAX)
     }
+}
+
+/// A message of which all is there that is looked at.
+#[derive(Debug)]
+pub struct MessageHead<'a> {
+    /// Its header.
+    pub header: MessageHeader,
+    /// What is looked at, from the header on.
+    pub bytes: &'a [u8],
+    /// What is not.
+    pub rest: Remainder,
+}
+
+impl MessageHead<'_> {
+    /// What comes behind it.
+    pub fn then(&self) -> Then {
+        if self.rest.is_empty() {
+            Then::Done
+        } else {
+            Then::Body
+        }
+    }
+}
+
+/// The head that `buf` begins with, if a message with such a header goes this way.
+///
+/// # Errors
+/// What a parser says of the bytes instead.
+pub fn head<T>(
+    buf: &[u8],
+    goes_this_way: impl FnOnce(MessageHeader) -> bool,
+) -> Result<MessageHead<'_>, Parsed<T>> {
+    let header = match begins(buf) {
+        Begins::Message(header) if goes_this_way(header) => header,
+        Begins::NotYet => return Err(Parsed::Incomplete),
+        Begins::Message(_) | Begins::No => return Err(Parsed::Invalid),
+    };
+    let bytes = buf.get(..header.head_len()).ok_or(Parsed::Incomplete)?;
+    let rest = Remainder::behind(header);
+    Ok(MessageHead {
+        header,
+        bytes,
+        rest,
+    })
 }
 
 /// The part of a message that is passed over.

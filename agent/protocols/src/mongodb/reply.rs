@@ -3,7 +3,7 @@
 use super::MongoMessage;
 use super::bson;
 use super::detect;
-use super::frame::{Begins, HEADER_BYTES, MessageHeader, Opcode, Remainder, begins};
+use super::frame::{self, Begins, HEADER_BYTES, MessageHeader, Opcode, Remainder, begins};
 use crate::message::{Message, Then};
 use crate::parser::{Crossed, Gap, Parsed, Parser};
 
@@ -89,26 +89,18 @@ impl Parser for Responses {
         if !self.rest.is_empty() {
             return self.rest.parse(buf, Message::End);
         }
-        let header = match begins(buf) {
-            Begins::Message(header) if Self::is_answer(header) => header,
-            Begins::NotYet => return Parsed::Incomplete,
-            Begins::Message(_) | Begins::No => return Parsed::Invalid,
+        let head = match frame::head(buf, Self::is_answer) {
+            Ok(head) => head,
+            Err(parsed) => return parsed,
         };
-        let Some(head) = buf.get(..header.head_len()) else {
-            return Parsed::Incomplete;
+        let message = Message::Response {
+            response: MongoReply::of(head.header, head.bytes, false),
+            then: head.then(),
         };
-        self.rest = Remainder::behind(header);
-        let then = if self.rest.is_empty() {
-            Then::Done
-        } else {
-            Then::Body
-        };
+        self.rest = head.rest;
         Parsed::Message {
-            message: Message::Response {
-                response: MongoReply::of(header, head, false),
-                then,
-            },
-            consumed: head.len(),
+            message,
+            consumed: head.bytes.len(),
         }
     }
 

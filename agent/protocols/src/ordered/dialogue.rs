@@ -433,12 +433,7 @@ impl<P: Ordered> Dialogue<P> {
             let pairless = self.pair.is_empty();
             let reader = self.reader(flow);
             if !reader.is_framed {
-                let held = reader.stream.take_held();
-                reader
-                    .stream
-                    .advance(gap.len.saturating_add(held.len() as u64));
-                reader.hold(held, usize::MAX, &[]);
-                return;
+                return reader.drop_over(gap.len);
             }
             if flow == Flow::Responses && pairless && reader.stream.is_holding() {
                 // It waited for a request that may never have been there.
