@@ -50,14 +50,17 @@ pub fn exports_traces(exchange: &Exchange) -> bool {
     let is_accepted = http.response.as_ref().is_some_and(|response| {
         (200..300).contains(&response.status) && (!is_call || response.call_status == Some(0))
     });
-    let names_itself = http.request.user_agent.as_deref().is_some_and(|agent| {
-        let agent = agent.to_ascii_lowercase();
-        agent.contains("otel") && agent.contains("otlp")
-    });
-    (is_call || names_itself)
-        && is_accepted
+    let names_itself = || {
+        http.request.user_agent.as_deref().is_some_and(|agent| {
+            let agent = agent.to_ascii_lowercase();
+            agent.contains("otel") && agent.contains("otlp")
+        })
+    };
+    // By what most exchanges fail first.
+    http.request.target.ends_with(target)
         && http.request.method == Method::Post
-        && http.request.target.ends_with(target)
+        && is_accepted
+        && (is_call || names_itself())
 }
 
 /// Whether an exchange is an export of this daemon or of another one.
