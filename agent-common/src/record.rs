@@ -617,7 +617,7 @@ mod tests {
                 event: TaskEvent::Born as u8,
                 kind: TaskKind::PythonContext as u8,
                 ancestors,
-                reserved: 0,
+                after_loss: 0,
             };
             let told: Vec<u8> = (5..).take(told).flat_map(u64::to_ne_bytes).collect();
             let header = Header {

@@ -18,14 +18,23 @@ pub struct Runtime {
     /// How often probes on its tasks were struck, as the kernel side counts it. Two processors that
     /// count at a time may count once.
     pub strikes: u64,
+    /// How often what is to be told of its tasks could not be written; the kernel side counts it.
+    pub notes_lost: u64,
+    /// The same, as far as user space was told of it.
+    pub losses_told: u64,
 }
-const _: () = assert!(size_of::<Runtime>() == 8 * PLACES + 8);
+const _: () = assert!(size_of::<Runtime>() == 8 * PLACES + 24);
 
 impl Runtime {
     /// One of which nothing was counted yet.
     #[must_use]
     pub const fn new(places: [u64; PLACES]) -> Self {
-        Self { places, strikes: 0 }
+        Self {
+            places,
+            strikes: 0,
+            notes_lost: 0,
+            losses_told: 0,
+        }
     }
 }
 

@@ -123,8 +123,9 @@ pub struct TaskNote {
     pub kind: u8,
     /// At most [`ANCESTORS_MAX`].
     pub ancestors: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// 1 if others of this process could not be written before: what its goroutines are by now is
+    /// not known.
+    pub after_loss: u8,
 }
 const _: () = assert!(size_of::<TaskNote>() == 24);
 

@@ -33,10 +33,14 @@ pub fn go_goroutine(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn go_on_its_own(ctx: ProbeContext) -> u32 {
     let current = current_process();
-    if maps::struck(current.tgid).is_none() {
+    let Some(runtime) = maps::struck(current.tgid) else {
         return 0;
-    }
-    run(go::is_on_its_own(current, go_registers(ctx.regs).goroutine)) as u32
+    };
+    run(go::is_on_its_own(
+        current,
+        runtime,
+        go_registers(ctx.regs).goroutine,
+    )) as u32
 }
 
 /// `func (pc *persistConn) roundTrip(req *transportRequest) (*Response, error)`: the next request
@@ -44,12 +48,13 @@ pub fn go_on_its_own(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn go_round_trip(ctx: ProbeContext) -> u32 {
     let current = current_process();
-    if maps::struck(current.tgid).is_none() {
+    let Some(runtime) = maps::struck(current.tgid) else {
         return 0;
-    }
+    };
     let registers = go_registers(ctx.regs);
     run(go::uses(
         current,
+        runtime,
         TaskEvent::Asks,
         registers.goroutine,
         registers.first,
@@ -62,13 +67,14 @@ pub fn go_round_trip(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn go_run_handler(ctx: ProbeContext) -> u32 {
     let current = current_process();
-    if maps::struck(current.tgid).is_none() {
+    let Some(runtime) = maps::struck(current.tgid) else {
         return 0;
-    }
+    };
     let registers = go_registers(ctx.regs);
     run(go::http2_stream(registers.second).and_then(|stream| {
         go::uses(
             current,
+            runtime,
             TaskEvent::Serves,
             registers.goroutine,
             registers.first,
@@ -82,20 +88,23 @@ pub fn go_run_handler(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn go_grpc_write(ctx: ProbeContext) -> u32 {
     let current = current_process();
-    if maps::struck(current.tgid).is_none() {
+    let Some(runtime) = maps::struck(current.tgid) else {
         return 0;
-    }
+    };
     let registers = go_registers(ctx.regs);
-    run(go::grpc_stream(registers.second).and_then(|stream| {
-        go::uses(
-            current,
-            TaskEvent::Asks,
-            registers.goroutine,
-            registers.first,
-            GRPC_CLIENT,
-            stream,
-        )
-    })) as u32
+    run(
+        go::grpc_stream(runtime, registers.second).and_then(|stream| {
+            go::uses(
+                current,
+                runtime,
+                TaskEvent::Asks,
+                registers.goroutine,
+                registers.first,
+                GRPC_CLIENT,
+                stream,
+            )
+        }),
+    ) as u32
 }
 
 /// `func (s *Server) handleStream(t transport.ServerTransport, stream *transport.Stream, …)` of
@@ -103,18 +112,21 @@ pub fn go_grpc_write(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn go_grpc_handle(ctx: ProbeContext) -> u32 {
     let current = current_process();
-    if maps::struck(current.tgid).is_none() {
+    let Some(runtime) = maps::struck(current.tgid) else {
         return 0;
-    }
+    };
     let registers = go_registers(ctx.regs);
-    run(go::grpc_stream(registers.fourth).and_then(|stream| {
-        go::uses(
-            current,
-            TaskEvent::Serves,
-            registers.goroutine,
-            registers.third,
-            GRPC_SERVER,
-            stream,
-        )
-    })) as u32
+    run(
+        go::grpc_stream(runtime, registers.fourth).and_then(|stream| {
+            go::uses(
+                current,
+                runtime,
+                TaskEvent::Serves,
+                registers.goroutine,
+                registers.third,
+                GRPC_SERVER,
+                stream,
+            )
+        }),
+    ) as u32
 }

@@ -67,7 +67,7 @@ impl Lineage {
                     event: TaskEvent::Given as u8,
                     kind: TaskKind::PythonContext as u8,
                     ancestors: 0,
-                    reserved: 0,
+                    after_loss: 0,
                 },
                 ancestors: [0; ANCESTORS_MAX],
             },

@@ -59,7 +59,7 @@ pub fn runtime_of(tgid: u32) -> Option<&'static Runtime> {
 
 /// The same, for a probe on tasks that was just struck, which is counted.
 #[inline(always)]
-pub fn struck(tgid: u32) -> Option<&'static Runtime> {
+pub fn struck(tgid: u32) -> Option<&'static mut Runtime> {
     let runtime = runtime_mut(tgid)?;
     runtime.strikes = runtime.strikes.wrapping_add(1);
     Some(runtime)

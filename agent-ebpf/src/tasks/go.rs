@@ -10,6 +10,7 @@
 //! Nothing here depends on where libraries of Go keep a connection in their structures: it is
 //! looked for, by what a connection must look like, and remembered for the process.
 
+use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::{TaskEvent, TaskKind, TaskNote, is_object};
 use wirespan_common::runtime::Runtime;
 
@@ -33,18 +34,30 @@ struct GoPlaces {
     makes: [u64; 2],
     /// The same of what ends them.
     ends: [u64; 2],
+    /// Where a stream of gRPC has its number.
+    stream_number: u64,
 }
 
 impl GoPlaces {
     #[inline(always)]
     fn of(runtime: &Runtime) -> Self {
-        let [m, curg, start, makes, makes_len, ends, ends_len, _] = runtime.places;
+        let [
+            m,
+            curg,
+            start,
+            makes,
+            makes_len,
+            ends,
+            ends_len,
+            stream_number,
+        ] = runtime.places;
         Self {
             m,
             curg,
             start,
             makes: [makes, makes_len],
             ends: [ends, ends_len],
+            stream_number,
         }
     }
 }
@@ -72,21 +85,37 @@ pub fn born_or_over(current: Current, registers: &GoRegisters, stack: u64) -> De
     let within = |[begin, len]: [u64; 2]| back.wrapping_sub(begin) < len;
     let task = registers.first;
     if within(places.ends) {
-        return tell(current, TaskEvent::Ended, task, 0, 0);
+        return tell(current, runtime, TaskEvent::Ended, [task, 0], 0);
     }
     if !within(places.makes) {
         return Ok(());
     }
+    let Ok([parent, start]) = made_by(&places, registers) else {
+        runtime.notes_lost = runtime.notes_lost.wrapping_add(1);
+        return Err(KernelLoss::UnreadableMemory);
+    };
+    tell(
+        current,
+        runtime,
+        TaskEvent::Born,
+        [task, parent],
+        start as u32,
+    )
+}
+
+/// Who makes the goroutine that `newproc1` has just made, and what that begins with.
+#[inline(always)]
+fn made_by(places: &GoPlaces, registers: &GoRegisters) -> Delivered<[u64; 2]> {
     let m: u64 = user_value(registers.goroutine + places.m)?;
     let parent: u64 = user_value(m + places.curg)?;
-    let start: u64 = user_value(task + places.start)?;
-    tell(current, TaskEvent::Born, task, parent, start as u32)
+    let start: u64 = user_value(registers.first + places.start)?;
+    Ok([parent, start])
 }
 
 /// A goroutine begins to do what it does for whoever comes, whoever made it.
 #[inline(always)]
-pub fn is_on_its_own(current: Current, goroutine: u64) -> Delivered<()> {
-    tell(current, TaskEvent::Born, goroutine, 0, 0)
+pub fn is_on_its_own(current: Current, runtime: &mut Runtime, goroutine: u64) -> Delivered<()> {
+    tell(current, runtime, TaskEvent::Born, [goroutine, 0], 0)
 }
 
 /// The goroutine asks or serves on the connection that `structure` holds, which is of the kind
@@ -94,6 +123,7 @@ pub fn is_on_its_own(current: Current, goroutine: u64) -> Delivered<()> {
 #[inline(always)]
 pub fn uses(
     current: Current,
+    runtime: &mut Runtime,
     event: TaskEvent,
     goroutine: u64,
     structure: u64,
@@ -108,13 +138,18 @@ pub fn uses(
     if connection == 0 {
         return Ok(());
     }
-    tell(current, event, goroutine, connection, part)
+    tell(current, runtime, event, [goroutine, connection], part)
 }
 
-/// The number that is the first word of a stream of gRPC, or of what its first word points to
-/// (google.golang.org/grpc/internal/transport, `Stream.id`; later versions embed a pointer to it).
+/// The number of a stream of gRPC (google.golang.org/grpc/internal/transport, `Stream.id`): where
+/// user space found that it is. Up to 1.76 that is its first word or, from 1.69 on, that of what
+/// its first word points to.
 #[inline(always)]
-pub fn grpc_stream(stream: u64) -> Delivered<u32> {
+pub fn grpc_stream(runtime: &Runtime, stream: u64) -> Delivered<u32> {
+    let at = GoPlaces::of(runtime).stream_number;
+    if at != 0 {
+        return user_value(stream + at);
+    }
     let word: u64 = user_value(stream)?;
     if word >> 32 == 0 {
         return Ok(word as u32);
@@ -131,9 +166,18 @@ pub fn http2_stream(writer: u64) -> Delivered<u32> {
     user_value(stream + 8)
 }
 
+/// What can't be written is told with the next that can: addresses are used again, so that who is
+/// taken for one goroutine may be another one by then.
 #[inline(always)]
-fn tell(current: Current, event: TaskEvent, task: u64, other: u64, part: u32) -> Delivered<()> {
-    records::task(
+fn tell(
+    current: Current,
+    runtime: &mut Runtime,
+    event: TaskEvent,
+    [task, other]: [u64; 2],
+    part: u32,
+) -> Delivered<()> {
+    let lost = runtime.notes_lost;
+    let told = records::task(
         current,
         TaskNote {
             task,
@@ -142,9 +186,15 @@ fn tell(current: Current, event: TaskEvent, task: u64, other: u64, part: u32) ->
             event: event as u8,
             kind: TaskKind::Goroutine as u8,
             ancestors: 0,
-            reserved: 0,
+            after_loss: u8::from(lost != runtime.losses_told),
         },
-    )
+    );
+    match told {
+        Ok(()) => runtime.losses_told = lost,
+        // Two processors that count at a time may count once, which is enough.
+        Err(_) => runtime.notes_lost = lost.wrapping_add(1),
+    }
+    told
 }
 
 /// Words of a structure that are looked at for a connection.

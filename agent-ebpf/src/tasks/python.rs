@@ -175,7 +175,7 @@ pub fn thread_ended(current: Current) -> Delivered<()> {
         event: TaskEvent::Ended as u8,
         kind: TaskKind::PythonContext as u8,
         ancestors: 0,
-        reserved: 0,
+        after_loss: 0,
     };
     records::task(current, note)
 }

@@ -185,6 +185,6 @@ fn note(event: TaskEvent, task: u64, other: u64, part: u32) -> TaskNote {
         event: event as u8,
         kind: TaskKind::Tokio as u8,
         ancestors: 0,
-        reserved: 0,
+        after_loss: 0,
     }
 }

@@ -10,7 +10,10 @@ pub mod tokio;
 use iced_x86::{Code, Decoder, DecoderOptions};
 
 pub use arguments::{first_call, uses_of_arguments};
-pub use goroutines::{jump_of_stack_check, offset_in_is_system_goroutine, offsets_in_systemstack};
+pub use goroutines::{
+    jump_of_stack_check, offset_in_is_system_goroutine, offset_of_stream_number,
+    offsets_in_systemstack,
+};
 pub use returns::returns;
 
 /// `EM_X86_64`, of executables that are looked into.

@@ -313,6 +313,9 @@ impl Tasks {
             let part = 0;
             (tgid, Task { kind, id, part })
         };
+        if note.after_loss != 0 && kind == TaskKind::Goroutine {
+            self.lose(nodes, tgid);
+        }
         let own = of(note.task);
         let place = (note.other, note.part.into());
         if event == TaskEvent::Asks {
@@ -352,6 +355,20 @@ impl Tasks {
         if let Some(serving) = serving {
             self.put(own, serving);
         }
+    }
+
+    /// Some of what became of a process's goroutines was not told: their numbers may be others' by
+    /// now, so none of them serves a request that is known.
+    fn lose(&mut self, nodes: &Nodes, tgid: u32) {
+        self.serving
+            .retain(|(of, task), _| *of != tgid || task.kind != TaskKind::Goroutine);
+        self.asking.retain(|_, (request, kind)| {
+            let owner = match request.cause {
+                Cause::Node(node) => nodes.get(node).map(|node| node.owner),
+                Cause::Handler((tgid, _)) => Some(tgid),
+            };
+            *kind != TaskKind::Goroutine || owner != Some(tgid)
+        });
     }
 
     /// tokio told something of a task.

@@ -99,6 +99,34 @@ fn goroutines_that_are_too_many_are_nobodys_and_not_somebody_elses() {
 }
 
 #[test]
+fn what_is_not_told_of_goroutines_makes_none_of_them_somebody_elses() {
+    for was_lost in [false, true] {
+        let mut recorder = all();
+        served(&mut recorder, "/1");
+        recorder.note(TaskEvent::Born, GO, MADE, READER, FUNCTION);
+        // That it ended, and that its number is by now that of another one, is not told.
+        recorder.of(FRONT);
+        match was_lost {
+            true => recorder.born_after_loss(MADE + 1, READER, FUNCTION),
+            false => recorder.note(TaskEvent::Born, GO, MADE + 1, READER, FUNCTION),
+        };
+        called(&mut recorder, MADE, "/1/call");
+        answered(&mut recorder);
+        // Who reads a request serves it, whatever was lost before.
+        served(&mut recorder, "/2");
+        called(&mut recorder, READER, "/2/call");
+        answered(&mut recorder);
+        let spans = tell(&mut recorder);
+        let is_linked = |path: &str| {
+            let server = find(&spans, SpanKind::Server, &path[..2]);
+            link(&find(&spans, SpanKind::Client, path), &server).is_some()
+        };
+        assert_eq!(is_linked("/1/call"), !was_lost);
+        assert!(is_linked("/2/call"));
+    }
+}
+
+#[test]
 fn what_a_goroutine_does_besides_is_known_when_it_has_ended() {
     for serves_others in [false, true] {
         let mut recorder = all();

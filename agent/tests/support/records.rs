@@ -132,9 +132,23 @@ impl Recorder {
             event: event as u8,
             kind: kind as u8,
             ancestors: numbers.len() as u8,
-            reserved: 0,
+            after_loss: 0,
         };
         self.push(Kind::Task, note.as_bytes(), numbers.as_bytes())
+    }
+
+    /// A goroutine is born, and others may have been of whom nothing could be told.
+    pub fn born_after_loss(&mut self, task: u64, other: u64, part: u32) -> &mut Self {
+        let note = TaskNote {
+            task,
+            other,
+            part,
+            event: TaskEvent::Born as u8,
+            kind: TaskKind::Goroutine as u8,
+            ancestors: 0,
+            after_loss: 1,
+        };
+        self.push(Kind::Task, note.as_bytes(), &[])
     }
 
     /// A task is born, with the tasks that it comes from, the nearest first.

@@ -1,7 +1,9 @@
 //! Where functions of Go's runtime show the offsets of its structures (src/runtime/runtime2.go),
 //! and where a probe in a prologue is cheap.
 
-use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, OpKind, Register};
+use iced_x86::{
+    Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
+};
 
 /// Where the jump lies that follows the check of the stack's size, with which `code` begins. It is
 /// taken before anything else has happened, and the kernel emulates it (kernel/uprobes.c,
@@ -52,6 +54,29 @@ pub fn offset_in_is_system_goroutine(code: &[u8]) -> Option<u64> {
     (loads(load, Register::RAX, Register::RAX) && is_offset(offset)).then_some(offset)
 }
 
+/// Where a stream of gRPC has its number, as what writes a message copies it to the beginning of
+/// the frame that it has just made (google.golang.org/grpc/internal/transport, `http2Client.write`,
+/// `http2Server.write`: `dataFrame.streamID`).
+#[must_use]
+pub fn offset_of_stream_number(code: &[u8]) -> Option<u64> {
+    let code = instructions(code);
+    let mut pairs = code.iter().zip(code.iter().skip(1));
+    let (load, _) = pairs.find(|(load, store)| {
+        load.code() == Code::Mov_r32_rm32
+            && load.op1_kind() == OpKind::Memory
+            && load.memory_index() == Register::None
+            && store.code() == Code::Mov_rm32_r32
+            && store.op0_kind() == OpKind::Memory
+            && store.memory_base() == Register::RAX
+            && store.memory_index() == Register::None
+            && store.memory_displacement64() == 0
+            && store.op1_register() == load.op0_register()
+    })?;
+    let offset = load.memory_displacement64();
+    let is_plausible = offset.is_multiple_of(4) && offset < OFFSETS_END;
+    (is_plausible && load.memory_base().is_gpr64()).then_some(offset)
+}
+
 fn loads(it: &Instruction, to: Register, from: Register) -> bool {
     it.code() == Code::Mov_r64_rm64
         && it.op0_register() == to
@@ -68,13 +93,17 @@ fn call_in(code: &[Instruction]) -> Option<usize> {
 /// Whether it can be one of a word in a structure of Go's runtime, the largest of which has a few
 /// kilobytes.
 fn is_offset(offset: u64) -> bool {
-    offset != 0 && offset.is_multiple_of(8) && offset < 2048
+    offset != 0 && offset.is_multiple_of(8) && offset < OFFSETS_END
 }
 
-/// The last one may be cut.
+const OFFSETS_END: u64 = 2048;
+
+/// The last one may be cut. Those that do nothing, with which Go keeps jumps and calls from
+/// crossing a boundary (src/cmd/internal/obj/x86/asm6.go), are left out.
 fn instructions(code: &[u8]) -> Vec<Instruction> {
     let decoder = Decoder::with_ip(64, code, 0, DecoderOptions::NONE);
-    decoder.into_iter().collect()
+    let does_something = |it: &Instruction| it.mnemonic() != Mnemonic::Nop;
+    decoder.into_iter().filter(does_something).collect()
 }
 
 #[cfg(test)]
@@ -111,10 +140,26 @@ mod tests {
     }
 
     #[test]
+    fn the_number_of_a_stream_is_what_is_copied_into_a_new_frame() {
+        // call; mov 0xa0(%rsp),%rdx; mov 0x6c(%rdx),%esi; mov %esi,(%rax)
+        let code = b"\xe8\0\0\0\0\x48\x8b\x94\x24\xa0\0\0\0\x8b\x72\x6c\x89\x30";
+        assert_eq!(offset_of_stream_number(code), Some(0x6c));
+        // The first word: mov (%rcx),%edx; mov %edx,(%rax)
+        assert_eq!(offset_of_stream_number(b"\x8b\x11\x89\x10"), Some(0));
+        // Another register is stored, or behind the beginning.
+        assert_eq!(offset_of_stream_number(b"\x8b\x72\x6c\x89\x10"), None);
+        assert_eq!(offset_of_stream_number(b"\x8b\x72\x6c\x89\x70\x04"), None);
+        assert_eq!(offset_of_stream_number(&code[..code.len() - 1]), None);
+    }
+
+    #[test]
     fn what_a_goroutine_began_with_is_read_right_before_it_is_looked_up() {
         // mov %bl,0x28(%rsp); mov 0x138(%rax),%rax; call
         let code = b"\x88\x5c\x24\x28\x48\x8b\x80\x38\x01\0\0\xe8\0\0\0\0";
         assert_eq!(offset_in_is_system_goroutine(code), Some(0x138));
+        // As Go 1.21 to 1.26 have it, with a nopl (%rax) before the call.
+        let padded = b"\x88\x5c\x24\x28\x48\x8b\x80\x28\x01\0\0\x0f\x1f\0\xe8\0\0\0\0";
+        assert_eq!(offset_in_is_system_goroutine(padded), Some(0x128));
         assert_eq!(offset_in_is_system_goroutine(&code[..11]), None);
         assert_eq!(offset_in_is_system_goroutine(&code[11..]), None);
     }

@@ -4,7 +4,8 @@
 //! too, and the offsets of what is read by the code of two functions.
 //!
 //! What the places of a [`RuntimeTasks`] are: `g.m`, `m.curg`, `g.startpc`, then begin and length
-//! of what makes goroutines and of what ends them.
+//! of what makes goroutines and of what ends them; where a stream of gRPC has its number, 0 for its
+//! beginning.
 
 use std::path::Path;
 
@@ -26,10 +27,12 @@ enum Wanted {
     /// In versions that have a function before it.
     EndsOtherwise,
     Point(TaskPoint),
+    /// It tells where a stream of gRPC has its number, as the client's does, which is a point.
+    GrpcServerWrite,
 }
 
 use TaskPoint::{GoGrpcHandle, GoGrpcWrite, GoOnItsOwn, GoRoundTrip, GoRunHandler};
-use Wanted::{Ends, EndsOtherwise, IsSystemGoroutine, Makes, Point, SystemStack};
+use Wanted::{Ends, EndsOtherwise, GrpcServerWrite, IsSystemGoroutine, Makes, Point, SystemStack};
 
 /// Functions by their names in the table.
 const WANTED: &[(&str, Wanted)] = &[
@@ -67,6 +70,14 @@ const WANTED: &[(&str, Wanted)] = &[
         Point(GoGrpcWrite),
     ),
     (
+        "google.golang.org/grpc/internal/transport.(*http2Server).Write",
+        GrpcServerWrite,
+    ),
+    (
+        "google.golang.org/grpc/internal/transport.(*http2Server).write",
+        GrpcServerWrite,
+    ),
+    (
         "google.golang.org/grpc.(*Server).handleStream",
         Point(GoGrpcHandle),
     ),
@@ -77,6 +88,8 @@ const NEIGHBOURS: &str = "internal/poll.(*FD).";
 
 /// Bytes of a function's begin that are looked at.
 const HEAD_LEN: u64 = 192;
+/// The same of what writes messages of gRPC.
+const GRPC_WRITE_LEN: u64 = 1024;
 
 pub(super) fn find(image: &Image<'_>, _: &Path) -> Result<RuntimeVerdict, Damaged> {
     if !is_go(image) {
@@ -93,7 +106,7 @@ pub(super) fn find(image: &Image<'_>, _: &Path) -> Result<RuntimeVerdict, Damage
     let found = table.look_up(image, WANTED, NEIGHBOURS)?;
     let is_function = |what: Option<Wanted>, address| match what {
         // For these it is checked when they are used.
-        Some(SystemStack | Ends | EndsOtherwise | Point(_)) => true,
+        Some(SystemStack | Ends | EndsOtherwise | GrpcServerWrite | Point(_)) => true,
         Some(IsSystemGoroutine | Makes) | None => begins_as_known(image, address),
     };
     let Some(functions) = table.placed(image, &found, is_function) else {
@@ -116,10 +129,10 @@ fn tasks(image: &Image<'_>, functions: &[Symbol<Wanted>]) -> Result<RuntimeTasks
     let ends = only(Ends).or_else(|| only(EndsOtherwise));
     let ends = ends.ok_or("it has no runtime.gdestroy or runtime.goexit0")?;
     let (m, curg) = only(SystemStack)
-        .and_then(|symbol| head(image, symbol.address, symbol.len))
+        .and_then(|symbol| head(image, symbol.address, symbol.len.min(HEAD_LEN)))
         .and_then(|code| arch::offsets_in_systemstack(&code))
         .ok_or("its runtime.systemstack is not as in known versions")?;
-    let start = head(image, is_system.address, is_system.len)
+    let start = head(image, is_system.address, is_system.len.min(HEAD_LEN))
         .and_then(|code| arch::offset_in_is_system_goroutine(&code))
         .ok_or("its runtime.isSystemGoroutine is not as in known versions")?;
     let mut probes = vec![TaskProbe {
@@ -127,7 +140,9 @@ fn tasks(image: &Image<'_>, functions: &[Symbol<Wanted>]) -> Result<RuntimeTasks
         offset: jump_of(image, is_system.address)
             .ok_or("its runtime.isSystemGoroutine does not begin as in known versions")?,
     }];
+    let stream_number = stream_number(image, functions);
     probes.extend(functions.iter().filter_map(|symbol| match symbol.what {
+        Point(GoGrpcHandle | GoGrpcWrite) if stream_number.is_none() => None,
         // One that begins otherwise is left alone: its calls have no parent.
         Point(point) => Some(TaskProbe {
             point,
@@ -146,11 +161,25 @@ fn tasks(image: &Image<'_>, functions: &[Symbol<Wanted>]) -> Result<RuntimeTasks
             RuntimePlace::Value(makes.len),
             RuntimePlace::address(image, ends.address),
             RuntimePlace::Value(ends.len),
-            RuntimePlace::None,
+            RuntimePlace::Value(stream_number.unwrap_or_default()),
         ],
         is_part: false,
         probes,
     })
+}
+
+/// Where a stream of gRPC has its number; `None` if that is not known, and where what writes
+/// messages does not agree.
+fn stream_number(image: &Image<'_>, functions: &[Symbol<Wanted>]) -> Option<u64> {
+    let writes = functions
+        .iter()
+        .filter(|symbol| matches!(symbol.what, Point(GoGrpcWrite) | GrpcServerWrite));
+    let mut found = writes.map(|symbol| {
+        let code = head(image, symbol.address, symbol.len.min(GRPC_WRITE_LEN))?;
+        arch::offset_of_stream_number(&code)
+    });
+    let first = found.next()??;
+    found.all(|other| other == Some(first)).then_some(first)
 }
 
 /// Where the jump of a function's prologue lies in the file.
@@ -163,7 +192,7 @@ fn jump_of(image: &Image<'_>, address: u64) -> Option<u64> {
 /// The first bytes of a function, which may be shorter.
 fn head(image: &Image<'_>, address: u64, len: u64) -> Option<Vec<u8>> {
     let offset = image.code_offset(address, 1)?;
-    let len = (1..=len.min(HEAD_LEN)).rev();
+    let len = (1..=len).rev();
     let mut fitting = len.filter(|len| image.code_offset(address, *len).is_some());
     image.read(offset, fitting.next()? as usize)
 }

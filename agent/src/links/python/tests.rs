@@ -69,7 +69,7 @@ impl Story {
             event: event as u8,
             kind: TaskKind::PythonContext as u8,
             ancestors: ancestors.len() as u8,
-            reserved: 0,
+            after_loss: 0,
         };
         self.python.note(PID, event, &note, ancestors, now_ns);
     }
