@@ -1,21 +1,15 @@
 //! Go: calls of goroutines are linked to the requests that they were made for, in the oldest and
-//! the newest Go that could be had, whatever shape a request's work has.
+//! the newest Go that could be had, whatever shape a request's work has. Versions between are in
+//! `links_go_versions.rs`.
 
-use wirespan_tests::links::go::{Pair, TARGET, grpc_under_daemon};
-use wirespan_tests::links::{Load, Row, Target, requests};
+use wirespan_tests::links::go::{
+    ABSTAINS, Pair, TARGET, given_up, grpc_under_daemon, linked, linked_over_tls, workers_abstain,
+};
+use wirespan_tests::links::{Load, requests};
 use wirespan_tests::tls::Certificates;
 
-/// Each request of `shape` makes so many calls.
-fn linked(program: &str, settings: &[(&str, &str)], shape: &str, calls: usize) -> Row {
-    let pair = Pair::start(program, settings, None);
-    let (row, _) = pair.under(&Load::of_a_row(), shape);
-    row.assert(
-        &format!("{program} {shape} {settings:?}"),
-        Some(calls * requests()),
-        TARGET,
-    );
-    row
-}
+/// The oldest and the newest.
+const BOTH: [&str; 2] = ["links-go-oldest", "links-go-newest"];
 
 fn http1(program: &str) {
     linked(program, &[], "direct", 2);
@@ -45,13 +39,47 @@ fn fewer_connections_than_requests() {
     linked("links-go-oldest", &[("MAX_IDLE", "2")], "direct", 2);
 }
 
-/// What is given up may not have been asked at all, so that the number of calls is not known.
+/// Goroutines of one request wait for those of others.
 #[test]
-fn calls_that_are_given_up() {
-    for program in ["links-go-oldest", "links-go-newest"] {
-        let pair = Pair::start(program, &[("GIVE_UP", "5")], None);
-        let (row, _) = pair.under(&Load::of_a_row(), "fan");
-        row.assert(&format!("{program} given up"), None, TARGET);
+fn fewer_goroutines_at_a_time_than_call() {
+    linked("links-go-newest", &[], "limited", 3);
+}
+
+/// Connections that the pool's own goroutine opens, for whoever comes, and contexts that others
+/// watch.
+#[test]
+fn queries_of_database_sql() {
+    for program in BOTH {
+        linked(program, &[], "sql", 2);
+    }
+}
+
+/// A hundred thousand goroutines that are alive at a time are remembered; of twice as many some are
+/// not, and then their calls have no parent rather than another one's.
+#[test]
+fn very_many_goroutines_at_a_time() {
+    const CALLS: usize = 4;
+    let pair = Pair::start("links-go-newest", &[], None);
+    for at_once in [1, 2] {
+        let load = Load {
+            requests: 10,
+            at_once,
+            ..Load::of_a_row()
+        };
+        let (row, finished) = pair.under(&load, "many");
+        println!("links: many goroutines, {at_once} requests at a time: {row}");
+        let summary = finished.summary();
+        assert_eq!(row.calls.wrong + row.joins.wrong, 0, "{row}\n{summary}");
+        let all = CALLS * load.requests;
+        assert!(at_once > 1 || row.calls.right == all, "{row}\n{summary}");
+        assert!(row.calls.right + row.calls.none == all, "{row}\n{summary}");
+    }
+}
+
+#[test]
+fn calls_and_requests_that_are_given_up() {
+    for program in BOTH {
+        given_up(program);
     }
 }
 
@@ -71,39 +99,40 @@ fn over_http2() {
 #[test]
 fn over_tls() {
     let certificates = Certificates::create();
-    for program in ["links-go-oldest", "links-go-newest"] {
+    for program in BOTH {
         for http2 in [false, true] {
-            let settings: &[(&str, &str)] = if http2 { &[("HTTP2", "1")] } else { &[] };
-            let pair = Pair::start(program, settings, Some(&certificates));
-            let load = Load {
-                http2,
-                ..Load::of_a_row()
-            };
-            let (row, _) = pair.under(&load, "fan");
-            let name = format!("{program} over TLS, HTTP/2: {http2}");
-            row.assert(&name, Some(3 * requests()), TARGET);
+            linked_over_tls(program, &certificates, http2);
+        }
+    }
+}
+
+/// The oldest grpc-go and the newest, and that without symbols.
+#[test]
+fn over_grpc() {
+    for program in ["go-grpc", "go-grpc-newest", "go-grpc-newest-stripped"] {
+        for (shape, calls) in [("direct", 2), ("fan", 3), ("nested", 1)] {
+            let row = grpc_under_daemon(program, &[], shape);
+            let calls = Some(calls * requests());
+            row.assert(&format!("{program} {shape}"), calls, TARGET);
         }
     }
 }
 
 #[test]
-fn over_grpc() {
-    grpc_under_daemon("direct").assert("grpc-go direct", Some(2 * requests()), TARGET);
-    grpc_under_daemon("fan").assert("grpc-go fan", Some(3 * requests()), TARGET);
+fn calls_of_grpc_that_are_given_up() {
+    for program in ["go-grpc", "go-grpc-newest"] {
+        let row = grpc_under_daemon(program, &[("GIVE_UP", "5")], "fan");
+        row.assert(&format!("{program}, calls given up"), None, TARGET);
+    }
 }
 
-/// Who works for whoever comes is nobody's.
 #[test]
 fn workers_that_outlive_the_request_that_made_them_abstain() {
-    let abstains = Target {
-        right: 0.0,
-        wrong: TARGET.wrong,
-    };
-    for program in ["links-go-oldest", "links-go-newest"] {
-        for shape in ["pool", "lazy"] {
-            let pair = Pair::start(program, &[], None);
-            let (row, _) = pair.under(&Load::of_a_row(), shape);
-            row.assert(&format!("{program} {shape}"), None, abstains);
-        }
+    for program in BOTH {
+        workers_abstain(program);
+    }
+    for program in ["go-grpc", "go-grpc-newest"] {
+        let row = grpc_under_daemon(program, &[], "pool");
+        row.assert(&format!("{program} pool"), None, ABSTAINS);
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod apt;
 mod bpf_linker;
+mod go;
 mod grpc;
 mod jaeger;
 pub mod mirror;
@@ -69,6 +70,7 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
     }
     if purposes.contains(&Purpose::Soak) {
         jaeger::ensure()?;
+        go::between()?;
     }
     Ok(())
 }

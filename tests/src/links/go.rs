@@ -14,6 +14,12 @@ pub const TARGET: Target = Target {
     wrong: 0.02,
 };
 
+/// What is asked where nothing can be known: nothing wrong.
+pub const ABSTAINS: Target = Target {
+    right: 0.0,
+    wrong: TARGET.wrong,
+};
+
 /// A service that calls another one for each request.
 #[derive(Debug)]
 pub struct Pair<'a> {
@@ -73,10 +79,62 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// The same over grpc-go: a front that serves over gRPC, and calls over gRPC.
+/// Each request of `shape` makes so many calls, by the program of that name with these settings.
+pub fn linked(program: &str, settings: &[(&str, &str)], shape: &str, calls: usize) {
+    let pair = Pair::start(program, settings, None);
+    let (row, _) = pair.under(&Load::of_a_row(), shape);
+    let name = named(program, shape, settings);
+    row.assert(&name, Some(calls * requests()), TARGET);
+}
+
+/// The same over TLS, over either HTTP on both sides.
+pub fn linked_over_tls(program: &str, certificates: &Certificates, http2: bool) {
+    let settings: &[(&str, &str)] = if http2 { &[("HTTP2", "1")] } else { &[] };
+    let pair = Pair::start(program, settings, Some(certificates));
+    let load = Load {
+        http2,
+        ..Load::of_a_row()
+    };
+    let (row, _) = pair.under(&load, "fan");
+    let name = format!("{program} over TLS, HTTP/2: {http2}");
+    row.assert(&name, Some(3 * requests()), TARGET);
+}
+
+/// Calls, or requests, that are given up. What is given up may not have been asked at all, so that
+/// the number of calls is not known.
+pub fn given_up(program: &str) {
+    let pair = Pair::start(program, &[("GIVE_UP", "5")], None);
+    let (row, _) = pair.under(&Load::of_a_row(), "fan");
+    row.assert(&format!("{program}, calls given up"), None, TARGET);
+    let load = Load {
+        given_up: 5,
+        ..Load::of_a_row()
+    };
+    let pair = Pair::start(program, &[], None);
+    let (row, _) = pair.under(&load, "context");
+    row.assert(&format!("{program}, requests given up"), None, TARGET);
+}
+
+/// Who works for whoever comes is nobody's, whether it is given the request's context or not.
+pub fn workers_abstain(program: &str) {
+    for shape in ["pool", "lazy"] {
+        let pair = Pair::start(program, &[], None);
+        let (row, _) = pair.under(&Load::of_a_row(), shape);
+        row.assert(&named(program, shape, &[]), None, ABSTAINS);
+    }
+}
+
+fn named(program: &str, shape: &str, settings: &[(&str, &str)]) -> String {
+    let settings = settings.iter();
+    let settings = settings.map(|(name, value)| format!(", {name}={value}"));
+    format!("{program} {shape}{}", settings.collect::<String>())
+}
+
+/// The same over grpc-go: a front that serves over gRPC, and calls over gRPC. Returns what a daemon
+/// made of it.
 #[must_use]
-pub fn grpc_under_daemon(shape: &str) -> Row {
-    let program = built_by_setup("grpc/go-grpc");
+pub fn grpc_under_daemon(program: &str, settings: &[(&str, &str)], shape: &str) -> Row {
+    let program = built_by_setup(&format!("grpc/{program}"));
     let command = |arguments: &[&str]| {
         let mut command = tied(&program);
         command.args(arguments);
@@ -84,7 +142,11 @@ pub fn grpc_under_daemon(shape: &str) -> Row {
     };
     let back = Server::on(ports::free(), |port| command(&["back", port]));
     let to = back.port.to_string();
-    let front = Server::on(ports::free(), |port| command(&["front", port, &to]));
+    let front = Server::on(ports::free(), |port| {
+        let mut command = command(&["front", port, &to]);
+        command.envs(settings.iter().copied());
+        command
+    });
     let ports = format!("{},{to}", front.port);
     let daemon = Daemon::start(&[("BEYLA_OPEN_PORT", &ports)]);
     let (port, count) = (front.port.to_string(), requests().to_string());

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 
 use super::python::{self, once};
+use super::wheels;
 use crate::process;
 use crate::workspace::{self, system};
 
@@ -67,6 +68,27 @@ fn go() -> Result<()> {
                 .env("GO111MODULE", "off")
                 .env("GOFLAGS", "")
                 // Another Go's library.
+                .env_remove("GOROOT"),
+        )?;
+    }
+    newest_go()
+}
+
+/// The newest Go with the newest grpc-go, as its module pins it, and the same stripped.
+fn newest_go() -> Result<()> {
+    let go = wheels::GO.ensure()?;
+    for (suffix, options) in [("", ""), ("-stripped", "-s -w")] {
+        process::run(
+            process::tied(&go)
+                .args(["build", "-ldflags", options, "-o"])
+                .arg(tools().join(format!("go-grpc-newest{suffix}")))
+                .arg(".")
+                .current_dir(workload("links/go-grpc"))
+                .env("CGO_ENABLED", "0")
+                .env("GOCACHE", tools().join("go-cache-newest"))
+                .env("GO111MODULE", "on")
+                .env("GOFLAGS", "-mod=readonly")
+                .env("GOTOOLCHAIN", "local")
                 .env_remove("GOROOT"),
         )?;
     }

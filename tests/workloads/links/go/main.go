@@ -73,6 +73,9 @@ type job struct {
 	done     chan bool
 }
 
+// How many goroutines may call at a time, of those that wait for that.
+var limit = make(chan bool, 8)
+
 // Workers that were there before the first request.
 var jobs = make(chan job)
 
@@ -155,8 +158,38 @@ func front(writer http.ResponseWriter, request *http.Request) {
 		bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
 		call(bounded, id, "context")
 		cancel()
+	case "limited":
+		var all sync.WaitGroup
+		for branch := 0; branch < 3; branch++ {
+			all.Add(1)
+			go func(branch int) {
+				defer all.Done()
+				limit <- true
+				call(background, id, "limited-"+strconv.Itoa(branch))
+				<-limit
+			}(branch)
+		}
+		all.Wait()
+	case "many":
+		var all sync.WaitGroup
+		begin := make(chan bool)
+		for branch := 0; branch < 100_000; branch++ {
+			all.Add(1)
+			go func(branch int) {
+				defer all.Done()
+				<-begin
+				if branch%33_333 == 0 {
+					call(background, id, "many-"+strconv.Itoa(branch))
+				}
+			}(branch)
+		}
+		close(begin)
+		all.Wait()
+	case "sql":
+		query(ctx, id, "first")
+		query(ctx, id, "second")
 	case "pool":
-		jobs <- job{background, id, "pool", done}
+		jobs <- job{ctx, id, "pool", done}
 		<-done
 	case "lazy":
 		lazy.do(job{background, id, "lazy", done})
@@ -219,6 +252,7 @@ func main() {
 	case "front":
 		back, giveUp = os.Args[3], setting("GIVE_UP")
 		client.Transport = transport()
+		database = open(back)
 		for worker := 0; worker < 8; worker++ {
 			go work()
 		}
