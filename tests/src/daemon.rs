@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::held::Held;
 use crate::process::{LIMIT, Process, tied};
@@ -133,9 +133,19 @@ impl Daemon {
             found.is_some(),
             "waited for {what}, but there are {}\n{}",
             listing(&spans),
-            self.process.stderr.all().join("\n")
+            self.last_words()
         );
         spans
+    }
+
+    /// All that it logged, with its summary, for which it is asked to end: what it lost tells why a
+    /// span is not there.
+    fn last_words(&self) -> String {
+        if let Some(pid) = Pid::from_raw(self.process.pid().cast_signed()) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let _ = self.process.stderr.wait_for_line(LIMIT, "lost: ");
+        self.process.stderr.all().join("\n")
     }
 
     /// Waits for a number of spans.
