@@ -41,7 +41,7 @@ use crate::endpoints::{Endpoints, Via};
 use crate::exchanges::{ConnectionListener, Exchanges, Material, Teller};
 use crate::health::{Coverage, Health, Loss};
 use crate::learnt::LearntStore;
-use crate::links::Wire;
+use crate::links::{ANNOUNCED_WITHIN_NS, Wire};
 use crate::memory::Ledger;
 use crate::outlet::Outlet;
 use crate::processes::{Described, PROCESSES_MAX, Processes};
@@ -349,9 +349,15 @@ impl Pipeline {
         let links = &mut self.material.exchanges.links;
         let local = endpoints.as_ref().and_then(Endpoints::local_address);
         links.opened(connection.wire.starts(), local);
-        connection.may_be_local = endpoints
+        let may_be_local = endpoints
             .as_ref()
             .is_some_and(|ends| ends.is_on_one_node(|address| links.is_own(address)));
+        connection.may_be_local_until_ns = match connection.wire {
+            _ if !may_be_local => 0,
+            // Nobody counts the ends of those.
+            Wire::Unix { .. } => u64::MAX,
+            _ => record.time_ns.saturating_add(ANNOUNCED_WITHIN_NS),
+        };
         connection.endpoints = endpoints;
         connection.identity = Identity::of(open);
         connection.opened(open);
@@ -396,19 +402,21 @@ impl Pipeline {
 
     /// A TLS object is on a socket. Its plaintext may have come before.
     fn open_object(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut dyn Outlet) {
-        let (server_name, via, wire, may_be_local) = match self.connections.find(open.carrier) {
-            Some(slot) => {
-                let carrier = self.connections.at(slot);
-                carrier.carry();
-                let via = carrier.via.as_deref().map(Via::carried);
-                let wire = match has_certain_carrier(open.connection) {
-                    true => carrier.wire.carried(),
-                    false => Wire::Unknown,
-                };
-                (carrier.server_name.clone(), via, wire, carrier.may_be_local)
-            }
-            None => (None, None, Wire::Unknown, false),
-        };
+        let (server_name, via, wire, may_be_local_until_ns) =
+            match self.connections.find(open.carrier) {
+                Some(slot) => {
+                    let carrier = self.connections.at(slot);
+                    carrier.carry();
+                    let via = carrier.via.as_deref().map(Via::carried);
+                    let wire = match has_certain_carrier(open.connection) {
+                        true => carrier.wire.carried(),
+                        false => Wire::Unknown,
+                    };
+                    let until_ns = carrier.may_be_local_until_ns;
+                    (carrier.server_name.clone(), via, wire, until_ns)
+                }
+                None => (None, None, Wire::Unknown, 0),
+            };
         let links = &mut self.material.exchanges.links;
         links.carries(open.carrier, open.connection);
         let endpoints = Endpoints::from_open(open, path);
@@ -424,7 +432,7 @@ impl Pipeline {
         object.endpoints = endpoints;
         object.server_name = server_name;
         object.wire = wire;
-        object.may_be_local = may_be_local;
+        object.may_be_local_until_ns = may_be_local_until_ns;
         if let Some(under) = via {
             match &mut object.via {
                 // It made a tunnel of its own before its socket was known.
