@@ -383,6 +383,19 @@ impl Links {
         self.nodes.place(node)
     }
 
+    /// Time passed, in nanoseconds of record time.
+    #[inline]
+    pub fn pass(&mut self, now_ns: u64) {
+        self.nodes.pass(now_ns);
+    }
+
+    /// More are remembered than should be; [`Links::tick`] forgets some.
+    #[inline]
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.nodes.remembered() > REMEMBERED_MAX
+    }
+
     /// Whoever waits for a trace waits no longer than this: those whose time has come stand alone,
     /// and those that are over are forgotten.
     pub fn tick(&mut self, now_ns: u64) {

@@ -132,6 +132,7 @@ impl Pipeline {
                 exchanges: Exchanges::new(TraceContext::new(config.seed)),
                 wall_offset_ns: 0,
                 now_ns: 0,
+                looked_ns: 0,
                 health,
             },
             given: config.spans,
@@ -144,6 +145,7 @@ impl Pipeline {
     pub fn record(&mut self, record: &Record<'_>, out: &mut dyn Outlet) {
         let time_ns = record.time_ns;
         self.material.now_ns = time_ns;
+        self.material.exchanges.links.pass(time_ns);
         match record.body {
             Body::Open { open, path } => self.open(record, &open, path, out),
             Body::Chunk {
@@ -168,12 +170,13 @@ impl Pipeline {
             }
             Body::Settings(json) => self.reconfigure(json),
         }
-        self.material.tell_due(out);
-        for _ in 0..IDLE_AT_ONCE {
-            let Some(idle) = self.connections.take_idle(time_ns) else {
-                break;
-            };
-            self.evict(idle, time_ns, out);
+        // Who waits until some time sees to it that another kind comes then.
+        let is_frequent = matches!(record.body, Body::Chunk { .. } | Body::Progress { .. });
+        if !is_frequent || self.material.is_look_due() {
+            self.material.tell_due(out);
+            self.evict_idle(time_ns, out);
+        } else {
+            self.material.tell_settled(out);
         }
         if self.bound.is_due(self.growing_bytes()) {
             self.keep_bound(time_ns, out);
@@ -281,7 +284,7 @@ impl Pipeline {
     fn growing_bytes(&self) -> usize {
         self.connections.weight()
             + self.material.exchanges.links.growing_bytes()
-            + self.material.teller.tail.memory_bytes()
+            + self.material.teller.tail.growing_bytes()
     }
 
     /// Sheds what is too much: all others have bounds of their own, connections what these leave.
@@ -631,6 +634,15 @@ impl Pipeline {
             self.material.health.lose(Loss::ConnectionEvicted, 1);
         }
         self.end(connection, End::Evicted, time_ns, out);
+    }
+
+    fn evict_idle(&mut self, time_ns: u64, out: &mut dyn Outlet) {
+        for _ in 0..IDLE_AT_ONCE {
+            let Some(idle) = self.connections.take_idle(time_ns) else {
+                break;
+            };
+            self.evict(idle, time_ns, out);
+        }
     }
 
     fn settle(&mut self, slot: Slot) {
