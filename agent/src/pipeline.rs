@@ -1,11 +1,12 @@
 //! The whole data path, from records to spans. Read this first.
 //!
 //! ```text
-//! record ─ Pipeline::record ─┬─ Open, Chunk, Progress ─ Connections ─ Conversation ─ exchange ─┐
+//! record ─ Pipeline::record ─┬─ Open, Chunk, Progress ─ Connections ─ Conversation ─ Exchange ─┐
+//!                            ├─ Task ────────────────── Links (who asked for which) ───────────┤
 //!                            ├─ Life, Process ───────── Processes (resources) ─────────────────┤
 //!                            ├─ Settings ────────────── what is told of an exchange ───────────┤
 //!                            └─ Clock ───────────────── offset of the wall clock ──────────────┤
-//!                                                                               SpanMaker ─ span
+//!                                        Waiting, for what is not known yet ─ Teller ─ span ◀──┘
 //! ```
 //!
 //! It is a function of the records: it reads no clock, no procfs and no network, waits for nothing
