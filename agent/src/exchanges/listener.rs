@@ -135,9 +135,14 @@ impl Listener for ConnectionListener<'_> {
             head_end,
             stream,
             traces,
+            target,
         } = beginning;
         let meeting = self.wire.meeting(role, start.position, stream);
         let owner = self.owners.at(start.time_ns);
+        if role == Role::Server && own::is_for_traces(target) {
+            let processes = &mut self.material.processes;
+            processes.is_asked_to_export(owner, head_end.time_ns);
+        }
         let begun = Begun {
             role,
             owner,
@@ -201,7 +206,7 @@ impl Listener for ConnectionListener<'_> {
             return;
         }
         if own::exports_traces(&exchange)
-            && processes.exports(placed.owner, exchange.role)
+            && processes.exports(placed.owner, exchange.role, *now_ns)
             && exporters.len() < EXPORTERS_MAX
         {
             exporters.push(placed.owner);
