@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
+use super::super::Args;
 use super::super::table::{Row, Target};
-use super::super::{Args, median};
-use super::{Subject, WITH, WITHOUT, more};
+use super::{Subject, WITH, WITHOUT, least, more};
 use crate::demo::{Folder, free_port, wait_until_open};
 use crate::process::{self, Running};
 use crate::setup;
@@ -100,18 +100,22 @@ impl Programs {
         for node in [&without, &with] {
             super::load::run_path(node.port, super::PATH, 1)?;
         }
-        let mut all = Vec::new();
+        let mut turns = Vec::new();
         for _ in 0..args.pairs {
             let [before, after] = [
-                without.run(WITHOUT, args.seconds)?.request,
-                with.run(WITH, args.seconds)?.request,
+                without.run(WITHOUT, args.seconds)?,
+                with.run(WITH, args.seconds)?,
             ];
-            println!("bench: Node: {before:.2} µs for a request, {after:.2} with the script");
-            all.push(more(before, after));
+            println!(
+                "bench: Node: {:.2} µs for a request, {:.2} with the script",
+                before.request, after.request
+            );
+            turns.push([before, after]);
         }
+        let [without, with] = [0, 1].map(|side| least(turns.iter().map(|turn| &turn[side])));
         Ok(Row::new(
             "links: Node with its script: CPU for a request, more than without",
-            median(all),
+            more(without.request, with.request),
             "%",
             Target::None,
         ))
@@ -220,7 +224,7 @@ fn nginx(folder: &Path, port: u16, upstream: Option<u16>) -> Result<Command> {
     let text = format!(
         "daemon off; worker_processes 1; pid {path}/{port}.pid; error_log stderr warn;\n\
          events {{ worker_connections 1024; }}\n\
-         http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {path}/b;\n\
+         http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 1d; client_body_temp_path {path}/b;\n\
          proxy_temp_path {path}/p; fastcgi_temp_path {path}/f; uwsgi_temp_path {path}/u;\n\
          scgi_temp_path {path}/s; {pool}\n\
          server {{ listen 127.0.0.1:{port}; location / {{ {answer} }} }} }}\n"
