@@ -94,10 +94,12 @@ impl<'a> ConnectionListener<'a> {
         self.moment.filter(is_now)
     }
 
-    fn link_ends(&self, meeting: Option<Meeting>) -> Option<LinkEnds> {
+    /// Where an exchange that begins at `position` may be seen at the other end.
+    fn link_ends(&self, meeting: Option<Meeting>, position: u64) -> Option<LinkEnds> {
         Some(LinkEnds {
             key: meeting?,
             may_be_local: self.may_be_local(),
+            position: position as u32,
         })
     }
 
@@ -152,7 +154,7 @@ impl Listener for ConnectionListener<'_> {
             connection: self.connection,
             stream,
             actor: self.moment_of(head_end).map(|moment| moment.actor),
-            ends: self.link_ends(meeting),
+            ends: self.link_ends(meeting, start.position),
             may_meet_later: meeting.is_none() && self.wire.meets_at_answer() && self.may_be_local(),
             time_ns: head_end.time_ns,
             is_left_to_sdk: self.material.leaves_to_sdk(owner),
@@ -177,7 +179,8 @@ impl Listener for ConnectionListener<'_> {
             (Some(role), Some(sequences)) => self.wire.meeting_at_answer(role, sequences),
             _ => None,
         };
-        let ends = self.link_ends(meeting);
+        // Nobody asks where.
+        let ends = self.link_ends(meeting, 0);
         let actor = moment.map(|moment| moment.actor);
         let links = &mut self.material.exchanges.links;
         links.answer(ticket, actor, ends);
