@@ -5,6 +5,7 @@
 //! to watch and what is known about them. It asks [`Selector`] whether a process is a target and
 //! [`Describer`] for its name; both look at the world through one [`ProcRoot`].
 
+mod criteria;
 mod describe;
 mod elf;
 mod environment;
@@ -20,6 +21,7 @@ mod uncopied;
 mod unit;
 mod watcher;
 
+pub use criteria::Criterion;
 pub use describe::Describer;
 pub use listeners::{listened_on, ports};
 pub use pid_namespace::ForeignPids;

@@ -22,6 +22,7 @@ mod tally;
 mod tasks;
 mod threads;
 mod tokio;
+mod turns;
 mod wire;
 
 use std::sync::Arc;
@@ -294,7 +295,7 @@ impl Links {
         // Where it was known before, it was met by that.
         let ends = ends.filter(|_| known.ends.is_none());
         known.ends = known.ends.or(ends);
-        let (role, owner) = (known.role, known.owner);
+        let (role, owner, known_ends) = (known.role, known.owner, known.ends);
         let actor = actor.map(|actor| self.java.know(actor));
         let now_ns = self.nodes.now_ns();
         match role {
@@ -317,6 +318,10 @@ impl Links {
                 self.java.hears(&mut self.nodes, node, actor);
                 if let Some(ends) = ends {
                     self.meet_client(node, ends);
+                } else if let Some(ends) = known_ends
+                    && let Some(server) = self.joins.overtaken(node, ends)
+                {
+                    self.nodes.link(server, node, Mechanism::Connection);
                 }
             }
         }
@@ -356,9 +361,9 @@ impl Links {
         }
         self.java.ends(&mut self.nodes, id);
         if let Some(node) = self.nodes.get_mut(id) {
-            self.joins.end(id, node);
+            let waits = self.joins.end(id, node);
             let is_known = match node.role {
-                Role::Server => node.ends.is_none(),
+                Role::Server => !waits,
                 Role::Client => self.tasks.is_called(id, node),
             };
             if node.role == Role::Server {

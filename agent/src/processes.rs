@@ -82,6 +82,8 @@ struct RememberedProcess {
     ended: bool,
     budget_raised: bool,
     exporting: Exporting,
+    /// When it was last asked to take an export of somebody's, in nanoseconds of record time.
+    asked_ns: Option<u64>,
     tally: Tally,
     /// Of resource and description.
     bytes: usize,
@@ -99,6 +101,7 @@ impl RememberedProcess {
             ended: false,
             budget_raised: false,
             exporting: Exporting::Nothing,
+            asked_ns: None,
             tally: Tally::default(),
         }
     }
@@ -210,12 +213,22 @@ impl Processes {
 
     /// An export of traces was accepted that a process sent, as a client, or took, as a server.
     /// Returns whether it is known only since then that it exports its own.
-    pub fn exports(&mut self, tgid: u32, role: Role) -> bool {
+    pub fn exports(&mut self, tgid: u32, role: Role, now_ns: u64) -> bool {
         let Some(entry) = self.touch_entry(tgid) else {
             return false;
         };
+        if role == Role::Client && exporting::may_be_anothers(entry.asked_ns, now_ns) {
+            return false;
+        }
         let after = entry.exporting.seen(role);
         self.set_exporting(tgid, after)
+    }
+
+    /// Somebody asks a process to take an export of traces, which it may pass on before it answers.
+    pub fn is_asked_to_export(&mut self, tgid: u32, now_ns: u64) {
+        if let Some(entry) = self.touch_entry(tgid) {
+            entry.asked_ns = Some(now_ns);
+        }
     }
 
     /// Whether a process exports traces itself.

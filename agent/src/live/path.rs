@@ -126,6 +126,13 @@ impl Path {
         }
     }
 
+    /// Has records that were kept so far written to the recording, if there is one.
+    pub fn settle(&mut self) {
+        if let Some(handle) = &mut self.recording {
+            handle.settle();
+        }
+    }
+
     /// Lets the pipeline know that time passes, if something waits for that.
     pub fn tick(&mut self) {
         let now = monotonic_ns();

@@ -25,6 +25,7 @@ use crate::connections::ToKernel;
 use crate::export::SpanQueue;
 use crate::health::Health;
 use crate::memory::Freed;
+use crate::recording::SETTLE_EVERY;
 use crate::wall_clock::monotonic_ns;
 
 /// Records taken before anything else gets its turn.
@@ -133,6 +134,7 @@ impl Shard {
         let mut progress_at = Instant::now();
         let mut chores_at = Instant::now() + CHORES_EVERY;
         let mut measured_at = Instant::now();
+        let mut settled_at = Instant::now();
         while !self.stop.is_asked() {
             self.path.tell_time();
             if self.round() > 0 {
@@ -151,6 +153,10 @@ impl Shard {
                     coordinator.fetch_losses(&mut self.path);
                 }
                 self.tell_coverage();
+            }
+            if now.duration_since(settled_at) >= SETTLE_EVERY {
+                settled_at = now;
+                self.path.settle();
             }
             if now >= chores_at {
                 chores_at = now + CHORES_EVERY;

@@ -348,10 +348,54 @@ fn over_a_unix_socket_the_only_call_that_is_open_is_meant() {
     recorder.write(server, OK).write(server, OK);
     recorder.of(USER).read(client, OK).read(client, OK);
     let spans = tell(&mut recorder);
-    for (path, expected) in [("/a", CONNECTION), ("/b", None), ("/c", None)] {
+    // Of the last one the other has gone, and the bytes before it are as many at both ends.
+    for (path, expected) in [("/a", CONNECTION), ("/b", None), ("/c", CONNECTION)] {
         let client = find(&spans, SpanKind::Client, path);
         let server = find(&spans, SpanKind::Server, path);
         assert_eq!(link(&server, &client).as_deref(), expected, "{path}");
+    }
+}
+
+/// Its client was put to sleep within the call by which it asked.
+#[test]
+fn over_a_unix_socket_who_is_told_of_late_is_known_by_the_bytes_before() {
+    // The server's end was seen from an earlier byte on.
+    for seen_before in [false, true] {
+        let mut recorder = Recorder::new(WALL_NS);
+        let (client, server) = (u64::from(USER), u64::from(FRONT));
+        recorder.of(FRONT).open_unix_to(USER.into(), FRONT.into());
+        if seen_before {
+            recorder.read(server, get("/unseen")).write(server, OK);
+        }
+        recorder.of(USER).open_unix_to(FRONT.into(), USER.into());
+        recorder.of(USER).write(client, get("/first"));
+        recorder.of(FRONT).read(server, get("/first"));
+        recorder.write(server, OK).of(USER).read(client, OK);
+        recorder
+            .of(FRONT)
+            .read(server, get("/late"))
+            .write(server, OK);
+        recorder
+            .of(USER)
+            .write(client, get("/late"))
+            .read(client, OK);
+        // Whose client was not seen is not the next one's.
+        recorder
+            .of(FRONT)
+            .read(server, get("/lost"))
+            .write(server, OK);
+        let next = get("/next/and/longer");
+        recorder.of(USER).write(client, &next);
+        recorder.of(FRONT).read(server, &next).write(server, OK);
+        recorder.of(USER).read(client, OK);
+        let spans = tell(&mut recorder);
+        for path in ["/first", "/late", "/next/and/longer"] {
+            let client = find(&spans, SpanKind::Client, path);
+            let server = find(&spans, SpanKind::Server, path);
+            assert_eq!(link(&server, &client).as_deref(), CONNECTION, "{path}");
+        }
+        let lost = find(&spans, SpanKind::Server, "/lost");
+        assert_eq!(lost.parent_span_id, None);
     }
 }
 
