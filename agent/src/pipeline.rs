@@ -354,7 +354,11 @@ impl Pipeline {
             .is_some_and(|ends| ends.is_on_one_node(|address| links.is_own(address)));
         connection.endpoints = endpoints;
         connection.identity = Identity::of(open);
-        connection.opened(open);
+        let silent_ns = self
+            .material
+            .processes
+            .watched_for(record.tgid, record.time_ns);
+        connection.opened(open, silent_ns);
         self.connections.weigh(slot);
     }
 
