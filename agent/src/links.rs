@@ -53,6 +53,10 @@ const REMEMBERED_NS: u64 = 100_000_000;
 /// which may come after the server's, in nanoseconds of record time.
 const OVERTAKEN_NS: u64 = 10_000_000;
 
+/// Where both ends of a connection are on this node and watched, the later one announces itself
+/// within so long of the other, in nanoseconds of record time: each does when it first moves bytes.
+pub const ANNOUNCED_WITHIN_NS: u64 = REMEMBERED_NS;
+
 /// How long a parent that may still become known is waited for, in nanoseconds of record time.
 const AWAITED_NS: u64 = 10_000_000_000;
 
@@ -377,6 +381,19 @@ impl Links {
     #[must_use]
     pub fn place(&self, node: NodeId) -> Option<(SpanContext, Option<Mechanism>, bool)> {
         self.nodes.place(node)
+    }
+
+    /// Time passed, in nanoseconds of record time.
+    #[inline]
+    pub fn pass(&mut self, now_ns: u64) {
+        self.nodes.pass(now_ns);
+    }
+
+    /// More are remembered than should be; [`Links::tick`] forgets some.
+    #[inline]
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.nodes.remembered() > REMEMBERED_MAX
     }
 
     /// Whoever waits for a trace waits no longer than this: those whose time has come stand alone,

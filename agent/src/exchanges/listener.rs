@@ -46,7 +46,7 @@ pub struct ConnectionListener<'a> {
     learnt_places: &'a mut Places,
     connection: ConnectionId,
     wire: Wire,
-    may_be_local: bool,
+    may_be_local_until_ns: u64,
     moment: Option<Moment>,
     /// Addresses may still come.
     lacks_addresses: bool,
@@ -74,7 +74,7 @@ impl<'a> ConnectionListener<'a> {
             learnt_places: &mut connection.learnt_places,
             connection: connection.id,
             wire: connection.wire,
-            may_be_local: connection.may_be_local,
+            may_be_local_until_ns: connection.may_be_local_until_ns,
             moment: None,
             lacks_addresses: is_object(connection.id) && connection.endpoints.is_none(),
             out,
@@ -101,11 +101,14 @@ impl<'a> ConnectionListener<'a> {
         })
     }
 
-    /// The other end of the connection may be on this node.
+    /// The other end of the connection is watched on this node, or that may still become known.
     fn may_be_local(&self) -> bool {
-        let links = &self.material.exchanges.links;
+        let Material {
+            exchanges, now_ns, ..
+        } = &*self.material;
         let starts = self.wire.starts();
-        self.may_be_local || starts.is_some_and(|starts| links.has_both(starts))
+        *now_ns < self.may_be_local_until_ns
+            || starts.is_some_and(|starts| exchanges.links.has_both(starts))
     }
 
     /// What is known of its addresses by now is all that will be.

@@ -125,6 +125,9 @@ impl HeldTraces {
             None => {}
         }
         self.hold(it, judged.share, now_ns);
+        if self.bytes > self.bytes_max {
+            self.tick(now_ns, out);
+        }
         while self.bytes > self.bytes_max && !self.due.is_empty() {
             self.counts.early += 1;
             self.decide_first(out);
@@ -239,10 +242,16 @@ impl HeldTraces {
         std::mem::take(&mut self.counts)
     }
 
+    /// Bytes of the spans, which grow most.
+    #[inline]
+    pub fn growing_bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Bytes of memory that they take.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.bytes
+        self.growing_bytes()
             + heap::table::<(TraceKey, HeldTrace)>(self.held.capacity())
             + self.due.len() * size_of::<(Turn, TraceKey)>()
             + heap::table::<(TraceKey, bool)>(self.verdicts.capacity())

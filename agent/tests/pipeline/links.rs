@@ -142,6 +142,35 @@ fn nobody_waits_long_for_a_client_of_another_node() {
     assert_eq!(bench.spans.len(), 2);
 }
 
+/// By its address it could be on this node, but if it were watched, it would have told so.
+#[test]
+fn nobody_waits_for_a_client_that_did_not_announce_itself() {
+    let [user, front, _] = LOOP;
+    let mut bench = Bench::seeded();
+    let mut recorder = Recorder::new(WALL_NS);
+    recorder.at(MS).of(FRONT).beginning_at([1, 2]);
+    recorder.open_tcp(OUTER[1], front, user);
+    recorder.at(100 * MS).of(FRONT).read(OUTER[1], get("/a"));
+    recorder.write(OUTER[1], OK);
+    bench.feed(&mut recorder);
+    assert_eq!(bench.spans.len(), 0);
+    bench.feed(recorder.at(300 * MS).clock(WALL_NS));
+    assert_eq!(bench.spans.len(), 1);
+    recorder.of(FRONT).read(OUTER[1], get("/b"));
+    recorder.write(OUTER[1], OK);
+    bench.feed(&mut recorder);
+    assert_eq!(bench.spans.len(), 2);
+    // From when it is watched, it is waited for.
+    recorder
+        .of(USER)
+        .beginning_at([2, 1])
+        .open_tcp(OUTER[0], user, front);
+    recorder.of(FRONT).read(OUTER[1], get("/c"));
+    recorder.write(OUTER[1], OK);
+    bench.feed(&mut recorder);
+    assert_eq!(bench.spans.len(), 2);
+}
+
 /// A request to the front, within which it asks the back; `front` says who does what there.
 pub(crate) fn chain(
     recorder: &mut Recorder,
