@@ -364,7 +364,11 @@ impl Pipeline {
         };
         connection.endpoints = endpoints;
         connection.identity = Identity::of(open);
-        connection.opened(open);
+        let silent_ns = self
+            .material
+            .processes
+            .watched_for(record.tgid, record.time_ns);
+        connection.opened(open, silent_ns);
         self.connections.weigh(slot);
     }
 
