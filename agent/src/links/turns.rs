@@ -1,8 +1,8 @@
 //! Connections on which both ends know each other's exchanges by nothing but their turns: Unix
 //! sockets with one call at a time. Records come when calls end, and a client may be put to sleep
 //! within the very call that woke the server, so that the server's side is over before the client's
-//! begins. Both ends count bytes, from wherever they were first seen; by how far they are apart, the
-//! one that was overtaken is found again. It links nobody.
+//! begins. Both ends count bytes, from wherever they were first seen; by how far they are apart,
+//! the one that was overtaken is found again. It links nobody.
 
 use hashbrown::HashMap;
 use wirespan_common::record::ConnectionId;

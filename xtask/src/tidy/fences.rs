@@ -123,7 +123,7 @@ pub fn names_path(code: &str, path: &str) -> bool {
 }
 
 /// First words of the names that OpenTelemetry's conventions give to what spans and resources say.
-const ATTRIBUTES: [&str; 15] = [
+const ATTRIBUTES: [&str; 17] = [
     "http",
     "url",
     "server",
@@ -139,6 +139,8 @@ const ATTRIBUTES: [&str; 15] = [
     "db",
     "rpc",
     "messaging",
+    "container",
+    "k8s",
 ];
 
 const ATTRIBUTE_PLACES: [&str; 4] = [

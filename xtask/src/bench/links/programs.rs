@@ -224,7 +224,8 @@ fn nginx(folder: &Path, port: u16, upstream: Option<u16>) -> Result<Command> {
     let text = format!(
         "daemon off; worker_processes 1; pid {path}/{port}.pid; error_log stderr warn;\n\
          events {{ worker_connections 1024; }}\n\
-         http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 1d; client_body_temp_path {path}/b;\n\
+         http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 1d;\n\
+         client_body_temp_path {path}/b;\n\
          proxy_temp_path {path}/p; fastcgi_temp_path {path}/f; uwsgi_temp_path {path}/u;\n\
          scgi_temp_path {path}/s; {pool}\n\
          server {{ listen 127.0.0.1:{port}; location / {{ {answer} }} }} }}\n"
