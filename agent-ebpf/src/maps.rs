@@ -30,7 +30,7 @@ use crate::memory::Delivered;
 pub use contexts::{
     Lineage, context, forget_work, remember_context, remember_item, remember_work, take_item, work,
 };
-pub use inboxes::{TaskInbox, inbox, remember_inbox};
+pub use inboxes::{TaskInbox, inbox, remember_inbox, remember_task_header, task_header};
 pub use leaving::{half_closed, half_closes};
 pub use node::{forget_node_table, node_table, remember_node_table};
 pub use own::{is_own_peer, is_own_socket, own_closed, own_connected, own_connects};

@@ -1,11 +1,12 @@
 //! The whole data path, from records to spans. Read this first.
 //!
 //! ```text
-//! record ─ Pipeline::record ─┬─ Open, Chunk, Progress ─ Connections ─ Conversation ─ exchange ─┐
+//! record ─ Pipeline::record ─┬─ Open, Chunk, Progress ─ Connections ─ Conversation ─ Exchange ─┐
+//!                            ├─ Task ────────────────── Links (who asked for which) ───────────┤
 //!                            ├─ Life, Process ───────── Processes (resources) ─────────────────┤
 //!                            ├─ Settings ────────────── what is told of an exchange ───────────┤
 //!                            └─ Clock ───────────────── offset of the wall clock ──────────────┤
-//!                                                                               SpanMaker ─ span
+//!                                        Waiting, for what is not known yet ─ Teller ─ span ◀──┘
 //! ```
 //!
 //! It is a function of the records: it reads no clock, no procfs and no network, waits for nothing
@@ -363,7 +364,11 @@ impl Pipeline {
         };
         connection.endpoints = endpoints;
         connection.identity = Identity::of(open);
-        connection.opened(open);
+        let silent_ns = self
+            .material
+            .processes
+            .watched_for(record.tgid, record.time_ns);
+        connection.opened(open, silent_ns);
         self.connections.weigh(slot);
     }
 

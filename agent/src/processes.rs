@@ -79,6 +79,8 @@ struct RememberedProcess {
     /// Until then, in nanoseconds of record time, a description is on its way, and what is known
     /// may be another program's.
     awaited_until_ns: u64,
+    /// Since when, at the latest, all that it says is seen, in nanoseconds of record time.
+    watched_since_ns: Option<u64>,
     ended: bool,
     budget_raised: bool,
     exporting: Exporting,
@@ -98,6 +100,7 @@ impl RememberedProcess {
             source: ResourceSource::Pid,
             description: None,
             awaited_until_ns: 0,
+            watched_since_ns: None,
             ended: false,
             budget_raised: false,
             exporting: Exporting::Nothing,
@@ -287,8 +290,10 @@ impl Processes {
             described = Described::Cut;
         }
         let pid = process.pid;
-        if let Some(entry) = self.entries.get_mut(&pid) {
+        if let Some(entry) = self.touch_entry(pid) {
             entry.awaited_until_ns = 0;
+            // It may not have been watched in between.
+            entry.watched_since_ns = Some(now_ns);
         }
         let resource = enrich::process::resource(&process);
         if self.name(
@@ -321,11 +326,22 @@ impl Processes {
             let resource = enrich::process::forked(&description, child);
             self.name(child, resource, ResourceSource::Parent, Some(description));
         }
-        let child = self.entries.get_mut(&child).filter(|_| is_watched);
-        if let Some(entry) = child.filter(|entry| is_awaited || entry.source == ResourceSource::Pid)
-        {
+        let Some(entry) = self.entries.get_mut(&child).filter(|_| is_watched) else {
+            return;
+        };
+        entry.watched_since_ns = Some(now_ns);
+        if is_awaited || entry.source == ResourceSource::Pid {
             entry.expect(now_ns);
         }
+    }
+
+    /// For how long, at least, all that a process says has been seen, in nanoseconds; 0 if that is
+    /// not known.
+    #[must_use]
+    pub fn watched_for(&self, tgid: u32, now_ns: u64) -> u64 {
+        let entry = self.entries.get(&tgid);
+        let since_ns = entry.and_then(|entry| entry.watched_since_ns);
+        since_ns.map_or(0, |since_ns| now_ns.saturating_sub(since_ns))
     }
 
     /// The process began to listen. If that is why it is watched, it will be described.

@@ -48,6 +48,7 @@ attributes! {
     Stable HTTP_RESPONSE_STATUS_CODE = "http.response.status_code";
     Stable NETWORK_PEER_ADDRESS = "network.peer.address";
     Stable NETWORK_PEER_PORT = "network.peer.port";
+    Stable NETWORK_PROTOCOL_NAME = "network.protocol.name";
     Stable NETWORK_PROTOCOL_VERSION = "network.protocol.version";
     Stable NETWORK_TRANSPORT = "network.transport";
     Development OS_TYPE = "os.type";

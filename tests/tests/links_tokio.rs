@@ -2,7 +2,7 @@
 //! was optimised and whatever shape a request's work has.
 
 use wirespan_tests::links::go::Pair;
-use wirespan_tests::links::tokio::{STREAMS, TARGET, grpc_under_daemon};
+use wirespan_tests::links::tokio::{TARGET, grpc_under_daemon};
 use wirespan_tests::links::{Load, Row, Target, requests};
 
 /// How the programs were compiled.
@@ -16,11 +16,10 @@ fn linked(build: &str, settings: &[(&str, &str)], http2: bool, shape: &str, call
         ..Load::of_a_row()
     };
     let (row, _) = pair.under(&load, shape);
-    let has_streams = http2 || settings.contains(&("HTTP2", "1"));
     row.assert(
         &format!("tokio {build} {shape} {settings:?}, HTTP/2 in front: {http2}"),
         Some(calls * requests()),
-        if has_streams { STREAMS } else { TARGET },
+        TARGET,
     );
     row
 }
@@ -61,12 +60,12 @@ fn calls_that_are_given_up() {
 fn over_grpc() {
     for build in BUILDS {
         let (row, _) = grpc_under_daemon(build, &[], "fan");
-        row.assert(&format!("tonic {build} fan"), Some(3 * requests()), STREAMS);
+        row.assert(&format!("tonic {build} fan"), Some(3 * requests()), TARGET);
     }
     let (row, _) = grpc_under_daemon("plain", &[], "direct");
-    row.assert("tonic direct", Some(2 * requests()), STREAMS);
+    row.assert("tonic direct", Some(2 * requests()), TARGET);
     let (row, _) = grpc_under_daemon("plain", &[("GIVE_UP", "5")], "join");
-    row.assert("tonic join, given up", None, STREAMS);
+    row.assert("tonic join, given up", None, TARGET);
 }
 
 /// Who works for whoever comes is nobody's.

@@ -203,14 +203,15 @@ impl Connection {
         self.identity.again(moved, identity, ends)
     }
 
-    /// The socket announces itself, before it says anything.
-    pub fn opened(&mut self, open: &Open) {
+    /// The socket announces itself, before it says anything, and said nothing for so long, in
+    /// nanoseconds; 0 if that is not known.
+    pub fn opened(&mut self, open: &Open, silent_ns: u64) {
         if open.flags & OPEN_COUNTED == 0 || self.seen_bytes() > 0 {
             return;
         }
         let past = match open.first_positions {
             [0, 0] => Past::Empty,
-            _ => Past::Unseen,
+            _ => Past::Unseen { silent_ns },
         };
         self.conversation = Conversation::behind(past);
     }

@@ -58,6 +58,15 @@ impl Path {
         }
     }
 
+    /// The spans that were made since the last call. There will be room for as many again, as
+    /// growing bit by bit would move each of them several times.
+    pub fn take_spans(&mut self) -> Vec<Span> {
+        let room = self.spans.len();
+        let mut spans = std::mem::replace(&mut self.spans, Vec::with_capacity(room));
+        spans.shrink_to_fit();
+        spans
+    }
+
     /// Keeps a record and lets the pipeline hear it. Returns what it says of a process's life.
     pub fn take(&mut self, bytes: &[u8]) -> Option<Lived> {
         if let Some(handle) = &mut self.recording {

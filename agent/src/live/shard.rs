@@ -216,7 +216,7 @@ impl Shard {
         } = self;
         feed.drain(ROUND_RECORDS_MAX, |bytes| {
             if path.spans.len() >= SPANS_AT_ONCE {
-                queue.push(std::mem::take(&mut path.spans));
+                queue.push(path.take_spans());
             }
             if let Some(lived) = path.take(bytes)
                 && coordinator.as_mut().is_none_or(|it| it.hear(&lived))
@@ -282,7 +282,7 @@ impl Shard {
 
     /// Spans to the queue, wishes to the kernel side or whoever carries them out.
     fn hand_on(&mut self) {
-        self.queue.push(std::mem::take(&mut self.path.spans));
+        self.queue.push(self.path.take_spans());
         for wish in self.path.pipeline.drain_to_kernel() {
             match wish {
                 ToKernel::Verdict {
@@ -363,7 +363,7 @@ impl Shard {
             coordinator.stop_tls();
         }
         self.path.pipeline.finish(&mut self.path.spans);
-        self.queue.push(std::mem::take(&mut self.path.spans));
+        self.queue.push(self.path.take_spans());
         self.tell_coverage();
         Remains {
             _coordinator: self.coordinator,

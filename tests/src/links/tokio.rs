@@ -11,13 +11,6 @@ use crate::process::{Process, tied};
 use crate::tls::built;
 use crate::workload::Server;
 
-/// What is asked of tokio over HTTP/2: of the requests that are there when a connection begins, the
-/// calls may have no parent, which is up to a twentieth of a thousand.
-pub const STREAMS: Target = Target {
-    right: 94.0,
-    wrong: 0.02,
-};
-
 /// What is asked of tokio.
 pub const TARGET: Target = Target {
     right: 99.0,
