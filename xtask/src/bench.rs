@@ -40,6 +40,9 @@ pub struct Args {
     /// What to measure
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Part::ALL)]
     parts: Vec<Part>,
+    /// Of the programs that make calls, those whose name contains this
+    #[arg(long, default_value = "")]
+    programs: String,
     /// Take set-up and programs as they are: in a virtual machine there is nothing to build with
     #[arg(long)]
     built: bool,

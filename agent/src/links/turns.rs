@@ -1,8 +1,8 @@
 //! Connections on which both ends know each other's exchanges by nothing but their turns: Unix
 //! sockets with one call at a time. Records come when calls end, and a client may be put to sleep
-//! within the very call that woke the server, so that the server's side is over before the client's
-//! begins. Both ends count bytes, from wherever they were first seen; by how far they are apart,
-//! the one that was overtaken is found again. It links nobody.
+//! within the very call that woke the server, so that the server's side is over before the
+//! client's begins. Both ends count bytes, from wherever they were first seen; by how far they are
+//! apart, the one that was overtaken is found again. It links nobody.
 
 use hashbrown::HashMap;
 use wirespan_common::record::ConnectionId;
@@ -17,12 +17,12 @@ const TURNS_MAX: usize = 16 * 1024;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Turns {
-    connections: HashMap<ConnectionId, Turn>,
+    connections: HashMap<ConnectionId, SocketTurns>,
 }
 
 /// What is known of a connection, by the client's end of it.
 #[derive(Debug, Default)]
-struct Turn {
+struct SocketTurns {
     /// The sides that began last, with the positions of their requests.
     client: Option<(NodeId, u32)>,
     server: Option<(NodeId, u32)>,
@@ -101,6 +101,6 @@ impl Turns {
 
     /// Bytes of memory that they take.
     pub fn memory_bytes(&self) -> usize {
-        heap::table::<(ConnectionId, Turn)>(self.connections.capacity())
+        heap::table::<(ConnectionId, SocketTurns)>(self.connections.capacity())
     }
 }

@@ -44,8 +44,10 @@ struct Took {
 /// All rows about links.
 pub fn measure(args: &Args) -> Result<Vec<Row>> {
     let programs = Programs::start()?;
+    let is_wanted = |name: &str| name.contains(&args.programs);
     let mut rows = Vec::new();
-    for subject in programs.subjects()? {
+    let subjects = programs.subjects()?.into_iter();
+    for subject in subjects.filter(|subject| is_wanted(subject.name)) {
         let turns = subject
             .turns(args)
             .with_context(|| subject.name.to_owned())?;
@@ -67,7 +69,9 @@ pub fn measure(args: &Args) -> Result<Vec<Row>> {
             Target::AtMost(0.3),
         ));
     }
-    rows.push(programs.script(args)?);
+    if is_wanted("Node") {
+        rows.push(programs.script(args)?);
+    }
     Ok(rows)
 }
 

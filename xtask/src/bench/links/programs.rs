@@ -175,7 +175,9 @@ fn python(port: u16, to: u16) -> Command {
 
 fn java(classes: &str, threads: &str, port: u16, to: u16) -> Command {
     let mut command = process::tied(built("bin/java-21"));
-    command.args(["-Xmx192m", "-cp", classes, "Served", "jdk", threads]);
+    // The second compiler would go on for minutes, and be measured.
+    command.args(["-Xmx192m", "-XX:TieredStopAtLevel=1"]);
+    command.args(["-cp", classes, "Served", "jdk", threads]);
     command.args([port, to].map(|port| port.to_string()));
     command
 }
@@ -224,8 +226,8 @@ fn nginx(folder: &Path, port: u16, upstream: Option<u16>) -> Result<Command> {
     let text = format!(
         "daemon off; worker_processes 1; pid {path}/{port}.pid; error_log stderr warn;\n\
          events {{ worker_connections 1024; }}\n\
-         http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 1d;\n\
-         client_body_temp_path {path}/b;\n\
+         http {{ access_log off; keepalive_requests 1000000000;\n\
+         keepalive_timeout 1d; client_header_timeout 1d; client_body_temp_path {path}/b;\n\
          proxy_temp_path {path}/p; fastcgi_temp_path {path}/f; uwsgi_temp_path {path}/u;\n\
          scgi_temp_path {path}/s; {pool}\n\
          server {{ listen 127.0.0.1:{port}; location / {{ {answer} }} }} }}\n"
