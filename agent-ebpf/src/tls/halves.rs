@@ -5,10 +5,10 @@
 //! Where the buffer lies in a connection is up to the compiler, and the same for all connections of
 //! a program. It is learned. Of a connection that is written, a buffer that was read within it and
 //! still has the same memory is its own; if that is read there again, it is certain, because what
-//! was there before may still stand beyond a connection's end, but nobody reads it. Of a buffer that
-//! is read for the first time, what was written closest before it is its own; if several have it at
-//! the same distance, that is certain, too. What was said of a connection before it is known moves
-//! with it.
+//! was there before may still stand beyond a connection's end, but nobody reads it. Of a buffer
+//! that is read for the first time, what was written closest before it is its own; if several have
+//! it at the same distance, that is certain, too. What was said of a connection before it is known
+//! moves with it.
 //!
 //! Connections are moved about in memory, between the first bytes that a server reads and its first
 //! answer for one. A buffer's memory stays where it is: who has that is the same connection.
