@@ -4,6 +4,7 @@
 use wirespan_tests::links::go::Pair;
 use wirespan_tests::links::tokio::{TARGET, grpc_under_daemon};
 use wirespan_tests::links::{Load, Row, Target, requests};
+use wirespan_tests::tls::Certificates;
 
 /// How the programs were compiled.
 const BUILDS: [&str; 3] = ["plain", "thin", "fat"];
@@ -42,6 +43,25 @@ fn over_http2() {
         linked(build, &[("HTTP2", "1")], false, "fan", 3);
         linked(build, &[("HTTP2", "1")], true, "join", 3);
         linked(build, &[], true, "fan", 3);
+    }
+}
+
+/// Both over TLS (rustls), which chooses HTTP/2 where both ends have it.
+#[test]
+fn over_tls() {
+    let certificates = Certificates::create();
+    for build in BUILDS {
+        for (client, http2) in [("0", false), ("1", true)] {
+            let program = format!("links-tokio-{build}");
+            let pair = Pair::start(&program, &[("HTTP2", client)], Some(&certificates));
+            let load = Load {
+                http2,
+                ..Load::of_a_row()
+            };
+            let (row, _) = pair.under(&load, "fan");
+            let name = format!("tokio {build} fan over TLS, HTTP/2: {http2}");
+            row.assert(&name, Some(3 * requests()), TARGET);
+        }
     }
 }
 
