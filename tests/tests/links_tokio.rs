@@ -78,14 +78,34 @@ fn calls_that_are_given_up() {
 
 #[test]
 fn over_grpc() {
+    let certificates = Certificates::create();
     for build in BUILDS {
-        let (row, _) = grpc_under_daemon(build, &[], "fan");
-        row.assert(&format!("tonic {build} fan"), Some(3 * requests()), TARGET);
+        for certificates in [None, Some(&certificates)] {
+            let (row, _) = grpc_under_daemon(build, &[], certificates, "fan");
+            let over = certificates.map_or("", |_| " over TLS");
+            let name = format!("tonic {build} fan{over}");
+            row.assert(&name, Some(3 * requests()), TARGET);
+        }
     }
-    let (row, _) = grpc_under_daemon("plain", &[], "direct");
+    let (row, _) = grpc_under_daemon("plain", &[], None, "direct");
     row.assert("tonic direct", Some(2 * requests()), TARGET);
-    let (row, _) = grpc_under_daemon("plain", &[("GIVE_UP", "5")], "join");
+    let (row, _) = grpc_under_daemon("plain", &[("GIVE_UP", "5")], None, "join");
     row.assert("tonic join, given up", None, TARGET);
+}
+
+/// tokio 1.41 and what was on it then: hyper 1.5, h2 0.4.7, hyper-util 0.1.10, reqwest 0.12,
+/// tonic 0.12, tower 0.4 and rustls 0.23.18.
+#[test]
+fn with_the_versions_of_two_years_ago() {
+    let certificates = Certificates::create();
+    linked("oldest", &[], false, "fan", 3);
+    linked("oldest", &[("HTTP2", "1")], true, "fan", 3);
+    for certificates in [None, Some(&certificates)] {
+        let (row, _) = grpc_under_daemon("oldest", &[], certificates, "fan");
+        let over = certificates.map_or("", |_| " over TLS");
+        let name = format!("tonic oldest fan{over}");
+        row.assert(&name, Some(3 * requests()), TARGET);
+    }
 }
 
 /// Who works for whoever comes is nobody's.

@@ -5,6 +5,7 @@
 
 pub mod apt;
 mod bpf_linker;
+mod bundle;
 mod grpc;
 mod jaeger;
 pub mod mirror;
@@ -62,6 +63,7 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
     }
     if purposes.contains(&Purpose::Test) {
         grpc::ensure()?;
+        bundle::ensure()?;
         python::ensure()?;
         tls::ensure()?;
         wheels::REDIS_PY.ensure()?;

@@ -40,7 +40,7 @@ const ADDRESS_END: u64 = 1 << 47;
 pub fn reader(current: Current, buffer: u64) -> Delivered<u64> {
     let tgid = current.tgid;
     let ring = user_value::<u64>(buffer + RING)?;
-    let owner = maps::buffer_of_ring(tgid, ring);
+    let mut owner = maps::buffer_of_ring(tgid, ring);
     let mut known = maps::halves(tgid);
     if known.is_certain == 0
         && let Some(distance) = maps::expected_distance(tgid, buffer)
@@ -49,8 +49,13 @@ pub fn reader(current: Current, buffer: u64) -> Delivered<u64> {
         known.is_certain = 1;
         maps::remember_halves(tgid, &known);
     }
-    if ring >= RING_MIN && owner == Some(buffer) {
-        return Ok(buffer);
+    if owner == Some(buffer) {
+        if !is_over(tgid, buffer) {
+            return Ok(buffer);
+        }
+        // Another connection has the same memory.
+        maps::forget_object(ObjectKey::new(tgid, buffer));
+        owner = None;
     }
     if known.is_certain != 0 {
         join(tgid, buffer - known.distance, buffer)?;
@@ -64,6 +69,15 @@ pub fn reader(current: Current, buffer: u64) -> Delivered<u64> {
     }
     follow(tgid, buffer, ring)?;
     Ok(buffer)
+}
+
+/// Whether the object that is read there was on a socket which it is on no longer.
+#[inline(always)]
+fn is_over(tgid: u32, buffer: u64) -> bool {
+    match maps::object(ObjectKey::new(tgid, buffer)) {
+        Some(object) => object.carrier != 0 && maps::carried_by(object.carrier) != Some(object.id),
+        None => true,
+    }
 }
 
 /// The object that is written by this connection's address.
