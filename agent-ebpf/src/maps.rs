@@ -30,7 +30,7 @@ use crate::memory::Delivered;
 pub use contexts::{
     Lineage, context, forget_work, remember_context, remember_item, remember_work, take_item, work,
 };
-pub use inboxes::{TaskInbox, inbox, remember_inbox};
+pub use inboxes::{TaskInbox, inbox, remember_inbox, remember_task_header, task_header};
 pub use leaving::{half_closed, half_closes};
 pub use node::{forget_node_table, node_table, remember_node_table};
 pub use own::{is_own_peer, is_own_socket, own_closed, own_connected, own_connects};
@@ -43,9 +43,9 @@ pub use runtimes::{
 pub use scratch::{ChunkRecord, Scratch, with_scratch};
 pub use sizes::{PART_MAX, PARTS_AT_ONCE};
 pub use tls::{
-    FRAMES_AROUND, Frame, Object, ObjectKey, RECENT_HALVES, Task, TaskKey, carried_by, carries,
-    carries_nothing, forget_object, halves, move_object, object, remember_halves, remember_object,
-    task, touch_task,
+    FRAMES_AROUND, Frame, Halves, Object, ObjectKey, Task, TaskKey, buffer_of_ring, carried_by,
+    carries, carries_nothing, expect_buffer, expected_distance, forget_object, forget_ring, halves,
+    move_object, object, remember_halves, remember_object, remember_ring, task, touch_task,
 };
 pub use walks::{HEADER_LEN, HEADER_ROOM, HEADER_SIZE, PROOF, Walk, Walks};
 

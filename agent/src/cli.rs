@@ -7,10 +7,11 @@
 )]
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Given, Purpose, Setting};
+use crate::config::{self, Given, Purpose, SETTINGS, Setting};
 
 /// OpenTelemetry traces of programs that nobody instrumented.
 ///
@@ -22,6 +23,7 @@ use crate::config::{Given, Purpose, Setting};
     version,
     max_term_width = 100,
     after_help = EXAMPLES,
+    after_long_help = after_long_help(),
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true
 )]
@@ -36,8 +38,7 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Every flag has an environment variable, named in brackets; a flag wins over its variable.
-Each BEYLA_X may also be written OTEL_EBPF_X. The other OTEL_EXPORTER_OTLP_* variables of the
-OpenTelemetry specification (headers, timeout, compression, certificates) are understood too.
+Each BEYLA_X may also be written OTEL_EBPF_X. `--help` lists all variables.
 
 Examples:
   Show the requests of whatever listens on port 8080:
@@ -49,6 +50,17 @@ Examples:
   Record now, look at it later, without root:
     sudo wirespan record calls.wirespan --open-port 80,8000-8999
     wirespan replay calls.wirespan --printer json_indent";
+
+/// The examples, and every setting with what it is for.
+fn after_long_help() -> String {
+    let mut text = EXAMPLES.to_owned();
+    text.push_str("\n\nAll environment variables (of several names, the first wins):");
+    for names in SETTINGS {
+        text.push_str(&format!("\n  {}", names.variables.join("\n  or ")));
+        text.push_str(&format!("\n          {}", names.about));
+    }
+    text
+}
 
 /// Subcommands.
 #[derive(Clone, Debug, Subcommand)]
@@ -78,6 +90,21 @@ pub enum Command {
         #[arg(long)]
         json: bool,
         /// Those of a run; what is not about processes is checked, and not used.
+        #[command(flatten)]
+        flags: Box<Flags>,
+    },
+    /// Say why a process is traced or not: who selects it, what of it is read, what is lost
+    ///
+    /// Takes the settings of a run. What the process says is then watched for a while, by itself
+    /// and beside any other wirespan, and no span leaves: that takes root, and can be left out by
+    /// `--watch 0s`.
+    Explain {
+        /// The process's id
+        pid: u32,
+        /// How long its sockets are watched
+        #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+        watch: Duration,
+        /// Those of a run; what is not about processes and spans is checked, and not used.
         #[command(flatten)]
         flags: Box<Flags>,
     },
@@ -231,6 +258,7 @@ impl Cli {
             None => Purpose::Trace,
             Some(Command::Record { .. }) => Purpose::Record,
             Some(Command::Processes { .. }) => Purpose::List,
+            Some(Command::Explain { .. }) => Purpose::Explain,
             Some(Command::Replay { .. } | Command::Redact { .. } | Command::NodeScript { .. }) => {
                 Purpose::Replay
             }
@@ -243,9 +271,11 @@ impl Cli {
         let mut settings = Vec::new();
         match &self.command {
             None => self.flags.add_to(&mut settings),
-            Some(Command::Record { flags, .. } | Command::Processes { flags, .. }) => {
-                flags.add_to(&mut settings);
-            }
+            Some(
+                Command::Record { flags, .. }
+                | Command::Processes { flags, .. }
+                | Command::Explain { flags, .. },
+            ) => flags.add_to(&mut settings),
             Some(Command::Replay { export, daemon, .. }) => {
                 export.add_to(&mut settings);
                 daemon.add_to(&mut settings);
@@ -355,6 +385,11 @@ fn add(settings: &mut Settings, setting: Setting, flag: &str, text: &Option<Stri
         };
         settings.push((setting, given));
     }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "expected a duration, such as 5s or 500ms".to_owned();
+    config::duration(text).ok_or_else(wrong)
 }
 
 /// Bytes, or thousands, millions, … of them by their letter.

@@ -35,6 +35,7 @@ pub use settings::Given;
 pub use spans::SpanConfig;
 pub use tail::{TailCondition, TailRule};
 pub use traces::{OtlpConfig, OtlpProtocol, PrinterFormat, QUEUE_SPANS_DEFAULT, TracesConfig};
+pub(crate) use values::duration;
 
 /// What the daemon runs with: a part for each room.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,6 +5,8 @@
 //! to watch and what is known about them. It asks [`Selector`] whether a process is a target and
 //! [`Describer`] for its name; both look at the world through one [`ProcRoot`].
 
+mod container;
+mod criteria;
 mod describe;
 mod elf;
 mod environment;
@@ -20,6 +22,8 @@ mod uncopied;
 mod unit;
 mod watcher;
 
+pub use container::Container;
+pub use criteria::Criterion;
 pub use describe::Describer;
 pub use listeners::{listened_on, ports};
 pub use pid_namespace::ForeignPids;
@@ -60,6 +64,9 @@ pub struct Process {
     pub resource_attributes: BTreeMap<String, String>,
     /// The machine's name.
     pub host_name: String,
+    /// The container that it runs in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<Container>,
     /// Why not all that it moves can be copied.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub uncopied: Vec<Uncopied>,
@@ -96,6 +103,7 @@ impl Process {
             + optional(&self.language)
             + attributes.sum::<usize>()
             + text(&self.host_name)
+            + self.container.as_ref().map_or(0, Container::heap_bytes)
     }
 
     /// Keeps what names it, and drops what else it says of itself; whether there was anything.

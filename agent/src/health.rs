@@ -56,8 +56,6 @@ pub enum Loss {
     /// Spans: told without what was to be found out about their process, or without addresses,
     /// which did not come in time.
     Incomplete,
-    /// Traces: decided on by what was known, as there was no room to wait for their end.
-    TailFull,
     /// Events of processes: nobody had time to hear of them, so all processes are looked at anew.
     LifeUnheard,
     /// Looks at processes that took too long, or for which there was no room: they are described
@@ -100,7 +98,7 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in order of their discriminants.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 35] = [
         Self::RingFull,
         Self::RingShare,
         Self::ConnectionsFull,
@@ -118,7 +116,6 @@ impl Loss {
         Self::TlsStalled,
         Self::TlsTooMany,
         Self::Incomplete,
-        Self::TailFull,
         Self::LifeUnheard,
         Self::LookGivenUp,
         Self::Undecodable,
@@ -160,7 +157,6 @@ impl Loss {
             Self::TlsStalled => "tls_stalled",
             Self::TlsTooMany => "tls_too_many",
             Self::Incomplete => "incomplete",
-            Self::TailFull => "tail_full",
             Self::LifeUnheard => "life_unheard",
             Self::LookGivenUp => "look_given_up",
             Self::Undecodable => "undecodable",
@@ -282,6 +278,7 @@ pub struct Health {
     records: AtomicU64,
     spans_made: AtomicU64,
     left_out: LeftOutCounts,
+    traces_decided_early: AtomicU64,
     /// Which calls were linked, and why others were not.
     pub links: LinkCounts,
     /// By shard.
@@ -293,6 +290,7 @@ pub struct Health {
 #[derive(Debug, Default)]
 struct DeliveryCounts {
     is_open: AtomicBool,
+    is_closed: AtomicBool,
     exported: AtomicU64,
     losses: Losses,
 }
@@ -366,6 +364,19 @@ impl Health {
         self.left_out.get(reason)
     }
 
+    /// Counts traces that tail sampling decided on by what was known of them, as there was no room
+    /// to wait for their end. Nothing is lost by that.
+    pub fn decided_early(&self, count: u64) {
+        let decided = &self.traces_decided_early;
+        decided.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Traces that were decided on before their end so far.
+    #[must_use]
+    pub fn traces_decided_early(&self) -> u64 {
+        self.traces_decided_early.load(Ordering::Relaxed)
+    }
+
     /// Counts spans that the pipeline made, those that were left out among them.
     pub fn made_spans(&self, count: u64) {
         self.spans_made.fetch_add(count, Ordering::Relaxed);
@@ -388,6 +399,20 @@ impl Health {
     #[must_use]
     pub fn is_open(&self, destination: Destination) -> bool {
         self.delivery(destination).is_open.load(Ordering::Relaxed)
+    }
+
+    /// Whoever took what goes there takes no more, ever.
+    pub fn close(&self, destination: Destination) {
+        let is_closed = &self.delivery(destination).is_closed;
+        is_closed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether spans that are made from now on get to nobody, because all that took them have gone.
+    #[must_use]
+    pub fn is_deserted(&self) -> bool {
+        let mut open = Destination::ALL.into_iter().filter(|it| self.is_open(*it));
+        let is_closed = |it: Destination| self.delivery(it).is_closed.load(Ordering::Relaxed);
+        open.clone().next().is_some() && open.all(is_closed)
     }
 
     /// Counts spans that a destination accepted.

@@ -1,9 +1,11 @@
-//! `wirespan processes`: which processes a run with the same settings would watch, what it could
-//! read of their TLS, and by what it would know for which request they make a call. It looks at
-//! `/proc` and at files, needs no kernel side, and changes nothing.
+//! `wirespan processes` and `explain`: which processes a run with the same settings would watch,
+//! what it could read of their TLS, and by what it would know for which request they make a call.
+//! It looks at `/proc` and at files, needs no kernel side, and changes nothing.
 
+mod explain;
 mod linking;
 mod looks;
+mod node;
 mod sight;
 mod table;
 
@@ -11,6 +13,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+pub use explain::Explanation;
 pub use linking::Linking;
 pub use sight::Sight;
 
@@ -106,7 +109,7 @@ pub fn survey(root: &ProcRoot, config: &Config) -> Vec<Row> {
 
 fn row(root: &ProcRoot, process: Process, findings: Vec<Finding>) -> Row {
     Row {
-        links: linking::of(&process, &findings),
+        links: linking::of(&process, &findings, node::script_of(root, &process)),
         pid: process.pid,
         ports: ports(root, process.pid).into_iter().collect(),
         uncopied: process.uncopied,

@@ -22,6 +22,7 @@ mod tally;
 mod tasks;
 mod threads;
 mod tokio;
+mod turns;
 mod wire;
 
 use std::sync::Arc;
@@ -52,6 +53,10 @@ const REMEMBERED_NS: u64 = 100_000_000;
 /// even that it is on this node: whose address is translated tells that with its own first record,
 /// which may come after the server's, in nanoseconds of record time.
 const OVERTAKEN_NS: u64 = 10_000_000;
+
+/// Where both ends of a connection are on this node and watched, the later one announces itself
+/// within so long of the other, in nanoseconds of record time: each does when it first moves bytes.
+pub const ANNOUNCED_WITHIN_NS: u64 = REMEMBERED_NS;
 
 /// How long a parent that may still become known is waited for, in nanoseconds of record time.
 const AWAITED_NS: u64 = 10_000_000_000;
@@ -290,7 +295,7 @@ impl Links {
         // Where it was known before, it was met by that.
         let ends = ends.filter(|_| known.ends.is_none());
         known.ends = known.ends.or(ends);
-        let (role, owner) = (known.role, known.owner);
+        let (role, owner, known_ends) = (known.role, known.owner, known.ends);
         let actor = actor.map(|actor| self.java.know(actor));
         let now_ns = self.nodes.now_ns();
         match role {
@@ -313,6 +318,10 @@ impl Links {
                 self.java.hears(&mut self.nodes, node, actor);
                 if let Some(ends) = ends {
                     self.meet_client(node, ends);
+                } else if let Some(ends) = known_ends
+                    && let Some(server) = self.joins.overtaken(node, ends)
+                {
+                    self.nodes.link(server, node, Mechanism::Connection);
                 }
             }
         }
@@ -352,9 +361,9 @@ impl Links {
         }
         self.java.ends(&mut self.nodes, id);
         if let Some(node) = self.nodes.get_mut(id) {
-            self.joins.end(id, node);
+            let waits = self.joins.end(id, node);
             let is_known = match node.role {
-                Role::Server => node.ends.is_none(),
+                Role::Server => !waits,
                 Role::Client => self.tasks.is_called(id, node),
             };
             if node.role == Role::Server {
@@ -377,6 +386,19 @@ impl Links {
     #[must_use]
     pub fn place(&self, node: NodeId) -> Option<(SpanContext, Option<Mechanism>, bool)> {
         self.nodes.place(node)
+    }
+
+    /// Time passed, in nanoseconds of record time.
+    #[inline]
+    pub fn pass(&mut self, now_ns: u64) {
+        self.nodes.pass(now_ns);
+    }
+
+    /// More are remembered than should be; [`Links::tick`] forgets some.
+    #[inline]
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.nodes.remembered() > REMEMBERED_MAX
     }
 
     /// Whoever waits for a trace waits no longer than this: those whose time has come stand alone,

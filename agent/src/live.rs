@@ -158,6 +158,9 @@ impl Live {
         let wishes = std::iter::once(own).chain(further);
         let mut coordinator = Coordinator::new(capture, control, tls, wished, Arc::clone(&health));
         coordinator.telling(settled);
+        if follow_cpu_max == 0 {
+            coordinator.follow_nobody();
+        }
         let mut coordinator = Some(coordinator);
         let mut threads = Vec::new();
         let ends = inboxes.into_iter().zip(wishes).zip(&*wakes);

@@ -24,7 +24,7 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
-        None | Some(Command::Record { .. }) => {
+        None | Some(Command::Record { .. } | Command::Explain { .. }) => {
             let code = Ending::catch(SHUTDOWN_MAX).map_or_else(
                 |error| fail(&anyhow::Error::new(error).context("can't catch signals")),
                 |ending| work(cli, Some(&ending)),
@@ -62,6 +62,9 @@ fn work(cli: Cli, ending: Option<&Ending>) -> u8 {
     let outcome = match (cli.command, ending) {
         (Some(Command::Record { file, max_size, .. }), Some(ending)) => {
             run::trace(loaded.config, Some((&file, max_size)), ending)
+        }
+        (Some(Command::Explain { pid, watch, .. }), Some(ending)) => {
+            run::explain(loaded.config, pid, watch, ending)
         }
         (Some(Command::Redact { file, copy, .. }), _) => run::redact(&loaded.config, &file, &copy),
         (Some(Command::Processes { json, .. }), _) => inspect::processes(&loaded.config, json),

@@ -32,6 +32,12 @@ const TARGETS: [&str; 4] = [
 const TRACES_OVER_HTTP: &str = "/v1/traces";
 const TRACES_OVER_GRPC: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
+/// Whether a request for this may be an export of traces.
+#[must_use]
+pub fn is_for_traces(target: &str) -> bool {
+    target.ends_with(TRACES_OVER_HTTP) || target.ends_with(TRACES_OVER_GRPC)
+}
+
 /// Whether an exchange is an export of traces, whoever makes it, that was accepted. Over HTTP it
 /// has to call itself an exporter of OTLP too, as the specification asks of SDKs ("User Agent",
 /// protocol/exporter.md): whoever can have a program post to a path of his choice would else have

@@ -1,11 +1,12 @@
 //! The whole data path, from records to spans. Read this first.
 //!
 //! ```text
-//! record ─ Pipeline::record ─┬─ Open, Chunk, Progress ─ Connections ─ Conversation ─ exchange ─┐
+//! record ─ Pipeline::record ─┬─ Open, Chunk, Progress ─ Connections ─ Conversation ─ Exchange ─┐
+//!                            ├─ Task ────────────────── Links (who asked for which) ───────────┤
 //!                            ├─ Life, Process ───────── Processes (resources) ─────────────────┤
 //!                            ├─ Settings ────────────── what is told of an exchange ───────────┤
 //!                            └─ Clock ───────────────── offset of the wall clock ──────────────┤
-//!                                                                               SpanMaker ─ span
+//!                                        Waiting, for what is not known yet ─ Teller ─ span ◀──┘
 //! ```
 //!
 //! It is a function of the records: it reads no clock, no procfs and no network, waits for nothing
@@ -41,7 +42,7 @@ use crate::endpoints::{Endpoints, Via};
 use crate::exchanges::{ConnectionListener, Exchanges, Material, Teller};
 use crate::health::{Coverage, Health, Loss};
 use crate::learnt::LearntStore;
-use crate::links::Wire;
+use crate::links::{ANNOUNCED_WITHIN_NS, Wire};
 use crate::memory::Ledger;
 use crate::outlet::Outlet;
 use crate::processes::{Described, PROCESSES_MAX, Processes};
@@ -132,6 +133,7 @@ impl Pipeline {
                 exchanges: Exchanges::new(TraceContext::new(config.seed)),
                 wall_offset_ns: 0,
                 now_ns: 0,
+                looked_ns: 0,
                 health,
             },
             given: config.spans,
@@ -144,6 +146,7 @@ impl Pipeline {
     pub fn record(&mut self, record: &Record<'_>, out: &mut dyn Outlet) {
         let time_ns = record.time_ns;
         self.material.now_ns = time_ns;
+        self.material.exchanges.links.pass(time_ns);
         match record.body {
             Body::Open { open, path } => self.open(record, &open, path, out),
             Body::Chunk {
@@ -168,12 +171,13 @@ impl Pipeline {
             }
             Body::Settings(json) => self.reconfigure(json),
         }
-        self.material.tell_due(out);
-        for _ in 0..IDLE_AT_ONCE {
-            let Some(idle) = self.connections.take_idle(time_ns) else {
-                break;
-            };
-            self.evict(idle, time_ns, out);
+        // Who waits until some time sees to it that another kind comes then.
+        let is_frequent = matches!(record.body, Body::Chunk { .. } | Body::Progress { .. });
+        if !is_frequent || self.material.is_look_due() {
+            self.material.tell_due(out);
+            self.evict_idle(time_ns, out);
+        } else {
+            self.material.tell_settled(out);
         }
         if self.bound.is_due(self.growing_bytes()) {
             self.keep_bound(time_ns, out);
@@ -281,7 +285,7 @@ impl Pipeline {
     fn growing_bytes(&self) -> usize {
         self.connections.weight()
             + self.material.exchanges.links.growing_bytes()
-            + self.material.teller.tail.memory_bytes()
+            + self.material.teller.tail.growing_bytes()
     }
 
     /// Sheds what is too much: all others have bounds of their own, connections what these leave.
@@ -349,12 +353,22 @@ impl Pipeline {
         let links = &mut self.material.exchanges.links;
         let local = endpoints.as_ref().and_then(Endpoints::local_address);
         links.opened(connection.wire.starts(), local);
-        connection.may_be_local = endpoints
+        let may_be_local = endpoints
             .as_ref()
             .is_some_and(|ends| ends.is_on_one_node(|address| links.is_own(address)));
+        connection.may_be_local_until_ns = match connection.wire {
+            _ if !may_be_local => 0,
+            // Nobody counts the ends of those.
+            Wire::Unix { .. } => u64::MAX,
+            _ => record.time_ns.saturating_add(ANNOUNCED_WITHIN_NS),
+        };
         connection.endpoints = endpoints;
         connection.identity = Identity::of(open);
-        connection.opened(open);
+        let silent_ns = self
+            .material
+            .processes
+            .watched_for(record.tgid, record.time_ns);
+        connection.opened(open, silent_ns);
         self.connections.weigh(slot);
     }
 
@@ -396,19 +410,21 @@ impl Pipeline {
 
     /// A TLS object is on a socket. Its plaintext may have come before.
     fn open_object(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut dyn Outlet) {
-        let (server_name, via, wire, may_be_local) = match self.connections.find(open.carrier) {
-            Some(slot) => {
-                let carrier = self.connections.at(slot);
-                carrier.carry();
-                let via = carrier.via.as_deref().map(Via::carried);
-                let wire = match has_certain_carrier(open.connection) {
-                    true => carrier.wire.carried(),
-                    false => Wire::Unknown,
-                };
-                (carrier.server_name.clone(), via, wire, carrier.may_be_local)
-            }
-            None => (None, None, Wire::Unknown, false),
-        };
+        let (server_name, via, wire, may_be_local_until_ns) =
+            match self.connections.find(open.carrier) {
+                Some(slot) => {
+                    let carrier = self.connections.at(slot);
+                    carrier.carry();
+                    let via = carrier.via.as_deref().map(Via::carried);
+                    let wire = match has_certain_carrier(open.connection) {
+                        true => carrier.wire.carried(),
+                        false => Wire::Unknown,
+                    };
+                    let until_ns = carrier.may_be_local_until_ns;
+                    (carrier.server_name.clone(), via, wire, until_ns)
+                }
+                None => (None, None, Wire::Unknown, 0),
+            };
         let links = &mut self.material.exchanges.links;
         links.carries(open.carrier, open.connection);
         let endpoints = Endpoints::from_open(open, path);
@@ -424,7 +440,7 @@ impl Pipeline {
         object.endpoints = endpoints;
         object.server_name = server_name;
         object.wire = wire;
-        object.may_be_local = may_be_local;
+        object.may_be_local_until_ns = may_be_local_until_ns;
         if let Some(under) = via {
             match &mut object.via {
                 // It made a tunnel of its own before its socket was known.
@@ -623,6 +639,15 @@ impl Pipeline {
             self.material.health.lose(Loss::ConnectionEvicted, 1);
         }
         self.end(connection, End::Evicted, time_ns, out);
+    }
+
+    fn evict_idle(&mut self, time_ns: u64, out: &mut dyn Outlet) {
+        for _ in 0..IDLE_AT_ONCE {
+            let Some(idle) = self.connections.take_idle(time_ns) else {
+                break;
+            };
+            self.evict(idle, time_ns, out);
+        }
     }
 
     fn settle(&mut self, slot: Slot) {

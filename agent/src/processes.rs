@@ -79,9 +79,13 @@ struct RememberedProcess {
     /// Until then, in nanoseconds of record time, a description is on its way, and what is known
     /// may be another program's.
     awaited_until_ns: u64,
+    /// Since when, at the latest, all that it says is seen, in nanoseconds of record time.
+    watched_since_ns: Option<u64>,
     ended: bool,
     budget_raised: bool,
     exporting: Exporting,
+    /// When it was last asked to take an export of somebody's, in nanoseconds of record time.
+    asked_ns: Option<u64>,
     tally: Tally,
     /// Of resource and description.
     bytes: usize,
@@ -96,9 +100,11 @@ impl RememberedProcess {
             source: ResourceSource::Pid,
             description: None,
             awaited_until_ns: 0,
+            watched_since_ns: None,
             ended: false,
             budget_raised: false,
             exporting: Exporting::Nothing,
+            asked_ns: None,
             tally: Tally::default(),
         }
     }
@@ -210,12 +216,22 @@ impl Processes {
 
     /// An export of traces was accepted that a process sent, as a client, or took, as a server.
     /// Returns whether it is known only since then that it exports its own.
-    pub fn exports(&mut self, tgid: u32, role: Role) -> bool {
+    pub fn exports(&mut self, tgid: u32, role: Role, now_ns: u64) -> bool {
         let Some(entry) = self.touch_entry(tgid) else {
             return false;
         };
+        if role == Role::Client && exporting::may_be_anothers(entry.asked_ns, now_ns) {
+            return false;
+        }
         let after = entry.exporting.seen(role);
         self.set_exporting(tgid, after)
+    }
+
+    /// Somebody asks a process to take an export of traces, which it may pass on before it answers.
+    pub fn is_asked_to_export(&mut self, tgid: u32, now_ns: u64) {
+        if let Some(entry) = self.touch_entry(tgid) {
+            entry.asked_ns = Some(now_ns);
+        }
     }
 
     /// Whether a process exports traces itself.
@@ -274,8 +290,10 @@ impl Processes {
             described = Described::Cut;
         }
         let pid = process.pid;
-        if let Some(entry) = self.entries.get_mut(&pid) {
+        if let Some(entry) = self.touch_entry(pid) {
             entry.awaited_until_ns = 0;
+            // It may not have been watched in between.
+            entry.watched_since_ns = Some(now_ns);
         }
         let resource = enrich::process::resource(&process);
         if self.name(
@@ -308,11 +326,22 @@ impl Processes {
             let resource = enrich::process::forked(&description, child);
             self.name(child, resource, ResourceSource::Parent, Some(description));
         }
-        let child = self.entries.get_mut(&child).filter(|_| is_watched);
-        if let Some(entry) = child.filter(|entry| is_awaited || entry.source == ResourceSource::Pid)
-        {
+        let Some(entry) = self.entries.get_mut(&child).filter(|_| is_watched) else {
+            return;
+        };
+        entry.watched_since_ns = Some(now_ns);
+        if is_awaited || entry.source == ResourceSource::Pid {
             entry.expect(now_ns);
         }
+    }
+
+    /// For how long, at least, all that a process says has been seen, in nanoseconds; 0 if that is
+    /// not known.
+    #[must_use]
+    pub fn watched_for(&self, tgid: u32, now_ns: u64) -> u64 {
+        let entry = self.entries.get(&tgid);
+        let since_ns = entry.and_then(|entry| entry.watched_since_ns);
+        since_ns.map_or(0, |since_ns| now_ns.saturating_sub(since_ns))
     }
 
     /// The process began to listen. If that is why it is watched, it will be described.

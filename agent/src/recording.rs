@@ -36,9 +36,9 @@ use crate::config::SpanConfig;
 use crate::discover::Process;
 
 use layouts::Layout;
-pub use recorder::{Recorded, Recorder, RecorderHandle, create};
+pub use recorder::{Recorded, Recorder, RecorderHandle, SETTLE_EVERY, create};
 pub use redacted::{Redacted, redact};
-pub use replay::{Replayed, replay};
+pub use replay::{Replayed, replay, replay_while};
 
 const MAGIC: [u8; 8] = *b"\x89wspan\r\n";
 const BYTE_ORDER_MARK: u32 = 0x0102_0304;

@@ -65,10 +65,7 @@ pub fn summary(health: &Health, finished: &Finished, ran: Duration) -> String {
     for destination in Destination::ALL {
         if health.is_open(destination) {
             let exported = health.spans_exported(destination);
-            let lost: u64 = Loss::ALL
-                .map(|loss| health.spans_lost(destination, loss))
-                .into_iter()
-                .sum();
+            let lost = lost_on_the_way(health, destination);
             // Writing to a string does not fail.
             let _ = write!(
                 text,
@@ -97,6 +94,59 @@ pub fn summary(health: &Health, finished: &Finished, ran: Duration) -> String {
         let _ = write!(text, "\n  {}", kept(recorded));
     }
     text
+}
+
+/// Spans that did not get to a destination, over all of these.
+#[must_use]
+pub fn spans_lost(health: &Health) -> u64 {
+    let lost = Destination::ALL.map(|destination| lost_on_the_way(health, destination));
+    lost.into_iter().sum()
+}
+
+fn lost_on_the_way(health: &Health, destination: Destination) -> u64 {
+    let lost = Loss::ALL.map(|loss| health.spans_lost(destination, loss));
+    lost.into_iter().sum()
+}
+
+/// What became of what one process said, while nothing else was watched: a line for each matter.
+#[must_use]
+pub fn of_process(health: &Health, finished: &Finished) -> Vec<String> {
+    let mut lines = Vec::new();
+    for coverage in &finished.coverage {
+        lines.push(format!("understood of {}", covered(coverage)));
+        lines.extend(not_understood(coverage));
+    }
+    if finished.coverage.is_empty() {
+        lines.push("it moved no bytes on sockets".to_owned());
+    }
+    let found = health.links.linked().into_iter();
+    let found: Vec<_> = found
+        .filter(|(_, count)| *count > 0)
+        .map(|(kind, count)| format!("{kind} {count}"))
+        .collect();
+    let found = match found.join(", ") {
+        none if none.is_empty() => "none".to_owned(),
+        some => some,
+    };
+    lines.push(format!("parents found, by how they are known: {found}"));
+    for why in Abstained::ALL {
+        let count = health.links.abstained(why);
+        if count > 0 {
+            lines.push(format!(
+                "calls without a parent: {count} {} ({})",
+                why.sentence(),
+                why.name()
+            ));
+        }
+    }
+    let left_out = left_out(health);
+    lines.extend(left_out.strip_prefix("; ").map(str::to_owned));
+    let lost = match losses(health) {
+        none if none.is_empty() => "nothing".to_owned(),
+        some => some,
+    };
+    lines.push(format!("lost: {lost}"));
+    lines
 }
 
 fn kept(recorded: &Recorded) -> String {
@@ -158,7 +208,7 @@ fn covered(coverage: &Coverage) -> String {
     format!("{who}: {part:.1}% ({understood_bytes} of {seen_bytes} bytes){lost}")
 }
 
-/// What of the spans that were made nobody wanted.
+/// What of the spans that were made nobody wanted, and of how many traces that was decided early.
 pub fn left_out(health: &Health) -> String {
     let reasons =
         LeftOut::ALL
@@ -167,9 +217,13 @@ pub fn left_out(health: &Health) -> String {
                 0 => None,
                 count => Some(format!("{count} by {}", reason.name())),
             });
-    match reasons.collect::<Vec<_>>().join(", ") {
+    let left_out = match reasons.collect::<Vec<_>>().join(", ") {
         none if none.is_empty() => String::new(),
         some => format!("; left out {some}"),
+    };
+    match health.traces_decided_early() {
+        0 => left_out,
+        traces => format!("{left_out}; {traces} traces decided on before their end"),
     }
 }
 
@@ -216,6 +270,7 @@ mod tests {
         let mut left_out = LeftOutTally::default();
         left_out.add(LeftOut::Sampler, 2);
         health.left_out_spans(left_out);
+        health.decided_early(4);
         health.lose(Loss::StreamGap, 1);
         let mut tally = LinkTally::default();
         tally.link(Mechanism::Connection);
@@ -248,7 +303,8 @@ mod tests {
         };
         assert_eq!(
             summary(&health, &finished, Duration::from_millis(1500)),
-            "traced for 1.5 s: 12 spans made; left out 2 by sampler; OTLP exported 7, lost 3; \
+            "traced for 1.5 s: 12 spans made; left out 2 by sampler; 4 traces decided on before \
+             their end; OTLP exported 7, lost 3; \
              printer exported 9, lost 1\n  lost: stream_gap 1, queue_full 4\n  parents found: \
              connection 2; calls without: outliving_task 1\n  understood of shop (pid 42): 75.0% \
              (150 of 200 bytes), 3 records lost\n    not understood: looks like FastCGI (1 \

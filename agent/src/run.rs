@@ -2,6 +2,7 @@
 //! elsewhere.
 
 mod daemon;
+mod explain;
 
 use std::fs::File;
 use std::io::BufReader;
@@ -14,6 +15,7 @@ use anyhow::Context as _;
 use crate::config::Config;
 use crate::discover::ProcRoot;
 use crate::ending::{Ending, Event};
+use crate::export::printer::Output;
 use crate::health::Health;
 use crate::inspect::Sight;
 use crate::live::Watched;
@@ -25,6 +27,7 @@ use crate::report::{self, Finished};
 use crate::visible::Visible;
 pub use daemon::{Daemon, Reconfigured};
 use daemon::{left, start_exporters, start_runtime};
+pub use explain::explain;
 
 /// How long to wait for what is there already to be looked at, and TLS to be read in it, before the
 /// daemon calls itself ready.
@@ -60,7 +63,9 @@ pub fn trace(
         Some(Event::Asked(signal)) => signal,
         Some(Event::Settled) | None => {
             tell_ready(daemon.watched(), began, daemon.strategy);
-            wait_for_end(ending, &daemon)
+            let is_recorded = daemon.is_recorded();
+            let is_deserted = || !is_recorded && health.is_deserted();
+            wait_for_end(ending, &daemon, is_deserted)
         }
     };
     log::info!("{asked}: stopping");
@@ -92,11 +97,12 @@ fn tell_ready(watched: &Watched, began: Instant, strategy: impl std::fmt::Displa
 }
 
 /// What ended the run. A panic of a shard must not leave a daemon that looks alive.
-fn wait_for_end(ending: &Ending, daemon: &Daemon) -> &'static str {
+fn wait_for_end(ending: &Ending, daemon: &Daemon, is_deserted: impl Fn() -> bool) -> &'static str {
     loop {
         match ending.wait(CHECK_EVERY) {
             Some(Event::Asked(signal)) => return signal,
             _ if daemon.has_failed() => return "the capture thread ended",
+            _ if is_deserted() => return "nobody reads standard output any longer",
             Some(Event::Settled) | None => {}
         }
     }
@@ -115,7 +121,8 @@ fn last_words(health: &Health, began: Instant) -> String {
 /// Makes the spans of a recording again.
 ///
 /// # Errors
-/// What keeps the file from being read, or where it ends early.
+/// What keeps the file from being read, or where it ends early; or that spans were lost on their
+/// way to where they go.
 pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<()> {
     let health = Arc::new(Health::default());
     let input =
@@ -124,7 +131,8 @@ pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<
         Reader::new(BufReader::new(input)).with_context(|| Visible(file.display()).to_string())?;
     let runtime = start_runtime()?;
     let memory = Ledger::new(config.memory.limit);
-    let (queue, exporters) = start_exporters(&runtime, &config, &memory, &health)?;
+    let output = Output::stdout(config.traces.colours);
+    let (queue, exporters) = start_exporters(&runtime, &config, &memory, &health, output)?;
     let pipeline_config = PipelineConfig {
         seed,
         memory,
@@ -134,8 +142,9 @@ pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<
     };
     let mut pipelines = Pipelines::new(pipeline_config, Arc::clone(&health));
     let began = Instant::now();
-    let replayed = recording::replay(&mut reader, &mut pipelines, |spans| {
+    let replayed = recording::replay_while(&mut reader, &mut pipelines, |spans| {
         queue.push_waiting(std::mem::take(spans));
+        !health.is_deserted()
     });
     let took = began.elapsed();
     runtime.block_on(exporters.drain(config.ending.timeout));
@@ -151,6 +160,13 @@ pub fn replay(config: Config, file: &Path, seed: Option<u64>) -> anyhow::Result<
     );
     report::log_links(&health);
     report::log_losses(&health);
+    // Who closed the pipe has seen enough.
+    let lost = if health.is_deserted() {
+        0
+    } else {
+        report::spans_lost(&health)
+    };
+    anyhow::ensure!(lost == 0, "{lost} spans got to nobody");
     Ok(())
 }
 

@@ -31,6 +31,7 @@ macro_rules! attributes {
 attributes! {
     Stable CLIENT_ADDRESS = "client.address";
     Stable CLIENT_PORT = "client.port";
+    Stable CONTAINER_ID = "container.id";
     Stable DB_COLLECTION_NAME = "db.collection.name";
     Stable DB_NAMESPACE = "db.namespace";
     Stable DB_OPERATION_BATCH_SIZE = "db.operation.batch.size";
@@ -46,8 +47,10 @@ attributes! {
     Stable HTTP_REQUEST_METHOD_ORIGINAL = "http.request.method_original";
     Development HTTP_RESPONSE_BODY_SIZE = "http.response.body.size";
     Stable HTTP_RESPONSE_STATUS_CODE = "http.response.status_code";
+    Stable K8S_POD_UID = "k8s.pod.uid";
     Stable NETWORK_PEER_ADDRESS = "network.peer.address";
     Stable NETWORK_PEER_PORT = "network.peer.port";
+    Stable NETWORK_PROTOCOL_NAME = "network.protocol.name";
     Stable NETWORK_PROTOCOL_VERSION = "network.protocol.version";
     Stable NETWORK_TRANSPORT = "network.transport";
     Development OS_TYPE = "os.type";

@@ -1,5 +1,6 @@
-//! Which trace a span belongs to, and which span is its parent. It writes nothing to the wire and
-//! guesses no parent: there is one where a header named one, and none elsewhere.
+//! Which trace a span belongs to, and which span is its parent, as far as headers tell. Who asked
+//! for it beside them is the business of [`crate::links`]. It writes nothing to the wire and
+//! guesses nothing.
 
 mod propagation;
 mod sampling;

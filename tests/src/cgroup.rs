@@ -1,5 +1,6 @@
-//! A control group that bounds the memory of one process, version 1 or 2 as the machine has it,
-//! below the group that the test is in. It is removed when it is dropped.
+//! Control groups below the one that the test is in, version 1 or 2 as the machine has it: one that
+//! bounds the memory of a process, and some that are called as those of a container are. They are
+//! removed when they are dropped.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,24 +17,10 @@ impl MemoryGroup {
     /// # Errors
     /// Why this machine lets nobody make one, in a sentence.
     pub fn new(name: &str, limit: u64) -> Result<Self, String> {
-        let own = fs::read_to_string("/proc/self/cgroup").map_err(|error| error.to_string())?;
-        let group = |matches: &dyn Fn(&str) -> bool| {
-            own.lines().find_map(|line| {
-                let mut fields = line.splitn(3, ':').skip(1);
-                let (controllers, group) = (fields.next()?, fields.next()?);
-                matches(controllers).then(|| group.trim_start_matches('/').to_owned())
-            })
-        };
-        let v1 = group(&|controllers| controllers.split(',').any(|name| name == "memory"));
-        let (parent, file) = match v1 {
-            Some(group) => (
-                Path::new("/sys/fs/cgroup/memory").join(group),
-                "memory.limit_in_bytes",
-            ),
-            None => {
-                let group = group(&str::is_empty).ok_or("no control group of version 2")?;
-                (Path::new("/sys/fs/cgroup").join(group), "memory.max")
-            }
+        let (parent, is_first_version) = own()?;
+        let file = match is_first_version {
+            true => "memory.limit_in_bytes",
+            false => "memory.max",
         };
         let path = parent.join(format!("{name}-{}", std::process::id()));
         let made = fs::create_dir(&path);
@@ -53,12 +40,75 @@ impl MemoryGroup {
 
 impl Drop for MemoryGroup {
     fn drop(&mut self) {
-        // Who was in it has ended, or is about to.
-        for _ in 0..100 {
-            if fs::remove_dir(&self.path).is_ok() {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(20));
+        remove(&self.path);
+    }
+}
+
+/// Groups within one another, called as somebody who runs containers calls them.
+#[derive(Debug)]
+pub struct NamedGroups {
+    /// From the outermost.
+    paths: Vec<PathBuf>,
+}
+
+impl NamedGroups {
+    /// Groups with these names, the outermost first.
+    ///
+    /// # Errors
+    /// Why this machine lets nobody make them, in a sentence.
+    pub fn new(names: &[&str]) -> Result<Self, String> {
+        let (mut path, _) = own()?;
+        let mut groups = Self { paths: Vec::new() };
+        for name in names {
+            path = path.join(name);
+            fs::create_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            groups.paths.push(path.clone());
         }
+        Ok(groups)
+    }
+
+    /// Puts a process into the innermost.
+    ///
+    /// # Panics
+    /// If the kernel refuses.
+    pub fn take_in(&self, pid: u32) {
+        let innermost = self.paths.last().expect("there is one");
+        fs::write(innermost.join("cgroup.procs"), pid.to_string()).expect("it moves");
+    }
+}
+
+impl Drop for NamedGroups {
+    fn drop(&mut self) {
+        for path in self.paths.iter().rev() {
+            remove(path);
+        }
+    }
+}
+
+/// The folder of the group that this process is in, of the hierarchy that accounts for memory, and
+/// whether that is one of version 1.
+fn own() -> Result<(PathBuf, bool), String> {
+    let own = fs::read_to_string("/proc/self/cgroup").map_err(|error| error.to_string())?;
+    let group = |matches: &dyn Fn(&str) -> bool| {
+        own.lines().find_map(|line| {
+            let mut fields = line.splitn(3, ':').skip(1);
+            let (controllers, group) = (fields.next()?, fields.next()?);
+            matches(controllers).then(|| group.trim_start_matches('/').to_owned())
+        })
+    };
+    if let Some(group) = group(&|controllers| controllers.split(',').any(|name| name == "memory")) {
+        return Ok((Path::new("/sys/fs/cgroup/memory").join(group), true));
+    }
+    let group = group(&str::is_empty).ok_or("no control group of version 2")?;
+    Ok((Path::new("/sys/fs/cgroup").join(group), false))
+}
+
+fn remove(group: &Path) {
+    // Who was in it has ended, or is about to.
+    for _ in 0..100 {
+        if fs::remove_dir(group).is_ok() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }

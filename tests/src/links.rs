@@ -158,7 +158,9 @@ impl Row {
 }
 
 impl Counts {
-    fn sum(self) -> usize {
+    /// All of them.
+    #[must_use]
+    pub fn sum(self) -> usize {
         self.right + self.wrong + self.none
     }
 }

@@ -166,8 +166,8 @@ fn what_haproxy_runs_after_a_reload_is_seen() {
     });
 }
 
-/// php-fpm's processes speak FastCGI, which is not read; but what their scripts ask is. Each has
-/// the name of its pool in a title that it gives itself after it was forked.
+/// php-fpm's processes speak FastCGI. Each has the name of its pool in a title that it gives itself
+/// after it was forked.
 #[test]
 fn pools_of_php_are_told_apart() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -189,6 +189,7 @@ fn pools_of_php_are_told_apart() {
         format!(
             "location /{name} {{ fastcgi_pass unix:{here}/{name}.sock; \
              fastcgi_param REQUEST_METHOD GET; fastcgi_param QUERY_STRING $query_string; \
+             fastcgi_param DOCUMENT_URI /{name}; \
              fastcgi_param SCRIPT_FILENAME {script}; }}\n"
         )
     };
@@ -210,9 +211,11 @@ fn pools_of_php_are_told_apart() {
             let url = nginx.url(&format!("/{name}?{}", asked.url(&target)));
             let said = answer(&url);
             let (_, pid) = said.rsplit_once(' ').expect("a pid");
-            served.insert((target, name.to_owned(), pid.to_owned()));
+            served.insert((target.clone(), name.to_owned(), pid.to_owned()));
+            let asked = format!("/{name}?{}", asked.url(&target));
+            served.insert((asked, name.to_owned(), pid.to_owned()));
         }
-        daemon.wait_for_count(2);
+        daemon.wait_for_count(4);
         let finished = daemon.stop();
         let seen: BTreeSet<Served> = finished.spans.iter().map(told).collect();
         assert_eq!(seen, served, "daemon first: {is_first}");

@@ -3,9 +3,9 @@
 use serde_json::Value;
 use wirespan_tests::daemon::{command, run_to_end};
 use wirespan_tests::ports;
-use wirespan_tests::process::{Process, tied};
+use wirespan_tests::process::{LIMIT, Process, tied};
 use wirespan_tests::tls::built;
-use wirespan_tests::workload::{Nginx, Server, eventually};
+use wirespan_tests::workload::{Nginx, Server, curl, eventually, file};
 
 /// The rows for a pid.
 fn processes(pid: u32) -> Vec<Value> {
@@ -63,6 +63,76 @@ fn how_calls_are_linked_is_told_or_why_not() {
     let (by, reason) = links(node.process.pid());
     assert_eq!(by, Value::Null);
     assert!(reason.is_string(), "{reason}");
+    let bash = Process::start("bash", tied("bash").args(["-c", "read line"]));
+    assert_eq!(links(bash.pid()).0, Value::Null);
+}
+
+#[test]
+fn node_with_the_script_is_told_from_node_without() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let script = directory.path().join("any-name.cjs");
+    let (code, ..) = run_to_end(command().arg("node-script").arg(&script));
+    assert_eq!(code, Some(0));
+    let require = format!("--require={}", script.display());
+    for by_arguments in [true, false] {
+        let node = Server::on(ports::free(), |port| {
+            let mut command = tied("node");
+            if by_arguments {
+                command.arg(&require);
+            } else {
+                command.env("NODE_OPTIONS", &require);
+            }
+            command.arg(file("server.js")).arg(port);
+            command
+        });
+        let expected = ("node_store".into(), Value::Null);
+        assert_eq!(links(node.process.pid()), expected, "{by_arguments}");
+    }
+}
+
+/// From the settings to the last loss.
+#[test]
+fn a_process_is_explained() {
+    let server = Server::python();
+    let pid = server.process.pid().to_string();
+    let port = server.port.to_string();
+    let other = ports::free().to_string();
+    for (asked, verdict) in [(&port, "watched"), (&other, "not watched")] {
+        let mut command = command();
+        command.args(["explain", &pid, "--watch", "0s", "--open-port", asked]);
+        let (code, stdout, stderr) = run_to_end(&mut command);
+        assert_eq!(code, Some(0), "{}", stderr.join("\n"));
+        let selection = format!("selection: {verdict}");
+        assert!(stdout.contains(&selection), "{stdout:#?}");
+        let found = format!("it listens on {port}");
+        assert!(
+            stdout.iter().any(|line| line.ends_with(&found)),
+            "{stdout:#?}"
+        );
+    }
+    let mut command = command();
+    command.args(["explain", &pid, "--watch", "1h"]);
+    let mut explained = Process::start("wirespan explain", &mut command);
+    let begins = explained.stdout.wait_for_line(LIMIT, "what it says");
+    assert!(begins.is_some(), "{}", explained.story());
+    for number in 0..3 {
+        let _ = curl(&[&server.url(&format!("/{number}"))]);
+    }
+    let _ = server.truth(3);
+    assert!(explained.stop().success(), "{}", explained.story());
+    let said = explained.succeed();
+    for line in [
+        "selection: no setting says which processes are watched",
+        "  spans: server of HTTP/1.1 3",
+        "  parents found, by how they are known: none",
+        "  lost: nothing",
+    ] {
+        assert!(said.iter().any(|it| it == line), "{line:?} {said:#?}");
+    }
+    // One that is not there.
+    let mut command = wirespan_tests::daemon::command();
+    let (code, ..) = run_to_end(command.args(["explain", "4194304"]));
+    assert_eq!(code, Some(1));
 }
 
 #[test]

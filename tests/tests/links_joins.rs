@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use wirespan_tests::daemon::Daemon;
-use wirespan_tests::links::{KeptRow, Load, Row, Target};
+use wirespan_tests::links::go::Pair;
+use wirespan_tests::links::{KeptRow, Load, Row, Target, requests};
 use wirespan_tests::network::Host;
 use wirespan_tests::tls::Certificates;
-use wirespan_tests::workload::{Nginx, eventually};
+use wirespan_tests::workload::{Nginx, curl, eventually};
 
 const ANSWER: &str = "location / { return 200 \"answered\\n\"; }";
 
@@ -36,16 +37,8 @@ fn all_are_joined(name: &str, front: &Nginx, back: &Nginx) {
 
 /// The same, where `ask` sends the requests to the first of the two, and so many per cent of the
 /// pairs must have been joined.
-fn joined(name: &str, [front, back]: [&Nginx; 2], least: usize, ask: &dyn Fn(Load) -> usize) {
-    eventually("all workers", || {
-        front.workers().len() == 2 && !back.workers().is_empty()
-    });
-    let workers = [front.workers(), back.workers()].concat();
-    let pids: Vec<String> = workers.iter().map(u32::to_string).collect();
-    let daemon = Daemon::start(&[("BEYLA_TARGET_PID", &pids.join(","))]);
-    for worker in workers {
-        daemon.wait_until_watching(worker);
-    }
+fn joined(name: &str, both: [&Nginx; 2], least: usize, ask: &dyn Fn(Load) -> usize) {
+    let daemon = watched(both, &[]);
     let load = Load::of_a_row();
     let requests = load.requests;
     assert_eq!(ask(load), requests);
@@ -61,6 +54,21 @@ fn joined(name: &str, [front, back]: [&Nginx; 2], least: usize, ask: &dyn Fn(Loa
     assert!(100 * row.joins.right >= least * requests, "{name}: {row}");
     let apart = requests - row.joins.right;
     assert_eq!(row.joins.none, requests + apart, "{name}: {row}");
+}
+
+/// A daemon with these settings that watches the workers of both.
+fn watched([front, back]: [&Nginx; 2], settings: &[(&str, &str)]) -> Daemon {
+    eventually("all workers", || {
+        front.workers().len() == 2 && !back.workers().is_empty()
+    });
+    let workers = [front.workers(), back.workers()].concat();
+    let pids: Vec<String> = workers.iter().map(u32::to_string).collect();
+    let pids = pids.join(",");
+    let daemon = Daemon::start(&[settings, &[("BEYLA_TARGET_PID", &*pids)]].concat());
+    for worker in workers {
+        daemon.wait_until_watching(worker);
+    }
+    daemon
 }
 
 fn send(load: Load, base: &str) -> usize {
@@ -195,4 +203,57 @@ fn addresses_that_are_translated_on_the_way() {
         let name = format!("{family}, translated, TLS");
         translated.all_are_joined(&name, Some(&certificates));
     }
+}
+
+/// Objects of rustls change their place, so that it is not certain on which socket they are.
+#[test]
+fn over_rustls_nobody_is_joined_with_somebody_else() {
+    let certificates = Certificates::create();
+    let pair = Pair::start("links-tokio-plain", &[], Some(&certificates));
+    let (row, finished) = pair.under(&Load::of_a_row(), "fan");
+    println!("joins: rustls: {row}");
+    assert!(row.joins.sum() >= requests(), "{}", finished.story());
+    assert_eq!(row.joins.wrong, 0, "{row}");
+}
+
+/// What is never answered over TLS has no number by which both ends know it.
+#[test]
+fn over_tls_what_is_never_answered_is_apart() {
+    const ASKED: usize = 10;
+    let back = Nginx::start_tls(&Certificates::create(), "", "location / { return 444; }");
+    let front = front(&at(&back), "https");
+    let daemon = watched([&front, &back], &[]);
+    for number in 0..ASKED {
+        let said = curl(&[&front.url(&format!("/r{number}/a"))]);
+        assert_eq!(said, ["502"]);
+    }
+    daemon.wait_for_count(3 * ASKED);
+    let finished = daemon.stop();
+    let row = Row::of(&finished.spans);
+    let (joins, calls) = (row.joins, row.calls);
+    assert_eq!((joins.right, joins.wrong), (0, 0), "{}", finished.story());
+    assert_eq!(
+        (calls.right, calls.wrong),
+        (ASKED, 0),
+        "{}",
+        finished.story()
+    );
+}
+
+/// Each worker is in one of them, and what its calls lead to may be in the other.
+#[test]
+fn with_two_shards_both_ends_are_joined_within_one_of_them_or_are_apart() {
+    let back = Nginx::start(1, "", ANSWER);
+    let front = front(&at(&back), "http");
+    let daemon = watched([&front, &back], &[("WIRESPAN_SHARDS", "2")]);
+    let load = Load::of_a_row();
+    let requests = load.requests;
+    assert_eq!(send(load, &front.url("")), requests);
+    daemon.wait_for_count(3 * requests);
+    let finished = daemon.stop();
+    assert_eq!(finished.lost(), "nothing", "{}", finished.story());
+    let Row { joins, calls, .. } = Row::of(&finished.spans);
+    println!("joins: two shards: {joins}");
+    assert_eq!((joins.wrong, calls.wrong), (0, 0), "{}", finished.story());
+    assert_eq!(joins.right + joins.none, 2 * requests);
 }

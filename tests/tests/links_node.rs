@@ -6,6 +6,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 use wirespan_tests::daemon::{Daemon, binary};
+use wirespan_tests::grpc::built_by_setup;
 use wirespan_tests::links::{Load, Row, Target};
 use wirespan_tests::ports;
 use wirespan_tests::process::{LIMIT, Process, tied};
@@ -33,6 +34,9 @@ const SHAPES: [(&str, usize); 7] = [
     // The first may be given up before it is sent.
     ("cancelled", 1),
 ];
+
+/// The program that is made into one file.
+const BUNDLED: &str = "a bundle";
 
 /// A server, and the backend that it calls.
 struct Served {
@@ -62,9 +66,11 @@ impl Served {
         let (port, backend_port) = (ports::free(), ports::free());
         let run = |program: &str, port: u16| {
             let mut command = tied(node);
-            command
-                .arg(file(&format!("links/node/{program}")))
-                .arg(port.to_string());
+            let path = match program {
+                BUNDLED => built_by_setup("bundled/app.cjs"),
+                name => file(&format!("links/node/{name}")),
+            };
+            command.arg(path).arg(port.to_string());
             if let Some(certificates) = certificates {
                 certificates.trusted_by(&mut command);
                 command.env("CERTIFICATE", certificates.certificate());
@@ -154,6 +160,34 @@ fn worker_threads_processes_of_a_cluster_and_modules_have_tables_of_their_own() 
     let node = built("bin/node");
     for program in ["worker.js", "cluster.js", "module.mjs"] {
         Served::with_script(&node, program).reaches(&format!("Node 24, {program}"));
+    }
+}
+
+/// An undici of its own in it, and no names.
+#[test]
+fn a_program_that_was_made_into_one_file_is_followed_as_well() {
+    let shapes = ["fetched", "fetched_by_own", "pooled", "requested"].map(|shape| (shape, 2));
+    for node in [debians(), built("bin/node")] {
+        let served = Served::with_script(&node, BUNDLED);
+        let (row, calls) = served.row(&shapes, &[]);
+        let name = format!("Node ({}), a bundle", node.display());
+        row.assert(&name, Some(calls), TARGET);
+    }
+}
+
+/// Of streams nothing is told: of three calls for a request, one over HTTP/2 and one by who is
+/// asked over it have no parent in their process.
+#[test]
+fn streams_of_http2_are_nobodys() {
+    let target = Target {
+        right: 33.0,
+        wrong: 0.0,
+    };
+    for node in [debians(), built("bin/node")] {
+        let served = Served::with_script(&node, "streams.mjs");
+        let (row, calls) = served.row(&[("any", 3)], &[]);
+        let name = format!("Node ({}), HTTP/2 and HTTP/1", node.display());
+        row.assert(&name, Some(calls), target);
     }
 }
 

@@ -12,7 +12,6 @@ use wirespan_tests::daemon::Daemon;
 use wirespan_tests::links::{Load, Row, Target, requests};
 use wirespan_tests::ports;
 use wirespan_tests::process::{Process, tied};
-use wirespan_tests::spans::Kind;
 use wirespan_tests::tls::Certificates;
 use wirespan_tests::tunnels::listening;
 use wirespan_tests::workload::{Nginx, Server, binary, children_of, eventually, file};
@@ -277,41 +276,52 @@ fn apache(directory: &Path, mpm: &str, to: u16) -> (Process, u16) {
     (listening("apache2", command, port), port)
 }
 
-/// FastCGI is not read: what a script asks for has no request of its process, and belongs to nobody
-/// that is known; least of all to a request that another one of the pool answers.
+/// php-fpm's processes do one thing at a time, and are told what HTTP asked.
 #[test]
-fn what_php_asks_for_behind_nginx_is_nobodys() {
-    let back = Server::hyper();
+fn what_php_asks_for_behind_nginx_is_its_requests() {
+    for kept in ["", "fastcgi_keep_conn on;"] {
+        let back = Server::hyper();
+        let (fpm, directory) = php_fpm();
+        let here = directory.path().display();
+        let script = file("served/ask.php");
+        // Who keeps a connection keeps one of php-fpm's processes from all others.
+        let upstream = format!("upstream up {{ server unix:{here}/shop.sock; keepalive 2; }}");
+        let locations = format!(
+            "location / {{ fastcgi_pass up; {kept} include /etc/nginx/fastcgi_params; \
+             fastcgi_param SCRIPT_FILENAME {}; }}",
+            script.display()
+        );
+        let nginx = Nginx::start(WORKERS, &upstream, &locations);
+        let pids = [
+            workers(nginx.process.pid(), WORKERS),
+            workers(fpm.pid(), PHP_WORKERS),
+        ];
+        let told: Vec<_> = pids.concat().iter().map(u32::to_string).collect();
+        // Those that are there are watched once it is ready; it does not name all of a kind.
+        let daemon = Daemon::start(&[("BEYLA_TARGET_PID", &told.join(","))]);
+        send(&Load::of_a_row(), &nginx.url(""), |id| {
+            format!("/{id}/php?{}", back.url(&slow(id)))
+        });
+        let row = Row::of(&daemon.stop().spans);
+        assert_eq!(row.joins.wrong, 0, "{row}");
+        let name = format!("nginx, fastcgi_pass to php-fpm {kept}");
+        row.assert(name.trim(), Some(2 * requests()), TARGET);
+    }
+}
+
+/// php-fpm's.
+const PHP_WORKERS: usize = 8;
+
+fn php_fpm() -> (Process, tempfile::TempDir) {
     let directory = tempfile::tempdir().expect("a directory");
     let here = directory.path().display();
     let configuration = directory.path().join("fpm.conf");
     let text = format!(
         "[global]\nerror_log={here}/log\ndaemonize=no\n\
-         [shop]\nuser=root\nlisten={here}/shop.sock\npm=static\npm.max_children=8\n"
+         [shop]\nuser=root\nlisten={here}/shop.sock\npm=static\npm.max_children={PHP_WORKERS}\n"
     );
     std::fs::write(&configuration, text).expect("a configuration");
     let mut command = tied("php-fpm8.2");
     command.arg("-F").arg("-R").arg("-y").arg(&configuration);
-    let fpm = Process::start("php-fpm", &mut command);
-    let script = file("served/ask.php");
-    let locations = format!(
-        "location / {{ fastcgi_pass unix:{here}/shop.sock; fastcgi_param REQUEST_METHOD GET; \
-         fastcgi_param QUERY_STRING $query_string; fastcgi_param SCRIPT_FILENAME {}; }}",
-        script.display()
-    );
-    let nginx = Nginx::start(WORKERS, "", &locations);
-    let pids = [workers(nginx.process.pid(), WORKERS), workers(fpm.pid(), 8)];
-    let told = pids.concat().iter().map(u32::to_string).collect::<Vec<_>>();
-    let daemon = Daemon::start(&[("BEYLA_TARGET_PID", &told.join(","))]);
-    send(&Load::of_a_row(), &nginx.url(""), |id| {
-        format!("/{id}/php?{}", back.url(&slow(id)))
-    });
-    daemon.wait_for_count(2 * requests());
-    let finished = daemon.stop();
-    let row = Row::of(&finished.spans);
-    println!("links: PHP-FPM behind nginx: {row}");
-    let asked = finished.of_kind(Kind::Client);
-    assert_eq!(asked.len(), requests());
-    assert!(asked.iter().all(|span| span.parent_span_id.is_empty()));
-    assert_eq!(row.joins.none, requests(), "{row}");
+    (Process::start("php-fpm", &mut command), directory)
 }

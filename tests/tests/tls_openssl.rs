@@ -4,7 +4,9 @@
 use wirespan_tests::daemon::Daemon;
 use wirespan_tests::process::{Process, tied};
 use wirespan_tests::spans::{Kind, Seen};
-use wirespan_tests::tls::{self, Apache, Certificates, Postgres, assert_served, called, served};
+use wirespan_tests::tls::{
+    self, Apache, Certificates, Postgres, assert_served, called, served, wait_for_probes,
+};
 use wirespan_tests::truth::assert_same;
 use wirespan_tests::visits::assert_told;
 use wirespan_tests::workload::{Nginx, Server, curl, file};
@@ -238,17 +240,21 @@ fn curl_over_tls_is_told_as_the_server_saw_it() {
         ("BEYLA_OPEN_PORT", &server.port.to_string()),
     ]);
     for number in 0..5 {
-        let mut command = tied(&program);
-        command
-            .args(tls::INSECURE)
-            .args(["--silent", "--output", "/dev/null"]);
-        command.arg(server.url(&format!("/one/{number}?size=30")));
-        command.args([
-            &server.url(&format!("/two/{number}")),
-            "--output",
-            "/dev/null",
-        ]);
-        Process::start("one-request", &mut command).succeed();
+        // What a process says before it has probes is not promised, so it is kept from beginning
+        // until it has them: it reads first, and to the end, what it is to do.
+        let mut client = Process::start(
+            "one-request",
+            tied(&program)
+                .args(tls::INSECURE)
+                .args(["--silent", "--config", "-"]),
+        );
+        let _ = wait_for_probes(client.pid(), "libssl.so.3");
+        for target in [format!("/one/{number}?size=30"), format!("/two/{number}")] {
+            client.tell(&format!("url = \"{}\"", server.url(&target)));
+            client.tell("output = \"/dev/null\"");
+        }
+        client.close_input();
+        client.succeed();
     }
     tls::assert_both(daemon, &server, 10);
 }

@@ -4,6 +4,7 @@
 mod daemon;
 mod hpack;
 mod http2;
+mod links;
 mod load;
 mod shards;
 mod table;
@@ -39,6 +40,9 @@ pub struct Args {
     /// What to measure
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Part::ALL)]
     parts: Vec<Part>,
+    /// Of the programs that make calls, those whose name contains this
+    #[arg(long, default_value = "")]
+    programs: String,
     /// Take set-up and programs as they are: in a virtual machine there is nothing to build with
     #[arg(long)]
     built: bool,
@@ -59,16 +63,19 @@ enum Part {
     Replay,
     /// Two shards beside one
     Shards,
+    /// Programs that call another one for each request, with and without linking
+    Links,
 }
 
 impl Part {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Http1,
         Self::Http2,
         Self::Tls,
         Self::Hpack,
         Self::Replay,
         Self::Shards,
+        Self::Links,
     ];
 }
 
@@ -79,6 +86,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     if !args.built {
         build()?;
+        if args.parts.contains(&Part::Links) {
+            // Programs that call others are those of the tests.
+            setup::ensure(&[Purpose::Test])?;
+        }
     }
     // Nobody is behind nginx here; `/hello` is its own answer.
     let watched = Nginx::start(free_port()?, 1)?;
@@ -112,6 +123,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if wants(Part::Shards) {
         println!("bench: shards");
         table.extend(shards::measure()?);
+    }
+    if wants(Part::Links) {
+        println!("bench: links");
+        table.extend(links::measure(args)?);
     }
     print!("{table}");
     Ok(ExitCode::SUCCESS)

@@ -5,6 +5,7 @@
 
 pub mod apt;
 mod bpf_linker;
+mod bundle;
 mod go;
 mod grpc;
 mod jaeger;
@@ -63,6 +64,7 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
     }
     if purposes.contains(&Purpose::Test) {
         grpc::ensure()?;
+        bundle::ensure()?;
         python::ensure()?;
         tls::ensure()?;
         wheels::REDIS_PY.ensure()?;

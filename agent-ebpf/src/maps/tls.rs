@@ -45,8 +45,14 @@ pub const FRAMES_AROUND: usize = 2;
 #[map]
 static TLS_HALVES: LruHashMap<u32, Halves> = LruHashMap::with_max_entries(1024, 0);
 
-/// Addresses of either kind that are remembered.
-pub const RECENT_HALVES: usize = 4;
+/// By process and address of its memory, the buffer that was seen to have it last.
+#[map]
+static TLS_RINGS: LruHashMap<ObjectKey, u64> = LruHashMap::with_max_entries(16 * 1024, 0);
+
+/// By process and address, a buffer that is expected to be read, and how far within its connection
+/// that is.
+#[map]
+static TLS_EXPECTED: LruHashMap<ObjectKey, u64> = LruHashMap::with_max_entries(1024, 0);
 
 /// Value of [`TLS_HALVES`]; see [`crate::tls::halves`].
 #[derive(Clone, Copy, Default)]
@@ -54,10 +60,14 @@ pub const RECENT_HALVES: usize = 4;
 pub struct Halves {
     /// How far within a connection the buffer lies that is read; 0 while nobody knows.
     pub distance: u64,
-    /// Buffers that were read last, while nobody knows.
-    pub readers: [u64; RECENT_HALVES],
-    /// And connections that were written.
-    pub writers: [u64; RECENT_HALVES],
+    /// 1 if that is certain.
+    pub is_certain: u32,
+    /// How many connections one behind the other had it there.
+    pub agreed: u32,
+    /// How many connections were looked at for that.
+    pub looks: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// Key of [`TLS_OBJECTS`].
@@ -93,6 +103,8 @@ pub struct Object {
     pub sk: u64,
     /// How often plaintext was looked at since the socket is known; 0 before any moved.
     pub used: u64,
+    /// Of what is read by a buffer, the address of the buffer's memory; else 0.
+    pub ring: u64,
 }
 
 /// Key of [`TLS_TASKS`].
@@ -262,6 +274,7 @@ pub fn remember_object(key: ObjectKey, id: ConnectionId) -> Delivered<()> {
         carrier: 0,
         sk: 0,
         used: 0,
+        ring: 0,
     };
     TLS_OBJECTS
         .insert(key, new, 0)
@@ -288,6 +301,41 @@ pub fn halves(tgid: u32) -> Halves {
 pub fn remember_halves(tgid: u32, halves: &Halves) {
     // Without room it is learned again.
     let _: Result<(), i32> = TLS_HALVES.insert(tgid, halves, 0);
+}
+
+/// How far within a connection this buffer is expected.
+#[inline(always)]
+pub fn expected_distance(tgid: u32, buffer: u64) -> Option<u64> {
+    // SAFETY: copied out at once.
+    unsafe { TLS_EXPECTED.get(ObjectKey::new(tgid, buffer)) }.copied()
+}
+
+/// A buffer is expected there.
+#[inline(always)]
+pub fn expect_buffer(tgid: u32, buffer: u64, distance: u64) {
+    // Without room another one is.
+    let _: Result<(), i32> = TLS_EXPECTED.insert(ObjectKey::new(tgid, buffer), &distance, 0);
+}
+
+/// The buffer that was seen last to have its memory there.
+#[inline(always)]
+pub fn buffer_of_ring(tgid: u32, ring: u64) -> Option<u64> {
+    // SAFETY: copied out at once.
+    unsafe { TLS_RINGS.get(ObjectKey::new(tgid, ring)) }.copied()
+}
+
+/// A buffer has its memory there.
+#[inline(always)]
+pub fn remember_ring(tgid: u32, ring: u64, buffer: u64) {
+    // Without room a buffer that moves is taken for another one.
+    let _: Result<(), i32> = TLS_RINGS.insert(ObjectKey::new(tgid, ring), &buffer, 0);
+}
+
+/// That memory is nobody's any more.
+#[inline(always)]
+pub fn forget_ring(tgid: u32, ring: u64) {
+    // It may have been evicted.
+    let _: Result<(), i32> = TLS_RINGS.remove(ObjectKey::new(tgid, ring));
 }
 
 /// Forgets an object.

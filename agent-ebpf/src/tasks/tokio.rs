@@ -14,6 +14,8 @@ use crate::maps::{self, Scratch, TaskInbox};
 use crate::memory::{Current, Delivered, current_task, kernel_value, offset, user_value};
 use crate::records;
 
+mod cell;
+
 /// In a channel (`mpsc::chan::Chan`), from its sending half (`list::Tx`) on, each of which has its
 /// own lines of the processor's cache: the waker of who takes from it, a table of functions and a
 /// task's header in either order.
@@ -63,6 +65,7 @@ fn number(runtime: &Runtime, header: u64) -> Delivered<(u64, u64)> {
 pub fn born(current: Current, runtime: &Runtime, header: u64) -> Delivered<()> {
     let (task, table) = number(runtime, header)?;
     let other = running(runtime)?;
+    maps::remember_task_header(current.tgid, task, header);
     records::task(current, note(TaskEvent::Born, task, other, table as u32))
 }
 
@@ -79,11 +82,14 @@ pub fn put(current: Current, runtime: &Runtime, channel: u64, place: u64) -> Del
     numbers[Put::Next as usize] = next(channel, place).unwrap_or(0);
     if let Some(inbox) = maps::inbox(current.tgid, own)
         && inbox.passes_on != 0
-        && inbox.channel != 0
-        && inbox.channel != channel
     {
-        numbers[Put::From as usize] = inbox.channel;
-        numbers[Put::Took as usize] = took(inbox.channel)?;
+        if inbox.channel == 0 {
+            cell::look(runtime, inbox, (current.tgid, own), channel);
+        }
+        if inbox.channel != 0 && inbox.channel != channel {
+            numbers[Put::From as usize] = inbox.channel;
+            numbers[Put::Took as usize] = took(inbox.channel)?;
+        }
     }
     records::task_with(
         current,
@@ -112,10 +118,16 @@ fn taker(runtime: &Runtime, channel: u64) -> Delivered<u64> {
 fn takes_from(current: Current, task: u64, channel: u64) {
     match maps::inbox(current.tgid, task) {
         Some(inbox) => inbox.channel = channel,
-        None => {
-            let passes_on = 0;
-            maps::remember_inbox(current.tgid, task, &TaskInbox { channel, passes_on });
-        }
+        None => maps::remember_inbox(current.tgid, task, &inbox_of(channel)),
+    }
+}
+
+#[inline(always)]
+fn inbox_of(channel: u64) -> TaskInbox {
+    TaskInbox {
+        channel,
+        passes_on: 0,
+        looks: 0,
     }
 }
 
@@ -146,8 +158,12 @@ pub fn passes_on(current: Current, runtime: &Runtime) -> Delivered<()> {
     match maps::inbox(current.tgid, task) {
         Some(inbox) => inbox.passes_on = 1,
         None => {
-            let (channel, passes_on) = (0, 1);
-            maps::remember_inbox(current.tgid, task, &TaskInbox { channel, passes_on });
+            let passes_on = 1;
+            let inbox = TaskInbox {
+                passes_on,
+                ..inbox_of(0)
+            };
+            maps::remember_inbox(current.tgid, task, &inbox);
         }
     }
     Ok(())
@@ -157,9 +173,21 @@ pub fn passes_on(current: Current, runtime: &Runtime) -> Delivered<()> {
 #[inline(always)]
 pub fn sends(current: Current, runtime: &Runtime, stream: u32) -> Delivered<()> {
     let task = running(runtime)?;
+    if task == 0 {
+        return Ok(());
+    }
+    if maps::inbox(current.tgid, task).is_none() {
+        maps::remember_inbox(current.tgid, task, &inbox_of(0));
+    }
     let Some(inbox) = maps::inbox(current.tgid, task) else {
         return Ok(());
     };
+    if inbox.channel == 0 {
+        cell::look(runtime, inbox, (current.tgid, task), 0);
+    }
+    if inbox.channel == 0 {
+        return Ok(());
+    }
     let mut numbers = [0; NOTED];
     numbers[0] = took(inbox.channel)?;
     let note = note(TaskEvent::Sends, task, inbox.channel, stream);

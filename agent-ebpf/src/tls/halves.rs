@@ -3,42 +3,81 @@
 //! one object here, by the buffer's address.
 //!
 //! Where the buffer lies in a connection is up to the compiler, and the same for all connections of
-//! a program. It is learned: of the buffers that a process read last and the connections that it
-//! wrote last, those belong together of which one lies within the other. What was said of a
-//! connection before that is known moves with it.
+//! a program. It is learned. Of a connection that is written, a buffer that was read within it and
+//! still has the same memory is its own; if that is read there again, it is certain, because what
+//! was there before may still stand beyond a connection's end, but nobody reads it. Of a buffer
+//! that is read for the first time, what was written closest before it is its own; if several have
+//! it at the same distance, that is certain, too. What was said of a connection before it is known
+//! moves with it.
+//!
+//! Connections are moved about in memory, between the first bytes that a server reads and its first
+//! answer for one. A buffer's memory stays where it is: who has that is the same connection.
 
 use wirespan_common::watch::Watch;
 
-use crate::maps::{self, ObjectKey, RECENT_HALVES};
+use crate::maps::{self, Halves, ObjectKey};
 use crate::memory::{Current, Delivered, user_value};
+use crate::tls::carriers::new_id;
 use crate::tls::{self, Begun, OF_RUSTLS, ZERO_ENDS};
 
 /// Size of a word.
 const WORD: u64 = 8;
 /// What is written of a connection is smaller than this, in bytes, and whole connections are not.
 const CONNECTION_LEN_MAX: u64 = 1024;
+/// So many connections of a process are looked at for a buffer.
+const LOOKS_MAX: u32 = 1024;
+/// So many that agree are enough.
+const AGREED_MIN: u32 = 16;
+/// Where a buffer has the address of its memory; see [`takes`].
+const RING: u64 = 3 * WORD;
+/// A buffer that never had any has no address there.
+const RING_MIN: u64 = 4096;
+/// Addresses of a process are below.
+const ADDRESS_END: u64 = 1 << 47;
 
 /// The object that is read by this buffer.
 #[inline(never)]
 pub fn reader(current: Current, buffer: u64) -> Delivered<u64> {
     let tgid = current.tgid;
-    if maps::object(ObjectKey::new(tgid, buffer)).is_some() {
-        return Ok(buffer);
-    }
+    let ring = user_value::<u64>(buffer + RING)?;
+    let mut owner = maps::buffer_of_ring(tgid, ring);
     let mut known = maps::halves(tgid);
-    if known.distance == 0 {
-        for connection in known.writers {
-            if lies_within(buffer, connection) {
-                known.distance = buffer - connection;
-            }
-        }
-        push(&mut known.readers, buffer);
+    if known.is_certain == 0
+        && let Some(distance) = maps::expected_distance(tgid, buffer)
+    {
+        known.distance = distance;
+        known.is_certain = 1;
         maps::remember_halves(tgid, &known);
     }
-    if known.distance != 0 {
-        join(tgid, buffer - known.distance, buffer)?;
+    if owner == Some(buffer) {
+        if !is_over(tgid, buffer) {
+            return Ok(buffer);
+        }
+        // Another connection has the same memory.
+        maps::forget_object(ObjectKey::new(tgid, buffer));
+        owner = None;
     }
+    if known.is_certain != 0 {
+        join(tgid, buffer - known.distance, buffer)?;
+    } else if owner.is_none() && known.looks < LOOKS_MAX {
+        let distance = written_before(tgid, buffer);
+        agree(&mut known, distance);
+        maps::remember_halves(tgid, &known);
+        if distance != 0 {
+            join(tgid, buffer - distance, buffer)?;
+        }
+    }
+    follow(tgid, buffer, ring)?;
     Ok(buffer)
+}
+
+/// Whether the object that is read there was on a socket which it is on no longer.
+#[inline(always)]
+fn is_over(tgid: u32, buffer: u64) -> bool {
+    match maps::object(ObjectKey::new(tgid, buffer)) {
+        Some(object) => object.carrier != 0 && maps::carried_by(object.carrier) != Some(object.id),
+        None => true,
+    }
 }
 
 /// The object that is written by this connection's address.
@@ -46,29 +85,108 @@ pub fn reader(current: Current, buffer: u64) -> Delivered<u64> {
 pub fn writer(current: Current, connection: u64) -> Delivered<u64> {
     let tgid = current.tgid;
     let mut known = maps::halves(tgid);
-    if known.distance == 0 {
-        for buffer in known.readers {
-            if lies_within(buffer, connection) {
-                known.distance = buffer - connection;
-            }
+    if known.is_certain != 0 {
+        let buffer = connection + known.distance;
+        let ring = user_value::<u64>(buffer + RING)?;
+        if ring >= RING_MIN && maps::buffer_of_ring(tgid, ring) != Some(buffer) {
+            join(tgid, connection, buffer)?;
+            follow(tgid, buffer, ring)?;
         }
-        push(&mut known.writers, connection);
-        maps::remember_halves(tgid, &known);
+        return Ok(buffer);
     }
-    Ok(connection + known.distance)
+    if known.looks >= LOOKS_MAX {
+        return Ok(connection + known.distance);
+    }
+    let distance = read_within(tgid, connection);
+    agree(&mut known, distance);
+    maps::remember_halves(tgid, &known);
+    if distance != 0 {
+        maps::expect_buffer(tgid, connection + distance, distance);
+    }
+    Ok(connection + distance)
 }
 
-/// Remembers an address as the latest.
+/// One more connection was looked at: it has its buffer there, or 0 if that was not seen.
 #[inline(always)]
-fn push(recent: &mut [u64; RECENT_HALVES], address: u64) {
-    if recent[0] != address {
-        *recent = [address, recent[0], recent[1], recent[2]];
+fn agree(known: &mut Halves, distance: u64) {
+    known.looks += 1;
+    if distance == 0 {
+        return;
+    }
+    if known.distance == distance {
+        known.agreed += 1;
+    } else {
+        known.distance = distance;
+        known.agreed = 1;
+    }
+    if known.agreed >= AGREED_MIN {
+        known.is_certain = 1;
     }
 }
 
+/// How far within a connection a buffer is that was read there and has the same memory still; 0 if
+/// there is none.
 #[inline(always)]
-fn lies_within(buffer: u64, connection: u64) -> bool {
-    connection != 0 && buffer > connection && buffer - connection < CONNECTION_LEN_MAX
+fn read_within(tgid: u32, connection: u64) -> u64 {
+    let mut distance = WORD;
+    while distance < CONNECTION_LEN_MAX {
+        let buffer = connection + distance;
+        let Ok(word) = user_value::<u64>(buffer + RING) else {
+            return 0;
+        };
+        let is_memory = word >= RING_MIN && word % WORD == 0 && word < ADDRESS_END;
+        if is_memory && maps::buffer_of_ring(tgid, word) == Some(buffer) {
+            return distance;
+        }
+        distance += WORD;
+    }
+    0
+}
+
+/// How far before a buffer a connection begins that was written and not read; 0 if there is none.
+#[inline(always)]
+fn written_before(tgid: u32, buffer: u64) -> u64 {
+    let mut distance = WORD;
+    while distance < CONNECTION_LEN_MAX {
+        if let Some(object) = maps::object(ObjectKey::new(tgid, buffer - distance))
+            && object.ring == 0
+        {
+            return distance;
+        }
+        distance += WORD;
+    }
+    0
+}
+
+/// The buffer has its memory there. If that was another one's, whose socket is known, the
+/// connection was moved here.
+#[inline(always)]
+fn follow(tgid: u32, buffer: u64, ring: u64) -> Delivered<()> {
+    if ring < RING_MIN {
+        return Ok(());
+    }
+    let key = ObjectKey::new(tgid, buffer);
+    if let Some(before) = maps::buffer_of_ring(tgid, ring)
+        && before != buffer
+        && let Some(object) = maps::object(ObjectKey::new(tgid, before))
+        && object.ring == ring
+        && object.carrier != 0
+    {
+        let object = *object;
+        maps::forget_object(ObjectKey::new(tgid, before));
+        maps::move_object(key, object)?;
+    }
+    if maps::object(key).is_none() {
+        maps::remember_object(key, new_id(OF_RUSTLS))?;
+    }
+    if let Some(object) = maps::object(key) {
+        if object.ring != ring && object.ring != 0 {
+            maps::forget_ring(tgid, object.ring);
+        }
+        object.ring = ring;
+    }
+    maps::remember_ring(tgid, ring, buffer);
+    Ok(())
 }
 
 /// What was known by the connection's address is known by the buffer's from now on.
@@ -97,7 +215,7 @@ pub fn takes<const WALKS: bool>(
     if taken == 0 {
         return Ok(());
     }
-    let [ring, first, _, before] = user_value::<[u64; 4]>(buffer + 3 * WORD)?;
+    let [ring, first, _, before] = user_value::<[u64; 4]>(buffer + RING)?;
     let chunk = ring.wrapping_add(first.wrapping_mul(3 * WORD));
     let address = user_value::<u64>(chunk + WORD)?.wrapping_add(before);
     let object = reader(current, buffer)?;

@@ -81,6 +81,14 @@ impl<'b> Fields<'b> {
         }
     }
 
+    /// Takes a field only if it says where the body ends.
+    pub fn take_framing(&mut self, name: &[u8], value: &'b [u8]) {
+        const FRAMING: [&[u8]; 2] = [b"Content-Length", b"Transfer-Encoding"];
+        if FRAMING.iter().any(|it| name.eq_ignore_ascii_case(it)) {
+            self.take(name, value);
+        }
+    }
+
     /// What the head says of the trace that it belongs to, and `tracestate` where it has one that
     /// counts.
     pub fn traces(&self) -> (TraceHeaders, Option<Box<str>>) {

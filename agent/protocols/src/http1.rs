@@ -75,6 +75,10 @@ impl Request for Box<HttpRequest> {
         Some(&self.traces)
     }
 
+    fn target(&self) -> &str {
+        &self.target
+    }
+
     fn malformed() -> Option<Self> {
         Some(Self::new(HttpRequest::malformed()))
     }

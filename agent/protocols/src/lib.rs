@@ -16,6 +16,7 @@ pub mod detect;
 mod either;
 pub mod exchange;
 pub mod family;
+pub mod fastcgi;
 mod fields;
 pub mod grpc;
 pub mod heap;

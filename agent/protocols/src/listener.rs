@@ -37,6 +37,8 @@ pub struct Beginning<'r> {
     pub stream: Option<u64>,
     /// What the request says of the trace that it belongs to, if it can say that at all.
     pub traces: Option<&'r TraceHeaders>,
+    /// What a request of HTTP is for (RFC 9112 §3.2); empty where it is not known.
+    pub target: &'r str,
 }
 
 /// Hears of exchanges. Each that begins either ends or is withdrawn, once.

@@ -89,6 +89,11 @@ pub trait Request: Debug + Send + Sized {
         None
     }
 
+    /// What a request of HTTP is for; empty of other protocols.
+    fn target(&self) -> &str {
+        ""
+    }
+
     /// Whether it has a response. What has none is over with its last byte.
     fn is_answered(&self) -> bool {
         true

@@ -8,4 +8,5 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::http2::PROTOCOL,
     crate::redis::PROTOCOL,
     crate::mongodb::PROTOCOL,
+    crate::fastcgi::PROTOCOL,
 ];

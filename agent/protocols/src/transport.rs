@@ -62,8 +62,11 @@ pub struct Extent {
 pub enum Past {
     /// Nothing: its first bytes are to come.
     Empty,
-    /// Bytes moved that nobody saw.
-    Unseen,
+    /// Bytes moved that nobody saw, and then none for so long.
+    Unseen {
+        /// In nanoseconds; 0 if nobody knows.
+        silent_ns: u64,
+    },
     /// Nobody knows.
     #[default]
     Unknown,

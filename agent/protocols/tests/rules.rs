@@ -1,5 +1,7 @@
 //! The rules of a conversation one by one, each as a short story on the wire.
 
+#[path = "rules/fastcgi.rs"]
+mod fastcgi;
 #[path = "rules/heads.rs"]
 mod heads;
 #[path = "rules/leftovers.rs"]

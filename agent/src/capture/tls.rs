@@ -58,6 +58,8 @@ pub struct TlsProbes {
     unfollowed: HashSet<(FileId, FileVersion)>,
     /// Processes whose tasks are not to be followed.
     left_alone: HashSet<u32>,
+    /// Those of no process are.
+    follows_nobody: bool,
     strikes: Strikes,
     /// Files of which it was said that they are read, or why not.
     said: HashSet<(FileId, FileVersion)>,
@@ -109,9 +111,15 @@ impl TlsProbes {
             probed: HashMap::new(),
             unfollowed: HashSet::new(),
             left_alone: HashSet::new(),
+            follows_nobody: false,
             strikes,
             said: HashSet::new(),
         })
+    }
+
+    /// Follows tasks of nobody from now on.
+    pub fn follow_nobody(&mut self) {
+        self.follows_nobody = true;
     }
 
     /// What is attached, for whoever hears of the end of processes first.
@@ -130,7 +138,8 @@ impl TlsProbes {
     /// or two; the first of a kind also loads programs, which takes tens.
     pub fn attach(&mut self, pid: u32, library: &Arc<Library>) -> Attempt {
         let key = (library.file, library.held.version());
-        let is_unfollowed = self.unfollowed.contains(&key) || self.left_alone.contains(&pid);
+        let is_unfollowed =
+            self.follows_nobody || self.unfollowed.contains(&key) || self.left_alone.contains(&pid);
         let part = match is_unfollowed {
             true => ProbePart::Tls,
             false => ProbePart::All,

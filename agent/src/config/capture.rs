@@ -20,7 +20,7 @@ pub struct CaptureConfig {
     pub node_links: bool,
     /// How many threads take records, each from a ring of its own: 1 to [`SHARDS_MAX`].
     pub shards: u8,
-    /// Percent of a process's CPU time that following its tasks may take.
+    /// Percent of a process's CPU time that following its tasks may take; 0: none are followed.
     pub follow_cpu_max: u8,
 }
 
@@ -124,9 +124,13 @@ pub(super) fn read(settings: &Settings) -> Result<CaptureConfig, ConfigError> {
     }
     if let Some(given) = settings.of(Setting::FollowCpuMax) {
         capture.follow_cpu_max = given.parse(
-            |text| u8::try_from(values::count(text.trim_end_matches('%'), 100)?).ok(),
-            "percent of a process's CPU time, from 1 to 100",
+            |text| match text.trim_end_matches('%') {
+                "0" => Some(0),
+                text => u8::try_from(values::count(text, 100)?).ok(),
+            },
+            "percent of a process's CPU time, from 0 to 100",
         )?;
+        capture.node_links &= capture.follow_cpu_max > 0;
     }
     Ok(capture)
 }

@@ -16,7 +16,10 @@ pub enum Purpose {
     Record,
     /// List processes: needs targets.
     List,
-    /// Read a recording: needs nothing; prints text if spans have nowhere else to go.
+    /// Explain what would become of a process: needs nothing.
+    Explain,
+    /// Read a recording: needs nothing; prints text if nobody says where
+    /// spans go.
     Replay,
 }
 
@@ -56,12 +59,13 @@ impl Config {
             log: daemon::log(&settings)?,
             ending: daemon::ending(&settings)?,
         };
-        config.suits(purpose)?;
+        config.suits(purpose, settings.of(Setting::TracePrinter).is_some())?;
         Ok(Loaded { config, warnings })
     }
 
-    /// Checks what only the whole can show.
-    fn suits(&mut self, purpose: Purpose) -> Result<(), ConfigError> {
+    /// Checks what only the whole can show; `names_printer`: somebody said what is printed, be it
+    /// nothing.
+    fn suits(&mut self, purpose: Purpose, names_printer: bool) -> Result<(), ConfigError> {
         match purpose {
             Purpose::Trace | Purpose::Record | Purpose::List
                 if self.discover.targets.is_empty() =>
@@ -69,7 +73,7 @@ impl Config {
                 Err(ConfigError::NothingSelected)
             }
             Purpose::Trace if self.traces.is_silent() => Err(ConfigError::NoExporter),
-            Purpose::Replay if self.traces.is_silent() => {
+            Purpose::Replay if self.traces.is_silent() && !names_printer => {
                 self.traces.printer = PrinterFormat::Text;
                 Ok(())
             }

@@ -7,15 +7,17 @@ pub struct Names {
     pub setting: Setting,
     /// Environment variables, the one that wins first. An empty variable counts as not set.
     pub variables: &'static [&'static str],
+    /// What it is for, in a line.
+    pub about: &'static str,
 }
 
 macro_rules! settings {
-    ($($setting:ident: $first:literal $($other:literal)*;)*) => {
+    ($($setting:ident: $first:literal $($other:literal)* => $about:literal;)*) => {
         /// Everything that can be set, by the name that wins.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Setting {
             $(
-                #[doc = concat!("`", $first, "`")]
+                #[doc = concat!("`", $first, "`: ", $about)]
                 $setting,
             )*
         }
@@ -24,6 +26,7 @@ macro_rules! settings {
         pub const SETTINGS: &[Names] = &[$(Names {
             setting: Setting::$setting,
             variables: &[$first $(, $other)*],
+            about: $about,
         }),*];
     };
 }
@@ -33,72 +36,126 @@ macro_rules! settings {
 // its own settings as `BEYLA_X` and those it shares with OpenTelemetry eBPF Instrumentation as
 // `OTEL_EBPF_X`.
 settings! {
-    OpenPort: "BEYLA_OPEN_PORT" "OTEL_EBPF_OPEN_PORT";
-    AutoTargetExe: "BEYLA_AUTO_TARGET_EXE" "OTEL_EBPF_AUTO_TARGET_EXE" "OTEL_GO_AUTO_TARGET_EXE";
-    ExecutableName: "BEYLA_EXECUTABLE_NAME" "OTEL_EBPF_EXECUTABLE_NAME";
-    TargetPid: "BEYLA_TARGET_PID" "OTEL_EBPF_TARGET_PID";
-    ServiceName: "OTEL_SERVICE_NAME" "BEYLA_SERVICE_NAME" "OTEL_EBPF_SERVICE_NAME";
-    ServiceNamespace: "BEYLA_SERVICE_NAMESPACE" "OTEL_EBPF_SERVICE_NAMESPACE";
-    ResourceAttributes: "OTEL_RESOURCE_ATTRIBUTES";
-    Endpoint: "OTEL_EXPORTER_OTLP_ENDPOINT";
-    MetricsEndpoint: "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
-    MetricExportInterval: "OTEL_METRIC_EXPORT_INTERVAL";
-    TracesEndpoint: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
-    Protocol: "OTEL_EXPORTER_OTLP_PROTOCOL";
-    TracesProtocol: "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL";
-    Headers: "OTEL_EXPORTER_OTLP_HEADERS";
-    TracesHeaders: "OTEL_EXPORTER_OTLP_TRACES_HEADERS";
-    Timeout: "OTEL_EXPORTER_OTLP_TIMEOUT";
-    TracesTimeout: "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT";
-    Compression: "OTEL_EXPORTER_OTLP_COMPRESSION";
-    TracesCompression: "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION";
-    Certificate: "OTEL_EXPORTER_OTLP_CERTIFICATE";
-    TracesCertificate: "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE";
-    ClientCertificate: "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE";
-    TracesClientCertificate: "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE";
-    ClientKey: "OTEL_EXPORTER_OTLP_CLIENT_KEY";
-    TracesClientKey: "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY";
-    Insecure: "OTEL_EXPORTER_OTLP_INSECURE";
-    TracesInsecure: "OTEL_EXPORTER_OTLP_TRACES_INSECURE";
-    TracesExporter: "OTEL_TRACES_EXPORTER";
+    OpenPort: "BEYLA_OPEN_PORT" "OTEL_EBPF_OPEN_PORT"
+        => "Watch what listens on these TCP ports, or serves connections to them: 80,8000-8999";
+    AutoTargetExe: "BEYLA_AUTO_TARGET_EXE" "OTEL_EBPF_AUTO_TARGET_EXE" "OTEL_GO_AUTO_TARGET_EXE"
+        => "Watch executables whose full path matches one of these globs: '*/nginx,*/python3*'";
+    ExecutableName: "BEYLA_EXECUTABLE_NAME" "OTEL_EBPF_EXECUTABLE_NAME"
+        => "Watch executables whose full path matches this regular expression";
+    TargetPid: "BEYLA_TARGET_PID" "OTEL_EBPF_TARGET_PID"
+        => "Watch these processes: 1234,5678";
+    ServiceName: "OTEL_SERVICE_NAME" "BEYLA_SERVICE_NAME" "OTEL_EBPF_SERVICE_NAME"
+        => "service.name of everything that is traced";
+    ServiceNamespace: "BEYLA_SERVICE_NAMESPACE" "OTEL_EBPF_SERVICE_NAMESPACE"
+        => "service.namespace of everything that is traced";
+    ResourceAttributes: "OTEL_RESOURCE_ATTRIBUTES"
+        => "Attributes of everything that is traced, where nobody else says them: a=b,c=d";
+    Endpoint: "OTEL_EXPORTER_OTLP_ENDPOINT"
+        => "Receiver of OTLP; /v1/traces is added over HTTP";
+    MetricsEndpoint: "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
+        => "Where wirespan's own metrics go, over HTTP/protobuf; nowhere if it is not set";
+    MetricExportInterval: "OTEL_METRIC_EXPORT_INTERVAL"
+        => "Every how many milliseconds they go there";
+    TracesEndpoint: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+        => "Receiver of OTLP for traces alone, taken as it is";
+    Protocol: "OTEL_EXPORTER_OTLP_PROTOCOL"
+        => "grpc, http/protobuf or http/json; by default what the port suggests";
+    TracesProtocol: "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
+        => "The same for traces alone";
+    Headers: "OTEL_EXPORTER_OTLP_HEADERS"
+        => "Header fields of each export: name=value,name=value";
+    TracesHeaders: "OTEL_EXPORTER_OTLP_TRACES_HEADERS"
+        => "The same for traces alone";
+    Timeout: "OTEL_EXPORTER_OTLP_TIMEOUT"
+        => "Milliseconds that one export may take";
+    TracesTimeout: "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT"
+        => "The same for traces alone";
+    Compression: "OTEL_EXPORTER_OTLP_COMPRESSION"
+        => "gzip or none";
+    TracesCompression: "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION"
+        => "The same for traces alone";
+    Certificate: "OTEL_EXPORTER_OTLP_CERTIFICATE"
+        => "PEM file with the certificates that are trusted";
+    TracesCertificate: "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE"
+        => "The same for traces alone";
+    ClientCertificate: "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"
+        => "PEM file with the certificate that is shown to the receiver";
+    TracesClientCertificate: "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE"
+        => "The same for traces alone";
+    ClientKey: "OTEL_EXPORTER_OTLP_CLIENT_KEY"
+        => "PEM file with its private key";
+    TracesClientKey: "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY"
+        => "The same for traces alone";
+    Insecure: "OTEL_EXPORTER_OTLP_INSECURE"
+        => "true: gRPC without TLS where the endpoint has no scheme";
+    TracesInsecure: "OTEL_EXPORTER_OTLP_TRACES_INSECURE"
+        => "The same for traces alone";
+    TracesExporter: "OTEL_TRACES_EXPORTER"
+        => "otlp, console or none, several with commas";
     BatchMaxSize:
         "OTEL_EBPF_OTLP_TRACES_BATCH_MAX_SIZE"
         "BEYLA_OTLP_TRACES_BATCH_MAX_SIZE"
         "BEYLA_OTEL_OTLP_TRACES_BATCH_MAX_SIZE"
-        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE";
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
+        => "Most spans of one export";
     BatchTimeout:
         "OTEL_EBPF_OTLP_TRACES_BATCH_TIMEOUT"
         "BEYLA_OTLP_TRACES_BATCH_TIMEOUT"
-        "BEYLA_OTEL_OTLP_TRACES_BATCH_TIMEOUT";
-    BatchScheduleDelay: "OTEL_BSP_SCHEDULE_DELAY";
+        "BEYLA_OTEL_OTLP_TRACES_BATCH_TIMEOUT"
+        => "How long a span waits for its batch to fill: 1s";
+    BatchScheduleDelay: "OTEL_BSP_SCHEDULE_DELAY"
+        => "The same in milliseconds";
     QueueSize:
         "OTEL_EBPF_OTLP_TRACES_QUEUE_SIZE"
         "BEYLA_OTLP_TRACES_QUEUE_SIZE"
         "BEYLA_OTEL_OTLP_TRACES_QUEUE_SIZE"
-        "OTEL_BSP_MAX_QUEUE_SIZE";
-    TracePrinter: "BEYLA_TRACE_PRINTER" "OTEL_EBPF_TRACE_PRINTER";
-    IgnoreHealthChecks: "WIRESPAN_IGNORE_HEALTH_CHECKS";
+        "OTEL_BSP_MAX_QUEUE_SIZE"
+        => "Most spans that wait for each destination; more are lost, and counted";
+    TracePrinter: "BEYLA_TRACE_PRINTER" "OTEL_EBPF_TRACE_PRINTER"
+        => "Print spans: text, tree, json, json_indent, counter or disabled";
+    IgnoreHealthChecks: "WIRESPAN_IGNORE_HEALTH_CHECKS"
+        => "true: no spans for gRPC's own health checks and reflection";
     ExcludeInstrumented:
-        "BEYLA_EXCLUDE_OTEL_INSTRUMENTED_SERVICES" "OTEL_EBPF_EXCLUDE_OTEL_INSTRUMENTED_SERVICES";
-    Propagators: "OTEL_PROPAGATORS";
-    TracesSampler: "OTEL_TRACES_SAMPLER";
-    TracesSamplerArg: "OTEL_TRACES_SAMPLER_ARG";
-    TailSampling: "WIRESPAN_TAIL_SAMPLING";
-    QueueSpans: "WIRESPAN_QUEUE_SPANS";
-    LinkRequestIds: "WIRESPAN_LINK_REQUEST_IDS";
-    MemoryLimit: "WIRESPAN_MEMORY_LIMIT";
-    ConnectionsMax: "WIRESPAN_CONNECTIONS_MAX";
-    Shards: "WIRESPAN_SHARDS";
-    FollowCpuMax: "WIRESPAN_FOLLOW_CPU_MAX";
-    NodeLinks: "WIRESPAN_NODE_LINKS";
+        "BEYLA_EXCLUDE_OTEL_INSTRUMENTED_SERVICES" "OTEL_EBPF_EXCLUDE_OTEL_INSTRUMENTED_SERVICES"
+        => "false: trace processes that export traces themselves, too";
+    Propagators: "OTEL_PROPAGATORS"
+        => "Headers that name a trace: tracecontext, b3, b3multi, jaeger, xray, or none";
+    TracesSampler: "OTEL_TRACES_SAMPLER"
+        => "Traces that are told: always_on, always_off, traceidratio, parentbased_always_on, …";
+    TracesSamplerArg: "OTEL_TRACES_SAMPLER_ARG"
+        => "For traceidratio: the part of all traces, from 0 to 1";
+    TailSampling: "WIRESPAN_TAIL_SAMPLING"
+        => "Of which traces their end decides: error,slower=500ms,/cart/*:slower=200ms,share=0.05";
+    QueueSpans: "WIRESPAN_QUEUE_SPANS"
+        => "true: spans `in queue` and `processing` below a server's";
+    LinkRequestIds: "WIRESPAN_LINK_REQUEST_IDS"
+        => "true: X-Request-Id is a hint where nothing else links a call";
+    MemoryLimit: "WIRESPAN_MEMORY_LIMIT"
+        => "Most memory for what others make it remember: 64MiB";
+    ConnectionsMax: "WIRESPAN_CONNECTIONS_MAX"
+        => "Connections that the kernel side remembers at a time, 1 to 65536";
+    Shards: "WIRESPAN_SHARDS"
+        => "Threads that read what the kernel side says, 1 to 8";
+    FollowCpuMax: "WIRESPAN_FOLLOW_CPU_MAX"
+        => "Percent of a process's CPU time that following its tasks may take; 0: follow none";
+    NodeLinks: "WIRESPAN_NODE_LINKS"
+        => "false: pass over what Node's script tells";
     SensitiveQueryParamsAdd:
-        "OTEL_EBPF_SENSITIVE_QUERY_PARAMS_ADD" "BEYLA_SENSITIVE_QUERY_PARAMS_ADD";
+        "OTEL_EBPF_SENSITIVE_QUERY_PARAMS_ADD" "BEYLA_SENSITIVE_QUERY_PARAMS_ADD"
+        => "Names of further query parameters whose values are hidden, with commas";
     SensitiveQueryParamsRemove:
-        "OTEL_EBPF_SENSITIVE_QUERY_PARAMS_REMOVE" "BEYLA_SENSITIVE_QUERY_PARAMS_REMOVE";
-    DropQuery: "WIRESPAN_DROP_QUERY";
-    Capture: "WIRESPAN_CAPTURE";
-    BpfDebug: "OTEL_EBPF_BPF_DEBUG" "BEYLA_BPF_DEBUG";
-    ShutdownTimeout: "BEYLA_SHUTDOWN_TIMEOUT" "OTEL_EBPF_SHUTDOWN_TIMEOUT";
-    LogLevel: "BEYLA_LOG_LEVEL" "OTEL_EBPF_LOG_LEVEL";
-    NoColor: "NO_COLOR";
+        "OTEL_EBPF_SENSITIVE_QUERY_PARAMS_REMOVE" "BEYLA_SENSITIVE_QUERY_PARAMS_REMOVE"
+        => "Names of query parameters whose values are not hidden, with commas";
+    DropQuery: "WIRESPAN_DROP_QUERY"
+        => "true: no queries of URLs";
+    Capture: "WIRESPAN_CAPTURE"
+        => "auto, socket_tracepoints, fexit, kprobes or syscall_tracepoints";
+    BpfDebug: "OTEL_EBPF_BPF_DEBUG" "BEYLA_BPF_DEBUG"
+        => "true: log what the kernel side does";
+    ShutdownTimeout: "BEYLA_SHUTDOWN_TIMEOUT" "OTEL_EBPF_SHUTDOWN_TIMEOUT"
+        => "How long the last spans may take to leave at the end: 10s";
+    LogLevel: "BEYLA_LOG_LEVEL" "OTEL_EBPF_LOG_LEVEL"
+        => "error, warn, info, debug, trace or off";
+    NoColor: "NO_COLOR"
+        => "Anything: no colours";
 }

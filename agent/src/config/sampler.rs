@@ -47,7 +47,15 @@ const NAMES: [(&str, bool, Root); 6] = [
 
 /// `None` if no sampler that is known was set.
 pub(super) fn read(settings: &Settings, warnings: &mut Vec<String>) -> Option<Sampler> {
-    let given = settings.of(Setting::TracesSampler)?;
+    let Some(given) = settings.of(Setting::TracesSampler) else {
+        if let Some(argument) = settings.of(Setting::TracesSamplerArg) {
+            warnings.push(format!(
+                "{}: without OTEL_TRACES_SAMPLER it means nothing: parentbased_always_on is used",
+                argument.source
+            ));
+        }
+        return None;
+    };
     let name = given.text.trim().to_ascii_lowercase();
     let Some((_, is_parent_based, root)) = NAMES.iter().find(|(known, ..)| *known == name) else {
         warnings.push(format!(

@@ -156,7 +156,7 @@ pub(super) fn read(
         propagators: propagators::read(settings, warnings),
         link_request_ids: boolean(Setting::LinkRequestIds)?,
         sampler: sampler::read(settings, warnings),
-        tail_sampling: tail::read(settings)?,
+        tail_sampling: tail::read(settings, warnings)?,
         queue_spans: boolean(Setting::QueueSpans)?,
         exclude_instrumented: boolean(Setting::ExcludeInstrumented)?,
     })

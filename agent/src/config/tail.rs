@@ -33,9 +33,32 @@ pub enum TailCondition {
     Threshold(u64),
 }
 
-pub(super) fn read(settings: &Settings) -> Result<Option<Vec<TailRule>>, ConfigError> {
-    let given = settings.of(Setting::TailSampling);
-    given.map(|given| given.parse(rules, ALLOWED)).transpose()
+pub(super) fn read(
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Vec<TailRule>>, ConfigError> {
+    let Some(given) = settings.of(Setting::TailSampling) else {
+        return Ok(None);
+    };
+    let rules = given.parse(rules, ALLOWED)?;
+    if let Some(rule) = rules.iter().enumerate().find_map(|(at, rule)| {
+        let is_like = |before: &&TailRule| before.path == rule.path && before.is_share();
+        rules[..at].iter().find(is_like).filter(|_| rule.is_share())
+    }) {
+        let path = rule.path.as_deref();
+        let of = path.map_or_else(String::new, |path| format!(" of {path}"));
+        warnings.push(format!(
+            "{}: there are several shares{of}: the first one counts",
+            given.source
+        ));
+    }
+    Ok(Some(rules))
+}
+
+impl TailRule {
+    fn is_share(&self) -> bool {
+        matches!(self.condition, TailCondition::Threshold(_))
+    }
 }
 
 fn rules(text: &str) -> Option<Vec<TailRule>> {

@@ -109,7 +109,7 @@ pub(super) fn bytes(text: &str) -> Option<usize> {
 pub(super) const DURATION: &str = "a duration such as 10s, 500ms or 1m30s";
 
 /// A duration as Go writes it: numbers with units from `h` to `ns`, or a bare 0. No sign.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }

@@ -25,8 +25,9 @@ pub struct Connection {
     pub identity: Identity,
     /// By what its other end can be found.
     pub wire: Wire,
-    /// Its other end may be on this node, by its addresses.
-    pub may_be_local: bool,
+    /// Its other end may be on this node, by its addresses, and if it is watched announces itself
+    /// by then, in nanoseconds of record time; 0 if it cannot be.
+    pub may_be_local_until_ns: u64,
     /// Where the positions of records begin, by direction: not at 0 once the kernel side has
     /// forgotten the connection and counts anew.
     pub(super) bases: [u64; 2],
@@ -81,7 +82,7 @@ impl Connection {
             endpoints: None,
             identity: Identity::default(),
             wire: Wire::default(),
-            may_be_local: false,
+            may_be_local_until_ns: 0,
             bases: [0; 2],
             missed: 0,
             conversation: Conversation::new(),
@@ -202,14 +203,15 @@ impl Connection {
         self.identity.again(moved, identity, ends)
     }
 
-    /// The socket announces itself, before it says anything.
-    pub fn opened(&mut self, open: &Open) {
+    /// The socket announces itself, before it says anything, and said nothing for so long, in
+    /// nanoseconds; 0 if that is not known.
+    pub fn opened(&mut self, open: &Open, silent_ns: u64) {
         if open.flags & OPEN_COUNTED == 0 || self.seen_bytes() > 0 {
             return;
         }
         let past = match open.first_positions {
             [0, 0] => Past::Empty,
-            _ => Past::Unseen,
+            _ => Past::Unseen { silent_ns },
         };
         self.conversation = Conversation::behind(past);
     }

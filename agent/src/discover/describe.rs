@@ -11,6 +11,7 @@ use crate::config::ServiceOverride;
 use crate::discover::Process;
 use crate::semconv;
 
+use super::container::{self, Container};
 use super::environment::{self, DeclaredResource, Environments};
 use super::language::Languages;
 use super::naming::{self, Around};
@@ -104,6 +105,7 @@ impl Describer {
             language: None,
             resource_attributes: self.attributes_with(told.resource_attributes),
             host_name: self.root.host_name().to_owned(),
+            container: container_of(&process),
             uncopied: uncopied(&self.root, pid),
             executable,
             command_args: kept(command_args),
@@ -144,7 +146,9 @@ impl Describer {
     pub fn unseen(&self, pid: u32, executable: Option<&Path>, comm: &str) -> Process {
         let by_file = executable.map(|it| naming::service_name(it, &[], comm, &()));
         let known = self.vanished(pid, by_file.as_deref().unwrap_or(comm));
+        let process = self.root.open(pid);
         Process {
+            container: process.as_ref().and_then(container_of),
             executable: executable.map(Path::to_owned).unwrap_or_default(),
             ..known
         }
@@ -188,6 +192,15 @@ impl Describer {
     }
 }
 
+fn groups(process: &process::Process) -> Option<String> {
+    let groups = read_bounded(process, "cgroup", GROUPS_LEN_MAX)?;
+    Some(lossy(&groups))
+}
+
+fn container_of(process: &process::Process) -> Option<Container> {
+    container::of_groups(&groups(process)?)
+}
+
 /// Parents that are asked for their names.
 const ANCESTORS_MAX: u32 = 3;
 
@@ -205,8 +218,7 @@ impl Around for NamingHints<'_> {
     }
 
     fn unit(&self) -> Option<String> {
-        let groups = read_bounded(self.process, "cgroup", GROUPS_LEN_MAX)?;
-        unit::of_groups(&lossy(&groups))
+        unit::of_groups(&groups(self.process)?)
     }
 
     fn parent(&self) -> Option<String> {

@@ -20,7 +20,7 @@ mod tokio;
 
 use std::path::Path;
 
-pub use threads::may_go_by_threads;
+pub use threads::{is_shell, may_go_by_threads};
 
 use wirespan_common::record::TaskKind;
 use wirespan_common::runtime::{PLACES, Runtime};

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::discover::Process;
+use crate::discover::{Container, Process};
 use crate::enrich::who::{Source, may_say};
 use crate::semconv;
 use crate::span::{Resource, Value};
@@ -27,6 +27,12 @@ pub fn resource(process: &Process) -> Resource {
     }
     attributes.text(semconv::SERVICE_INSTANCE_ID, &process.service_instance_id);
     attributes.text(semconv::HOST_NAME, &process.host_name);
+    if let Some(Container { id, pod_uid }) = &process.container {
+        attributes.text(semconv::CONTAINER_ID, id);
+        if let Some(uid) = pod_uid {
+            attributes.text(semconv::K8S_POD_UID, uid);
+        }
+    }
     if let Some(language) = &process.language {
         attributes.text(semconv::TELEMETRY_SDK_LANGUAGE, language);
     }

@@ -8,7 +8,7 @@
 //! | `service.instance.id` | finds out | no | no: workers inherit it, and it must be unique |
 //! | `service.name` | finds out, last | no: it is wirespan's own | yes |
 //! | `host.*`, `cloud.*`, `k8s.node.*`, `k8s.cluster.*` | finds out, last | yes | no |
-//! | `container.*`, the rest of `k8s.*` | | no: they are of wirespan's own pod | no |
+//! | `container.*`, the rest of `k8s.*` | finds out | no: they are of wirespan's own pod | no |
 //! | everything else | | yes, last | yes |
 //!
 //! A list is the value of `OTEL_RESOURCE_ATTRIBUTES`. "Last" yields to whoever else

@@ -46,7 +46,7 @@ pub struct ConnectionListener<'a> {
     learnt_places: &'a mut Places,
     connection: ConnectionId,
     wire: Wire,
-    may_be_local: bool,
+    may_be_local_until_ns: u64,
     moment: Option<Moment>,
     /// Addresses may still come.
     lacks_addresses: bool,
@@ -74,7 +74,7 @@ impl<'a> ConnectionListener<'a> {
             learnt_places: &mut connection.learnt_places,
             connection: connection.id,
             wire: connection.wire,
-            may_be_local: connection.may_be_local,
+            may_be_local_until_ns: connection.may_be_local_until_ns,
             moment: None,
             lacks_addresses: is_object(connection.id) && connection.endpoints.is_none(),
             out,
@@ -94,18 +94,23 @@ impl<'a> ConnectionListener<'a> {
         self.moment.filter(is_now)
     }
 
-    fn link_ends(&self, meeting: Option<Meeting>) -> Option<LinkEnds> {
+    /// Where an exchange that begins at `position` may be seen at the other end.
+    fn link_ends(&self, meeting: Option<Meeting>, position: u64) -> Option<LinkEnds> {
         Some(LinkEnds {
             key: meeting?,
             may_be_local: self.may_be_local(),
+            position: position as u32,
         })
     }
 
-    /// The other end of the connection may be on this node.
+    /// The other end of the connection is watched on this node, or that may still become known.
     fn may_be_local(&self) -> bool {
-        let links = &self.material.exchanges.links;
+        let Material {
+            exchanges, now_ns, ..
+        } = &*self.material;
         let starts = self.wire.starts();
-        self.may_be_local || starts.is_some_and(|starts| links.has_both(starts))
+        *now_ns < self.may_be_local_until_ns
+            || starts.is_some_and(|starts| exchanges.links.has_both(starts))
     }
 
     /// What is known of its addresses by now is all that will be.
@@ -135,16 +140,21 @@ impl Listener for ConnectionListener<'_> {
             head_end,
             stream,
             traces,
+            target,
         } = beginning;
         let meeting = self.wire.meeting(role, start.position, stream);
         let owner = self.owners.at(start.time_ns);
+        if role == Role::Server && own::is_for_traces(target) {
+            let processes = &mut self.material.processes;
+            processes.is_asked_to_export(owner, head_end.time_ns);
+        }
         let begun = Begun {
             role,
             owner,
             connection: self.connection,
             stream,
             actor: self.moment_of(head_end).map(|moment| moment.actor),
-            ends: self.link_ends(meeting),
+            ends: self.link_ends(meeting, start.position),
             may_meet_later: meeting.is_none() && self.wire.meets_at_answer() && self.may_be_local(),
             time_ns: head_end.time_ns,
             is_left_to_sdk: self.material.leaves_to_sdk(owner),
@@ -169,7 +179,8 @@ impl Listener for ConnectionListener<'_> {
             (Some(role), Some(sequences)) => self.wire.meeting_at_answer(role, sequences),
             _ => None,
         };
-        let ends = self.link_ends(meeting);
+        // Nobody asks where.
+        let ends = self.link_ends(meeting, 0);
         let actor = moment.map(|moment| moment.actor);
         let links = &mut self.material.exchanges.links;
         links.answer(ticket, actor, ends);
@@ -201,7 +212,7 @@ impl Listener for ConnectionListener<'_> {
             return;
         }
         if own::exports_traces(&exchange)
-            && processes.exports(placed.owner, exchange.role)
+            && processes.exports(placed.owner, exchange.role, *now_ns)
             && exporters.len() < EXPORTERS_MAX
         {
             exporters.push(placed.owner);

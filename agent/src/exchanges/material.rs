@@ -11,6 +11,10 @@ use crate::processes::Processes;
 use crate::span::{Ends, Surroundings};
 use crate::trace_context::Propagation;
 
+/// Between two looks at what has waited long enough, in nanoseconds of record time: a look at each
+/// record costs more than some records do.
+const LOOK_NS: u64 = 1_000_000;
+
 /// All that is there beside connections.
 #[derive(Debug)]
 pub struct Material {
@@ -32,6 +36,8 @@ pub struct Material {
     pub wall_offset_ns: i64,
     /// Time of the record that is heard.
     pub now_ns: u64,
+    /// When it was last looked at what has waited long enough.
+    pub looked_ns: u64,
     /// Who counts losses.
     pub health: Arc<Health>,
 }
@@ -62,9 +68,16 @@ impl Material {
         }
     }
 
+    /// Whether it is time to look at what has waited long enough, or is too much.
+    #[inline]
+    pub fn is_look_due(&self) -> bool {
+        self.now_ns.wrapping_sub(self.looked_ns) >= LOOK_NS || self.exchanges.links.is_full()
+    }
+
     /// Makes spans of what has waited long enough, as it is, and of what waited for its trace and
     /// knows it now.
     pub fn tell_due(&mut self, out: &mut dyn Outlet) {
+        self.looked_ns = self.now_ns;
         while let Some(late) = self.exchanges.waiting.take_late(self.now_ns) {
             self.health.lose(Loss::Incomplete, 1);
             self.tell(late, out);
@@ -84,7 +97,8 @@ impl Material {
         self.teller.tail.finish(out);
     }
 
-    fn tell_settled(&mut self, out: &mut dyn Outlet) {
+    /// Makes spans of what waited for its trace and knows it now.
+    pub fn tell_settled(&mut self, out: &mut dyn Outlet) {
         while let Some(node) = self.exchanges.links.next_settled() {
             if let Some((placed, _)) = self.exchanges.placed(node) {
                 let settled = self.exchanges.waiting.settled(node, placed);

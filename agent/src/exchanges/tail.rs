@@ -26,7 +26,7 @@ const VERDICTS_MAX: usize = 16 * 1024;
 type TraceKey = [u8; 16];
 
 /// When a trace is decided on, and which of several is first.
-type Turn = (u64, u64);
+type DueTurn = (u64, u64);
 
 /// A span that is over.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub struct TailCounts {
 struct HeldTrace {
     spans: Vec<Span>,
     bytes: usize,
-    due: Turn,
+    due: DueTurn,
     randomness: u64,
     explicit: Option<u64>,
     /// Of the first rule with a share that is for it, and its threshold.
@@ -66,7 +66,7 @@ pub struct HeldTraces {
     rules: TailRules,
     bytes_max: usize,
     held: HashMap<TraceKey, HeldTrace>,
-    due: BTreeMap<Turn, TraceKey>,
+    due: BTreeMap<DueTurn, TraceKey>,
     serial: u64,
     bytes: usize,
     /// Whether they are told.
@@ -125,6 +125,9 @@ impl HeldTraces {
             None => {}
         }
         self.hold(it, judged.share, now_ns);
+        if self.bytes > self.bytes_max {
+            self.tick(now_ns, out);
+        }
         while self.bytes > self.bytes_max && !self.due.is_empty() {
             self.counts.early += 1;
             self.decide_first(out);
@@ -239,12 +242,18 @@ impl HeldTraces {
         std::mem::take(&mut self.counts)
     }
 
+    /// Bytes of the spans, which grow most.
+    #[inline]
+    pub fn growing_bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Bytes of memory that they take.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.bytes
+        self.growing_bytes()
             + heap::table::<(TraceKey, HeldTrace)>(self.held.capacity())
-            + self.due.len() * size_of::<(Turn, TraceKey)>()
+            + self.due.len() * size_of::<(DueTurn, TraceKey)>()
             + heap::table::<(TraceKey, bool)>(self.verdicts.capacity())
             + heap::vec::<TraceKey>(self.decided.capacity())
     }

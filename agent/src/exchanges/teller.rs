@@ -5,7 +5,7 @@ use wirespan_protocols::exchange::Exchange;
 
 use super::{HeldTraces, Placed, TailSpan};
 use crate::config::{Sampler, SpanConfig};
-use crate::health::{Health, LeftOut, LeftOutTally, Loss};
+use crate::health::{Health, LeftOut, LeftOutTally};
 use crate::outlet::{Observation, Outlet};
 use crate::span::{Span, SpanMaker, Surroundings, stages};
 use crate::trace_context::{Choice, FLAG_SAMPLED, randomness, with_threshold};
@@ -119,7 +119,7 @@ impl Teller {
         let tail = self.tail.take_counts();
         self.left_out.add(LeftOut::Tail, tail.left_out);
         if tail.early > 0 {
-            health.lose(Loss::TailFull, tail.early);
+            health.decided_early(tail.early);
         }
         let was_made = self.made > 0;
         if was_made || tail.left_out > 0 {

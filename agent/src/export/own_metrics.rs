@@ -129,6 +129,13 @@ fn register_totals(meter: &Meter, health: &Arc<Health>) {
             }
         })
         .build();
+    let early = Arc::clone(health);
+    meter
+        .u64_observable_counter("wirespan.traces.decided_early")
+        .with_unit("{trace}")
+        .with_description("Traces that tail sampling had no room for until their end")
+        .with_callback(move |observer| observer.observe(early.traces_decided_early(), &[]))
+        .build();
     let exported = Arc::clone(health);
     meter
         .u64_observable_counter("wirespan.spans.exported")

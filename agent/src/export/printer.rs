@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::warn;
+use log::{info, warn};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -62,7 +62,8 @@ pub(super) fn start<W: Write + Send + 'static>(
         terminal,
         colours,
     } = output;
-    let pen = Pen::new(to);
+    let of_pen = Arc::clone(&outlet);
+    let pen = Pen::new(to, move || of_pen.desert());
     match format {
         PrinterFormat::Counter => tokio::spawn(count(outlet, pen, terminal)),
         PrinterFormat::Tree => tokio::spawn(tree::print(outlet, pen, colours)),
@@ -137,6 +138,8 @@ struct Pen {
     pages: mpsc::Sender<Page>,
     spare: Vec<u8>,
     broken: bool,
+    /// Called once nobody reads any longer.
+    deserted: Box<dyn Fn() + Send + Sync>,
 }
 
 struct Page {
@@ -146,7 +149,10 @@ struct Page {
 }
 
 impl Pen {
-    fn new<W: Write + Send + 'static>(mut to: W) -> Self {
+    fn new<W: Write + Send + 'static>(
+        mut to: W,
+        deserted: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
         let (pages, mut receiver) = mpsc::channel::<Page>(1);
         let write = move || {
             while let Some(Page { text, written }) = receiver.blocking_recv() {
@@ -165,6 +171,7 @@ impl Pen {
             pages,
             spare: Vec::new(),
             broken: thread.is_err(),
+            deserted: Box::new(deserted),
         }
     }
 
@@ -189,6 +196,11 @@ impl Pen {
             }
             Ok(Err(error)) => {
                 self.broken = true;
+                if error.kind() == io::ErrorKind::BrokenPipe {
+                    info!("printing ends: nobody reads standard output any longer");
+                    (self.deserted)();
+                    return false;
+                }
                 warn!("printing ends: standard output: {}", Visible(error));
                 false
             }

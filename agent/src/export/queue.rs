@@ -57,18 +57,29 @@ impl SpanQueue {
 }
 
 impl SpanQueue {
-    /// As [`SpanQueue::push`], but waits until there is room: for a replay, which has time, and
-    /// whose spans nobody wants to lose. Never for a shard.
-    pub fn push_waiting(&self, spans: Vec<Span>) {
+    /// As [`SpanQueue::push`], but waits until there is room, and pushes in parts what is more than
+    /// ever fits: for a replay, which has time, and whose spans nobody wants to lose. Never for a
+    /// shard.
+    pub fn push_waiting(&self, mut spans: Vec<Span>) {
         /// Short against the time that a batch takes to be written.
         const LOOK_AGAIN: Duration = Duration::from_micros(200);
-        let bytes = memory_bytes(&spans);
-        let fits = |inlet: &Inlet| inlet.has_room(spans.len(), bytes);
-        while !self.inlets().iter().all(fits) {
-            std::thread::sleep(LOOK_AGAIN);
-        }
-        if !spans.is_empty() {
-            push_weighed(&self.inlets(), spans, bytes);
+        let mut bytes = memory_bytes(&spans);
+        while !spans.is_empty() {
+            let inlets = self.inlets();
+            let room = inlets.iter().map(|inlet| inlet.room_for(&spans, bytes));
+            let fits = room.min().unwrap_or(spans.len());
+            if fits == 0 {
+                drop(inlets);
+                std::thread::sleep(LOOK_AGAIN);
+                continue;
+            }
+            let rest = spans.split_off(fits);
+            if !rest.is_empty() {
+                bytes = memory_bytes(&spans);
+            }
+            push_weighed(&inlets, spans, bytes);
+            bytes = memory_bytes(&rest);
+            spans = rest;
         }
     }
 }
@@ -193,13 +204,19 @@ struct SpanPiece {
 // === impl Inlet ===
 
 impl Inlet {
-    /// Whether as many spans would fit, or nothing waits that could make more room.
-    fn has_room(&self, spans: usize, bytes: usize) -> bool {
-        let spans_cap = self.shared.batching.spans_cap;
-        let bytes_cap = self.shared.held.memory.of_spans();
-        let queued = self.shared.queued.load(Ordering::Relaxed).max(0) as usize;
-        let held = self.shared.held.bytes.load(Ordering::Relaxed);
-        held == 0 || queued + spans <= spans_cap && held + bytes <= bytes_cap
+    /// How many of the spans, which take so many bytes, fit; one, if nothing waits that could make
+    /// more room.
+    fn room_for(&self, spans: &[Span], bytes: usize) -> usize {
+        let shared = &*self.shared;
+        let queued = shared.queued.load(Ordering::Relaxed).max(0) as usize;
+        let is_empty = queued == 0 && shared.held.bytes.load(Ordering::Relaxed) == 0;
+        let room = shared.batching.spans_cap.saturating_sub(queued);
+        let bytes_room = shared.room_bytes();
+        if spans.len() <= room && bytes <= bytes_room {
+            return spans.len();
+        }
+        let (fits, _) = fitting(&spans[..spans.len().min(room)], bytes_room);
+        fits.max(usize::from(is_empty))
     }
 
     /// With several shards the bound may be passed by what they push at the very same moment.
@@ -345,6 +362,12 @@ impl SinkOutlet {
             }
         }
         Some(waiting.take(full, shared))
+    }
+
+    /// Who took what the workers make is gone for good.
+    pub(super) fn desert(&self) {
+        let shared = &self.shared;
+        shared.health.close(shared.batching.destination);
     }
 
     /// Whether what waits, and what was taken and is not settled, leaves less than half of the

@@ -2,6 +2,8 @@
 //! else by its threads, else not at all, and why. It decides nothing: the same is decided in a run
 //! by what was found there.
 
+use std::path::Path;
+
 use serde::Serialize;
 use wirespan_common::record::TaskKind;
 
@@ -20,9 +22,15 @@ pub struct Linking {
     pub reason: Option<String>,
 }
 
-/// The ways for a process in which this was found.
-pub(super) fn of(process: &Process, findings: &[Finding]) -> Vec<Linking> {
+/// The ways for a process in which this was found; `script` is the file from which it loads the
+/// script for Node.
+pub(super) fn of(process: &Process, findings: &[Finding], script: Option<String>) -> Vec<Linking> {
     let mut ways: Vec<_> = findings.iter().filter_map(known).collect();
+    ways.extend(script.map(|file| Linking {
+        by: Some(Mechanism::Task(TaskKind::NodeStore).name()),
+        file: Some(file),
+        reason: None,
+    }));
     if !ways.is_empty() {
         return ways;
     }
@@ -39,7 +47,7 @@ pub(super) fn of(process: &Process, findings: &[Finding]) -> Vec<Linking> {
         ways.push(Linking {
             by: None,
             file: None,
-            reason: Some(nothing_found(language)),
+            reason: Some(nothing_found(language, &process.executable)),
         });
     }
     ways
@@ -70,13 +78,15 @@ fn unknown(finding: &Finding) -> Option<Linking> {
 }
 
 /// Why there is no way, as a sentence without a full stop.
-fn nothing_found(language: Option<&str>) -> String {
+fn nothing_found(language: Option<&str>, executable: &Path) -> String {
+    if runtimes::is_shell(executable) {
+        return "it is a shell, and what it starts are processes of their own".to_owned();
+    }
     match language {
-        // It says so to the kernel side only.
         Some(language @ "nodejs") => format!(
             "it serves several requests on a thread; those of {language} are told apart only by \
-             the script that `wirespan node-script` prints, if it was loaded (`{}`)",
-            Mechanism::Task(TaskKind::NodeStore).name()
+             the script that `wirespan node-script` prints, which neither NODE_OPTIONS nor its \
+             arguments name"
         ),
         Some(language) => format!(
             "it serves several requests on a thread, and nothing was found by which those of \
@@ -115,7 +125,7 @@ mod tests {
 
     #[test]
     fn who_has_no_tasks_goes_by_threads() {
-        let ways = of(&process(Some("ruby"), "/usr/bin/ruby3.1"), &[]);
+        let ways = of(&process(Some("ruby"), "/usr/bin/ruby3.1"), &[], None);
         assert_eq!(ways.len(), 1);
         assert_eq!((ways[0].by, &ways[0].reason), (Some("thread"), &None));
     }
@@ -123,14 +133,25 @@ mod tests {
     #[test]
     fn a_reason_is_told_where_there_is_no_way() {
         let go = process(Some("go"), "/srv/shop");
-        let ways = of(&go, &[unlinkable("/srv/shop")]);
+        let ways = of(&go, &[unlinkable("/srv/shop")], None);
         assert_eq!(ways.len(), 1);
         assert_eq!(ways[0].reason.as_deref(), Some("it is too old"));
         assert_eq!(ways[0].file.as_deref(), Some("/srv/shop"));
-        let ways = of(&process(Some("nodejs"), "/usr/bin/node"), &[]);
+        let ways = of(&process(Some("nodejs"), "/usr/bin/node"), &[], None);
         let reason = ways[0].reason.as_deref().expect("a reason");
         assert!(reason.contains("nodejs"), "{reason}");
-        let ways = of(&process(None, "/usr/bin/redis-server"), &[]);
+        let ways = of(&process(None, "/usr/bin/redis-server"), &[], None);
         assert_eq!((ways.len(), ways[0].by), (1, None));
+        let ways = of(&process(None, "/usr/bin/bash"), &[], None);
+        let reason = ways[0].reason.as_deref().expect("a reason");
+        assert!(ways[0].by.is_none() && reason.contains("shell"), "{ways:?}");
+    }
+
+    #[test]
+    fn who_loads_the_script_says_which_request_a_call_is_for() {
+        let node = process(Some("nodejs"), "/usr/bin/node");
+        let ways = of(&node, &[], Some("/srv/wirespan-node.cjs".into()));
+        assert_eq!(ways.len(), 1);
+        assert_eq!((ways[0].by, &ways[0].reason), (Some("node_store"), &None));
     }
 }

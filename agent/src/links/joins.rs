@@ -9,6 +9,7 @@ use wirespan_common::record::ConnectionId;
 use wirespan_protocols::exchange::Role;
 use wirespan_protocols::heap;
 
+use super::turns::Turns;
 use super::{Node, NodeId};
 
 /// Addresses of this node that are remembered.
@@ -57,6 +58,8 @@ pub struct Ends {
     pub key: Meeting,
     /// The other end may be on this node.
     pub may_be_local: bool,
+    /// Where the request begins, in bytes that this end saw before it, modulo 2^32.
+    pub position: u32,
 }
 
 /// By what both ends of an exchange know each other.
@@ -85,9 +88,12 @@ impl Meeting {
         matches!(self, Self::Tcp(key) if matches!(key.at, 0 | FIRST_STREAM))
     }
 
-    /// Whether no other exchange can have the same.
-    fn is_exact(&self) -> bool {
-        !matches!(self, Self::Unix(_, None))
+    /// The connection, where exchanges on it are told apart by their turns alone.
+    pub(super) fn in_turn(&self) -> Option<ConnectionId> {
+        match self {
+            Self::Unix(client, None) => Some(*client),
+            Self::Tcp(_) | Self::Unix(_, Some(_)) => None,
+        }
     }
 }
 
@@ -126,6 +132,7 @@ pub struct Joins {
     /// Ends of TCP connections that are on this node: how many, by their first sequence numbers.
     ends: HashMap<[u32; 2], u8>,
     addresses: HashSet<Arc<str>>,
+    turns: Turns,
 }
 
 impl Joins {
@@ -138,7 +145,11 @@ impl Joins {
         }
         let party = self.parties.entry(ends.key).or_default();
         party.server.comes(node);
-        party.meets().map(|(client, _)| client)
+        self.turns.begins(ends, Role::Server, node);
+        let (client, server) = party.meets()?;
+        self.turns
+            .believes(ends.key, client, server)
+            .then_some(client)
     }
 
     /// A client's side begins; its server's, if that is known. Where an address is translated on
@@ -146,16 +157,31 @@ impl Joins {
     pub fn client(&mut self, node: NodeId, ends: Ends) -> Option<NodeId> {
         let party = self.parties.entry(ends.key).or_default();
         party.client.comes(node);
-        party.meets().map(|(_, server)| server)
+        self.turns.begins(ends, Role::Client, node);
+        let (client, server) = party.meets()?;
+        self.turns
+            .believes(ends.key, client, server)
+            .then_some(server)
     }
 
-    /// One of them is over: what it may meet in later records, or, on a connection where requests
-    /// are answered in turn, nobody.
-    pub fn end(&mut self, id: NodeId, node: &mut Node) {
-        if node.ends.is_some_and(|ends| !ends.key.is_exact()) {
-            self.forget(id, node);
-            node.ends = None;
-        }
+    /// A client's side is answered; the server's that was over before the client's began, as the
+    /// records have it: a client that is put to sleep within its call is told of when it wakes.
+    pub fn overtaken(&mut self, node: NodeId, ends: Ends) -> Option<NodeId> {
+        self.turns.overtaken(ends.key.in_turn()?, node)
+    }
+
+    /// One of them is over. What it may meet in later records, or, on a connection where requests
+    /// are answered in turn, nobody, but for a client that it overtook: returns whether it waits.
+    pub fn end(&mut self, id: NodeId, node: &mut Node) -> bool {
+        let Some(ends) = node.ends else {
+            return false;
+        };
+        let Some(connection) = ends.key.in_turn() else {
+            return true;
+        };
+        self.forget(id, node);
+        node.ends = None;
+        node.role == Role::Server && self.turns.is_over(connection, id)
     }
 
     /// One of them is remembered no longer.
@@ -217,6 +243,7 @@ impl Joins {
         heap::table::<(Meeting, Party)>(self.parties.capacity())
             + heap::table::<([u32; 2], u8)>(self.ends.capacity())
             + heap::table::<Arc<str>>(self.addresses.capacity())
+            + self.turns.memory_bytes()
     }
 }
 

@@ -146,6 +146,7 @@ pub struct Nodes {
 
 impl Nodes {
     /// Time passed; `now_ns` is time as records tell it.
+    #[inline]
     pub fn pass(&mut self, now_ns: u64) {
         self.now_ns = self.now_ns.max(now_ns);
     }
@@ -420,6 +421,12 @@ impl Nodes {
     pub fn until_ns(&self) -> Option<u64> {
         let firsts = self.awaited.iter().filter_map(VecDeque::front);
         firsts.map(|(until_ns, _)| *until_ns).min()
+    }
+
+    /// How many are over and remembered.
+    #[inline]
+    pub fn remembered(&self) -> usize {
+        self.over.len()
     }
 
     /// How many have begun and not ended.

@@ -61,6 +61,24 @@ impl Abstained {
             Self::Contradicted => "contradicted",
         }
     }
+
+    /// The same for people, as the end of a sentence about calls.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::NoRequest => "made while the process had no request to answer that is known",
+            Self::NamedByProgram => "that name a parent which is not known here, as an SDK's do",
+            Self::UnknownTask => "of which nothing tells what in the process made them",
+            Self::IdleTask => "made by what serves no request that is known",
+            Self::OutlivingTask => "made by what may serve other requests, too",
+            Self::SharedThread => {
+                "made by a thread with several things on its hands, or answered by another one"
+            }
+            Self::Unaccounted => "for which no request that was answered accounts",
+            Self::Late => "whose request was not answered in time",
+            Self::Contradicted => "about which what was found contradicts itself",
+        }
+    }
 }
 
 /// Mechanisms that are told apart: tasks by their kind, before them the others.

@@ -2,12 +2,15 @@
 //! and heard, belongs to the request that it answers next, whoever read that.
 //!
 //! Nothing says that a thread does one thing at a time, so it is believed until it is seen to do
-//! otherwise. It has to call on sockets that no event loop looks after, hear each answer itself,
-//! and have no other request on its hands than the one that it answers. What it calls meanwhile
-//! belongs to nobody that is known, and who is seen with several things at once too often is left
-//! alone for good. Of a pool, whose threads answer what others read, it is not believed before some
-//! answers, and no longer once one of its threads was seen to call for something else than what it
-//! answered next.
+//! otherwise. It has to call on sockets that no event loop looks after, and hear each answer
+//! itself. Who waits for an answer does nothing else: one that reads a request meanwhile, or calls
+//! again, does several things at once, and is left alone for good if it does so too often. What it
+//! has read besides what it answers may be for others: then what it calls for belongs to nobody
+//! that is known, before it was seen for some time that its like wait. Of a pool, whose threads
+//! answer what others read, it is not believed before some answers, and no longer once one of its
+//! threads was seen to call for something else than what it answered next ([`pool`]).
+
+mod pool;
 
 use hashbrown::HashMap;
 use wirespan_common::record::{Polled, TaskKind};
@@ -15,6 +18,7 @@ use wirespan_protocols::heap;
 
 use super::pruning::Pruning;
 use super::{Abstained, Actor, Mechanism, NodeId, nodes::Nodes};
+use pool::{Pool, ReadBy};
 
 /// Threads that are remembered; those of more make no calls that are known to belong to anything.
 const THREADS_MAX: usize = 64 * 1024;
@@ -26,14 +30,13 @@ const CALLS_MAX: usize = 1024;
 const CALLS_OF_NEW_MAX: usize = 8;
 /// Requests that a thread may be seen to have on its hands.
 const REQUESTS_MAX: usize = 8;
-/// Answers of a pool before its calls are linked: one that makes calls for others is likely to show
-/// that within so many.
-const DOUBT_AT_FIRST: u32 = 16;
-/// The same once it has shown that.
-const DOUBT_SHOWN: u32 = 16 * 1024;
-/// How often a thread may be seen with several things at once before it is left alone: one that is
-/// not may be, where records were lost.
+/// How often a thread may be seen to do several things at once before it is left alone: one that
+/// does not may be, where records were lost.
 const TANGLES_MAX: u8 = 4;
+/// Answers after calls that it waited for, by which one of those is forgotten.
+const TANGLE_FORGOTTEN: u8 = 64;
+/// Requests of which it is remembered who read them.
+const READERS_MAX: usize = 64 * 1024;
 
 /// What is known of threads, by process and thread.
 #[derive(Debug, Default)]
@@ -43,17 +46,10 @@ pub struct Threads {
     unanswered: HashMap<u32, u32>,
     /// Processes with pools of threads.
     pools: HashMap<u32, Pool>,
-    /// Of `threads`.
-    pruning: Pruning,
-}
-
-/// Threads that answer what others read.
-#[derive(Clone, Copy, Debug)]
-struct Pool {
-    /// Answers until it is believed that a thread makes calls only for what it answers next.
-    doubt: u32,
-    /// Calls of its threads that nobody has answered for yet.
-    pending: usize,
+    /// Which thread read a request that is not answered.
+    readers: HashMap<NodeId, u32>,
+    /// Of `threads` and of `readers`.
+    pruning: [Pruning; 2],
 }
 
 #[derive(Debug, Default)]
@@ -63,8 +59,12 @@ struct Thread {
     /// Calls that it made since it answered.
     calls: Vec<ThreadCall>,
     tangles: u8,
+    /// Answers since a tangle was forgotten.
+    waited: u8,
     /// It read or answered a request.
     serves: bool,
+    /// It answered one.
+    answers: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,15 +106,19 @@ impl Threads {
         if !thread.is_serial() || thread.calls.len() >= thread.calls_max() {
             return false;
         }
-        let is_pending = |call: &ThreadCall| !call.is_heard && is_open(nodes, call.node);
-        if thread.has_several(nodes) || thread.calls.iter().any(is_pending) {
-            thread.tangles += 1;
-            return false;
+        let waits = thread.waits(nodes);
+        if waits {
+            thread.tangle();
+        } else {
+            let is_heard = false;
+            thread.calls.push(ThreadCall { node, is_heard });
         }
-        let is_heard = false;
-        thread.calls.push(ThreadCall { node, is_heard });
-        self.pools.entry(actor.tgid).or_default().pending += 1;
-        true
+        let pool = self.pools.entry(actor.tgid).or_default();
+        match waits {
+            true => pool.did_not_wait(),
+            false => pool.called(),
+        }
+        !waits
     }
 
     /// A call is answered, which this thread read.
@@ -140,14 +144,44 @@ impl Threads {
             return;
         }
         thread.serves = true;
+        thread.requests.retain(|request| is_open(nodes, *request));
         if thread.requests.len() < REQUESTS_MAX {
             thread.requests.push(request);
         }
-        if thread.has_several(nodes) {
-            thread.tangles += 1;
+        let waits = thread.waits(nodes);
+        if waits {
+            thread.tangle();
         }
         let settled = thread.settle(nodes, None);
+        if waits {
+            self.pools.entry(actor.tgid).or_default().did_not_wait();
+        }
         self.settled(actor.tgid, settled);
+        if self.pruning[1].is_due(self.readers.len(), READERS_MAX / 2) {
+            self.readers.retain(|request, _| is_open(nodes, *request));
+        }
+        if self.readers.len() < READERS_MAX {
+            self.readers.insert(request, actor.tid);
+        }
+    }
+
+    /// Who read a request that this thread answers now, and has it off its hands.
+    fn take_reader(&mut self, request: NodeId, actor: Actor) -> ReadBy {
+        match self.readers.remove(&request) {
+            Some(tid) if tid == actor.tid => ReadBy::Own,
+            Some(tid) => match self.threads.get_mut(&(actor.tgid, tid)) {
+                Some(reader) => {
+                    reader.requests.retain(|known| *known != request);
+                    if reader.answers {
+                        ReadBy::Worker
+                    } else {
+                        ReadBy::Other
+                    }
+                }
+                None => ReadBy::Other,
+            },
+            None => ReadBy::Other,
+        }
     }
 
     /// A thread begins to answer a request.
@@ -156,29 +190,29 @@ impl Threads {
             return;
         }
         let key = (actor.tgid, actor.tid);
+        let reader = self.take_reader(request, actor);
+        let pool = self.pools.entry(actor.tgid).or_default();
         let Some(thread) = self.threads.get_mut(&key) else {
             // What it answers may have been called for by others.
-            return self
-                .pools
-                .entry(actor.tgid)
-                .or_default()
-                .answers(&[], nodes, request);
+            return pool.answers(reader, &[], nodes, request);
         };
-        thread.serves = true;
-        let has_others = thread.has_several(nodes) || !thread.may_answer(nodes, request);
-        let is_own = thread.requests.contains(&request);
+        (thread.serves, thread.answers) = (true, true);
+        let has_others = thread.has_others(nodes, request);
         thread.requests.retain(|known| *known != request);
-        let mut is_believed = !has_others;
-        if !is_own && thread.is_serial() {
-            let pool = self.pools.entry(actor.tgid).or_default();
-            is_believed &= pool.doubt == 0;
-            pool.answers(&thread.calls, nodes, request);
-            is_believed &= pool.doubt == 0;
+        let mut is_believed = true;
+        if thread.is_serial() {
+            let before = pool.is_believed();
+            pool.answers(reader, &thread.calls, nodes, request);
+            is_believed &= reader == ReadBy::Own || before && pool.is_believed();
+            if has_others {
+                is_believed &= pool.may_read_ahead();
+                pool.answers_ahead(&thread.calls, nodes, request);
+            }
         }
         let settled = thread.settle(nodes, is_believed.then_some(request));
         self.settled(actor.tgid, settled);
         // Threads come and go; what is kept of most is that there is nothing to keep.
-        if self.pruning.is_due(self.threads.len(), THREADS_MAX / 2) {
+        if self.pruning[0].is_due(self.threads.len(), THREADS_MAX / 2) {
             self.threads.retain(|_, thread| !thread.is_idle());
         }
     }
@@ -187,7 +221,7 @@ impl Threads {
         if calls > 0
             && let Some(pool) = self.pools.get_mut(&tgid)
         {
-            pool.pending = pool.pending.saturating_sub(calls);
+            pool.settled(calls);
         }
         if self.pools.len() >= POOLS_MAX {
             self.pools.clear();
@@ -207,35 +241,8 @@ impl Threads {
         heap::table::<((u32, u32), Thread)>(self.threads.capacity())
             + heap::table::<(u32, u32)>(self.unanswered.capacity())
             + heap::table::<(u32, Pool)>(self.pools.capacity())
+            + heap::table::<(NodeId, u32)>(self.readers.capacity())
             + self.threads.len() * (heap::vec::<NodeId>(4) + heap::vec::<ThreadCall>(4))
-    }
-}
-
-impl Default for Pool {
-    fn default() -> Self {
-        Self {
-            doubt: DOUBT_AT_FIRST,
-            pending: 0,
-        }
-    }
-}
-
-impl Pool {
-    /// A thread answers a request which another one read, after it made these calls. Where one of
-    /// them is older than the request, or there are none and others have made some, calls are made
-    /// by other threads than those that answer.
-    fn answers(&mut self, calls: &[ThreadCall], nodes: &Nodes, request: NodeId) {
-        let is_proper = match calls {
-            [] => self.pending == 0,
-            calls => calls
-                .iter()
-                .all(|call| is_within(nodes, call.node, request)),
-        };
-        self.doubt = match is_proper {
-            true if calls.is_empty() => self.doubt,
-            true => self.doubt.saturating_sub(1),
-            false => DOUBT_SHOWN,
-        };
     }
 }
 
@@ -257,31 +264,29 @@ impl Thread {
         self.is_serial() && self.calls.is_empty() && self.requests.is_empty()
     }
 
-    /// Whether it has several requests on its hands. One that is over was not answered.
-    fn has_several(&mut self, nodes: &Nodes) -> bool {
-        self.requests.retain(|request| is_open(nodes, *request));
-        let connection = |request: &NodeId| {
-            let node = nodes.get(*request)?;
-            // Of a connection without streams, the second is not looked at before the first is
-            // answered.
-            node.stream.is_none().then_some(node.connection)
-        };
-        match self.requests.split_first() {
-            Some((first, rest)) => {
-                let first = connection(first);
-                rest.iter()
-                    .any(|other| first.is_none() || connection(other) != first)
-            }
-            None => false,
-        }
+    /// Whether it waits for the answer to a call.
+    fn waits(&self, nodes: &Nodes) -> bool {
+        let is_pending = |call: &ThreadCall| !call.is_heard && is_open(nodes, call.node);
+        self.calls.iter().any(is_pending)
     }
 
-    /// Whether what it answers may be what it did things for: what it read itself, if it read
-    /// anything.
-    fn may_answer(&self, nodes: &Nodes, request: NodeId) -> bool {
-        self.requests.is_empty()
-            || self.requests.contains(&request)
-            || !self.requests.iter().any(|known| is_open(nodes, *known))
+    /// It was seen to do several things at once.
+    fn tangle(&mut self) {
+        (self.tangles, self.waited) = (self.tangles + 1, 0);
+    }
+
+    /// Whether it has other requests on its hands than the one that it answers. One that is over
+    /// was not answered; of a connection without streams, the second is not looked at before the
+    /// first is answered.
+    fn has_others(&self, nodes: &Nodes, request: NodeId) -> bool {
+        let connection = |request: NodeId| {
+            let node = nodes.get(request)?;
+            node.stream.is_none().then_some(node.connection)
+        };
+        let own = connection(request);
+        let others = self.requests.iter().filter(|known| **known != request);
+        let mut others = others.filter(|known| is_open(nodes, **known));
+        others.any(|other| own.is_none() || connection(*other) != own)
     }
 
     /// What it called for was for `request`, or for nobody that is known.
@@ -289,6 +294,12 @@ impl Thread {
     fn settle(&mut self, nodes: &mut Nodes, request: Option<NodeId>) -> usize {
         let count = self.calls.len();
         let request = request.filter(|_| self.is_serial());
+        if request.is_some() && count > 0 {
+            self.waited += 1;
+            if self.waited >= TANGLE_FORGOTTEN {
+                (self.waited, self.tangles) = (0, self.tangles.saturating_sub(1));
+            }
+        }
         for ThreadCall { node, is_heard } in self.calls.drain(..) {
             match request.filter(|request| is_heard && is_within(nodes, node, *request)) {
                 Some(request) => nodes.link(node, request, Mechanism::Thread),

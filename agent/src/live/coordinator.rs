@@ -39,6 +39,8 @@ pub struct Coordinator {
     /// Who waits for the processes that were there already.
     settled: Option<Sender<Event>>,
     announcements: Announcements,
+    /// Whether the kernel side is told of whom calls may be linked by threads.
+    follows_threads: bool,
     health: Arc<Health>,
 }
 
@@ -60,8 +62,14 @@ impl Coordinator {
             tls_seen: HashMap::new(),
             settled: None,
             announcements: Announcements::new(Instant::now()),
+            follows_threads: true,
             health,
         }
+    }
+
+    /// By whose threads calls may be linked is nobody told from now on.
+    pub fn follow_nobody(&mut self) {
+        self.follows_threads = false;
     }
 
     /// Tells `settled` once what was there already is watched and described, and its TLS is read.
@@ -118,7 +126,9 @@ impl Coordinator {
     /// A watched process was described.
     pub fn announce(&mut self, process: &Process) {
         // By now it is watched.
-        if runtimes::may_go_by_threads(process.language.as_deref(), &process.executable) {
+        if self.follows_threads
+            && runtimes::may_go_by_threads(process.language.as_deref(), &process.executable)
+        {
             let (kind, runtime) = (TaskKind::Thread, Runtime::default());
             let watch_list = &mut self.capture.watch_list;
             watch_list.set_runtime(process.pid, kind, runtime);

@@ -58,6 +58,15 @@ impl Path {
         }
     }
 
+    /// The spans that were made since the last call. There will be room for as many again, as
+    /// growing bit by bit would move each of them several times.
+    pub fn take_spans(&mut self) -> Vec<Span> {
+        let room = self.spans.len();
+        let mut spans = std::mem::replace(&mut self.spans, Vec::with_capacity(room));
+        spans.shrink_to_fit();
+        spans
+    }
+
     /// Keeps a record and lets the pipeline hear it. Returns what it says of a process's life.
     pub fn take(&mut self, bytes: &[u8]) -> Option<Lived> {
         if let Some(handle) = &mut self.recording {
@@ -114,6 +123,13 @@ impl Path {
     pub fn tell_time(&mut self) {
         if let Some((now, offset)) = self.clock.changed() {
             self.add(recording::clock_record(now, offset));
+        }
+    }
+
+    /// Has records that were kept so far written to the recording, if there is one.
+    pub fn settle(&mut self) {
+        if let Some(handle) = &mut self.recording {
+            handle.settle();
         }
     }
 

@@ -25,6 +25,7 @@ use crate::connections::ToKernel;
 use crate::export::SpanQueue;
 use crate::health::Health;
 use crate::memory::Freed;
+use crate::recording::SETTLE_EVERY;
 use crate::wall_clock::monotonic_ns;
 
 /// Records taken before anything else gets its turn.
@@ -133,6 +134,7 @@ impl Shard {
         let mut progress_at = Instant::now();
         let mut chores_at = Instant::now() + CHORES_EVERY;
         let mut measured_at = Instant::now();
+        let mut settled_at = Instant::now();
         while !self.stop.is_asked() {
             self.path.tell_time();
             if self.round() > 0 {
@@ -151,6 +153,10 @@ impl Shard {
                     coordinator.fetch_losses(&mut self.path);
                 }
                 self.tell_coverage();
+            }
+            if now.duration_since(settled_at) >= SETTLE_EVERY {
+                settled_at = now;
+                self.path.settle();
             }
             if now >= chores_at {
                 chores_at = now + CHORES_EVERY;
@@ -210,7 +216,7 @@ impl Shard {
         } = self;
         feed.drain(ROUND_RECORDS_MAX, |bytes| {
             if path.spans.len() >= SPANS_AT_ONCE {
-                queue.push(std::mem::take(&mut path.spans));
+                queue.push(path.take_spans());
             }
             if let Some(lived) = path.take(bytes)
                 && coordinator.as_mut().is_none_or(|it| it.hear(&lived))
@@ -276,7 +282,7 @@ impl Shard {
 
     /// Spans to the queue, wishes to the kernel side or whoever carries them out.
     fn hand_on(&mut self) {
-        self.queue.push(std::mem::take(&mut self.path.spans));
+        self.queue.push(self.path.take_spans());
         for wish in self.path.pipeline.drain_to_kernel() {
             match wish {
                 ToKernel::Verdict {
@@ -357,7 +363,7 @@ impl Shard {
             coordinator.stop_tls();
         }
         self.path.pipeline.finish(&mut self.path.spans);
-        self.queue.push(std::mem::take(&mut self.path.spans));
+        self.queue.push(self.path.take_spans());
         self.tell_coverage();
         Remains {
             _coordinator: self.coordinator,

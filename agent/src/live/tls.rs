@@ -85,7 +85,7 @@ impl TlsThread {
     /// No thread can be started.
     pub fn start(
         libraries: Libraries,
-        probes: TlsProbes,
+        mut probes: TlsProbes,
         follow_cpu_max: u8,
         health: &Arc<Health>,
     ) -> std::io::Result<Self> {
@@ -100,6 +100,9 @@ impl TlsThread {
             // Without the coordinator nobody wants to know.
             let _ = says.send(answer);
         };
+        if follow_cpu_max == 0 {
+            probes.follow_nobody();
+        }
         let governor = Governor::new(follow_cpu_max);
         let work = Work::new(libraries, probes, governor, files, says);
         let stopped = Arc::clone(&stop);

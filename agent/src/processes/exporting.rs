@@ -16,6 +16,16 @@ pub(super) enum Exporting {
     ForOthers,
 }
 
+/// How long a proxy may take for an export that it passes on, in nanoseconds: as long as SDKs wait
+/// for an answer (opentelemetry-specification, protocol/exporter.md, `OTEL_EXPORTER_OTLP_TIMEOUT`).
+const PASSED_ON_WITHIN_NS: u64 = 10_000_000_000;
+
+/// Whether what a process sends may be what it was asked to take at that time. A proxy has its
+/// answer before it gives its own, by which it would be known.
+pub(super) fn may_be_anothers(asked_ns: Option<u64>, now_ns: u64) -> bool {
+    asked_ns.is_some_and(|asked_ns| now_ns.saturating_sub(asked_ns) < PASSED_ON_WITHIN_NS)
+}
+
 impl Exporting {
     /// What it is once an export was accepted that it sent, as a client, or took, as a server.
     pub(super) fn seen(self, role: Role) -> Self {

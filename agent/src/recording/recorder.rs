@@ -24,6 +24,8 @@ const MODE: u32 = 0o600;
 const BATCH_BYTES: usize = 64 * 1024;
 /// Batches that wait for the file system: 16 MiB, a second of a very busy machine.
 const BATCHES_MAX: usize = 256;
+/// What is younger may be lacking in the file when the daemon is killed.
+pub const SETTLE_EVERY: Duration = Duration::from_secs(1);
 /// How long the file system may take for the end of a recording.
 const FINISH_MAX: Duration = Duration::from_secs(5);
 
@@ -177,6 +179,13 @@ impl RecorderHandle {
         }
     }
 
+    /// Has what was kept so far written, so that a daemon that is killed leaves it.
+    pub fn settle(&mut self) {
+        if self.batch.records > 0 {
+            self.hand_over();
+        }
+    }
+
     fn hand_over(&mut self) {
         let batch = std::mem::take(&mut self.batch);
         if let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) =
@@ -192,9 +201,7 @@ impl RecorderHandle {
 
 impl Drop for RecorderHandle {
     fn drop(&mut self) {
-        if self.batch.records > 0 {
-            self.hand_over();
-        }
+        self.settle();
     }
 }
 
@@ -251,8 +258,12 @@ fn write<W: Sink>(
 ) -> WriterOutcome {
     let mut written = WriterOutcome::default();
     for batch in batches {
+        let mut write = || {
+            writer.write_all(&batch.bytes, batch.records)?;
+            writer.flush()
+        };
         if written.error.is_none()
-            && let Err(error) = writer.write_all(&batch.bytes, batch.records)
+            && let Err(error) = write()
         {
             log::error!("the recording ends here: {}", Visible(&error));
             written.error = Some(error.to_string());

@@ -37,14 +37,31 @@ pub fn replay<R: Read>(
     pipelines: &mut Pipelines,
     mut take: impl FnMut(&mut Vec<Span>),
 ) -> Result<Replayed, ReadError> {
+    let take = |spans: &mut Vec<Span>| {
+        take(spans);
+        true
+    };
+    replay_while(reader, pipelines, take)
+}
+
+/// The same, until `take` says that it wants no more.
+///
+/// # Errors
+/// As [`replay`].
+pub fn replay_while<R: Read>(
+    reader: &mut Reader<R>,
+    pipelines: &mut Pipelines,
+    mut take: impl FnMut(&mut Vec<Span>) -> bool,
+) -> Result<Replayed, ReadError> {
     let mut spans = Vec::with_capacity(BATCH_SPANS + BATCH_SPANS_EXTRA);
     let mut count = 0;
     let mut hand_over = |spans: &mut Vec<Span>| {
         count += spans.len() as u64;
-        take(spans);
+        let wants_more = take(spans);
         spans.clear();
         // Growing bit by bit, for who takes the whole vector, would cost more than making a span.
         spans.reserve(BATCH_SPANS + BATCH_SPANS_EXTRA);
+        wants_more
     };
     let outcome = loop {
         match reader.read_record(|record| pipelines.record(record, &mut spans)) {
@@ -53,7 +70,9 @@ pub fn replay<R: Read>(
             Err(error) => break Err(error),
         }
         if spans.len() >= BATCH_SPANS {
-            hand_over(&mut spans);
+            if !hand_over(&mut spans) {
+                break Ok(());
+            }
             pipelines.tell_nobody();
         }
     };

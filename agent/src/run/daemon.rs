@@ -1,6 +1,7 @@
 //! A daemon that traces: its rooms, started in order, told of another configuration while they run,
 //! and ended in order. It does no room's work, and waits for no signal.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use crate::discover::tls::Libraries;
 use crate::discover::{ProcRoot, Watcher};
 use crate::ending::Ending;
 use crate::export::own_metrics::OwnMetrics;
+use crate::export::printer::Output;
 use crate::export::{ExportConfig, Exporters, SetupError, SpanQueue};
 use crate::health::Health;
 use crate::live::{Live, Reconfiguration, Setup, Watched};
@@ -40,10 +42,11 @@ pub struct Daemon {
     exporters: Exporters,
     metrics: Option<OwnMetrics>,
     live: Live,
+    is_recorded: bool,
 }
 
 /// What the shards leave, and who tells when the kernel side is detached.
-type Ended = (Finished, Receiver<()>);
+pub(super) type Ended = (Finished, Receiver<()>);
 
 /// What came of another configuration.
 #[derive(Debug, Default)]
@@ -66,9 +69,39 @@ impl Daemon {
         ending: &Ending,
         health: Arc<Health>,
     ) -> anyhow::Result<Self> {
+        let output = Output::stdout(config.traces.colours);
+        Self::start_with(config, recording, output, ending, health)
+    }
+
+    /// The same, without a recording and with something else in the place of standard output.
+    ///
+    /// # Errors
+    /// As [`Daemon::start`].
+    pub(super) fn start_to<W: Write + Send + 'static>(
+        config: Config,
+        to: W,
+        ending: &Ending,
+        health: Arc<Health>,
+    ) -> anyhow::Result<Self> {
+        let output = Output {
+            to,
+            terminal: false,
+            colours: false,
+        };
+        Self::start_with(config, None, output, ending, health)
+    }
+
+    fn start_with<W: Write + Send + 'static>(
+        config: Config,
+        recording: Option<Recorder>,
+        output: Output<W>,
+        ending: &Ending,
+        health: Arc<Health>,
+    ) -> anyhow::Result<Self> {
+        let is_recorded = recording.is_some();
         let runtime = start_runtime()?;
         let memory = Ledger::new(config.memory.limit);
-        let (queue, exporters) = start_exporters(&runtime, &config, &memory, &health)?;
+        let (queue, exporters) = start_exporters(&runtime, &config, &memory, &health, output)?;
         let metrics = start_metrics(&config, &health, &runtime)?;
         let capture = Capture::start(&config.capture, &config.discover.targets)?;
         let strategy = capture.strategy;
@@ -101,6 +134,7 @@ impl Daemon {
             exporters,
             metrics,
             live,
+            is_recorded,
         })
     }
 
@@ -166,6 +200,12 @@ impl Daemon {
         outcome
     }
 
+    /// Whether records are kept, so that it has something to do even if nobody takes spans.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        self.is_recorded
+    }
+
     /// Whether a shard has ended by itself, which none ever should.
     #[must_use]
     pub fn has_failed(&self) -> bool {
@@ -225,11 +265,12 @@ pub(super) fn start_runtime() -> anyhow::Result<Runtime> {
         .context("can't start the exporters' runtime")
 }
 
-pub(super) fn start_exporters(
+pub(super) fn start_exporters<W: Write + Send + 'static>(
     runtime: &Runtime,
     config: &Config,
     memory: &Ledger,
     health: &Arc<Health>,
+    output: Output<W>,
 ) -> anyhow::Result<(SpanQueue, Exporters)> {
     let _entered = runtime.enter();
     let export = ExportConfig {
@@ -238,5 +279,5 @@ pub(super) fn start_exporters(
         memory: memory.clone(),
         ..ExportConfig::new(config.traces.otlp.clone(), config.traces.printer)
     };
-    Ok(Exporters::start(export, health)?)
+    Ok(Exporters::start_with_output(export, health, output)?)
 }

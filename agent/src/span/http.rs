@@ -73,14 +73,7 @@ pub fn describe(
     tell_where(&mut attributes, role, request, ends, hosts);
 
     if !request.is_malformed() {
-        attributes.push((
-            semconv::NETWORK_PROTOCOL_VERSION,
-            Value::Static(match request.version {
-                Version::Http10 => "1.0",
-                Version::Http11 => "1.1",
-                Version::Http2 => "2",
-            }),
-        ));
+        attributes.push(protocol(request.version));
     }
     let status_code = response
         .map(|response| response.status)
@@ -137,6 +130,19 @@ pub(super) fn tell_completeness(
             Value::Bool(true),
         ));
     }
+}
+
+/// What was spoken: HTTP of which version, or something else that says the same.
+pub(super) fn protocol(version: Version) -> (&'static str, Value) {
+    let version = match version {
+        Version::Http10 => "1.0",
+        Version::Http11 => "1.1",
+        Version::Http2 => "2",
+        Version::FastCgi => {
+            return (semconv::NETWORK_PROTOCOL_NAME, Value::Static("fastcgi"));
+        }
+    };
+    (semconv::NETWORK_PROTOCOL_VERSION, Value::Static(version))
 }
 
 /// `url.*` and `server.*`, then what is known of the ends and of the client.

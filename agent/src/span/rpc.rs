@@ -18,7 +18,7 @@ use std::borrow::Cow;
 
 use wirespan_protocols::exchange::{Outcome, Role};
 use wirespan_protocols::family::call::{Call, CallSystem};
-use wirespan_protocols::family::http::{Completeness, HttpResponse, Version};
+use wirespan_protocols::family::http::{Completeness, HttpResponse};
 use wirespan_protocols::family::rpc::{Flown, Messages, Rpc};
 use wirespan_protocols::grpc::status;
 
@@ -70,14 +70,7 @@ pub fn describe(
     }
     http::tell_server(&mut attributes, role, request, ends, hosts);
     http::tell_ends(&mut attributes, role, request, ends);
-    attributes.push((
-        semconv::NETWORK_PROTOCOL_VERSION,
-        Value::Static(match request.version {
-            Version::Http10 => "1.0",
-            Version::Http11 => "1.1",
-            Version::Http2 => "2",
-        }),
-    ));
+    attributes.push(http::protocol(request.version));
     if let Some(messages) = messages {
         for (name, flown) in [
             (semconv::WIRESPAN_RPC_REQUEST_MESSAGES, messages.requests),

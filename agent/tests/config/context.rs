@@ -105,6 +105,28 @@ fn a_sampler_or_an_argument_that_is_wrong_is_warned_of_and_ignored() {
     }
 }
 
+#[test]
+fn what_has_no_effect_is_warned_of() {
+    assert_eq!(
+        warnings_of(&[("OTEL_TRACES_SAMPLER_ARG", "0.5")]),
+        [
+            "OTEL_TRACES_SAMPLER_ARG: without OTEL_TRACES_SAMPLER it means nothing: \
+          parentbased_always_on is used"
+        ]
+    );
+    for (rules, of) in [
+        ("share=0.5,error,share=0.1", Some("")),
+        ("/a:share=1,/a:share=0", Some(" of /a")),
+        ("/a:share=1,/b:share=0,share=0.5", None),
+    ] {
+        let expected = of.map(|of| {
+            format!("WIRESPAN_TAIL_SAMPLING: there are several shares{of}: the first one counts")
+        });
+        let warnings = warnings_of(&[("WIRESPAN_TAIL_SAMPLING", rules)]);
+        assert_eq!(warnings, expected.into_iter().collect::<Vec<_>>());
+    }
+}
+
 fn tail(text: &str) -> Option<Vec<String>> {
     let rules = load_with(&[("WIRESPAN_TAIL_SAMPLING", text)]).ok()?;
     let rules = rules.config.spans.tail_sampling.expect("set");

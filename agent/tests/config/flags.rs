@@ -2,7 +2,9 @@
 
 use clap::{CommandFactory, Parser};
 use wirespan::cli::{Cli, Command};
-use wirespan::config::{Config, ConfigError, Loaded, OtlpProtocol, PrinterFormat, Purpose};
+use wirespan::config::{
+    Config, ConfigError, Loaded, OtlpProtocol, PrinterFormat, Purpose, SETTINGS,
+};
 
 fn parse(line: &[&str]) -> Cli {
     Cli::try_parse_from([&["wirespan"], line].concat()).expect("a command line")
@@ -139,6 +141,36 @@ fn the_help_names_a_variable_for_every_flag() {
     }
     assert_eq!(flags, 16, "{help}");
     assert_eq!(help.matches("sudo wirespan").count(), 3);
+}
+
+#[test]
+fn the_help_lists_every_setting_by_each_of_its_names() {
+    let help = Cli::command().render_long_help().to_string();
+    let mut lines = help.lines().map(str::trim);
+    for names in SETTINGS {
+        let [first, others @ ..] = names.variables else {
+            panic!("{names:?}")
+        };
+        assert!(lines.any(|line| line == *first), "{first}\n{help}");
+        for other in others {
+            assert_eq!(lines.next(), Some(&*format!("or {other}")));
+        }
+        assert_eq!(lines.next(), Some(names.about));
+    }
+}
+
+/// Those of OTLP are in the specification, and the README names them together.
+#[test]
+fn the_readme_tells_of_every_setting() {
+    let readme = include_str!("../../../README.md");
+    for names in SETTINGS {
+        let mut variables = names.variables.iter();
+        let is_told = |name: &&str| {
+            let is_of_otlp = name.starts_with("OTEL_EXPORTER_OTLP_");
+            is_of_otlp || readme.contains(&format!("`{name}`"))
+        };
+        assert!(variables.any(is_told), "{names:?}");
+    }
 }
 
 #[test]

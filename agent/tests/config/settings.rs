@@ -223,6 +223,10 @@ fn a_recording_needs_targets_and_a_replay_needs_nothing() {
     let endpoint = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")];
     let loaded = Config::load(Purpose::Replay, [], endpoint).expect("an endpoint is enough");
     assert_eq!(loaded.config.traces.printer, PrinterFormat::Disabled);
+
+    let disabled = [("BEYLA_TRACE_PRINTER", "disabled")];
+    let loaded = Config::load(Purpose::Replay, [], disabled).expect("nobody has to see spans");
+    assert_eq!(loaded.config.traces.printer, PrinterFormat::Disabled);
 }
 
 #[test]

@@ -42,6 +42,7 @@ fn everything_is_found_out_about_a_process() {
             language: Some("python".to_owned()),
             resource_attributes: BTreeMap::from([("team".to_owned(), "a b".to_owned())]),
             host_name: "box".to_owned(),
+            container: None,
             uncopied: Vec::new(),
             is_cut: false,
         }
@@ -126,6 +127,20 @@ fn a_service_of_systemd_names_what_nothing_else_does() {
     let group = "0::/system.slice/till.service\n";
     fs::write(proc.path(42).join("cgroup"), group).expect("written");
     assert_eq!(describe(&proc, 42).service_name, "till");
+}
+
+#[test]
+fn the_container_of_a_process_is_known_by_its_control_group() {
+    let proc = FakeProc::new();
+    proc.run(&Fake::new(42, "/usr/bin/node"));
+    assert_eq!(describe(&proc, 42).container, None);
+    let id = "0123456789abcdef".repeat(4);
+    let group = format!("0::/kubepods/burstable/pod1f0c2d3e-4b5a-6978-8796-a5b4c3d2e1f0/{id}\n");
+    fs::write(proc.path(42).join("cgroup"), group).expect("written");
+    let container = describe(&proc, 42).container.expect("known");
+    assert_eq!(container.id, id);
+    let uid = "1f0c2d3e-4b5a-6978-8796-a5b4c3d2e1f0";
+    assert_eq!(container.pod_uid.as_deref(), Some(uid));
 }
 
 #[test]

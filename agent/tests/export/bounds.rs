@@ -261,3 +261,32 @@ async fn several_shards_lose_nothing_between_push_and_worker() {
         (12_000, 0)
     );
 }
+
+/// A replay hands over more at once than ever fits, by number and by bytes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_room_loses_nothing_however_little_there_is() {
+    for (spans_cap, memory) in [(7, 64 << 20), (100_000, 1 << 20), (1, 1 << 20)] {
+        let receiver = Receiver::start().await.unwrap();
+        let health = Arc::new(Health::default());
+        let config = ExportConfig {
+            queue_spans_cap: spans_cap,
+            memory: Ledger::new(memory),
+            ..exporting(otlp(OtlpProtocol::HttpProtobuf, receiver.address()))
+        };
+        let (queue, exporters) = Exporters::start(config, &health).unwrap();
+        let mut spans = server_spans(&resource("shop"), 0..300);
+        for span in &mut spans {
+            let target = Value::Owned("/".repeat(8000));
+            span.attributes.push(("url.path", target));
+        }
+        let pushed = tokio::task::spawn_blocking(move || queue.push_waiting(spans));
+        pushed.await.unwrap();
+        let spans = receiver
+            .wait_for(|spans| spans.len() >= 300, SOON)
+            .await
+            .unwrap();
+        exporters.drain(SOON).await;
+        assert_eq!((spans.len(), distinct(&spans)), (300, 300), "{spans_cap}");
+        assert_eq!(lost_in_export(&health), 0);
+    }
+}

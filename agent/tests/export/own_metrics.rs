@@ -47,6 +47,7 @@ async fn every_counter_is_told_once_per_interval_and_anew_at_the_end() {
     }
     health.open(Destination::Otlp);
     health.made_spans(10);
+    health.decided_early(2);
     health.exported_spans(Destination::Otlp, 7);
     health.lose_spans(Destination::Otlp, Loss::QueueFull, 3);
     health.set_loss(Loss::RingFull, 5);
@@ -70,6 +71,7 @@ async fn every_counter_is_told_once_per_interval_and_anew_at_the_end() {
     health.set_coverage(0, coverage);
     let expected = [
         ("wirespan.spans.made", String::new(), 10.0),
+        ("wirespan.traces.decided_early", String::new(), 2.0),
         ("wirespan.spans.exported", "destination=OTLP".into(), 7.0),
         ("wirespan.losses", told(Loss::QueueFull), 3.0),
         ("wirespan.losses", told(Loss::RingFull), 5.0),

@@ -329,6 +329,7 @@ async fn a_closed_output_ends_the_printing_and_nothing_else() {
         .wait_for(|spans| spans.len() == 3000, SOON)
         .await
         .unwrap();
+    assert!(!health.is_deserted(), "somebody else takes spans");
     exporters.drain(SOON).await;
     assert_eq!(health.spans_exported(Destination::Otlp), 3000);
     let not_printed = health.spans_lost(Destination::Printer, Loss::ExportFailed);
@@ -380,4 +381,27 @@ async fn an_output_that_blocks_costs_prints_but_no_delivery_and_no_shutdown() {
     assert!(health.spans_lost(Destination::Printer, Loss::QueueFull) >= 2400);
     assert_adds_up(&health, 5000);
     drop(release);
+}
+
+#[tokio::test]
+async fn who_closes_the_only_output_deserts_the_run() {
+    let health = Arc::new(Health::default());
+    let output = Output {
+        to: Closed,
+        terminal: false,
+        colours: false,
+    };
+    let config = ExportConfig::new(None, PrinterFormat::Text);
+    let (queue, exporters) = Exporters::start_with_output(config, &health, output).unwrap();
+    assert!(!health.is_deserted());
+    queue.push(server_spans(&resource("shop"), 0..100));
+    let deserted = async {
+        while !health.is_deserted() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, deserted).await.unwrap();
+    exporters.drain(SOON).await;
+    let lost = health.spans_lost(Destination::Printer, Loss::ExportFailed);
+    assert_eq!(lost, 100, "each is accounted for all the same");
 }

@@ -226,10 +226,35 @@ fn who_passes_on_what_others_export_is_none_of_them() {
         request(&mut recorder, "/a", true);
         exports(&mut recorder, TRACES, OK);
         request(&mut recorder, "/b", true);
-        let (spans, _) = told(&mut recorder);
+        let (spans, mut bench) = told(&mut recorder);
         assert_eq!(kinds(&spans, "/a"), ALL);
         assert_eq!(kinds(&spans, "/b"), ALL);
+        assert_eq!(bench.pipeline.take_exporters(), [], "nor is it said");
     }
+}
+
+/// What is passed on is answered first by who is behind, and only then by who passes it on.
+#[test]
+fn who_has_not_answered_yet_whose_export_it_passed_on_is_none_either() {
+    let mut recorder = with_exporter();
+    let far = ("10.0.0.1:4318", "10.0.0.7:50007");
+    recorder.of(FRONT).open_tcp(42, far.0, far.1);
+    recorder.read(42, export(TRACES));
+    exports(&mut recorder, TRACES, OK);
+    request(&mut recorder, "/between", true);
+    recorder.of(FRONT).write(42, OK);
+    // Nobody asks any longer: what it sends now is its own, unless it was seen to take others'.
+    let (spans, _) = told(&mut recorder);
+    assert_eq!(kinds(&spans, "/between"), ALL);
+
+    let mut recorder = with_exporter();
+    recorder.of(FRONT).open_tcp(42, far.0, far.1);
+    recorder.read(42, export(TRACES)).write(42, UNAVAILABLE);
+    recorder.at(recorder.now_ns + 11_000 * MS);
+    exports(&mut recorder, TRACES, OK);
+    request(&mut recorder, "/later", true);
+    let (spans, _) = told(&mut recorder);
+    assert_eq!(kinds(&spans, "/later"), OTHERS);
 }
 
 #[test]

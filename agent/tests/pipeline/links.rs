@@ -142,6 +142,35 @@ fn nobody_waits_long_for_a_client_of_another_node() {
     assert_eq!(bench.spans.len(), 2);
 }
 
+/// By its address it could be on this node, but if it were watched, it would have told so.
+#[test]
+fn nobody_waits_for_a_client_that_did_not_announce_itself() {
+    let [user, front, _] = LOOP;
+    let mut bench = Bench::seeded();
+    let mut recorder = Recorder::new(WALL_NS);
+    recorder.at(MS).of(FRONT).beginning_at([1, 2]);
+    recorder.open_tcp(OUTER[1], front, user);
+    recorder.at(100 * MS).of(FRONT).read(OUTER[1], get("/a"));
+    recorder.write(OUTER[1], OK);
+    bench.feed(&mut recorder);
+    assert_eq!(bench.spans.len(), 0);
+    bench.feed(recorder.at(300 * MS).clock(WALL_NS));
+    assert_eq!(bench.spans.len(), 1);
+    recorder.of(FRONT).read(OUTER[1], get("/b"));
+    recorder.write(OUTER[1], OK);
+    bench.feed(&mut recorder);
+    assert_eq!(bench.spans.len(), 2);
+    // From when it is watched, it is waited for.
+    recorder
+        .of(USER)
+        .beginning_at([2, 1])
+        .open_tcp(OUTER[0], user, front);
+    recorder.of(FRONT).read(OUTER[1], get("/c"));
+    recorder.write(OUTER[1], OK);
+    bench.feed(&mut recorder);
+    assert_eq!(bench.spans.len(), 2);
+}
+
 /// A request to the front, within which it asks the back; `front` says who does what there.
 pub(crate) fn chain(
     recorder: &mut Recorder,
@@ -319,10 +348,54 @@ fn over_a_unix_socket_the_only_call_that_is_open_is_meant() {
     recorder.write(server, OK).write(server, OK);
     recorder.of(USER).read(client, OK).read(client, OK);
     let spans = tell(&mut recorder);
-    for (path, expected) in [("/a", CONNECTION), ("/b", None), ("/c", None)] {
+    // Of the last one the other has gone, and the bytes before it are as many at both ends.
+    for (path, expected) in [("/a", CONNECTION), ("/b", None), ("/c", CONNECTION)] {
         let client = find(&spans, SpanKind::Client, path);
         let server = find(&spans, SpanKind::Server, path);
         assert_eq!(link(&server, &client).as_deref(), expected, "{path}");
+    }
+}
+
+/// Its client was put to sleep within the call by which it asked.
+#[test]
+fn over_a_unix_socket_who_is_told_of_late_is_known_by_the_bytes_before() {
+    // The server's end was seen from an earlier byte on.
+    for seen_before in [false, true] {
+        let mut recorder = Recorder::new(WALL_NS);
+        let (client, server) = (u64::from(USER), u64::from(FRONT));
+        recorder.of(FRONT).open_unix_to(USER.into(), FRONT.into());
+        if seen_before {
+            recorder.read(server, get("/unseen")).write(server, OK);
+        }
+        recorder.of(USER).open_unix_to(FRONT.into(), USER.into());
+        recorder.of(USER).write(client, get("/first"));
+        recorder.of(FRONT).read(server, get("/first"));
+        recorder.write(server, OK).of(USER).read(client, OK);
+        recorder
+            .of(FRONT)
+            .read(server, get("/late"))
+            .write(server, OK);
+        recorder
+            .of(USER)
+            .write(client, get("/late"))
+            .read(client, OK);
+        // Whose client was not seen is not the next one's.
+        recorder
+            .of(FRONT)
+            .read(server, get("/lost"))
+            .write(server, OK);
+        let next = get("/next/and/longer");
+        recorder.of(USER).write(client, &next);
+        recorder.of(FRONT).read(server, &next).write(server, OK);
+        recorder.of(USER).read(client, OK);
+        let spans = tell(&mut recorder);
+        for path in ["/first", "/late", "/next/and/longer"] {
+            let client = find(&spans, SpanKind::Client, path);
+            let server = find(&spans, SpanKind::Server, path);
+            assert_eq!(link(&server, &client).as_deref(), CONNECTION, "{path}");
+        }
+        let lost = find(&spans, SpanKind::Server, "/lost");
+        assert_eq!(lost.parent_span_id, None);
     }
 }
 

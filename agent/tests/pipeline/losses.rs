@@ -81,8 +81,9 @@ fn junk_makes_no_spans_and_its_bytes_count_as_not_understood() {
 #[test]
 fn what_is_not_understood_is_told_with_its_reason_open_or_over() {
     let hello = [&[0x16, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3][..], &[7; 194]].concat();
+    // With a filter, which nobody speaks with.
     let fastcgi = [
-        &[1, 1, 0, 1, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0][..],
+        &[1, 1, 0, 1, 0, 8, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0][..],
         &[9; 500],
     ]
     .concat();

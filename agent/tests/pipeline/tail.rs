@@ -252,7 +252,7 @@ fn what_has_no_room_is_decided_on_early_and_counted() {
         most = most.max(bench.pipeline.memory_bytes());
     }
     bench.finish();
-    let early = bench.health.losses(Loss::TailFull);
+    let early = bench.health.traces_decided_early();
     assert!((2000..4000).contains(&early), "{early}");
     assert_eq!(bench.health.losses(Loss::MemoryFull), 0);
     assert!(most < memory.limit(), "{most}");

@@ -141,21 +141,107 @@ fn a_thread_with_two_requests_on_its_hands_asks_for_nobody() {
     assert_eq!(call.parent_span_id, None);
 }
 
+/// Thread 7 reads a request, makes a call for it, hears the answer after `between`, and answers.
+fn in_turn(recorder: &mut Recorder, path: &str, between: impl FnOnce(&mut Recorder)) {
+    as_thread(recorder, 7, Polled::No).read(OUTER[1], get(path));
+    recorder.write(INNER[0], get(path));
+    between(recorder);
+    as_thread(recorder, 7, Polled::No).read(INNER[0], OK);
+    recorder.write(OUTER[1], OK);
+}
+
 #[test]
-fn who_often_has_several_requests_on_its_hands_is_left_alone() {
-    for (times, is_linked) in [(1, true), (4, false)] {
+fn who_often_does_something_else_than_wait_is_left_alone() {
+    for (times, is_told) in [(1, true), (4, false)] {
         let mut recorder = with_users();
-        for _ in 0..times {
-            with_two(&mut recorder, |_| {});
+        for number in 0..times {
+            in_turn(&mut recorder, &format!("/both{number}"), |recorder| {
+                recorder.read(USERS[0], get("/another"));
+            });
+            recorder.write(USERS[0], OK);
         }
-        as_thread(&mut recorder, 7, Polled::No);
-        recorder.read(OUTER[1], get("/outer"));
-        recorder.write(INNER[0], get("/inner")).read(INNER[0], OK);
+        in_turn(&mut recorder, "/0", |_| {});
+        assert_eq!(is_linked(&tell(&mut recorder), 0), is_told, "{times}");
+    }
+}
+
+#[test]
+fn what_is_rarely_done_at_once_is_forgotten() {
+    let mut recorder = with_users();
+    for round in 0..6 {
+        in_turn(&mut recorder, &format!("/both{round}"), |recorder| {
+            recorder.read(USERS[0], get("/another"));
+        });
+        recorder.write(USERS[0], OK);
+        for number in 0..64 {
+            in_turn(&mut recorder, &format!("/{}", 100 * round + number), |_| {});
+        }
+    }
+    assert!(is_linked(&tell(&mut recorder), 563));
+}
+
+/// Thread 7 reads a request, which thread 8 answers, and meanwhile makes a call for another one,
+/// which it answers.
+fn ahead(recorder: &mut Recorder, path: &str) {
+    as_thread(recorder, 8, Polled::No).read(OUTER[1], get(path));
+    as_thread(recorder, 7, Polled::No).read(USERS[0], get("/ahead"));
+    recorder.write(INNER[0], get(path)).read(INNER[0], OK);
+    recorder.write(OUTER[1], OK);
+    as_thread(recorder, 8, Polled::No).write(USERS[0], OK);
+}
+
+#[test]
+fn who_reads_ahead_for_others_is_believed_after_it_was_seen_to_wait() {
+    let mut recorder = with_users();
+    // Nothing is called for by whoever answers the other one, which must not look like a pool's.
+    for number in 0..100 {
+        ahead(&mut recorder, &format!("/{number}"));
+    }
+    let spans = tell(&mut recorder);
+    let linked = (0..100).filter(|number| is_linked(&spans, *number));
+    let linked: Vec<_> = linked.collect();
+    assert_eq!(linked, (64..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn where_one_did_not_wait_nobody_is_believed_who_reads_ahead() {
+    let mut recorder = with_users();
+    for number in 0..70 {
+        ahead(&mut recorder, &format!("/{number}"));
+    }
+    in_turn(&mut recorder, "/both", |recorder| {
+        recorder.read(USERS[0], get("/another"));
+    });
+    recorder.write(USERS[0], OK);
+    for number in 70..80 {
+        ahead(&mut recorder, &format!("/{number}"));
+    }
+    let spans = tell(&mut recorder);
+    assert!(is_linked(&spans, 69));
+    assert!((70..80).all(|number| !is_linked(&spans, number)));
+}
+
+#[test]
+fn who_calls_for_nobody_speaks_against_a_pool_only_where_workers_read_for_each_other() {
+    for answer_their_own in [false, true] {
+        let mut recorder = with_users();
+        if answer_their_own {
+            for number in 100..200 {
+                in_turn(&mut recorder, &format!("/{number}"), |_| {});
+            }
+        }
+        pool(&mut recorder, 0..20);
+        // While thread 7 calls, thread 8 answers something that asked for nothing.
+        as_thread(&mut recorder, 6, Polled::No).read(OUTER[1], get("/20"));
+        as_thread(&mut recorder, 6, Polled::No).read(USERS[0], get("/health"));
+        as_thread(&mut recorder, 7, Polled::No).write(INNER[0], get("/20"));
+        as_thread(&mut recorder, 8, Polled::No).write(USERS[0], OK);
+        as_thread(&mut recorder, 7, Polled::No).read(INNER[0], OK);
         recorder.write(OUTER[1], OK);
+        pool(&mut recorder, 21..30);
         let spans = tell(&mut recorder);
-        let call = find(&spans, SpanKind::Client, "/inner");
-        let server = find(&spans, SpanKind::Server, "/outer");
-        assert_eq!(link(&call, &server).is_some(), is_linked, "{times}");
+        assert!((16..20).all(|number| is_linked(&spans, number)));
+        assert!((20..30).all(|number| is_linked(&spans, number) == answer_their_own));
     }
 }
 

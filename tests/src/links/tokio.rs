@@ -8,15 +8,8 @@ use crate::daemon::{Daemon, Finished};
 use crate::links::{Row, Target, requests};
 use crate::ports;
 use crate::process::{Process, tied};
-use crate::tls::built;
+use crate::tls::{Certificates, built};
 use crate::workload::Server;
-
-/// What is asked of tokio over HTTP/2: of the requests that are there when a connection begins, the
-/// calls may have no parent, which is up to a twentieth of a thousand.
-pub const STREAMS: Target = Target {
-    right: 94.0,
-    wrong: 0.02,
-};
 
 /// What is asked of tokio.
 pub const TARGET: Target = Target {
@@ -24,25 +17,42 @@ pub const TARGET: Target = Target {
     wrong: 0.02,
 };
 
-/// A front that serves over gRPC, and calls over gRPC, in the build of that name.
+/// A front that serves over gRPC, and calls over gRPC, in the build of that name; over TLS if there
+/// are certificates.
 #[must_use]
-pub fn grpc_under_daemon(build: &str, settings: &[(&str, &str)], shape: &str) -> (Row, Finished) {
+pub fn grpc_under_daemon(
+    build: &str,
+    settings: &[(&str, &str)],
+    certificates: Option<&Certificates>,
+    shape: &str,
+) -> (Row, Finished) {
     let program: PathBuf = built(&format!("bin/links-tokio-{build}"));
     let command = |arguments: &[&str]| -> Command {
         let mut command = tied(&program);
         command.args(arguments);
+        if let Some(certificates) = certificates {
+            certificates.trusted_by(&mut command);
+        }
         command
     };
-    let back = Server::on(ports::free(), |port| command(&["grpc-back", port]));
-    let to = format!("http://127.0.0.1:{}", back.port);
+    let serving = |arguments: &[&str]| {
+        let mut command = command(arguments);
+        if let Some(certificates) = certificates {
+            command.args([certificates.certificate(), certificates.key()]);
+        }
+        command
+    };
+    let scheme = certificates.map_or("http", |_| "https");
+    let back = Server::on(ports::free(), |port| serving(&["grpc-back", port]));
+    let to = format!("{scheme}://127.0.0.1:{}", back.port);
     let front = Server::on(ports::free(), |port| {
-        let mut command = command(&["grpc-front", port, &to]);
+        let mut command = serving(&["grpc-front", port, &to]);
         command.env("GRPC", "1").envs(settings.iter().copied());
         command
     });
     let ports = format!("{},{}", front.port, back.port);
     let daemon = Daemon::start(&[("BEYLA_OPEN_PORT", &ports)]);
-    let base = format!("http://127.0.0.1:{}", front.port);
+    let base = format!("{scheme}://127.0.0.1:{}", front.port);
     let count = requests().to_string();
     let mut driver = command(&["grpc-drive", &base, shape, &count, "50"]);
     Process::start("driver", &mut driver).succeed();

@@ -20,7 +20,7 @@ async def order(request):
             response.raise_for_status()
             return await response.text()
 
-    parts = await asyncio.gather(ask(CATALOGUE, "nested"), ask(PRICES, "prices"))
+    parts = await asyncio.gather(ask(CATALOGUE, "nested"), ask(PRICES, "one"))
     return web.Response(text="".join(parts))
 
 

@@ -74,11 +74,16 @@ pub struct Cost {
 impl Daemon {
     /// Starts it and waits until it is ready.
     pub fn start(strategy: &str, port: u16, sink: &Sink) -> Result<Self> {
+        Self::start_with(&[("WIRESPAN_CAPTURE", strategy)], port, sink)
+    }
+
+    /// The same with settings.
+    pub fn start_with(given: &[(&str, &str)], port: u16, sink: &Sink) -> Result<Self> {
         let started = Instant::now();
         let mut process = Running::start(
             "wirespan",
             settings(&mut process::tied(workspace::daemon()), port)
-                .env("WIRESPAN_CAPTURE", strategy)
+                .envs(given.iter().copied())
                 .env(
                     "OTEL_EXPORTER_OTLP_ENDPOINT",
                     format!("http://127.0.0.1:{}", sink.port),

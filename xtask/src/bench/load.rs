@@ -20,11 +20,20 @@ pub fn run(port: u16, seconds: u64) -> Result<Load> {
 
 /// The same over `http` or `https`.
 pub fn run_over(scheme: &str, port: u16, seconds: u64) -> Result<Load> {
+    run_url(&format!("{scheme}://127.0.0.1:{port}/hello"), seconds)
+}
+
+/// Loads a path instead.
+pub fn run_path(port: u16, path: &str, seconds: u64) -> Result<Load> {
+    run_url(&format!("http://127.0.0.1:{port}{path}"), seconds)
+}
+
+fn run_url(url: &str, seconds: u64) -> Result<Load> {
     let duration = format!("-d{seconds}s");
     let said = process::capture(
         workspace::system("wrk")
             .args(["-t2", "-c16", &duration])
-            .arg(format!("{scheme}://127.0.0.1:{port}/hello")),
+            .arg(url),
     )?;
     if process::interrupted() {
         anyhow::bail!("interrupted");

@@ -2,7 +2,7 @@
 //! the versions that `tests/workloads/grpc` names, and the programs in Go, built. All of it lies
 //! below `target/tools/grpc`; nothing is installed into the system or the user's directories.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
@@ -33,10 +33,15 @@ fn python() -> Result<()> {
 }
 
 fn node() -> Result<()> {
-    let (directory, list) = (tools().join("node"), workload("grpc/package-lock.json"));
-    once(&directory, &list, || {
-        for name in ["package.json", "package-lock.json"] {
-            let from = workload("grpc").join(name);
+    packages(&tools().join("node"), &workload("grpc"))
+}
+
+/// Installs the packages for Node that a directory of the workloads has a list of.
+pub fn packages(directory: &Path, lists: &Path) -> Result<()> {
+    let names = ["package.json", "package-lock.json"];
+    once(directory, &lists.join("package-lock.json"), || {
+        for name in names {
+            let from = lists.join(name);
             std::fs::copy(from, directory.join(name)).with_context(|| name.to_owned())?;
         }
         process::run(
@@ -48,7 +53,7 @@ fn node() -> Result<()> {
                     "--no-fund",
                     "--ignore-scripts",
                 ])
-                .current_dir(&directory),
+                .current_dir(directory),
         )
     })
 }

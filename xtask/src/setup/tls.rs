@@ -129,6 +129,7 @@ fn rust() -> Result<()> {
     rust_programs("release", "wirespan-links-tokio", V0)?;
     rust_programs("links-plain", "wirespan-links-tokio", "")?;
     rust_programs("links-fat", "wirespan-links-tokio", "")?;
+    oldest_tokio()?;
     let made = directory().join("rust");
     for program in ["hyper-server-v0", "reqwest-client-v0"] {
         link(&made.join("release").join(program), program)?;
@@ -143,6 +144,19 @@ fn rust() -> Result<()> {
         link(&program, &format!("links-tokio-{build}"))?;
     }
     Ok(())
+}
+
+/// The same with versions of two years ago, in a workspace of its own.
+fn oldest_tokio() -> Result<()> {
+    let made = directory().join("rust-oldest");
+    let source = workspace::root().join("tests/workloads/links/tokio_oldest");
+    process::run(
+        workspace::cargo(&["build", "--quiet", "--release", "--locked", "--target-dir"])
+            .arg(&made)
+            .current_dir(source)
+            .env("RUSTFLAGS", ""),
+    )?;
+    link(&made.join("release/links-tokio"), "links-tokio-oldest")
 }
 
 /// A package of programs in Rust, compiled by a profile of this workspace.

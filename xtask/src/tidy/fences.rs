@@ -17,7 +17,7 @@ const FENCES: &[Fence] = &[
     Fence {
         paths: &["aya", "aya_log", "aya_obj"],
         scope: "agent/src",
-        allowed: &["agent/src/capture", "agent/src/main"],
+        allowed: &["agent/src/capture"],
         why: "only capture knows aya",
     },
     Fence {
@@ -49,6 +49,8 @@ const FENCES: &[Fence] = &[
             "crate::http1",
             "crate::http2",
             "crate::grpc",
+            "crate::redis",
+            "crate::mongodb",
             "super::http2",
         ],
         scope: "agent/protocols/src",
@@ -56,6 +58,8 @@ const FENCES: &[Fence] = &[
             "agent/protocols/src/http1",
             "agent/protocols/src/http2",
             "agent/protocols/src/grpc",
+            "agent/protocols/src/redis",
+            "agent/protocols/src/mongodb",
             // One line for each.
             "agent/protocols/src/registry",
             "agent/protocols/src/learnt",
@@ -70,7 +74,12 @@ const FENCES: &[Fence] = &[
         why: "connections are there before there are spans",
     },
     Fence {
-        paths: &["crate::span::http", "crate::span::rpc", "crate::export"],
+        paths: &[
+            "crate::span::db",
+            "crate::span::http",
+            "crate::span::rpc",
+            "crate::export",
+        ],
         scope: "agent/src/exchanges",
         allowed: &[],
         why: "what becomes of an exchange does not depend on what was said",
@@ -114,7 +123,7 @@ pub fn names_path(code: &str, path: &str) -> bool {
 }
 
 /// First words of the names that OpenTelemetry's conventions give to what spans and resources say.
-const ATTRIBUTES: [&str; 15] = [
+const ATTRIBUTES: [&str; 17] = [
     "http",
     "url",
     "server",
@@ -130,6 +139,8 @@ const ATTRIBUTES: [&str; 15] = [
     "db",
     "rpc",
     "messaging",
+    "container",
+    "k8s",
 ];
 
 const ATTRIBUTE_PLACES: [&str; 4] = [

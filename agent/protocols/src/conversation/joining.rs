@@ -327,7 +327,11 @@ impl Joining {
         chunk: &'a Chunk<'a>,
     ) -> (OrderedStart<'a>, Option<Discard>) {
         let past = match self.past {
-            Past::Empty if !self.sides.iter().all(JoiningSide::is_at_start) => Past::Unseen,
+            Past::Empty | Past::Unseen { .. }
+                if !self.sides.iter().all(JoiningSide::is_at_start) =>
+            {
+                Past::Unseen { silent_ns: 0 }
+            }
             past => past,
         };
         let this = std::mem::take(self.side(chunk.direction));

@@ -90,6 +90,7 @@ impl<P: Correlated> RequestsOpen<P> {
             head_end,
             stream: None,
             traces: None,
+            target: "",
         });
         RequestOpen {
             ticket,

@@ -100,7 +100,7 @@ impl HttpRequest {
     /// Whether it is such.
     #[must_use]
     pub fn is_malformed(&self) -> bool {
-        self.method == Method::Unknown && self.version != Version::Http2
+        self.method == Method::Unknown && !matches!(self.version, Version::Http2 | Version::FastCgi)
     }
 }
 
@@ -211,4 +211,6 @@ pub enum Version {
     Http11,
     /// RFC 9113.
     Http2,
+    /// Not HTTP but FastCGI, which says nothing of the version that was spoken in front of it.
+    FastCgi,
 }

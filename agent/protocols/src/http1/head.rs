@@ -176,7 +176,9 @@ fn take_fields<'b>(buf: &'b [u8], fields: &mut Fields<'b>) -> Option<usize> {
     }
 }
 
-/// Takes a line that does not begin with a name and a colon, if it is a field.
+/// Takes a line that does not begin with a name and a colon, if it is a field. With white space
+/// between the two a request is to be refused (RFC 9112 §5.1): what servers that don't make of it
+/// is not known, so such a field says nothing but, where it may, how long the body is.
 fn take_unusual<'b>(line: &'b [u8], fields: &mut Fields<'b>) {
     if line.starts_with(b" ") || line.starts_with(b"\t") {
         // A folded line (RFC 9112 §5.2) goes on with a value that was taken without it.
@@ -187,7 +189,7 @@ fn take_unusual<'b>(line: &'b [u8], fields: &mut Fields<'b>) {
     };
     let name = line[..colon].trim_ascii_end();
     if !name.is_empty() && token_len(name) == name.len() {
-        fields.take(name, &line[colon + 1..]);
+        fields.take_framing(name, &line[colon + 1..]);
     }
 }
 
@@ -268,6 +270,8 @@ fn status_line(line: &[u8]) -> Option<StatusLine> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fields::Length;
+    use crate::trace_headers::Format;
 
     use proptest::prelude::*;
 
@@ -296,6 +300,31 @@ mod tests {
         for bad in [&b"GET / HTTP/2.0\r\n\r\n"[..], b"GET /a b HTTP/1.1\r\n\r\n"] {
             let head = request(bad, &mut Fields::default());
             assert!(matches!(head, HeadFound::Invalid), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_with_a_blank_behind_it_says_nothing_but_where_the_body_ends() {
+        let named = |text: &str| {
+            let head = format!("POST / HTTP/1.1\r\nHost: h\r\n{text}\r\n\r\n").into_bytes();
+            let mut fields = Fields::default();
+            let found = request(head.leak(), &mut fields);
+            assert!(matches!(found, HeadFound::Whole(..)), "{text}");
+            fields
+        };
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        for (blank, counts) in [("", true), (" ", false), ("\t", false)] {
+            let fields = named(&format!("traceparent{blank}: {parent}"));
+            let (traces, _) = fields.traces();
+            assert_eq!(
+                traces.of(Format::TraceContext).is_some(),
+                counts,
+                "{blank:?}"
+            );
+            let fields = named(&format!("User-Agent{blank}: it"));
+            assert_eq!(fields.user_agent.is_some(), counts, "{blank:?}");
+            let fields = named(&format!("Content-Length{blank}: 7"));
+            assert_eq!(fields.length, Length::Bytes(7), "{blank:?}");
         }
     }
 

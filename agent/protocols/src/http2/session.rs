@@ -404,6 +404,7 @@ impl Multiplex {
             head_end: last,
             stream: Some(stream),
             traces: Some(&request.traces),
+            target: &request.target,
         });
         self.streams.ask(stream, request, first, ticket);
         if let Some(open) = self.streams.get(stream) {

@@ -127,11 +127,14 @@ impl<P: Ordered> Dialogue<P> {
         if let Either::Responses(parser) = &mut self.responses.parser {
             match past {
                 Past::Empty => parser.begins(),
-                Past::Unseen => parser.reset(),
+                Past::Unseen { .. } => parser.reset(),
                 Past::Unknown => {}
             }
         }
-        self.is_aligned = past != Past::Unseen || P::MANNERS.quiet_ns.is_none();
+        self.is_aligned = match (past, P::MANNERS.quiet_ns) {
+            (Past::Unseen { silent_ns }, Some(quiet_ns)) => silent_ns >= quiet_ns,
+            _ => true,
+        };
     }
 
     fn begin(&mut self, head: &[u8], chunk: &Chunk<'_>, listener: &mut dyn Listener) {

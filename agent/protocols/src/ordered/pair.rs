@@ -76,6 +76,7 @@ impl<P: Ordered> Pending<P> {
             head_end,
             stream: None,
             traces: request.traces(),
+            target: request.target(),
         });
         Self {
             ticket,

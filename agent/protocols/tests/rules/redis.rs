@@ -200,7 +200,7 @@ fn joined_at_an_answer_it_waits_for_a_silence() {
 #[test]
 fn met_at_a_command_it_waits_for_a_silence_if_it_is_not_new() {
     for role in ROLES {
-        let mut wire = Wire::behind(role, Past::Unseen);
+        let mut wire = Wire::behind(role, Past::Unseen { silent_ns: 0 });
         wire.ask(of("GET a"));
         // It may be the answer to a command before.
         wire.answer("$1\r\na\r\n");
@@ -217,6 +217,20 @@ fn met_at_a_command_it_waits_for_a_silence_if_it_is_not_new() {
             "CLIENT SETINFO ? ?",
         ];
         assert_eq!(told, expected, "{role:?}");
+    }
+}
+
+#[test]
+fn met_at_a_command_after_a_silence_that_was_seen_it_waits_for_nothing() {
+    for (silent_ns, told) in [(99 * MS, "GET ? NotObserved"), (100 * MS, "GET ?")] {
+        for role in ROLES {
+            let mut wire = Wire::behind(role, Past::Unseen { silent_ns });
+            wire.ask(of("GET a"));
+            wire.answer("$1\r\na\r\n");
+            wire.now_ns += 200 * MS;
+            wire.ask(of("PING"));
+            assert_eq!(lines(&wire), [told], "{role:?}");
+        }
     }
 }
 

@@ -27,11 +27,12 @@ impl Listener for Told {
     fn begin(&mut self, beginning: Beginning<'_>) -> Ticket {
         self.begun += 1;
         let ticket = Ticket(self.begun);
-        let traces = None;
+        let (traces, target) = (None, "");
         self.open.insert(
             ticket,
             Beginning {
                 traces,
+                target,
                 ..beginning
             },
         );

@@ -11,7 +11,8 @@ use super::super::naming::Interpreter;
 const OF_TASKS: [&str; 6] = ["go", "rust", "nodejs", "dotnet", "erlang", "java"];
 
 /// Programs that serve many requests on one thread, and are known in another way or not at all.
-const OF_EVENTS: [&str; 13] = [
+/// Debian's Redis and Valkey have the server in the file of a tool of theirs.
+const OF_EVENTS: [&str; 17] = [
     "nginx",
     "nginx-debug",
     "openresty",
@@ -21,7 +22,11 @@ const OF_EVENTS: [&str; 13] = [
     "haproxy",
     "envoy",
     "redis-server",
+    "redis-check-rdb",
+    "redis-check-aof",
     "valkey-server",
+    "valkey-check-rdb",
+    "valkey-check-aof",
     "memcached",
     "squid",
     "varnishd",
@@ -32,7 +37,8 @@ const OF_EVENTS: [&str; 13] = [
 pub fn may_go_by_threads(language: Option<&str>, executable: &Path) -> bool {
     if matches!(
         Interpreter::of(executable),
-        Some(Interpreter::Deno | Interpreter::Bun)
+        // A shell's commands are processes of their own, and none is asked for while it serves.
+        Some(Interpreter::Deno | Interpreter::Bun | Interpreter::Shell)
     ) {
         return false;
     }
@@ -40,6 +46,12 @@ pub fn may_go_by_threads(language: Option<&str>, executable: &Path) -> bool {
         .file_name()
         .is_some_and(|name| OF_EVENTS.iter().any(|it| name == *it));
     !is_of_events && language.is_none_or(|language| !OF_TASKS.contains(&language))
+}
+
+/// Whether it is a shell.
+#[must_use]
+pub fn is_shell(executable: &Path) -> bool {
+    Interpreter::of(executable) == Some(Interpreter::Shell)
 }
 
 #[cfg(test)]
@@ -57,5 +69,7 @@ mod tests {
         assert!(!may(Some("nodejs"), "/usr/bin/node"));
         assert!(!may(None, "/usr/sbin/nginx"));
         assert!(!may(None, "/usr/local/bin/bun"));
+        assert!(!may(None, "/usr/bin/redis-check-rdb"));
+        assert!(!may(None, "/usr/bin/bash"));
     }
 }

@@ -2,7 +2,8 @@
 //! which makes, asks or answers for whom is told by probes, found by mangled names and by the code
 //! behind them (`arch::tokio`); what the code does not show is not said.
 //! Tried with tokio 1.54, hyper 1.12, h2 0.4.20 and tower 0.5.3, compiled by Rust 1.95 with and
-//! without thin and fat LTO.
+//! without thin and fat LTO; and with what was there two years before: tokio 1.41, hyper 1.5,
+//! h2 0.4.7 and tower 0.4.13.
 //!
 //! Refused: programs without a table of symbols, and libraries, whose code asks at run time where a
 //! thread's memory is.

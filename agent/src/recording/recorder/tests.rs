@@ -118,6 +118,23 @@ fn a_limit_ends_a_recording_at_a_whole_record_and_is_no_error() {
 }
 
 #[test]
+fn what_was_kept_is_in_the_file_before_the_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("calls");
+    let recorder = Recorder::create(&file, None, Arc::default()).expect("created");
+    let mut handle = recorder.handle();
+    handle.keep(&record(1));
+    handle.settle();
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while records_in(&std::fs::read(&file).expect("there")) < 1 {
+        assert!(std::time::Instant::now() < deadline, "nothing came");
+        std::thread::yield_now();
+    }
+    drop(handle);
+    assert_eq!(recorder.finish().records, 1);
+}
+
+#[test]
 fn lanes_share_one_file_and_its_limit_and_each_keeps_its_order() {
     let (out, go, taken) = slow(usize::MAX);
     drop(go);

@@ -3,7 +3,7 @@
 use super::super::*;
 use super::*;
 use wirespan_protocols::exchange::{Exchange, Ticket};
-use wirespan_protocols::family::http::{Http, HttpRequest, Method};
+use wirespan_protocols::family::http::{Http, HttpRequest, Method, Version};
 use wirespan_protocols::trace_headers::TraceHeaders;
 
 use crate::trace_context::{Named, TraceContext};

@@ -28,6 +28,8 @@ final class Work {
         String slow = id + "/back?delay=" + Integer.parseInt(parts[1].substring(1)) * 7 % 5;
         try {
             switch (parts[2]) {
+                // As little as there can be, for who measures.
+                case "hello" -> ask(id + "/hello");
                 case "direct" -> {
                     ask(slow);
                     ask(id + "/again");

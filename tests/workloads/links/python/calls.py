@@ -35,6 +35,11 @@ async def direct(get, base):
     await get(f"{base}/2")
 
 
+async def hello(get, base):
+    """As little as there can be, for who measures."""
+    await get(f"{base}/1")
+
+
 async def fan_out(get, base):
     await asyncio.gather(get(f"{base}/1"), get(f"{base}/2"), get(f"{base}/3"))
 

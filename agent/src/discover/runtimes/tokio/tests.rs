@@ -23,7 +23,7 @@ fn found(program: &Path) -> RuntimeVerdict {
 
 #[test]
 fn everything_is_found_however_the_program_was_optimised() {
-    for build in ["plain", "thin", "fat"] {
+    for build in ["plain", "thin", "fat", "oldest"] {
         let RuntimeVerdict::Known(tasks) = found(&built(build)) else {
             panic!("{build}: {:?}", found(&built(build)));
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bytes::Bytes;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
 use crate::grpc::Raw;
 use crate::setting;
@@ -23,9 +23,9 @@ impl Client {
             return Self::grpc(back);
         }
         let mut builder = reqwest::Client::builder().no_proxy();
-        if let Ok(file) = std::env::var("TRUSTED") {
-            let trusted = reqwest::Certificate::from_pem(&std::fs::read(file)?)?;
-            builder = builder.tls_certs_only([trusted]);
+        if let Some(trusted) = trusted()? {
+            let trusted = reqwest::Certificate::from_pem(&trusted)?;
+            builder = trusts(builder, trusted);
         }
         builder = match (setting("HTTP2"), back.starts_with("https:")) {
             (0, _) => builder.http1_only(),
@@ -39,7 +39,13 @@ impl Client {
     }
 
     pub fn grpc(back: &str) -> Result<Self> {
-        let endpoint = Endpoint::from_shared(back.to_owned())?;
+        let mut endpoint = Endpoint::from_shared(back.to_owned())?;
+        if back.starts_with("https:")
+            && let Some(trusted) = trusted()?
+        {
+            let trusted = tonic::transport::Certificate::from_pem(trusted);
+            endpoint = endpoint.tls_config(ClientTlsConfig::new().ca_certificate(trusted))?;
+        }
         Ok(Self::Grpc(endpoint.connect_lazy()))
     }
 
@@ -77,4 +83,26 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// The certificate to trust, in PEM.
+fn trusted() -> Result<Option<Vec<u8>>> {
+    let file = std::env::var("TRUSTED").ok();
+    Ok(file.map(std::fs::read).transpose()?)
+}
+
+#[cfg(not(feature = "oldest"))]
+fn trusts(
+    builder: reqwest::ClientBuilder,
+    trusted: reqwest::Certificate,
+) -> reqwest::ClientBuilder {
+    builder.tls_certs_only([trusted])
+}
+
+#[cfg(feature = "oldest")]
+fn trusts(
+    builder: reqwest::ClientBuilder,
+    trusted: reqwest::Certificate,
+) -> reqwest::ClientBuilder {
+    builder.add_root_certificate(trusted)
 }

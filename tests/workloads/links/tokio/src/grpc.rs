@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bytes::{Buf as _, BufMut as _, Bytes};
+#[cfg(not(feature = "oldest"))]
 use tonic::body::Body;
+#[cfg(feature = "oldest")]
+use tonic::body::BoxBody as Body;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::Service;
 use tonic::server::{Grpc, UnaryService};
-use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 use crate::client::Client;
@@ -27,22 +30,55 @@ type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 #[derive(Clone)]
 struct Links(Option<Arc<Front>>);
 
-pub async fn front(port: &str, back: &str) -> Result<()> {
-    serve(port, Links(Some(Front::new(Client::new(back)?)))).await
+pub async fn front(port: &str, back: &str, tls: &[&str]) -> Result<()> {
+    serve(port, Links(Some(Front::new(Client::new(back)?))), tls).await
 }
 
-pub async fn back(port: &str) -> Result<()> {
-    serve(port, Links(None)).await
+pub async fn back(port: &str, tls: &[&str]) -> Result<()> {
+    serve(port, Links(None), tls).await
 }
 
-async fn serve(port: &str, links: Links) -> Result<()> {
+async fn serve(port: &str, links: Links, tls: &[&str]) -> Result<()> {
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     println!("listening");
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    Server::builder()
-        .serve_with_incoming(links, incoming)
-        .await?;
-    Ok(())
+    let mut server = Server::builder();
+    if let [certificate, key] = *tls {
+        let identity = Identity::from_pem(std::fs::read(certificate)?, std::fs::read(key)?);
+        server = server.tls_config(ServerTlsConfig::new().identity(identity))?;
+    }
+    answer(server, links, incoming(listener)?).await
+}
+
+#[cfg(not(feature = "oldest"))]
+async fn answer(server: Server, links: Links, incoming: TcpIncoming) -> Result<()> {
+    Ok(server.serve_with_incoming(links, incoming).await?)
+}
+
+/// By way of axum, which is how tonic finds services that have a name.
+#[cfg(feature = "oldest")]
+async fn answer(mut server: Server, links: Links, incoming: TcpIncoming) -> Result<()> {
+    let answer = move |request: axum::extract::Request| {
+        let mut links = links.clone();
+        async move {
+            let answered = links.call(request.map(tonic::body::boxed)).await;
+            answered.unwrap_or_else(|never| match never {})
+        }
+    };
+    let routes = tonic::service::Routes::from(axum::Router::new().fallback(answer));
+    Ok(server
+        .add_routes(routes)
+        .serve_with_incoming(incoming)
+        .await?)
+}
+
+#[cfg(not(feature = "oldest"))]
+fn incoming(listener: tokio::net::TcpListener) -> Result<TcpIncoming> {
+    Ok(TcpIncoming::from(listener).with_nodelay(Some(true)))
+}
+
+#[cfg(feature = "oldest")]
+fn incoming(listener: tokio::net::TcpListener) -> Result<TcpIncoming> {
+    TcpIncoming::from_listener(listener, true, None).map_err(|error| anyhow::anyhow!(error))
 }
 
 impl Service<::http::Request<Body>> for Links {

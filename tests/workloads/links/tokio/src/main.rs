@@ -5,8 +5,8 @@
 //! ```text
 //! links-tokio front PORT BACK [CERT KEY]   BACK is the base of URLs, such as http://127.0.0.1:81
 //! links-tokio back PORT [CERT KEY]
-//! links-tokio grpc-front PORT BACK         the same over gRPC
-//! links-tokio grpc-back PORT
+//! links-tokio grpc-front PORT BACK [CERT KEY]         the same over gRPC
+//! links-tokio grpc-back PORT [CERT KEY]
 //! links-tokio grpc-drive BASE SHAPE CALLS AT_ONCE
 //! ```
 //!
@@ -41,8 +41,8 @@ async fn run(arguments: &[String]) -> Result<()> {
     match *words {
         ["front", port, back, ref tls @ ..] => http::front(port, back, tls).await,
         ["back", port, ref tls @ ..] => http::back(port, tls).await,
-        ["grpc-front", port, back] => grpc::front(port, back).await,
-        ["grpc-back", port] => grpc::back(port).await,
+        ["grpc-front", port, back, ref tls @ ..] => grpc::front(port, back, tls).await,
+        ["grpc-back", port, ref tls @ ..] => grpc::back(port, tls).await,
         ["grpc-drive", front, shape, calls, at_once] => {
             grpc::drive(front, shape, calls.parse()?, at_once.parse()?).await
         }

@@ -1,0 +1,168 @@
+//! `wirespan explain`: what is known of one process without watching it, as sentences: who selects
+//! it, what of it could be read, and by what its calls would be linked. The facts are those of the
+//! table of processes. What it says on its sockets is watched elsewhere (`run`).
+
+use std::io::{self, Write};
+
+use super::{Row, looks, row};
+use crate::config::{Config, SETTINGS, Setting};
+use crate::discover::tls::Libraries;
+use crate::discover::{Criterion, Describer, ProcRoot, Selector};
+use crate::visible::Visible;
+
+/// What there is to say of a process.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    row: Row,
+    criteria: Vec<Criterion>,
+}
+
+impl Explanation {
+    /// Looks at a process; `None` if there is none, or it can't be looked at.
+    #[must_use]
+    pub fn of(root: &ProcRoot, config: &Config, pid: u32) -> Option<Self> {
+        let describer = Describer::new(root.clone(), config.discover.service.clone());
+        let process = looks::described(root, &describer, [pid]).pop()?;
+        let findings = Libraries::new(root.clone()).survey(pid);
+        let selector = Selector::new(config.discover.targets.clone());
+        Some(Self {
+            criteria: selector.criteria(root, pid),
+            row: row(root, process, findings),
+        })
+    }
+
+    /// Whether the settings select it.
+    #[must_use]
+    pub fn is_selected(&self) -> bool {
+        self.criteria.iter().any(|criterion| criterion.selects)
+    }
+
+    /// Writes all of it.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let row = &self.row;
+        let language = row.language.as_deref().unwrap_or("of no known language");
+        writeln!(
+            out,
+            "pid {}: {}, called {}, {language}",
+            row.pid,
+            Visible(&row.executable),
+            Visible(&row.service_name)
+        )?;
+        self.write_selection(out)?;
+        writeln!(out, "sockets")?;
+        if row.uncopied.is_empty() {
+            writeln!(out, "  nothing is in the way of reading its calls")?;
+        }
+        for uncopied in &row.uncopied {
+            writeln!(out, "  {}", uncopied.sentence())?;
+        }
+        writeln!(out, "TLS")?;
+        if row.tls.is_empty() {
+            writeln!(out, "  none was found in its files")?;
+        }
+        for tls in &row.tls {
+            let file = Visible(&tls.file);
+            match (tls.library, tls.read_by) {
+                (Some(library), Some(by)) => {
+                    writeln!(out, "  {library} in {file} can be read by {by}")?;
+                }
+                _ => {
+                    let reason = tls.reason.as_deref().unwrap_or("it is not known why");
+                    writeln!(out, "  can't be read in {file}: {}", Visible(reason))?;
+                }
+            }
+        }
+        writeln!(out, "links")?;
+        for linking in &row.links {
+            let of = linking
+                .file
+                .as_deref()
+                .map_or(String::new(), |file| format!(", as {} says", Visible(file)));
+            match (linking.by, &linking.reason) {
+                (Some(by), _) => writeln!(out, "  its calls can be linked by {by}{of}")?,
+                (None, Some(reason)) => {
+                    writeln!(out, "  its calls are not linked{of}: {}", Visible(reason))?;
+                }
+                (None, None) => writeln!(out, "  its calls are not linked{of}")?,
+            }
+        }
+        Ok(())
+    }
+
+    fn write_selection(&self, out: &mut impl Write) -> io::Result<()> {
+        let verdict = match (self.criteria.is_empty(), self.is_selected()) {
+            (true, _) => "no setting says which processes are watched",
+            (false, true) => "watched",
+            (false, false) => "not watched",
+        };
+        writeln!(out, "selection: {verdict}")?;
+        for criterion in &self.criteria {
+            let is = if criterion.selects {
+                "selects it"
+            } else {
+                "does not select it"
+            };
+            let found = &criterion.found;
+            match criterion.setting {
+                Some(setting) => writeln!(out, "  {} {is}: it {found}", variable(setting))?,
+                None => writeln!(out, "  it {found}")?,
+            }
+        }
+        let by_ports = |it: &Criterion| it.setting == Some(Setting::OpenPort);
+        if !self.is_selected() && self.criteria.iter().any(by_ports) {
+            writeln!(
+                out,
+                "  it is watched once it serves a connection to a selected port, whoever listens"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// By its name that wins.
+fn variable(setting: Setting) -> &'static str {
+    let names = SETTINGS.iter().find(|names| names.setting == setting);
+    names.map_or("", |names| names.variables[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Purpose;
+
+    fn explained(environment: &[(&str, &str)], pid: u32) -> Option<String> {
+        let environment = environment.iter().copied();
+        let loaded = Config::load(Purpose::Explain, [], environment).expect("valid");
+        let explanation = Explanation::of(&ProcRoot::host(), &loaded.config, pid)?;
+        let mut text = Vec::new();
+        explanation.write(&mut text).expect("a vector takes all");
+        String::from_utf8(text).ok()
+    }
+
+    #[test]
+    fn a_process_is_explained_from_its_selection_on() {
+        // Of itself a daemon sees nothing, but the test's process is none.
+        let pid = std::process::id();
+        let nothing = explained(&[], pid).expect("it is there");
+        assert!(
+            nothing.contains("selection: no setting says which processes are watched"),
+            "{nothing}"
+        );
+        for (name, value, verdict) in [
+            ("BEYLA_EXECUTABLE_NAME", "no/such", "not watched"),
+            ("BEYLA_EXECUTABLE_NAME", ".", "watched"),
+            ("BEYLA_OPEN_PORT", "1", "not watched"),
+        ] {
+            let text = explained(&[(name, value)], pid).expect("it is there");
+            let line = format!("selection: {verdict}\n  {name} ");
+            assert!(text.contains(&line), "{text}");
+            for part in ["\nsockets\n  ", "\nTLS\n  ", "\nlinks\n  "] {
+                assert!(text.contains(part), "{part:?} {text}");
+            }
+        }
+        assert_eq!(explained(&[], u32::MAX), None);
+    }
+}

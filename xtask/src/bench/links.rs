@@ -1,0 +1,183 @@
+//! What linking costs: of programs that make a call for each request, the processor time that a
+//! request takes of them, with a daemon that links and with one that only captures; and that of the
+//! daemon for a span. Both take turns on the same running program. The kernel counts the time
+//! (`schedstat`), so that what else the machine does falls on neither.
+
+mod programs;
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use super::Args;
+use super::daemon::{Daemon, Sink};
+use super::load;
+use super::table::{Row, Target};
+use programs::Programs;
+
+/// Follows nothing that runs in programs.
+const WITHOUT: &str = "0";
+/// Takes no probe away, whatever it costs.
+const WITH: &str = "100";
+
+/// A program under load.
+struct Subject<'a> {
+    /// What it is called in the table.
+    name: &'a str,
+    /// All of its processes.
+    pids: Vec<u32>,
+    /// Where it serves.
+    port: u16,
+    /// What of its time linking may take, in per cent.
+    target: Target,
+}
+
+/// What one run took, in microseconds.
+struct Took {
+    /// Of the program, for a request.
+    request: f64,
+    /// Of the daemon, for a span.
+    span: f64,
+}
+
+/// All rows about links.
+pub fn measure(args: &Args) -> Result<Vec<Row>> {
+    let programs = Programs::start()?;
+    let is_wanted = |name: &str| name.contains(&args.programs);
+    let mut rows = Vec::new();
+    let subjects = programs.subjects()?.into_iter();
+    for subject in subjects.filter(|subject| is_wanted(subject.name)) {
+        let turns = subject
+            .turns(args)
+            .with_context(|| subject.name.to_owned())?;
+        let [without, with] = [0, 1].map(|side| least(turns.iter().map(|turn| &turn[side])));
+        let row = |figure: &str, value, unit, target| {
+            let what = format!("links: {}: {figure}, more than without", subject.name);
+            Row::new(what, value, unit, target)
+        };
+        rows.push(row(
+            "CPU for a request",
+            more(without.request, with.request),
+            "%",
+            subject.target,
+        ));
+        rows.push(row(
+            "daemon's CPU for a span",
+            with.span - without.span,
+            "µs",
+            Target::AtMost(0.3),
+        ));
+    }
+    if is_wanted("Node") {
+        rows.push(programs.script(args)?);
+    }
+    Ok(rows)
+}
+
+/// The least of each: what else the machine does takes caches away, and never gives any.
+fn least<'a>(runs: impl Iterator<Item = &'a Took>) -> Took {
+    let none = Took {
+        request: f64::INFINITY,
+        span: f64::INFINITY,
+    };
+    runs.fold(none, |least, run| Took {
+        request: least.request.min(run.request),
+        span: least.span.min(run.span),
+    })
+}
+
+/// How much more the second one is, in per cent of the first.
+fn more(without: f64, with: f64) -> f64 {
+    100.0 * (with / without - 1.0)
+}
+
+impl Subject<'_> {
+    /// Pairs of runs, without and with links.
+    fn turns(&self, args: &Args) -> Result<Vec<[Took; 2]>> {
+        // Warm caches, pools and compilers before the first pair.
+        load::run_path(self.port, PATH, 1)?;
+        let mut turns = Vec::new();
+        for turn in 0..args.pairs {
+            // Whoever comes first may be slower, so that they take turns in that, too.
+            let pair = if turn % 2 == 0 {
+                let without = self.run(WITHOUT, args.seconds)?;
+                [without, self.run(WITH, args.seconds)?]
+            } else {
+                let with = self.run(WITH, args.seconds)?;
+                [self.run(WITHOUT, args.seconds)?, with]
+            };
+            let [without, with] = &pair;
+            println!(
+                "bench: {}: {:.2} µs for a request, {:.2} with links; daemon {:.2} and {:.2} for a \
+                 span",
+                self.name, without.request, with.request, without.span, with.span
+            );
+            turns.push(pair);
+        }
+        Ok(turns)
+    }
+
+    fn run(&self, follow: &str, seconds: u64) -> Result<Took> {
+        let sink = Sink::start()?;
+        let given = [("WIRESPAN_FOLLOW_CPU_MAX", follow)];
+        let mut daemon = Daemon::start_with(&given, self.port, &sink)?;
+        // What comes with the first requests under a daemon is no request's.
+        load::run_path(self.port, PATH, 1)?;
+        let before = self.cpu()?;
+        let (daemon_before, spans_before) = (cpu_of(daemon.pid())?, sink.spans()?);
+        let done = load::run_path(self.port, PATH, seconds)?;
+        let request = self.cpu()?.saturating_sub(before);
+        // A span of the request, and one of the call.
+        sink.wait_for(spans_before + 2 * done.requests)?;
+        let of_daemon = cpu_of(daemon.pid())?.saturating_sub(daemon_before);
+        let spans = sink.spans()?.saturating_sub(spans_before);
+        daemon.stop()?;
+        let each = |time: Duration, count: u64| time.as_secs_f64() * 1e6 / count.max(1) as f64;
+        Ok(Took {
+            request: each(request, done.requests),
+            span: each(of_daemon, spans),
+        })
+    }
+
+    fn cpu(&self) -> Result<Duration> {
+        self.pids.iter().map(|pid| cpu_of(*pid)).sum()
+    }
+}
+
+/// One request that makes one call; programs take the first part for its id.
+const PATH: &str = "/b1/hello";
+
+/// Time of all threads that a process has, on a processor: the first number of
+/// `/proc/<pid>/task/<tid>/schedstat` (Documentation/scheduler/sched-stats.rst), in nanoseconds.
+fn cpu_of(pid: u32) -> Result<Duration> {
+    let folder = format!("/proc/{pid}/task");
+    let threads = fs::read_dir(&folder).context(folder)?;
+    let mut all = 0;
+    for thread in threads {
+        // One that ends meanwhile has no more to say.
+        let told = fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
+        all += on_processor(&told).unwrap_or(0);
+    }
+    Ok(Duration::from_nanos(all))
+}
+
+fn on_processor(schedstat: &str) -> Option<u64> {
+    schedstat.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_number_is_the_time_on_a_processor() {
+        assert_eq!(on_processor("3456789 12 7\n"), Some(3_456_789));
+        assert_eq!(on_processor(""), None);
+    }
+
+    #[test]
+    fn more_is_in_per_cent_of_what_it_is_without() {
+        assert!((more(50.0, 55.0) - 10.0).abs() < 1e-9);
+    }
+}
