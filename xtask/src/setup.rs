@@ -71,8 +71,8 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
         mongodb::ensure()?;
     }
     if purposes.contains(&Purpose::Soak) {
-        jaeger::ensure()?;
         go::between()?;
+        jaeger::ensure()?;
     }
     Ok(())
 }
