@@ -2,7 +2,7 @@
 //! the newest Go that could be had, whatever shape a request's work has.
 
 use wirespan_tests::links::go::{Pair, TARGET, grpc_under_daemon};
-use wirespan_tests::links::{Load, Row, Target, requests};
+use wirespan_tests::links::{Load, Row, Target, late_calls, requests};
 use wirespan_tests::tls::Certificates;
 
 /// Each request of `shape` makes so many calls.
@@ -90,6 +90,22 @@ fn over_tls() {
 fn over_grpc() {
     grpc_under_daemon("direct").assert("grpc-go direct", Some(2 * requests()), TARGET);
     grpc_under_daemon("fan").assert("grpc-go fan", Some(3 * requests()), TARGET);
+}
+
+/// The call is made a fifth of a second after the answer.
+#[test]
+fn calls_that_come_late_point_at_their_request() {
+    for (settings, is_part) in [(&[][..], false), (&[("WIRESPAN_LATE_CALLS", "9s")], true)] {
+        let pair = Pair::start("links-go-newest", &[], None);
+        let (_, finished) = pair.under_with(&Load::of_a_row(), "after", 3, settings);
+        let told = late_calls(&finished.spans);
+        let expected = match is_part {
+            true => (requests(), 0),
+            false => (0, requests()),
+        };
+        println!("links: Go, calls after the answer: {told:?} below, and pointing at it");
+        assert_eq!(told, expected);
+    }
 }
 
 /// Who works for whoever comes is nobody's.

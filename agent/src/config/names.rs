@@ -86,6 +86,7 @@ settings! {
     TailSampling: "WIRESPAN_TAIL_SAMPLING";
     QueueSpans: "WIRESPAN_QUEUE_SPANS";
     LinkRequestIds: "WIRESPAN_LINK_REQUEST_IDS";
+    LateCalls: "WIRESPAN_LATE_CALLS";
     MemoryLimit: "WIRESPAN_MEMORY_LIMIT";
     ConnectionsMax: "WIRESPAN_CONNECTIONS_MAX";
     Shards: "WIRESPAN_SHARDS";
