@@ -19,10 +19,11 @@ pub use teller::Teller;
 pub use waiting::{Addresses, Finished, Lacks, Waiting};
 
 use crate::links::{Links, Mechanism, NodeId};
+use crate::span::SpanLink;
 use crate::trace_context::{SpanContext, TraceContext};
 
 /// Where an exchange that is over stands.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Placed {
     /// In its trace; as far as that is known, until it is told.
     pub context: SpanContext,
@@ -34,6 +35,8 @@ pub struct Placed {
     pub served_ns: Option<u64>,
     /// An SDK in that process makes its span.
     pub is_left_to_sdk: bool,
+    /// What it comes of without being part of it, and how that is known.
+    pub follows: Option<Box<SpanLink>>,
 }
 
 /// All that are open or wait.
@@ -60,6 +63,7 @@ impl Exchanges {
         let known = self.links.get(node)?;
         let (owner, served_ns) = (known.owner, known.served_ns);
         let is_left_to_sdk = known.is_left_to_sdk;
+        let follows = self.links.follows(node).map(|it| Box::new(it.into()));
         let (context, link, is_settled) = self.links.place(node)?;
         let placed = Placed {
             context,
@@ -67,6 +71,7 @@ impl Exchanges {
             owner,
             served_ns,
             is_left_to_sdk,
+            follows,
         };
         Some((placed, is_settled))
     }

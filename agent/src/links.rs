@@ -9,6 +9,7 @@
 //! as the live run did.
 
 mod go;
+mod gone;
 mod headers;
 mod java;
 mod joins;
@@ -254,7 +255,7 @@ impl Links {
     /// A call belongs to a request, perhaps to be known later.
     fn belongs(&mut self, call: NodeId, request: Request, mechanism: Mechanism) {
         let is_awaited = match (request.cause, request.doubt, mechanism) {
-            (Cause::Node(node), None, _) => return self.nodes.link(call, node, mechanism),
+            (Cause::Node(node), None, _) => return self.nodes.serve(call, node, mechanism),
             (Cause::Handler(task), doubt, _) => self.tasks.awaits(task, call, doubt),
             (Cause::Node(node), Some(doubt), Mechanism::Task(kind)) => {
                 self.tasks.doubts(&self.nodes, (doubt, kind), call, node)
@@ -401,6 +402,12 @@ impl Links {
         self.nodes.remembered() > REMEMBERED_MAX
     }
 
+    /// The request that a call comes of without being part of it, and how that is known.
+    #[must_use]
+    pub fn follows(&self, call: NodeId) -> Option<(SpanContext, Mechanism)> {
+        self.nodes.follows(call)
+    }
+
     /// Whoever waits for a trace waits no longer than this: those whose time has come stand alone,
     /// and those that are over are forgotten.
     pub fn tick(&mut self, now_ns: u64) {
@@ -413,9 +420,16 @@ impl Links {
         self.nodes.give_up(now_ns);
     }
 
+    /// Calls of tasks that outlive their request are part of it for so long after its end, in
+    /// nanoseconds of record time.
+    pub fn allow_late(&mut self, late_ns: u64) {
+        self.nodes.allow_late(late_ns);
+    }
+
     /// Memory is scarce: what is over is forgotten at once.
     pub fn shed(&mut self) {
         self.forget(0);
+        self.nodes.shed();
     }
 
     /// Forgets what is over, but for what may still be asked for: so many at most.

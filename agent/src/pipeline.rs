@@ -121,6 +121,8 @@ impl Pipeline {
     #[must_use]
     pub fn new(config: PipelineConfig, health: Arc<Health>) -> Self {
         let spans = SpanMaker::new(config.known_methods);
+        let mut exchanges = Exchanges::new(TraceContext::new(config.seed));
+        exchanges.links.allow_late(config.spans.late_calls_ns());
         Self {
             connections: Connections::new(config.connections_max),
             material: Material {
@@ -130,7 +132,7 @@ impl Pipeline {
                 leaves_to_sdks: config.spans.excludes_instrumented(),
                 exporters: Vec::new(),
                 learnt: LearntStore::new(config.memory.of_learnt()),
-                exchanges: Exchanges::new(TraceContext::new(config.seed)),
+                exchanges,
                 wall_offset_ns: 0,
                 now_ns: 0,
                 looked_ns: 0,
@@ -598,6 +600,8 @@ impl Pipeline {
                 self.material.teller.reconfigure(&config);
                 self.material.propagation = Propagation::new(&config);
                 self.material.leaves_to_sdks = config.excludes_instrumented();
+                let links = &mut self.material.exchanges.links;
+                links.allow_late(config.late_calls_ns());
             }
             Err(_) => self.material.health.lose(Loss::Undecodable, 1),
         }

@@ -58,6 +58,8 @@ pub struct Span {
     pub attributes: Vec<(&'static str, Value)>,
     /// What happened in between, in the order of time.
     pub events: Vec<Event>,
+    /// What it comes of without being part of it.
+    pub follows: Option<Box<SpanLink>>,
     /// Whether the operation failed.
     pub status: Status,
 }
@@ -80,6 +82,34 @@ impl Span {
             + heap::vec::<(&'static str, Value)>(self.attributes.capacity())
             + values
             + heap::vec::<Event>(self.events.capacity())
+            + self
+                .follows
+                .as_ref()
+                .map_or(0, |_| heap::boxed::<SpanLink>())
+    }
+}
+
+/// Another span that one points at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpanLink {
+    /// Not all zero.
+    pub trace_id: [u8; 16],
+    /// Not all zero.
+    pub span_id: [u8; 8],
+    /// W3C trace flags of the trace that it is in.
+    pub trace_flags: u8,
+    /// How it is known.
+    pub mechanism: Mechanism,
+}
+
+impl From<(SpanContext, Mechanism)> for SpanLink {
+    fn from((context, mechanism): (SpanContext, Mechanism)) -> Self {
+        Self {
+            trace_id: context.trace_id,
+            span_id: context.span_id,
+            trace_flags: context.flags,
+            mechanism,
+        }
     }
 }
 
@@ -313,6 +343,7 @@ impl SpanMaker {
             end_unix_ns,
             attributes: description.attributes,
             events: description.events,
+            follows: None,
             status: description.status,
         }
     }

@@ -171,6 +171,7 @@ fn seen(span: &Value, trace: &Value) -> Seen {
             .map(|tag| (text(&tag["key"]), plain(&tag["value"])))
             .collect(),
         events: Vec::new(),
+        links: Vec::new(),
         resource: [("service.name".to_owned(), text(&process["serviceName"]))].into(),
     }
 }

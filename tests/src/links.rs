@@ -179,6 +179,42 @@ pub fn id_of(span: &Seen) -> Option<&str> {
     })
 }
 
+/// Looks at calls of which each is made by something that outlives its request: all are below the
+/// request that has their id, or point at it. Returns how many do either.
+///
+/// # Panics
+/// One does neither, or not with that one.
+#[must_use]
+pub fn late_calls(spans: &[Seen]) -> (usize, usize) {
+    let places: HashMap<_, _> = spans
+        .iter()
+        .map(|it| ((it.trace_id.as_str(), it.span_id.as_str()), it))
+        .collect();
+    let (mut below, mut pointing) = (0, 0);
+    for span in spans.iter().filter(|it| it.kind == Kind::Client) {
+        let place = match &span.links[..] {
+            [] => {
+                below += 1;
+                [&span.trace_id, &span.parent_span_id]
+            }
+            [[trace, id, _]] => {
+                pointing += 1;
+                assert!(span.parent_span_id.is_empty(), "{span}");
+                [trace, id]
+            }
+            several => panic!("{span}: {several:?}"),
+        };
+        let request = places.get(&(place[0].as_str(), place[1].as_str()));
+        let request = request.unwrap_or_else(|| panic!("nobody's: {span}"));
+        assert_eq!(
+            (request.kind, id_of(request)),
+            (Kind::Server, id_of(span)),
+            "{span}"
+        );
+    }
+    (below, pointing)
+}
+
 /// Which process a span comes from.
 fn process(span: &Seen) -> &str {
     let instance = span.resource.get("service.instance.id");
@@ -235,6 +271,7 @@ mod tests {
             failed: false,
             attributes: [(name.to_owned(), path.to_owned())].into(),
             events: Vec::new(),
+            links: Vec::new(),
             resource: [("service.instance.id".to_owned(), process.to_owned())].into(),
         }
     }

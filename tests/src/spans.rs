@@ -43,6 +43,8 @@ pub struct Seen {
     pub attributes: BTreeMap<String, String>,
     /// Events, by name, with their times in nanoseconds since the Unix epoch.
     pub events: Vec<(String, u64)>,
+    /// Trace and span that it points at, with how that is known.
+    pub links: Vec<[String; 3]>,
     /// Attributes of the resource, likewise.
     pub resource: BTreeMap<String, String>,
 }
@@ -87,6 +89,14 @@ impl Seen {
             events: list(&span["events"])
                 .iter()
                 .map(|event| (text(&event["name"]), decimal(&event["timeUnixNano"])))
+                .collect(),
+            links: list(&span["links"])
+                .iter()
+                .map(|link| {
+                    let how = attributes(&link["attributes"]);
+                    let how = how.get("wirespan.link").cloned().unwrap_or_default();
+                    [text(&link["traceId"]), text(&link["spanId"]), how]
+                })
                 .collect(),
             resource: resource.clone(),
         }

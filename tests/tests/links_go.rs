@@ -5,7 +5,7 @@
 use wirespan_tests::links::go::{
     ABSTAINS, Pair, TARGET, given_up, grpc_under_daemon, linked, linked_over_tls, workers_abstain,
 };
-use wirespan_tests::links::{Load, requests};
+use wirespan_tests::links::{Load, late_calls, requests};
 use wirespan_tests::tls::Certificates;
 
 /// The oldest and the newest.
@@ -134,5 +134,21 @@ fn workers_that_outlive_the_request_that_made_them_abstain() {
     for program in ["go-grpc", "go-grpc-newest"] {
         let row = grpc_under_daemon(program, &[], "pool");
         row.assert(&format!("{program} pool"), None, ABSTAINS);
+    }
+}
+
+/// The call is made a fifth of a second after the answer.
+#[test]
+fn calls_that_come_late_point_at_their_request() {
+    for (settings, is_part) in [(&[][..], false), (&[("WIRESPAN_LATE_CALLS", "9s")], true)] {
+        let pair = Pair::start("links-go-newest", &[], None);
+        let (_, finished) = pair.under_with(&Load::of_a_row(), "after", 3, settings);
+        let told = late_calls(&finished.spans);
+        let expected = match is_part {
+            true => (requests(), 0),
+            false => (0, requests()),
+        };
+        println!("links: Go, calls after the answer: {told:?} below, and pointing at it");
+        assert_eq!(told, expected);
     }
 }

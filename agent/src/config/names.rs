@@ -130,6 +130,8 @@ settings! {
         => "true: spans `in queue` and `processing` below a server's";
     LinkRequestIds: "WIRESPAN_LINK_REQUEST_IDS"
         => "true: X-Request-Id is a hint where nothing else links a call";
+    LateCalls: "WIRESPAN_LATE_CALLS"
+        => "How long after its request a call is still below it: 100ms; later ones point at it";
     MemoryLimit: "WIRESPAN_MEMORY_LIMIT"
         => "Most memory for what others make it remember: 64MiB";
     ConnectionsMax: "WIRESPAN_CONNECTIONS_MAX"

@@ -11,6 +11,12 @@ use super::tail::{self, TailRule};
 use super::{ConfigError, Part, values};
 use crate::redact::Redaction;
 
+/// A tenth of a second: what a request starts and does not wait for is done soon, or somebody
+/// else's.
+const LATE_CALLS_MS: u32 = 100;
+/// Requests that are over are remembered as long as this.
+const LATE_CALLS_MS_MAX: u32 = 10_000;
+
 /// How spans are made. What is `None` was not set, and means the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -27,6 +33,8 @@ pub struct SpanConfig {
     pub propagators: Option<Vec<Propagator>>,
     /// A call belongs to the only request with the same `X-Request-Id`, if nothing else is known.
     pub link_request_ids: Option<bool>,
+    /// How long after its end a request has calls of tasks that outlive it, in milliseconds.
+    pub late_calls_ms: Option<u32>,
     /// Which traces are told.
     pub sampler: Option<Sampler>,
     /// Which traces are told once it is known what became of them; all, if there are no rules.
@@ -63,6 +71,7 @@ impl SpanConfig {
                 .or(other.propagators.as_ref())
                 .cloned(),
             link_request_ids: self.link_request_ids.or(other.link_request_ids),
+            late_calls_ms: self.late_calls_ms.or(other.late_calls_ms),
             sampler: self.sampler.or(other.sampler),
             tail_sampling: self
                 .tail_sampling
@@ -84,6 +93,7 @@ impl SpanConfig {
             drop_query: Some(false),
             propagators: Some(propagators::DEFAULT.to_vec()),
             link_request_ids: Some(false),
+            late_calls_ms: Some(LATE_CALLS_MS),
             sampler: Some(Sampler::default()),
             tail_sampling: Some(Vec::new()),
             queue_spans: Some(false),
@@ -107,6 +117,12 @@ impl SpanConfig {
     #[must_use]
     pub fn links_request_ids(&self) -> bool {
         self.link_request_ids.unwrap_or_default()
+    }
+
+    /// How long after its end a request has calls of tasks that outlive it, in nanoseconds.
+    #[must_use]
+    pub fn late_calls_ns(&self) -> u64 {
+        u64::from(self.late_calls_ms.unwrap_or(LATE_CALLS_MS)) * 1_000_000
     }
 
     /// Whether the stages of what servers do are spans.
@@ -133,6 +149,17 @@ impl SpanConfig {
     }
 }
 
+fn late_calls(settings: &Settings) -> Result<Option<u32>, ConfigError> {
+    let milliseconds = |text: &str| {
+        let ms = u32::try_from(values::duration(text)?.as_millis()).ok()?;
+        (ms <= LATE_CALLS_MS_MAX).then_some(ms)
+    };
+    let given = settings.of(Setting::LateCalls);
+    given
+        .map(|given| given.parse(milliseconds, "a duration of at most 10s, such as 100ms"))
+        .transpose()
+}
+
 pub(super) fn read(
     settings: &Settings,
     warnings: &mut Vec<String>,
@@ -155,6 +182,7 @@ pub(super) fn read(
         drop_query: boolean(Setting::DropQuery)?,
         propagators: propagators::read(settings, warnings),
         link_request_ids: boolean(Setting::LinkRequestIds)?,
+        late_calls_ms: late_calls(settings)?,
         sampler: sampler::read(settings, warnings),
         tail_sampling: tail::read(settings, warnings)?,
         queue_spans: boolean(Setting::QueueSpans)?,

@@ -79,6 +79,7 @@ impl Teller {
         let mut span = self
             .spans
             .make(exchange, placed.context, placed.link, surroundings);
+        span.follows = placed.follows.take();
         if let Choice::KeepFrom(threshold) = choice {
             let randomness = placed.context.randomness;
             let state = span.trace_state.as_deref();

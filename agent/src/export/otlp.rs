@@ -27,7 +27,8 @@ use tokio::task::JoinHandle;
 
 use super::queue::SinkOutlet;
 use crate::config::{OtlpConfig, OtlpProtocol};
-use crate::span::{Span, SpanKind};
+use crate::semconv;
+use crate::span::{Span, SpanKind, SpanLink, Value};
 use crate::visible::Visible;
 
 pub use delivery::RetryPolicy;
@@ -190,6 +191,16 @@ fn span_flags(span: &Span) -> u32 {
         flags |= SpanFlags::ContextIsRemoteMask as u32;
     }
     flags
+}
+
+/// `Link.flags`: the same of the span that it points at, which is one of this process.
+fn link_flags(link: &SpanLink) -> u32 {
+    u32::from(link.trace_flags) | SpanFlags::ContextHasIsRemoteMask as u32
+}
+
+/// What says how a link is known.
+fn link_attribute(link: &SpanLink) -> (&'static str, Value) {
+    (semconv::WIRESPAN_LINK, Value::Static(link.mechanism.name()))
 }
 
 const fn span_kind(kind: SpanKind) -> u8 {

@@ -4,11 +4,15 @@
 
 use std::collections::VecDeque;
 
+use hashbrown::HashMap;
 use wirespan_common::record::ConnectionId;
 use wirespan_protocols::exchange::{Role, Ticket};
 use wirespan_protocols::heap;
 
-use super::{Abstained, Begun, Ends, LinkTally, Mechanism, OVERTAKEN_NS, REMEMBERED_NS};
+use super::gone::Gone;
+use super::{
+    AWAITED_NS, Abstained, Begun, Ends, LinkTally, Mechanism, OVERTAKEN_NS, REMEMBERED_NS,
+};
 use crate::trace_context::{Named, Parent, SpanContext};
 
 /// Room for more than this is given back once most of it is empty.
@@ -67,6 +71,8 @@ pub struct Node {
     pub named: Named,
     /// Its span is left out: what comes of it stands below what it stands below.
     pub is_left_to_sdk: bool,
+    /// A task was made that serves it, which may outlive it.
+    pub may_be_outlived: bool,
     /// Who asked for it if nothing better becomes known.
     hint: Option<NodeId>,
     /// Its own ids and what its request said; once it is settled, where it stands.
@@ -107,6 +113,7 @@ impl Node {
             named,
             served_ns: None,
             is_left_to_sdk: begun.is_left_to_sdk,
+            may_be_outlived: false,
             hint: None,
             context,
             link: Link::Open,
@@ -140,11 +147,74 @@ pub struct Nodes {
     /// Those that are over and settled, with the time until which they are remembered.
     over: VecDeque<(u64, NodeId)>,
     settled: VecDeque<NodeId>,
+    gone: Gone,
+    /// Of calls that came too late to be part of it, the request that they come of, and how that is
+    /// known.
+    follows: HashMap<NodeId, (SpanContext, Mechanism)>,
+    /// The same of requests of which it is not known yet where they stand.
+    followed: HashMap<NodeId, Vec<(NodeId, Mechanism)>>,
+    /// How long after its end what a task makes is still part of the request that it was made for,
+    /// in nanoseconds of record time.
+    late_ns: u64,
     /// What became of them.
     pub tally: LinkTally,
 }
 
 impl Nodes {
+    /// Calls of tasks that outlive their request are part of it for so long after its end, in
+    /// nanoseconds.
+    pub fn allow_late(&mut self, late_ns: u64) {
+        self.late_ns = late_ns;
+    }
+
+    /// Whether it is known where one stands.
+    pub fn knows(&self, id: NodeId) -> bool {
+        self.get(id).is_some() || self.gone.get(id, self.now_ns).is_some()
+    }
+
+    /// A task that serves `request` made this call: it is part of it, or points at it if that was
+    /// over for too long.
+    pub fn serve(&mut self, call: NodeId, request: NodeId, mechanism: Mechanism) {
+        let begun_ns = self.get(call).map_or(0, |node| node.begun_ns);
+        let late_ns = self.late_ns;
+        let is_late = |ended_ns: u64| begun_ns > ended_ns.saturating_add(late_ns);
+        match self.get(request) {
+            Some(node) if !node.ended_ns.is_some_and(is_late) => {
+                self.link(call, request, mechanism);
+            }
+            Some(node) if !node.is_settled => {
+                let calls = self.followed.entry(request).or_default();
+                calls.push((call, mechanism));
+                self.await_for(call, AWAITED_NS);
+            }
+            // Of one that an SDK tells, nobody else knows the span.
+            Some(node) => {
+                let context = (!node.is_left_to_sdk).then_some(node.context);
+                self.follow(call, context, mechanism);
+            }
+            None => self.follow(call, self.gone.get(request, self.now_ns), mechanism),
+        }
+    }
+
+    /// A call points at a request that stands there, if that is known.
+    fn follow(&mut self, call: NodeId, context: Option<SpanContext>, mechanism: Mechanism) {
+        let is_apart = |node: &Node| node.link == Link::Open && node.hint.is_none();
+        if let Some(context) = context
+            && self.get(call).is_some_and(is_apart)
+        {
+            self.follows.insert(call, (context, mechanism));
+        }
+        self.abstain(call, Abstained::OutlivingTask);
+    }
+
+    /// The request that a call points at, and how that is known.
+    pub fn follows(&self, call: NodeId) -> Option<(SpanContext, Mechanism)> {
+        match self.follows.is_empty() {
+            true => None,
+            false => self.follows.get(&call).copied(),
+        }
+    }
+
     /// Time passed; `now_ns` is time as records tell it.
     #[inline]
     pub fn pass(&mut self, now_ns: u64) {
@@ -343,6 +413,7 @@ impl Nodes {
                 };
             }
             node.is_settled = true;
+            let followed = (!node.is_left_to_sdk).then_some(node.context);
             let (is_waited_for, has_ended) = (node.is_waited_for, node.has_ended());
             let mut child = node.first_child.take();
             while let Some(at) = child {
@@ -355,12 +426,20 @@ impl Nodes {
             if has_ended {
                 self.remember(id);
             }
+            let calls = match self.followed.is_empty() {
+                true => None,
+                false => self.followed.remove(&id),
+            };
+            for (call, mechanism) in calls.into_iter().flatten() {
+                self.follow(call, followed, mechanism);
+            }
             at = at.or_else(|| next.pop());
         }
     }
 
     fn remember(&mut self, id: NodeId) {
-        let until_ns = self.now_ns.saturating_add(REMEMBERED_NS);
+        let span_ns = REMEMBERED_NS.max(self.late_ns);
+        let until_ns = self.now_ns.saturating_add(span_ns);
         self.over.push_back((until_ns, id));
     }
 
@@ -373,7 +452,8 @@ impl Nodes {
     }
 
     fn look_at_awaited(&mut self, now_ns: u64) {
-        for queue in 0..self.awaited.len() {
+        // Those that wait longest may wait for others.
+        for queue in (0..self.awaited.len()).rev() {
             while let Some(&(until_ns, id)) = self.awaited[queue].front() {
                 let is_open = self.get(id).is_some_and(|node| node.link == Link::Open);
                 if is_open && until_ns > now_ns {
@@ -393,8 +473,15 @@ impl Nodes {
             && (until_ns <= self.now_ns || self.over.len() > kept_max)
         {
             self.over.pop_front();
-            if let Some(node) = self.get(id) {
+            if let Some((_, node)) = self.places[id.place as usize].as_ref() {
                 last(id, node);
+                if node.may_be_outlived && !node.is_left_to_sdk {
+                    let ended_ns = node.ended_ns.unwrap_or(self.now_ns);
+                    self.gone.add(id, node.context, ended_ns);
+                }
+            }
+            if !self.follows.is_empty() {
+                self.follows.remove(&id);
             }
             self.places[id.place as usize] = None;
             self.free.push(id.place);
@@ -403,6 +490,11 @@ impl Nodes {
         if self.free.len() == self.places.len() && self.places.len() > ROOM_KEPT {
             (self.places, self.free, self.over) = (Vec::new(), Vec::new(), VecDeque::new());
         }
+    }
+
+    /// Memory is scarce.
+    pub fn shed(&mut self) {
+        self.gone.clear();
     }
 
     /// Somebody waits to hear where it stands.
@@ -443,6 +535,10 @@ impl Nodes {
     pub fn memory_bytes(&self) -> usize {
         let queues = self.awaited.iter().chain([&self.over]);
         self.growing_bytes()
+            + self.gone.memory_bytes()
+            + heap::table::<(NodeId, (SpanContext, Mechanism))>(self.follows.capacity())
+            + heap::table::<(NodeId, Vec<(NodeId, Mechanism)>)>(self.followed.capacity())
+            + self.followed.len() * heap::vec::<(NodeId, Mechanism)>(4)
             + heap::vec::<Option<(u32, Box<Node>)>>(self.places.capacity())
             + heap::vec::<u32>(self.free.capacity())
             + queues

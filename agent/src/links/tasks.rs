@@ -332,6 +332,9 @@ impl Tasks {
         let serving = match event {
             TaskEvent::Born | TaskEvent::Given => {
                 let request = self.request_of(nodes, of(note.other));
+                if let Some(Request { cause, .. }) = request {
+                    cause.may_be_outlived(nodes);
+                }
                 let is_goroutine = kind == TaskKind::Goroutine;
                 request.map(|Request { cause, doubt, .. }| TaskServing {
                     cause,
@@ -393,6 +396,7 @@ impl Tasks {
                 } else if let Some(Request { cause, doubt, .. }) =
                     self.request_of(nodes, of(note.other))
                 {
+                    cause.may_be_outlived(nodes);
                     let inherited = Some(Inherited::new(note.part, doubt));
                     self.put(of(note.task), TaskServing { cause, inherited });
                 }
@@ -491,7 +495,7 @@ impl Tasks {
                 cause: Cause::Node(node),
                 doubt: None,
                 ..
-            }) => nodes.link(call, node, Mechanism::Task(kind)),
+            }) => nodes.serve(call, node, Mechanism::Task(kind)),
             Some(Request {
                 cause: Cause::Node(node),
                 doubt: Some(goroutine),
@@ -560,7 +564,7 @@ impl Tasks {
         if of_serving.is_due(self.serving.len(), MANY) {
             let tokio = &self.tokio;
             self.serving.retain(|_, it| match it.cause {
-                Cause::Node(node) => nodes.get(node).is_some(),
+                Cause::Node(node) => nodes.knows(node),
                 Cause::Handler(task) => tokio.is_awaited(task),
             });
         }
@@ -619,8 +623,19 @@ fn is_followed(kind: TaskKind) -> bool {
 /// The request, unless it was over too long ago to be remembered.
 fn live(nodes: &Nodes, request: Request) -> Option<Request> {
     match request.cause {
-        Cause::Node(node) => nodes.get(node).map(|_| request),
+        Cause::Node(node) => nodes.knows(node).then_some(request),
         Cause::Handler(_) => Some(request),
+    }
+}
+
+impl Cause {
+    /// A task was made for it.
+    fn may_be_outlived(self, nodes: &mut Nodes) {
+        if let Self::Node(node) = self
+            && let Some(node) = nodes.get_mut(node)
+        {
+            node.may_be_outlived = true;
+        }
     }
 }
 

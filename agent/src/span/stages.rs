@@ -39,6 +39,7 @@ fn stage(server: &Span, name: &'static str, number: u64, [start, end]: [u64; 2])
         end_unix_ns: end,
         attributes: Vec::new(),
         events: Vec::new(),
+        follows: None,
         status: Status::Unset,
     }
 }

@@ -72,6 +72,7 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         | Setting::DropQuery
         | Setting::LinkRequestIds
         | Setting::QueueSpans => ("true", "spans"),
+        Setting::LateCalls => ("1s", "spans"),
         Setting::ExcludeInstrumented => ("false", "spans"),
         Setting::Propagators => ("b3", "spans"),
         Setting::TailSampling => ("error", "spans"),

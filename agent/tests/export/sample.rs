@@ -11,11 +11,14 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, Key
 use opentelemetry_proto::tonic::resource::v1::Resource as ProtoResource;
 use opentelemetry_proto::tonic::trace::v1::{
     ResourceSpans, ScopeSpans, Span as ProtoSpan, Status as ProtoStatus, span::Event as ProtoEvent,
+    span::Link as ProtoLink,
 };
 use wirespan::config::{OtlpConfig, OtlpProtocol, PrinterFormat};
 use wirespan::export::{ExportConfig, RetryPolicy};
 use wirespan::health::{Health, Loss};
-use wirespan::span::{Event, Resource, Span, SpanKind, Status, Value};
+use wirespan::links::Mechanism;
+use wirespan::span::{Event, Resource, Span, SpanKind, SpanLink, Status, Value};
+use wirespan_common::record::TaskKind;
 
 /// When waiting is given up for what should take no time; no measure of how fast a machine is.
 pub const SOON: Duration = Duration::from_secs(60);
@@ -76,6 +79,7 @@ pub fn server_span(resource: &Arc<Resource>, number: u64) -> Span {
             ("http.response.body.size", Value::Int(15_234)),
         ],
         events: Vec::new(),
+        follows: None,
         status: Status::Unset,
     }
 }
@@ -99,6 +103,12 @@ pub fn failed_client_span(resource: &Arc<Resource>) -> Span {
                 unix_ns: u64::MAX,
             },
         ],
+        follows: Some(Box::new(SpanLink {
+            trace_id: [3; 16],
+            span_id: [4; 8],
+            trace_flags: 1,
+            mechanism: Mechanism::Task(TaskKind::Goroutine),
+        })),
         attributes: vec![
             ("error.type", Value::Shared("timeout".into())),
             (
@@ -181,6 +191,19 @@ pub fn span_of(span: &Span) -> ProtoSpan {
                 time_unix_nano: event.unix_ns,
                 name: event.name.into(),
                 ..ProtoEvent::default()
+            })
+            .collect(),
+        links: span
+            .follows
+            .iter()
+            .map(|link| ProtoLink {
+                trace_id: link.trace_id.into(),
+                span_id: link.span_id.into(),
+                flags: u32::from(link.trace_flags) | 0x100,
+                attributes: attributes_of(
+                    [("wirespan.link", &Value::Static(link.mechanism.name()))].into_iter(),
+                ),
+                ..ProtoLink::default()
             })
             .collect(),
         status: Some(ProtoStatus {

@@ -1,12 +1,13 @@
 //! What is laid to the request that a goroutine serves, where others move the bytes: over TLS, on
 //! streams, by workers that outlive who made them.
 
-use wirespan::span::SpanKind;
+use wirespan::config::SpanConfig;
+use wirespan::span::{Span, SpanKind};
 use wirespan_common::record::{OBJECT_BIT, TaskEvent, TaskKind};
 
 use crate::links::{BACK, FRONT, INNER, LOOP, OUTER, USER, all, find, get, link, tell};
 use crate::records::{MS, Recorder};
-use crate::{Bench, OK};
+use crate::{Bench, OK, WALL_NS};
 
 const GO: TaskKind = TaskKind::Goroutine;
 /// Goroutines: one that reads requests, one that moves bytes for others, and one that was made.
@@ -71,6 +72,58 @@ fn a_worker_that_serves_whoever_comes_is_nobodys_from_then_on() {
 
 /// More goroutines at a time than are remembered.
 const TOO_MANY: u64 = 150_000;
+
+/// A request whose goroutine calls so many milliseconds after its end.
+fn late(after_ms: u64, config: SpanConfig) -> [Span; 2] {
+    let mut recorder = all();
+    recorder.settings(&config);
+    served(&mut recorder, "/1");
+    recorder.note(TaskEvent::Born, GO, MADE, READER, FUNCTION);
+    recorder.at(10 * MS);
+    answered(&mut recorder);
+    // Something is told now and then, as it is of a daemon that runs.
+    for ms in (200..10 + after_ms).step_by(200) {
+        recorder.at(ms * MS).clock(WALL_NS);
+    }
+    recorder.at((10 + after_ms) * MS).clock(WALL_NS);
+    called(&mut recorder, MADE, "/1/call");
+    let spans = tell(&mut recorder);
+    [(SpanKind::Client, "/1/call"), (SpanKind::Server, "/1")]
+        .map(|(kind, path)| find(&spans, kind, path))
+}
+
+fn late_calls(ms: u32) -> SpanConfig {
+    SpanConfig {
+        late_calls_ms: Some(ms),
+        ..SpanConfig::default()
+    }
+}
+
+#[test]
+fn what_outlives_its_request_is_part_of_it_for_a_while_and_then_points_at_it() {
+    for (after_ms, config, is_part) in [
+        (99, SpanConfig::default(), true),
+        (101, SpanConfig::default(), false),
+        // It is forgotten by then, but for where it stands.
+        (5000, SpanConfig::default(), false),
+        (1, late_calls(0), false),
+        (5000, late_calls(6000), true),
+        (7000, late_calls(6000), false),
+    ] {
+        let [call, request] = late(after_ms, config);
+        let expected = is_part.then(|| "goroutine".to_owned());
+        assert_eq!(link(&call, &request), expected, "{after_ms}");
+        let points_at = call
+            .follows
+            .as_ref()
+            .map(|it| (it.trace_id, it.span_id, it.mechanism.name()));
+        let place = (request.trace_id, request.span_id, "goroutine");
+        assert_eq!(points_at, (!is_part).then_some(place), "{after_ms}");
+    }
+    // Nor is anything remembered for good.
+    let [call, _] = late(70_000, SpanConfig::default());
+    assert_eq!((call.parent_span_id, call.follows), (None, None));
+}
 
 #[test]
 fn goroutines_that_are_too_many_are_nobodys_and_not_somebody_elses() {

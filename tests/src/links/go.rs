@@ -63,9 +63,26 @@ impl<'a> Pair<'a> {
     /// Sends requests of a shape, and returns what a daemon made of them.
     #[must_use]
     pub fn under(&self, load: &Load, shape: &str) -> (Row, Finished) {
+        self.under_with(load, shape, 2, &[])
+    }
+
+    /// The same of a daemon with these settings, which tells so many spans at least for each
+    /// request.
+    ///
+    /// # Panics
+    /// A certificate can't be read.
+    #[must_use]
+    pub fn under_with(
+        &self,
+        load: &Load,
+        shape: &str,
+        spans: usize,
+        settings: &[(&str, &str)],
+    ) -> (Row, Finished) {
         let ports = format!("{},{}", self.front.port, self.back.port);
         // They run by now, so that it is ready once their goroutines are followed.
-        let daemon = Daemon::start(&[("BEYLA_OPEN_PORT", &ports)]);
+        let settings = [&[("BEYLA_OPEN_PORT", ports.as_str())], settings].concat();
+        let daemon = Daemon::start(&settings);
         let scheme = self.certificates.map_or("http", |_| "https");
         let base = format!("{scheme}://127.0.0.1:{}", self.front.port);
         let mut load = load.clone();
@@ -73,7 +90,7 @@ impl<'a> Pair<'a> {
             .certificates
             .map(|it| std::fs::read(it.authority()).expect("a certificate"));
         let answered = load.send(&base, |id| format!("/{id}/{shape}"));
-        daemon.wait_for_count(2 * answered);
+        daemon.wait_for_count(spans * answered);
         let finished = daemon.stop();
         (Row::of(&finished.spans), finished)
     }

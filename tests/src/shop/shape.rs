@@ -262,6 +262,7 @@ mod tests {
                 failed: false,
                 attributes: path.into_iter().collect(),
                 events: Vec::new(),
+                links: Vec::new(),
                 resource: [("service.name".to_owned(), (*name).to_owned())].into(),
             }
         };

@@ -9,8 +9,11 @@ use std::fmt::Display;
 
 use serde::{Serialize, Serializer};
 
-use super::{SCHEMA_URL, SCOPE_NAME, SCOPE_VERSION, STATUS_CODE_ERROR, span_flags, span_kind};
-use crate::span::{Event, Resource, Span, Status, Value};
+use super::{
+    SCHEMA_URL, SCOPE_NAME, SCOPE_VERSION, STATUS_CODE_ERROR, link_attribute, link_flags,
+    span_flags, span_kind,
+};
+use crate::span::{Event, Resource, Span, SpanLink, Status, Value};
 
 /// One document (`TracesData`, or the body of a request: the two look alike) on one line. Spans of
 /// one resource have to stand together.
@@ -123,6 +126,8 @@ struct JsonSpan<'a> {
     attributes: SpanAttributes<'a>,
     #[serde(skip_serializing_if = "Events::is_empty")]
     events: Events<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    links: Option<[JsonLink<'a>; 1]>,
     status: JsonStatus,
 }
 
@@ -151,6 +156,37 @@ struct JsonEvent {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonLink<'a> {
+    trace_id: Hex<'a>,
+    span_id: Hex<'a>,
+    attributes: [LinkAttribute; 1],
+    flags: u32,
+}
+
+/// One that owns its value.
+#[derive(Debug)]
+struct LinkAttribute(&'static str, Value);
+
+impl Serialize for LinkAttribute {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        KeyValue::new(self.0, &self.1).serialize(serializer)
+    }
+}
+
+impl<'a> JsonLink<'a> {
+    fn new(link: &'a SpanLink) -> Self {
+        let (key, value) = link_attribute(link);
+        Self {
+            trace_id: Hex(&link.trace_id),
+            span_id: Hex(&link.span_id),
+            attributes: [LinkAttribute(key, value)],
+            flags: link_flags(link),
+        }
+    }
+}
+
+#[derive(Serialize)]
 struct JsonStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<u8>,
@@ -170,6 +206,7 @@ impl<'a> JsonSpan<'a> {
             end_time_unix_nano: Decimal(span.end_unix_ns),
             attributes: SpanAttributes(&span.attributes),
             events: Events(&span.events),
+            links: span.follows.as_deref().map(|link| [JsonLink::new(link)]),
             status: JsonStatus {
                 code: (span.status == Status::Error).then_some(STATUS_CODE_ERROR),
             },

@@ -10,7 +10,7 @@ use bytes::{BufMut, BytesMut};
 use prost::encoding::{WireType, encode_varint, encoded_len_varint};
 
 use super::{SCHEMA_URL, SCOPE_NAME, SCOPE_VERSION, span_flags};
-use crate::span::{Event, Resource, Span, Status, Value};
+use crate::span::{Event, Resource, Span, SpanLink, Status, Value};
 
 /// Appends one request with all `spans`. Those of one resource have to stand together.
 pub fn encode(spans: &[&Span], to: &mut BytesMut) {
@@ -80,6 +80,7 @@ fn span_len(span: &Span) -> usize {
         + 2 * (1 + 8) // both times: fixed64
         + attributes_len(9, span.attributes.iter().map(|(key, value)| (*key, value)))
         + span.events.iter().map(|event| field_len(11, event_len(event))).sum::<usize>()
+        + span.follows.as_ref().map_or(0, |link| field_len(13, link_len(link)))
         + field_len(15, status_len)
         + 2 + 4 // flags: fixed32, with a number above 15
 }
@@ -111,6 +112,14 @@ fn put_span(span: &Span, to: &mut BytesMut) {
         to.put_u64_le(event.unix_ns);
         put_text(2, event.name, to);
     }
+    if let Some(link) = &span.follows {
+        put_head(13, link_len(link), to);
+        put_bytes(1, &link.trace_id, to);
+        put_bytes(2, &link.span_id, to);
+        put_attributes(4, link_attributes(link).iter().map(pair), to);
+        put_key(6, WireType::ThirtyTwoBit, to);
+        to.put_u32_le(super::link_flags(link));
+    }
     match span.status {
         Status::Unset => put_head(15, 0, to),
         Status::Error => {
@@ -121,6 +130,23 @@ fn put_span(span: &Span, to: &mut BytesMut) {
     }
     put_key(16, WireType::ThirtyTwoBit, to);
     to.put_u32_le(span_flags(span));
+}
+
+/// A link with the one attribute that says how it is known.
+fn link_len(link: &SpanLink) -> usize {
+    field_len(1, link.trace_id.len())
+        + field_len(2, link.span_id.len())
+        + attributes_len(4, link_attributes(link).iter().map(pair))
+        + 1
+        + 4 // flags: fixed32
+}
+
+fn link_attributes(link: &SpanLink) -> [(&'static str, Value); 1] {
+    [super::link_attribute(link)]
+}
+
+fn pair<'a>((key, value): &'a (&'static str, Value)) -> (&'a str, &'a Value) {
+    (key, value)
 }
 
 /// An event without attributes.

@@ -205,6 +205,11 @@ func front(writer http.ResponseWriter, request *http.Request) {
 			nap(60 * time.Millisecond)
 			call(background, id, "late")
 		}()
+	case "after":
+		go func() {
+			time.Sleep(200 * time.Millisecond)
+			call(background, id, "after")
+		}()
 	}
 	nap(2 * time.Millisecond)
 	fmt.Fprintln(writer, "served")
