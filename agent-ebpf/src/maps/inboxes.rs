@@ -54,5 +54,5 @@ pub fn task_header(tgid: u32, task: u64) -> Option<u64> {
 #[inline(always)]
 pub fn remember_task_header(tgid: u32, task: u64, header: u64) {
     // Without room its channel is known once it waits for something.
-    let _: Result<(), i32> = TOKIO_HEADERS.insert(ObjectKey::new(tgid, task), &header, 0);
+    let _: Result<(), i32> = TOKIO_HEADERS.insert(ObjectKey::new(tgid, task), header, 0);
 }

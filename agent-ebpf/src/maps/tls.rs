@@ -314,7 +314,7 @@ pub fn expected_distance(tgid: u32, buffer: u64) -> Option<u64> {
 #[inline(always)]
 pub fn expect_buffer(tgid: u32, buffer: u64, distance: u64) {
     // Without room another one is.
-    let _: Result<(), i32> = TLS_EXPECTED.insert(ObjectKey::new(tgid, buffer), &distance, 0);
+    let _: Result<(), i32> = TLS_EXPECTED.insert(ObjectKey::new(tgid, buffer), distance, 0);
 }
 
 /// The buffer that was seen last to have its memory there.
@@ -328,7 +328,7 @@ pub fn buffer_of_ring(tgid: u32, ring: u64) -> Option<u64> {
 #[inline(always)]
 pub fn remember_ring(tgid: u32, ring: u64, buffer: u64) {
     // Without room a buffer that moves is taken for another one.
-    let _: Result<(), i32> = TLS_RINGS.insert(ObjectKey::new(tgid, ring), &buffer, 0);
+    let _: Result<(), i32> = TLS_RINGS.insert(ObjectKey::new(tgid, ring), buffer, 0);
 }
 
 /// That memory is nobody's any more.

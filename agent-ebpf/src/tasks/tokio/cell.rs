@@ -107,7 +107,7 @@ fn boxed(from: u64, end: u64) -> (u64, u64) {
         let Ok([size, align]) = user_value::<[u64; 2]>(table + 8) else {
             continue;
         };
-        let is_aligned = align >= 8 && align <= COUNTS && align & (align - 1) == 0;
+        let is_aligned = (8..=COUNTS).contains(&align) && align & (align - 1) == 0;
         let mask = align.wrapping_sub(1);
         if is_aligned && size & mask == 0 && data & mask == 0 && size <= 8 * WORDS_MAX {
             return (data, data + size);
@@ -118,7 +118,7 @@ fn boxed(from: u64, end: u64) -> (u64, u64) {
 
 #[inline(always)]
 fn is_address(word: u64) -> bool {
-    word != 0 && word % 8 == 0 && word < ADDRESS_END
+    word != 0 && word.is_multiple_of(8) && word < ADDRESS_END
 }
 
 /// Whether it looks like a channel of which something was taken, which nobody else waits for.
