@@ -167,9 +167,13 @@ impl Responses {
         taken: usize,
     ) -> Parsed<CgiMessage> {
         let head = std::mem::take(&mut self.head);
-        let status = field(&head.output[..end], b"status").and_then(status);
         let is_elsewhere = || field(&head.output[..end], b"location").is_some();
-        let usual = || if is_elsewhere() { 302 } else { 200 };
+        let status = match field(&head.output[..end], b"status") {
+            // One that is none is nothing that could be told.
+            Some(said) => status(said).unwrap_or(0),
+            None if is_elsewhere() => 302,
+            None => 200,
+        };
         let in_body = usize::from(header.len) - taken;
         self.body = Some(StdoutBody {
             request: header.request,
@@ -179,7 +183,7 @@ impl Responses {
         });
         Parsed::Message {
             message: Message::Response {
-                response: response(status.unwrap_or_else(usual)),
+                response: response(status),
                 then: Then::Body,
             },
             consumed,

@@ -69,6 +69,26 @@ fn a_script_need_not_read_what_it_is_sent() {
 }
 
 #[test]
+fn a_status_that_is_none_is_not_made_up() {
+    for (said, status) in [
+        ("Status: abc\r\n", 0),
+        ("Status: 99999999999999999999\r\n", 0),
+        ("Location: /\r\n", 302),
+        ("X: y\r\n", 200),
+    ] {
+        let mut wire = Wire::new(ROLES[0]);
+        wire.ask(ASKED);
+        let head = record(6, format!("{said}\r\n").as_bytes());
+        wire.answer(&[head, ended()].concat());
+        assert_eq!(
+            wire.fates(),
+            [(Outcome::Complete, Some(status), 20)],
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn a_large_answer_is_measured_by_its_records() {
     for role in ROLES {
         let mut wire = Wire::new(role);
