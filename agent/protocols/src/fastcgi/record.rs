@@ -1,5 +1,7 @@
 //! Records, which all of FastCGI consists of (specification, 3.3). Numbers are big-endian.
 
+use crate::parser::Parsed;
+
 /// Bytes before a record's content: version, kind, request (2), length of the content (2), length
 /// of the padding behind it, and one that is reserved.
 pub(super) const HEADER_BYTES: usize = 8;
@@ -23,6 +25,16 @@ pub(super) mod kind {
     pub const STDIN: u8 = 5;
     pub const STDOUT: u8 = 6;
     pub const STDERR: u8 = 7;
+}
+
+/// Passes over bytes without `wanted`, but for the last ones, where it may begin.
+pub(super) fn skipped_but_for_begun<T>(buf: &[u8], wanted: &[u8]) -> Parsed<T> {
+    let is_begun = |kept: &usize| buf.ends_with(&wanted[..*kept]);
+    let kept = (1..wanted.len()).rev().find(is_begun).unwrap_or(0);
+    match buf.len() - kept {
+        0 => Parsed::Incomplete,
+        consumed => Parsed::Skipped { consumed },
+    }
 }
 
 /// What stands before a record's content.

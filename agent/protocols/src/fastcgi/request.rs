@@ -4,7 +4,7 @@
 use super::CgiMessage;
 use super::detect::detect;
 use super::params::{self, Interned};
-use super::record::{BEGIN_BYTES, HEADER_BYTES, RecordHeader, kind};
+use super::record::{BEGIN_BYTES, HEADER_BYTES, RecordHeader, kind, skipped_but_for_begun};
 use crate::heap;
 use crate::message::{BodyEnd, Message, Then};
 use crate::parser::{Crossed, Flow, Gap, Parsed, Parser};
@@ -60,9 +60,13 @@ impl Parser for Requests {
     fn cross(&mut self, pending: &[u8], gap: Gap) -> Crossed<CgiMessage> {
         if let Some(body) = &mut self.body {
             let left = u64::try_from(body.left).unwrap_or(u64::MAX);
-            body.is_adrift |= gap.len > left;
+            body.is_adrift |= gap.len > left || !pending.is_empty();
             body.left -= usize::try_from(left.min(gap.len)).unwrap_or(0);
-            return Crossed::Over;
+            let is_end = gap.tail_len == 8 && gap.tail == end_of_input(body.request);
+            return match body.is_adrift && is_end {
+                true => Crossed::Ended(self.ended_somewhere()),
+                false => Crossed::Over,
+            };
         }
         // What of the record came that is being read.
         if let Some(rest) = pending.get(self.head.at..)
@@ -110,6 +114,24 @@ impl Parser for Requests {
 }
 
 impl Requests {
+    /// After a gap that took framing. Where the record that ends a body was not copied, the next
+    /// request shows that it has ended.
+    fn look_for_end(&mut self, body: StdinBody, buf: &[u8]) -> Parsed<CgiMessage> {
+        let wanted = end_of_input(body.request);
+        match memchr::memmem::find(buf, &wanted) {
+            Some(at) => Parsed::Message {
+                message: self.ended_somewhere(),
+                consumed: at + wanted.len(),
+            },
+            None => skipped_but_for_begun(buf, &wanted),
+        }
+    }
+
+    fn ended_somewhere(&mut self) -> CgiMessage {
+        self.body = None;
+        Message::End(BodyEnd::default())
+    }
+
     fn parse_head(&mut self, buf: &[u8]) -> Parsed<CgiMessage> {
         loop {
             let head = &mut self.head;
@@ -181,8 +203,7 @@ impl Requests {
 
     fn skip(&mut self, mut body: StdinBody, buf: &[u8]) -> Parsed<CgiMessage> {
         if body.is_adrift {
-            // The next request shows where it ended.
-            return Parsed::Invalid;
+            return self.look_for_end(body, buf);
         }
         if body.left > 0 {
             let consumed = body.left.min(buf.len());
@@ -225,4 +246,10 @@ impl Requests {
             consumed: HEADER_BYTES,
         }
     }
+}
+
+/// The record that ends the standard input of a request, as those who frame it write it.
+fn end_of_input(request: u16) -> [u8; HEADER_BYTES] {
+    let [high, low] = request.to_be_bytes();
+    [1, kind::STDIN, high, low, 0, 0, 0, 0]
 }

@@ -3,7 +3,7 @@
 
 use super::CgiMessage;
 use super::detect::detect;
-use super::record::{END_BYTES, HEADER_BYTES, RecordHeader, kind};
+use super::record::{END_BYTES, HEADER_BYTES, RecordHeader, kind, skipped_but_for_begun};
 use crate::family::http::{Completeness, HttpRequest, HttpResponse, Version};
 use crate::fields::digits;
 use crate::heap;
@@ -258,15 +258,7 @@ impl Responses {
             Some(at) if buf.len() >= at + len => self.end_at(at + len, None),
             Some(0) => Parsed::Incomplete,
             Some(at) => Parsed::Skipped { consumed: at },
-            None => {
-                // It may begin with the last bytes.
-                let is_begun = |kept: &usize| buf.ends_with(&wanted[..*kept]);
-                let kept = (1..wanted.len()).rev().find(is_begun).unwrap_or(0);
-                match buf.len() - kept {
-                    0 => Parsed::Incomplete,
-                    consumed => Parsed::Skipped { consumed },
-                }
-            }
+            None => skipped_but_for_begun(buf, &wanted),
         }
     }
 }

@@ -127,6 +127,51 @@ fn after_a_gap_over_records_the_end_is_looked_for() {
     }
 }
 
+/// So large a body is copied in part, here and there, and its records are not known any more.
+#[test]
+fn after_a_large_body_requests_are_read_on() {
+    for role in ROLES {
+        for is_end_seen in [false, true] {
+            let mut wire = Wire::new(role);
+            for _ in 0..10 {
+                wire.ask(&ASKED[..ASKED.len() - 8]);
+                for part in record(5, &[b'x'; 0xfff8]).repeat(3).chunks(9000) {
+                    wire.call(true, part, 512);
+                }
+                match is_end_seen {
+                    true => wire.ask(record(5, b"")),
+                    false => wire.call(true, [&[b'x'; 9000], &record(5, b"")[..]].concat(), 512),
+                }
+                wire.answer(ANSWERED);
+                wire.ask(ASKED);
+                wire.answer(MISSING);
+            }
+            let statuses: Vec<_> = wire.fates().iter().map(|fate| fate.1).collect();
+            assert_eq!(statuses, [Some(200), Some(404)].repeat(10), "{role:?}");
+            assert_eq!(wire.told.discards, [], "{role:?}");
+        }
+    }
+}
+
+/// The record that ends it is in the part of the last call that was not copied.
+#[test]
+fn after_an_answer_whose_end_was_not_seen_requests_are_read_on() {
+    for role in ROLES {
+        let mut wire = Wire::new(role);
+        for _ in 0..10 {
+            wire.ask(ASKED);
+            wire.answer(record(6, HEAD));
+            wire.count(false, 200_000, "");
+            let last = [&record(6, &[7; 9000])[..], &record(7, &[7; 2000]), &ended()].concat();
+            wire.call(false, last, 512);
+            wire.ask(ASKED);
+            wire.answer(ANSWERED);
+        }
+        let statuses: Vec<_> = wire.fates().iter().map(|fate| fate.1).collect();
+        assert_eq!(statuses, [Some(201), Some(200)].repeat(10), "{role:?}");
+    }
+}
+
 #[test]
 fn who_ends_within_an_answer_did_not_answer() {
     let mut wire = Wire::new(ROLES[0]);
