@@ -32,6 +32,10 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// Of the time for the end, what is left for last words, at most.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// Who asks again so soon asks once: timeout(1) sends its signal to its child, and then to the
+/// group of processes that both are in.
+const ASKED_ONCE: Duration = Duration::from_millis(100);
+
 /// What a run waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -127,7 +131,7 @@ impl Ending {
 
     /// Begins the end without a signal.
     pub fn begin(&self) {
-        let _was_asked_before = self.due.begin();
+        let _asked_before = self.due.begin();
     }
 
     /// When what takes long has to be over, so that last words can still be said.
@@ -140,11 +144,11 @@ impl Ending {
 }
 
 impl Due {
-    /// Begins to count, once. Returns whether that was before.
-    fn begin(self: &Arc<Self>) -> bool {
+    /// Begins to count, once. Returns when that was, if it was before.
+    fn begin(self: &Arc<Self>) -> Option<Instant> {
         let mut asked_at = lock(&self.asked_at);
         if asked_at.is_some() {
-            return true;
+            return *asked_at;
         }
         let now = Instant::now();
         *asked_at = Some(now);
@@ -158,7 +162,7 @@ impl Due {
                 Visible(error)
             );
         }
-        false
+        None
     }
 
     /// Ends the process when it is time.
@@ -181,7 +185,10 @@ fn hear(signal: i32, says: &Sender<Event>, due: &Arc<Due>) {
         log::info!("{} means nothing here", Visible(name));
         return;
     }
-    if due.begin() {
+    if let Some(asked_at) = due.begin() {
+        if asked_at.elapsed() < ASKED_ONCE {
+            return;
+        }
         // As if it had not been caught. Should that fail, this doesn't.
         let _: io::Result<()> = emulate_default_handler(signal);
         exit(128 + signal);
