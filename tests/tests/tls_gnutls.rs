@@ -3,7 +3,7 @@
 
 use wirespan_tests::daemon::Daemon;
 use wirespan_tests::process::{Process, tied};
-use wirespan_tests::tls::{self, Certificates, served};
+use wirespan_tests::tls::{self, Certificates, served, wait_for_probes};
 use wirespan_tests::workload::Server;
 
 fn in_c(mode: &str) -> (tempfile::TempDir, Server) {
@@ -77,18 +77,28 @@ fn wget_is_told_as_the_server_saw_it() {
     let program = directory.path().join("one-download");
     // A name of its own: other programs may use wget too.
     std::fs::copy("/usr/bin/wget", &program).expect("wget is installed");
+    // Mapped by the name that the link leads to.
+    let library = std::fs::canonicalize("/usr/lib/x86_64-linux-gnu/libgnutls.so.30");
+    let library = library.expect("wget uses it").display().to_string();
     let glob = program.display().to_string();
     let daemon = Daemon::start(&[
         ("BEYLA_AUTO_TARGET_EXE", &glob),
         ("BEYLA_OPEN_PORT", &server.port.to_string()),
     ]);
     for number in 0..4 {
-        let mut command = tied(&program);
-        command.args(["--quiet", "--output-document=/dev/null"]);
-        command.arg("--no-check-certificate");
-        command.arg(server.url(&format!("/one/{number}?size={number}0000")));
-        command.arg(server.url(&format!("/two/{number}")));
-        Process::start("one-download", &mut command).succeed();
+        // What a process says before it has probes is not promised, so it is kept from beginning
+        // until it has them: it reads first, and to the end, what it is to fetch.
+        let mut client = Process::start(
+            "one-download",
+            tied(&program)
+                .args(["--quiet", "--output-document=/dev/null"])
+                .args(["--no-check-certificate", "--input-file=-"]),
+        );
+        let _ = wait_for_probes(client.pid(), &library);
+        client.tell(&server.url(&format!("/one/{number}?size={number}0000")));
+        client.tell(&server.url(&format!("/two/{number}")));
+        client.close_input();
+        client.succeed();
     }
     tls::assert_both(daemon, &server, 8);
 }

@@ -79,7 +79,7 @@ fn a_status_that_is_none_is_not_made_up() {
         let mut wire = Wire::new(ROLES[0]);
         wire.ask(ASKED);
         let head = record(6, format!("{said}\r\n").as_bytes());
-        wire.answer(&[head, ended()].concat());
+        wire.answer([head, ended()].concat());
         assert_eq!(
             wire.fates(),
             [(Outcome::Complete, Some(status), 20)],
