@@ -10,6 +10,7 @@
 //! - The target is `REQUEST_URI`, as the web server's client sent it, else what CGI says of it.
 //! - A response that says no status has the one of RFC 3875 §6.2: 302 if it names a place, or 200.
 
+mod body;
 mod detect;
 mod params;
 mod record;

@@ -1,7 +1,5 @@
 //! Records, which all of FastCGI consists of (specification, 3.3). Numbers are big-endian.
 
-use crate::parser::Parsed;
-
 /// Bytes before a record's content: version, kind, request (2), length of the content (2), length
 /// of the padding behind it, and one that is reserved.
 pub(super) const HEADER_BYTES: usize = 8;
@@ -25,16 +23,6 @@ pub(super) mod kind {
     pub const STDIN: u8 = 5;
     pub const STDOUT: u8 = 6;
     pub const STDERR: u8 = 7;
-}
-
-/// Passes over bytes without `wanted`, but for the last ones, where it may begin.
-pub(super) fn skipped_but_for_begun<T>(buf: &[u8], wanted: &[u8]) -> Parsed<T> {
-    let is_begun = |kept: &usize| buf.ends_with(&wanted[..*kept]);
-    let kept = (1..wanted.len()).rev().find(is_begun).unwrap_or(0);
-    match buf.len() - kept {
-        0 => Parsed::Incomplete,
-        consumed => Parsed::Skipped { consumed },
-    }
 }
 
 /// What stands before a record's content.
@@ -62,6 +50,12 @@ impl RecordHeader {
             len: u16::from_be_bytes([len_high, len_low]),
             padding,
         }))
+    }
+
+    /// The bytes of one without padding, as those who end a body write it.
+    pub fn unpadded(kind: u8, request: u16, len: u8) -> [u8; HEADER_BYTES] {
+        let [high, low] = request.to_be_bytes();
+        [VERSION, kind, high, low, 0, len, 0, 0]
     }
 
     /// Bytes behind the header that belong to the record.

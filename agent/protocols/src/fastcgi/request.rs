@@ -2,9 +2,10 @@
 //! that ends them; what comes on the standard input is the body.
 
 use super::CgiMessage;
+use super::body::{RecordBody, skipped_but_for_begun};
 use super::detect::detect;
 use super::params::{self, Interned};
-use super::record::{BEGIN_BYTES, HEADER_BYTES, RecordHeader, kind, skipped_but_for_begun};
+use super::record::{BEGIN_BYTES, HEADER_BYTES, RecordHeader, kind};
 use crate::heap;
 use crate::message::{BodyEnd, Message, Then};
 use crate::parser::{Crossed, Flow, Gap, Parsed, Parser};
@@ -17,7 +18,7 @@ const AUTHORIZER: u8 = 2;
 #[derive(Debug, Default)]
 pub struct Requests {
     head: ParamsWalk,
-    body: Option<StdinBody>,
+    body: Option<RecordBody>,
     interned: Interned,
     was_invalid: bool,
 }
@@ -31,18 +32,6 @@ struct ParamsWalk {
     params: Vec<u8>,
     request: u16,
     has_body: bool,
-}
-
-/// What is behind a head.
-#[derive(Clone, Copy, Debug)]
-struct StdinBody {
-    request: u16,
-    /// Bytes of the present record that are to come.
-    left: usize,
-    /// Bytes of the body so far.
-    size: u64,
-    /// Framing was lost in a gap.
-    is_adrift: bool,
 }
 
 impl Parser for Requests {
@@ -59,9 +48,7 @@ impl Parser for Requests {
 
     fn cross(&mut self, pending: &[u8], gap: Gap) -> Crossed<CgiMessage> {
         if let Some(body) = &mut self.body {
-            let left = u64::try_from(body.left).unwrap_or(u64::MAX);
-            body.is_adrift |= gap.len > left || !pending.is_empty();
-            body.left -= usize::try_from(left.min(gap.len)).unwrap_or(0);
+            body.cross(pending, gap);
             let is_end = gap.tail_len == 8 && gap.tail == end_of_input(body.request);
             return match body.is_adrift && is_end {
                 true => Crossed::Ended(self.ended_somewhere()),
@@ -116,7 +103,7 @@ impl Parser for Requests {
 impl Requests {
     /// After a gap that took framing. Where the record that ends a body was not copied, the next
     /// request shows that it has ended.
-    fn look_for_end(&mut self, body: StdinBody, buf: &[u8]) -> Parsed<CgiMessage> {
+    fn look_for_end(&mut self, body: RecordBody, buf: &[u8]) -> Parsed<CgiMessage> {
         let wanted = end_of_input(body.request);
         match memchr::memmem::find(buf, &wanted) {
             Some(at) => Parsed::Message {
@@ -183,7 +170,7 @@ impl Requests {
             false => Then::Done,
         };
         if has_body {
-            self.body = Some(StdinBody {
+            self.body = Some(RecordBody {
                 request: number,
                 left: 0,
                 size: 0,
@@ -201,29 +188,23 @@ impl Requests {
         }
     }
 
-    fn skip(&mut self, mut body: StdinBody, buf: &[u8]) -> Parsed<CgiMessage> {
+    fn skip(&mut self, mut body: RecordBody, buf: &[u8]) -> Parsed<CgiMessage> {
         if body.is_adrift {
             return self.look_for_end(body, buf);
         }
-        if body.left > 0 {
-            let consumed = body.left.min(buf.len());
-            body.left -= consumed;
+        if let Some(skipped) = body.skip(buf) {
             self.body = Some(body);
-            return Parsed::Skipped { consumed };
+            return skipped;
         }
-        let header = match RecordHeader::read(buf) {
-            None => return Parsed::Invalid,
-            Some(None) => return Parsed::Incomplete,
-            Some(Some(header)) => header,
+        let header = match body.next(buf) {
+            Ok(header) => header,
+            Err(parsed) => return parsed,
         };
         let is_end = match header.kind {
             kind::STDIN => header.len == 0,
             kind::ABORT_REQUEST => true,
             _ => return Parsed::Invalid,
         };
-        if header.request != body.request {
-            return Parsed::Invalid;
-        }
         if is_end {
             let consumed = HEADER_BYTES + header.rest();
             if buf.len() < consumed {
@@ -250,6 +231,5 @@ impl Requests {
 
 /// The record that ends the standard input of a request, as those who frame it write it.
 fn end_of_input(request: u16) -> [u8; HEADER_BYTES] {
-    let [high, low] = request.to_be_bytes();
-    [1, kind::STDIN, high, low, 0, 0, 0, 0]
+    RecordHeader::unpadded(kind::STDIN, request, 0)
 }

@@ -2,8 +2,9 @@
 //! lines of errors; the record that ends the request ends the body.
 
 use super::CgiMessage;
+use super::body::{RecordBody, skipped_but_for_begun};
 use super::detect::detect;
-use super::record::{END_BYTES, HEADER_BYTES, RecordHeader, kind, skipped_but_for_begun};
+use super::record::{END_BYTES, HEADER_BYTES, RecordHeader, kind};
 use crate::family::http::{Completeness, HttpRequest, HttpResponse, Version};
 use crate::fields::digits;
 use crate::heap;
@@ -11,14 +12,11 @@ use crate::message::{BodyEnd, Message, Then};
 use crate::parser::{Answers, Crossed, Flow, Gap, Parsed, Parser};
 use crate::protocol::Detected;
 
-/// What the last record begins with, but for the request's number.
-const END: [u8; 2] = [1, kind::END_REQUEST];
-
 /// Reads what php-fpm, or somebody like it, sends.
 #[derive(Debug, Default)]
 pub struct Responses {
     head: OutputWalk,
-    body: Option<StdoutBody>,
+    body: Option<RecordBody>,
     was_invalid: bool,
 }
 
@@ -32,18 +30,6 @@ struct OutputWalk {
     /// What came on the standard output.
     output: Vec<u8>,
     request: Option<u16>,
-}
-
-/// What is behind a head.
-#[derive(Clone, Copy, Debug)]
-struct StdoutBody {
-    request: u16,
-    /// Bytes of content and of padding that are to come of the present record.
-    left: usize,
-    /// Bytes of the body, those of the present record among them.
-    size: u64,
-    /// Framing was lost in a gap: the end is looked for.
-    is_adrift: bool,
 }
 
 impl Parser for Responses {
@@ -61,9 +47,7 @@ impl Parser for Responses {
 
     fn cross(&mut self, pending: &[u8], gap: Gap) -> Crossed<CgiMessage> {
         if let Some(body) = &mut self.body {
-            let left = u64::try_from(body.left).unwrap_or(u64::MAX);
-            body.is_adrift |= gap.len > left || !pending.is_empty();
-            body.left -= usize::try_from(left.min(gap.len)).unwrap_or(0);
+            body.cross(pending, gap);
             return Crossed::Over;
         }
         let head = std::mem::take(&mut self.head);
@@ -175,7 +159,7 @@ impl Responses {
             None => 200,
         };
         let in_body = usize::from(header.len) - taken;
-        self.body = Some(StdoutBody {
+        self.body = Some(RecordBody {
             request: header.request,
             left: header.rest() - taken,
             size: in_body as u64,
@@ -206,18 +190,14 @@ impl Responses {
         }
     }
 
-    fn skip(&mut self, mut body: StdoutBody, buf: &[u8]) -> Parsed<CgiMessage> {
-        if body.left > 0 {
-            let consumed = body.left.min(buf.len());
-            body.left -= consumed;
+    fn skip(&mut self, mut body: RecordBody, buf: &[u8]) -> Parsed<CgiMessage> {
+        if let Some(skipped) = body.skip(buf) {
             self.body = Some(body);
-            return Parsed::Skipped { consumed };
+            return skipped;
         }
-        let header = match RecordHeader::read(buf) {
-            None => return Parsed::Invalid,
-            Some(None) => return Parsed::Incomplete,
-            Some(Some(header)) if header.request != body.request => return Parsed::Invalid,
-            Some(Some(header)) => header,
+        let header = match body.next(buf) {
+            Ok(header) => header,
+            Err(parsed) => return parsed,
         };
         match header.kind {
             kind::STDOUT => body.size += u64::from(header.len),
@@ -250,9 +230,8 @@ impl Responses {
     }
 
     /// After a gap that took framing.
-    fn look_for_end(&mut self, body: StdoutBody, buf: &[u8]) -> Parsed<CgiMessage> {
-        let [high, low] = body.request.to_be_bytes();
-        let wanted = [END[0], END[1], high, low, 0, END_BYTES as u8, 0, 0];
+    fn look_for_end(&mut self, body: RecordBody, buf: &[u8]) -> Parsed<CgiMessage> {
+        let wanted = RecordHeader::unpadded(kind::END_REQUEST, body.request, END_BYTES as u8);
         let len = HEADER_BYTES + END_BYTES;
         match memchr::memmem::find(buf, &wanted) {
             Some(at) if buf.len() >= at + len => self.end_at(at + len, None),
