@@ -338,7 +338,6 @@ impl Links {
         note: &TaskNote,
         ancestors: &[u64],
     ) {
-        self.nodes.pass(now_ns);
         if kind == TaskKind::PythonContext {
             self.python.note(tgid, event, note, ancestors, now_ns);
             return self.decide();
@@ -389,7 +388,7 @@ impl Links {
         self.nodes.place(node)
     }
 
-    /// Time passed, in nanoseconds of record time.
+    /// Time passed, in nanoseconds of record time: told before anything of a record is.
     #[inline]
     pub fn pass(&mut self, now_ns: u64) {
         self.nodes.pass(now_ns);
@@ -411,7 +410,6 @@ impl Links {
     /// Whoever waits for a trace waits no longer than this: those whose time has come stand alone,
     /// and those that are over are forgotten.
     pub fn tick(&mut self, now_ns: u64) {
-        self.nodes.pass(now_ns);
         // First, while the requests that it links to are remembered.
         self.python.tick(now_ns);
         self.tasks.tick(&mut self.nodes, now_ns);
