@@ -3,6 +3,7 @@
 //! out.
 
 use std::collections::VecDeque;
+use std::num::NonZero;
 
 use hashbrown::HashMap;
 use wirespan_common::record::ConnectionId;
@@ -63,6 +64,8 @@ pub struct Node {
     pub ends: Option<Ends>,
     /// When the head of its request ended, in nanoseconds of record time.
     pub begun_ns: u64,
+    /// The thread that read it, until that is asked for when it is answered.
+    pub read_by: Option<NonZero<u32>>,
     /// A call of a process that had no request to answer.
     pub is_of_nobody: bool,
     /// When somebody began to serve it, if that was seen, in nanoseconds of record time.
@@ -109,6 +112,7 @@ impl Node {
             stream: begun.stream,
             ends: begun.ends,
             begun_ns: begun.time_ns,
+            read_by: None,
             is_of_nobody: false,
             named,
             served_ns: None,

@@ -12,6 +12,8 @@
 
 mod pool;
 
+use std::num::NonZero;
+
 use hashbrown::HashMap;
 use wirespan_common::record::{Polled, TaskKind};
 use wirespan_protocols::heap;
@@ -35,8 +37,6 @@ const REQUESTS_MAX: usize = 8;
 const TANGLES_MAX: u8 = 4;
 /// Answers after calls that it waited for, by which one of those is forgotten.
 const TANGLE_FORGOTTEN: u8 = 64;
-/// Requests of which it is remembered who read them.
-const READERS_MAX: usize = 64 * 1024;
 
 /// What is known of threads, by process and thread.
 #[derive(Debug, Default)]
@@ -46,10 +46,8 @@ pub struct Threads {
     unanswered: HashMap<u32, u32>,
     /// Processes with pools of threads.
     pools: HashMap<u32, Pool>,
-    /// Which thread read a request that is not answered.
-    readers: HashMap<NodeId, u32>,
-    /// Of `threads` and of `readers`.
-    pruning: [Pruning; 2],
+    /// Of `threads`.
+    pruning: Pruning,
 }
 
 #[derive(Debug, Default)]
@@ -157,19 +155,17 @@ impl Threads {
             self.pools.entry(actor.tgid).or_default().did_not_wait();
         }
         self.settled(actor.tgid, settled);
-        if self.pruning[1].is_due(self.readers.len(), READERS_MAX / 2) {
-            self.readers.retain(|request, _| is_open(nodes, *request));
-        }
-        if self.readers.len() < READERS_MAX {
-            self.readers.insert(request, actor.tid);
+        if let Some(request) = nodes.get_mut(request) {
+            request.read_by = NonZero::new(actor.tid);
         }
     }
 
     /// Who read a request that this thread answers now, and has it off its hands.
-    fn take_reader(&mut self, request: NodeId, actor: Actor) -> ReadBy {
-        match self.readers.remove(&request) {
-            Some(tid) if tid == actor.tid => ReadBy::Own,
-            Some(tid) => match self.threads.get_mut(&(actor.tgid, tid)) {
+    fn take_reader(&mut self, nodes: &mut Nodes, request: NodeId, actor: Actor) -> ReadBy {
+        let known = nodes.get_mut(request);
+        match known.and_then(|node| node.read_by.take()) {
+            Some(tid) if tid.get() == actor.tid => ReadBy::Own,
+            Some(tid) => match self.threads.get_mut(&(actor.tgid, tid.get())) {
                 Some(reader) => {
                     reader.requests.retain(|known| *known != request);
                     if reader.answers {
@@ -190,7 +186,7 @@ impl Threads {
             return;
         }
         let key = (actor.tgid, actor.tid);
-        let reader = self.take_reader(request, actor);
+        let reader = self.take_reader(nodes, request, actor);
         let pool = self.pools.entry(actor.tgid).or_default();
         let Some(thread) = self.threads.get_mut(&key) else {
             // What it answers may have been called for by others.
@@ -212,7 +208,7 @@ impl Threads {
         let settled = thread.settle(nodes, is_believed.then_some(request));
         self.settled(actor.tgid, settled);
         // Threads come and go; what is kept of most is that there is nothing to keep.
-        if self.pruning[0].is_due(self.threads.len(), THREADS_MAX / 2) {
+        if self.pruning.is_due(self.threads.len(), THREADS_MAX / 2) {
             self.threads.retain(|_, thread| !thread.is_idle());
         }
     }
@@ -241,7 +237,6 @@ impl Threads {
         heap::table::<((u32, u32), Thread)>(self.threads.capacity())
             + heap::table::<(u32, u32)>(self.unanswered.capacity())
             + heap::table::<(u32, Pool)>(self.pools.capacity())
-            + heap::table::<(NodeId, u32)>(self.readers.capacity())
             + self.threads.len() * (heap::vec::<NodeId>(4) + heap::vec::<ThreadCall>(4))
     }
 }
