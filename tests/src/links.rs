@@ -14,6 +14,7 @@ pub mod tokio;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::time::Duration;
 
 pub use kept::KeptRow;
 pub use load::Load;
@@ -179,13 +180,14 @@ pub fn id_of(span: &Seen) -> Option<&str> {
     })
 }
 
-/// Looks at calls of which each is made by something that outlives its request: all are below the
-/// request that has their id, or point at it. Returns how many do either.
+/// Looks at calls of which each is made by something that outlives its request, which has its calls
+/// for `kept` after its end: all are below the request that has their id, or point at it, by when
+/// they began. Returns how many do either.
 ///
 /// # Panics
-/// One does neither, or not with that one.
+/// One does neither, or not with that one, or does the other.
 #[must_use]
-pub fn late_calls(spans: &[Seen]) -> (usize, usize) {
+pub fn late_calls(spans: &[Seen], kept: Duration) -> (usize, usize) {
     let places: HashMap<_, _> = spans
         .iter()
         .map(|it| ((it.trace_id.as_str(), it.span_id.as_str()), it))
@@ -211,6 +213,8 @@ pub fn late_calls(spans: &[Seen]) -> (usize, usize) {
             (Kind::Server, id_of(span)),
             "{span}"
         );
+        let late = Duration::from_nanos(span.start_ns.saturating_sub(request.end_ns));
+        assert_eq!(late < kept, span.links.is_empty(), "{late:?} late: {span}");
     }
     (below, pointing)
 }
