@@ -14,6 +14,7 @@ mod exchanges;
 pub mod export;
 pub mod health;
 pub mod inspect;
+pub mod kubernetes;
 pub mod learnt;
 pub mod links;
 pub mod live;
