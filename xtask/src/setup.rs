@@ -9,7 +9,9 @@ mod bundle;
 mod go;
 mod grpc;
 mod jaeger;
+mod kubernetes;
 pub mod mirror;
+mod modules;
 mod mongodb;
 mod purpose;
 mod python;
@@ -69,6 +71,7 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
         tls::ensure()?;
         wheels::REDIS_PY.ensure()?;
         mongodb::ensure()?;
+        kubernetes::ensure()?;
     }
     if purposes.contains(&Purpose::Soak) {
         go::between()?;
