@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod daemon;
+pub mod deploy;
 pub mod dialogue;
 pub mod grpc;
 pub mod held;

@@ -9,6 +9,7 @@ mod bundle;
 mod go;
 mod grpc;
 mod jaeger;
+mod kubernetes;
 pub mod mirror;
 mod mongodb;
 mod purpose;
@@ -69,6 +70,7 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
         tls::ensure()?;
         wheels::REDIS_PY.ensure()?;
         mongodb::ensure()?;
+        kubernetes::ensure()?;
     }
     if purposes.contains(&Purpose::Soak) {
         go::between()?;
