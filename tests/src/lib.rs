@@ -3,6 +3,7 @@
 pub mod cgroup;
 pub mod cluster;
 pub mod daemon;
+pub mod deploy;
 pub mod dialogue;
 pub mod grpc;
 pub mod held;

@@ -3,6 +3,7 @@
 //! of their languages; nothing else is downloaded, except kernels for virtual machines (see `vm`)
 //! and what the tests trace over TLS (see `tls`), which are unpacked and never installed.
 
+mod api_server;
 pub mod apt;
 mod bpf_linker;
 mod bundle;
@@ -72,6 +73,7 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
         wheels::REDIS_PY.ensure()?;
         mongodb::ensure()?;
         kubernetes::ensure()?;
+        api_server::ensure()?;
     }
     if purposes.contains(&Purpose::Soak) {
         go::between()?;

