@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::deploy;
 use crate::grpc::built_by_setup;
 use crate::ports;
 use crate::process::{LIMIT, Process, tied};
@@ -91,6 +92,7 @@ impl Cluster {
             .arg(path("accounts.pub"))
             .arg("--service-account-signing-key-file")
             .arg(path("accounts.key"))
+            .arg("--allow-privileged")
             // Nobody makes the accounts that it would ask for.
             .args(["--disable-admission-plugins", "ServiceAccount"]);
         let mut server = Process::start("kube-apiserver", &mut command);
@@ -140,6 +142,14 @@ impl Cluster {
         made
     }
 
+    /// The same without its `status`.
+    ///
+    /// # Errors
+    /// What the API server says when it refuses.
+    pub fn try_create(&self, collection: &str, object: &Value) -> Result<Value, String> {
+        self.try_done("POST", collection, object)
+    }
+
     /// Removes an object at once.
     ///
     /// # Panics
@@ -187,14 +197,37 @@ impl Cluster {
         file
     }
 
+    /// Runs kubectl for the user of a kubeconfig.
+    ///
+    /// # Errors
+    /// What it complained of.
+    ///
+    /// # Panics
+    /// It can't be started.
+    pub fn kubectl(&self, kubeconfig: &Path, arguments: &[&str]) -> Result<String, String> {
+        let mut kubectl = tied(built_by_setup("kubernetes/kubectl"));
+        kubectl
+            .env("HOME", self.directory.path())
+            .env("KUBECONFIG", kubeconfig)
+            .args(arguments);
+        deploy::output(&mut kubectl)
+    }
+
     /// # Panics
     /// The API server refuses.
     fn done(&self, method: &str, path: &str, body: &Value) -> Value {
+        let done = self.try_done(method, path, body);
+        done.unwrap_or_else(|why| panic!("{method} {path}: {why}"))
+    }
+
+    fn try_done(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
         let said = self.ask(method, path, Some(body)).unwrap_or_default();
         let value: Value = serde_json::from_str(&said).unwrap_or_default();
-        let refused = value["kind"] == "Status" && value["status"] != "Success";
-        assert!(!refused && !value.is_null(), "{method} {path}: {said}");
-        value
+        let is_refused = value["kind"] == "Status" && value["status"] != "Success";
+        if is_refused || value.is_null() {
+            return Err(said);
+        }
+        Ok(value)
     }
 
     fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Option<String> {

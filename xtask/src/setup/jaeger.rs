@@ -7,5 +7,9 @@ use anyhow::Result;
 use super::modules;
 
 pub fn ensure() -> Result<()> {
-    modules::ensure("jaeger", &["github.com/jaegertracing/jaeger/cmd/jaeger"])
+    modules::ensure(
+        "jaeger",
+        &["github.com/jaegertracing/jaeger/cmd/jaeger"],
+        "",
+    )
 }

@@ -13,7 +13,8 @@ use crate::workspace;
 /// Builds packages into `target/tools/<workload>`, unless all of their executables are there.
 ///
 /// `packages` are paths of `main` packages; the executables are called by their last component.
-pub fn ensure(workload: &str, packages: &[&str]) -> Result<()> {
+/// `linking` is for the linker, beside what is said to it of all programs.
+pub fn ensure(workload: &str, packages: &[&str], linking: &str) -> Result<()> {
     let directory = workspace::tools().join(workload);
     if packages
         .iter()
@@ -29,10 +30,12 @@ pub fn ensure(workload: &str, packages: &[&str]) -> Result<()> {
     std::fs::create_dir_all(&unfinished)?;
     process::run(
         process::tied(go)
-            .args(["build", "-trimpath", "-ldflags", "-s -w", "-o"])
+            .args(["build", "-trimpath", "-ldflags"])
+            .arg(format!("-s -w {linking}"))
+            .arg("-o")
             .arg(&unfinished)
             .args(packages)
-            .current_dir(workspace::root().join("tests/workloads").join(workload))
+            .current_dir(sources(workload))
             .env("CGO_ENABLED", "0")
             .env("GOCACHE", caches.join("built"))
             .env("GOMODCACHE", caches.join("modules"))
@@ -50,6 +53,11 @@ pub fn ensure(workload: &str, packages: &[&str]) -> Result<()> {
     std::fs::remove_dir_all(&caches)?;
     println!("setup: {workload} took {} s", started.elapsed().as_secs());
     Ok(())
+}
+
+/// Where the `go.mod` of a workload is.
+pub fn sources(workload: &str) -> PathBuf {
+    workspace::root().join("tests/workloads").join(workload)
 }
 
 /// Where the executable of a package is. Go leaves out a last component that is a version.
