@@ -72,6 +72,9 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
         mongodb::ensure()?;
         kubernetes::ensure()?;
     }
+    if purposes.contains(&Purpose::Package) {
+        rust::ensure_target(crate::package::TARGET)?;
+    }
     if purposes.contains(&Purpose::Soak) {
         go::between()?;
         jaeger::ensure()?;
