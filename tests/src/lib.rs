@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod cluster;
+pub mod container;
 pub mod daemon;
 pub mod deploy;
 pub mod dialogue;

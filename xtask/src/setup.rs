@@ -75,6 +75,9 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
         kubernetes::ensure()?;
         api_server::ensure()?;
     }
+    if purposes.contains(&Purpose::Package) {
+        rust::ensure_target(crate::package::TARGET)?;
+    }
     if purposes.contains(&Purpose::Soak) {
         go::between()?;
         jaeger::ensure()?;

@@ -16,7 +16,7 @@ use anyhow::Result;
 use crate::fuzz::Fuzzer;
 use crate::process;
 use crate::setup::{self, Purpose};
-use crate::{daemon, instructions, lint, vm, workspace};
+use crate::{daemon, instructions, lint, package, vm, workspace};
 use counts::Counts;
 use executables::Compiled;
 use links::LinkRows;
@@ -49,7 +49,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(20 * 60);
 /// `cargo xtask test`
 pub fn run(args: &Args) -> Result<ExitCode> {
     let mut report = Report::begin();
-    let mut purposes = vec![Purpose::Build, Purpose::Test];
+    let mut purposes = vec![Purpose::Build, Purpose::Test, Purpose::Package];
     if !args.quick {
         purposes.extend([Purpose::Vm, Purpose::Fuzz]);
     }
@@ -116,6 +116,9 @@ fn build(report: &mut Report) -> Compiled {
         compiled.complete()
     });
     report.build("compiling the daemon", daemon::build);
+    report.build("packing the image", || {
+        package::make(package::TARGET).map(drop)
+    });
     compiled
 }
 

@@ -17,11 +17,13 @@ pub enum Purpose {
     Fuzz,
     /// Run soaks
     Soak,
+    /// Make packages
+    Package,
 }
 
 impl Purpose {
     /// Every one.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Build,
         Self::Demo,
         Self::Test,
@@ -29,5 +31,6 @@ impl Purpose {
         Self::Bench,
         Self::Fuzz,
         Self::Soak,
+        Self::Package,
     ];
 }
