@@ -12,6 +12,7 @@ mod jaeger;
 mod kubernetes;
 pub mod mirror;
 mod mongodb;
+mod packers;
 mod purpose;
 mod python;
 mod rust;
@@ -72,8 +73,11 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
         mongodb::ensure()?;
         kubernetes::ensure()?;
     }
-    if purposes.contains(&Purpose::Package) {
+    if purposes.contains(&Purpose::Image) {
         rust::ensure_target(crate::package::TARGET)?;
+    }
+    if purposes.contains(&Purpose::Package) {
+        packers::ensure()?;
     }
     if purposes.contains(&Purpose::Soak) {
         go::between()?;
