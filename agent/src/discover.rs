@@ -38,6 +38,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use wirespan_protocols::heap;
 
+use crate::kubernetes::PodPlace;
+
 /// What was found out about a process when it began to be watched. Travels in recordings as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -67,6 +69,13 @@ pub struct Process {
     /// The container that it runs in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<Container>,
+    /// The pod that the container belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<PodPlace>,
+    /// Its pod, or which of the pod's containers it is in, is not known yet, and may soon be told:
+    /// another description follows then.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub awaits_place: bool,
     /// Why not all that it moves can be copied.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub uncopied: Vec<Uncopied>,
@@ -86,9 +95,28 @@ impl Process {
         self.titles_children() && !naming::is_titled(&self.command_args)
     }
 
-    /// Bytes of memory that it takes.
+    /// Whether another description says the same but for where in Kubernetes it is.
+    #[must_use]
+    pub fn differs_in_place_only(&self, other: &Self) -> bool {
+        let elsewhere = |process: &Self| Self {
+            place: None,
+            awaits_place: false,
+            ..process.clone()
+        };
+        let is_here = self.place == other.place && self.awaits_place == other.awaits_place;
+        !is_here && elsewhere(self) == elsewhere(other)
+    }
+
+    /// Bytes of memory that it takes, with its pod.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
+        let pod = self.place.as_ref().map_or(0, |it| it.pod.memory_bytes());
+        self.own_memory_bytes() + pod
+    }
+
+    /// The same without its pod, which others may share.
+    #[must_use]
+    pub fn own_memory_bytes(&self) -> usize {
         let text = |text: &String| heap::block(text.capacity());
         let optional = |it: &Option<String>| it.as_ref().map_or(0, text);
         let attributes = self.resource_attributes.iter();
@@ -104,6 +132,7 @@ impl Process {
             + attributes.sum::<usize>()
             + text(&self.host_name)
             + self.container.as_ref().map_or(0, Container::heap_bytes)
+            + self.place.as_ref().map_or(0, |it| optional(&it.container))
     }
 
     /// Keeps what names it, and drops what else it says of itself; whether there was anything.
@@ -111,6 +140,7 @@ impl Process {
         let said = !self.resource_attributes.is_empty();
         self.resource_attributes = BTreeMap::new();
         self.command_args = Vec::new();
+        let said = self.place.as_mut().is_some_and(PodPlace::cut) || said;
         self.is_cut |= said;
         said
     }

@@ -34,4 +34,5 @@ pub mod span;
 pub mod trace_context;
 pub mod unread;
 pub mod visible;
+pub mod vitals;
 pub mod wall_clock;

@@ -56,10 +56,12 @@ pub enum Holder {
     Spans,
     /// What is known of watched processes, before it is a record.
     Descriptions,
+    /// What is known of pods.
+    Pods,
 }
 
 impl Holder {
-    const COUNT: usize = 2;
+    const COUNT: usize = 3;
 }
 
 /// The bound, and what is held against it outside of the pipeline. Cheap to clone and to ask.

@@ -625,8 +625,11 @@ impl Pipeline {
             Described::Cut => self.material.health.lose(Loss::DescriptionCut, 1),
             Described::Not => self.material.health.lose(Loss::DescriptionLost, 1),
         }
-        let released = self.material.exchanges.waiting.described(pid);
-        self.material.tell(released, out);
+        // With its pod to come, another description is on its way.
+        if !self.material.processes.known(pid, now_ns).1 {
+            let released = self.material.exchanges.waiting.described(pid);
+            self.material.tell(released, out);
+        }
     }
 
     fn touch(&mut self, id: ConnectionId, record: &Record<'_>, out: &mut dyn Outlet) -> Slot {

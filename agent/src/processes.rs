@@ -291,9 +291,14 @@ impl Processes {
         }
         let pid = process.pid;
         if let Some(entry) = self.touch_entry(pid) {
-            entry.awaited_until_ns = 0;
-            // It may not have been watched in between.
-            entry.watched_since_ns = Some(now_ns);
+            if !process.awaits_place {
+                entry.awaited_until_ns = 0;
+            }
+            let known = entry.description.as_deref();
+            if !known.is_some_and(|known| known.differs_in_place_only(&process)) {
+                // It may not have been watched in between.
+                entry.watched_since_ns = Some(now_ns);
+            }
         }
         let resource = enrich::process::resource(&process);
         if self.name(

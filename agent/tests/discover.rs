@@ -4,6 +4,8 @@
 mod describing;
 #[path = "discover/fake_proc.rs"]
 mod fake_proc;
+#[path = "discover/placing.rs"]
+mod placing;
 #[path = "discover/real.rs"]
 mod real;
 #[path = "discover/reconfiguring.rs"]

@@ -32,7 +32,7 @@ pub fn data(path: &str) -> PathBuf {
 }
 
 /// What a command printed, and what it complained of if it failed.
-fn output(command: &mut Command) -> Result<String, String> {
+pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     let output = command
         .stdin(Stdio::null())
         .output()
@@ -59,10 +59,22 @@ pub fn kustomize(folder: &Path) -> String {
 /// # Errors
 /// Helm's.
 pub fn helm(values: Option<&Path>, arguments: &[&str]) -> Result<String, String> {
+    helm_at(Path::new("/dev/null"), values, arguments)
+}
+
+/// The same for the cluster of a kubeconfig.
+///
+/// # Errors
+/// Helm's.
+pub fn helm_at(
+    kubeconfig: &Path,
+    values: Option<&Path>,
+    arguments: &[&str],
+) -> Result<String, String> {
     let home = tempfile::tempdir().expect("a directory");
     let mut helm = tied(built_by_setup("kubernetes/helm"));
     helm.env("HOME", home.path())
-        .env("KUBECONFIG", home.path().join("none"))
+        .env("KUBECONFIG", kubeconfig)
         .args(arguments)
         .arg("wirespan")
         .arg(deploy("helm/wirespan"))

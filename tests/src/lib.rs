@@ -1,6 +1,7 @@
 //! What end-to-end tests are made of: an OTLP receiver, workloads, the daemon under test.
 
 pub mod cgroup;
+pub mod cluster;
 pub mod container;
 pub mod daemon;
 pub mod deploy;

@@ -3,6 +3,7 @@
 //! of their languages; nothing else is downloaded, except kernels for virtual machines (see `vm`)
 //! and what the tests trace over TLS (see `tls`), which are unpacked and never installed.
 
+mod api_server;
 pub mod apt;
 mod bpf_linker;
 mod bundle;
@@ -11,6 +12,7 @@ mod grpc;
 mod jaeger;
 mod kubernetes;
 pub mod mirror;
+mod modules;
 mod mongodb;
 mod packers;
 mod purpose;
@@ -72,6 +74,7 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
         wheels::REDIS_PY.ensure()?;
         mongodb::ensure()?;
         kubernetes::ensure()?;
+        api_server::ensure()?;
     }
     if purposes.contains(&Purpose::Image) {
         rust::ensure_target(crate::package::TARGET)?;

@@ -106,6 +106,8 @@ impl Describer {
             resource_attributes: self.attributes_with(told.resource_attributes),
             host_name: self.root.host_name().to_owned(),
             container: container_of(&process),
+            place: None,
+            awaits_place: false,
             uncopied: uncopied(&self.root, pid),
             executable,
             command_args: kept(command_args),

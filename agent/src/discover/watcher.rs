@@ -18,6 +18,8 @@
 //! Everything here is idempotent: a record that arrives twice, or a [`Watcher::scan`] after
 //! records were lost, changes only what is no longer true.
 
+mod placing;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use wirespan_common::record::{Life, LifeEvent};
 
 use crate::config::DiscoverConfig;
 use crate::discover::Process;
+use crate::kubernetes::Pods;
 use crate::memory::{Holder, Ledger};
 
 use super::describe::Describer;
@@ -99,6 +102,7 @@ pub struct Watcher {
     selector: Selector,
     describer: Describer,
     listening: Listening,
+    pods: Pods,
     watched: HashMap<u32, WatchedProcess>,
     looks: u64,
     /// The last look at processes that ended before it did.
@@ -119,6 +123,7 @@ impl Watcher {
             describer: Describer::new(root.clone(), config.service),
             root,
             listening: Listening::default(),
+            pods: Pods::default(),
             watched: HashMap::new(),
             looks: 0,
             departed: HashMap::new(),
@@ -132,6 +137,13 @@ impl Watcher {
     #[must_use]
     pub fn within(mut self, memory: Ledger) -> Self {
         self.memory = memory;
+        self
+    }
+
+    /// The same, which will be told of pods ([`Watcher::hear_of_pods`]).
+    #[must_use]
+    pub fn awaiting_pods(mut self) -> Self {
+        self.pods = Pods::awaited();
         self
     }
 
@@ -271,6 +283,7 @@ impl Watcher {
     }
 
     fn found(&mut self, look: &Look, process: Process, actions: &mut Vec<Action>) {
+        let process = self.placed(process);
         let Some(watched) = self.watched.get(&look.pid) else {
             // It has ended since, and what it said is on its way. An earlier look than its last
             // one was at what it was before it ran something else.
@@ -299,7 +312,7 @@ impl Watcher {
 
     /// A description as far as there is room for it.
     fn within_bound(&self, mut process: Process) -> Arc<Process> {
-        if self.bytes + process.memory_bytes() > self.memory.of_descriptions() {
+        if self.bytes + process.own_memory_bytes() > self.memory.of_descriptions() {
             process.cut();
         }
         Arc::new(process)
@@ -311,8 +324,8 @@ impl Watcher {
             return;
         };
         let former = watched.process.replace(Arc::clone(process));
-        self.bytes += process.memory_bytes();
-        self.bytes -= former.map_or(0, |former| former.memory_bytes());
+        self.bytes += process.own_memory_bytes();
+        self.bytes -= former.map_or(0, |former| former.own_memory_bytes());
         self.memory.set(Holder::Descriptions, self.bytes);
     }
 
@@ -322,7 +335,7 @@ impl Watcher {
         };
         self.depart(pid, watched.look);
         let former = watched.process;
-        self.bytes -= former.map_or(0, |former| former.memory_bytes());
+        self.bytes -= former.map_or(0, |former| former.own_memory_bytes());
         self.memory.set(Holder::Descriptions, self.bytes);
     }
 

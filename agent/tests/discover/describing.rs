@@ -43,6 +43,8 @@ fn everything_is_found_out_about_a_process() {
             resource_attributes: BTreeMap::from([("team".to_owned(), "a b".to_owned())]),
             host_name: "box".to_owned(),
             container: None,
+            place: None,
+            awaits_place: false,
             uncopied: Vec::new(),
             is_cut: false,
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use wirespan::config::DiscoverConfig;
 use wirespan::discover::{Action, Look, Process, Watcher};
+use wirespan::kubernetes::PodNews;
 use wirespan_common::record::{Life, LifeEvent};
 
 use crate::fake_proc::{Fake, FakeProc};
@@ -154,6 +155,27 @@ impl Bench {
         let mut actions = Vec::new();
         self.watcher.observe(pid, event, &life, &mut actions);
         self.short(actions)
+    }
+
+    /// Somebody will tell it of pods.
+    pub fn awaits_pods(&mut self) {
+        let targets = targets(&[NGINX]);
+        let config = DiscoverConfig {
+            targets,
+            ..DiscoverConfig::default()
+        };
+        self.watcher = Watcher::new(self.proc.root(), config).awaiting_pods();
+    }
+
+    pub fn hear_of_pods(&mut self, news: PodNews) -> Vec<String> {
+        let mut actions = Vec::new();
+        self.watcher.hear_of_pods(news, &mut actions);
+        self.short(actions)
+    }
+
+    /// What was told of a process last.
+    pub fn known(&self, pid: u32) -> &Process {
+        &self.known[&pid]
     }
 
     fn name(&self, pid: u32) -> Option<&str> {

@@ -63,6 +63,47 @@ fn a_description_that_does_not_come_is_not_waited_for_for_ever() {
     assert_eq!(bench.health.losses(Loss::Incomplete), 1);
 }
 
+/// A description of a process whose pod is not known yet.
+fn named_without_its_pod(recorder: &mut Recorder) -> &mut Recorder {
+    recorder.process(&Process {
+        pid: PID,
+        service_name: "shop".into(),
+        awaits_place: true,
+        ..Process::default()
+    })
+}
+
+#[test]
+fn a_description_that_lacks_the_pod_is_kept_and_the_whole_one_waited_for() {
+    let mut bench = Bench::seeded();
+    let mut recorder = undescribed();
+    exchange(&mut recorder);
+    bench.feed(named_without_its_pod(recorder.at(SECOND)));
+    bench.feed(exchange(&mut recorder));
+    assert_eq!(services(&bench), [""; 0]);
+    bench.feed(recorder.named("shop of a pod"));
+    assert_eq!(services(&bench), ["shop of a pod"; 2]);
+    assert_eq!(bench.health.losses(Loss::Incomplete), 0);
+}
+
+#[test]
+fn a_pod_that_does_not_come_is_not_waited_for_for_ever() {
+    let mut bench = Bench::seeded();
+    let mut recorder = undescribed();
+    exchange(&mut recorder);
+    bench.feed(named_without_its_pod(recorder.at(SECOND)));
+    bench.feed(recorder.at(2 * SECOND).clock(WALL_NS));
+    assert_eq!(services(&bench), ["shop"], "told as far as it is known");
+    assert_eq!(bench.health.losses(Loss::Incomplete), 1);
+    bench.feed(exchange(&mut recorder));
+    assert_eq!(services(&bench), ["shop"; 2]);
+    // What began before is told with its pod, once that is known.
+    bench.feed(recorder.at(60 * SECOND).named("shop of a pod"));
+    bench.feed(exchange(&mut recorder));
+    assert_eq!(services(&bench), ["shop", "shop", "shop of a pod"]);
+    assert_eq!(bench.health.losses(Loss::Incomplete), 1);
+}
+
 #[test]
 fn at_the_end_nothing_waits() {
     let mut bench = Bench::seeded();

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::health::Health;
+use crate::kubernetes::PodPlace;
+use crate::kubernetes::pod::PodContainer;
 use crate::pipeline::{PipelineConfig, Pipelines};
 use crate::recording::{clock_record, of_shard, replay, settings_record, user_record};
 use wirespan_common::record::Kind;
@@ -16,12 +18,33 @@ struct Scene {
     positions: HashMap<(ConnectionId, u8), u64>,
 }
 
+/// A pod that has secrets wherever whoever makes one may write.
+fn place() -> PodPlace {
+    let said = |name: &str, value: String| [(name.to_owned(), value)].into();
+    let listed = format!("team=a,app.token={SECRET}");
+    let container = PodContainer {
+        environment: said("OTEL_RESOURCE_ATTRIBUTES", listed),
+        ..PodContainer::default()
+    };
+    let pod = Pod {
+        labels: said("example.com/token", SECRET.to_owned()),
+        annotations: said("said", format!("password={SECRET}")),
+        containers: vec![container],
+        ..Pod::default()
+    };
+    PodPlace {
+        pod: Arc::new(pod),
+        container: None,
+    }
+}
+
 impl Scene {
     fn new() -> Self {
         let process = Process {
             pid: 7,
             service_name: "shop".into(),
             command_args: vec!["shop".into(), format!("--password={SECRET}")],
+            place: Some(place()),
             resource_attributes: [("app.token".to_owned(), SECRET.to_owned())].into(),
             ..Process::default()
         };

@@ -1,0 +1,64 @@
+//! Where in Kubernetes watched processes are: found when they are described, and again whenever
+//! something is heard of their pods. It describes nobody anew: a description is told again with
+//! another place.
+
+use super::{Action, Watcher};
+use crate::discover::Process;
+use crate::kubernetes::{PodNews, PodPlace, Whereabouts};
+use crate::memory::Holder;
+
+impl Watcher {
+    /// Takes in what is heard of pods: processes are told of as they are placed by now. What was
+    /// certain of one stays, though its pod may have gone before it, or begun its container anew.
+    pub fn hear_of_pods(&mut self, news: PodNews, actions: &mut Vec<Action>) {
+        let is_silence = news == PodNews::Silence;
+        let changed = self.pods.hear(news);
+        self.memory.set(Holder::Pods, self.pods.memory_bytes());
+        if changed.is_empty() && !is_silence {
+            return;
+        }
+        let is_concerned = |process: &Process| {
+            let container = process.container.as_ref();
+            let of_container = |container| changed.iter().any(|pod| pod.may_have(container));
+            is_silence && process.awaits_place || container.is_some_and(of_container)
+        };
+        let concerned = self.watched.values().filter_map(|it| it.process.clone());
+        let mut concerned: Vec<_> = concerned.filter(|it| is_concerned(it)).collect();
+        concerned.sort_unstable_by_key(|process| process.pid);
+        for process in concerned {
+            let (place, awaits_place) = self.place(&process);
+            if (&place, awaits_place) != (&process.place, process.awaits_place) {
+                let placed = Process {
+                    place,
+                    awaits_place,
+                    ..Process::clone(&process)
+                };
+                let placed = self.within_bound(placed);
+                self.keep(placed.pid, &placed);
+                actions.push(Action::Described(placed));
+            }
+        }
+    }
+
+    /// Where a process is by now, and whether more of that is to come.
+    pub(super) fn place(&self, process: &Process) -> (Option<PodPlace>, bool) {
+        let Some(container) = &process.container else {
+            return (None, false);
+        };
+        let is_certain = |place: &&PodPlace| place.container.is_some();
+        let certain = process.place.as_ref().filter(is_certain);
+        match (self.pods.find(container), certain) {
+            (Whereabouts::Known(place), _) if place.container.is_some() => (Some(place), false),
+            (_, Some(certain)) => (Some(certain.clone()), false),
+            (Whereabouts::Known(place), None) => (Some(place), false),
+            (Whereabouts::Awaited(place), None) => (place.or_else(|| process.place.clone()), true),
+            (Whereabouts::Nowhere, None) => (process.place.clone(), false),
+        }
+    }
+
+    /// The process, with its place.
+    pub(super) fn placed(&self, mut process: Process) -> Process {
+        (process.place, process.awaits_place) = self.place(&process);
+        process
+    }
+}
