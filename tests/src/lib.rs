@@ -27,6 +27,7 @@ pub mod stalled;
 pub mod tls;
 pub mod truth;
 pub mod tunnels;
+pub mod unit;
 pub mod visits;
 pub mod wire;
 pub mod workload;
