@@ -47,6 +47,7 @@ attributes! {
     Stable HTTP_REQUEST_METHOD_ORIGINAL = "http.request.method_original";
     Development HTTP_RESPONSE_BODY_SIZE = "http.response.body.size";
     Stable HTTP_RESPONSE_STATUS_CODE = "http.response.status_code";
+    Stable K8S_CLUSTER_NAME = "k8s.cluster.name";
     Stable K8S_POD_UID = "k8s.pod.uid";
     Stable NETWORK_PEER_ADDRESS = "network.peer.address";
     Stable NETWORK_PEER_PORT = "network.peer.port";

@@ -18,6 +18,7 @@ use crate::export::own_metrics::OwnMetrics;
 use crate::export::printer::Output;
 use crate::export::{ExportConfig, Exporters, SetupError, SpanQueue};
 use crate::health::Health;
+use crate::kubernetes::{PodWatch, PodWatchSetup};
 use crate::live::{Live, Reconfiguration, Setup, Watched};
 use crate::logging;
 use crate::memory::Ledger;
@@ -41,6 +42,8 @@ pub struct Daemon {
     memory: Ledger,
     exporters: Exporters,
     metrics: Option<OwnMetrics>,
+    /// Who asks of pods, if anybody does.
+    pods: Option<PodWatch>,
     live: Live,
     is_recorded: bool,
 }
@@ -105,8 +108,11 @@ impl Daemon {
         let metrics = start_metrics(&config, &health, &runtime)?;
         let capture = Capture::start(&config.capture, &config.discover.targets)?;
         let strategy = capture.strategy;
-        let watcher =
+        let mut watcher =
             Watcher::new(ProcRoot::host(), config.discover.clone()).within(memory.clone());
+        if config.kubernetes.reach.is_some() {
+            watcher = watcher.awaiting_pods();
+        }
         // How spans are made is told by records, so that it can be told anew.
         let pipeline = PipelineConfig {
             memory: memory.clone(),
@@ -125,6 +131,13 @@ impl Daemon {
             settled: ending.tell(),
         };
         let live = Live::start(capture, setup).context("can't start a thread")?;
+        let asking = PodWatchSetup {
+            config: config.kubernetes.clone(),
+            service_account: None,
+            host_name: ProcRoot::host().host_name().to_owned(),
+            handle: runtime.handle().clone(),
+        };
+        let pods = PodWatch::start(asking, live.hear_of_pods()).context("can't start a thread")?;
         Ok(Self {
             config,
             strategy,
@@ -133,6 +146,7 @@ impl Daemon {
             memory,
             exporters,
             metrics,
+            pods,
             live,
             is_recorded,
         })
@@ -217,6 +231,7 @@ impl Daemon {
     /// # Errors
     /// A shard panicked.
     pub fn end(self, ending: &Ending) -> anyhow::Result<Ended> {
+        drop(self.pods);
         let ended = self.live.end();
         let ended = ended.map_err(|_| anyhow::anyhow!("the capture thread panicked"))?;
         self.runtime.block_on(self.exporters.drain(left(ending)));
