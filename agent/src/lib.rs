@@ -10,6 +10,7 @@ pub mod connections;
 pub mod discover;
 pub mod ending;
 pub mod endpoints;
+pub mod engine;
 pub mod enrich;
 mod exchanges;
 pub mod export;

@@ -5,7 +5,7 @@
 use super::names::Setting;
 use super::{
     CaptureConfig, Config, DiscoverConfig, EndingConfig, HealthCheckConfig, KubernetesConfig,
-    LogConfig, MemoryConfig, MetricsConfig, SpanConfig, TracesConfig,
+    LogConfig, MemoryConfig, MetricsConfig, SpanConfig, SurroundingsConfig, TracesConfig,
 };
 
 /// The part of a configuration that concerns one room.
@@ -48,6 +48,7 @@ impl<P: Part> Change<P> {
 pub struct Changes {
     pub discover: Change<DiscoverConfig>,
     pub kubernetes: Change<KubernetesConfig>,
+    pub surroundings: Change<SurroundingsConfig>,
     pub capture: Change<CaptureConfig>,
     pub spans: Change<SpanConfig>,
     pub traces: Change<TracesConfig>,
@@ -64,6 +65,7 @@ impl Changes {
     pub fn is_none(&self) -> bool {
         self.discover.is_none()
             && self.kubernetes.is_none()
+            && self.surroundings.is_none()
             && self.capture.is_none()
             && self.spans.is_none()
             && self.traces.is_none()
@@ -80,6 +82,7 @@ impl Changes {
         let parts = [
             &self.discover.restart,
             &self.kubernetes.restart,
+            &self.surroundings.restart,
             &self.capture.restart,
             &self.spans.restart,
             &self.traces.restart,
@@ -100,6 +103,7 @@ impl Config {
         Changes {
             discover: Change::between(&self.discover, &new.discover),
             kubernetes: Change::between(&self.kubernetes, &new.kubernetes),
+            surroundings: Change::between(&self.surroundings, &new.surroundings),
             capture: Change::between(&self.capture, &new.capture),
             spans: Change::between(&self.spans, &new.spans),
             traces: Change::between(&self.traces, &new.traces),
