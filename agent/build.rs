@@ -50,12 +50,30 @@ fn without_dwarf(object: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
     Ok(stripped)
 }
 
+/// Lines that the verifier quotes name files from the workspace's root, and so the object is the
+/// same wherever it was built.
+fn remapped(root: &Path) -> Result<[String; 3], Box<dyn Error>> {
+    let rustc = env::var_os("RUSTC").ok_or("RUSTC is not set")?;
+    let printed = Command::new(rustc).args(["--print", "sysroot"]).output()?;
+    let sysroot = String::from_utf8(printed.stdout)?;
+    let cargo = env::var_os("CARGO_HOME").map_or_else(
+        || PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".cargo"),
+        PathBuf::from,
+    );
+    let from = |path: &Path, to| format!("--remap-path-prefix={}={to}", path.display());
+    Ok([
+        from(&root.canonicalize()?, "."),
+        from(&cargo, "/cargo"),
+        from(Path::new(sysroot.trim_end()), "/rust"),
+    ])
+}
+
 fn build(root: &Path, target_dir: &Path) -> Result<(), Box<dyn Error>> {
     // `cargo xtask setup` puts the linker into the target folder; one on the PATH does as well.
     let tools = target_dir.join("tools/bin");
     let path = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths(std::iter::once(tools).chain(env::split_paths(&path)))?;
-    let flags = [
+    let mut flags = vec![
         format!(
             "--cfg=bpf_target_arch=\"{}\"",
             env::var("CARGO_CFG_TARGET_ARCH")?
@@ -64,6 +82,7 @@ fn build(root: &Path, target_dir: &Path) -> Result<(), Box<dyn Error>> {
         "-Cdebuginfo=2".to_owned(),
         "-Clink-arg=--btf".to_owned(),
     ];
+    flags.extend(remapped(root)?);
     let mut cargo = Command::new(env::var_os("CARGO").ok_or("CARGO is not set")?);
     cargo
         .current_dir(root)

@@ -25,7 +25,7 @@ mod values;
 
 pub use capture::{CONNECTIONS_MAX_DEFAULT, CaptureConfig, Strategy};
 pub use change::{Change, Changes, Part};
-pub use daemon::{EndingConfig, LogConfig, MemoryConfig, MetricsConfig};
+pub use daemon::{EndingConfig, HealthCheckConfig, LogConfig, MemoryConfig, MetricsConfig};
 pub use discover::{DiscoverConfig, Globs, ServiceOverride, Targets};
 pub use environment::{Loaded, Purpose};
 pub use error::ConfigError;
@@ -54,6 +54,8 @@ pub struct Config {
     pub traces: TracesConfig,
     /// Where the daemon's own metrics go; `None` if no endpoint for them is set.
     pub metrics: Option<MetricsConfig>,
+    /// Where it says whether it lives and is ready.
+    pub health_check: HealthCheckConfig,
     /// What may be remembered.
     pub memory: MemoryConfig,
     /// The daemon's own log.

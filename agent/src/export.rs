@@ -22,7 +22,7 @@ use crate::config::{OtlpConfig, PrinterFormat, QUEUE_SPANS_DEFAULT, TracesConfig
 use crate::health::{Destination, Health};
 use crate::memory::Ledger;
 
-pub use otlp::{RetryPolicy, SetupError};
+pub use otlp::{Reach, Reached, RetryPolicy, SetupError};
 pub use queue::SpanQueue;
 
 /// What the exporters need to know.
@@ -76,6 +76,8 @@ struct SpanSink {
     inlet: queue::Inlet,
     outlet: Arc<queue::SinkOutlet>,
     workers: Vec<JoinHandle<()>>,
+    /// Who can be asked about a receiver.
+    reach: Option<Reach>,
 }
 
 /// How long a sink that is not used any more may take to be emptied: as long as a batch waits for
@@ -168,6 +170,12 @@ impl Exporters {
         Ok(())
     }
 
+    /// Who can be asked about the receiver of now, if spans go to one.
+    #[must_use]
+    pub fn reach(&self) -> Option<Reach> {
+        self.otlp.as_ref()?.reach.clone()
+    }
+
     /// Has what is pushed go into the sinks of now.
     fn lead(&self) {
         let sinks = self.otlp.iter().chain(&self.printer);
@@ -223,11 +231,12 @@ impl SpanSink {
             destination: Destination::Otlp,
         };
         let (inlet, outlet) = Self::begin(batching, held, health);
-        let workers = otlp::start(otlp, config.retry, &outlet)?;
+        let (workers, reach) = otlp::start(otlp, config.retry, &outlet)?;
         Ok(Some(Self {
             inlet,
             outlet,
             workers,
+            reach: Some(reach),
         }))
     }
 
@@ -253,6 +262,7 @@ impl SpanSink {
             inlet,
             outlet,
             workers: vec![worker],
+            reach: None,
         })
     }
 

@@ -39,6 +39,7 @@ use crate::kubernetes::PodNews;
 use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::recording::Recorder;
 use crate::report::Finished;
+use crate::vitals::Vitals;
 use control::{Control, Reconfigure};
 pub use control::{Reconfiguration, Watched};
 use coordinator::Coordinator;
@@ -101,6 +102,8 @@ pub struct Setup {
     pub queue: SpanQueue,
     /// Who counts.
     pub health: Arc<Health>,
+    /// Who is asked whether all is well.
+    pub vitals: Arc<Vitals>,
     /// How often what is counted elsewhere is brought up to date, if somebody looks at it.
     pub measure_every: Option<Duration>,
     /// Is told once what was there already is watched and described, and its TLS is read.
@@ -136,6 +139,7 @@ impl Live {
             recording,
             queue,
             health,
+            vitals,
             measure_every,
             settled,
         } = setup;
@@ -180,6 +184,7 @@ impl Live {
                 path,
                 queue: queue.clone(),
                 health: Arc::clone(&health),
+                pulse: vitals.new_pulse(),
                 measure_every,
             };
             let shard = Shard::new(parts, coordinator.take());

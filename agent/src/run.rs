@@ -62,6 +62,7 @@ pub fn trace(
     let asked = match ending.wait(SETTLE_MAX) {
         Some(Event::Asked(signal)) => signal,
         Some(Event::Settled) | None => {
+            daemon.settled();
             tell_ready(daemon.watched(), began, daemon.strategy);
             let is_recorded = daemon.is_recorded();
             let is_deserted = || !is_recorded && health.is_deserted();

@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::held::Held;
 use crate::process::{LIMIT, Process, tied};
 use crate::spans::{Kind, Seen, listing};
+use crate::workload::children_of;
 
 /// Names the daemon to test; by default the release build of this workspace.
 const BIN: &str = "WIRESPAN_BIN";
@@ -21,6 +22,8 @@ const SHARDS: &str = "WIRESPAN_SHARDS";
 #[derive(Debug)]
 pub struct Daemon {
     process: Process,
+    /// Whose programs and maps are in the kernel: the process, or what it runs in a container.
+    pid: u32,
 }
 
 /// A daemon that has ended as it should.
@@ -103,7 +106,21 @@ impl Daemon {
             "wirespan did not become ready\n{}",
             process.story()
         );
-        Self { process }
+        let pid = process.pid();
+        Self { process, pid }
+    }
+
+    /// The same, by a command that runs the daemon as its only child, and passes signals on to it.
+    ///
+    /// # Panics
+    /// It does not become ready.
+    #[must_use]
+    pub fn started_below(command: &mut Command) -> Self {
+        let mut daemon = Self::started(command);
+        let children = children_of(daemon.pid);
+        assert_eq!(children.len(), 1, "{}", daemon.process.story());
+        daemon.pid = children[0];
+        daemon
     }
 
     /// The process itself.
@@ -209,7 +226,7 @@ impl Daemon {
     }
 
     fn end(mut self, signal: Signal, read: impl FnOnce(&[String]) -> Vec<Seen>) -> Finished {
-        let held = Held::by(self.process.pid());
+        let held = Held::by(self.pid);
         self.process.signal(signal);
         let status = self.process.wait();
         let printed = self.process.stdout.finish(LIMIT);
@@ -234,7 +251,7 @@ impl Daemon {
 
     /// SIGKILL: no goodbye.
     pub fn kill(mut self) {
-        let held = Held::by(self.process.pid());
+        let held = Held::by(self.pid);
         self.process.signal(Signal::KILL);
         self.process.wait();
         held.assert_gone();

@@ -3,6 +3,7 @@
 pub mod api_server;
 pub mod cgroup;
 pub mod cluster;
+pub mod container;
 pub mod daemon;
 pub mod deploy;
 pub mod dialogue;
@@ -27,6 +28,7 @@ pub mod stalled;
 pub mod tls;
 pub mod truth;
 pub mod tunnels;
+pub mod unit;
 pub mod visits;
 pub mod wire;
 pub mod workload;

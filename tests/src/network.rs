@@ -2,6 +2,7 @@
 //! threads, and everything in them with them; the machine's own network is not touched.
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
@@ -59,6 +60,12 @@ impl Host {
         let to = self.work.as_ref().expect("until it is dropped");
         to.send(work).expect("it works");
         told.recv().expect("it did not panic")
+    }
+
+    /// Its namespace, for whoever enters it by a file.
+    #[must_use]
+    pub fn namespace(&self) -> PathBuf {
+        of(self.pid).into()
     }
 
     /// `ip` with these arguments.

@@ -121,17 +121,36 @@ impl Receiver {
         Self::listen(Some(Arc::new(serve::tls_config(files)?))).await
     }
 
+    /// Takes what comes to a listener, which may be in another network namespace. It can't come
+    /// back there.
+    ///
+    /// # Errors
+    /// It is no listener.
+    pub fn on(listener: std::net::TcpListener) -> Result<Self> {
+        listener.set_nonblocking(true)?;
+        let mut receiver = Self::away(listener.local_addr()?, None);
+        receiver.serve(tokio::net::TcpListener::from_std(listener)?);
+        Ok(receiver)
+    }
+
     async fn listen(tls: Option<Arc<rustls::ServerConfig>>) -> Result<Self> {
-        let state = Arc::new(State::default());
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut receiver = Self {
-            address: any,
-            tls,
-            state,
-            server: None,
-        };
+        let mut receiver = Self::away(SocketAddr::from(([127, 0, 0, 1], 0)), tls);
         receiver.come_back().await?;
         Ok(receiver)
+    }
+
+    fn away(address: SocketAddr, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+        Self {
+            address,
+            tls,
+            state: Arc::new(State::default()),
+            server: None,
+        }
+    }
+
+    fn serve(&mut self, listener: tokio::net::TcpListener) {
+        let serve = serve::serve(listener, self.tls.clone(), Arc::clone(&self.state));
+        self.server = Some(tokio::spawn(serve));
     }
 
     /// Where it listens, also while it is away.
@@ -156,8 +175,7 @@ impl Receiver {
     pub async fn come_back(&mut self) -> Result<()> {
         let listener = tokio::net::TcpListener::bind(self.address).await?;
         self.address = listener.local_addr()?;
-        let serve = serve::serve(listener, self.tls.clone(), Arc::clone(&self.state));
-        self.server = Some(tokio::spawn(serve));
+        self.serve(listener);
         Ok(())
     }
 

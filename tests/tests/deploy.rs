@@ -9,11 +9,12 @@ use wirespan_tests::deploy::{
     VERSIONS, assert_kept, data, deploy, documents, helm, kustomize, only, template, validate,
 };
 
-const OVERLAYS: [&str; 5] = [
+const OVERLAYS: [&str; 6] = [
     "capabilities",
     "collector",
     "jaeger",
     "minimal",
+    "seccomp",
     "tempo-grafana",
 ];
 
@@ -74,8 +75,8 @@ fn assert_is_what_all_share(what: &str, documents: &[Value]) {
     let pod = pod(documents);
     assert_eq!(pod["hostPID"], true, "{what}");
     assert_eq!(pod["hostNetwork"], Value::Null, "{what}");
-    assert_eq!(pod["volumes"], Value::Null, "{what}: nothing is mounted");
     let container = container(documents);
+    assert_eq!(container["volumeMounts"], Value::Null, "{what}");
     assert_eq!(
         container["securityContext"]["readOnlyRootFilesystem"], true,
         "{what}"
@@ -106,6 +107,35 @@ fn assert_is_by_capabilities(what: &str, context: &Value) {
     });
     assert_eq!(context["capabilities"], wanted, "{what}");
     assert_ne!(context["seccompProfile"]["type"], "Unconfined", "{what}");
+}
+
+#[test]
+fn the_seccomp_profile_is_one_and_lets_nobody_out() {
+    let profile = std::fs::read_to_string(deploy("seccomp/wirespan.json")).expect("a profile");
+    assert_kept(
+        &deploy("kubernetes/components/seccomp/wirespan.json"),
+        &profile,
+    );
+    let profile: Value = serde_json::from_str(&profile).expect("it is JSON");
+    assert_eq!(profile["defaultAction"], "SCMP_ACT_ERRNO");
+    for group in profile["syscalls"].as_array().expect("groups") {
+        let names = group["names"].as_array().expect("names");
+        let names: Vec<_> = names
+            .iter()
+            .map(|name| name.as_str().expect("text"))
+            .collect();
+        assert!(names.is_sorted(), "{names:?}");
+        for refused in [
+            "ptrace",
+            "mount",
+            "setns",
+            "unshare",
+            "process_vm_writev",
+            "kill",
+        ] {
+            assert!(!names.contains(&refused), "{refused}");
+        }
+    }
 }
 
 #[test]

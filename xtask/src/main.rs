@@ -1,4 +1,5 @@
-//! All that is not plain cargo: set-up, demo, tests, virtual machines, benchmarks, fuzzing, tidy.
+//! All that is not plain cargo: set-up, demo, tests, packages, virtual machines, benchmarks,
+//! fuzzing, tidy.
 //! The command line only; each task is a module of its own.
 #![forbid(unsafe_code)]
 
@@ -8,6 +9,7 @@ mod demo;
 mod fuzz;
 mod instructions;
 mod lint;
+mod package;
 mod process;
 mod setup;
 mod test;
@@ -45,6 +47,8 @@ enum Task {
     Fuzz(fuzz::Args),
     /// rustfmt, clippy on both sides, cargo-deny
     Lint(lint::Args),
+    /// Make what users install: a static binary and an image
+    Package(package::Args),
     /// Check the rules between rooms
     Tidy,
 }
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
         Task::Instructions => instructions::run(),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Lint(args) => lint::run(&args),
+        Task::Package(args) => package::run(&args),
         Task::Tidy => tidy::run(),
     });
     match outcome {

@@ -16,7 +16,7 @@ use anyhow::Result;
 use crate::fuzz::Fuzzer;
 use crate::process;
 use crate::setup::{self, Purpose};
-use crate::{daemon, instructions, lint, vm, workspace};
+use crate::{daemon, instructions, lint, package, vm, workspace};
 use counts::Counts;
 use executables::Compiled;
 use links::LinkRows;
@@ -49,12 +49,12 @@ const SILENCE_MAX: Duration = Duration::from_secs(20 * 60);
 /// `cargo xtask test`
 pub fn run(args: &Args) -> Result<ExitCode> {
     let mut report = Report::begin();
-    let mut purposes = vec![Purpose::Build, Purpose::Test];
+    let mut purposes = vec![Purpose::Build, Purpose::Test, Purpose::Image];
     if !args.quick {
         purposes.extend([Purpose::Vm, Purpose::Fuzz]);
     }
     if args.soak {
-        purposes.push(Purpose::Soak);
+        purposes.extend([Purpose::Soak, Purpose::Package]);
     }
     report.prepare("set-up", || {
         setup::ensure(&purposes)?;
@@ -116,6 +116,9 @@ fn build(report: &mut Report) -> Compiled {
         compiled.complete()
     });
     report.build("compiling the daemon", daemon::build);
+    report.build("packing the image", || {
+        package::image(package::TARGET).map(drop)
+    });
     compiled
 }
 

@@ -1,5 +1,6 @@
-//! What the daemon is told of itself: its own metrics, memory, log and end.
+//! What the daemon is told of itself: its own metrics, health checks, memory, log and end.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,6 +28,15 @@ pub struct MetricsConfig {
 
 /// `None` if no endpoint for them is set.
 impl Part for Option<MetricsConfig> {}
+
+/// Where the daemon says whether it lives and is ready.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HealthCheckConfig {
+    /// `None`: nowhere.
+    pub address: Option<SocketAddr>,
+}
+
+impl Part for HealthCheckConfig {}
 
 /// What may be remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +85,36 @@ pub(super) fn memory(settings: &Settings, shards: u8) -> Result<MemoryConfig, Co
         )?,
     };
     Ok(MemoryConfig { limit })
+}
+
+/// As Beyla, which listens nowhere else: who wants others to ask has to say so.
+const HEALTH_CHECK_ADDRESS_DEFAULT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+pub(super) fn health_check(
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) -> Result<HealthCheckConfig, ConfigError> {
+    let port = match settings.of(Setting::HealthCheckPort) {
+        None => 0,
+        Some(given) => given.parse(values::port, "a TCP port, or 0 for none")?,
+    };
+    let ip = match settings.of(Setting::HealthCheckListenAddress) {
+        None => HEALTH_CHECK_ADDRESS_DEFAULT,
+        Some(given) => {
+            let allowed = "an address to listen on, such as 127.0.0.1, 0.0.0.0, :: or localhost";
+            let ip = given.parse(values::listen_address, allowed)?;
+            if port == 0 {
+                let source = &given.source;
+                warnings.push(format!(
+                    "{source} has no effect without BEYLA_HEALTH_CHECK_PORT"
+                ));
+            }
+            ip
+        }
+    };
+    Ok(HealthCheckConfig {
+        address: (port != 0).then(|| SocketAddr::new(ip, port)),
+    })
 }
 
 pub(super) fn log(settings: &Settings) -> Result<LogConfig, ConfigError> {

@@ -57,6 +57,7 @@ impl Config {
             spans: spans::read(&settings, &mut warnings)?,
             traces: traces::read(&settings, &mut warnings)?,
             metrics: otlp::metrics(&settings)?,
+            health_check: daemon::health_check(&settings, &mut warnings)?,
             memory: daemon::memory(&settings, capture.shards)?,
             capture,
             log: daemon::log(&settings)?,

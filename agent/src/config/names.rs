@@ -171,6 +171,11 @@ settings! {
         => "true: log what the kernel side does";
     ShutdownTimeout: "BEYLA_SHUTDOWN_TIMEOUT" "OTEL_EBPF_SHUTDOWN_TIMEOUT"
         => "How long the last spans may take to leave at the end: 10s";
+    HealthCheckPort: "OTEL_EBPF_HEALTH_CHECK_PORT" "BEYLA_HEALTH_CHECK_PORT"
+        => "TCP port of /healthz and /readyz; nowhere if it is not set";
+    HealthCheckListenAddress:
+        "OTEL_EBPF_HEALTH_CHECK_LISTEN_ADDRESS" "BEYLA_HEALTH_CHECK_LISTEN_ADDRESS"
+        => "Address of /healthz and /readyz: 127.0.0.1 if it is not set; 0.0.0.0 for a kubelet";
     LogLevel: "BEYLA_LOG_LEVEL" "OTEL_EBPF_LOG_LEVEL"
         => "error, warn, info, debug, trace or off";
     NoColor: "NO_COLOR"

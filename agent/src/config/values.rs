@@ -1,6 +1,7 @@
 //! The grammar of single values. A parser here gets a text and returns a value or `None`; the
 //! sentence that tells what is allowed stands beside it. It knows no setting.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -180,6 +181,20 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
 /// A whole number in `1..=count_max`.
 pub(super) fn count(text: &str, count_max: usize) -> Option<usize> {
     number(text).filter(|count| (1..=count_max).contains(count))
+}
+
+/// A TCP port, or 0.
+pub(super) fn port(text: &str) -> Option<u16> {
+    number(text)
+}
+
+/// Where to listen: an address, in brackets or not, or the machine itself by its name.
+pub(super) fn listen_address(text: &str) -> Option<IpAddr> {
+    if text == "localhost" {
+        return Some(Ipv4Addr::LOCALHOST.into());
+    }
+    let bare = text.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    bare.unwrap_or(text).parse().ok()
 }
 
 /// Undoes percent-encoding; an unfinished or wrong escape stays as it is.

@@ -13,6 +13,7 @@ mod answer;
 mod delivery;
 mod grpc;
 mod http;
+mod reach;
 mod reply;
 mod report;
 pub(super) mod tls;
@@ -32,6 +33,7 @@ use crate::span::{Span, SpanKind, SpanLink, Value};
 use crate::visible::Visible;
 
 pub use delivery::RetryPolicy;
+pub use reach::{Reach, Reached};
 
 /// Requests in flight at once: enough to hide a round trip of 10 ms at 180,000 spans per second in
 /// batches of 512.
@@ -86,12 +88,12 @@ impl fmt::Display for SetupError {
 
 impl std::error::Error for SetupError {}
 
-/// Starts the workers that empty a sink.
+/// Starts the workers that empty a sink, and who can be asked about the receiver.
 pub(super) fn start(
     config: &OtlpConfig,
     retry: RetryPolicy,
     outlet: &Arc<SinkOutlet>,
-) -> Result<Vec<JoinHandle<()>>, SetupError> {
+) -> Result<(Vec<JoinHandle<()>>, Reach), SetupError> {
     let client = match config.protocol {
         OtlpProtocol::Grpc => delivery::Client::Grpc(grpc::Client::new(config)?.into()),
         OtlpProtocol::HttpProtobuf | OtlpProtocol::HttpJson => {
@@ -107,7 +109,8 @@ pub(super) fn start(
         };
         tokio::spawn(worker.run())
     };
-    Ok((0..FLIGHTS_MAX).map(|_| worker()).collect())
+    let workers = (0..FLIGHTS_MAX).map(|_| worker()).collect();
+    Ok((workers, Reach::of(delivery.clone(), config.protocol)))
 }
 
 struct Worker {

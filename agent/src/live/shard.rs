@@ -26,6 +26,7 @@ use crate::export::SpanQueue;
 use crate::health::Health;
 use crate::memory::Freed;
 use crate::recording::SETTLE_EVERY;
+use crate::vitals::Pulse;
 use crate::wall_clock::monotonic_ns;
 
 /// Records taken before anything else gets its turn.
@@ -66,6 +67,7 @@ pub struct Shard {
     path: Path,
     queue: SpanQueue,
     health: Arc<Health>,
+    pulse: Arc<Pulse>,
     unheard_execs: UnheardExecs,
     /// Connections that the kernel side is still to be told of that they are not worth copying.
     unwanted: Vec<ConnectionId>,
@@ -86,6 +88,7 @@ pub struct ShardParts {
     pub path: Path,
     pub queue: SpanQueue,
     pub health: Arc<Health>,
+    pub pulse: Arc<Pulse>,
     pub measure_every: Option<Duration>,
 }
 
@@ -109,6 +112,7 @@ impl Shard {
             path,
             queue,
             health,
+            pulse,
             measure_every,
         } = parts;
         Self {
@@ -120,6 +124,7 @@ impl Shard {
             path,
             queue,
             health,
+            pulse,
             unheard_execs: UnheardExecs::default(),
             unwanted: Vec::new(),
             measure_every,
@@ -141,6 +146,7 @@ impl Shard {
                 wait.found();
             }
             let now = Instant::now();
+            self.pulse.beat(now);
             if now >= progress_at {
                 progress_at = now + PROGRESS_EVERY;
                 self.ask_for_progress();

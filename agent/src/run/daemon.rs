@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
 use crate::capture::Capture;
-use crate::config::{Config, Setting, Strategy};
+use crate::config::{Config, HealthCheckConfig, Setting, Strategy};
 use crate::discover::tls::Libraries;
 use crate::discover::{ProcRoot, Watcher};
 use crate::ending::Ending;
@@ -25,6 +25,7 @@ use crate::memory::Ledger;
 use crate::pipeline::PipelineConfig;
 use crate::recording::Recorder;
 use crate::report::Finished;
+use crate::vitals::{HealthServer, ListenError, Vitals};
 
 /// Threads of the async edge: encoding is the only work there.
 const EXPORT_THREADS: usize = 2;
@@ -45,6 +46,9 @@ pub struct Daemon {
     /// Who asks of pods, if anybody does.
     pods: Option<PodWatch>,
     live: Live,
+    vitals: Arc<Vitals>,
+    /// Who answers for them, if anybody may ask.
+    health_server: Option<HealthServer>,
     is_recorded: bool,
 }
 
@@ -57,7 +61,7 @@ pub struct Reconfigured {
     /// Settings that take effect with the next start.
     pub restart: Vec<Setting>,
     /// Why a room goes on as before.
-    pub refused: Vec<SetupError>,
+    pub refused: Vec<anyhow::Error>,
 }
 
 impl Daemon {
@@ -102,9 +106,13 @@ impl Daemon {
         health: Arc<Health>,
     ) -> anyhow::Result<Self> {
         let is_recorded = recording.is_some();
+        // Who asks hears from the first moment on that it is not ready.
+        let vitals = Arc::new(Vitals::default());
+        let health_server = start_health_server(&config.health_check, &vitals)?;
         let runtime = start_runtime()?;
         let memory = Ledger::new(config.memory.limit);
         let (queue, exporters) = start_exporters(&runtime, &config, &memory, &health, output)?;
+        vitals.set_reach(exporters.reach());
         let metrics = start_metrics(&config, &health, &runtime)?;
         let capture = Capture::start(&config.capture, &config.discover.targets)?;
         let strategy = capture.strategy;
@@ -127,6 +135,7 @@ impl Daemon {
             recording,
             queue,
             health: Arc::clone(&health),
+            vitals: Arc::clone(&vitals),
             measure_every: measure_every(&config),
             settled: ending.tell(),
         };
@@ -148,6 +157,8 @@ impl Daemon {
             metrics,
             pods,
             live,
+            vitals,
+            health_server,
             is_recorded,
         })
     }
@@ -183,7 +194,14 @@ impl Daemon {
             let _entered = self.runtime.enter();
             match self.exporters.reconfigure(&traces) {
                 Ok(()) => self.config.traces = traces,
-                Err(error) => outcome.refused.push(error),
+                Err(error) => outcome.refused.push(error.into()),
+            }
+            self.vitals.set_reach(self.exporters.reach());
+        }
+        if let Some(health_check) = changes.health_check.follow {
+            match self.answer_at(&health_check) {
+                Ok(()) => self.config.health_check = health_check,
+                Err(error) => outcome.refused.push(error.into()),
             }
         }
         let mut reconfiguration = Reconfiguration {
@@ -200,7 +218,7 @@ impl Daemon {
                         old.finish(METRICS_MAX);
                     }
                 }
-                Err(error) => outcome.refused.push(error),
+                Err(error) => outcome.refused.push(error.into()),
             }
         }
         if let Some(discover) = &reconfiguration.discover {
@@ -212,6 +230,27 @@ impl Daemon {
         // If the run is over, nobody wants to know.
         let _ = self.live.reconfigure(reconfiguration);
         outcome
+    }
+
+    /// Has health checks answered elsewhere, or nowhere. The old place is left first, because the
+    /// new one may hold it; where that can't be had, it is taken again.
+    fn answer_at(&mut self, new: &HealthCheckConfig) -> Result<(), ListenError> {
+        drop(self.health_server.take());
+        let started = start_health_server(new, &self.vitals);
+        let (server, outcome) = match started {
+            Ok(server) => (server, Ok(())),
+            Err(error) => {
+                let old = start_health_server(&self.config.health_check, &self.vitals);
+                (old.ok().flatten(), Err(error))
+            }
+        };
+        self.health_server = server;
+        outcome
+    }
+
+    /// What was there at the start is looked at.
+    pub fn settled(&self) {
+        self.vitals.settled();
     }
 
     /// Whether records are kept, so that it has something to do even if nobody takes spans.
@@ -231,6 +270,7 @@ impl Daemon {
     /// # Errors
     /// A shard panicked.
     pub fn end(self, ending: &Ending) -> anyhow::Result<Ended> {
+        self.vitals.ends();
         drop(self.pods);
         let ended = self.live.end();
         let ended = ended.map_err(|_| anyhow::anyhow!("the capture thread panicked"))?;
@@ -253,6 +293,15 @@ fn start_metrics(
     metrics
         .map(|metrics| OwnMetrics::start(metrics, health, runtime.handle()))
         .transpose()
+}
+
+/// Health checks, if anybody may ask for them.
+fn start_health_server(
+    config: &HealthCheckConfig,
+    vitals: &Arc<Vitals>,
+) -> Result<Option<HealthServer>, ListenError> {
+    let start = |address| HealthServer::start(address, vitals);
+    config.address.map(start).transpose()
 }
 
 /// Half of the interval, so that what is sent is younger than what was sent before.

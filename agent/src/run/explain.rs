@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::daemon::{Daemon, Ended};
 use super::{SETTLE_MAX, left};
-use crate::config::{Config, PrinterFormat};
+use crate::config::{Config, HealthCheckConfig, PrinterFormat};
 use crate::discover::ProcRoot;
 use crate::ending::{Ending, Event};
 use crate::health::Health;
@@ -48,6 +48,7 @@ pub fn explain(
     config.traces.otlp = None;
     config.traces.printer = PrinterFormat::Json;
     config.metrics = None;
+    config.health_check = HealthCheckConfig::default();
     let health = Arc::new(Health::default());
     let said = SpansSaid::default();
     let daemon = Daemon::start_to(config, said.clone(), ending, Arc::clone(&health))

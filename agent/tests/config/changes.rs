@@ -20,6 +20,7 @@ fn parts(changes: &Changes) -> Vec<&'static str> {
         ("spans", changes.spans.is_none()),
         ("traces", changes.traces.is_none()),
         ("metrics", changes.metrics.is_none()),
+        ("health_check", changes.health_check.is_none()),
         ("memory", changes.memory.is_none()),
         ("log", changes.log.is_none()),
         ("ending", changes.ending.is_none()),
@@ -111,6 +112,9 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::NoColor => ("1", "traces"),
         Setting::MetricsEndpoint => ("http://other:4318/v1/metrics", "metrics"),
         Setting::MetricExportInterval => ("77", ""),
+        Setting::HealthCheckPort => ("9090", "health_check"),
+        // Without a port it has no effect.
+        Setting::HealthCheckListenAddress => ("0.0.0.0", ""),
         Setting::MemoryLimit => ("64M", "memory"),
         Setting::ShutdownTimeout => ("3s", "ending"),
         Setting::LogLevel => ("debug", "log"),

@@ -44,6 +44,16 @@ fn a_wrong_value_is_answered_with_its_variable_the_value_and_what_is_allowed() {
         ),
         ("BEYLA_SHUTDOWN_TIMEOUT", "10", DURATION),
         (
+            "BEYLA_HEALTH_CHECK_PORT",
+            "65536",
+            "a TCP port, or 0 for none",
+        ),
+        (
+            "BEYLA_HEALTH_CHECK_LISTEN_ADDRESS",
+            "eth0",
+            "an address to listen on, such as 127.0.0.1, 0.0.0.0, :: or localhost",
+        ),
+        (
             "BEYLA_LOG_LEVEL",
             "loud",
             "error, warn, info, debug, trace or off",

@@ -408,3 +408,29 @@ fn what_wirespans_own_list_may_not_say_is_named() {
         ]
     );
 }
+
+#[test]
+fn health_checks_are_answered_where_a_port_is_set() {
+    let address = |environment: &[(&str, &str)]| {
+        let address = config_with(environment).health_check.address;
+        address.map(|it| it.to_string())
+    };
+    assert_eq!(address(&[]), None);
+    let port = ("BEYLA_HEALTH_CHECK_PORT", "9090");
+    assert_eq!(address(&[port]).as_deref(), Some("127.0.0.1:9090"));
+    assert_eq!(address(&[("OTEL_EBPF_HEALTH_CHECK_PORT", "0")]), None);
+    for (given, listens) in [
+        ("0.0.0.0", "0.0.0.0:9090"),
+        ("::", "[::]:9090"),
+        ("[::1]", "[::1]:9090"),
+        ("localhost", "127.0.0.1:9090"),
+    ] {
+        let given = ("BEYLA_HEALTH_CHECK_LISTEN_ADDRESS", given);
+        assert_eq!(address(&[port, given]).as_deref(), Some(listens));
+        assert_eq!(warnings_of(&[port, given]), [""; 0]);
+        assert_eq!(
+            warnings_of(&[given]),
+            ["BEYLA_HEALTH_CHECK_LISTEN_ADDRESS has no effect without BEYLA_HEALTH_CHECK_PORT"]
+        );
+    }
+}

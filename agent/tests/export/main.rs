@@ -8,6 +8,7 @@ mod delivery;
 mod encoding;
 mod own_metrics;
 mod printing;
+mod reach;
 mod reconfiguring;
 mod sample;
 mod tls;

@@ -22,6 +22,16 @@ pub fn ensure_components() -> Result<()> {
     process::run(rustup().args(["component", "add"]).args(missing))
 }
 
+/// The standard library for another target than this machine's.
+pub fn ensure_target(target: &str) -> Result<()> {
+    let installed = process::capture(rustup().args(["target", "list", "--installed"]))?;
+    if installed.lines().any(|line| line == target) {
+        return Ok(());
+    }
+    println!("setup: adding to the Rust toolchain: {target}");
+    process::run(rustup().args(["target", "add", target]))
+}
+
 fn rustup() -> Command {
     let mut command = process::tied("rustup");
     command.current_dir(workspace::root());

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::reach::{ReachNews, Reached};
 use super::reply::Reply;
 use super::report::DeliveryReport;
 use super::{grpc, http};
@@ -93,6 +94,8 @@ struct DeliveryShared {
     quiet: Mutex<Quiet>,
     /// Heard by those who wait, when the receiver takes spans again.
     calm: Notify,
+    /// What the last attempt came to.
+    news: watch::Sender<ReachNews>,
 }
 
 /// What the receiver asked for. It holds for all batches, or one worker would wait while the others
@@ -116,6 +119,7 @@ impl Delivery {
                 probe_at: now,
             }),
             calm: Notify::new(),
+            news: watch::Sender::new(ReachNews::now(Reached::Unknown)),
         });
         Self {
             client,
@@ -134,14 +138,8 @@ impl Delivery {
             if !self.wait_for_turn(begin, give_up).await {
                 return batch.lost(Loss::ExportFailed);
             }
-            let attempt = timeout(self.timeout, self.client.send(body.clone()));
-            let reply = attempt
-                .await
-                .unwrap_or_else(|_| Reply::timed_out(self.timeout));
-            match reply {
+            match self.attempt(body.clone()).await {
                 Reply::Taken { rejected, message } => {
-                    self.shared.report.reached();
-                    self.end_quiet();
                     if rejected > 0 || !message.is_empty() {
                         self.shared.report.partly_taken(rejected, &message);
                     }
@@ -152,13 +150,56 @@ impl Delivery {
                     return batch.lost(Loss::ExportRefused);
                 }
                 Reply::Later { after, why } => {
-                    self.shared.report.will_retry(&why);
-                    if let Some(asked) = after {
-                        self.begin_quiet(asked);
-                    }
+                    self.will_be_later(after, &why);
                     begin = Instant::now() + self.retry.pause(failures, fastrand::f64());
                 }
             }
+        }
+    }
+
+    /// Sends an export without spans, once, to find out whether the receiver takes any. While it
+    /// asked for peace, what it said last stands.
+    pub(super) async fn ask(&self, empty: Bytes) {
+        if self.take_turn(Instant::now()).is_err() {
+            return;
+        }
+        let body = self.client.prepare(empty);
+        if let Reply::Later { after, why } = self.attempt(body).await {
+            self.will_be_later(after, &why);
+        }
+    }
+
+    /// The receiver's address, without what may be secret in it.
+    pub(super) fn endpoint(&self) -> &str {
+        self.shared.report.endpoint()
+    }
+
+    /// What each attempt comes to, from now on.
+    pub(super) fn news(&self) -> watch::Receiver<ReachNews> {
+        self.shared.news.subscribe()
+    }
+
+    /// Sends once.
+    async fn attempt(&self, body: Bytes) -> Reply {
+        let attempt = timeout(self.timeout, self.client.send(body));
+        let reply = attempt.await;
+        let reply = reply.unwrap_or_else(|_| Reply::timed_out(self.timeout));
+        let reached = match &reply {
+            Reply::Taken { .. } => {
+                self.shared.report.reached();
+                self.end_quiet();
+                Reached::Takes
+            }
+            Reply::Refused(why) | Reply::Later { why, .. } => Reached::Fails(why.clone()),
+        };
+        self.shared.news.send_replace(ReachNews::now(reached));
+        reply
+    }
+
+    fn will_be_later(&self, after: Option<Duration>, why: &str) {
+        self.shared.report.will_retry(why);
+        if let Some(asked) = after {
+            self.begin_quiet(asked);
         }
     }
 

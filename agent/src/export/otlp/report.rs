@@ -37,6 +37,11 @@ impl DeliveryReport {
         }
     }
 
+    /// The receiver's address.
+    pub(super) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     /// A request was answered.
     pub(super) fn reached(&self) {
         if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {

@@ -1,0 +1,137 @@
+//! The image that is shipped, run from its layout alone, as pods of the manifests that users have:
+//! those of `deploy/`, and one that was written for Beyla.
+
+use std::net::TcpListener;
+
+use opentelemetry_proto::tonic::common::v1::any_value::Value::StringValue;
+use serde_json::{Value, json};
+use wirespan_tests::container::{Container, Image, Node};
+use wirespan_tests::daemon::{Daemon, run_to_end};
+use wirespan_tests::deploy::{data, deploy, documents, kustomize, only, validate};
+use wirespan_tests::network::Host;
+use wirespan_tests::process::{LIMIT, Process};
+use wirespan_tests::receiver::{Received, Receiver};
+use wirespan_tests::wire::Wire;
+use wirespan_tests::workload::python;
+
+/// A port that each of the manifests selects.
+const PORT: u16 = 8080;
+const OTLP_PORT: u16 = 4318;
+
+/// A pod with a server in it, on a network of its own.
+struct Served {
+    host: Host,
+    server: Process,
+}
+
+impl Served {
+    fn start() -> Self {
+        let host = Host::new();
+        let server = host.run(|| {
+            let port = PORT.to_string();
+            Process::start("server", &mut python("server.py", &[&port]))
+        });
+        server.expect_line("listening");
+        Self { host, server }
+    }
+
+    fn ask(&self, path: &'static str) {
+        self.host.run(move || {
+            let mut wire = Wire::connect(PORT);
+            wire.send(format!("GET {path} HTTP/1.1\r\nHost: shop.example\r\n\r\n"));
+            assert_eq!(wire.answer(false).status, 200);
+        });
+    }
+}
+
+/// What the pod of a manifest tells of requests to a server that it knows nothing of. Its network
+/// is its own: there is the receiver, and nothing else.
+fn told_by(what: &str, pod: &Value) -> Vec<Received> {
+    let served = Served::start();
+    let own = Host::new();
+    let listener = own.run(|| TcpListener::bind(("127.0.0.1", OTLP_PORT)).expect("it is free"));
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    let _within = runtime.enter();
+    let receiver = Receiver::on(listener).expect("it listens");
+    let node = Node {
+        address: "127.0.0.1".to_owned(),
+        name: "node-1".to_owned(),
+        network: Some(own.namespace()),
+        hosts: "127.0.0.1 localhost otel-collector otel-collector.wirespan\n".to_owned(),
+        ..Node::default()
+    };
+    let image = Image::packed();
+    let container = Container::new(pod, &image, &node);
+    let daemon = Daemon::started_below(&mut container.command());
+    daemon.wait_until_watching(served.server.pid());
+    served.ask("/healthy?token=secret");
+    let waited = receiver.wait_for(|spans| !spans.is_empty(), LIMIT);
+    let spans = runtime.block_on(waited);
+    let finished = daemon.stop();
+    let spans =
+        spans.unwrap_or_else(|error| panic!("{what}: {error}\n{}", finished.log.join("\n")));
+    assert_eq!(spans.len(), 1, "{what}: {spans:?}");
+    assert_eq!(spans[0].name, "GET", "{what}");
+    assert_eq!(finished.lost(), "nothing", "{what}");
+    receiver.received()
+}
+
+/// A text among the attributes of the only resource.
+fn resource(received: &[Received], name: &str) -> Option<String> {
+    let resource = received[0].resource_spans[0].resource.as_ref()?;
+    let mut attributes = resource.attributes.iter();
+    let value = &attributes.find(|attribute| attribute.key == name)?.value;
+    match value.as_ref()?.value.as_ref()? {
+        StringValue(text) => Some(text.clone()),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The pod of the only DaemonSet.
+fn pod(yaml: &str) -> Value {
+    only(&documents(yaml), "DaemonSet")["spec"]["template"]["spec"].clone()
+}
+
+#[test]
+fn a_manifest_for_beyla_works_by_changing_the_image_alone() {
+    let yaml = std::fs::read_to_string(data("beyla/daemonset.yaml")).expect("a manifest");
+    validate(&yaml, "1.37").expect("it is one");
+    let told = told_by("beyla", &pod(&yaml));
+    let told = |name| resource(&told, name);
+    assert_eq!(told("service.namespace").as_deref(), Some("shop"));
+    assert_eq!(told("service.name").as_deref(), Some("server"));
+}
+
+#[test]
+fn our_own_manifests_trace_by_each_strength() {
+    for overlay in ["minimal", "capabilities", "collector", "seccomp"] {
+        let yaml = kustomize(&deploy(&format!("kubernetes/overlays/{overlay}")));
+        told_by(overlay, &pod(&yaml));
+    }
+}
+
+#[test]
+fn the_image_has_one_program_that_says_its_version() {
+    let image = Image::packed();
+    let mut names: Vec<_> = std::fs::read_dir(image.path())
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["etc", "wirespan"]);
+    let pod = json!({"containers": [{"securityContext": {
+        "readOnlyRootFilesystem": true,
+        "allowPrivilegeEscalation": false,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "Localhost", "localhostProfile": "wirespan.json"},
+    }}]});
+    let node = Node {
+        arguments: vec!["--version".to_owned()],
+        ..Node::default()
+    };
+    let container = Container::new(&pod, &image, &node);
+    let (code, printed, log) = run_to_end(&mut container.command());
+    assert_eq!(code, Some(0), "{log:?}");
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(printed, [format!("wirespan {version}")]);
+}

@@ -1,0 +1,66 @@
+//! The daemon as one file that needs no other: linked to musl, stripped, with no path of this
+//! machine in it. It says when it has grown too large.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{Release, mebibytes};
+use crate::{process, workspace};
+
+/// More than this nobody should have to fetch for an agent.
+const SIZE_MAX: u64 = 12 << 20;
+
+/// Compiles it, as `wirespan-<version>-<processor>`.
+pub fn build(release: &Release, directory: &Path) -> Result<PathBuf> {
+    // Panics name files, of which only these beginnings differ between machines.
+    let beginnings = [
+        (workspace::root().to_owned(), "."),
+        (cargo_home()?, "/cargo"),
+        (sysroot()?, "/rust"),
+    ];
+    let flags = |name: &str| {
+        let flag = |(from, to): &(PathBuf, &str)| format!("{name}={}={to}", from.display());
+        beginnings.iter().map(flag).collect::<Vec<_>>()
+    };
+    let mut rustflags = flags("--remap-path-prefix");
+    // Addresses that the loader corrects are listed in a form that takes a tenth of the room.
+    rustflags.push("-Clink-arg=-Wl,-z,pack-relative-relocs".to_owned());
+    let prefixes = flags("-ffile-prefix-map").join(" ");
+    process::run(
+        workspace::cargo(&["build", "--quiet", "--locked", "--package", "wirespan"])
+            .args(["--profile", "dist", "--target", &release.target])
+            .env("CARGO_ENCODED_RUSTFLAGS", rustflags.join("\x1f"))
+            .env("CFLAGS", prefixes)
+            .env("SOURCE_DATE_EPOCH", release.time.to_string()),
+    )?;
+    let built = workspace::target()
+        .join(&release.target)
+        .join("dist/wirespan");
+    let size = std::fs::metadata(&built)?.len();
+    if size > SIZE_MAX {
+        let most = mebibytes(SIZE_MAX);
+        bail!("the daemon has {}; {most} are allowed", mebibytes(size));
+    }
+    let name = format!("wirespan-{}-{}", release.version, release.processor());
+    let binary = directory.join(name);
+    std::fs::copy(&built, &binary).with_context(|| built.display().to_string())?;
+    Ok(binary)
+}
+
+/// Where the toolchain is.
+fn sysroot() -> Result<PathBuf> {
+    let mut rustc = process::tied("rustc");
+    rustc.args(["--print", "sysroot"]);
+    let printed = process::capture(rustc.current_dir(workspace::root()))?;
+    Ok(printed.trim_end().into())
+}
+
+/// Where cargo keeps sources of dependencies, whose paths panics name.
+fn cargo_home() -> Result<PathBuf> {
+    if let Some(home) = std::env::var_os("CARGO_HOME") {
+        return Ok(home.into());
+    }
+    let home = std::env::var_os("HOME").context("HOME is not set")?;
+    Ok(Path::new(&home).join(".cargo"))
+}
