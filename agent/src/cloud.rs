@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ask::{Asker, NotTold};
+use crate::visible::Visible;
+use ask::{MetadataClient, NotTold};
 
 /// Attributes of the host's spans, by name.
 pub type CloudAttributes = BTreeMap<String, String>;
@@ -67,7 +68,7 @@ pub async fn attributes(setup: &CloudSetup) -> CloudAttributes {
     let Some(cloud) = firmware::cloud(&setup.sys) else {
         return CloudAttributes::new();
     };
-    let asker = Asker::new(&setup.service);
+    let asker = MetadataClient::new(&setup.service);
     let asked = async {
         match cloud {
             Cloud::Aws => aws::attributes(&asker, setup.is_node).await,
@@ -80,7 +81,11 @@ pub async fn attributes(setup: &CloudSetup) -> CloudAttributes {
         Err(_) => Err(NotTold::Late),
     };
     told.unwrap_or_else(|why| {
-        log::warn!("no cloud attributes: the metadata service of {cloud:?} {why}");
+        let why = why.to_string();
+        log::warn!(
+            "no cloud attributes: the metadata service of {cloud:?} {}",
+            Visible(&why)
+        );
         CloudAttributes::new()
     })
 }

@@ -10,8 +10,6 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-use crate::visible::Visible;
-
 /// Longest answer, in bytes: an identity document has less than one KiB.
 const ANSWER_MAX: usize = 16 << 10;
 
@@ -32,7 +30,7 @@ impl fmt::Display for NotTold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Late => f.write_str("does not answer in time"),
-            Self::Away(why) => write!(f, "can't be asked: {}", Visible(why)),
+            Self::Away(why) => write!(f, "can't be asked: {why}"),
             Self::Status(status) => write!(f, "answers {status}"),
             Self::Garbage => f.write_str("answers what is not understood"),
         }
@@ -40,12 +38,12 @@ impl fmt::Display for NotTold {
 }
 
 /// Who asks.
-pub struct Asker<'a> {
+pub struct MetadataClient<'a> {
     client: Client<HttpConnector, Empty<Bytes>>,
     service: &'a str,
 }
 
-impl<'a> Asker<'a> {
+impl<'a> MetadataClient<'a> {
     /// Of this service, a URL without a path.
     pub fn new(service: &'a str) -> Self {
         Self {

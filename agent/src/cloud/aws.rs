@@ -4,7 +4,7 @@
 use http::Method;
 use serde::Deserialize;
 
-use super::ask::{Asker, NotTold};
+use super::ask::{MetadataClient, NotTold};
 use super::{CloudAttributes, collect};
 use crate::semconv;
 
@@ -13,7 +13,7 @@ const TOKEN_HEADER: (&str, &str) = ("x-aws-ec2-metadata-token-ttl-seconds", "60"
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Identity {
+struct IdentityDocument {
     account_id: Option<String>,
     region: Option<String>,
     availability_zone: Option<String>,
@@ -24,13 +24,17 @@ struct Identity {
 
 /// What it says of the host. A token that allows no hop more than its host's is not answered to a
 /// pod with a network of its own: that is for whoever runs the instance to allow.
-pub async fn attributes(asker: &Asker<'_>, is_node: bool) -> Result<CloudAttributes, NotTold> {
+pub async fn attributes(
+    asker: &MetadataClient<'_>,
+    is_node: bool,
+) -> Result<CloudAttributes, NotTold> {
     let token = asker.text(Method::PUT, "/latest/api/token", TOKEN_HEADER);
     let token = token.await?;
     let document = "/latest/dynamic/instance-identity/document";
     let header = ("x-aws-ec2-metadata-token", token.as_str());
     let document = asker.text(Method::GET, document, header).await?;
-    let identity: Identity = serde_json::from_str(&document).map_err(|_| NotTold::Garbage)?;
+    let identity: IdentityDocument =
+        serde_json::from_str(&document).map_err(|_| NotTold::Garbage)?;
     let platform = if is_node { "aws_eks" } else { "aws_ec2" };
     Ok(collect([
         (semconv::CLOUD_PROVIDER, Some("aws".to_owned())),

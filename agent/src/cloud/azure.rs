@@ -3,7 +3,7 @@
 use http::Method;
 use serde::Deserialize;
 
-use super::ask::{Asker, NotTold};
+use super::ask::{MetadataClient, NotTold};
 use super::{CloudAttributes, collect};
 use crate::semconv;
 
@@ -23,7 +23,10 @@ struct Compute {
 }
 
 /// What it says of the host.
-pub async fn attributes(asker: &Asker<'_>, is_node: bool) -> Result<CloudAttributes, NotTold> {
+pub async fn attributes(
+    asker: &MetadataClient<'_>,
+    is_node: bool,
+) -> Result<CloudAttributes, NotTold> {
     let path = "/metadata/instance/compute?api-version=2021-12-13&format=json";
     let compute = asker.text(Method::GET, path, HEADER).await?;
     let compute: Compute = serde_json::from_str(&compute).map_err(|_| NotTold::Garbage)?;

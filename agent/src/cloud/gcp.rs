@@ -1,6 +1,6 @@
 //! Google's Compute Engine. Source: Compute Engine, "Predefined metadata keys".
 
-use super::ask::{Asker, NotTold};
+use super::ask::{MetadataClient, NotTold};
 use super::{CloudAttributes, collect};
 use crate::semconv;
 
@@ -8,7 +8,10 @@ use crate::semconv;
 const HEADER: (&str, &str) = ("metadata-flavor", "Google");
 
 /// What it says of the host.
-pub async fn attributes(asker: &Asker<'_>, is_node: bool) -> Result<CloudAttributes, NotTold> {
+pub async fn attributes(
+    asker: &MetadataClient<'_>,
+    is_node: bool,
+) -> Result<CloudAttributes, NotTold> {
     let told = async |name: &str| {
         let path = format!("/computeMetadata/v1/{name}");
         asker.optional(&path, HEADER).await
