@@ -30,7 +30,7 @@ pub use daemon::{EndingConfig, HealthCheckConfig, LogConfig, MemoryConfig, Metri
 pub use discover::{DiscoverConfig, Globs, ServiceOverride, Targets};
 pub use environment::{Loaded, Purpose};
 pub use error::ConfigError;
-pub use kubernetes::{KubernetesConfig, Reach};
+pub use kubernetes::{ApiReach, KubernetesConfig};
 pub use names::{Names, SETTINGS, Setting};
 pub use propagators::Propagator;
 pub use sampler::Sampler;

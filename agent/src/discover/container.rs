@@ -80,7 +80,18 @@ fn of_path(path: &str) -> Option<Container> {
         }
     }
     let id = folders().find_map(container_id)?;
-    Some(Container::known_by(id, None))
+    Some(Container::known_by(id, of_relative(folders())))
+}
+
+/// The pod, where wirespan's own control group namespace hides what is above: the path goes up, and
+/// then down by what kubelet alone names (driver `cgroupfs`).
+fn of_relative<'a>(folders: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut folders = folders.peekable();
+    folders.next_if_eq(&"..")?;
+    let is_above = |folder: &&str| matches!(*folder, ".." | "burstable" | "besteffort");
+    let mut below = folders.skip_while(is_above);
+    let uid = pod_uid(below.next()?.strip_prefix("pod")?)?;
+    container_id(below.next()?).map(|_| uid)
 }
 
 /// Whether a group is that of Kubernetes' pods, or of one of them: "kubepods", "kubepods.slice",

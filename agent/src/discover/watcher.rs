@@ -53,6 +53,8 @@ pub enum Action {
     Look(Look),
     /// This is known about a watched process, instead of what was known before.
     Described(Arc<Process>),
+    /// The same, and only its place in Kubernetes differs.
+    Placed(Arc<Process>),
 }
 
 /// A process that is to be looked at.

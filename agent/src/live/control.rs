@@ -60,6 +60,8 @@ pub enum News {
     Expect(u32),
     /// This is known about it.
     Described(Arc<Process>),
+    /// Where in Kubernetes it is became known, or changed: all else is as it was described.
+    Placed(Arc<Process>),
     /// Something may not have been heard: what follows is of processes as they are now.
     Missed,
     /// Spans are made in this way from now on.
@@ -391,6 +393,7 @@ impl Work {
                     Action::Began(pid) => self.order(Answer::Began(pid))?,
                     Action::Look(look) => self.look_in_time(look),
                     Action::Described(process) => self.tell(&News::Described(process))?,
+                    Action::Placed(process) => self.tell(&News::Placed(process))?,
                 }
             }
         }

@@ -91,6 +91,10 @@ impl Bench {
                     self.watcher.looked(&look, found, &mut more);
                     said.extend(self.short(more));
                 }
+                Action::Placed(process) => {
+                    said.push(format!("{} is elsewhere", process.pid));
+                    self.known.insert(process.pid, process);
+                }
                 Action::Described(process) => {
                     said.push(format!("{} is {}", process.pid, process.service_name));
                     self.known.insert(process.pid, process);
