@@ -88,11 +88,17 @@ fn assert_is_what_all_share(what: &str, documents: &[Value]) {
     ] {
         assert_eq!(container[probe]["httpGet"]["path"], path, "{what}");
     }
-    let health = variable(container, "WIRESPAN_HEALTH_ADDRESS").expect("the probes' address");
+    let health = variable(container, "BEYLA_HEALTH_CHECK_PORT").expect("the probes' port");
+    let address = variable(container, "BEYLA_HEALTH_CHECK_LISTEN_ADDRESS");
+    assert_eq!(
+        address,
+        Some("0.0.0.0"),
+        "{what}: probes come from the node"
+    );
     let ports = container["ports"].as_array().expect("ports");
     let port = ports.iter().find(|port| port["name"] == "health");
     let port = port.expect("the probes' port")["containerPort"].to_string();
-    assert!(health.ends_with(&format!(":{port}")), "{what}: {health}");
+    assert_eq!(health, port, "{what}");
     assert!(container["resources"]["limits"]["memory"].is_string());
     assert!(container["resources"]["requests"]["cpu"].is_string());
 }
@@ -247,7 +253,7 @@ fn variables_that_are_set_are_some_that_are_read() {
         .iter()
         .flat_map(|names| names.variables.iter().copied())
         .chain(beylas.lines())
-        .chain(["HOST_IP", "NODE_NAME", "WIRESPAN_HEALTH_ADDRESS"])
+        .chain(["HOST_IP", "NODE_NAME"])
         .map(bare)
         .collect();
     let mut set = BTreeSet::new();

@@ -67,6 +67,7 @@ fn told_by(what: &str, pod: &Value) -> Vec<Received> {
     served.ask("/healthy?token=secret");
     let waited = receiver.wait_for(|spans| !spans.is_empty(), LIMIT);
     let spans = runtime.block_on(waited);
+    assert_probes_succeed(what, &pod["containers"][0], &own);
     let finished = daemon.stop();
     let spans =
         spans.unwrap_or_else(|error| panic!("{what}: {error}\n{}", finished.log.join("\n")));
@@ -74,6 +75,28 @@ fn told_by(what: &str, pod: &Value) -> Vec<Received> {
     assert_eq!(spans[0].name, "GET", "{what}");
     assert_eq!(finished.lost(), "nothing", "{what}");
     receiver.received()
+}
+
+/// Of those that a manifest has, asked as the kubelet asks.
+fn assert_probes_succeed(what: &str, container: &Value, host: &Host) {
+    for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+        let Some(path) = container[probe]["httpGet"]["path"].as_str() else {
+            continue;
+        };
+        let ports = container["ports"].as_array().expect("ports");
+        let port = ports.iter().find(|port| port["name"] == "health");
+        let port = port.and_then(|port| port["containerPort"].as_u64());
+        let port = port
+            .and_then(|port| u16::try_from(port).ok())
+            .expect("a port");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: node-1\r\n\r\n");
+        let status = host.run(move || {
+            let mut wire = Wire::connect(port);
+            wire.send(request);
+            wire.answer(false).status
+        });
+        assert_eq!(status, 200, "{what}: {probe}");
+    }
 }
 
 /// A text among the attributes of the only resource.
