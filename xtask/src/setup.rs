@@ -33,7 +33,7 @@ pub fn node() -> Result<std::path::PathBuf> {
     wheels::NODE.ensure()
 }
 
-/// The program of `tests/workloads/collector`, a Collector with the components that `deploy/` names.
+/// The program of `tests/workloads/collector`, with the components that `deploy/` names.
 const COLLECTOR: &str = "wirespan.test/collector";
 
 /// Which set-up to do.
