@@ -187,6 +187,22 @@ fn by_itself_the_chart_takes_capabilities_and_sends_to_the_node() {
 }
 
 #[test]
+fn on_openshift_the_runtimes_own_profile_is_not_asked_for() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "openshift: {enabled: true}").expect("a file");
+    let rendered = template(Some(file.path())).expect("it renders");
+    assert_valid("openshift", &rendered);
+    let documents = documents(&rendered);
+    let context = &container(&documents)["securityContext"];
+    assert_eq!(context["seccompProfile"]["type"], "Unconfined");
+    assert_eq!(context["seLinuxOptions"]["type"], "spc_t");
+    let constraints = only(&documents, "SecurityContextConstraints");
+    let added = &context["capabilities"]["add"];
+    assert_eq!(&constraints["allowedCapabilities"], added);
+    assert_eq!(constraints["allowHostPID"], true);
+}
+
+#[test]
 fn values_of_beylas_users_move_over_and_what_has_no_effect_is_said() {
     let values = data("helm/beyla.yaml");
     let documents = documents(&template(Some(&values)).expect("it renders"));
