@@ -29,6 +29,7 @@ pub mod recording;
 pub mod redact;
 pub mod report;
 pub mod run;
+pub mod sandbox;
 pub mod semconv;
 pub mod span;
 pub mod trace_context;

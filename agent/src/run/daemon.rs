@@ -24,6 +24,7 @@ use crate::memory::Ledger;
 use crate::pipeline::PipelineConfig;
 use crate::recording::Recorder;
 use crate::report::Finished;
+use crate::sandbox;
 use crate::vitals::{HealthServer, ListenError, Vitals};
 
 /// Threads of the async edge: encoding is the only work there.
@@ -309,6 +310,7 @@ pub(super) fn start_runtime() -> anyhow::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(EXPORT_THREADS)
         .thread_name("export")
+        .on_thread_start(sandbox::without_rights)
         .enable_all()
         .build()
         .context("can't start the exporters' runtime")

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::daemon::{Daemon, Ended};
-use super::{SETTLE_MAX, left};
+use super::{SETTLE_MAX, give_up_rights, left};
 use crate::config::{Config, HealthCheckConfig, PrinterFormat};
 use crate::discover::ProcRoot;
 use crate::ending::{Ending, Event};
@@ -49,6 +49,7 @@ pub fn explain(
     config.traces.printer = PrinterFormat::Json;
     config.metrics = None;
     config.health_check = HealthCheckConfig::default();
+    give_up_rights(&config);
     let health = Arc::new(Health::default());
     let said = SpansSaid::default();
     let daemon = Daemon::start_to(config, said.clone(), ending, Arc::clone(&health))

@@ -20,6 +20,7 @@ fn parts(changes: &Changes) -> Vec<&'static str> {
         ("traces", changes.traces.is_none()),
         ("metrics", changes.metrics.is_none()),
         ("health_check", changes.health_check.is_none()),
+        ("sandbox", changes.sandbox.is_none()),
         ("memory", changes.memory.is_none()),
         ("log", changes.log.is_none()),
         ("ending", changes.ending.is_none()),
@@ -107,6 +108,7 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::HealthCheckPort => ("9090", "health_check"),
         // Without a port it has no effect.
         Setting::HealthCheckListenAddress => ("0.0.0.0", ""),
+        Setting::KeepPrivileges => ("true", "sandbox"),
         Setting::MemoryLimit => ("64M", "memory"),
         Setting::ShutdownTimeout => ("3s", "ending"),
         Setting::LogLevel => ("debug", "log"),
@@ -114,7 +116,7 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
 }
 
 #[test]
-fn every_setting_changes_its_part_and_only_those_of_capture_wait_for_a_restart() {
+fn every_setting_changes_its_part_and_only_some_wait_for_a_restart() {
     for names in SETTINGS {
         let (value, part) = other_value(names.setting);
         let mut new = vec![PLAIN[0], (names.variables[0], value)];
@@ -132,7 +134,8 @@ fn every_setting_changes_its_part_and_only_those_of_capture_wait_for_a_restart()
         let changes = changes(&PLAIN, &new);
         let wanted: Vec<_> = (!part.is_empty()).then_some(part).into_iter().collect();
         assert_eq!(parts(&changes), wanted, "{:?}", names.setting);
-        let fixed: Vec<_> = (part == "capture")
+        let fixed: Vec<_> = ["capture", "sandbox"]
+            .contains(&part)
             .then_some(names.setting)
             .into_iter()
             .collect();
