@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod connections;
 pub mod discover;
+pub mod doctor;
 pub mod ending;
 pub mod endpoints;
 pub mod enrich;
