@@ -12,6 +12,7 @@ mod discover;
 mod environment;
 mod error;
 mod known;
+mod kubernetes;
 mod names;
 mod otlp;
 mod propagators;
@@ -30,6 +31,7 @@ pub use daemon::{
 pub use discover::{DiscoverConfig, Globs, ServiceOverride, Targets};
 pub use environment::{Loaded, Purpose};
 pub use error::ConfigError;
+pub use kubernetes::{KubernetesConfig, Reach};
 pub use names::{Names, SETTINGS, Setting};
 pub use propagators::Propagator;
 pub use sampler::Sampler;
@@ -44,6 +46,8 @@ pub(crate) use values::duration;
 pub struct Config {
     /// Whom to watch, and how they are named.
     pub discover: DiscoverConfig,
+    /// Whether and how the API server is asked of pods.
+    pub kubernetes: KubernetesConfig,
     /// How to capture.
     pub capture: CaptureConfig,
     /// How exchanges become spans.

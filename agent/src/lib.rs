@@ -4,6 +4,7 @@ mod arch;
 pub mod blocking;
 pub mod capture;
 pub mod cli;
+pub mod cloud;
 pub mod config;
 pub mod connections;
 pub mod discover;

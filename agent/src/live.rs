@@ -35,6 +35,7 @@ use crate::discover::{ProcRoot, Watcher};
 use crate::ending::Event;
 use crate::export::SpanQueue;
 use crate::health::Health;
+use crate::kubernetes::PodNews;
 use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::recording::Recorder;
 use crate::report::Finished;
@@ -202,6 +203,12 @@ impl Live {
     /// Has all of it work by another configuration from now on; `false` if the run is over.
     pub fn reconfigure(&self, change: Reconfiguration) -> bool {
         self.reconfigure.reconfigure(change)
+    }
+
+    /// Who is told of pods, from a thread that may have to wait; `false` if the run is over.
+    pub fn hear_of_pods(&self) -> impl FnMut(PodNews) -> bool + Send + use<> {
+        let reconfigure = self.reconfigure.clone();
+        move |news| reconfigure.hear_of_pods(news)
     }
 
     /// Who can be asked how many processes are watched.

@@ -68,6 +68,15 @@ fn all_capabilities() -> Vec<String> {
         .collect()
 }
 
+/// Below the folder that `cargo xtask package` leaves.
+#[must_use]
+pub fn package(path: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    target.join("package").join(path)
+}
+
 /// An image, unpacked as a runtime unpacks it.
 #[derive(Debug)]
 pub struct Image {
@@ -82,10 +91,7 @@ impl Image {
     /// There is none.
     #[must_use]
     pub fn packed() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        Self::unpack(&target.join("package/image"))
+        Self::unpack(&package("image"))
     }
 
     /// Of a layout with a single image.

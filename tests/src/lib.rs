@@ -1,5 +1,6 @@
 //! What end-to-end tests are made of: an OTLP receiver, workloads, the daemon under test.
 
+pub mod api_server;
 pub mod cgroup;
 pub mod cluster;
 pub mod container;
@@ -27,6 +28,7 @@ pub mod stalled;
 pub mod tls;
 pub mod truth;
 pub mod tunnels;
+pub mod unit;
 pub mod visits;
 pub mod wire;
 pub mod workload;

@@ -1,12 +1,16 @@
-//! What users install, below `target/package`: a static binary and an image with nothing but it.
-//! The same commit gives the same bytes, in whichever folder. Nothing is published from here.
+//! What users install, below `target/package`: a static binary, an image with nothing but it,
+//! packages of systems, what it is made of, and checksums. The same commit gives the same bytes,
+//! in whichever folder. Nothing is published from here.
 
+pub mod again;
 mod binary;
 mod certificates;
 mod image;
 mod layer;
+mod materials;
+mod system;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -25,12 +29,20 @@ pub struct Args {
     /// The target of Rust's that it is made for
     #[arg(long, default_value = TARGET)]
     target: String,
+    /// The binary and the image, and no packages
+    #[arg(long)]
+    image: bool,
 }
 
 /// `cargo xtask package`
 pub fn run(args: &Args) -> Result<ExitCode> {
-    setup::ensure(&[Purpose::Build, Purpose::Package])?;
-    let made = make(&args.target)?;
+    setup::ensure(&[Purpose::Build, Purpose::Image])?;
+    let made = if args.image {
+        image(&args.target)?
+    } else {
+        setup::ensure(&[Purpose::Package])?;
+        all(&args.target)?
+    };
     for path in made {
         let size = std::fs::metadata(&path)?.len();
         println!("package: {} ({})", path.display(), mebibytes(size));
@@ -44,18 +56,28 @@ pub fn directory() -> PathBuf {
 }
 
 /// Makes all of it anew; returns the files.
-pub fn make(target: &str) -> Result<Vec<PathBuf>> {
+pub fn all(target: &str) -> Result<Vec<PathBuf>> {
+    let release = Release::of(target)?;
+    let mut made = binary_and_image(&release)?;
+    made.extend(system::write(&release, &directory())?);
+    made.push(materials::write(&release, &directory())?);
+    with_checksums(made)
+}
+
+/// Makes the binary and the image anew; returns the files.
+pub fn image(target: &str) -> Result<Vec<PathBuf>> {
+    with_checksums(binary_and_image(&Release::of(target)?)?)
+}
+
+fn binary_and_image(release: &Release) -> Result<Vec<PathBuf>> {
     let directory = directory();
     if directory.exists() {
         std::fs::remove_dir_all(&directory)?;
     }
     std::fs::create_dir_all(&directory)?;
-    let release = Release::of(target)?;
-    let binary = binary::build(&release, &directory)?;
-    let archive = image::write(&release, &binary, &directory)?;
-    let mut made = vec![binary, archive];
-    made.push(checksums(&directory, &made)?);
-    Ok(made)
+    let binary = binary::build(release, &directory)?;
+    let archive = image::write(release, &binary, &directory)?;
+    Ok(vec![binary, archive])
 }
 
 /// Which state of the workspace is packed.
@@ -98,16 +120,18 @@ impl Release {
     }
 }
 
-/// `SHA256SUMS`, as sha256sum reads it.
-fn checksums(directory: &Path, files: &[PathBuf]) -> Result<PathBuf> {
+/// And `SHA256SUMS`, as sha256sum reads it.
+fn with_checksums(mut files: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+    let directory = directory();
     let mut sums = String::new();
-    for file in files {
-        let name = file.strip_prefix(directory)?.display();
+    for file in &files {
+        let name = file.strip_prefix(&directory)?.display();
         sums += &format!("{}  {name}\n", sha256(&std::fs::read(file)?));
     }
     let path = directory.join("SHA256SUMS");
     std::fs::write(&path, sums)?;
-    Ok(path)
+    files.push(path);
+    Ok(files)
 }
 
 /// In hexadecimal digits.

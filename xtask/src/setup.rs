@@ -14,6 +14,7 @@ mod kubernetes;
 pub mod mirror;
 mod modules;
 mod mongodb;
+mod packers;
 mod purpose;
 mod python;
 mod rust;
@@ -75,8 +76,11 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
         kubernetes::ensure()?;
         api_server::ensure()?;
     }
-    if purposes.contains(&Purpose::Package) {
+    if purposes.contains(&Purpose::Image) {
         rust::ensure_target(crate::package::TARGET)?;
+    }
+    if purposes.contains(&Purpose::Package) {
+        packers::ensure()?;
     }
     if purposes.contains(&Purpose::Soak) {
         go::between()?;

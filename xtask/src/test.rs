@@ -49,12 +49,12 @@ const SILENCE_MAX: Duration = Duration::from_secs(20 * 60);
 /// `cargo xtask test`
 pub fn run(args: &Args) -> Result<ExitCode> {
     let mut report = Report::begin();
-    let mut purposes = vec![Purpose::Build, Purpose::Test, Purpose::Package];
+    let mut purposes = vec![Purpose::Build, Purpose::Test, Purpose::Image];
     if !args.quick {
         purposes.extend([Purpose::Vm, Purpose::Fuzz]);
     }
     if args.soak {
-        purposes.push(Purpose::Soak);
+        purposes.extend([Purpose::Soak, Purpose::Package]);
     }
     report.prepare("set-up", || {
         setup::ensure(&purposes)?;
@@ -117,7 +117,7 @@ fn build(report: &mut Report) -> Compiled {
     });
     report.build("compiling the daemon", daemon::build);
     report.build("packing the image", || {
-        package::make(package::TARGET).map(drop)
+        package::image(package::TARGET).map(drop)
     });
     compiled
 }

@@ -4,8 +4,8 @@
 
 use super::names::Setting;
 use super::{
-    CaptureConfig, Config, DiscoverConfig, EndingConfig, HealthCheckConfig, LogConfig,
-    MemoryConfig, MetricsConfig, SandboxConfig, SpanConfig, TracesConfig,
+    CaptureConfig, Config, DiscoverConfig, EndingConfig, HealthCheckConfig, KubernetesConfig,
+    LogConfig, MemoryConfig, MetricsConfig, SandboxConfig, SpanConfig, TracesConfig,
 };
 
 /// The part of a configuration that concerns one room.
@@ -47,6 +47,7 @@ impl<P: Part> Change<P> {
 #[allow(missing_docs, reason = "the parts of a Config, by their names")]
 pub struct Changes {
     pub discover: Change<DiscoverConfig>,
+    pub kubernetes: Change<KubernetesConfig>,
     pub capture: Change<CaptureConfig>,
     pub spans: Change<SpanConfig>,
     pub traces: Change<TracesConfig>,
@@ -63,6 +64,7 @@ impl Changes {
     #[must_use]
     pub fn is_none(&self) -> bool {
         self.discover.is_none()
+            && self.kubernetes.is_none()
             && self.capture.is_none()
             && self.spans.is_none()
             && self.traces.is_none()
@@ -79,6 +81,7 @@ impl Changes {
     pub fn restart(&self) -> Vec<Setting> {
         let parts = [
             &self.discover.restart,
+            &self.kubernetes.restart,
             &self.capture.restart,
             &self.spans.restart,
             &self.traces.restart,
@@ -99,6 +102,7 @@ impl Config {
     pub fn changes_to(&self, new: &Self) -> Changes {
         Changes {
             discover: Change::between(&self.discover, &new.discover),
+            kubernetes: Change::between(&self.kubernetes, &new.kubernetes),
             capture: Change::between(&self.capture, &new.capture),
             spans: Change::between(&self.spans, &new.spans),
             traces: Change::between(&self.traces, &new.traces),

@@ -5,7 +5,9 @@ use std::ffi::OsString;
 
 use super::names::Setting;
 use super::settings::{Given, Settings};
-use super::{Config, ConfigError, PrinterFormat, capture, daemon, discover, otlp, spans, traces};
+use super::{
+    Config, ConfigError, PrinterFormat, capture, daemon, discover, kubernetes, otlp, spans, traces,
+};
 
 /// What the configuration is for, which decides what must be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +55,7 @@ impl Config {
         let capture = capture::read(&settings)?;
         let mut config = Self {
             discover: discover::read(&settings, &mut warnings)?,
+            kubernetes: kubernetes::read(&settings, &mut warnings)?,
             spans: spans::read(&settings, &mut warnings)?,
             traces: traces::read(&settings, &mut warnings)?,
             metrics: otlp::metrics(&settings)?,

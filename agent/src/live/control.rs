@@ -19,6 +19,7 @@ use crate::capture::Selection;
 use crate::config::{DiscoverConfig, SpanConfig};
 use crate::discover::{Action, Describer, Look, ProcRoot, Process, Watcher};
 use crate::health::{Health, Loss};
+use crate::kubernetes::PodNews;
 use crate::visible::Visible;
 
 /// Events that wait for the thread. What does not fit leads to a look at all processes.
@@ -71,6 +72,7 @@ enum Heard {
     Life(u32, LifeEvent, Life),
     Looked(LookTicket, Option<Option<Box<Process>>>),
     Configured(Box<Reconfiguration>),
+    Pods(PodNews),
 }
 
 /// What changes of what the thread and the shards work by.
@@ -84,7 +86,7 @@ pub struct Reconfiguration {
     pub measure_every: Option<Option<Duration>>,
 }
 
-/// Tells the control thread of another configuration, from any thread but a shard's.
+/// Tells the control thread of another configuration, or of pods, from any thread but a shard's.
 #[derive(Clone)]
 pub struct Reconfigure(SyncSender<Heard>);
 
@@ -93,6 +95,11 @@ impl Reconfigure {
     /// more to do than is kept.
     pub fn reconfigure(&self, change: Reconfiguration) -> bool {
         self.0.send(Heard::Configured(Box::new(change))).is_ok()
+    }
+
+    /// Tells it of pods; `false` if the run is over. It waits in the same way.
+    pub fn hear_of_pods(&self, news: PodNews) -> bool {
+        self.0.send(Heard::Pods(news)).is_ok()
     }
 }
 
@@ -250,6 +257,7 @@ impl Work {
                 self.watcher.observe(pid, event, &life, &mut self.actions);
             }
             Heard::Configured(change) => self.reconfigure(*change),
+            Heard::Pods(news) => self.watcher.hear_of_pods(news, &mut self.actions),
             Heard::Looked(ticket, found) => {
                 let late = self.late.iter().position(|(other, _)| *other == ticket);
                 let under_way = self.looks.remove(&ticket).map(|it| it.look);

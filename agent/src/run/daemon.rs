@@ -18,6 +18,7 @@ use crate::export::own_metrics::OwnMetrics;
 use crate::export::printer::Output;
 use crate::export::{ExportConfig, Exporters, SetupError, SpanQueue};
 use crate::health::Health;
+use crate::kubernetes::{PodWatch, PodWatchSetup};
 use crate::live::{Live, Reconfiguration, Setup, Watched};
 use crate::logging;
 use crate::memory::Ledger;
@@ -43,6 +44,8 @@ pub struct Daemon {
     memory: Ledger,
     exporters: Exporters,
     metrics: Option<OwnMetrics>,
+    /// Who asks of pods, if anybody does.
+    pods: Option<PodWatch>,
     live: Live,
     vitals: Arc<Vitals>,
     /// Who answers for them, if anybody may ask.
@@ -114,8 +117,11 @@ impl Daemon {
         let metrics = start_metrics(&config, &health, &runtime)?;
         let capture = Capture::start(&config.capture, &config.discover.targets)?;
         let strategy = capture.strategy;
-        let watcher =
+        let mut watcher =
             Watcher::new(ProcRoot::host(), config.discover.clone()).within(memory.clone());
+        if config.kubernetes.reach.is_some() {
+            watcher = watcher.awaiting_pods();
+        }
         // How spans are made is told by records, so that it can be told anew.
         let pipeline = PipelineConfig {
             memory: memory.clone(),
@@ -135,6 +141,13 @@ impl Daemon {
             settled: ending.tell(),
         };
         let live = Live::start(capture, setup).context("can't start a thread")?;
+        let asking = PodWatchSetup {
+            config: config.kubernetes.clone(),
+            service_account: None,
+            host_name: ProcRoot::host().host_name().to_owned(),
+            handle: runtime.handle().clone(),
+        };
+        let pods = PodWatch::start(asking, live.hear_of_pods()).context("can't start a thread")?;
         Ok(Self {
             config,
             strategy,
@@ -143,6 +156,7 @@ impl Daemon {
             memory,
             exporters,
             metrics,
+            pods,
             live,
             vitals,
             health_server,
@@ -258,6 +272,7 @@ impl Daemon {
     /// A shard panicked.
     pub fn end(self, ending: &Ending) -> anyhow::Result<Ended> {
         self.vitals.ends();
+        drop(self.pods);
         let ended = self.live.end();
         let ended = ended.map_err(|_| anyhow::anyhow!("the capture thread panicked"))?;
         self.runtime.block_on(self.exporters.drain(left(ending)));

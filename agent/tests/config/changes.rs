@@ -15,6 +15,7 @@ fn changes(old: &[(&str, &str)], new: &[(&str, &str)]) -> Changes {
 fn parts(changes: &Changes) -> Vec<&'static str> {
     let parts = [
         ("discover", changes.discover.is_none()),
+        ("kubernetes", changes.kubernetes.is_none()),
         ("capture", changes.capture.is_none()),
         ("spans", changes.spans.is_none()),
         ("traces", changes.traces.is_none()),
@@ -64,6 +65,13 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::TargetPid => ("7", "discover"),
         Setting::ServiceName | Setting::ServiceNamespace => ("shop", "discover"),
         Setting::ResourceAttributes => ("a=b", "discover"),
+        Setting::KubeClusterName => ("shop", "discover"),
+        // Without somebody to ask they have no effect.
+        Setting::KubeMetadataEnable => ("true", ""),
+        Setting::KubeConfig | Setting::KubernetesServicePort => ("8443", ""),
+        Setting::KubernetesServiceHost => ("10.0.0.1", "kubernetes"),
+        Setting::NodeName => ("node-1", "kubernetes"),
+        Setting::KubeRestrictLocalNode => ("false", "kubernetes"),
         Setting::Capture => ("fexit", "capture"),
         Setting::BpfDebug => ("true", "capture"),
         Setting::ConnectionsMax => ("100", "capture"),
@@ -116,7 +124,7 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
 }
 
 #[test]
-fn every_setting_changes_its_part_and_only_some_wait_for_a_restart() {
+fn every_setting_changes_its_part_and_those_of_what_is_made_once_wait_for_a_restart() {
     for names in SETTINGS {
         let (value, part) = other_value(names.setting);
         let mut new = vec![PLAIN[0], (names.variables[0], value)];
@@ -134,13 +142,14 @@ fn every_setting_changes_its_part_and_only_some_wait_for_a_restart() {
         let changes = changes(&PLAIN, &new);
         let wanted: Vec<_> = (!part.is_empty()).then_some(part).into_iter().collect();
         assert_eq!(parts(&changes), wanted, "{:?}", names.setting);
-        let fixed: Vec<_> = ["capture", "sandbox"]
-            .contains(&part)
-            .then_some(names.setting)
-            .into_iter()
-            .collect();
+        let setting = match names.setting {
+            Setting::KubernetesServiceHost => Setting::KubeMetadataEnable,
+            setting => setting,
+        };
+        let is_fixed = ["capture", "kubernetes", "sandbox"].contains(&part);
+        let fixed: Vec<_> = is_fixed.then_some(setting).into_iter().collect();
         assert_eq!(changes.restart(), fixed, "{:?}", names.setting);
-        assert!(changes.capture.follow.is_none());
+        assert!(changes.capture.follow.is_none() && changes.kubernetes.follow.is_none());
     }
 }
 

@@ -45,7 +45,7 @@ const fn package(package: &'static str, purposes: &'static [Purpose]) -> Need {
 }
 
 const NEEDS: &[Need] = {
-    use Purpose::{Bench, Build, Demo, Fuzz, Package, Soak, Test, Vm};
+    use Purpose::{Bench, Build, Demo, Fuzz, Image, Package, Soak, Test, Vm};
     &[
         program("cc", "gcc", &[Build]),
         package("libc6-dev", &[Build]),
@@ -102,9 +102,13 @@ const NEEDS: &[Need] = {
         package("libtomcat10-embed-java", &[Test]),
         package("libjakarta-annotation-api-java", &[Test]),
         // What ships is linked to nothing; ring brings C.
-        program("musl-gcc", "musl-tools", &[Package]),
+        program("musl-gcc", "musl-tools", &[Image, Package]),
         // An image is run by what runs containers.
         program("crun", "crun", &[Test]),
+        program("systemd-analyze", "systemd", &[Test]),
+        program("rpm", "rpm", &[Soak]),
+        program("rpm2cpio", "rpm2cpio", &[Soak]),
+        program("cpio", "cpio", &[Soak]),
         program("qemu-system-x86_64", "qemu-system-x86", &[Vm]),
         package("busybox-static", &[Vm]),
         program("xz", "xz-utils", &[Test, Vm]),

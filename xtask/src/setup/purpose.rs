@@ -17,13 +17,15 @@ pub enum Purpose {
     Fuzz,
     /// Run soaks
     Soak,
-    /// Make packages
+    /// Make the static binary and the image
+    Image,
+    /// Make packages of them
     Package,
 }
 
 impl Purpose {
     /// Every one.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Build,
         Self::Demo,
         Self::Test,
@@ -31,6 +33,7 @@ impl Purpose {
         Self::Bench,
         Self::Fuzz,
         Self::Soak,
+        Self::Image,
         Self::Package,
     ];
 }

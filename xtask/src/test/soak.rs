@@ -11,7 +11,7 @@ use super::end_to_end::{self, Run};
 use super::executables;
 use super::links::{self, LinkRows};
 use super::report::Report;
-use crate::vm;
+use crate::{package, vm};
 
 /// What the tests read their duration from; see `tests/src/soak.rs`.
 const SECONDS: &str = "WIRESPAN_SOAK_SECONDS";
@@ -20,9 +20,17 @@ const SECONDS: &str = "WIRESPAN_SOAK_SECONDS";
 const FUZZING: &str = "fuzzing";
 const MACHINES: &str = "machines";
 
+/// Whose files have to be there before their tests are run.
+const PACKAGES: &str = "soak_packages";
+
 /// Those whose name contains `only`, `duration` each.
 pub fn run(report: &mut Report, duration: Duration, only: &str) -> Result<()> {
     let compiled = super::build(report);
+    if PACKAGES.contains(only) {
+        report.stage("the same packages in two folders", || {
+            super::checked(package::again::compare())
+        });
+    }
     report.stage("soaks on this kernel", || {
         let wanted = compiled.soaks().filter(|soak| soak.name.contains(only));
         // A soak says nothing until it is over.
