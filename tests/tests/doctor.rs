@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use serde_json::Value;
+use wirespan_tests::api_server::{ApiServer, Mood};
 use wirespan_tests::daemon::{binary, run_to_end};
 use wirespan_tests::ports;
 use wirespan_tests::process::{Process, tied};
@@ -112,6 +113,29 @@ fn what_keeps_a_run_from_working_fails_with_a_remedy() {
     let (grade, said) = of(&checks, "receiver");
     assert_eq!((code, grade), (Some(1), "FAIL"), "{checks:#}");
     assert!(said.contains("Connection refused"), "{said}");
+}
+
+#[test]
+fn what_kubernetes_refuses_is_a_warning_with_the_rule_that_is_missing() {
+    let server = ApiServer::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("config");
+    server.kubeconfig(&file, &serde_json::json!({}), &serde_json::json!({}));
+    let settings = [
+        ("KUBECONFIG", file.to_str().expect("text")),
+        ("BEYLA_KUBE_METADATA_ENABLE", "true"),
+        ("BEYLA_TRACE_PRINTER", "text"),
+    ];
+    for (mood, grade, says) in [
+        (Mood::Well, "PASS", "pods may be listed and watched"),
+        (Mood::Forbidding, "WARN", "resources [pods]"),
+    ] {
+        server.is(mood);
+        let (code, checks, _) = examined(tied(binary()), &settings);
+        let (graded, said) = of(&checks, "Kubernetes rights");
+        assert_eq!((code, graded), (Some(0), grade), "{checks:#}");
+        assert!(said.contains(says), "{said}");
+    }
 }
 
 #[test]
