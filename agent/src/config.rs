@@ -26,7 +26,9 @@ mod values;
 
 pub use capture::{CONNECTIONS_MAX_DEFAULT, CaptureConfig, Strategy};
 pub use change::{Change, Changes, Part};
-pub use daemon::{EndingConfig, HealthCheckConfig, LogConfig, MemoryConfig, MetricsConfig};
+pub use daemon::{
+    EndingConfig, HealthCheckConfig, LogConfig, MemoryConfig, MetricsConfig, SandboxConfig,
+};
 pub use discover::{DiscoverConfig, Globs, ServiceOverride, Targets};
 pub use environment::{Loaded, Purpose};
 pub use error::ConfigError;
@@ -60,6 +62,8 @@ pub struct Config {
     pub metrics: Option<MetricsConfig>,
     /// Where it says whether it lives and is ready.
     pub health_check: HealthCheckConfig,
+    /// What it gives up of its rights.
+    pub sandbox: SandboxConfig,
     /// What may be remembered.
     pub memory: MemoryConfig,
     /// The daemon's own log.

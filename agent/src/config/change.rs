@@ -5,7 +5,8 @@
 use super::names::Setting;
 use super::{
     CaptureConfig, Config, DiscoverConfig, EndingConfig, HealthCheckConfig, KubernetesConfig,
-    LogConfig, MemoryConfig, MetricsConfig, SpanConfig, SurroundingsConfig, TracesConfig,
+    LogConfig, MemoryConfig, MetricsConfig, SandboxConfig, SpanConfig, SurroundingsConfig,
+    TracesConfig,
 };
 
 /// The part of a configuration that concerns one room.
@@ -54,6 +55,7 @@ pub struct Changes {
     pub traces: Change<TracesConfig>,
     pub metrics: Change<Option<MetricsConfig>>,
     pub health_check: Change<HealthCheckConfig>,
+    pub sandbox: Change<SandboxConfig>,
     pub memory: Change<MemoryConfig>,
     pub log: Change<LogConfig>,
     pub ending: Change<EndingConfig>,
@@ -71,6 +73,7 @@ impl Changes {
             && self.traces.is_none()
             && self.metrics.is_none()
             && self.health_check.is_none()
+            && self.sandbox.is_none()
             && self.memory.is_none()
             && self.log.is_none()
             && self.ending.is_none()
@@ -88,6 +91,7 @@ impl Changes {
             &self.traces.restart,
             &self.metrics.restart,
             &self.health_check.restart,
+            &self.sandbox.restart,
             &self.memory.restart,
             &self.log.restart,
             &self.ending.restart,
@@ -109,6 +113,7 @@ impl Config {
             traces: Change::between(&self.traces, &new.traces),
             metrics: Change::between(&self.metrics, &new.metrics),
             health_check: Change::between(&self.health_check, &new.health_check),
+            sandbox: Change::between(&self.sandbox, &new.sandbox),
             memory: Change::between(&self.memory, &new.memory),
             log: Change::between(&self.log, &new.log),
             ending: Change::between(&self.ending, &new.ending),

@@ -21,6 +21,8 @@ pub enum Purpose {
     List,
     /// Explain what would become of a process: needs nothing.
     Explain,
+    /// Check whether a run would work: needs nothing.
+    Examine,
     /// Read a recording: needs nothing; prints text if nobody says where
     /// spans go.
     Replay,
@@ -60,6 +62,7 @@ impl Config {
             traces: traces::read(&settings, &mut warnings)?,
             metrics: otlp::metrics(&settings)?,
             health_check: daemon::health_check(&settings, &mut warnings)?,
+            sandbox: daemon::sandbox(&settings)?,
             memory: daemon::memory(&settings, capture.shards)?,
             capture,
             log: daemon::log(&settings)?,

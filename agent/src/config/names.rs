@@ -180,6 +180,8 @@ settings! {
     HealthCheckListenAddress:
         "OTEL_EBPF_HEALTH_CHECK_LISTEN_ADDRESS" "BEYLA_HEALTH_CHECK_LISTEN_ADDRESS"
         => "Address of /healthz and /readyz: 127.0.0.1 if it is not set; 0.0.0.0 for a kubelet";
+    KeepPrivileges: "WIRESPAN_KEEP_PRIVILEGES"
+        => "true: give up no capability and no system call after the start";
     LogLevel: "BEYLA_LOG_LEVEL" "OTEL_EBPF_LOG_LEVEL"
         => "error, warn, info, debug, trace or off";
     NoColor: "NO_COLOR"

@@ -1,4 +1,4 @@
-//! Whom on this machine and its link is asked about the machine and its containers. It finds nobody.
+//! Who is asked about the machine and its containers. It finds nobody.
 
 use super::names::Setting;
 use super::settings::Settings;

@@ -28,6 +28,7 @@ use crate::memory::Ledger;
 use crate::pipeline::PipelineConfig;
 use crate::recording::Recorder;
 use crate::report::Finished;
+use crate::sandbox;
 use crate::vitals::{HealthServer, ListenError, Vitals};
 
 /// Threads of the async edge: encoding is the only work there.
@@ -119,14 +120,7 @@ impl Daemon {
         let metrics = start_metrics(&config, &health, &runtime)?;
         let capture = Capture::start(&config.capture, &config.discover.targets)?;
         let strategy = capture.strategy;
-        let mut watcher =
-            Watcher::new(ProcRoot::host(), config.discover.clone()).within(memory.clone());
-        if config.kubernetes.reach.is_some() {
-            watcher = watcher.awaiting_pods();
-        }
-        if config.surroundings.container_engines {
-            watcher = watcher.asking(Engines::below(Path::new("/")));
-        }
+        let watcher = start_watcher(&config, &memory);
         // How spans are made is told by records, so that it can be told anew.
         let pipeline = PipelineConfig {
             memory: memory.clone(),
@@ -334,6 +328,7 @@ pub(super) fn start_runtime() -> anyhow::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(EXPORT_THREADS)
         .thread_name("export")
+        .on_thread_start(sandbox::without_rights)
         .enable_all()
         .build()
         .context("can't start the exporters' runtime")
@@ -354,6 +349,19 @@ pub(super) fn start_exporters<W: Write + Send + 'static>(
         ..ExportConfig::new(config.traces.otlp.clone(), config.traces.printer)
     };
     Ok(Exporters::start_with_output(export, health, output)?)
+}
+
+/// Who decides who is watched, and who it may ask.
+fn start_watcher(config: &Config, memory: &Ledger) -> Watcher {
+    let watcher = Watcher::new(ProcRoot::host(), config.discover.clone());
+    let mut watcher = watcher.within(memory.clone());
+    if config.kubernetes.reach.is_some() {
+        watcher = watcher.awaiting_pods();
+    }
+    if config.surroundings.container_engines {
+        watcher = watcher.asking(Engines::below(Path::new("/")));
+    }
+    watcher
 }
 
 /// Tells what the host's cloud says of it, once that is known, if it says anything.

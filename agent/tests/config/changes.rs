@@ -22,6 +22,7 @@ fn parts(changes: &Changes) -> Vec<&'static str> {
         ("traces", changes.traces.is_none()),
         ("metrics", changes.metrics.is_none()),
         ("health_check", changes.health_check.is_none()),
+        ("sandbox", changes.sandbox.is_none()),
         ("memory", changes.memory.is_none()),
         ("log", changes.log.is_none()),
         ("ending", changes.ending.is_none()),
@@ -117,6 +118,7 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::HealthCheckPort => ("9090", "health_check"),
         // Without a port it has no effect.
         Setting::HealthCheckListenAddress => ("0.0.0.0", ""),
+        Setting::KeepPrivileges => ("true", "sandbox"),
         Setting::MemoryLimit => ("64M", "memory"),
         Setting::ShutdownTimeout => ("3s", "ending"),
         Setting::LogLevel => ("debug", "log"),
@@ -146,7 +148,8 @@ fn every_setting_changes_its_part_and_those_of_what_is_made_once_wait_for_a_rest
             Setting::KubernetesServiceHost => Setting::KubeMetadataEnable,
             setting => setting,
         };
-        let is_fixed = ["capture", "kubernetes", "surroundings"].contains(&part);
+        let fixed_parts = ["capture", "kubernetes", "sandbox", "surroundings"];
+        let is_fixed = fixed_parts.contains(&part);
         let fixed: Vec<_> = is_fixed.then_some(setting).into_iter().collect();
         assert_eq!(changes.restart(), fixed, "{:?}", names.setting);
         assert!(changes.capture.follow.is_none() && changes.kubernetes.follow.is_none());
