@@ -102,15 +102,12 @@ impl Describer {
             ancestors_left: ANCESTORS_MAX,
         };
         let found = || naming::service_name(&executable, &command_args, &comm, &around);
+        let said = self.service.name.clone().or(told.service_name);
         let mut description = Process {
             pid,
             start_ns,
-            service_name: self
-                .service
-                .name
-                .clone()
-                .or(told.service_name)
-                .unwrap_or_else(found),
+            is_named_by_what_it_runs: said.is_none(),
+            service_name: said.unwrap_or_else(found),
             service_namespace: self.service_namespace(told.service_namespace),
             service_instance_id: self.instance_id(pid),
             language: None,
@@ -118,6 +115,7 @@ impl Describer {
             host_name: self.root.host_name().to_owned(),
             container: container_of(&process),
             place: None,
+            telling: self.service.pods.clone(),
             awaits_place: false,
             uncopied: uncopied(&self.root, pid),
             executable,
@@ -144,6 +142,8 @@ impl Describer {
             pid,
             start_ns: self.start_ns(pid),
             service_name: self.service.name.clone().unwrap_or_else(|| comm.to_owned()),
+            is_named_by_what_it_runs: self.service.name.is_none(),
+            telling: self.service.pods.clone(),
             service_namespace: self.service_namespace(None),
             service_instance_id: self.instance_id(pid),
             resource_attributes: self.attributes_with(BTreeMap::new()),

@@ -66,6 +66,8 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::TargetPid => ("7", "discover"),
         Setting::ServiceName | Setting::ServiceNamespace => ("shop", "discover"),
         Setting::ResourceAttributes => ("a=b", "discover"),
+        Setting::KubeServiceNames => ("beyla", "discover"),
+        Setting::KubeLabels | Setting::KubeAnnotations => ("team", "discover"),
         Setting::KubeClusterName => ("shop", "discover"),
         Setting::CloudMetadata | Setting::ContainerEngines => ("false", "surroundings"),
         // Without somebody to ask they have no effect.
