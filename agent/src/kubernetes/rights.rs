@@ -1,6 +1,6 @@
-//! Whether the API server lets who asks do what a run asks it for, found out by asking for as little
-//! of that as can be: its answer holds whatever it is that grants or refuses. It keeps nothing of
-//! what it is told.
+//! Whether the API server lets who asks do what a run asks it for, found out by asking for as
+//! little of that as can be: its answer holds whatever it is that grants or refuses. It keeps
+//! nothing of what it is told.
 
 use std::path::PathBuf;
 use std::time::Duration;
