@@ -19,6 +19,7 @@ mod propagators;
 mod sampler;
 mod settings;
 mod spans;
+mod surroundings;
 mod tail;
 mod traces;
 mod values;
@@ -31,12 +32,13 @@ pub use daemon::{
 pub use discover::{DiscoverConfig, Globs, ServiceOverride, Targets};
 pub use environment::{Loaded, Purpose};
 pub use error::ConfigError;
-pub use kubernetes::{KubernetesConfig, Reach};
+pub use kubernetes::{ApiReach, KubernetesConfig};
 pub use names::{Names, SETTINGS, Setting};
 pub use propagators::Propagator;
 pub use sampler::Sampler;
 pub use settings::Given;
 pub use spans::SpanConfig;
+pub use surroundings::SurroundingsConfig;
 pub use tail::{TailCondition, TailRule};
 pub use traces::{OtlpConfig, OtlpProtocol, PrinterFormat, QUEUE_SPANS_DEFAULT, TracesConfig};
 pub(crate) use values::duration;
@@ -48,6 +50,8 @@ pub struct Config {
     pub discover: DiscoverConfig,
     /// Whether and how the API server is asked of pods.
     pub kubernetes: KubernetesConfig,
+    /// Who else is asked about the machine.
+    pub surroundings: SurroundingsConfig,
     /// How to capture.
     pub capture: CaptureConfig,
     /// How exchanges become spans.

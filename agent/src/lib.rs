@@ -11,6 +11,7 @@ pub mod discover;
 pub mod doctor;
 pub mod ending;
 pub mod endpoints;
+pub mod engine;
 pub mod enrich;
 mod exchanges;
 pub mod export;

@@ -38,6 +38,7 @@ attributes! {
     Development CLOUD_REGION = "cloud.region";
     Development CLOUD_RESOURCE_ID = "cloud.resource_id";
     Stable CONTAINER_ID = "container.id";
+    Development CONTAINER_NAME = "container.name";
     Stable DB_COLLECTION_NAME = "db.collection.name";
     Stable DB_NAMESPACE = "db.namespace";
     Stable DB_OPERATION_BATCH_SIZE = "db.operation.batch.size";

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use wirespan::config::{KubernetesConfig, Reach};
+use wirespan::config::{ApiReach, KubernetesConfig};
 use wirespan::kubernetes::{PodNews, PodRights, PodWatch, PodWatchSetup, Pods, pod_rights};
 use wirespan_tests::api_server::{ApiServer, Mood};
 use wirespan_tests::tls::Certificates;
@@ -40,10 +40,10 @@ impl Bench {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("config");
         server.kubeconfig(&file, &json!({}), &json!({}));
-        Self::with(Reach::File(file), Some("here"), directory)
+        Self::with(ApiReach::File(file), Some("here"), directory)
     }
 
-    fn with(reach: Reach, node: Option<&str>, directory: TempDir) -> Self {
+    fn with(reach: ApiReach, node: Option<&str>, directory: TempDir) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -240,8 +240,8 @@ fn service_account(certificates: &Certificates, token: &str) -> TempDir {
     directory
 }
 
-fn within_a_pod(server: &ApiServer) -> Reach {
-    Reach::ServiceAccount {
+fn within_a_pod(server: &ApiServer) -> ApiReach {
+    ApiReach::ServiceAccount {
         host: "127.0.0.1".to_owned(),
         port: server.port().to_string(),
     }
@@ -291,7 +291,7 @@ fn asks_by(server: &ApiServer, cluster: &Value, user: &Value) -> bool {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("config");
     server.kubeconfig(&file, cluster, user);
-    let mut bench = Bench::with(Reach::File(file), Some("here"), directory);
+    let mut bench = Bench::with(ApiReach::File(file), Some("here"), directory);
     while bench.silences == 0 && bench.names.is_empty() {
         assert!(bench.hear(LIMIT), "neither pods nor that there are none");
     }
@@ -359,7 +359,7 @@ fn what_is_no_kubeconfig_is_no_reason_to_end() {
         let directory = tempfile::tempdir().expect("a directory");
         let file: PathBuf = Path::join(directory.path(), "config");
         std::fs::write(&file, text).expect("a file");
-        let mut bench = Bench::with(Reach::File(file), Some("here"), directory);
+        let mut bench = Bench::with(ApiReach::File(file), Some("here"), directory);
         bench.expect_silence();
     }
 }
@@ -382,7 +382,7 @@ fn rights_are_tried_by_asking() {
         };
         pod_rights(&config, Some(directory.path().to_owned()), runtime.handle())
     };
-    let reach = || Some(Reach::File(file.clone()));
+    let reach = || Some(ApiReach::File(file.clone()));
     assert_eq!(of(None), None);
     assert_eq!(of(reach()), Some(PodRights::Granted));
     server.is(Mood::Forbidding);
@@ -396,7 +396,7 @@ fn rights_are_tried_by_asking() {
     let away = of(reach());
     assert!(matches!(away, Some(PodRights::NotAsked(_))), "{away:?}");
     // A pod that was given no service account.
-    let account = Reach::ServiceAccount {
+    let account = ApiReach::ServiceAccount {
         host: "127.0.0.1".to_owned(),
         port: "1".to_owned(),
     };

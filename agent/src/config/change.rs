@@ -5,7 +5,8 @@
 use super::names::Setting;
 use super::{
     CaptureConfig, Config, DiscoverConfig, EndingConfig, HealthCheckConfig, KubernetesConfig,
-    LogConfig, MemoryConfig, MetricsConfig, SandboxConfig, SpanConfig, TracesConfig,
+    LogConfig, MemoryConfig, MetricsConfig, SandboxConfig, SpanConfig, SurroundingsConfig,
+    TracesConfig,
 };
 
 /// The part of a configuration that concerns one room.
@@ -48,6 +49,7 @@ impl<P: Part> Change<P> {
 pub struct Changes {
     pub discover: Change<DiscoverConfig>,
     pub kubernetes: Change<KubernetesConfig>,
+    pub surroundings: Change<SurroundingsConfig>,
     pub capture: Change<CaptureConfig>,
     pub spans: Change<SpanConfig>,
     pub traces: Change<TracesConfig>,
@@ -65,6 +67,7 @@ impl Changes {
     pub fn is_none(&self) -> bool {
         self.discover.is_none()
             && self.kubernetes.is_none()
+            && self.surroundings.is_none()
             && self.capture.is_none()
             && self.spans.is_none()
             && self.traces.is_none()
@@ -82,6 +85,7 @@ impl Changes {
         let parts = [
             &self.discover.restart,
             &self.kubernetes.restart,
+            &self.surroundings.restart,
             &self.capture.restart,
             &self.spans.restart,
             &self.traces.restart,
@@ -103,6 +107,7 @@ impl Config {
         Changes {
             discover: Change::between(&self.discover, &new.discover),
             kubernetes: Change::between(&self.kubernetes, &new.kubernetes),
+            surroundings: Change::between(&self.surroundings, &new.surroundings),
             capture: Change::between(&self.capture, &new.capture),
             spans: Change::between(&self.spans, &new.spans),
             traces: Change::between(&self.traces, &new.traces),

@@ -6,7 +6,8 @@ use std::ffi::OsString;
 use super::names::Setting;
 use super::settings::{Given, Settings};
 use super::{
-    Config, ConfigError, PrinterFormat, capture, daemon, discover, kubernetes, otlp, spans, traces,
+    Config, ConfigError, PrinterFormat, capture, daemon, discover, kubernetes, otlp, spans,
+    surroundings, traces,
 };
 
 /// What the configuration is for, which decides what must be set.
@@ -56,6 +57,7 @@ impl Config {
         let mut config = Self {
             discover: discover::read(&settings, &mut warnings)?,
             kubernetes: kubernetes::read(&settings, &mut warnings)?,
+            surroundings: surroundings::read(&settings)?,
             spans: spans::read(&settings, &mut warnings)?,
             traces: traces::read(&settings, &mut warnings)?,
             metrics: otlp::metrics(&settings)?,

@@ -11,7 +11,7 @@ use super::{ConfigError, Part, values};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KubernetesConfig {
     /// How to reach it; `None` if it is not to be asked.
-    pub reach: Option<Reach>,
+    pub reach: Option<ApiReach>,
     /// What it calls this node, if somebody said so.
     pub node: Option<String>,
     /// Only pods of this node are asked for.
@@ -22,7 +22,7 @@ pub struct KubernetesConfig {
 
 /// How to reach an API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum ApiReach {
     /// As a pod does, with the service account that it runs as.
     ServiceAccount {
         /// Name or address.
@@ -80,7 +80,7 @@ pub(super) fn read(
     };
     let within_pods = || {
         let port = settings.text(Setting::KubernetesServicePort);
-        Some(Reach::ServiceAccount {
+        Some(ApiReach::ServiceAccount {
             host: settings.text(Setting::KubernetesServiceHost)?,
             port: port.unwrap_or_else(|| PORT_DEFAULT.to_owned()),
         })
@@ -90,7 +90,7 @@ pub(super) fn read(
         // KUBECONFIG is usually set for other programs.
         Enable::WithinPods => within_pods(),
         Enable::Yes => file(settings, warnings)
-            .map(Reach::File)
+            .map(ApiReach::File)
             .or_else(within_pods),
     };
     if enable == Enable::Yes && reach.is_none() {

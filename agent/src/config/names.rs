@@ -57,6 +57,10 @@ settings! {
         => "false: ask for the pods of all nodes, not of this one alone";
     KubeClusterName: "OTEL_EBPF_KUBE_CLUSTER_NAME" "BEYLA_KUBE_CLUSTER_NAME"
         => "k8s.cluster.name of everything that is traced";
+    CloudMetadata: "WIRESPAN_CLOUD_METADATA"
+        => "false: the cloud's metadata service is not asked where the host is";
+    ContainerEngines: "WIRESPAN_CONTAINER_ENGINES"
+        => "false: Docker, podman and containerd are not asked how containers are called";
     KubeConfig: "KUBECONFIG"
         => "File that says how to reach the API server, where it is asked with metadata true";
     NodeName: "NODE_NAME" "K8S_NODE_NAME" "KUBE_NODE_NAME"

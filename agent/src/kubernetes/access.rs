@@ -11,7 +11,7 @@ use rustls::ClientConfig;
 
 use super::kubeconfig;
 use super::tls::{self, ClientIdentity, Trust};
-use crate::config::Reach;
+use crate::config::ApiReach;
 use crate::visible::Visible;
 
 /// Where Kubernetes puts what a pod's service account is known by.
@@ -54,10 +54,10 @@ impl Access {
     ///
     /// # Errors
     /// Something is missing, can't be read, or is refused.
-    pub fn read(reach: &Reach, account: &Path) -> Result<Self, NoAccess> {
+    pub fn read(reach: &ApiReach, account: &Path) -> Result<Self, NoAccess> {
         match reach {
-            Reach::File(path) => kubeconfig::means(path)?,
-            Reach::ServiceAccount { host, port } => of_account(host, port, account)?,
+            ApiReach::File(path) => kubeconfig::means(path)?,
+            ApiReach::ServiceAccount { host, port } => of_account(host, port, account)?,
         }
         .access()
     }

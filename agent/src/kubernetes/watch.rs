@@ -20,7 +20,7 @@ use super::client::{ApiClient, AskFailure, PATIENCE, Waits};
 use super::pod::Pod;
 use super::stream;
 use super::wire::{self, PodEvent};
-use crate::config::{KubernetesConfig, Reach};
+use crate::config::{ApiReach, KubernetesConfig};
 use crate::visible::Visible;
 
 /// How long a watch is asked for, in seconds: between this and twice as much. Each begins with a
@@ -67,7 +67,7 @@ impl PodWatch {
             stop: stopped,
         };
         let account = setup.service_account;
-        let asking = Asking {
+        let asking = PodQuestions {
             reach,
             account: account.unwrap_or_else(|| SERVICE_ACCOUNT.into()),
             node: setup.config.node.filter(|_| setup.config.local_node_alone),
@@ -115,8 +115,8 @@ impl KnownUpTo {
     }
 }
 
-struct Asking<F> {
-    reach: Reach,
+struct PodQuestions<F> {
+    reach: ApiReach,
     account: PathBuf,
     /// Which node's pods are asked for.
     node: Option<String>,
@@ -136,7 +136,7 @@ struct Asking<F> {
     is_known: bool,
 }
 
-impl<F: FnMut(PodNews) -> bool> Asking<F> {
+impl<F: FnMut(PodNews) -> bool> PodQuestions<F> {
     fn run(mut self) {
         loop {
             let failure = match self.round() {

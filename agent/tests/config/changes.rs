@@ -16,6 +16,7 @@ fn parts(changes: &Changes) -> Vec<&'static str> {
     let parts = [
         ("discover", changes.discover.is_none()),
         ("kubernetes", changes.kubernetes.is_none()),
+        ("surroundings", changes.surroundings.is_none()),
         ("capture", changes.capture.is_none()),
         ("spans", changes.spans.is_none()),
         ("traces", changes.traces.is_none()),
@@ -66,6 +67,7 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::ServiceName | Setting::ServiceNamespace => ("shop", "discover"),
         Setting::ResourceAttributes => ("a=b", "discover"),
         Setting::KubeClusterName => ("shop", "discover"),
+        Setting::CloudMetadata | Setting::ContainerEngines => ("false", "surroundings"),
         // Without somebody to ask they have no effect.
         Setting::KubeMetadataEnable => ("true", ""),
         Setting::KubeConfig | Setting::KubernetesServicePort => ("8443", ""),
@@ -146,7 +148,8 @@ fn every_setting_changes_its_part_and_those_of_what_is_made_once_wait_for_a_rest
             Setting::KubernetesServiceHost => Setting::KubeMetadataEnable,
             setting => setting,
         };
-        let is_fixed = ["capture", "kubernetes", "sandbox"].contains(&part);
+        let fixed_parts = ["capture", "kubernetes", "sandbox", "surroundings"];
+        let is_fixed = fixed_parts.contains(&part);
         let fixed: Vec<_> = is_fixed.then_some(setting).into_iter().collect();
         assert_eq!(changes.restart(), fixed, "{:?}", names.setting);
         assert!(changes.capture.follow.is_none() && changes.kubernetes.follow.is_none());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use log::LevelFilter;
-use wirespan::config::{Config, PrinterFormat, Purpose, Reach, Strategy};
+use wirespan::config::{ApiReach, Config, PrinterFormat, Purpose, Strategy};
 use wirespan::redact::Grammar;
 
 use crate::{config_with, load, warnings_of};
@@ -59,11 +59,11 @@ fn every_setting_of_beyla_has_its_other_prefix() {
 fn pods_are_asked_for_within_pods_or_where_somebody_says_so() {
     const HOST: (&str, &str) = ("KUBERNETES_SERVICE_HOST", "10.96.0.1");
     const FILE: (&str, &str) = ("KUBECONFIG", "/root/.kube/config:/etc/other");
-    let account = |port: &str| Reach::ServiceAccount {
+    let account = |port: &str| ApiReach::ServiceAccount {
         host: "10.96.0.1".to_owned(),
         port: port.to_owned(),
     };
-    let file = || Reach::File("/root/.kube/config".into());
+    let file = || ApiReach::File("/root/.kube/config".into());
     let enabled = |text| ("BEYLA_KUBE_METADATA_ENABLE", text);
     for (environment, expected) in [
         (vec![], None),

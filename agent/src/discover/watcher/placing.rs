@@ -43,7 +43,7 @@ impl Watcher {
                 };
                 let placed = self.within_bound(placed);
                 self.keep(placed.pid, &placed);
-                actions.push(Action::Described(placed));
+                actions.push(Action::Placed(placed));
             }
         }
     }
