@@ -87,17 +87,24 @@ pub fn remedy() -> String {
 }
 
 /// Whether a run needs `CAP_SYS_ADMIN`, if it has it: where the kernel has not split off what is
-/// used here, or asks for it where probes are placed one by one (see [`super::reason`]).
+/// used here, where probes are placed one by one, for which kernels ask for it that were corrected
+/// in that since 2025, or where `perf_event_paranoid` asks for it (see [`super::reason`]).
+///
+/// To be asked before anything is given up.
 #[must_use]
 pub fn takes_admin() -> bool {
     let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").ok();
     let last = last.and_then(|last| last.trim().parse::<u32>().ok());
-    takes_admin_where(last, super::reason::paranoia())
+    takes_admin_where(last, super::reason::paranoia(), super::tls::knows_links())
 }
 
-fn takes_admin_where(last_capability: Option<u32>, perf_event_paranoid: i32) -> bool {
+fn takes_admin_where(
+    last_capability: Option<u32>,
+    perf_event_paranoid: i32,
+    links_many: bool,
+) -> bool {
     let knows_bpf = last_capability.is_none_or(|last| last >= CAPABILITIES[0].bit);
-    !knows_bpf || perf_event_paranoid > 2
+    !knows_bpf || perf_event_paranoid > 2 || !links_many
 }
 
 /// Why no process's memory may be looked at, whatever the capabilities, if that is so (Yama's
@@ -168,10 +175,11 @@ mod tests {
 
     #[test]
     fn admin_is_taken_where_the_kernel_has_nothing_less_or_asks_for_it() {
-        // 5.4, 5.10 and later, and Debian's setting.
-        assert!(takes_admin_where(Some(37), 2));
-        assert!(!takes_admin_where(Some(40), 2) && !takes_admin_where(None, 2));
-        assert!(takes_admin_where(Some(40), 3));
+        // 5.4, 5.10, 6.6, and Debian's setting.
+        assert!(takes_admin_where(Some(37), 2, false));
+        assert!(takes_admin_where(Some(40), 2, false));
+        assert!(!takes_admin_where(Some(40), 2, true) && !takes_admin_where(None, 2, true));
+        assert!(takes_admin_where(Some(40), 3, true));
     }
 
     #[test]

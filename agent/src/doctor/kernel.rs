@@ -88,7 +88,8 @@ fn ways(config: &CaptureConfig) -> Vec<Check> {
         Check::warn(
             "TLS probes",
             "each is placed by a perf event of its own: slow to place and to take away",
-            "a kernel of 6.6 or later, or nothing: it costs more",
+            "a kernel of 6.6 or later; here, kernels that were corrected since 2025 take \
+             CAP_SYS_ADMIN for it",
         )
     };
     vec![sockets, frames, probes]

@@ -19,8 +19,8 @@ pub struct KeptCapability {
 /// What depends on the kernel and its settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// `CAP_SYS_ADMIN`: the kernel has not what was split off it, or asks for it where probes are
-    /// placed.
+    /// `CAP_SYS_ADMIN`: the kernel has not what was split off it, or may ask for it where probes
+    /// are placed.
     pub admin: bool,
     /// `CAP_NET_BIND_SERVICE`: health checks are answered on a port below 1024.
     pub low_port: bool,
@@ -62,7 +62,7 @@ const USUAL: [KeptCapability; 6] = [
 const ADMIN: KeptCapability = KeptCapability {
     set: CapabilitySet::SYS_ADMIN,
     name: "CAP_SYS_ADMIN",
-    to: "do what this kernel, or its perf_event_paranoid, asks it for",
+    to: "place probes where this kernel takes no less",
 };
 
 const LOW_PORT: KeptCapability = KeptCapability {

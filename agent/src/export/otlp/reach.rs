@@ -109,7 +109,7 @@ impl ReceiverReach {
         let Self {
             delivery, empty, ..
         } = self.clone();
-        let is_asking = Asking(Arc::clone(&self.is_asking));
+        let is_asking = AskingReceiver(Arc::clone(&self.is_asking));
         self.runtime.spawn(async move {
             let _is_asking = is_asking;
             delivery.ask(empty).await;
@@ -118,9 +118,9 @@ impl ReceiverReach {
 }
 
 /// Until this is dropped, also where the runtime ends first.
-struct Asking(Arc<AtomicBool>);
+struct AskingReceiver(Arc<AtomicBool>);
 
-impl Drop for Asking {
+impl Drop for AskingReceiver {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
     }
