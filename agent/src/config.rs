@@ -12,27 +12,33 @@ mod discover;
 mod environment;
 mod error;
 mod known;
+mod kubernetes;
 mod names;
 mod otlp;
 mod propagators;
 mod sampler;
 mod settings;
 mod spans;
+mod surroundings;
 mod tail;
 mod traces;
 mod values;
 
 pub use capture::{CONNECTIONS_MAX_DEFAULT, CaptureConfig, Strategy};
 pub use change::{Change, Changes, Part};
-pub use daemon::{EndingConfig, HealthCheckConfig, LogConfig, MemoryConfig, MetricsConfig};
+pub use daemon::{
+    EndingConfig, HealthCheckConfig, LogConfig, MemoryConfig, MetricsConfig, SandboxConfig,
+};
 pub use discover::{DiscoverConfig, Globs, ServiceOverride, Targets};
 pub use environment::{Loaded, Purpose};
 pub use error::ConfigError;
+pub use kubernetes::{ApiReach, KubernetesConfig};
 pub use names::{Names, SETTINGS, Setting};
 pub use propagators::Propagator;
 pub use sampler::Sampler;
 pub use settings::Given;
 pub use spans::SpanConfig;
+pub use surroundings::SurroundingsConfig;
 pub use tail::{TailCondition, TailRule};
 pub use traces::{OtlpConfig, OtlpProtocol, PrinterFormat, QUEUE_SPANS_DEFAULT, TracesConfig};
 pub(crate) use values::duration;
@@ -42,6 +48,10 @@ pub(crate) use values::duration;
 pub struct Config {
     /// Whom to watch, and how they are named.
     pub discover: DiscoverConfig,
+    /// Whether and how the API server is asked of pods.
+    pub kubernetes: KubernetesConfig,
+    /// Who else is asked about the machine.
+    pub surroundings: SurroundingsConfig,
     /// How to capture.
     pub capture: CaptureConfig,
     /// How exchanges become spans.
@@ -52,6 +62,8 @@ pub struct Config {
     pub metrics: Option<MetricsConfig>,
     /// Where it says whether it lives and is ready.
     pub health_check: HealthCheckConfig,
+    /// What it gives up of its rights.
+    pub sandbox: SandboxConfig,
     /// What may be remembered.
     pub memory: MemoryConfig,
     /// The daemon's own log.

@@ -29,12 +29,14 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::capture::Capture;
+use crate::cloud::CloudAttributes;
 use crate::config::SpanConfig;
 use crate::discover::tls::Libraries;
 use crate::discover::{ProcRoot, Watcher};
 use crate::ending::Event;
 use crate::export::SpanQueue;
 use crate::health::Health;
+use crate::kubernetes::PodNews;
 use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::recording::Recorder;
 use crate::report::Finished;
@@ -202,6 +204,18 @@ impl Live {
     /// Has all of it work by another configuration from now on; `false` if the run is over.
     pub fn reconfigure(&self, change: Reconfiguration) -> bool {
         self.reconfigure.reconfigure(change)
+    }
+
+    /// Who is told of pods, from a thread that may have to wait; `false` if the run is over.
+    pub fn hear_of_pods(&self) -> impl FnMut(PodNews) -> bool + Send + use<> {
+        let reconfigure = self.reconfigure.clone();
+        move |news| reconfigure.hear_of_pods(news)
+    }
+
+    /// Who is told what a cloud says of the host, from a thread that may have to wait.
+    pub fn hear_of_host(&self) -> impl FnOnce(CloudAttributes) -> bool + Send + use<> {
+        let reconfigure = self.reconfigure.clone();
+        move |cloud| reconfigure.hear_of_host(cloud)
     }
 
     /// Who can be asked how many processes are watched.

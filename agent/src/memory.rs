@@ -148,6 +148,12 @@ impl Ledger {
         self.whole() / 8
     }
 
+    /// What may be known of pods: a sixteenth, of the whole.
+    #[must_use]
+    pub fn of_pods(&self) -> usize {
+        self.whole() / 16
+    }
+
     /// Takes note that so many bytes more are held.
     pub fn hold(&self, holder: Holder, bytes: usize) {
         self.held[holder as usize].fetch_add(bytes, Ordering::Relaxed);

@@ -15,6 +15,9 @@ use wirespan_protocols::family::http::Method;
 /// `User-Agent` of all exports.
 pub const USER_AGENT: &str = concat!("wirespan/", env!("CARGO_PKG_VERSION"), " (rust; otlp)");
 
+/// `User-Agent` of what is asked of Kubernetes' API server.
+pub const ASKING_USER_AGENT: &str = concat!("wirespan/", env!("CARGO_PKG_VERSION"));
+
 /// What each version of it begins with.
 const PRODUCT: &str = "wirespan/";
 /// What follows the version; a library may append its own name.

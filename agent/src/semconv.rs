@@ -31,7 +31,14 @@ macro_rules! attributes {
 attributes! {
     Stable CLIENT_ADDRESS = "client.address";
     Stable CLIENT_PORT = "client.port";
+    Development CLOUD_ACCOUNT_ID = "cloud.account.id";
+    Development CLOUD_AVAILABILITY_ZONE = "cloud.availability_zone";
+    Development CLOUD_PLATFORM = "cloud.platform";
+    Development CLOUD_PROVIDER = "cloud.provider";
+    Development CLOUD_REGION = "cloud.region";
+    Development CLOUD_RESOURCE_ID = "cloud.resource_id";
     Stable CONTAINER_ID = "container.id";
+    Development CONTAINER_NAME = "container.name";
     Stable DB_COLLECTION_NAME = "db.collection.name";
     Stable DB_NAMESPACE = "db.namespace";
     Stable DB_OPERATION_BATCH_SIZE = "db.operation.batch.size";
@@ -41,12 +48,16 @@ attributes! {
     Stable DB_STORED_PROCEDURE_NAME = "db.stored_procedure.name";
     Stable DB_SYSTEM_NAME = "db.system.name";
     Stable ERROR_TYPE = "error.type";
+    Development HOST_ID = "host.id";
+    Development HOST_IMAGE_ID = "host.image.id";
     Development HOST_NAME = "host.name";
+    Development HOST_TYPE = "host.type";
     Development HTTP_REQUEST_BODY_SIZE = "http.request.body.size";
     Stable HTTP_REQUEST_METHOD = "http.request.method";
     Stable HTTP_REQUEST_METHOD_ORIGINAL = "http.request.method_original";
     Development HTTP_RESPONSE_BODY_SIZE = "http.response.body.size";
     Stable HTTP_RESPONSE_STATUS_CODE = "http.response.status_code";
+    Stable K8S_CLUSTER_NAME = "k8s.cluster.name";
     Stable K8S_POD_UID = "k8s.pod.uid";
     Stable NETWORK_PEER_ADDRESS = "network.peer.address";
     Stable NETWORK_PEER_PORT = "network.peer.port";

@@ -3,6 +3,7 @@
 //! removed when they are dropped.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The group.
@@ -52,19 +53,32 @@ pub struct NamedGroups {
 }
 
 impl NamedGroups {
-    /// Groups with these names, the outermost first.
+    /// Groups with these names, the outermost first; outer ones may be somebody else's already.
     ///
     /// # Errors
     /// Why this machine lets nobody make them, in a sentence.
     pub fn new(names: &[&str]) -> Result<Self, String> {
         let (mut path, _) = own()?;
         let mut groups = Self { paths: Vec::new() };
-        for name in names {
+        for (index, name) in names.iter().enumerate() {
             path = path.join(name);
-            fs::create_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-            groups.paths.push(path.clone());
+            match fs::create_dir(&path) {
+                Ok(()) => groups.paths.push(path.clone()),
+                Err(error)
+                    if error.kind() == ErrorKind::AlreadyExists && index + 1 < names.len() => {}
+                Err(error) => return Err(format!("{}: {error}", path.display())),
+            }
         }
         Ok(groups)
+    }
+
+    /// The innermost's folder.
+    ///
+    /// # Panics
+    /// There is none.
+    #[must_use]
+    pub fn innermost(&self) -> &Path {
+        self.paths.last().expect("there is one")
     }
 
     /// Puts a process into the innermost.
@@ -72,8 +86,8 @@ impl NamedGroups {
     /// # Panics
     /// If the kernel refuses.
     pub fn take_in(&self, pid: u32) {
-        let innermost = self.paths.last().expect("there is one");
-        fs::write(innermost.join("cgroup.procs"), pid.to_string()).expect("it moves");
+        let procs = self.innermost().join("cgroup.procs");
+        fs::write(procs, pid.to_string()).expect("it moves");
     }
 }
 

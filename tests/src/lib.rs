@@ -1,5 +1,6 @@
 //! What end-to-end tests are made of: an OTLP receiver, workloads, the daemon under test.
 
+pub mod api_server;
 pub mod cgroup;
 pub mod cluster;
 pub mod container;

@@ -13,6 +13,7 @@ use super::settings::Settings;
 use super::{ConfigError, Part, values};
 use crate::enrich::list;
 use crate::enrich::who::{self, Source};
+use crate::semconv;
 
 /// Whom to watch, and how they are named.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -118,9 +119,20 @@ pub(super) fn read(
         service: ServiceOverride {
             name: settings.text(Setting::ServiceName),
             namespace: settings.text(Setting::ServiceNamespace),
-            resource_attributes: resource_attributes(settings, warnings),
+            resource_attributes: with_cluster(settings, resource_attributes(settings, warnings)),
         },
     })
+}
+
+/// The name of the cluster is true of all that runs on the node.
+fn with_cluster(
+    settings: &Settings,
+    mut attributes: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    if let Some(name) = settings.text(Setting::KubeClusterName) {
+        attributes.insert(semconv::K8S_CLUSTER_NAME.to_owned(), name);
+    }
+    attributes
 }
 
 fn targets(settings: &Settings) -> Result<Targets, ConfigError> {

@@ -5,7 +5,10 @@ use std::ffi::OsString;
 
 use super::names::Setting;
 use super::settings::{Given, Settings};
-use super::{Config, ConfigError, PrinterFormat, capture, daemon, discover, otlp, spans, traces};
+use super::{
+    Config, ConfigError, PrinterFormat, capture, daemon, discover, kubernetes, otlp, spans,
+    surroundings, traces,
+};
 
 /// What the configuration is for, which decides what must be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub enum Purpose {
     List,
     /// Explain what would become of a process: needs nothing.
     Explain,
+    /// Check whether a run would work: needs nothing.
+    Examine,
     /// Read a recording: needs nothing; prints text if nobody says where
     /// spans go.
     Replay,
@@ -51,10 +56,13 @@ impl Config {
         let capture = capture::read(&settings)?;
         let mut config = Self {
             discover: discover::read(&settings, &mut warnings)?,
+            kubernetes: kubernetes::read(&settings, &mut warnings)?,
+            surroundings: surroundings::read(&settings)?,
             spans: spans::read(&settings, &mut warnings)?,
             traces: traces::read(&settings, &mut warnings)?,
             metrics: otlp::metrics(&settings)?,
             health_check: daemon::health_check(&settings, &mut warnings)?,
+            sandbox: daemon::sandbox(&settings)?,
             memory: daemon::memory(&settings, capture.shards)?,
             capture,
             log: daemon::log(&settings)?,

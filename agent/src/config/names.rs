@@ -50,6 +50,25 @@ settings! {
         => "service.namespace of everything that is traced";
     ResourceAttributes: "OTEL_RESOURCE_ATTRIBUTES"
         => "Attributes of everything that is traced, where nobody else says them: a=b,c=d";
+    KubeMetadataEnable: "OTEL_EBPF_KUBE_METADATA_ENABLE" "BEYLA_KUBE_METADATA_ENABLE"
+        => "Ask Kubernetes' API server of pods: true, false, or autodetect, which is within a pod";
+    KubeRestrictLocalNode:
+        "OTEL_EBPF_KUBE_META_RESTRICT_LOCAL_NODE" "BEYLA_KUBE_META_RESTRICT_LOCAL_NODE"
+        => "false: ask for the pods of all nodes, not of this one alone";
+    KubeClusterName: "OTEL_EBPF_KUBE_CLUSTER_NAME" "BEYLA_KUBE_CLUSTER_NAME"
+        => "k8s.cluster.name of everything that is traced";
+    CloudMetadata: "WIRESPAN_CLOUD_METADATA"
+        => "false: the cloud's metadata service is not asked where the host is";
+    ContainerEngines: "WIRESPAN_CONTAINER_ENGINES"
+        => "false: Docker, podman and containerd are not asked how containers are called";
+    KubeConfig: "KUBECONFIG"
+        => "File that says how to reach the API server, where it is asked with metadata true";
+    NodeName: "NODE_NAME" "K8S_NODE_NAME" "KUBE_NODE_NAME"
+        => "This node, as the API server calls it; by default that of wirespan's own pod";
+    KubernetesServiceHost: "KUBERNETES_SERVICE_HOST"
+        => "Where the API server is, which Kubernetes tells each pod";
+    KubernetesServicePort: "KUBERNETES_SERVICE_PORT"
+        => "Its port";
     Endpoint: "OTEL_EXPORTER_OTLP_ENDPOINT"
         => "Receiver of OTLP; /v1/traces is added over HTTP";
     MetricsEndpoint: "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
@@ -161,6 +180,8 @@ settings! {
     HealthCheckListenAddress:
         "OTEL_EBPF_HEALTH_CHECK_LISTEN_ADDRESS" "BEYLA_HEALTH_CHECK_LISTEN_ADDRESS"
         => "Address of /healthz and /readyz: 127.0.0.1 if it is not set; 0.0.0.0 for a kubelet";
+    KeepPrivileges: "WIRESPAN_KEEP_PRIVILEGES"
+        => "true: give up no capability and no system call after the start";
     LogLevel: "BEYLA_LOG_LEVEL" "OTEL_EBPF_LOG_LEVEL"
         => "error, warn, info, debug, trace or off";
     NoColor: "NO_COLOR"

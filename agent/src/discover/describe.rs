@@ -9,6 +9,7 @@ use procfs::process;
 
 use crate::config::ServiceOverride;
 use crate::discover::Process;
+use crate::engine::Engines;
 use crate::semconv;
 
 use super::container::{self, Container};
@@ -29,6 +30,8 @@ pub struct Describer {
     service: ServiceOverride,
     languages: Arc<Languages>,
     environments: Arc<Environments>,
+    /// Who is asked of containers, if anybody is.
+    engines: Option<Engines>,
 }
 
 /// Bytes of arguments and of environment that are read of one process. Linux allows more, but a
@@ -47,7 +50,15 @@ impl Describer {
             service,
             languages: Arc::default(),
             environments: Arc::default(),
+            engines: None,
         }
+    }
+
+    /// The same, which asks these of containers.
+    #[must_use]
+    pub fn asking(mut self, engines: Engines) -> Self {
+        self.engines = Some(engines);
+        self
     }
 
     /// Names that win over what is found.
@@ -116,6 +127,12 @@ impl Describer {
         first(&description);
         let language = self.languages.of(&process, &description.executable);
         description.language = language.map(str::to_owned);
+        if let (Some(container), Some(engines)) = (&mut description.container, &self.engines)
+            && container.pod_uid.is_none()
+            && let Some(labelled) = engines.labelled(&container.id)
+        {
+            container.label(labelled);
+        }
         Some(description)
     }
 

@@ -27,8 +27,12 @@ pub fn resource(process: &Process) -> Resource {
     }
     attributes.text(semconv::SERVICE_INSTANCE_ID, &process.service_instance_id);
     attributes.text(semconv::HOST_NAME, &process.host_name);
-    if let Some(Container { id, pod_uid }) = &process.container {
+    if let Some(container) = &process.container {
+        let Container { id, pod_uid, .. } = container;
         attributes.text(semconv::CONTAINER_ID, id);
+        if let Some(name) = &container.name {
+            attributes.text(semconv::CONTAINER_NAME, name);
+        }
         if let Some(uid) = pod_uid {
             attributes.text(semconv::K8S_POD_UID, uid);
         }

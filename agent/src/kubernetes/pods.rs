@@ -30,6 +30,8 @@ pub struct Pods {
     pods: HashMap<String, Arc<Pod>>,
     /// Of all pods.
     bytes: usize,
+    /// Pods for which there was no room.
+    refused: u64,
     /// Somebody tells of them.
     are_told: bool,
 }
@@ -61,10 +63,11 @@ impl Pods {
         !self.are_told && self.pods.is_empty()
     }
 
-    /// Takes in what is heard. Pods that are not as they were before, or were not there.
-    pub fn hear(&mut self, news: PodNews) -> Vec<Arc<Pod>> {
+    /// Takes in what is heard, as far as all of them take up to `bytes_max` of memory. Pods that
+    /// are not as they were before, or were not there.
+    pub fn hear(&mut self, news: PodNews, bytes_max: usize) -> Vec<Arc<Pod>> {
         match news {
-            PodNews::Is(pod) => self.put(pod).into_iter().collect(),
+            PodNews::Is(pod) => self.put(pod, bytes_max).into_iter().collect(),
             PodNews::Gone(uid) => {
                 self.remove(&uid);
                 Vec::new()
@@ -79,7 +82,7 @@ impl Pods {
                         self.bytes += former.memory_bytes();
                         self.pods.insert(former.uid.clone(), former);
                     }
-                    changed.extend(self.put(pod));
+                    changed.extend(self.put(pod, bytes_max));
                 }
                 changed
             }
@@ -90,14 +93,19 @@ impl Pods {
         }
     }
 
-    fn put(&mut self, pod: Arc<Pod>) -> Option<Arc<Pod>> {
+    fn put(&mut self, pod: Arc<Pod>, bytes_max: usize) -> Option<Arc<Pod>> {
         // It came to be heard of at last.
         self.are_told = true;
         if pod.uid.is_empty() || self.pods.get(&pod.uid) == Some(&pod) {
             return None;
         }
         self.remove(&pod.uid);
-        self.bytes += pod.memory_bytes();
+        let bytes = pod.memory_bytes();
+        if self.bytes + bytes > bytes_max {
+            self.refused += 1;
+            return None;
+        }
+        self.bytes += bytes;
         self.pods.insert(pod.uid.clone(), Arc::clone(&pod));
         Some(pod)
     }
@@ -106,6 +114,12 @@ impl Pods {
         if let Some(former) = self.pods.remove(uid) {
             self.bytes -= former.memory_bytes();
         }
+    }
+
+    /// How often there was no room for one.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// How many there are.
@@ -204,11 +218,12 @@ mod tests {
         })
     }
 
+    fn hear(pods: &mut Pods, news: PodNews) -> Vec<Arc<Pod>> {
+        pods.hear(news, 1 << 20)
+    }
+
     fn container(id: &str, uid: Option<&str>) -> Container {
-        Container {
-            id: id.to_owned(),
-            pod_uid: uid.map(str::to_owned),
-        }
+        Container::known_by(id, uid.map(str::to_owned))
     }
 
     /// Pod and container by name.
@@ -228,12 +243,18 @@ mod tests {
     #[test]
     fn a_container_is_in_its_own_pod_or_in_none() {
         let mut pods = Pods::awaited();
-        pods.hear(PodNews::Is(pod(
-            ONE,
-            "web",
-            &[("app", "a"), ("proxy", "b"), ("late", "")],
-        )));
-        pods.hear(PodNews::Is(pod(TWO, "db", &[("app", "c"), ("again", "a")])));
+        hear(
+            &mut pods,
+            PodNews::Is(pod(
+                ONE,
+                "web",
+                &[("app", "a"), ("proxy", "b"), ("late", "")],
+            )),
+        );
+        hear(
+            &mut pods,
+            PodNews::Is(pod(TWO, "db", &[("app", "c"), ("again", "a")])),
+        );
         for (id, uid, expected) in [
             ("b", Some(ONE), "web/proxy"),
             ("c", Some(TWO), "db/app"),
@@ -254,7 +275,7 @@ mod tests {
         ] {
             assert_eq!(found(&pods, id, uid), expected, "{id} {uid:?}");
         }
-        pods.hear(PodNews::Silence);
+        hear(&mut pods, PodNews::Silence);
         assert_eq!(found(&pods, "d", Some(ONE)), "web/?");
         assert_eq!(found(&pods, "d", Some("3f0c2d3e")), "nowhere");
     }
@@ -264,29 +285,46 @@ mod tests {
         let mut pods = Pods::awaited();
         let first = pod(ONE, "web-0", &[("app", "a")]);
         assert_eq!(
-            pods.hear(PodNews::Is(Arc::clone(&first))),
+            hear(&mut pods, PodNews::Is(Arc::clone(&first))),
             [Arc::clone(&first)]
         );
-        assert_eq!(pods.hear(PodNews::Is(Arc::clone(&first))), [], "the same");
+        assert_eq!(
+            hear(&mut pods, PodNews::Is(Arc::clone(&first))),
+            [],
+            "the same"
+        );
         let weight = pods.memory_bytes();
         // Another pod with the same name.
         let second = pod(TWO, "web-0", &[("app", "b")]);
         let all = vec![Arc::clone(&first), Arc::clone(&second)];
-        assert_eq!(pods.hear(PodNews::All(all)), [Arc::clone(&second)]);
+        assert_eq!(hear(&mut pods, PodNews::All(all)), [Arc::clone(&second)]);
         assert_eq!(found(&pods, "a", Some(ONE)), "web-0/app");
-        pods.hear(PodNews::Gone(ONE.into()));
+        hear(&mut pods, PodNews::Gone(ONE.into()));
         assert_eq!(found(&pods, "a", Some(ONE)), "awaited");
         assert_eq!(found(&pods, "b", Some(TWO)), "web-0/app");
         let restarted = pod(TWO, "web-0", &[("app", "c")]);
         assert_eq!(
-            pods.hear(PodNews::All(vec![Arc::clone(&restarted)])),
+            hear(&mut pods, PodNews::All(vec![Arc::clone(&restarted)])),
             [restarted]
         );
         assert_eq!(found(&pods, "b", Some(TWO)), "awaited, web-0/?");
         assert_eq!(found(&pods, "c", Some(TWO)), "web-0/app");
         assert_eq!(pods.memory_bytes(), weight);
-        pods.hear(PodNews::All(Vec::new()));
+        hear(&mut pods, PodNews::All(Vec::new()));
         assert!(pods.is_empty());
         assert_eq!(pods.bytes, 0);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut pods = Pods::awaited();
+        let one = pod(ONE, "web", &[("app", "a")]);
+        let room = one.memory_bytes() * 3 / 2;
+        assert_eq!(pods.hear(PodNews::Is(Arc::clone(&one)), room).len(), 1);
+        let other = pod(TWO, "db", &[("app", "b")]);
+        assert_eq!(pods.hear(PodNews::Is(Arc::clone(&other)), room), []);
+        assert_eq!((pods.len(), pods.refused()), (1, 1));
+        pods.hear(PodNews::Gone(ONE.into()), room);
+        assert_eq!(pods.hear(PodNews::Is(other), room).len(), 1);
     }
 }

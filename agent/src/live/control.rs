@@ -16,9 +16,11 @@ use wirespan_common::record::{Life, LifeEvent};
 use super::inbox::{Alone, Mailbox};
 use crate::blocking::{BlockingPool, Bounds, LookTicket};
 use crate::capture::Selection;
+use crate::cloud::CloudAttributes;
 use crate::config::{DiscoverConfig, SpanConfig};
 use crate::discover::{Action, Describer, Look, ProcRoot, Process, Watcher};
 use crate::health::{Health, Loss};
+use crate::kubernetes::PodNews;
 use crate::visible::Visible;
 
 /// Events that wait for the thread. What does not fit leads to a look at all processes.
@@ -58,6 +60,8 @@ pub enum News {
     Expect(u32),
     /// This is known about it.
     Described(Arc<Process>),
+    /// Where in Kubernetes it is became known, or changed: all else is as it was described.
+    Placed(Arc<Process>),
     /// Something may not have been heard: what follows is of processes as they are now.
     Missed,
     /// Spans are made in this way from now on.
@@ -71,6 +75,8 @@ enum Heard {
     Life(u32, LifeEvent, Life),
     Looked(LookTicket, Option<Option<Box<Process>>>),
     Configured(Box<Reconfiguration>),
+    Pods(PodNews),
+    Host(CloudAttributes),
 }
 
 /// What changes of what the thread and the shards work by.
@@ -84,7 +90,7 @@ pub struct Reconfiguration {
     pub measure_every: Option<Option<Duration>>,
 }
 
-/// Tells the control thread of another configuration, from any thread but a shard's.
+/// Tells the control thread of another configuration, or of pods, from any thread but a shard's.
 #[derive(Clone)]
 pub struct Reconfigure(SyncSender<Heard>);
 
@@ -93,6 +99,16 @@ impl Reconfigure {
     /// more to do than is kept.
     pub fn reconfigure(&self, change: Reconfiguration) -> bool {
         self.0.send(Heard::Configured(Box::new(change))).is_ok()
+    }
+
+    /// Tells it of the host; `false` if the run is over. It waits in the same way.
+    pub fn hear_of_host(&self, cloud: CloudAttributes) -> bool {
+        self.0.send(Heard::Host(cloud)).is_ok()
+    }
+
+    /// Tells it of pods; `false` if the run is over. It waits in the same way.
+    pub fn hear_of_pods(&self, news: PodNews) -> bool {
+        self.0.send(Heard::Pods(news)).is_ok()
     }
 }
 
@@ -250,6 +266,8 @@ impl Work {
                 self.watcher.observe(pid, event, &life, &mut self.actions);
             }
             Heard::Configured(change) => self.reconfigure(*change),
+            Heard::Host(cloud) => self.watcher.hear_of_host(cloud, &mut self.actions),
+            Heard::Pods(news) => self.watcher.hear_of_pods(news, &mut self.actions),
             Heard::Looked(ticket, found) => {
                 let late = self.late.iter().position(|(other, _)| *other == ticket);
                 let under_way = self.looks.remove(&ticket).map(|it| it.look);
@@ -375,6 +393,7 @@ impl Work {
                     Action::Began(pid) => self.order(Answer::Began(pid))?,
                     Action::Look(look) => self.look_in_time(look),
                     Action::Described(process) => self.tell(&News::Described(process))?,
+                    Action::Placed(process) => self.tell(&News::Placed(process))?,
                 }
             }
         }

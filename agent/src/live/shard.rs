@@ -329,7 +329,9 @@ impl Shard {
             News::Configured(spans) => self.path.configure(&spans),
             News::Measure(every) => self.measure_every = every,
             // It is of what the process ran before; another one follows.
-            News::Described(process) if self.unheard_execs.has(process.pid, monotonic_ns()) => {}
+            News::Described(process) | News::Placed(process)
+                if self.unheard_execs.has(process.pid, monotonic_ns()) => {}
+            News::Placed(process) => self.path.describe(&process),
             News::Described(process) => {
                 if let Some(coordinator) = &mut self.coordinator {
                     // By now it is watched.

@@ -2,6 +2,7 @@
 //! and ended in order. It does no room's work, and waits for no signal.
 
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -10,20 +11,24 @@ use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
 use crate::capture::Capture;
+use crate::cloud::{self, CloudAttributes, CloudSetup};
 use crate::config::{Config, HealthCheckConfig, Setting, Strategy};
 use crate::discover::tls::Libraries;
 use crate::discover::{ProcRoot, Watcher};
 use crate::ending::Ending;
+use crate::engine::Engines;
 use crate::export::own_metrics::OwnMetrics;
 use crate::export::printer::Output;
 use crate::export::{ExportConfig, Exporters, SetupError, SpanQueue};
 use crate::health::Health;
+use crate::kubernetes::{PodWatch, PodWatchSetup};
 use crate::live::{Live, Reconfiguration, Setup, Watched};
 use crate::logging;
 use crate::memory::Ledger;
 use crate::pipeline::PipelineConfig;
 use crate::recording::Recorder;
 use crate::report::Finished;
+use crate::sandbox;
 use crate::vitals::{HealthServer, ListenError, Vitals};
 
 /// Threads of the async edge: encoding is the only work there.
@@ -42,6 +47,8 @@ pub struct Daemon {
     memory: Ledger,
     exporters: Exporters,
     metrics: Option<OwnMetrics>,
+    /// Who asks of pods, if anybody does.
+    pods: Option<PodWatch>,
     live: Live,
     vitals: Arc<Vitals>,
     /// Who answers for them, if anybody may ask.
@@ -113,8 +120,7 @@ impl Daemon {
         let metrics = start_metrics(&config, &health, &runtime)?;
         let capture = Capture::start(&config.capture, &config.discover.targets)?;
         let strategy = capture.strategy;
-        let watcher =
-            Watcher::new(ProcRoot::host(), config.discover.clone()).within(memory.clone());
+        let watcher = start_watcher(&config, &memory);
         // How spans are made is told by records, so that it can be told anew.
         let pipeline = PipelineConfig {
             memory: memory.clone(),
@@ -134,6 +140,17 @@ impl Daemon {
             settled: ending.tell(),
         };
         let live = Live::start(capture, setup).context("can't start a thread")?;
+        if config.surroundings.cloud_metadata {
+            let is_node = config.kubernetes.reach.is_some();
+            ask_cloud(&runtime, CloudSetup::of_host(is_node), live.hear_of_host());
+        }
+        let asking = PodWatchSetup {
+            config: config.kubernetes.clone(),
+            service_account: None,
+            host_name: ProcRoot::host().host_name().to_owned(),
+            handle: runtime.handle().clone(),
+        };
+        let pods = PodWatch::start(asking, live.hear_of_pods()).context("can't start a thread")?;
         Ok(Self {
             config,
             strategy,
@@ -142,6 +159,7 @@ impl Daemon {
             memory,
             exporters,
             metrics,
+            pods,
             live,
             vitals,
             health_server,
@@ -257,6 +275,7 @@ impl Daemon {
     /// A shard panicked.
     pub fn end(self, ending: &Ending) -> anyhow::Result<Ended> {
         self.vitals.ends();
+        drop(self.pods);
         let ended = self.live.end();
         let ended = ended.map_err(|_| anyhow::anyhow!("the capture thread panicked"))?;
         self.runtime.block_on(self.exporters.drain(left(ending)));
@@ -309,6 +328,7 @@ pub(super) fn start_runtime() -> anyhow::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(EXPORT_THREADS)
         .thread_name("export")
+        .on_thread_start(sandbox::without_rights)
         .enable_all()
         .build()
         .context("can't start the exporters' runtime")
@@ -329,4 +349,32 @@ pub(super) fn start_exporters<W: Write + Send + 'static>(
         ..ExportConfig::new(config.traces.otlp.clone(), config.traces.printer)
     };
     Ok(Exporters::start_with_output(export, health, output)?)
+}
+
+/// Who decides who is watched, and who it may ask.
+fn start_watcher(config: &Config, memory: &Ledger) -> Watcher {
+    let watcher = Watcher::new(ProcRoot::host(), config.discover.clone());
+    let mut watcher = watcher.within(memory.clone());
+    if config.kubernetes.reach.is_some() {
+        watcher = watcher.awaiting_pods();
+    }
+    if config.surroundings.container_engines {
+        watcher = watcher.asking(Engines::below(Path::new("/")));
+    }
+    watcher
+}
+
+/// Tells what the host's cloud says of it, once that is known, if it says anything.
+fn ask_cloud(
+    runtime: &Runtime,
+    setup: CloudSetup,
+    tell: impl FnOnce(CloudAttributes) -> bool + Send + 'static,
+) {
+    runtime.spawn(async move {
+        let attributes = cloud::attributes(&setup).await;
+        if !attributes.is_empty() {
+            // Who is told may be busy for a moment; if the run is over, nobody wants to know.
+            tokio::task::spawn_blocking(|| tell(attributes));
+        }
+    });
 }

@@ -15,11 +15,14 @@ fn changes(old: &[(&str, &str)], new: &[(&str, &str)]) -> Changes {
 fn parts(changes: &Changes) -> Vec<&'static str> {
     let parts = [
         ("discover", changes.discover.is_none()),
+        ("kubernetes", changes.kubernetes.is_none()),
+        ("surroundings", changes.surroundings.is_none()),
         ("capture", changes.capture.is_none()),
         ("spans", changes.spans.is_none()),
         ("traces", changes.traces.is_none()),
         ("metrics", changes.metrics.is_none()),
         ("health_check", changes.health_check.is_none()),
+        ("sandbox", changes.sandbox.is_none()),
         ("memory", changes.memory.is_none()),
         ("log", changes.log.is_none()),
         ("ending", changes.ending.is_none()),
@@ -63,6 +66,14 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::TargetPid => ("7", "discover"),
         Setting::ServiceName | Setting::ServiceNamespace => ("shop", "discover"),
         Setting::ResourceAttributes => ("a=b", "discover"),
+        Setting::KubeClusterName => ("shop", "discover"),
+        Setting::CloudMetadata | Setting::ContainerEngines => ("false", "surroundings"),
+        // Without somebody to ask they have no effect.
+        Setting::KubeMetadataEnable => ("true", ""),
+        Setting::KubeConfig | Setting::KubernetesServicePort => ("8443", ""),
+        Setting::KubernetesServiceHost => ("10.0.0.1", "kubernetes"),
+        Setting::NodeName => ("node-1", "kubernetes"),
+        Setting::KubeRestrictLocalNode => ("false", "kubernetes"),
         Setting::Capture => ("fexit", "capture"),
         Setting::BpfDebug => ("true", "capture"),
         Setting::ConnectionsMax => ("100", "capture"),
@@ -107,6 +118,7 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::HealthCheckPort => ("9090", "health_check"),
         // Without a port it has no effect.
         Setting::HealthCheckListenAddress => ("0.0.0.0", ""),
+        Setting::KeepPrivileges => ("true", "sandbox"),
         Setting::MemoryLimit => ("64M", "memory"),
         Setting::ShutdownTimeout => ("3s", "ending"),
         Setting::LogLevel => ("debug", "log"),
@@ -114,7 +126,7 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
 }
 
 #[test]
-fn every_setting_changes_its_part_and_only_those_of_capture_wait_for_a_restart() {
+fn every_setting_changes_its_part_and_those_of_what_is_made_once_wait_for_a_restart() {
     for names in SETTINGS {
         let (value, part) = other_value(names.setting);
         let mut new = vec![PLAIN[0], (names.variables[0], value)];
@@ -132,12 +144,15 @@ fn every_setting_changes_its_part_and_only_those_of_capture_wait_for_a_restart()
         let changes = changes(&PLAIN, &new);
         let wanted: Vec<_> = (!part.is_empty()).then_some(part).into_iter().collect();
         assert_eq!(parts(&changes), wanted, "{:?}", names.setting);
-        let fixed: Vec<_> = (part == "capture")
-            .then_some(names.setting)
-            .into_iter()
-            .collect();
+        let setting = match names.setting {
+            Setting::KubernetesServiceHost => Setting::KubeMetadataEnable,
+            setting => setting,
+        };
+        let fixed_parts = ["capture", "kubernetes", "sandbox", "surroundings"];
+        let is_fixed = fixed_parts.contains(&part);
+        let fixed: Vec<_> = is_fixed.then_some(setting).into_iter().collect();
         assert_eq!(changes.restart(), fixed, "{:?}", names.setting);
-        assert!(changes.capture.follow.is_none());
+        assert!(changes.capture.follow.is_none() && changes.kubernetes.follow.is_none());
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use log::LevelFilter;
-use wirespan::config::{Config, PrinterFormat, Purpose, Strategy};
+use wirespan::config::{ApiReach, Config, PrinterFormat, Purpose, Strategy};
 use wirespan::redact::Grammar;
 
 use crate::{config_with, load, warnings_of};
@@ -53,6 +53,67 @@ fn every_setting_of_beyla_has_its_other_prefix() {
     assert_eq!(config.ending.timeout, Duration::from_secs(90));
     assert_eq!(config.log.level, LevelFilter::Debug);
     assert!(config.capture.bpf_debug);
+}
+
+#[test]
+fn pods_are_asked_for_within_pods_or_where_somebody_says_so() {
+    const HOST: (&str, &str) = ("KUBERNETES_SERVICE_HOST", "10.96.0.1");
+    const FILE: (&str, &str) = ("KUBECONFIG", "/root/.kube/config:/etc/other");
+    let account = |port: &str| ApiReach::ServiceAccount {
+        host: "10.96.0.1".to_owned(),
+        port: port.to_owned(),
+    };
+    let file = || ApiReach::File("/root/.kube/config".into());
+    let enabled = |text| ("BEYLA_KUBE_METADATA_ENABLE", text);
+    for (environment, expected) in [
+        (vec![], None),
+        (vec![HOST], Some(account("443"))),
+        (
+            vec![HOST, ("KUBERNETES_SERVICE_PORT", "6443")],
+            Some(account("6443")),
+        ),
+        (vec![HOST, enabled("autodetect")], Some(account("443"))),
+        (vec![HOST, enabled("false")], None),
+        (vec![HOST, enabled("True")], Some(account("443"))),
+        // It is usually set for other programs.
+        (vec![FILE], None),
+        (vec![FILE, HOST], Some(account("443"))),
+        (vec![FILE, HOST, enabled("true")], Some(file())),
+        (
+            vec![FILE, ("OTEL_EBPF_KUBE_METADATA_ENABLE", "true")],
+            Some(file()),
+        ),
+        (vec![enabled("true")], None),
+    ] {
+        let kubernetes = config_with(&environment).kubernetes;
+        assert_eq!(kubernetes.reach, expected, "{environment:?}");
+        assert!(kubernetes.local_node_alone);
+    }
+    for name in ["NODE_NAME", "K8S_NODE_NAME", "KUBE_NODE_NAME"] {
+        let kubernetes = config_with(&[(name, "node-1")]).kubernetes;
+        assert_eq!(kubernetes.node.as_deref(), Some("node-1"));
+    }
+    let config = config_with(&[
+        ("OTEL_EBPF_KUBE_META_RESTRICT_LOCAL_NODE", "false"),
+        ("BEYLA_KUBE_CLUSTER_NAME", "prod-1"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "k8s.cluster.name=other"),
+    ]);
+    assert!(!config.kubernetes.local_node_alone);
+    let attributes = config.discover.service.resource_attributes;
+    assert_eq!(
+        attributes.get("k8s.cluster.name").map(String::as_str),
+        Some("prod-1")
+    );
+    let nobody = load(&[
+        ("BEYLA_OPEN_PORT", "80"),
+        ("BEYLA_TRACE_PRINTER", "text"),
+        enabled("true"),
+    ]);
+    let warnings = nobody.expect("it starts all the same").warnings;
+    assert!(
+        warnings[0].contains("KUBECONFIG is not set"),
+        "{warnings:?}"
+    );
 }
 
 #[test]

@@ -84,12 +84,12 @@ fn what_began_before_its_pod_was_known_is_told_again() {
     // Its container has no id yet.
     assert_eq!(
         bench.hear_of_pods(PodNews::Is(pod("web", 0, 'b'))),
-        ["7 is nginx"]
+        ["7 is elsewhere"]
     );
     assert_eq!(place(&bench, 7), ("web/?".to_owned(), true));
     assert_eq!(
         bench.hear_of_pods(PodNews::Is(pod("web", 0, 'a'))),
-        ["7 is nginx"]
+        ["7 is elsewhere"]
     );
     assert_eq!(place(&bench, 7), ("web/app".to_owned(), false));
     assert_eq!(
@@ -100,7 +100,7 @@ fn what_began_before_its_pod_was_known_is_told_again() {
     // It changes, and so does what is told.
     assert_eq!(
         bench.hear_of_pods(PodNews::Is(pod("renamed", 0, 'a'))),
-        ["7 is nginx"]
+        ["7 is elsewhere"]
     );
     assert_eq!(place(&bench, 7), ("renamed/app".to_owned(), false));
 }
@@ -132,7 +132,7 @@ fn nothing_is_awaited_of_who_may_not_tell() {
     let mut bench = bench();
     bench.scan();
     assert_eq!(place(&bench, 7), (String::new(), true));
-    assert_eq!(bench.hear_of_pods(PodNews::Silence), ["7 is nginx"]);
+    assert_eq!(bench.hear_of_pods(PodNews::Silence), ["7 is elsewhere"]);
     assert_eq!(place(&bench, 7), (String::new(), false));
     contain(&bench, 8, 'b');
     bench.exec(8, 0);

@@ -14,7 +14,9 @@ pub fn ensure() -> Result<()> {
     let workload = "kubernetes";
     let pinned = std::fs::read_to_string(modules::sources(workload).join("go.mod"))?;
     let version = pinned.lines().find_map(|line| {
-        let mut words = line.split_whitespace().skip_while(|word| *word == "require");
+        let mut words = line
+            .split_whitespace()
+            .skip_while(|word| *word == "require");
         (words.next() == Some(MODULE)).then(|| words.next())?
     });
     let version = version.with_context(|| format!("go.mod pins no {MODULE}"))?;

@@ -12,7 +12,15 @@ impl Watcher {
     /// certain of one stays, though its pod may have gone before it, or begun its container anew.
     pub fn hear_of_pods(&mut self, news: PodNews, actions: &mut Vec<Action>) {
         let is_silence = news == PodNews::Silence;
-        let changed = self.pods.hear(news);
+        let refused = self.pods.refused();
+        let changed = self.pods.hear(news, self.memory.of_pods());
+        if refused == 0 && self.pods.refused() > 0 {
+            log::warn!(
+                "there is no room for more than {} pods: what runs in others is told without \
+                 them (WIRESPAN_MEMORY_LIMIT)",
+                self.pods.len()
+            );
+        }
         self.memory.set(Holder::Pods, self.pods.memory_bytes());
         if changed.is_empty() && !is_silence {
             return;
@@ -35,7 +43,7 @@ impl Watcher {
                 };
                 let placed = self.within_bound(placed);
                 self.keep(placed.pid, &placed);
-                actions.push(Action::Described(placed));
+                actions.push(Action::Placed(placed));
             }
         }
     }

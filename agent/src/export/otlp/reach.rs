@@ -58,7 +58,7 @@ impl ReachNews {
 
 /// Asks about one receiver. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Reach {
+pub struct ReceiverReach {
     delivery: Delivery,
     empty: Bytes,
     news: watch::Receiver<ReachNews>,
@@ -67,7 +67,7 @@ pub struct Reach {
     is_asking: Arc<AtomicBool>,
 }
 
-impl Reach {
+impl ReceiverReach {
     /// To be made on the exporters' runtime.
     pub(super) fn of(delivery: Delivery, protocol: OtlpProtocol) -> Self {
         Self {

@@ -1,0 +1,126 @@
+//! Whether Kubernetes' API server is asked of pods, and where it is. It opens no file: what stands
+//! in one is read by who asks.
+
+use std::path::PathBuf;
+
+use super::names::Setting;
+use super::settings::Settings;
+use super::{ConfigError, Part, values};
+
+/// Whether and how the API server is asked of pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KubernetesConfig {
+    /// How to reach it; `None` if it is not to be asked.
+    pub reach: Option<ApiReach>,
+    /// What it calls this node, if somebody said so.
+    pub node: Option<String>,
+    /// Only pods of this node are asked for.
+    pub local_node_alone: bool,
+    /// Somebody asked for it, so that it is a fault if it can't be had.
+    pub is_demanded: bool,
+}
+
+/// How to reach an API server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApiReach {
+    /// As a pod does, with the service account that it runs as.
+    ServiceAccount {
+        /// Name or address.
+        host: String,
+        /// TCP port.
+        port: String,
+    },
+    /// As this kubeconfig says.
+    File(PathBuf),
+}
+
+/// What the room is made with is read when it starts.
+impl Part for KubernetesConfig {
+    fn follow(&self, new: &Self) -> (Self, Vec<Setting>) {
+        let differs = [
+            (self.reach != new.reach, Setting::KubeMetadataEnable),
+            (self.node != new.node, Setting::NodeName),
+            (
+                self.local_node_alone != new.local_node_alone,
+                Setting::KubeRestrictLocalNode,
+            ),
+        ];
+        let differs = differs.into_iter().filter(|(differs, _)| *differs);
+        (self.clone(), differs.map(|(_, setting)| setting).collect())
+    }
+}
+
+/// Whether to ask.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Enable {
+    Yes,
+    No,
+    WithinPods,
+}
+
+fn enable(text: &str) -> Option<Enable> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" => Some(Enable::Yes),
+        "false" => Some(Enable::No),
+        "autodetect" => Some(Enable::WithinPods),
+        _ => None,
+    }
+}
+
+/// Of Kubernetes' own service, unless it says otherwise.
+const PORT_DEFAULT: &str = "443";
+
+pub(super) fn read(
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) -> Result<KubernetesConfig, ConfigError> {
+    let enable = match settings.of(Setting::KubeMetadataEnable) {
+        None => Enable::WithinPods,
+        Some(given) => given.parse(enable, "true, false or autodetect")?,
+    };
+    let within_pods = || {
+        let port = settings.text(Setting::KubernetesServicePort);
+        Some(ApiReach::ServiceAccount {
+            host: settings.text(Setting::KubernetesServiceHost)?,
+            port: port.unwrap_or_else(|| PORT_DEFAULT.to_owned()),
+        })
+    };
+    let reach = match enable {
+        Enable::No => None,
+        // KUBECONFIG is usually set for other programs.
+        Enable::WithinPods => within_pods(),
+        Enable::Yes => file(settings, warnings)
+            .map(ApiReach::File)
+            .or_else(within_pods),
+    };
+    if enable == Enable::Yes && reach.is_none() {
+        warnings.push(
+            "pods are to be asked for, but it is not known of whom: this is no pod of Kubernetes, \
+             and KUBECONFIG is not set"
+                .to_owned(),
+        );
+    }
+    let local_node_alone = match settings.of(Setting::KubeRestrictLocalNode) {
+        None => true,
+        Some(given) => given.parse(values::boolean, values::BOOLEAN)?,
+    };
+    Ok(KubernetesConfig {
+        reach,
+        node: settings.text(Setting::NodeName),
+        local_node_alone,
+        is_demanded: enable == Enable::Yes,
+    })
+}
+
+/// The first of the files that KUBECONFIG names, as kubectl would merge them.
+fn file(settings: &Settings, warnings: &mut Vec<String>) -> Option<PathBuf> {
+    let named = settings.text(Setting::KubeConfig)?;
+    let mut files = named.split(':').filter(|file| !file.is_empty());
+    let first = files.next()?;
+    if files.next().is_some() {
+        warnings.push(format!(
+            "KUBECONFIG names several files: only {first} is read"
+        ));
+    }
+    Some(first.into())
+}

@@ -1,0 +1,397 @@
+//! Keeps up with the pods of this node: a list, then a watch that goes on from it, over and over,
+//! on a thread of its own. Whatever the API server does, it is asked again, later and later; nobody
+//! waits for that. It decides nothing about pods.
+//!
+//! Source: Kubernetes, "API concepts": efficient detection of changes, bookmarks, 410 Gone, and
+//! what `resourceVersion` means for a list (0: whatever is at hand, which costs the server least).
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::PodNews;
+use super::access::{Access, SERVICE_ACCOUNT};
+use super::backoff::{Backoff, jittered};
+use super::client::{ApiClient, AskFailure, PATIENCE, Waits};
+use super::pod::Pod;
+use super::stream;
+use super::wire::{self, PodEvent};
+use crate::config::{ApiReach, KubernetesConfig};
+use crate::visible::Visible;
+
+/// How long a watch is asked for, in seconds: between this and twice as much. Each begins with a
+/// new connection, by tokens and certificates as they are then.
+const WATCH_S: u64 = 240;
+/// A watch that ended sooner than this was none.
+const WATCH_LEAST: Duration = Duration::from_secs(1);
+/// How long until it is asked again whether a right was given.
+const FORBIDDEN_PAUSE: Duration = Duration::from_secs(300);
+
+/// What the watch works with.
+pub struct PodWatchSetup {
+    /// Whom to ask, and of what.
+    pub config: KubernetesConfig,
+    /// Where a service account's files are, if not at their usual place.
+    pub service_account: Option<PathBuf>,
+    /// What the machine calls itself, which is also what Kubernetes calls a pod within it.
+    pub host_name: String,
+    /// Where connections live.
+    pub handle: Handle,
+}
+
+/// The thread, which ends once this is dropped.
+pub struct PodWatch {
+    _stop: watch::Sender<()>,
+}
+
+impl PodWatch {
+    /// Starts it, if anybody is to be asked. `tell` is told what is heard, in order, and may make
+    /// it wait; `false` if nobody wants to know any more.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn start(
+        setup: PodWatchSetup,
+        tell: impl FnMut(PodNews) -> bool + Send + 'static,
+    ) -> std::io::Result<Option<Self>> {
+        let Some(reach) = setup.config.reach.clone() else {
+            return Ok(None);
+        };
+        let (stop, stopped) = watch::channel(());
+        let waits = Waits {
+            handle: setup.handle,
+            stop: stopped,
+        };
+        let account = setup.service_account;
+        let asking = PodQuestions {
+            reach,
+            account: account.unwrap_or_else(|| SERVICE_ACCOUNT.into()),
+            node: setup.config.node.filter(|_| setup.config.local_node_alone),
+            finds_node: setup.config.local_node_alone,
+            is_demanded: setup.config.is_demanded,
+            host_name: setup.host_name,
+            waits,
+            tell,
+            version: KnownUpTo::Any,
+            backoff: Backoff::default(),
+            complained: false,
+            warned: false,
+            is_known: false,
+        };
+        std::thread::Builder::new()
+            .name("kubernetes".into())
+            .spawn(move || asking.run())?;
+        Ok(Some(Self { _stop: stop }))
+    }
+}
+
+/// Up to where it is known how things are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum KnownUpTo {
+    /// Nothing is known; whatever the server has at hand will do.
+    Any,
+    /// What was known is too old, so what it has at hand is not to be believed.
+    Newest,
+    /// A list has to be at least as new as this.
+    AtLeast(String),
+    /// Everything up to this was heard.
+    Known(String),
+}
+
+impl KnownUpTo {
+    /// How a list is asked for.
+    fn query(&self) -> String {
+        match self {
+            Self::Any => "resourceVersion=0".to_owned(),
+            Self::Newest => String::new(),
+            Self::AtLeast(version) | Self::Known(version) => {
+                format!("resourceVersion={version}&resourceVersionMatch=NotOlderThan")
+            }
+        }
+    }
+}
+
+struct PodQuestions<F> {
+    reach: ApiReach,
+    account: PathBuf,
+    /// Which node's pods are asked for.
+    node: Option<String>,
+    /// It is not known yet which one, and has to be.
+    finds_node: bool,
+    is_demanded: bool,
+    host_name: String,
+    waits: Waits,
+    tell: F,
+    version: KnownUpTo,
+    backoff: Backoff,
+    /// The log says that something is wrong.
+    complained: bool,
+    /// The log warns of how it is asked.
+    warned: bool,
+    /// A list was told.
+    is_known: bool,
+}
+
+impl<F: FnMut(PodNews) -> bool> PodQuestions<F> {
+    fn run(mut self) {
+        loop {
+            let failure = match self.round() {
+                Ok(()) => continue,
+                Err(_) if self.waits.are_over() => return,
+                Err(failure) => failure,
+            };
+            let pause = self.after(failure);
+            if !self.waits.pause(pause) {
+                return;
+            }
+        }
+    }
+
+    /// What is to be said of a failure, and how long to wait.
+    fn after(&mut self, failure: AskFailure) -> Duration {
+        match failure {
+            AskFailure::Expired => {
+                log::debug!("the API server: {failure}: asking for all pods anew");
+                self.version = match self.version {
+                    KnownUpTo::Known(_) => KnownUpTo::AtLeast(self.known().unwrap_or_default()),
+                    _ => KnownUpTo::Newest,
+                };
+                self.backoff.failed()
+            }
+            // The server goes back in time: it was restored, or another one is behind.
+            AskFailure::Refused(StatusCode::GATEWAY_TIMEOUT | StatusCode::BAD_REQUEST, _) => {
+                self.complain(&failure);
+                self.version = KnownUpTo::Newest;
+                self.backoff.failed()
+            }
+            AskFailure::Busy(wait) => {
+                self.complain(&failure);
+                jittered(wait * 2).max(wait)
+            }
+            AskFailure::Forbidden(_) => {
+                self.complain(&failure);
+                self.tell(PodNews::Silence);
+                FORBIDDEN_PAUSE
+            }
+            AskFailure::NoAccess(_) if !self.is_known => {
+                self.complain(&failure);
+                // What would have been waited for is not to be had.
+                self.tell(PodNews::Silence);
+                self.backoff.failed()
+            }
+            _ => {
+                self.complain(&failure);
+                self.backoff.failed()
+            }
+        }
+    }
+
+    /// One line for as long as it goes on.
+    fn complain(&mut self, failure: &AskFailure) {
+        let known = if self.is_known {
+            "what is known of pods stays"
+        } else {
+            "spans lack their pods"
+        };
+        let line = match failure {
+            AskFailure::Forbidden(_) => format!(
+                "Kubernetes' API server: {failure}. {known}, until a ClusterRole that is bound to \
+                 wirespan's service account has the rule: apiGroups [\"\"], resources [pods], \
+                 verbs [get, list, watch]"
+            ),
+            _ => format!("Kubernetes' API server: {failure}; {known}, and it is asked again"),
+        };
+        let is_said = std::mem::replace(&mut self.complained, true);
+        let is_optional = matches!(failure, AskFailure::NoAccess(_)) && !self.is_demanded;
+        match (is_said, is_optional) {
+            (true, _) => log::debug!("{}", Visible(line)),
+            (false, true) => log::info!("{}", Visible(line)),
+            (false, false) => log::warn!("{}", Visible(line)),
+        }
+    }
+
+    fn succeeded(&mut self) {
+        self.backoff.succeeded();
+        if std::mem::take(&mut self.complained) {
+            log::info!("Kubernetes' API server answers");
+        }
+    }
+
+    /// `false` if nobody wants to know any more.
+    fn tell(&mut self, news: PodNews) -> bool {
+        (self.tell)(news)
+    }
+
+    fn known(&self) -> Option<String> {
+        match &self.version {
+            KnownUpTo::Known(version) => Some(version.clone()),
+            _ => None,
+        }
+    }
+
+    /// A connection: a list if there is need of one, and a watch.
+    fn round(&mut self) -> Result<(), AskFailure> {
+        let access = Access::read(&self.reach, &self.account).map_err(AskFailure::NoAccess)?;
+        if let Some(warning) = access.warning
+            && !std::mem::replace(&mut self.warned, true)
+        {
+            log::warn!("the kubeconfig says {}", Visible(warning));
+        }
+        let namespace = access.namespace.clone();
+        let client = ApiClient::new(access, self.waits.clone())?;
+        if self.finds_node && self.node.is_none() {
+            self.node = Some(self.find_node(&client, namespace)?);
+        }
+        let version = match self.known() {
+            Some(version) => version,
+            None => self.list(&client)?,
+        };
+        self.watch(&client, version)
+    }
+
+    /// The node that wirespan's own pod is on.
+    fn find_node(
+        &self,
+        client: &ApiClient,
+        namespace: Option<String>,
+    ) -> Result<String, AskFailure> {
+        let by_name = |why| {
+            log::info!(
+                "this node is taken to be {}, as the machine calls itself: {}. NODE_NAME says it \
+                 better",
+                Visible(&self.host_name),
+                Visible(why)
+            );
+            Ok(self.host_name.clone())
+        };
+        let Some(namespace) = namespace else {
+            return by_name("wirespan runs in no pod");
+        };
+        let (namespace, own) = (escaped(&namespace), escaped(&self.host_name));
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{own}");
+        match client.get(&path, PATIENCE) {
+            Ok(answer) => {
+                let told = stream::one(answer).map_err(garbage)?;
+                match wire::pod(told.get()) {
+                    Some(told) if !told.pod.node_name.is_empty() => Ok(told.pod.node_name.clone()),
+                    _ => by_name("its own pod is on none"),
+                }
+            }
+            Err(AskFailure::Refused(status, _)) if status == StatusCode::NOT_FOUND => {
+                by_name("its own pod is not known by its name")
+            }
+            Err(AskFailure::Forbidden(_)) => by_name("it may not get its own pod"),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn path(&self, query: &[&str]) -> String {
+        let of_node = self.node.as_deref();
+        let of_node = of_node.map(|it| format!("fieldSelector=spec.nodeName%3D{}", escaped(it)));
+        let query = query.iter().copied().chain(of_node.as_deref());
+        let query: Vec<&str> = query.filter(|part| !part.is_empty()).collect();
+        format!("/api/v1/pods?{}", query.join("&"))
+    }
+
+    /// Whether it is to be kept, whatever was asked for.
+    fn wants(node: Option<&str>, pod: &Pod) -> bool {
+        node.is_none_or(|node| pod.node_name == node)
+    }
+
+    fn list(&mut self, client: &ApiClient) -> Result<String, AskFailure> {
+        let answer = client.get(&self.path(&[&self.version.query()]), PATIENCE)?;
+        let node = self.node.as_deref();
+        let list = stream::list(answer, |pod| Self::wants(node, pod)).map_err(garbage)?;
+        self.succeeded();
+        self.version = KnownUpTo::Known(list.resource_version.clone());
+        if !std::mem::replace(&mut self.is_known, true) {
+            let of = self.node.as_ref().map_or_else(
+                || "of all nodes".to_owned(),
+                |node| format!("of node {}", Visible(node)),
+            );
+            let count = list.pods.len();
+            log::info!("{count} pods {of} are known, as Kubernetes' API server tells");
+            if count == 0 && self.node.is_some() {
+                log::warn!("no pod is on this node, not even wirespan's: is NODE_NAME its name?");
+            }
+        }
+        if !self.tell(PodNews::All(list.pods)) {
+            return Err(AskFailure::Stopped);
+        }
+        Ok(list.resource_version)
+    }
+
+    fn watch(&mut self, client: &ApiClient, version: String) -> Result<(), AskFailure> {
+        let began = Instant::now();
+        let seconds = fastrand::u64(WATCH_S..2 * WATCH_S);
+        let path = self.path(&[
+            "watch=true&allowWatchBookmarks=true",
+            &format!(
+                "timeoutSeconds={seconds}&resourceVersion={}",
+                escaped(&version)
+            ),
+        ]);
+        let answer = client.get(&path, Duration::from_secs(seconds) + PATIENCE)?;
+        let mut heard_of_any = false;
+        for event in stream::events(answer) {
+            let (version, news) = match event.map_err(garbage)? {
+                PodEvent::Is(told) if Self::wants(self.node.as_deref(), &told.pod) => {
+                    (told.resource_version, Some(PodNews::Is(told.pod)))
+                }
+                PodEvent::Is(told) => (told.resource_version, None),
+                PodEvent::Gone(told) => {
+                    let uid = told.pod.uid.as_str().into();
+                    (told.resource_version, Some(PodNews::Gone(uid)))
+                }
+                PodEvent::Bookmark(version) => (version, None),
+                PodEvent::Error(410, _) => return Err(AskFailure::Expired),
+                PodEvent::Error(code, message) => {
+                    let status = StatusCode::from_u16(code);
+                    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                    let message = message.chars().take(200).collect();
+                    return Err(AskFailure::Refused(status, message));
+                }
+            };
+            heard_of_any = true;
+            if !version.is_empty() {
+                self.version = KnownUpTo::Known(version);
+            }
+            if news.is_some_and(|news| !self.tell(news)) {
+                return Err(AskFailure::Stopped);
+            }
+        }
+        if heard_of_any || began.elapsed() >= WATCH_LEAST {
+            self.succeeded();
+            return Ok(());
+        }
+        Err(AskFailure::Away("it ends each watch at once".to_owned()))
+    }
+}
+
+/// It went away in the middle, or writes what it should not.
+fn garbage(error: std::io::Error) -> AskFailure {
+    let why = error.to_string().chars().take(200).collect();
+    match error.kind() {
+        ErrorKind::UnexpectedEof => AskFailure::Away("it ended in the middle of an answer".into()),
+        ErrorKind::TimedOut => AskFailure::Away("it is silent in the middle of an answer".into()),
+        ErrorKind::InvalidData => AskFailure::Garbage(why),
+        _ => AskFailure::Away(why),
+    }
+}
+
+/// Percent-encoded, but for what is unreserved (RFC 3986, 2.3).
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}

@@ -1,0 +1,336 @@
+//! What the API server writes, as JSON: of a pod only what is kept, within bounds, whatever is
+//! missing or `null`. Texts that are too long are left out, as half of one may be another name.
+//!
+//! Source: Kubernetes' API reference, `Pod` v1 core, `Status` and `WatchEvent` v1 meta.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer};
+
+use super::owners::{Controller, owners};
+use super::pod::{Owner, Pod, PodContainer};
+
+/// Bytes of a name (RFC 1123, as Kubernetes takes it: 253) and of a text that somebody wrote.
+const NAME_BYTES_MAX: usize = 320;
+const TEXT_BYTES_MAX: usize = 1024;
+/// Labels, annotations, containers, addresses that are kept, in the order of their names.
+const LABELS_MAX: usize = 128;
+const CONTAINERS_MAX: usize = 64;
+const ADDRESSES_MAX: usize = 8;
+
+/// What SDKs read a service's name from.
+const VARIABLES: [&str; 2] = ["OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"];
+
+/// `null` is as good as nothing.
+fn or_default<'de, D, T>(input: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::deserialize(input).map(Option::unwrap_or_default)
+}
+
+macro_rules! wire {
+    ($($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Default, Deserialize)]
+        #[serde(default, rename_all = "camelCase")]
+        struct $name {
+            $(#[serde(deserialize_with = "or_default")] $field: $type,)*
+        }
+    )*};
+}
+
+wire! {
+    WirePod { metadata: Metadata, spec: Spec, status: Status, }
+    Metadata {
+        name: String,
+        namespace: String,
+        uid: String,
+        resource_version: String,
+        creation_timestamp: String,
+        labels: BTreeMap<String, Option<String>>,
+        annotations: BTreeMap<String, Option<String>>,
+        owner_references: Vec<Reference>,
+    }
+    Reference { api_version: String, kind: String, name: String, uid: String, controller: bool, }
+    Spec {
+        node_name: String,
+        host_network: bool,
+        containers: Vec<WireContainer>,
+        init_containers: Vec<WireContainer>,
+        ephemeral_containers: Vec<WireContainer>,
+    }
+    WireContainer { name: String, image: String, env: Vec<Variable>, }
+    Variable { name: String, value: String, }
+    Status {
+        start_time: Option<String>,
+        container_statuses: Vec<ContainerStatus>,
+        init_container_statuses: Vec<ContainerStatus>,
+        ephemeral_container_statuses: Vec<ContainerStatus>,
+        pod_i_ps: Vec<Address>,
+    }
+    Address { ip: String, }
+}
+
+/// As `containerStatuses` has it.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ContainerStatus {
+    #[serde(deserialize_with = "or_default")]
+    name: String,
+    #[serde(rename = "containerID", deserialize_with = "or_default")]
+    container_id: String,
+    #[serde(rename = "imageID", deserialize_with = "or_default")]
+    image_id: String,
+    #[serde(deserialize_with = "or_default")]
+    restart_count: u32,
+}
+
+/// A pod, and of which version of the resource.
+pub struct ToldPod {
+    pub pod: Arc<Pod>,
+    pub resource_version: String,
+}
+
+/// What a watch tells.
+pub enum PodEvent {
+    /// It was added, or changed.
+    Is(ToldPod),
+    /// It was deleted, or is none of those that were asked for any longer.
+    Gone(ToldPod),
+    /// Nothing up to this version of the resource.
+    Bookmark(String),
+    /// The watch is over; a code as HTTP has them.
+    Error(u16, String),
+}
+
+/// One of a list.
+pub fn pod(json: &str) -> Option<ToldPod> {
+    serde_json::from_str::<WirePod>(json).ok()?.kept()
+}
+
+/// One of a watch; `None` if it is none that is known, or says nothing.
+pub fn event(kind: &str, object: &str) -> Option<PodEvent> {
+    match kind {
+        "ADDED" | "MODIFIED" => pod(object).map(PodEvent::Is),
+        "DELETED" => pod(object).map(PodEvent::Gone),
+        "BOOKMARK" => {
+            let metadata = serde_json::from_str::<WirePod>(object).ok()?.metadata;
+            Some(PodEvent::Bookmark(name(metadata.resource_version)))
+        }
+        "ERROR" => {
+            let failure = serde_json::from_str::<Failed>(object).unwrap_or_default();
+            Some(PodEvent::Error(failure.code, failure.message))
+        }
+        _ => None,
+    }
+}
+
+/// What the API server answers instead of what was asked for.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct Failed {
+    #[serde(deserialize_with = "or_default")]
+    pub code: u16,
+    #[serde(deserialize_with = "or_default")]
+    pub message: String,
+}
+
+impl WirePod {
+    /// `None` if it has no identity.
+    fn kept(self) -> Option<ToldPod> {
+        let Self {
+            metadata,
+            spec,
+            status,
+        } = self;
+        let controller = metadata
+            .owner_references
+            .into_iter()
+            .find(|it| it.controller);
+        let controller = controller.map(|it| Controller {
+            api_version: name(it.api_version),
+            owner: Owner {
+                kind: name(it.kind),
+                name: name(it.name),
+                uid: name(it.uid),
+            },
+        });
+        let labels = texts(metadata.labels);
+        let addresses = status.pod_i_ps.into_iter().map(|it| name(it.ip));
+        let addresses = addresses.filter(|it| !it.is_empty() && !spec.host_network);
+        let statuses = [
+            status.container_statuses,
+            status.init_container_statuses,
+            status.ephemeral_container_statuses,
+        ];
+        let containers = [
+            spec.containers,
+            spec.init_containers,
+            spec.ephemeral_containers,
+        ];
+        let containers = containers.into_iter().zip(statuses);
+        let containers = containers.flat_map(|(containers, mut statuses)| {
+            containers.into_iter().map(move |container| {
+                let of_it = statuses.iter_mut().find(|it| it.name == container.name);
+                container.kept(of_it.map(std::mem::take).unwrap_or_default())
+            })
+        });
+        let pod = Pod {
+            owners: owners(controller, &labels, &metadata.creation_timestamp),
+            uid: name(metadata.uid),
+            name: name(metadata.name),
+            namespace: name(metadata.namespace),
+            node_name: name(spec.node_name),
+            start_time: status.start_time.map(name).filter(|it| !it.is_empty()),
+            labels,
+            annotations: texts(metadata.annotations),
+            addresses: addresses.take(ADDRESSES_MAX).collect(),
+            containers: containers.take(CONTAINERS_MAX).collect(),
+        };
+        (!pod.uid.is_empty() && !pod.name.is_empty()).then(|| ToldPod {
+            pod: Arc::new(pod),
+            resource_version: name(metadata.resource_version),
+        })
+    }
+}
+
+impl WireContainer {
+    fn kept(self, status: ContainerStatus) -> PodContainer {
+        let id = status.container_id.rsplit("://").next().unwrap_or_default();
+        let told = self
+            .env
+            .into_iter()
+            .filter(|it| VARIABLES.contains(&it.name.as_str()) && it.value.len() <= TEXT_BYTES_MAX);
+        PodContainer {
+            id: name(id.to_owned()),
+            name: name(self.name),
+            image: text(self.image),
+            image_id: text(status.image_id),
+            restart_count: status.restart_count,
+            environment: told.map(|it| (it.name, it.value)).collect(),
+        }
+    }
+}
+
+fn texts(texts: BTreeMap<String, Option<String>>) -> BTreeMap<String, String> {
+    let texts = texts.into_iter().map(|(k, v)| (k, v.unwrap_or_default()));
+    let short = texts.filter(|(k, v)| k.len() <= NAME_BYTES_MAX && v.len() <= TEXT_BYTES_MAX);
+    short.take(LABELS_MAX).collect()
+}
+
+fn name(name: String) -> String {
+    bounded(name, NAME_BYTES_MAX)
+}
+
+fn text(text: String) -> String {
+    bounded(text, TEXT_BYTES_MAX)
+}
+
+fn bounded(mut text: String, bytes_max: usize) -> String {
+    if text.len() > bytes_max {
+        return String::new();
+    }
+    text.shrink_to_fit();
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POD: &str = r#"{"apiVersion":"v1","kind":"Pod",
+        "metadata":{"name":"web-7f9c-x","namespace":"shop","resourceVersion":"77",
+            "uid":"1f0c2d3e-4b5a-6978-8796-a5b4c3d2e1f0",
+            "creationTimestamp":"2026-11-27T13:00:03Z",
+            "labels":{"app":"web","pod-template-hash":"7f9c"},
+            "annotations":{"a":"b","empty":null},"managedFields":[{"x":1}],
+            "ownerReferences":[{"apiVersion":"v1","kind":"Other","name":"o","uid":"1"},
+                {"apiVersion":"apps/v1","kind":"ReplicaSet","name":"web-7f9c","uid":"2",
+                "controller":true}]},
+        "spec":{"nodeName":"node-1","containers":[{"name":"app","image":"shop:1","env":[
+            {"name":"OTEL_SERVICE_NAME","value":"$(NAME)"},{"name":"PASSWORD","value":"S3cr3t"},
+            {"name":"OTEL_RESOURCE_ATTRIBUTES","valueFrom":{"fieldRef":{}}}]}],
+            "initContainers":[{"name":"init","image":"busybox"}]},
+        "status":{"phase":"Running","startTime":"2026-11-27T13:00:04Z","podIP":"10.1.2.3",
+            "podIPs":[{"ip":"10.1.2.3"},{"ip":"fd00::3"}],
+            "containerStatuses":[{"name":"app","restartCount":3,"containerID":"containerd://aa",
+                "imageID":"docker.io/shop@sha256:bb","image":"shop:1"}],
+            "initContainerStatuses":[{"name":"init","containerID":"cri-o://cc"},
+                {"name":"app","containerID":"x://dd"}]}}"#;
+
+    #[test]
+    fn of_a_pod_that_is_kept_which_names_and_selects() {
+        let ToldPod {
+            pod,
+            resource_version,
+        } = pod(POD).expect("a pod");
+        assert_eq!(resource_version, "77");
+        assert_eq!(
+            (&*pod.name, &*pod.namespace, &*pod.node_name),
+            ("web-7f9c-x", "shop", "node-1")
+        );
+        assert_eq!(pod.start_time.as_deref(), Some("2026-11-27T13:00:04Z"));
+        assert_eq!(pod.labels["app"], "web");
+        assert_eq!(pod.annotations["empty"], "");
+        let owners: Vec<_> = pod
+            .owners
+            .iter()
+            .map(|it| (&*it.kind, &*it.name, &*it.uid))
+            .collect();
+        assert_eq!(
+            owners,
+            [("ReplicaSet", "web-7f9c", "2"), ("Deployment", "web", "")]
+        );
+        assert_eq!(pod.addresses, ["10.1.2.3", "fd00::3"]);
+        let [app, init] = &pod.containers[..] else {
+            panic!("two: {:?}", pod.containers)
+        };
+        assert_eq!((&*app.name, &*app.id, app.restart_count), ("app", "aa", 3));
+        assert_eq!(
+            (&*app.image, &*app.image_id),
+            ("shop:1", "docker.io/shop@sha256:bb")
+        );
+        let said: Vec<_> = app.environment.iter().map(|(k, v)| (&**k, &**v)).collect();
+        assert_eq!(
+            said,
+            [
+                ("OTEL_RESOURCE_ATTRIBUTES", ""),
+                ("OTEL_SERVICE_NAME", "$(NAME)")
+            ]
+        );
+        assert_eq!((&*init.name, &*init.id), ("init", "cc"));
+    }
+
+    #[test]
+    fn whatever_is_missing_or_too_much_is_survived() {
+        let least = r#"{"metadata":{"uid":"1","name":"ü🙂","labels":null,"ownerReferences":null},
+            "spec":null,"status":{"containerStatuses":null}}"#;
+        assert_eq!(pod(least).expect("a pod").pod.name, "ü🙂");
+        let many: Vec<_> = (0..100_000).map(|n| format!(r#""l{n:06}":"v""#)).collect();
+        let long = "x".repeat(100_000);
+        let much = format!(
+            r#"{{"metadata":{{"uid":"1","name":"n","namespace":"{long}","labels":{{{}}},
+            "annotations":{{"long":"{long}","{long}":"v","a":"b"}}}},"spec":{{"hostNetwork":true}},
+            "status":{{"podIPs":[{{"ip":"10.0.0.1"}}]}}}}"#,
+            many.join(",")
+        );
+        let much = pod(&much).expect("a pod").pod;
+        assert_eq!(much.labels.len(), LABELS_MAX);
+        assert_eq!(much.annotations.len(), 1);
+        assert_eq!((much.namespace.len(), much.addresses.len()), (0, 0));
+        assert!(much.memory_bytes() < 32 * 1024, "{}", much.memory_bytes());
+        for none in [
+            "",
+            "{}",
+            "[]",
+            "null",
+            r#"{"metadata":{"uid":"1"}}"#,
+            r#"{"metadata":{"name":7}}"#,
+        ] {
+            assert!(pod(none).is_none(), "{none}");
+        }
+    }
+}

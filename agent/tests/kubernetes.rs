@@ -1,0 +1,408 @@
+//! The API server in trouble, and out of it again: what the agent knows of pods is what there is.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use wirespan::config::{ApiReach, KubernetesConfig};
+use wirespan::kubernetes::{PodNews, PodRights, PodWatch, PodWatchSetup, Pods, pod_rights};
+use wirespan_tests::api_server::{ApiServer, Mood};
+use wirespan_tests::tls::Certificates;
+
+/// Nothing in a test should take as long.
+const LIMIT: Duration = Duration::from_secs(60);
+const SECRET: &str = "S3cr3tV4lue";
+
+/// A pod on a node.
+fn pod(name: &str, node: &str) -> Value {
+    json!({
+        "metadata": {"name": name, "namespace": "shop", "uid": format!("uid-of-{name}")},
+        "spec": {"nodeName": node, "containers": [{"name": "app"}]},
+    })
+}
+
+/// Somebody who asks, and what is known by that.
+struct Bench {
+    news: Receiver<PodNews>,
+    pods: Pods,
+    names: Vec<String>,
+    silences: usize,
+    _watch: PodWatch,
+    _runtime: Runtime,
+    directory: TempDir,
+}
+
+impl Bench {
+    fn asking(server: &ApiServer) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("config");
+        server.kubeconfig(&file, &json!({}), &json!({}));
+        Self::with(ApiReach::File(file), Some("here"), directory)
+    }
+
+    fn with(reach: ApiReach, node: Option<&str>, directory: TempDir) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let setup = PodWatchSetup {
+            config: KubernetesConfig {
+                reach: Some(reach),
+                node: node.map(str::to_owned),
+                local_node_alone: true,
+                is_demanded: true,
+            },
+            service_account: Some(directory.path().to_owned()),
+            host_name: "agent-x".to_owned(),
+            handle: runtime.handle().clone(),
+        };
+        let (tells, news) = channel();
+        let watch = PodWatch::start(setup, move |news| tells.send(news).is_ok());
+        Self {
+            news,
+            pods: Pods::awaited(),
+            names: Vec::new(),
+            silences: 0,
+            _watch: watch.expect("a thread").expect("somebody is asked"),
+            _runtime: runtime,
+            directory,
+        }
+    }
+
+    /// Takes in the next news; `false` if there are none in time.
+    fn hear(&mut self, limit: Duration) -> bool {
+        let Ok(news) = self.news.recv_timeout(limit) else {
+            return false;
+        };
+        match &news {
+            PodNews::All(pods) => self.names = pods.iter().map(|it| it.name.clone()).collect(),
+            PodNews::Is(pod) if !self.names.contains(&pod.name) => {
+                self.names.push(pod.name.clone())
+            }
+            PodNews::Is(_) => {}
+            PodNews::Gone(uid) => self.names.retain(|it| format!("uid-of-{it}") != **uid),
+            PodNews::Silence => self.silences += 1,
+        }
+        self.names.sort_unstable();
+        self.pods.hear(news, 8 << 20);
+        true
+    }
+
+    /// Hears until these are known, and no others.
+    fn expect(&mut self, names: &[&str]) {
+        while self.names != names {
+            assert!(self.hear(LIMIT), "{:?} instead of {names:?}", self.names);
+        }
+        assert_eq!(self.pods.len(), names.len());
+    }
+
+    fn expect_silence(&mut self) {
+        while self.silences == 0 {
+            assert!(self.hear(LIMIT), "nobody gives up");
+        }
+    }
+}
+
+#[test]
+fn pods_come_change_and_go_and_those_of_other_nodes_are_not_kept() {
+    let server = ApiServer::start();
+    for n in 0..5000 {
+        server.put(&pod(&format!("other-{n}"), "there"));
+    }
+    server.put(&pod("one", "here"));
+    let mut bench = Bench::asking(&server);
+    bench.expect(&["one"]);
+    server.put(&pod("elsewhere", "there"));
+    server.put(&pod("two", "here"));
+    bench.expect(&["one", "two"]);
+    server.remove("uid-of-one");
+    bench.expect(&["two"]);
+    let asked = server.asked();
+    assert!(
+        asked[0]
+            .0
+            .contains("resourceVersion=0&fieldSelector=spec.nodeName%3Dhere"),
+        "{asked:?}"
+    );
+    assert_eq!(asked.len(), 2, "a list and a watch: {asked:?}");
+}
+
+#[test]
+fn a_watch_that_ends_goes_on_where_it_was() {
+    let server = ApiServer::start();
+    server.put(&pod("one", "here"));
+    let mut bench = Bench::asking(&server);
+    bench.expect(&["one"]);
+    server.wait_until_asked(&["watch=true"], 1);
+    // Only a bookmark tells of what happened on other nodes.
+    server.put(&pod("other", "there"));
+    server.bookmark();
+    server.put(&pod("two", "here"));
+    bench.expect(&["one", "two"]);
+    server.disconnect();
+    server.wait_until_asked(&["watch=true", "resourceVersion=3"], 1);
+    server.put(&pod("three", "here"));
+    bench.expect(&["one", "three", "two"]);
+    let lists = server
+        .asked()
+        .iter()
+        .filter(|(it, _)| !it.contains("watch"))
+        .count();
+    assert_eq!(lists, 1, "{:?}", server.asked());
+}
+
+#[test]
+fn what_was_forgotten_is_listed_anew() {
+    let server = ApiServer::start();
+    server.put(&pod("one", "here"));
+    server.put(&pod("two", "here"));
+    let mut bench = Bench::asking(&server);
+    bench.expect(&["one", "two"]);
+    server.wait_until_asked(&["watch=true"], 1);
+    server.remove("uid-of-one");
+    bench.expect(&["two"]);
+    // Within a watch, and where one begins.
+    server.forget();
+    server.wait_until_asked(&["resourceVersionMatch=NotOlderThan"], 1);
+    server.wait_until_asked(&["watch=true"], 2);
+    server.is(Mood::Garbage);
+    server.disconnect();
+    server.put(&pod("three", "here"));
+    server.remove("uid-of-two");
+    server.forget();
+    server.is(Mood::Well);
+    bench.expect(&["three"]);
+}
+
+#[test]
+fn a_server_that_is_away_is_asked_until_it_is_there() {
+    let server = ApiServer::later();
+    let mut bench = Bench::asking(&server);
+    assert!(!bench.hear(Duration::from_millis(300)), "nobody tells");
+    server.put(&pod("one", "here"));
+    server.come_up();
+    bench.expect(&["one"]);
+}
+
+#[test]
+fn whatever_it_answers_it_is_asked_again() {
+    let elsewhere = ApiServer::start();
+    for mood in [
+        Mood::Busy(1),
+        Mood::Elsewhere(format!("{}/api/v1/pods", elsewhere.url())),
+        Mood::Garbage,
+        Mood::Endless,
+        Mood::Behind,
+        Mood::Silent,
+    ] {
+        let server = ApiServer::start();
+        server.put(&pod("one", "here"));
+        server.is(mood.clone());
+        let mut bench = Bench::asking(&server);
+        server.wait_until_asked(&["/api/v1/pods"], 1);
+        server.is(Mood::Well);
+        bench.expect(&["one"]);
+        // In the middle of a watch.
+        server.wait_until_asked(&["watch=true"], 1);
+        server.interject("{\"type\":\"ADDED\",\"object\":<");
+        server.put(&pod("two", "here"));
+        bench.expect(&["one", "two"]);
+        assert_eq!(bench.silences, 0, "{mood:?}");
+    }
+    assert_eq!(elsewhere.asked(), []);
+}
+
+#[test]
+fn who_may_not_ask_waits_for_nothing() {
+    let server = ApiServer::start();
+    server.is(Mood::Forbidding);
+    let mut bench = Bench::asking(&server);
+    bench.expect_silence();
+    assert_eq!(
+        server.asked().len(),
+        1,
+        "a right is not given within seconds"
+    );
+}
+
+/// What a pod finds of its service account.
+fn service_account(certificates: &Certificates, token: &str) -> TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: &[u8]| std::fs::write(directory.path().join(name), text);
+    write("token", token.as_bytes()).expect("a file");
+    write("namespace", b"tracing\n").expect("a file");
+    let authority = std::fs::read(certificates.authority()).expect("a file");
+    write("ca.crt", &authority).expect("a file");
+    directory
+}
+
+fn within_a_pod(server: &ApiServer) -> ApiReach {
+    ApiReach::ServiceAccount {
+        host: "127.0.0.1".to_owned(),
+        port: server.port().to_string(),
+    }
+}
+
+#[test]
+fn in_a_pod_it_finds_its_node_and_follows_tokens_and_authorities_that_change() {
+    let certificates = Certificates::create();
+    let server = ApiServer::with_tls(&certificates);
+    server.wants_token("first");
+    let mut own = pod("agent-x", "here");
+    own["metadata"]["namespace"] = "tracing".into();
+    server.put(&own);
+    server.put(&pod("other", "there"));
+    let account = service_account(&Certificates::create(), "none");
+    let mut bench = Bench::with(within_a_pod(&server), None, account);
+    let replace = |name: &str, text: &[u8]| {
+        std::fs::write(bench.directory.path().join(name), text).expect("a file");
+    };
+    // The authority is another one, then the token.
+    assert!(bench.news.recv_timeout(Duration::from_millis(300)).is_err());
+    assert_eq!(server.asked(), []);
+    replace(
+        "ca.crt",
+        &std::fs::read(certificates.authority()).expect("a file"),
+    );
+    server.wait_until_asked(&["/api/v1/namespaces/tracing/pods/agent-x"], 1);
+    replace("token", b"first\n");
+    bench.expect(&["agent-x"]);
+    server.wait_until_asked(&["watch=true"], 1);
+    // It is replaced while it is used.
+    server.wants_token("second");
+    std::fs::write(bench.directory.path().join("token"), "second").expect("a file");
+    server.disconnect();
+    server.put(&pod("two", "here"));
+    bench.expect(&["agent-x", "two"]);
+    let asked = server.asked();
+    assert_eq!(
+        asked.last().map(|(_, token)| token.as_str()),
+        Some("second"),
+        "{asked:?}"
+    );
+}
+
+/// Whether pods are heard of with a kubeconfig that says this.
+fn asks_by(server: &ApiServer, cluster: &Value, user: &Value) -> bool {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("config");
+    server.kubeconfig(&file, cluster, user);
+    let mut bench = Bench::with(ApiReach::File(file), Some("here"), directory);
+    while bench.silences == 0 && bench.names.is_empty() {
+        assert!(bench.hear(LIMIT), "neither pods nor that there are none");
+    }
+    !bench.names.is_empty()
+}
+
+fn as_text(path: PathBuf) -> Value {
+    let text = std::fs::read(path).expect("a file");
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD
+        .encode(text)
+        .into()
+}
+
+#[test]
+fn a_kubeconfig_is_followed_and_what_would_run_programs_refused() {
+    let certificates = Certificates::create();
+    let server = ApiServer::with_tls(&certificates);
+    server.put(&pod("one", "here"));
+    let path = json!({"certificate-authority": certificates.authority()});
+    let data = json!({"certificate-authority-data": as_text(certificates.authority())});
+    let insecure = json!({"insecure-skip-tls-verify": true});
+    let token = json!({"token": SECRET});
+    for cluster in [&path, &data, &insecure] {
+        assert!(asks_by(&server, cluster, &token), "{cluster}");
+    }
+    let identity = json!({
+        "client-certificate-data": as_text(certificates.certificate()),
+        "client-key-data": as_text(certificates.key()),
+    });
+    assert!(asks_by(&server, &data, &identity));
+    let named =
+        json!({"tls-server-name": "localhost", "certificate-authority": certificates.authority()});
+    assert!(asks_by(&server, &named, &json!({})));
+    assert_eq!(server.asked()[0].1, SECRET);
+    for user in [
+        json!({"exec": {"command": "/bin/aws", "env": [{"name": "K", "value": SECRET}]}}),
+        json!({"auth-provider": {"name": "gcp", "config": {"access-token": SECRET}}}),
+        json!({"username": "admin", "password": SECRET}),
+        json!({"token": SECRET, "as": "somebody"}),
+        json!({"client-key-data": SECRET}),
+        json!({"tokenFile": "/nowhere"}),
+        json!({"token": [SECRET]}),
+    ] {
+        let asked = server.asked().len();
+        assert!(!asks_by(&server, &path, &user), "{user}");
+        assert_eq!(server.asked().len(), asked, "{user}");
+    }
+    let proxied =
+        json!({"proxy-url": "http://proxy", "certificate-authority": certificates.authority()});
+    assert!(!asks_by(&server, &proxied, &token));
+}
+
+#[test]
+fn what_is_no_kubeconfig_is_no_reason_to_end() {
+    for text in [
+        "",
+        "x",
+        "[]",
+        "clusters: 7",
+        "current-context: t",
+        "\u{0}\u{1}",
+        "a: &a [*a, *a]",
+    ] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file: PathBuf = Path::join(directory.path(), "config");
+        std::fs::write(&file, text).expect("a file");
+        let mut bench = Bench::with(ApiReach::File(file), Some("here"), directory);
+        bench.expect_silence();
+    }
+}
+
+/// As who asks whether a run may do what it asks for hears it.
+#[test]
+fn rights_are_tried_by_asking() {
+    let server = ApiServer::start();
+    server.put(&pod("web", "here"));
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("config");
+    server.kubeconfig(&file, &json!({}), &json!({}));
+    let runtime = Runtime::new().expect("a runtime");
+    let of = |reach| {
+        let config = KubernetesConfig {
+            reach,
+            node: None,
+            local_node_alone: true,
+            is_demanded: false,
+        };
+        pod_rights(&config, Some(directory.path().to_owned()), runtime.handle())
+    };
+    let reach = || Some(ApiReach::File(file.clone()));
+    assert_eq!(of(None), None);
+    assert_eq!(of(reach()), Some(PodRights::Granted));
+    server.is(Mood::Forbidding);
+    let refused = of(reach());
+    let Some(PodRights::Refused(verbs, why)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(verbs, ["list", "watch"]);
+    assert!(why.contains("pods is forbidden"), "{why}");
+    drop(server);
+    let away = of(reach());
+    assert!(matches!(away, Some(PodRights::NotAsked(_))), "{away:?}");
+    // A pod that was given no service account.
+    let account = ApiReach::ServiceAccount {
+        host: "127.0.0.1".to_owned(),
+        port: "1".to_owned(),
+    };
+    let none = of(Some(account));
+    assert!(
+        matches!(&none, Some(PodRights::NotAsked(why)) if why.contains("token")),
+        "{none:?}"
+    );
+}
