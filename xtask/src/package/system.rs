@@ -43,8 +43,8 @@ pub fn write(release: &Release, directory: &Path) -> Result<[PathBuf; 2]> {
     Ok([deb, rpm])
 }
 
-/// The files of the `.rpm`, copied to where they get the time of the release: the command takes theirs
-/// where it is earlier. As TOML, in which texts are written as in JSON.
+/// The files of the `.rpm`, copied to where they get the time of the release: the command takes
+/// theirs where it is earlier. As TOML, in which texts are written as in JSON.
 fn staged_assets(release: &Release, staged: &Path) -> Result<String> {
     let mut metadata = workspace::cargo(&["metadata", "--no-deps", "--format-version", "1"]);
     let metadata: Value = serde_json::from_str(&process::capture(&mut metadata)?)?;
