@@ -239,6 +239,7 @@ mod tests {
 
     #[test]
     fn a_process_in_a_pod_is_told_with_it() {
+        let before = texts(&resource(&process()));
         let mut process = process();
         process.is_named_by_what_it_runs = true;
         process.service_namespace = None;
@@ -248,13 +249,10 @@ mod tests {
             pod: Arc::new(pod()),
             container: Some("app".to_owned()),
         });
-        let before = Resource {
-            attributes: resource(&super::tests::process()).attributes,
-        };
         let told = texts(&resource(&process));
         let new: Vec<_> = told
             .iter()
-            .filter(|it| !texts(&before).contains(it))
+            .filter(|it| !before.contains(it))
             .map(|(name, value)| (&**name, &**value))
             .collect();
         assert_eq!(
