@@ -223,9 +223,9 @@ pub fn span_of(span: &Span) -> ProtoSpan {
     }
 }
 
-fn any_text(text: &String) -> AnyValue {
+fn any_text(text: &str) -> AnyValue {
     AnyValue {
-        value: Some(ProtoValue::StringValue(text.clone())),
+        value: Some(ProtoValue::StringValue(text.to_owned())),
     }
 }
 
@@ -237,7 +237,7 @@ fn attributes_of<'a>(attributes: impl Iterator<Item = (&'a str, &'a Value)>) -> 
         Value::Int(number) => ProtoValue::IntValue(*number),
         Value::Bool(yes) => ProtoValue::BoolValue(*yes),
         Value::List(texts) => ProtoValue::ArrayValue(ArrayValue {
-            values: texts.iter().map(any_text).collect(),
+            values: texts.iter().map(|text| any_text(text)).collect(),
         }),
     };
     let key_value = |(key, value): (&str, _)| KeyValue {
