@@ -11,6 +11,7 @@ mod reason;
 mod ring;
 mod selection;
 mod strategy;
+mod survey;
 mod tls;
 mod watch_list;
 
@@ -25,9 +26,11 @@ use wirespan_common::loss::KernelLoss;
 
 pub use feed::Feed;
 use feed::LOOK;
+pub use limits::raise as raise_limits;
 pub use losses::KernelLosses;
 pub use ring::Wait;
 pub use selection::Selection;
+pub use survey::{Survey, survey};
 pub use tls::{Attempt, Death, ProbedProcess, Spent, Standing, TlsProbes};
 pub use watch_list::WatchList;
 

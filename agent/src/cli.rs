@@ -108,6 +108,18 @@ pub enum Command {
         #[command(flatten)]
         flags: Box<Flags>,
     },
+    /// Check whether a run with these settings would work here, with a remedy for what is wrong
+    ///
+    /// Looks at capabilities, the kernel, processes, and sends an empty export to each receiver. It
+    /// attaches nothing and watches nobody. The exit code is 1 where a run can't do what it is for.
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Those of a run.
+        #[command(flatten)]
+        flags: Box<Flags>,
+    },
     /// Print the script that tells which request each call of a Node process belongs to
     ///
     /// What Node serves and calls is seen without it; but which belongs to which can't be seen from
@@ -259,6 +271,7 @@ impl Cli {
             Some(Command::Record { .. }) => Purpose::Record,
             Some(Command::Processes { .. }) => Purpose::List,
             Some(Command::Explain { .. }) => Purpose::Explain,
+            Some(Command::Doctor { .. }) => Purpose::Examine,
             Some(Command::Replay { .. } | Command::Redact { .. } | Command::NodeScript { .. }) => {
                 Purpose::Replay
             }
@@ -274,7 +287,8 @@ impl Cli {
             Some(
                 Command::Record { flags, .. }
                 | Command::Processes { flags, .. }
-                | Command::Explain { flags, .. },
+                | Command::Explain { flags, .. }
+                | Command::Doctor { flags, .. },
             ) => flags.add_to(&mut settings),
             Some(Command::Replay { export, daemon, .. }) => {
                 export.add_to(&mut settings);

@@ -19,13 +19,16 @@ mod propagators;
 mod sampler;
 mod settings;
 mod spans;
+mod surroundings;
 mod tail;
 mod traces;
 mod values;
 
 pub use capture::{CONNECTIONS_MAX_DEFAULT, CaptureConfig, Strategy};
 pub use change::{Change, Changes, Part};
-pub use daemon::{EndingConfig, HealthCheckConfig, LogConfig, MemoryConfig, MetricsConfig};
+pub use daemon::{
+    EndingConfig, HealthCheckConfig, LogConfig, MemoryConfig, MetricsConfig, SandboxConfig,
+};
 pub use discover::{DiscoverConfig, Globs, ServiceOverride, Targets};
 pub use environment::{Loaded, Purpose};
 pub use error::ConfigError;
@@ -35,6 +38,7 @@ pub use propagators::Propagator;
 pub use sampler::Sampler;
 pub use settings::Given;
 pub use spans::SpanConfig;
+pub use surroundings::SurroundingsConfig;
 pub use tail::{TailCondition, TailRule};
 pub use traces::{OtlpConfig, OtlpProtocol, PrinterFormat, QUEUE_SPANS_DEFAULT, TracesConfig};
 pub(crate) use values::duration;
@@ -46,6 +50,8 @@ pub struct Config {
     pub discover: DiscoverConfig,
     /// Whether and how the API server is asked of pods.
     pub kubernetes: KubernetesConfig,
+    /// Who else is asked about the machine.
+    pub surroundings: SurroundingsConfig,
     /// How to capture.
     pub capture: CaptureConfig,
     /// How exchanges become spans.
@@ -56,6 +62,8 @@ pub struct Config {
     pub metrics: Option<MetricsConfig>,
     /// Where it says whether it lives and is ready.
     pub health_check: HealthCheckConfig,
+    /// What it gives up of its rights.
+    pub sandbox: SandboxConfig,
     /// What may be remembered.
     pub memory: MemoryConfig,
     /// The daemon's own log.

@@ -38,6 +38,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use wirespan_protocols::heap;
 
+use crate::enrich::kubernetes::PodTelling;
 use crate::kubernetes::PodPlace;
 
 /// What was found out about a process when it began to be watched. Travels in recordings as JSON.
@@ -72,6 +73,12 @@ pub struct Process {
     /// The pod that the container belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<PodPlace>,
+    /// Nobody said `service_name`: a pod goes before it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_named_by_what_it_runs: bool,
+    /// What is told of its pod, and how that names it.
+    #[serde(skip_serializing_if = "PodTelling::is_default")]
+    pub telling: PodTelling,
     /// Its pod, or which of the pod's containers it is in, is not known yet, and may soon be told:
     /// another description follows then.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -133,6 +140,7 @@ impl Process {
             + text(&self.host_name)
             + self.container.as_ref().map_or(0, Container::heap_bytes)
             + self.place.as_ref().map_or(0, |it| optional(&it.container))
+            + self.telling.heap_bytes()
     }
 
     /// Keeps what names it, and drops what else it says of itself; whether there was anything.

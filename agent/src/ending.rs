@@ -15,6 +15,7 @@ use signal_hook::low_level::{emulate_default_handler, exit, signal_name};
 
 use crate::config::EndingConfig;
 use crate::logging;
+use crate::sandbox;
 use crate::visible::Visible;
 
 /// Signals that ask for the end: of init systems and users, of a terminal that closes, of a limit
@@ -93,6 +94,7 @@ impl Ending {
         std::thread::Builder::new()
             .name("signals".into())
             .spawn(move || {
+                sandbox::without_rights();
                 // It can only fail for numbers that are no signals.
                 let _: io::Result<()> = mask::hear(caught);
                 for signal in signals.forever() {

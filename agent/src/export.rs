@@ -22,7 +22,7 @@ use crate::config::{OtlpConfig, PrinterFormat, QUEUE_SPANS_DEFAULT, TracesConfig
 use crate::health::{Destination, Health};
 use crate::memory::Ledger;
 
-pub use otlp::{Reach, Reached, RetryPolicy, SetupError};
+pub use otlp::{Reached, ReceiverReach, RetryPolicy, SetupError, endpoint_without_secrets};
 pub use queue::SpanQueue;
 
 /// What the exporters need to know.
@@ -77,7 +77,7 @@ struct SpanSink {
     outlet: Arc<queue::SinkOutlet>,
     workers: Vec<JoinHandle<()>>,
     /// Who can be asked about a receiver.
-    reach: Option<Reach>,
+    reach: Option<ReceiverReach>,
 }
 
 /// How long a sink that is not used any more may take to be emptied: as long as a batch waits for
@@ -172,7 +172,7 @@ impl Exporters {
 
     /// Who can be asked about the receiver of now, if spans go to one.
     #[must_use]
-    pub fn reach(&self) -> Option<Reach> {
+    pub fn reach(&self) -> Option<ReceiverReach> {
         self.otlp.as_ref()?.reach.clone()
     }
 

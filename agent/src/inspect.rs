@@ -2,17 +2,20 @@
 //! what it could read of their TLS, and by what it would know for which request they make a call.
 //! It looks at `/proc` and at files, needs no kernel side, and changes nothing.
 
+mod absent;
 mod explain;
 mod linking;
 mod looks;
 mod node;
 mod sight;
 mod table;
+mod telling;
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
+pub use absent::Absent;
 pub use explain::Explanation;
 pub use linking::Linking;
 pub use sight::Sight;

@@ -9,6 +9,7 @@ mod owners;
 mod place;
 pub mod pod;
 mod pods;
+mod rights;
 mod stream;
 mod tls;
 mod watch;
@@ -17,4 +18,5 @@ mod wire;
 
 pub use place::PodPlace;
 pub use pods::{PodNews, Pods, Whereabouts};
+pub use rights::{PodRights, pod_rights};
 pub use watch::{PodWatch, PodWatchSetup};

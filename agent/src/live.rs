@@ -29,6 +29,7 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::capture::Capture;
+use crate::cloud::CloudAttributes;
 use crate::config::SpanConfig;
 use crate::discover::tls::Libraries;
 use crate::discover::{ProcRoot, Watcher};
@@ -209,6 +210,12 @@ impl Live {
     pub fn hear_of_pods(&self) -> impl FnMut(PodNews) -> bool + Send + use<> {
         let reconfigure = self.reconfigure.clone();
         move |news| reconfigure.hear_of_pods(news)
+    }
+
+    /// Who is told what a cloud says of the host, from a thread that may have to wait.
+    pub fn hear_of_host(&self) -> impl FnOnce(CloudAttributes) -> bool + Send + use<> {
+        let reconfigure = self.reconfigure.clone();
+        move |cloud| reconfigure.hear_of_host(cloud)
     }
 
     /// Who can be asked how many processes are watched.

@@ -8,7 +8,7 @@ use wirespan::cli::{Cli, Command};
 use wirespan::config::Config;
 use wirespan::ending::Ending;
 use wirespan::visible::Visible;
-use wirespan::{inspect, logging, node_script, run};
+use wirespan::{doctor, inspect, logging, node_script, run};
 
 /// What was asked for makes no sense; as clap's own.
 const EXIT_USAGE: u8 = 2;
@@ -39,7 +39,12 @@ fn main() -> ExitCode {
             logging::finish(LOG_MAX);
             ExitCode::from(code)
         }
-        Some(Command::Processes { .. } | Command::Replay { .. } | Command::Redact { .. }) => {
+        Some(
+            Command::Processes { .. }
+            | Command::Doctor { .. }
+            | Command::Replay { .. }
+            | Command::Redact { .. },
+        ) => {
             let code = work(cli, None);
             logging::finish(LOG_MAX);
             ExitCode::from(code)
@@ -68,6 +73,7 @@ fn work(cli: Cli, ending: Option<&Ending>) -> u8 {
         }
         (Some(Command::Redact { file, copy, .. }), _) => run::redact(&loaded.config, &file, &copy),
         (Some(Command::Processes { json, .. }), _) => inspect::processes(&loaded.config, json),
+        (Some(Command::Doctor { json, .. }), _) => doctor::examine(&loaded.config, json),
         (Some(Command::Replay { file, seed, .. }), _) => run::replay(loaded.config, &file, seed),
         (_, Some(ending)) => run::trace(loaded.config, None, ending),
         (_, None) => Ok(()),

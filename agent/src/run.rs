@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
+use crate::capture;
 use crate::config::Config;
 use crate::discover::ProcRoot;
 use crate::ending::{Ending, Event};
@@ -24,6 +25,7 @@ use crate::memory::Ledger;
 use crate::pipeline::{PipelineConfig, Pipelines};
 use crate::recording::{self, Reader, Recorded, Recorder, Writer};
 use crate::report::{self, Finished};
+use crate::sandbox;
 use crate::visible::Visible;
 pub use daemon::{Daemon, Reconfigured};
 use daemon::{left, start_exporters, start_runtime};
@@ -32,6 +34,8 @@ pub use explain::explain;
 /// How long to wait for what is there already to be looked at, and TLS to be read in it, before the
 /// daemon calls itself ready.
 const SETTLE_MAX: Duration = Duration::from_secs(10);
+/// Ports below take `CAP_NET_BIND_SERVICE` (ip(7)).
+const LOW_PORTS: u16 = 1024;
 /// How often the shards are looked at while nothing happens.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
@@ -57,6 +61,7 @@ pub fn trace(
                 .with_context(|| format!("can't create {}", Visible(file.display())))
         })
         .transpose()?;
+    give_up_rights(&config);
     let daemon = Daemon::start(config, recording, ending, Arc::clone(&health))?;
 
     let asked = match ending.wait(SETTLE_MAX) {
@@ -83,6 +88,29 @@ pub fn trace(
         "the recording is not complete"
     );
     Ok(())
+}
+
+/// Gives up what the run does without. It is no reason not to run where that can't be done.
+fn give_up_rights(config: &Config) {
+    if config.sandbox.keep_all {
+        log::info!("gives up no right, as WIRESPAN_KEEP_PRIVILEGES asks");
+        return;
+    }
+    capture::raise_limits();
+    let address = config.health_check.address;
+    let needs = sandbox::Needs {
+        admin: capture::privileges::takes_admin(),
+        low_port: address.is_some_and(|it| it.port() < LOW_PORTS),
+    };
+    match sandbox::enter(needs) {
+        Ok(left) => log::info!("{}", Visible(left)),
+        Err(error) => {
+            log::warn!(
+                "can't give up rights that it has no use for: {}",
+                Visible(error)
+            );
+        }
+    }
 }
 
 fn tell_ready(watched: &Watched, began: Instant, strategy: impl std::fmt::Display) {

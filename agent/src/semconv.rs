@@ -12,6 +12,8 @@ pub enum Stability {
     Stable,
     /// May change with the next schema.
     Development,
+    /// Not of the conventions: Beyla's, whose users look for it.
+    Beyla,
     /// Not of the conventions: wirespan's own, beginning with `wirespan.`.
     Own,
 }
@@ -38,6 +40,9 @@ attributes! {
     Development CLOUD_REGION = "cloud.region";
     Development CLOUD_RESOURCE_ID = "cloud.resource_id";
     Stable CONTAINER_ID = "container.id";
+    Stable CONTAINER_IMAGE_NAME = "container.image.name";
+    Stable CONTAINER_IMAGE_TAGS = "container.image.tags";
+    Development CONTAINER_NAME = "container.name";
     Stable DB_COLLECTION_NAME = "db.collection.name";
     Stable DB_NAMESPACE = "db.namespace";
     Stable DB_OPERATION_BATCH_SIZE = "db.operation.batch.size";
@@ -57,7 +62,27 @@ attributes! {
     Development HTTP_RESPONSE_BODY_SIZE = "http.response.body.size";
     Stable HTTP_RESPONSE_STATUS_CODE = "http.response.status_code";
     Stable K8S_CLUSTER_NAME = "k8s.cluster.name";
+    Stable K8S_CONTAINER_NAME = "k8s.container.name";
+    Development K8S_CONTAINER_RESTART_COUNT = "k8s.container.restart_count";
+    Stable K8S_CRONJOB_NAME = "k8s.cronjob.name";
+    Stable K8S_CRONJOB_UID = "k8s.cronjob.uid";
+    Stable K8S_DAEMONSET_NAME = "k8s.daemonset.name";
+    Stable K8S_DAEMONSET_UID = "k8s.daemonset.uid";
+    Stable K8S_DEPLOYMENT_NAME = "k8s.deployment.name";
+    Stable K8S_DEPLOYMENT_UID = "k8s.deployment.uid";
+    Stable K8S_JOB_NAME = "k8s.job.name";
+    Stable K8S_JOB_UID = "k8s.job.uid";
+    Beyla K8S_KIND = "k8s.kind";
+    Stable K8S_NAMESPACE_NAME = "k8s.namespace.name";
+    Stable K8S_NODE_NAME = "k8s.node.name";
+    Beyla K8S_OWNER_NAME = "k8s.owner.name";
+    Stable K8S_POD_NAME = "k8s.pod.name";
+    Development K8S_POD_START_TIME = "k8s.pod.start_time";
     Stable K8S_POD_UID = "k8s.pod.uid";
+    Stable K8S_REPLICASET_NAME = "k8s.replicaset.name";
+    Stable K8S_REPLICASET_UID = "k8s.replicaset.uid";
+    Stable K8S_STATEFULSET_NAME = "k8s.statefulset.name";
+    Stable K8S_STATEFULSET_UID = "k8s.statefulset.uid";
     Stable NETWORK_PEER_ADDRESS = "network.peer.address";
     Stable NETWORK_PEER_PORT = "network.peer.port";
     Stable NETWORK_PROTOCOL_NAME = "network.protocol.name";

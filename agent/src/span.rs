@@ -158,6 +158,8 @@ pub enum Value {
     Int(i64),
     /// True or false.
     Bool(bool),
+    /// Texts, in order.
+    List(Box<[String]>),
 }
 
 impl Value {
@@ -168,6 +170,10 @@ impl Value {
         match self {
             Self::Owned(text) => heap::block(text.capacity()),
             Self::Shared(text) if text.len() > SHORT => heap::first_share(Some(text)),
+            Self::List(texts) => {
+                let each = texts.iter().map(|text| heap::block(text.capacity()));
+                heap::vec::<String>(texts.len()) + each.sum::<usize>()
+            }
             Self::Shared(_) | Self::Static(_) | Self::Int(_) | Self::Bool(_) => 0,
         }
     }
@@ -179,7 +185,7 @@ impl Value {
             Self::Static(text) => Some(text),
             Self::Shared(text) => Some(text),
             Self::Owned(text) => Some(text),
-            Self::Int(_) | Self::Bool(_) => None,
+            Self::Int(_) | Self::Bool(_) | Self::List(_) => None,
         }
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 pub use pulse::Pulse;
 pub use server::{HealthServer, ListenError};
 
-use crate::export::{Reach, Reached};
+use crate::export::{Reached, ReceiverReach};
 use crate::visible::Visible;
 
 /// How long a shard may take for a turn, which is milliseconds where all is well. It waits for
@@ -35,7 +35,7 @@ struct Signs {
     phase: Phase,
     /// Of each shard, by its number.
     pulses: Vec<Arc<Pulse>>,
-    reach: Option<Reach>,
+    reach: Option<ReceiverReach>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Vitals {
     }
 
     /// Whom spans go to from now on.
-    pub fn set_reach(&self, reach: Option<Reach>) {
+    pub fn set_reach(&self, reach: Option<ReceiverReach>) {
         self.signs().reach = reach;
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use wirespan::config::{ApiReach, KubernetesConfig};
-use wirespan::kubernetes::{PodNews, PodWatch, PodWatchSetup, Pods};
+use wirespan::kubernetes::{PodNews, PodRights, PodWatch, PodWatchSetup, Pods, pod_rights};
 use wirespan_tests::api_server::{ApiServer, Mood};
 use wirespan_tests::tls::Certificates;
 
@@ -379,4 +379,47 @@ fn what_is_no_kubeconfig_is_no_reason_to_end() {
         let mut bench = Bench::with(ApiReach::File(file), Some("here"), directory);
         bench.expect_silence();
     }
+}
+
+/// As who asks whether a run may do what it asks for hears it.
+#[test]
+fn rights_are_tried_by_asking() {
+    let server = ApiServer::start();
+    server.put(&pod("web", "here"));
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("config");
+    server.kubeconfig(&file, &json!({}), &json!({}));
+    let runtime = Runtime::new().expect("a runtime");
+    let of = |reach| {
+        let config = KubernetesConfig {
+            reach,
+            node: None,
+            local_node_alone: true,
+            is_demanded: false,
+        };
+        pod_rights(&config, Some(directory.path().to_owned()), runtime.handle())
+    };
+    let reach = || Some(ApiReach::File(file.clone()));
+    assert_eq!(of(None), None);
+    assert_eq!(of(reach()), Some(PodRights::Granted));
+    server.is(Mood::Forbidding);
+    let refused = of(reach());
+    let Some(PodRights::Refused(verbs, why)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(verbs, ["list", "watch"]);
+    assert!(why.contains("pods is forbidden"), "{why}");
+    drop(server);
+    let away = of(reach());
+    assert!(matches!(away, Some(PodRights::NotAsked(_))), "{away:?}");
+    // A pod that was given no service account.
+    let account = ApiReach::ServiceAccount {
+        host: "127.0.0.1".to_owned(),
+        port: "1".to_owned(),
+    };
+    let none = of(Some(account));
+    assert!(
+        matches!(&none, Some(PodRights::NotAsked(why)) if why.contains("token")),
+        "{none:?}"
+    );
 }

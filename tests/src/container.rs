@@ -136,6 +136,26 @@ fn blob(layout: &Path, descriptor: &Value) -> PathBuf {
     layout.join("blobs").join(digest.replace(':', "/"))
 }
 
+/// Where a pod has what it shows to the API server.
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// Where a pod is told that the API server is: nobody is there, so that it is away.
+const API_SERVER: [&str; 2] = [
+    "KUBERNETES_SERVICE_HOST=127.0.0.1",
+    "KUBERNETES_SERVICE_PORT=9",
+];
+
+/// A folder as the kubelet makes it, with a token that nobody knows.
+fn service_account(bundle: &Path, image: &Image) -> PathBuf {
+    let folder = bundle.join("account");
+    std::fs::create_dir_all(&folder).expect("a directory");
+    let certificates = image.path().join("etc/ssl/certs/ca-certificates.crt");
+    std::fs::copy(certificates, folder.join("ca.crt")).expect("a file");
+    std::fs::write(folder.join("token"), "a.b.c").expect("a file");
+    std::fs::write(folder.join("namespace"), "wirespan").expect("a file");
+    folder
+}
+
 /// What a node knows that its manifest does not.
 #[derive(Debug, Default)]
 pub struct Node {
@@ -172,6 +192,10 @@ impl Container {
         std::fs::write(&hosts, &node.hosts).expect("a file");
         let mut mounts = standard(container);
         mounts.push(bind(&hosts, "/etc/hosts", true));
+        if pod["serviceAccountName"].is_string() {
+            let account = service_account(bundle.path(), image);
+            mounts.push(bind(&account, SERVICE_ACCOUNT, true));
+        }
         for mount in list(&container["volumeMounts"]) {
             mounts.push(volume(pod, mount, bundle.path()));
         }
@@ -200,7 +224,7 @@ impl Container {
                 "path": image.path(),
                 "readonly": container["securityContext"]["readOnlyRootFilesystem"] == true,
             },
-            "process": process(container, image, node),
+            "process": process(pod, image, node),
             "mounts": mounts,
             "linux": {"namespaces": namespaces, "seccomp": seccomp(container)},
         });
@@ -225,7 +249,8 @@ impl Container {
 }
 
 /// User, rights, environment.
-fn process(container: &Value, image: &Image, node: &Node) -> Value {
+fn process(pod: &Value, image: &Image, node: &Node) -> Value {
+    let container = &pod["containers"][0];
     let context = &container["securityContext"];
     let privileged = context["privileged"] == true;
     let capabilities = if privileged {
@@ -253,7 +278,7 @@ fn process(container: &Value, image: &Image, node: &Node) -> Value {
         "cwd": "/",
         "user": {"uid": context["runAsUser"].as_u64().unwrap_or(0), "gid": 0},
         "args": arguments,
-        "env": environment(container, node),
+        "env": environment(pod, node),
         "noNewPrivileges": context["allowPrivilegeEscalation"] == false,
         "capabilities": {
             "bounding": capabilities, "effective": capabilities, "permitted": capabilities,
@@ -262,9 +287,9 @@ fn process(container: &Value, image: &Image, node: &Node) -> Value {
 }
 
 /// `NAME=value`, with what Kubernetes fills in.
-fn environment(container: &Value, node: &Node) -> Vec<String> {
+fn environment(pod: &Value, node: &Node) -> Vec<String> {
     let mut known: Vec<(String, String)> = Vec::new();
-    for variable in list(&container["env"]) {
+    for variable in list(&pod["containers"][0]["env"]) {
         let name = text(&variable["name"]).to_owned();
         let field = &variable["valueFrom"]["fieldRef"]["fieldPath"];
         let value = match field.as_str() {
@@ -284,10 +309,14 @@ fn environment(container: &Value, node: &Node) -> Vec<String> {
     }
     known.retain(|(name, _)| node.environment.iter().all(|(other, _)| other != name));
     known.extend(node.environment.iter().cloned());
-    known
+    let mut environment: Vec<_> = known
         .iter()
         .map(|(name, value)| format!("{name}={value}"))
-        .collect()
+        .collect();
+    if pod["serviceAccountName"].is_string() {
+        environment.extend(API_SERVER.map(str::to_owned));
+    }
+    environment
 }
 
 /// What every container has; a privileged one may write to `/sys`.

@@ -96,7 +96,9 @@ pub fn template(values: Option<&Path>) -> Result<String, String> {
 /// Debian's Python with what set-up installed for looking at manifests.
 fn python() -> Command {
     let mut python = tied("python3");
-    python.env("PYTHONPATH", built_by_setup("kubernetes/python"));
+    python
+        .env("PYTHONPATH", built_by_setup("kubernetes/python"))
+        .env("PYTHONDONTWRITEBYTECODE", "1");
     python
 }
 
@@ -164,6 +166,19 @@ pub fn validate(yaml: &str, version: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(complaints.join("\n"))
+}
+
+/// Holds a file against the schema of Compose.
+///
+/// # Errors
+/// What the validator says.
+pub fn validate_composition(file: &Path) -> Result<(), String> {
+    let mut python = python();
+    python
+        .args(["-m", "check_jsonschema"])
+        .args(["--builtin-schema", "vendor.compose-spec"])
+        .arg(file);
+    output(&mut python).map(drop)
 }
 
 /// Compares with a file that is kept; with `WIRESPAN_BLESS` set, writes it.

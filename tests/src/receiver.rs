@@ -17,6 +17,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+use opentelemetry_proto::tonic::common::v1::any_value::Value::StringValue;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -343,6 +344,17 @@ fn spans_of(received: &[Received]) -> Vec<Span> {
     scopes
         .flat_map(|scope| scope.spans.iter().cloned())
         .collect()
+}
+
+/// The text of a span's attribute.
+#[must_use]
+pub fn text_of<'a>(span: &'a Span, name: &str) -> Option<&'a str> {
+    let mut attributes = span.attributes.iter();
+    let attribute = attributes.find(|attribute| attribute.key == name)?;
+    match attribute.value.as_ref()?.value.as_ref()? {
+        StringValue(text) => Some(text),
+        _ => None,
+    }
 }
 
 /// A test that failed while it held the lock has said so already.

@@ -88,11 +88,17 @@ fn assert_is_what_all_share(what: &str, documents: &[Value]) {
     ] {
         assert_eq!(container[probe]["httpGet"]["path"], path, "{what}");
     }
-    let health = variable(container, "WIRESPAN_HEALTH_ADDRESS").expect("the probes' address");
+    let health = variable(container, "BEYLA_HEALTH_CHECK_PORT").expect("the probes' port");
+    let address = variable(container, "BEYLA_HEALTH_CHECK_LISTEN_ADDRESS");
+    assert_eq!(
+        address,
+        Some("0.0.0.0"),
+        "{what}: probes come from the node"
+    );
     let ports = container["ports"].as_array().expect("ports");
     let port = ports.iter().find(|port| port["name"] == "health");
     let port = port.expect("the probes' port")["containerPort"].to_string();
-    assert!(health.ends_with(&format!(":{port}")), "{what}: {health}");
+    assert_eq!(health, port, "{what}");
     assert!(container["resources"]["limits"]["memory"].is_string());
     assert!(container["resources"]["requests"]["cpu"].is_string());
 }
@@ -181,6 +187,22 @@ fn by_itself_the_chart_takes_capabilities_and_sends_to_the_node() {
 }
 
 #[test]
+fn on_openshift_the_runtimes_own_profile_is_not_asked_for() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "openshift: {enabled: true}").expect("a file");
+    let rendered = template(Some(file.path())).expect("it renders");
+    assert_valid("openshift", &rendered);
+    let documents = documents(&rendered);
+    let context = &container(&documents)["securityContext"];
+    assert_eq!(context["seccompProfile"]["type"], "Unconfined");
+    assert_eq!(context["seLinuxOptions"]["type"], "spc_t");
+    let constraints = only(&documents, "SecurityContextConstraints");
+    let added = &context["capabilities"]["add"];
+    assert_eq!(&constraints["allowedCapabilities"], added);
+    assert_eq!(constraints["allowHostPID"], true);
+}
+
+#[test]
 fn values_of_beylas_users_move_over_and_what_has_no_effect_is_said() {
     let values = data("helm/beyla.yaml");
     let documents = documents(&template(Some(&values)).expect("it renders"));
@@ -247,7 +269,7 @@ fn variables_that_are_set_are_some_that_are_read() {
         .iter()
         .flat_map(|names| names.variables.iter().copied())
         .chain(beylas.lines())
-        .chain(["HOST_IP", "NODE_NAME", "WIRESPAN_HEALTH_ADDRESS"])
+        .chain(["HOST_IP", "NODE_NAME"])
         .map(bare)
         .collect();
     let mut set = BTreeSet::new();

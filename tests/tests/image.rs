@@ -4,13 +4,15 @@
 use std::net::TcpListener;
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value::StringValue;
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::{Value, json};
 use wirespan_tests::container::{Container, Image, Node};
 use wirespan_tests::daemon::{Daemon, run_to_end};
 use wirespan_tests::deploy::{data, deploy, documents, kustomize, only, validate};
 use wirespan_tests::network::Host;
 use wirespan_tests::process::{LIMIT, Process};
-use wirespan_tests::receiver::{Received, Receiver};
+use wirespan_tests::receiver::{Receiver, text_of};
 use wirespan_tests::wire::Wire;
 use wirespan_tests::workload::python;
 
@@ -46,7 +48,7 @@ impl Served {
 
 /// What the pod of a manifest tells of requests to a server that it knows nothing of. Its network
 /// is its own: there is the receiver, and nothing else.
-fn told_by(what: &str, pod: &Value) -> Vec<Received> {
+fn told_by(what: &str, pod: &Value) -> Resource {
     let served = Served::start();
     let own = Host::new();
     let listener = own.run(|| TcpListener::bind(("127.0.0.1", OTLP_PORT)).expect("it is free"));
@@ -65,20 +67,52 @@ fn told_by(what: &str, pod: &Value) -> Vec<Received> {
     let daemon = Daemon::started_below(&mut container.command());
     daemon.wait_until_watching(served.server.pid());
     served.ask("/healthy?token=secret");
-    let waited = receiver.wait_for(|spans| !spans.is_empty(), LIMIT);
+    // Others of this machine may serve a port of that number, too.
+    let is_ours = |span: &Span| text_of(span, "url.path") == Some("/healthy");
+    let waited = receiver.wait_for(|spans| spans.iter().any(is_ours), LIMIT);
     let spans = runtime.block_on(waited);
+    assert_probes_succeed(what, &pod["containers"][0], &own);
     let finished = daemon.stop();
-    let spans =
-        spans.unwrap_or_else(|error| panic!("{what}: {error}\n{}", finished.log.join("\n")));
-    assert_eq!(spans.len(), 1, "{what}: {spans:?}");
-    assert_eq!(spans[0].name, "GET", "{what}");
+    let log = finished.log.join("\n");
+    let spans = spans.unwrap_or_else(|error| panic!("{what}: {error}\n{log}"));
+    let ours: Vec<_> = spans.into_iter().filter(is_ours).collect();
+    assert_eq!(ours.len(), 1, "{what}: {ours:?}");
+    assert_eq!(ours[0].name, "GET", "{what}");
     assert_eq!(finished.lost(), "nothing", "{what}");
-    receiver.received()
+    let received = receiver.received();
+    let mut resources = received.iter().flat_map(|one| &one.resource_spans);
+    let ours = resources.find(|resource| {
+        let mut scopes = resource.scope_spans.iter();
+        scopes.any(|scope| scope.spans.iter().any(is_ours))
+    });
+    let ours = ours.expect("it was found").resource.clone();
+    ours.expect("a resource")
 }
 
-/// A text among the attributes of the only resource.
-fn resource(received: &[Received], name: &str) -> Option<String> {
-    let resource = received[0].resource_spans[0].resource.as_ref()?;
+/// Of those that a manifest has, asked as the kubelet asks.
+fn assert_probes_succeed(what: &str, container: &Value, host: &Host) {
+    for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+        let Some(path) = container[probe]["httpGet"]["path"].as_str() else {
+            continue;
+        };
+        let ports = container["ports"].as_array().expect("ports");
+        let port = ports.iter().find(|port| port["name"] == "health");
+        let port = port.and_then(|port| port["containerPort"].as_u64());
+        let port = port
+            .and_then(|port| u16::try_from(port).ok())
+            .expect("a port");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: node-1\r\n\r\n");
+        let status = host.run(move || {
+            let mut wire = Wire::connect(port);
+            wire.send(request);
+            wire.answer(false).status
+        });
+        assert_eq!(status, 200, "{what}: {probe}");
+    }
+}
+
+/// A text among the attributes of a resource.
+fn told(resource: &Resource, name: &str) -> Option<String> {
     let mut attributes = resource.attributes.iter();
     let value = &attributes.find(|attribute| attribute.key == name)?.value;
     match value.as_ref()?.value.as_ref()? {
@@ -96,10 +130,11 @@ fn pod(yaml: &str) -> Value {
 fn a_manifest_for_beyla_works_by_changing_the_image_alone() {
     let yaml = std::fs::read_to_string(data("beyla/daemonset.yaml")).expect("a manifest");
     validate(&yaml, "1.37").expect("it is one");
-    let told = told_by("beyla", &pod(&yaml));
-    let told = |name| resource(&told, name);
-    assert_eq!(told("service.namespace").as_deref(), Some("shop"));
-    assert_eq!(told("service.name").as_deref(), Some("server"));
+    let resource = told_by("beyla", &pod(&yaml));
+    let namespace = told(&resource, "service.namespace");
+    assert_eq!(namespace.as_deref(), Some("shop"));
+    let name = told(&resource, "service.name");
+    assert_eq!(name.as_deref(), Some("server"));
 }
 
 #[test]

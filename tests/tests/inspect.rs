@@ -131,8 +131,13 @@ fn a_process_is_explained() {
     }
     // One that is not there.
     let mut command = wirespan_tests::daemon::command();
-    let (code, ..) = run_to_end(command.args(["explain", "4194304"]));
+    let (code, _, log) = run_to_end(command.args(["explain", "4194304"]));
     assert_eq!(code, Some(1));
+    let last = log.last().expect("a line");
+    assert!(
+        last.ends_with("4194304 can't be explained: there is no such process"),
+        "{last}"
+    );
 }
 
 #[test]

@@ -174,14 +174,17 @@ async fn every_room_follows_while_it_runs_and_a_recording_holds_what_changed() {
     let python = Server::python();
     let pid = python.process.pid().to_string();
     let endpoint = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+    let [health_early, health_later] = [(); 2].map(|()| ports::free().to_string());
     let early = [
+        ("BEYLA_HEALTH_CHECK_PORT", health_early.as_str()),
         ("BEYLA_TARGET_PID", pid.as_str()),
         (endpoint, &to_first),
         ("OTEL_BSP_SCHEDULE_DELAY", "10"),
     ];
     let later = [
-        early[0],
-        early[2],
+        early[1],
+        early[3],
+        ("BEYLA_HEALTH_CHECK_PORT", &health_later),
         ("BEYLA_EXECUTABLE_NAME", "hyper-server"),
         (endpoint, &to_second),
         ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", &metrics),
@@ -214,6 +217,16 @@ async fn every_room_follows_while_it_runs_and_a_recording_holds_what_changed() {
         [line("/one", Some("a=b"), "server")]
     );
 
+    let healthy = |port: &str| {
+        let url = format!("http://127.0.0.1:{port}/healthz");
+        let answer = Command::new("curl")
+            .args(["-sf", &url])
+            .output()
+            .expect("curl");
+        answer.status.success() && answer.stdout == b"ok\n"
+    };
+    assert!(healthy(&health_early) && !healthy(&health_later));
+
     let new = config(&later);
     let (mut daemon, ending) = tokio::task::spawn_blocking(move || {
         let outcome = daemon.reconfigure(&new, &ending);
@@ -223,6 +236,7 @@ async fn every_room_follows_while_it_runs_and_a_recording_holds_what_changed() {
     })
     .await
     .expect("no panic");
+    assert!(healthy(&health_later) && !healthy(&health_early));
     // The kernel side tells of its exec, though nobody watched it.
     let hyper = Server::hyper();
     let _ = curl(&[&hyper.url("/two?a=b")]);

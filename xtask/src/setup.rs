@@ -33,6 +33,9 @@ pub fn node() -> Result<std::path::PathBuf> {
     wheels::NODE.ensure()
 }
 
+/// The program of `tests/workloads/collector`, with the components that `deploy/` names.
+const COLLECTOR: &str = "wirespan.test/collector";
+
 /// Which set-up to do.
 #[derive(clap::Args)]
 pub struct Args {
@@ -85,6 +88,7 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
     if purposes.contains(&Purpose::Soak) {
         go::between()?;
         jaeger::ensure()?;
+        modules::ensure("collector", &[COLLECTOR], "")?;
     }
     Ok(())
 }

@@ -60,24 +60,51 @@ pub struct Missing(Vec<&'static Capability>);
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let granted = CAPABILITIES
-            .map(|capability| capability.name.to_lowercase())
-            .join(",");
-        f.write_str("missing ")?;
-        for (index, capability) in self.0.iter().enumerate() {
-            let comma = if index == 0 { "" } else { "; " };
-            write!(
-                f,
-                "{comma}{}, without which {}",
-                capability.name, capability.without
-            )?;
-        }
-        write!(
-            f,
-            ": run as root (sudo), or grant the capabilities to the binary with `setcap \
-             {granted}+ep`, or in a container under securityContext.capabilities.add"
-        )
+        write!(f, "{}: {}", self.what(), remedy())
     }
+}
+
+impl Missing {
+    /// What is missing, and what is not possible without it.
+    #[must_use]
+    pub fn what(&self) -> String {
+        let each = self.0.iter();
+        let each = each.map(|one| format!("{}, without which {}", one.name, one.without));
+        format!("missing {}", each.collect::<Vec<_>>().join("; "))
+    }
+}
+
+/// What to do where capabilities are missing.
+#[must_use]
+pub fn remedy() -> String {
+    let granted = CAPABILITIES
+        .map(|capability| capability.name.to_lowercase())
+        .join(",");
+    format!(
+        "run as root (sudo), or grant the capabilities to the binary with `setcap {granted}+ep`, \
+         or in a container under securityContext.capabilities.add"
+    )
+}
+
+/// Whether a run needs `CAP_SYS_ADMIN`, if it has it: where the kernel has not split off what is
+/// used here, where probes are placed one by one, for which kernels ask for it that were corrected
+/// in that since 2025, or where `perf_event_paranoid` asks for it (see [`super::reason`]).
+///
+/// To be asked before anything is given up.
+#[must_use]
+pub fn takes_admin() -> bool {
+    let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").ok();
+    let last = last.and_then(|last| last.trim().parse::<u32>().ok());
+    takes_admin_where(last, super::reason::paranoia(), super::tls::knows_links())
+}
+
+fn takes_admin_where(
+    last_capability: Option<u32>,
+    perf_event_paranoid: i32,
+    links_many: bool,
+) -> bool {
+    let knows_bpf = last_capability.is_none_or(|last| last >= CAPABILITIES[0].bit);
+    !knows_bpf || perf_event_paranoid > 2 || !links_many
 }
 
 /// Why no process's memory may be looked at, whatever the capabilities, if that is so (Yama's
@@ -87,7 +114,9 @@ pub fn memory_is_closed() -> Option<&'static str> {
     is_closed_by(&scope).then_some("kernel.yama.ptrace_scope is 3, which forbids it to everybody")
 }
 
-fn is_closed_by(ptrace_scope: &str) -> bool {
+/// The same of a text of `kernel.yama.ptrace_scope`.
+#[must_use]
+pub fn is_closed_by(ptrace_scope: &str) -> bool {
     ptrace_scope.trim() == "3"
 }
 
@@ -113,7 +142,11 @@ pub fn lacking_for_looking() -> Vec<&'static str> {
         .collect()
 }
 
-fn missing_in(effective: u64) -> Result<Option<Missing>, Missing> {
+/// The same of a mask of capabilities.
+///
+/// # Errors
+/// Names what is missing and needed.
+pub fn missing_in(effective: u64) -> Result<Option<Missing>, Missing> {
     let (needed, useful): (Vec<_>, Vec<_>) = CAPABILITIES
         .iter()
         .filter(|capability| !is_granted(effective, capability))
@@ -138,6 +171,15 @@ mod tests {
     fn only_the_last_of_yamas_scopes_forbids_looking_to_who_may_trace() {
         let closed = ["0\n", "1\n", "2\n", "3\n"].map(is_closed_by);
         assert_eq!(closed, [false, false, false, true]);
+    }
+
+    #[test]
+    fn admin_is_taken_where_the_kernel_has_nothing_less_or_asks_for_it() {
+        // 5.4, 5.10, 6.6, and Debian's setting.
+        assert!(takes_admin_where(Some(37), 2, false));
+        assert!(takes_admin_where(Some(40), 2, false));
+        assert!(!takes_admin_where(Some(40), 2, true) && !takes_admin_where(None, 2, true));
+        assert!(takes_admin_where(Some(40), 3, true));
     }
 
     #[test]

@@ -105,7 +105,7 @@ fn refusal(error: &(dyn Error + 'static)) -> KernelRefusal {
 }
 
 /// The level of `kernel.perf_event_paranoid`; mainline knows none above 2.
-fn paranoia() -> i32 {
+pub fn paranoia() -> i32 {
     let text = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid");
     let level = text.ok().and_then(|text| text.trim().parse().ok());
     level.unwrap_or_default()

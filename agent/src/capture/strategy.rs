@@ -56,10 +56,29 @@ const SERVING: &str = "tcp_rcv_space_adjust";
 /// The same for kernels that can't follow types from there.
 const SERVING_UNTYPED: &str = "tcp_rcv_space_adjust_untyped";
 
+/// How far to go with programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ProgramExtent {
+    /// Until the kernel has checked them.
+    Load,
+    /// Until they run.
+    Attach,
+}
+
 /// Attaches what every strategy needs.
 pub fn attach_life_cycle(ebpf: &mut Ebpf) -> Result<(), StartError> {
+    life_cycle(ebpf, ProgramExtent::Attach)
+}
+
+/// Loads what every strategy needs, and attaches nothing.
+pub fn load_life_cycle(ebpf: &mut Ebpf) -> Result<(), StartError> {
+    life_cycle(ebpf, ProgramExtent::Load)
+}
+
+fn life_cycle(ebpf: &mut Ebpf, extent: ProgramExtent) -> Result<(), StartError> {
     for hook in LIFE_CYCLE {
-        raw_tracepoint(ebpf, hook, hook).map_err(|reason| StartError::Hook { hook, reason })?;
+        raw_tracepoint(ebpf, hook, hook, extent)
+            .map_err(|reason| StartError::Hook { hook, reason })?;
     }
     Ok(())
 }
@@ -72,15 +91,31 @@ pub fn load_look(ebpf: &mut Ebpf) -> Result<(), StartError> {
     loaded.map_err(|reason| StartError::Hook { hook, reason })
 }
 
+/// A strategy, and those that were tried before, with why they don't work.
+pub type Chosen = (Strategy, Vec<(Strategy, String)>);
+
 /// Attaches the forced strategy, or the first that works.
 pub fn attach(ebpf: &mut Ebpf, forced: Option<Strategy>) -> Result<Strategy, StartError> {
+    choose(ebpf, forced, ProgramExtent::Attach).map(|(strategy, _)| strategy)
+}
+
+/// Loads the forced strategy, or the first that can be loaded, and attaches nothing.
+pub fn load(ebpf: &mut Ebpf, forced: Option<Strategy>) -> Result<Chosen, StartError> {
+    choose(ebpf, forced, ProgramExtent::Load)
+}
+
+fn choose(
+    ebpf: &mut Ebpf,
+    forced: Option<Strategy>,
+    extent: ProgramExtent,
+) -> Result<Chosen, StartError> {
     let mut tried = Vec::new();
     for strategy in STRATEGIES {
         if forced.is_some_and(|forced| forced != strategy) {
             continue;
         }
-        match attach_one(ebpf, strategy) {
-            Ok(()) => return Ok(strategy),
+        match go_with(ebpf, strategy, extent) {
+            Ok(()) => return Ok((strategy, tried)),
             Err(reason) => {
                 log::debug!(
                     "capture strategy {strategy} is not available: {}",
@@ -93,14 +128,14 @@ pub fn attach(ebpf: &mut Ebpf, forced: Option<Strategy>) -> Result<Strategy, Sta
     Err(StartError::NoStrategy(tried))
 }
 
-fn attach_one(ebpf: &mut Ebpf, strategy: Strategy) -> Result<(), String> {
+fn go_with(ebpf: &mut Ebpf, strategy: Strategy, extent: ProgramExtent) -> Result<(), String> {
     let walks = can_walk();
     match strategy {
         Strategy::SocketTracepoints => {
             let types = Btf::from_sys_fs().map_err(|error| one_line(&error))?;
             ["sock_send_length", "sock_recv_length"]
                 .into_iter()
-                .try_for_each(|name| typed_tracepoint(ebpf, name, name, &types))
+                .try_for_each(|name| typed_tracepoint(ebpf, name, name, &types, extent))
         }
         Strategy::Fexit => {
             let types = Btf::from_sys_fs().map_err(|error| one_line(&error))?;
@@ -109,15 +144,15 @@ fn attach_one(ebpf: &mut Ebpf, strategy: Strategy) -> Result<(), String> {
                 .chain(&MESSAGE_CALLS)
                 .try_for_each(|call| {
                     let name = if walks { "exit" } else { "plain" };
-                    fexit(ebpf, &format!("{name}_{call}"), call, &types)
+                    fexit(ebpf, &format!("{name}_{call}"), call, &types, extent)
                 })
         }
-        Strategy::Kprobes => kretprobes(ebpf),
+        Strategy::Kprobes => kretprobes(ebpf, extent),
         Strategy::SyscallTracepoints => {
             let types = Btf::from_sys_fs().map_err(|error| one_line(&error))?;
             let name = if walks { "sys_exit" } else { "sys_exit_plain" };
-            typed_tracepoint(ebpf, name, "sys_exit", &types)
-                .or_else(|_| raw_tracepoint(ebpf, "sys_exit_untyped", "sys_exit"))
+            typed_tracepoint(ebpf, name, "sys_exit", &types, extent)
+                .or_else(|_| raw_tracepoint(ebpf, "sys_exit_untyped", "sys_exit", extent))
         }
     }
 }
@@ -129,8 +164,9 @@ const NODE_TELLS_UNTYPED: &str = "task_rename_untyped";
 
 /// Has it heard. What that tells is worth having, and no reason not to go on without.
 pub fn attach_node(ebpf: &mut Ebpf) {
-    let attached = raw_tracepoint(ebpf, NODE_TELLS, NODE_TELLS)
-        .or_else(|_| raw_tracepoint(ebpf, NODE_TELLS_UNTYPED, NODE_TELLS));
+    let extent = ProgramExtent::Attach;
+    let attached = raw_tracepoint(ebpf, NODE_TELLS, NODE_TELLS, extent)
+        .or_else(|_| raw_tracepoint(ebpf, NODE_TELLS_UNTYPED, NODE_TELLS, extent));
     if let Err(reason) = attached {
         log::warn!(
             "calls of Node can't be linked by wirespan-node.cjs: {}",
@@ -190,12 +226,19 @@ pub fn can_walk() -> bool {
         .is_ok_and(|supported| supported)
 }
 
-fn raw_tracepoint(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<(), String> {
+fn raw_tracepoint(
+    ebpf: &mut Ebpf,
+    name: &str,
+    tracepoint: &str,
+    extent: ProgramExtent,
+) -> Result<(), String> {
     let program: &mut RawTracePoint = program(ebpf, name)?;
     program.load().map_err(|error| one_line(&error))?;
-    program
-        .attach(tracepoint)
-        .map_err(|error| one_line(&error))?;
+    if extent == ProgramExtent::Attach {
+        program
+            .attach(tracepoint)
+            .map_err(|error| one_line(&error))?;
+    }
     Ok(())
 }
 
@@ -205,33 +248,53 @@ fn typed_tracepoint(
     name: &str,
     tracepoint: &str,
     types: &Btf,
+    extent: ProgramExtent,
 ) -> Result<(), String> {
     let program: &mut BtfTracePoint = program(ebpf, name)?;
     program
         .load(tracepoint, types)
         .map_err(|error| one_line(&error))?;
-    program.attach().map_err(|error| one_line(&error))?;
+    if extent == ProgramExtent::Attach {
+        program.attach().map_err(|error| one_line(&error))?;
+    }
     Ok(())
 }
 
-fn fexit(ebpf: &mut Ebpf, name: &str, call: &str, types: &Btf) -> Result<(), String> {
+fn fexit(
+    ebpf: &mut Ebpf,
+    name: &str,
+    call: &str,
+    types: &Btf,
+    extent: ProgramExtent,
+) -> Result<(), String> {
     let program: &mut FExit = program(ebpf, name)?;
     program
         .load(&system_call_function(call), types)
         .map_err(|error| one_line(&error))?;
-    program.attach().map_err(|error| one_line(&error))?;
+    if extent == ProgramExtent::Attach {
+        program.attach().map_err(|error| one_line(&error))?;
+    }
     Ok(())
 }
 
-fn kretprobes(ebpf: &mut Ebpf) -> Result<(), String> {
-    kretprobe(ebpf, "return_bytes", &BYTE_CALLS)?;
-    kretprobe(ebpf, "return_messages", &MESSAGE_CALLS)
+fn kretprobes(ebpf: &mut Ebpf, extent: ProgramExtent) -> Result<(), String> {
+    kretprobe(ebpf, "return_bytes", &BYTE_CALLS, extent)?;
+    kretprobe(ebpf, "return_messages", &MESSAGE_CALLS, extent)
 }
 
-fn kretprobe(ebpf: &mut Ebpf, name: &str, calls: &[&str]) -> Result<(), String> {
+fn kretprobe(
+    ebpf: &mut Ebpf,
+    name: &str,
+    calls: &[&str],
+    extent: ProgramExtent,
+) -> Result<(), String> {
     let program: &mut KProbe = program(ebpf, name)?;
     program.load().map_err(|error| one_line(&error))?;
-    for call in calls {
+    let attached = match extent {
+        ProgramExtent::Load => &[],
+        ProgramExtent::Attach => calls,
+    };
+    for call in attached {
         program
             .attach(system_call_function(call), 0)
             .map_err(|error| one_line(&error))?;

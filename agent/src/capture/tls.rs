@@ -35,6 +35,7 @@ use crate::discover::tls::{
     End, FileId, FileVersion, FunctionSite, Library, LibraryKind, MappedCode,
 };
 use crate::visible::Visible;
+pub use bpf::knows_links;
 use expected::{Breakpoints, Expected, Unlike};
 use links::{Link, Linker};
 use loader::Loader;

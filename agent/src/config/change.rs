@@ -5,7 +5,8 @@
 use super::names::Setting;
 use super::{
     CaptureConfig, Config, DiscoverConfig, EndingConfig, HealthCheckConfig, KubernetesConfig,
-    LogConfig, MemoryConfig, MetricsConfig, SpanConfig, TracesConfig,
+    LogConfig, MemoryConfig, MetricsConfig, SandboxConfig, SpanConfig, SurroundingsConfig,
+    TracesConfig,
 };
 
 /// The part of a configuration that concerns one room.
@@ -48,11 +49,13 @@ impl<P: Part> Change<P> {
 pub struct Changes {
     pub discover: Change<DiscoverConfig>,
     pub kubernetes: Change<KubernetesConfig>,
+    pub surroundings: Change<SurroundingsConfig>,
     pub capture: Change<CaptureConfig>,
     pub spans: Change<SpanConfig>,
     pub traces: Change<TracesConfig>,
     pub metrics: Change<Option<MetricsConfig>>,
     pub health_check: Change<HealthCheckConfig>,
+    pub sandbox: Change<SandboxConfig>,
     pub memory: Change<MemoryConfig>,
     pub log: Change<LogConfig>,
     pub ending: Change<EndingConfig>,
@@ -64,11 +67,13 @@ impl Changes {
     pub fn is_none(&self) -> bool {
         self.discover.is_none()
             && self.kubernetes.is_none()
+            && self.surroundings.is_none()
             && self.capture.is_none()
             && self.spans.is_none()
             && self.traces.is_none()
             && self.metrics.is_none()
             && self.health_check.is_none()
+            && self.sandbox.is_none()
             && self.memory.is_none()
             && self.log.is_none()
             && self.ending.is_none()
@@ -80,11 +85,13 @@ impl Changes {
         let parts = [
             &self.discover.restart,
             &self.kubernetes.restart,
+            &self.surroundings.restart,
             &self.capture.restart,
             &self.spans.restart,
             &self.traces.restart,
             &self.metrics.restart,
             &self.health_check.restart,
+            &self.sandbox.restart,
             &self.memory.restart,
             &self.log.restart,
             &self.ending.restart,
@@ -100,11 +107,13 @@ impl Config {
         Changes {
             discover: Change::between(&self.discover, &new.discover),
             kubernetes: Change::between(&self.kubernetes, &new.kubernetes),
+            surroundings: Change::between(&self.surroundings, &new.surroundings),
             capture: Change::between(&self.capture, &new.capture),
             spans: Change::between(&self.spans, &new.spans),
             traces: Change::between(&self.traces, &new.traces),
             metrics: Change::between(&self.metrics, &new.metrics),
             health_check: Change::between(&self.health_check, &new.health_check),
+            sandbox: Change::between(&self.sandbox, &new.sandbox),
             memory: Change::between(&self.memory, &new.memory),
             log: Change::between(&self.log, &new.log),
             ending: Change::between(&self.ending, &new.ending),

@@ -38,6 +38,22 @@ pub struct HealthCheckConfig {
 
 impl Part for HealthCheckConfig {}
 
+/// What the daemon gives up of its rights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SandboxConfig {
+    /// Nothing.
+    pub keep_all: bool,
+}
+
+impl Part for SandboxConfig {
+    fn follow(&self, new: &Self) -> (Self, Vec<Setting>) {
+        // What was given up does not come back, and half of a run without it proves nothing.
+        let differs = self.keep_all != new.keep_all;
+        let fixed = differs.then_some(Setting::KeepPrivileges);
+        (*self, fixed.into_iter().collect())
+    }
+}
+
 /// What may be remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryConfig {
@@ -115,6 +131,14 @@ pub(super) fn health_check(
     Ok(HealthCheckConfig {
         address: (port != 0).then(|| SocketAddr::new(ip, port)),
     })
+}
+
+pub(super) fn sandbox(settings: &Settings) -> Result<SandboxConfig, ConfigError> {
+    let keep_all = match settings.of(Setting::KeepPrivileges) {
+        None => false,
+        Some(given) => given.parse(values::boolean, values::BOOLEAN)?,
+    };
+    Ok(SandboxConfig { keep_all })
 }
 
 pub(super) fn log(settings: &Settings) -> Result<LogConfig, ConfigError> {

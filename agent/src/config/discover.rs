@@ -11,6 +11,8 @@ use regex::Regex;
 use super::names::Setting;
 use super::settings::Settings;
 use super::{ConfigError, Part, values};
+use crate::enrich::kubernetes::PodTelling;
+use crate::enrich::kubernetes::service::NamingOrder;
 use crate::enrich::list;
 use crate::enrich::who::{self, Source};
 use crate::semconv;
@@ -106,6 +108,8 @@ pub struct ServiceOverride {
     /// What is said of every traced service that says nothing else: from
     /// `OTEL_RESOURCE_ATTRIBUTES`, without what may not be said there ([`crate::enrich::who`]).
     pub resource_attributes: BTreeMap<String, String>,
+    /// How much of a pod is told, and by whose order its service is named.
+    pub pods: PodTelling,
 }
 
 const REGEX: &str = "a regular expression for the path of an executable, such as nginx|haproxy";
@@ -120,8 +124,41 @@ pub(super) fn read(
             name: settings.text(Setting::ServiceName),
             namespace: settings.text(Setting::ServiceNamespace),
             resource_attributes: with_cluster(settings, resource_attributes(settings, warnings)),
+            pods: pod_telling(settings)?,
         },
     })
+}
+
+fn pod_telling(settings: &Settings) -> Result<PodTelling, ConfigError> {
+    let order = match settings.of(Setting::KubeServiceNames) {
+        None => NamingOrder::default(),
+        Some(given) => given.parse(naming_order, "opentelemetry or beyla")?,
+    };
+    let keys = |setting| {
+        let listed = settings.text(setting).unwrap_or_default();
+        let mut keys: Vec<_> = listed
+            .split(',')
+            .map(str::trim)
+            .map(str::to_owned)
+            .collect();
+        keys.retain(|key| !key.is_empty());
+        keys.sort();
+        keys.dedup();
+        keys
+    };
+    Ok(PodTelling {
+        order,
+        labels: keys(Setting::KubeLabels),
+        annotations: keys(Setting::KubeAnnotations),
+    })
+}
+
+fn naming_order(text: &str) -> Option<NamingOrder> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "opentelemetry" => Some(NamingOrder::OpenTelemetry),
+        "beyla" => Some(NamingOrder::Beyla),
+        _ => None,
+    }
 }
 
 /// The name of the cluster is true of all that runs on the node.

@@ -6,7 +6,8 @@ use std::ffi::OsString;
 use super::names::Setting;
 use super::settings::{Given, Settings};
 use super::{
-    Config, ConfigError, PrinterFormat, capture, daemon, discover, kubernetes, otlp, spans, traces,
+    Config, ConfigError, PrinterFormat, capture, daemon, discover, kubernetes, otlp, spans,
+    surroundings, traces,
 };
 
 /// What the configuration is for, which decides what must be set.
@@ -20,6 +21,8 @@ pub enum Purpose {
     List,
     /// Explain what would become of a process: needs nothing.
     Explain,
+    /// Check whether a run would work: needs nothing.
+    Examine,
     /// Read a recording: needs nothing; prints text if nobody says where
     /// spans go.
     Replay,
@@ -54,10 +57,12 @@ impl Config {
         let mut config = Self {
             discover: discover::read(&settings, &mut warnings)?,
             kubernetes: kubernetes::read(&settings, &mut warnings)?,
+            surroundings: surroundings::read(&settings)?,
             spans: spans::read(&settings, &mut warnings)?,
             traces: traces::read(&settings, &mut warnings)?,
             metrics: otlp::metrics(&settings)?,
             health_check: daemon::health_check(&settings, &mut warnings)?,
+            sandbox: daemon::sandbox(&settings)?,
             memory: daemon::memory(&settings, capture.shards)?,
             capture,
             log: daemon::log(&settings)?,

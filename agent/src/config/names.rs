@@ -57,6 +57,16 @@ settings! {
         => "false: ask for the pods of all nodes, not of this one alone";
     KubeClusterName: "OTEL_EBPF_KUBE_CLUSTER_NAME" "BEYLA_KUBE_CLUSTER_NAME"
         => "k8s.cluster.name of everything that is traced";
+    KubeServiceNames: "WIRESPAN_KUBE_SERVICE_NAMES"
+        => "How services in pods are named: opentelemetry, or beyla, which asks labels first";
+    KubeLabels: "WIRESPAN_KUBE_LABELS"
+        => "Labels of pods to tell, as k8s.pod.label.<key>: a,b";
+    KubeAnnotations: "WIRESPAN_KUBE_ANNOTATIONS"
+        => "Annotations of pods to tell, as k8s.pod.annotation.<key>: a,b";
+    CloudMetadata: "WIRESPAN_CLOUD_METADATA"
+        => "false: the cloud's metadata service is not asked where the host is";
+    ContainerEngines: "WIRESPAN_CONTAINER_ENGINES"
+        => "false: Docker, podman and containerd are not asked how containers are called";
     KubeConfig: "KUBECONFIG"
         => "File that says how to reach the API server, where it is asked with metadata true";
     NodeName: "NODE_NAME" "K8S_NODE_NAME" "KUBE_NODE_NAME"
@@ -176,6 +186,8 @@ settings! {
     HealthCheckListenAddress:
         "OTEL_EBPF_HEALTH_CHECK_LISTEN_ADDRESS" "BEYLA_HEALTH_CHECK_LISTEN_ADDRESS"
         => "Address of /healthz and /readyz: 127.0.0.1 if it is not set; 0.0.0.0 for a kubelet";
+    KeepPrivileges: "WIRESPAN_KEEP_PRIVILEGES"
+        => "true: give up no capability and no system call after the start";
     LogLevel: "BEYLA_LOG_LEVEL" "OTEL_EBPF_LOG_LEVEL"
         => "error, warn, info, debug, trace or off";
     NoColor: "NO_COLOR"

@@ -10,6 +10,8 @@
 use serde::{Deserialize, Serialize};
 use wirespan_protocols::heap;
 
+use crate::engine::Labelled;
+
 /// A container on this machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
@@ -20,13 +22,38 @@ pub struct Container {
     /// another name than the API server gives them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pod_uid: Option<String>,
+    /// What its engine calls it, if one was asked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
+    /// The image that its engine made it of, as whoever started it wrote it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub image: Option<String>,
 }
 
 impl Container {
     /// Bytes of heap that it takes.
     pub(super) fn heap_bytes(&self) -> usize {
-        let pod_uid = self.pod_uid.as_ref().map_or(0, String::capacity);
-        heap::block(self.id.capacity()) + heap::block(pod_uid)
+        let optional = [&self.pod_uid, &self.name, &self.image];
+        let optional = optional.into_iter().flatten();
+        let texts = optional.chain([&self.id]);
+        texts.map(|text| heap::block(text.capacity())).sum()
+    }
+
+    /// One of which no engine was asked.
+    pub(crate) fn known_by(id: &str, pod_uid: Option<String>) -> Self {
+        Self {
+            id: id.to_owned(),
+            pod_uid,
+            name: None,
+            image: None,
+        }
+    }
+
+    /// Takes in what its engine says of it.
+    pub(super) fn label(&mut self, labelled: Labelled) {
+        let told = |text: String| Some(text).filter(|text| !text.is_empty());
+        self.name = told(labelled.name);
+        self.image = told(labelled.image);
     }
 }
 
@@ -49,13 +76,11 @@ fn of_path(path: &str) -> Option<Container> {
         // The group of all pods may be that of the pod, with systemd's names.
         let pod = below.find_map(pod_name);
         if let (Some(pod), Some(id)) = (pod, below.find_map(container_id)) {
-            let (id, pod_uid) = (id.to_owned(), pod_uid(pod));
-            return Some(Container { id, pod_uid });
+            return Some(Container::known_by(id, pod_uid(pod)));
         }
     }
-    let id = folders().find_map(container_id)?.to_owned();
-    let pod_uid = of_relative(folders());
-    Some(Container { id, pod_uid })
+    let id = folders().find_map(container_id)?;
+    Some(Container::known_by(id, of_relative(folders())))
 }
 
 /// The pod, where wirespan's own control group namespace hides what is above: the path goes up, and

@@ -9,6 +9,7 @@ use procfs::process;
 
 use crate::config::ServiceOverride;
 use crate::discover::Process;
+use crate::engine::Engines;
 use crate::semconv;
 
 use super::container::{self, Container};
@@ -29,6 +30,8 @@ pub struct Describer {
     service: ServiceOverride,
     languages: Arc<Languages>,
     environments: Arc<Environments>,
+    /// Who is asked of containers, if anybody is.
+    engines: Option<Engines>,
 }
 
 /// Bytes of arguments and of environment that are read of one process. Linux allows more, but a
@@ -47,7 +50,15 @@ impl Describer {
             service,
             languages: Arc::default(),
             environments: Arc::default(),
+            engines: None,
         }
+    }
+
+    /// The same, which asks these of containers.
+    #[must_use]
+    pub fn asking(mut self, engines: Engines) -> Self {
+        self.engines = Some(engines);
+        self
     }
 
     /// Names that win over what is found.
@@ -91,15 +102,12 @@ impl Describer {
             ancestors_left: ANCESTORS_MAX,
         };
         let found = || naming::service_name(&executable, &command_args, &comm, &around);
+        let said = self.service.name.clone().or(told.service_name);
         let mut description = Process {
             pid,
             start_ns,
-            service_name: self
-                .service
-                .name
-                .clone()
-                .or(told.service_name)
-                .unwrap_or_else(found),
+            is_named_by_what_it_runs: said.is_none(),
+            service_name: said.unwrap_or_else(found),
             service_namespace: self.service_namespace(told.service_namespace),
             service_instance_id: self.instance_id(pid),
             language: None,
@@ -107,6 +115,7 @@ impl Describer {
             host_name: self.root.host_name().to_owned(),
             container: container_of(&process),
             place: None,
+            telling: self.service.pods.clone(),
             awaits_place: false,
             uncopied: uncopied(&self.root, pid),
             executable,
@@ -116,6 +125,12 @@ impl Describer {
         first(&description);
         let language = self.languages.of(&process, &description.executable);
         description.language = language.map(str::to_owned);
+        if let (Some(container), Some(engines)) = (&mut description.container, &self.engines)
+            && container.pod_uid.is_none()
+            && let Some(labelled) = engines.labelled(&container.id)
+        {
+            container.label(labelled);
+        }
         Some(description)
     }
 
@@ -127,6 +142,8 @@ impl Describer {
             pid,
             start_ns: self.start_ns(pid),
             service_name: self.service.name.clone().unwrap_or_else(|| comm.to_owned()),
+            is_named_by_what_it_runs: self.service.name.is_none(),
+            telling: self.service.pods.clone(),
             service_namespace: self.service_namespace(None),
             service_instance_id: self.instance_id(pid),
             resource_attributes: self.attributes_with(BTreeMap::new()),

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
+use crate::enrich::kubernetes::service::refers;
 use crate::enrich::list;
 use crate::enrich::who::{self, Source};
 use crate::semconv;
@@ -117,7 +118,8 @@ impl DeclaredResource {
             if let Some(value) = variable.strip_prefix(b"OTEL_SERVICE_NAME=") {
                 told.is_cut |= value.len() > NAME_LEN_MAX;
                 let name = lossy(&value[..value.len().min(NAME_LEN_MAX)]);
-                service_name = Some(name).filter(|name| !name.trim().is_empty());
+                let is_name = |name: &String| !name.trim().is_empty() && !refers(name);
+                service_name = Some(name).filter(is_name);
             } else if let Some(value) = variable.strip_prefix(b"OTEL_RESOURCE_ATTRIBUTES=") {
                 let part = whole_pairs(value);
                 told.resource_attributes = resource_attributes(&lossy(part));
@@ -157,9 +159,11 @@ fn whole_pairs(list: &[u8]) -> &[u8] {
     }
 }
 
-/// What the target may say of itself. A list with a fault says nothing.
+/// What the target may say of itself. A list with a fault says nothing, and neither does what
+/// Kubernetes left as it was written, because it refers to a variable that there is not.
 fn resource_attributes(text: &str) -> BTreeMap<String, String> {
     let mut attributes = list::parse(text).unwrap_or_default();
+    attributes.retain(|_, value| !refers(value));
     who::refuse(Source::Target, &mut attributes);
     attributes
 }
@@ -167,6 +171,22 @@ fn resource_attributes(text: &str) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_refers_to_a_variable_that_there_is_not_says_nothing() {
+        let told = DeclaredResource::from_environment(
+            b"OTEL_SERVICE_NAME=$(NAME)\0\
+              OTEL_RESOURCE_ATTRIBUTES=service.name=shop,team=$(TEAM),price=5$,service.version=$(",
+        );
+        assert_eq!(told.service_name.as_deref(), Some("shop"));
+        let attributes = [("price", "5$"), ("service.version", "$(")];
+        assert_eq!(
+            told.resource_attributes,
+            attributes
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into()
+        );
+    }
 
     #[test]
     fn the_environment_tells_name_namespace_and_attributes() {

@@ -27,8 +27,10 @@ use std::time::Duration;
 
 use wirespan_common::record::{Life, LifeEvent};
 
-use crate::config::DiscoverConfig;
+use crate::cloud::CloudAttributes;
+use crate::config::{DiscoverConfig, ServiceOverride};
 use crate::discover::Process;
+use crate::engine::Engines;
 use crate::kubernetes::Pods;
 use crate::memory::{Holder, Ledger};
 
@@ -105,6 +107,10 @@ pub struct Watcher {
     describer: Describer,
     listening: Listening,
     pods: Pods,
+    /// What the user said of every service.
+    service: ServiceOverride,
+    /// What the host's cloud says of it.
+    cloud: CloudAttributes,
     watched: HashMap<u32, WatchedProcess>,
     looks: u64,
     /// The last look at processes that ended before it did.
@@ -122,10 +128,12 @@ impl Watcher {
     pub fn new(root: ProcRoot, config: DiscoverConfig) -> Self {
         Self {
             selector: Selector::new(config.targets),
-            describer: Describer::new(root.clone(), config.service),
+            describer: Describer::new(root.clone(), config.service.clone()),
             root,
             listening: Listening::default(),
             pods: Pods::default(),
+            service: config.service,
+            cloud: CloudAttributes::new(),
             watched: HashMap::new(),
             looks: 0,
             departed: HashMap::new(),
@@ -146,6 +154,13 @@ impl Watcher {
     #[must_use]
     pub fn awaiting_pods(mut self) -> Self {
         self.pods = Pods::awaited();
+        self
+    }
+
+    /// The same, which has these asked of containers.
+    #[must_use]
+    pub fn asking(mut self, engines: Engines) -> Self {
+        self.describer = self.describer.asking(engines);
         self
     }
 
@@ -181,10 +196,8 @@ impl Watcher {
     /// one that serves by a socket of somebody else, stays watched unless ports were taken away:
     /// then it has to serve again.
     pub fn reconfigure(&mut self, config: &DiscoverConfig, actions: &mut Vec<Action>) {
-        if config.service != *self.describer.service() {
-            self.describer.reconfigure(&config.service);
-            self.look_again(actions);
-        }
+        self.service.clone_from(&config.service);
+        self.rename(actions);
         if config.targets == *self.selector.targets() {
             return;
         }
@@ -200,6 +213,27 @@ impl Watcher {
             actions.push(Action::Unwatch(pid));
         }
         self.watch_all(selected, actions);
+    }
+
+    /// Takes in what the host's cloud says of it, where the user does not say it.
+    pub fn hear_of_host(&mut self, cloud: CloudAttributes, actions: &mut Vec<Action>) {
+        self.cloud = cloud;
+        self.rename(actions);
+    }
+
+    /// Has what is said of every service told with each description, those of before included.
+    fn rename(&mut self, actions: &mut Vec<Action>) {
+        let mut service = self.service.clone();
+        for (name, value) in &self.cloud {
+            let attributes = &mut service.resource_attributes;
+            attributes
+                .entry(name.clone())
+                .or_insert_with(|| value.clone());
+        }
+        if service != *self.describer.service() {
+            self.describer.reconfigure(&service);
+            self.look_again(actions);
+        }
     }
 
     /// Has all watched processes looked at again, because they are to be told of otherwise.

@@ -1,10 +1,12 @@
-//! A process as an OpenTelemetry resource. The name of a service is decided where processes are
-//! discovered; here it only finds its place.
+//! A process as an OpenTelemetry resource, built once for all of its spans. What a program is
+//! called by what it runs and says is decided where processes are discovered; what a pod has to say
+//! to that, which may come later, is weighed here.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::discover::{Container, Process};
+use crate::enrich::kubernetes;
 use crate::enrich::who::{Source, may_say};
 use crate::semconv;
 use crate::span::{Resource, Value};
@@ -21,17 +23,35 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 #[must_use]
 pub fn resource(process: &Process) -> Resource {
     let mut attributes = SortedAttributes::new(process.pid);
-    attributes.text(semconv::SERVICE_NAME, &process.service_name);
-    if let Some(namespace) = &process.service_namespace {
+    let told = process.place.as_ref();
+    let told = told.map(|place| kubernetes::service::service(place, process.telling.order));
+    let of_pod = told.unwrap_or_default();
+    let name = of_pod.name.filter(|_| process.is_named_by_what_it_runs);
+    let name = name.as_ref().unwrap_or(&process.service_name);
+    attributes.text(semconv::SERVICE_NAME, name);
+    let namespace = process.service_namespace.as_ref();
+    if let Some(namespace) = namespace.or(of_pod.namespace.as_ref()) {
         attributes.text(semconv::SERVICE_NAMESPACE, namespace);
     }
-    attributes.text(semconv::SERVICE_INSTANCE_ID, &process.service_instance_id);
+    // That of a pod is of a container, and its processes have it in common.
+    let instance_id = of_pod.instance_id.as_ref();
+    let instance_id = instance_id.unwrap_or(&process.service_instance_id);
+    attributes.text(semconv::SERVICE_INSTANCE_ID, instance_id);
+    if let Some(version) = &of_pod.version {
+        attributes.text(semconv::SERVICE_VERSION, version);
+    }
     attributes.text(semconv::HOST_NAME, &process.host_name);
-    if let Some(Container { id, pod_uid }) = &process.container {
-        attributes.text(semconv::CONTAINER_ID, id);
-        if let Some(uid) = pod_uid {
-            attributes.text(semconv::K8S_POD_UID, uid);
-        }
+    if let Some(container) = &process.container {
+        attributes.contained(container);
+    }
+    if let Some(place) = &process.place {
+        kubernetes::attributes(place, |name, value| {
+            attributes.0.insert(name.into(), value);
+        });
+        kubernetes::of_texts(&place.pod, &process.telling, |name, text| {
+            let text = Value::Owned(text.to_owned());
+            attributes.0.entry(Cow::Owned(name)).or_insert(text);
+        });
     }
     if let Some(language) = &process.language {
         attributes.text(semconv::TELEMETRY_SDK_LANGUAGE, language);
@@ -103,6 +123,22 @@ impl SortedAttributes {
         }
     }
 
+    /// What its runtime and its engine say of a container.
+    fn contained(&mut self, container: &Container) {
+        self.text(semconv::CONTAINER_ID, &container.id);
+        if let Some(name) = &container.name {
+            self.text(semconv::CONTAINER_NAME, name);
+        }
+        if let Some(uid) = &container.pod_uid {
+            self.text(semconv::K8S_POD_UID, uid);
+        }
+        if let Some(image) = &container.image {
+            kubernetes::of_image(image, |name, value| {
+                self.0.insert(name.into(), value);
+            });
+        }
+    }
+
     fn into_resource(self) -> Resource {
         Resource {
             attributes: self.0.into_iter().collect(),
@@ -112,7 +148,11 @@ impl SortedAttributes {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::kubernetes::PodPlace;
+    use crate::kubernetes::pod::{Owner, Pod, PodContainer};
 
     fn texts(resource: &Resource) -> Vec<(String, String)> {
         resource
@@ -121,6 +161,7 @@ mod tests {
             .map(|(name, value)| {
                 let value = match value {
                     Value::Int(number) => number.to_string(),
+                    Value::List(texts) => texts.join(","),
                     value => value.as_str().expect("text").to_owned(),
                 };
                 (name.to_string(), value)
@@ -194,6 +235,101 @@ mod tests {
         assert_eq!(get("os.type").as_str(), Some("linux"));
         assert_eq!(get("telemetry.sdk.name").as_str(), Some("wirespan"));
         assert!(resource.attributes.is_sorted_by(|one, next| one.0 < next.0));
+    }
+
+    #[test]
+    fn a_process_in_a_pod_is_told_with_it() {
+        let mut process = process();
+        process.is_named_by_what_it_runs = true;
+        process.service_namespace = None;
+        process.telling.labels = vec!["team".to_owned(), "none".to_owned()];
+        process.resource_attributes = [("k8s.pod.name".to_owned(), "not this".to_owned())].into();
+        process.place = Some(PodPlace {
+            pod: Arc::new(pod()),
+            container: Some("app".to_owned()),
+        });
+        let before = Resource {
+            attributes: resource(&super::tests::process()).attributes,
+        };
+        let told = texts(&resource(&process));
+        let new: Vec<_> = told
+            .iter()
+            .filter(|it| !texts(&before).contains(it))
+            .map(|(name, value)| (&**name, &**value))
+            .collect();
+        assert_eq!(
+            new,
+            [
+                ("container.image.name", "localhost:5000/web"),
+                ("container.image.tags", "v1"),
+                ("deployment.environment.name", "prod"),
+                ("k8s.container.name", "app"),
+                ("k8s.container.restart_count", "3"),
+                ("k8s.deployment.name", "web"),
+                ("k8s.kind", "Deployment"),
+                ("k8s.namespace.name", "shop"),
+                ("k8s.node.name", "node-1"),
+                ("k8s.owner.name", "web"),
+                ("k8s.pod.label.team", "a"),
+                ("k8s.pod.name", "web-7f9c-x2x"),
+                ("k8s.pod.start_time", "2026-01-02T03:04:05Z"),
+                ("k8s.pod.uid", "u-1"),
+                ("k8s.replicaset.name", "web-7f9c"),
+                ("k8s.replicaset.uid", "u-2"),
+                ("service.instance.id", "shop.web-7f9c-x2x.app"),
+                ("service.name", "web"),
+                ("service.namespace", "shop"),
+                ("service.version", "v1"),
+            ]
+        );
+        // Who says a name is believed.
+        process.is_named_by_what_it_runs = false;
+        process.service_namespace = Some("market".to_owned());
+        let told = resource(&process);
+        let get = |name| told.get(name).and_then(Value::as_str);
+        assert_eq!(get("service.name"), Some("shop"));
+        assert_eq!(get("service.namespace"), Some("market"));
+    }
+
+    fn pod() -> Pod {
+        let owner = |kind: &str, name: &str, uid: &str| Owner {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+        };
+        let own = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+                .collect()
+        };
+        Pod {
+            uid: "u-1".to_owned(),
+            name: "web-7f9c-x2x".to_owned(),
+            namespace: "shop".to_owned(),
+            node_name: "node-1".to_owned(),
+            start_time: Some("2026-01-02T03:04:05Z".to_owned()),
+            labels: own(&[("team", "a"), ("other", "b")]),
+            annotations: own(&[
+                (
+                    "resource.opentelemetry.io/deployment.environment.name",
+                    "prod",
+                ),
+                ("resource.opentelemetry.io/host.name", "not this"),
+                ("resource.opentelemetry.io/", "nor this"),
+            ]),
+            owners: vec![
+                owner("ReplicaSet", "web-7f9c", "u-2"),
+                owner("Deployment", "web", ""),
+            ],
+            containers: vec![PodContainer {
+                name: "app".to_owned(),
+                image: "localhost:5000/web:v1".to_owned(),
+                restart_count: 3,
+                ..PodContainer::default()
+            }],
+            ..Pod::default()
+        }
     }
 
     #[test]

@@ -33,7 +33,8 @@ use crate::span::{Span, SpanKind, SpanLink, Value};
 use crate::visible::Visible;
 
 pub use delivery::RetryPolicy;
-pub use reach::{Reach, Reached};
+pub use reach::{Reached, ReceiverReach};
+pub use report::without_secrets as endpoint_without_secrets;
 
 /// Requests in flight at once: enough to hide a round trip of 10 ms at 180,000 spans per second in
 /// batches of 512.
@@ -93,7 +94,7 @@ pub(super) fn start(
     config: &OtlpConfig,
     retry: RetryPolicy,
     outlet: &Arc<SinkOutlet>,
-) -> Result<(Vec<JoinHandle<()>>, Reach), SetupError> {
+) -> Result<(Vec<JoinHandle<()>>, ReceiverReach), SetupError> {
     let client = match config.protocol {
         OtlpProtocol::Grpc => delivery::Client::Grpc(grpc::Client::new(config)?.into()),
         OtlpProtocol::HttpProtobuf | OtlpProtocol::HttpJson => {
@@ -110,7 +111,10 @@ pub(super) fn start(
         tokio::spawn(worker.run())
     };
     let workers = (0..FLIGHTS_MAX).map(|_| worker()).collect();
-    Ok((workers, Reach::of(delivery.clone(), config.protocol)))
+    Ok((
+        workers,
+        ReceiverReach::of(delivery.clone(), config.protocol),
+    ))
 }
 
 struct Worker {

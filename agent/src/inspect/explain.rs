@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use super::{Row, looks, row};
+use super::{Row, looks, row, telling};
 use crate::config::{Config, SETTINGS, Setting};
 use crate::discover::tls::Libraries;
 use crate::discover::{Criterion, Describer, ProcRoot, Selector};
@@ -15,6 +15,8 @@ use crate::visible::Visible;
 pub struct Explanation {
     row: Row,
     criteria: Vec<Criterion>,
+    /// What the settings make of its spans.
+    telling: Vec<String>,
 }
 
 impl Explanation {
@@ -26,6 +28,7 @@ impl Explanation {
         let findings = Libraries::new(root.clone()).survey(pid);
         let selector = Selector::new(config.discover.targets.clone());
         Some(Self {
+            telling: telling::of(config),
             criteria: selector.criteria(root, pid),
             row: row(root, process, findings),
         })
@@ -88,6 +91,10 @@ impl Explanation {
                 }
                 (None, None) => writeln!(out, "  its calls are not linked{of}")?,
             }
+        }
+        writeln!(out, "spans")?;
+        for sentence in &self.telling {
+            writeln!(out, "  {sentence}")?;
         }
         Ok(())
     }
@@ -159,7 +166,7 @@ mod tests {
             let text = explained(&[(name, value)], pid).expect("it is there");
             let line = format!("selection: {verdict}\n  {name} ");
             assert!(text.contains(&line), "{text}");
-            for part in ["\nsockets\n  ", "\nTLS\n  ", "\nlinks\n  "] {
+            for part in ["\nsockets\n  ", "\nTLS\n  ", "\nlinks\n  ", "\nspans\n  "] {
                 assert!(text.contains(part), "{part:?} {text}");
             }
         }

@@ -223,10 +223,7 @@ mod tests {
     }
 
     fn container(id: &str, uid: Option<&str>) -> Container {
-        Container {
-            id: id.to_owned(),
-            pod_uid: uid.map(str::to_owned),
-        }
+        Container::known_by(id, uid.map(str::to_owned))
     }
 
     /// Pod and container by name.

@@ -16,6 +16,7 @@ use wirespan_common::record::{Life, LifeEvent};
 use super::inbox::{Alone, Mailbox};
 use crate::blocking::{BlockingPool, Bounds, LookTicket};
 use crate::capture::Selection;
+use crate::cloud::CloudAttributes;
 use crate::config::{DiscoverConfig, SpanConfig};
 use crate::discover::{Action, Describer, Look, ProcRoot, Process, Watcher};
 use crate::health::{Health, Loss};
@@ -75,6 +76,7 @@ enum Heard {
     Looked(LookTicket, Option<Option<Box<Process>>>),
     Configured(Box<Reconfiguration>),
     Pods(PodNews),
+    Host(CloudAttributes),
 }
 
 /// What changes of what the thread and the shards work by.
@@ -97,6 +99,11 @@ impl Reconfigure {
     /// more to do than is kept.
     pub fn reconfigure(&self, change: Reconfiguration) -> bool {
         self.0.send(Heard::Configured(Box::new(change))).is_ok()
+    }
+
+    /// Tells it of the host; `false` if the run is over. It waits in the same way.
+    pub fn hear_of_host(&self, cloud: CloudAttributes) -> bool {
+        self.0.send(Heard::Host(cloud)).is_ok()
     }
 
     /// Tells it of pods; `false` if the run is over. It waits in the same way.
@@ -259,6 +266,7 @@ impl Work {
                 self.watcher.observe(pid, event, &life, &mut self.actions);
             }
             Heard::Configured(change) => self.reconfigure(*change),
+            Heard::Host(cloud) => self.watcher.hear_of_host(cloud, &mut self.actions),
             Heard::Pods(news) => self.watcher.hear_of_pods(news, &mut self.actions),
             Heard::Looked(ticket, found) => {
                 let late = self.late.iter().position(|(other, _)| *other == ticket);

@@ -59,7 +59,10 @@ impl LineOutlet {
         let mut state = self.state();
         if state.thread == OutletThread::None {
             let thread = std::thread::Builder::new().name("log".into());
-            state.thread = match thread.spawn(|| self.work(io::stderr())) {
+            state.thread = match thread.spawn(|| {
+                crate::sandbox::without_rights();
+                self.work(io::stderr());
+            }) {
                 Ok(_) => OutletThread::Runs,
                 Err(_) => OutletThread::Refused,
             };

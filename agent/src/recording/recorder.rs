@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use super::Writer;
 use crate::health::{Health, Loss};
+use crate::sandbox;
 use crate::visible::Visible;
 
 /// Only who made a recording may read it: it holds what was said on sockets.
@@ -111,6 +112,7 @@ impl Recorder {
         std::thread::Builder::new()
             .name("recording".into())
             .spawn(move || {
+                sandbox::without_rights();
                 let _ = tell.send(write(writer, &batches, &counted));
             })?;
         let left = bytes_max.map_or(u64::MAX, |max| max.saturating_sub(begun));

@@ -2,6 +2,7 @@
 //! and ended in order. It does no room's work, and waits for no signal.
 
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -10,10 +11,12 @@ use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
 use crate::capture::Capture;
+use crate::cloud::{self, CloudAttributes, CloudSetup};
 use crate::config::{Config, HealthCheckConfig, Setting, Strategy};
 use crate::discover::tls::Libraries;
 use crate::discover::{ProcRoot, Watcher};
 use crate::ending::Ending;
+use crate::engine::Engines;
 use crate::export::own_metrics::OwnMetrics;
 use crate::export::printer::Output;
 use crate::export::{ExportConfig, Exporters, SetupError, SpanQueue};
@@ -25,6 +28,7 @@ use crate::memory::Ledger;
 use crate::pipeline::PipelineConfig;
 use crate::recording::Recorder;
 use crate::report::Finished;
+use crate::sandbox;
 use crate::vitals::{HealthServer, ListenError, Vitals};
 
 /// Threads of the async edge: encoding is the only work there.
@@ -116,11 +120,7 @@ impl Daemon {
         let metrics = start_metrics(&config, &health, &runtime)?;
         let capture = Capture::start(&config.capture, &config.discover.targets)?;
         let strategy = capture.strategy;
-        let mut watcher =
-            Watcher::new(ProcRoot::host(), config.discover.clone()).within(memory.clone());
-        if config.kubernetes.reach.is_some() {
-            watcher = watcher.awaiting_pods();
-        }
+        let watcher = start_watcher(&config, &memory);
         // How spans are made is told by records, so that it can be told anew.
         let pipeline = PipelineConfig {
             memory: memory.clone(),
@@ -140,6 +140,10 @@ impl Daemon {
             settled: ending.tell(),
         };
         let live = Live::start(capture, setup).context("can't start a thread")?;
+        if config.surroundings.cloud_metadata {
+            let is_node = config.kubernetes.reach.is_some();
+            ask_cloud(&runtime, CloudSetup::of_host(is_node), live.hear_of_host());
+        }
         let asking = PodWatchSetup {
             config: config.kubernetes.clone(),
             service_account: None,
@@ -324,6 +328,7 @@ pub(super) fn start_runtime() -> anyhow::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(EXPORT_THREADS)
         .thread_name("export")
+        .on_thread_start(sandbox::without_rights)
         .enable_all()
         .build()
         .context("can't start the exporters' runtime")
@@ -344,4 +349,32 @@ pub(super) fn start_exporters<W: Write + Send + 'static>(
         ..ExportConfig::new(config.traces.otlp.clone(), config.traces.printer)
     };
     Ok(Exporters::start_with_output(export, health, output)?)
+}
+
+/// Who decides who is watched, and who it may ask.
+fn start_watcher(config: &Config, memory: &Ledger) -> Watcher {
+    let watcher = Watcher::new(ProcRoot::host(), config.discover.clone());
+    let mut watcher = watcher.within(memory.clone());
+    if config.kubernetes.reach.is_some() {
+        watcher = watcher.awaiting_pods();
+    }
+    if config.surroundings.container_engines {
+        watcher = watcher.asking(Engines::below(Path::new("/")));
+    }
+    watcher
+}
+
+/// Tells what the host's cloud says of it, once that is known, if it says anything.
+fn ask_cloud(
+    runtime: &Runtime,
+    setup: CloudSetup,
+    tell: impl FnOnce(CloudAttributes) -> bool + Send + 'static,
+) {
+    runtime.spawn(async move {
+        let attributes = cloud::attributes(&setup).await;
+        if !attributes.is_empty() {
+            // Who is told may be busy for a moment; if the run is over, nobody wants to know.
+            tokio::task::spawn_blocking(|| tell(attributes));
+        }
+    });
 }

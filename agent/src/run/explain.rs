@@ -10,12 +10,12 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::daemon::{Daemon, Ended};
-use super::{SETTLE_MAX, left};
+use super::{SETTLE_MAX, give_up_rights, left};
 use crate::config::{Config, HealthCheckConfig, PrinterFormat};
 use crate::discover::ProcRoot;
 use crate::ending::{Ending, Event};
 use crate::health::Health;
-use crate::inspect::Explanation;
+use crate::inspect::{Absent, Explanation};
 use crate::report;
 use crate::semconv;
 
@@ -33,8 +33,11 @@ pub fn explain(
     ending.reconfigure(&config.ending);
     let root = ProcRoot::host();
     root.check_pids()?;
+    if let Some(absent) = Absent::of(&root, pid) {
+        anyhow::bail!("{pid} can't be explained: {absent}");
+    }
     let explanation = Explanation::of(&root, &config, pid)
-        .with_context(|| format!("there is no process {pid}, or it can't be looked at"))?;
+        .with_context(|| format!("process {pid} has gone, or it can't be looked at"))?;
     let mut out = io::stdout().lock();
     explanation.write(&mut out)?;
     out.flush()?;
@@ -49,6 +52,7 @@ pub fn explain(
     config.traces.printer = PrinterFormat::Json;
     config.metrics = None;
     config.health_check = HealthCheckConfig::default();
+    give_up_rights(&config);
     let health = Arc::new(Health::default());
     let said = SpansSaid::default();
     let daemon = Daemon::start_to(config, said.clone(), ending, Arc::clone(&health))

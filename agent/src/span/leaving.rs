@@ -20,7 +20,8 @@ pub fn redact(redaction: &Redaction, description: &mut Description) {
             // The kernel said it, not the peer.
             Value::Shared(_) if *name == semconv::NETWORK_PEER_ADDRESS => continue,
             Value::Shared(text) => redaction.of(grammar_of(name), text),
-            Value::Static(_) | Value::Int(_) | Value::Bool(_) => continue,
+            // Spans have no lists.
+            Value::Static(_) | Value::Int(_) | Value::Bool(_) | Value::List(_) => continue,
         };
         if let Cow::Owned(told) = told {
             *value = Value::Owned(told);

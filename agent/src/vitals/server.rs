@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::{Diagnosis, Vitals};
+use crate::sandbox;
 use crate::visible::Visible;
 
 /// Connections at a time.
@@ -82,6 +83,7 @@ impl HealthServer {
         let thread = std::thread::Builder::new().name("health".into());
         let thread = thread
             .spawn(move || {
+                sandbox::without_rights();
                 runtime.block_on(async {
                     // It is a listener that does not block.
                     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {

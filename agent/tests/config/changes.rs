@@ -16,11 +16,13 @@ fn parts(changes: &Changes) -> Vec<&'static str> {
     let parts = [
         ("discover", changes.discover.is_none()),
         ("kubernetes", changes.kubernetes.is_none()),
+        ("surroundings", changes.surroundings.is_none()),
         ("capture", changes.capture.is_none()),
         ("spans", changes.spans.is_none()),
         ("traces", changes.traces.is_none()),
         ("metrics", changes.metrics.is_none()),
         ("health_check", changes.health_check.is_none()),
+        ("sandbox", changes.sandbox.is_none()),
         ("memory", changes.memory.is_none()),
         ("log", changes.log.is_none()),
         ("ending", changes.ending.is_none()),
@@ -64,7 +66,10 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::TargetPid => ("7", "discover"),
         Setting::ServiceName | Setting::ServiceNamespace => ("shop", "discover"),
         Setting::ResourceAttributes => ("a=b", "discover"),
+        Setting::KubeServiceNames => ("beyla", "discover"),
+        Setting::KubeLabels | Setting::KubeAnnotations => ("team", "discover"),
         Setting::KubeClusterName => ("shop", "discover"),
+        Setting::CloudMetadata | Setting::ContainerEngines => ("false", "surroundings"),
         // Without somebody to ask they have no effect.
         Setting::KubeMetadataEnable => ("true", ""),
         Setting::KubeConfig | Setting::KubernetesServicePort => ("8443", ""),
@@ -115,6 +120,7 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::HealthCheckPort => ("9090", "health_check"),
         // Without a port it has no effect.
         Setting::HealthCheckListenAddress => ("0.0.0.0", ""),
+        Setting::KeepPrivileges => ("true", "sandbox"),
         Setting::MemoryLimit => ("64M", "memory"),
         Setting::ShutdownTimeout => ("3s", "ending"),
         Setting::LogLevel => ("debug", "log"),
@@ -144,7 +150,8 @@ fn every_setting_changes_its_part_and_those_of_what_is_made_once_wait_for_a_rest
             Setting::KubernetesServiceHost => Setting::KubeMetadataEnable,
             setting => setting,
         };
-        let is_fixed = ["capture", "kubernetes"].contains(&part);
+        let fixed_parts = ["capture", "kubernetes", "sandbox", "surroundings"];
+        let is_fixed = fixed_parts.contains(&part);
         let fixed: Vec<_> = is_fixed.then_some(setting).into_iter().collect();
         assert_eq!(changes.restart(), fixed, "{:?}", names.setting);
         assert!(changes.capture.follow.is_none() && changes.kubernetes.follow.is_none());

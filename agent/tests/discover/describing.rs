@@ -6,6 +6,7 @@ use std::path::Path;
 
 use wirespan::config::ServiceOverride;
 use wirespan::discover::{Describer, Process};
+use wirespan::enrich::kubernetes::PodTelling;
 
 use crate::fake_proc::{Fake, FakeProc};
 
@@ -44,6 +45,8 @@ fn everything_is_found_out_about_a_process() {
             host_name: "box".to_owned(),
             container: None,
             place: None,
+            is_named_by_what_it_runs: true,
+            telling: PodTelling::default(),
             awaits_place: false,
             uncopied: Vec::new(),
             is_cut: false,

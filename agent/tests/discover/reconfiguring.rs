@@ -98,3 +98,30 @@ fn a_look_that_was_under_way_says_nothing_of_the_new_name() {
     let looks = std::mem::take(&mut bench.looks);
     assert_eq!(bench.found(looks), ["7 is shop"]);
 }
+
+#[test]
+fn a_cloud_is_told_of_all_and_says_nothing_that_the_user_says() {
+    let mut bench = Bench::new(&[NGINX]);
+    bench.proc.run(&Fake::new(7, "/usr/sbin/nginx"));
+    bench.scan();
+    let cloud = [("cloud.region", "eu-west-1"), ("host.id", "i-1")];
+    assert_eq!(bench.hear_of_host(&cloud), ["7 is nginx"]);
+    let said = |bench: &Bench, pid: u32| format!("{:?}", bench.known[&pid].resource_attributes);
+    assert_eq!(
+        said(&bench, 7),
+        r#"{"cloud.region": "eu-west-1", "host.id": "i-1"}"#
+    );
+    let mut config = selecting(&[NGINX]);
+    let attributes = [("host.id".to_owned(), "mine".to_owned())];
+    config.service.resource_attributes = attributes.into();
+    assert_eq!(bench.reconfigure(&config), ["7 is nginx"]);
+    bench.proc.run(&Fake::new(8, "/usr/sbin/nginx"));
+    bench.exec(8, 0);
+    for pid in [7, 8] {
+        assert_eq!(
+            said(&bench, pid),
+            r#"{"cloud.region": "eu-west-1", "host.id": "mine"}"#
+        );
+    }
+    assert_eq!(bench.reconfigure(&config), NOTHING);
+}

@@ -17,7 +17,8 @@ use crate::targets;
 pub struct Bench {
     pub proc: FakeProc,
     pub watcher: Watcher,
-    known: HashMap<u32, Arc<Process>>,
+    /// What is known of processes.
+    pub known: HashMap<u32, Arc<Process>>,
     pub hangs: bool,
     pub looks: Vec<Look>,
 }
@@ -112,6 +113,15 @@ impl Bench {
     pub fn reconfigure(&mut self, config: &DiscoverConfig) -> Vec<String> {
         let mut actions = Vec::new();
         self.watcher.reconfigure(config, &mut actions);
+        self.short(actions)
+    }
+
+    /// What its cloud says of the host.
+    pub fn hear_of_host(&mut self, cloud: &[(&str, &str)]) -> Vec<String> {
+        let cloud = cloud.iter();
+        let cloud = cloud.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let mut actions = Vec::new();
+        self.watcher.hear_of_host(cloud.collect(), &mut actions);
         self.short(actions)
     }
 

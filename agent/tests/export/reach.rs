@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wirespan::config::OtlpProtocol;
-use wirespan::export::{Exporters, Reach, Reached};
+use wirespan::export::{Exporters, Reached, ReceiverReach};
 use wirespan::health::Health;
 use wirespan_tests::receiver::{Receiver, Refusal};
 
@@ -52,7 +52,7 @@ async fn an_empty_export_tells_whether_spans_would_be_taken() {
 }
 
 /// Asks until the answer is as wanted.
-async fn wait_for_news(reach: &Reach, wanted: impl Fn(&Reached) -> bool) {
+async fn wait_for_news(reach: &ReceiverReach, wanted: impl Fn(&Reached) -> bool) {
     let said = async {
         loop {
             let reached = reach.look(SOON).await;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as ProtoValue;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, ArrayValue, InstrumentationScope, KeyValue,
+};
 use opentelemetry_proto::tonic::resource::v1::Resource as ProtoResource;
 use opentelemetry_proto::tonic::trace::v1::{
     ResourceSpans, ScopeSpans, Span as ProtoSpan, Status as ProtoStatus, span::Event as ProtoEvent,
@@ -29,6 +31,10 @@ pub fn resource(service: &str) -> Arc<Resource> {
         ("host.name".into(), text("node-7")),
         ("os.type".into(), Value::Static("linux")),
         ("process.executable.path".into(), text("/usr/sbin/nginx")),
+        (
+            "container.image.tags".into(),
+            Value::List(Box::new(["v1".to_owned(), String::new(), "ä".repeat(200)])),
+        ),
         ("process.pid".into(), Value::Int(4711)),
         ("service.instance.id".into(), text("node-7:4711")),
         ("service.name".into(), text(service)),
@@ -217,6 +223,12 @@ pub fn span_of(span: &Span) -> ProtoSpan {
     }
 }
 
+fn any_text(text: &String) -> AnyValue {
+    AnyValue {
+        value: Some(ProtoValue::StringValue(text.clone())),
+    }
+}
+
 fn attributes_of<'a>(attributes: impl Iterator<Item = (&'a str, &'a Value)>) -> Vec<KeyValue> {
     let any = |value: &Value| match value {
         Value::Static(_) | Value::Shared(_) | Value::Owned(_) => {
@@ -224,6 +236,9 @@ fn attributes_of<'a>(attributes: impl Iterator<Item = (&'a str, &'a Value)>) -> 
         }
         Value::Int(number) => ProtoValue::IntValue(*number),
         Value::Bool(yes) => ProtoValue::BoolValue(*yes),
+        Value::List(texts) => ProtoValue::ArrayValue(ArrayValue {
+            values: texts.iter().map(any_text).collect(),
+        }),
     };
     let key_value = |(key, value): (&str, _)| KeyValue {
         key: key.into(),

@@ -34,9 +34,7 @@ pub fn build(release: &Release, directory: &Path) -> Result<PathBuf> {
             .env("CFLAGS", prefixes)
             .env("SOURCE_DATE_EPOCH", release.time.to_string()),
     )?;
-    let built = workspace::target()
-        .join(&release.target)
-        .join("dist/wirespan");
+    let built = built(release).join("wirespan");
     let size = std::fs::metadata(&built)?.len();
     if size > SIZE_MAX {
         let most = mebibytes(SIZE_MAX);
@@ -46,6 +44,11 @@ pub fn build(release: &Release, directory: &Path) -> Result<PathBuf> {
     let binary = directory.join(name);
     std::fs::copy(&built, &binary).with_context(|| built.display().to_string())?;
     Ok(binary)
+}
+
+/// Where cargo leaves it.
+pub fn built(release: &Release) -> PathBuf {
+    workspace::target().join(&release.target).join("dist")
 }
 
 /// Where the toolchain is.

@@ -21,16 +21,16 @@ const FENCES: &[Fence] = &[
         why: "only capture knows aya",
     },
     Fence {
-        paths: &[
-            "opentelemetry_proto",
-            "opentelemetry_otlp",
-            "tonic",
-            "prost",
-            "reqwest",
-        ],
+        paths: &["opentelemetry_proto", "opentelemetry_otlp", "reqwest"],
         scope: "agent/src",
         allowed: &["agent/src/export"],
         why: "only export knows OTLP and its transports",
+    },
+    Fence {
+        paths: &["tonic", "prost", "tonic_prost"],
+        scope: "agent/src",
+        allowed: &["agent/src/export", "agent/src/engine/containerd"],
+        why: "only OTLP and containerd are spoken over gRPC",
     },
     Fence {
         paths: &[

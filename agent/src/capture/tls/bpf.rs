@@ -1,10 +1,10 @@
-//! Three commands of bpf(2) that aya has no words for: loading a program for uprobe_multi links,
+//! Commands of bpf(2) that aya has no words for: loading a program for uprobe_multi links,
 //! and making such a link (`bpf_uprobe_multi_link_attach`, kernel/trace/bpf_trace.c, 6.6). It knows
 //! no program and no library.
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use aya_obj::generated::{
     BPF_F_UPROBE_MULTI_RETURN, bpf_attach_type, bpf_attr, bpf_cmd, bpf_prog_type,
@@ -130,6 +130,33 @@ pub fn link(program: BorrowedFd<'_>, places: &Places<'_>) -> io::Result<OwnedFd>
     };
     multi.pid = places.pid;
     command(bpf_cmd::BPF_LINK_CREATE, &attr)
+}
+
+/// Whether the kernel makes such links. It is asked for one on a directory, which only a kernel
+/// that knows them looks at, and refuses (EBADF): nothing is attached.
+pub fn knows_links() -> bool {
+    // r0 = 0; exit
+    let instructions = [0xb7u64, 0x95];
+    let mut attr = empty();
+    // SAFETY: as above.
+    let load = unsafe { &mut attr.__bindgen_anon_3 };
+    load.prog_type = bpf_prog_type::BPF_PROG_TYPE_KPROBE as u32;
+    load.expected_attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
+    load.insns = instructions.as_ptr() as u64;
+    load.insn_cnt = instructions.len() as u32;
+    load.license = c"GPL".as_ptr() as u64;
+    let Ok(program) = command(bpf_cmd::BPF_PROG_LOAD, &attr) else {
+        return false;
+    };
+    let nowhere = Places {
+        path: &c"/".to_owned(),
+        offsets: &[0],
+        cookies: &[0],
+        on_return: false,
+        pid: std::process::id(),
+    };
+    let refused = link(program.as_fd(), &nowhere).err();
+    refused.and_then(|error| error.raw_os_error()) == Some(libc::EBADF)
 }
 
 fn empty() -> bpf_attr {

@@ -150,7 +150,10 @@ impl Delivery {
                     return batch.lost(Loss::ExportRefused);
                 }
                 Reply::Later { after, why } => {
-                    self.will_be_later(after, &why);
+                    self.shared.report.will_retry(&why);
+                    if let Some(asked) = after {
+                        self.begin_quiet(asked);
+                    }
                     begin = Instant::now() + self.retry.pause(failures, fastrand::f64());
                 }
             }
@@ -164,8 +167,11 @@ impl Delivery {
             return;
         }
         let body = self.client.prepare(empty);
-        if let Reply::Later { after, why } = self.attempt(body).await {
-            self.will_be_later(after, &why);
+        if let Reply::Later {
+            after: Some(asked), ..
+        } = self.attempt(body).await
+        {
+            self.begin_quiet(asked);
         }
     }
 
@@ -194,13 +200,6 @@ impl Delivery {
         };
         self.shared.news.send_replace(ReachNews::now(reached));
         reply
-    }
-
-    fn will_be_later(&self, after: Option<Duration>, why: &str) {
-        self.shared.report.will_retry(why);
-        if let Some(asked) = after {
-            self.begin_quiet(asked);
-        }
     }
 
     /// Waits until an attempt may begin, `begin` at the earliest; `false` if that is too late.

@@ -236,6 +236,8 @@ enum AnyValue<'a> {
     Bool(bool),
     #[serde(rename = "intValue")]
     Int(Decimal<i64>),
+    #[serde(rename = "arrayValue")]
+    List { values: Vec<AnyValue<'a>> },
 }
 
 impl<'a> KeyValue<'a> {
@@ -246,6 +248,9 @@ impl<'a> KeyValue<'a> {
             Value::Owned(text) => AnyValue::Text(text),
             Value::Bool(yes) => AnyValue::Bool(*yes),
             Value::Int(number) => AnyValue::Int(Decimal(*number)),
+            Value::List(texts) => AnyValue::List {
+                values: texts.iter().map(|text| AnyValue::Text(text)).collect(),
+            },
         };
         Self { key, value }
     }

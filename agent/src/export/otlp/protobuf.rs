@@ -187,8 +187,21 @@ fn put_attributes<'a>(
                 put_key(3, WireType::Varint, to);
                 encode_varint(*number as u64, to);
             }
+            Value::List(texts) => {
+                put_head(5, array_len(texts), to);
+                for text in texts {
+                    put_head(1, text_len(1, text), to);
+                    put_text(1, text, to);
+                }
+            }
         }
     }
+}
+
+/// An `ArrayValue` of texts.
+fn array_len(texts: &[String]) -> usize {
+    let each = texts.iter().map(|text| field_len(1, text_len(1, text)));
+    each.sum()
 }
 
 fn key_value_len(key: &str, value: &Value) -> usize {
@@ -202,6 +215,7 @@ fn any_value_len(value: &Value) -> usize {
         Value::Owned(text) => text_len(1, text),
         Value::Bool(_) => 2,
         Value::Int(number) => 1 + encoded_len_varint(*number as u64),
+        Value::List(texts) => field_len(5, array_len(texts)),
     }
 }
 

@@ -58,7 +58,7 @@ impl ReachNews {
 
 /// Asks about one receiver. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Reach {
+pub struct ReceiverReach {
     delivery: Delivery,
     empty: Bytes,
     news: watch::Receiver<ReachNews>,
@@ -67,7 +67,7 @@ pub struct Reach {
     is_asking: Arc<AtomicBool>,
 }
 
-impl Reach {
+impl ReceiverReach {
     /// To be made on the exporters' runtime.
     pub(super) fn of(delivery: Delivery, protocol: OtlpProtocol) -> Self {
         Self {
@@ -109,7 +109,7 @@ impl Reach {
         let Self {
             delivery, empty, ..
         } = self.clone();
-        let is_asking = Asking(Arc::clone(&self.is_asking));
+        let is_asking = AskingReceiver(Arc::clone(&self.is_asking));
         self.runtime.spawn(async move {
             let _is_asking = is_asking;
             delivery.ask(empty).await;
@@ -118,9 +118,9 @@ impl Reach {
 }
 
 /// Until this is dropped, also where the runtime ends first.
-struct Asking(Arc<AtomicBool>);
+struct AskingReceiver(Arc<AtomicBool>);
 
-impl Drop for Asking {
+impl Drop for AskingReceiver {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
     }

@@ -101,7 +101,8 @@ impl DeliveryReport {
 }
 
 /// Scheme, host and port: a path or a user may hold a token.
-fn without_secrets(endpoint: &str) -> String {
+#[must_use]
+pub fn without_secrets(endpoint: &str) -> String {
     let uri: http::Uri = endpoint.parse().unwrap_or_default();
     let port = uri
         .port()

@@ -72,6 +72,7 @@ impl Line<'_> {
         match value {
             Value::Int(number) => self.format(format_args!("{number}")),
             Value::Bool(yes) => self.format(format_args!("{yes}")),
+            Value::List(texts) => self.untrusted(&texts.join(",")),
             Value::Static(_) | Value::Shared(_) | Value::Owned(_) => {
                 self.untrusted(value.as_str().unwrap_or_default());
             }

@@ -53,6 +53,7 @@ fn pairs(description: &Description) -> Vec<String> {
     let text = |value: &Value| match value {
         Value::Int(number) => number.to_string(),
         Value::Bool(yes) => yes.to_string(),
+        Value::List(texts) => texts.join(","),
         other => other.as_str().unwrap_or_default().to_owned(),
     };
     let pairs = description.attributes.iter();

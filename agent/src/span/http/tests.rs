@@ -128,6 +128,7 @@ fn told(span: &Span) -> Vec<String> {
         .map(|(name, value)| match value {
             Value::Int(number) => format!("{name}={number}"),
             Value::Bool(truth) => format!("{name}={truth}"),
+            Value::List(texts) => format!("{name}={texts:?}"),
             text => format!("{name}={}", text.as_str().expect("text")),
         })
         .collect();

@@ -9,8 +9,9 @@
 {{- $_ := set $context "allowPrivilegeEscalation" false }}
 {{- $add := concat (list "BPF" "PERFMON" "SYS_PTRACE" "DAC_READ_SEARCH") .Values.extraCapabilities | uniq }}
 {{- $_ := set $context "capabilities" (dict "drop" (list "ALL") "add" $add) }}
-{{- $seccomp := dict "type" .Values.seccompProfile.type }}
-{{- if eq .Values.seccompProfile.type "Localhost" }}
+{{- $type := default (ternary "Unconfined" "RuntimeDefault" .Values.openshift.enabled) .Values.seccompProfile.type }}
+{{- $seccomp := dict "type" $type }}
+{{- if eq $type "Localhost" }}
 {{- $_ := set $seccomp "localhostProfile" .Values.seccompProfile.localhostProfile }}
 {{- end }}
 {{- $_ := set $context "seccompProfile" $seccomp }}

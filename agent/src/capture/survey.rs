@@ -1,0 +1,36 @@
+//! How a run would see calls and place probes here, found out by loading what it would load.
+//! Nothing is attached, and what was loaded is gone with the end of the look.
+
+use super::{StartError, kernel_layout, object, strategy, tls};
+use crate::config::{CaptureConfig, Strategy};
+
+/// What a run would do.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    /// How it would see calls.
+    pub strategy: Strategy,
+    /// Cheaper ways that this kernel refuses, with the reason.
+    pub refused: Vec<(Strategy, String)>,
+    /// Whether programs can walk frames of HTTP/2.
+    pub walks_frames: bool,
+    /// Whether many probes go by one link.
+    pub links_many: bool,
+}
+
+/// Looks.
+///
+/// # Errors
+/// What would keep a run from starting.
+pub fn survey(config: &CaptureConfig) -> Result<Survey, StartError> {
+    let layout = kernel_layout::read().map_err(StartError::Layout)?;
+    let mut ebpf = object::load(&layout, config)?;
+    strategy::load_life_cycle(&mut ebpf)?;
+    strategy::load_look(&mut ebpf)?;
+    let (strategy, refused) = strategy::load(&mut ebpf, config.strategy)?;
+    Ok(Survey {
+        strategy,
+        refused,
+        walks_frames: strategy::can_walk(),
+        links_many: tls::knows_links(),
+    })
+}

@@ -1,0 +1,43 @@
+//! Who is asked about the machine and its containers. It finds nobody.
+
+use super::names::Setting;
+use super::settings::Settings;
+use super::{ConfigError, Part, values};
+
+/// Who may be asked. Each is, unless it is turned off, and only where it shows that it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SurroundingsConfig {
+    /// The metadata service of the cloud that the host's firmware names.
+    pub cloud_metadata: bool,
+    /// Container engines whose sockets are in their usual places.
+    pub container_engines: bool,
+}
+
+/// Both are asked as the run starts.
+impl Part for SurroundingsConfig {
+    fn follow(&self, new: &Self) -> (Self, Vec<Setting>) {
+        let differs = [
+            (
+                self.cloud_metadata != new.cloud_metadata,
+                Setting::CloudMetadata,
+            ),
+            (
+                self.container_engines != new.container_engines,
+                Setting::ContainerEngines,
+            ),
+        ];
+        let differs = differs.into_iter().filter(|(differs, _)| *differs);
+        (*self, differs.map(|(_, setting)| setting).collect())
+    }
+}
+
+pub(super) fn read(settings: &Settings) -> Result<SurroundingsConfig, ConfigError> {
+    let is_on = |setting| match settings.of(setting) {
+        None => Ok(true),
+        Some(given) => given.parse(values::boolean, values::BOOLEAN),
+    };
+    Ok(SurroundingsConfig {
+        cloud_metadata: is_on(Setting::CloudMetadata)?,
+        container_engines: is_on(Setting::ContainerEngines)?,
+    })
+}

@@ -1,0 +1,74 @@
+//! What Kubernetes has to allow: what the API server is asked for, and where this process runs in a
+//! pod, what its namespace has to be labelled with.
+
+use anyhow::Context as _;
+
+use super::check::Check;
+use super::machine::Machine;
+use crate::config::Config;
+use crate::kubernetes::{PodRights, pod_rights};
+
+/// All of it; nothing where there is no Kubernetes.
+///
+/// # Errors
+/// There are no threads to be had.
+pub fn checks(machine: &Machine, config: &Config) -> anyhow::Result<Vec<Check>> {
+    let mut checks = Vec::new();
+    if config.kubernetes.reach.is_some() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .context("can't start a runtime")?;
+        let account = Some(machine.service_account.clone());
+        let rights = pod_rights(&config.kubernetes, account, runtime.handle());
+        checks.extend(rights.map(of_pods));
+        runtime.shutdown_background();
+    }
+    if let Some(namespace) = machine.kubernetes_namespace() {
+        checks.push(pod_security(&namespace));
+        if config.kubernetes.reach.is_none() {
+            checks.push(Check::warn(
+                CHECK,
+                "nobody is asked for pods, so that spans lack them",
+                "set BEYLA_KUBE_METADATA_ENABLE=true, or let the pod have its service account",
+            ));
+        }
+    }
+    Ok(checks)
+}
+
+const CHECK: &str = "Kubernetes rights";
+
+fn of_pods(rights: PodRights) -> Check {
+    match rights {
+        PodRights::Granted => Check::pass(CHECK, "pods may be listed and watched"),
+        PodRights::Refused(verbs, why) => Check::warn(
+            CHECK,
+            format!(
+                "spans lack their pods: no right to {}: {why}",
+                verbs.join(" and ")
+            ),
+            "bind a ClusterRole to wirespan's service account that has the rule: apiGroups [\"\"], \
+             resources [pods], verbs [get, list, watch]",
+        ),
+        PodRights::NotAsked(why) => Check::warn(
+            CHECK,
+            format!("spans lack their pods: {why}"),
+            "see whether the API server is where KUBERNETES_SERVICE_HOST or KUBECONFIG says, and \
+             whether the pod has its service account's token",
+        ),
+    }
+}
+
+/// `hostPID` and the capabilities are beyond what the levels below *privileged* let through (Pod
+/// Security Standards).
+fn pod_security(namespace: &str) -> Check {
+    Check::pass(
+        "pod security",
+        format!(
+            "where the cluster enforces it, this pod needs `kubectl label namespace {namespace} \
+             pod-security.kubernetes.io/enforce=privileged`"
+        ),
+    )
+}

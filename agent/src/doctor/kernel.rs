@@ -1,0 +1,96 @@
+//! What the kernel offers: its types, the ways into sockets and TLS that a run would take, control
+//! groups. Programs are loaded to find that out, which the kernel checks and forgets again; none is
+//! attached.
+
+use super::check::{Check, Grade};
+use super::machine::Machine;
+use super::rights;
+use crate::capture::{self, kernel_layout};
+use crate::config::{CaptureConfig, Strategy};
+
+/// All of it.
+pub fn checks(machine: &Machine, config: &CaptureConfig) -> Vec<Check> {
+    let mut checks = vec![release(machine), types(), groups(machine)];
+    // What keeps a run from starting is said once.
+    let lacks_types = checks.iter().any(|check| check.grade == Grade::Fail);
+    if rights::may_start(machine) && !lacks_types {
+        checks.extend(ways(config));
+    } else {
+        let found = "not tried: what is said above keeps a run from starting";
+        checks.push(Check::fail("sockets", found, "see above"));
+    }
+    checks
+}
+
+fn release(machine: &Machine) -> Check {
+    let release = machine.sysctl("kernel/osrelease");
+    Check::pass("kernel", release.unwrap_or_else(|| "not told".to_owned()))
+}
+
+fn types() -> Check {
+    const CHECK: &str = "kernel types (BTF)";
+    match kernel_layout::read() {
+        Ok(_) => Check::pass(CHECK, "the kernel describes all that is read of it"),
+        Err(error) => Check::fail(
+            CHECK,
+            error.to_string(),
+            "mount the host's /sys/kernel/btf, or take a kernel that is built with \
+             CONFIG_DEBUG_INFO_BTF",
+        ),
+    }
+}
+
+fn groups(machine: &Machine) -> Check {
+    const CHECK: &str = "control groups";
+    let version = match machine.sys("fs/cgroup/cgroup.controllers") {
+        Some(_) => "version 2",
+        None if machine.sys.join("fs/cgroup/memory").exists() => "version 1",
+        None => "not mounted here; those of processes are read all the same",
+    };
+    Check::pass(CHECK, version)
+}
+
+fn ways(config: &CaptureConfig) -> Vec<Check> {
+    const SOCKETS: &str = "sockets";
+    let survey = match capture::survey(config) {
+        Ok(survey) => survey,
+        Err(error) => {
+            let remedy = "take a kernel of 5.10 or later, or see what the reason names";
+            return vec![Check::fail(SOCKETS, error.to_string(), remedy)];
+        }
+    };
+    let refused = survey.refused.iter();
+    let refused = refused.map(|(strategy, reason)| format!("; {strategy} is refused: {reason}"));
+    let found = format!(
+        "calls are seen by {}{}",
+        survey.strategy,
+        refused.collect::<String>()
+    );
+    let sockets = if survey.strategy == Strategy::Kprobes {
+        let remedy = "calls may be missed where many block at a time: take a newer kernel, or \
+                      another WIRESPAN_CAPTURE";
+        Check::warn(SOCKETS, found, remedy)
+    } else {
+        Check::pass(SOCKETS, found)
+    };
+    let frames = if survey.walks_frames {
+        Check::pass("HTTP/2 frames", "DATA is counted, not copied")
+    } else {
+        Check::warn(
+            "HTTP/2 frames",
+            "DATA is copied, within bounds: programs can't walk frames (bpf_loop)",
+            "a kernel of 5.17 or later, or nothing: it costs more",
+        )
+    };
+    let probes = if survey.links_many {
+        Check::pass("TLS probes", "one link places many (uprobe_multi)")
+    } else {
+        Check::warn(
+            "TLS probes",
+            "each is placed by a perf event of its own: slow to place and to take away",
+            "a kernel of 6.6 or later; here, kernels that were corrected since 2025 take \
+             CAP_SYS_ADMIN for it",
+        )
+    };
+    vec![sockets, frames, probes]
+}

@@ -1,0 +1,159 @@
+//! What `wirespan doctor` says where all is well, and where what it looks at is really missing.
+
+use std::process::Command;
+
+use serde_json::Value;
+use wirespan_tests::api_server::{ApiServer, Mood};
+use wirespan_tests::daemon::{binary, run_to_end};
+use wirespan_tests::ports;
+use wirespan_tests::process::{Process, tied};
+use wirespan_tests::receiver::Receiver;
+use wirespan_tests::workload::Server;
+
+/// Exit code, grades by check, and the last line of the log.
+fn examined(mut command: Command, settings: &[(&str, &str)]) -> (Option<i32>, Value, String) {
+    command.args(["doctor", "--json"]);
+    command.envs(settings.iter().copied());
+    let (code, printed, log) = run_to_end(&mut command);
+    let checks = serde_json::from_str(&printed.join("\n"));
+    let checks = checks.unwrap_or_else(|error| panic!("{error}: {printed:?} {log:?}"));
+    (code, checks, log.last().cloned().unwrap_or_default())
+}
+
+/// Grade and words of the first check of this name that is not as it should be, or of the first.
+fn of<'a>(checks: &'a Value, name: &str) -> (&'a str, String) {
+    let all = checks.as_array().expect("a list");
+    let of_name = || all.iter().filter(|check| check["check"] == name);
+    let worst = of_name().find(|check| check["grade"] != "PASS");
+    let check = worst.or_else(|| of_name().next());
+    let check = check.unwrap_or_else(|| panic!("no check {name}: {checks:#}"));
+    let is_good = check["grade"] == "PASS";
+    assert_eq!(check["remedy"].is_null(), is_good, "{check}");
+    let said = format!("{} → {}", check["found"], check["remedy"]);
+    (check["grade"].as_str().expect("a grade"), said)
+}
+
+fn within(arguments: &[&str]) -> Command {
+    let mut command = tied(arguments[0]);
+    command.args(&arguments[1..]).arg(binary());
+    command
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_all_is_well_it_says_how_a_run_would_work() {
+    let receiver = Receiver::start().await.expect("a port");
+    let server = Server::python();
+    let (to, port) = (receiver.address().to_string(), server.port.to_string());
+    let told = tokio::task::spawn_blocking(move || {
+        let settings = [
+            ("BEYLA_OPEN_PORT", &*port),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{to}")),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=shop"),
+            (
+                "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+                &format!("http://{to}/v1/metrics"),
+            ),
+        ];
+        examined(tied(binary()), &settings)
+    });
+    let (code, checks, last) = told.await.expect("no panic");
+    assert_eq!(code, Some(0), "{checks:#} {last}");
+    for name in [
+        "capabilities",
+        "kernel",
+        "kernel types (BTF)",
+        "sockets",
+        "pid namespace",
+        "targets",
+        "target",
+        "receiver",
+        "receiver of metrics",
+    ] {
+        assert_eq!(of(&checks, name).0, "PASS", "{checks:#}");
+    }
+    let names = format!("(pid {})", server.process.pid());
+    assert!(of(&checks, "target").1.contains(&names), "{checks:#}");
+    let received = receiver.received();
+    assert_eq!(received.len(), 1);
+    assert!(received[0].resource_spans.is_empty());
+    assert_eq!(received[0].headers["x-tenant"], "shop");
+}
+
+#[test]
+fn what_keeps_a_run_from_working_fails_with_a_remedy() {
+    let hidden =
+        "mount --make-rprivate / && mount -t tmpfs none /sys/kernel/btf && exec \"$0\" \"$@\"";
+    let without_bpf = "--bounding-set=-all,+perfmon,+sys_ptrace,+dac_read_search";
+    for (within_what, check, says) in [
+        (
+            &["setpriv", "--inh-caps=-all", without_bpf][..],
+            "capabilities",
+            "missing CAP_BPF",
+        ),
+        (
+            &["unshare", "--mount", "sh", "-c", hidden],
+            "kernel types (BTF)",
+            "mount the host's /sys/kernel/btf",
+        ),
+        (
+            &["unshare", "--pid", "--fork", "--mount-proc"],
+            "pid namespace",
+            "hostPID: true",
+        ),
+    ] {
+        let (code, checks, last) = examined(within(within_what), &[]);
+        let (grade, said) = of(&checks, check);
+        assert_eq!((code, grade), (Some(1), "FAIL"), "{checks:#}");
+        assert!(said.contains(says), "{said}");
+        assert!(last.contains(check), "{last}");
+    }
+    let endpoint = format!("http://127.0.0.1:{}", ports::free());
+    let settings = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint)];
+    let (code, checks, _) = examined(tied(binary()), &settings);
+    let (grade, said) = of(&checks, "receiver");
+    assert_eq!((code, grade), (Some(1), "FAIL"), "{checks:#}");
+    assert!(said.contains("Connection refused"), "{said}");
+}
+
+#[test]
+fn what_kubernetes_refuses_is_a_warning_with_the_rule_that_is_missing() {
+    let server = ApiServer::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("config");
+    server.kubeconfig(&file, &serde_json::json!({}), &serde_json::json!({}));
+    let settings = [
+        ("KUBECONFIG", file.to_str().expect("text")),
+        ("BEYLA_KUBE_METADATA_ENABLE", "true"),
+        ("BEYLA_TRACE_PRINTER", "text"),
+    ];
+    for (mood, grade, says) in [
+        (Mood::Well, "PASS", "pods may be listed and watched"),
+        (Mood::Forbidding, "WARN", "resources [pods]"),
+    ] {
+        server.is(mood);
+        let (code, checks, _) = examined(tied(binary()), &settings);
+        let (graded, said) = of(&checks, "Kubernetes rights");
+        assert_eq!((code, graded), (Some(0), grade), "{checks:#}");
+        assert!(said.contains(says), "{said}");
+    }
+}
+
+#[test]
+fn what_makes_a_run_see_less_is_a_warning() {
+    // Somebody else's, which root without capabilities may not look into.
+    let mut other = tied("setpriv");
+    other.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    let _other = Process::start("sleep", other.args(["sleep", "600"]));
+    // Before 5.11 maps count as locked memory, which is little without sys_resource.
+    let without_search = "--bounding-set=-all,+bpf,+perfmon,+sys_ptrace,+sys_resource";
+    let command = within(&["setpriv", "--inh-caps=-all", without_search]);
+    let (code, checks, last) = examined(command, &[("BEYLA_TRACE_PRINTER", "text")]);
+    assert_eq!(code, Some(0), "{checks:#} {last}");
+    for name in ["capabilities", "processes"] {
+        let (grade, said) = of(&checks, name);
+        assert_eq!(grade, "WARN", "{said}");
+        assert!(said.contains("CAP_DAC_READ_SEARCH"), "{said}");
+    }
+    // Nobody said whom to watch.
+    assert_eq!(of(&checks, "targets").0, "WARN");
+}
