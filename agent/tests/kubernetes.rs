@@ -217,6 +217,22 @@ fn whatever_it_answers_it_is_asked_again() {
 }
 
 #[test]
+fn a_server_that_has_just_begun_and_refuses_everybody_is_asked_again_soon() {
+    let server = ApiServer::start();
+    server.put(&pod("one", "here"));
+    let mut bench = Bench::asking(&server);
+    bench.expect(&["one"]);
+    server.wait_until_asked(&["watch=true"], 1);
+    server.is(Mood::Forbidding);
+    server.disconnect();
+    server.wait_until_asked(&["watch=true"], 3);
+    server.is(Mood::Well);
+    server.put(&pod("two", "here"));
+    bench.expect(&["one", "two"]);
+    assert_eq!(bench.silences, 0);
+}
+
+#[test]
 fn who_may_not_ask_waits_for_nothing() {
     let server = ApiServer::start();
     server.is(Mood::Forbidding);
@@ -276,6 +292,7 @@ fn in_a_pod_it_finds_its_node_and_follows_tokens_and_authorities_that_change() {
     server.wants_token("second");
     std::fs::write(bench.directory.path().join("token"), "second").expect("a file");
     server.disconnect();
+    server.wait_until_asked(&["watch=true"], 2);
     server.put(&pod("two", "here"));
     bench.expect(&["agent-x", "two"]);
     let asked = server.asked();

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -111,6 +112,14 @@ impl Cluster {
     pub fn stop_serving(&mut self) {
         if let Some(mut server) = self.server.take() {
             server.stop();
+        }
+    }
+
+    /// Kills its API server, which would wait for who watches to go.
+    pub fn crash(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            server.signal(Signal::KILL);
+            server.wait();
         }
     }
 

@@ -28,8 +28,12 @@ use crate::visible::Visible;
 const WATCH_S: u64 = 240;
 /// A watch that ended sooner than this was none.
 const WATCH_LEAST: Duration = Duration::from_secs(1);
-/// How long until it is asked again whether a right was given.
-const FORBIDDEN_PAUSE: Duration = Duration::from_secs(300);
+/// How long until it is asked again whether a right was given, at first and at most.
+const FORBIDDEN_PAUSE: Duration = Duration::from_secs(1);
+const FORBIDDEN_PAUSE_MAX: Duration = Duration::from_secs(300);
+/// Who had the right is refused so often before that counts: an API server that has just begun
+/// knows nobody's rights yet.
+const FORBIDDEN_SPARED: u32 = 4;
 
 /// What the watch works with.
 pub struct PodWatchSetup {
@@ -78,6 +82,7 @@ impl PodWatch {
             tell,
             version: KnownUpTo::Any,
             backoff: Backoff::default(),
+            forbidden: 0,
             complained: false,
             warned: false,
             is_known: false,
@@ -128,6 +133,8 @@ struct PodQuestions<F> {
     tell: F,
     version: KnownUpTo,
     backoff: Backoff,
+    /// How often it was refused since it last was not.
+    forbidden: u32,
     /// The log says that something is wrong.
     complained: bool,
     /// The log warns of how it is asked.
@@ -173,9 +180,15 @@ impl<F: FnMut(PodNews) -> bool> PodQuestions<F> {
                 jittered(wait * 2).max(wait)
             }
             AskFailure::Forbidden(_) => {
-                self.complain(&failure);
-                self.tell(PodNews::Silence);
-                FORBIDDEN_PAUSE
+                self.forbidden = self.forbidden.saturating_add(1);
+                if self.is_known && self.forbidden <= FORBIDDEN_SPARED {
+                    log::debug!("the API server: {}", Visible(&failure));
+                } else {
+                    self.complain(&failure);
+                    self.tell(PodNews::Silence);
+                }
+                let due = FORBIDDEN_PAUSE.saturating_mul(1 << (self.forbidden - 1).min(9));
+                jittered(due.min(FORBIDDEN_PAUSE_MAX))
             }
             AskFailure::NoAccess(_) if !self.is_known => {
                 self.complain(&failure);
@@ -216,6 +229,7 @@ impl<F: FnMut(PodNews) -> bool> PodQuestions<F> {
 
     fn succeeded(&mut self) {
         self.backoff.succeeded();
+        self.forbidden = 0;
         if std::mem::take(&mut self.complained) {
             log::info!("Kubernetes' API server answers");
         }

@@ -1,0 +1,342 @@
+//! Spans of what runs in pods. The API server is one that can be told to misbehave; control groups
+//! are real ones, called as those of pods are, and nobody runs containers.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use wirespan_tests::api_server::{ApiServer, Mood};
+use wirespan_tests::cgroup::NamedGroups;
+use wirespan_tests::cluster::Cluster;
+use wirespan_tests::daemon::Daemon;
+use wirespan_tests::ports;
+use wirespan_tests::process::{Process, tied};
+use wirespan_tests::spans::Seen;
+use wirespan_tests::wire::Wire;
+use wirespan_tests::workload::eventually;
+
+const NODE: &str = "this-node";
+
+/// A process in a container of a pod.
+struct Contained {
+    port: u16,
+    process: Process,
+    _groups: NamedGroups,
+}
+
+/// Uid of a pod that only this process makes.
+fn uid(number: u32) -> String {
+    format!(
+        "1f0c2d3e-4b5a-6978-8796-{:06x}{number:06x}",
+        std::process::id()
+    )
+}
+
+fn container_id(number: u32) -> String {
+    format!("{:058x}{number:06x}", std::process::id())
+}
+
+/// A server in container `container` of pod `pod`, from its first instruction on. `None` where
+/// control groups are not handed down: then nobody can show anything.
+fn contained(pod: u32, container: u32, port: u16) -> Option<Contained> {
+    contained_in(&uid(pod), container, port)
+}
+
+fn contained_in(uid: &str, container: u32, port: u16) -> Option<Contained> {
+    let pod = format!("kubepods-burstable-pod{}.slice", uid.replace('-', "_"));
+    let scope = format!("cri-containerd-{}.scope", container_id(container));
+    let groups = match NamedGroups::new(&[&pod, &scope]) {
+        Ok(groups) => groups,
+        Err(reason) => {
+            eprintln!("skipped: no control groups: {reason}");
+            return None;
+        }
+    };
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads/memory/server.py");
+    let mut command = tied("sh");
+    command.args(["-c", "echo $$ >\"$0/cgroup.procs\" && exec python3 \"$@\""]);
+    command
+        .arg(groups.innermost())
+        .arg(program)
+        .arg(port.to_string());
+    let process = Process::start("server", &mut command);
+    process.expect_line("ready");
+    Some(Contained {
+        port,
+        process,
+        _groups: groups,
+    })
+}
+
+/// A pod on this node, of which a container has been started so often before.
+fn pod(name: &str, number: u32, container: u32, restarts: u32) -> Value {
+    json!({
+        "metadata": {"name": name, "namespace": "shop", "uid": uid(number)},
+        "spec": {"nodeName": NODE, "containers": [{"name": "app", "image": "shop:1"}]},
+        "status": {"containerStatuses": [{
+            "name": "app", "restartCount": restarts,
+            "containerID": format!("containerd://{}", container_id(container)),
+        }]},
+    })
+}
+
+/// A daemon that asks this server.
+fn daemon(server: &ApiServer, ports: &[u16], files: &TempDir) -> Daemon {
+    let file = files.path().join("kubeconfig");
+    server.kubeconfig(&file, &json!({}), &json!({}));
+    daemon_by(&file, ports)
+}
+
+/// A daemon that asks as this kubeconfig says.
+fn daemon_by(file: &Path, ports: &[u16]) -> Daemon {
+    let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+    Daemon::start(&[
+        ("BEYLA_OPEN_PORT", &ports.join(",")),
+        ("BEYLA_KUBE_METADATA_ENABLE", "true"),
+        ("KUBECONFIG", file.to_str().expect("text")),
+        ("NODE_NAME", NODE),
+        ("BEYLA_KUBE_CLUSTER_NAME", "prod"),
+    ])
+}
+
+fn ask(port: u16) {
+    let mut wire = Wire::connect(port);
+    wire.send("GET /healthy HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(wire.answer(false).status, 200);
+}
+
+/// Pod, container and its restarts, as a span tells them.
+fn place(span: &Seen) -> String {
+    let told = |name: &str| span.resource.get(name).map_or("-", String::as_str);
+    assert_eq!(told("k8s.cluster.name"), "prod");
+    let names = ["k8s.namespace.name", "k8s.pod.name", "k8s.container.name"];
+    let restarts = told("k8s.container.restart_count");
+    format!("{} {restarts}", names.map(told).join("/"))
+}
+
+/// Asks, and where the span of that comes from.
+fn asked(daemon: &Daemon, server: &Contained) -> String {
+    let before = daemon.spans().len();
+    ask(server.port);
+    let spans = daemon.wait_for_count(before + 1);
+    let span = &spans[before];
+    let pid = span.resource.get("process.pid").map(String::as_str);
+    assert_eq!(pid, Some(&*server.process.pid().to_string()));
+    place(span)
+}
+
+#[test]
+fn each_span_has_the_pod_of_its_process_and_no_other() {
+    let server = ApiServer::start();
+    let files = tempfile::tempdir().expect("a directory");
+    let ports = [(); 5].map(|()| ports::free());
+    server.put(&pod("web", 1, 11, 0));
+    server.put(&pod("db", 2, 21, 3));
+    // Somebody else's, with a container of the same id.
+    let mut other = pod("other", 9, 11, 0);
+    other["spec"]["nodeName"] = "there".into();
+    server.put(&other);
+    let Some(web) = contained(1, 11, ports[0]) else {
+        return;
+    };
+    let Some(db) = contained(2, 21, ports[1]) else {
+        return;
+    };
+    let daemon = daemon(&server, &ports, &files);
+    daemon.wait_until_watching(web.process.pid());
+    daemon.wait_until_watching(db.process.pid());
+    // One pid namespace, one program: what differs is the container.
+    assert_eq!(asked(&daemon, &web), "shop/web/app 0");
+    assert_eq!(asked(&daemon, &db), "shop/db/app 3");
+    // The container is started again, in the same pod, and what ran before runs on for a while.
+    server.put(&pod("db", 2, 22, 4));
+    let again = contained(2, 22, ports[2]);
+    let again = again.expect("as before");
+    daemon.wait_until_watching(again.process.pid());
+    assert_eq!(asked(&daemon, &again), "shop/db/app 4");
+    assert_eq!(asked(&daemon, &db), "shop/db/app 3");
+    // The pod is made again, with the same name.
+    server.remove(&uid(1));
+    server.put(&pod("web", 3, 31, 0));
+    let made_again = contained(3, 31, ports[3]).expect("as before");
+    daemon.wait_until_watching(made_again.process.pid());
+    let spans = daemon.spans().len();
+    assert_eq!(asked(&daemon, &made_again), "shop/web/app 0");
+    assert_eq!(asked(&daemon, &web), "shop/web/app 0");
+    let told = daemon.spans();
+    let uids = told[spans..]
+        .iter()
+        .map(|span| span.resource["k8s.pod.uid"].as_str());
+    assert_eq!(uids.collect::<Vec<_>>(), [uid(3), uid(1)]);
+    // Group and API server tell of different pods: neither is believed.
+    drop(web);
+    let between = contained(1, 31, ports[4]).expect("as before");
+    assert_eq!(asked(&daemon, &between), "-/-/- -");
+    assert_eq!(daemon.stop().lost(), "nothing");
+}
+
+#[test]
+fn spans_wait_for_a_pod_that_is_told_late_and_what_began_before_is_told_with_it() {
+    let server = ApiServer::later();
+    let files = tempfile::tempdir().expect("a directory");
+    let ports = [(); 2].map(|()| ports::free());
+    let Some(web) = contained(4, 41, ports[0]) else {
+        return;
+    };
+    // Nobody is there to be asked, and nothing waits for that but spans.
+    let daemon = daemon(&server, &ports, &files);
+    daemon.wait_until_watching(web.process.pid());
+    assert_eq!(asked(&daemon, &web), "-/-/- -");
+    server.put(&pod("web", 4, 41, 0));
+    server.come_up();
+    server.wait_until_asked(&["watch=true"], 1);
+    let late = || asked(&daemon, &web) == "shop/web/app 0";
+    eventually("the pod of a process that runs already", late);
+    // One that begins is told with its pod from its first span on, though that is known later. A
+    // machine that is busy may take longer than spans wait.
+    let is_in_time = (50..60).any(|number| {
+        let begun = contained(number, number, ports[1]).expect("as before");
+        let before = daemon.spans().len();
+        ask(begun.port);
+        server.put(&pod("late", number, number, 0));
+        let spans = daemon.wait_for_count(before + 1);
+        place(&spans[before]) == "shop/late/app 0"
+    });
+    assert!(is_in_time);
+    let _ = daemon.stop();
+}
+
+#[test]
+fn without_the_right_it_says_which_and_goes_on() {
+    let server = ApiServer::start();
+    server.is(Mood::Forbidding);
+    let files = tempfile::tempdir().expect("a directory");
+    let ports = [ports::free()];
+    let Some(web) = contained(6, 61, ports[0]) else {
+        return;
+    };
+    let mut daemon = daemon(&server, &ports, &files);
+    daemon.wait_until_watching(web.process.pid());
+    let log = &daemon.process().stderr;
+    let limit = wirespan_tests::process::LIMIT;
+    let said = log.wait_for_line(limit, "resources [pods], verbs [get, list, watch]");
+    assert!(said.is_some_and(|line| line.contains("it refuses")));
+    assert_eq!(asked(&daemon, &web), "-/-/- -");
+    let finished = daemon.stop();
+    assert_eq!(finished.lost(), "nothing");
+    let lines = finished
+        .log
+        .iter()
+        .filter(|line| line.contains("Kubernetes' API server"));
+    assert_eq!(lines.count(), 1, "{:?}", finished.log);
+}
+
+/// A service account that may do to pods what it has to, and nothing else.
+fn account(cluster: &Cluster) {
+    cluster.create("/api/v1/namespaces", &json!({"metadata": {"name": "shop"}}));
+    let account = json!({"metadata": {"name": "wirespan"}});
+    cluster.create("/api/v1/namespaces/shop/serviceaccounts", &account);
+    let rights = "/apis/rbac.authorization.k8s.io/v1";
+    let rule = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]});
+    let role = json!({"metadata": {"name": "wirespan"}, "rules": [rule]});
+    cluster.create(&format!("{rights}/clusterroles"), &role);
+    let group = "rbac.authorization.k8s.io";
+    let binding = json!({
+        "metadata": {"name": "wirespan"},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "wirespan"},
+        "subjects": [{"kind": "ServiceAccount", "name": "wirespan", "namespace": "shop"}],
+    });
+    cluster.create(&format!("{rights}/clusterrolebindings"), &binding);
+}
+
+/// Makes a pod, and returns its uid.
+fn made(cluster: &Cluster, name: &str, container: u32) -> String {
+    let mut pod = pod(name, 0, container, 2);
+    pod["metadata"] = json!({"name": name});
+    let status = &mut pod["status"]["containerStatuses"][0];
+    status["image"] = "shop:1".into();
+    status["imageID"] = "".into();
+    status["ready"] = true.into();
+    let made = cluster.create("/api/v1/namespaces/shop/pods", &pod);
+    made["metadata"]["uid"].as_str().expect("a uid").to_owned()
+}
+
+#[test]
+fn a_real_api_server_tells_pods_before_and_after_it_was_away() {
+    let mut cluster = Cluster::start();
+    account(&cluster);
+    let ports = [(); 3].map(|()| ports::free());
+    let Some(web) = contained_in(&made(&cluster, "web", 71), 71, ports[0]) else {
+        return;
+    };
+    let daemon = daemon_by(&cluster.kubeconfig("shop", "wirespan"), &ports);
+    daemon.wait_until_watching(web.process.pid());
+    eventually("the pods of this node", || {
+        asked(&daemon, &web) == "shop/web/app 2"
+    });
+    // While it is watched.
+    let db = contained_in(&made(&cluster, "db", 72), 72, ports[1]).expect("as before");
+    eventually("a pod that came since", || {
+        asked(&daemon, &db) == "shop/db/app 2"
+    });
+    cluster.crash();
+    assert_eq!(asked(&daemon, &web), "shop/web/app 2");
+    cluster.serve();
+    let late = contained_in(&made(&cluster, "late", 73), 73, ports[2]).expect("as before");
+    eventually("a pod that came later", || {
+        asked(&daemon, &late) == "shop/late/app 2"
+    });
+    cluster.delete("/api/v1/namespaces/shop/pods/web");
+    assert_eq!(asked(&daemon, &web), "shop/web/app 2");
+    let _ = daemon.stop();
+}
+
+/// A pod as clusters have them: with a mesh's sidecar, and what everybody wrote into it.
+fn heavy(number: u32) -> Value {
+    let mut pod = pod(&format!("pod-{number}"), 1000 + number, 1000 + number, 0);
+    let texts = |name: &str, count: usize, text: &str| -> Value {
+        let texts = (0..count).map(|n| (format!("example.com/{name}-{n}"), json!(text)));
+        texts.collect::<serde_json::Map<_, _>>().into()
+    };
+    pod["metadata"]["labels"] = texts("label", 20, "a-value-of-thirty-two-characters");
+    pod["metadata"]["annotations"] = texts("annotation", 15, &"a text of some length ".repeat(5));
+    pod["metadata"]["managedFields"] = texts("field", 200, "f:metadata");
+    let environment = (0..40).map(|n| json!({"name": format!("V{n}"), "value": "v"}));
+    let environment: Vec<_> = environment.collect();
+    let names = ["app", "istio-proxy", "cloud-sql-proxy"];
+    let containers = names.map(|name| json!({"name": name, "image": "shop:1", "env": environment}));
+    pod["spec"]["containers"] = containers.to_vec().into();
+    pod
+}
+
+#[test]
+fn two_hundred_and_fifty_pods_take_little_memory() {
+    let files = tempfile::tempdir().expect("a directory");
+    let ports = [ports::free()];
+    let resident = |pods: u32| {
+        let server = ApiServer::start();
+        for number in 0..pods {
+            server.put(&heavy(number));
+        }
+        let mut daemon = daemon(&server, &ports, &files);
+        server.wait_until_asked(&["watch=true"], 1);
+        let log = &daemon.process().stderr;
+        let said = format!("{pods} pods of node {NODE} are known");
+        let said = log.wait_for_line(wirespan_tests::process::LIMIT, &said);
+        assert!(said.is_some());
+        let bytes = daemon.resident_bytes();
+        let finished = daemon.stop();
+        let ready = finished.log.iter().find(|line| line.contains("ready in"));
+        eprintln!(
+            "{pods} pods: {bytes} bytes resident; {}",
+            ready.expect("it was")
+        );
+        bytes
+    };
+    let (none, many) = (resident(0), resident(250));
+    let more = many.saturating_sub(none);
+    assert!(
+        more <= 5 << 20,
+        "{more} bytes more with 250 pods than with none"
+    );
+}
