@@ -59,9 +59,9 @@ settings! {
         => "k8s.cluster.name of everything that is traced";
     KubeServiceNames: "WIRESPAN_KUBE_SERVICE_NAMES"
         => "How services in pods are named: opentelemetry, or beyla, which asks labels first";
-    KubeLabels: "WIRESPAN_KUBE_LABELS"
+    KubeLabels: "WIRESPAN_KUBE_RESOURCE_LABELS"
         => "Labels of pods to tell, as k8s.pod.label.<key>: a,b";
-    KubeAnnotations: "WIRESPAN_KUBE_ANNOTATIONS"
+    KubeAnnotations: "WIRESPAN_KUBE_RESOURCE_ANNOTATIONS"
         => "Annotations of pods to tell, as k8s.pod.annotation.<key>: a,b";
     CloudMetadata: "WIRESPAN_CLOUD_METADATA"
         => "false: the cloud's metadata service is not asked where the host is";
