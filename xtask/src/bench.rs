@@ -6,6 +6,7 @@ mod hpack;
 mod http2;
 mod links;
 mod load;
+mod pods;
 mod shards;
 mod table;
 mod tls;
@@ -65,10 +66,12 @@ enum Part {
     Shards,
     /// Programs that call another one for each request, with and without linking
     Links,
+    /// 250 pods of an API server
+    Pods,
 }
 
 impl Part {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Http1,
         Self::Http2,
         Self::Tls,
@@ -76,6 +79,7 @@ impl Part {
         Self::Replay,
         Self::Shards,
         Self::Links,
+        Self::Pods,
     ];
 }
 
@@ -86,8 +90,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     if !args.built {
         build()?;
-        if args.parts.contains(&Part::Links) {
-            // Programs that call others are those of the tests.
+        if [Part::Links, Part::Pods]
+            .iter()
+            .any(|it| args.parts.contains(it))
+        {
+            // Programs that call others, and the API server, are those of the tests.
             setup::ensure(&[Purpose::Test])?;
         }
     }
@@ -127,6 +134,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if wants(Part::Links) {
         println!("bench: links");
         table.extend(links::measure(args)?);
+    }
+    if wants(Part::Pods) {
+        println!("bench: pods");
+        table.extend(pods::measure(args)?);
     }
     print!("{table}");
     Ok(ExitCode::SUCCESS)

@@ -51,6 +51,7 @@ pub fn measure(args: &Args) -> Result<Vec<Row>> {
         let turns = subject
             .turns(args)
             .with_context(|| subject.name.to_owned())?;
+        print_scatter(subject.name, &turns);
         let [without, with] = [0, 1].map(|side| least(turns.iter().map(|turn| &turn[side])));
         let row = |figure: &str, value, unit, target| {
             let what = format!("links: {}: {figure}, more than without", subject.name);
@@ -85,6 +86,26 @@ fn least<'a>(runs: impl Iterator<Item = &'a Took>) -> Took {
         request: least.request.min(run.request),
         span: least.span.min(run.span),
     })
+}
+
+/// How far pairs differ from each other: a figure is worth no more than that.
+fn print_scatter(name: &str, turns: &[[Took; 2]]) {
+    let of_pairs = |of: &dyn Fn(&[Took; 2]) -> f64| {
+        let mut values: Vec<_> = turns.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+        [
+            at(0),
+            at(values.len() / 2),
+            at(values.len().saturating_sub(1)),
+        ]
+    };
+    let [low, median, high] = of_pairs(&|[without, with]| more(without.request, with.request));
+    let [least, middle, most] = of_pairs(&|[without, with]| with.span - without.span);
+    println!(
+        "bench: {name}: pair by pair {low:+.1} to {high:+.1} % for a request, median {median:+.1}; \
+         daemon {least:+.2} to {most:+.2} µs for a span, median {middle:+.2}"
+    );
 }
 
 /// How much more the second one is, in per cent of the first.
