@@ -105,6 +105,9 @@ const NEEDS: &[Need] = {
         program("musl-gcc", "musl-tools", &[Image, Package]),
         // An image is run by what runs containers.
         program("crun", "crun", &[Test]),
+        // Engines that are asked what they call their containers.
+        program("podman", "podman", &[Test]),
+        program("containerd", "containerd", &[Test]),
         program("systemd-analyze", "systemd", &[Test]),
         program("rpm", "rpm", &[Soak]),
         program("rpm2cpio", "rpm2cpio", &[Soak]),
