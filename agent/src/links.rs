@@ -8,6 +8,7 @@
 //! it waits for its trace. Everything is decided by records, in their order, so that a replay links
 //! as the live run did.
 
+mod cause;
 mod go;
 mod gone;
 mod headers;
@@ -37,12 +38,13 @@ pub use tally::{Abstained, LinkCounts, LinkTally};
 pub use wire::Wire;
 
 use crate::trace_context::{Named, SpanContext, TraceContext};
+use cause::{Cause, Request};
 use headers::{Headers, PassedOn};
 use java::VirtualThreads;
 use joins::Joins;
 use nodes::{Nodes, REMEMBERED_MAX};
 use python::{Decision, Python, RequestRead};
-use tasks::{Cause, Request, Tasks};
+use tasks::Tasks;
 use threads::Threads;
 
 /// How long an exchange that is over may still be found by what it caused, in nanoseconds of record

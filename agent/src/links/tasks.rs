@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use wirespan_common::record::{ConnectionId, TaskEvent, TaskKind, TaskNote};
 use wirespan_protocols::heap;
 
+use super::cause::{Cause, Request};
 use super::go::{Doubts, ForItsRequest, Goroutine, Inherited, Outliving};
 use super::node::NodeRequests;
 use super::proxies::Proxies;
@@ -47,28 +48,6 @@ pub struct Tasks {
     doubts: Doubts,
     /// Of `serving` and of `asking`.
     pruning: [Pruning; 2],
-}
-
-/// A request for which something is done.
-#[derive(Clone, Copy, Debug)]
-pub struct Request {
-    /// Which.
-    pub cause: Cause,
-    /// If this goroutine ends without serving anybody else, or task does not do so; of Node, if
-    /// nothing is asked with this number after the request's end.
-    pub doubt: Option<Goroutine>,
-    /// The task of tokio that wants it, which was made for the request, in its process. What it
-    /// serves is looked at when it is done.
-    pub by: Option<Goroutine>,
-}
-
-/// Which request it is that something is done for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// This one.
-    Node(NodeId),
-    /// The one that this task of tokio, by its process, will answer.
-    Handler((u32, u64)),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -625,26 +604,5 @@ fn live(nodes: &Nodes, request: Request) -> Option<Request> {
     match request.cause {
         Cause::Node(node) => nodes.knows(node).then_some(request),
         Cause::Handler(_) => Some(request),
-    }
-}
-
-impl Cause {
-    /// A task was made for it.
-    fn may_be_outlived(self, nodes: &mut Nodes) {
-        if let Self::Node(node) = self
-            && let Some(node) = nodes.get_mut(node)
-        {
-            node.may_be_outlived = true;
-        }
-    }
-}
-
-impl Request {
-    fn certain(node: NodeId) -> Self {
-        Self {
-            cause: Cause::Node(node),
-            doubt: None,
-            by: None,
-        }
     }
 }

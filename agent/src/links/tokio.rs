@@ -18,11 +18,11 @@ use wirespan_common::record::{ConnectionId, TaskNote};
 use wirespan_common::tokio::Put;
 use wirespan_protocols::heap;
 
+use super::cause::{Cause, Request};
 use super::go::Goroutine;
 use super::nodes::Nodes;
 use super::pruning::Pruning;
 use super::recent::Recent;
-use super::tasks::{Cause, Request};
 use super::{Begun, Node, NodeId};
 
 /// A task, by its process.
