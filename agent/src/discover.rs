@@ -32,7 +32,7 @@ pub use selection::Selector;
 pub use uncopied::{Uncopied, uncopied};
 pub use watcher::{Action, Look, Watcher};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,7 @@ use wirespan_protocols::heap;
 
 use crate::enrich::kubernetes::PodTelling;
 use crate::kubernetes::PodPlace;
+use crate::semconv;
 
 /// What was found out about a process when it began to be watched. Travels in recordings as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +74,10 @@ pub struct Process {
     /// The pod that the container belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<PodPlace>,
+    /// Names among `resource_attributes`, and that of `service_namespace`, which wirespan's own
+    /// list says of all that it traces and the process does not: a pod goes before them.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub general: BTreeSet<String>,
     /// Nobody said `service_name`: a pod goes before it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_named_by_what_it_runs: bool,
@@ -128,6 +133,8 @@ impl Process {
         let optional = |it: &Option<String>| it.as_ref().map_or(0, text);
         let attributes = self.resource_attributes.iter();
         let attributes = attributes.map(|(name, value)| MAP_ENTRY + text(name) + text(value));
+        let general = self.general.iter();
+        let general = general.map(|name| MAP_ENTRY + text(name));
         heap::boxed::<Self>()
             + heap::block(self.executable.capacity())
             + heap::vec::<String>(self.command_args.capacity())
@@ -141,12 +148,15 @@ impl Process {
             + self.container.as_ref().map_or(0, Container::heap_bytes)
             + self.place.as_ref().map_or(0, |it| optional(&it.container))
             + self.telling.heap_bytes()
+            + general.sum::<usize>()
     }
 
     /// Keeps what names it, and drops what else it says of itself; whether there was anything.
     pub fn cut(&mut self) -> bool {
         let said = !self.resource_attributes.is_empty();
         self.resource_attributes = BTreeMap::new();
+        self.general
+            .retain(|name| name == semconv::SERVICE_NAMESPACE);
         self.command_args = Vec::new();
         let said = self.place.as_mut().is_some_and(PodPlace::cut) || said;
         self.is_cut |= said;

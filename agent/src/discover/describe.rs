@@ -1,7 +1,7 @@
 //! What is known about a process, from procfs. A process that vanishes while it is looked at is
 //! described as far as it was seen, or not at all; that is no error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -102,12 +102,14 @@ impl Describer {
             ancestors_left: ANCESTORS_MAX,
         };
         let found = || naming::service_name(&executable, &command_args, &comm, &around);
+        let general = self.general(&told);
         let said = self.service.name.clone().or(told.service_name);
         let mut description = Process {
             pid,
             start_ns,
             is_named_by_what_it_runs: said.is_none(),
             service_name: said.unwrap_or_else(found),
+            general,
             service_namespace: self.service_namespace(told.service_namespace),
             service_instance_id: self.instance_id(pid),
             language: None,
@@ -144,6 +146,7 @@ impl Describer {
             service_name: self.service.name.clone().unwrap_or_else(|| comm.to_owned()),
             is_named_by_what_it_runs: self.service.name.is_none(),
             telling: self.service.pods.clone(),
+            general: self.general(&DeclaredResource::default()),
             service_namespace: self.service_namespace(None),
             service_instance_id: self.instance_id(pid),
             resource_attributes: self.attributes_with(BTreeMap::new()),
@@ -195,6 +198,19 @@ impl Describer {
         let given = self.service.namespace.clone().or(told);
         let general = &self.service.resource_attributes;
         given.or_else(|| general.get(semconv::SERVICE_NAMESPACE).cloned())
+    }
+
+    /// What is said of all processes, and not by this one.
+    fn general(&self, told: &DeclaredResource) -> BTreeSet<String> {
+        let is_general = |name: &&String| {
+            if *name == semconv::SERVICE_NAMESPACE {
+                self.service.namespace.is_none() && told.service_namespace.is_none()
+            } else {
+                !told.resource_attributes.contains_key(*name)
+            }
+        };
+        let general = self.service.resource_attributes.keys();
+        general.filter(is_general).cloned().collect()
     }
 
     /// What is said of all processes, and of this one in particular.

@@ -3,7 +3,7 @@
 //! to that, which may come later, is weighed here.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::discover::{Container, Process};
 use crate::enrich::kubernetes;
@@ -29,16 +29,24 @@ pub fn resource(process: &Process) -> Resource {
     let name = of_pod.name.filter(|_| process.is_named_by_what_it_runs);
     let name = name.as_ref().unwrap_or(&process.service_name);
     attributes.text(semconv::SERVICE_NAME, name);
-    let namespace = process.service_namespace.as_ref();
-    if let Some(namespace) = namespace.or(of_pod.namespace.as_ref()) {
+    let of_process = process.service_namespace.as_ref();
+    let of_pod_first = process.general.contains(semconv::SERVICE_NAMESPACE);
+    let namespace = match (of_process, &of_pod.namespace) {
+        (Some(_), Some(namespace)) if of_pod_first => Some(namespace),
+        (of_process, of_pod) => of_process.or(of_pod.as_ref()),
+    };
+    if let Some(namespace) = namespace {
         attributes.text(semconv::SERVICE_NAMESPACE, namespace);
     }
     // That of a pod is of a container, and its processes have it in common.
     let instance_id = of_pod.instance_id.as_ref();
     let instance_id = instance_id.unwrap_or(&process.service_instance_id);
     attributes.text(semconv::SERVICE_INSTANCE_ID, instance_id);
+    // What goes before what is said of all that is traced.
+    let mut told_by_pod = BTreeSet::new();
     if let Some(version) = &of_pod.version {
         attributes.text(semconv::SERVICE_VERSION, version);
+        told_by_pod.insert(semconv::SERVICE_VERSION.to_owned());
     }
     attributes.text(semconv::HOST_NAME, &process.host_name);
     if let Some(container) = &process.container {
@@ -50,6 +58,7 @@ pub fn resource(process: &Process) -> Resource {
         });
         kubernetes::of_texts(&place.pod, &process.telling, |name, text| {
             let text = Value::Owned(text.to_owned());
+            told_by_pod.insert(name.clone());
             attributes.0.entry(Cow::Owned(name)).or_insert(text);
         });
     }
@@ -66,7 +75,8 @@ pub fn resource(process: &Process) -> Resource {
     for (name, value) in &process.resource_attributes {
         // What was said was weighed when the process was described; recordings may be older.
         let is_told_above = name == semconv::SERVICE_NAME || name == semconv::SERVICE_NAMESPACE;
-        if !is_told_above && may_say(Source::Agent, name) {
+        let is_told_by_pod = process.general.contains(name) && told_by_pod.contains(name);
+        if !is_told_above && !is_told_by_pod && may_say(Source::Agent, name) {
             let value = Value::Owned(value.as_str().into());
             attributes.0.insert(Cow::Owned(name.clone()), value);
         }
@@ -280,6 +290,23 @@ mod tests {
                 ("service.version", "v1"),
             ]
         );
+        // What is said of all that is traced goes after what a pod says, and what a process says
+        // of itself goes before.
+        let all = ["service.version", "deployment.environment.name", "team"];
+        let of_all = all.map(|name| (name.to_owned(), "all".to_owned()));
+        process.resource_attributes = of_all.into();
+        process.general = all.map(str::to_owned).into();
+        process.general.insert("service.namespace".to_owned());
+        process.service_namespace = Some("all".to_owned());
+        let told = resource(&process);
+        let get = |name| told.get(name).and_then(Value::as_str);
+        let said = all.map(get);
+        assert_eq!(said, [Some("v1"), Some("prod"), Some("all")]);
+        assert_eq!(get("service.namespace"), Some("shop"));
+        process.general.clear();
+        let told = resource(&process);
+        let get = |name| told.get(name).and_then(Value::as_str);
+        assert_eq!(all.map(get), [Some("all"); 3]);
         // Who says a name is believed.
         process.is_named_by_what_it_runs = false;
         process.service_namespace = Some("market".to_owned());

@@ -19,6 +19,9 @@ const LABELS_MAX: usize = 128;
 const CONTAINERS_MAX: usize = 64;
 const ADDRESSES_MAX: usize = 8;
 
+/// What labels and annotations begin with that name services and set attributes.
+const NAMING: [&str; 2] = ["app.kubernetes.io/", "resource.opentelemetry.io/"];
+
 /// What SDKs read a service's name from.
 const VARIABLES: [&str; 2] = ["OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"];
 
@@ -215,10 +218,13 @@ impl WireContainer {
     }
 }
 
+/// Of more than are kept, those that name services are, and of the others the first by name.
 fn texts(texts: BTreeMap<String, Option<String>>) -> BTreeMap<String, String> {
     let texts = texts.into_iter().map(|(k, v)| (k, v.unwrap_or_default()));
     let short = texts.filter(|(k, v)| k.len() <= NAME_BYTES_MAX && v.len() <= TEXT_BYTES_MAX);
-    short.take(LABELS_MAX).collect()
+    let names = |key: &str| NAMING.iter().any(|prefix| key.starts_with(prefix));
+    let (naming, others): (Vec<_>, Vec<_>) = short.partition(|(key, _)| names(key));
+    naming.into_iter().chain(others).take(LABELS_MAX).collect()
 }
 
 fn name(name: String) -> String {
@@ -320,6 +326,14 @@ mod tests {
         let much = pod(&much).expect("a pod").pod;
         assert_eq!(much.labels.len(), LABELS_MAX);
         assert_eq!(much.annotations.len(), 1);
+        let of_all = (0..1000).map(|it| (format!("a{it:04}"), Some(String::new())));
+        let named = (
+            "resource.opentelemetry.io/service.name".to_owned(),
+            Some("web".to_owned()),
+        );
+        let kept = texts(of_all.chain([named]).collect());
+        assert_eq!(kept.len(), LABELS_MAX);
+        assert_eq!(kept["resource.opentelemetry.io/service.name"], "web");
         assert_eq!((much.namespace.len(), much.addresses.len()), (0, 0));
         assert!(much.memory_bytes() < 32 * 1024, "{}", much.memory_bytes());
         for none in [

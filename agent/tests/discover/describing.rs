@@ -1,6 +1,6 @@
 //! What is known about a process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -45,6 +45,7 @@ fn everything_is_found_out_about_a_process() {
             host_name: "box".to_owned(),
             container: None,
             place: None,
+            general: BTreeSet::new(),
             is_named_by_what_it_runs: true,
             telling: PodTelling::default(),
             awaits_place: false,
