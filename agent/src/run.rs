@@ -61,8 +61,9 @@ pub fn trace(
                 .with_context(|| format!("can't create {}", Visible(file.display())))
         })
         .transpose()?;
-    give_up_rights(&config);
+    let rights = give_up_rights(&config);
     let daemon = Daemon::start(config, recording, ending, Arc::clone(&health))?;
+    rights.tell();
 
     let asked = match ending.wait(SETTLE_MAX) {
         Some(Event::Asked(signal)) => signal,
@@ -90,11 +91,24 @@ pub fn trace(
     Ok(())
 }
 
+/// A line for the log about what was given up; of a run that can't start nobody wants to know it.
+struct RightsLeft {
+    level: log::Level,
+    line: String,
+}
+
+impl RightsLeft {
+    fn tell(&self) {
+        log::log!(self.level, "{}", Visible(&self.line));
+    }
+}
+
 /// Gives up what the run does without. It is no reason not to run where that can't be done.
-fn give_up_rights(config: &Config) {
+fn give_up_rights(config: &Config) -> RightsLeft {
+    let told = |level, line| RightsLeft { level, line };
     if config.sandbox.keep_all {
-        log::info!("gives up no right, as WIRESPAN_KEEP_PRIVILEGES asks");
-        return;
+        let line = "gives up no right, as WIRESPAN_KEEP_PRIVILEGES asks";
+        return told(log::Level::Info, line.to_owned());
     }
     capture::raise_limits();
     let address = config.health_check.address;
@@ -103,13 +117,11 @@ fn give_up_rights(config: &Config) {
         low_port: address.is_some_and(|it| it.port() < LOW_PORTS),
     };
     match sandbox::enter(needs) {
-        Ok(left) => log::info!("{}", Visible(left)),
-        Err(error) => {
-            log::warn!(
-                "can't give up rights that it has no use for: {}",
-                Visible(error)
-            );
-        }
+        Ok(left) => told(log::Level::Info, left.to_string()),
+        Err(error) => told(
+            log::Level::Warn,
+            format!("can't give up rights that it has no use for: {error}"),
+        ),
     }
 }
 

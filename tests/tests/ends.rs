@@ -13,13 +13,10 @@ use wirespan_tests::workload::{Server, curl, eventually};
 #[test]
 fn every_signal_that_ends_a_daemon_drains_it() {
     let server = Server::python();
-    for signal in [
-        Signal::TERM,
-        Signal::INT,
-        Signal::HUP,
-        Signal::QUIT,
-        Signal::XCPU,
-    ] {
+    for signal in [Signal::TERM, Signal::INT, Signal::QUIT, Signal::XCPU]
+        .into_iter()
+        .chain(hangup())
+    {
         let mut daemon = Daemon::for_port(server.port);
         // These mean nothing.
         daemon.process().signal(Signal::USR1);
@@ -30,20 +27,39 @@ fn every_signal_that_ends_a_daemon_drains_it() {
     }
 }
 
+/// SIGHUP, unless these tests were started in a way that ignores it (nohup(1)): then daemons are,
+/// too, and outlive their terminal as they were asked to.
+fn hangup() -> Option<Signal> {
+    let ignored = mask(
+        &std::fs::read_to_string("/proc/self/status").expect("it runs"),
+        "SigIgn:",
+    );
+    (ignored & bit(Signal::HUP) == 0).then_some(Signal::HUP)
+}
+
+fn bit(signal: Signal) -> u64 {
+    1 << (signal.as_raw() - 1)
+}
+
+/// A set of signals in `/proc/<pid>/status` (proc_pid_status(5)).
+fn mask(status: &str, field: &str) -> u64 {
+    let set = status.lines().find_map(|line| line.strip_prefix(field));
+    u64::from_str_radix(set.expect("always").trim(), 16).expect("a mask")
+}
+
 /// Waits until a process catches SIGTERM.
 fn until_it_catches(process: &Process) {
     eventually("a handler", || {
         let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid()));
         let status = status.expect("it runs");
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-        let caught = u64::from_str_radix(caught.expect("always").trim(), 16).expect("a mask");
-        caught >> (Signal::TERM.as_raw() - 1) & 1 == 1
+        mask(&status, "SigCgt:") & bit(Signal::TERM) != 0
     });
 }
 
 #[test]
 fn a_signal_before_it_is_ready_ends_it_in_order_too() {
-    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
+    let signals = [Signal::TERM, Signal::INT, Signal::QUIT].into_iter();
+    for signal in signals.chain(hangup()) {
         let mut command = command();
         command
             .env("BEYLA_OPEN_PORT", "1")

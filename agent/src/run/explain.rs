@@ -52,11 +52,12 @@ pub fn explain(
     config.traces.printer = PrinterFormat::Json;
     config.metrics = None;
     config.health_check = HealthCheckConfig::default();
-    give_up_rights(&config);
+    let rights = give_up_rights(&config);
     let health = Arc::new(Health::default());
     let said = SpansSaid::default();
     let daemon = Daemon::start_to(config, said.clone(), ending, Arc::clone(&health))
         .context("what it says can't be watched")?;
+    rights.tell();
     // What it says until then is not all read.
     let settled = ending.wait(SETTLE_MAX);
     let asked = matches!(settled, Some(Event::Asked(_))) || {
