@@ -16,9 +16,6 @@ pub use goroutines::{
 };
 pub use returns::returns;
 
-/// What filters of system calls are made for.
-pub const SECCOMP_ARCHITECTURE: seccompiler::TargetArch = seccompiler::TargetArch::x86_64;
-
 /// `EM_X86_64`, of executables that are looked into.
 pub const ELF_MACHINE: u16 = 62;
 

@@ -158,6 +158,11 @@ pub fn of_image(reference: &str, mut tell: impl FnMut(&'static str, Value)) {
     }
 }
 
+/// Whether a kind of owner is one of Kubernetes' own, which the conventions name services by.
+fn is_named_by(kind: &str) -> bool {
+    OWNERS.iter().any(|(known, ..)| *known == kind)
+}
+
 /// Who made it in the end.
 fn top_owner(pod: &Pod) -> Option<&Owner> {
     pod.owners.last()

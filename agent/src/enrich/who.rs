@@ -11,7 +11,8 @@
 //! | `container.*`, the rest of `k8s.*` | finds out | no: they are of wirespan's own pod | no |
 //! | everything else | | yes, last | yes |
 //!
-//! A list is the value of `OTEL_RESOURCE_ATTRIBUTES`. "Last" yields to whoever else
+//! What annotations of a pod say counts as the target's list, and goes before wirespan's own; its
+//! service is [`super::kubernetes::service`]'s. A list is the value of `OTEL_RESOURCE_ATTRIBUTES`. "Last" yields to whoever else
 //! says it. What a setting of wirespan says (`OTEL_SERVICE_NAME`, `BEYLA_SERVICE_NAME`,
 //! `BEYLA_SERVICE_NAMESPACE`) wins over all.
 

@@ -10,8 +10,6 @@ use seccompiler::{
     SeccompRule,
 };
 
-use crate::arch::SECCOMP_ARCHITECTURE;
-
 /// Calls that are forbidden whatever their arguments.
 const FORBIDDEN: [c_long; 46] = [
     // Starting programs.
@@ -92,7 +90,7 @@ fn filter(own_pid: u32) -> Result<BpfProgram, seccompiler::BackendError> {
         rules,
         SeccompAction::Allow,
         SeccompAction::Errno(libc::EPERM as u32),
-        SECCOMP_ARCHITECTURE,
+        std::env::consts::ARCH.try_into()?,
     )?
     .try_into()
 }

@@ -10,7 +10,8 @@
 //!
 //! Variables are those that the pod gives the container, where they refer to no other. Labels are
 //! `app.kubernetes.io/instance`, then `app.kubernetes.io/name`. The owner is the last that is
-//! known: the Deployment of a ReplicaSet, the CronJob of a Job.
+//! known: the Deployment of a ReplicaSet, the CronJob of a Job; for OpenTelemetry of the kinds that
+//! Kubernetes has itself.
 //!
 //! Sources: OpenTelemetry, "Specify resource attributes using Kubernetes annotations" and "Service
 //! attributes" of the Kubernetes conventions (labels are opt-in there); Beyla's `k8s.go`.
@@ -19,7 +20,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{RESOURCE_ANNOTATION, image, top_owner};
+use super::{RESOURCE_ANNOTATION, image, is_named_by, top_owner};
 use crate::enrich::list;
 use crate::kubernetes::PodPlace;
 use crate::semconv;
@@ -69,7 +70,14 @@ pub fn service(place: &PodPlace, order: NamingOrder) -> PodService {
         NamingOrder::OpenTelemetry => None,
         NamingOrder::Beyla => filled(pod.labels.get(&format!("app.kubernetes.io/{name}"))),
     };
-    let owner = || filled(top_owner(pod).map(|owner| &owner.name));
+    let owner = || {
+        let known = pod.owners.iter().filter(|owner| is_named_by(&owner.kind));
+        let owner = match order {
+            NamingOrder::OpenTelemetry => known.last(),
+            NamingOrder::Beyla => top_owner(pod),
+        };
+        filled(owner.map(|owner| &owner.name))
+    };
     let image = || {
         let image = image::parse(&container?.image)?;
         let version = [image.tag, image.digest].into_iter().flatten();

@@ -14,6 +14,18 @@ fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         .collect()
 }
 
+fn owner(kind: &str, name: &str) -> Owner {
+    Owner {
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        uid: String::new(),
+    }
+}
+
+fn replica_set() -> Owner {
+    owner("ReplicaSet", "web-7f9c")
+}
+
 /// A pod that has what these words say.
 fn place(words: &str) -> PodPlace {
     let mut pod = Pod::default();
@@ -28,14 +40,9 @@ fn place(words: &str) -> PodPlace {
                 app.name = "app".to_owned();
                 app.image = "registry.example:5000/web:v1".to_owned();
             }
-            "owner" => {
-                let owner = |kind: &str, name: &str| Owner {
-                    kind: kind.to_owned(),
-                    name: name.to_owned(),
-                    uid: String::new(),
-                };
-                pod.owners = vec![owner("ReplicaSet", "web-7f9c"), owner("Deployment", "web")];
-            }
+            "owner" => pod.owners = vec![replica_set(), owner("Deployment", "web")],
+            "foreign" => pod.owners = vec![replica_set(), owner("Rollout", "canary")],
+            "workflow" => pod.owners = vec![owner("Workflow", "nightly")],
             "labels" => {
                 pod.labels = texts(&[
                     ("app.kubernetes.io/instance", "release"),
