@@ -89,7 +89,7 @@ fn start(asked: Asked<'_>) -> Started {
         assert!(known.is_some(), "its pods are told");
     }
     let resident_mib = daemon.resident_bytes() as f64 / f64::from(1 << 20);
-    daemon.stop();
+    let _ = daemon.stop();
     Started {
         ready_ms,
         resident_mib,

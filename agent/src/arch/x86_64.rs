@@ -16,6 +16,9 @@ pub use goroutines::{
 };
 pub use returns::returns;
 
+/// What filters of system calls are made for, as `seccompiler` calls it.
+pub const SECCOMP_ARCHITECTURE: &str = "x86_64";
+
 /// `EM_X86_64`, of executables that are looked into.
 pub const ELF_MACHINE: u16 = 62;
 

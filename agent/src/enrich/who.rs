@@ -12,9 +12,9 @@
 //! | everything else | | yes, last | yes |
 //!
 //! What annotations of a pod say counts as the target's list, and goes before wirespan's own; its
-//! service is [`super::kubernetes::service`]'s. A list is the value of `OTEL_RESOURCE_ATTRIBUTES`. "Last" yields to whoever else
-//! says it. What a setting of wirespan says (`OTEL_SERVICE_NAME`, `BEYLA_SERVICE_NAME`,
-//! `BEYLA_SERVICE_NAMESPACE`) wins over all.
+//! service is [`super::kubernetes::service`]'s. A list is the value of
+//! `OTEL_RESOURCE_ATTRIBUTES`. "Last" yields to whoever else says it. What a setting of wirespan
+//! says (`OTEL_SERVICE_NAME`, `BEYLA_SERVICE_NAME`, `BEYLA_SERVICE_NAMESPACE`) wins over all.
 
 use std::collections::BTreeMap;
 

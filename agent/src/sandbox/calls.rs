@@ -10,6 +10,8 @@ use seccompiler::{
     SeccompRule,
 };
 
+use crate::arch::SECCOMP_ARCHITECTURE;
+
 /// Calls that are forbidden whatever their arguments.
 const FORBIDDEN: [c_long; 46] = [
     // Starting programs.
@@ -90,7 +92,7 @@ fn filter(own_pid: u32) -> Result<BpfProgram, seccompiler::BackendError> {
         rules,
         SeccompAction::Allow,
         SeccompAction::Errno(libc::EPERM as u32),
-        std::env::consts::ARCH.try_into()?,
+        SECCOMP_ARCHITECTURE.try_into()?,
     )?
     .try_into()
 }

@@ -71,9 +71,8 @@ pub fn service(place: &PodPlace, order: NamingOrder) -> PodService {
         NamingOrder::Beyla => filled(pod.labels.get(&format!("app.kubernetes.io/{name}"))),
     };
     let owner = || {
-        let known = pod.owners.iter().filter(|owner| is_named_by(&owner.kind));
         let owner = match order {
-            NamingOrder::OpenTelemetry => known.last(),
+            NamingOrder::OpenTelemetry => pod.owners.iter().rfind(|owner| is_named_by(&owner.kind)),
             NamingOrder::Beyla => top_owner(pod),
         };
         filled(owner.map(|owner| &owner.name))
