@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-/// `target/debug`, or what other profile there is: programs lie in it, tests one deeper.
+/// `target/debug`, or what other profile there is: programs lie in it, tests and examples one
+/// deeper.
 ///
 /// # Panics
 /// It runs somewhere else.
@@ -10,8 +11,8 @@ use std::path::PathBuf;
 pub fn directory() -> PathBuf {
     let own = std::env::current_exe().expect("a program has a file");
     let around = own.parent().expect("a file is in a directory");
-    let is_test = around.ends_with("deps");
-    let profile = if is_test {
+    let is_deeper = ["deps", "examples"].iter().any(|it| around.ends_with(it));
+    let profile = if is_deeper {
         around.parent()
     } else {
         Some(around)
