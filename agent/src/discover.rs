@@ -12,6 +12,7 @@ mod elf;
 mod environment;
 mod language;
 mod listeners;
+mod masked;
 mod naming;
 mod pid_namespace;
 mod proc_root;

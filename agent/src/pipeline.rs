@@ -24,7 +24,6 @@ mod translation;
 
 pub use shards::Pipelines;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use wirespan_common::record::{
@@ -612,12 +611,7 @@ impl Pipeline {
             self.material.health.lose(Loss::Undecodable, 1);
             return;
         };
-        let redaction = self.material.teller.spans.redaction();
-        for (name, value) in &mut process.resource_attributes {
-            if let Cow::Owned(told) = redaction.attribute(name, value) {
-                *value = told;
-            }
-        }
+        process.mask(self.material.teller.spans.redaction());
         let pid = process.pid;
         let now_ns = self.material.now_ns;
         match self.material.processes.describe(process, now_ns) {

@@ -10,8 +10,11 @@ use bytes::BytesMut;
 use records::Recorder;
 use wirespan::config::SpanConfig;
 use wirespan::discover::Process;
+use wirespan::enrich::kubernetes::PodTelling;
 use wirespan::export::otlp::{json, protobuf};
 use wirespan::health::Health;
+use wirespan::kubernetes::PodPlace;
+use wirespan::kubernetes::pod::Pod;
 use wirespan::pipeline::{Pipeline, PipelineConfig};
 use wirespan::span::Span;
 use wirespan_common::record::Record;
@@ -51,6 +54,25 @@ fn requests() -> Vec<String> {
     requests
 }
 
+/// A pod that says secrets in all that is told of it.
+fn place() -> PodPlace {
+    let said = |name: &str, text: String| (name.to_owned(), text);
+    let pod = Pod {
+        name: "web".to_owned(),
+        labels: [said("example.com/token", SECRET.to_owned())].into(),
+        annotations: [
+            said("note", format!("password={SECRET}")),
+            said("resource.opentelemetry.io/app.api_key", SECRET.to_owned()),
+        ]
+        .into(),
+        ..Pod::default()
+    };
+    PodPlace {
+        pod: Arc::new(pod),
+        container: None,
+    }
+}
+
 fn spans(config: SpanConfig) -> Vec<Span> {
     let mut recorder = Recorder::new(0);
     recorder.process(&Process {
@@ -63,6 +85,12 @@ fn spans(config: SpanConfig) -> Vec<Span> {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into(),
+        place: Some(place()),
+        telling: PodTelling {
+            labels: vec!["example.com/token".to_owned()],
+            annotations: vec!["note".to_owned()],
+            ..PodTelling::default()
+        },
         ..Process::default()
     });
     for (index, request) in requests().into_iter().enumerate() {

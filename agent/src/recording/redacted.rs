@@ -20,7 +20,6 @@ mod stream;
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::sync::Arc;
 
 use wirespan_common::record::{
     Body, Chunk, ConnectionId, Direction, Extent, Header, Progress, Record, Stage,
@@ -30,7 +29,6 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::{ReadError, Reader, Writer, of_shard, process_record};
 use crate::config::SpanConfig;
 use crate::discover::Process;
-use crate::kubernetes::pod::Pod;
 use crate::redact::Redaction;
 use stream::{OpenRequests, RedactedStream};
 
@@ -145,12 +143,7 @@ impl Masks<'_> {
             Body::Process(json) => {
                 let mut process: Process = serde_json::from_slice(json).ok()?;
                 process.command_args.clear();
-                for (name, value) in &mut process.resource_attributes {
-                    *value = self.redaction.attribute(name, value).into_owned();
-                }
-                if let Some(place) = &mut process.place {
-                    self.mask_pod(Arc::make_mut(&mut place.pod));
-                }
+                process.mask(&self.redaction);
                 masked = of_shard(record.shard, process_record(record.time_ns, &process));
             }
             Body::Open { open, .. } => {
@@ -197,19 +190,6 @@ impl Masks<'_> {
             other.make_opaque();
         }
         Some(())
-    }
-}
-
-impl Masks<'_> {
-    /// Who made a pod may have written anything into it.
-    fn mask_pod(&self, pod: &mut Pod) {
-        let environments = pod.containers.iter_mut().map(|it| &mut it.environment);
-        let texts = [&mut pod.labels, &mut pod.annotations].into_iter();
-        for (name, value) in texts.chain(environments).flatten() {
-            // Before the slash stands whose name it is.
-            let name = name.rsplit('/').next().unwrap_or(name);
-            *value = self.redaction.attribute(name, value).into_owned();
-        }
     }
 }
 

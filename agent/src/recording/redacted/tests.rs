@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::health::Health;
 use crate::kubernetes::PodPlace;
-use crate::kubernetes::pod::PodContainer;
+use crate::kubernetes::pod::{Pod, PodContainer};
 use crate::pipeline::{PipelineConfig, Pipelines};
 use crate::recording::{clock_record, of_shard, replay, settings_record, user_record};
 use wirespan_common::record::Kind;
