@@ -25,6 +25,7 @@ mod traces;
 mod values;
 
 pub use capture::{CONNECTIONS_MAX_DEFAULT, CaptureConfig, Strategy};
+use change::fixed;
 pub use change::{Change, Changes, Part};
 pub use daemon::{
     EndingConfig, HealthCheckConfig, LogConfig, MemoryConfig, MetricsConfig, SandboxConfig,

@@ -5,7 +5,7 @@ use wirespan_common::shard::SHARDS_MAX;
 
 use super::names::Setting;
 use super::settings::Settings;
-use super::{ConfigError, Part, values};
+use super::{ConfigError, Part, fixed, values};
 
 /// How to capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Default for CaptureConfig {
 
 impl Part for CaptureConfig {
     fn follow(&self, new: &Self) -> (Self, Vec<Setting>) {
-        let fixed = [
+        let differs = [
             (self.strategy != new.strategy, Setting::Capture),
             // The verifier dropped what logs, so that it costs nothing.
             (self.bpf_debug != new.bpf_debug, Setting::BpfDebug),
@@ -55,10 +55,7 @@ impl Part for CaptureConfig {
                 Setting::FollowCpuMax,
             ),
         ];
-        let fixed = fixed
-            .into_iter()
-            .filter_map(|(differs, it)| differs.then_some(it));
-        (self.clone(), fixed.collect())
+        (self.clone(), fixed(differs))
     }
 }
 
@@ -102,11 +99,11 @@ pub(super) fn read(settings: &Settings) -> Result<CaptureConfig, ConfigError> {
             "auto, socket_tracepoints, fexit, kprobes or syscall_tracepoints",
         )?;
     }
-    if let Some(given) = settings.of(Setting::BpfDebug) {
-        capture.bpf_debug = given.parse(values::boolean, values::BOOLEAN)?;
+    if let Some(is_on) = settings.boolean(Setting::BpfDebug)? {
+        capture.bpf_debug = is_on;
     }
-    if let Some(given) = settings.of(Setting::NodeLinks) {
-        capture.node_links = given.parse(values::boolean, values::BOOLEAN)?;
+    if let Some(is_on) = settings.boolean(Setting::NodeLinks)? {
+        capture.node_links = is_on;
     }
     if let Some(given) = settings.of(Setting::ConnectionsMax) {
         let max = CONNECTIONS_MAX_DEFAULT as usize;

@@ -18,6 +18,14 @@ pub trait Part: Clone + PartialEq {
     }
 }
 
+/// Of settings that can't be followed, each with whether it differs, those that do.
+pub(super) fn fixed<const N: usize>(differs: [(bool, Setting); N]) -> Vec<Setting> {
+    let differs = differs.into_iter();
+    differs
+        .filter_map(|(differs, setting)| differs.then_some(setting))
+        .collect()
+}
+
 /// What differs in one part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change<P> {

@@ -134,11 +134,10 @@ pub(super) fn health_check(
 }
 
 pub(super) fn sandbox(settings: &Settings) -> Result<SandboxConfig, ConfigError> {
-    let keep_all = match settings.of(Setting::KeepPrivileges) {
-        None => false,
-        Some(given) => given.parse(values::boolean, values::BOOLEAN)?,
-    };
-    Ok(SandboxConfig { keep_all })
+    let keep_all = settings.boolean(Setting::KeepPrivileges)?;
+    Ok(SandboxConfig {
+        keep_all: keep_all.unwrap_or(false),
+    })
 }
 
 pub(super) fn log(settings: &Settings) -> Result<LogConfig, ConfigError> {

@@ -1,7 +1,7 @@
 //! What discovery is told: whom to watch, and what the user says of every traced service. It
 //! selects nobody itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -136,15 +136,8 @@ fn pod_telling(settings: &Settings) -> Result<PodTelling, ConfigError> {
     };
     let keys = |setting| {
         let listed = settings.text(setting).unwrap_or_default();
-        let mut keys: Vec<_> = listed
-            .split(',')
-            .map(str::trim)
-            .map(str::to_owned)
-            .collect();
-        keys.retain(|key| !key.is_empty());
-        keys.sort();
-        keys.dedup();
-        keys
+        let keys: BTreeSet<_> = values::items(&listed).map(str::to_owned).collect();
+        keys.into_iter().collect()
     };
     Ok(PodTelling {
         order,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::names::Setting;
 use super::settings::Settings;
-use super::{ConfigError, Part, values};
+use super::{ConfigError, Part, fixed};
 
 /// Whether and how the API server is asked of pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +45,7 @@ impl Part for KubernetesConfig {
                 Setting::KubeRestrictLocalNode,
             ),
         ];
-        let differs = differs.into_iter().filter(|(differs, _)| *differs);
-        (self.clone(), differs.map(|(_, setting)| setting).collect())
+        (self.clone(), fixed(differs))
     }
 }
 
@@ -100,14 +99,11 @@ pub(super) fn read(
                 .to_owned(),
         );
     }
-    let local_node_alone = match settings.of(Setting::KubeRestrictLocalNode) {
-        None => true,
-        Some(given) => given.parse(values::boolean, values::BOOLEAN)?,
-    };
+    let local_node_alone = settings.boolean(Setting::KubeRestrictLocalNode)?;
     Ok(KubernetesConfig {
         reach,
         node: settings.text(Setting::NodeName),
-        local_node_alone,
+        local_node_alone: local_node_alone.unwrap_or(true),
         is_demanded: enable == Enable::Yes,
     })
 }

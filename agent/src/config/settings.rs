@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use super::ConfigError;
 use super::known;
 use super::names::{SETTINGS, Setting};
+use super::{ConfigError, values};
 
 /// A text that was given for a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +85,17 @@ impl Settings {
     pub fn text(&self, setting: Setting) -> Option<String> {
         let text = self.of(setting)?.text.trim();
         (!text.is_empty()).then(|| text.to_owned())
+    }
+
+    /// Whether it is on, if that was given.
+    ///
+    /// # Errors
+    /// It is neither true nor false.
+    pub fn boolean(&self, setting: Setting) -> Result<Option<bool>, ConfigError> {
+        let given = self.of(setting);
+        given
+            .map(|given| given.parse(values::boolean, values::BOOLEAN))
+            .transpose()
     }
 
     /// Variables with text in them. Those that concern nobody here may hold any bytes.

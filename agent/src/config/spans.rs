@@ -164,12 +164,7 @@ pub(super) fn read(
     settings: &Settings,
     warnings: &mut Vec<String>,
 ) -> Result<SpanConfig, ConfigError> {
-    let boolean = |setting| {
-        let given = settings.of(setting);
-        given
-            .map(|given| given.parse(values::boolean, values::BOOLEAN))
-            .transpose()
-    };
+    let boolean = |setting| settings.boolean(setting);
     // Names are separated by commas, as Beyla's lists are.
     let names = |setting| {
         let items = values::items(&settings.of(setting)?.text);

@@ -2,7 +2,7 @@
 
 use super::names::Setting;
 use super::settings::Settings;
-use super::{ConfigError, Part, values};
+use super::{ConfigError, Part, fixed};
 
 /// Who may be asked. Each is, unless it is turned off, and only where it shows that it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,16 +26,12 @@ impl Part for SurroundingsConfig {
                 Setting::ContainerEngines,
             ),
         ];
-        let differs = differs.into_iter().filter(|(differs, _)| *differs);
-        (*self, differs.map(|(_, setting)| setting).collect())
+        (*self, fixed(differs))
     }
 }
 
 pub(super) fn read(settings: &Settings) -> Result<SurroundingsConfig, ConfigError> {
-    let is_on = |setting| match settings.of(setting) {
-        None => Ok(true),
-        Some(given) => given.parse(values::boolean, values::BOOLEAN),
-    };
+    let is_on = |setting| Ok(settings.boolean(setting)?.unwrap_or(true));
     Ok(SurroundingsConfig {
         cloud_metadata: is_on(Setting::CloudMetadata)?,
         container_engines: is_on(Setting::ContainerEngines)?,
