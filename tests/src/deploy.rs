@@ -14,6 +14,16 @@ use crate::workload::file;
 /// 1.30 it has no field for AppArmor.
 pub const VERSIONS: [&str; 2] = ["1.30", "1.37"];
 
+/// What is below `kubernetes/overlays`, each with a plain manifest of the same name.
+pub const OVERLAYS: [&str; 6] = [
+    "capabilities",
+    "collector",
+    "jaeger",
+    "minimal",
+    "seccomp",
+    "tempo-grafana",
+];
+
 /// Below `deploy/`.
 #[must_use]
 pub fn deploy(path: &str) -> PathBuf {

@@ -5,15 +5,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 use wirespan_tests::cluster::Cluster;
-use wirespan_tests::deploy::{deploy, documents, helm_at, only};
-
-const OVERLAYS: [&str; 5] = [
-    "capabilities",
-    "collector",
-    "jaeger",
-    "minimal",
-    "tempo-grafana",
-];
+use wirespan_tests::deploy::{OVERLAYS, deploy, documents, helm_at, only};
 
 #[test]
 fn it_keeps_what_it_is_told_over_a_restart() {

@@ -6,17 +6,9 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use wirespan::config::SETTINGS;
 use wirespan_tests::deploy::{
-    VERSIONS, assert_kept, data, deploy, documents, helm, kustomize, only, template, validate,
+    OVERLAYS, VERSIONS, assert_kept, data, deploy, documents, helm, kustomize, only, template,
+    validate,
 };
-
-const OVERLAYS: [&str; 6] = [
-    "capabilities",
-    "collector",
-    "jaeger",
-    "minimal",
-    "seccomp",
-    "tempo-grafana",
-];
 
 /// The agent's pod.
 fn pod(documents: &[Value]) -> &Value {
