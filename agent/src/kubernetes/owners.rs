@@ -89,21 +89,8 @@ fn named(kind: &str, name: &str) -> Option<Owner> {
 
 /// Since the epoch, of a time as the API server writes it: RFC 3339 in UTC, to the second.
 fn seconds(time: &str) -> Option<i64> {
-    let number = |range: std::ops::Range<usize>| time.get(range)?.parse::<i64>().ok();
-    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
-    if !(1..=12).contains(&month) || !time.ends_with('Z') {
-        return None;
-    }
-    // Days of the proleptic Gregorian calendar, with years that begin in March.
-    let (years, months) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
-    let leap_days = years.div_euclid(4) - years.div_euclid(100) + years.div_euclid(400);
-    let days = years * 365 + leap_days + (153 * months + 2) / 5 + day - 1 - 719_468;
-    Some(((days * 24 + hour) * 60 + minute) * 60 + second)
+    let time = Some(time).filter(|time| time.ends_with('Z'))?;
+    Some(time.parse::<jiff::Timestamp>().ok()?.as_second())
 }
 
 #[cfg(test)]
