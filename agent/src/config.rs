@@ -11,16 +11,19 @@ mod daemon;
 mod discover;
 mod environment;
 mod error;
+mod exclusions;
 mod known;
 mod kubernetes;
 mod names;
 mod otlp;
+mod pods;
 mod propagators;
 mod sampler;
 mod settings;
 mod spans;
 mod surroundings;
 mod tail;
+mod targets;
 mod traces;
 mod values;
 
@@ -30,17 +33,20 @@ pub use change::{Change, Changes, Part};
 pub use daemon::{
     EndingConfig, HealthCheckConfig, LogConfig, MemoryConfig, MetricsConfig, SandboxConfig,
 };
-pub use discover::{DiscoverConfig, Globs, ServiceOverride, Targets};
+pub use discover::{DiscoverConfig, ServiceOverride};
 pub use environment::{Loaded, Purpose};
 pub use error::ConfigError;
+pub use exclusions::Exclusions;
 pub use kubernetes::{ApiReach, KubernetesConfig};
 pub use names::{Names, SETTINGS, Setting};
+pub use pods::{Meets, PodCriteria};
 pub use propagators::Propagator;
 pub use sampler::Sampler;
 pub use settings::Given;
 pub use spans::SpanConfig;
 pub use surroundings::SurroundingsConfig;
 pub use tail::{TailCondition, TailRule};
+pub use targets::{Globs, Targets};
 pub use traces::{OtlpConfig, OtlpProtocol, PrinterFormat, QUEUE_SPANS_DEFAULT, TracesConfig};
 pub(crate) use values::duration;
 

@@ -5,6 +5,7 @@
 //! to watch and what is known about them. It asks [`Selector`] whether a process is a target and
 //! [`Describer`] for its name; both look at the world through one [`ProcRoot`].
 
+mod admission;
 mod container;
 mod criteria;
 mod describe;
@@ -23,6 +24,7 @@ mod uncopied;
 mod unit;
 mod watcher;
 
+pub use admission::{Admission, Candidate, Refusal};
 pub use container::Container;
 pub use criteria::Criterion;
 pub use describe::Describer;

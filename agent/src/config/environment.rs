@@ -81,6 +81,11 @@ impl Config {
             {
                 Err(ConfigError::NothingSelected)
             }
+            Purpose::Trace | Purpose::Record
+                if !self.discover.targets.pods.is_empty() && self.kubernetes.reach.is_none() =>
+            {
+                Err(ConfigError::NoApiServer)
+            }
             Purpose::Trace if self.traces.is_silent() => Err(ConfigError::NoExporter),
             Purpose::Replay if self.traces.is_silent() && !names_printer => {
                 self.traces.printer = PrinterFormat::Text;

@@ -44,6 +44,32 @@ settings! {
         => "Watch executables whose full path matches this regular expression";
     TargetPid: "BEYLA_TARGET_PID" "OTEL_EBPF_TARGET_PID"
         => "Watch these processes: 1234,5678";
+    K8sNamespace: "WIRESPAN_K8S_NAMESPACE"
+        => "Of those, watch only what runs in pods of these namespaces, by globs: 'shop,bank-*'";
+    K8sPodName: "WIRESPAN_K8S_POD_NAME"
+        => "The same by the names of pods";
+    K8sContainerName: "WIRESPAN_K8S_CONTAINER_NAME"
+        => "The same by the names of their containers";
+    K8sOwnerName: "WIRESPAN_K8S_OWNER_NAME"
+        => "The same by the names of whatever made the pod, of any kind";
+    K8sDeploymentName: "WIRESPAN_K8S_DEPLOYMENT_NAME"
+        => "The same by Deployments";
+    K8sReplicasetName: "WIRESPAN_K8S_REPLICASET_NAME"
+        => "The same by ReplicaSets";
+    K8sStatefulsetName: "WIRESPAN_K8S_STATEFULSET_NAME"
+        => "The same by StatefulSets";
+    K8sDaemonsetName: "WIRESPAN_K8S_DAEMONSET_NAME"
+        => "The same by DaemonSets";
+    K8sJobName: "WIRESPAN_K8S_JOB_NAME"
+        => "The same by Jobs";
+    K8sCronjobName: "WIRESPAN_K8S_CRONJOB_NAME"
+        => "The same by CronJobs";
+    K8sPodLabels: "WIRESPAN_K8S_POD_LABELS"
+        => "The same by labels, all of them: app=web-*,tier=front";
+    K8sPodAnnotations: "WIRESPAN_K8S_POD_ANNOTATIONS"
+        => "The same by annotations: example.com/traced=true";
+    DefaultExclude: "WIRESPAN_DEFAULT_EXCLUDE"
+        => "false: watch agents, collectors and the cluster's own namespaces like anything else";
     ServiceName: "OTEL_SERVICE_NAME" "BEYLA_SERVICE_NAME" "OTEL_EBPF_SERVICE_NAME"
         => "service.name of everything that is traced";
     ServiceNamespace: "BEYLA_SERVICE_NAMESPACE" "OTEL_EBPF_SERVICE_NAMESPACE"

@@ -236,6 +236,13 @@ fn container_of(process: &process::Process) -> Option<Container> {
     container::of_groups(&groups(process)?)
 }
 
+impl ProcRoot {
+    /// The container that a process runs in. The kernel answers that by itself.
+    pub(super) fn container(&self, pid: u32) -> Option<Container> {
+        container_of(&self.open(pid)?)
+    }
+}
+
 /// Parents that are asked for their names.
 const ANCESTORS_MAX: u32 = 3;
 

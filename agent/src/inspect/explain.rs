@@ -7,7 +7,8 @@ use std::io::{self, Write};
 use super::{Row, looks, row, telling};
 use crate::config::{Config, SETTINGS, Setting};
 use crate::discover::tls::Libraries;
-use crate::discover::{Criterion, Describer, ProcRoot, Selector};
+use crate::discover::{Admission, Criterion, Describer, ProcRoot, Refusal, Selector};
+use crate::kubernetes::Pods;
 use crate::visible::Visible;
 
 /// What there is to say of a process.
@@ -15,19 +16,26 @@ use crate::visible::Visible;
 pub struct Explanation {
     row: Row,
     criteria: Vec<Criterion>,
+    /// Pods alone select.
+    are_pods: bool,
+    admission: Admission,
     /// What the settings make of its spans.
     telling: Vec<String>,
 }
 
 impl Explanation {
-    /// Looks at a process; `None` if there is none, or it can't be looked at.
+    /// Looks at a process, as far as `pods` are known; `None` if there is none, or it can't be
+    /// looked at.
     #[must_use]
-    pub fn of(root: &ProcRoot, config: &Config, pid: u32) -> Option<Self> {
+    pub fn of(root: &ProcRoot, config: &Config, pods: &Pods, pid: u32) -> Option<Self> {
         let describer = Describer::new(root.clone(), config.discover.service.clone());
         let process = looks::described(root, &describer, [pid]).pop()?;
         let findings = Libraries::new(root.clone()).survey(pid);
-        let selector = Selector::new(config.discover.targets.clone());
+        let targets = &config.discover.targets;
+        let selector = Selector::new(targets.clone());
         Some(Self {
+            are_pods: targets.are_pods(),
+            admission: targets.admit_of(root, pods, pid, &process.executable),
             telling: telling::of(config),
             criteria: selector.criteria(root, pid),
             row: row(root, process, findings),
@@ -37,7 +45,11 @@ impl Explanation {
     /// Whether the settings select it.
     #[must_use]
     pub fn is_selected(&self) -> bool {
-        self.criteria.iter().any(|criterion| criterion.selects)
+        self.is_meant() && self.admission == Admission::Admitted
+    }
+
+    fn is_meant(&self) -> bool {
+        self.are_pods || self.criteria.iter().any(|criterion| criterion.selects)
     }
 
     /// Writes all of it.
@@ -100,7 +112,8 @@ impl Explanation {
     }
 
     fn write_selection(&self, out: &mut impl Write) -> io::Result<()> {
-        let verdict = match (self.criteria.is_empty(), self.is_selected()) {
+        let is_nobody = self.criteria.is_empty() && !self.are_pods;
+        let verdict = match (is_nobody, self.is_selected()) {
             (true, _) => "no setting says which processes are watched",
             (false, true) => "watched",
             (false, false) => "not watched",
@@ -118,8 +131,23 @@ impl Explanation {
                 None => writeln!(out, "  it {found}")?,
             }
         }
+        match &self.admission {
+            Admission::Admitted => {}
+            Admission::Awaited => writeln!(
+                out,
+                "  it is not known yet which pod, or which of its containers, it runs in"
+            )?,
+            Admission::Refused(refusal @ Refusal::Pod(setting)) => {
+                writeln!(
+                    out,
+                    "  {} does not select it: it {refusal}",
+                    variable(*setting)
+                )?;
+            }
+            Admission::Refused(refusal) => writeln!(out, "  it {refusal}")?,
+        }
         let by_ports = |it: &Criterion| it.setting == Some(Setting::OpenPort);
-        if !self.is_selected() && self.criteria.iter().any(by_ports) {
+        if !self.is_meant() && self.criteria.iter().any(by_ports) {
             writeln!(
                 out,
                 "  it is watched once it serves a connection to a selected port, whoever listens"
@@ -143,7 +171,8 @@ mod tests {
     fn explained(environment: &[(&str, &str)], pid: u32) -> Option<String> {
         let environment = environment.iter().copied();
         let loaded = Config::load(Purpose::Explain, [], environment).expect("valid");
-        let explanation = Explanation::of(&ProcRoot::host(), &loaded.config, pid)?;
+        let explanation =
+            Explanation::of(&ProcRoot::host(), &loaded.config, &Pods::default(), pid)?;
         let mut text = Vec::new();
         explanation.write(&mut text).expect("a vector takes all");
         String::from_utf8(text).ok()

@@ -42,6 +42,10 @@ pub enum Answer {
     Watch(u32),
     /// Watch it no longer.
     Unwatch(u32),
+    /// Nor when it serves a selected port.
+    Refuse(u32),
+    /// Have nobody refused.
+    ForgetRefusals,
     /// It is watched from now on, or runs something else than before.
     Began(u32),
     /// All processes that were there already are watched and described: so many.
@@ -390,6 +394,8 @@ impl Work {
                 match action {
                     Action::Watch(pid) => self.order(Answer::Watch(pid))?,
                     Action::Unwatch(pid) => self.order(Answer::Unwatch(pid))?,
+                    Action::Refuse(pid) => self.order(Answer::Refuse(pid))?,
+                    Action::ForgetRefusals => self.order(Answer::ForgetRefusals)?,
                     Action::Began(pid) => self.order(Answer::Began(pid))?,
                     Action::Look(look) => self.look_in_time(look),
                     Action::Described(process) => self.tell(&News::Described(process))?,

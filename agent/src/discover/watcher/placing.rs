@@ -22,9 +22,16 @@ impl Watcher {
             );
         }
         self.memory.set(Holder::Pods, self.pods.memory_bytes());
+        if is_silence && !self.selector.targets().pods.is_empty() {
+            log::error!(
+                "only what runs in certain pods is to be watched, and nobody tells of pods: from \
+                 now on nothing begins to be watched"
+            );
+        }
         if changed.is_empty() && !is_silence {
             return;
         }
+        self.turn_away(Some(&changed), actions);
         let is_concerned = |process: &Process| {
             let container = process.container.as_ref();
             let of_container = |container| changed.iter().any(|pod| pod.may_have(container));
@@ -46,6 +53,7 @@ impl Watcher {
                 actions.push(Action::Placed(placed));
             }
         }
+        self.let_in(&changed, actions);
     }
 
     /// Where a process is by now, and whether more of that is to come.
