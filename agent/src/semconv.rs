@@ -52,6 +52,7 @@ attributes! {
     Stable DB_STORED_PROCEDURE_NAME = "db.stored_procedure.name";
     Stable DB_SYSTEM_NAME = "db.system.name";
     Stable ERROR_TYPE = "error.type";
+    Development HOST_ARCH = "host.arch";
     Development HOST_ID = "host.id";
     Development HOST_IMAGE_ID = "host.image.id";
     Development HOST_NAME = "host.name";
@@ -88,7 +89,10 @@ attributes! {
     Stable NETWORK_PROTOCOL_NAME = "network.protocol.name";
     Stable NETWORK_PROTOCOL_VERSION = "network.protocol.version";
     Stable NETWORK_TRANSPORT = "network.transport";
+    Development OS_DESCRIPTION = "os.description";
+    Development OS_NAME = "os.name";
     Development OS_TYPE = "os.type";
+    Development OS_VERSION = "os.version";
     Development PROCESS_EXECUTABLE_NAME = "process.executable.name";
     Development PROCESS_EXECUTABLE_PATH = "process.executable.path";
     Development PROCESS_PID = "process.pid";

@@ -89,14 +89,22 @@ fn daemon(server: &ApiServer, ports: &[u16], files: &TempDir) -> Daemon {
 
 /// A daemon that asks as this kubeconfig says.
 fn daemon_by(file: &Path, ports: &[u16]) -> Daemon {
+    daemon_with(file, ports, &[])
+}
+
+/// The same, set in this way too.
+fn daemon_with(file: &Path, ports: &[u16], settings: &[(&str, &str)]) -> Daemon {
     let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
-    Daemon::start(&[
-        ("BEYLA_OPEN_PORT", &ports.join(",")),
+    let ports = ports.join(",");
+    let mut all = vec![
+        ("BEYLA_OPEN_PORT", ports.as_str()),
         ("BEYLA_KUBE_METADATA_ENABLE", "true"),
         ("KUBECONFIG", file.to_str().expect("text")),
         ("NODE_NAME", NODE),
         ("BEYLA_KUBE_CLUSTER_NAME", "prod"),
-    ])
+    ];
+    all.extend(settings);
+    Daemon::start(&all)
 }
 
 fn ask(port: u16) {
@@ -229,6 +237,64 @@ fn without_the_right_it_says_which_and_goes_on() {
         .iter()
         .filter(|line| line.contains("Kubernetes' API server"));
     assert_eq!(lines.count(), 1, "{:?}", finished.log);
+}
+
+/// Asks one server and then another, which is told of: whether the first one is.
+fn is_told(daemon: &Daemon, server: &Contained, other: &Contained) -> bool {
+    let before = daemon.spans().len();
+    let of = |span: &Seen, server: &Contained| {
+        let pid = span.resource.get("process.pid");
+        pid.is_some_and(|pid| *pid == server.process.pid().to_string())
+    };
+    ask(server.port);
+    ask(other.port);
+    let spans = daemon.wait_for("the other server's span", |spans| {
+        spans[before..].iter().any(|span| of(span, other))
+    });
+    spans[before..].iter().any(|span| of(span, server))
+}
+
+#[test]
+fn only_what_runs_in_pods_that_are_meant_is_told() {
+    let server = ApiServer::start();
+    let files = tempfile::tempdir().expect("a directory");
+    let ports = [(); 4].map(|()| ports::free());
+    let labelled = |name: &str, number: u32, traced: &str| {
+        let mut pod = pod(name, number, number, 0);
+        pod["metadata"]["labels"] = json!({"traced": traced});
+        pod
+    };
+    server.put(&labelled("web", 301, "yes"));
+    server.put(&labelled("db", 302, "no"));
+    let Some(web) = contained(301, 301, ports[0]) else {
+        return;
+    };
+    let db = contained(302, 302, ports[1]).expect("as before");
+    let file = files.path().join("kubeconfig");
+    server.kubeconfig(&file, &json!({}), &json!({}));
+    let labels = ("WIRESPAN_K8S_POD_LABELS", "traced=yes");
+    let daemon = daemon_with(&file, &ports, &[labels]);
+    daemon.wait_until_watching(web.process.pid());
+    assert_eq!(asked(&daemon, &web), "shop/web/app 0");
+    assert!(!is_told(&daemon, &db, &web));
+    // One that begins, in a pod that is known by then, and in one that is told later.
+    server.put(&labelled("late", 303, "yes"));
+    let begun = contained(303, 303, ports[2]).expect("as before");
+    daemon.wait_until_watching(begun.process.pid());
+    let unknown = contained(304, 304, ports[3]).expect("as before");
+    assert!(!is_told(&daemon, &unknown, &web));
+    server.put(&labelled("unknown", 304, "yes"));
+    daemon.wait_until_watching(unknown.process.pid());
+    assert_eq!(asked(&daemon, &unknown), "shop/unknown/app 0");
+    // What is meant changes, in either direction.
+    server.put(&labelled("db", 302, "yes"));
+    daemon.wait_until_watching(db.process.pid());
+    assert_eq!(asked(&daemon, &db), "shop/db/app 0");
+    server.put(&labelled("web", 301, "no"));
+    let is_left = || !is_told(&daemon, &web, &db);
+    eventually("the pod is not meant any more", is_left);
+    assert!(!is_told(&daemon, &web, &db));
+    assert_eq!(daemon.stop().lost(), "nothing");
 }
 
 /// A service account that may do to pods what it has to, and nothing else.

@@ -47,7 +47,7 @@ pub(super) fn read(
         service: ServiceOverride {
             name: settings.text(Setting::ServiceName),
             namespace: settings.text(Setting::ServiceNamespace),
-            resource_attributes: with_cluster(settings, resource_attributes(settings, warnings)),
+            resource_attributes: with_node(settings, resource_attributes(settings, warnings)),
             pods: pod_telling(settings)?,
         },
     })
@@ -78,13 +78,16 @@ fn naming_order(text: &str) -> Option<NamingOrder> {
     }
 }
 
-/// The name of the cluster is true of all that runs on the node.
-fn with_cluster(
+/// The name of the cluster, and the id of the host, are true of all that runs on the node.
+fn with_node(
     settings: &Settings,
     mut attributes: BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
     if let Some(name) = settings.text(Setting::KubeClusterName) {
         attributes.insert(semconv::K8S_CLUSTER_NAME.to_owned(), name);
+    }
+    if let Some(id) = settings.text(Setting::HostId) {
+        attributes.insert(semconv::HOST_ID.to_owned(), id);
     }
     attributes
 }

@@ -89,6 +89,8 @@ settings! {
         => "Labels of pods to tell, as k8s.pod.label.<key>: a,b";
     KubeAnnotations: "WIRESPAN_KUBE_RESOURCE_ANNOTATIONS"
         => "Annotations of pods to tell, as k8s.pod.annotation.<key>: a,b";
+    HostId: "OTEL_EBPF_HOST_ID" "BEYLA_HOST_ID"
+        => "host.id of everything that is traced, instead of the machine's own";
     CloudMetadata: "WIRESPAN_CLOUD_METADATA"
         => "false: the cloud's metadata service is not asked where the host is";
     ContainerEngines: "WIRESPAN_CONTAINER_ENGINES"

@@ -115,6 +115,7 @@ impl Describer {
             language: None,
             resource_attributes: self.attributes_with(told.resource_attributes),
             host_name: self.root.host_name().to_owned(),
+            host: self.root.host_facts(),
             container: container_of(&process),
             place: None,
             telling: self.service.pods.clone(),
@@ -151,6 +152,7 @@ impl Describer {
             service_instance_id: self.instance_id(pid),
             resource_attributes: self.attributes_with(BTreeMap::new()),
             host_name: self.root.host_name().to_owned(),
+            host: self.root.host_facts(),
             ..Process::default()
         }
     }

@@ -8,9 +8,13 @@ use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use procfs::process;
+
+use super::host::Host;
+use crate::arch;
 
 /// A mounted proc file system. It must be one that shows the initial pid namespace (`hostPID` in
 /// Kubernetes), because the kernel side reports pids of that one.
@@ -18,6 +22,7 @@ use procfs::process;
 pub struct ProcRoot {
     path: PathBuf,
     host_name: String,
+    facts: Arc<Host>,
     own_pid: u32,
     tick_ns: u64,
 }
@@ -26,7 +31,10 @@ impl ProcRoot {
     /// The machine's own, `/proc`.
     #[must_use]
     pub fn host() -> Self {
-        Self::at("/proc")
+        let mut root = Self::at("/proc");
+        // The kernel side runs on no other than it was built for.
+        Arc::make_mut(&mut root.facts).arch = arch::HOST_ARCH.to_owned();
+        root
     }
 
     /// A tree that is laid out like `/proc`.
@@ -42,9 +50,12 @@ impl ProcRoot {
             .ok()
             .and_then(|link| link.to_str()?.parse().ok())
             .unwrap_or_else(std::process::id);
+        // The first process is the machine's own, whose files are its.
+        let facts = Arc::new(Host::below(&path.join("1/root")));
         Self {
             path,
             host_name,
+            facts,
             own_pid,
             tick_ns: 1_000_000_000 / procfs::ticks_per_second().max(1),
         }
@@ -60,6 +71,12 @@ impl ProcRoot {
     #[must_use]
     pub fn host_name(&self) -> &str {
         &self.host_name
+    }
+
+    /// What the machine says of itself.
+    #[must_use]
+    pub fn host_facts(&self) -> Arc<Host> {
+        Arc::clone(&self.facts)
     }
 
     /// This process's pid, as the kernel side reports it.

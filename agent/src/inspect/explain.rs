@@ -179,6 +179,22 @@ mod tests {
     }
 
     #[test]
+    fn whom_nobody_means_is_not_watched_and_the_reason_is_told() {
+        let pid = std::process::id();
+        let of_pods = explained(&[("WIRESPAN_K8S_NAMESPACE", "shop")], pid).expect("it is there");
+        assert!(of_pods.contains("selection: not watched\n"), "{of_pods}");
+        assert!(of_pods.contains("runs in no pod"), "{of_pods}");
+        // A pid is meant wherever it runs.
+        let pid_text = pid.to_string();
+        let settings = [
+            ("WIRESPAN_K8S_NAMESPACE", "shop"),
+            ("BEYLA_TARGET_PID", &*pid_text),
+        ];
+        let named = explained(&settings, pid).expect("it is there");
+        assert!(named.contains("selection: watched\n"), "{named}");
+    }
+
+    #[test]
     fn a_process_is_explained_from_its_selection_on() {
         // Of itself a daemon sees nothing, but the test's process is none.
         let pid = std::process::id();

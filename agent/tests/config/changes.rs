@@ -64,6 +64,19 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::AutoTargetExe => ("*/nginx", "discover"),
         Setting::ExecutableName => ("nginx|caddy", "discover"),
         Setting::TargetPid => ("7", "discover"),
+        Setting::K8sNamespace
+        | Setting::K8sPodName
+        | Setting::K8sContainerName
+        | Setting::K8sOwnerName
+        | Setting::K8sDeploymentName
+        | Setting::K8sReplicasetName
+        | Setting::K8sStatefulsetName
+        | Setting::K8sDaemonsetName
+        | Setting::K8sJobName
+        | Setting::K8sCronjobName => ("shop-*", "discover"),
+        Setting::K8sPodLabels | Setting::K8sPodAnnotations => ("app=shop", "discover"),
+        Setting::DefaultExclude => ("false", "discover"),
+        Setting::HostId => ("box", "discover"),
         Setting::ServiceName | Setting::ServiceNamespace => ("shop", "discover"),
         Setting::ResourceAttributes => ("a=b", "discover"),
         Setting::KubeServiceNames => ("beyla", "discover"),
@@ -143,7 +156,13 @@ fn every_setting_changes_its_part_and_those_of_what_is_made_once_wait_for_a_rest
             Setting::Endpoint => drop(new.remove(0)),
             _ => {}
         }
-        let changes = changes(&PLAIN, &new);
+        let mut old = PLAIN.to_vec();
+        // Without somebody to ask of pods these are refused.
+        if names.variables[0].starts_with("WIRESPAN_K8S_") {
+            old.push(("KUBERNETES_SERVICE_HOST", "10.0.0.1"));
+            new.push(("KUBERNETES_SERVICE_HOST", "10.0.0.1"));
+        }
+        let changes = changes(&old, &new);
         let wanted: Vec<_> = (!part.is_empty()).then_some(part).into_iter().collect();
         assert_eq!(parts(&changes), wanted, "{:?}", names.setting);
         let setting = match names.setting {

@@ -54,6 +54,31 @@ ebpf.bpf_debug: BEYLA_BPF_DEBUG
 {{- define "wirespan.selectors" -}}
 open_ports: BEYLA_OPEN_PORT
 exe_path: BEYLA_AUTO_TARGET_EXE
+k8s_namespace: WIRESPAN_K8S_NAMESPACE
+k8s_pod_name: WIRESPAN_K8S_POD_NAME
+k8s_container_name: WIRESPAN_K8S_CONTAINER_NAME
+k8s_owner_name: WIRESPAN_K8S_OWNER_NAME
+k8s_deployment_name: WIRESPAN_K8S_DEPLOYMENT_NAME
+k8s_replicaset_name: WIRESPAN_K8S_REPLICASET_NAME
+k8s_statefulset_name: WIRESPAN_K8S_STATEFULSET_NAME
+k8s_daemonset_name: WIRESPAN_K8S_DAEMONSET_NAME
+k8s_job_name: WIRESPAN_K8S_JOB_NAME
+k8s_cronjob_name: WIRESPAN_K8S_CRONJOB_NAME
+k8s_pod_labels: WIRESPAN_K8S_POD_LABELS
+k8s_pod_annotations: WIRESPAN_K8S_POD_ANNOTATIONS
+{{- end }}
+
+{{- /* What a key of a selector selects, as its variable says it: of labels, each with its glob. */}}
+{{- define "wirespan.selected" -}}
+{{- if kindIs "map" . }}
+{{- $pairs := list }}
+{{- range $key, $value := . }}
+{{- $pairs = append $pairs (printf "%s=%s" $key (include "wirespan.text" $value)) }}
+{{- end }}
+{{- join "," $pairs }}
+{{- else }}
+{{- include "wirespan.text" . }}
+{{- end }}
 {{- end }}
 
 {{- /* From config.data, as JSON: `environment`, and `left`, the paths that nobody reads. */}}
@@ -64,22 +89,32 @@ exe_path: BEYLA_AUTO_TARGET_EXE
 {{- $data := deepCopy (default dict .Values.config.data) }}
 {{- $discovery := default dict $data.discovery }}
 {{- $entries := default list $discovery.instrument }}
-{{- /* All by the same one key: then they are one list. */}}
+{{- /* Several entries that all have the same one key are one list; the keys of a single entry narrow each other, as
+variables do, but for ports and paths, of which either selects. */}}
+{{- $selectors := include "wirespan.selectors" . | fromYaml }}
 {{- $names := list }}
 {{- range $entries }}
 {{- $names = concat $names (keys .) }}
 {{- end }}
 {{- $names = uniq $names }}
-{{- if eq (len $names) 1 }}
-{{- $variable := get (include "wirespan.selectors" . | fromYaml) (first $names) }}
-{{- if $variable }}
+{{- $sayable := or (eq (len $names) 1) (eq (len $entries) 1) }}
+{{- if and (has "open_ports" $names) (has "exe_path" $names) }}
+{{- $sayable = false }}
+{{- end }}
+{{- range $names }}
+{{- if not (get $selectors .) }}
+{{- $sayable = false }}
+{{- end }}
+{{- end }}
+{{- if and $entries $sayable }}
+{{- range $name := $names }}
 {{- $values := list }}
 {{- range $entries }}
-{{- $values = append $values (include "wirespan.text" (get . (first $names))) }}
+{{- $values = append $values (include "wirespan.selected" (get . $name)) }}
 {{- end }}
-{{- $_ := set $environment $variable (join "," $values) }}
+{{- $_ := set $environment (get $selectors $name) (join "," $values) }}
+{{- end }}
 {{- $_ := unset $discovery "instrument" }}
-{{- end }}
 {{- end }}
 {{- range $path, $text := include "wirespan.flatten" (dict "prefix" "" "tree" $data) | fromJson }}
 {{- $variable := get $known $path }}
@@ -105,7 +140,7 @@ exe_path: BEYLA_AUTO_TARGET_EXE
 {{- $selects := false }}
 {{- $exports := false }}
 {{- range $names }}
-{{- if regexMatch "^(BEYLA|OTEL_EBPF|OTEL_GO)_(OPEN_PORT|AUTO_TARGET_EXE|EXECUTABLE_NAME|TARGET_PID)$" . }}
+{{- if regexMatch "^(BEYLA|OTEL_EBPF|OTEL_GO)_(OPEN_PORT|AUTO_TARGET_EXE|EXECUTABLE_NAME|TARGET_PID)$|^WIRESPAN_K8S_" . }}
 {{- $selects = true }}
 {{- end }}
 {{- if regexMatch "^OTEL_EXPORTER_OTLP_(TRACES_)?ENDPOINT$" . }}
