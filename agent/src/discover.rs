@@ -25,7 +25,7 @@ mod uncopied;
 mod unit;
 mod watcher;
 
-pub use admission::{Admission, Candidate, Refusal};
+pub use admission::{Admission, Candidate, Unmeant};
 pub use container::Container;
 pub use criteria::Criterion;
 pub use describe::Describer;

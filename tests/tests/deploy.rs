@@ -238,7 +238,8 @@ fn values_of_beylas_users_move_over_and_what_has_no_effect_is_said() {
 fn a_selector_of_beylas_is_said_by_variables() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let values = r#"config: {data: {discovery: {instrument: [{
-        k8s_namespace: "shop,bank", open_ports: 8080-8090, k8s_pod_labels: {app: "web-*", tier: front}
+        k8s_namespace: "shop,bank", open_ports: 8080-8090,
+        k8s_pod_labels: {app: "web-*", tier: front}
     }]}}}"#;
     std::fs::write(file.path(), values).expect("a file");
     let documents = documents(&template(Some(file.path())).expect("it renders"));

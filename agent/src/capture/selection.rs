@@ -46,8 +46,8 @@ impl Selection {
     /// # Errors
     /// What the kernel said, in one line.
     pub fn reconfigure(&mut self, targets: &Targets) -> Result<(), String> {
-        // Execs matter only where what runs may be selected by that alone; listeners and children are seen
-        // anyway.
+        // Execs matter only where what runs may be selected by that alone; listeners and children
+        // are seen anyway.
         for (switch, is_on) in [
             (Switch::EveryExec, targets.hear_of_execs()),
             (Switch::AsksFirst, !targets.pods.is_empty()),

@@ -16,12 +16,12 @@ pub enum Admission {
     /// Its pod, or which of its containers it is in, is not known yet.
     Awaited,
     /// It may not.
-    Refused(Refusal),
+    Refused(Unmeant),
 }
 
 /// Why it may not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum Unmeant {
     /// What it runs is excluded unless it is named.
     Executable,
     /// So is the namespace of its pod.
@@ -51,7 +51,7 @@ impl Targets {
         }
         let executable = candidate.executable;
         if self.exclusions.have_executable(executable) && !self.name_executable(executable) {
-            return Admission::Refused(Refusal::Executable);
+            return Admission::Refused(Unmeant::Executable);
         }
         if self.pods.is_empty() && pods.are_none() {
             return Admission::Admitted;
@@ -67,7 +67,7 @@ impl Targets {
             },
             _ if !needs_pod => Admission::Admitted,
             Some(Whereabouts::Awaited(None)) => Admission::Awaited,
-            Some(Whereabouts::Nowhere) | None => Admission::Refused(Refusal::NoPod),
+            Some(Whereabouts::Nowhere) | None => Admission::Refused(Unmeant::NoPod),
         }
     }
 
@@ -85,17 +85,17 @@ impl Targets {
     fn admit_place(&self, place: &PodPlace) -> Admission {
         let namespace = &place.pod.namespace;
         if self.exclusions.have_namespace(namespace) && !self.pods.name_namespaces() {
-            return Admission::Refused(Refusal::Namespace);
+            return Admission::Refused(Unmeant::Namespace);
         }
         match self.pods.meets(place) {
             Meets::Yes => Admission::Admitted,
             Meets::NotYet => Admission::Awaited,
-            Meets::No(setting) => Admission::Refused(Refusal::Pod(setting)),
+            Meets::No(setting) => Admission::Refused(Unmeant::Pod(setting)),
         }
     }
 }
 
-impl std::fmt::Display for Refusal {
+impl std::fmt::Display for Unmeant {
     /// As the rest of a sentence about the process.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

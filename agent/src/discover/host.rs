@@ -1,6 +1,6 @@
 //! What a machine says of itself, in files that it has for that: its id and its distribution. They
 //! are those of the machine's first process, so that a container of wirespan's own tells nothing of
-//! its image.
+//! its image; where that process lets nobody look, wirespan's own, if it runs in none.
 //!
 //! Source: machine-id(5), os-release(5), hostname(5); OpenTelemetry's conventions 1.45, "Host" and
 //! "OS".

@@ -51,14 +51,19 @@ impl ProcRoot {
             .and_then(|link| link.to_str()?.parse().ok())
             .unwrap_or_else(std::process::id);
         // The first process is the machine's own, whose files are its.
-        let facts = Arc::new(Host::below(&path.join("1/root")));
-        Self {
+        let facts = Host::below(&path.join("1/root"));
+        let mut root = Self {
             path,
             host_name,
-            facts,
+            facts: Arc::new(facts),
             own_pid,
             tick_ns: 1_000_000_000 / procfs::ticks_per_second().max(1),
+        };
+        // Where that one lets nobody look, wirespan's own are, unless it runs in a container.
+        if root.facts.is_silent() && root.container(root.own_pid).is_none() {
+            root.facts = Arc::new(Host::below(&root.path.join("self/root")));
         }
+        root
     }
 
     /// Where it is mounted.

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use super::{Row, looks, row, telling};
 use crate::config::{Config, SETTINGS, Setting};
 use crate::discover::tls::Libraries;
-use crate::discover::{Admission, Criterion, Describer, ProcRoot, Refusal, Selector};
+use crate::discover::{Admission, Criterion, Describer, ProcRoot, Selector, Unmeant};
 use crate::kubernetes::Pods;
 use crate::visible::Visible;
 
@@ -137,7 +137,7 @@ impl Explanation {
                 out,
                 "  it is not known yet which pod, or which of its containers, it runs in"
             )?,
-            Admission::Refused(refusal @ Refusal::Pod(setting)) => {
+            Admission::Refused(refusal @ Unmeant::Pod(setting)) => {
                 writeln!(
                     out,
                     "  {} does not select it: it {refusal}",

@@ -16,11 +16,11 @@ const HELD_MAX: usize = 16 * 1024;
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct HeldBack {
-    processes: HashMap<u32, Held>,
+    processes: HashMap<u32, HeldProcess>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldProcess {
     /// As of a watched process.
     start_ns: u64,
     container: Container,
@@ -36,7 +36,7 @@ impl HeldBack {
             && let Some(stat) = root.stat(pid)
             && self.processes.len() < HELD_MAX
         {
-            let held = Held {
+            let held = HeldProcess {
                 start_ns: stat.start_ns,
                 container,
                 serves,
@@ -62,7 +62,8 @@ impl HeldBack {
     }
 
     fn concerned_by(&self, pods: &[Arc<Pod>]) -> Vec<(u32, bool)> {
-        let is_concerned = |held: &Held| pods.iter().any(|pod| pod.may_have(&held.container));
+        let is_concerned =
+            |held: &HeldProcess| pods.iter().any(|pod| pod.may_have(&held.container));
         let concerned = self.processes.iter().filter(|(_, held)| is_concerned(held));
         let mut concerned: Vec<_> = concerned.map(|(pid, held)| (*pid, held.serves)).collect();
         concerned.sort_unstable();
