@@ -35,6 +35,8 @@ pub enum Kind {
     Task = 7,
     /// What was set of how spans are made, from now on: a JSON document. Made in user space.
     Settings = 8,
+    /// Who is behind addresses within a cluster, from now on: a JSON document. Made in user space.
+    Peers = 10,
 }
 
 impl TryFrom<u8> for Kind {
@@ -50,6 +52,7 @@ impl TryFrom<u8> for Kind {
             6 => Self::Process,
             7 => Self::Task,
             8 => Self::Settings,
+            10 => Self::Peers,
             unknown => return Err(unknown),
         })
     }
@@ -429,6 +432,8 @@ pub enum Body<'a> {
     },
     /// How spans are made from now on, as JSON.
     Settings(&'a [u8]),
+    /// Who is behind addresses from now on, as JSON.
+    Peers(&'a [u8]),
 }
 
 /// Why bytes are not a record.
@@ -537,6 +542,7 @@ impl<'a> Body<'a> {
                 }
             }
             Kind::Settings => Self::Settings(rest),
+            Kind::Peers => Self::Peers(rest),
         })
     }
 }

@@ -37,7 +37,7 @@ pub use discover::{DiscoverConfig, ServiceOverride};
 pub use environment::{Loaded, Purpose};
 pub use error::ConfigError;
 pub use exclusions::Exclusions;
-pub use kubernetes::{ApiReach, KubernetesConfig};
+pub use kubernetes::{ApiReach, KubernetesConfig, PeersAsked};
 pub use names::{Names, SETTINGS, Setting};
 pub use pods::{Meets, PodCriteria};
 pub use propagators::Propagator;

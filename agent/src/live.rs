@@ -36,7 +36,8 @@ use crate::discover::{ProcRoot, Watcher};
 use crate::ending::Event;
 use crate::export::SpanQueue;
 use crate::health::Health;
-use crate::kubernetes::PodNews;
+use crate::kubernetes::peer::PeerKind;
+use crate::kubernetes::{Addressed, PodNews, ResourceNews};
 use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::recording::Recorder;
 use crate::report::Finished;
@@ -210,6 +211,15 @@ impl Live {
     pub fn hear_of_pods(&self) -> impl FnMut(PodNews) -> bool + Send + use<> {
         let reconfigure = self.reconfigure.clone();
         move |news| reconfigure.hear_of_pods(news)
+    }
+
+    /// Who is told of services, or of nodes, in the same way.
+    pub fn hear_of_addressed(
+        &self,
+        kind: PeerKind,
+    ) -> impl FnMut(ResourceNews<Addressed>) -> bool + Send + use<> {
+        let reconfigure = self.reconfigure.clone();
+        move |news| reconfigure.hear_of_addressed(kind, news)
     }
 
     /// Who is told what a cloud says of the host, from a thread that may have to wait.

@@ -58,10 +58,12 @@ pub enum Holder {
     Descriptions,
     /// What is known of pods.
     Pods,
+    /// Whom addresses belong to.
+    Peers,
 }
 
 impl Holder {
-    const COUNT: usize = 3;
+    const COUNT: usize = 4;
 }
 
 /// The bound, and what is held against it outside of the pipeline. Cheap to clone and to ask.

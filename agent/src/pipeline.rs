@@ -171,6 +171,10 @@ impl Pipeline {
                 links.note(time_ns, who, event, kind, &note, ancestors.as_slice());
             }
             Body::Settings(json) => self.reconfigure(json),
+            Body::Peers(json) => match serde_json::from_slice(json) {
+                Ok(changes) => self.material.teller.spans.meet(changes, time_ns),
+                Err(_) => self.material.health.lose(Loss::Undecodable, 1),
+            },
         }
         // Who waits until some time sees to it that another kind comes then.
         let is_frequent = matches!(record.body, Body::Chunk { .. } | Body::Progress { .. });
@@ -279,6 +283,7 @@ impl Pipeline {
             + self.material.learnt.memory_bytes()
             + self.material.exchanges.memory_bytes()
             + self.material.teller.tail.memory_bytes()
+            + self.material.teller.spans.memory_bytes()
             + self.memory.held()
     }
 

@@ -34,6 +34,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::config::SpanConfig;
 use crate::discover::Process;
+use crate::kubernetes::peer::PeerChange;
 
 use layouts::Layout;
 pub use recorder::{Recorded, Recorder, RecorderHandle, SETTLE_EVERY, create};
@@ -196,6 +197,18 @@ pub fn settings_record(time_ns: u64, spans: &SpanConfig) -> Vec<u8> {
     // Texts and booleans: there is nothing that JSON could not say.
     let json = serde_json::to_vec(&spans.spelt_out()).unwrap_or_default();
     user_record(Kind::Settings, time_ns, 0, &json)
+}
+
+/// Addresses of one record of [`peers_records`]: far fewer bytes than [`RECORD_BYTES_MAX`].
+const PEERS_PER_RECORD: usize = 1024;
+
+/// The records that say who is behind addresses from `time_ns` on.
+pub fn peers_records(time_ns: u64, changes: &[PeerChange]) -> impl Iterator<Item = Vec<u8>> {
+    changes.chunks(PEERS_PER_RECORD).map(move |changes| {
+        // Texts: there is nothing that JSON could not say.
+        let json = serde_json::to_vec(changes).unwrap_or_default();
+        user_record(Kind::Peers, time_ns, 0, &json)
+    })
 }
 
 /// The record that answers how far both streams of a connection are, out of what the kernel side

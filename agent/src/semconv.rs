@@ -33,6 +33,8 @@ macro_rules! attributes {
 attributes! {
     Stable CLIENT_ADDRESS = "client.address";
     Stable CLIENT_PORT = "client.port";
+    Development CLIENT_SERVICE_NAME = "client.service.name";
+    Development CLIENT_SERVICE_NAMESPACE = "client.service.namespace";
     Development CLOUD_ACCOUNT_ID = "cloud.account.id";
     Development CLOUD_AVAILABILITY_ZONE = "cloud.availability_zone";
     Development CLOUD_PLATFORM = "cloud.platform";
@@ -101,6 +103,8 @@ attributes! {
     Stable RPC_SYSTEM_NAME = "rpc.system.name";
     Stable SERVER_ADDRESS = "server.address";
     Stable SERVER_PORT = "server.port";
+    Development SERVER_SERVICE_NAME = "server.service.name";
+    Development SERVER_SERVICE_NAMESPACE = "server.service.namespace";
     Stable SERVICE_INSTANCE_ID = "service.instance.id";
     Stable SERVICE_NAME = "service.name";
     Stable SERVICE_NAMESPACE = "service.namespace";

@@ -124,6 +124,10 @@ fn record(seed: &Seed, positions: &mut Positions) -> Vec<u8> {
                 note.ancestors = (payload.len() / 8) as u8;
             })
         }
+        Kind::Peers => {
+            payload = b"[{\"address\":\"10.0.0.1\"}]";
+            Vec::new()
+        }
         Kind::Settings => {
             payload = b"{\"drop_query\":true}";
             Vec::new()
@@ -153,6 +157,7 @@ fn any_records(count_max: usize) -> impl Strategy<Value = Vec<Vec<u8>>> {
         10 => Just(Kind::Progress as u8),
         5 => Kind::Life as u8..=Kind::Task as u8,
         1 => Just(Kind::Settings as u8),
+        1 => Just(Kind::Peers as u8),
     ];
     let seed = (
         kind,

@@ -140,14 +140,14 @@ fn the_seccomp_profile_is_one_and_lets_nobody_out() {
 fn rights_are_to_list_and_to_watch_and_no_more() {
     let rendered = kustomize(&deploy("kubernetes/overlays/capabilities"));
     let documents = documents(&rendered);
-    for rule in only(&documents, "ClusterRole")["rules"]
-        .as_array()
-        .expect("rules")
-    {
+    let rules = only(&documents, "ClusterRole")["rules"].as_array();
+    let rules = rules.expect("rules");
+    for rule in rules {
         assert_eq!(rule["verbs"], json!(["list", "watch"]));
         assert_eq!(rule["apiGroups"], json!([""]));
-        assert_eq!(rule["resources"], json!(["pods"]));
     }
+    let resources: Vec<_> = rules.iter().map(|rule| &rule["resources"]).collect();
+    assert_eq!(resources, [&json!(["pods"]), &json!(["services"])]);
     let labels = &only(&documents, "Namespace")["metadata"]["labels"];
     assert_eq!(labels["pod-security.kubernetes.io/enforce"], "privileged");
 }
@@ -250,6 +250,22 @@ fn a_selector_of_beylas_is_said_by_variables() {
         ("WIRESPAN_K8S_POD_LABELS", "app=web-*,tier=front"),
     ] {
         assert_eq!(variable(container, name), Some(value), "{name}");
+    }
+}
+
+#[test]
+fn who_may_be_asked_of_peers_is_asked() {
+    for (rbac, expected) in [
+        ("{}", None),
+        ("{nodes: true}", Some("services,nodes")),
+        ("{nodes: true, services: false}", Some("nodes")),
+        ("{services: false}", Some("none")),
+    ] {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), format!("rbac: {rbac}")).expect("a file");
+        let documents = documents(&template(Some(file.path())).expect("it renders"));
+        let asked = variable(container(&documents), "WIRESPAN_KUBE_PEERS");
+        assert_eq!(asked, expected, "{rbac}");
     }
 }
 

@@ -83,6 +83,8 @@ settings! {
         => "false: ask for the pods of all nodes, not of this one alone";
     KubeClusterName: "OTEL_EBPF_KUBE_CLUSTER_NAME" "BEYLA_KUBE_CLUSTER_NAME"
         => "k8s.cluster.name of everything that is traced";
+    KubePeers: "WIRESPAN_KUBE_PEERS"
+        => "Whose names the API server is asked for besides pods': services, nodes, or none";
     KubeServiceNames: "WIRESPAN_KUBE_SERVICE_NAMES"
         => "How services in pods are named: opentelemetry, or beyla, which asks labels first";
     KubeLabels: "WIRESPAN_KUBE_RESOURCE_LABELS"

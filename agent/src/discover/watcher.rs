@@ -36,6 +36,7 @@ use crate::cloud::CloudAttributes;
 use crate::config::{DiscoverConfig, ServiceOverride};
 use crate::discover::Process;
 use crate::engine::Engines;
+use crate::enrich::kubernetes::service::NamingOrder;
 use crate::kubernetes::Pods;
 use crate::memory::{Holder, Ledger};
 
@@ -174,6 +175,24 @@ impl Watcher {
     pub fn asking(mut self, engines: Engines) -> Self {
         self.describer = self.describer.asking(engines);
         self
+    }
+
+    /// By whose order services in pods are named.
+    #[must_use]
+    pub fn naming_order(&self) -> NamingOrder {
+        self.service.pods.order
+    }
+
+    /// The pods that are known.
+    #[must_use]
+    pub fn pods(&self) -> &Pods {
+        &self.pods
+    }
+
+    /// The bound over memory that it shares.
+    #[must_use]
+    pub fn memory(&self) -> &Ledger {
+        &self.memory
     }
 
     /// Who looks at processes, on whatever thread.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::discover::ProcRoot;
-use crate::kubernetes::{PodNews, PodWatch, PodWatchSetup, Pods};
+use crate::kubernetes::{PodNews, PodResource, Pods, ResourceWatch, WatchSetup};
 
 /// How long the API server is waited for.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -25,7 +25,7 @@ pub fn pods(config: &Config, account: Option<PathBuf>) -> Pods {
     let Ok(runtime) = runtime else {
         return pods;
     };
-    let setup = PodWatchSetup {
+    let setup = WatchSetup {
         config: config.kubernetes.clone(),
         service_account: account,
         host_name: ProcRoot::host().host_name().to_owned(),
@@ -33,7 +33,7 @@ pub fn pods(config: &Config, account: Option<PathBuf>) -> Pods {
     };
     let (told, hears) = sync_channel(1);
     // Whoever has heard all wants to know no more.
-    let watch = PodWatch::start(setup, move |news| told.send(news).is_ok());
+    let watch = ResourceWatch::start(setup, PodResource, move |news| told.send(news).is_ok());
     if let Ok(Some(_watch)) = &watch
         && let Ok(news @ PodNews::All(_)) = hears.recv_timeout(PATIENCE)
     {

@@ -19,8 +19,12 @@ use crate::capture::Selection;
 use crate::cloud::CloudAttributes;
 use crate::config::{DiscoverConfig, SpanConfig};
 use crate::discover::{Action, Describer, Look, ProcRoot, Process, Watcher};
+use crate::enrich::kubernetes::service;
 use crate::health::{Health, Loss};
-use crate::kubernetes::PodNews;
+use crate::kubernetes::peer::{PeerChange, PeerKind};
+use crate::kubernetes::pod::Pod;
+use crate::kubernetes::{Addressed, PEERS_MAX, PeerBook, PodNews, ResourceNews};
+use crate::memory::{Holder, Ledger};
 use crate::visible::Visible;
 
 /// Events that wait for the thread. What does not fit leads to a look at all processes.
@@ -68,6 +72,8 @@ pub enum News {
     Placed(Arc<Process>),
     /// Something may not have been heard: what follows is of processes as they are now.
     Missed,
+    /// These are behind addresses from now on.
+    Peers(Arc<[PeerChange]>),
     /// Spans are made in this way from now on.
     Configured(Box<SpanConfig>),
     /// What is counted elsewhere is kept up to date so often from now on, or not at all.
@@ -80,6 +86,7 @@ enum Heard {
     Looked(LookTicket, Option<Option<Box<Process>>>),
     Configured(Box<Reconfiguration>),
     Pods(PodNews),
+    Addressed(PeerKind, ResourceNews<Addressed>),
     Host(CloudAttributes),
 }
 
@@ -108,6 +115,11 @@ impl Reconfigure {
     /// Tells it of the host; `false` if the run is over. It waits in the same way.
     pub fn hear_of_host(&self, cloud: CloudAttributes) -> bool {
         self.0.send(Heard::Host(cloud)).is_ok()
+    }
+
+    /// Tells it of services, or of nodes; `false` if the run is over. It waits in the same way.
+    pub fn hear_of_addressed(&self, kind: PeerKind, news: ResourceNews<Addressed>) -> bool {
+        self.0.send(Heard::Addressed(kind, news)).is_ok()
     }
 
     /// Tells it of pods; `false` if the run is over. It waits in the same way.
@@ -153,7 +165,10 @@ impl Control {
         });
         let now = Instant::now();
         let work = Work {
+            memory: watcher.memory().clone(),
             watcher,
+            peers: PeerBook::default(),
+            refuses_peers: false,
             selection,
             root,
             pool,
@@ -223,6 +238,11 @@ struct UnderWay {
 /// The thread's state.
 struct Work {
     watcher: Watcher,
+    /// Whom addresses belong to.
+    peers: PeerBook,
+    /// Not all of them are remembered, which was said.
+    refuses_peers: bool,
+    memory: Ledger,
     /// Whom the kernel side selects by itself.
     selection: Selection,
     root: ProcRoot,
@@ -271,7 +291,14 @@ impl Work {
             }
             Heard::Configured(change) => self.reconfigure(*change),
             Heard::Host(cloud) => self.watcher.hear_of_host(cloud, &mut self.actions),
-            Heard::Pods(news) => self.watcher.hear_of_pods(news, &mut self.actions),
+            Heard::Pods(news) => {
+                self.name_pods(&news);
+                self.watcher.hear_of_pods(news, &mut self.actions);
+            }
+            Heard::Addressed(kind, news) => {
+                let changes = self.peers.hear(kind, news);
+                self.tell_peers(changes);
+            }
             Heard::Looked(ticket, found) => {
                 let late = self.late.iter().position(|(other, _)| *other == ticket);
                 let under_way = self.looks.remove(&ticket).map(|it| it.look);
@@ -288,6 +315,28 @@ impl Work {
                     None => self.watcher.given_up(&look, &mut self.actions),
                 }
             }
+        }
+    }
+
+    /// Tells who is behind the addresses of pods.
+    fn name_pods(&mut self, news: &PodNews) {
+        let order = self.watcher.naming_order();
+        let names = |pod: &Arc<Pod>| service::peer(pod, order);
+        let changes = self.peers.hear_of_pods(news, &names);
+        self.tell_peers(changes);
+    }
+
+    fn tell_peers(&mut self, changes: Vec<PeerChange>) {
+        if self.peers.refused() > 0 && !std::mem::replace(&mut self.refuses_peers, true) {
+            log::warn!(
+                "there is no room for more than {PEERS_MAX} addresses of pods, services and nodes: \
+                 who is behind others is not told"
+            );
+        }
+        self.memory.set(Holder::Peers, self.peers.memory_bytes());
+        if !changes.is_empty() {
+            // Without the coordinator nobody wants to know.
+            let _ = self.tell(&News::Peers(changes.into()));
         }
     }
 
@@ -309,6 +358,11 @@ impl Work {
                 );
             }
             self.watcher.reconfigure(&discover, &mut self.actions);
+            // They may be called otherwise from now on.
+            if !self.watcher.pods().is_empty() {
+                let pods = self.watcher.pods().iter().cloned().collect();
+                self.name_pods(&PodNews::All(pods));
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! The way of one record in a shard: kept if there is a recording, then heard by the pipeline. What
 //! user space adds goes the same way as what the kernel side says. It reads no ring.
 
+use crate::kubernetes::peer::PeerChange;
 use std::sync::Arc;
 
 use wirespan_common::connection::Connection;
@@ -106,6 +107,13 @@ impl Path {
     /// This is known about a process.
     pub fn describe(&mut self, process: &Process) {
         self.add(recording::process_record(monotonic_ns(), process));
+    }
+
+    /// These are behind addresses from now on.
+    pub fn tell_peers(&mut self, changes: &[PeerChange]) {
+        for record in recording::peers_records(monotonic_ns(), changes) {
+            self.add(record);
+        }
     }
 
     /// Spans are made in this way from now on.

@@ -327,6 +327,7 @@ impl Shard {
             News::Ran(pid) => self.unheard_execs.heard(pid),
             News::Missed => self.unheard_execs.forget_all(),
             News::Configured(spans) => self.path.configure(&spans),
+            News::Peers(changes) => self.path.tell_peers(&changes),
             News::Measure(every) => self.measure_every = every,
             // It is of what the process ran before; another one follows.
             News::Described(process) | News::Placed(process)

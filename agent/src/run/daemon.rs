@@ -1,18 +1,18 @@
 //! A daemon that traces: its rooms, started in order, told of another configuration while they run,
 //! and ended in order. It does no room's work, and waits for no signal.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 use crate::capture::Capture;
 use crate::cloud::{self, CloudAttributes, CloudSetup};
-use crate::config::{Config, HealthCheckConfig, Setting, Strategy};
+use crate::config::{Config, HealthCheckConfig, KubernetesConfig, Setting, Strategy};
 use crate::discover::tls::Libraries;
 use crate::discover::{ProcRoot, Watcher};
 use crate::ending::Ending;
@@ -21,7 +21,8 @@ use crate::export::own_metrics::OwnMetrics;
 use crate::export::printer::Output;
 use crate::export::{ExportConfig, Exporters, SetupError, SpanQueue};
 use crate::health::Health;
-use crate::kubernetes::{PodWatch, PodWatchSetup};
+use crate::kubernetes::peer::PeerKind;
+use crate::kubernetes::{NodeResource, PodResource, ResourceWatch, ServiceResource, WatchSetup};
 use crate::live::{Live, Reconfiguration, Setup, Watched};
 use crate::logging;
 use crate::memory::Ledger;
@@ -47,8 +48,8 @@ pub struct Daemon {
     memory: Ledger,
     exporters: Exporters,
     metrics: Option<OwnMetrics>,
-    /// Who asks of pods, if anybody does.
-    pods: Option<PodWatch>,
+    /// Who asks of pods, services and nodes, if anybody does.
+    cluster: Vec<ResourceWatch>,
     live: Live,
     vitals: Arc<Vitals>,
     /// Who answers for them, if anybody may ask.
@@ -144,13 +145,8 @@ impl Daemon {
             let is_node = config.kubernetes.reach.is_some();
             ask_cloud(&runtime, CloudSetup::of_host(is_node), live.hear_of_host());
         }
-        let asking = PodWatchSetup {
-            config: config.kubernetes.clone(),
-            service_account: None,
-            host_name: ProcRoot::host().host_name().to_owned(),
-            handle: runtime.handle().clone(),
-        };
-        let pods = PodWatch::start(asking, live.hear_of_pods()).context("can't start a thread")?;
+        let cluster = watch_cluster(&config.kubernetes, runtime.handle(), &live)
+            .context("can't start a thread")?;
         Ok(Self {
             config,
             strategy,
@@ -159,7 +155,7 @@ impl Daemon {
             memory,
             exporters,
             metrics,
-            pods,
+            cluster,
             live,
             vitals,
             health_server,
@@ -275,7 +271,7 @@ impl Daemon {
     /// A shard panicked.
     pub fn end(self, ending: &Ending) -> anyhow::Result<Ended> {
         self.vitals.ends();
-        drop(self.pods);
+        drop(self.cluster);
         let ended = self.live.end();
         let ended = ended.map_err(|_| anyhow::anyhow!("the capture thread panicked"))?;
         self.runtime.block_on(self.exporters.drain(left(ending)));
@@ -377,4 +373,33 @@ fn ask_cloud(
             tokio::task::spawn_blocking(|| tell(attributes));
         }
     });
+}
+
+/// Has the API server asked of what is wanted of it.
+fn watch_cluster(
+    config: &KubernetesConfig,
+    handle: &Handle,
+    live: &Live,
+) -> io::Result<Vec<ResourceWatch>> {
+    let setup = || WatchSetup {
+        config: config.clone(),
+        service_account: None,
+        host_name: ProcRoot::host().host_name().to_owned(),
+        handle: handle.clone(),
+    };
+    let mut watches = Vec::new();
+    watches.extend(ResourceWatch::start(
+        setup(),
+        PodResource,
+        live.hear_of_pods(),
+    )?);
+    if config.peers.services {
+        let hears = live.hear_of_addressed(PeerKind::Service);
+        watches.extend(ResourceWatch::start(setup(), ServiceResource, hears)?);
+    }
+    if config.peers.nodes {
+        let hears = live.hear_of_addressed(PeerKind::Node);
+        watches.extend(ResourceWatch::start(setup(), NodeResource, hears)?);
+    }
+    Ok(watches)
 }

@@ -89,6 +89,7 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::KubernetesServiceHost => ("10.0.0.1", "kubernetes"),
         Setting::NodeName => ("node-1", "kubernetes"),
         Setting::KubeRestrictLocalNode => ("false", "kubernetes"),
+        Setting::KubePeers => ("nodes", "kubernetes"),
         Setting::Capture => ("fexit", "capture"),
         Setting::BpfDebug => ("true", "capture"),
         Setting::ConnectionsMax => ("100", "capture"),

@@ -161,5 +161,12 @@ variables do, but for ports and paths, of which either selects. */}}
 {{- if not (hasKey $environment "BEYLA_KUBE_METADATA_ENABLE") }}
 {{- $_ := set $environment "BEYLA_KUBE_METADATA_ENABLE" "true" }}
 {{- end }}
+{{- if not (hasKey $environment "WIRESPAN_KUBE_PEERS") }}
+{{- if .Values.rbac.nodes }}
+{{- $_ := set $environment "WIRESPAN_KUBE_PEERS" (ternary "services,nodes" "nodes" .Values.rbac.services) }}
+{{- else if not .Values.rbac.services }}
+{{- $_ := set $environment "WIRESPAN_KUBE_PEERS" "none" }}
+{{- end }}
+{{- end }}
 {{- toJson $environment }}
 {{- end }}
