@@ -1,5 +1,6 @@
 //! What Kubernetes' API server says of the pods on this node, and which of them a container belongs
-//! to; and whom addresses in the cluster belong to. What follows from it for names and attributes is `enrich`'s.
+//! to; and whom addresses in the cluster belong to. What follows from it for names and attributes is
+//! `enrich`'s.
 
 mod access;
 mod addressed;
@@ -24,6 +25,8 @@ pub use addressed::Addressed;
 pub use peers::{PEERS_MAX, PeerBook};
 pub use place::PodPlace;
 pub use pods::{Pods, Whereabouts};
-pub use resource::{NodeResource, PodNews, PodResource, Resource, ResourceNews, ServiceResource};
+pub use resource::{
+    ApiResource, NodeResource, PodNews, PodResource, ResourceNews, ServiceResource,
+};
 pub use rights::{ResourceRights, rights};
 pub use watch::{ResourceWatch, WatchSetup};

@@ -8,7 +8,7 @@ use super::check::Check;
 use super::machine::Machine;
 use crate::config::{Config, KubernetesConfig};
 use crate::kubernetes::{
-    NodeResource, PodResource, Resource, ResourceRights, ServiceResource, rights,
+    ApiResource, NodeResource, PodResource, ResourceRights, ServiceResource, rights,
 };
 
 /// All of it; nothing where there is no Kubernetes.
@@ -60,7 +60,7 @@ struct Rights<'a> {
 }
 
 impl Rights<'_> {
-    fn of<R: Resource>(&self) -> Option<Check> {
+    fn of<R: ApiResource>(&self) -> Option<Check> {
         let account = Some(self.machine.service_account.clone());
         let (kind, lacking) = (R::NAME, R::LACKING);
         Some(match rights::<R>(self.config, account, self.handle)? {

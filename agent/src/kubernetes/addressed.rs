@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::peer::{Peer, PeerKind};
-use super::wire::{ADDRESSES_MAX, Told, name, or_default, wire};
+use super::wire::{ADDRESSES_MAX, Versioned, name, or_default, wire};
 
 /// An object with addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ struct ServiceSpec {
 }
 
 /// A service. One without an address of its own (`None`: headless) has none here.
-pub fn service(json: &str) -> Option<Told<Addressed>> {
+pub fn service(json: &str) -> Option<Versioned<Addressed>> {
     let WireService {
         metadata,
         spec,
@@ -58,7 +58,7 @@ pub fn service(json: &str) -> Option<Told<Addressed>> {
 }
 
 /// A node. Of its addresses those that are none are names.
-pub fn node(json: &str) -> Option<Told<Addressed>> {
+pub fn node(json: &str) -> Option<Versioned<Addressed>> {
     let WireNode { metadata, status } = serde_json::from_str(json).ok()?;
     let addresses = status.addresses.into_iter().map(|it| it.address);
     metadata.kept(PeerKind::Node, addresses)
@@ -66,7 +66,11 @@ pub fn node(json: &str) -> Option<Told<Addressed>> {
 
 impl Named {
     /// `None` if it has no identity.
-    fn kept(self, kind: PeerKind, texts: impl Iterator<Item = String>) -> Option<Told<Addressed>> {
+    fn kept(
+        self,
+        kind: PeerKind,
+        texts: impl Iterator<Item = String>,
+    ) -> Option<Versioned<Addressed>> {
         let (uid, called) = (name(self.uid), name(self.name));
         if uid.is_empty() || called.is_empty() {
             return None;
@@ -79,7 +83,7 @@ impl Named {
             }
         }
         let namespace = Some(name(self.namespace)).filter(|it| !it.is_empty());
-        Some(Told {
+        Some(Versioned {
             object: Addressed {
                 uid,
                 peer: Arc::new(Peer {
@@ -98,7 +102,7 @@ impl Named {
 mod tests {
     use super::*;
 
-    fn addresses(told: Option<Told<Addressed>>) -> Vec<String> {
+    fn addresses(told: Option<Versioned<Addressed>>) -> Vec<String> {
         let told = told.expect("an object").object;
         told.addresses.iter().map(IpAddr::to_string).collect()
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::addressed::{self, Addressed};
 use super::pod::Pod;
-use super::wire::{self, Told};
+use super::wire::{self, Versioned};
 
 /// What is heard of objects of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum ResourceNews<T> {
 pub type PodNews = ResourceNews<Arc<Pod>>;
 
 /// A kind of object.
-pub trait Resource: Send + 'static {
+pub trait ApiResource: Send + 'static {
     /// As far as it is kept.
     type Object: Send;
 
@@ -38,7 +38,7 @@ pub trait Resource: Send + 'static {
     const IS_AWAITED: bool;
 
     /// One as it is written; `None` if it is none.
-    fn read(json: &str) -> Option<Told<Self::Object>>;
+    fn read(json: &str) -> Option<Versioned<Self::Object>>;
 
     /// `metadata.uid`.
     fn uid(object: &Self::Object) -> &str;
@@ -51,7 +51,7 @@ pub trait Resource: Send + 'static {
 #[derive(Debug)]
 pub struct PodResource;
 
-impl Resource for PodResource {
+impl ApiResource for PodResource {
     type Object = Arc<Pod>;
 
     const NAME: &'static str = "pods";
@@ -59,7 +59,7 @@ impl Resource for PodResource {
     const IS_OF_NODE: bool = true;
     const IS_AWAITED: bool = true;
 
-    fn read(json: &str) -> Option<Told<Self::Object>> {
+    fn read(json: &str) -> Option<Versioned<Self::Object>> {
         wire::pod(json)
     }
 
@@ -76,7 +76,7 @@ impl Resource for PodResource {
 #[derive(Debug)]
 pub struct ServiceResource;
 
-impl Resource for ServiceResource {
+impl ApiResource for ServiceResource {
     type Object = Addressed;
 
     const NAME: &'static str = "services";
@@ -84,7 +84,7 @@ impl Resource for ServiceResource {
     const IS_OF_NODE: bool = false;
     const IS_AWAITED: bool = false;
 
-    fn read(json: &str) -> Option<Told<Addressed>> {
+    fn read(json: &str) -> Option<Versioned<Addressed>> {
         addressed::service(json)
     }
 
@@ -101,7 +101,7 @@ impl Resource for ServiceResource {
 #[derive(Debug)]
 pub struct NodeResource;
 
-impl Resource for NodeResource {
+impl ApiResource for NodeResource {
     type Object = Addressed;
 
     const NAME: &'static str = "nodes";
@@ -109,7 +109,7 @@ impl Resource for NodeResource {
     const IS_OF_NODE: bool = false;
     const IS_AWAITED: bool = false;
 
-    fn read(json: &str) -> Option<Told<Addressed>> {
+    fn read(json: &str) -> Option<Versioned<Addressed>> {
         addressed::node(json)
     }
 

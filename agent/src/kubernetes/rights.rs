@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::access::{Access, NoAccess, SERVICE_ACCOUNT};
 use super::client::{ApiClient, AskFailure, Waits};
-use super::resource::Resource;
+use super::resource::ApiResource;
 use crate::config::KubernetesConfig;
 
 /// For an answer to come: who asks waits for it.
@@ -33,13 +33,13 @@ pub enum ResourceRights {
     NotAsked(String),
 }
 
-/// Asks what may be done with a kind of object; `None` where a run would ask nobody. The service account's files are in `account`, if not
-/// at their usual place.
+/// Asks what may be done with a kind of object; `None` where a run would ask nobody. The service
+/// account's files are in `account`, if not at their usual place.
 ///
 /// # Panics
 /// On a thread of the runtime that `handle` is of.
 #[must_use]
-pub fn rights<R: Resource>(
+pub fn rights<R: ApiResource>(
     config: &KubernetesConfig,
     account: Option<PathBuf>,
     handle: &Handle,

@@ -13,7 +13,7 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::wire::{self, Told, WatchEvent};
+use super::wire::{self, Versioned, WatchEvent};
 
 /// Bytes of one object as it is written. What etcd takes of one is 1.5 MiB.
 const ITEM_BYTES_MAX: usize = 8 << 20;
@@ -60,7 +60,7 @@ pub struct List<T> {
 /// It is none, ends early or does not end.
 pub fn list<T>(
     input: impl Read,
-    read: impl Fn(&str) -> Option<Told<T>>,
+    read: impl Fn(&str) -> Option<Versioned<T>>,
     is_wanted: impl Fn(&T) -> bool,
 ) -> io::Result<List<T>> {
     let (input, since_item) = bounded(input);
@@ -160,7 +160,7 @@ struct WireEvent {
 /// The events of a watch of what `read` reads. An error is the last thing it tells, but for none.
 pub fn events<T>(
     input: impl Read,
-    read: impl Fn(&str) -> Option<Told<T>>,
+    read: impl Fn(&str) -> Option<Versioned<T>>,
 ) -> impl Iterator<Item = io::Result<WatchEvent<T>>> {
     let (input, since_item) = bounded(input);
     let stream = serde_json::Deserializer::from_reader(input).into_iter::<WireEvent>();

@@ -1,6 +1,6 @@
-//! Keeps up with the pods of this node, or with other objects: a list, then a watch that goes on from it, over and over,
-//! on a thread of its own. Whatever the API server does, it is asked again, later and later; nobody
-//! waits for that. It decides nothing about them.
+//! Keeps up with the pods of this node, or with other objects: a list, then a watch that goes on from
+//! it, over and over, on a thread of its own. Whatever the API server does, it is asked again, later
+//! and later; nobody waits for that. It decides nothing about them.
 //!
 //! Source: Kubernetes, "API concepts": efficient detection of changes, bookmarks, 410 Gone, and
 //! what `resourceVersion` means for a list (0: whatever is at hand, which costs the server least).
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use super::access::{Access, SERVICE_ACCOUNT};
 use super::backoff::{Backoff, jittered};
 use super::client::{ApiClient, AskFailure, PATIENCE, Waits};
-use super::resource::{Resource, ResourceNews};
+use super::resource::{ApiResource, ResourceNews};
 use super::stream;
 use super::wire::{self, WatchEvent};
 use crate::config::{ApiReach, KubernetesConfig};
@@ -58,7 +58,7 @@ impl ResourceWatch {
     ///
     /// # Errors
     /// No thread can be started.
-    pub fn start<R: Resource>(
+    pub fn start<R: ApiResource>(
         setup: WatchSetup,
         _of: R,
         tell: impl FnMut(ResourceNews<R::Object>) -> bool + Send + 'static,
@@ -147,7 +147,7 @@ struct Questions<R, F> {
     of: PhantomData<R>,
 }
 
-impl<R: Resource, F: FnMut(ResourceNews<R::Object>) -> bool> Questions<R, F> {
+impl<R: ApiResource, F: FnMut(ResourceNews<R::Object>) -> bool> Questions<R, F> {
     fn run(mut self) {
         loop {
             let failure = match self.round() {

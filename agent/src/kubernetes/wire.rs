@@ -96,7 +96,7 @@ struct ContainerStatus {
 }
 
 /// An object, and of which version of the resource.
-pub struct Told<T> {
+pub struct Versioned<T> {
     pub object: T,
     pub resource_version: String,
 }
@@ -104,9 +104,9 @@ pub struct Told<T> {
 /// What a watch tells.
 pub enum WatchEvent<T> {
     /// It was added, or changed.
-    Is(Told<T>),
+    Is(Versioned<T>),
     /// It was deleted, or is none of those that were asked for any longer.
-    Gone(Told<T>),
+    Gone(Versioned<T>),
     /// Nothing up to this version of the resource.
     Bookmark(String),
     /// The watch is over; a code as HTTP has them.
@@ -114,7 +114,7 @@ pub enum WatchEvent<T> {
 }
 
 /// One of a list.
-pub fn pod(json: &str) -> Option<Told<Arc<Pod>>> {
+pub fn pod(json: &str) -> Option<Versioned<Arc<Pod>>> {
     serde_json::from_str::<WirePod>(json).ok()?.kept()
 }
 
@@ -122,7 +122,7 @@ pub fn pod(json: &str) -> Option<Told<Arc<Pod>>> {
 pub fn event<T>(
     kind: &str,
     object: &str,
-    read: impl Fn(&str) -> Option<Told<T>>,
+    read: impl Fn(&str) -> Option<Versioned<T>>,
 ) -> Option<WatchEvent<T>> {
     match kind {
         "ADDED" | "MODIFIED" => read(object).map(WatchEvent::Is),
@@ -151,7 +151,7 @@ pub struct Failed {
 
 impl WirePod {
     /// `None` if it has no identity.
-    fn kept(self) -> Option<Told<Arc<Pod>>> {
+    fn kept(self) -> Option<Versioned<Arc<Pod>>> {
         let Self {
             metadata,
             spec,
@@ -204,7 +204,7 @@ impl WirePod {
             addresses: addresses.take(ADDRESSES_MAX).collect(),
             containers: containers.take(CONTAINERS_MAX).collect(),
         };
-        (!pod.uid.is_empty() && !pod.name.is_empty()).then(|| Told {
+        (!pod.uid.is_empty() && !pod.name.is_empty()).then(|| Versioned {
             object: Arc::new(pod),
             resource_version: name(metadata.resource_version),
         })
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn of_a_pod_that_is_kept_which_names_and_selects() {
-        let Told {
+        let Versioned {
             object: pod,
             resource_version,
         } = pod(POD).expect("a pod");
