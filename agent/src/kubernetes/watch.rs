@@ -1,6 +1,6 @@
-//! Keeps up with the pods of this node, or with other objects: a list, then a watch that goes on from
-//! it, over and over, on a thread of its own. Whatever the API server does, it is asked again, later
-//! and later; nobody waits for that. It decides nothing about them.
+//! Keeps up with the pods of this node, or with other objects: a list, then a watch that goes on
+//! from it, over and over, on a thread of its own. Whatever the API server does, it is asked again,
+//! later and later; nobody waits for that. It decides nothing about them.
 //!
 //! Source: Kubernetes, "API concepts": efficient detection of changes, bookmarks, 410 Gone, and
 //! what `resourceVersion` means for a list (0: whatever is at hand, which costs the server least).
