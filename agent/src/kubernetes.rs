@@ -2,7 +2,6 @@
 //! to. What follows from it for names and attributes is `enrich`'s.
 
 mod access;
-mod backoff;
 mod client;
 mod kubeconfig;
 mod owners;

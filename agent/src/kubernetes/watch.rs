@@ -15,11 +15,11 @@ use tokio::sync::watch;
 
 use super::PodNews;
 use super::access::{Access, SERVICE_ACCOUNT};
-use super::backoff::{Backoff, jittered};
 use super::client::{ApiClient, AskFailure, PATIENCE, Waits};
 use super::pod::Pod;
 use super::stream;
 use super::wire::{self, PodEvent};
+use crate::backoff::{Backoff, jittered};
 use crate::config::{ApiReach, KubernetesConfig};
 use crate::visible::Visible;
 

@@ -12,7 +12,8 @@ use wirespan_protocols::heap;
 
 use super::gone::Gone;
 use super::{
-    AWAITED_NS, Abstained, Begun, Ends, LinkTally, Mechanism, OVERTAKEN_NS, REMEMBERED_NS,
+    AWAITED_NS, Abstained, Begun, CallerContext, Ends, LinkTally, Mechanism, OVERTAKEN_NS,
+    REMEMBERED_NS,
 };
 use crate::trace_context::{Named, Parent, SpanContext};
 
@@ -21,6 +22,9 @@ const ROOM_KEPT: usize = 1024;
 
 /// Those that are over and still remembered.
 pub(super) const REMEMBERED_MAX: usize = 8 * 1024;
+
+/// Calls that were settled and wait to be told elsewhere; of more nobody is told.
+const CALLS_MAX: usize = 16 * 1024;
 
 /// So many exchanges asked for one another in a row: what seems to be deeper is a circle.
 const DEPTH_MAX: usize = 64;
@@ -99,6 +103,8 @@ enum Link {
     None,
     /// An exchange.
     To(NodeId, Mechanism),
+    /// A call of another node, as it told.
+    Elsewhere,
 }
 
 impl Node {
@@ -134,6 +140,18 @@ impl Node {
     pub fn has_ended(&self) -> bool {
         self.ended_ns.is_some()
     }
+
+    /// Whether it stays where it stands.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.is_settled
+    }
+
+    /// Where it stands, as far as that is known.
+    #[must_use]
+    pub fn context(&self) -> &SpanContext {
+        &self.context
+    }
 }
 
 /// All of them.
@@ -146,8 +164,12 @@ pub struct Nodes {
     open: usize,
     /// The latest record's time.
     now_ns: u64,
-    /// Those that were to wait, by how long.
-    awaited: [VecDeque<(u64, NodeId)>; 3],
+    /// Those that were to wait, by how long; the last ones for answers of other nodes.
+    awaited: [VecDeque<(u64, NodeId)>; 4],
+    /// Calls are noted of which it became known where they stand.
+    pub notes_calls: bool,
+    /// Those.
+    calls: Vec<NodeId>,
     /// Those that are over and settled, with the time until which they are remembered.
     over: VecDeque<(u64, NodeId)>,
     settled: VecDeque<NodeId>,
@@ -286,6 +308,7 @@ impl Nodes {
         let node = self.get(id)?;
         let mechanism = match node.link {
             Link::To(_, mechanism) => Some(mechanism),
+            Link::Elsewhere => Some(Mechanism::Asked),
             Link::Open | Link::None => None,
         };
         Some((node.context, mechanism, node.is_settled))
@@ -337,6 +360,47 @@ impl Nodes {
         let queue = usize::from(span_ns <= REMEMBERED_NS) + usize::from(span_ns <= OVERTAKEN_NS);
         let until_ns = self.now_ns.saturating_add(span_ns);
         self.awaited[queue].push_back((until_ns, id));
+    }
+
+    /// The same for an answer of another node, which is waited for by all alike.
+    pub fn await_answer(&mut self, id: NodeId, span_ns: u64) {
+        let until_ns = self.now_ns.saturating_add(span_ns);
+        self.awaited[self.awaited.len() - 1].push_back((until_ns, id));
+    }
+
+    /// `id` was asked for by a call of another node, which stands there; whether that was news.
+    pub fn link_elsewhere(&mut self, id: NodeId, caller: &CallerContext) -> bool {
+        let is_open = |node: &&mut Node| node.link == Link::Open && node.named.parent.is_none();
+        let Some(node) = self.get_mut(id).filter(is_open) else {
+            return false;
+        };
+        node.link = Link::Elsewhere;
+        node.context = SpanContext {
+            trace_id: caller.trace_id,
+            span_id: node.context.span_id,
+            parent: Some(Parent {
+                span_id: caller.span_id,
+                is_remote: true,
+            }),
+            flags: caller.flags,
+            decided: caller.decided,
+            randomness: caller.randomness,
+        };
+        self.tally.link(Mechanism::Asked);
+        self.settle(id);
+        true
+    }
+
+    /// It is known where a call stands.
+    pub fn call_stands(&mut self, id: NodeId) {
+        if self.calls.len() < CALLS_MAX {
+            self.calls.push(id);
+        }
+    }
+
+    /// Calls of which that became known since the last time.
+    pub fn take_calls(&mut self) -> Vec<NodeId> {
+        std::mem::take(&mut self.calls)
     }
 
     /// `id` was asked for by `parent`. What is known already stays, and so does the trace that a
@@ -419,6 +483,7 @@ impl Nodes {
             node.is_settled = true;
             let followed = (!node.is_left_to_sdk).then_some(node.context);
             let (is_waited_for, has_ended) = (node.is_waited_for, node.has_ended());
+            let is_call = node.role == Role::Client && node.ends.is_some();
             let mut child = node.first_child.take();
             while let Some(at) = child {
                 next.push(at);
@@ -426,6 +491,9 @@ impl Nodes {
             }
             if is_waited_for {
                 self.settled.push_back(id);
+            }
+            if is_call && self.notes_calls {
+                self.call_stands(id);
             }
             if has_ended {
                 self.remember(id);
@@ -549,5 +617,6 @@ impl Nodes {
                 .map(|queue| heap::vec::<(u64, NodeId)>(queue.capacity()))
                 .sum::<usize>()
             + heap::vec::<NodeId>(self.settled.capacity())
+            + heap::vec::<NodeId>(self.calls.capacity())
     }
 }

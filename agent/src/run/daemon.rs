@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
+use crate::asking::{Asking, AskingSetup};
 use crate::capture::Capture;
 use crate::cloud::{self, CloudAttributes, CloudSetup};
 use crate::config::{Config, HealthCheckConfig, Setting, Strategy};
@@ -49,6 +50,8 @@ pub struct Daemon {
     metrics: Option<OwnMetrics>,
     /// Who asks of pods, if anybody does.
     pods: Option<PodWatch>,
+    /// Who asks other nodes, if anybody does.
+    asking: Option<Asking>,
     live: Live,
     vitals: Arc<Vitals>,
     /// Who answers for them, if anybody may ask.
@@ -118,6 +121,13 @@ impl Daemon {
         let (queue, exporters) = start_exporters(&runtime, &config, &memory, &health, output)?;
         vitals.set_reach(exporters.reach());
         let metrics = start_metrics(&config, &health, &runtime)?;
+        let (asking, peers) = match &config.asking {
+            None => (None, None),
+            Some(asking) => {
+                let (setup, door) = AskingSetup::new(asking, &memory, &health)?;
+                (Some(setup), Some(door))
+            }
+        };
         let capture = Capture::start(&config.capture, &config.discover.targets)?;
         let strategy = capture.strategy;
         let watcher = start_watcher(&config, &memory);
@@ -134,23 +144,27 @@ impl Daemon {
             spans: config.spans.clone(),
             recording,
             queue,
+            peers,
             health: Arc::clone(&health),
             vitals: Arc::clone(&vitals),
             measure_every: measure_every(&config),
             settled: ending.tell(),
         };
         let live = Live::start(capture, setup).context("can't start a thread")?;
+        let asking = asking
+            .map(|it| it.start(live.hear_of_callers()))
+            .transpose()?;
         if config.surroundings.cloud_metadata {
             let is_node = config.kubernetes.reach.is_some();
             ask_cloud(&runtime, CloudSetup::of_host(is_node), live.hear_of_host());
         }
-        let asking = PodWatchSetup {
+        let pods = PodWatchSetup {
             config: config.kubernetes.clone(),
             service_account: None,
             host_name: ProcRoot::host().host_name().to_owned(),
             handle: runtime.handle().clone(),
         };
-        let pods = PodWatch::start(asking, live.hear_of_pods()).context("can't start a thread")?;
+        let pods = PodWatch::start(pods, live.hear_of_pods()).context("can't start a thread")?;
         Ok(Self {
             config,
             strategy,
@@ -160,6 +174,7 @@ impl Daemon {
             exporters,
             metrics,
             pods,
+            asking,
             live,
             vitals,
             health_server,
@@ -228,6 +243,12 @@ impl Daemon {
         if let Some(discover) = &reconfiguration.discover {
             self.config.discover.clone_from(discover);
         }
+        if let Some(spans) = &mut reconfiguration.spans
+            && self.asking.is_none()
+        {
+            // Nobody would answer.
+            spans.asked_within_ms = Some(0);
+        }
         if let Some(spans) = &reconfiguration.spans {
             self.config.spans.clone_from(spans);
         }
@@ -277,6 +298,8 @@ impl Daemon {
         self.vitals.ends();
         drop(self.pods);
         let ended = self.live.end();
+        // Until then answers may come for what was asked.
+        drop(self.asking);
         let ended = ended.map_err(|_| anyhow::anyhow!("the capture thread panicked"))?;
         self.runtime.block_on(self.exporters.drain(left(ending)));
         if let Some(metrics) = self.metrics {
