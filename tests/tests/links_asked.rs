@@ -353,10 +353,8 @@ fn over_redis() {
         client.tell(&format!("{name} counter"));
     }
     let finished = stop(agents, [commands, commands, 0]);
-    let row = Row {
-        joins: commands_joined(&all_spans(&finished)),
-        ..Row::default()
-    };
+    let mut row = Row::default();
+    row.joins = commands_joined(&all_spans(&finished));
     keep("Redis", commands, &row, 99.0, &finished);
 }
 

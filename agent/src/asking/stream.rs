@@ -3,6 +3,7 @@
 //! what waits is bounded, and so is the time for anything. It decides nothing about questions.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -179,6 +180,7 @@ async fn greet(
         (Some(_), None) => false,
     };
     if !is_proven {
+        let _ = io.shutdown().await;
         return Err(NoStream::Unproven);
     }
     if name == own {
@@ -213,11 +215,15 @@ async fn hear_hello(
             Ok(None) => {}
             Ok(Some(_)) | Err(_) => return Err(NoStream::Malformed),
         }
-        let read = io.read(&mut bytes).await.map_err(NoStream::Handshake)?;
-        if read == 0 {
+        let read = match io.read(&mut bytes).await {
             // That is how the other end refuses this one's proof.
-            return Err(NoStream::Unproven);
-        }
+            Ok(0) => return Err(NoStream::Unproven),
+            Ok(read) => read,
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                return Err(NoStream::Unproven);
+            }
+            Err(error) => return Err(NoStream::Handshake(error)),
+        };
         reader.add(&bytes[..read]);
     }
 }
