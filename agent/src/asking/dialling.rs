@@ -302,14 +302,14 @@ impl<T: FnMut(u8, Vec<Caller>) -> bool> Dialling<T> {
             StreamEnd::Connecting => self.own,
             StreamEnd::Accepting => name,
         };
-        if let Some(other) = self.by_name.get(&name).copied() {
-            if self.streams.get(&other).is_some_and(|it| it.by < by) {
-                return;
+        let other = self.by_name.get(&name).copied();
+        let known = other.and_then(|other| Some((other, self.streams.get(&other)?.by)));
+        match known {
+            Some((_, other)) if other < by => return,
+            None if self.streams.len() >= STREAMS_MAX => {
+                return self.health.asking.count(PeerEvent::Crowded);
             }
-            self.ended(other, None);
-        }
-        if self.streams.len() >= STREAMS_MAX {
-            return self.health.asking.count(PeerEvent::Crowded);
+            Some(_) | None => {}
         }
         self.last += 1;
         let (id, address) = (self.last, established.address);
@@ -340,8 +340,15 @@ impl<T: FnMut(u8, Vec<Caller>) -> bool> Dialling<T> {
         self.by_name.insert(name, id);
         self.switchboard
             .joins(id, Some(address.ip().to_canonical()));
+        if let Some((other, _)) = known {
+            self.switchboard.moves(other, id);
+            if let Some(other) = self.streams.remove(&other) {
+                other.task.abort();
+            }
+        } else {
+            log::info!("asks the agent at {address}, and answers it");
+        }
         self.health.asking.set_streams(self.streams.len());
-        log::info!("asks the agent at {address}, and answers it");
     }
 
     fn ended(&mut self, id: StreamId, why: Option<PeerEvent>) {

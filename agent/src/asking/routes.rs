@@ -76,6 +76,27 @@ impl Routes {
         true
     }
 
+    /// An agent is on another stream.
+    pub fn move_to(&mut self, to_be_left: StreamId, to: StreamId) {
+        let here = |stream: &mut StreamId| {
+            if *stream == to_be_left {
+                *stream = to;
+            }
+        };
+        for claims in self.claims.values_mut() {
+            if claims.contains(&to) {
+                claims.retain(|it| *it != to_be_left);
+            }
+            claims.iter_mut().for_each(here);
+        }
+        self.claimed.remove(&to_be_left);
+        let claims = self.claims.values().filter(|it| it.contains(&to));
+        self.claimed.insert(to, claims.count());
+        for place in self.connections.values_mut() {
+            place.stream.iter_mut().for_each(here);
+        }
+    }
+
     /// An agent is gone, with all that it said.
     pub fn leave(&mut self, stream: StreamId) {
         self.claimed.remove(&stream);

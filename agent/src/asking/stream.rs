@@ -183,11 +183,13 @@ async fn greet(
         let _ = io.shutdown().await;
         return Err(NoStream::Unproven);
     }
-    if name == own {
-        return Err(NoStream::Itself);
-    }
     if end == StreamEnd::Accepting {
         send(&mut io, &hello).await?;
+    }
+    if name == own {
+        // By then the end that connected knows that, too.
+        let _ = io.shutdown().await;
+        return Err(NoStream::Itself);
     }
     Ok(Established {
         io,

@@ -89,6 +89,20 @@ impl Switchboard {
         }
     }
 
+    /// The same agent is asked over another stream, which joined before: what it was asked and did not
+    /// answer is asked again, and so will be what it asked.
+    pub fn moves(&mut self, from: StreamId, to: StreamId) {
+        self.lines.remove(&from);
+        self.waiting.leave(from);
+        self.routes.move_to(from, to);
+        let asked_again = self.outstanding.move_to(from, to);
+        if let Some(line) = self.lines.get_mut(&to) {
+            let asked_again = asked_again.into_iter();
+            line.questions
+                .extend(asked_again.map(|(number, key)| (number, asked(&key))));
+        }
+    }
+
     /// It is gone. What it was asked, nobody else answers.
     pub fn leaves(&mut self, stream: StreamId) {
         self.lines.remove(&stream);

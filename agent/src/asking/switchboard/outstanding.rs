@@ -93,6 +93,19 @@ impl Outstanding {
         Ok(Some(told))
     }
 
+    /// One that was asked is on another stream: what it did not answer.
+    pub fn move_to(&mut self, from: StreamId, to: StreamId) -> Vec<(u32, JoinKey)> {
+        let mut unanswered = Vec::new();
+        for (number, question) in &mut self.open {
+            if let Some(asked) = question.asked.iter_mut().find(|it| **it == from) {
+                *asked = to;
+                unanswered.push((*number, question.key));
+            }
+        }
+        unanswered.sort_unstable_by_key(|(number, _)| *number);
+        unanswered
+    }
+
     /// One that was asked is gone: what nobody else may answer.
     pub fn leave(&mut self, stream: StreamId) -> Vec<(JoinKey, u8)> {
         let mut over = Vec::new();

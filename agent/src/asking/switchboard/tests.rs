@@ -185,6 +185,43 @@ fn one_connection_is_asked_about_where_it_was_known() {
 }
 
 #[test]
+fn what_was_asked_on_a_stream_that_another_one_replaces_is_asked_again() {
+    let mut boards = [Switchboard::new(1 << 20), Switchboard::new(1 << 20)];
+    let carry = |boards: &mut [Switchboard; 2], on: StreamId| {
+        for _ in 0..3 {
+            for (node, other) in [(0, 1), (1, 0)] {
+                for (stream, bytes) in boards[node].take_frames() {
+                    assert_eq!(stream, on, "nothing else is there");
+                    let mut reader = FrameReader::default();
+                    reader.add(&bytes);
+                    while let Some(frame) = reader.next_frame().expect("a frame") {
+                        assert_eq!(boards[other].hear_peer(on, frame, MS), Ok(()));
+                    }
+                }
+            }
+        }
+    };
+    boards.iter_mut().for_each(|it| it.joins(1, from()));
+    boards[1].hear_shard(3, ForPeers::Begins(key(1)), MS);
+    boards[0].hear_shard(3, ForPeers::Asks(key(1), from()), MS);
+    carry(&mut boards, 1);
+    for board in &mut boards {
+        board.joins(2, from());
+        board.moves(1, 2);
+    }
+    // It was not sent on the old one, and goes over the new one as it is.
+    boards[0].hear_shard(3, ForPeers::Asks(key(2), from()), MS);
+    carry(&mut boards, 2);
+    for at in [1, 2] {
+        boards[1].hear_shard(3, ForPeers::Stands(key(at), Some(context(7))), MS);
+    }
+    carry(&mut boards, 2);
+    let told = boards[0].take_callers().remove(&3).expect("told");
+    assert_eq!(told.iter().map(|it| it.at).collect::<Vec<_>>(), [1, 2]);
+    assert!(told.iter().all(|it| CallerContext::of(it).is_some()));
+}
+
+#[test]
 fn whose_address_it_is_is_asked_alone() {
     let mut net = Net::new(3);
     let address = from().expect("one");
