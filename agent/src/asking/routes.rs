@@ -76,6 +76,12 @@ impl Routes {
         true
     }
 
+    /// There is another agent, which may know what nobody knew before.
+    pub fn join(&mut self) {
+        let places = self.connections.values_mut();
+        places.for_each(|place| place.misses = 0);
+    }
+
     /// An agent is on another stream.
     pub fn move_to(&mut self, to_be_left: StreamId, to: StreamId) {
         let here = |stream: &mut StreamId| {
@@ -243,6 +249,17 @@ mod tests {
         let own = Route::To(vec![7]);
         assert_eq!(asked[..3], [own.clone(), Route::Everybody, own]);
         assert!((4..=6).contains(&asked.len()), "{asked:?}");
+    }
+
+    #[test]
+    fn another_agent_may_know_what_nobody_knew() {
+        let mut routes = Routes::default();
+        for _ in 0..MISSES_MAX {
+            routes.missed(STARTS);
+        }
+        assert_eq!(routes.whom(STARTS, ip("10.0.0.1")), Route::Nobody);
+        routes.join();
+        assert_eq!(routes.whom(STARTS, ip("10.0.0.1")), Route::Everybody);
     }
 
     #[test]

@@ -84,6 +84,7 @@ impl Switchboard {
             ..PeerLine::default()
         };
         self.lines.insert(stream, line);
+        self.routes.join();
         if let Some(address) = from {
             self.routes.claim(address, stream);
         }
