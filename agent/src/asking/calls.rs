@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use hashbrown::HashMap;
+use wirespan_protocols::heap;
 
 use crate::links::{CallerContext, JoinKey};
 
@@ -80,8 +81,8 @@ impl CallTable {
     /// Bytes of memory that they take.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        wirespan_protocols::heap::table::<(JoinKey, CallPlace)>(self.places.capacity())
-            + wirespan_protocols::heap::vec::<(u64, JoinKey)>(self.order.capacity())
+        heap::table::<(JoinKey, CallPlace)>(self.places.capacity())
+            + heap::vec::<(u64, JoinKey)>(self.order.capacity())
     }
 }
 

@@ -359,7 +359,7 @@ impl<T: FnMut(u8, Vec<Caller>) -> bool> Dialling<T> {
         if self.by_name.get(&stream.name) == Some(&id) {
             self.by_name.remove(&stream.name);
         }
-        self.switchboard.leaves(id);
+        self.switchboard.leaves(id, monotonic_ns());
         self.health.asking.set_streams(self.streams.len());
         let address = stream.address;
         match why {

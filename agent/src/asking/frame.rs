@@ -16,9 +16,10 @@
 //!                place   of the request in its connection, with its upper two bits as lower ones
 //! 4 answers    at least one: number, known, context
 //!                number  as in questions; a difference that is below 0 counts downwards (zigzag)
-//!                known   1 byte: bit 0 the client is known, and only then there are others and a
-//!                        context; 1 whoever began the trace decided on sampling, 2 in favour;
-//!                        3 randomness, 4 a span id, 5 flags follow; others are 0
+//!                known   1 byte: 0 the client is not known; 40 (hexadecimal) it is, and where it
+//!                        stands will be answered later; else bit 0 is set, and a context follows:
+//!                        bit 1 whoever began the trace decided on sampling, 2 in favour;
+//!                        3 randomness, 4 a span id, 5 flags are in it
 //!                context 16 bytes trace id; 1 byte flags, else 01; 8 bytes span id, else it is
 //!                        that which follows from the request; 7 bytes randomness
 //! ```
@@ -51,6 +52,8 @@ const RANDOM: u8 = 1 << 3;
 const SPAN: u8 = 1 << 4;
 const FLAGS: u8 = 1 << 5;
 const ALL: u8 = (1 << 6) - 1;
+/// Alone.
+const LATER: u8 = 1 << 6;
 
 /// Flags that need no byte of their own: sampled, and nothing else.
 const FLAGS_USUAL: u8 = 1;
@@ -88,6 +91,17 @@ pub struct ToldContext {
     pub randomness: Option<u64>,
 }
 
+/// What is answered about a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToldAnswer {
+    /// It is not known.
+    Unknown,
+    /// Its call was seen; where that stands is told as soon as it is known.
+    Later,
+    /// It stands there.
+    Stands(ToldContext),
+}
+
 /// One frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerFrame {
@@ -102,8 +116,8 @@ pub enum PeerFrame {
     Addresses(Vec<IpAddr>),
     /// Who made these requests? Each with a number for the answer.
     Questions(Vec<(u32, AskedRequest)>),
-    /// By these numbers: `None` if it does not know.
-    Answers(Vec<(u32, Option<ToldContext>)>),
+    /// By these numbers.
+    Answers(Vec<(u32, ToldAnswer)>),
 }
 
 /// Why bytes are no frame. Nothing after them can be read.
@@ -166,7 +180,7 @@ pub fn put_questions(questions: &[(u32, AskedRequest)], out: &mut Vec<u8>) {
 }
 
 /// Appends answers, in as many frames as it takes.
-pub fn put_answers(answers: &[(u32, Option<ToldContext>)], out: &mut Vec<u8>) {
+pub fn put_answers(answers: &[(u32, ToldAnswer)], out: &mut Vec<u8>) {
     for some in answers.chunks(ENTRIES_MAX) {
         frame(ANSWERS, out, |out| {
             let mut before = 0;
@@ -176,8 +190,9 @@ pub fn put_answers(answers: &[(u32, Option<ToldContext>)], out: &mut Vec<u8>) {
                 put_varint(u64::from(zigzag.cast_unsigned()), out);
                 before = *number;
                 match told {
-                    None => out.push(0),
-                    Some(told) => put_context(told, out),
+                    ToldAnswer::Unknown => out.push(0),
+                    ToldAnswer::Later => out.push(LATER),
+                    ToldAnswer::Stands(told) => put_context(told, out),
                 }
             }
         });
@@ -363,19 +378,23 @@ impl FrameBody<'_> {
         Some((number, AskedRequest { starts, at }))
     }
 
-    fn answer(&mut self, before: &mut u32) -> Option<(u32, Option<ToldContext>)> {
+    fn answer(&mut self, before: &mut u32) -> Option<(u32, ToldAnswer)> {
         let zigzag = self.number()?;
         let difference = (zigzag >> 1) ^ (zigzag & 1).wrapping_neg();
         let number = before.wrapping_add(difference);
         *before = number;
-        Some((number, self.context()?))
+        Some((number, self.told()?))
     }
 
-    fn context(&mut self) -> Option<Option<ToldContext>> {
-        let known = self.byte()?;
-        if known == 0 {
-            return Some(None);
-        }
+    fn told(&mut self) -> Option<ToldAnswer> {
+        Some(match self.byte()? {
+            0 => ToldAnswer::Unknown,
+            LATER => ToldAnswer::Later,
+            known => ToldAnswer::Stands(self.context(known)?),
+        })
+    }
+
+    fn context(&mut self, known: u8) -> Option<ToldContext> {
         let has = |bit| known & bit != 0;
         if !has(KNOWN) || known & !ALL != 0 || (has(SAMPLED) && !has(DECIDED)) {
             return None;
@@ -396,13 +415,13 @@ impl FrameBody<'_> {
         if trace_id == [0; 16] || span_id == Some([0; 8]) {
             return None;
         }
-        Some(Some(ToldContext {
+        Some(ToldContext {
             trace_id,
             span_id,
             flags,
             decided: has(DECIDED).then_some(has(SAMPLED)),
             randomness,
-        }))
+        })
     }
 }
 

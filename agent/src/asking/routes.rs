@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use hashbrown::HashMap;
+use wirespan_protocols::heap;
 
 /// A stream to another agent.
 pub type StreamId = u64;
@@ -159,6 +160,15 @@ impl Routes {
         if place.stream.is_none() {
             place.misses = (place.misses + 1).min(MISSES_MAX);
         }
+    }
+
+    /// Bytes of memory that they take.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        heap::table::<(IpAddr, Vec<StreamId>)>(self.claims.capacity())
+            + self.claims.len() * heap::vec::<StreamId>(CLAIMS_MAX)
+            + heap::table::<([u32; 2], ClientPlace)>(self.connections.capacity())
+            + heap::vec::<[u32; 2]>(self.order.capacity())
     }
 
     fn connection(&mut self, starts: [u32; 2]) -> &mut ClientPlace {

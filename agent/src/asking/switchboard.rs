@@ -12,11 +12,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use wirespan_common::record::Caller;
+use wirespan_protocols::heap;
 
 use super::calls::{CallPlace, CallTable};
-use super::frame::{self, AskedRequest, PeerFrame, ToldContext};
+use super::frame::{self, AskedRequest, PeerFrame, ToldAnswer, ToldContext};
 use super::routes::{ADDRESSES_MAX, Route, Routes, StreamId};
 use super::tally::{AskingTally, PeerEvent};
 use crate::links::{CallerContext, ForPeers, JoinKey};
@@ -26,6 +27,9 @@ use waiting::HeldQuestions;
 /// Questions to everybody, each counted as often as there is somebody, that may be asked in a
 /// second. Of requests beyond that nobody is asked.
 const BROADCASTS_A_SECOND: u32 = 2_000;
+
+/// Questions of one connection that wait for what becomes of the first one; of more nobody is asked.
+const BEHIND_MAX: usize = 1024;
 
 /// What an agent said that it must not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +44,7 @@ pub enum Violation {
 #[derive(Debug, Default)]
 struct PeerLine {
     questions: Vec<(u32, AskedRequest)>,
-    answers: Vec<(u32, Option<ToldContext>)>,
+    answers: Vec<(u32, ToldAnswer)>,
     addresses: Vec<IpAddr>,
 }
 
@@ -52,6 +56,8 @@ pub struct Switchboard {
     routes: Routes,
     outstanding: Outstanding,
     waiting: HeldQuestions,
+    /// By connections about which everybody is being asked: what is to be asked of whoever answers.
+    behind: HashMap<[u32; 2], Vec<(u8, JoinKey, Option<IpAddr>)>>,
     own_addresses: HashSet<IpAddr>,
     /// What is to be told to shards.
     callers: BTreeMap<u8, Vec<Caller>>,
@@ -70,6 +76,7 @@ impl Switchboard {
             routes: Routes::default(),
             outstanding: Outstanding::default(),
             waiting: HeldQuestions::default(),
+            behind: HashMap::new(),
             own_addresses: HashSet::new(),
             callers: BTreeMap::new(),
             broadcasts: Allowance::new(BROADCASTS_A_SECOND),
@@ -105,13 +112,14 @@ impl Switchboard {
     }
 
     /// It is gone. What it was asked, nobody else answers.
-    pub fn leaves(&mut self, stream: StreamId) {
+    pub fn leaves(&mut self, stream: StreamId, now_ns: u64) {
         self.lines.remove(&stream);
         self.routes.leave(stream);
         self.waiting.leave(stream);
         for (key, shard) in self.outstanding.leave(stream) {
             // It might have known.
             self.tell(shard, &key, None);
+            self.ask_behind(key.starts, now_ns);
         }
     }
 
@@ -119,7 +127,12 @@ impl Switchboard {
     pub fn hear_shard(&mut self, shard: u8, what: ForPeers, now_ns: u64) {
         match what {
             ForPeers::Asks(key, from) => self.ask(shard, key, from, now_ns),
-            ForPeers::Begins(key) => self.calls.set(key, CallPlace::Begun, now_ns),
+            ForPeers::Begins(key) => {
+                self.calls.set(key, CallPlace::Begun, now_ns);
+                for (stream, number) in self.waiting.who(&key) {
+                    self.say(stream, number, ToldAnswer::Later);
+                }
+            }
             ForPeers::Stands(key, context) => {
                 let place = context.map_or(CallPlace::Untold, CallPlace::Stands);
                 self.calls.set(key, place, now_ns);
@@ -146,6 +159,11 @@ impl Switchboard {
         let mut whom = match self.routes.whom(key.starts, from) {
             Route::To(streams) => streams,
             Route::Everybody => {
+                if let Some(behind) = self.behind.get_mut(&key.starts)
+                    && behind.len() < BEHIND_MAX
+                {
+                    return behind.push((shard, key, from));
+                }
                 let all: Vec<_> = self.lines.keys().copied().collect();
                 match self.broadcasts.take(all.len() as u32, now_ns) {
                     true => all,
@@ -165,10 +183,20 @@ impl Switchboard {
             self.tally.count(PeerEvent::NotAsked, 1);
             return self.tell(shard, &key, None);
         };
+        if whom.len() > 1 {
+            self.behind.entry(key.starts).or_default();
+        }
         for stream in whom {
             if let Some(line) = self.lines.get_mut(&stream) {
                 line.questions.push((number, asked(&key)));
             }
+        }
+    }
+
+    /// It is known what becomes of a question about this connection: others go the same way.
+    fn ask_behind(&mut self, starts: [u32; 2], now_ns: u64) {
+        for (shard, key, from) in self.behind.remove(&starts).unwrap_or_default() {
+            self.ask(shard, key, from, now_ns);
         }
     }
 
@@ -200,7 +228,7 @@ impl Switchboard {
             }
             PeerFrame::Answers(answers) => {
                 for (number, told) in answers {
-                    self.hear_answer(stream, number, told)?;
+                    self.hear_answer(stream, number, told, now_ns)?;
                 }
             }
         }
@@ -230,6 +258,8 @@ impl Switchboard {
         if !self.waiting.add(key, stream, number, is_begun, now_ns) {
             self.tally.count(PeerEvent::TooMany, 1);
             self.answer(stream, number, &key, None);
+        } else if is_begun {
+            self.say(stream, number, ToldAnswer::Later);
         }
     }
 
@@ -237,16 +267,23 @@ impl Switchboard {
         &mut self,
         stream: StreamId,
         number: u32,
-        told: Option<ToldContext>,
+        told: ToldAnswer,
+        now_ns: u64,
     ) -> Result<(), Violation> {
-        match self.outstanding.answered(stream, number, told.is_some()) {
+        match self.outstanding.answered(stream, number, &told) {
             Ok(Some((key, shard))) => {
-                match &told {
-                    Some(_) => self.routes.found(key.starts, stream),
-                    None => self.routes.missed(key.starts),
+                match told {
+                    ToldAnswer::Unknown => {
+                        self.routes.missed(key.starts);
+                        self.tell(shard, &key, None);
+                    }
+                    ToldAnswer::Later => self.routes.found(key.starts, stream),
+                    ToldAnswer::Stands(told) => {
+                        self.routes.found(key.starts, stream);
+                        self.tell(shard, &key, Some(&context_of(&told, &key)));
+                    }
                 }
-                let context = told.map(|told| context_of(&told, &key));
-                self.tell(shard, &key, context.as_ref());
+                self.ask_behind(key.starts, now_ns);
                 Ok(())
             }
             // Others may know, or somebody else did.
@@ -268,12 +305,15 @@ impl Switchboard {
         key: &JoinKey,
         context: Option<&CallerContext>,
     ) {
-        let told = context.map(|context| told_of(context, key));
-        let event = match told {
-            Some(_) => PeerEvent::Told,
-            None => PeerEvent::NotKnown,
+        let (told, event) = match context {
+            Some(context) => (ToldAnswer::Stands(told_of(context, key)), PeerEvent::Told),
+            None => (ToldAnswer::Unknown, PeerEvent::NotKnown),
         };
         self.tally.count(event, 1);
+        self.say(stream, number, told);
+    }
+
+    fn say(&mut self, stream: StreamId, number: u32, told: ToldAnswer) {
         if let Some(line) = self.lines.get_mut(&stream) {
             line.answers.push((number, told));
         }
@@ -282,7 +322,9 @@ impl Switchboard {
     /// Time passed.
     pub fn tick(&mut self, now_ns: u64) {
         self.calls.tick(now_ns);
-        self.outstanding.tick(now_ns);
+        for key in self.outstanding.tick(now_ns) {
+            self.ask_behind(key.starts, now_ns);
+        }
         let calls = &self.calls;
         let is_begun = |key: &JoinKey| matches!(calls.get(key), Some(CallPlace::Begun));
         let over = self.waiting.tick(now_ns, is_begun);
@@ -322,6 +364,13 @@ impl Switchboard {
         std::mem::take(&mut self.callers)
     }
 
+    fn behind_bytes(&self) -> usize {
+        type Behind = (u8, JoinKey, Option<IpAddr>);
+        let of = |behind: &Vec<Behind>| heap::vec::<Behind>(behind.capacity());
+        self.behind.values().map(of).sum::<usize>()
+            + heap::table::<([u32; 2], Vec<Behind>)>(self.behind.capacity())
+    }
+
     /// How many are connected.
     #[must_use]
     pub fn streams(&self) -> usize {
@@ -331,7 +380,11 @@ impl Switchboard {
     /// Bytes of memory that are taken by what others, or the traffic, make it remember.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.calls.memory_bytes() + self.outstanding.memory_bytes() + self.waiting.memory_bytes()
+        self.calls.memory_bytes()
+            + self.outstanding.memory_bytes()
+            + self.waiting.memory_bytes()
+            + self.routes.memory_bytes()
+            + self.behind_bytes()
     }
 }
 

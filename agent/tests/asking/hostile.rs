@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use wirespan::asking::credentials::Credentials;
-use wirespan::asking::frame::{self, AskedRequest, PeerFrame, ToldContext};
+use wirespan::asking::frame::{self, AskedRequest, PeerFrame, ToldAnswer, ToldContext};
 use wirespan::asking::stream::{self, Heard};
 use wirespan::asking::{AskingCounts, PeerEvent};
 
@@ -83,7 +83,7 @@ impl Liar {
     }
 }
 
-fn lie(number: u32) -> (u32, Option<ToldContext>) {
+fn lie(number: u32) -> (u32, ToldAnswer) {
     let told = ToldContext {
         trace_id: [66; 16],
         span_id: None,
@@ -91,7 +91,7 @@ fn lie(number: u32) -> (u32, Option<ToldContext>) {
         decided: None,
         randomness: None,
     };
-    (number, Some(told))
+    (number, ToldAnswer::Stands(told))
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn an_answer_that_nobody_asked_for_is_not_heard() {
     agent.wait_for_streams(2);
     liar.say(|out| frame::put_answers(&[lie(number)], out));
     liar.is_cut_off();
-    honest.say(|out| frame::put_answers(&[(number, None)], out));
+    honest.say(|out| frame::put_answers(&[(number, ToldAnswer::Unknown)], out));
     assert_eq!(agent.told(), (1, None));
 }
 
@@ -161,7 +161,7 @@ fn an_answer_that_is_repeated_is_heard_once() {
     assert_eq!(agent.told(), (1, Some(66)));
     agent.asks(2);
     let (number, _) = liar.question();
-    liar.say(|out| frame::put_answers(&[(number, None)], out));
+    liar.say(|out| frame::put_answers(&[(number, ToldAnswer::Unknown)], out));
     assert_eq!(agent.told(), (2, None), "nothing in between");
 }
 

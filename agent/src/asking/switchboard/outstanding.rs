@@ -6,7 +6,7 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use wirespan_protocols::heap;
 
-use super::StreamId;
+use super::{StreamId, ToldAnswer};
 use crate::links::JoinKey;
 
 /// Open questions at a time.
@@ -25,8 +25,10 @@ pub enum AnswerFault {
 struct OpenQuestion {
     key: JoinKey,
     shard: u8,
-    /// Who was asked and has not answered.
+    /// Who was asked and has not answered; once it is found, who will.
     asked: Vec<StreamId>,
+    /// Somebody has the client, and will answer.
+    is_found: bool,
 }
 
 /// All of them.
@@ -58,13 +60,14 @@ impl Outstanding {
             key,
             shard,
             asked: asked.to_vec(),
+            is_found: false,
         };
         self.open.insert(number, question);
         Some(number)
     }
 
-    /// `stream` answered; what is known by that, if it is the last word: the request, and the shard
-    /// that asked.
+    /// `stream` answered; the request, and the shard that asked, if that says something of where
+    /// its client is: it is known there, or it is nowhere.
     ///
     /// # Errors
     /// It was not asked. Who answers too late was.
@@ -72,7 +75,7 @@ impl Outstanding {
         &mut self,
         stream: StreamId,
         number: u32,
-        is_known: bool,
+        told: &ToldAnswer,
     ) -> Result<Option<(JoinKey, u8)>, AnswerFault> {
         let Some(question) = self.open.get_mut(&number) else {
             let was_given_out = self.has_wrapped || (1..=self.last).contains(&number);
@@ -82,15 +85,30 @@ impl Outstanding {
             };
         };
         let Some(place) = question.asked.iter().position(|it| *it == stream) else {
-            return Err(AnswerFault::Unasked);
+            // Somebody else said that it has the client.
+            return match question.is_found {
+                true => Ok(None),
+                false => Err(AnswerFault::Unasked),
+            };
         };
-        question.asked.swap_remove(place);
-        if !is_known && !question.asked.is_empty() {
-            return Ok(None);
+        let about = (question.key, question.shard);
+        match told {
+            ToldAnswer::Later if question.is_found => return Ok(None),
+            ToldAnswer::Later => {
+                question.is_found = true;
+                question.asked = vec![stream];
+                return Ok(Some(about));
+            }
+            ToldAnswer::Unknown => {
+                question.asked.swap_remove(place);
+                if !question.asked.is_empty() {
+                    return Ok(None);
+                }
+            }
+            ToldAnswer::Stands(_) => {}
         }
-        let told = (question.key, question.shard);
         self.open.remove(&number);
-        Ok(Some(told))
+        Ok(Some(about))
     }
 
     /// One that was asked is on another stream: what it did not answer.
@@ -121,15 +139,17 @@ impl Outstanding {
         over
     }
 
-    /// Forgets those that nobody waits for.
-    pub fn tick(&mut self, now_ns: u64) {
+    /// Forgets those that nobody waits for; which of them were never answered.
+    pub fn tick(&mut self, now_ns: u64) -> Vec<JoinKey> {
         let open_for_ns = OPEN_FOR.as_nanos() as u64;
+        let mut unanswered = Vec::new();
         while let Some(&(asked_ns, number)) = self.order.front()
             && (now_ns.saturating_sub(asked_ns) >= open_for_ns || !self.open.contains_key(&number))
         {
             self.order.pop_front();
-            self.open.remove(&number);
+            unanswered.extend(self.open.remove(&number).map(|question| question.key));
         }
+        unanswered
     }
 
     fn forget_answered(&mut self) {

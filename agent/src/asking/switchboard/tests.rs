@@ -178,7 +178,7 @@ fn one_connection_is_asked_about_where_it_was_known() {
     assert_eq!(net.carry(), 1 + 1);
     assert_eq!(net.told(0), [(2, Some(7))]);
     // It is gone with all that it knew.
-    net.nodes[0].leaves(2);
+    net.nodes[0].leaves(2, MS);
     net.hear(0, ForPeers::Asks(key(3), from())).carry();
     net.pass(250 * MS).carry();
     assert_eq!(net.told(0), [(3, None)]);
@@ -222,6 +222,46 @@ fn what_was_asked_on_a_stream_that_another_one_replaces_is_asked_again() {
 }
 
 #[test]
+fn everybody_is_asked_once_about_a_connection_and_then_whoever_knew_it() {
+    let mut net = Net::new(4);
+    for at in 1..=3 {
+        net.hear(2, ForPeers::Stands(key(at), Some(context(7))));
+    }
+    for at in 1..=3 {
+        net.hear(0, ForPeers::Asks(key(at), from()));
+    }
+    // Of one question three frames and an answer, of the others one each way.
+    assert_eq!(net.carry(), 3 + 1 + 1 + 1);
+    let all = [(1, Some(7)), (2, Some(7)), (3, Some(7))];
+    assert_eq!(net.told(0), all);
+    // Nor does one of which it is not known where it stands hold up others.
+    let inside = |at| JoinKey { starts: [6, 7], at };
+    net.hear(3, ForPeers::Begins(inside(1)));
+    net.hear(3, ForPeers::Stands(inside(2), Some(context(9))));
+    for at in 1..=2 {
+        net.hear(0, ForPeers::Asks(inside(at), from()));
+    }
+    net.carry();
+    assert_eq!(net.told(0), [(2, Some(9))]);
+    net.hear(3, ForPeers::Stands(inside(1), Some(context(8))))
+        .carry();
+    assert_eq!(net.told(0), [(1, Some(8))]);
+    net.pass(250 * MS).carry();
+    assert_eq!(net.told(0), [], "others have nothing to add");
+    // What nobody knows is asked about once more, and then not at all.
+    let outside = |at| JoinKey { starts: [8, 9], at };
+    for at in 1..=4 {
+        net.hear(0, ForPeers::Asks(outside(at), from()));
+    }
+    assert_eq!(net.carry(), 3);
+    net.pass(250 * MS);
+    assert_eq!(net.carry(), 3 + 3);
+    assert_eq!(net.told(0), [(1, None)]);
+    net.pass(250 * MS).carry();
+    assert_eq!(net.told(0), [(2, None), (3, None), (4, None)]);
+}
+
+#[test]
 fn whose_address_it_is_is_asked_alone() {
     let mut net = Net::new(3);
     let address = from().expect("one");
@@ -241,13 +281,13 @@ fn who_is_alone_knows_at_once_that_nobody_answers() {
     // So does who loses the only one that might.
     let mut net = Net::new(2);
     net.hear(0, ForPeers::Asks(key(1), from()));
-    net.nodes[0].leaves(1);
+    net.nodes[0].leaves(1, MS);
     assert_eq!(net.told(0), [(1, None)]);
 }
 
 fn answer(number: u32) -> PeerFrame {
     let told = told_of(&context(66), &key(1));
-    PeerFrame::Answers(vec![(number, Some(told))])
+    PeerFrame::Answers(vec![(number, ToldAnswer::Stands(told))])
 }
 
 #[test]
@@ -275,7 +315,7 @@ fn only_who_was_asked_may_answer_and_only_once() {
     };
     assert_eq!(board.hear_peer(1, hello, MS), Err(Violation::Hello));
     // Whoever was cut off is not heard.
-    board.leaves(1);
+    board.leaves(1, MS);
     assert_eq!(board.hear_peer(1, answer(1), MS), Ok(()));
 }
 
@@ -304,7 +344,7 @@ fn a_flood_of_questions_is_answered_without_being_kept() {
     assert_eq!(board.hear_peer(2, questions, MS), Ok(()));
     let frames = board.take_frames();
     assert_eq!(frames.iter().map(|(to, _)| *to).collect::<Vec<_>>(), [1, 2]);
-    board.leaves(1);
+    board.leaves(1, MS);
     board.tick(1_000 * MS);
     assert!(board.take_frames().is_empty());
 }

@@ -94,6 +94,14 @@ impl HeldQuestions {
         waited
     }
 
+    /// Who waits to hear of a call.
+    pub fn who(&self, key: &JoinKey) -> Vec<(StreamId, u32)> {
+        match self.count {
+            0 => Vec::new(),
+            _ => self.by_call.get(key).cloned().unwrap_or_default(),
+        }
+    }
+
     /// One who asked is gone.
     pub fn leave(&mut self, stream: StreamId) {
         self.by_stream.remove(&stream);
