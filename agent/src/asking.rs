@@ -2,9 +2,9 @@
 //! leaves a node, and no byte of the traffic is changed for it.
 //!
 //! Both ends of a TCP connection know each of its requests by the same numbers
-//! ([`crate::links::JoinKey`]), from which the id of the client's span follows, too. What the server's
-//! node lacks is the trace, and what was decided on sampling; the client's node has both. So the one
-//! asks the other, over one stream between two agents, which goes both ways:
+//! ([`crate::links::JoinKey`]), from which the id of the client's span follows, too. What the
+//! server's node lacks is the trace, and what was decided on sampling; the client's node has both.
+//! So the one asks the other, over one stream between two agents, which goes both ways:
 //!
 //! ```text
 //! shard ── asks, tells where its calls stand ─▶ door ─▶ switchboard ─▶ streams ─▶ other nodes
@@ -16,8 +16,8 @@
 //! of nodes is known as soon as its first one is, each a step later.
 //!
 //! All of it is one thread that no shard waits for. What is said is in [`frame`], who is asked in
-//! [`routes`], what becomes of questions in [`switchboard`], how agents prove themselves in [`proof`]
-//! and [`credentials`]; a [`stream`] moves bytes, [`dialling`] finds others and listens.
+//! [`routes`], what becomes of questions in [`switchboard`], how agents prove themselves in
+//! [`proof`] and [`credentials`]; a [`stream`] moves bytes, [`dialling`] finds others and listens.
 
 mod addresses;
 mod calls;

@@ -360,7 +360,7 @@ impl Links {
             let Some(key) = tcp_key(node).filter(|key| !joins.has_both(key.starts)) else {
                 continue;
             };
-            // Of one that an SDK tells, nobody else knows the span; what a header names is honoured.
+            // Of one that an SDK tells nobody else knows the span, and a header is honoured.
             let is_told = !node.is_left_to_sdk && node.named.parent.is_none();
             let context = is_told.then(|| CallerContext::from(node.context()));
             questions.leave(ForPeers::Stands(key, context));

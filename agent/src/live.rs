@@ -171,10 +171,7 @@ impl Live {
         let further: Vec<_> = further.collect();
         let wishes = std::iter::once(own).chain(further);
         let mut coordinator = Coordinator::new(capture, control, tls, wished, Arc::clone(&health));
-        coordinator.telling(settled);
-        if follow_cpu_max == 0 {
-            coordinator.follow_nobody();
-        }
+        coordinator.telling(settled, follow_cpu_max != 0);
         let mut coordinator = Some(coordinator);
         let mut threads = Vec::new();
         let ends = inboxes.into_iter().zip(wishes).zip(&*wakes);

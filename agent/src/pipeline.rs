@@ -12,10 +12,10 @@
 //!
 //! It is a function of the records: it reads no clock, no procfs and no network, waits for nothing
 //! and locks nothing. The same records with the same seed make the same spans, ids included; that
-//! is what recordings, tests and benchmarks rest on. Three things flow the other way, and only when
-//! the caller asks: advice for the kernel side ([`Pipeline::drain_to_kernel`]), the wish to hear how
-//! far some connections are ([`Pipeline::wants_progress`]), and what other nodes are asked and told
-//! ([`Pipeline::drain_for_peers`]); what comes of the latter two comes as records.
+//! is what recordings, tests and benchmarks rest on. Three things flow the other way, and only
+//! when the caller asks: advice for the kernel side ([`Pipeline::drain_to_kernel`]), the wish to
+//! hear how far some connections are ([`Pipeline::wants_progress`]), and what other nodes are
+//! asked and told ([`Pipeline::drain_for_peers`]); what comes of the latter two comes as records.
 //!
 //! Times: a span's are those of its records plus the offset in force when the exchange was over. A
 //! step of the wall clock during an exchange therefore moves both its ends and not its duration,

@@ -2,12 +2,11 @@
 //! way says so: a chain of servers on three nodes, with a router between that translates addresses
 //! and loses packets. Requests come from where nobody watches.
 
-use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use wirespan_tests::daemon::{self, Daemon, Finished};
-use wirespan_tests::links::{KeptRow, Load, Row, Target};
+use wirespan_tests::links::{Counts, KeptRow, Load, Row, Target};
 use wirespan_tests::nodes::{Nodes, Way};
 use wirespan_tests::process::{LIMIT, Process, tied};
 use wirespan_tests::redis::introduces;
@@ -177,8 +176,8 @@ fn all_spans(finished: &[Finished]) -> Vec<Seen> {
     all.cloned().collect()
 }
 
-/// Keeps a row of requests that came from one node to the next, of which so many per cent have to be
-/// below the call that made them, and none below another one.
+/// Keeps a row of requests that came from one node to the next, of which so many per cent have to
+/// be below the call that made them, and none below another one.
 fn keep(name: &str, asked: usize, row: &Row, least: f64, finished: &[Finished]) {
     println!("asked: {name}: {} of {asked}", row.joins);
     for it in finished {
@@ -358,25 +357,27 @@ fn over_redis() {
     keep("Redis", commands, &row, 99.0, &finished);
 }
 
-/// What became of the server's spans of commands: the parent of each is one call of the same
-/// command, within which it began, and of no other one.
-fn commands_joined(spans: &[Seen]) -> wirespan_tests::links::Counts {
-    let of_kind = |kind: Kind| spans.iter().filter(move |it| it.kind == kind);
-    let calls: HashMap<_, _> = of_kind(Kind::Client)
-        .map(|it| ((it.trace_id.as_str(), it.span_id.as_str()), it))
-        .collect();
-    let mut counts = wirespan_tests::links::Counts::default();
-    let mut taken = HashSet::new();
-    for server in of_kind(Kind::Server).filter(|it| !introduces(it)) {
-        let place = (server.trace_id.as_str(), server.parent_span_id.as_str());
-        let name = |span: &Seen| span.get("db.operation.name").map(str::to_owned);
-        let is_right = |call: &&Seen| {
-            let within = call.start_ns..=call.end_ns;
-            name(call) == name(server) && within.contains(&server.start_ns)
-        };
-        if server.parent_span_id.is_empty() {
+/// What became of the server's spans of commands. The client takes turns, so that the n-th span of
+/// the one belongs to the n-th of the other.
+fn commands_joined(spans: &[Seen]) -> Counts {
+    let of_kind = |kind: Kind| {
+        let is_command = |it: &&Seen| it.kind == kind && !introduces(it);
+        let mut spans: Vec<_> = spans.iter().filter(is_command).collect();
+        spans.sort_by_key(|it| it.start_ns);
+        spans
+    };
+    let (calls, commands) = (of_kind(Kind::Client), of_kind(Kind::Server));
+    assert_eq!(calls.len(), commands.len());
+    let mut counts = Counts::default();
+    for (call, command) in calls.into_iter().zip(commands) {
+        assert_eq!(
+            call.get("db.operation.name"),
+            command.get("db.operation.name")
+        );
+        let parent = (&command.trace_id, &command.parent_span_id);
+        if command.parent_span_id.is_empty() {
             counts.none += 1;
-        } else if calls.get(&place).is_some_and(is_right) && taken.insert(place) {
+        } else if parent == (&call.trace_id, &call.span_id) {
             counts.right += 1;
         } else {
             counts.wrong += 1;

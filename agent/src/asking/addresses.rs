@@ -53,15 +53,27 @@ mod tests {
 
     #[test]
     fn addresses_of_the_machine_itself_are_found() {
-        let trie = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n\
-                    Local:\n  +-- 10.11.0.0/24 2 0 2\n     |-- 10.11.0.0\n        /24 link UNICAST\n\
-                    \x20    |-- 10.11.0.2\n        /32 host LOCAL\n     |-- 10.11.0.255\n\
-                    \x20       /32 link BROADCAST\n     |-- 127.0.0.1\n        /32 host LOCAL\n";
+        let trie = [
+            "Main:",
+            "  +-- 0.0.0.0/0 3 0 5",
+            "     |-- 0.0.0.0",
+            "        /0 universe UNICAST",
+            "Local:",
+            "  +-- 10.11.0.0/24 2 0 2",
+            "     |-- 10.11.0.0",
+            "        /24 link UNICAST",
+            "     |-- 10.11.0.2",
+            "        /32 host LOCAL",
+            "     |-- 10.11.0.255",
+            "        /32 link BROADCAST",
+            "     |-- 127.0.0.1",
+            "        /32 host LOCAL",
+        ];
         let texts = |found: Vec<IpAddr>| {
             let texts = found.iter().map(IpAddr::to_string);
             texts.collect::<Vec<_>>()
         };
-        assert_eq!(texts(ipv4(trie)), ["10.11.0.2", "127.0.0.1"]);
+        assert_eq!(texts(ipv4(&trie.join("\n"))), ["10.11.0.2", "127.0.0.1"]);
         let lines = "00000000000000000000000000000001 01 80 10 80       lo\n\
                      fd000000000000000000000000000007 02 40 00 80     eth0\n";
         assert_eq!(texts(ipv6(lines)), ["::1", "fd00::7"]);

@@ -27,6 +27,7 @@ use rustls::{
 use super::frame::ALPN;
 use super::proof::SecretKey;
 use crate::config::{AskingConfig, AskingIdentity, SECRET_BYTES_MIN, SecretSource};
+use crate::visible::Visible;
 
 /// How old what was read from files may be when it is used.
 const READ_EVERY: Duration = Duration::from_secs(5);
@@ -266,5 +267,5 @@ fn read_file(path: &Path) -> Result<Vec<u8>, CredentialsError> {
 }
 
 fn unusable(path: &Path, why: impl fmt::Display) -> CredentialsError {
-    CredentialsError(format!("{} can't be used: {why}", path.display()))
+    CredentialsError(format!("{} can't be used: {why}", Visible(path.display())))
 }

@@ -29,7 +29,7 @@ use crate::health::Health;
 use crate::memory::{Holder, Ledger};
 use crate::visible::Visible;
 use crate::wall_clock::monotonic_ns;
-use targets::Targets;
+use targets::PeerTargets;
 
 /// Streams at a time.
 const STREAMS_MAX: usize = 1024;
@@ -63,7 +63,7 @@ enum RoomEvent {
 }
 
 /// A stream that there is.
-struct OpenStream {
+struct LiveStream {
     name: AgentName,
     address: SocketAddr,
     /// The one who connected.
@@ -83,8 +83,8 @@ pub struct Dialling<T> {
     memory: Ledger,
     own: AgentName,
     switchboard: Switchboard,
-    targets: Targets,
-    streams: HashMap<StreamId, OpenStream>,
+    targets: PeerTargets,
+    streams: HashMap<StreamId, LiveStream>,
     by_name: HashMap<AgentName, StreamId>,
     last: StreamId,
     /// Connections that are not streams yet.
@@ -109,7 +109,7 @@ impl<T: FnMut(u8, Vec<Caller>) -> bool> Dialling<T> {
             health: setup.health,
             memory: setup.memory,
             own,
-            targets: Targets::default(),
+            targets: PeerTargets::default(),
             streams: HashMap::new(),
             by_name: HashMap::new(),
             last: 0,
@@ -329,7 +329,7 @@ impl<T: FnMut(u8, Vec<Caller>) -> bool> Dialling<T> {
             let counts = &health.asking;
             established.converse(saying, counts, hear).await;
         });
-        let stream = OpenStream {
+        let stream = LiveStream {
             name,
             address,
             by,

@@ -6,8 +6,8 @@
 //! and that no two streams have in common: a channel binding as in RFC 9266. Who is in the middle
 //! has two streams, and can make neither proof of the other. Roles keep a proof from being sent
 //! back. The one that connects proves first, so that a stranger who connects gets nothing by which
-//! secrets could be tried; a stranger who is connected to gets that, which is why secrets have to be
-//! long enough not to be found by trying.
+//! secrets could be tried; a stranger who is connected to gets that, which is why secrets have to
+//! be long enough not to be found by trying.
 
 use ring::hmac;
 

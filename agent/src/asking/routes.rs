@@ -184,8 +184,8 @@ impl Routes {
     }
 }
 
-/// Whether something on the way may put this address in place of a node's: those of private networks
-/// (RFC 1918, RFC 6598, RFC 4193) and of links.
+/// Whether something on the way may put this address in place of a node's: those of private
+/// networks (RFC 1918, RFC 6598, RFC 4193) and of links.
 fn is_translated(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(it) => {

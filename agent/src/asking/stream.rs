@@ -231,7 +231,7 @@ async fn hear_hello(
 }
 
 /// What an agent said, or that it says no more, and as what that is counted.
-pub type Heard = Result<PeerFrame, Option<PeerEvent>>;
+pub type PeerHeard = Result<PeerFrame, Option<PeerEvent>>;
 
 impl Established {
     /// Reads what is said, which `hear` takes as fast as it can, and writes what `said` brings,
@@ -240,7 +240,7 @@ impl Established {
         self,
         said: mpsc::Receiver<Vec<u8>>,
         counts: &AskingCounts,
-        hear: impl Fn(Heard) -> F + Send,
+        hear: impl Fn(PeerHeard) -> F + Send,
     ) {
         let (read, write) = split(self.io);
         let reading = listen(read, self.reader, counts, &hear);
@@ -256,7 +256,7 @@ async fn listen<F: Future<Output = bool>>(
     mut io: ReadHalf<TlsStream<TcpStream>>,
     mut reader: FrameReader,
     counts: &AskingCounts,
-    hear: &impl Fn(Heard) -> F,
+    hear: &impl Fn(PeerHeard) -> F,
 ) -> Option<PeerEvent> {
     let mut allowance = Allowance::new(ENTRIES_A_SECOND);
     let mut bytes = vec![0; READ_BYTES];

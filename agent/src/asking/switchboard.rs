@@ -28,7 +28,8 @@ use waiting::HeldQuestions;
 /// second. Of requests beyond that nobody is asked.
 const BROADCASTS_A_SECOND: u32 = 2_000;
 
-/// Questions of one connection that wait for what becomes of the first one; of more nobody is asked.
+/// Questions of one connection that wait for what becomes of the first one; others are asked of
+/// everybody.
 const BEHIND_MAX: usize = 1024;
 
 /// What an agent said that it must not.
@@ -48,6 +49,9 @@ struct PeerLine {
     addresses: Vec<IpAddr>,
 }
 
+/// A question that waits for another one: of which shard, about which request, from where.
+type QuestionBehind = (u8, JoinKey, Option<IpAddr>);
+
 /// All of it.
 #[derive(Debug)]
 pub struct Switchboard {
@@ -57,7 +61,7 @@ pub struct Switchboard {
     outstanding: Outstanding,
     waiting: HeldQuestions,
     /// By connections about which everybody is being asked: what is to be asked of whoever answers.
-    behind: HashMap<[u32; 2], Vec<(u8, JoinKey, Option<IpAddr>)>>,
+    behind: HashMap<[u32; 2], Vec<QuestionBehind>>,
     own_addresses: HashSet<IpAddr>,
     /// What is to be told to shards.
     callers: BTreeMap<u8, Vec<Caller>>,
@@ -97,8 +101,8 @@ impl Switchboard {
         }
     }
 
-    /// The same agent is asked over another stream, which joined before: what it was asked and did not
-    /// answer is asked again, and so will be what it asked.
+    /// The same agent is asked over another stream, which joined before: what it was asked and did
+    /// not answer is asked again, and so will be what it asked.
     pub fn moves(&mut self, from: StreamId, to: StreamId) {
         self.lines.remove(&from);
         self.waiting.leave(from);
@@ -365,10 +369,9 @@ impl Switchboard {
     }
 
     fn behind_bytes(&self) -> usize {
-        type Behind = (u8, JoinKey, Option<IpAddr>);
-        let of = |behind: &Vec<Behind>| heap::vec::<Behind>(behind.capacity());
+        let of = |behind: &Vec<QuestionBehind>| heap::vec::<QuestionBehind>(behind.capacity());
         self.behind.values().map(of).sum::<usize>()
-            + heap::table::<([u32; 2], Vec<Behind>)>(self.behind.capacity())
+            + heap::table::<([u32; 2], Vec<QuestionBehind>)>(self.behind.capacity())
     }
 
     /// How many are connected.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
-use crate::asking::{Asking, AskingSetup};
+use crate::asking::{Asking, AskingError, AskingSetup, PeersDoor};
 use crate::capture::Capture;
 use crate::cloud::{self, CloudAttributes, CloudSetup};
 use crate::config::{Config, HealthCheckConfig, Setting, Strategy};
@@ -121,13 +121,7 @@ impl Daemon {
         let (queue, exporters) = start_exporters(&runtime, &config, &memory, &health, output)?;
         vitals.set_reach(exporters.reach());
         let metrics = start_metrics(&config, &health, &runtime)?;
-        let (asking, peers) = match &config.asking {
-            None => (None, None),
-            Some(asking) => {
-                let (setup, door) = AskingSetup::new(asking, &memory, &health)?;
-                (Some(setup), Some(door))
-            }
-        };
+        let (asking, peers) = prepare_asking(&config, &memory, &health)?;
         let capture = Capture::start(&config.capture, &config.discover.targets)?;
         let strategy = capture.strategy;
         let watcher = start_watcher(&config, &memory);
@@ -308,6 +302,17 @@ impl Daemon {
         self.runtime.shutdown_timeout(Duration::ZERO);
         Ok(ended)
     }
+}
+
+/// What asking other nodes needs, and where what they are asked is left, if anybody is.
+fn prepare_asking(
+    config: &Config,
+    memory: &Ledger,
+    health: &Arc<Health>,
+) -> Result<(Option<AskingSetup>, Option<PeersDoor>), AskingError> {
+    let prepare = |asking| AskingSetup::new(asking, memory, health);
+    let prepared = config.asking.as_ref().map(prepare).transpose()?;
+    Ok(prepared.unzip())
 }
 
 /// Own metrics, if they go anywhere.

@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use wirespan::asking::credentials::Credentials;
 use wirespan::asking::frame::{self, AskedRequest, PeerFrame, ToldAnswer, ToldContext};
-use wirespan::asking::stream::{self, Heard};
+use wirespan::asking::stream::{self, PeerHeard};
 use wirespan::asking::{AskingCounts, PeerEvent};
 
 use crate::agents::{Agent, LIMIT, SECRET, free_address, with_secret};
@@ -19,7 +19,7 @@ use crate::agents::{Agent, LIMIT, SECRET, free_address, with_secret};
 struct Liar {
     runtime: Runtime,
     says: mpsc::Sender<Vec<u8>>,
-    hears: mpsc::Receiver<Heard>,
+    hears: mpsc::Receiver<PeerHeard>,
 }
 
 impl Liar {

@@ -16,7 +16,7 @@ const UNDER_WAY_MAX: usize = 16;
 const ITSELF_FOR: std::time::Duration = std::time::Duration::from_secs(60);
 
 #[derive(Debug)]
-enum TargetState {
+enum PeerTargetState {
     /// It is tried from then on.
     Due(Instant),
     /// It is being tried.
@@ -26,19 +26,19 @@ enum TargetState {
 }
 
 #[derive(Debug)]
-struct Target {
+struct PeerTarget {
     host: Arc<str>,
     /// Of those by which it was found.
     names: BTreeSet<usize>,
-    state: TargetState,
+    state: PeerTargetState,
     backoff: Backoff,
 }
 
 /// All of them.
 #[derive(Debug, Default)]
-pub struct Targets(HashMap<SocketAddr, Target>);
+pub struct PeerTargets(HashMap<SocketAddr, PeerTarget>);
 
-impl Targets {
+impl PeerTargets {
     /// The name with this number, which is this host's, stands for these addresses now.
     pub fn resolved(&mut self, name: usize, host: &str, found: &[SocketAddr]) {
         let host: Arc<str> = host.into();
@@ -46,10 +46,10 @@ impl Targets {
             if self.0.len() >= TARGETS_MAX && !self.0.contains_key(address) {
                 continue;
             }
-            let target = self.0.entry(*address).or_insert_with(|| Target {
+            let target = self.0.entry(*address).or_insert_with(|| PeerTarget {
                 host: Arc::clone(&host),
                 names: BTreeSet::new(),
-                state: TargetState::Due(Instant::now()),
+                state: PeerTargetState::Due(Instant::now()),
                 backoff: Backoff::default(),
             });
             target.names.insert(name);
@@ -66,22 +66,22 @@ impl Targets {
     /// agent. They are under way from then on.
     pub fn due(&mut self, is_there: impl Fn(&AgentName) -> bool) -> Vec<(SocketAddr, Arc<str>)> {
         let now = Instant::now();
-        let is_under_way = |it: &&Target| matches!(it.state, TargetState::UnderWay);
+        let is_under_way = |it: &&PeerTarget| matches!(it.state, PeerTargetState::UnderWay);
         let mut room = UNDER_WAY_MAX.saturating_sub(self.0.values().filter(is_under_way).count());
         let mut due = Vec::new();
         for (address, target) in &mut self.0 {
-            if let TargetState::Is(name) = target.state
+            if let PeerTargetState::Is(name) = target.state
                 && !is_there(&name)
             {
                 // It ended; whoever has more to do with that than this end comes back first.
-                target.state = TargetState::Due(now + target.backoff.failed());
+                target.state = PeerTargetState::Due(now + target.backoff.failed());
             }
             if room > 0
-                && let TargetState::Due(at) = target.state
+                && let PeerTargetState::Due(at) = target.state
                 && at <= now
             {
                 room -= 1;
-                target.state = TargetState::UnderWay;
+                target.state = PeerTargetState::UnderWay;
                 due.push((*address, Arc::clone(&target.host)));
             }
         }
@@ -91,7 +91,7 @@ impl Targets {
     /// This agent is there.
     pub fn is(&mut self, address: SocketAddr, name: AgentName) {
         if let Some(target) = self.0.get_mut(&address) {
-            target.state = TargetState::Is(name);
+            target.state = PeerTargetState::Is(name);
             target.backoff.succeeded();
         }
     }
@@ -99,7 +99,7 @@ impl Targets {
     /// That is where this agent itself is.
     pub fn is_itself(&mut self, address: SocketAddr) {
         if let Some(target) = self.0.get_mut(&address) {
-            target.state = TargetState::Due(Instant::now() + jittered(ITSELF_FOR));
+            target.state = PeerTargetState::Due(Instant::now() + jittered(ITSELF_FOR));
         }
     }
 
@@ -109,7 +109,7 @@ impl Targets {
             return false;
         };
         let is_first = target.backoff.is_fresh();
-        target.state = TargetState::Due(Instant::now() + target.backoff.failed());
+        target.state = PeerTargetState::Due(Instant::now() + target.backoff.failed());
         is_first
     }
 }
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn what_a_name_stands_for_is_tried_until_it_stands_for_something_else() {
-        let mut targets = Targets::default();
+        let mut targets = PeerTargets::default();
         targets.resolved(0, "a", &[at(1), at(2)]);
         targets.resolved(1, "b", &[at(2)]);
         let nobody = |_: &AgentName| false;
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn only_so_many_are_tried_at_a_time_and_are_there_at_all() {
-        let mut targets = Targets::default();
+        let mut targets = PeerTargets::default();
         let all: Vec<_> = (1..3000).map(at).collect();
         targets.resolved(0, "a", &all);
         assert_eq!(targets.0.len(), TARGETS_MAX);

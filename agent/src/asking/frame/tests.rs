@@ -1,3 +1,5 @@
+//! What is said, read and refused.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -107,7 +109,7 @@ fn the_longest_entries_fit_their_frames() {
     };
     let mut bytes = Vec::new();
     // Each number is as far from the one before it as can be.
-    let number = |place: u32| if place % 2 == 0 { 1 << 31 } else { 0 };
+    let number = |place: u32| if place.is_multiple_of(2) { 1 << 31 } else { 0 };
     let questions: Vec<_> = (0..ENTRIES_MAX as u32)
         .map(|it| (number(it), request))
         .collect();

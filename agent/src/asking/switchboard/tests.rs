@@ -1,3 +1,5 @@
+//! Several nodes that ask each other, without a socket between them.
+
 use super::*;
 use crate::asking::frame::FrameReader;
 
