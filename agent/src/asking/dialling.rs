@@ -37,6 +37,8 @@ const STREAMS_MAX: usize = 1024;
 const UNPROVEN_MAX: usize = 64;
 /// What streams say and is not dealt with yet; who says more waits.
 const EVENTS_MAX: usize = 1024;
+/// Of which so many have their turn at once.
+const EVENTS_AT_ONCE: usize = 256;
 /// How often names are looked up.
 const RESOLVED_EVERY: Duration = Duration::from_secs(15);
 /// How often it is looked at what is due.
@@ -130,7 +132,14 @@ impl<T: FnMut(u8, Vec<Caller>) -> bool> Dialling<T> {
         loop {
             tokio::select! {
                 Some(batch) = self.batches.recv() => self.hear_shards(batch),
-                Some(event) = self.events.1.recv() => self.hear(event),
+                Some(event) = self.events.1.recv() => {
+                    self.hear(event);
+                    // What else is there goes along, so that few frames say much.
+                    for _ in 0..EVENTS_AT_ONCE {
+                        let Ok(event) = self.events.1.try_recv() else { break };
+                        self.hear(event);
+                    }
+                }
                 _ = look.tick() => {
                     self.look(looks).await;
                     looks += 1;
@@ -375,15 +384,15 @@ impl<T: FnMut(u8, Vec<Caller>) -> bool> Dialling<T> {
 
     /// Frames to streams, and callers to shards.
     fn hand_on(&mut self) {
-        let mut slow = Vec::new();
-        for (id, bytes) in self.switchboard.take_frames() {
-            if let Some(stream) = self.streams.get(&id)
-                && stream.said.try_send(bytes).is_err()
-            {
-                slow.push(id);
+        let streams = &self.streams;
+        let has_room = |id| streams.get(&id).is_some_and(|it| it.said.capacity() > 0);
+        for (id, bytes) in self.switchboard.take_frames(has_room) {
+            if let Some(stream) = streams.get(&id) {
+                // Nobody else puts anything there; if it ended, that is told.
+                let _ = stream.said.try_send(bytes);
             }
         }
-        for id in slow {
+        for id in self.switchboard.overfull() {
             self.ended(id, Some(PeerEvent::Silent));
         }
         for (shard, callers) in self.switchboard.take_callers() {

@@ -29,8 +29,8 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const SILENT_MAX: Duration = Duration::from_secs(30);
 /// Who takes nothing for so long neither.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(10);
-/// Batches of frames that wait to be written.
-pub const BATCHES_MAX: usize = 64;
+/// Batches of frames that wait to be written; what comes after is in the next one.
+pub const BATCHES_MAX: usize = 4;
 /// What is read at a time, in bytes.
 const READ_BYTES: usize = 16 * 1024;
 /// Questions, answers and addresses that one agent may say in a second; it has to wait with more.

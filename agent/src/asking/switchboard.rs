@@ -28,9 +28,13 @@ use waiting::HeldQuestions;
 /// second. Of requests beyond that nobody is asked.
 const BROADCASTS_A_SECOND: u32 = 2_000;
 
-/// Questions of one connection that wait for what becomes of the first one; others are asked of
-/// everybody.
+/// Questions of one connection that wait for what becomes of the first one; of others nobody is
+/// asked.
 const BEHIND_MAX: usize = 1024;
+
+/// Questions, answers and addresses that wait for one agent to take them; who takes so little is cut
+/// off.
+const LINE_MAX: usize = 64 * 1024;
 
 /// What an agent said that it must not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +51,12 @@ struct PeerLine {
     questions: Vec<(u32, AskedRequest)>,
     answers: Vec<(u32, ToldAnswer)>,
     addresses: Vec<IpAddr>,
+}
+
+impl PeerLine {
+    fn len(&self) -> usize {
+        self.questions.len() + self.answers.len() + self.addresses.len()
+    }
 }
 
 /// A question that waits for another one: of which shard, about which request, from where.
@@ -163,10 +173,12 @@ impl Switchboard {
         let mut whom = match self.routes.whom(key.starts, from) {
             Route::To(streams) => streams,
             Route::Everybody => {
-                if let Some(behind) = self.behind.get_mut(&key.starts)
-                    && behind.len() < BEHIND_MAX
-                {
-                    return behind.push((shard, key, from));
+                if let Some(behind) = self.behind.get_mut(&key.starts) {
+                    if behind.len() < BEHIND_MAX {
+                        return behind.push((shard, key, from));
+                    }
+                    self.tally.count(PeerEvent::NotAsked, 1);
+                    return self.tell(shard, &key, None);
                 }
                 let all: Vec<_> = self.lines.keys().copied().collect();
                 match self.broadcasts.take(all.len() as u32, now_ns) {
@@ -343,10 +355,14 @@ impl Switchboard {
         self.waiting.until_ns()
     }
 
-    /// What is to be sent by now, as frames, by stream.
-    pub fn take_frames(&mut self) -> Vec<(StreamId, Vec<u8>)> {
+    /// What is to be sent by now, as frames, by stream, to those that have room; the others are sent
+    /// more later.
+    pub fn take_frames(&mut self, has_room: impl Fn(StreamId) -> bool) -> Vec<(StreamId, Vec<u8>)> {
         let mut sent = Vec::new();
         for (stream, line) in &mut self.lines {
+            if line.len() == 0 || !has_room(*stream) {
+                continue;
+            }
             let mut bytes = Vec::new();
             if !line.addresses.is_empty() {
                 frame::put_addresses(&line.addresses, &mut bytes);
@@ -356,11 +372,16 @@ impl Switchboard {
             line.addresses.clear();
             line.answers.clear();
             line.questions.clear();
-            if !bytes.is_empty() {
-                sent.push((*stream, bytes));
-            }
+            sent.push((*stream, bytes));
         }
         sent
+    }
+
+    /// Streams for which more waits than may.
+    #[must_use]
+    pub fn overfull(&self) -> Vec<StreamId> {
+        let lines = self.lines.iter().filter(|(_, line)| line.len() > LINE_MAX);
+        lines.map(|(stream, _)| *stream).collect()
     }
 
     /// What shards are to be told by now.

@@ -54,7 +54,7 @@ impl Net {
         loop {
             let mut frames = Vec::new();
             for (node, board) in self.nodes.iter_mut().enumerate() {
-                for (to, bytes) in board.take_frames() {
+                for (to, bytes) in board.take_frames(|_| true) {
                     frames.push((node as u64, to as usize, bytes));
                 }
             }
@@ -192,7 +192,7 @@ fn what_was_asked_on_a_stream_that_another_one_replaces_is_asked_again() {
     let carry = |boards: &mut [Switchboard; 2], on: StreamId| {
         for _ in 0..3 {
             for (node, other) in [(0, 1), (1, 0)] {
-                for (stream, bytes) in boards[node].take_frames() {
+                for (stream, bytes) in boards[node].take_frames(|_| true) {
                     assert_eq!(stream, on, "nothing else is there");
                     let mut reader = FrameReader::default();
                     reader.add(&bytes);
@@ -299,7 +299,7 @@ fn only_who_was_asked_may_answer_and_only_once() {
     net.hear(1, ForPeers::Has(address)).carry();
     net.hear(0, ForPeers::Asks(key(1), from()));
     let board = &mut net.nodes[0];
-    let [(1, _)] = board.take_frames()[..] else {
+    let [(1, _)] = board.take_frames(|_| true)[..] else {
         panic!("one is asked")
     };
     assert_eq!(board.hear_peer(2, answer(1), MS), Err(Violation::Unasked));
@@ -344,11 +344,33 @@ fn a_flood_of_questions_is_answered_without_being_kept() {
     board.hear_shard(0, ForPeers::Stands(key(1), Some(context(7))), MS);
     let questions = PeerFrame::Questions(vec![(1, asked(&key(1)))]);
     assert_eq!(board.hear_peer(2, questions, MS), Ok(()));
-    let frames = board.take_frames();
+    let frames = board.take_frames(|_| true);
     assert_eq!(frames.iter().map(|(to, _)| *to).collect::<Vec<_>>(), [1, 2]);
     board.leaves(1, MS);
     board.tick(1_000 * MS);
-    assert!(board.take_frames().is_empty());
+    assert!(board.take_frames(|_| true).is_empty());
+}
+
+#[test]
+fn who_takes_nothing_is_told_what_gathered_and_then_cut_off() {
+    let mut board = Switchboard::new(1 << 20);
+    board.joins(1, None);
+    board.hear_shard(0, ForPeers::Stands(key(1), Some(context(7))), MS);
+    let questions: Vec<_> = (0..100).map(|it| (it, asked(&key(1)))).collect();
+    let hear = |board: &mut Switchboard| {
+        let heard = board.hear_peer(1, PeerFrame::Questions(questions.clone()), MS);
+        assert_eq!(heard, Ok(()));
+    };
+    hear(&mut board);
+    assert!(board.take_frames(|_| false).is_empty());
+    hear(&mut board);
+    let frames = board.take_frames(|_| true);
+    assert_eq!(frames.len(), 1);
+    assert!(frames[0].1.len() > 200 * 17, "all of it");
+    for _ in 0..=LINE_MAX / 100 {
+        hear(&mut board);
+    }
+    assert_eq!(board.overfull(), [1]);
 }
 
 #[test]
