@@ -355,16 +355,14 @@ impl Links {
             questions,
             ..
         } = self;
-        for id in nodes.take_calls() {
-            let Some(node) = nodes.get(id) else { continue };
-            let Some(key) = tcp_key(node).filter(|key| !joins.has_both(key.starts)) else {
-                continue;
-            };
-            // Of one that an SDK tells nobody else knows the span, and a header is honoured.
-            let is_told = !node.is_left_to_sdk && node.named.parent.is_none();
-            let context = is_told.then(|| CallerContext::from(node.context()));
-            questions.leave(ForPeers::Stands(key, context));
+        for (key, context) in nodes.take_calls() {
+            // Whose other end is here is known here.
+            if !joins.has_both(key.starts) {
+                questions.leave(ForPeers::Stands(key, context));
+            }
         }
+        let forgotten = questions.take_forgotten();
+        nodes.tally.questions(QuestionFate::Overrun, forgotten);
         questions.drain()
     }
 

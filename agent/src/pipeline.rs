@@ -178,7 +178,10 @@ impl Pipeline {
             Body::Caller(caller) => self.material.exchanges.links.hear_of_caller(&caller),
         }
         // Who waits until some time sees to it that another kind comes then.
-        let is_frequent = matches!(record.body, Body::Chunk { .. } | Body::Progress { .. });
+        let is_frequent = matches!(
+            record.body,
+            Body::Chunk { .. } | Body::Progress { .. } | Body::Caller(_)
+        );
         if !is_frequent || self.material.is_look_due() {
             self.material.tell_due(out);
             self.evict_idle(time_ns, out);

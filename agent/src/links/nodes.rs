@@ -11,9 +11,10 @@ use wirespan_protocols::exchange::{Role, Ticket};
 use wirespan_protocols::heap;
 
 use super::gone::Gone;
+use super::questions::tcp_key;
 use super::{
-    AWAITED_NS, Abstained, Begun, CallerContext, Ends, LinkTally, Mechanism, OVERTAKEN_NS,
-    REMEMBERED_NS,
+    AWAITED_NS, Abstained, Begun, CallerContext, Ends, JoinKey, LinkTally, Mechanism, OVERTAKEN_NS,
+    QuestionFate, REMEMBERED_NS,
 };
 use crate::trace_context::{Named, Parent, SpanContext};
 
@@ -24,10 +25,13 @@ const ROOM_KEPT: usize = 1024;
 pub(super) const REMEMBERED_MAX: usize = 8 * 1024;
 
 /// Calls that were settled and wait to be told elsewhere; of more nobody is told.
-const CALLS_MAX: usize = 16 * 1024;
+const CALLS_MAX: usize = 64 * 1024;
 
 /// So many exchanges asked for one another in a row: what seems to be deeper is a circle.
 const DEPTH_MAX: usize = 64;
+
+/// A call, by what others know it, and where it stands, if they are told.
+pub type ToldCall = (JoinKey, Option<CallerContext>);
 
 /// An exchange, open or lately over. No two have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -146,12 +150,6 @@ impl Node {
     pub fn is_settled(&self) -> bool {
         self.is_settled
     }
-
-    /// Where it stands, as far as that is known.
-    #[must_use]
-    pub fn context(&self) -> &SpanContext {
-        &self.context
-    }
 }
 
 /// All of them.
@@ -168,8 +166,8 @@ pub struct Nodes {
     awaited: [VecDeque<(u64, NodeId)>; 4],
     /// Calls are noted of which it became known where they stand.
     pub notes_calls: bool,
-    /// Those.
-    calls: Vec<NodeId>,
+    /// Those: by what others know them, and what these are told.
+    calls: Vec<ToldCall>,
     /// Those that are over and settled, with the time until which they are remembered.
     over: VecDeque<(u64, NodeId)>,
     settled: VecDeque<NodeId>,
@@ -393,13 +391,20 @@ impl Nodes {
 
     /// It is known where a call stands.
     pub fn call_stands(&mut self, id: NodeId) {
+        let Some(node) = self.get(id) else { return };
+        let Some(key) = tcp_key(node) else { return };
+        // Of one that an SDK tells nobody else knows the span, and a header is honoured.
+        let is_told = !node.is_left_to_sdk && node.named.parent.is_none();
+        let context = is_told.then(|| CallerContext::from(&node.context));
         if self.calls.len() < CALLS_MAX {
-            self.calls.push(id);
+            self.calls.push((key, context));
+        } else {
+            self.tally.question(QuestionFate::Overrun);
         }
     }
 
     /// Calls of which that became known since the last time.
-    pub fn take_calls(&mut self) -> Vec<NodeId> {
+    pub fn take_calls(&mut self) -> Vec<ToldCall> {
         std::mem::take(&mut self.calls)
     }
 
@@ -617,6 +622,6 @@ impl Nodes {
                 .map(|queue| heap::vec::<(u64, NodeId)>(queue.capacity()))
                 .sum::<usize>()
             + heap::vec::<NodeId>(self.settled.capacity())
-            + heap::vec::<NodeId>(self.calls.capacity())
+            + heap::vec::<ToldCall>(self.calls.capacity())
     }
 }

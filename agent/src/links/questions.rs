@@ -18,7 +18,7 @@ use crate::trace_context::SpanContext;
 /// Questions that wait for an answer at a time; of more requests nobody is asked.
 const OPEN_MAX: usize = 16 * 1024;
 /// What waits to be fetched; of more, the oldest is forgotten: a link is missed.
-const LEAVING_MAX: usize = 16 * 1024;
+const LEAVING_MAX: usize = 64 * 1024;
 
 /// Where the span of a client stands, as far as a server's has to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +113,8 @@ pub struct Questions {
     within_ns: u64,
     open: HashMap<JoinKey, NodeId>,
     leaving: VecDeque<ForPeers>,
+    /// What did not leave, because more did not than is kept.
+    forgotten: u32,
 }
 
 impl Questions {
@@ -176,8 +178,14 @@ impl Questions {
     pub fn leave(&mut self, what: ForPeers) {
         if self.leaving.len() >= LEAVING_MAX {
             self.leaving.pop_front();
+            self.forgotten += 1;
         }
         self.leaving.push_back(what);
+    }
+
+    /// How often something was forgotten since the last call.
+    pub fn take_forgotten(&mut self) -> u32 {
+        std::mem::take(&mut self.forgotten)
     }
 
     /// What has to leave by now.

@@ -97,17 +97,20 @@ pub enum QuestionFate {
     Late,
     /// It was not asked: too many questions were open.
     NoRoom,
+    /// A question, or something that others are told, was forgotten: nobody took it in time.
+    Overrun,
 }
 
 impl QuestionFate {
     /// All of them, in order of their discriminants.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Asked,
         Self::Answered,
         Self::Unknown,
         Self::Unanswered,
         Self::Late,
         Self::NoRoom,
+        Self::Overrun,
     ];
 
     /// As it stands in the summary and in metrics.
@@ -120,6 +123,7 @@ impl QuestionFate {
             Self::Unanswered => "unanswered",
             Self::Late => "late",
             Self::NoRoom => "no_room",
+            Self::Overrun => "overrun",
         }
     }
 }
