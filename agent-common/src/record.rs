@@ -6,10 +6,12 @@
 //! Times are nanoseconds of `CLOCK_MONOTONIC` (`bpf_ktime_get_ns`), stream positions are bytes
 //! since the kernel side first saw the connection.
 
+mod caller;
 mod task;
 
 use core::mem::size_of;
 
+pub use caller::{CALLER_DECIDED, CALLER_KNOWN, CALLER_RANDOM, CALLER_SAMPLED, Caller};
 pub use task::{ANCESTORS_MAX, Ancestors, Polled, TaskEvent, TaskKind, TaskNote};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -35,6 +37,9 @@ pub enum Kind {
     Task = 7,
     /// What was set of how spans are made, from now on: a JSON document. Made in user space.
     Settings = 8,
+    /// What the agent of another node answered about the client of a request: [`Caller`]. Made in
+    /// user space.
+    Caller = 9,
     /// Who is behind addresses within a cluster, from now on: a JSON document. Made in user space.
     Peers = 10,
 }
@@ -52,6 +57,7 @@ impl TryFrom<u8> for Kind {
             6 => Self::Process,
             7 => Self::Task,
             8 => Self::Settings,
+            9 => Self::Caller,
             10 => Self::Peers,
             unknown => return Err(unknown),
         })
@@ -434,6 +440,8 @@ pub enum Body<'a> {
     Settings(&'a [u8]),
     /// Who is behind addresses from now on, as JSON.
     Peers(&'a [u8]),
+    /// Who made a request, as another node tells.
+    Caller(Caller),
 }
 
 /// Why bytes are not a record.
@@ -543,6 +551,7 @@ impl<'a> Body<'a> {
             }
             Kind::Settings => Self::Settings(rest),
             Kind::Peers => Self::Peers(rest),
+            Kind::Caller => Self::Caller(split::<Caller>(rest)?.0),
         })
     }
 }

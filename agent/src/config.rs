@@ -5,6 +5,7 @@
 //! room (what the texts mean together), with the grammar of single values in `values`.
 //! [`Config::load`] is the way in; [`Config::changes_to`] tells what another one would change.
 
+mod asking;
 mod capture;
 mod change;
 mod daemon;
@@ -27,6 +28,7 @@ mod targets;
 mod traces;
 mod values;
 
+pub use asking::{AskingConfig, AskingIdentity, PeerName, SECRET_BYTES_MIN, SecretSource};
 pub use capture::{CONNECTIONS_MAX_DEFAULT, CaptureConfig, Strategy};
 use change::fixed;
 pub use change::{Change, Changes, Part};
@@ -59,6 +61,8 @@ pub struct Config {
     pub kubernetes: KubernetesConfig,
     /// Who else is asked about the machine.
     pub surroundings: SurroundingsConfig,
+    /// Which agents of other nodes are asked, and who may ask; nobody, if it is `None`.
+    pub asking: Option<AskingConfig>,
     /// How to capture.
     pub capture: CaptureConfig,
     /// How exchanges become spans.

@@ -4,7 +4,6 @@
 
 mod access;
 mod addressed;
-mod backoff;
 mod client;
 mod kubeconfig;
 mod owners;

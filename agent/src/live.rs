@@ -27,7 +27,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
+use wirespan_common::record::Caller;
 
+use crate::asking::PeersDoor;
 use crate::capture::Capture;
 use crate::cloud::CloudAttributes;
 use crate::config::SpanConfig;
@@ -42,10 +44,10 @@ use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::recording::Recorder;
 use crate::report::Finished;
 use crate::vitals::Vitals;
-use control::{Control, Reconfigure};
+use control::{Answer, Control, News, Reconfigure};
 pub use control::{Reconfiguration, Watched};
 use coordinator::Coordinator;
-use inbox::inbox;
+use inbox::{Mailbox, inbox};
 use path::Path;
 use shard::{Remains, Shard, ShardParts};
 use tls::TlsThread;
@@ -102,6 +104,8 @@ pub struct Setup {
     pub recording: Option<Recorder>,
     /// Where spans go.
     pub queue: SpanQueue,
+    /// Where what concerns other nodes is left, if they are asked.
+    pub peers: Option<PeersDoor>,
     /// Who counts.
     pub health: Arc<Health>,
     /// Who is asked whether all is well.
@@ -118,6 +122,8 @@ pub struct Live {
     stop: Stop,
     watched: Watched,
     reconfigure: Reconfigure,
+    /// To each shard, for what is known of callers.
+    callers: Vec<Mailbox>,
     recording: Option<Recorder>,
     health: Arc<Health>,
 }
@@ -140,6 +146,7 @@ impl Live {
             spans,
             recording,
             queue,
+            peers,
             health,
             vitals,
             measure_every,
@@ -155,6 +162,7 @@ impl Live {
         };
         let (mailboxes, inboxes): (Vec<_>, Vec<_>) =
             wakes.iter().map(|wake| inbox(Arc::clone(wake))).unzip();
+        let callers = mailboxes.clone();
         let (selection, root) = (capture.selection()?, ProcRoot::host());
         let control = Control::start(watcher, selection, root, mailboxes, &health)?;
         let (watched, reconfigure) = (control.watched(), control.reconfigure());
@@ -164,10 +172,7 @@ impl Live {
         let further: Vec<_> = further.collect();
         let wishes = std::iter::once(own).chain(further);
         let mut coordinator = Coordinator::new(capture, control, tls, wished, Arc::clone(&health));
-        coordinator.telling(settled);
-        if follow_cpu_max == 0 {
-            coordinator.follow_nobody();
-        }
+        coordinator.telling(settled, follow_cpu_max != 0);
         let mut coordinator = Some(coordinator);
         let mut threads = Vec::new();
         let ends = inboxes.into_iter().zip(wishes).zip(&*wakes);
@@ -181,6 +186,7 @@ impl Live {
                 feed,
                 inbox,
                 wishes,
+                peers: peers.as_ref().map(|door| door.of_shard(shard)),
                 wake: Arc::clone(wake),
                 stop: stop.clone(),
                 path,
@@ -197,9 +203,21 @@ impl Live {
             stop,
             watched,
             reconfigure,
+            callers,
             recording,
             health,
         })
+    }
+
+    /// Who is told what other nodes know of clients, and by which shard that was asked; it says
+    /// whether there was room.
+    pub fn hear_of_callers(&self) -> impl FnMut(u8, Vec<Caller>) -> bool + Send + use<> {
+        let shards = self.callers.clone();
+        move |shard, callers| {
+            let news = Answer::News(News::Callers(callers.into()));
+            let shard = shards.get(usize::from(shard));
+            shard.is_some_and(|shard| shard.offer(news))
+        }
     }
 
     /// Has all of it work by another configuration from now on; `false` if the run is over.

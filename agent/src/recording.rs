@@ -27,8 +27,8 @@ use std::io::{self, BufWriter, Read, Write};
 
 use wirespan_common::connection::Connection;
 use wirespan_common::record::{
-    Chunk, Clock, ConnectionId, DecodeError, Header, Kind, Life, Open, Progress, Record, Stage,
-    TaskNote,
+    Caller, Chunk, Clock, ConnectionId, DecodeError, Header, Kind, Life, Open, Progress, Record,
+    Stage, TaskNote,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -57,6 +57,7 @@ const _: () = assert!(
         && size_of::<Life>() == 24
         && size_of::<Clock>() == 8
         && size_of::<TaskNote>() == 24
+        && size_of::<Caller>() == 56
 );
 
 /// No record is longer: a chunk carries at most 64 KiB, a process's description what its arguments
@@ -209,6 +210,12 @@ pub fn peers_records(time_ns: u64, changes: &[PeerChange]) -> impl Iterator<Item
         let json = serde_json::to_vec(changes).unwrap_or_default();
         user_record(Kind::Peers, time_ns, 0, &json)
     })
+}
+
+/// The record that says what another node's agent knows of a client.
+#[must_use]
+pub fn caller_record(time_ns: u64, caller: &Caller) -> Vec<u8> {
+    user_record(Kind::Caller, time_ns, 0, caller.as_bytes())
 }
 
 /// The record that answers how far both streams of a connection are, out of what the kernel side

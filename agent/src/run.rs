@@ -111,10 +111,16 @@ fn give_up_rights(config: &Config) -> RightsLeft {
         return told(log::Level::Info, line.to_owned());
     }
     capture::raise_limits();
-    let address = config.health_check.address;
+    let addresses = [
+        config.health_check.address,
+        config.asking.as_ref().and_then(|it| it.listen),
+    ];
     let needs = sandbox::Needs {
         admin: capture::privileges::takes_admin(),
-        low_port: address.is_some_and(|it| it.port() < LOW_PORTS),
+        low_port: addresses
+            .into_iter()
+            .flatten()
+            .any(|it| it.port() < LOW_PORTS),
     };
     match sandbox::enter(needs) {
         Ok(left) => told(log::Level::Info, left.to_string()),

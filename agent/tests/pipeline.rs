@@ -2,6 +2,8 @@
 
 #[path = "pipeline/again.rs"]
 mod again;
+#[path = "pipeline/asked.rs"]
+mod asked;
 #[path = "pipeline/ends.rs"]
 mod ends;
 #[path = "pipeline/exchanges.rs"]

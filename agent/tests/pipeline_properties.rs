@@ -9,7 +9,7 @@ use wirespan::health::Health;
 use wirespan::pipeline::{Pipeline, PipelineConfig};
 use wirespan::span::Span;
 use wirespan_common::record::{
-    Chunk, Clock, Extent, Header, Kind, Life, Open, Progress, Record, TaskNote,
+    Caller, Chunk, Clock, Extent, Header, Kind, Life, Open, Progress, Record, TaskNote,
 };
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
@@ -129,9 +129,10 @@ fn record(seed: &Seed, positions: &mut Positions) -> Vec<u8> {
             Vec::new()
         }
         Kind::Settings => {
-            payload = b"{\"drop_query\":true}";
+            payload = b"{\"drop_query\":true,\"asked_within_ms\":1000}";
             Vec::new()
         }
+        Kind::Caller => body::<Caller>(raw, |_| {}),
     };
     let header = Header {
         len: (size_of::<Header>() + body.len() + payload.len()) as u32,
@@ -158,6 +159,7 @@ fn any_records(count_max: usize) -> impl Strategy<Value = Vec<Vec<u8>>> {
         5 => Kind::Life as u8..=Kind::Task as u8,
         1 => Just(Kind::Settings as u8),
         1 => Just(Kind::Peers as u8),
+        1 => Just(Kind::Caller as u8),
     ];
     let seed = (
         kind,

@@ -68,7 +68,12 @@ fn assert_is_what_all_share(what: &str, documents: &[Value]) {
     assert_eq!(pod["hostPID"], true, "{what}");
     assert_eq!(pod["hostNetwork"], Value::Null, "{what}");
     let container = container(documents);
-    assert_eq!(container["volumeMounts"], Value::Null, "{what}");
+    if what == "peers" {
+        let mounts = container["volumeMounts"].as_array().expect("a secret");
+        assert!(mounts.len() == 1 && mounts[0]["readOnly"] == true, "{what}");
+    } else {
+        assert_eq!(container["volumeMounts"], Value::Null, "{what}");
+    }
     assert_eq!(
         container["securityContext"]["readOnlyRootFilesystem"], true,
         "{what}"
@@ -154,7 +159,7 @@ fn rights_are_to_list_and_to_watch_and_no_more() {
 
 #[test]
 fn the_chart_renders_as_it_did() {
-    for values in ["default", "beyla", "openshift"] {
+    for values in ["default", "beyla", "openshift", "peers"] {
         let file = data(&format!("helm/{values}.yaml"));
         let rendered = template((values != "default").then_some(&*file));
         let rendered = rendered.unwrap_or_else(|why| panic!("{values}: {why}"));
@@ -278,6 +283,7 @@ fn values_that_would_trace_too_much_or_nothing_are_refused() {
         ("extraCapabilities: [CAP_SYS_ADMIN]", "extraCapabilities"),
         ("prometheus: {ports: 9090}", "prometheus"),
         ("defaultOpenPort: http", "defaultOpenPort"),
+        ("peers: {enabled: true}", "peers.secretName"),
     ] {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), values).expect("a file");
@@ -297,7 +303,11 @@ fn variables_that_are_set_are_some_that_are_read() {
         .map(bare)
         .collect();
     let mut set = BTreeSet::new();
-    for values in [None, Some(data("helm/beyla.yaml"))] {
+    for values in [
+        None,
+        Some(data("helm/beyla.yaml")),
+        Some(data("helm/peers.yaml")),
+    ] {
         let documents = documents(&template(values.as_deref()).expect("it renders"));
         for variable in container(&documents)["env"].as_array().expect("a list") {
             set.insert(variable["name"].as_str().expect("text").to_owned());

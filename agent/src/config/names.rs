@@ -181,6 +181,22 @@ settings! {
         => "For traceidratio: the part of all traces, from 0 to 1";
     TailSampling: "WIRESPAN_TAIL_SAMPLING"
         => "Of which traces their end decides: error,slower=500ms,/cart/*:slower=200ms,share=0.05";
+    Peers: "WIRESPAN_PEERS"
+        => "Agents of other nodes to ask who made a request: name:port,address:port";
+    PeersListen: "WIRESPAN_PEERS_LISTEN"
+        => "Where agents of other nodes ask: 0.0.0.0:4319; nowhere if it is not set";
+    PeersSecret: "WIRESPAN_PEERS_SECRET"
+        => "A secret of at least 16 bytes that agents that ask each other share";
+    PeersSecretFile: "WIRESPAN_PEERS_SECRET_FILE"
+        => "The same in a file, which is read again for each connection";
+    PeersCertificate: "WIRESPAN_PEERS_CERTIFICATE"
+        => "PEM file with the certificate that is shown to other agents";
+    PeersKey: "WIRESPAN_PEERS_KEY"
+        => "PEM file with its private key";
+    PeersAuthority: "WIRESPAN_PEERS_CA"
+        => "PEM file with the authorities that sign the certificates of other agents";
+    PeersTimeout: "WIRESPAN_PEERS_TIMEOUT"
+        => "How long after a request its span waits for what other agents know: 1s";
     QueueSpans: "WIRESPAN_QUEUE_SPANS"
         => "true: spans `in queue` and `processing` below a server's";
     LinkRequestIds: "WIRESPAN_LINK_REQUEST_IDS"

@@ -15,11 +15,11 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::access::{Access, SERVICE_ACCOUNT};
-use super::backoff::{Backoff, jittered};
 use super::client::{ApiClient, AskFailure, PATIENCE, Waits};
 use super::resource::{ApiResource, ResourceNews};
 use super::stream;
 use super::wire::{self, WatchEvent};
+use crate::backoff::{Backoff, jittered};
 use crate::config::{ApiReach, KubernetesConfig};
 use crate::visible::Visible;
 

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use wirespan_common::record::{Life, LifeEvent};
+use wirespan_common::record::{Caller, Life, LifeEvent};
 
 use super::inbox::{Alone, Mailbox};
 use crate::blocking::{BlockingPool, Bounds, LookTicket};
@@ -78,6 +78,8 @@ pub enum News {
     Configured(Box<SpanConfig>),
     /// What is counted elsewhere is kept up to date so often from now on, or not at all.
     Measure(Option<Duration>),
+    /// This is what other nodes know of clients. Not of the control thread.
+    Callers(Arc<[Caller]>),
 }
 
 /// What the thread is told.

@@ -67,14 +67,11 @@ impl Coordinator {
         }
     }
 
-    /// By whose threads calls may be linked is nobody told from now on.
-    pub fn follow_nobody(&mut self) {
-        self.follows_threads = false;
-    }
-
     /// Tells `settled` once what was there already is watched and described, and its TLS is read.
-    pub fn telling(&mut self, settled: Sender<Event>) {
+    /// By whose threads calls may be linked is told if it `follows` them.
+    pub fn telling(&mut self, settled: Sender<Event>, follows: bool) {
         self.settled = Some(settled);
+        self.follows_threads = follows;
     }
 
     /// Something happened to a process. Returns whether the control thread will hear of it; if not,

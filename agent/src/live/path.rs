@@ -5,7 +5,7 @@ use crate::kubernetes::peer::PeerChange;
 use std::sync::Arc;
 
 use wirespan_common::connection::Connection;
-use wirespan_common::record::{Body, ConnectionId, Life, LifeEvent, Record, Stage};
+use wirespan_common::record::{Body, Caller, ConnectionId, Life, LifeEvent, Record, Stage};
 
 use crate::config::SpanConfig;
 use crate::discover::Process;
@@ -119,6 +119,11 @@ impl Path {
     /// Spans are made in this way from now on.
     pub fn configure(&mut self, spans: &SpanConfig) {
         self.add(recording::settings_record(monotonic_ns(), spans));
+    }
+
+    /// This is what another node's agent knows of a client.
+    pub fn tell_caller(&mut self, caller: &Caller) {
+        self.add(recording::caller_record(monotonic_ns(), caller));
     }
 
     /// So much the kernel side remembers of a connection.

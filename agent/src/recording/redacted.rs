@@ -154,7 +154,8 @@ impl Masks<'_> {
                 self.redaction = wider(self.spans, &told).redaction();
             }
             // Names that the cluster gives, as attributes of its pods are.
-            Body::Life { .. } | Body::Clock(_) | Body::Task { .. } | Body::Peers(_) => {}
+            Body::Peers(_) => {}
+            Body::Life { .. } | Body::Clock(_) | Body::Task { .. } | Body::Caller(_) => {}
         }
         Some(masked)
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tokio::runtime::{Handle, Runtime};
 
+use crate::asking::{Asking, AskingError, AskingSetup, PeersDoor};
 use crate::capture::Capture;
 use crate::cloud::{self, CloudAttributes, CloudSetup};
 use crate::config::{Config, HealthCheckConfig, KubernetesConfig, Setting, Strategy};
@@ -50,6 +51,8 @@ pub struct Daemon {
     metrics: Option<OwnMetrics>,
     /// Who asks of pods, services and nodes, if anybody does.
     cluster: Vec<ResourceWatch>,
+    /// Who asks other nodes, if anybody does.
+    asking: Option<Asking>,
     live: Live,
     vitals: Arc<Vitals>,
     /// Who answers for them, if anybody may ask.
@@ -119,6 +122,7 @@ impl Daemon {
         let (queue, exporters) = start_exporters(&runtime, &config, &memory, &health, output)?;
         vitals.set_reach(exporters.reach());
         let metrics = start_metrics(&config, &health, &runtime)?;
+        let (asking, peers) = prepare_asking(&config, &memory, &health)?;
         let capture = Capture::start(&config.capture, &config.discover.targets)?;
         let strategy = capture.strategy;
         let watcher = start_watcher(&config, &memory);
@@ -135,12 +139,16 @@ impl Daemon {
             spans: config.spans.clone(),
             recording,
             queue,
+            peers,
             health: Arc::clone(&health),
             vitals: Arc::clone(&vitals),
             measure_every: measure_every(&config),
             settled: ending.tell(),
         };
         let live = Live::start(capture, setup).context("can't start a thread")?;
+        let asking = asking
+            .map(|it| it.start(live.hear_of_callers()))
+            .transpose()?;
         if config.surroundings.cloud_metadata {
             let is_node = config.kubernetes.reach.is_some();
             ask_cloud(&runtime, CloudSetup::of_host(is_node), live.hear_of_host());
@@ -156,6 +164,7 @@ impl Daemon {
             exporters,
             metrics,
             cluster,
+            asking,
             live,
             vitals,
             health_server,
@@ -224,6 +233,12 @@ impl Daemon {
         if let Some(discover) = &reconfiguration.discover {
             self.config.discover.clone_from(discover);
         }
+        if let Some(spans) = &mut reconfiguration.spans
+            && self.asking.is_none()
+        {
+            // Nobody would answer.
+            spans.asked_within_ms = Some(0);
+        }
         if let Some(spans) = &reconfiguration.spans {
             self.config.spans.clone_from(spans);
         }
@@ -273,6 +288,8 @@ impl Daemon {
         self.vitals.ends();
         drop(self.cluster);
         let ended = self.live.end();
+        // Until then answers may come for what was asked.
+        drop(self.asking);
         let ended = ended.map_err(|_| anyhow::anyhow!("the capture thread panicked"))?;
         self.runtime.block_on(self.exporters.drain(left(ending)));
         if let Some(metrics) = self.metrics {
@@ -281,6 +298,17 @@ impl Daemon {
         self.runtime.shutdown_timeout(Duration::ZERO);
         Ok(ended)
     }
+}
+
+/// What asking other nodes needs, and where what they are asked is left, if anybody is.
+fn prepare_asking(
+    config: &Config,
+    memory: &Ledger,
+    health: &Arc<Health>,
+) -> Result<(Option<AskingSetup>, Option<PeersDoor>), AskingError> {
+    let prepare = |asking| AskingSetup::new(asking, memory, health);
+    let prepared = config.asking.as_ref().map(prepare).transpose()?;
+    Ok(prepared.unzip())
 }
 
 /// Own metrics, if they go anywhere.

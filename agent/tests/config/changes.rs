@@ -17,6 +17,7 @@ fn parts(changes: &Changes) -> Vec<&'static str> {
         ("discover", changes.discover.is_none()),
         ("kubernetes", changes.kubernetes.is_none()),
         ("surroundings", changes.surroundings.is_none()),
+        ("asking", changes.asking.is_none()),
         ("capture", changes.capture.is_none()),
         ("spans", changes.spans.is_none()),
         ("traces", changes.traces.is_none()),
@@ -96,6 +97,15 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::Shards => ("2", "capture"),
         Setting::FollowCpuMax => ("5", "capture"),
         Setting::NodeLinks => ("false", "capture"),
+        Setting::Peers => ("other:4319", "asking"),
+        Setting::PeersListen => ("127.0.0.1:4319", "asking"),
+        // Without anybody to ask they have no effect.
+        Setting::PeersSecret => ("correct horse battery", ""),
+        Setting::PeersSecretFile => ("/etc/secret", ""),
+        Setting::PeersTimeout => ("2s", ""),
+        Setting::PeersCertificate | Setting::PeersKey | Setting::PeersAuthority => {
+            ("/etc/peer.pem", "")
+        }
         Setting::IgnoreHealthChecks
         | Setting::DropQuery
         | Setting::LinkRequestIds
@@ -155,6 +165,10 @@ fn every_setting_changes_its_part_and_those_of_what_is_made_once_wait_for_a_rest
                 new.push(("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", value));
             }
             Setting::Endpoint => drop(new.remove(0)),
+            // Without a secret they are refused.
+            Setting::Peers | Setting::PeersListen => {
+                new.push(("WIRESPAN_PEERS_SECRET", "correct horse battery"));
+            }
             _ => {}
         }
         let mut old = PLAIN.to_vec();
@@ -164,13 +178,19 @@ fn every_setting_changes_its_part_and_those_of_what_is_made_once_wait_for_a_rest
             new.push(("KUBERNETES_SERVICE_HOST", "10.0.0.1"));
         }
         let changes = changes(&old, &new);
-        let wanted: Vec<_> = (!part.is_empty()).then_some(part).into_iter().collect();
+        let mut wanted: Vec<_> = (!part.is_empty()).then_some(part).into_iter().collect();
+        if part == "asking" {
+            // Spans wait for answers from then on.
+            wanted.push("spans");
+        }
         assert_eq!(parts(&changes), wanted, "{:?}", names.setting);
         let setting = match names.setting {
             Setting::KubernetesServiceHost => Setting::KubeMetadataEnable,
+            // All of it is made as the run starts.
+            Setting::PeersListen => Setting::Peers,
             setting => setting,
         };
-        let fixed_parts = ["capture", "kubernetes", "sandbox", "surroundings"];
+        let fixed_parts = ["asking", "capture", "kubernetes", "sandbox", "surroundings"];
         let is_fixed = fixed_parts.contains(&part);
         let fixed: Vec<_> = is_fixed.then_some(setting).into_iter().collect();
         assert_eq!(changes.restart(), fixed, "{:?}", names.setting);
