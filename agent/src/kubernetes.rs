@@ -1,6 +1,6 @@
 //! What Kubernetes' API server says of the pods on this node, and which of them a container belongs
-//! to; and whom addresses in the cluster belong to. What follows from it for names and attributes is
-//! `enrich`'s.
+//! to; and whom addresses in the cluster belong to. What follows from it for names and attributes
+//! is `enrich`'s.
 
 mod access;
 mod addressed;

@@ -73,7 +73,7 @@ impl ResourceWatch {
         };
         let account = setup.service_account;
         let of_node = R::IS_OF_NODE && setup.config.local_node_alone;
-        let asking = Questions::<R, _> {
+        let asking = ApiQuestions::<R, _> {
             reach,
             account: account.unwrap_or_else(|| SERVICE_ACCOUNT.into()),
             node: setup.config.node.filter(|_| of_node),
@@ -123,7 +123,7 @@ impl KnownUpTo {
     }
 }
 
-struct Questions<R, F> {
+struct ApiQuestions<R, F> {
     reach: ApiReach,
     account: PathBuf,
     /// Which node's pods are asked for.
@@ -147,7 +147,7 @@ struct Questions<R, F> {
     of: PhantomData<R>,
 }
 
-impl<R: ApiResource, F: FnMut(ResourceNews<R::Object>) -> bool> Questions<R, F> {
+impl<R: ApiResource, F: FnMut(ResourceNews<R::Object>) -> bool> ApiQuestions<R, F> {
     fn run(mut self) {
         loop {
             let failure = match self.round() {
