@@ -26,6 +26,8 @@ mod losses;
 mod node;
 #[path = "pipeline/own.rs"]
 mod own;
+#[path = "pipeline/peers.rs"]
+mod peers;
 #[path = "pipeline/processes.rs"]
 mod processes;
 #[path = "pipeline/progress.rs"]
