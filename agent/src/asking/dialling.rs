@@ -41,12 +41,13 @@ const EVENTS_MAX: usize = 1024;
 const EVENTS_AT_ONCE: usize = 256;
 /// How often names are looked up.
 const RESOLVED_EVERY: Duration = Duration::from_secs(15);
-/// How often it is looked at what is due.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often it is looked at what is due, and what is to be said is sent: a write, and the other
+/// end's read, take as much as a hundred questions do, and spans wait for longer anyway.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// How often targets are looked at, in looks.
-const TARGETS_EVERY: u64 = 10;
+const TARGETS_EVERY: u64 = 20;
 /// The same of the machine's own addresses.
-const ADDRESSES_EVERY: u64 = 1200;
+const ADDRESSES_EVERY: u64 = 2400;
 /// After a connection could not be accepted: without descriptors it fails at once again.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -134,7 +135,7 @@ impl<T: FnMut(u8, Vec<Caller>) -> bool> Dialling<T> {
                 Some(batch) = self.batches.recv() => self.hear_shards(batch),
                 Some(event) = self.events.1.recv() => {
                     self.hear(event);
-                    // What else is there goes along, so that few frames say much.
+                    // What else is there goes along.
                     for _ in 0..EVENTS_AT_ONCE {
                         let Ok(event) = self.events.1.try_recv() else { break };
                         self.hear(event);
@@ -150,7 +151,7 @@ impl<T: FnMut(u8, Vec<Caller>) -> bool> Dialling<T> {
                     Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
                 },
             }
-            self.hand_on();
+            self.tell_shards();
         }
     }
 
@@ -196,6 +197,7 @@ impl<T: FnMut(u8, Vec<Caller>) -> bool> Dialling<T> {
     /// What is due by now.
     async fn look(&mut self, looks: u64) {
         self.switchboard.tick(monotonic_ns());
+        self.send();
         if looks.is_multiple_of(ADDRESSES_EVERY) {
             for address in own_addresses() {
                 self.switchboard.has_address(address);
@@ -382,8 +384,8 @@ impl<T: FnMut(u8, Vec<Caller>) -> bool> Dialling<T> {
         }
     }
 
-    /// Frames to streams, and callers to shards.
-    fn hand_on(&mut self) {
+    /// Frames to streams.
+    fn send(&mut self) {
         let streams = &self.streams;
         let has_room = |id| streams.get(&id).is_some_and(|it| it.said.capacity() > 0);
         for (id, bytes) in self.switchboard.take_frames(has_room) {
@@ -395,6 +397,10 @@ impl<T: FnMut(u8, Vec<Caller>) -> bool> Dialling<T> {
         for id in self.switchboard.overfull() {
             self.ended(id, Some(PeerEvent::Silent));
         }
+    }
+
+    /// Callers to shards, and what happened to who counts.
+    fn tell_shards(&mut self) {
         for (shard, callers) in self.switchboard.take_callers() {
             let count = callers.len();
             if !(self.tell)(shard, callers) {

@@ -170,7 +170,9 @@ impl Switchboard {
     }
 
     fn ask(&mut self, shard: u8, key: JoinKey, from: Option<IpAddr>, now_ns: u64) {
-        let mut whom = match self.routes.whom(key.starts, from) {
+        let route = self.routes.whom(key.starts, from);
+        let is_for_all = route == Route::Everybody;
+        let mut whom = match route {
             Route::To(streams) => streams,
             Route::Everybody => {
                 if let Some(behind) = self.behind.get_mut(&key.starts) {
@@ -199,7 +201,7 @@ impl Switchboard {
             self.tally.count(PeerEvent::NotAsked, 1);
             return self.tell(shard, &key, None);
         };
-        if whom.len() > 1 {
+        if is_for_all {
             self.behind.entry(key.starts).or_default();
         }
         for stream in whom {
