@@ -41,13 +41,13 @@ const EVENTS_MAX: usize = 1024;
 const EVENTS_AT_ONCE: usize = 256;
 /// How often names are looked up.
 const RESOLVED_EVERY: Duration = Duration::from_secs(15);
-/// How often it is looked at what is due, and what is to be said is sent: a write, and the other
-/// end's read, take as much as a hundred questions do, and spans wait for longer anyway.
-const LOOK_EVERY: Duration = Duration::from_millis(25);
-/// How often targets are looked at, in looks.
-const TARGETS_EVERY: u64 = 20;
-/// The same of the machine's own addresses.
-const ADDRESSES_EVERY: u64 = 2400;
+/// How often it is looked at what is due, of which nothing else tells: waking up takes as much as
+/// a hundred questions do.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// The same while questions wait, which have to be given up in time.
+const LOOK_AT_WAITING_EVERY: Duration = Duration::from_millis(50);
+/// How often the machine's own addresses are looked at, in looks.
+const ADDRESSES_EVERY: u64 = 120;
 /// After a connection could not be accepted: without descriptors it fails at once again.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -131,7 +131,9 @@ impl<T: FnMut(u8, Vec<Caller>) -> bool> Dialling<T> {
         let mut resolve = tokio::time::interval(RESOLVED_EVERY);
         let mut looks = 0u64;
         loop {
+            let waits = self.switchboard.until_ns().is_some();
             tokio::select! {
+                () = tokio::time::sleep(LOOK_AT_WAITING_EVERY), if waits => {}
                 Some(batch) = self.batches.recv() => self.hear_shards(batch),
                 Some(event) = self.events.1.recv() => {
                     self.hear(event);
@@ -151,6 +153,8 @@ impl<T: FnMut(u8, Vec<Caller>) -> bool> Dialling<T> {
                     Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
                 },
             }
+            self.switchboard.tick(monotonic_ns());
+            self.send();
             self.tell_shards();
         }
     }
@@ -196,18 +200,14 @@ impl<T: FnMut(u8, Vec<Caller>) -> bool> Dialling<T> {
 
     /// What is due by now.
     async fn look(&mut self, looks: u64) {
-        self.switchboard.tick(monotonic_ns());
-        self.send();
         if looks.is_multiple_of(ADDRESSES_EVERY) {
             for address in own_addresses() {
                 self.switchboard.has_address(address);
             }
         }
-        if looks.is_multiple_of(TARGETS_EVERY) {
-            let bytes = self.switchboard.memory_bytes();
-            self.memory.set(Holder::Calls, bytes);
-            self.dial_due().await;
-        }
+        let bytes = self.switchboard.memory_bytes();
+        self.memory.set(Holder::Calls, bytes);
+        self.dial_due().await;
     }
 
     async fn dial_due(&mut self) {
