@@ -41,12 +41,13 @@ const EVENTS_MAX: usize = 1024;
 const EVENTS_AT_ONCE: usize = 256;
 /// How often names are looked up.
 const RESOLVED_EVERY: Duration = Duration::from_secs(15);
-/// How often it is looked at what is due.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// How often targets are looked at, in looks.
-const TARGETS_EVERY: u64 = 10;
-/// The same of the machine's own addresses.
-const ADDRESSES_EVERY: u64 = 1200;
+/// How often it is looked at what is due, of which nothing else tells: waking up takes as much as
+/// a hundred questions do.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// The same while questions wait, which have to be given up in time.
+const LOOK_AT_WAITING_EVERY: Duration = Duration::from_millis(50);
+/// How often the machine's own addresses are looked at, in looks.
+const ADDRESSES_EVERY: u64 = 120;
 /// After a connection could not be accepted: without descriptors it fails at once again.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -130,11 +131,13 @@ impl<T: FnMut(u8, Vec<Caller>) -> bool> Dialling<T> {
         let mut resolve = tokio::time::interval(RESOLVED_EVERY);
         let mut looks = 0u64;
         loop {
+            let waits = self.switchboard.until_ns().is_some();
             tokio::select! {
+                () = tokio::time::sleep(LOOK_AT_WAITING_EVERY), if waits => {}
                 Some(batch) = self.batches.recv() => self.hear_shards(batch),
                 Some(event) = self.events.1.recv() => {
                     self.hear(event);
-                    // What else is there goes along, so that few frames say much.
+                    // What else is there goes along.
                     for _ in 0..EVENTS_AT_ONCE {
                         let Ok(event) = self.events.1.try_recv() else { break };
                         self.hear(event);
@@ -150,7 +153,9 @@ impl<T: FnMut(u8, Vec<Caller>) -> bool> Dialling<T> {
                     Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
                 },
             }
-            self.hand_on();
+            self.switchboard.tick(monotonic_ns());
+            self.send();
+            self.tell_shards();
         }
     }
 
@@ -195,17 +200,14 @@ impl<T: FnMut(u8, Vec<Caller>) -> bool> Dialling<T> {
 
     /// What is due by now.
     async fn look(&mut self, looks: u64) {
-        self.switchboard.tick(monotonic_ns());
         if looks.is_multiple_of(ADDRESSES_EVERY) {
             for address in own_addresses() {
                 self.switchboard.has_address(address);
             }
         }
-        if looks.is_multiple_of(TARGETS_EVERY) {
-            let bytes = self.switchboard.memory_bytes();
-            self.memory.set(Holder::Calls, bytes);
-            self.dial_due().await;
-        }
+        let bytes = self.switchboard.memory_bytes();
+        self.memory.set(Holder::Calls, bytes);
+        self.dial_due().await;
     }
 
     async fn dial_due(&mut self) {
@@ -382,8 +384,8 @@ impl<T: FnMut(u8, Vec<Caller>) -> bool> Dialling<T> {
         }
     }
 
-    /// Frames to streams, and callers to shards.
-    fn hand_on(&mut self) {
+    /// Frames to streams.
+    fn send(&mut self) {
         let streams = &self.streams;
         let has_room = |id| streams.get(&id).is_some_and(|it| it.said.capacity() > 0);
         for (id, bytes) in self.switchboard.take_frames(has_room) {
@@ -395,6 +397,10 @@ impl<T: FnMut(u8, Vec<Caller>) -> bool> Dialling<T> {
         for id in self.switchboard.overfull() {
             self.ended(id, Some(PeerEvent::Silent));
         }
+    }
+
+    /// Callers to shards, and what happened to who counts.
+    fn tell_shards(&mut self) {
         for (shard, callers) in self.switchboard.take_callers() {
             let count = callers.len();
             if !(self.tell)(shard, callers) {

@@ -46,12 +46,23 @@ pub struct Routes {
 /// Whom to ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
+    /// This one.
+    To(StreamId),
     /// These.
-    To(Vec<StreamId>),
+    Among(Vec<StreamId>),
     /// All there are.
     Everybody,
     /// Nobody would know.
     Nobody,
+}
+
+impl Route {
+    fn among(streams: &[StreamId]) -> Self {
+        match streams {
+            [stream] => Self::To(*stream),
+            several => Self::Among(several.to_vec()),
+        }
+    }
 }
 
 impl Routes {
@@ -123,7 +134,7 @@ impl Routes {
             Some(ClientPlace {
                 stream: Some(stream),
                 ..
-            }) => return Route::To(vec![*stream]),
+            }) => return Route::To(*stream),
             Some(place) if place.misses >= MISSES_MAX => {
                 place.misses += 1;
                 if place.misses < MISSES_MAX + TRIED_AGAIN {
@@ -138,9 +149,9 @@ impl Routes {
         let claims = claims.filter(|it| it.len() <= CLAIMS_MAX);
         match claims {
             // Who has the address may be who translates into it.
-            Some(claims) if misses == 0 => Route::To(claims.clone()),
+            Some(claims) if misses == 0 => Route::among(claims),
             _ if from.is_none_or(is_translated) => Route::Everybody,
-            Some(claims) => Route::To(claims.clone()),
+            Some(claims) => Route::among(claims),
             None => Route::Nobody,
         }
     }
@@ -214,12 +225,12 @@ mod tests {
         assert_eq!(routes.whom(STARTS, from), Route::Everybody);
         assert!(routes.claim(from.expect("one"), 7));
         assert!(routes.claim(from.expect("one"), 7), "it is");
-        assert_eq!(routes.whom(STARTS, from), Route::To(vec![7]));
+        assert_eq!(routes.whom(STARTS, from), Route::To(7));
         routes.found(STARTS, 8);
-        assert_eq!(routes.whom(STARTS, from), Route::To(vec![8]));
-        assert_eq!(routes.whom([3, 4], from), Route::To(vec![7]));
+        assert_eq!(routes.whom(STARTS, from), Route::To(8));
+        assert_eq!(routes.whom([3, 4], from), Route::To(7));
         routes.leave(8);
-        assert_eq!(routes.whom(STARTS, from), Route::To(vec![7]));
+        assert_eq!(routes.whom(STARTS, from), Route::To(7));
         routes.leave(7);
         assert_eq!(routes.whom(STARTS, from), Route::Everybody);
     }
@@ -230,9 +241,9 @@ mod tests {
         let outside = ip("192.0.2.1");
         assert_eq!(routes.whom(STARTS, outside), Route::Nobody);
         routes.claim(outside.expect("one"), 7);
-        assert_eq!(routes.whom(STARTS, outside), Route::To(vec![7]));
+        assert_eq!(routes.whom(STARTS, outside), Route::To(7));
         routes.missed(STARTS);
-        assert_eq!(routes.whom(STARTS, outside), Route::To(vec![7]));
+        assert_eq!(routes.whom(STARTS, outside), Route::To(7));
         for (text, route) in [
             ("100.64.0.1", Route::Everybody),
             ("100.128.0.1", Route::Nobody),
@@ -256,7 +267,7 @@ mod tests {
                 asked.push(route);
             }
         }
-        let own = Route::To(vec![7]);
+        let own = Route::To(7);
         assert_eq!(asked[..3], [own.clone(), Route::Everybody, own]);
         assert!((4..=6).contains(&asked.len()), "{asked:?}");
     }
@@ -282,7 +293,7 @@ mod tests {
         assert_eq!(routes.whom(STARTS, bridge), Route::Everybody);
         routes.leave(0);
         let rest = (1..=CLAIMS_MAX as u64).collect();
-        assert_eq!(routes.whom(STARTS, bridge), Route::To(rest));
+        assert_eq!(routes.whom(STARTS, bridge), Route::Among(rest));
     }
 
     #[test]

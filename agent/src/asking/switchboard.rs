@@ -170,8 +170,11 @@ impl Switchboard {
     }
 
     fn ask(&mut self, shard: u8, key: JoinKey, from: Option<IpAddr>, now_ns: u64) {
-        let mut whom = match self.routes.whom(key.starts, from) {
-            Route::To(streams) => streams,
+        let route = self.routes.whom(key.starts, from);
+        let is_for_all = route == Route::Everybody;
+        let mut whom = match route {
+            Route::To(stream) => return self.ask_one(shard, key, stream, now_ns),
+            Route::Among(streams) => streams,
             Route::Everybody => {
                 if let Some(behind) = self.behind.get_mut(&key.starts) {
                     if behind.len() < BEHIND_MAX {
@@ -199,12 +202,27 @@ impl Switchboard {
             self.tally.count(PeerEvent::NotAsked, 1);
             return self.tell(shard, &key, None);
         };
-        if whom.len() > 1 {
+        if is_for_all {
             self.behind.entry(key.starts).or_default();
         }
         for stream in whom {
             if let Some(line) = self.lines.get_mut(&stream) {
                 line.questions.push((number, asked(&key)));
+            }
+        }
+    }
+
+    /// What most questions are: to the one who has to know.
+    fn ask_one(&mut self, shard: u8, key: JoinKey, stream: StreamId, now_ns: u64) {
+        let number = match self.lines.contains_key(&stream) {
+            true => self.outstanding.ask(key, shard, &[stream], now_ns),
+            false => None,
+        };
+        match (number, self.lines.get_mut(&stream)) {
+            (Some(number), Some(line)) => line.questions.push((number, asked(&key))),
+            _ => {
+                self.tally.count(PeerEvent::NotAsked, 1);
+                self.tell(shard, &key, None);
             }
         }
     }

@@ -76,8 +76,13 @@ impl Agent {
         Self::start(free_address(), peers, config)
     }
 
+    /// As a shard does, which comes again soon.
     pub fn leave(&mut self, what: impl IntoIterator<Item = ForPeers>) {
         self.door.leave(what.into_iter());
+        while self.door.keeps_something() {
+            std::thread::sleep(Duration::from_millis(1));
+            self.door.leave(std::iter::empty());
+        }
     }
 
     /// Its node made this call, which stands there.
