@@ -3,10 +3,10 @@
 //!
 //! Two agents, in a network of their own, over a stream as they always have it. One's node makes
 //! calls, of which the other's asks each; how many of them are in a batch follows from how many
-//! there are, as shards leave what they have every few milliseconds. Each request is a client's span
-//! at the one and a server's at the other. Processor time is that of the threads that ask, and what a
-//! pipeline takes more if it asks; bytes are those of the network device, with all headers and
-//! acknowledgements.
+//! there are, as shards leave what they have every few milliseconds. Each request is a client's
+//! span at the one and a server's at the other. Processor time is that of the threads that ask, and
+//! what a pipeline takes more if it asks; bytes are those of the network device, with all headers
+//! and acknowledgements.
 
 use std::fs;
 use std::sync::Arc;

@@ -162,9 +162,8 @@ impl Live {
         };
         let (mailboxes, inboxes): (Vec<_>, Vec<_>) =
             wakes.iter().map(|wake| inbox(Arc::clone(wake))).unzip();
-        let callers = mailboxes.clone();
         let (selection, root) = (capture.selection()?, ProcRoot::host());
-        let control = Control::start(watcher, selection, root, mailboxes, &health)?;
+        let control = Control::start(watcher, selection, root, mailboxes.clone(), &health)?;
         let (watched, reconfigure) = (control.watched(), control.reconfigure());
         let tls = TlsThread::start(libraries, capture.tls_probes()?, follow_cpu_max, &health)?;
         let (own, wished) = wishes();
@@ -203,7 +202,7 @@ impl Live {
             stop,
             watched,
             reconfigure,
-            callers,
+            callers: mailboxes,
             recording,
             health,
         })

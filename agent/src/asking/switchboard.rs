@@ -26,14 +26,14 @@ use waiting::HeldQuestions;
 
 /// Questions to everybody, each counted as often as there is somebody, that may be asked in a
 /// second. Of requests beyond that nobody is asked.
-const BROADCASTS_A_SECOND: u32 = 2_000;
+const BROADCASTS_A_SECOND: u32 = 20_000;
 
 /// Questions of one connection that wait for what becomes of the first one; of others nobody is
 /// asked.
 const BEHIND_MAX: usize = 1024;
 
-/// Questions, answers and addresses that wait for one agent to take them; who takes so little is cut
-/// off.
+/// Questions, answers and addresses that wait for one agent to take them; who takes so little is
+/// cut off.
 const LINE_MAX: usize = 64 * 1024;
 
 /// What an agent said that it must not.
@@ -373,8 +373,8 @@ impl Switchboard {
         self.waiting.until_ns()
     }
 
-    /// What is to be sent by now, as frames, by stream, to those that have room; the others are sent
-    /// more later.
+    /// What is to be sent by now, as frames, by stream, to those that have room; the others are
+    /// sent more later.
     pub fn take_frames(&mut self, has_room: impl Fn(StreamId) -> bool) -> Vec<(StreamId, Vec<u8>)> {
         let mut sent = Vec::new();
         for (stream, line) in &mut self.lines {
