@@ -71,7 +71,13 @@ pub struct Tls {
 /// look into, because then the list may lack some; or if a run would refuse these processes'
 /// numbers.
 pub fn processes(config: &Config, as_json: bool) -> anyhow::Result<()> {
-    let rows = survey(&ProcRoot::host(), config, &pods(config, None));
+    let by = config.discover.targets.pods.variables();
+    let known = pods(config, None);
+    anyhow::ensure!(
+        by.is_empty() || known.is_some(),
+        "{by}: it is not known what runs in such pods, as nobody tells of pods"
+    );
+    let rows = survey(&ProcRoot::host(), config, &known.unwrap_or_default());
     let mut out = io::stdout().lock();
     let written = if as_json {
         serde_json::to_writer_pretty(&mut out, &rows)
@@ -89,6 +95,9 @@ pub fn processes(config: &Config, as_json: bool) -> anyhow::Result<()> {
     let sight = Sight::of(&ProcRoot::host());
     if rows.is_empty() {
         log::info!("{sight}");
+        if !by.is_empty() {
+            log::info!("only what runs in pods that meet {by} is watched");
+        }
     }
     anyhow::ensure!(!sight.is_short_of_rights(), "{}", sight.gaps());
     if !sight.is_whole() {

@@ -63,6 +63,7 @@ impl Bench {
             },
             service_account: Some(directory.path().to_owned()),
             host_name: "agent-x".to_owned(),
+            decides: false,
             handle: runtime.handle().clone(),
         };
         let (tells, news) = channel();
@@ -460,6 +461,7 @@ fn services_come_change_and_go() {
         },
         service_account: None,
         host_name: "agent-x".to_owned(),
+        decides: false,
         handle: runtime.handle().clone(),
     };
     let (tells, hears) = channel();

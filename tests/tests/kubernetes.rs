@@ -244,7 +244,7 @@ fn without_the_right_it_says_which_and_goes_on() {
     daemon.wait_until_watching(web.process.pid());
     let log = &daemon.process().stderr;
     let limit = wirespan_tests::process::LIMIT;
-    let said = log.wait_for_line(limit, "resources [pods], verbs [get, list, watch]");
+    let said = log.wait_for_line(limit, "resources [pods], verbs [list, watch]");
     assert!(said.is_some_and(|line| line.contains("it refuses")));
     assert_eq!(asked(&daemon, &web), "-/-/- -");
     let finished = daemon.stop();
@@ -329,6 +329,37 @@ fn other_end(span: &Seen) -> String {
 }
 
 #[test]
+fn nothing_is_ready_until_somebody_tells_of_the_pods_that_are_meant() {
+    let server = ApiServer::start();
+    server.is(Mood::Forbidding);
+    let files = tempfile::tempdir().expect("a directory");
+    let file = files.path().join("kubeconfig");
+    server.kubeconfig(&file, &json!({}), &json!({}));
+    let (port, health) = (ports::free(), ports::free().to_string());
+    let settings = [
+        ("WIRESPAN_K8S_NAMESPACE", "shop"),
+        ("BEYLA_HEALTH_CHECK_PORT", &*health),
+    ];
+    let mut daemon = daemon_with(&file, &[port], &settings);
+    let log = &daemon.process().stderr;
+    let limit = wirespan_tests::process::LIMIT;
+    let said = log.wait_for_line(limit, "nothing is watched until it tells of pods");
+    assert!(said.is_some_and(|line| line.contains("ERROR")));
+    let url = format!("http://127.0.0.1:{health}/readyz");
+    let asked = || {
+        let mut curl = tied("curl");
+        curl.args(["--silent", "--write-out", "%{http_code}\\n", &url]);
+        Process::start("curl", &mut curl).succeed().join(" ")
+    };
+    let answer = asked();
+    assert!(answer.ends_with("503"), "{answer}");
+    assert!(answer.contains("has not told of any"), "{answer}");
+    server.is(Mood::Well);
+    eventually("it is ready", || asked().ends_with("200"));
+    let _ = daemon.stop();
+}
+
+#[test]
 fn each_side_names_the_other_by_its_address() {
     let api = ApiServer::start();
     let files = tempfile::tempdir().expect("a directory");
@@ -393,7 +424,7 @@ fn without_the_right_to_services_pods_are_told_all_the_same() {
     daemon.wait_until_watching(web.process.pid());
     let log = &daemon.process().stderr;
     let limit = wirespan_tests::process::LIMIT;
-    let said = log.wait_for_line(limit, "resources [services], verbs [get, list, watch]");
+    let said = log.wait_for_line(limit, "resources [services], verbs [list, watch]");
     assert!(said.is_some_and(|line| line.contains("lack the names of services")));
     assert_eq!(asked(&daemon, &web), "shop/web/app 0");
     let _ = daemon.stop();

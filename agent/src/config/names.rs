@@ -11,6 +11,15 @@ pub struct Names {
     pub about: &'static str,
 }
 
+impl Setting {
+    /// The variable that wins.
+    #[must_use]
+    pub fn variable(self) -> &'static str {
+        let names = SETTINGS.iter().find(|names| names.setting == self);
+        names.map_or("", |names| names.variables[0])
+    }
+}
+
 macro_rules! settings {
     ($($setting:ident: $first:literal $($other:literal)* => $about:literal;)*) => {
         /// Everything that can be set, by the name that wins.

@@ -86,6 +86,13 @@ impl PodCriteria {
         names.chain(labels).chain(annotations)
     }
 
+    /// Their variables, with commas; empty if none is set.
+    #[must_use]
+    pub fn variables(&self) -> String {
+        let names = self.settings().map(Setting::variable);
+        names.collect::<Vec<_>>().join(", ")
+    }
+
     /// Whether the user names namespaces.
     #[must_use]
     pub fn name_namespaces(&self) -> bool {

@@ -99,7 +99,7 @@ impl std::fmt::Display for Unmeant {
     /// As the rest of a sentence about the process.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Executable => f.write_str("runs an agent or collector, and no setting names it"),
+            Self::Executable => f.write_str("runs an agent or collector, which no setting names"),
             Self::Namespace => f.write_str("runs in a namespace of the cluster's own"),
             Self::NoPod => f.write_str("runs in no pod that the API server tells of"),
             Self::Pod(_) => f.write_str("runs in a pod that is not meant"),

@@ -26,6 +26,7 @@ pub fn checks(machine: &Machine, config: &Config) -> anyhow::Result<Vec<Check>> 
         let may = Rights {
             machine,
             config: &config.kubernetes,
+            decides: !config.discover.targets.pods.is_empty(),
             handle: runtime.handle(),
         };
         checks.extend(may.of::<PodResource>());
@@ -36,6 +37,14 @@ pub fn checks(machine: &Machine, config: &Config) -> anyhow::Result<Vec<Check>> 
             checks.extend(may.of::<NodeResource>());
         }
         runtime.shutdown_background();
+    }
+    let by = config.discover.targets.pods.variables();
+    if config.kubernetes.reach.is_none() && !by.is_empty() {
+        checks.push(Check::fail(
+            CHECK,
+            format!("a run refuses to start: nobody is asked of pods, by which {by} selects"),
+            "run as a pod, or set BEYLA_KUBE_METADATA_ENABLE=true and KUBECONFIG",
+        ));
     }
     if let Some(namespace) = machine.kubernetes_namespace() {
         checks.push(pod_security(&namespace));
@@ -56,30 +65,44 @@ const CHECK: &str = "Kubernetes rights";
 struct Rights<'a> {
     machine: &'a Machine,
     config: &'a KubernetesConfig,
+    /// Nothing is watched unless pods are told.
+    decides: bool,
     handle: &'a Handle,
 }
 
 impl Rights<'_> {
     fn of<R: ApiResource>(&self) -> Option<Check> {
         let account = Some(self.machine.service_account.clone());
-        let (kind, lacking) = (R::NAME, R::LACKING);
+        let kind = R::NAME;
+        let decides = self.decides && R::IS_AWAITED;
+        let lacking = if decides {
+            "nothing is watched"
+        } else {
+            R::LACKING
+        };
+        let lacks = |found: String, remedy: String| {
+            if decides {
+                Check::fail(CHECK, found, remedy)
+            } else {
+                Check::warn(CHECK, found, remedy)
+            }
+        };
         Some(match rights::<R>(self.config, account, self.handle)? {
             ResourceRights::Granted => {
                 Check::pass(CHECK, format!("{kind} may be listed and watched"))
             }
-            ResourceRights::Refused(verbs, why) => Check::warn(
-                CHECK,
+            ResourceRights::Refused(verbs, why) => lacks(
                 format!("{lacking}: no right to {}: {why}", verbs.join(" and ")),
                 format!(
                     "bind a ClusterRole to wirespan's service account that has the rule: \
-                     apiGroups [\"\"], resources [{kind}], verbs [get, list, watch]"
+                     apiGroups [\"\"], resources [{kind}], verbs [list, watch]"
                 ),
             ),
-            ResourceRights::NotAsked(why) => Check::warn(
-                CHECK,
+            ResourceRights::NotAsked(why) => lacks(
                 format!("{lacking}: {why}"),
                 "see whether the API server is where KUBERNETES_SERVICE_HOST or KUBECONFIG says, \
-                 and whether the pod has its service account's token",
+                 and whether the pod has its service account's token"
+                    .to_owned(),
             ),
         })
     }

@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 use super::{Row, looks, row, telling};
-use crate::config::{Config, SETTINGS, Setting};
+use crate::config::{Config, Setting};
 use crate::discover::tls::Libraries;
 use crate::discover::{Admission, Criterion, Describer, ProcRoot, Selector, Unmeant};
 use crate::kubernetes::Pods;
@@ -18,6 +18,10 @@ pub struct Explanation {
     criteria: Vec<Criterion>,
     /// Pods alone select.
     are_pods: bool,
+    /// By what they are selected.
+    pod_variables: String,
+    /// Somebody told of pods.
+    are_pods_told: bool,
     admission: Admission,
     /// What the settings make of its spans.
     telling: Vec<String>,
@@ -35,6 +39,8 @@ impl Explanation {
         let selector = Selector::new(targets.clone());
         Some(Self {
             are_pods: targets.are_pods(),
+            pod_variables: targets.pods.variables(),
+            are_pods_told: !pods.are_none(),
             admission: targets.admit_of(root, pods, pid, &process.executable),
             telling: telling::of(config),
             criteria: selector.criteria(root, pid),
@@ -111,6 +117,37 @@ impl Explanation {
         Ok(())
     }
 
+    fn write_admission(&self, out: &mut impl Write) -> io::Result<()> {
+        let by = &self.pod_variables;
+        match &self.admission {
+            Admission::Admitted => Ok(()),
+            Admission::Awaited => writeln!(
+                out,
+                "  it is not known yet whether {by} selects it: its pod, or which of that one's \
+                 containers it runs in"
+            ),
+            Admission::Refused(Unmeant::NoPod) if !self.are_pods_told => writeln!(
+                out,
+                "  it is not known whether {by} selects it: nobody tells of pods"
+            ),
+            Admission::Refused(unmeant @ Unmeant::NoPod) => {
+                writeln!(out, "  {by} does not select it: it {unmeant}")
+            }
+            Admission::Refused(unmeant @ Unmeant::Pod(setting)) => {
+                writeln!(
+                    out,
+                    "  {} does not select it: it {unmeant}",
+                    setting.variable()
+                )
+            }
+            Admission::Refused(unmeant) => writeln!(
+                out,
+                "  {} does not exclude it if it is false: it {unmeant}",
+                Setting::DefaultExclude.variable()
+            ),
+        }
+    }
+
     fn write_selection(&self, out: &mut impl Write) -> io::Result<()> {
         let is_nobody = self.criteria.is_empty() && !self.are_pods;
         let verdict = match (is_nobody, self.is_selected()) {
@@ -127,25 +164,11 @@ impl Explanation {
             };
             let found = &criterion.found;
             match criterion.setting {
-                Some(setting) => writeln!(out, "  {} {is}: it {found}", variable(setting))?,
+                Some(setting) => writeln!(out, "  {} {is}: it {found}", setting.variable())?,
                 None => writeln!(out, "  it {found}")?,
             }
         }
-        match &self.admission {
-            Admission::Admitted => {}
-            Admission::Awaited => writeln!(
-                out,
-                "  it is not known yet which pod, or which of its containers, it runs in"
-            )?,
-            Admission::Refused(refusal @ Unmeant::Pod(setting)) => {
-                writeln!(
-                    out,
-                    "  {} does not select it: it {refusal}",
-                    variable(*setting)
-                )?;
-            }
-            Admission::Refused(refusal) => writeln!(out, "  it {refusal}")?,
-        }
+        self.write_admission(out)?;
         let by_ports = |it: &Criterion| it.setting == Some(Setting::OpenPort);
         if !self.is_meant() && self.criteria.iter().any(by_ports) {
             writeln!(
@@ -155,12 +178,6 @@ impl Explanation {
         }
         Ok(())
     }
-}
-
-/// By its name that wins.
-fn variable(setting: Setting) -> &'static str {
-    let names = SETTINGS.iter().find(|names| names.setting == setting);
-    names.map_or("", |names| names.variables[0])
 }
 
 #[cfg(test)]
@@ -183,7 +200,8 @@ mod tests {
         let pid = std::process::id();
         let of_pods = explained(&[("WIRESPAN_K8S_NAMESPACE", "shop")], pid).expect("it is there");
         assert!(of_pods.contains("selection: not watched\n"), "{of_pods}");
-        assert!(of_pods.contains("runs in no pod"), "{of_pods}");
+        let unknown = "not known whether WIRESPAN_K8S_NAMESPACE selects it: nobody tells of pods";
+        assert!(of_pods.contains(unknown), "{of_pods}");
         // A pid is meant wherever it runs.
         let pid_text = pid.to_string();
         let settings = [

@@ -13,37 +13,35 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Memory that pods may take: those of one node are few.
 const BYTES_MAX: usize = 64 << 20;
 
-/// As far as the API server says in time. The service account's files are in `account`, if not at
-/// their usual place.
+/// As far as the API server says in time; `None` if nobody tells. The service account's files are
+/// in `account`, if not at their usual place.
 #[must_use]
-pub fn pods(config: &Config, account: Option<PathBuf>) -> Pods {
+pub fn pods(config: &Config, account: Option<PathBuf>) -> Option<Pods> {
+    config.kubernetes.reach.as_ref()?;
     let mut pods = Pods::default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build();
-    let Ok(runtime) = runtime else {
-        return pods;
-    };
+    let runtime = runtime.ok()?;
     let setup = WatchSetup {
         config: config.kubernetes.clone(),
         service_account: account,
         host_name: ProcRoot::host().host_name().to_owned(),
+        decides: !config.discover.targets.pods.is_empty(),
         handle: runtime.handle().clone(),
     };
     let (told, hears) = sync_channel(1);
     // Whoever has heard all wants to know no more.
     let watch = ResourceWatch::start(setup, PodResource, move |news| told.send(news).is_ok());
-    if let Ok(Some(_watch)) = &watch
-        && let Ok(news @ PodNews::All(_)) = hears.recv_timeout(PATIENCE)
-    {
-        pods.hear(news, BYTES_MAX);
-    } else if !config.discover.targets.pods.is_empty() {
-        log::warn!(
-            "nobody tells of pods, so that it is not known what runs in those that are meant"
-        );
-    }
+    let told = match (&watch, hears.recv_timeout(PATIENCE)) {
+        (Ok(Some(_)), Ok(news @ PodNews::All(_))) => {
+            pods.hear(news, BYTES_MAX);
+            Some(pods)
+        }
+        _ => None,
+    };
     drop(watch);
     runtime.shutdown_background();
-    pods
+    told
 }

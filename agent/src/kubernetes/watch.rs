@@ -43,6 +43,8 @@ pub struct WatchSetup {
     pub service_account: Option<PathBuf>,
     /// What the machine calls itself, which is also what Kubernetes calls a pod within it.
     pub host_name: String,
+    /// Nothing is watched unless it is told.
+    pub decides: bool,
     /// Where connections live.
     pub handle: Handle,
 }
@@ -79,6 +81,7 @@ impl ResourceWatch {
             node: setup.config.node.filter(|_| of_node),
             finds_node: of_node,
             is_demanded: setup.config.is_demanded,
+            decides: setup.decides,
             host_name: setup.host_name,
             waits,
             tell,
@@ -131,6 +134,8 @@ struct ApiQuestions<R, F> {
     /// It is not known yet which one, and has to be.
     finds_node: bool,
     is_demanded: bool,
+    /// See [`WatchSetup::decides`].
+    decides: bool,
     host_name: String,
     waits: Waits,
     tell: F,
@@ -211,6 +216,8 @@ impl<R: ApiResource, F: FnMut(ResourceNews<R::Object>) -> bool> ApiQuestions<R, 
     fn complain(&mut self, failure: &AskFailure) {
         let known = if self.is_known {
             format!("what is known of {} stays", R::NAME)
+        } else if self.decides {
+            format!("nothing is watched until it tells of {}", R::NAME)
         } else {
             R::LACKING.to_owned()
         };
@@ -218,7 +225,7 @@ impl<R: ApiResource, F: FnMut(ResourceNews<R::Object>) -> bool> ApiQuestions<R, 
             AskFailure::Forbidden(_) => format!(
                 "Kubernetes' API server: {failure}. {known}, until a ClusterRole that is bound to \
                  wirespan's service account has the rule: apiGroups [\"\"], resources [{}], \
-                 verbs [get, list, watch]",
+                 verbs [list, watch]",
                 R::NAME
             ),
             _ => format!("Kubernetes' API server: {failure}; {known}, and it is asked again"),
@@ -232,6 +239,7 @@ impl<R: ApiResource, F: FnMut(ResourceNews<R::Object>) -> bool> ApiQuestions<R, 
         let is_said = is_said || !R::IS_AWAITED && !matches!(failure, AskFailure::Forbidden(_));
         match (is_said, is_optional) {
             (true, _) => log::debug!("{}", Visible(line)),
+            (false, _) if self.decides => log::error!("{}", Visible(line)),
             (false, true) => log::info!("{}", Visible(line)),
             (false, false) => log::warn!("{}", Visible(line)),
         }

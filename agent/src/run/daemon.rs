@@ -1,19 +1,20 @@
 //! A daemon that traces: its rooms, started in order, told of another configuration while they run,
 //! and ended in order. It does no room's work, and waits for no signal.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Runtime;
 
+use super::cluster;
 use crate::asking::{Asking, AskingError, AskingSetup, PeersDoor};
 use crate::capture::Capture;
 use crate::cloud::{self, CloudAttributes, CloudSetup};
-use crate::config::{Config, HealthCheckConfig, KubernetesConfig, Setting, Strategy};
+use crate::config::{Config, HealthCheckConfig, Setting, Strategy};
 use crate::discover::tls::Libraries;
 use crate::discover::{ProcRoot, Watcher};
 use crate::ending::Ending;
@@ -22,8 +23,7 @@ use crate::export::own_metrics::OwnMetrics;
 use crate::export::printer::Output;
 use crate::export::{ExportConfig, Exporters, SetupError, SpanQueue};
 use crate::health::Health;
-use crate::kubernetes::peer::PeerKind;
-use crate::kubernetes::{NodeResource, PodResource, ResourceWatch, ServiceResource, WatchSetup};
+use crate::kubernetes::ResourceWatch;
 use crate::live::{Live, Reconfiguration, Setup, Watched};
 use crate::logging;
 use crate::memory::Ledger;
@@ -153,7 +153,7 @@ impl Daemon {
             let is_node = config.kubernetes.reach.is_some();
             ask_cloud(&runtime, CloudSetup::of_host(is_node), live.hear_of_host());
         }
-        let cluster = watch_cluster(&config.kubernetes, runtime.handle(), &live)
+        let cluster = cluster::watch(&config, runtime.handle(), &live, &vitals)
             .context("can't start a thread")?;
         Ok(Self {
             config,
@@ -232,6 +232,8 @@ impl Daemon {
         }
         if let Some(discover) = &reconfiguration.discover {
             self.config.discover.clone_from(discover);
+            let needs_pods = !discover.targets.pods.is_empty();
+            self.vitals.set_needs_pods(needs_pods);
         }
         if let Some(spans) = &mut reconfiguration.spans
             && self.asking.is_none()
@@ -401,33 +403,4 @@ fn ask_cloud(
             tokio::task::spawn_blocking(|| tell(attributes));
         }
     });
-}
-
-/// Has the API server asked of what is wanted of it.
-fn watch_cluster(
-    config: &KubernetesConfig,
-    handle: &Handle,
-    live: &Live,
-) -> io::Result<Vec<ResourceWatch>> {
-    let setup = || WatchSetup {
-        config: config.clone(),
-        service_account: None,
-        host_name: ProcRoot::host().host_name().to_owned(),
-        handle: handle.clone(),
-    };
-    let mut watches = Vec::new();
-    watches.extend(ResourceWatch::start(
-        setup(),
-        PodResource,
-        live.hear_of_pods(),
-    )?);
-    if config.peers.services {
-        let hears = live.hear_of_addressed(PeerKind::Service);
-        watches.extend(ResourceWatch::start(setup(), ServiceResource, hears)?);
-    }
-    if config.peers.nodes {
-        let hears = live.hear_of_addressed(PeerKind::Node);
-        watches.extend(ResourceWatch::start(setup(), NodeResource, hears)?);
-    }
-    Ok(watches)
 }

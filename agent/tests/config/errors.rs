@@ -218,7 +218,7 @@ fn nothing_selected_says_what_to_set() {
         error.to_string(),
         "no process is selected: set BEYLA_OPEN_PORT, BEYLA_AUTO_TARGET_EXE, \
          BEYLA_EXECUTABLE_NAME or BEYLA_TARGET_PID (for example BEYLA_OPEN_PORT=8080, or \
-         --open-port 8080)"
+         --open-port 8080), or in Kubernetes WIRESPAN_K8S_NAMESPACE and its like"
     );
 }
 
@@ -272,7 +272,7 @@ fn pods_that_nobody_tells_of_select_nothing() {
     let shop = ("WIRESPAN_K8S_NAMESPACE", "shop");
     let of_host = error_of(&[shop]);
     assert!(
-        of_host.contains("BEYLA_KUBE_METADATA_ENABLE=true"),
+        of_host.contains("BEYLA_KUBE_METADATA_ENABLE=false"),
         "{of_host}"
     );
     let refused = [

@@ -22,12 +22,6 @@ impl Watcher {
             );
         }
         self.memory.set(Holder::Pods, self.pods.memory_bytes());
-        if is_silence && !self.selector.targets().pods.is_empty() {
-            log::error!(
-                "only what runs in certain pods is to be watched, and nobody tells of pods: from \
-                 now on nothing begins to be watched"
-            );
-        }
         if changed.is_empty() && !is_silence {
             return;
         }
