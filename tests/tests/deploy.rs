@@ -242,10 +242,15 @@ fn values_of_beylas_users_move_over_and_what_has_no_effect_is_said() {
 #[test]
 fn a_selector_of_beylas_is_said_by_variables() {
     let file = tempfile::NamedTempFile::new().expect("a file");
-    let values = r#"config: {data: {discovery: {instrument: [{
-        k8s_namespace: "shop,bank", open_ports: 8080-8090,
-        k8s_pod_labels: {app: "web-*", tier: front}
-    }]}}}"#;
+    let values = r#"config: {data: {
+        attributes: {host_id: {override: box}},
+        discovery: {
+            default_exclude_instrument: [],
+            instrument: [{
+                k8s_namespace: "shop,bank", open_ports: 8080-8090,
+                k8s_pod_labels: {app: "web-*", tier: front}
+            }]
+        }}}"#;
     std::fs::write(file.path(), values).expect("a file");
     let documents = documents(&template(Some(file.path())).expect("it renders"));
     let container = container(&documents);
@@ -253,6 +258,8 @@ fn a_selector_of_beylas_is_said_by_variables() {
         ("WIRESPAN_K8S_NAMESPACE", "shop,bank"),
         ("BEYLA_OPEN_PORT", "8080-8090"),
         ("WIRESPAN_K8S_POD_LABELS", "app=web-*,tier=front"),
+        ("WIRESPAN_DEFAULT_EXCLUDE", "false"),
+        ("BEYLA_HOST_ID", "box"),
     ] {
         assert_eq!(variable(container, name), Some(value), "{name}");
     }
@@ -279,6 +286,10 @@ fn values_that_would_trace_too_much_or_nothing_are_refused() {
     let why = template(Some(&data("helm/namespaces.yaml"))).expect_err("another selection");
     assert!(why.contains("config.data.discovery.instrument"), "{why}");
     for (values, says) in [
+        (
+            "config: {data: {discovery: {exclude_instrument: [{k8s_namespace: x}]}}}",
+            "config.data.discovery.exclude_instrument",
+        ),
         ("privileged: maybe", "privileged"),
         ("extraCapabilities: [CAP_SYS_ADMIN]", "extraCapabilities"),
         ("prometheus: {ports: 9090}", "prometheus"),

@@ -21,6 +21,7 @@ attributes.kubernetes.enable: BEYLA_KUBE_METADATA_ENABLE
 attributes.kubernetes.cluster_name: BEYLA_KUBE_CLUSTER_NAME
 attributes.kubernetes.meta_restrict_local_node: BEYLA_KUBE_META_RESTRICT_LOCAL_NODE
 discovery.exclude_otel_instrumented_services: BEYLA_EXCLUDE_OTEL_INSTRUMENTED_SERVICES
+attributes.host_id.override: BEYLA_HOST_ID
 ebpf.bpf_debug: BEYLA_BPF_DEBUG
 {{- end }}
 
@@ -116,6 +117,13 @@ variables do, but for ports and paths, of which either selects. */}}
 {{- end }}
 {{- $_ := unset $discovery "instrument" }}
 {{- end }}
+{{- /* Of default exclusions nothing can be changed but that there are some. */}}
+{{- range $key := list "default_exclude_instrument" "default_exclude_services" }}
+{{- if and (hasKey $discovery $key) (empty (get $discovery $key)) }}
+{{- $_ := set $environment "WIRESPAN_DEFAULT_EXCLUDE" "false" }}
+{{- $_ := unset $discovery $key }}
+{{- end }}
+{{- end }}
 {{- range $path, $text := include "wirespan.flatten" (dict "prefix" "" "tree" $data) | fromJson }}
 {{- $variable := get $known $path }}
 {{- if $variable }}
@@ -147,10 +155,15 @@ variables do, but for ports and paths, of which either selects. */}}
 {{- $exports = true }}
 {{- end }}
 {{- end }}
+{{- range $path := $config.left }}
+{{- if regexMatch "^discovery\\.(default_)?exclude_(instrument|services)$" $path }}
+{{- fail (printf "config.data.%s can't be said in environment variables, and wirespan reads no configuration file yet: without it more would be traced than it says. Remove it, and select by env.WIRESPAN_K8S_NAMESPACE and its like" $path) }}
+{{- end }}
+{{- end }}
 {{- if not $selects }}
 {{- range $path := $config.left }}
 {{- if regexMatch "^discovery\\.(instrument|services)$" $path }}
-{{- fail (printf "config.data.%s can't be said in environment variables, and wirespan reads no configuration file yet: set env.BEYLA_OPEN_PORT or env.BEYLA_AUTO_TARGET_EXE, which then select" $path) }}
+{{- fail (printf "config.data.%s can't be said in environment variables, and wirespan reads no configuration file yet: set env.BEYLA_OPEN_PORT or env.BEYLA_AUTO_TARGET_EXE, and env.WIRESPAN_K8S_NAMESPACE or its like, which then select" $path) }}
 {{- end }}
 {{- end }}
 {{- $_ := set $environment "BEYLA_OPEN_PORT" .Values.defaultOpenPort }}
