@@ -38,7 +38,7 @@ mod tests {
     fn a_line_says_what_and_how_much() {
         let mut table = super::super::table::Table::default();
         let lines = [
-            "asking, a span  0.31 µs",
+            "asking, a span  0.3 µs",
             "asking, a request, on the wire  61 bytes",
             "warming up",
         ];
@@ -48,7 +48,7 @@ mod tests {
         assert_eq!(
             rows,
             [
-                "| asking, a span | 0.31 µs | ≤ 0.5 µs | ok |",
+                "| asking, a span | 0.3 µs | ≤ 0.5 µs | ok |",
                 "| asking, a request, on the wire | 61 bytes | ≤ 60 bytes | MISSED |"
             ]
         );
