@@ -11,6 +11,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::ProcRoot;
+use crate::arch;
+
 /// Most bytes of a file that are read; a usual one has a few hundred.
 const FILE_MAX: u64 = 4096;
 
@@ -31,8 +34,22 @@ pub struct Host {
 }
 
 impl Host {
+    /// Of the machine whose processes are there.
+    pub(super) fn of(root: &ProcRoot) -> Self {
+        let mut host = Self::below(&root.path().join("1/root"));
+        // Where that one lets nobody look, wirespan's own are, unless it runs in a container.
+        if host.is_silent() && root.container(root.own_pid()).is_none() {
+            host = Self::below(&root.path().join("self/root"));
+        }
+        if root.path() == Path::new("/proc") {
+            // The kernel side runs on no other than it was built for.
+            host.arch = arch::HOST_ARCH.to_owned();
+        }
+        host
+    }
+
     /// From the files below this root directory, as far as they can be read.
-    pub(super) fn below(root: &Path) -> Self {
+    fn below(root: &Path) -> Self {
         let read = |path: &str| text(&root.join(path));
         let id = read("etc/machine-id").trim().to_ascii_lowercase();
         let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -8,13 +8,9 @@ use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use procfs::process;
-
-use super::host::Host;
-use crate::arch;
 
 /// A mounted proc file system. It must be one that shows the initial pid namespace (`hostPID` in
 /// Kubernetes), because the kernel side reports pids of that one.
@@ -22,7 +18,6 @@ use crate::arch;
 pub struct ProcRoot {
     path: PathBuf,
     host_name: String,
-    facts: Arc<Host>,
     own_pid: u32,
     tick_ns: u64,
 }
@@ -31,10 +26,7 @@ impl ProcRoot {
     /// The machine's own, `/proc`.
     #[must_use]
     pub fn host() -> Self {
-        let mut root = Self::at("/proc");
-        // The kernel side runs on no other than it was built for.
-        Arc::make_mut(&mut root.facts).arch = arch::HOST_ARCH.to_owned();
-        root
+        Self::at("/proc")
     }
 
     /// A tree that is laid out like `/proc`.
@@ -50,20 +42,12 @@ impl ProcRoot {
             .ok()
             .and_then(|link| link.to_str()?.parse().ok())
             .unwrap_or_else(std::process::id);
-        // The first process is the machine's own, whose files are its.
-        let facts = Host::below(&path.join("1/root"));
-        let mut root = Self {
+        Self {
             path,
             host_name,
-            facts: Arc::new(facts),
             own_pid,
             tick_ns: 1_000_000_000 / procfs::ticks_per_second().max(1),
-        };
-        // Where that one lets nobody look, wirespan's own are, unless it runs in a container.
-        if root.facts.is_silent() && root.container(root.own_pid).is_none() {
-            root.facts = Arc::new(Host::below(&root.path.join("self/root")));
         }
-        root
     }
 
     /// Where it is mounted.
@@ -76,12 +60,6 @@ impl ProcRoot {
     #[must_use]
     pub fn host_name(&self) -> &str {
         &self.host_name
-    }
-
-    /// What the machine says of itself.
-    #[must_use]
-    pub fn host_facts(&self) -> Arc<Host> {
-        Arc::clone(&self.facts)
     }
 
     /// This process's pid, as the kernel side reports it.
