@@ -1,8 +1,6 @@
 //! By what of Kubernetes a process is selected: what its pod is called, is made by, says of itself.
 //! It knows no pod but the one that it is asked about.
 
-use std::path::Path;
-
 use super::names::Setting;
 use super::settings::Settings;
 use super::{ConfigError, Globs, values};
@@ -11,7 +9,7 @@ use crate::kubernetes::PodPlace;
 /// What a pod has to be like; all of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PodCriteria {
-    names: Vec<(PodName, Globs)>,
+    names: Vec<(Setting, PodName, Globs)>,
     labels: Vec<(String, Globs)>,
     annotations: Vec<(String, Globs)>,
 }
@@ -60,7 +58,8 @@ impl PodCriteria {
         let mut criteria = Self::default();
         for (setting, name) in NAMES {
             if let Some(given) = settings.of(setting) {
-                criteria.names.push((name, given.parse(Globs::new, GLOBS)?));
+                let globs = given.parse(Globs::new, GLOBS)?;
+                criteria.names.push((setting, name, globs));
             }
         }
         if let Some(given) = settings.of(Setting::K8sPodLabels) {
@@ -80,7 +79,7 @@ impl PodCriteria {
 
     /// Those that are set.
     pub fn settings(&self) -> impl Iterator<Item = Setting> {
-        let names = self.names.iter().map(|(name, _)| setting_of(*name));
+        let names = self.names.iter().map(|(setting, ..)| *setting);
         let labels = (!self.labels.is_empty()).then_some(Setting::K8sPodLabels);
         let annotations = (!self.annotations.is_empty()).then_some(Setting::K8sPodAnnotations);
         names.chain(labels).chain(annotations)
@@ -98,18 +97,18 @@ impl PodCriteria {
     pub fn name_namespaces(&self) -> bool {
         self.names
             .iter()
-            .any(|(name, _)| *name == PodName::Namespace)
+            .any(|(_, name, _)| *name == PodName::Namespace)
     }
 
     /// Whether what runs there is meant.
     #[must_use]
     pub fn meets(&self, place: &PodPlace) -> Meets {
         let mut meets = Meets::Yes;
-        for (name, globs) in &self.names {
+        for (setting, name, globs) in &self.names {
             if *name == PodName::Container && place.container.is_none() {
                 meets = Meets::NotYet;
             } else if !has_name(place, *name, globs) {
-                return Meets::No(setting_of(*name));
+                return Meets::No(*setting);
             }
         }
         let pod = &place.pod;
@@ -133,7 +132,7 @@ impl PodCriteria {
 }
 
 fn has_name(place: &PodPlace, name: PodName, globs: &Globs) -> bool {
-    let is_match = |text: &str| globs.is_match(Path::new(text));
+    let is_match = |text: &str| globs.is_match(text);
     let pod = &place.pod;
     let mut owners = pod.owners.iter();
     match name {
@@ -143,11 +142,6 @@ fn has_name(place: &PodPlace, name: PodName, globs: &Globs) -> bool {
         PodName::Owner => owners.any(|owner| is_match(&owner.name)),
         PodName::OwnerOf(kind) => owners.any(|it| it.kind == kind && is_match(&it.name)),
     }
-}
-
-fn setting_of(name: PodName) -> Setting {
-    let named = NAMES.iter().find(|(_, it)| *it == name);
-    named.map_or(Setting::K8sOwnerName, |(setting, _)| *setting)
 }
 
 /// `key=glob`, with commas between them that are not within braces. A key that comes again has
