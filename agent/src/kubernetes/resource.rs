@@ -33,9 +33,9 @@ pub trait ApiResource: Send + 'static {
     /// What is without it.
     const LACKING: &'static str;
     /// Only those of one node are asked for, if that is said.
-    const IS_OF_NODE: bool;
+    const IS_OF_NODE: bool = false;
     /// Somebody waits for it.
-    const IS_AWAITED: bool;
+    const IS_AWAITED: bool = false;
 
     /// One as it is written; `None` if it is none.
     fn read(json: &str) -> Option<Versioned<Self::Object>>;
@@ -43,8 +43,10 @@ pub trait ApiResource: Send + 'static {
     /// `metadata.uid`.
     fn uid(object: &Self::Object) -> &str;
 
-    /// Whether it is on a node, whatever was asked for.
-    fn is_on(object: &Self::Object, node: &str) -> bool;
+    /// Whether it is on a node, whatever was asked for. What is of no node is on each.
+    fn is_on(_object: &Self::Object, _node: &str) -> bool {
+        true
+    }
 }
 
 /// `pods`.
@@ -81,8 +83,6 @@ impl ApiResource for ServiceResource {
 
     const NAME: &'static str = "services";
     const LACKING: &'static str = "spans lack the names of services that they call";
-    const IS_OF_NODE: bool = false;
-    const IS_AWAITED: bool = false;
 
     fn read(json: &str) -> Option<Versioned<Addressed>> {
         addressed::service(json)
@@ -90,10 +90,6 @@ impl ApiResource for ServiceResource {
 
     fn uid(service: &Addressed) -> &str {
         &service.uid
-    }
-
-    fn is_on(_: &Addressed, _: &str) -> bool {
-        true
     }
 }
 
@@ -106,8 +102,6 @@ impl ApiResource for NodeResource {
 
     const NAME: &'static str = "nodes";
     const LACKING: &'static str = "spans lack the names of nodes that they speak with";
-    const IS_OF_NODE: bool = false;
-    const IS_AWAITED: bool = false;
 
     fn read(json: &str) -> Option<Versioned<Addressed>> {
         addressed::node(json)
@@ -115,9 +109,5 @@ impl ApiResource for NodeResource {
 
     fn uid(node: &Addressed) -> &str {
         &node.uid
-    }
-
-    fn is_on(_: &Addressed, _: &str) -> bool {
-        true
     }
 }
