@@ -383,7 +383,7 @@ impl Watcher {
                 return;
             }
             // It is known by now where it runs, perhaps.
-            let admission = self.admission(look.pid, &process.executable);
+            let admission = self.admission_of(&process);
             if matches!(admission, Admission::Refused(_)) {
                 self.hold_back(look.pid, &admission, false, actions);
                 return;

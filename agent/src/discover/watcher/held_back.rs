@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{Action, Watcher};
 use crate::discover::admission::Admission;
-use crate::discover::{Container, ProcRoot};
+use crate::discover::{Candidate, Container, ProcRoot, Process};
 use crate::kubernetes::pod::Pod;
 
 /// How many are remembered. Others come to be watched when all processes are looked at.
@@ -75,6 +75,16 @@ impl Watcher {
     pub(super) fn admission(&self, pid: u32, executable: &Path) -> Admission {
         let targets = self.selector.targets();
         targets.admit_of(&self.root, &self.pods, pid, executable)
+    }
+
+    /// The same of one that was just looked at, of which the container is known.
+    pub(super) fn admission_of(&self, process: &Process) -> Admission {
+        let candidate = Candidate {
+            pid: process.pid,
+            executable: &process.executable,
+            container: &|| process.container.clone(),
+        };
+        self.selector.targets().admit(&self.pods, &candidate)
     }
 
     /// Whether a process that is selected is watched; if it is not, it is held back.
