@@ -17,12 +17,15 @@ pub use machine::{Boot, Machine};
 /// What to run, and on what.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Debian's kernel of this series: 5.10, 6.1 or 6.12
+    /// Debian's kernel of this series: 5.10, 6.1, 6.12, or 7 for the newest 7.x
     #[arg(long, default_value = kernel::DEFAULT)]
     kernel: String,
     /// Seconds until the machine is given up
     #[arg(long, default_value_t = 600)]
     timeout: u64,
+    /// Parameters on the kernel's command line, such as `lockdown=integrity`
+    #[arg(long, default_value = "")]
+    parameters: String,
     /// QEMU's accelerator: `kvm` where it works
     #[arg(long, default_value = EMULATED)]
     accel: String,
@@ -41,6 +44,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let kernel = kernel::ensure(&args.kernel)?;
     let boot = Boot {
         kernel: &kernel,
+        parameters: &args.parameters,
         command: &args.command,
         limit: Duration::from_secs(args.timeout),
         accelerator: &args.accel,

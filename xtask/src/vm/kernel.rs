@@ -16,11 +16,12 @@ pub const DEFAULT: &str = "6.1";
 /// The kernels that the tests boot.
 pub const TESTED: [&str; 2] = ["6.1", "5.10"];
 
-/// Version, and the Debian release that has it.
-const SERIES: [(&str, &str); 3] = [
+/// Version, and the Debian suite that has it. A first number alone is the newest of its kind.
+const SERIES: [(&str, &str); 4] = [
     ("5.10", "bullseye"),
     ("6.1", "bookworm"),
     ("6.12", "trixie"),
+    ("7", "trixie-backports"),
 ];
 
 /// The flavour with 9p, which the cloud images have not.
@@ -171,6 +172,7 @@ mod tests {
         assert!(is_package_of("linux-image-6.1.0-56-amd64", "6.1"));
         assert!(!is_package_of("linux-image-6.12.94+deb13-amd64", "6.1"));
         assert!(is_package_of("linux-image-6.12.94+deb13-amd64", "6.12"));
+        assert!(is_package_of("linux-image-7.3.4+deb13-amd64", "7"));
     }
 
     #[test]
