@@ -252,7 +252,7 @@ mod tests {
             &b"{\"metadata\":{\"resourceVersion\":\""[..],
             io::repeat(b'1'),
         );
-        let failed = list(endless, |_| ()).err().expect("it does not end");
+        let failed = list(endless, |_| ()).expect_err("it does not end");
         assert!(failed.to_string().contains("does not end"), "{failed}");
         let endless = Read::chain(
             &b"{\"type\":\"ADDED\",\"object\":{\"x\":"[..],
