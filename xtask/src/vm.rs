@@ -2,6 +2,7 @@
 //! change none of them. Emulated, so that it works where there is no KVM; without a network.
 
 mod archive;
+pub mod compiled;
 pub mod kernel;
 mod machine;
 mod modules;
@@ -17,7 +18,8 @@ pub use machine::{Boot, Machine};
 /// What to run, and on what.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Debian's kernel of this series: 5.10, 6.1, 6.12, or 7 for the newest 7.x
+    /// Debian's kernel of this series: 5.10, 6.1, 6.12, or 7 for the newest 7.x; or one that is
+    /// compiled without something: 6.1-no-kprobes, 6.1-no-uprobes
     #[arg(long, default_value = kernel::DEFAULT)]
     kernel: String,
     /// Seconds until the machine is given up
