@@ -46,6 +46,24 @@ const NOP5: [u8; 5] = [0x0f, 0x1f, 0x44, 0x00, 0x00];
 /// `ud2`
 const UD2: [u8; 2] = [0x0f, 0x0b];
 
+/// What BTFHub calls it.
+pub const BTFHUB_ARCHITECTURE: &str = "x86_64";
+
+/// Where in its stack in the kernel a task has the second argument of the system call that it is in:
+/// `si` in the `struct pt_regs` at its end (include/asm/ptrace.h, include/asm/page_64_types.h).
+pub const SECOND_ARGUMENT_IN_STACK: u64 = 16 * 1024 - 21 * 8 + 13 * 8;
+
+/// Where the own memory of the thread that calls this is, as the kernel keeps it.
+#[must_use]
+pub fn thread_pointer() -> Option<u64> {
+    /// include/uapi/asm/prctl.h
+    const ARCH_GET_FS: libc::c_int = 0x1003;
+    let mut base = 0u64;
+    // SAFETY: the kernel writes a word there.
+    let result = unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_GET_FS, &raw mut base) };
+    (result == 0).then_some(base)
+}
+
 /// The kernel function of a system call (include/asm/syscall_wrapper.h).
 #[must_use]
 pub fn system_call_function(call: &str) -> String {

@@ -1,0 +1,222 @@
+//! From a task to its table of descriptors, and from a descriptor to its file, inode and socket.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use wirespan_common::config::Offsets;
+
+use super::super::peek::{Image, Peek, is_pointer};
+use super::super::search::{only, places, places_of};
+use super::super::specimens::Pair;
+use super::{ObserveError, Own, OwnSocket};
+
+/// Bytes of `files_struct`, `fdtable`, `file` and `inode` that are looked at.
+const PART_LEN: usize = 256;
+/// Bytes of `struct fdtable` that are looked at: its head.
+const TABLE_LEN: usize = 64;
+/// Descriptors with these numbers or the next free ones are made, so that the table has to grow.
+const HIGH: i32 = 100;
+/// The most descriptors that a table is believed to have room for.
+const ROOM_MAX: u32 = 1 << 20;
+
+/// Descriptors by which a table is known.
+struct Marks {
+    /// Both are the same open file.
+    same: [i32; 2],
+    other: i32,
+    closed: i32,
+}
+
+impl Marks {
+    /// Whether an array of files is this process's.
+    fn are_in(&self, peek: &mut impl Peek, array: u64) -> bool {
+        let mut entry = |fd: i32| peek.value::<u64>(array.wrapping_add(fd as u64 * 8));
+        let Some(first) = entry(self.same[0]).filter(|file| is_pointer(*file)) else {
+            return false;
+        };
+        entry(self.same[1]) == Some(first)
+            && entry(self.other).is_some_and(|other| is_pointer(other) && other != first)
+            && entry(self.closed) == Some(0)
+    }
+
+    fn highest(&self) -> u32 {
+        let all = [self.same[0], self.same[1], self.other, self.closed];
+        all.into_iter().max().unwrap_or_default() as u32
+    }
+}
+
+fn room_of(table: &Image, offset: usize, highest: u32) -> Option<u32> {
+    let room = table.at::<u32>(offset)?;
+    let is_one = room > highest && room <= ROOM_MAX && room.is_multiple_of(64);
+    is_one.then_some(room)
+}
+
+/// Where the array of files is in what may be a `struct fdtable`.
+fn arrays_in(peek: &mut impl Peek, address: u64, marks: &Marks) -> Vec<usize> {
+    let table = Image::take(peek, address, TABLE_LEN);
+    let rooms = places(TABLE_LEN, 4, |at| {
+        room_of(&table, *at, marks.highest()).is_some()
+    });
+    if rooms.is_empty() {
+        return Vec::new();
+    }
+    let arrays = table
+        .pointers()
+        .filter(|(_, array)| marks.are_in(peek, *array));
+    arrays.map(|(offset, _)| offset).collect()
+}
+
+/// Finds the way from a task to its table; returns the address of the array of files.
+///
+/// # Errors
+/// There is none, or more than one.
+pub fn table(
+    peek: &mut impl Peek,
+    at: &mut Offsets,
+    task: &Image,
+    own: &Own,
+) -> Result<u64, ObserveError> {
+    let told = |error| ObserveError::Own("descriptors", error);
+    let first = &own.v4.client;
+    let duplicate = |above| rustix::io::fcntl_dupfd_cloexec(first, above);
+    let high = duplicate(HIGH).map_err(|error| told(error.into()))?;
+    let closed = duplicate(HIGH).map_err(|error| told(error.into()))?;
+    let marks = Marks {
+        same: [first.as_raw_fd(), high.as_raw_fd()],
+        other: own.v4.server.as_raw_fd(),
+        closed: closed.as_raw_fd(),
+    };
+    drop(closed);
+    let mut known: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+    let mut ways = Vec::new();
+    for (files_at, files) in task.pointers() {
+        let inner = Image::take(peek, files, PART_LEN);
+        for (table_at, table) in inner.pointers() {
+            let arrays = (known.entry(table)).or_insert_with(|| arrays_in(peek, table, &marks));
+            ways.extend(
+                arrays
+                    .iter()
+                    .map(|array_at| (files_at, table_at, *array_at)),
+            );
+        }
+    }
+    let (files_at, table_at, array_at) = only("files_struct.fdt", &ways)?;
+    at.task_struct_files = files_at as u32;
+    at.files_struct_fdt = table_at as u32;
+    at.fdtable_fd = array_at as u32;
+    let files: u64 = task.at(files_at).unwrap_or_default();
+    room(peek, at, files, first, &marks)?;
+    let table: u64 = peek.value(files + table_at as u64).unwrap_or_default();
+    let array = peek.value(table + array_at as u64).unwrap_or_default();
+    // It is the same until the next descriptor has a higher number than ever.
+    drop(high);
+    Ok(array)
+}
+
+/// Finds how many descriptors the table has room for: a number that grows when one is made which is
+/// as high as it says.
+fn room(
+    peek: &mut impl Peek,
+    at: &mut Offsets,
+    files: u64,
+    first: &OwnedFd,
+    marks: &Marks,
+) -> Result<(), ObserveError> {
+    let now = |peek: &mut _| {
+        let table: u64 = Peek::value(peek, files + u64::from(at.files_struct_fdt)).unwrap_or(0);
+        Image::take(peek, table, TABLE_LEN)
+    };
+    let before = now(peek);
+    let mut found = Vec::new();
+    for offset in places(TABLE_LEN, 4, |at| {
+        room_of(&before, *at, marks.highest()).is_some()
+    }) {
+        let room: u32 = before.at(offset).unwrap_or_default();
+        // Where more are not allowed, the only place is believed.
+        if let Ok(beyond) = rustix::io::fcntl_dupfd_cloexec(first, room as i32) {
+            let after = now(peek);
+            let grown = room_of(&after, offset, beyond.as_raw_fd() as u32);
+            if grown.is_none_or(|grown| grown <= room) {
+                continue;
+            }
+        }
+        found.push(offset);
+    }
+    at.fdtable_max_fds = only("fdtable.max_fds", &found)? as u32;
+    Ok(())
+}
+
+/// Finds the way from a file to its inode and its socket; returns what is there of each socket.
+///
+/// # Errors
+/// Something shows nowhere, or in several places.
+pub fn files(
+    peek: &mut impl Peek,
+    at: &mut Offsets,
+    table: u64,
+    own: &Own,
+) -> Result<Vec<OwnSocket>, ObserveError> {
+    let Pair { client, server, .. } = &own.v4;
+    let mut descriptors = vec![client, server, &own.unix.client, &own.unix.server, &own.udp];
+    descriptors.extend(own.v6.iter().flat_map(|pair| [&pair.client, &pair.server]));
+    let pipe = &own.pipe.0;
+    let mut known = Vec::new();
+    for descriptor in descriptors.iter().copied().chain([pipe]) {
+        let slot = table + descriptor.as_raw_fd() as u64 * 8;
+        let file = peek.value(slot).unwrap_or_default();
+        let told = |error| ObserveError::Own("descriptors", error);
+        known.push(OwnSocket::of(descriptor, file).map_err(told)?);
+    }
+    let images: Vec<_> = known
+        .iter()
+        .map(|one| Image::take(peek, one.file, PART_LEN))
+        .collect();
+    inode(peek, at, &known, &images)?;
+    // All but the pipe are sockets.
+    known.pop();
+    let inode_at = at.file_f_inode as usize;
+    let word = |image: &Image, offset| image.at::<u64>(offset).unwrap_or_default();
+    // The inode stands behind the socket, in one piece of memory.
+    let behind = places(PART_LEN, 8, |offset| {
+        let sockets = images.iter().take(known.len());
+        let apart = sockets.map(|it| word(it, inode_at).wrapping_sub(word(it, *offset)));
+        let apart: BTreeSet<u64> = apart.collect();
+        apart.len() == 1 && apart.iter().all(|apart| (1..1024).contains(apart))
+    });
+    let private = only("file.private_data", &behind)?;
+    at.file_private_data = private as u32;
+    at.socket_to_inode = (word(&images[0], inode_at) - word(&images[0], private)) as u32;
+    for (one, image) in known.iter_mut().zip(&images) {
+        one.socket = word(image, private);
+    }
+    Ok(known)
+}
+
+fn inode(
+    peek: &mut impl Peek,
+    at: &mut Offsets,
+    known: &[OwnSocket],
+    files: &[Image],
+) -> Result<(), ObserveError> {
+    let mut ways = Vec::new();
+    for offset in (0..PART_LEN).step_by(8) {
+        let inodes = files.iter().map(|file| {
+            let inode = file.at::<u64>(offset).filter(|inode| is_pointer(*inode));
+            inode.map(|inode| Image::take(peek, inode, PART_LEN))
+        });
+        let Some(inodes) = inodes.collect::<Option<Vec<_>>>() else {
+            continue;
+        };
+        let numbers: Vec<_> = inodes.iter().zip(known.iter().map(|it| it.inode)).collect();
+        let modes: Vec<_> = inodes.iter().zip(known.iter().map(|it| it.mode)).collect();
+        for number in places_of(PART_LEN, &numbers) {
+            let mode = places_of(PART_LEN, &modes);
+            ways.extend(mode.iter().map(|mode| (offset, number, *mode)));
+        }
+    }
+    let (inode, number, mode) = only("inode.i_ino", &ways)?;
+    at.file_f_inode = inode as u32;
+    at.inode_i_ino = number as u32;
+    at.inode_i_mode = mode as u32;
+    Ok(())
+}
