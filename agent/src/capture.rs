@@ -191,7 +191,7 @@ fn tell_of(layout: &Layout) {
         log::warn!("{}", Visible(shortcoming));
     }
     if let Some(why) = &layout.untried {
-        log::warn!("the kernel's layout could not be tried: {}", Visible(why));
+        log::info!("the kernel's layout could not be tried: {}", Visible(why));
     }
 }
 

@@ -53,15 +53,16 @@ pub const BTFHUB_ARCHITECTURE: &str = "x86_64";
 /// `si` in the `struct pt_regs` at its end (include/asm/ptrace.h, include/asm/page_64_types.h).
 pub const SECOND_ARGUMENT_IN_STACK: u64 = 16 * 1024 - 21 * 8 + 13 * 8;
 
-/// Where the own memory of the thread that calls this is, as the kernel keeps it.
+/// Where the own memory of the thread that calls this is, as the kernel keeps it: the base of the
+/// segment `fs`, of which the first word says where it is (System V ABI, thread-local storage).
 #[must_use]
 pub fn thread_pointer() -> Option<u64> {
-    /// include/uapi/asm/prctl.h
-    const ARCH_GET_FS: libc::c_int = 0x1003;
-    let mut base = 0u64;
-    // SAFETY: the kernel writes a word there.
-    let result = unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_GET_FS, &raw mut base) };
-    (result == 0).then_some(base)
+    let base: u64;
+    // SAFETY: it reads one word, which every thread of the C library's has there.
+    unsafe {
+        std::arch::asm!("mov {}, qword ptr fs:[0]", out(reg) base, options(nostack, readonly));
+    }
+    (base != 0).then_some(base)
 }
 
 /// The kernel function of a system call (include/asm/syscall_wrapper.h).
