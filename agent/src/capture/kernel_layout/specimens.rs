@@ -8,6 +8,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -112,16 +113,20 @@ pub fn bound(on: Ipv4Addr, port: u16, reuses_address: bool) -> io::Result<OwnedF
 
 /// A connection of TCP whose client's port the kernel chose in `connect`, and its server.
 pub fn unbound_pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    let listener = tcp_socket(false)?;
-    bind(&listener, &address(SERVER, 0, false))?;
-    listen(&listener, 1)?;
     let client = tcp_socket(false)?;
-    started(connect(
-        &client,
-        &address(SERVER, local(&listener)?.port(), false),
-    ))?;
-    wait_for(client.as_fd(), PollFlags::OUT)?;
+    let listener = connected(&client, false)?;
     Ok((client, listener))
+}
+
+/// Connects a socket of TCP to a listener, which is returned.
+pub fn connected(client: &OwnedFd, is_v6: bool) -> io::Result<OwnedFd> {
+    let listener = tcp_socket(is_v6)?;
+    bind(&listener, &address(SERVER, 0, is_v6))?;
+    listen(&listener, 1)?;
+    let port = local(&listener)?.port();
+    started(connect(client, &address(SERVER, port, is_v6)))?;
+    wait_for(client.as_fd(), PollFlags::OUT)?;
+    Ok(listener)
 }
 
 fn address(ip: Ipv4Addr, port: u16, is_v6: bool) -> SocketAddr {
@@ -219,16 +224,36 @@ pub fn wait_until(mut holds: impl FnMut() -> io::Result<bool>) -> io::Result<()>
     Err(io::ErrorKind::TimedOut.into())
 }
 
-/// Bytes that were written and not sent (`SIOCOUTQNSD`, include/uapi/linux/sockios.h).
+/// Bytes that were written and not sent.
 pub fn unsent(socket: &OwnedFd) -> io::Result<u32> {
+    /// include/uapi/linux/sockios.h
     const SIOCOUTQNSD: libc::Ioctl = 0x894b;
+    queued(socket, SIOCOUTQNSD)
+}
+
+/// Waits until the peer acknowledged all that was sent.
+pub fn wait_until_acknowledged(socket: &OwnedFd) -> io::Result<()> {
+    /// `SIOCOUTQ`
+    const ALL: libc::Ioctl = libc::TIOCOUTQ;
+    wait_until(|| Ok(queued(socket, ALL)? == 0))
+}
+
+fn queued(socket: &OwnedFd, what: libc::Ioctl) -> io::Result<u32> {
     let mut len: libc::c_int = 0;
     // SAFETY: the kernel writes an `int` there (`tcp_ioctl`, net/ipv4/tcp.c).
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCOUTQNSD, &raw mut len) };
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), what, &raw mut len) };
     if result < 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(len as u32)
+}
+
+/// Descriptors that this thread's table has room for.
+pub fn room_for_descriptors(proc: &Path) -> io::Result<u32> {
+    let status = std::fs::read_to_string(proc.join("thread-self/status"))?;
+    let room = status.lines().find_map(|line| line.strip_prefix("FDSize:"));
+    let room = room.and_then(|room| room.trim().parse().ok());
+    room.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// Has a socket take nothing that comes, as if it had been lost on the way; or take it again.

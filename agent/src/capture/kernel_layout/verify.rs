@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::event::epoll;
 use rustix::fs::fstat;
-use rustix::net::{Shutdown, shutdown};
+use rustix::net::{Shutdown, shutdown, sockopt};
 use wirespan_common::config::Offsets;
 
 use super::peek::Peek;
@@ -73,6 +73,9 @@ fn same<T: PartialEq + Debug>(
         read: read.map_or_else(|| "unreadable".to_owned(), |read| format!("{read:?}")),
     })
 }
+
+/// How often is looked again at what changes meanwhile.
+const ROUNDS: u32 = 50;
 
 /// Tries a layout on this thread, which is not the process's first.
 ///
@@ -140,7 +143,6 @@ impl Through<'_> {
 
     /// Threads come and go meanwhile.
     fn living(&self, peek: &mut impl Peek) -> Result<(), Mismatch> {
-        const ROUNDS: u32 = 50;
         let at = self.at;
         let threads = || std::fs::read_dir("/proc/self/task").map(|all| all.count() as u32);
         let mut last = Ok(());
@@ -157,16 +159,20 @@ impl Through<'_> {
         last
     }
 
+    fn table(&self, peek: &mut impl Peek) -> Option<u64> {
+        let files: u64 = self.of_task(peek, self.at.task_struct_files)?;
+        peek.value(files.wrapping_add(self.at.files_struct_fdt.into()))
+    }
+
+    fn room(&self, peek: &mut impl Peek) -> Option<u32> {
+        let table = self.table(peek)?;
+        peek.value(table.wrapping_add(self.at.fdtable_max_fds.into()))
+    }
+
     fn file_of(&self, peek: &mut impl Peek, fd: i32) -> Option<u64> {
-        let at = self.at;
-        let files: u64 = self.of_task(peek, at.task_struct_files)?;
-        let table: u64 = peek.value(files + u64::from(at.files_struct_fdt))?;
-        let room: u32 = peek.value(table + u64::from(at.fdtable_max_fds))?;
-        if fd as u32 >= room {
-            return None;
-        }
-        let array: u64 = peek.value(table + u64::from(at.fdtable_fd))?;
-        peek.value(array + fd as u64 * 8)
+        let table = self.table(peek)?;
+        let array: u64 = peek.value(table.wrapping_add(self.at.fdtable_fd.into()))?;
+        peek.value(array.wrapping_add(fd as u64 * 8))
     }
 
     fn descriptors(&self, peek: &mut impl Peek) -> Result<(), Mismatch> {
@@ -176,6 +182,8 @@ impl Through<'_> {
         let file = self.file_of(peek, pipe.as_raw_fd());
         let twin = self.file_of(peek, high.as_raw_fd()).unwrap_or_default();
         same("the file of a descriptor", twin, file)?;
+        let told = specimens::room_for_descriptors(ProcRoot::host().path())?;
+        same("the room of a table of descriptors", told, self.room(peek))?;
         let closed = high.as_raw_fd();
         drop(high);
         same("that of a closed one", 0u64, self.file_of(peek, closed))?;
@@ -338,59 +346,76 @@ impl Through<'_> {
         const SENT: u32 = 90;
         const READ: u32 = 20;
         const LOST: u32 = 50;
-        let at = self.at;
         let (client, server) = (&pair.client, &pair.server);
-        let [client_sk, server_sk] = [self.reach(peek, client)?.sk, self.reach(peek, server)?.sk];
         specimens::write(client, SENT as usize, false)?;
         specimens::wait_until_unread(server, SENT)?;
         specimens::read(server, READ as usize)?;
+        // What is lost is sent again late enough if nothing else waits to be acknowledged.
+        sockopt::set_tcp_quickack(server, true)?;
+        specimens::wait_until_acknowledged(client)?;
         specimens::mute(server, true)?;
-        rustix::net::sockopt::set_tcp_nodelay(client, true)?;
         specimens::write(client, LOST as usize, false)?;
-        rustix::net::sockopt::set_tcp_nodelay(client, false)?;
         specimens::write(client, 1, false)?;
-        let counts = (specimens::counts(client)?, specimens::counts(server)?);
-        let unsent = specimens::unsent(client)?;
-        let mut of = |sk: u64, offset: u32| peek.value::<u32>(sk + u64::from(offset));
-        let written = of(client_sk, at.tcp_sock_write_seq);
-        let sent = of(client_sk, at.tcp_sock_snd_nxt);
-        let received = of(server_sk, at.tcp_sock_rcv_nxt);
-        let read = of(server_sk, at.tcp_sock_copied_seq);
-        let apart = |one: Option<u32>, other: Option<u32>| Some(one?.wrapping_sub(other?));
-        same(
-            "how much waits to be read",
-            SENT - READ,
-            apart(received, read),
-        )?;
-        same("how much waits to be sent", unsent, apart(written, sent))?;
-        let lost = LOST + 1 - unsent;
-        same("how much is on its way", lost, apart(sent, received))?;
-        if at.inet_connection_sock_icsk_ulp_ops != 0 {
-            let upper = client_sk + u64::from(at.inet_connection_sock_icsk_ulp_ops);
-            same("what sits on a socket", 0u64, peek.value(upper))?;
+        let ends = [self.reach(peek, client)?.sk, self.reach(peek, server)?.sk];
+        for _ in 0..ROUNDS {
+            let now = || -> io::Result<_> {
+                let counts = [specimens::counts(client)?, specimens::counts(server)?];
+                Ok((counts, specimens::unsent(client)?))
+            };
+            let (counts, unsent) = now()?;
+            let compared = self.positions(peek, ends, SENT - READ, [LOST + 1 - unsent, unsent]);
+            let compared = compared.and_then(|()| self.counts(peek, ends, counts));
+            // Segments that are lost are sent again before long.
+            if now()? == (counts, unsent) {
+                return compared;
+            }
         }
+        Err(io::Error::from(io::ErrorKind::TimedOut).into())
+    }
+
+    /// `[client, server]`, `[lost, unsent]`
+    fn positions(
+        &self,
+        peek: &mut impl Peek,
+        ends: [u64; 2],
+        unread: u32,
+        [lost, unsent]: [u32; 2],
+    ) -> Result<(), Mismatch> {
+        let at = self.at;
+        let [client, server] = ends;
+        let mut of = |sk: u64, offset: u32| peek.value::<u32>(sk + u64::from(offset));
+        let written = of(client, at.tcp_sock_write_seq);
+        let sent = of(client, at.tcp_sock_snd_nxt);
+        let received = of(server, at.tcp_sock_rcv_nxt);
+        let read = of(server, at.tcp_sock_copied_seq);
+        let apart = |one: Option<u32>, other: Option<u32>| Some(one?.wrapping_sub(other?));
+        same("how much waits to be read", unread, apart(received, read))?;
+        same("how much waits to be sent", unsent, apart(written, sent))?;
+        same("how much is on its way", lost, apart(sent, received))?;
+        if at.inet_connection_sock_icsk_ulp_ops == 0 {
+            return Ok(());
+        }
+        let upper = client + u64::from(at.inet_connection_sock_icsk_ulp_ops);
+        same("what sits on a socket", 0u64, peek.value(upper))
+    }
+
+    fn counts(
+        &self,
+        peek: &mut impl Peek,
+        [client, server]: [u64; 2],
+        [of_client, of_server]: [specimens::TcpCounts; 2],
+    ) -> Result<(), Mismatch> {
+        let at = self.at;
         if at.tcp_sock_bytes_sent == 0 {
             return Ok(());
         }
-        let mut of = |sk: u64, offset: u32| peek.value::<u64>(sk + u64::from(offset));
-        let sent = of(client_sk, at.tcp_sock_bytes_sent);
-        let again = of(client_sk, at.tcp_sock_bytes_retrans);
-        let received = of(server_sk, at.tcp_sock_bytes_received);
-        // Segments that are lost are sent again before long.
-        if specimens::counts(client)? != counts.0 {
-            return Ok(());
-        }
-        same("how many bytes were sent", counts.0.sent, Some(sent))?;
-        same(
-            "how many were sent again",
-            counts.0.retransmitted,
-            Some(again),
-        )?;
-        same(
-            "how many bytes were received",
-            counts.1.received,
-            Some(received),
-        )
+        let mut of = |sk: u64, offset: u32| Some(peek.value::<u64>(sk + u64::from(offset)));
+        let sent = of(client, at.tcp_sock_bytes_sent);
+        same("how many bytes were sent", of_client.sent, sent)?;
+        let again = of(client, at.tcp_sock_bytes_retrans);
+        same("how many were sent again", of_client.retransmitted, again)?;
+        let received = of(server, at.tcp_sock_bytes_received);
+        same("how many bytes were received", of_server.received, received)
     }
 
     fn ports(&self, peek: &mut impl Peek) -> Result<(), Mismatch> {

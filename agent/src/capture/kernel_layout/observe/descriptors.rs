@@ -7,8 +7,9 @@ use wirespan_common::config::Offsets;
 
 use super::super::peek::{Image, Peek, is_pointer};
 use super::super::search::{only, places, places_of};
-use super::super::specimens::Pair;
+use super::super::specimens::{self, Pair};
 use super::{ObserveError, Own, OwnSocket};
+use crate::discover::ProcRoot;
 
 /// Bytes of `files_struct`, `fdtable`, `file` and `inode` that are looked at.
 const PART_LEN: usize = 256;
@@ -16,8 +17,6 @@ const PART_LEN: usize = 256;
 const TABLE_LEN: usize = 64;
 /// Descriptors with these numbers or the next free ones are made, so that the table has to grow.
 const HIGH: i32 = 100;
-/// The most descriptors that a table is believed to have room for.
-const ROOM_MAX: u32 = 1 << 20;
 
 /// Descriptors by which a table is known.
 struct Marks {
@@ -38,26 +37,18 @@ impl Marks {
             && entry(self.other).is_some_and(|other| is_pointer(other) && other != first)
             && entry(self.closed) == Some(0)
     }
-
-    fn highest(&self) -> u32 {
-        let all = [self.same[0], self.same[1], self.other, self.closed];
-        all.into_iter().max().unwrap_or_default() as u32
-    }
 }
 
-fn room_of(table: &Image, offset: usize, highest: u32) -> Option<u32> {
-    let room = table.at::<u32>(offset)?;
-    let is_one = room > highest && room <= ROOM_MAX && room.is_multiple_of(64);
-    is_one.then_some(room)
+/// The number of descriptors that this thread's table has room for, which the kernel tells.
+fn room_now() -> Result<u32, ObserveError> {
+    specimens::room_for_descriptors(ProcRoot::host().path())
+        .map_err(|error| ObserveError::Own("descriptors", error))
 }
 
 /// Where the array of files is in what may be a `struct fdtable`.
-fn arrays_in(peek: &mut impl Peek, address: u64, marks: &Marks) -> Vec<usize> {
+fn arrays_in(peek: &mut impl Peek, address: u64, marks: &Marks, room: u32) -> Vec<usize> {
     let table = Image::take(peek, address, TABLE_LEN);
-    let rooms = places(TABLE_LEN, 4, |at| {
-        room_of(&table, *at, marks.highest()).is_some()
-    });
-    if rooms.is_empty() {
+    if places_of(TABLE_LEN, &[(&table, room)]).is_empty() {
         return Vec::new();
     }
     let arrays = table
@@ -87,12 +78,14 @@ pub fn table(
         closed: closed.as_raw_fd(),
     };
     drop(closed);
+    let room = room_now()?;
     let mut known: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
     let mut ways = Vec::new();
     for (files_at, files) in task.pointers() {
         let inner = Image::take(peek, files, PART_LEN);
         for (table_at, table) in inner.pointers() {
-            let arrays = (known.entry(table)).or_insert_with(|| arrays_in(peek, table, &marks));
+            let arrays =
+                (known.entry(table)).or_insert_with(|| arrays_in(peek, table, &marks, room));
             ways.extend(
                 arrays
                     .iter()
@@ -105,7 +98,7 @@ pub fn table(
     at.files_struct_fdt = table_at as u32;
     at.fdtable_fd = array_at as u32;
     let files: u64 = task.at(files_at).unwrap_or_default();
-    room(peek, at, files, first, &marks)?;
+    counted(peek, at, files, first)?;
     let table: u64 = peek.value(files + table_at as u64).unwrap_or_default();
     let array = peek.value(table + array_at as u64).unwrap_or_default();
     // It is the same until the next descriptor has a higher number than ever.
@@ -115,33 +108,22 @@ pub fn table(
 
 /// Finds how many descriptors the table has room for: a number that grows when one is made which is
 /// as high as it says.
-fn room(
+fn counted(
     peek: &mut impl Peek,
     at: &mut Offsets,
     files: u64,
     first: &OwnedFd,
-    marks: &Marks,
 ) -> Result<(), ObserveError> {
     let now = |peek: &mut _| {
         let table: u64 = Peek::value(peek, files + u64::from(at.files_struct_fdt)).unwrap_or(0);
-        Image::take(peek, table, TABLE_LEN)
+        Ok::<_, ObserveError>((Image::take(peek, table, TABLE_LEN), room_now()?))
     };
-    let before = now(peek);
-    let mut found = Vec::new();
-    for offset in places(TABLE_LEN, 4, |at| {
-        room_of(&before, *at, marks.highest()).is_some()
-    }) {
-        let room: u32 = before.at(offset).unwrap_or_default();
-        // Where more are not allowed, the only place is believed.
-        if let Ok(beyond) = rustix::io::fcntl_dupfd_cloexec(first, room as i32) {
-            let after = now(peek);
-            let grown = room_of(&after, offset, beyond.as_raw_fd() as u32);
-            if grown.is_none_or(|grown| grown <= room) {
-                continue;
-            }
-        }
-        found.push(offset);
-    }
+    let (before, room) = now(peek)?;
+    // Where more are not allowed, one look has to do.
+    let beyond = rustix::io::fcntl_dupfd_cloexec(first, room as i32);
+    let (after, grown) = now(peek)?;
+    drop(beyond);
+    let found = places_of(TABLE_LEN, &[(&before, room), (&after, grown)]);
     at.fdtable_max_fds = only("fdtable.max_fds", &found)? as u32;
     Ok(())
 }

@@ -57,8 +57,6 @@ pub fn sets(
             pointers.extend(within(first).map(|link| (offset, link)));
         }
     }
-    // Before 5.11 the list's head is in the file, twice.
-    lists.dedup_by_key(|(offset, _)| *offset / 16);
     at.epitem_event = place.event;
     if let Ok((offset, link)) = only("file.f_ep", &pointers) {
         at.file_f_ep = offset as u32;
