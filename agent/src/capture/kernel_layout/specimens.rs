@@ -104,9 +104,9 @@ pub fn tcp_socket(is_v6: bool) -> io::Result<OwnedFd> {
 }
 
 /// A socket of TCP that is bound to a port on this address, 0: any, and neither connected nor listening.
-pub fn bound(on: Ipv4Addr, port: u16, reuses_address: bool) -> io::Result<OwnedFd> {
+pub fn bound(on: Ipv4Addr, port: u16, shares_port: bool) -> io::Result<OwnedFd> {
     let socket = tcp_socket(false)?;
-    sockopt::set_socket_reuseaddr(&socket, reuses_address)?;
+    sockopt::set_socket_reuseport(&socket, shares_port)?;
     bind(&socket, &address(on, port, false))?;
     Ok(socket)
 }

@@ -425,7 +425,7 @@ impl Through<'_> {
         }
         let bound = specimens::bound(specimens::SERVER, 0, true)?;
         let (chosen, _listener) = specimens::unbound_pair()?;
-        for (descriptor, reuse) in [(&bound, 1i8), (&chosen, -1)] {
+        for (descriptor, reuse) in [(&bound, 0i8), (&chosen, -1)] {
             let sk = self.reach(peek, descriptor)?.sk;
             let bucket = sk + u64::from(at.inet_connection_sock_icsk_bind_hash);
             let bucket = peek.value::<u64>(bucket).unwrap_or_default();
