@@ -343,7 +343,7 @@ fn tells_what_was_served(command: Command, settings: &[(&str, &str)]) -> Finishe
     let daemon = Daemon::start_by(command, &[], &settings);
     daemon.wait_until_watching(server.process.pid());
     for index in 0..5 {
-        curl(&[&format!("http://127.0.0.1:{port}/{index}")]);
+        let _ = curl(&[&format!("http://127.0.0.1:{port}/{index}")]);
     }
     daemon.wait_for_count(5);
     let finished = daemon.stop();

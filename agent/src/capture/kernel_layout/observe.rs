@@ -73,8 +73,7 @@ impl Own {
             Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => None,
             Err(error) => return Err(error),
         };
-        let thread = rustix::thread::gettid().as_raw_nonzero();
-        let name = format!("wirespan-layout-{thread}").into_bytes();
+        let name = specimens::name();
         Ok(Self {
             v4: specimens::Pair::tcp(false)?,
             v6,
@@ -165,7 +164,7 @@ fn all(window: &mut Window) -> Result<Observed, ObserveError> {
     let task = tasks::identity(&mut at, &task, &mut lacks)?;
     let table = descriptors::table(window, &mut at, &task, &own)?;
     let mut sockets = descriptors::files(window, &mut at, table, &own)?;
-    sockets::all(window, &mut at, &mut sockets, table, &own)?;
+    sockets::all(window, &mut at, &mut sockets, table)?;
     unix::all(window, &mut at, &sockets, &own)?;
     tcp::all(window, &mut at, table, &mut lacks)?;
     polled::sets(window, &mut at, table, &own.v4.client)?;

@@ -66,16 +66,41 @@ impl Pair {
         Self::accepted(listener, client)
     }
 
+    /// Whoever else connects in that moment is hung up on.
     fn accepted(listener: OwnedFd, client: OwnedFd) -> io::Result<Self> {
-        wait_for(listener.as_fd(), PollFlags::IN)?;
-        let server = accept_with(&listener, FLAGS)?;
-        wait_for(client.as_fd(), PollFlags::OUT)?;
-        Ok(Self {
-            client,
-            server,
-            _listener: listener,
-        })
+        for _ in 0..STRANGERS_MAX {
+            wait_for(listener.as_fd(), PollFlags::IN)?;
+            let server = accept_with(&listener, FLAGS)?;
+            if is_other_end(&server, &client)? {
+                wait_for(client.as_fd(), PollFlags::OUT)?;
+                return Ok(Self {
+                    client,
+                    server,
+                    _listener: listener,
+                });
+            }
+        }
+        Err(io::ErrorKind::ConnectionRefused.into())
     }
+}
+
+/// How many others may connect first.
+const STRANGERS_MAX: u32 = 16;
+
+fn is_other_end(server: &OwnedFd, client: &OwnedFd) -> io::Result<bool> {
+    match (peer(server), local(client)) {
+        (Ok(peer), Ok(local)) => Ok(peer == local),
+        // Of Unix: whoever made it.
+        _ => {
+            let of = sockopt::socket_peercred(server)?.pid;
+            Ok(of == rustix::process::getpid())
+        }
+    }
+}
+
+/// A name in the abstract name space that nobody guesses.
+pub fn name() -> Vec<u8> {
+    format!("wirespan-layout-{:016x}", fastrand::u64(..)).into_bytes()
 }
 
 /// A socket of UDP, bound to nothing.
@@ -104,9 +129,9 @@ pub fn tcp_socket(is_v6: bool) -> io::Result<OwnedFd> {
 }
 
 /// A socket of TCP that is bound to a port on this address, 0: any, and neither connected nor listening.
-pub fn bound(on: Ipv4Addr, port: u16, reuses_address: bool) -> io::Result<OwnedFd> {
+pub fn bound(on: Ipv4Addr, port: u16, shares_port: bool) -> io::Result<OwnedFd> {
     let socket = tcp_socket(false)?;
-    sockopt::set_socket_reuseaddr(&socket, reuses_address)?;
+    sockopt::set_socket_reuseport(&socket, shares_port)?;
     bind(&socket, &address(on, port, false))?;
     Ok(socket)
 }

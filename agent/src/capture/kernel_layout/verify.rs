@@ -237,7 +237,7 @@ impl Through<'_> {
             &udp,
             [inet, libc::SOCK_DGRAM as u16, libc::IPPROTO_UDP as u16],
         )?;
-        let pair = self.unix_pair(b"kind")?;
+        let pair = Pair::unix(&specimens::name())?;
         self.kind(peek, &pair.client, [unix, libc::SOCK_STREAM as u16, 0])
     }
 
@@ -261,25 +261,17 @@ impl Through<'_> {
         same("the protocol of a socket", protocol, of_protocol)
     }
 
-    fn unix_pair(&self, of: &[u8]) -> io::Result<Pair> {
-        Pair::unix(&self.name(of))
-    }
-
-    fn name(&self, of: &[u8]) -> Vec<u8> {
-        let thread = rustix::thread::gettid().as_raw_nonzero();
-        [format!("wirespan-layout-{thread}-").as_bytes(), of].concat()
-    }
-
     fn unix(&self, peek: &mut impl Peek) -> Result<(), Mismatch> {
         let at = self.at;
-        let pair = self.unix_pair(b"unix")?;
+        let name = specimens::name();
+        let pair = Pair::unix(&name)?;
         let client = self.reach(peek, &pair.client)?.sk;
         let server = self.reach(peek, &pair.server)?.sk;
         let peer = peek.value(client + u64::from(at.unix_sock_peer));
         same("the peer of a Unix socket", server, peer)?;
         let mut told = (libc::AF_UNIX as u16).to_ne_bytes().to_vec();
         told.push(0);
-        told.extend(self.name(b"unix"));
+        told.extend(name);
         let address: u64 = peek
             .value(server + u64::from(at.unix_sock_addr))
             .unwrap_or_default();
@@ -425,7 +417,7 @@ impl Through<'_> {
         }
         let bound = specimens::bound(specimens::SERVER, 0, true)?;
         let (chosen, _listener) = specimens::unbound_pair()?;
-        for (descriptor, reuse) in [(&bound, 1i8), (&chosen, -1)] {
+        for (descriptor, reuse) in [(&bound, 0i8), (&chosen, -1)] {
             let sk = self.reach(peek, descriptor)?.sk;
             let bucket = sk + u64::from(at.inet_connection_sock_icsk_bind_hash);
             let bucket = peek.value::<u64>(bucket).unwrap_or_default();

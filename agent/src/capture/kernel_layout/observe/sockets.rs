@@ -8,8 +8,8 @@ use wirespan_common::config::Offsets;
 
 use super::super::peek::{Image, Peek, is_pointer};
 use super::super::search::{only, places, places_of};
-use super::super::specimens::Pair;
-use super::{ObserveError, Own, OwnSocket, sk_of};
+use super::super::specimens::{self, Pair};
+use super::{ObserveError, OwnSocket, sk_of};
 
 /// `struct sock_common`, with which a `struct sock` begins, is no longer than this.
 const COMMON_LEN: usize = 128;
@@ -25,7 +25,6 @@ pub fn all(
     at: &mut Offsets,
     sockets: &mut [OwnSocket],
     table: u64,
-    own: &Own,
 ) -> Result<(), ObserveError> {
     let len = at.socket_to_inode as usize;
     let images: Vec<_> = sockets
@@ -60,7 +59,7 @@ pub fn all(
         .map(|it| Image::take(peek, it.sk, SOCK_LEN))
         .collect();
     kinds(at, sockets, &images)?;
-    ends(peek, at, table, own)
+    ends(peek, at, table)
 }
 
 /// Where a `struct sock_common` has what connections differ by.
@@ -209,7 +208,7 @@ fn kinds(at: &mut Offsets, sockets: &[OwnSocket], images: &[Image]) -> Result<()
 fn ends(peek: &mut impl Peek, at: &mut Offsets, table: u64, own: &Own) -> Result<(), ObserveError> {
     let told = |error: rustix::io::Errno| ObserveError::Own("shutdown", error.into());
     let end = |socket: &OwnedFd| shutdown(socket, Shutdown::Write).map_err(told);
-    let pair = Pair::unix(&[&*own.name, b"-ends"].concat())
+    let pair = Pair::unix(&specimens::name())
         .map_err(|error| ObserveError::Own("a Unix socket", error))?;
     let state = |peek: &mut _| {
         let sk = sk_of(peek, at, table, &pair.server);

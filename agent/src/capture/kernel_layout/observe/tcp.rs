@@ -271,9 +271,11 @@ fn buckets(peek: &mut impl Peek, at: &mut Offsets, table: u64) -> Result<(), Obs
             continue;
         }
         let buckets = pointers.map(|bucket| Image::take(peek, bucket, BUCKET_LEN));
+        // A port that `connect` chose has a bucket with -1 here, and so has another count, but that
+        // one tells of who shares a port.
         let [a, b, _, d] = &buckets;
         let ports: Vec<_> = buckets.iter().zip(ports).collect();
-        let reuse = places_of(BUCKET_LEN, &[(a, 0i8), (b, 1), (d, -1)]);
+        let reuse = places_of(BUCKET_LEN, &[(a, 0i8), (b, 0), (d, -1)]);
         for port in places_of(BUCKET_LEN, &ports) {
             ways.extend(reuse.iter().map(|reuse| (offset, port, *reuse)));
         }
