@@ -22,6 +22,7 @@ use wirespan_common::connection::Connection;
 use wirespan_common::loss::{KERNEL_LOSSES, KernelLoss};
 use wirespan_common::ports::{PORT_WORDS, port_bit, port_word};
 use wirespan_common::record::{ConnectionId, Direction, TaskKind};
+use wirespan_common::sampling::{LEFT_ALONE_REASONS, LeftAlone, LeftAloneCount};
 use wirespan_common::switch::{self, Switch};
 use wirespan_common::watch::{HINTS, NO_BOUNDARY, VerdictValue, Watch, hint_slot};
 
@@ -107,6 +108,15 @@ struct MessageCursor {
 #[map]
 static LOSSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(KERNEL_LOSSES, 0);
 
+/// New connections whose number is below the one here are left out ([`wirespan_common::sampling`]).
+#[map]
+static SAMPLING: Array<u32> = Array::with_max_entries(1, 0);
+
+/// What was left alone, by [`LeftAlone`].
+#[map]
+static LEFT_ALONE: PerCpuArray<LeftAloneCount> =
+    PerCpuArray::with_max_entries(LEFT_ALONE_REASONS, 0);
+
 /// How often a probe on the daemon itself was hit.
 #[map]
 static TRIES: Array<u64> = Array::with_max_entries(1, 0);
@@ -130,6 +140,24 @@ pub fn count(loss: KernelLoss) {
         // SAFETY: a per-processor slot that the map lent and never frees; an increment that is
         // interrupted by another on the same processor may count one instead of two.
         unsafe { *counter += 1 };
+    }
+}
+
+/// Below which number connections are left out at this moment; 0: none is.
+#[inline(always)]
+pub fn left_out_below() -> u32 {
+    SAMPLING.get(0).copied().unwrap_or(0)
+}
+
+/// Counts what is left alone.
+#[inline(always)]
+pub fn count_left_alone(reason: LeftAlone, connections: u64, bytes: u64) {
+    if let Some(count) = LEFT_ALONE.get_ptr_mut(reason as u32) {
+        // SAFETY: as for losses.
+        unsafe {
+            (*count).connections += connections;
+            (*count).bytes += bytes;
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use wirespan_common::record::Direction;
 
 use super::{Calls, Family, Types, ends_connection, message_ended, run, serving};
+use crate::left_alone;
 use crate::maps;
 use crate::memory::{
     Typed, current_process, current_registers, current_task_typed, offset, tcp_sock,
@@ -58,6 +59,9 @@ fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
     let Some(socket) = sockets::of_typed(sk) else {
         return 0;
     };
+    if left_alone::passes_early(watch, socket.id, direction, i64::from(result)) {
+        return 0;
+    }
     run(maps::with_scratch(|scratch| {
         let registers = current_registers();
         scratch.registers_at = registers.address();

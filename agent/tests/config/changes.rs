@@ -46,6 +46,7 @@ fn the_same_settings_change_nothing() {
             "http://collector:4318/v1/metrics",
         ),
         ("WIRESPAN_MEMORY_LIMIT", "64M"),
+        ("WIRESPAN_CPU_LIMIT", "2"),
     ];
     assert!(changes(&all, &all).is_none());
     // Other words for the same.
@@ -94,6 +95,7 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::Capture => ("fexit", "capture"),
         Setting::BpfDebug => ("true", "capture"),
         Setting::ConnectionsMax => ("100", "capture"),
+        Setting::CpuLimit => ("off", "governor"),
         Setting::Shards => ("2", "capture"),
         Setting::FollowCpuMax => ("5", "capture"),
         Setting::NodeLinks => ("false", "capture"),
