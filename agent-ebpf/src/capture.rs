@@ -4,9 +4,7 @@
 use aya_log_ebpf::debug;
 use wirespan_common::connection::{Connection, NO_DIRECTION, Sequence};
 use wirespan_common::loss::KernelLoss;
-use wirespan_common::record::{
-    Direction, OPEN_COUNTED, OPEN_RESUMED, OPEN_SEQUENCED, is_object,
-};
+use wirespan_common::record::{Direction, OPEN_COUNTED, OPEN_RESUMED, OPEN_SEQUENCED, is_object};
 use wirespan_common::sampling::ALWAYS_FOLLOWED;
 use wirespan_common::watch::VerdictKind;
 
@@ -210,11 +208,7 @@ fn open(scratch: &mut Scratch) -> Delivered<()> {
     // Nobody writes to the other members: they are zero.
     let new = &mut scratch.connection;
     new.direction = NO_DIRECTION;
-    new.verdict = if ignored {
-        VerdictKind::Unfit as u8
-    } else {
-        0
-    };
+    new.verdict = if ignored { VerdictKind::Unfit as u8 } else { 0 };
     new.draw = ALWAYS_FOLLOWED;
     new.sequence = sequence as u8;
     new.first_sequence = first_sequence;

@@ -12,6 +12,7 @@ use wirespan_common::sampling::{LeftAlone, is_left_out};
 use wirespan_common::watch::{VerdictKind, Watch};
 
 use crate::maps;
+use crate::sockets::Socket;
 
 /// Transfers of a connection that nobody understands which are looked at for the beginning of TLS,
 /// in a process that has it: some protocols speak in plain at first (`STARTTLS`, PostgreSQL).
@@ -74,8 +75,23 @@ pub fn passes_early(watch: Watch, id: ConnectionId, direction: Direction, result
             return false;
         }
     }
+    if connection.verdict == VerdictKind::Ignored as u8 {
+        maps::remember_quiet(id, connection.sk);
+    }
     // Whatever else a call may say, it is told to nobody.
     result <= 0 || passes(connection, direction, result as u32)
+}
+
+/// The same for a socket of which it was found out before, which takes no look into a table.
+#[inline(always)]
+pub fn passes_unseen(socket: Socket, result: i64) -> bool {
+    if !maps::is_quiet(socket.id, socket.sk) {
+        return false;
+    }
+    if result > 0 {
+        maps::count_left_alone(LeftAlone::NotUnderstood, 0, result as u64);
+    }
+    true
 }
 
 /// Whether user space is told that the connection came to this stage: not of one that is left

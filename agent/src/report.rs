@@ -34,7 +34,7 @@ pub fn log_losses(health: &Health) {
     if health.followed() < 1.0 {
         let percent = 100.0 * health.followed();
         let (cores, left_alone) = (health.cores(), left_alone(health).unwrap_or_default());
-        log::info!("follows {percent:.1}% of connections, at {cores:.2} cores; {left_alone}");
+        log::info!("follows {percent:.1}% of connections, at {cores:.3} cores; {left_alone}");
     }
     let coverage = health.coverage();
     let unread = coverage

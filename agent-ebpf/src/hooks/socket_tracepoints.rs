@@ -38,6 +38,16 @@ fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
     let current = current_process();
     let result: i32 = ctx.arg(1);
     let sk = Typed::new(ctx.arg(0));
+    let of_watched = if maps::may_be_watched(current.tgid) {
+        sockets::of_typed(sk)
+    } else {
+        None
+    };
+    if let Some(socket) = of_watched
+        && left_alone::passes_unseen(socket, i64::from(result))
+    {
+        return 0;
+    }
     let watch = if result > 0 {
         serving::watch_of_mover(current, sk)
     } else {
@@ -56,7 +66,8 @@ fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
             return 0;
         }
     }
-    let Some(socket) = sockets::of_typed(sk) else {
+    // A process that is watched since a moment ago was not looked at before.
+    let Some(socket) = of_watched.or_else(|| sockets::of_typed(sk)) else {
         return 0;
     };
     if left_alone::passes_early(watch, socket.id, direction, i64::from(result)) {

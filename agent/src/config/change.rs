@@ -5,8 +5,8 @@
 use super::names::Setting;
 use super::{
     AskingConfig, CaptureConfig, Config, DiscoverConfig, EndingConfig, GovernorConfig,
-    HealthCheckConfig, KubernetesConfig, LogConfig, MemoryConfig, MetricsConfig, SandboxConfig, SpanConfig,
-    SurroundingsConfig, TracesConfig,
+    HealthCheckConfig, KubernetesConfig, LogConfig, MemoryConfig, MetricsConfig, SandboxConfig,
+    SpanConfig, SurroundingsConfig, TracesConfig,
 };
 
 /// The part of a configuration that concerns one room.

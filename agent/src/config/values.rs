@@ -114,6 +114,9 @@ pub(super) fn thousandths(text: &str) -> Option<u32> {
         return number(digits);
     }
     let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    if part.is_empty() {
+        return None;
+    }
     let is_number = |digits: &str| digits.bytes().all(|it| it.is_ascii_digit());
     let part = part.trim_end_matches('0');
     if !is_number(part) || part.len() > 3 {
@@ -339,7 +342,17 @@ mod tests {
             assert_eq!(thousandths(text), Some(expected), "{text}");
         }
         let wrong = [
-            "", ".", "m", "-1", "+1", "0.5m", "1e3", "0.0005", "1.", "half", "9999999999",
+            "",
+            ".",
+            "m",
+            "-1",
+            "+1",
+            "0.5m",
+            "1e3",
+            "0.0005",
+            "1.",
+            "half",
+            "9999999999",
         ];
         for text in wrong {
             assert_eq!(thousandths(text), None, "{text:?}");

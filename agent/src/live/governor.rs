@@ -169,18 +169,18 @@ impl GovernorLook {
         if from == Share::ALL {
             self.before = left_out;
             log::warn!(
-                "wirespan takes {cores:.2} cores of the {limit} that it may (WIRESPAN_CPU_LIMIT): \
+                "wirespan takes {cores:.3} cores of the {limit} that it may (WIRESPAN_CPU_LIMIT): \
                  it follows {percent:.1}% of connections from now on, and counts the others"
             );
         } else if to == Share::ALL {
             let connections = left_out.connections - self.before.connections;
             let bytes = left_out.bytes - self.before.bytes;
             log::info!(
-                "wirespan takes {cores:.2} cores: it follows all connections again; left out since: \
+                "wirespan takes {cores:.3} cores: it follows all connections again; left out since: \
                  {connections} connections, {bytes} bytes"
             );
         } else {
-            log::debug!("wirespan takes {cores:.2} cores: it follows {percent:.1}% of connections");
+            log::debug!("wirespan takes {cores:.3} cores: it follows {percent:.1}% of connections");
         }
     }
 }

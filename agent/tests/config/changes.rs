@@ -25,6 +25,7 @@ fn parts(changes: &Changes) -> Vec<&'static str> {
         ("health_check", changes.health_check.is_none()),
         ("sandbox", changes.sandbox.is_none()),
         ("memory", changes.memory.is_none()),
+        ("governor", changes.governor.is_none()),
         ("log", changes.log.is_none()),
         ("ending", changes.ending.is_none()),
     ];

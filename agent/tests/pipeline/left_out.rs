@@ -139,9 +139,8 @@ fn what_rests_on_all_requests_being_seen_is_not_believed_while_some_are_not() {
         recorder.leave_out_below(1).leave_out_below(0);
         recorder.at(20_000 * MS);
     };
-    let by_thread = |prepare: &dyn Fn(&mut Recorder)| {
-        linked_by(TaskKind::Thread, Polled::No as u32, prepare)
-    };
+    let by_thread =
+        |prepare: &dyn Fn(&mut Recorder)| linked_by(TaskKind::Thread, Polled::No as u32, prepare);
     let linked = told([CONNECTION, Some("thread"), CONNECTION]);
     let apart = told([CONNECTION, None, CONNECTION]);
     assert_eq!(by_thread(&none_left_out), linked);
@@ -150,7 +149,10 @@ fn what_rests_on_all_requests_being_seen_is_not_believed_while_some_are_not() {
     assert_eq!(by_thread(&long_ended), linked);
     // A goroutine says itself whom it serves.
     let by_goroutine = linked_by(TaskKind::Goroutine, 0, some_left_out);
-    assert_eq!(by_goroutine, told([CONNECTION, Some("goroutine"), CONNECTION]));
+    assert_eq!(
+        by_goroutine,
+        told([CONNECTION, Some("goroutine"), CONNECTION])
+    );
 }
 
 #[test]
@@ -165,7 +167,9 @@ fn a_call_for_what_is_left_out_has_no_parent() {
     recorder.read(OUTER[1], get("/seen")).write(OUTER[1], OK);
     // The same goroutine serves somebody unseen, and asks for him.
     recorder.at(3 * MS);
-    recorder.write(INNER[0], get("/for-another")).read(INNER[0], OK);
+    recorder
+        .write(INNER[0], get("/for-another"))
+        .read(INNER[0], OK);
     let mut bench = Bench::seeded();
     bench.feed(&mut recorder).finish();
     let call = bench
@@ -175,6 +179,12 @@ fn a_call_for_what_is_left_out_has_no_parent() {
         .expect("the call");
     assert_eq!(call.parent_span_id, None);
     assert_eq!(bench.health.links.abstained(Abstained::LeftOut), 1);
+}
+
+/// How the request with this number is answered: no two nearby alike.
+fn status_of(number: u32) -> u16 {
+    const STATUSES: [u16; 7] = [200, 201, 202, 400, 404, 410, 503];
+    STATUSES[number as usize % STATUSES.len()]
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -241,8 +251,8 @@ proptest! {
                     asked += 1;
                 }
                 Step::Answer if answered < asked => {
-                    let status = 200 + answered % 300;
-                    let head = format!("HTTP/1.1 {status} It\r\nX-Of: {answered}\r\nContent-Length: 2\r\n\r\nhi");
+                    let status = status_of(answered);
+                    let head = format!("HTTP/1.1 {status} It\r\nContent-Length: 2\r\n\r\nhi");
                     told.moved(Direction::Egress, head.as_bytes());
                     answered += 1;
                 }
@@ -268,8 +278,7 @@ proptest! {
             prop_assert!(seen.insert(number), "told twice: {}", number);
             let status = attribute(span, "http.response.status_code");
             if let Some(status) = status {
-                let expected = 200 + number % 300;
-                prop_assert_eq!(status, expected.to_string(), "of {}", number);
+                prop_assert_eq!(status, status_of(number).to_string(), "of {}", number);
             }
         }
     }

@@ -12,8 +12,8 @@ use wirespan::recording::{
 };
 use wirespan_common::record::{
     CHUNK_AFTER_LOSS, CHUNK_CARRIED, Chunk, ConnectionId, Direction, Extent, Header, Kind, Life,
-    LifeEvent, OPEN_COUNTED, OPEN_LATE, OPEN_RESUMED, OPEN_SEQUENCED, Open, Progress, Stage, TaskEvent, TaskKind,
-    TaskNote,
+    LifeEvent, OPEN_COUNTED, OPEN_LATE, OPEN_RESUMED, OPEN_SEQUENCED, Open, Progress, Stage,
+    TaskEvent, TaskKind, TaskNote,
 };
 use zerocopy::IntoBytes;
 
