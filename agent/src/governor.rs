@@ -25,8 +25,8 @@ const STEP_MAX: f64 = 4.0;
 const RECORDS_MIN: f64 = 200.0;
 /// One of so many connections is followed in any case, so that there is something to see.
 const SHARE_MIN: f64 = 1.0 / 1024.0;
-/// Observations that are remembered; more come only from who asks too often.
-const OBSERVATIONS_MAX: usize = 1024;
+/// Samples that are remembered; more come only from who asks too often.
+const SAMPLES_MAX: usize = 1024;
 
 /// Which part of all connections is followed: more than 0, and at most 1.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -82,12 +82,12 @@ pub struct ShareChange {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Observation {
+struct CpuSample {
     at: Duration,
     spent: Spending,
 }
 
-impl Observation {
+impl CpuSample {
     /// Cores and records a second from `earlier` on.
     fn rates_since(&self, earlier: &Self) -> (f64, f64) {
         let seconds = self.at.saturating_sub(earlier.at).as_secs_f64();
@@ -110,7 +110,7 @@ pub struct ShareController {
     limit: Option<CpuLimit>,
     share: Share,
     /// Since the share is what it is, oldest first; one is older than the window, if there is one.
-    observations: VecDeque<Observation>,
+    samples: VecDeque<CpuSample>,
     calm: Option<CalmSpell>,
     cores: Option<f64>,
 }
@@ -122,7 +122,7 @@ impl ShareController {
         Self {
             limit,
             share: Share::ALL,
-            observations: VecDeque::new(),
+            samples: VecDeque::new(),
             calm: None,
             cores: None,
         }
@@ -151,15 +151,13 @@ impl ShareController {
     /// By `at`, on a clock that does not go back, the daemon had come to `spent`. What is to change
     /// because of that.
     pub fn observe(&mut self, at: Duration, spent: Spending) -> Option<ShareChange> {
-        let now = Observation { at, spent };
-        let is_old = |earlier: &Observation| at.saturating_sub(earlier.at) >= WINDOW;
-        while self.observations.get(1).is_some_and(is_old)
-            || self.observations.len() >= OBSERVATIONS_MAX
-        {
-            self.observations.pop_front();
+        let now = CpuSample { at, spent };
+        let is_old = |earlier: &CpuSample| at.saturating_sub(earlier.at) >= WINDOW;
+        while self.samples.get(1).is_some_and(is_old) || self.samples.len() >= SAMPLES_MAX {
+            self.samples.pop_front();
         }
-        let oldest = self.observations.front().copied();
-        self.observations.push_back(now);
+        let oldest = self.samples.front().copied();
+        self.samples.push_back(now);
         let Some(limit) = self.limit else {
             let cores = self.cores.take().unwrap_or(0.0);
             return self.change(Share::ALL, cores);
@@ -204,9 +202,9 @@ impl ShareController {
 
     /// What was seen until now says nothing of what follows.
     fn begin_anew(&mut self) {
-        let last = self.observations.pop_back();
-        self.observations.clear();
-        self.observations.extend(last);
+        let last = self.samples.pop_back();
+        self.samples.clear();
+        self.samples.extend(last);
         self.calm = None;
     }
 }
