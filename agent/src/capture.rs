@@ -9,6 +9,7 @@ mod object;
 pub mod privileges;
 mod reason;
 mod ring;
+mod sampling;
 mod selection;
 mod strategy;
 mod survey;
@@ -29,6 +30,7 @@ use feed::LOOK;
 pub use limits::raise as raise_limits;
 pub use losses::KernelLosses;
 pub use ring::Wait;
+pub use sampling::ConnectionSampling;
 pub use selection::Selection;
 pub use survey::{Survey, survey};
 pub use tls::{Attempt, Death, ProbedProcess, Spent, Standing, TlsProbes};
@@ -52,6 +54,8 @@ pub struct Capture {
     selection: Option<Selection>,
     /// What the kernel side could not deliver.
     pub losses: KernelLosses,
+    /// What it leaves out; gone once it was asked for.
+    sampling: Option<ConnectionSampling>,
     /// Log lines of the kernel side, if they were asked for.
     log: Option<EbpfLogger<&'static dyn log::Log>>,
     /// Holds the programs and their attachments. Shared with [`TlsProbes`].
@@ -130,6 +134,7 @@ impl Capture {
             None
         };
         let losses = KernelLosses::new(&mut ebpf, config.shards)?;
+        let sampling = Some(ConnectionSampling::new(&mut ebpf)?);
         let attached = Arc::new(Mutex::new(ebpf));
         let feeds = (0..config.shards).map(|shard| Feed::new(shard, &attached, &maps));
         let feeds = feeds.collect::<Result<_, _>>()?;
@@ -141,6 +146,7 @@ impl Capture {
             watch_list,
             selection: Some(selection),
             losses,
+            sampling,
             log,
             attached,
             maps,
@@ -153,6 +159,17 @@ impl Capture {
     /// It was asked for before.
     pub fn selection(&mut self) -> std::io::Result<Selection> {
         self.selection
+            .take()
+            .ok_or_else(|| std::io::ErrorKind::NotFound.into())
+    }
+
+    /// What says which connections the kernel side leaves out, for another thread. To be asked for
+    /// once.
+    ///
+    /// # Errors
+    /// It was asked for before.
+    pub fn sampling(&mut self) -> std::io::Result<ConnectionSampling> {
+        self.sampling
             .take()
             .ok_or_else(|| std::io::ErrorKind::NotFound.into())
     }

@@ -17,6 +17,7 @@ pub mod engine;
 pub mod enrich;
 mod exchanges;
 pub mod export;
+pub mod governor;
 pub mod health;
 pub mod inspect;
 pub mod kubernetes;
