@@ -63,7 +63,7 @@ pub fn all(
 }
 
 /// Where a `struct sock_common` has what connections differ by.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Common {
     num: usize,
     dport: usize,
