@@ -82,9 +82,13 @@ fn who_was_let_go_and_ends_is_forgotten_in_silence() {
     recorder.leave_out_below(ALL);
     recorder.open_tcp(1, SERVER, CLIENT);
     recorder.read(1, get("/0")).write(1, OK);
-    recorder.progress(1, Stage::Closed);
     bench.feed(&mut recorder);
     assert_eq!(let_go(&mut bench), [1]);
+    recorder.read(1, get("/unheard")).write(1, OK);
+    recorder.count(1, Direction::Egress, 1000, b"");
+    recorder.progress(1, Stage::Closed);
+    bench.feed(&mut recorder);
+    assert!((bench.pipeline.coverage()[0].ratio() - 1.0).abs() < 1e-9);
     assert_eq!(bench.pipeline.connections(), 0);
     // The number is another socket's.
     recorder.leave_out_below(0).open_tcp(1, SERVER, CLIENT);
