@@ -36,7 +36,10 @@ pub use survey::{Survey, survey};
 pub use tls::{Attempt, Death, ProbedProcess, Spent, Standing, TlsProbes};
 pub use watch_list::WatchList;
 
+use kernel_layout::{Layout, Source};
+
 use crate::config::{CaptureConfig, Strategy, Targets};
+use crate::visible::Visible;
 
 /// The kernel side, running. Dropping it detaches everything; so does the process's end, however it
 /// comes, because nothing is pinned.
@@ -66,7 +69,7 @@ pub struct Capture {
 pub enum StartError {
     /// The process may not load programs.
     Privileges(privileges::Missing),
-    /// The kernel does not describe itself (`/sys/kernel/btf/vmlinux`) or lacks a structure.
+    /// It is not known where the kernel keeps its structures.
     Layout(kernel_layout::LayoutError),
     /// The object could not be loaded at all.
     Load(String),
@@ -114,15 +117,16 @@ impl Capture {
         }
         crate::memory::keep_small();
         limits::raise();
-        let layout = kernel_layout::read().map_err(StartError::Layout)?;
-        let mut ebpf = object::load(&layout, config)?;
+        let layout = kernel_layout::find(&config.layout).map_err(StartError::Layout)?;
+        tell_of(&layout);
+        let mut ebpf = object::load(&layout.offsets, config)?;
         let maps = object::maps(&ebpf);
         let watch_list = WatchList::new(&mut ebpf, config.shards)?;
         strategy::attach_life_cycle(&mut ebpf)?;
         strategy::load_look(&mut ebpf)?;
-        let strategy = strategy::attach(&mut ebpf, config.strategy)?;
+        let strategy = strategy::attach(&mut ebpf, &layout, config.strategy)?;
         if config.node_links {
-            strategy::attach_node(&mut ebpf);
+            strategy::attach_node(&mut ebpf, &layout);
         }
         let log = if config.bpf_debug {
             object::start_log(&mut ebpf)
@@ -184,6 +188,27 @@ impl Capture {
         if let Some(log) = &mut self.log {
             log.flush();
         }
+    }
+}
+
+/// Says whose layout is used, where it is not the kernel's own, and what is not done with it.
+fn tell_of(layout: &Layout) {
+    for (source, reason) in &layout.refused {
+        // Many kernels don't describe themselves, and then somebody else does.
+        let level = match source {
+            Source::Kernel => log::Level::Info,
+            Source::File(_) | Source::Observation => log::Level::Warn,
+        };
+        log::log!(level, "no kernel layout by {source}: {}", Visible(reason));
+    }
+    if layout.source != Source::Kernel {
+        log::info!("the kernel's layout is known by {}", layout.source);
+    }
+    for shortcoming in layout.shortcomings() {
+        log::warn!("{}", Visible(shortcoming));
+    }
+    if let Some(why) = &layout.untried {
+        log::info!("the kernel's layout could not be tried: {}", Visible(why));
     }
 }
 

@@ -29,6 +29,7 @@ pub mod memory;
 pub mod node_script;
 pub mod outlet;
 pub mod own;
+mod page;
 pub mod pipeline;
 pub mod processes;
 pub mod recording;

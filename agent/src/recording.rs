@@ -325,7 +325,7 @@ impl fmt::Display for ReadError {
             Self::Cut { offset } => {
                 write!(f, "the file ends within the record at byte {offset}")
             }
-            Self::Io { offset, error } => write!(f, "reading failed at byte {offset}: {error}"),
+            Self::Io { offset, .. } => write!(f, "reading failed at byte {offset}"),
         }
     }
 }

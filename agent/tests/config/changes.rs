@@ -94,6 +94,7 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::KubeRestrictLocalNode => ("false", "kubernetes"),
         Setting::KubePeers => ("nodes", "kubernetes"),
         Setting::Capture => ("fexit", "capture"),
+        Setting::Btf => ("observe", "capture"),
         Setting::BpfDebug => ("true", "capture"),
         Setting::ConnectionsMax => ("100", "capture"),
         Setting::CpuLimit => ("off", "governor"),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use log::LevelFilter;
-use wirespan::config::{ApiReach, Config, PrinterFormat, Purpose, Strategy};
+use wirespan::config::{ApiReach, Config, LayoutSetting, PrinterFormat, Purpose, Strategy};
 use wirespan::redact::Grammar;
 
 use crate::{config_with, load, warnings_of};
@@ -139,6 +139,14 @@ fn every_printer_and_strategy_has_its_name() {
     ] {
         let config = config_with(&[("WIRESPAN_CAPTURE", text)]);
         assert_eq!(config.capture.strategy, strategy);
+    }
+    for (text, layout) in [
+        ("auto", LayoutSetting::Auto),
+        ("observe", LayoutSetting::Observe),
+        ("/var/lib/btf", LayoutSetting::File("/var/lib/btf".into())),
+    ] {
+        let config = config_with(&[("WIRESPAN_BTF", text)]);
+        assert_eq!(config.capture.layout, layout);
     }
 }
 
