@@ -470,7 +470,7 @@ impl Pipeline {
             return;
         };
         let connection = self.connections.at(slot);
-        connection.begin_amid();
+        connection.begin_unseen();
         if !is_object {
             connection.wire = Wire::of(open, 1);
         }
