@@ -8,21 +8,25 @@ use zerocopy::FromBytes;
 use super::peek::Image;
 
 /// Why a member was not found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undecided {
     /// `<struct>.<member>`.
     pub member: &'static str,
-    /// In how many places it may be.
-    pub places: usize,
+    /// Where it may be: offsets, or ways by several.
+    pub places: Vec<String>,
 }
 
 impl fmt::Display for Undecided {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { member, places } = self;
-        match places {
-            0 => write!(f, "{member} shows nowhere"),
-            _ => write!(f, "{member} may be in {places} places"),
+        /// More say no more.
+        const NAMED_MAX: usize = 4;
+        if places.is_empty() {
+            return write!(f, "{member} shows nowhere");
         }
+        let named = &places[..places.len().min(NAMED_MAX)];
+        let (count, named) = (places.len(), named.join(", "));
+        write!(f, "{member} may be in {count} places: {named}")
     }
 }
 
@@ -43,12 +47,12 @@ pub fn places_of<T: FromBytes + PartialEq>(len: usize, images: &[(&Image, T)]) -
 ///
 /// # Errors
 /// There is none, or there are several.
-pub fn only<T: Copy>(member: &'static str, found: &[T]) -> Result<T, Undecided> {
+pub fn only<T: Copy + fmt::Debug>(member: &'static str, found: &[T]) -> Result<T, Undecided> {
     match found {
         [place] => Ok(*place),
         _ => Err(Undecided {
             member,
-            places: found.len(),
+            places: found.iter().map(|place| format!("{place:?}")).collect(),
         }),
     }
 }
@@ -89,7 +93,10 @@ mod tests {
         let found = places_of(a.len(), &[(&a, 7u32), (&b, 8u32)]);
         assert_eq!(found, [4, 12]);
         let undecided = only("sock.sk_type", &found).expect_err("there are two");
-        assert_eq!(undecided.to_string(), "sock.sk_type may be in 2 places");
+        assert_eq!(
+            undecided.to_string(),
+            "sock.sk_type may be in 2 places: 4, 12"
+        );
         let found = places_of(8, &[(&a, 7u32), (&b, 8u32)]);
         assert_eq!(only("sock.sk_type", &found), Ok(4));
         let undecided = only::<usize>("sock.sk_type", &[]).expect_err("there is none");

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::event::epoll;
 use rustix::fs::fstat;
-use rustix::net::{Shutdown, shutdown, sockopt};
+use rustix::net::{Shutdown, shutdown};
 use wirespan_common::config::Offsets;
 
 use super::peek::Peek;
@@ -343,7 +343,6 @@ impl Through<'_> {
         specimens::wait_until_unread(server, SENT)?;
         specimens::read(server, READ as usize)?;
         // What is lost is sent again late enough if nothing else waits to be acknowledged.
-        sockopt::set_tcp_quickack(server, true)?;
         specimens::wait_until_acknowledged(client)?;
         specimens::mute(server, true)?;
         specimens::write(client, LOST as usize, false)?;

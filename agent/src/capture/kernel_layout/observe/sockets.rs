@@ -63,7 +63,7 @@ pub fn all(
 }
 
 /// Where a `struct sock_common` has what connections differ by.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Common {
     num: usize,
     dport: usize,
@@ -205,7 +205,7 @@ fn kinds(at: &mut Offsets, sockets: &[OwnSocket], images: &[Image]) -> Result<()
 }
 
 /// Which directions of a socket are over: what changes as both sides of a Unix one end theirs.
-fn ends(peek: &mut impl Peek, at: &mut Offsets, table: u64, own: &Own) -> Result<(), ObserveError> {
+fn ends(peek: &mut impl Peek, at: &mut Offsets, table: u64) -> Result<(), ObserveError> {
     let told = |error: rustix::io::Errno| ObserveError::Own("shutdown", error.into());
     let end = |socket: &OwnedFd| shutdown(socket, Shutdown::Write).map_err(told);
     let pair = Pair::unix(&specimens::name())

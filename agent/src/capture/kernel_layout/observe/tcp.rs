@@ -135,8 +135,7 @@ impl Story {
         is_whole &= take(Moment::Read, 0)?;
         specimens::read(server, 1)?;
         is_whole &= take(Moment::ReadOn, 0)?;
-        // What was acknowledged is not waited for, so that what is lost is sent again late enough.
-        sockopt::set_tcp_quickack(server, true)?;
+        // Before long it is, and then what is lost is sent again late enough.
         specimens::wait_until_acknowledged(client)?;
         specimens::mute(server, true)?;
         specimens::write(client, LOST as usize, false)?;
@@ -184,6 +183,20 @@ fn moved(
     })
 }
 
+/// Of these places, those with the sequence number with which the client begins to write.
+fn beginning_with(
+    stories: &[Story],
+    end: fn(&Scene) -> &Image,
+    places: &[usize],
+    begin: usize,
+) -> Vec<usize> {
+    let begins = |place: &usize| {
+        let mut firsts = stories.iter().filter_map(|story| story.0.first());
+        firsts.all(|scene| end(scene).at::<u32>(*place) == scene.client.at::<u32>(begin))
+    };
+    places.iter().copied().filter(begins).collect()
+}
+
 /// Finds the numbers of the next bytes: read, received, sent and written.
 fn sequences(at: &mut Offsets, stories: &[Story]) -> Result<(), Undecided> {
     use Moment::{Again, Arrived, Kept, Lost, More, New, Read, ReadOn};
@@ -197,17 +210,21 @@ fn sequences(at: &mut Offsets, stories: &[Story]) -> Result<(), Undecided> {
         More | Again => SENT + LOST + KEPT + MORE,
     });
     at.tcp_sock_write_seq = only("tcp_sock.write_seq", &written)? as u32;
+    // What is counted from 0 moves likewise, but does not begin where what is written does.
+    let begin = at.tcp_sock_write_seq as usize;
     let sent = moved(stories, client, |moment| match moment {
         New => 0,
         Arrived | Read | ReadOn => SENT,
         Lost | Kept | More | Again => SENT + LOST,
     });
+    let sent = beginning_with(stories, client, &sent, begin);
     at.tcp_sock_snd_nxt = only("tcp_sock.snd_nxt", &sent)? as u32;
     let received = moved(
         stories,
         server,
         |moment| if moment == New { 0 } else { SENT },
     );
+    let received = beginning_with(stories, server, &received, begin);
     at.tcp_sock_rcv_nxt = only("tcp_sock.rcv_nxt", &received)? as u32;
     let read = moved(stories, server, |moment| match moment {
         New | Arrived => 0,
