@@ -1,6 +1,7 @@
 //! Every map and constant that user space shares, and the only functions that touch one. They
 //! return values or lend a reference for one call; none of them decides anything.
 
+mod carriers;
 mod contexts;
 mod inboxes;
 mod leaving;
@@ -27,6 +28,7 @@ use wirespan_common::watch::{HINTS, NO_BOUNDARY, VerdictValue, Watch, hint_slot}
 
 use crate::memory::Delivered;
 
+pub use carriers::{carrier_mode, count_carried, enrol, talk, talk_or_new};
 pub use contexts::{
     Lineage, context, forget_work, remember_context, remember_item, remember_work, take_item, work,
 };

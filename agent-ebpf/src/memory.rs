@@ -2,6 +2,7 @@
 //! of the kernel side is here or in `maps`; no decision is.
 
 mod layout;
+mod message;
 
 use core::mem::{MaybeUninit, size_of};
 
@@ -14,6 +15,7 @@ use zerocopy::FromBytes;
 use crate::arch::{self, GoRegisters};
 
 pub use layout::offset;
+pub use message::{Message, NotDone};
 
 /// Outcome of everything that can fail to deliver.
 pub type Delivered<T> = Result<T, KernelLoss>;

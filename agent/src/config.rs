@@ -24,7 +24,7 @@ mod tail;
 mod traces;
 mod values;
 
-pub use capture::{CONNECTIONS_MAX_DEFAULT, CaptureConfig, Strategy};
+pub use capture::{CONNECTIONS_MAX_DEFAULT, CaptureConfig, CarriersConfig, Strategy};
 use change::fixed;
 pub use change::{Change, Changes, Part};
 pub use daemon::{

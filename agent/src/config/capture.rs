@@ -1,6 +1,8 @@
 //! What the kernel side is told when it is loaded. All of it is fixed from then on: programs are
 //! verified with it, and maps have their size.
 
+use std::path::PathBuf;
+
 use wirespan_common::shard::SHARDS_MAX;
 
 use super::names::Setting;
@@ -22,6 +24,28 @@ pub struct CaptureConfig {
     pub shards: u8,
     /// Percent of a process's CPU time that following its tasks may take; 0: none are followed.
     pub follow_cpu_max: u8,
+    /// How calls carry their trace to other nodes.
+    pub carriers: CarriersConfig,
+}
+
+/// How calls carry their trace to other nodes. Nothing is changed of what programs send unless one
+/// of these is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CarriersConfig {
+    /// By header fields.
+    pub headers: bool,
+    /// By a TCP option.
+    pub option: bool,
+    /// The control group (version 2) whose processes are concerned; otherwise all.
+    pub group: Option<PathBuf>,
+}
+
+impl CarriersConfig {
+    /// Whether anything is carried.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.headers || self.option
+    }
 }
 
 impl Default for CaptureConfig {
@@ -33,6 +57,7 @@ impl Default for CaptureConfig {
             node_links: true,
             shards: 1,
             follow_cpu_max: FOLLOW_CPU_MAX_DEFAULT,
+            carriers: CarriersConfig::default(),
         }
     }
 }
@@ -53,6 +78,16 @@ impl Part for CaptureConfig {
             (
                 self.follow_cpu_max != new.follow_cpu_max,
                 Setting::FollowCpuMax,
+            ),
+            // Proved and attached at the start, with a right that is given up then.
+            (
+                self.carriers.headers != new.carriers.headers
+                    || self.carriers.option != new.carriers.option,
+                Setting::ContextPropagation,
+            ),
+            (
+                self.carriers.group != new.carriers.group,
+                Setting::ContextPropagationGroup,
             ),
         ];
         (self.clone(), fixed(differs))
@@ -129,5 +164,28 @@ pub(super) fn read(settings: &Settings) -> Result<CaptureConfig, ConfigError> {
         )?;
         capture.node_links &= capture.follow_cpu_max > 0;
     }
+    capture.carriers = read_carriers(settings)?;
     Ok(capture)
+}
+
+fn read_carriers(settings: &Settings) -> Result<CarriersConfig, ConfigError> {
+    let mut carriers = CarriersConfig::default();
+    if let Some(given) = settings.of(Setting::ContextPropagation) {
+        (carriers.headers, carriers.option) = given.parse(
+            |text| {
+                Some(match text {
+                    "disabled" => (false, false),
+                    "headers" => (true, false),
+                    "tcp" => (false, true),
+                    "all" => (true, true),
+                    _ => return None,
+                })
+            },
+            "disabled, headers, tcp or all",
+        )?;
+    }
+    carriers.group = settings
+        .text(Setting::ContextPropagationGroup)
+        .map(PathBuf::from);
+    Ok(carriers)
 }

@@ -1,0 +1,83 @@
+//! What the carriers of trace context share with user space. Two of the maps are of kinds that a
+//! run without carriers has neither use nor right for (`CAP_NET_ADMIN`): here stand arrays of one
+//! element in their place, and the loader of these programs gives them the maps that it made.
+
+use aya_ebpf::bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock, bpf_sock_ops};
+use aya_ebpf::helpers::generated;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, PerCpuArray};
+use wirespan_common::carriers::{Carried, Talk};
+
+/// In the place of a sockhash: connections whose messages are looked at, by their cookies.
+#[map]
+static ENROLLED: Array<u32> = Array::with_max_entries(1, 0);
+
+/// In the place of storage of sockets: what is remembered of those of watched processes.
+#[map]
+static TALKS: Array<u32> = Array::with_max_entries(1, 0);
+
+/// How programs work: `MODE_*`.
+#[map]
+static CARRIER_MODE: Array<u32> = Array::with_max_entries(1, 0);
+
+/// How often a thing was done or declined, by [`Carried`].
+#[map]
+static CARRIED: PerCpuArray<u64> = PerCpuArray::with_max_entries(Carried::ALL.len() as u32, 0);
+
+/// Leaves the socket alone if it is enrolled already (include/uapi/linux/bpf.h).
+const BPF_NOEXIST: u64 = 1;
+
+/// `MODE_*`.
+#[inline(always)]
+pub fn carrier_mode() -> u32 {
+    CARRIER_MODE.get(0).copied().unwrap_or(0)
+}
+
+/// Counts what was done or declined.
+#[inline(always)]
+pub fn count_carried(what: Carried) {
+    if let Some(counter) = CARRIED.get_ptr_mut(what as u32) {
+        // SAFETY: a per-processor slot that the map lent and never frees; an increment that is
+        // interrupted by another on the same processor may count one instead of two.
+        unsafe { *counter += 1 };
+    }
+}
+
+/// Lends what is remembered of a socket; nothing is remembered of a new one.
+#[inline(always)]
+pub fn talk_or_new(sk: *mut bpf_sock) -> Option<&'static mut Talk> {
+    stored(sk, BPF_SK_STORAGE_GET_F_CREATE.into())
+}
+
+/// Lends what is remembered of a socket, if it is marked.
+#[inline(always)]
+pub fn talk(sk: *mut bpf_sock) -> Option<&'static mut Talk> {
+    stored(sk, 0)
+}
+
+#[inline(always)]
+fn stored(sk: *mut bpf_sock, flags: u64) -> Option<&'static mut Talk> {
+    if sk.is_null() {
+        return None;
+    }
+    let map = (&raw const TALKS).cast_mut().cast();
+    // SAFETY: the verifier demands a socket here, and storage of sockets, which the loader put in
+    // the map's place.
+    let found =
+        unsafe { generated::bpf_sk_storage_get(map, sk.cast(), core::ptr::null_mut(), flags) };
+    // SAFETY: a Talk, as the map was made; it lives as long as the socket, which the kernel holds
+    // while the program runs, and only who has the socket's lock is given it.
+    unsafe { found.cast::<Talk>().as_mut() }
+}
+
+/// Has the messages of a socket looked at from now on. Returns whether there was room.
+#[inline(always)]
+pub fn enrol(ops: *mut bpf_sock_ops) -> bool {
+    let map = (&raw const ENROLLED).cast_mut().cast();
+    // SAFETY: the verifier demands the context here, and a sockhash, which the loader put in the
+    // map's place; the key is a number on the stack.
+    unsafe {
+        let mut cookie = generated::bpf_get_socket_cookie(ops.cast());
+        generated::bpf_sock_hash_update(ops, map, (&raw mut cookie).cast(), BPF_NOEXIST) == 0
+    }
+}
