@@ -6,7 +6,7 @@ use aya_ebpf::bindings::{
 use wirespan_common::carriers::{Carried, MODE_HEADERS};
 
 use crate::maps;
-use crate::memory::current_process;
+use crate::memory::{current_task, kernel_value, offset};
 
 const AF_INET: u32 = 2;
 const AF_INET6: u32 = 10;
@@ -31,8 +31,11 @@ pub fn socket_event(ops: *mut bpf_sock_ops) {
 /// Marks the socket, if the process that connects it is watched: only here is it known who that is.
 #[inline(always)]
 fn connects(ops: *mut bpf_sock_ops) {
-    let current = current_process();
-    if maps::is_own(current.tgid) || maps::watch_of(current.tgid).is_none() {
+    // VERIFIER(6.1): here the helper that tells it is not known.
+    let Ok(tgid) = kernel_value(current_task() + offset(|o| &o.task_struct_tgid)) else {
+        return;
+    };
+    if maps::is_own(tgid) || maps::watch_of(tgid).is_none() {
         return;
     }
     // SAFETY: as above.

@@ -1,7 +1,8 @@
 //! How a run would see calls and place probes here, found out by loading what it would load.
-//! Nothing is attached, and what was loaded is gone with the end of the look.
+//! Nothing is attached but to connections of its own, and what was loaded is gone with the end of
+//! the look.
 
-use super::{StartError, kernel_layout, object, strategy, tls};
+use super::{StartError, carriers, kernel_layout, object, strategy, tls};
 use crate::config::{CaptureConfig, Strategy};
 
 /// What a run would do.
@@ -15,6 +16,8 @@ pub struct Survey {
     pub walks_frames: bool,
     /// Whether many probes go by one link.
     pub links_many: bool,
+    /// What keeps calls from carrying their trace in header fields, if anything does; in one line.
+    pub carriers: Result<(), String>,
 }
 
 /// Looks.
@@ -27,10 +30,12 @@ pub fn survey(config: &CaptureConfig) -> Result<Survey, StartError> {
     strategy::load_life_cycle(&mut ebpf)?;
     strategy::load_look(&mut ebpf)?;
     let (strategy, refused) = strategy::load(&mut ebpf, config.strategy)?;
+    let carriers = carriers::try_out(&object::maps(&ebpf)).map_err(|refusal| refusal.to_string());
     Ok(Survey {
         strategy,
         refused,
         walks_frames: strategy::can_walk(),
         links_many: tls::knows_links(),
+        carriers,
     })
 }
