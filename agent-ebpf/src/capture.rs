@@ -79,6 +79,9 @@ fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
     extent.last_ns = now;
     extent.tail = scratch.tail;
     extent.tail_len = scratch.tail_len;
+    if matches!(direction, Direction::Egress) {
+        maps::note_widened(scratch.transfer.socket.sk);
+    }
     told
 }
 
@@ -243,7 +246,10 @@ fn note_sequences(scratch: &mut Scratch) {
     let end = u32::from(sockets::end_was_read(sk, read));
     let (of_read, of_written) = match transfer.call.direction {
         Direction::Ingress => (transfer.len, 0),
-        Direction::Egress => (0, transfer.len),
+        Direction::Egress => {
+            let inserted = maps::widened(sk).map_or(0, |it| it.total.wrapping_sub(it.noted));
+            (0, transfer.len.wrapping_add(inserted))
+        }
     };
     open.first_sequences[0] = read.wrapping_sub(end).wrapping_sub(of_read);
     open.first_sequences[1] = written.wrapping_sub(of_written);

@@ -28,7 +28,10 @@ use wirespan_common::watch::{HINTS, NO_BOUNDARY, VerdictValue, Watch, hint_slot}
 
 use crate::memory::Delivered;
 
-pub use carriers::{carrier_mode, count_carried, enrol, talk, talk_or_new};
+pub use carriers::{
+    carrier_mode, count_carried, enrol, forget_widened, note_widened, remember_widened, talk,
+    talk_or_new, widened,
+};
 pub use contexts::{
     Lineage, context, forget_work, remember_context, remember_item, remember_work, take_item, work,
 };

@@ -149,6 +149,9 @@ fn insert(message: Message, talk: &mut Talk, size: u32) -> Result<u32, NotDone> 
     if message.byte(at + FIELD_LEN) != Some(b'\r') || message.size() != longer {
         return Err(NotDone);
     }
+    if let Some(tcp) = tcp_of(message) {
+        maps::remember_widened(tcp.address(), FIELD_LEN);
+    }
     count_carried(Carried::Inserted);
     Ok(FIELD_LEN)
 }
@@ -169,11 +172,7 @@ fn context_of_sender() -> Option<TraceContext> {
 /// number changes while they are read.
 #[inline(always)]
 fn knows_position(message: Message, talk: &mut Talk) -> bool {
-    let sk = message.sk();
-    if sk.is_null() {
-        return false;
-    }
-    let Some(tcp) = tcp_sock(Typed::new(sk.cast())) else {
+    let Some(tcp) = tcp_of(message) else {
         return false;
     };
     let written: u32 = tcp.value(offset(|o| &o.tcp_sock_write_seq));
@@ -188,6 +187,15 @@ fn knows_position(message: Message, talk: &mut Talk) -> bool {
     }
     talk.position = written.wrapping_sub(talk.starts[0]);
     true
+}
+
+#[inline(always)]
+fn tcp_of(message: Message) -> Option<Typed> {
+    let sk = message.sk();
+    if sk.is_null() {
+        return None;
+    }
+    tcp_sock(Typed::new(sk.cast()))
 }
 
 /// Leaves the connection alone from now on, and lets this message pass.

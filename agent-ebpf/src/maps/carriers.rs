@@ -2,11 +2,12 @@
 //! run without carriers has neither use nor right for (`CAP_NET_ADMIN`): here stand arrays of one
 //! element in their place, and the loader of these programs gives them the maps that it made.
 
+use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock, bpf_sock_ops};
 use aya_ebpf::helpers::generated;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, PerCpuArray};
-use wirespan_common::carriers::{Carried, Talk};
+use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray};
+use wirespan_common::carriers::{Carried, ENROLLED_MAX, Talk};
 
 /// In the place of a sockhash: connections whose messages are looked at, by their cookies.
 #[map]
@@ -24,6 +25,26 @@ static CARRIER_MODE: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
 static CARRIED: PerCpuArray<u64> = PerCpuArray::with_max_entries(Carried::ALL.len() as u32, 0);
 
+/// Whether programs that carry are there; set before loading.
+#[unsafe(no_mangle)]
+static CARRIES: Global<u8> = Global::new(0);
+
+/// What was inserted into what sockets send, by the address of `struct sock`. The least recently
+/// used gives way when it is full: span ids of its further requests are then others than those that
+/// were sent.
+#[map]
+static WIDENED: LruHashMap<u64, Widened> = LruHashMap::with_max_entries(ENROLLED_MAX, 0);
+
+/// Bytes that were inserted into a stream, modulo 2^32.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Widened {
+    /// Up to now.
+    pub total: u32,
+    /// Before the transfer that is not noted yet.
+    pub noted: u32,
+}
+
 /// Leaves the socket alone if it is enrolled already (include/uapi/linux/bpf.h).
 const BPF_NOEXIST: u64 = 1;
 
@@ -31,6 +52,53 @@ const BPF_NOEXIST: u64 = 1;
 #[inline(always)]
 pub fn carrier_mode() -> u32 {
     CARRIER_MODE.get(0).copied().unwrap_or(0)
+}
+
+/// Bytes were inserted into what a socket sends.
+#[inline(always)]
+pub fn remember_widened(sk: u64, len: u32) {
+    if let Some(widened) = WIDENED.get_ptr_mut(sk) {
+        // SAFETY: elements of a preallocated map stay mapped; one that is reused meanwhile is
+        // another socket's, whose span ids are then others than those that were sent.
+        unsafe { (*widened).total = (*widened).total.wrapping_add(len) };
+        return;
+    }
+    let new = Widened {
+        total: len,
+        noted: 0,
+    };
+    // Only if the map is broken there is no room.
+    let _: Result<(), i32> = WIDENED.insert(sk, new, 0);
+}
+
+/// What was inserted into what a socket sends, if anything was.
+#[inline(always)]
+pub fn widened(sk: u64) -> Option<Widened> {
+    if CARRIES.load() == 0 {
+        return None;
+    }
+    // SAFETY: two integers, copied out at once.
+    unsafe { WIDENED.get(sk) }.copied()
+}
+
+/// A transfer was noted: what is inserted from now on is so after it.
+#[inline(always)]
+pub fn note_widened(sk: u64) {
+    if CARRIES.load() == 0 {
+        return;
+    }
+    if let Some(widened) = WIDENED.get_ptr_mut(sk) {
+        // SAFETY: as above.
+        unsafe { (*widened).noted = (*widened).total };
+    }
+}
+
+/// A socket is out of use: its address may be another's from now on.
+#[inline(always)]
+pub fn forget_widened(sk: u64) {
+    if CARRIES.load() != 0 && WIDENED.get_ptr(sk).is_some() {
+        let _: Result<(), i32> = WIDENED.remove(sk);
+    }
 }
 
 /// Counts what was done or declined.

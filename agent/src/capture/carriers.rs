@@ -5,6 +5,8 @@
 //! Nothing is enrolled before the same programs were tried on connections of the daemon's own
 //! ([`trial`]): to enrol a socket changes how some kernels treat it.
 
+#[cfg(test)]
+mod cases;
 mod group;
 mod set;
 mod trial;
@@ -17,7 +19,7 @@ use wirespan_common::carriers::{MODE_HEADERS, MODE_TRIAL};
 
 use self::set::Set;
 pub use self::trial::Fault;
-use super::bpf;
+use super::{bpf, strategy};
 use crate::config::CarriersConfig;
 use crate::visible::Visible;
 
@@ -102,6 +104,10 @@ impl Carriers {
 /// # Errors
 /// What keeps them from being used here.
 pub fn try_out(maps: &HashMap<String, OwnedFd>) -> Result<(), Refusal> {
+    if !strategy::can_walk() {
+        let reason = "programs can't walk through messages (bpf_loop, since 5.17)";
+        return Err(Refusal::Load(reason.to_owned()));
+    }
     let set = Set::load(maps, MODE_TRIAL | MODE_HEADERS).map_err(Refusal::Load)?;
     trial::run(&set).map_err(Refusal::Trial)
 }

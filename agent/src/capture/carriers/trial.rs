@@ -3,7 +3,7 @@
 //! that read it and write it; kernels were published that tell of no bytes then (FIONREAD, from
 //! 6.6.128, 6.12.75, 6.18.14 on), so that who reads as much as is told waits for ever.
 
-mod sockets;
+pub(super) mod sockets;
 
 use std::fmt;
 use std::io::{self, Read, Write};
