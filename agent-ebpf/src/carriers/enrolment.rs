@@ -1,12 +1,10 @@
 //! Which connections are enrolled. It looks at no byte of them.
 
-use aya_ebpf::bindings::{
-    BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_TCP_CONNECT_CB, bpf_sock_ops,
-};
+use aya_ebpf::bindings::{BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_TCP_CONNECT_CB};
 use wirespan_common::carriers::{Carried, MODE_HEADERS};
 
 use crate::maps;
-use crate::memory::{current_task, kernel_value, offset};
+use crate::memory::{SocketEvent, current_task, kernel_value, offset};
 
 const AF_INET: u32 = 2;
 const AF_INET6: u32 = 10;
@@ -15,22 +13,21 @@ const PORT_HTTPS: u32 = 443;
 
 /// Something happened to a socket of the control group.
 #[inline(always)]
-pub fn socket_event(ops: *mut bpf_sock_ops) {
+pub fn socket_event(event: SocketEvent) {
     if maps::carrier_mode() & MODE_HEADERS == 0 {
         return;
     }
-    // SAFETY: the context, which the verifier lets the program read.
-    let op = unsafe { (*ops).op };
+    let op = event.op();
     if op == BPF_SOCK_OPS_TCP_CONNECT_CB {
-        connects(ops);
+        connects(event);
     } else if op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB {
-        established(ops);
+        established(event);
     }
 }
 
 /// Marks the socket, if the process that connects it is watched: only here is it known who that is.
 #[inline(always)]
-fn connects(ops: *mut bpf_sock_ops) {
+fn connects(event: SocketEvent) {
     // VERIFIER(6.1): here the helper that tells it is not known.
     let Ok(tgid) = kernel_value(current_task() + offset(|o| &o.task_struct_tgid)) else {
         return;
@@ -38,28 +35,24 @@ fn connects(ops: *mut bpf_sock_ops) {
     if maps::is_own(tgid) || maps::watch_of(tgid).is_none() {
         return;
     }
-    // SAFETY: as above.
-    let (port, sk) = unsafe { ((*ops).remote_port, (*ops).__bindgen_anon_2.sk) };
-    if u32::from_be(port) == PORT_HTTPS {
+    if event.peer_port() == PORT_HTTPS {
         return;
     }
-    if !is_private(ops) {
+    if !is_private(event) {
         maps::count_carried(Carried::PublicPeer);
         return;
     }
-    if maps::talk_or_new(sk).is_none() {
+    if maps::talk_or_new(event.sk()).is_none() {
         maps::count_carried(Carried::NoMemory);
     }
 }
 
 #[inline(always)]
-fn established(ops: *mut bpf_sock_ops) {
-    // SAFETY: as above.
-    let sk = unsafe { (*ops).__bindgen_anon_2.sk };
-    if maps::talk(sk).is_none() {
+fn established(event: SocketEvent) {
+    if maps::talk(event.sk()).is_none() {
         return;
     }
-    maps::count_carried(if maps::enrol(ops) {
+    maps::count_carried(if maps::enrol(event) {
         Carried::Enrolled
     } else {
         Carried::Full
@@ -69,26 +62,15 @@ fn established(ops: *mut bpf_sock_ops) {
 /// Whether the peer is within a network of somebody's own (RFC 1918, 6598, 4193), this machine, or
 /// the same link: a trace id tells nobody else of what is done here.
 #[inline(always)]
-fn is_private(ops: *mut bpf_sock_ops) -> bool {
-    // SAFETY: as above.
-    let family = unsafe { (*ops).family };
+fn is_private(event: SocketEvent) -> bool {
+    let family = event.family();
     if family == AF_INET {
-        // SAFETY: as above.
-        return is_private_v4(u32::from_be(unsafe { (*ops).remote_ip4 }));
+        return is_private_v4(event.peer_v4());
     }
     if family != AF_INET6 {
         return false;
     }
-    // SAFETY: as above.
-    let address = unsafe {
-        [
-            (*ops).remote_ip6[0],
-            (*ops).remote_ip6[1],
-            (*ops).remote_ip6[2],
-            (*ops).remote_ip6[3],
-        ]
-    };
-    let [a, b, c, d] = address.map(u32::from_be);
+    let [a, b, c, d] = event.peer_v6();
     if a == 0 && b == 0 {
         // One of IPv4, or the machine itself.
         return c == 0xffff && is_private_v4(d) || c == 0 && d == 1;

@@ -5,7 +5,7 @@ use aya_ebpf::macros::{sk_msg, sock_ops};
 use aya_ebpf::programs::{SkMsgContext, SockOpsContext};
 
 use crate::carriers;
-use crate::memory::Message;
+use crate::memory::{Message, SocketEvent};
 
 /// `SK_PASS` (include/uapi/linux/bpf.h).
 const PASS: u32 = 1;
@@ -15,7 +15,7 @@ const DROP: u32 = 0;
 /// Something happened to a socket of the control group.
 #[sock_ops]
 pub fn carry_sockets(ctx: SockOpsContext) -> u32 {
-    carriers::socket_event(ctx.ops);
+    carriers::socket_event(SocketEvent::new(ctx.ops));
     1
 }
 

@@ -3,11 +3,13 @@
 //! element in their place, and the loader of these programs gives them the maps that it made.
 
 use aya_ebpf::Global;
-use aya_ebpf::bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock, bpf_sock_ops};
+use aya_ebpf::bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock};
 use aya_ebpf::helpers::generated;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray};
 use wirespan_common::carriers::{Carried, ENROLLED_MAX, Talk};
+
+use crate::memory::SocketEvent;
 
 /// In the place of a sockhash: connections whose messages are looked at, by their cookies.
 #[map]
@@ -140,7 +142,8 @@ fn stored(sk: *mut bpf_sock, flags: u64) -> Option<&'static mut Talk> {
 
 /// Has the messages of a socket looked at from now on. Returns whether there was room.
 #[inline(always)]
-pub fn enrol(ops: *mut bpf_sock_ops) -> bool {
+pub fn enrol(event: SocketEvent) -> bool {
+    let ops = event.context();
     let map = (&raw const ENROLLED).cast_mut().cast();
     // SAFETY: the verifier demands the context here, and a sockhash, which the loader put in the
     // map's place; the key is a number on the stack.

@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 mod cases;
+mod counts;
 mod group;
 mod set;
 mod trial;
@@ -17,6 +18,7 @@ use std::os::fd::OwnedFd;
 
 use wirespan_common::carriers::{MODE_HEADERS, MODE_TRIAL};
 
+use self::counts::CarriedCounts;
 use self::set::Set;
 pub use self::trial::Fault;
 use super::{bpf, strategy};
@@ -28,6 +30,13 @@ use crate::visible::Visible;
 pub struct Carriers {
     set: Set,
     link: OwnedFd,
+    counts: CarriedCounts,
+}
+
+impl Drop for Carriers {
+    fn drop(&mut self) {
+        log::info!("context in headers: {}", self.counts);
+    }
 }
 
 /// Why nothing is carried; in one line.
@@ -71,7 +80,10 @@ impl Carriers {
         let started = Self::start(config, maps);
         match &started {
             Ok(_) => log::info!("calls of watched processes carry their trace in header fields"),
-            Err(refusal) => log::warn!("no call carries its trace: {}", Visible(refusal)),
+            Err(refusal) => log::warn!(
+                "no calls carry their trace in header fields: {}",
+                Visible(refusal)
+            ),
         }
         Some(started)
     }
@@ -92,10 +104,11 @@ impl Carriers {
         if others != 0 {
             return Err(Refusal::Others(others));
         }
+        let counts = CarriedCounts::from_now(maps).map_err(Refusal::Load)?;
         let set = Set::load(maps, MODE_HEADERS).map_err(Refusal::Load)?;
         let link = bpf::link_sockets(set.sockets(), group.as_ref());
         let link = link.map_err(|error| Refusal::Group(error.to_string()))?;
-        Ok(Self { set, link })
+        Ok(Self { set, link, counts })
     }
 }
 

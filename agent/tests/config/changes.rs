@@ -81,6 +81,8 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::ConnectionsMax => ("100", "capture"),
         Setting::Shards => ("2", "capture"),
         Setting::FollowCpuMax => ("5", "capture"),
+        Setting::ContextPropagation => ("headers", "capture"),
+        Setting::ContextPropagationGroup => ("/sys/fs/cgroup/shop", "capture"),
         Setting::NodeLinks => ("false", "capture"),
         Setting::IgnoreHealthChecks
         | Setting::DropQuery
