@@ -3,6 +3,7 @@
 
 mod layout;
 mod message;
+mod socket_event;
 
 use core::mem::{MaybeUninit, size_of};
 
@@ -16,6 +17,7 @@ use crate::arch::{self, GoRegisters};
 
 pub use layout::offset;
 pub use message::{Message, NotDone};
+pub use socket_event::SocketEvent;
 
 /// Outcome of everything that can fail to deliver.
 pub type Delivered<T> = Result<T, KernelLoss>;

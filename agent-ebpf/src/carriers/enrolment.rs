@@ -3,8 +3,9 @@
 use aya_ebpf::bindings::{
     BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_TCP_CONNECT_CB, bpf_sock_ops,
 };
-use wirespan_common::carriers::{Carried, MODE_HEADERS};
+use wirespan_common::carriers::{Carried, MODE_HEADERS, MODE_OPTION};
 
+use super::option;
 use crate::maps;
 use crate::memory::current_process;
 
@@ -16,7 +17,11 @@ const PORT_HTTPS: u32 = 443;
 /// Something happened to a socket of the control group.
 #[inline(always)]
 pub fn socket_event(ops: *mut bpf_sock_ops) {
-    if maps::carrier_mode() & MODE_HEADERS == 0 {
+    let mode = maps::carrier_mode();
+    if mode & MODE_OPTION != 0 {
+        option::socket_event(ops);
+    }
+    if mode & MODE_HEADERS == 0 {
         return;
     }
     // SAFETY: the context, which the verifier lets the program read.
@@ -31,8 +36,7 @@ pub fn socket_event(ops: *mut bpf_sock_ops) {
 /// Marks the socket, if the process that connects it is watched: only here is it known who that is.
 #[inline(always)]
 fn connects(ops: *mut bpf_sock_ops) {
-    let current = current_process();
-    if maps::is_own(current.tgid) || maps::watch_of(current.tgid).is_none() {
+    if !is_watched() {
         return;
     }
     // SAFETY: as above.
@@ -47,6 +51,13 @@ fn connects(ops: *mut bpf_sock_ops) {
     if maps::talk_or_new(sk).is_none() {
         maps::count_carried(Carried::NoMemory);
     }
+}
+
+/// Whether the current process is watched.
+#[inline(always)]
+pub(super) fn is_watched() -> bool {
+    let current = current_process();
+    !maps::is_own(current.tgid) && maps::watch_of(current.tgid).is_some()
 }
 
 #[inline(always)]
@@ -66,7 +77,7 @@ fn established(ops: *mut bpf_sock_ops) {
 /// Whether the peer is within a network of somebody's own (RFC 1918, 6598, 4193), this machine, or
 /// the same link: a trace id tells nobody else of what is done here.
 #[inline(always)]
-fn is_private(ops: *mut bpf_sock_ops) -> bool {
+pub(super) fn is_private(ops: *mut bpf_sock_ops) -> bool {
     // SAFETY: as above.
     let family = unsafe { (*ops).family };
     if family == AF_INET {
