@@ -20,6 +20,12 @@ pub const MODE_HEADERS: u32 = 2;
 /// In the only slot of `CARRIER_MODE`: a TCP option is sent.
 pub const MODE_OPTION: u32 = 4;
 
+/// In the only slot of `CARRIER_MODE`: the self-test's option came, as the kernel side tells.
+pub const MODE_SEEN: u32 = 8;
+
+/// Length of the TCP option: kind, length, magic number, the trace's id.
+pub const OPTION_LEN: u32 = 20;
+
 /// The trace id that the self-test's requests get.
 pub const TRIAL_TRACE_ID: [u8; 16] = *b"wirespan's trial";
 
@@ -125,11 +131,17 @@ pub enum Carried {
     Full = 12,
     /// Bytes were sent before the connection was enrolled: it is left alone.
     EarlyBytes = 13,
+    /// A request's head was not read whole, or names a trace in another way than expected.
+    UnknownHead = 14,
+    /// A TCP option was sent.
+    OptionSent = 15,
+    /// A TCP option was received.
+    OptionTaken = 16,
 }
 
 impl Carried {
     /// All of them, in the order of their indices.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Enrolled,
         Self::Inserted,
         Self::NoContext,
@@ -144,6 +156,9 @@ impl Carried {
         Self::ZeroCopy,
         Self::Full,
         Self::EarlyBytes,
+        Self::UnknownHead,
+        Self::OptionSent,
+        Self::OptionTaken,
     ];
 }
 
@@ -157,6 +172,19 @@ pub const fn client_span_id(starts: [u32; 2], at: u64) -> u64 {
     let [client, server] = starts;
     let id = spread(spread((client as u64) << 32 | server as u64) ^ at);
     if id == 0 { 1 } else { id }
+}
+
+/// The id of the trace that begins with a request, where nobody named one: its halves, the first
+/// bytes in the first. It follows from the same as [`client_span_id`], and is never 0. `position` is
+/// where the request begins, in bytes modulo 2^32.
+#[must_use]
+#[inline(always)]
+pub const fn derived_trace_id(starts: [u32; 2], position: u32) -> [u64; 2] {
+    /// Told apart from a span's id, which goes over the wire.
+    const HALVES: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03];
+    let of = client_span_id(starts, position as u64);
+    let low = spread(of ^ HALVES[1]);
+    [spread(of ^ HALVES[0]), if low == 0 { 1 } else { low }]
 }
 
 #[inline(always)]

@@ -35,6 +35,8 @@ pub enum Kind {
     Task = 7,
     /// What was set of how spans are made, from now on: a JSON document. Made in user space.
     Settings = 8,
+    /// What a TCP option said of a request that the next records tell: [`CarriedTrace`].
+    Carried = 9,
 }
 
 impl TryFrom<u8> for Kind {
@@ -50,6 +52,7 @@ impl TryFrom<u8> for Kind {
             6 => Self::Process,
             7 => Self::Task,
             8 => Self::Settings,
+            9 => Self::Carried,
             unknown => return Err(unknown),
         })
     }
@@ -87,6 +90,27 @@ impl TryFrom<u8> for Direction {
         }
     }
 }
+
+/// Body of [`Kind::Carried`]: the trace of a request, which is named by what both ends of its TCP
+/// connection know.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct CarriedTrace {
+    /// Sequence numbers of the first byte that the client sent, and of the first that the server
+    /// did.
+    pub starts: [u32; 2],
+    /// Where the request begins in what the client sent, in bytes modulo 2^32.
+    pub position: u32,
+    /// Flags of W3C Trace Context.
+    pub flags: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
+    /// Not all zero.
+    pub trace_id: [u8; 16],
+}
+const _: () = assert!(size_of::<CarriedTrace>() == 32);
 
 /// Begins every record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -434,6 +458,8 @@ pub enum Body<'a> {
     },
     /// How spans are made from now on, as JSON.
     Settings(&'a [u8]),
+    /// The trace of a request.
+    Carried(CarriedTrace),
 }
 
 /// Why bytes are not a record.
@@ -542,6 +568,7 @@ impl<'a> Body<'a> {
                 }
             }
             Kind::Settings => Self::Settings(rest),
+            Kind::Carried => Self::Carried(split::<CarriedTrace>(rest)?.0),
         })
     }
 }

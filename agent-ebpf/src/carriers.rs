@@ -10,6 +10,7 @@ mod enrolment;
 mod field;
 mod headers;
 mod http1;
+pub mod option;
 
 pub use enrolment::socket_event;
 pub use headers::message_sent;

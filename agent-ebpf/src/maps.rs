@@ -13,6 +13,7 @@ mod runtimes;
 mod scratch;
 mod sizes;
 mod tls;
+mod trace;
 mod walks;
 
 use aya_ebpf::Global;
@@ -30,7 +31,7 @@ use crate::memory::Delivered;
 
 pub use carriers::{
     carrier_mode, count_carried, enrol, forget_widened, note_widened, remember_widened, talk,
-    talk_or_new, widened,
+    talk_or_new, tell_trial, widened,
 };
 pub use contexts::{
     Lineage, context, forget_work, remember_context, remember_item, remember_work, take_item, work,
@@ -51,6 +52,11 @@ pub use tls::{
     FRAMES_AROUND, Frame, Halves, Object, ObjectKey, Task, TaskKey, buffer_of_ring, carried_by,
     carries, carries_nothing, expect_buffer, expected_distance, forget_object, forget_ring, halves,
     move_object, object, remember_halves, remember_object, remember_ring, task, touch_task,
+};
+pub use trace::{
+    CallKey, Execution, Pending, Trace, answered, asks_on, call, calls, has_room_for_options,
+    is_spoken_to, option_kind, pend_option, pending_option, propagates, sampled_from, served_trace,
+    serves, serves_nothing, take_asked, was_spoken_to,
 };
 pub use walks::{HEADER_LEN, HEADER_ROOM, HEADER_SIZE, PROOF, Walk, Walks};
 

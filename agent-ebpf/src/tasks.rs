@@ -18,6 +18,7 @@ use wirespan_common::watch::{VerdictKind, Watch};
 
 use crate::maps::{self, Scratch};
 use crate::memory::{Current, Delivered, kernel_value, offset};
+use crate::sockets::Socket;
 use crate::transfer::Transfer;
 
 /// A task, as a chunk names it.
@@ -137,6 +138,23 @@ fn passed_on(transfer: &Transfer, connection: &mut Connection) -> Option<Task> {
         NGINX => nginx::request(at, tgid),
         HAPROXY => haproxy::request(at, maps::runtime_of(tgid)?),
         _ => None,
+    }
+}
+
+/// The address of the client's connection for whose request bytes are about to be written to an
+/// upstream's socket, where that is nginx's; else 0.
+#[inline(never)]
+pub fn passed_on_by_nginx(socket: Socket, tgid: u32) -> u64 {
+    let is_nginx = maps::runtime_of(tgid).is_some_and(|it| it.places[0] == NGINX.into());
+    if !is_nginx {
+        return 0;
+    }
+    let Some(at) = nginx::connection_at(socket) else {
+        return 0;
+    };
+    match nginx::request(at, tgid) {
+        Some(Task { id, part: 0 }) => id,
+        _ => 0,
     }
 }
 

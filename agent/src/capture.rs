@@ -39,6 +39,7 @@ pub use tls::{Attempt, Death, ProbedProcess, Spent, Standing, TlsProbes};
 pub use watch_list::WatchList;
 
 use crate::config::{CaptureConfig, Strategy, Targets};
+use crate::visible::Visible;
 
 /// The kernel side, running. Dropping it detaches everything; so does the process's end, however it
 /// comes, because nothing is pinned.
@@ -125,6 +126,11 @@ impl Capture {
         let strategy = strategy::attach(&mut ebpf, config.strategy)?;
         if config.node_links {
             strategy::attach_node(&mut ebpf);
+        }
+        if config.carriers.is_on()
+            && let Err(reason) = strategy::attach_context(&mut ebpf)
+        {
+            log::warn!("no call carries its trace: {}", Visible(&reason));
         }
         let log = if config.bpf_debug {
             object::start_log(&mut ebpf)

@@ -8,6 +8,7 @@
 //! it waits for its trace. Everything is decided by records, in their order, so that a replay links
 //! as the live run did.
 
+mod carried;
 mod cause;
 mod go;
 mod gone;
@@ -29,7 +30,7 @@ mod wire;
 
 use std::sync::Arc;
 
-use wirespan_common::record::{ConnectionId, TaskEvent, TaskKind, TaskNote};
+use wirespan_common::record::{CarriedTrace, ConnectionId, TaskEvent, TaskKind, TaskNote};
 use wirespan_protocols::exchange::{Role, Ticket};
 
 pub use joins::{Ends, JoinKey, Meeting, OF_CARRIER, OF_STREAM};
@@ -38,6 +39,7 @@ pub use tally::{Abstained, LinkCounts, LinkTally};
 pub use wire::Wire;
 
 use crate::trace_context::{Named, SpanContext, TraceContext};
+use carried::CarriedTraces;
 use cause::{Cause, Request};
 use headers::{Headers, PassedOn};
 use java::VirtualThreads;
@@ -154,6 +156,8 @@ pub struct Links {
     threads: Threads,
     java: VirtualThreads,
     python: Python,
+    carried: CarriedTraces,
+    derives_traces: bool,
 }
 
 impl Links {
@@ -169,6 +173,8 @@ impl Links {
             threads: Threads::default(),
             java: VirtualThreads::default(),
             python: Python::default(),
+            carried: CarriedTraces::default(),
+            derives_traces: false,
         }
     }
 
@@ -178,7 +184,14 @@ impl Links {
             actor: begun.actor.map(|actor| self.java.know(actor)),
             ..*begun
         };
+        let named = self.carried.believed(begun, named);
         let mut own = self.trace_context.place(begun.role, named);
+        if self.derives_traces
+            && named.parent.is_none()
+            && let Some(trace_id) = begun.ends.and_then(|ends| ends.key.trace_id())
+        {
+            own.trace_id = trace_id;
+        }
         let derived = begun.ends.and_then(|ends| ends.key.span_id());
         if begun.role == Role::Client
             && let Some(span_id) = derived
@@ -191,6 +204,16 @@ impl Links {
             Role::Client => self.begin_client(node, begun, named),
         }
         node
+    }
+
+    /// What a TCP option said of a request that is about to begin.
+    pub fn carried(&mut self, trace: &CarriedTrace) {
+        self.carried.add(trace);
+    }
+
+    /// Ids of traces that begin here follow from the connection.
+    pub fn derive_traces(&mut self, derives: bool) {
+        self.derives_traces = derives;
     }
 
     fn begin_server(&mut self, node: NodeId, begun: &Begun, named: Named) {
@@ -528,6 +551,7 @@ impl Links {
             + self.threads.memory_bytes()
             + self.java.memory_bytes()
             + self.python.memory_bytes()
+            + self.carried.memory_bytes()
     }
 }
 

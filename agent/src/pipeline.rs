@@ -122,6 +122,7 @@ impl Pipeline {
         let spans = SpanMaker::new(config.known_methods);
         let mut exchanges = Exchanges::new(TraceContext::new(config.seed));
         exchanges.links.allow_late(config.spans.late_calls_ns());
+        exchanges.links.derive_traces(config.spans.derives_traces());
         Self {
             connections: Connections::new(config.connections_max),
             material: Material {
@@ -171,6 +172,7 @@ impl Pipeline {
                 links.note(time_ns, who, event, kind, &note, ancestors.as_slice());
             }
             Body::Settings(json) => self.reconfigure(json),
+            Body::Carried(trace) => self.material.exchanges.links.carried(&trace),
         }
         // Who waits until some time sees to it that another kind comes then.
         let is_frequent = matches!(record.body, Body::Chunk { .. } | Body::Progress { .. });
@@ -601,6 +603,7 @@ impl Pipeline {
                 self.material.leaves_to_sdks = config.excludes_instrumented();
                 let links = &mut self.material.exchanges.links;
                 links.allow_late(config.late_calls_ns());
+                links.derive_traces(config.derives_traces());
             }
             Err(_) => self.material.health.lose(Loss::Undecodable, 1),
         }

@@ -9,7 +9,7 @@ use wirespan::health::Health;
 use wirespan::pipeline::{Pipeline, PipelineConfig};
 use wirespan::span::Span;
 use wirespan_common::record::{
-    Chunk, Clock, Extent, Header, Kind, Life, Open, Progress, Record, TaskNote,
+    CarriedTrace, Chunk, Clock, Extent, Header, Kind, Life, Open, Progress, Record, TaskNote,
 };
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
@@ -124,6 +124,7 @@ fn record(seed: &Seed, positions: &mut Positions) -> Vec<u8> {
                 note.ancestors = (payload.len() / 8) as u8;
             })
         }
+        Kind::Carried => body::<CarriedTrace>(raw, |_| {}),
         Kind::Settings => {
             payload = b"{\"drop_query\":true}";
             Vec::new()
@@ -153,6 +154,7 @@ fn any_records(count_max: usize) -> impl Strategy<Value = Vec<Vec<u8>>> {
         10 => Just(Kind::Progress as u8),
         5 => Kind::Life as u8..=Kind::Task as u8,
         1 => Just(Kind::Settings as u8),
+        1 => Just(Kind::Carried as u8),
     ];
     let seed = (
         kind,

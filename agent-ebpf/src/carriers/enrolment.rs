@@ -1,8 +1,9 @@
 //! Which connections are enrolled. It looks at no byte of them.
 
 use aya_ebpf::bindings::{BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_TCP_CONNECT_CB};
-use wirespan_common::carriers::{Carried, MODE_HEADERS};
+use wirespan_common::carriers::{Carried, MODE_HEADERS, MODE_OPTION};
 
+use super::option;
 use crate::maps;
 use crate::memory::{SocketEvent, current_task, kernel_value, offset};
 
@@ -14,10 +15,14 @@ const PORT_HTTPS: u32 = 443;
 /// Something happened to a socket of the control group.
 #[inline(always)]
 pub fn socket_event(event: SocketEvent) {
-    if maps::carrier_mode() & MODE_HEADERS == 0 {
+    let mode = maps::carrier_mode();
+    if mode & MODE_OPTION != 0 {
+        option::socket_event(event);
+    }
+    if mode & MODE_HEADERS == 0 {
         return;
     }
-    let op = event.op();
+    let op = event.operation();
     if op == BPF_SOCK_OPS_TCP_CONNECT_CB {
         connects(event);
     } else if op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB {
@@ -28,11 +33,7 @@ pub fn socket_event(event: SocketEvent) {
 /// Marks the socket, if the process that connects it is watched: only here is it known who that is.
 #[inline(always)]
 fn connects(event: SocketEvent) {
-    // VERIFIER(6.1): here the helper that tells it is not known.
-    let Ok(tgid) = kernel_value(current_task() + offset(|o| &o.task_struct_tgid)) else {
-        return;
-    };
-    if maps::is_own(tgid) || maps::watch_of(tgid).is_none() {
+    if !is_watched() {
         return;
     }
     if event.peer_port() == PORT_HTTPS {
@@ -45,6 +46,14 @@ fn connects(event: SocketEvent) {
     if maps::talk_or_new(event.sk()).is_none() {
         maps::count_carried(Carried::NoMemory);
     }
+}
+
+/// Whether the current process is watched.
+#[inline(always)]
+pub(super) fn is_watched() -> bool {
+    // VERIFIER(6.1): here the helper that tells it is not known.
+    let tgid = kernel_value(current_task() + offset(|o| &o.task_struct_tgid));
+    tgid.is_ok_and(|tgid| !maps::is_own(tgid) && maps::watch_of(tgid).is_some())
 }
 
 #[inline(always)]
@@ -62,7 +71,7 @@ fn established(event: SocketEvent) {
 /// Whether the peer is within a network of somebody's own (RFC 1918, 6598, 4193), this machine, or
 /// the same link: a trace id tells nobody else of what is done here.
 #[inline(always)]
-fn is_private(event: SocketEvent) -> bool {
+pub(super) fn is_private(event: SocketEvent) -> bool {
     let family = event.family();
     if family == AF_INET {
         return is_private_v4(event.peer_v4());

@@ -121,7 +121,7 @@ fn insert(message: Message, talk: &mut Talk, size: u32) -> Result<u32, NotDone> 
     if talk.empty_line == NOWHERE {
         return declined(Carried::SplitEnd);
     }
-    let Some(context) = context_of_sender() else {
+    let Some(context) = context_of(talk) else {
         return declined(Carried::NoContext);
     };
     let at = talk.empty_line;
@@ -156,16 +156,16 @@ fn insert(message: Message, talk: &mut Talk, size: u32) -> Result<u32, NotDone> 
     Ok(FIELD_LEN)
 }
 
-/// Of whoever sends now.
+/// Of the request that is sent now.
 #[inline(always)]
-fn context_of_sender() -> Option<TraceContext> {
+fn context_of(talk: &Talk) -> Option<TraceContext> {
     if maps::carrier_mode() & MODE_TRIAL != 0 {
         return Some(TraceContext {
             trace_id: TRIAL_TRACE_ID,
             flags: 1,
         });
     }
-    context::of_current()
+    context::of_call(talk.starts, talk.position)
 }
 
 /// Notes where the request begins. Returns whether that is known. The socket's lock is held: no

@@ -2,13 +2,13 @@
 //! run without carriers has neither use nor right for (`CAP_NET_ADMIN`): here stand arrays of one
 //! element in their place, and the loader of these programs gives them the maps that it made.
 
-use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock};
 use aya_ebpf::helpers::generated;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray};
-use wirespan_common::carriers::{Carried, ENROLLED_MAX, Talk};
+use wirespan_common::carriers::{Carried, ENROLLED_MAX, MODE_SEEN, Talk};
 
+use super::propagates;
 use crate::memory::SocketEvent;
 
 /// In the place of a sockhash: connections whose messages are looked at, by their cookies.
@@ -26,10 +26,6 @@ static CARRIER_MODE: Array<u32> = Array::with_max_entries(1, 0);
 /// How often a thing was done or declined, by [`Carried`].
 #[map]
 static CARRIED: PerCpuArray<u64> = PerCpuArray::with_max_entries(Carried::ALL.len() as u32, 0);
-
-/// Whether programs that carry are there; set before loading.
-#[unsafe(no_mangle)]
-static CARRIES: Global<u8> = Global::new(0);
 
 /// What was inserted into what sockets send, by the address of `struct sock`. The least recently
 /// used gives way when it is full: span ids of its further requests are then others than those that
@@ -76,7 +72,7 @@ pub fn remember_widened(sk: u64, len: u32) {
 /// What was inserted into what a socket sends, if anything was.
 #[inline(always)]
 pub fn widened(sk: u64) -> Option<Widened> {
-    if CARRIES.load() == 0 {
+    if !propagates() {
         return None;
     }
     // SAFETY: two integers, copied out at once.
@@ -86,7 +82,7 @@ pub fn widened(sk: u64) -> Option<Widened> {
 /// A transfer was noted: what is inserted from now on is so after it.
 #[inline(always)]
 pub fn note_widened(sk: u64) {
-    if CARRIES.load() == 0 {
+    if !propagates() {
         return;
     }
     if let Some(widened) = WIDENED.get_ptr_mut(sk) {
@@ -98,9 +94,15 @@ pub fn note_widened(sk: u64) {
 /// A socket is out of use: its address may be another's from now on.
 #[inline(always)]
 pub fn forget_widened(sk: u64) {
-    if CARRIES.load() != 0 && WIDENED.get_ptr(sk).is_some() {
+    if propagates() && WIDENED.get_ptr(sk).is_some() {
         let _: Result<(), i32> = WIDENED.remove(sk);
     }
+}
+
+/// The self-test's option came.
+#[inline(always)]
+pub fn tell_trial() {
+    let _: Result<(), i32> = CARRIER_MODE.set(0, carrier_mode() | MODE_SEEN, 0);
 }
 
 /// Counts what was done or declined.

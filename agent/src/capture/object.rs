@@ -45,7 +45,11 @@ pub fn load(layout: &Offsets, config: &CaptureConfig) -> Result<Ebpf, StartError
     };
     let own_process = ProcRoot::host().own_pid();
     let connections_max = config.connections_max.unwrap_or(CONNECTIONS_MAX_DEFAULT);
-    let carries = u8::from(config.carriers.is_on());
+    let propagates = u8::from(config.carriers.is_on());
+    let option_kind = match config.carriers.option {
+        true => config.carriers.option_kind,
+        false => 0,
+    };
     let mut loader = EbpfLoader::new();
     for ring in RINGS.iter().take(config.shards.into()) {
         loader.map_max_entries(ring, RING_BYTES);
@@ -56,7 +60,10 @@ pub fn load(layout: &Offsets, config: &CaptureConfig) -> Result<Ebpf, StartError
         .override_global("OFFSETS", &offsets, true)
         .override_global("OWN_PROCESS", &own_process, true)
         .override_global("SHARDS", &config.shards, true)
-        .override_global("CARRIES", &carries, true)
+        .override_global("PROPAGATES", &propagates, true)
+        .override_global("SAMPLED_FROM", &config.sampled_from, true)
+        .override_global("OPTION_KIND", &option_kind, true)
+        .override_global("OPTION_MAGIC", &config.carriers.option_magic, true)
         .override_global(aya_log::LEVEL, &log_level, true)
         .map_max_entries("CONNECTIONS", connections_max)
         .map_max_entries("VERDICTS", connections_max)

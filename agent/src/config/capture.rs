@@ -26,19 +26,42 @@ pub struct CaptureConfig {
     pub follow_cpu_max: u8,
     /// How calls carry their trace to other nodes.
     pub carriers: CarriersConfig,
+    /// From which randomness on traces that begin here are sampled: 56 bits.
+    pub sampled_from: u64,
 }
 
 /// How calls carry their trace to other nodes. Nothing is changed of what programs send unless one
 /// of these is asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CarriersConfig {
     /// By header fields.
     pub headers: bool,
     /// By a TCP option.
     pub option: bool,
+    /// The option's kind.
+    pub option_kind: u8,
+    /// The number that it begins with; even, because its lowest bit says whether a trace is sampled.
+    pub option_magic: u16,
     /// The control group (version 2) whose processes are concerned; otherwise all.
     pub group: Option<PathBuf>,
 }
+
+impl Default for CarriersConfig {
+    fn default() -> Self {
+        Self {
+            headers: false,
+            option: false,
+            option_kind: OPTION_KIND_DEFAULT,
+            option_magic: OPTION_MAGIC_DEFAULT,
+            group: None,
+        }
+    }
+}
+
+/// The first of the two kinds for experiments (RFC 4727).
+const OPTION_KIND_DEFAULT: u8 = 253;
+/// "Wr", and not sampled.
+const OPTION_MAGIC_DEFAULT: u16 = 0x5772;
 
 impl CarriersConfig {
     /// Whether anything is carried.
@@ -58,6 +81,7 @@ impl Default for CaptureConfig {
             shards: 1,
             follow_cpu_max: FOLLOW_CPU_MAX_DEFAULT,
             carriers: CarriersConfig::default(),
+            sampled_from: 0,
         }
     }
 }
@@ -84,6 +108,14 @@ impl Part for CaptureConfig {
                 self.carriers.headers != new.carriers.headers
                     || self.carriers.option != new.carriers.option,
                 Setting::ContextPropagation,
+            ),
+            (
+                self.carriers.option_kind != new.carriers.option_kind,
+                Setting::TcpOptionKind,
+            ),
+            (
+                self.carriers.option_magic != new.carriers.option_magic,
+                Setting::TcpOptionMagic,
             ),
             (
                 self.carriers.group != new.carriers.group,
@@ -184,8 +216,24 @@ fn read_carriers(settings: &Settings) -> Result<CarriersConfig, ConfigError> {
             "disabled, headers, tcp or all",
         )?;
     }
+    if let Some(given) = settings.of(Setting::TcpOptionKind) {
+        let is_one = |kind: &u8| matches!(kind, 253 | 254);
+        carriers.option_kind =
+            given.parse(|text| text.parse().ok().filter(is_one), "253 or 254")?;
+    }
+    if let Some(given) = settings.of(Setting::TcpOptionMagic) {
+        carriers.option_magic = given.parse(even, "an even number below 65536")?;
+    }
     carriers.group = settings
         .text(Setting::ContextPropagationGroup)
         .map(PathBuf::from);
     Ok(carriers)
+}
+
+fn even(text: &str) -> Option<u16> {
+    let number = match text.strip_prefix("0x") {
+        Some(digits) => u16::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    number.ok().filter(|number| number % 2 == 0)
 }

@@ -68,6 +68,11 @@ impl Config {
             log: daemon::log(&settings)?,
             ending: daemon::ending(&settings)?,
         };
+        // What the kernel side says of traces that begin here, user space has to say too.
+        config.capture.sampled_from = config.spans.sampler.unwrap_or_default().threshold;
+        if config.capture.carriers.is_on() {
+            config.spans.derive_traces = Some(true);
+        }
         config.suits(purpose, settings.of(Setting::TracePrinter).is_some())?;
         Ok(Loaded { config, warnings })
     }

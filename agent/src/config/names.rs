@@ -148,6 +148,10 @@ settings! {
         => "How calls carry their trace to other nodes: disabled, headers, tcp or all";
     ContextPropagationGroup: "WIRESPAN_CONTEXT_PROPAGATION_CGROUP"
         => "Control group whose processes' calls may carry it; all, if it is not set";
+    TcpOptionKind: "WIRESPAN_TCP_OPTION_KIND"
+        => "Kind of the TCP option that carries a trace: 253 or 254";
+    TcpOptionMagic: "WIRESPAN_TCP_OPTION_MAGIC"
+        => "Even number below 65536 by which agents know their TCP option";
     Propagators: "OTEL_PROPAGATORS"
         => "Headers that name a trace: tracecontext, b3, b3multi, jaeger, xray, or none";
     TracesSampler: "OTEL_TRACES_SAMPLER"

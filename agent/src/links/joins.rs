@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
-use wirespan_common::carriers::client_span_id;
+use wirespan_common::carriers::{client_span_id, derived_trace_id};
 use wirespan_common::record::ConnectionId;
 use wirespan_protocols::exchange::Role;
 use wirespan_protocols::heap;
@@ -67,6 +67,19 @@ impl Meeting {
         match self {
             Self::Tcp(key) => Some(key.span_id()),
             Self::Unix(..) => None,
+        }
+    }
+
+    /// The id of the trace that begins with the exchange, where nobody named one and the kernel
+    /// side may say so too.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<[u8; 16]> {
+        match self {
+            Self::Tcp(JoinKey { starts, at }) if at & (OF_STREAM | OF_CARRIER) == 0 => {
+                let [high, low] = derived_trace_id(*starts, *at as u32);
+                Some((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
+            }
+            Self::Tcp(_) | Self::Unix(..) => None,
         }
     }
 

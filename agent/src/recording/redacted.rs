@@ -153,7 +153,7 @@ impl Masks<'_> {
                 let told: SpanConfig = serde_json::from_slice(json).ok()?;
                 self.redaction = wider(self.spans, &told).redaction();
             }
-            Body::Life { .. } | Body::Clock(_) | Body::Task { .. } => {}
+            Body::Life { .. } | Body::Clock(_) | Body::Task { .. } | Body::Carried(_) => {}
         }
         Some(masked)
     }

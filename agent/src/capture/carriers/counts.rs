@@ -79,5 +79,8 @@ fn in_words(what: Carried) -> &'static str {
         Carried::ZeroCopy => "sockets that send without copying",
         Carried::Full => "connections without room",
         Carried::EarlyBytes => "connections that had sent before",
+        Carried::UnknownHead => "requests that were read and are not understood",
+        Carried::OptionSent => "options sent",
+        Carried::OptionTaken => "options received",
     }
 }

@@ -13,9 +13,14 @@ const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
 const ROOTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
 /// An open control group.
-pub struct Group(File);
+pub struct Group(File, PathBuf);
 
 impl Group {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.1
+    }
+
     pub fn as_ref(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
@@ -41,5 +46,5 @@ fn open_at(path: &Path) -> Result<Group, String> {
     if of.f_type as u64 != CGROUP2_SUPER_MAGIC {
         return Err(format!("{}: no control group of version 2", path.display()));
     }
-    Ok(Group(opened))
+    Ok(Group(opened, path.to_owned()))
 }
