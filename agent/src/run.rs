@@ -115,6 +115,7 @@ fn give_up_rights(config: &Config) -> RightsLeft {
     let needs = sandbox::Needs {
         admin: capture::privileges::takes_admin(),
         low_port: address.is_some_and(|it| it.port() < LOW_PORTS),
+        network: config.capture.carriers.is_on(),
     };
     match sandbox::enter(needs) {
         Ok(left) => told(log::Level::Info, left.to_string()),

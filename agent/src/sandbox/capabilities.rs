@@ -24,6 +24,8 @@ pub struct Needs {
     pub admin: bool,
     /// `CAP_NET_BIND_SERVICE`: health checks are answered on a port below 1024.
     pub low_port: bool,
+    /// `CAP_NET_ADMIN`: calls carry their trace.
+    pub network: bool,
 }
 
 const USUAL: [KeptCapability; 6] = [
@@ -71,12 +73,19 @@ const LOW_PORT: KeptCapability = KeptCapability {
     to: "answer health checks on a port below 1024",
 };
 
+const NETWORK: KeptCapability = KeptCapability {
+    set: CapabilitySet::NET_ADMIN,
+    name: "CAP_NET_ADMIN",
+    to: "have calls carry their trace",
+};
+
 /// Keeps, of what this thread has, what a run needs. New threads begin with the same.
 pub(super) fn keep(needs: Needs) -> io::Result<Vec<KeptCapability>> {
     let has = capabilities(None)?.permitted;
     let wanted = USUAL.iter();
     let wanted = wanted.chain(needs.admin.then_some(&ADMIN));
     let wanted = wanted.chain(needs.low_port.then_some(&LOW_PORT));
+    let wanted = wanted.chain(needs.network.then_some(&NETWORK));
     let kept: Vec<KeptCapability> = wanted.filter(|it| has.contains(it.set)).copied().collect();
     let sets = kept
         .iter()
