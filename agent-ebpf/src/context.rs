@@ -20,8 +20,8 @@ use self::head::{Head, Said};
 use crate::arch::GOROUTINE_OFFSET;
 use crate::carriers::option::{self, CAME};
 use crate::maps::{self, CallKey, Execution, Scratch, Trace};
-use crate::memory::{Current, Typed, clamp, current_process, current_registers, kernel_value};
-use crate::memory::{offset, repeat};
+use crate::memory::repeat;
+use crate::memory::{Current, clamp, current_process, current_registers, kernel_value};
 use crate::records;
 use crate::sockets::{self, Socket};
 use crate::tasks;
@@ -184,9 +184,9 @@ fn key_of(sk: u64, direction: Direction, len: u32) -> Option<CallKey> {
     })
 }
 
-/// The current task is about to send on a `struct socket`: nothing of it was sent yet.
+/// The current task is about to write to a descriptor: nothing of it was sent yet.
 #[inline(always)]
-pub fn about_to_send(socket: Typed) {
+pub fn about_to_send(descriptor: u32) {
     if !maps::propagates() {
         return;
     }
@@ -194,8 +194,8 @@ pub fn about_to_send(socket: Typed) {
     let Some(watch) = maps::watch_of(current.tgid) else {
         return;
     };
-    let sk = socket.follow(offset(|o| &o.socket_sk));
-    let Some(socket) = sockets::of_sk(sk.address()) else {
+    let found = sockets::descriptors_typed().and_then(|it| sockets::of_descriptor(it, descriptor));
+    let Some(socket) = found else {
         return;
     };
     let connection = maps::connection(socket.id);

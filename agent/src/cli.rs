@@ -143,9 +143,6 @@ pub enum Command {
         #[command(flatten)]
         daemon: DaemonFlags,
     },
-    /// What the daemon's self-test of the TCP option runs
-    #[command(hide = true, name = "try-tcp-option")]
-    TryTcpOption,
     /// Read a recording and make its spans again, without root and without a kernel side
     Replay {
         /// File that `wirespan record` wrote
@@ -275,12 +272,9 @@ impl Cli {
             Some(Command::Processes { .. }) => Purpose::List,
             Some(Command::Explain { .. }) => Purpose::Explain,
             Some(Command::Doctor { .. }) => Purpose::Examine,
-            Some(
-                Command::Replay { .. }
-                | Command::Redact { .. }
-                | Command::NodeScript { .. }
-                | Command::TryTcpOption,
-            ) => Purpose::Replay,
+            Some(Command::Replay { .. } | Command::Redact { .. } | Command::NodeScript { .. }) => {
+                Purpose::Replay
+            }
         }
     }
 
@@ -301,7 +295,7 @@ impl Cli {
                 daemon.add_to(&mut settings);
             }
             Some(Command::Redact { daemon, .. }) => daemon.add_to(&mut settings),
-            Some(Command::NodeScript { .. } | Command::TryTcpOption) => {}
+            Some(Command::NodeScript { .. }) => {}
         }
         settings
     }

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
-use wirespan::capture::carriers;
 use wirespan::cli::{Cli, Command};
 use wirespan::config::Config;
 use wirespan::ending::Ending;
@@ -34,10 +33,6 @@ fn main() -> ExitCode {
             // Threads may hang that nobody can end; none of what the process holds outlives it.
             signal_hook::low_level::exit(code.into())
         }
-        Some(Command::TryTcpOption) => match carriers::try_option() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::from(EXIT_FAILURE),
-        },
         Some(Command::NodeScript { file }) => {
             let code =
                 node_script::hand_out(file.as_deref()).map_or_else(|error| fail(&error), |()| 0);

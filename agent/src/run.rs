@@ -114,8 +114,8 @@ fn give_up_rights(config: &Config) -> RightsLeft {
     let address = config.health_check.address;
     let needs = sandbox::Needs {
         admin: capture::privileges::takes_admin(),
+        net_admin: config.capture.carriers.is_on(),
         low_port: address.is_some_and(|it| it.port() < LOW_PORTS),
-        network: config.capture.carriers.is_on(),
     };
     match sandbox::enter(needs) {
         Ok(left) => told(log::Level::Info, left.to_string()),

@@ -1,12 +1,13 @@
 //! Programs that carry trace context. They are loaded only where that was asked for, into a control
 //! group and onto connections that were enrolled.
 
-use aya_ebpf::macros::{fentry, sk_msg, sock_ops};
-use aya_ebpf::programs::{FEntryContext, SkMsgContext, SockOpsContext};
+use aya_ebpf::macros::{btf_tracepoint, sk_msg, sock_ops};
+use aya_ebpf::programs::{BtfTracePointContext, SkMsgContext, SockOpsContext};
 
 use crate::carriers;
 use crate::context;
 use crate::memory::{Message, SocketEvent, Typed};
+use crate::syscall;
 
 /// `SK_PASS` (include/uapi/linux/bpf.h).
 const PASS: u32 = 1;
@@ -30,16 +31,14 @@ pub fn carry_headers(ctx: SkMsgContext) -> u32 {
     }
 }
 
-/// `int inet_sendmsg(struct socket *sock, struct msghdr *msg, size_t size)`, before it sends.
-#[fentry]
-pub fn inet_sendmsg(ctx: FEntryContext) -> i32 {
-    context::about_to_send(Typed::new(ctx.arg(0)));
-    0
-}
-
-/// `inet6_sendmsg`, with the same arguments.
-#[fentry]
-pub fn inet6_sendmsg(ctx: FEntryContext) -> i32 {
-    context::about_to_send(Typed::new(ctx.arg(0)));
+/// `TP_PROTO(struct pt_regs *regs, long id)` (include/trace/events/syscalls.h): a system call
+/// begins. There is no other place before anything is sent that every kernel has, whatever else it
+/// was built without; most calls of a machine end here with the first question.
+#[btf_tracepoint(function = "sys_enter")]
+pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
+    if syscall::may_send(ctx.arg(1)) {
+        let registers = Typed::new(ctx.arg(0));
+        context::about_to_send(syscall::descriptor(registers));
+    }
     0
 }

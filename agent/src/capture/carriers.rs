@@ -20,7 +20,6 @@ use std::os::fd::OwnedFd;
 use wirespan_common::carriers::{MODE_HEADERS, MODE_OPTION, MODE_TRIAL};
 
 use self::counts::CarriedCounts;
-pub use self::option::child as try_option;
 use self::set::Set;
 pub use self::trial::Fault;
 use super::{bpf, strategy};

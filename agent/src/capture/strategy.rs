@@ -3,7 +3,7 @@
 
 use aya::programs::raw_trace_point::RawTracePointLink;
 use aya::programs::tp_btf::BtfTracePointLink;
-use aya::programs::{BtfTracePoint, FEntry, FExit, KProbe, ProgramType, RawTracePoint};
+use aya::programs::{BtfTracePoint, FExit, KProbe, ProgramType, RawTracePoint};
 use aya::sys::{BpfHelper, is_helper_supported};
 use aya::{Btf, Ebpf};
 
@@ -278,19 +278,12 @@ fn fexit(
 }
 
 /// Where the kernel side learns that somebody is about to send.
-const SENDS: [&str; 2] = ["inet_sendmsg", "inet6_sendmsg"];
+const SENDS: &str = "sys_enter";
 
 /// Has it learn for which trace a request is sent. Without that nothing is carried.
 pub fn attach_context(ebpf: &mut Ebpf) -> Result<(), String> {
     let types = Btf::from_sys_fs().map_err(|error| one_line(&error))?;
-    SENDS.iter().try_for_each(|function| {
-        let program: &mut FEntry = program(ebpf, function)?;
-        program
-            .load(function, &types)
-            .map_err(|error| one_line(&error))?;
-        program.attach().map_err(|error| one_line(&error))?;
-        Ok(())
-    })
+    typed_tracepoint(ebpf, SENDS, SENDS, &types, ProgramExtent::Attach)
 }
 
 fn kretprobes(ebpf: &mut Ebpf, extent: ProgramExtent) -> Result<(), String> {

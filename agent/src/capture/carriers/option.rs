@@ -3,15 +3,12 @@
 //! segments' length, and the option with it. Nobody else is in that group, which is removed at the
 //! end.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-use std::collections::HashMap;
 
 use wirespan_common::carriers::{MODE_OPTION, MODE_TRIAL};
 
@@ -20,16 +17,14 @@ use super::group::{self, Group};
 use super::set::Set;
 use crate::capture::bpf;
 
-/// The hidden argument by which the daemon's executable is the child.
-pub const CHILD: &str = "try-tcp-option";
-/// What the child says when it is done.
-const DONE: &[u8] = b"done";
 /// Bytes that are sent: many segments, of which those in the middle are as long as may be.
 const STREAM_LEN: usize = 1 << 20;
-/// What takes longer does not come.
-const WAIT_MAX: Duration = Duration::from_secs(5);
-/// How often it is looked whether the child is done.
-const LOOK: Duration = Duration::from_millis(2);
+/// Bytes of one call.
+const PIECE_LEN: usize = 16 * 1024;
+/// After so many bytes the stream's contents come again; no power of two.
+const PERIOD: usize = 251;
+/// What takes longer, in seconds, does not come.
+const WAIT_MAX_S: u32 = 5;
 
 /// Tries it.
 ///
@@ -52,42 +47,90 @@ pub fn try_out(maps: &HashMap<String, OwnedFd>, under: &Group) -> Result<(), Ref
 }
 
 fn run(own: &OwnGroup) -> io::Result<()> {
-    let mut child = Running(
-        Command::new("/proc/self/exe")
-            .arg(CHILD)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?,
-    );
-    own.take(child.0.id())?;
-    // It waits for that before it makes a socket.
-    drop(child.0.stdin.take());
-    let until = Instant::now() + WAIT_MAX;
-    while child.0.try_wait()?.is_none() {
-        if Instant::now() > until {
-            return Err(io::Error::other("a stream with the option does not come"));
+    let (may_go, go) = rustix::pipe::pipe()?;
+    // SAFETY: of the daemon's threads the child has this one alone. It makes sockets, reads and
+    // writes, and ends: it takes no lock that another thread may have held, but the allocator's,
+    // which the C library gives it free.
+    let process = unsafe { libc::fork() };
+    match process {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            drop(go);
+            child(may_go)
         }
-        std::thread::sleep(LOOK);
-    }
-    let mut said = Vec::new();
-    if let Some(mut output) = child.0.stdout.take() {
-        output.read_to_end(&mut said)?;
-    }
-    match said.as_slice() {
-        DONE => Ok(()),
-        _ => Err(io::Error::other("a stream with the option differs")),
+        process => {
+            let taken = own.take(process as u32);
+            // It waits for that before it makes a socket.
+            drop(go);
+            let status = ended(process)?;
+            taken?;
+            match status {
+                0 => Ok(()),
+                _ => Err(io::Error::other(
+                    "a stream with the option does not come whole",
+                )),
+            }
+        }
     }
 }
 
-/// A child that ends with this.
-struct Running(Child);
+/// Waits until the child has ended, which an alarm sees to.
+fn ended(process: libc::pid_t) -> io::Result<i32> {
+    let mut status = 0;
+    loop {
+        // SAFETY: the status is written to a local.
+        if unsafe { libc::waitpid(process, &raw mut status, 0) } == process {
+            return Ok(status);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        // One that is gone is what was asked for.
-        let _: io::Result<()> = self.0.kill();
-        let _: io::Result<std::process::ExitStatus> = self.0.wait();
+/// What the child does, once nobody holds the pipe's other end.
+fn child(may_go: OwnedFd) -> ! {
+    // SAFETY: it sets a timer, whose signal ends the child.
+    unsafe { libc::alarm(WAIT_MAX_S) };
+    let went = rustix::io::read(&may_go, &mut [0; 1]);
+    let came_whole = went == Ok(0) && stream().is_ok_and(|came_whole| came_whole);
+    // SAFETY: it ends the child at once: nothing of the daemon's is written or closed by it.
+    unsafe { libc::_exit(i32::from(!came_whole)) }
+}
+
+/// Sends a stream to itself. Returns whether it came whole.
+fn stream() -> io::Result<bool> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let mut own = TcpStream::connect(listener.local_addr()?)?;
+    let (mut peer, _) = listener.accept()?;
+    own.set_nonblocking(true)?;
+    peer.set_nonblocking(true)?;
+    let byte = |at: usize| (at % PERIOD) as u8;
+    let mut piece = [0; PIECE_LEN];
+    let (mut sent, mut came) = (0, 0);
+    while came < STREAM_LEN {
+        for (at, to) in piece.iter_mut().enumerate() {
+            *to = byte(sent + at);
+        }
+        let left = (STREAM_LEN - sent).min(PIECE_LEN);
+        if left > 0 {
+            sent += moved(own.write(&piece[..left]))?;
+        }
+        let len = moved(peer.read(&mut piece))?;
+        let is_as_sent = |(at, got): (usize, &u8)| *got == byte(came + at);
+        if !piece[..len].iter().enumerate().all(is_as_sent) {
+            return Ok(false);
+        }
+        came += len;
+    }
+    Ok(true)
+}
+
+fn moved(result: io::Result<usize>) -> io::Result<usize> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        other => other,
     }
 }
 
@@ -112,26 +155,4 @@ impl Drop for OwnGroup {
             log::warn!("an empty control group stays behind: {error}");
         }
     }
-}
-
-/// What the child does, once its input is closed.
-///
-/// # Errors
-/// What the kernel says of its connection.
-pub fn child() -> io::Result<()> {
-    io::stdin().read_to_end(&mut Vec::new())?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let mut own = TcpStream::connect(listener.local_addr()?)?;
-    let (mut peer, _) = listener.accept()?;
-    peer.set_read_timeout(Some(WAIT_MAX))?;
-    let sent: Vec<u8> = (0..STREAM_LEN).map(|at| (at % 251) as u8).collect();
-    let expected = sent.clone();
-    let sender = std::thread::spawn(move || own.write_all(&sent));
-    let mut came = Vec::with_capacity(STREAM_LEN);
-    peer.read_to_end(&mut came)?;
-    sender.join().map_err(|_| io::ErrorKind::Other)??;
-    if came == expected {
-        io::stdout().write_all(DONE)?;
-    }
-    Ok(())
 }
