@@ -6,10 +6,12 @@
 //! Times are nanoseconds of `CLOCK_MONOTONIC` (`bpf_ktime_get_ns`), stream positions are bytes
 //! since the kernel side first saw the connection.
 
+mod caller;
 mod task;
 
 use core::mem::size_of;
 
+pub use caller::{CALLER_DECIDED, CALLER_KNOWN, CALLER_RANDOM, CALLER_SAMPLED, Caller};
 pub use task::{ANCESTORS_MAX, Ancestors, Polled, TaskEvent, TaskKind, TaskNote};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -35,8 +37,13 @@ pub enum Kind {
     Task = 7,
     /// What was set of how spans are made, from now on: a JSON document. Made in user space.
     Settings = 8,
+    /// What the agent of another node answered about the client of a request: [`Caller`]. Made in
+    /// user space.
+    Caller = 9,
+    /// Who is behind addresses within a cluster, from now on: a JSON document. Made in user space.
+    Peers = 10,
     /// What a TCP option said of a request that the next records tell: [`CarriedTrace`].
-    Carried = 9,
+    Carried = 11,
 }
 
 impl TryFrom<u8> for Kind {
@@ -52,7 +59,9 @@ impl TryFrom<u8> for Kind {
             6 => Self::Process,
             7 => Self::Task,
             8 => Self::Settings,
-            9 => Self::Carried,
+            9 => Self::Caller,
+            10 => Self::Peers,
+            11 => Self::Carried,
             unknown => return Err(unknown),
         })
     }
@@ -458,6 +467,10 @@ pub enum Body<'a> {
     },
     /// How spans are made from now on, as JSON.
     Settings(&'a [u8]),
+    /// Who is behind addresses from now on, as JSON.
+    Peers(&'a [u8]),
+    /// Who made a request, as another node tells.
+    Caller(Caller),
     /// The trace of a request.
     Carried(CarriedTrace),
 }
@@ -568,6 +581,8 @@ impl<'a> Body<'a> {
                 }
             }
             Kind::Settings => Self::Settings(rest),
+            Kind::Peers => Self::Peers(rest),
+            Kind::Caller => Self::Caller(split::<Caller>(rest)?.0),
             Kind::Carried => Self::Carried(split::<CarriedTrace>(rest)?.0),
         })
     }

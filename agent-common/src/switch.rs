@@ -8,7 +8,10 @@
 pub enum Switch {
     /// Every exec of the machine is told, not only those of watched processes.
     EveryExec = 0,
+    /// Who listens on a selected port, or serves it, is told, and watched only once user space says
+    /// so.
+    AsksFirst = 1,
 }
 
 /// How many there are.
-pub const SWITCHES: u32 = 1;
+pub const SWITCHES: u32 = 2;

@@ -80,6 +80,10 @@ static SWITCHES: Array<u32> = Array::with_max_entries(switch::SWITCHES, 0);
 #[map]
 static PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
 
+/// Processes that are not watched though they serve a selected port.
+#[map]
+static REFUSED: LruHashMap<u32, u8> = LruHashMap::with_max_entries(16 * 1024, 0);
+
 /// Connections of watched processes. The least recently used gives way when it is full.
 #[map]
 static CONNECTIONS: LruHashMap<ConnectionId, Connection> =
@@ -230,6 +234,19 @@ pub fn unwatch(tgid: u32) {
     // A process that was not there is what was asked for.
     let _: Result<(), i32> = WATCHED.remove(tgid);
     runtimes::forget(tgid);
+}
+
+/// Whether user space refuses the process, however it serves.
+#[inline(always)]
+pub fn is_refused(tgid: u32) -> bool {
+    REFUSED.get_ptr(tgid).is_some()
+}
+
+/// The process has ended, or runs another program. Returns whether it was refused.
+#[inline(always)]
+pub fn forget_refusal(tgid: u32) -> bool {
+    // Looked up first: hardly any process is, and removing takes a lock.
+    is_refused(tgid) && REFUSED.remove(tgid).is_ok()
 }
 
 /// Whether listening on `port` (host byte order) selects a process.

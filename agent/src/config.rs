@@ -5,42 +5,50 @@
 //! room (what the texts mean together), with the grammar of single values in `values`.
 //! [`Config::load`] is the way in; [`Config::changes_to`] tells what another one would change.
 
+mod asking;
 mod capture;
 mod change;
 mod daemon;
 mod discover;
 mod environment;
 mod error;
+mod exclusions;
 mod known;
 mod kubernetes;
 mod names;
 mod otlp;
+mod pods;
 mod propagators;
 mod sampler;
 mod settings;
 mod spans;
 mod surroundings;
 mod tail;
+mod targets;
 mod traces;
 mod values;
 
+pub use asking::{AskingConfig, AskingIdentity, PeerName, SECRET_BYTES_MIN, SecretSource};
 pub use capture::{CONNECTIONS_MAX_DEFAULT, CaptureConfig, CarriersConfig, Strategy};
 use change::fixed;
 pub use change::{Change, Changes, Part};
 pub use daemon::{
     EndingConfig, HealthCheckConfig, LogConfig, MemoryConfig, MetricsConfig, SandboxConfig,
 };
-pub use discover::{DiscoverConfig, Globs, ServiceOverride, Targets};
+pub use discover::{DiscoverConfig, ServiceOverride};
 pub use environment::{Loaded, Purpose};
 pub use error::ConfigError;
-pub use kubernetes::{ApiReach, KubernetesConfig};
+pub use exclusions::Exclusions;
+pub use kubernetes::{ApiReach, KubernetesConfig, PeersAsked};
 pub use names::{Names, SETTINGS, Setting};
+pub use pods::{Meets, PodCriteria};
 pub use propagators::Propagator;
 pub use sampler::Sampler;
 pub use settings::Given;
 pub use spans::SpanConfig;
 pub use surroundings::SurroundingsConfig;
 pub use tail::{TailCondition, TailRule};
+pub use targets::{Globs, Targets};
 pub use traces::{OtlpConfig, OtlpProtocol, PrinterFormat, QUEUE_SPANS_DEFAULT, TracesConfig};
 pub(crate) use values::duration;
 
@@ -53,6 +61,8 @@ pub struct Config {
     pub kubernetes: KubernetesConfig,
     /// Who else is asked about the machine.
     pub surroundings: SurroundingsConfig,
+    /// Which agents of other nodes are asked, and who may ask; nobody, if it is `None`.
+    pub asking: Option<AskingConfig>,
     /// How to capture.
     pub capture: CaptureConfig,
     /// How exchanges become spans.

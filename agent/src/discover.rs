@@ -5,11 +5,13 @@
 //! to watch and what is known about them. It asks [`Selector`] whether a process is a target and
 //! [`Describer`] for its name; both look at the world through one [`ProcRoot`].
 
+mod admission;
 mod container;
 mod criteria;
 mod describe;
 mod elf;
 mod environment;
+mod host;
 mod language;
 mod listeners;
 mod masked;
@@ -23,9 +25,11 @@ mod uncopied;
 mod unit;
 mod watcher;
 
+pub use admission::{Admission, Candidate, Unmeant};
 pub use container::Container;
 pub use criteria::Criterion;
 pub use describe::Describer;
+pub use host::Host;
 pub use listeners::{listened_on, ports};
 pub use pid_namespace::ForeignPids;
 pub use proc_root::ProcRoot;
@@ -35,6 +39,7 @@ pub use watcher::{Action, Look, Watcher};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use wirespan_protocols::heap;
@@ -69,6 +74,9 @@ pub struct Process {
     pub resource_attributes: BTreeMap<String, String>,
     /// The machine's name.
     pub host_name: String,
+    /// What the machine says of itself; all processes have it in common.
+    #[serde(skip_serializing_if = "says_nothing")]
+    pub host: Arc<Host>,
     /// The container that it runs in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<Container>,
@@ -94,6 +102,10 @@ pub struct Process {
     pub uncopied: Vec<Uncopied>,
     /// It said more of itself than is kept.
     pub is_cut: bool,
+}
+
+fn says_nothing(host: &Host) -> bool {
+    host.is_silent()
 }
 
 impl Process {

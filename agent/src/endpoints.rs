@@ -120,6 +120,15 @@ impl Endpoints {
         }
     }
 
+    /// The other end's address, if it is one of IP.
+    #[must_use]
+    pub fn peer_ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Ip { peer, .. } => peer.as_ref()?.0.parse().ok(),
+            Self::Unix { .. } => None,
+        }
+    }
+
     /// Whether both ends are on this node, as far as addresses tell; `is_own` knows some of its.
     #[must_use]
     pub fn is_on_one_node(&self, is_own: impl FnOnce(&str) -> bool) -> bool {

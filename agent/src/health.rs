@@ -7,6 +7,7 @@ use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::asking::AskingCounts;
 use crate::discover::tls::GivenUp;
 use crate::links::LinkCounts;
 use crate::semconv;
@@ -281,6 +282,8 @@ pub struct Health {
     traces_decided_early: AtomicU64,
     /// Which calls were linked, and why others were not.
     pub links: LinkCounts,
+    /// What happens between agents that ask each other.
+    pub asking: AskingCounts,
     /// By shard.
     coverage: Mutex<Vec<Vec<Coverage>>>,
     deliveries: [DeliveryCounts; Destination::ALL.len()],

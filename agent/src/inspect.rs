@@ -7,22 +7,26 @@ mod explain;
 mod linking;
 mod looks;
 mod node;
+mod pods;
 mod sight;
 mod table;
 mod telling;
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use serde::Serialize;
 
 pub use absent::Absent;
 pub use explain::Explanation;
 pub use linking::Linking;
+pub use pods::pods;
 pub use sight::Sight;
 
 use crate::config::Config;
 use crate::discover::tls::{End, Finding, Libraries, Library, LibraryKind, Unreadable};
-use crate::discover::{Describer, ProcRoot, Process, Selector, Uncopied, ports};
+use crate::discover::{Admission, Describer, ProcRoot, Process, Selector, Uncopied, ports};
+use crate::kubernetes::Pods;
 
 /// A process that would be watched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -67,7 +71,13 @@ pub struct Tls {
 /// look into, because then the list may lack some; or if a run would refuse these processes'
 /// numbers.
 pub fn processes(config: &Config, as_json: bool) -> anyhow::Result<()> {
-    let rows = survey(&ProcRoot::host(), config);
+    let by = config.discover.targets.pods.variables();
+    let known = pods(config, None);
+    anyhow::ensure!(
+        by.is_empty() || known.is_some(),
+        "{by}: it is not known what runs in such pods, as nobody tells of pods"
+    );
+    let rows = survey(&ProcRoot::host(), config, &known.unwrap_or_default());
     let mut out = io::stdout().lock();
     let written = if as_json {
         serde_json::to_writer_pretty(&mut out, &rows)
@@ -85,6 +95,9 @@ pub fn processes(config: &Config, as_json: bool) -> anyhow::Result<()> {
     let sight = Sight::of(&ProcRoot::host());
     if rows.is_empty() {
         log::info!("{sight}");
+        if !by.is_empty() {
+            log::info!("only what runs in pods that meet {by} is watched");
+        }
     }
     anyhow::ensure!(!sight.is_short_of_rights(), "{}", sight.gaps());
     if !sight.is_whole() {
@@ -93,12 +106,16 @@ pub fn processes(config: &Config, as_json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The processes of `root` that `config` selects, by pid.
+/// The processes of `root` that `config` selects, by pid, as far as `pods` are known.
 #[must_use]
-pub fn survey(root: &ProcRoot, config: &Config) -> Vec<Row> {
+pub fn survey(root: &ProcRoot, config: &Config, pods: &Pods) -> Vec<Row> {
     let describer = Describer::new(root.clone(), config.discover.service.clone());
     let mut libraries = Libraries::new(root.clone());
-    let selected = Selector::new(config.discover.targets.clone()).scan(root);
+    let targets = &config.discover.targets;
+    let admits = |pid, executable: &Path| {
+        targets.admit_of(root, pods, pid, executable) == Admission::Admitted
+    };
+    let selected = Selector::new(targets.clone()).scan(root, admits);
     let mut rows: Vec<Row> = looks::described(root, &describer, selected)
         .into_iter()
         .map(|process| {

@@ -1,14 +1,18 @@
 //! What Kubernetes' API server says of the pods on this node, and which of them a container belongs
-//! to. What follows from it for names and attributes is `enrich`'s.
+//! to; and whom addresses in the cluster belong to. What follows from it for names and attributes
+//! is `enrich`'s.
 
 mod access;
-mod backoff;
+mod addressed;
 mod client;
 mod kubeconfig;
 mod owners;
+pub mod peer;
+mod peers;
 mod place;
 pub mod pod;
 mod pods;
+mod resource;
 mod rights;
 mod stream;
 mod tls;
@@ -16,7 +20,12 @@ mod watch;
 mod weight;
 mod wire;
 
+pub use addressed::Addressed;
+pub use peers::{PEERS_MAX, PeerBook};
 pub use place::PodPlace;
-pub use pods::{PodNews, Pods, Whereabouts};
-pub use rights::{PodRights, pod_rights};
-pub use watch::{PodWatch, PodWatchSetup};
+pub use pods::{Pods, Whereabouts};
+pub use resource::{
+    ApiResource, NodeResource, PodNews, PodResource, ResourceNews, ServiceResource,
+};
+pub use rights::{ResourceRights, rights};
+pub use watch::{ResourceWatch, WatchSetup};

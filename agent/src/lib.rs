@@ -1,6 +1,8 @@
 //! wirespan's daemon. Read [`pipeline`] first: it wires the whole data path in one place.
 
 mod arch;
+pub mod asking;
+mod backoff;
 pub mod blocking;
 pub mod capture;
 pub mod cli;

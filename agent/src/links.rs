@@ -20,6 +20,7 @@ mod nodes;
 mod proxies;
 mod pruning;
 mod python;
+mod questions;
 mod recent;
 mod tally;
 mod tasks;
@@ -28,14 +29,18 @@ mod tokio;
 mod turns;
 mod wire;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use wirespan_common::record::{CarriedTrace, ConnectionId, TaskEvent, TaskKind, TaskNote};
+use wirespan_common::record::{
+    Caller, CarriedTrace, ConnectionId, TaskEvent, TaskKind, TaskNote,
+};
 use wirespan_protocols::exchange::{Role, Ticket};
 
 pub use joins::{Ends, JoinKey, Meeting, OF_CARRIER, OF_STREAM};
 pub use nodes::{Node, NodeId};
-pub use tally::{Abstained, LinkCounts, LinkTally};
+pub use questions::{CallerContext, ForPeers};
+pub use tally::{Abstained, LinkCounts, LinkTally, QuestionFate};
 pub use wire::Wire;
 
 use crate::trace_context::{Named, SpanContext, TraceContext};
@@ -46,6 +51,7 @@ use java::VirtualThreads;
 use joins::Joins;
 use nodes::{Nodes, REMEMBERED_MAX};
 use python::{Decision, Python, RequestRead};
+use questions::{Questions, tcp_key};
 use tasks::Tasks;
 use threads::Threads;
 
@@ -101,6 +107,8 @@ pub enum Mechanism {
     Connection,
     /// Both have the same `X-Request-Id`, and no other request of the process had it.
     RequestId,
+    /// The agent of another node was asked, and saw the other end of the connection.
+    Asked,
 }
 
 impl Mechanism {
@@ -118,7 +126,14 @@ impl Mechanism {
             Self::Header => "header",
             Self::Connection => "connection",
             Self::RequestId => "request_id",
+            Self::Asked => "asked",
         }
+    }
+
+    /// Whether what asked for it is on this node.
+    #[must_use]
+    pub const fn is_within_node(self) -> bool {
+        !matches!(self, Self::Asked)
     }
 }
 
@@ -137,7 +152,9 @@ pub struct Begun {
     pub actor: Option<Actor>,
     /// Where it may be seen at the other end of its connection.
     pub ends: Option<Ends>,
-    /// That may become known when it is answered.
+    /// The address of that end, as far as this one sees, where other nodes may be asked.
+    pub peer: Option<IpAddr>,
+    /// Where it may be seen may become known when it is answered.
     pub may_meet_later: bool,
     /// When the head of the request ended.
     pub time_ns: u64,
@@ -158,6 +175,7 @@ pub struct Links {
     python: Python,
     carried: CarriedTraces,
     derives_traces: bool,
+    questions: Questions,
 }
 
 impl Links {
@@ -175,6 +193,7 @@ impl Links {
             python: Python::default(),
             carried: CarriedTraces::default(),
             derives_traces: false,
+            questions: Questions::default(),
         }
     }
 
@@ -236,6 +255,7 @@ impl Links {
         match caller {
             Some(caller) => self.nodes.link(node, caller, Mechanism::Connection),
             None if begun.may_meet_later => self.nodes.await_for(node, AWAITED_NS),
+            None if self.ask(node, begun.ends, begun.peer) => {}
             None if begun.ends.is_some_and(|ends| ends.may_be_local) => {
                 self.nodes.await_for(node, REMEMBERED_NS);
             }
@@ -274,7 +294,101 @@ impl Links {
         self.decide();
         if let Some(ends) = begun.ends {
             self.meet_client(node, ends);
+            self.tell_begun(node);
         }
+    }
+
+    /// Asks other nodes who made a request that names nobody, if they may know. An exchange that
+    /// goes on for long is told of without: what comes of it waits for it.
+    fn ask(&mut self, node: NodeId, ends: Option<Ends>, from: Option<IpAddr>) -> bool {
+        let Some(Ends {
+            key: Meeting::Tcp(key),
+            may_be_local: false,
+            ..
+        }) = ends.filter(|_| self.questions.are_asked())
+        else {
+            return false;
+        };
+        let names_nobody = |it: &Node| it.named.parent.is_none() && !it.is_left_to_sdk;
+        if !self.nodes.get(node).is_some_and(names_nobody) {
+            return false;
+        }
+        if let Err(fate) = self.questions.ask(node, key, from) {
+            self.nodes.tally.question(fate);
+            return false;
+        }
+        self.nodes.tally.question(QuestionFate::Asked);
+        self.nodes.await_for(node, AWAITED_NS);
+        true
+    }
+
+    /// A call has a key; if it is not known where it stands, whoever asks has to wait.
+    fn tell_begun(&mut self, node: NodeId) {
+        if !self.questions.are_asked() {
+            return;
+        }
+        let Some((known, key)) = self.nodes.get(node).and_then(|it| Some((it, tcp_key(it)?)))
+        else {
+            return;
+        };
+        match known.is_settled() {
+            true => self.nodes.call_stands(node),
+            false => self.questions.leave(ForPeers::Begins(key)),
+        }
+    }
+
+    /// Another node answered who made a request, or that nobody knows: then who is only slower may
+    /// still turn up on this one.
+    pub fn hear_of_caller(&mut self, caller: &Caller) {
+        let key = JoinKey {
+            starts: caller.starts,
+            at: caller.at,
+        };
+        let fate = match (self.questions.close(&key), CallerContext::of(caller)) {
+            (None, _) => QuestionFate::Late,
+            (Some(node), None) => {
+                self.nodes.await_for(node, OVERTAKEN_NS);
+                QuestionFate::Unknown
+            }
+            (Some(node), Some(context)) => match self.nodes.link_elsewhere(node, &context) {
+                true => QuestionFate::Answered,
+                false => QuestionFate::Late,
+            },
+        };
+        self.nodes.tally.question(fate);
+    }
+
+    /// Answers of other nodes are waited for so long after the end of an exchange, in nanoseconds
+    /// of record time; 0: nobody is asked, and nobody is told.
+    pub fn wait_for_answers(&mut self, within_ns: u64) {
+        self.questions.wait_for(within_ns);
+        self.nodes.notes_calls = within_ns != 0;
+    }
+
+    /// Whether other nodes are asked.
+    #[inline]
+    #[must_use]
+    pub fn asks_peers(&self) -> bool {
+        self.questions.are_asked()
+    }
+
+    /// What the agents of other nodes are to be told, or asked, since the last call.
+    pub fn drain_for_peers(&mut self) -> impl Iterator<Item = ForPeers> + '_ {
+        let Self {
+            nodes,
+            joins,
+            questions,
+            ..
+        } = self;
+        for (key, context) in nodes.take_calls() {
+            // Whose other end is here is known here.
+            if !joins.has_both(key.starts) {
+                questions.leave(ForPeers::Stands(key, context));
+            }
+        }
+        let forgotten = questions.take_forgotten();
+        nodes.tally.questions(QuestionFate::Overrun, forgotten);
+        questions.drain()
     }
 
     /// A call belongs to a request, perhaps to be known later.
@@ -312,8 +426,14 @@ impl Links {
 
     /// The response to a request begins; `actor` wrote or read the last byte of its head, and
     /// `ends` tells where the exchange may be seen at the other end of its connection, if that was
-    /// not known when it began.
-    pub fn answer(&mut self, ticket: Ticket, actor: Option<Actor>, ends: Option<Ends>) {
+    /// not known when it began; `peer` is the address of that end, where other nodes may be asked.
+    pub fn answer(
+        &mut self,
+        ticket: Ticket,
+        actor: Option<Actor>,
+        ends: Option<Ends>,
+        peer: Option<IpAddr>,
+    ) {
         let node = NodeId::of(ticket);
         let Some(known) = self.nodes.get_mut(node) else {
             return;
@@ -334,6 +454,7 @@ impl Links {
                 let Some(ends) = ends else { return };
                 match self.joins.server(node, ends) {
                     Some(caller) => self.nodes.link(node, caller, Mechanism::Connection),
+                    None if self.ask(node, Some(ends), peer) => {}
                     None => self.nodes.await_for(node, REMEMBERED_NS),
                 }
             }
@@ -344,6 +465,7 @@ impl Links {
                 self.java.hears(&mut self.nodes, node, actor);
                 if let Some(ends) = ends {
                     self.meet_client(node, ends);
+                    self.tell_begun(node);
                 } else if let Some(ends) = known_ends
                     && let Some(server) = self.joins.overtaken(node, ends)
                 {
@@ -394,8 +516,12 @@ impl Links {
             if node.role == Role::Server {
                 self.threads.ends(node.owner);
             }
+            let is_asked = self.questions.is_open(id, node);
             if is_known {
                 self.nodes.stand_alone(id);
+            } else if is_asked {
+                let within_ns = self.questions.within_ns();
+                self.nodes.await_answer(id, within_ns);
             }
         }
         Some(id)
@@ -458,11 +584,16 @@ impl Links {
     /// Forgets what is over, but for what may still be asked for: so many at most.
     fn forget(&mut self, kept_max: usize) {
         let (headers, joins, tasks) = (&mut self.headers, &mut self.joins, &mut self.tasks);
+        let questions = &mut self.questions;
+        let mut unanswered = 0;
         self.nodes.forget(kept_max, |id, node| {
             headers.forget(node);
             joins.forget(id, node);
             tasks.forget(id, node);
+            unanswered += u32::from(questions.forget(id, node));
         });
+        let tally = &mut self.nodes.tally;
+        tally.questions(QuestionFate::Unanswered, unanswered);
     }
 
     /// A TLS object is on a socket from now on.
@@ -472,7 +603,13 @@ impl Links {
 
     /// One end of a connection is on this node; what is known of it.
     pub fn opened(&mut self, starts: Option<[u32; 2]>, address: Option<&Arc<str>>) {
-        self.joins.opened(starts, address);
+        if self.joins.opened(starts, address)
+            && self.questions.are_asked()
+            && let Some(Ok(address)) = address.map(|it| it.parse::<IpAddr>())
+            && !address.is_loopback()
+        {
+            self.questions.leave(ForPeers::Has(address));
+        }
     }
 
     /// Such an end is gone.
@@ -552,6 +689,7 @@ impl Links {
             + self.java.memory_bytes()
             + self.python.memory_bytes()
             + self.carried.memory_bytes()
+            + self.questions.memory_bytes()
     }
 }
 

@@ -27,7 +27,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
+use wirespan_common::record::Caller;
 
+use crate::asking::PeersDoor;
 use crate::capture::Capture;
 use crate::cloud::CloudAttributes;
 use crate::config::SpanConfig;
@@ -36,15 +38,16 @@ use crate::discover::{ProcRoot, Watcher};
 use crate::ending::Event;
 use crate::export::SpanQueue;
 use crate::health::Health;
-use crate::kubernetes::PodNews;
+use crate::kubernetes::peer::PeerKind;
+use crate::kubernetes::{Addressed, PodNews, ResourceNews};
 use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::recording::Recorder;
 use crate::report::Finished;
 use crate::vitals::Vitals;
-use control::{Control, Reconfigure};
+use control::{Answer, Control, News, Reconfigure};
 pub use control::{Reconfiguration, Watched};
 use coordinator::Coordinator;
-use inbox::inbox;
+use inbox::{Mailbox, inbox};
 use path::Path;
 use shard::{Remains, Shard, ShardParts};
 use tls::TlsThread;
@@ -101,6 +104,8 @@ pub struct Setup {
     pub recording: Option<Recorder>,
     /// Where spans go.
     pub queue: SpanQueue,
+    /// Where what concerns other nodes is left, if they are asked.
+    pub peers: Option<PeersDoor>,
     /// Who counts.
     pub health: Arc<Health>,
     /// Who is asked whether all is well.
@@ -117,6 +122,8 @@ pub struct Live {
     stop: Stop,
     watched: Watched,
     reconfigure: Reconfigure,
+    /// To each shard, for what is known of callers.
+    callers: Vec<Mailbox>,
     recording: Option<Recorder>,
     health: Arc<Health>,
 }
@@ -139,6 +146,7 @@ impl Live {
             spans,
             recording,
             queue,
+            peers,
             health,
             vitals,
             measure_every,
@@ -155,7 +163,7 @@ impl Live {
         let (mailboxes, inboxes): (Vec<_>, Vec<_>) =
             wakes.iter().map(|wake| inbox(Arc::clone(wake))).unzip();
         let (selection, root) = (capture.selection()?, ProcRoot::host());
-        let control = Control::start(watcher, selection, root, mailboxes, &health)?;
+        let control = Control::start(watcher, selection, root, mailboxes.clone(), &health)?;
         let (watched, reconfigure) = (control.watched(), control.reconfigure());
         let tls = TlsThread::start(libraries, capture.tls_probes()?, follow_cpu_max, &health)?;
         let (own, wished) = wishes();
@@ -163,10 +171,7 @@ impl Live {
         let further: Vec<_> = further.collect();
         let wishes = std::iter::once(own).chain(further);
         let mut coordinator = Coordinator::new(capture, control, tls, wished, Arc::clone(&health));
-        coordinator.telling(settled);
-        if follow_cpu_max == 0 {
-            coordinator.follow_nobody();
-        }
+        coordinator.telling(settled, follow_cpu_max != 0);
         let mut coordinator = Some(coordinator);
         let mut threads = Vec::new();
         let ends = inboxes.into_iter().zip(wishes).zip(&*wakes);
@@ -180,6 +185,7 @@ impl Live {
                 feed,
                 inbox,
                 wishes,
+                peers: peers.as_ref().map(|door| door.of_shard(shard)),
                 wake: Arc::clone(wake),
                 stop: stop.clone(),
                 path,
@@ -196,9 +202,21 @@ impl Live {
             stop,
             watched,
             reconfigure,
+            callers: mailboxes,
             recording,
             health,
         })
+    }
+
+    /// Who is told what other nodes know of clients, and by which shard that was asked; it says
+    /// whether there was room.
+    pub fn hear_of_callers(&self) -> impl FnMut(u8, Vec<Caller>) -> bool + Send + use<> {
+        let shards = self.callers.clone();
+        move |shard, callers| {
+            let news = Answer::News(News::Callers(callers.into()));
+            let shard = shards.get(usize::from(shard));
+            shard.is_some_and(|shard| shard.offer(news))
+        }
     }
 
     /// Has all of it work by another configuration from now on; `false` if the run is over.
@@ -210,6 +228,15 @@ impl Live {
     pub fn hear_of_pods(&self) -> impl FnMut(PodNews) -> bool + Send + use<> {
         let reconfigure = self.reconfigure.clone();
         move |news| reconfigure.hear_of_pods(news)
+    }
+
+    /// Who is told of services, or of nodes, in the same way.
+    pub fn hear_of_addressed(
+        &self,
+        kind: PeerKind,
+    ) -> impl FnMut(ResourceNews<Addressed>) -> bool + Send + use<> {
+        let reconfigure = self.reconfigure.clone();
+        move |news| reconfigure.hear_of_addressed(kind, news)
     }
 
     /// Who is told what a cloud says of the host, from a thread that may have to wait.

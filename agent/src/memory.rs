@@ -58,10 +58,14 @@ pub enum Holder {
     Descriptions,
     /// What is known of pods.
     Pods,
+    /// Whom addresses belong to.
+    Peers,
+    /// Calls of this node that others may ask about, and what they asked.
+    Calls,
 }
 
 impl Holder {
-    const COUNT: usize = 3;
+    const COUNT: usize = 5;
 }
 
 /// The bound, and what is held against it outside of the pipeline. Cheap to clone and to ask.
@@ -151,6 +155,12 @@ impl Ledger {
     /// What may be known of pods: a sixteenth, of the whole.
     #[must_use]
     pub fn of_pods(&self) -> usize {
+        self.whole() / 16
+    }
+
+    /// What may be remembered of calls that other nodes may ask about: a sixteenth, of the whole.
+    #[must_use]
+    pub fn of_calls(&self) -> usize {
         self.whole() / 16
     }
 

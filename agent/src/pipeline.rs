@@ -5,15 +5,17 @@
 //!                            ├─ Task ────────────────── Links (who asked for which) ───────────┤
 //!                            ├─ Life, Process ───────── Processes (resources) ─────────────────┤
 //!                            ├─ Settings ────────────── what is told of an exchange ───────────┤
+//!                            ├─ Caller ──────────────── Links (what other nodes answered) ─────┤
 //!                            └─ Clock ───────────────── offset of the wall clock ──────────────┤
 //!                                        Waiting, for what is not known yet ─ Teller ─ span ◀──┘
 //! ```
 //!
 //! It is a function of the records: it reads no clock, no procfs and no network, waits for nothing
 //! and locks nothing. The same records with the same seed make the same spans, ids included; that
-//! is what recordings, tests and benchmarks rest on. Two things flow the other way, and both only
-//! when the caller asks: advice for the kernel side ([`Pipeline::drain_to_kernel`]) and the wish to
-//! hear how far some connections are ([`Pipeline::wants_progress`]), which is answered by records.
+//! is what recordings, tests and benchmarks rest on. Three things flow the other way, and only
+//! when the caller asks: advice for the kernel side ([`Pipeline::drain_to_kernel`]), the wish to
+//! hear how far some connections are ([`Pipeline::wants_progress`]), and what other nodes are
+//! asked and told ([`Pipeline::drain_for_peers`]); what comes of the latter two comes as records.
 //!
 //! Times: a span's are those of its records plus the offset in force when the exchange was over. A
 //! step of the wall clock during an exchange therefore moves both its ends and not its duration,
@@ -41,7 +43,7 @@ use crate::endpoints::{Endpoints, Via};
 use crate::exchanges::{ConnectionListener, Exchanges, Material, Teller};
 use crate::health::{Coverage, Health, Loss};
 use crate::learnt::LearntStore;
-use crate::links::{ANNOUNCED_WITHIN_NS, Wire};
+use crate::links::{ANNOUNCED_WITHIN_NS, ForPeers, Wire};
 use crate::memory::Ledger;
 use crate::outlet::Outlet;
 use crate::processes::{Described, PROCESSES_MAX, Processes};
@@ -123,6 +125,8 @@ impl Pipeline {
         let mut exchanges = Exchanges::new(TraceContext::new(config.seed));
         exchanges.links.allow_late(config.spans.late_calls_ns());
         exchanges.links.derive_traces(config.spans.derives_traces());
+        let answers_ns = config.spans.asked_within_ns();
+        exchanges.links.wait_for_answers(answers_ns);
         Self {
             connections: Connections::new(config.connections_max),
             material: Material {
@@ -173,9 +177,17 @@ impl Pipeline {
             }
             Body::Settings(json) => self.reconfigure(json),
             Body::Carried(trace) => self.material.exchanges.links.carried(&trace),
+            Body::Peers(json) => match serde_json::from_slice(json) {
+                Ok(changes) => self.material.teller.spans.meet(changes, time_ns),
+                Err(_) => self.material.health.lose(Loss::Undecodable, 1),
+            },
+            Body::Caller(caller) => self.material.exchanges.links.hear_of_caller(&caller),
         }
         // Who waits until some time sees to it that another kind comes then.
-        let is_frequent = matches!(record.body, Body::Chunk { .. } | Body::Progress { .. });
+        let is_frequent = matches!(
+            record.body,
+            Body::Chunk { .. } | Body::Progress { .. } | Body::Caller(_)
+        );
         if !is_frequent || self.material.is_look_due() {
             self.material.tell_due(out);
             self.evict_idle(time_ns, out);
@@ -236,6 +248,11 @@ impl Pipeline {
         self.connections.drain_to_kernel()
     }
 
+    /// What the agents of other nodes are to be told, or asked, since the last call.
+    pub fn drain_for_peers(&mut self) -> impl Iterator<Item = ForPeers> + '_ {
+        self.material.exchanges.links.drain_for_peers()
+    }
+
     /// Connections whose progress should be asked for; see [`Connections::wants_progress`].
     pub fn wants_progress(&self, quiet_since_ns: u64) -> impl Iterator<Item = ConnectionId> + '_ {
         self.connections.wants_progress(quiet_since_ns)
@@ -281,6 +298,7 @@ impl Pipeline {
             + self.material.learnt.memory_bytes()
             + self.material.exchanges.memory_bytes()
             + self.material.teller.tail.memory_bytes()
+            + self.material.teller.spans.memory_bytes()
             + self.memory.held()
     }
 
@@ -604,6 +622,7 @@ impl Pipeline {
                 let links = &mut self.material.exchanges.links;
                 links.allow_late(config.late_calls_ns());
                 links.derive_traces(config.derives_traces());
+                links.wait_for_answers(config.asked_within_ns());
             }
             Err(_) => self.material.health.lose(Loss::Undecodable, 1),
         }

@@ -27,13 +27,14 @@ use std::io::{self, BufWriter, Read, Write};
 
 use wirespan_common::connection::Connection;
 use wirespan_common::record::{
-    Chunk, Clock, ConnectionId, DecodeError, Header, Kind, Life, Open, Progress, Record, Stage,
-    TaskNote,
+    Caller, Chunk, Clock, ConnectionId, DecodeError, Header, Kind, Life, Open, Progress, Record,
+    Stage, TaskNote,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::config::SpanConfig;
 use crate::discover::Process;
+use crate::kubernetes::peer::PeerChange;
 
 use layouts::Layout;
 pub use recorder::{Recorded, Recorder, RecorderHandle, SETTLE_EVERY, create};
@@ -56,6 +57,7 @@ const _: () = assert!(
         && size_of::<Life>() == 24
         && size_of::<Clock>() == 8
         && size_of::<TaskNote>() == 24
+        && size_of::<Caller>() == 56
 );
 
 /// No record is longer: a chunk carries at most 64 KiB, a process's description what its arguments
@@ -196,6 +198,24 @@ pub fn settings_record(time_ns: u64, spans: &SpanConfig) -> Vec<u8> {
     // Texts and booleans: there is nothing that JSON could not say.
     let json = serde_json::to_vec(&spans.spelt_out()).unwrap_or_default();
     user_record(Kind::Settings, time_ns, 0, &json)
+}
+
+/// Addresses of one record of [`peers_records`]: far fewer bytes than [`RECORD_BYTES_MAX`].
+const PEERS_PER_RECORD: usize = 1024;
+
+/// The records that say who is behind addresses from `time_ns` on.
+pub fn peers_records(time_ns: u64, changes: &[PeerChange]) -> impl Iterator<Item = Vec<u8>> {
+    changes.chunks(PEERS_PER_RECORD).map(move |changes| {
+        // Texts: there is nothing that JSON could not say.
+        let json = serde_json::to_vec(changes).unwrap_or_default();
+        user_record(Kind::Peers, time_ns, 0, &json)
+    })
+}
+
+/// The record that says what another node's agent knows of a client.
+#[must_use]
+pub fn caller_record(time_ns: u64, caller: &Caller) -> Vec<u8> {
+    user_record(Kind::Caller, time_ns, 0, caller.as_bytes())
 }
 
 /// The record that answers how far both streams of a connection are, out of what the kernel side

@@ -4,8 +4,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::asking::PeerEvent;
 use crate::health::{Coverage, Destination, Health, LeftOut, Loss};
-use crate::links::Abstained;
+use crate::links::{Abstained, QuestionFate};
 use crate::recording::Recorded;
 use crate::visible::Visible;
 
@@ -83,6 +84,9 @@ pub fn summary(health: &Health, finished: &Finished, ran: Duration) -> String {
     let _ = write!(text, "\n  lost: {lost}");
     if let Some(links) = links(health) {
         let _ = write!(text, "\n  {links}");
+    }
+    if let Some(asked) = asked(health) {
+        let _ = write!(text, "\n  {asked}");
     }
     for coverage in &finished.coverage {
         let _ = write!(text, "\n  understood of {}", covered(coverage));
@@ -245,6 +249,30 @@ fn links(health: &Health) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
+/// What came of questions to other nodes, and of theirs.
+fn asked(health: &Health) -> Option<String> {
+    let fates = QuestionFate::ALL.map(|it| (it.name(), health.links.questions(it)));
+    let events = PeerEvent::ALL.map(|it| (it.name(), health.asking.events(it)));
+    let listed = |counts: &[(&str, u64)]| {
+        let counts = counts.iter().filter(|(_, count)| *count > 0);
+        let counts: Vec<_> = counts
+            .map(|(name, count)| format!("{name} {count}"))
+            .collect();
+        counts.join(", ")
+    };
+    let of_nodes = [
+        ("questions to other nodes", listed(&fates)),
+        ("other agents", listed(&events)),
+    ];
+    let parts = of_nodes
+        .into_iter()
+        .filter(|(_, counts)| !counts.is_empty());
+    let parts: Vec<_> = parts
+        .map(|(what, counts)| format!("{what}: {counts}"))
+        .collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
 fn losses(health: &Health) -> String {
     Loss::ALL
         .into_iter()
@@ -276,7 +304,10 @@ mod tests {
         tally.link(Mechanism::Connection);
         tally.link(Mechanism::Connection);
         tally.abstain(Abstained::OutlivingTask);
+        tally.questions(QuestionFate::Asked, 3);
+        tally.question(QuestionFate::Answered);
         health.links.add(&tally);
+        health.asking.count_many(PeerEvent::Told, 2);
         health.open(Destination::Otlp);
         health.exported_spans(Destination::Otlp, 7);
         health.lose_spans(Destination::Otlp, Loss::QueueFull, 3);
@@ -306,7 +337,8 @@ mod tests {
             "traced for 1.5 s: 12 spans made; left out 2 by sampler; 4 traces decided on before \
              their end; OTLP exported 7, lost 3; \
              printer exported 9, lost 1\n  lost: stream_gap 1, queue_full 4\n  parents found: \
-             connection 2; calls without: outliving_task 1\n  understood of shop (pid 42): 75.0% \
+             connection 2; calls without: outliving_task 1\n  questions to other nodes: asked 3, \
+             answered 1; other agents: told 2\n  understood of shop (pid 42): 75.0% \
              (150 of 200 bytes), 3 records lost\n    not understood: looks like FastCGI (1 \
              connection, 50 bytes)\n  recorded: 5 records"
         );

@@ -1,6 +1,7 @@
 //! A run from start to drain: what is started in which order, and ended in which. The work is done
 //! elsewhere.
 
+mod cluster;
 mod daemon;
 mod explain;
 
@@ -62,6 +63,7 @@ pub fn trace(
         })
         .transpose()?;
     let rights = give_up_rights(&config);
+    let pods = config.discover.targets.pods.variables();
     let daemon = Daemon::start(config, recording, ending, Arc::clone(&health))?;
     rights.tell();
 
@@ -69,7 +71,7 @@ pub fn trace(
         Some(Event::Asked(signal)) => signal,
         Some(Event::Settled) | None => {
             daemon.settled();
-            tell_ready(daemon.watched(), began, daemon.strategy);
+            tell_ready(daemon.watched(), &pods, began, daemon.strategy);
             let is_recorded = daemon.is_recorded();
             let is_deserted = || !is_recorded && health.is_deserted();
             wait_for_end(ending, &daemon, is_deserted)
@@ -111,11 +113,17 @@ fn give_up_rights(config: &Config) -> RightsLeft {
         return told(log::Level::Info, line.to_owned());
     }
     capture::raise_limits();
-    let address = config.health_check.address;
+    let addresses = [
+        config.health_check.address,
+        config.asking.as_ref().and_then(|it| it.listen),
+    ];
     let needs = sandbox::Needs {
         admin: capture::privileges::takes_admin(),
         net_admin: config.capture.carriers.is_on(),
-        low_port: address.is_some_and(|it| it.port() < LOW_PORTS),
+        low_port: addresses
+            .into_iter()
+            .flatten()
+            .any(|it| it.port() < LOW_PORTS),
     };
     match sandbox::enter(needs) {
         Ok(left) => told(log::Level::Info, left.to_string()),
@@ -126,7 +134,7 @@ fn give_up_rights(config: &Config) -> RightsLeft {
     }
 }
 
-fn tell_ready(watched: &Watched, began: Instant, strategy: impl std::fmt::Display) {
+fn tell_ready(watched: &Watched, pods: &str, began: Instant, strategy: impl std::fmt::Display) {
     let watched = watched.count();
     log::info!(
         "ready in {} ms: {watched} processes watched, capture by {strategy}",
@@ -134,7 +142,12 @@ fn tell_ready(watched: &Watched, began: Instant, strategy: impl std::fmt::Displa
     );
     if watched == 0 {
         let sight = Sight::of(&ProcRoot::host());
-        log::info!("waiting for a process that matches: {sight}");
+        let within = if pods.is_empty() {
+            ""
+        } else {
+            ", in a pod that meets "
+        };
+        log::info!("waiting for a process that matches{within}{pods}: {sight}");
     }
 }
 

@@ -33,6 +33,8 @@ macro_rules! attributes {
 attributes! {
     Stable CLIENT_ADDRESS = "client.address";
     Stable CLIENT_PORT = "client.port";
+    Development CLIENT_SERVICE_NAME = "client.service.name";
+    Development CLIENT_SERVICE_NAMESPACE = "client.service.namespace";
     Development CLOUD_ACCOUNT_ID = "cloud.account.id";
     Development CLOUD_AVAILABILITY_ZONE = "cloud.availability_zone";
     Development CLOUD_PLATFORM = "cloud.platform";
@@ -52,6 +54,7 @@ attributes! {
     Stable DB_STORED_PROCEDURE_NAME = "db.stored_procedure.name";
     Stable DB_SYSTEM_NAME = "db.system.name";
     Stable ERROR_TYPE = "error.type";
+    Development HOST_ARCH = "host.arch";
     Development HOST_ID = "host.id";
     Development HOST_IMAGE_ID = "host.image.id";
     Development HOST_NAME = "host.name";
@@ -88,7 +91,10 @@ attributes! {
     Stable NETWORK_PROTOCOL_NAME = "network.protocol.name";
     Stable NETWORK_PROTOCOL_VERSION = "network.protocol.version";
     Stable NETWORK_TRANSPORT = "network.transport";
+    Development OS_DESCRIPTION = "os.description";
+    Development OS_NAME = "os.name";
     Development OS_TYPE = "os.type";
+    Development OS_VERSION = "os.version";
     Development PROCESS_EXECUTABLE_NAME = "process.executable.name";
     Development PROCESS_EXECUTABLE_PATH = "process.executable.path";
     Development PROCESS_PID = "process.pid";
@@ -97,6 +103,8 @@ attributes! {
     Stable RPC_SYSTEM_NAME = "rpc.system.name";
     Stable SERVER_ADDRESS = "server.address";
     Stable SERVER_PORT = "server.port";
+    Development SERVER_SERVICE_NAME = "server.service.name";
+    Development SERVER_SERVICE_NAMESPACE = "server.service.namespace";
     Stable SERVICE_INSTANCE_ID = "service.instance.id";
     Stable SERVICE_NAME = "service.name";
     Stable SERVICE_NAMESPACE = "service.namespace";

@@ -8,6 +8,7 @@ mod ends;
 mod http;
 mod leaving;
 mod method;
+mod peers;
 mod rpc;
 mod stages;
 mod url;
@@ -22,8 +23,11 @@ use wirespan_protocols::heap;
 pub use method::KnownMethods;
 pub use stages::stages;
 
+use peers::PeerNames;
+
 use crate::config::{Propagator, SpanConfig};
 use crate::endpoints::{Endpoints, HostMemo, Via};
+use crate::kubernetes::peer::PeerChange;
 use crate::links::Mechanism;
 use crate::redact::Redaction;
 use crate::semconv;
@@ -257,6 +261,7 @@ pub struct SpanMaker {
     ignores_health_checks: bool,
     tells_trace_state: bool,
     redaction: Redaction,
+    peers: PeerNames,
 }
 
 impl SpanMaker {
@@ -268,7 +273,19 @@ impl SpanMaker {
             ignores_health_checks: false,
             tells_trace_state: true,
             redaction: Redaction::default(),
+            peers: PeerNames::default(),
         }
+    }
+
+    /// These are behind addresses from `time_ns` on, in nanoseconds of record time.
+    pub fn meet(&mut self, changes: Vec<PeerChange>, time_ns: u64) {
+        self.peers.change(changes, time_ns);
+    }
+
+    /// Bytes of memory that whom it knows takes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.peers.memory_bytes()
     }
 
     /// Makes spans from now on as `config` says.
@@ -327,6 +344,8 @@ impl SpanMaker {
             }
             Family::Db(db) => db::describe(role, outcome, db, ends),
         };
+        self.peers
+            .tell(role, start_ns, ends, &mut description.attributes);
         leaving::redact(&self.redaction, &mut description);
         if let Some(link) = link {
             let link = Value::Static(link.name());

@@ -36,6 +36,10 @@ struct Signs {
     /// Of each shard, by its number.
     pulses: Vec<Arc<Pulse>>,
     reach: Option<ReceiverReach>,
+    /// Only what runs in certain pods is to be watched.
+    needs_pods: bool,
+    /// Somebody tells of pods.
+    are_pods_told: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +83,8 @@ impl Default for Vitals {
             },
             pulses: Vec::new(),
             reach: None,
+            needs_pods: false,
+            are_pods_told: false,
         }))
     }
 }
@@ -95,6 +101,16 @@ impl Vitals {
     /// Whom spans go to from now on.
     pub fn set_reach(&self, reach: Option<ReceiverReach>) {
         self.signs().reach = reach;
+    }
+
+    /// Whether it depends on pods who is watched, from now on.
+    pub fn set_needs_pods(&self, needs: bool) {
+        self.signs().needs_pods = needs;
+    }
+
+    /// Whether somebody tells of pods, from now on.
+    pub fn set_pods_told(&self, are_told: bool) {
+        self.signs().are_pods_told = are_told;
     }
 
     /// All is attached, and what was there is looked at.
@@ -138,10 +154,17 @@ impl Vitals {
     /// receiver is asked, for as long as `longest`.
     pub async fn ready(&self, longest: Duration) -> Diagnosis {
         let Diagnosis(mut wrong) = self.live(Instant::now());
-        let (phase, reach) = {
+        let (phase, reach, lacks_pods) = {
             let signs = self.signs();
-            (signs.phase, signs.reach.clone())
+            let lacks_pods = signs.needs_pods && !signs.are_pods_told;
+            (signs.phase, signs.reach.clone(), lacks_pods)
         };
+        if lacks_pods {
+            wrong.push(
+                "only what runs in certain pods is watched, and the API server has not told of any"
+                    .to_owned(),
+            );
+        }
         match phase {
             Phase::Starting { .. } => {
                 wrong.push("it starts: what runs here is not watched yet".to_owned());
@@ -198,6 +221,21 @@ mod tests {
         vitals.ends();
         assert!(vitals.live(later + TURN_MAX).is_good());
         assert_eq!(vitals.ready(SOON).await.to_string(), "it ends\n");
+    }
+
+    #[tokio::test]
+    async fn who_watches_pods_alone_is_ready_once_they_are_told() {
+        let vitals = Vitals::default();
+        vitals.settled();
+        vitals.set_needs_pods(true);
+        assert!(vitals.live(Instant::now()).is_good());
+        let ready = vitals.ready(SOON).await.to_string();
+        assert!(ready.contains("has not told of any"), "{ready}");
+        vitals.set_pods_told(true);
+        assert!(vitals.ready(SOON).await.is_good());
+        vitals.set_pods_told(false);
+        vitals.set_needs_pods(false);
+        assert!(vitals.ready(SOON).await.is_good());
     }
 
     #[tokio::test]

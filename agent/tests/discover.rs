@@ -4,6 +4,8 @@
 mod describing;
 #[path = "discover/fake_proc.rs"]
 mod fake_proc;
+#[path = "discover/narrowing.rs"]
+mod narrowing;
 #[path = "discover/placing.rs"]
 mod placing;
 #[path = "discover/real.rs"]
@@ -19,7 +21,7 @@ use wirespan::config::{Config, Purpose, Targets};
 
 /// Targets as a user sets them.
 fn targets(environment: &[(&str, &str)]) -> Targets {
-    Config::load(Purpose::Record, [], environment.iter().copied())
+    Config::load(Purpose::Explain, [], environment.iter().copied())
         .expect("valid settings")
         .config
         .discover

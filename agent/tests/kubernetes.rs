@@ -7,8 +7,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use wirespan::config::{ApiReach, KubernetesConfig};
-use wirespan::kubernetes::{PodNews, PodRights, PodWatch, PodWatchSetup, Pods, pod_rights};
+use wirespan::config::{ApiReach, KubernetesConfig, PeersAsked};
+use wirespan::kubernetes::peer::PeerKind;
+use wirespan::kubernetes::{
+    PeerBook, PodNews, PodResource, Pods, ResourceRights, ResourceWatch, ServiceResource,
+    WatchSetup, rights,
+};
 use wirespan_tests::api_server::{ApiServer, Mood};
 use wirespan_tests::tls::Certificates;
 
@@ -30,7 +34,7 @@ struct Bench {
     pods: Pods,
     names: Vec<String>,
     silences: usize,
-    _watch: PodWatch,
+    _watch: ResourceWatch,
     _runtime: Runtime,
     directory: TempDir,
 }
@@ -49,19 +53,21 @@ impl Bench {
             .enable_all()
             .build()
             .expect("a runtime");
-        let setup = PodWatchSetup {
+        let setup = WatchSetup {
             config: KubernetesConfig {
                 reach: Some(reach),
                 node: node.map(str::to_owned),
                 local_node_alone: true,
+                peers: PeersAsked::default(),
                 is_demanded: true,
             },
             service_account: Some(directory.path().to_owned()),
             host_name: "agent-x".to_owned(),
+            decides: false,
             handle: runtime.handle().clone(),
         };
         let (tells, news) = channel();
-        let watch = PodWatch::start(setup, move |news| tells.send(news).is_ok());
+        let watch = ResourceWatch::start(setup, PodResource, move |news| tells.send(news).is_ok());
         Self {
             news,
             pods: Pods::awaited(),
@@ -395,23 +401,27 @@ fn rights_are_tried_by_asking() {
             reach,
             node: None,
             local_node_alone: true,
+            peers: PeersAsked::default(),
             is_demanded: false,
         };
-        pod_rights(&config, Some(directory.path().to_owned()), runtime.handle())
+        rights::<PodResource>(&config, Some(directory.path().to_owned()), runtime.handle())
     };
     let reach = || Some(ApiReach::File(file.clone()));
     assert_eq!(of(None), None);
-    assert_eq!(of(reach()), Some(PodRights::Granted));
+    assert_eq!(of(reach()), Some(ResourceRights::Granted));
     server.is(Mood::Forbidding);
     let refused = of(reach());
-    let Some(PodRights::Refused(verbs, why)) = refused else {
+    let Some(ResourceRights::Refused(verbs, why)) = refused else {
         panic!("{refused:?}");
     };
     assert_eq!(verbs, ["list", "watch"]);
     assert!(why.contains("pods is forbidden"), "{why}");
     drop(server);
     let away = of(reach());
-    assert!(matches!(away, Some(PodRights::NotAsked(_))), "{away:?}");
+    assert!(
+        matches!(away, Some(ResourceRights::NotAsked(_))),
+        "{away:?}"
+    );
     // A pod that was given no service account.
     let account = ApiReach::ServiceAccount {
         host: "127.0.0.1".to_owned(),
@@ -419,7 +429,66 @@ fn rights_are_tried_by_asking() {
     };
     let none = of(Some(account));
     assert!(
-        matches!(&none, Some(PodRights::NotAsked(why)) if why.contains("token")),
+        matches!(&none, Some(ResourceRights::NotAsked(why)) if why.contains("token")),
         "{none:?}"
     );
+}
+
+/// As who is told of services hears it.
+#[test]
+fn services_come_change_and_go() {
+    let server = ApiServer::start();
+    let service = |name: &str, address: &str| {
+        json!({
+            "kind": "Service",
+            "metadata": {"name": name, "namespace": "shop", "uid": format!("uid-of-{name}")},
+            "spec": {"clusterIP": address},
+        })
+    };
+    server.put(&pod("web", "here"));
+    server.put(&service("cart", "10.96.0.1"));
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("config");
+    server.kubeconfig(&file, &json!({}), &json!({}));
+    let runtime = Runtime::new().expect("a runtime");
+    let setup = WatchSetup {
+        config: KubernetesConfig {
+            reach: Some(ApiReach::File(file)),
+            node: Some("here".to_owned()),
+            local_node_alone: true,
+            peers: PeersAsked::default(),
+            is_demanded: true,
+        },
+        service_account: None,
+        host_name: "agent-x".to_owned(),
+        decides: false,
+        handle: runtime.handle().clone(),
+    };
+    let (tells, hears) = channel();
+    let tell = move |news| tells.send(news).is_ok();
+    let _watch = ResourceWatch::start(setup, ServiceResource, tell).expect("a thread");
+    let mut book = PeerBook::default();
+    let mut hear = || {
+        let news = hears.recv_timeout(LIMIT).expect("news");
+        let changes = book.hear(PeerKind::Service, news).into_iter();
+        let told = changes.map(|it| {
+            let name = it
+                .peer
+                .map_or("nobody".to_owned(), |peer| peer.name.clone());
+            format!("{} is {name}", it.address)
+        });
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(hear(), ["10.96.0.1 is cart"]);
+    server.put(&service("db", "10.96.0.2"));
+    assert_eq!(hear(), ["10.96.0.2 is db"]);
+    // A pod is none of its business.
+    server.put(&pod("other", "here"));
+    server.remove("uid-of-cart");
+    assert_eq!(hear(), ["10.96.0.1 is nobody"]);
+    let asked = server.asked();
+    let of_nodes = asked
+        .iter()
+        .filter(|(target, _)| target.contains("fieldSelector"));
+    assert_eq!(of_nodes.count(), 0, "services are of no node: {asked:?}");
 }

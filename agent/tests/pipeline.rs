@@ -2,6 +2,8 @@
 
 #[path = "pipeline/again.rs"]
 mod again;
+#[path = "pipeline/asked.rs"]
+mod asked;
 #[path = "pipeline/ends.rs"]
 mod ends;
 #[path = "pipeline/exchanges.rs"]
@@ -24,6 +26,8 @@ mod losses;
 mod node;
 #[path = "pipeline/own.rs"]
 mod own;
+#[path = "pipeline/peers.rs"]
+mod peers;
 #[path = "pipeline/processes.rs"]
 mod processes;
 #[path = "pipeline/progress.rs"]

@@ -9,7 +9,8 @@ use wirespan::health::Health;
 use wirespan::pipeline::{Pipeline, PipelineConfig};
 use wirespan::span::Span;
 use wirespan_common::record::{
-    CarriedTrace, Chunk, Clock, Extent, Header, Kind, Life, Open, Progress, Record, TaskNote,
+    Caller, CarriedTrace, Chunk, Clock, Extent, Header, Kind, Life, Open, Progress, Record,
+    TaskNote,
 };
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
@@ -125,10 +126,15 @@ fn record(seed: &Seed, positions: &mut Positions) -> Vec<u8> {
             })
         }
         Kind::Carried => body::<CarriedTrace>(raw, |_| {}),
-        Kind::Settings => {
-            payload = b"{\"drop_query\":true}";
+        Kind::Peers => {
+            payload = b"[{\"address\":\"10.0.0.1\"}]";
             Vec::new()
         }
+        Kind::Settings => {
+            payload = b"{\"drop_query\":true,\"asked_within_ms\":1000}";
+            Vec::new()
+        }
+        Kind::Caller => body::<Caller>(raw, |_| {}),
     };
     let header = Header {
         len: (size_of::<Header>() + body.len() + payload.len()) as u32,
@@ -155,6 +161,8 @@ fn any_records(count_max: usize) -> impl Strategy<Value = Vec<Vec<u8>>> {
         5 => Kind::Life as u8..=Kind::Task as u8,
         1 => Just(Kind::Settings as u8),
         1 => Just(Kind::Carried as u8),
+        1 => Just(Kind::Peers as u8),
+        1 => Just(Kind::Caller as u8),
     ];
     let seed = (
         kind,

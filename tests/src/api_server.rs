@@ -26,6 +26,8 @@ pub enum Mood {
     Well,
     /// 403.
     Forbidding,
+    /// 403 to who asks for anything but this kind: `pods`.
+    ForbiddingAllBut(&'static str),
     /// 429, and how many seconds it asks for.
     Busy(u64),
     /// 302, to there.
@@ -167,7 +169,7 @@ impl ApiServer {
         changed
     }
 
-    /// A pod is like this from now on.
+    /// A pod, or a service or node that says so (`kind`), is like this from now on.
     pub fn put(&self, pod: &Value) {
         self.change(|world| {
             world.version += 1;
@@ -187,7 +189,7 @@ impl ApiServer {
         });
     }
 
-    /// A pod is no more.
+    /// An object is no more.
     pub fn remove(&self, uid: &str) {
         self.change(|world| {
             world.version += 1;
@@ -207,7 +209,7 @@ impl ApiServer {
     pub fn bookmark(&self) {
         self.change(|world| {
             let version = world.version.to_string();
-            let object = json!({"kind": "Pod", "metadata": {"resourceVersion": version}});
+            let object = json!({"metadata": {"resourceVersion": version}});
             world.events.push((world.version, "BOOKMARK", object));
         });
     }
@@ -297,12 +299,8 @@ fn serve(stream: impl Read + Write, shared: &Shared) -> io::Result<()> {
         let out = stream.get_mut();
         match mood {
             Err(status) => refuse(out, status, "", "Unauthorized")?,
-            Ok(Mood::Forbidding) => refuse(
-                out,
-                403,
-                "",
-                "pods is forbidden: User \"a:b\" cannot list resource \"pods\"",
-            )?,
+            Ok(Mood::Forbidding) => forbid(out, &target)?,
+            Ok(Mood::ForbiddingAllBut(kind)) if !is_of(&target, kind) => forbid(out, &target)?,
             Ok(Mood::Busy(seconds)) => {
                 refuse(
                     out,
@@ -319,9 +317,9 @@ fn serve(stream: impl Read + Write, shared: &Shared) -> io::Result<()> {
                 drop(wait(shared, |world| world.mood != Mood::Silent));
                 return Ok(());
             }
-            Ok(Mood::Well) if target.contains("watch=true") => watch(out, &target, shared)?,
-            Ok(Mood::Well) if target.starts_with("/api/v1/pods?") => list(out, &target, shared)?,
-            Ok(Mood::Well) => one(out, &target, shared)?,
+            Ok(_) if target.contains("watch=true") => watch(out, &target, shared)?,
+            Ok(_) if target.contains('?') => list(out, &target, shared)?,
+            Ok(_) => one(out, &target, shared)?,
         }
     }
     Ok(())
@@ -392,7 +390,34 @@ fn parameter<'a>(target: &'a str, name: &str) -> Option<&'a str> {
     Some(parameters.find(|(it, _)| *it == name)?.1)
 }
 
+/// Whether a target is a list, or a watch, of this kind.
+fn is_of(target: &str, kind: &str) -> bool {
+    let of_kind = target
+        .strip_prefix("/api/v1/")
+        .and_then(|it| it.strip_prefix(kind));
+    of_kind.is_some_and(|rest| rest.starts_with('?'))
+}
+
+fn forbid(out: &mut impl Write, target: &str) -> io::Result<()> {
+    let kind = target.trim_start_matches("/api/v1/").split('?').next();
+    let kind = kind.unwrap_or_default();
+    let message = format!("{kind} is forbidden: User \"a:b\" cannot list resource \"{kind}\"");
+    refuse(out, 403, "", &message)
+}
+
+/// As paths call an object's kind; what says none is a pod.
+fn kind_of(object: &Value) -> &'static str {
+    match object["kind"].as_str() {
+        Some("Service") => "services",
+        Some("Node") => "nodes",
+        _ => "pods",
+    }
+}
+
 fn is_selected(target: &str, pod: &Value) -> bool {
+    if !is_of(target, kind_of(pod)) {
+        return false;
+    }
     let node = parameter(target, "fieldSelector");
     let node = node.and_then(|it| it.strip_prefix("spec.nodeName%3D"));
     node.is_none_or(|node| pod["spec"]["nodeName"] == node)

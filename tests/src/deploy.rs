@@ -15,11 +15,12 @@ use crate::workload::file;
 pub const VERSIONS: [&str; 2] = ["1.30", "1.37"];
 
 /// What is below `kubernetes/overlays`, each with a plain manifest of the same name.
-pub const OVERLAYS: [&str; 6] = [
+pub const OVERLAYS: [&str; 7] = [
     "capabilities",
     "collector",
     "jaeger",
     "minimal",
+    "peers",
     "seccomp",
     "tempo-grafana",
 ];

@@ -14,6 +14,7 @@ pub mod lines;
 pub mod links;
 pub mod moody;
 pub mod network;
+pub mod nodes;
 pub mod ports;
 pub mod process;
 pub mod profile;

@@ -2,6 +2,7 @@
 //! both roles.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use wirespan_tests::daemon::Daemon;
 use wirespan_tests::spans::{Kind, Seen};
@@ -168,26 +169,41 @@ fn a_server_span_has_every_attribute_and_no_other() {
         .into_iter()
         .filter(|pair| !pair.contains(".version = "))
         .collect();
-    assert_same(
-        "attributes of the resource",
-        [
-            format!("host.name = {host}"),
-            "os.type = linux".into(),
-            format!(
-                "process.executable.name = {}",
-                executable.file_name().expect("a file").to_string_lossy()
-            ),
-            format!("process.executable.path = {}", executable.display()),
-            format!("process.pid = {pid}"),
-            format!("service.instance.id = {host}:{pid}"),
-            "service.name = shop".into(),
-            "service.namespace = market".into(),
-            "telemetry.distro.name = wirespan".into(),
-            "telemetry.sdk.language = python".into(),
-            "telemetry.sdk.name = wirespan".into(),
-        ],
-        resource,
-    );
+    let mut expected = of_machine();
+    expected.extend([
+        format!("host.name = {host}"),
+        "os.type = linux".into(),
+        format!(
+            "process.executable.name = {}",
+            executable.file_name().expect("a file").to_string_lossy()
+        ),
+        format!("process.executable.path = {}", executable.display()),
+        format!("process.pid = {pid}"),
+        format!("service.instance.id = {host}:{pid}"),
+        "service.name = shop".into(),
+        "service.namespace = market".into(),
+        "telemetry.distro.name = wirespan".into(),
+        "telemetry.sdk.language = python".into(),
+        "telemetry.sdk.name = wirespan".into(),
+    ]);
+    expected.sort();
+    assert_same("attributes of the resource", expected, resource);
+}
+
+/// What the machine's files say of it, as a shell reads them.
+fn of_machine() -> Vec<String> {
+    let told = r#"[ -e /etc/os-release ] && . /etc/os-release
+        echo "os.name = $NAME"; echo "os.description = $PRETTY_NAME"
+        echo "host.id = $(cat /etc/machine-id 2>/dev/null)""#;
+    let told = Command::new("sh").args(["-c", told]).output();
+    let told = String::from_utf8(told.expect("a shell").stdout).expect("text");
+    let told = told
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.ends_with('='));
+    let mut told: Vec<_> = told.map(str::to_owned).collect();
+    told.push("host.arch = amd64".to_owned());
+    told
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn the_chart_is_installed_upgraded_and_removed() {
 }
 
 /// Verbs of the agent by what it may do them with, in all namespaces.
-const RIGHTS: [&str; 2] = ["list pods", "watch pods"];
+const RIGHTS: [&str; 4] = ["list pods", "list services", "watch pods", "watch services"];
 
 #[test]
 fn the_agents_account_may_do_what_the_agent_needs_and_nothing_else() {

@@ -68,7 +68,12 @@ fn assert_is_what_all_share(what: &str, documents: &[Value]) {
     assert_eq!(pod["hostPID"], true, "{what}");
     assert_eq!(pod["hostNetwork"], Value::Null, "{what}");
     let container = container(documents);
-    assert_eq!(container["volumeMounts"], Value::Null, "{what}");
+    if what == "peers" {
+        let mounts = container["volumeMounts"].as_array().expect("a secret");
+        assert!(mounts.len() == 1 && mounts[0]["readOnly"] == true, "{what}");
+    } else {
+        assert_eq!(container["volumeMounts"], Value::Null, "{what}");
+    }
     assert_eq!(
         container["securityContext"]["readOnlyRootFilesystem"], true,
         "{what}"
@@ -140,21 +145,21 @@ fn the_seccomp_profile_is_one_and_lets_nobody_out() {
 fn rights_are_to_list_and_to_watch_and_no_more() {
     let rendered = kustomize(&deploy("kubernetes/overlays/capabilities"));
     let documents = documents(&rendered);
-    for rule in only(&documents, "ClusterRole")["rules"]
-        .as_array()
-        .expect("rules")
-    {
+    let rules = only(&documents, "ClusterRole")["rules"].as_array();
+    let rules = rules.expect("rules");
+    for rule in rules {
         assert_eq!(rule["verbs"], json!(["list", "watch"]));
         assert_eq!(rule["apiGroups"], json!([""]));
-        assert_eq!(rule["resources"], json!(["pods"]));
     }
+    let resources: Vec<_> = rules.iter().map(|rule| &rule["resources"]).collect();
+    assert_eq!(resources, [&json!(["pods"]), &json!(["services"])]);
     let labels = &only(&documents, "Namespace")["metadata"]["labels"];
     assert_eq!(labels["pod-security.kubernetes.io/enforce"], "privileged");
 }
 
 #[test]
 fn the_chart_renders_as_it_did() {
-    for values in ["default", "beyla", "openshift"] {
+    for values in ["default", "beyla", "openshift", "peers"] {
         let file = data(&format!("helm/{values}.yaml"));
         let rendered = template((values != "default").then_some(&*file));
         let rendered = rendered.unwrap_or_else(|why| panic!("{values}: {why}"));
@@ -235,14 +240,61 @@ fn values_of_beylas_users_move_over_and_what_has_no_effect_is_said() {
 }
 
 #[test]
+fn a_selector_of_beylas_is_said_by_variables() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let values = r#"config: {data: {
+        attributes: {host_id: {override: box}},
+        discovery: {
+            default_exclude_instrument: [],
+            instrument: [{
+                k8s_namespace: "shop,bank", open_ports: 8080-8090,
+                k8s_pod_labels: {app: "web-*", tier: front}
+            }]
+        }}}"#;
+    std::fs::write(file.path(), values).expect("a file");
+    let documents = documents(&template(Some(file.path())).expect("it renders"));
+    let container = container(&documents);
+    for (name, value) in [
+        ("WIRESPAN_K8S_NAMESPACE", "shop,bank"),
+        ("BEYLA_OPEN_PORT", "8080-8090"),
+        ("WIRESPAN_K8S_POD_LABELS", "app=web-*,tier=front"),
+        ("WIRESPAN_DEFAULT_EXCLUDE", "false"),
+        ("BEYLA_HOST_ID", "box"),
+    ] {
+        assert_eq!(variable(container, name), Some(value), "{name}");
+    }
+}
+
+#[test]
+fn who_may_be_asked_of_peers_is_asked() {
+    for (rbac, expected) in [
+        ("{}", None),
+        ("{nodes: true}", Some("services,nodes")),
+        ("{nodes: true, services: false}", Some("nodes")),
+        ("{services: false}", Some("none")),
+    ] {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), format!("rbac: {rbac}")).expect("a file");
+        let documents = documents(&template(Some(file.path())).expect("it renders"));
+        let asked = variable(container(&documents), "WIRESPAN_KUBE_PEERS");
+        assert_eq!(asked, expected, "{rbac}");
+    }
+}
+
+#[test]
 fn values_that_would_trace_too_much_or_nothing_are_refused() {
     let why = template(Some(&data("helm/namespaces.yaml"))).expect_err("another selection");
     assert!(why.contains("config.data.discovery.instrument"), "{why}");
     for (values, says) in [
+        (
+            "config: {data: {discovery: {exclude_instrument: [{k8s_namespace: x}]}}}",
+            "config.data.discovery.exclude_instrument",
+        ),
         ("privileged: maybe", "privileged"),
         ("extraCapabilities: [CAP_SYS_ADMIN]", "extraCapabilities"),
         ("prometheus: {ports: 9090}", "prometheus"),
         ("defaultOpenPort: http", "defaultOpenPort"),
+        ("peers: {enabled: true}", "peers.secretName"),
     ] {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), values).expect("a file");
@@ -262,7 +314,11 @@ fn variables_that_are_set_are_some_that_are_read() {
         .map(bare)
         .collect();
     let mut set = BTreeSet::new();
-    for values in [None, Some(data("helm/beyla.yaml"))] {
+    for values in [
+        None,
+        Some(data("helm/beyla.yaml")),
+        Some(data("helm/peers.yaml")),
+    ] {
         let documents = documents(&template(values.as_deref()).expect("it renders"));
         for variable in container(&documents)["env"].as_array().expect("a list") {
             set.insert(variable["name"].as_str().expect("text").to_owned());

@@ -139,6 +139,40 @@ fn what_kubernetes_refuses_is_a_warning_with_the_rule_that_is_missing() {
 }
 
 #[test]
+fn where_pods_alone_are_watched_and_nobody_tells_of_them_a_run_is_of_no_use() {
+    let shop = ("WIRESPAN_K8S_NAMESPACE", "shop");
+    let settings = [shop, ("BEYLA_TRACE_PRINTER", "text")];
+    let (code, checks, _) = examined(tied(binary()), &settings);
+    let (grade, said) = of(&checks, "Kubernetes rights");
+    assert_eq!((code, grade), (Some(1), "FAIL"), "{checks:#}");
+    assert!(said.contains("refuses to start"), "{said}");
+    assert!(said.contains("WIRESPAN_K8S_NAMESPACE"), "{said}");
+
+    let server = ApiServer::start();
+    server.is(Mood::Forbidding);
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("config");
+    server.kubeconfig(&file, &serde_json::json!({}), &serde_json::json!({}));
+    let settings = [
+        shop,
+        ("KUBECONFIG", file.to_str().expect("text")),
+        ("BEYLA_KUBE_METADATA_ENABLE", "true"),
+        ("BEYLA_TRACE_PRINTER", "text"),
+    ];
+    let (code, checks, _) = examined(tied(binary()), &settings);
+    let (grade, said) = of(&checks, "Kubernetes rights");
+    assert_eq!((code, grade), (Some(1), "FAIL"), "{checks:#}");
+    assert!(said.contains("nothing is watched"), "{said}");
+    // Who only lists is told, too.
+    let mut command = tied(binary());
+    command.arg("processes").envs(settings);
+    let (code, _, log) = run_to_end(&mut command);
+    assert_eq!(code, Some(1), "{log:?}");
+    let last = log.last().expect("a line");
+    assert!(last.contains("nobody tells of pods"), "{last}");
+}
+
+#[test]
 fn what_makes_a_run_see_less_is_a_warning() {
     // Somebody else's, which root without capabilities may not look into.
     let mut other = tied("setpriv");

@@ -11,11 +11,28 @@ use wirespan_tests::cluster::Cluster;
 use wirespan_tests::daemon::Daemon;
 use wirespan_tests::ports;
 use wirespan_tests::process::{Process, tied};
-use wirespan_tests::spans::Seen;
+use wirespan_tests::spans::{Kind, Seen};
 use wirespan_tests::wire::Wire;
-use wirespan_tests::workload::eventually;
+use wirespan_tests::workload::{Client, Server, eventually};
 
 const NODE: &str = "this-node";
+
+/// A server on all addresses.
+const ANYWHERE: &str = r#"
+import http.server, socketserver, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+    def log_message(self, *_):
+        pass
+server = socketserver.ThreadingTCPServer(("0.0.0.0", int(sys.argv[1])), Handler)
+print("listening", flush=True)
+server.serve_forever()
+"#;
 
 /// A process in a container of a pod.
 struct Contained {
@@ -89,14 +106,22 @@ fn daemon(server: &ApiServer, ports: &[u16], files: &TempDir) -> Daemon {
 
 /// A daemon that asks as this kubeconfig says.
 fn daemon_by(file: &Path, ports: &[u16]) -> Daemon {
+    daemon_with(file, ports, &[])
+}
+
+/// The same, set in this way too.
+fn daemon_with(file: &Path, ports: &[u16], settings: &[(&str, &str)]) -> Daemon {
     let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
-    Daemon::start(&[
-        ("BEYLA_OPEN_PORT", &ports.join(",")),
+    let ports = ports.join(",");
+    let mut all = vec![
+        ("BEYLA_OPEN_PORT", ports.as_str()),
         ("BEYLA_KUBE_METADATA_ENABLE", "true"),
         ("KUBECONFIG", file.to_str().expect("text")),
         ("NODE_NAME", NODE),
         ("BEYLA_KUBE_CLUSTER_NAME", "prod"),
-    ])
+    ];
+    all.extend(settings);
+    Daemon::start(&all)
 }
 
 fn ask(port: u16) {
@@ -219,7 +244,7 @@ fn without_the_right_it_says_which_and_goes_on() {
     daemon.wait_until_watching(web.process.pid());
     let log = &daemon.process().stderr;
     let limit = wirespan_tests::process::LIMIT;
-    let said = log.wait_for_line(limit, "resources [pods], verbs [get, list, watch]");
+    let said = log.wait_for_line(limit, "resources [pods], verbs [list, watch]");
     assert!(said.is_some_and(|line| line.contains("it refuses")));
     assert_eq!(asked(&daemon, &web), "-/-/- -");
     let finished = daemon.stop();
@@ -228,7 +253,181 @@ fn without_the_right_it_says_which_and_goes_on() {
         .log
         .iter()
         .filter(|line| line.contains("Kubernetes' API server"));
-    assert_eq!(lines.count(), 1, "{:?}", finished.log);
+    // One of pods, and one of services.
+    assert_eq!(lines.count(), 2, "{:?}", finished.log);
+}
+
+/// Asks one server and then another, which is told of: whether the first one is.
+fn is_told(daemon: &Daemon, server: &Contained, other: &Contained) -> bool {
+    let before = daemon.spans().len();
+    let of = |span: &Seen, server: &Contained| {
+        let pid = span.resource.get("process.pid");
+        pid.is_some_and(|pid| *pid == server.process.pid().to_string())
+    };
+    ask(server.port);
+    ask(other.port);
+    let spans = daemon.wait_for("the other server's span", |spans| {
+        spans[before..].iter().any(|span| of(span, other))
+    });
+    spans[before..].iter().any(|span| of(span, server))
+}
+
+#[test]
+fn only_what_runs_in_pods_that_are_meant_is_told() {
+    let server = ApiServer::start();
+    let files = tempfile::tempdir().expect("a directory");
+    let ports = [(); 4].map(|()| ports::free());
+    let labelled = |name: &str, number: u32, traced: &str| {
+        let mut pod = pod(name, number, number, 0);
+        pod["metadata"]["labels"] = json!({"traced": traced});
+        pod
+    };
+    server.put(&labelled("web", 301, "yes"));
+    server.put(&labelled("db", 302, "no"));
+    let Some(web) = contained(301, 301, ports[0]) else {
+        return;
+    };
+    let db = contained(302, 302, ports[1]).expect("as before");
+    let file = files.path().join("kubeconfig");
+    server.kubeconfig(&file, &json!({}), &json!({}));
+    let labels = ("WIRESPAN_K8S_POD_LABELS", "traced=yes");
+    let daemon = daemon_with(&file, &ports, &[labels]);
+    daemon.wait_until_watching(web.process.pid());
+    assert_eq!(asked(&daemon, &web), "shop/web/app 0");
+    assert!(!is_told(&daemon, &db, &web));
+    // One that begins, in a pod that is known by then, and in one that is told later.
+    server.put(&labelled("late", 303, "yes"));
+    let begun = contained(303, 303, ports[2]).expect("as before");
+    daemon.wait_until_watching(begun.process.pid());
+    let unknown = contained(304, 304, ports[3]).expect("as before");
+    assert!(!is_told(&daemon, &unknown, &web));
+    server.put(&labelled("unknown", 304, "yes"));
+    daemon.wait_until_watching(unknown.process.pid());
+    assert_eq!(asked(&daemon, &unknown), "shop/unknown/app 0");
+    // What is meant changes, in either direction.
+    server.put(&labelled("db", 302, "yes"));
+    daemon.wait_until_watching(db.process.pid());
+    assert_eq!(asked(&daemon, &db), "shop/db/app 0");
+    server.put(&labelled("web", 301, "no"));
+    let is_left = || !is_told(&daemon, &web, &db);
+    eventually("the pod is not meant any more", is_left);
+    assert!(!is_told(&daemon, &web, &db));
+    assert_eq!(daemon.stop().lost(), "nothing");
+}
+
+/// Name and namespace of the service at the other end, as a span has them.
+fn other_end(span: &Seen) -> String {
+    let side = match span.kind {
+        Kind::Client => "server",
+        _ => "client",
+    };
+    let told = |what: &str| {
+        let value = span.attributes.get(&format!("{side}.service.{what}"));
+        value.map_or("-", String::as_str)
+    };
+    format!("{}/{}", told("namespace"), told("name"))
+}
+
+#[test]
+fn nothing_is_ready_until_somebody_tells_of_the_pods_that_are_meant() {
+    let server = ApiServer::start();
+    server.is(Mood::Forbidding);
+    let files = tempfile::tempdir().expect("a directory");
+    let file = files.path().join("kubeconfig");
+    server.kubeconfig(&file, &json!({}), &json!({}));
+    let (port, health) = (ports::free(), ports::free().to_string());
+    let settings = [
+        ("WIRESPAN_K8S_NAMESPACE", "shop"),
+        ("BEYLA_HEALTH_CHECK_PORT", &*health),
+    ];
+    let mut daemon = daemon_with(&file, &[port], &settings);
+    let log = &daemon.process().stderr;
+    let limit = wirespan_tests::process::LIMIT;
+    let said = log.wait_for_line(limit, "nothing is watched until it tells of pods");
+    assert!(said.is_some_and(|line| line.contains("ERROR")));
+    let url = format!("http://127.0.0.1:{health}/readyz");
+    let asked = || {
+        let mut curl = tied("curl");
+        curl.args(["--silent", "--write-out", "%{http_code}\\n", &url]);
+        Process::start("curl", &mut curl).succeed().join(" ")
+    };
+    let answer = asked();
+    assert!(answer.ends_with("503"), "{answer}");
+    assert!(answer.contains("has not told of any"), "{answer}");
+    server.is(Mood::Well);
+    eventually("it is ready", || asked().ends_with("200"));
+    let _ = daemon.stop();
+}
+
+#[test]
+fn each_side_names_the_other_by_its_address() {
+    let api = ApiServer::start();
+    let files = tempfile::tempdir().expect("a directory");
+    // The pod that asks, and the service that it asks.
+    let mut web = pod("web-0", 401, 401, 0);
+    web["metadata"]["labels"] = json!({});
+    web["status"]["podIPs"] = json!([{"ip": "127.0.0.1"}]);
+    api.put(&web);
+    api.put(&json!({
+        "kind": "Service",
+        "metadata": {"name": "cart", "namespace": "shop", "uid": uid(402)},
+        "spec": {"clusterIP": "127.0.0.42"},
+    }));
+    let server = Server::on(ports::free(), |port| {
+        let mut command = tied("python3");
+        command.args(["-c", ANYWHERE, port]);
+        command
+    });
+    let mut client = Client::python();
+    let file = files.path().join("kubeconfig");
+    api.kubeconfig(&file, &json!({}), &json!({}));
+    let pid = client.process.pid().to_string();
+    let daemon = daemon_with(&file, &[server.port], &[("BEYLA_TARGET_PID", &pid)]);
+    daemon.wait_until_watching(client.process.pid());
+    api.wait_until_asked(&["/api/v1/services?watch=true"], 1);
+    let ask = |client: &mut Client, daemon: &Daemon| {
+        let before = daemon.spans().len();
+        client.send("GET", &format!("http://127.0.0.42:{}/cart", server.port), 0);
+        let spans = daemon.wait_for_count(before + 2);
+        let mut told: Vec<_> = spans[before..].iter().map(other_end).collect();
+        told.sort();
+        told
+    };
+    eventually("both sides are named", || {
+        ask(&mut client, &daemon) == ["shop/cart", "shop/web-0"]
+    });
+    // Another one has the address now, too: it is nobody's.
+    let mut other = pod("other-0", 403, 403, 0);
+    other["status"]["podIPs"] = json!([{"ip": "127.0.0.1"}]);
+    api.put(&other);
+    eventually("two claim it", || {
+        ask(&mut client, &daemon) == ["-/-", "shop/cart"]
+    });
+    api.remove(&uid(401));
+    eventually("one is left", || {
+        ask(&mut client, &daemon) == ["shop/cart", "shop/other-0"]
+    });
+    let _ = daemon.stop();
+}
+
+#[test]
+fn without_the_right_to_services_pods_are_told_all_the_same() {
+    let server = ApiServer::start();
+    server.is(Mood::ForbiddingAllBut("pods"));
+    let files = tempfile::tempdir().expect("a directory");
+    server.put(&pod("web", 411, 411, 0));
+    let ports = [ports::free()];
+    let Some(web) = contained(411, 411, ports[0]) else {
+        return;
+    };
+    let mut daemon = daemon(&server, &ports, &files);
+    daemon.wait_until_watching(web.process.pid());
+    let log = &daemon.process().stderr;
+    let limit = wirespan_tests::process::LIMIT;
+    let said = log.wait_for_line(limit, "resources [services], verbs [list, watch]");
+    assert!(said.is_some_and(|line| line.contains("lack the names of services")));
+    assert_eq!(asked(&daemon, &web), "shop/web/app 0");
+    let _ = daemon.stop();
 }
 
 /// A service account that may do to pods what it has to, and nothing else.

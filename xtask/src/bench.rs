@@ -1,6 +1,7 @@
 //! What watching costs, as ratios: runs with and without the daemon take turns, so that whatever
 //! else the machine does falls on both. A table, not a test: nothing fails on a slow machine.
 
+mod asking;
 mod daemon;
 mod hpack;
 mod http2;
@@ -68,10 +69,12 @@ enum Part {
     Links,
     /// 250 pods of an API server
     Pods,
+    /// Agents that ask each other
+    Asking,
 }
 
 impl Part {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Http1,
         Self::Http2,
         Self::Tls,
@@ -80,6 +83,7 @@ impl Part {
         Self::Shards,
         Self::Links,
         Self::Pods,
+        Self::Asking,
     ];
 }
 
@@ -138,6 +142,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if wants(Part::Pods) {
         println!("bench: pods");
         table.extend(pods::measure(args)?);
+    }
+    if wants(Part::Asking) {
+        println!("bench: asking");
+        table.extend(asking::measure()?);
     }
     print!("{table}");
     Ok(ExitCode::SUCCESS)

@@ -23,7 +23,8 @@ use crate::tasks;
 pub fn sched_process_exec(ctx: RawTracePointContext) -> i32 {
     let current = current_process();
     let watched = maps::watch_of(current.tgid).is_some();
-    if !watched && !maps::is_on(Switch::EveryExec) {
+    let refused = maps::forget_refusal(current.tgid);
+    if !watched && !refused && !maps::is_on(Switch::EveryExec) {
         return 0;
     }
     debug!(ctx, "process {} runs another program", current.tgid);
@@ -65,6 +66,10 @@ pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
 pub fn sched_process_exit(ctx: RawTracePointContext) -> i32 {
     let current = current_process();
     let Some(watch) = maps::watch_of(current.tgid) else {
+        if current.tid == current.tgid {
+            // Its first thread, which most often ends with the process.
+            maps::forget_refusal(current.tgid);
+        }
         return 0;
     };
     run(tasks::thread_ended(current, watch));

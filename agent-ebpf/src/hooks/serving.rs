@@ -18,6 +18,7 @@ use aya_ebpf::macros::{btf_tracepoint, raw_tracepoint};
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::LifeEvent;
+use wirespan_common::switch::Switch;
 use wirespan_common::watch::Watch;
 
 use super::{process, run};
@@ -89,13 +90,23 @@ pub fn watch_of_mover(current: Current, sk: Typed) -> Option<Watch> {
     maps::watch_of(current.tgid)
 }
 
-/// Watches a process that serves, and tells user space, which confirms it or revokes it.
+/// Watches a process that serves, and tells user space, which confirms it or refuses it; or only
+/// tells, where user space is asked first.
 #[inline(never)]
 fn serves(current: Current, port: u16) -> Delivered<()> {
     if maps::is_own(current.tgid) {
         return Ok(());
     }
     let before = maps::watch_of(current.tgid);
+    if before.is_none() {
+        if maps::is_refused(current.tgid) {
+            return Ok(());
+        }
+        if maps::is_on(Switch::AsksFirst) {
+            // It is told again until it is watched or refused, which takes a moment.
+            return process::tell(current, LifeEvent::Serve, port, 0, false);
+        }
+    }
     let mut watch = match before {
         Some(watch) => watch,
         None => Watch {

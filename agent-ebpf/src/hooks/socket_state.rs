@@ -8,6 +8,7 @@ use aya_log_ebpf::debug;
 use wirespan_common::connection::Sequence;
 use wirespan_common::own::Ends;
 use wirespan_common::record::{LifeEvent, Stage};
+use wirespan_common::switch::Switch;
 use wirespan_common::watch::Watch;
 
 use super::{process, run, stage_reached};
@@ -56,12 +57,14 @@ fn listening(sk: u64) -> Delivered<()> {
         if !maps::port_is_selected(port) {
             return Ok(());
         }
-        let watch = Watch {
-            shard: maps::next_shard(),
-            ..Watch::default()
-        };
-        maps::watch(current.tgid, &watch)?;
-        watched = true;
+        if !maps::is_on(Switch::AsksFirst) {
+            let watch = Watch {
+                shard: maps::next_shard(),
+                ..Watch::default()
+            };
+            maps::watch(current.tgid, &watch)?;
+            watched = true;
+        }
     }
     debug!((), "process {} listens on port {}", current.tgid, port);
     process::tell(current, LifeEvent::Listen, port, 0, watched)

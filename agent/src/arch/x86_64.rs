@@ -16,6 +16,9 @@ pub use goroutines::{
 };
 pub use returns::returns;
 
+/// `host.arch` of OpenTelemetry's conventions.
+pub const HOST_ARCH: &str = "amd64";
+
 /// What filters of system calls are made for, as `seccompiler` calls it.
 pub const SECCOMP_ARCHITECTURE: &str = "x86_64";
 

@@ -46,12 +46,16 @@ impl Selection {
     /// # Errors
     /// What the kernel said, in one line.
     pub fn reconfigure(&mut self, targets: &Targets) -> Result<(), String> {
-        // Execs matter only where a program's name selects it; listeners and children are seen
-        // anyway.
-        let every_exec = u32::from(targets.names_executables());
-        self.switches
-            .set(Switch::EveryExec as u32, every_exec, 0)
-            .map_err(|error| one_line(&error))?;
+        // Execs matter only where what runs may be selected by that alone; listeners and children
+        // are seen anyway.
+        for (switch, is_on) in [
+            (Switch::EveryExec, targets.hear_of_execs()),
+            (Switch::AsksFirst, !targets.pods.is_empty()),
+        ] {
+            self.switches
+                .set(switch as u32, u32::from(is_on), 0)
+                .map_err(|error| one_line(&error))?;
+        }
         let mut words = vec![0u64; PORT_WORDS as usize];
         for port in targets.open_ports.iter().cloned().flatten() {
             words[port_word(port) as usize] |= port_bit(port);

@@ -18,6 +18,7 @@ pub struct WatchList {
     watched: HashMap<MapData, u32, Shared<Watch>>,
     hints: Array<MapData, u8>,
     runtimes: HashMap<MapData, u32, Shared<Runtime>>,
+    refused: HashMap<MapData, u32, u8>,
     /// Kinds of probes that are attached anywhere: a new process is supposed to map such a library
     /// until it is looked at, so that nothing of its first call is missed.
     probes: u32,
@@ -33,6 +34,7 @@ impl WatchList {
             watched: super::take_map(ebpf, "WATCHED")?,
             hints: super::take_map(ebpf, "WATCHED_HINTS")?,
             runtimes: super::take_map(ebpf, "RUNTIMES")?,
+            refused: super::take_map(ebpf, "REFUSED")?,
             probes: 0,
             shards,
             next_shard: 0,
@@ -46,6 +48,8 @@ impl WatchList {
             shard: self.next_shard,
             ..Watch::default()
         };
+        // It need not have been refused.
+        let _: Result<(), _> = self.refused.remove(&pid);
         // First, so that the kernel side never finds the one without the other.
         if self.hints.set(hint_slot(pid), 1, 0).is_err() {
             return false;
@@ -63,6 +67,22 @@ impl WatchList {
         // It may have ended, and then the kernel side has removed it.
         let _: Result<(), _> = self.watched.remove(&pid);
         let _: Result<(), _> = self.runtimes.remove(&pid);
+    }
+
+    /// Does not watch a process from now on though it serves a selected port, until it runs another
+    /// program, or ends. Where there is no room, the least recently refused is told of again.
+    pub fn refuse(&mut self, pid: u32) {
+        // Without it the process is told of whenever it serves, which costs time and nothing else.
+        let _: Result<(), _> = self.refused.insert(pid, 1, 0);
+    }
+
+    /// Refuses nobody any longer.
+    pub fn forget_refusals(&mut self) {
+        let refused: Vec<u32> = self.refused.keys().filter_map(Result::ok).collect();
+        for pid in refused {
+            // It may have ended.
+            let _: Result<(), _> = self.refused.remove(&pid);
+        }
     }
 
     /// Tells the kernel side how the tasks of a watched process's runtime are found. Of several

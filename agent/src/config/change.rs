@@ -4,9 +4,9 @@
 
 use super::names::Setting;
 use super::{
-    CaptureConfig, Config, DiscoverConfig, EndingConfig, HealthCheckConfig, KubernetesConfig,
-    LogConfig, MemoryConfig, MetricsConfig, SandboxConfig, SpanConfig, SurroundingsConfig,
-    TracesConfig,
+    AskingConfig, CaptureConfig, Config, DiscoverConfig, EndingConfig, HealthCheckConfig,
+    KubernetesConfig, LogConfig, MemoryConfig, MetricsConfig, SandboxConfig, SpanConfig,
+    SurroundingsConfig, TracesConfig,
 };
 
 /// The part of a configuration that concerns one room.
@@ -58,6 +58,7 @@ pub struct Changes {
     pub discover: Change<DiscoverConfig>,
     pub kubernetes: Change<KubernetesConfig>,
     pub surroundings: Change<SurroundingsConfig>,
+    pub asking: Change<Option<AskingConfig>>,
     pub capture: Change<CaptureConfig>,
     pub spans: Change<SpanConfig>,
     pub traces: Change<TracesConfig>,
@@ -76,6 +77,7 @@ impl Changes {
         self.discover.is_none()
             && self.kubernetes.is_none()
             && self.surroundings.is_none()
+            && self.asking.is_none()
             && self.capture.is_none()
             && self.spans.is_none()
             && self.traces.is_none()
@@ -94,6 +96,7 @@ impl Changes {
             &self.discover.restart,
             &self.kubernetes.restart,
             &self.surroundings.restart,
+            &self.asking.restart,
             &self.capture.restart,
             &self.spans.restart,
             &self.traces.restart,
@@ -116,6 +119,7 @@ impl Config {
             discover: Change::between(&self.discover, &new.discover),
             kubernetes: Change::between(&self.kubernetes, &new.kubernetes),
             surroundings: Change::between(&self.surroundings, &new.surroundings),
+            asking: Change::between(&self.asking, &new.asking),
             capture: Change::between(&self.capture, &new.capture),
             spans: Change::between(&self.spans, &new.spans),
             traces: Change::between(&self.traces, &new.traces),

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use super::names::Setting;
 use super::settings::{Given, Settings};
 use super::{
-    Config, ConfigError, PrinterFormat, capture, daemon, discover, kubernetes, otlp, spans,
+    Config, ConfigError, PrinterFormat, asking, capture, daemon, discover, kubernetes, otlp, spans,
     surroundings, traces,
 };
 
@@ -58,6 +58,7 @@ impl Config {
             discover: discover::read(&settings, &mut warnings)?,
             kubernetes: kubernetes::read(&settings, &mut warnings)?,
             surroundings: surroundings::read(&settings)?,
+            asking: asking::read(&settings, &mut warnings)?,
             spans: spans::read(&settings, &mut warnings)?,
             traces: traces::read(&settings, &mut warnings)?,
             metrics: otlp::metrics(&settings)?,
@@ -85,6 +86,11 @@ impl Config {
                 if self.discover.targets.is_empty() =>
             {
                 Err(ConfigError::NothingSelected)
+            }
+            Purpose::Trace | Purpose::Record
+                if !self.discover.targets.pods.is_empty() && self.kubernetes.reach.is_none() =>
+            {
+                Err(ConfigError::NoApiServer)
             }
             Purpose::Trace if self.traces.is_silent() => Err(ConfigError::NoExporter),
             Purpose::Replay if self.traces.is_silent() && !names_printer => {

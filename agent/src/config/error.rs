@@ -24,6 +24,8 @@ pub enum ConfigError {
     },
     /// No setting selects a process.
     NothingSelected,
+    /// Only pods are selected, and nobody is asked of pods.
+    NoApiServer,
     /// Spans would go nowhere.
     NoExporter,
 }
@@ -74,7 +76,12 @@ impl fmt::Display for ConfigError {
             Self::NothingSelected => f.write_str(
                 "no process is selected: set BEYLA_OPEN_PORT, BEYLA_AUTO_TARGET_EXE, \
                  BEYLA_EXECUTABLE_NAME or BEYLA_TARGET_PID (for example BEYLA_OPEN_PORT=8080, \
-                 or --open-port 8080)",
+                 or --open-port 8080), or in Kubernetes WIRESPAN_K8S_NAMESPACE and its like",
+            ),
+            Self::NoApiServer => f.write_str(
+                "WIRESPAN_K8S_… select by what Kubernetes' API server says of pods, and nobody is \
+                 asked: run as a pod without BEYLA_KUBE_METADATA_ENABLE=false, or set it to true \
+                 and KUBECONFIG",
             ),
             Self::NoExporter => f.write_str(
                 "spans would go nowhere: set OTEL_EXPORTER_OTLP_ENDPOINT (for example \

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::names::Setting;
 use super::settings::Settings;
-use super::{ConfigError, Part, fixed};
+use super::{ConfigError, Part, fixed, values};
 
 /// Whether and how the API server is asked of pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +16,28 @@ pub struct KubernetesConfig {
     pub node: Option<String>,
     /// Only pods of this node are asked for.
     pub local_node_alone: bool,
+    /// Whose names it is asked for besides those of pods.
+    pub peers: PeersAsked,
     /// Somebody asked for it, so that it is a fault if it can't be had.
     pub is_demanded: bool,
+}
+
+/// Objects whose names are told as those of who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeersAsked {
+    /// Services. There are few, and they change seldom.
+    pub services: bool,
+    /// Nodes. Each tells all of its status every five minutes, tens of kilobytes.
+    pub nodes: bool,
+}
+
+impl Default for PeersAsked {
+    fn default() -> Self {
+        Self {
+            services: true,
+            nodes: false,
+        }
+    }
 }
 
 /// How to reach an API server.
@@ -44,6 +64,7 @@ impl Part for KubernetesConfig {
                 self.local_node_alone != new.local_node_alone,
                 Setting::KubeRestrictLocalNode,
             ),
+            (self.peers != new.peers, Setting::KubePeers),
         ];
         (self.clone(), fixed(differs))
     }
@@ -64,6 +85,25 @@ fn enable(text: &str) -> Option<Enable> {
         "autodetect" => Some(Enable::WithinPods),
         _ => None,
     }
+}
+
+fn peers_asked(text: &str) -> Option<PeersAsked> {
+    let mut asked = PeersAsked {
+        services: false,
+        nodes: false,
+    };
+    let text = text.to_ascii_lowercase();
+    if text == "none" {
+        return Some(asked);
+    }
+    for item in values::items(&text) {
+        match item {
+            "services" => asked.services = true,
+            "nodes" => asked.nodes = true,
+            _ => return None,
+        }
+    }
+    (asked.services || asked.nodes).then_some(asked)
 }
 
 /// Of Kubernetes' own service, unless it says otherwise.
@@ -99,11 +139,16 @@ pub(super) fn read(
                 .to_owned(),
         );
     }
+    let peers = match settings.of(Setting::KubePeers) {
+        None => PeersAsked::default(),
+        Some(given) => given.parse(peers_asked, "services, nodes, both with a comma, or none")?,
+    };
     let local_node_alone = settings.boolean(Setting::KubeRestrictLocalNode)?;
     Ok(KubernetesConfig {
         reach,
         node: settings.text(Setting::NodeName),
         local_node_alone: local_node_alone.unwrap_or(true),
+        peers,
         is_demanded: enable == Enable::Yes,
     })
 }

@@ -11,6 +11,15 @@ pub struct Names {
     pub about: &'static str,
 }
 
+impl Setting {
+    /// The variable that wins.
+    #[must_use]
+    pub fn variable(self) -> &'static str {
+        let names = SETTINGS.iter().find(|names| names.setting == self);
+        names.map_or("", |names| names.variables[0])
+    }
+}
+
 macro_rules! settings {
     ($($setting:ident: $first:literal $($other:literal)* => $about:literal;)*) => {
         /// Everything that can be set, by the name that wins.
@@ -44,6 +53,32 @@ settings! {
         => "Watch executables whose full path matches this regular expression";
     TargetPid: "BEYLA_TARGET_PID" "OTEL_EBPF_TARGET_PID"
         => "Watch these processes: 1234,5678";
+    K8sNamespace: "WIRESPAN_K8S_NAMESPACE"
+        => "Of those, watch only what runs in pods of these namespaces, by globs: 'shop,bank-*'";
+    K8sPodName: "WIRESPAN_K8S_POD_NAME"
+        => "The same by the names of pods";
+    K8sContainerName: "WIRESPAN_K8S_CONTAINER_NAME"
+        => "The same by the names of their containers";
+    K8sOwnerName: "WIRESPAN_K8S_OWNER_NAME"
+        => "The same by the names of whatever made the pod, of any kind";
+    K8sDeploymentName: "WIRESPAN_K8S_DEPLOYMENT_NAME"
+        => "The same by Deployments";
+    K8sReplicasetName: "WIRESPAN_K8S_REPLICASET_NAME"
+        => "The same by ReplicaSets";
+    K8sStatefulsetName: "WIRESPAN_K8S_STATEFULSET_NAME"
+        => "The same by StatefulSets";
+    K8sDaemonsetName: "WIRESPAN_K8S_DAEMONSET_NAME"
+        => "The same by DaemonSets";
+    K8sJobName: "WIRESPAN_K8S_JOB_NAME"
+        => "The same by Jobs";
+    K8sCronjobName: "WIRESPAN_K8S_CRONJOB_NAME"
+        => "The same by CronJobs";
+    K8sPodLabels: "WIRESPAN_K8S_POD_LABELS"
+        => "The same by labels, all of them: app=web-*,tier=front";
+    K8sPodAnnotations: "WIRESPAN_K8S_POD_ANNOTATIONS"
+        => "The same by annotations: example.com/traced=true";
+    DefaultExclude: "WIRESPAN_DEFAULT_EXCLUDE"
+        => "false: watch agents, collectors and the cluster's own namespaces like anything else";
     ServiceName: "OTEL_SERVICE_NAME" "BEYLA_SERVICE_NAME" "OTEL_EBPF_SERVICE_NAME"
         => "service.name of everything that is traced";
     ServiceNamespace: "BEYLA_SERVICE_NAMESPACE" "OTEL_EBPF_SERVICE_NAMESPACE"
@@ -57,12 +92,16 @@ settings! {
         => "false: ask for the pods of all nodes, not of this one alone";
     KubeClusterName: "OTEL_EBPF_KUBE_CLUSTER_NAME" "BEYLA_KUBE_CLUSTER_NAME"
         => "k8s.cluster.name of everything that is traced";
+    KubePeers: "WIRESPAN_KUBE_PEERS"
+        => "Whose names the API server is asked for besides pods': services, nodes, or none";
     KubeServiceNames: "WIRESPAN_KUBE_SERVICE_NAMES"
         => "How services in pods are named: opentelemetry, or beyla, which asks labels first";
     KubeLabels: "WIRESPAN_KUBE_RESOURCE_LABELS"
         => "Labels of pods to tell, as k8s.pod.label.<key>: a,b";
     KubeAnnotations: "WIRESPAN_KUBE_RESOURCE_ANNOTATIONS"
         => "Annotations of pods to tell, as k8s.pod.annotation.<key>: a,b";
+    HostId: "OTEL_EBPF_HOST_ID" "BEYLA_HOST_ID"
+        => "host.id of everything that is traced, instead of the machine's own";
     CloudMetadata: "WIRESPAN_CLOUD_METADATA"
         => "false: the cloud's metadata service is not asked where the host is";
     ContainerEngines: "WIRESPAN_CONTAINER_ENGINES"
@@ -160,6 +199,22 @@ settings! {
         => "For traceidratio: the part of all traces, from 0 to 1";
     TailSampling: "WIRESPAN_TAIL_SAMPLING"
         => "Of which traces their end decides: error,slower=500ms,/cart/*:slower=200ms,share=0.05";
+    Peers: "WIRESPAN_PEERS"
+        => "Agents of other nodes to ask who made a request: name:port,address:port";
+    PeersListen: "WIRESPAN_PEERS_LISTEN"
+        => "Where agents of other nodes ask: 0.0.0.0:4319; nowhere if it is not set";
+    PeersSecret: "WIRESPAN_PEERS_SECRET"
+        => "A secret of at least 16 bytes that agents that ask each other share";
+    PeersSecretFile: "WIRESPAN_PEERS_SECRET_FILE"
+        => "The same in a file, which is read again for each connection";
+    PeersCertificate: "WIRESPAN_PEERS_CERTIFICATE"
+        => "PEM file with the certificate that is shown to other agents";
+    PeersKey: "WIRESPAN_PEERS_KEY"
+        => "PEM file with its private key";
+    PeersAuthority: "WIRESPAN_PEERS_CA"
+        => "PEM file with the authorities that sign the certificates of other agents";
+    PeersTimeout: "WIRESPAN_PEERS_TIMEOUT"
+        => "How long after a request its span waits for what other agents know: 1s";
     QueueSpans: "WIRESPAN_QUEUE_SPANS"
         => "true: spans `in queue` and `processing` below a server's";
     LinkRequestIds: "WIRESPAN_LINK_REQUEST_IDS"

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::asking;
 use super::names::Setting;
 use super::propagators::{self, Propagator};
 use super::sampler::{self, Sampler};
@@ -45,6 +46,9 @@ pub struct SpanConfig {
     pub queue_spans: Option<bool>,
     /// Spans of processes that export traces themselves are left to these.
     pub exclude_instrumented: Option<bool>,
+    /// How long after the end of an exchange other nodes may still answer who asked for it, in
+    /// milliseconds; 0: none is asked.
+    pub asked_within_ms: Option<u32>,
 }
 
 impl Part for SpanConfig {}
@@ -83,6 +87,7 @@ impl SpanConfig {
                 .cloned(),
             queue_spans: self.queue_spans.or(other.queue_spans),
             exclude_instrumented: self.exclude_instrumented.or(other.exclude_instrumented),
+            asked_within_ms: self.asked_within_ms.or(other.asked_within_ms),
         }
     }
 
@@ -102,6 +107,7 @@ impl SpanConfig {
             tail_sampling: Some(Vec::new()),
             queue_spans: Some(false),
             exclude_instrumented: Some(true),
+            asked_within_ms: Some(0),
         })
     }
 
@@ -145,6 +151,12 @@ impl SpanConfig {
     #[must_use]
     pub fn excludes_instrumented(&self) -> bool {
         self.exclude_instrumented.unwrap_or(true)
+    }
+
+    /// How long answers of other nodes are waited for, in nanoseconds; 0: none is asked.
+    #[must_use]
+    pub fn asked_within_ns(&self) -> u64 {
+        u64::from(self.asked_within_ms.unwrap_or_default()) * 1_000_000
     }
 
     /// What of texts must not leave.
@@ -193,5 +205,6 @@ pub(super) fn read(
         tail_sampling: tail::read(settings, warnings)?,
         queue_spans: boolean(Setting::QueueSpans)?,
         exclude_instrumented: boolean(Setting::ExcludeInstrumented)?,
+        asked_within_ms: asking::timeout(settings)?,
     })
 }

@@ -23,7 +23,7 @@ pub struct Criterion {
 const PORTS_MAX: usize = 8;
 
 impl Selector {
-    /// All criteria that are set, as they are about a process that is there.
+    /// All criteria that are set, but for those of pods, as they are about a process that is there.
     #[must_use]
     pub fn criteria(&self, root: &ProcRoot, pid: u32) -> Vec<Criterion> {
         let targets = self.targets();
@@ -74,11 +74,13 @@ impl Selector {
     /// Whether its parent's selection holds for it too.
     fn inherited(&self, root: &ProcRoot, pid: u32) -> Option<Criterion> {
         let parent = root.stat(pid)?.parent;
-        self.scan(root).contains(&pid).then(|| Criterion {
-            setting: None,
-            selects: true,
-            found: format!("runs what its parent {parent} does, which is watched"),
-        })
+        self.scan(root, |_, _| true)
+            .contains(&pid)
+            .then(|| Criterion {
+                setting: None,
+                selects: true,
+                found: format!("runs what its parent {parent} does, which is watched"),
+            })
     }
 }
 

@@ -14,6 +14,7 @@ use crate::semconv;
 
 use super::container::{self, Container};
 use super::environment::{self, DeclaredResource, Environments};
+use super::host::Host;
 use super::language::Languages;
 use super::naming::{self, Around};
 use super::proc_root::{ProcRoot, Stat, lossy, read_bounded, without_deleted};
@@ -27,6 +28,7 @@ const ARGS_KEPT_MAX: usize = 4096;
 #[derive(Clone, Debug)]
 pub struct Describer {
     root: ProcRoot,
+    host: Arc<Host>,
     service: ServiceOverride,
     languages: Arc<Languages>,
     environments: Arc<Environments>,
@@ -46,6 +48,7 @@ impl Describer {
     #[must_use]
     pub fn new(root: ProcRoot, service: ServiceOverride) -> Self {
         Self {
+            host: Arc::new(Host::of(&root)),
             root,
             service,
             languages: Arc::default(),
@@ -115,6 +118,7 @@ impl Describer {
             language: None,
             resource_attributes: self.attributes_with(told.resource_attributes),
             host_name: self.root.host_name().to_owned(),
+            host: Arc::clone(&self.host),
             container: container_of(&process),
             place: None,
             telling: self.service.pods.clone(),
@@ -151,6 +155,7 @@ impl Describer {
             service_instance_id: self.instance_id(pid),
             resource_attributes: self.attributes_with(BTreeMap::new()),
             host_name: self.root.host_name().to_owned(),
+            host: Arc::clone(&self.host),
             ..Process::default()
         }
     }
@@ -234,6 +239,13 @@ fn groups(process: &process::Process) -> Option<String> {
 
 fn container_of(process: &process::Process) -> Option<Container> {
     container::of_groups(&groups(process)?)
+}
+
+impl ProcRoot {
+    /// The container that a process runs in. The kernel answers that by itself.
+    pub(super) fn container(&self, pid: u32) -> Option<Container> {
+        container_of(&self.open(pid)?)
+    }
 }
 
 /// Parents that are asked for their names.

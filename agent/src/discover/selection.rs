@@ -26,19 +26,14 @@ impl Selector {
         &self.targets
     }
 
-    /// Whether a process is selected by its pid or its executable, whatever it listens on.
+    /// Whether a process is selected by its pid or its executable, whatever it listens on; any is
+    /// where pods alone select.
     #[must_use]
     pub fn selects(&self, pid: u32, executable: &Path) -> bool {
         let targets = &self.targets;
         targets.pids.binary_search(&pid).is_ok()
-            || targets
-                .auto_target_exe
-                .as_ref()
-                .is_some_and(|globs| globs.is_match(executable))
-            || targets
-                .executable_name
-                .as_ref()
-                .is_some_and(|regex| regex.is_match(&executable.to_string_lossy()))
+            || targets.name_executable(executable)
+            || targets.are_pods()
     }
 
     /// Whether listening on this port selects a process.
@@ -68,16 +63,22 @@ impl Selector {
     }
 
     /// All processes that are targets now, except this one: those that are selected, and their
-    /// descendants that run the same executable (workers that closed the listening socket).
+    /// descendants that run the same executable (workers that closed the listening socket); of
+    /// these, those that `admits` does not turn away.
     #[must_use]
-    pub fn scan(&self, root: &ProcRoot) -> HashSet<u32> {
-        self.scan_keeping(root, &mut Listening::default())
+    pub fn scan(&self, root: &ProcRoot, admits: impl FnMut(u32, &Path) -> bool) -> HashSet<u32> {
+        self.scan_keeping(root, &mut Listening::default(), admits)
     }
 
     /// As [`Selector::scan`], and keeps what it learned about sockets.
-    pub(super) fn scan_keeping(&self, root: &ProcRoot, listening: &mut Listening) -> HashSet<u32> {
+    pub(super) fn scan_keeping(
+        &self,
+        root: &ProcRoot,
+        listening: &mut Listening,
+        mut admits: impl FnMut(u32, &Path) -> bool,
+    ) -> HashSet<u32> {
         let mut selected = HashSet::new();
-        let mut others = Vec::new();
+        let mut all = HashMap::new();
         for pid in root.pids().filter(|pid| *pid != root.own_pid()) {
             // Kernel threads and zombies have no executable.
             let Some(executable) = root.executable(pid) else {
@@ -86,20 +87,30 @@ impl Selector {
             if self.selects(pid, &executable) {
                 selected.insert(pid);
             }
-            others.push((pid, executable));
+            all.insert(pid, executable);
         }
         if !self.targets.open_ports.is_empty() {
-            let pids = others.iter().map(|(pid, _)| *pid);
+            let pids = all.keys().copied();
             selected.extend(listening.scan(root, pids, |port| self.selects_port(port)));
         }
-        add_workers(root, &mut selected, others);
+        let mut is_admitted = |pid: &u32| all.get(pid).is_some_and(|it| admits(*pid, it));
+        selected.retain(|pid| is_admitted(pid));
+        for worker in workers(root, &selected, &all) {
+            // It may run in another container than its parent.
+            if is_admitted(&worker) {
+                selected.insert(worker);
+            }
+        }
         selected
     }
 }
 
-/// Adds descendants of selected processes that run the executable of their parent.
-fn add_workers(root: &ProcRoot, selected: &mut HashSet<u32>, all: Vec<(u32, PathBuf)>) {
-    let executables: HashMap<u32, PathBuf> = all.into_iter().collect();
+/// Descendants of selected processes that run the executable of their parent.
+fn workers(
+    root: &ProcRoot,
+    selected: &HashSet<u32>,
+    executables: &HashMap<u32, PathBuf>,
+) -> HashSet<u32> {
     let of_selected: HashSet<&Path> = selected
         .iter()
         .filter_map(|pid| executables.get(pid))
@@ -113,18 +124,19 @@ fn add_workers(root: &ProcRoot, selected: &mut HashSet<u32>, all: Vec<(u32, Path
         })
         .filter_map(|(pid, _)| Some((*pid, root.stat(*pid)?.parent)))
         .collect();
+    let mut workers = HashSet::new();
     loop {
         let before = undecided.len();
         undecided.retain(|(pid, parent)| {
-            let is_worker =
-                selected.contains(parent) && executables.get(pid) == executables.get(parent);
+            let is_worker = (selected.contains(parent) || workers.contains(parent))
+                && executables.get(pid) == executables.get(parent);
             if is_worker {
-                selected.insert(*pid);
+                workers.insert(*pid);
             }
             !is_worker
         });
         if undecided.len() == before {
-            return;
+            return workers;
         }
     }
 }

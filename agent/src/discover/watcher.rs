@@ -13,12 +13,17 @@
 //!   to match by itself.
 //! - A process is its pid and its start time, so that a reused pid inherits nothing, even if the
 //!   record of the first one's exit was lost.
+//! - Of these, none is watched whose pod of Kubernetes is not meant ([`Admission`]); as pods become
+//!   known, or change, so does that.
 //! - wirespan's own process is never watched.
 //!
 //! Everything here is idempotent: a record that arrives twice, or a [`Watcher::scan`] after
 //! records were lost, changes only what is no longer true.
 
+mod held_back;
 mod placing;
+
+use held_back::HeldBack;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
@@ -31,9 +36,11 @@ use crate::cloud::CloudAttributes;
 use crate::config::{DiscoverConfig, ServiceOverride};
 use crate::discover::Process;
 use crate::engine::Engines;
+use crate::enrich::kubernetes::service::NamingOrder;
 use crate::kubernetes::Pods;
 use crate::memory::{Holder, Ledger};
 
+use super::admission::Admission;
 use super::describe::Describer;
 use super::listeners::Listening;
 use super::naming;
@@ -47,6 +54,10 @@ pub enum Action {
     Watch(u32),
     /// Have the kernel side watch this process no longer; it may have stopped by itself.
     Unwatch(u32),
+    /// The same, and it is selected and not meant: have the kernel side not tell that it serves.
+    Refuse(u32),
+    /// Have the kernel side tell of all that serve again.
+    ForgetRefusals,
     /// The process is watched from now on, or runs something else than before.
     Began(u32),
     /// Look at a watched process ([`Describer::describe`]) and say what was found.
@@ -112,6 +123,7 @@ pub struct Watcher {
     /// What the host's cloud says of it.
     cloud: CloudAttributes,
     watched: HashMap<u32, WatchedProcess>,
+    held_back: HeldBack,
     looks: u64,
     /// The last look at processes that ended before it did.
     departed: HashMap<u32, u64>,
@@ -135,6 +147,7 @@ impl Watcher {
             service: config.service,
             cloud: CloudAttributes::new(),
             watched: HashMap::new(),
+            held_back: HeldBack::default(),
             looks: 0,
             departed: HashMap::new(),
             departures: VecDeque::new(),
@@ -164,6 +177,24 @@ impl Watcher {
         self
     }
 
+    /// By whose order services in pods are named.
+    #[must_use]
+    pub fn naming_order(&self) -> NamingOrder {
+        self.service.pods.order
+    }
+
+    /// The pods that are known.
+    #[must_use]
+    pub fn pods(&self) -> &Pods {
+        &self.pods
+    }
+
+    /// The bound over memory that it shares.
+    #[must_use]
+    pub fn memory(&self) -> &Ledger {
+        &self.memory
+    }
+
     /// Who looks at processes, on whatever thread.
     #[must_use]
     pub fn describer(&self) -> &Describer {
@@ -174,12 +205,20 @@ impl Watcher {
     /// so that none starts unseen between the two; and again when records of it were lost.
     pub fn scan(&mut self, actions: &mut Vec<Action>) {
         self.sweep(actions);
-        let selected = self.selector.scan_keeping(&self.root, &mut self.listening);
-        self.watch_all(selected, actions);
+        self.watch_selected(actions);
     }
 
-    fn watch_all(&mut self, selected: HashSet<u32>, actions: &mut Vec<Action>) {
-        for pid in selected {
+    fn watch_selected(&mut self, actions: &mut Vec<Action>) -> HashSet<u32> {
+        let (selected, turned_away) = self.selected();
+        for (pid, admission) in turned_away {
+            self.hold_back(pid, &admission, false, actions);
+        }
+        self.watch_all(&selected, actions);
+        selected
+    }
+
+    fn watch_all(&mut self, selected: &HashSet<u32>, actions: &mut Vec<Action>) {
+        for pid in selected.iter().copied() {
             if !self.watched.contains_key(&pid)
                 && let Some(stat) = self.root.stat(pid)
             {
@@ -202,9 +241,12 @@ impl Watcher {
             return;
         }
         self.sweep(actions);
-        let before = self.selector.scan_keeping(&self.root, &mut self.listening);
+        let (before, _) = self.selected();
         let former = std::mem::replace(&mut self.selector, Selector::new(config.targets.clone()));
-        let selected = self.selector.scan_keeping(&self.root, &mut self.listening);
+        self.held_back.clear();
+        actions.push(Action::ForgetRefusals);
+        self.turn_away(None, actions);
+        let selected = self.watch_selected(actions);
         let keeps_ports = self.selector.selects_ports_of(&former);
         let is_left = |pid: &u32| !selected.contains(pid) && (before.contains(pid) || !keeps_ports);
         let left: Vec<u32> = self.watched.keys().copied().filter(is_left).collect();
@@ -212,7 +254,6 @@ impl Watcher {
             self.forget(pid);
             actions.push(Action::Unwatch(pid));
         }
-        self.watch_all(selected, actions);
     }
 
     /// Takes in what the host's cloud says of it, where the user does not say it.
@@ -291,6 +332,7 @@ impl Watcher {
             self.forget(pid);
             actions.push(Action::Unwatch(pid));
         }
+        self.held_back.sweep(&self.root);
     }
 
     /// What came of a look, `None` if the process had gone. It may come late, or more than once.
@@ -338,6 +380,12 @@ impl Watcher {
                     again,
                     ..look.clone()
                 }));
+                return;
+            }
+            // It is known by now where it runs, perhaps.
+            let admission = self.admission_of(&process);
+            if matches!(admission, Admission::Refused(_)) {
+                self.hold_back(look.pid, &admission, false, actions);
                 return;
             }
             let process = self.within_bound(process);
@@ -405,9 +453,14 @@ impl Watcher {
                 .selector
                 .selects_listener(&self.root, &mut self.listening, pid);
         if selected {
-            actions.push(Action::Watch(pid));
-            self.look(pid, comm(life), actions);
-        } else if is_known || life.watched != 0 {
+            if self.admits(pid, Some(&executable), false, actions) {
+                actions.push(Action::Watch(pid));
+                self.look(pid, comm(life), actions);
+            }
+            return;
+        }
+        self.held_back.forget(pid);
+        if is_known || life.watched != 0 {
             self.forget(pid);
             self.departed.remove(&pid);
             actions.push(Action::Unwatch(pid));
@@ -462,6 +515,10 @@ impl Watcher {
             self.listening.began(pid);
         }
         if (selects || life.watched != 0) && !self.is_still_watched(pid) {
+            let executable = self.root.executable(pid);
+            if selects && !self.admits(pid, executable.as_deref(), false, actions) {
+                return;
+            }
             if life.watched == 0 {
                 actions.push(Action::Watch(pid));
             }
@@ -470,6 +527,10 @@ impl Watcher {
     }
 
     fn served(&mut self, pid: u32, life: &Life, actions: &mut Vec<Action>) {
+        let executable = self.root.executable(pid);
+        if !self.admits(pid, executable.as_deref(), true, actions) {
+            return;
+        }
         // The kernel side may have been told, since it began, to watch it no longer: an exec that
         // came before was answered after.
         actions.push(Action::Watch(pid));

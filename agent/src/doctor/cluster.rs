@@ -2,11 +2,14 @@
 //! pod, what its namespace has to be labelled with.
 
 use anyhow::Context as _;
+use tokio::runtime::Handle;
 
 use super::check::Check;
 use super::machine::Machine;
-use crate::config::Config;
-use crate::kubernetes::{PodRights, pod_rights};
+use crate::config::{Config, KubernetesConfig};
+use crate::kubernetes::{
+    ApiResource, NodeResource, PodResource, ResourceRights, ServiceResource, rights,
+};
 
 /// All of it; nothing where there is no Kubernetes.
 ///
@@ -20,10 +23,28 @@ pub fn checks(machine: &Machine, config: &Config) -> anyhow::Result<Vec<Check>> 
             .enable_all()
             .build()
             .context("can't start a runtime")?;
-        let account = Some(machine.service_account.clone());
-        let rights = pod_rights(&config.kubernetes, account, runtime.handle());
-        checks.extend(rights.map(of_pods));
+        let may = Rights {
+            machine,
+            config: &config.kubernetes,
+            decides: !config.discover.targets.pods.is_empty(),
+            handle: runtime.handle(),
+        };
+        checks.extend(may.of::<PodResource>());
+        if config.kubernetes.peers.services {
+            checks.extend(may.of::<ServiceResource>());
+        }
+        if config.kubernetes.peers.nodes {
+            checks.extend(may.of::<NodeResource>());
+        }
         runtime.shutdown_background();
+    }
+    let by = config.discover.targets.pods.variables();
+    if config.kubernetes.reach.is_none() && !by.is_empty() {
+        checks.push(Check::fail(
+            CHECK,
+            format!("a run refuses to start: nobody is asked of pods, by which {by} selects"),
+            "run as a pod, or set BEYLA_KUBE_METADATA_ENABLE=true and KUBECONFIG",
+        ));
     }
     if let Some(namespace) = machine.kubernetes_namespace() {
         checks.push(pod_security(&namespace));
@@ -40,24 +61,50 @@ pub fn checks(machine: &Machine, config: &Config) -> anyhow::Result<Vec<Check>> 
 
 const CHECK: &str = "Kubernetes rights";
 
-fn of_pods(rights: PodRights) -> Check {
-    match rights {
-        PodRights::Granted => Check::pass(CHECK, "pods may be listed and watched"),
-        PodRights::Refused(verbs, why) => Check::warn(
-            CHECK,
-            format!(
-                "spans lack their pods: no right to {}: {why}",
-                verbs.join(" and ")
+/// Whom the rights are asked of.
+struct Rights<'a> {
+    machine: &'a Machine,
+    config: &'a KubernetesConfig,
+    /// Nothing is watched unless pods are told.
+    decides: bool,
+    handle: &'a Handle,
+}
+
+impl Rights<'_> {
+    fn of<R: ApiResource>(&self) -> Option<Check> {
+        let account = Some(self.machine.service_account.clone());
+        let kind = R::NAME;
+        let decides = self.decides && R::IS_AWAITED;
+        let lacking = if decides {
+            "nothing is watched"
+        } else {
+            R::LACKING
+        };
+        let lacks = |found: String, remedy: String| {
+            if decides {
+                Check::fail(CHECK, found, remedy)
+            } else {
+                Check::warn(CHECK, found, remedy)
+            }
+        };
+        Some(match rights::<R>(self.config, account, self.handle)? {
+            ResourceRights::Granted => {
+                Check::pass(CHECK, format!("{kind} may be listed and watched"))
+            }
+            ResourceRights::Refused(verbs, why) => lacks(
+                format!("{lacking}: no right to {}: {why}", verbs.join(" and ")),
+                format!(
+                    "bind a ClusterRole to wirespan's service account that has the rule: \
+                     apiGroups [\"\"], resources [{kind}], verbs [list, watch]"
+                ),
             ),
-            "bind a ClusterRole to wirespan's service account that has the rule: apiGroups [\"\"], \
-             resources [pods], verbs [get, list, watch]",
-        ),
-        PodRights::NotAsked(why) => Check::warn(
-            CHECK,
-            format!("spans lack their pods: {why}"),
-            "see whether the API server is where KUBERNETES_SERVICE_HOST or KUBECONFIG says, and \
-             whether the pod has its service account's token",
-        ),
+            ResourceRights::NotAsked(why) => lacks(
+                format!("{lacking}: {why}"),
+                "see whether the API server is where KUBERNETES_SERVICE_HOST or KUBECONFIG says, \
+                 and whether the pod has its service account's token"
+                    .to_owned(),
+            ),
+        })
     }
 }
 

@@ -20,7 +20,9 @@ pub fn checks(machine: &Machine, config: &Config) -> Vec<Check> {
         ));
         return checks;
     }
-    let rows = inspect::survey(&machine.proc, config);
+    let pods = inspect::pods(config, Some(machine.service_account.clone()));
+    let pods = pods.unwrap_or_default();
+    let rows = inspect::survey(&machine.proc, config, &pods);
     checks.push(targets(&rows));
     checks.extend(rows.iter().flat_map(process).take(LINES_MAX));
     checks

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::discover::{Container, Process};
+use crate::discover::{Container, Host, Process};
 use crate::enrich::kubernetes;
 use crate::enrich::who::{Source, may_say};
 use crate::semconv;
@@ -49,6 +49,7 @@ pub fn resource(process: &Process) -> Resource {
         told_by_pod.insert(semconv::SERVICE_VERSION.to_owned());
     }
     attributes.text(semconv::HOST_NAME, &process.host_name);
+    attributes.of_host(&process.host);
     if let Some(container) = &process.container {
         attributes.contained(container);
     }
@@ -131,6 +132,15 @@ impl SortedAttributes {
         if !text.is_empty() {
             self.0.insert(name.into(), Value::Owned(text.into()));
         }
+    }
+
+    /// What a machine says of itself.
+    fn of_host(&mut self, host: &Host) {
+        self.text(semconv::HOST_ARCH, &host.arch);
+        self.text(semconv::HOST_ID, &host.id);
+        self.text(semconv::OS_NAME, &host.os_name);
+        self.text(semconv::OS_VERSION, &host.os_version);
+        self.text(semconv::OS_DESCRIPTION, &host.os_description);
     }
 
     /// What its runtime and its engine say of a container.

@@ -1,7 +1,7 @@
 //! Who listens to the conversation of a connection: exchanges begin and end, what lacks nothing
 //! becomes a span, discards are counted.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use wirespan_common::record::{ConnectionId, is_object};
 use wirespan_protocols::conversation::{self, Conversation};
@@ -13,7 +13,7 @@ use wirespan_protocols::stream::Moved;
 use super::material::Material;
 use super::{Addresses, Finished, Lacks};
 use crate::connections::{Connection, Owners};
-use crate::endpoints::{HostMemo, Via};
+use crate::endpoints::{Endpoints, HostMemo, Via};
 use crate::health::Loss;
 use crate::learnt::Places;
 use crate::links::{Actor, Begun, Ends as LinkEnds, Meeting, Wire};
@@ -115,6 +115,13 @@ impl<'a> ConnectionListener<'a> {
             || starts.is_some_and(|starts| exchanges.links.has_both(starts))
     }
 
+    /// The address that tells whom to ask for a client.
+    fn asked_for(&self, role: Role) -> Option<IpAddr> {
+        let is_asked = role == Role::Server && self.material.exchanges.links.asks_peers();
+        let addresses = self.ends.addresses.filter(|_| is_asked);
+        addresses.and_then(Endpoints::peer_ip)
+    }
+
     /// What is known of its addresses by now is all that will be.
     pub fn know_addresses(&mut self) {
         self.lacks_addresses = false;
@@ -156,6 +163,10 @@ impl Listener for ConnectionListener<'_> {
             let processes = &mut self.material.processes;
             processes.is_asked_to_export(owner, head_end.time_ns);
         }
+        let named = traces.map(|traces| self.material.propagation.named(traces));
+        let named = named.unwrap_or_default();
+        let peer = self.asked_for(role);
+        let is_asked = named.parent.is_none() && self.material.exchanges.links.asks_peers();
         let begun = Begun {
             role,
             owner,
@@ -163,20 +174,15 @@ impl Listener for ConnectionListener<'_> {
             stream,
             actor: self.moment_of(head_end).map(|moment| moment.actor),
             ends: self.link_ends(meeting, start.position),
-            may_meet_later: meeting.is_none() && self.wire.meets_at_answer() && self.may_be_local(),
+            peer,
+            may_meet_later: meeting.is_none()
+                && self.wire.meets_at_answer()
+                && (is_asked || self.may_be_local()),
             time_ns: head_end.time_ns,
             is_left_to_sdk: self.material.leaves_to_sdk(owner),
         };
-        let Material {
-            exchanges,
-            propagation,
-            ..
-        } = &mut *self.material;
-        let named = traces.map(|traces| propagation.named(traces));
-        exchanges
-            .links
-            .begin(&begun, named.unwrap_or_default())
-            .ticket()
+        let links = &mut self.material.exchanges.links;
+        links.begin(&begun, named).ticket()
     }
 
     fn answer(&mut self, ticket: Ticket, head_end: Moved) {
@@ -190,8 +196,9 @@ impl Listener for ConnectionListener<'_> {
         // Nobody asks where.
         let ends = self.link_ends(meeting, 0);
         let actor = moment.map(|moment| moment.actor);
+        let peer = ends.and(role).and_then(|role| self.asked_for(role));
         let links = &mut self.material.exchanges.links;
-        links.answer(ticket, actor, ends);
+        links.answer(ticket, actor, ends, peer);
     }
 
     fn withdraw(&mut self, ticket: Ticket) {

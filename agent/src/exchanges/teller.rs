@@ -6,6 +6,7 @@ use wirespan_protocols::exchange::Exchange;
 use super::{HeldTraces, Placed, TailSpan};
 use crate::config::{Sampler, SpanConfig};
 use crate::health::{Health, LeftOut, LeftOutTally};
+use crate::links::Mechanism;
 use crate::outlet::{Observation, Outlet};
 use crate::span::{Span, SpanMaker, Surroundings, stages};
 use crate::trace_context::{Choice, FLAG_SAMPLED, randomness, with_threshold};
@@ -91,7 +92,9 @@ impl Teller {
             self.made += 1;
             self.hand_on(now_ns, stage, &placed, false, out);
         }
-        self.hand_on(now_ns, span, &placed, placed.link.is_none(), out);
+        // What asked for it elsewhere is told there.
+        let is_top = !placed.link.is_some_and(Mechanism::is_within_node);
+        self.hand_on(now_ns, span, &placed, is_top, out);
     }
 
     /// A span is chosen by the sampler.

@@ -24,9 +24,10 @@ use tokio::runtime::Handle;
 
 use super::otlp::tls::{self, Connector, Speaks, Way};
 use super::otlp::{SCOPE_NAME, SCOPE_VERSION, SetupError};
+use crate::asking::PeerEvent;
 use crate::config::MetricsConfig;
 use crate::health::{Coverage, Destination, Health, LeftOut, Loss};
-use crate::links::Abstained;
+use crate::links::{Abstained, QuestionFate};
 use crate::own::USER_AGENT;
 use crate::semconv;
 use crate::visible::Visible;
@@ -98,6 +99,7 @@ impl OwnMetrics {
 fn register(meter: &Meter, health: &Arc<Health>) {
     register_totals(meter, health);
     register_links(meter, health);
+    register_asking(meter, health);
     register_processes(meter, health);
 }
 
@@ -187,6 +189,59 @@ fn register_links(meter: &Meter, health: &Arc<Health>) {
                 observer.observe(abstained.links.abstained(why), &[reason]);
             }
         })
+        .build();
+}
+
+/// What is counted of agents that ask each other.
+fn register_asking(meter: &Meter, health: &Arc<Health>) {
+    let asked = Arc::clone(health);
+    meter
+        .u64_observable_counter("wirespan.peers.questions")
+        .with_unit("{question}")
+        .with_description(
+            "Requests of which other nodes were asked who made them, by what came of it",
+        )
+        .with_callback(move |observer| {
+            for fate in QuestionFate::ALL {
+                let outcome = KeyValue::new("outcome", fate.name());
+                observer.observe(asked.links.questions(fate), &[outcome]);
+            }
+        })
+        .build();
+    let happened = Arc::clone(health);
+    meter
+        .u64_observable_counter("wirespan.peers.events")
+        .with_unit("{event}")
+        .with_description(
+            "What was told to agents of other nodes, and what was refused, by what it is",
+        )
+        .with_callback(move |observer| {
+            for event in PeerEvent::ALL {
+                let kind = KeyValue::new("kind", event.name());
+                observer.observe(happened.asking.events(event), &[kind]);
+            }
+        })
+        .build();
+    let moved = Arc::clone(health);
+    meter
+        .u64_observable_counter("wirespan.peers.io")
+        .with_unit("By")
+        .with_description("Bytes read from agents of other nodes and written to them, within TLS")
+        .with_callback(move |observer| {
+            let ways = ["receive", "transmit"]
+                .into_iter()
+                .zip(moved.asking.bytes());
+            for (way, bytes) in ways {
+                observer.observe(bytes, &[KeyValue::new("direction", way)]);
+            }
+        })
+        .build();
+    let connected = Arc::clone(health);
+    meter
+        .u64_observable_gauge("wirespan.peers.connected")
+        .with_unit("{agent}")
+        .with_description("Agents of other nodes that are connected")
+        .with_callback(move |observer| observer.observe(connected.asking.streams(), &[]))
         .build();
 }
 

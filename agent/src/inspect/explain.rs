@@ -5,9 +5,10 @@
 use std::io::{self, Write};
 
 use super::{Row, looks, row, telling};
-use crate::config::{Config, SETTINGS, Setting};
+use crate::config::{Config, Setting};
 use crate::discover::tls::Libraries;
-use crate::discover::{Criterion, Describer, ProcRoot, Selector};
+use crate::discover::{Admission, Criterion, Describer, ProcRoot, Selector, Unmeant};
+use crate::kubernetes::Pods;
 use crate::visible::Visible;
 
 /// What there is to say of a process.
@@ -15,19 +16,32 @@ use crate::visible::Visible;
 pub struct Explanation {
     row: Row,
     criteria: Vec<Criterion>,
+    /// Pods alone select.
+    are_pods: bool,
+    /// By what they are selected.
+    pod_variables: String,
+    /// Somebody told of pods.
+    are_pods_told: bool,
+    admission: Admission,
     /// What the settings make of its spans.
     telling: Vec<String>,
 }
 
 impl Explanation {
-    /// Looks at a process; `None` if there is none, or it can't be looked at.
+    /// Looks at a process, as far as `pods` are known; `None` if there is none, or it can't be
+    /// looked at.
     #[must_use]
-    pub fn of(root: &ProcRoot, config: &Config, pid: u32) -> Option<Self> {
+    pub fn of(root: &ProcRoot, config: &Config, pods: &Pods, pid: u32) -> Option<Self> {
         let describer = Describer::new(root.clone(), config.discover.service.clone());
         let process = looks::described(root, &describer, [pid]).pop()?;
         let findings = Libraries::new(root.clone()).survey(pid);
-        let selector = Selector::new(config.discover.targets.clone());
+        let targets = &config.discover.targets;
+        let selector = Selector::new(targets.clone());
         Some(Self {
+            are_pods: targets.are_pods(),
+            pod_variables: targets.pods.variables(),
+            are_pods_told: !pods.are_none(),
+            admission: targets.admit_of(root, pods, pid, &process.executable),
             telling: telling::of(config),
             criteria: selector.criteria(root, pid),
             row: row(root, process, findings),
@@ -37,7 +51,11 @@ impl Explanation {
     /// Whether the settings select it.
     #[must_use]
     pub fn is_selected(&self) -> bool {
-        self.criteria.iter().any(|criterion| criterion.selects)
+        self.is_meant() && self.admission == Admission::Admitted
+    }
+
+    fn is_meant(&self) -> bool {
+        self.are_pods || self.criteria.iter().any(|criterion| criterion.selects)
     }
 
     /// Writes all of it.
@@ -99,8 +117,40 @@ impl Explanation {
         Ok(())
     }
 
+    fn write_admission(&self, out: &mut impl Write) -> io::Result<()> {
+        let by = &self.pod_variables;
+        match &self.admission {
+            Admission::Admitted => Ok(()),
+            Admission::Awaited => writeln!(
+                out,
+                "  it is not known yet whether {by} selects it: its pod, or which of that one's \
+                 containers it runs in"
+            ),
+            Admission::Refused(Unmeant::NoPod) if !self.are_pods_told => writeln!(
+                out,
+                "  it is not known whether {by} selects it: nobody tells of pods"
+            ),
+            Admission::Refused(unmeant @ Unmeant::NoPod) => {
+                writeln!(out, "  {by} does not select it: it {unmeant}")
+            }
+            Admission::Refused(unmeant @ Unmeant::Pod(setting)) => {
+                writeln!(
+                    out,
+                    "  {} does not select it: it {unmeant}",
+                    setting.variable()
+                )
+            }
+            Admission::Refused(unmeant) => writeln!(
+                out,
+                "  {} does not exclude it if it is false: it {unmeant}",
+                Setting::DefaultExclude.variable()
+            ),
+        }
+    }
+
     fn write_selection(&self, out: &mut impl Write) -> io::Result<()> {
-        let verdict = match (self.criteria.is_empty(), self.is_selected()) {
+        let is_nobody = self.criteria.is_empty() && !self.are_pods;
+        let verdict = match (is_nobody, self.is_selected()) {
             (true, _) => "no setting says which processes are watched",
             (false, true) => "watched",
             (false, false) => "not watched",
@@ -114,12 +164,13 @@ impl Explanation {
             };
             let found = &criterion.found;
             match criterion.setting {
-                Some(setting) => writeln!(out, "  {} {is}: it {found}", variable(setting))?,
+                Some(setting) => writeln!(out, "  {} {is}: it {found}", setting.variable())?,
                 None => writeln!(out, "  it {found}")?,
             }
         }
+        self.write_admission(out)?;
         let by_ports = |it: &Criterion| it.setting == Some(Setting::OpenPort);
-        if !self.is_selected() && self.criteria.iter().any(by_ports) {
+        if !self.is_meant() && self.criteria.iter().any(by_ports) {
             writeln!(
                 out,
                 "  it is watched once it serves a connection to a selected port, whoever listens"
@@ -127,12 +178,6 @@ impl Explanation {
         }
         Ok(())
     }
-}
-
-/// By its name that wins.
-fn variable(setting: Setting) -> &'static str {
-    let names = SETTINGS.iter().find(|names| names.setting == setting);
-    names.map_or("", |names| names.variables[0])
 }
 
 #[cfg(test)]
@@ -143,10 +188,28 @@ mod tests {
     fn explained(environment: &[(&str, &str)], pid: u32) -> Option<String> {
         let environment = environment.iter().copied();
         let loaded = Config::load(Purpose::Explain, [], environment).expect("valid");
-        let explanation = Explanation::of(&ProcRoot::host(), &loaded.config, pid)?;
+        let explanation =
+            Explanation::of(&ProcRoot::host(), &loaded.config, &Pods::default(), pid)?;
         let mut text = Vec::new();
         explanation.write(&mut text).expect("a vector takes all");
         String::from_utf8(text).ok()
+    }
+
+    #[test]
+    fn whom_nobody_means_is_not_watched_and_the_reason_is_told() {
+        let pid = std::process::id();
+        let of_pods = explained(&[("WIRESPAN_K8S_NAMESPACE", "shop")], pid).expect("it is there");
+        assert!(of_pods.contains("selection: not watched\n"), "{of_pods}");
+        let unknown = "not known whether WIRESPAN_K8S_NAMESPACE selects it: nobody tells of pods";
+        assert!(of_pods.contains(unknown), "{of_pods}");
+        // A pid is meant wherever it runs.
+        let pid_text = pid.to_string();
+        let settings = [
+            ("WIRESPAN_K8S_NAMESPACE", "shop"),
+            ("BEYLA_TARGET_PID", &*pid_text),
+        ];
+        let named = explained(&settings, pid).expect("it is there");
+        assert!(named.contains("selection: watched\n"), "{named}");
     }
 
     #[test]

@@ -9,20 +9,8 @@ use wirespan_protocols::heap;
 
 use super::place::PodPlace;
 use super::pod::{Pod, PodContainer};
+use super::resource::PodNews;
 use crate::discover::Container;
-
-/// What is heard of pods.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PodNews {
-    /// It is like this now.
-    Is(Arc<Pod>),
-    /// The one with this uid is no more.
-    Gone(Box<str>),
-    /// These are all that there are.
-    All(Vec<Arc<Pod>>),
-    /// Nothing more is to be expected, as nobody may tell.
-    Silence,
-}
 
 /// Pods, by uid.
 #[derive(Debug, Default)]
@@ -126,6 +114,11 @@ impl Pods {
     #[must_use]
     pub fn len(&self) -> usize {
         self.pods.len()
+    }
+
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Pod>> {
+        self.pods.values()
     }
 
     /// Whether there are none at the moment.

@@ -10,20 +10,21 @@ use tokio::sync::watch;
 
 use super::access::{Access, NoAccess, SERVICE_ACCOUNT};
 use super::client::{ApiClient, AskFailure, Waits};
+use super::resource::ApiResource;
 use crate::config::KubernetesConfig;
 
 /// For an answer to come: who asks waits for it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What a run does, and how it is asked for.
+/// What a run does, and the query by which it is asked for.
 const RIGHTS: [(&str, &str); 2] = [
-    ("list", "/api/v1/pods?limit=1&resourceVersion=0"),
-    ("watch", "/api/v1/pods?watch=true&timeoutSeconds=1"),
+    ("list", "limit=1&resourceVersion=0"),
+    ("watch", "watch=true&timeoutSeconds=1"),
 ];
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PodRights {
+pub enum ResourceRights {
     /// All that a run needs.
     Granted,
     /// Some of it is refused: the verbs, and what the server says.
@@ -32,17 +33,17 @@ pub enum PodRights {
     NotAsked(String),
 }
 
-/// Asks; `None` where a run would ask nobody. The service account's files are in `account`, if not
-/// at their usual place.
+/// Asks what may be done with a kind of object; `None` where a run would ask nobody. The service
+/// account's files are in `account`, if not at their usual place.
 ///
 /// # Panics
 /// On a thread of the runtime that `handle` is of.
 #[must_use]
-pub fn pod_rights(
+pub fn rights<R: ApiResource>(
     config: &KubernetesConfig,
     account: Option<PathBuf>,
     handle: &Handle,
-) -> Option<PodRights> {
+) -> Option<ResourceRights> {
     let reach = config.reach.as_ref()?;
     let account = account.unwrap_or_else(|| SERVICE_ACCOUNT.into());
     // Until all is asked.
@@ -53,25 +54,25 @@ pub fn pod_rights(
     };
     let client = match Access::read(reach, &account) {
         Ok(access) => ApiClient::new(access, waits),
-        Err(NoAccess(why)) => return Some(PodRights::NotAsked(why)),
+        Err(NoAccess(why)) => return Some(ResourceRights::NotAsked(why)),
     };
     let client = match client {
         Ok(client) => client,
-        Err(failure) => return Some(PodRights::NotAsked(failure.to_string())),
+        Err(failure) => return Some(ResourceRights::NotAsked(failure.to_string())),
     };
     let mut refused = (Vec::new(), String::new());
-    for (verb, path) in RIGHTS {
-        match client.get(path, PATIENCE) {
+    for (verb, query) in RIGHTS {
+        match client.get(&format!("/api/v1/{}?{query}", R::NAME), PATIENCE) {
             Ok(_) => {}
             Err(AskFailure::Forbidden(why)) => {
                 refused.0.push(verb);
                 refused.1 = why;
             }
-            Err(failure) => return Some(PodRights::NotAsked(failure.to_string())),
+            Err(failure) => return Some(ResourceRights::NotAsked(failure.to_string())),
         }
     }
     Some(match refused.0.is_empty() {
-        true => PodRights::Granted,
-        false => PodRights::Refused(refused.0, refused.1),
+        true => ResourceRights::Granted,
+        false => ResourceRights::Refused(refused.0, refused.1),
     })
 }

@@ -1,6 +1,6 @@
-//! What comes of a list and of a watch, taken out of the stream pod by pod, so that no more than
+//! What comes of a list and of a watch, taken out of the stream one by one, so that no more than
 //! one of them is in memory as it was written. One that can't be understood is passed over; what
-//! is no JSON, or longer than any pod can be, ends the stream.
+//! is no JSON, or longer than any object can be, ends the stream.
 //!
 //! Source: Kubernetes, "API concepts", on lists and on watches: a watch is a stream of objects.
 
@@ -8,16 +8,14 @@ use std::cell::Cell;
 use std::fmt;
 use std::io::{self, BufReader, Read};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::pod::Pod;
-use super::wire::{self, PodEvent};
+use super::wire::{self, Versioned, WatchEvent};
 
-/// Bytes of one pod as it is written. What etcd takes of one is 1.5 MiB.
+/// Bytes of one object as it is written. What etcd takes of one is 1.5 MiB.
 const ITEM_BYTES_MAX: usize = 8 << 20;
 /// Read ahead.
 const BUFFER_BYTES: usize = 16 << 10;
@@ -50,26 +48,30 @@ fn bounded<R: Read>(inner: R) -> (BufReader<Bounded<R>>, Rc<Cell<usize>>) {
 }
 
 /// A whole list.
-pub struct List {
-    pub pods: Vec<Arc<Pod>>,
+pub struct List<T> {
+    pub items: Vec<T>,
     /// From which a watch goes on.
     pub resource_version: String,
 }
 
-/// Reads a list, of which it keeps the pods that are wanted.
+/// Reads a list of what `read` reads, of which it keeps those that are wanted.
 ///
 /// # Errors
 /// It is none, ends early or does not end.
-pub fn list(input: impl Read, is_wanted: impl Fn(&Pod) -> bool) -> io::Result<List> {
+pub fn list<T>(
+    input: impl Read,
+    read: impl Fn(&str) -> Option<Versioned<T>>,
+    is_wanted: impl Fn(&T) -> bool,
+) -> io::Result<List<T>> {
     let (input, since_item) = bounded(input);
     let mut list = List {
-        pods: Vec::new(),
+        items: Vec::new(),
         resource_version: String::new(),
     };
     let keep = |json: &RawValue| {
         since_item.set(0);
-        let told = wire::pod(json.get()).filter(|told| is_wanted(&told.pod));
-        list.pods.extend(told.map(|told| told.pod));
+        let told = read(json.get()).filter(|told| is_wanted(&told.object));
+        list.items.extend(told.map(|told| told.object));
     };
     let mut input = serde_json::Deserializer::from_reader(input);
     list.resource_version = input.deserialize_map(ListVisitor(keep))?;
@@ -88,7 +90,7 @@ impl<'de, F: FnMut(&RawValue)> Visitor<'de> for ListVisitor<F> {
     type Value = String;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of pods")
+        f.write_str("a list of objects")
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<String, A::Error> {
@@ -104,7 +106,7 @@ impl<'de, F: FnMut(&RawValue)> Visitor<'de> for ListVisitor<F> {
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
-        let missing = || serde::de::Error::custom("no list of pods");
+        let missing = || serde::de::Error::custom("no list of objects");
         version.filter(|_| has_items).ok_or_else(missing)
     }
 }
@@ -123,7 +125,7 @@ impl<'de, F: FnMut(&RawValue)> Visitor<'de> for Items<'_, F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("pods")
+        f.write_str("objects")
     }
 
     /// `null`: there are none.
@@ -155,14 +157,17 @@ struct WireEvent {
     object: Box<RawValue>,
 }
 
-/// The events of a watch. An error is the last thing it tells, but for none.
-pub fn events(input: impl Read) -> impl Iterator<Item = io::Result<PodEvent>> {
+/// The events of a watch of what `read` reads. An error is the last thing it tells, but for none.
+pub fn events<T>(
+    input: impl Read,
+    read: impl Fn(&str) -> Option<Versioned<T>>,
+) -> impl Iterator<Item = io::Result<WatchEvent<T>>> {
     let (input, since_item) = bounded(input);
     let stream = serde_json::Deserializer::from_reader(input).into_iter::<WireEvent>();
     stream.filter_map(move |event| {
         since_item.set(0);
         match event {
-            Ok(WireEvent { kind, object }) => wire::event(&kind, object.get()).map(Ok),
+            Ok(WireEvent { kind, object }) => wire::event(&kind, object.get(), &read).map(Ok),
             Err(error) => Some(Err(error.into())),
         }
     })
@@ -180,9 +185,9 @@ mod tests {
     }
 
     fn listed(text: &str) -> Result<(String, Vec<String>), String> {
-        let list = list(text.as_bytes(), |pod| pod.node_name == "here");
+        let list = list(text.as_bytes(), wire::pod, |pod| pod.node_name == "here");
         let list = list.map_err(|error| error.to_string())?;
-        let names = list.pods.iter().map(|pod| pod.name.clone());
+        let names = list.items.iter().map(|pod| pod.name.clone());
         Ok((list.resource_version, names.collect()))
     }
 
@@ -232,11 +237,11 @@ mod tests {
              \"message\":\"too old\"}}}}\n"
         );
         let told = |text: &str| -> Vec<String> {
-            let events = events(text.as_bytes()).map(|event| match event {
-                Ok(PodEvent::Is(told)) => format!("is {}", told.pod.name),
-                Ok(PodEvent::Gone(told)) => format!("gone {}", told.pod.name),
-                Ok(PodEvent::Bookmark(version)) => version,
-                Ok(PodEvent::Error(code, message)) => format!("{code} {message}"),
+            let events = events(text.as_bytes(), wire::pod).map(|event| match event {
+                Ok(WatchEvent::Is(told)) => format!("is {}", told.object.name),
+                Ok(WatchEvent::Gone(told)) => format!("gone {}", told.object.name),
+                Ok(WatchEvent::Bookmark(version)) => version,
+                Ok(WatchEvent::Error(code, message)) => format!("{code} {message}"),
                 Err(_) => "broken".into(),
             });
             events.collect()
@@ -257,12 +262,14 @@ mod tests {
             &b"{\"metadata\":{\"resourceVersion\":\""[..],
             io::repeat(b'1'),
         );
-        let failed = list(endless, |_| true).err().expect("it does not end");
+        let failed = list(endless, wire::pod, |_| true)
+            .err()
+            .expect("it does not end");
         assert!(failed.to_string().contains("does not end"), "{failed}");
         let endless = Read::chain(
             &b"{\"type\":\"ADDED\",\"object\":{\"x\":"[..],
             io::repeat(b'['),
         );
-        assert!(events(endless).all(|event| event.is_err()));
+        assert!(events(endless, wire::pod).all(|event| event.is_err()));
     }
 }

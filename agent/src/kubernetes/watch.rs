@@ -1,11 +1,12 @@
-//! Keeps up with the pods of this node: a list, then a watch that goes on from it, over and over,
-//! on a thread of its own. Whatever the API server does, it is asked again, later and later; nobody
-//! waits for that. It decides nothing about pods.
+//! Keeps up with the pods of this node, or with other objects: a list, then a watch that goes on
+//! from it, over and over, on a thread of its own. Whatever the API server does, it is asked again,
+//! later and later; nobody waits for that. It decides nothing about them.
 //!
 //! Source: Kubernetes, "API concepts": efficient detection of changes, bookmarks, 410 Gone, and
 //! what `resourceVersion` means for a list (0: whatever is at hand, which costs the server least).
 
 use std::io::ErrorKind;
+use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -13,13 +14,12 @@ use http::StatusCode;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::PodNews;
 use super::access::{Access, SERVICE_ACCOUNT};
-use super::backoff::{Backoff, jittered};
 use super::client::{ApiClient, AskFailure, PATIENCE, Waits};
-use super::pod::Pod;
+use super::resource::{ApiResource, ResourceNews};
 use super::stream;
-use super::wire::{self, PodEvent};
+use super::wire::{self, WatchEvent};
+use crate::backoff::{Backoff, jittered};
 use crate::config::{ApiReach, KubernetesConfig};
 use crate::visible::Visible;
 
@@ -36,31 +36,34 @@ const FORBIDDEN_PAUSE_MAX: Duration = Duration::from_secs(300);
 const FORBIDDEN_SPARED: u32 = 4;
 
 /// What the watch works with.
-pub struct PodWatchSetup {
+pub struct WatchSetup {
     /// Whom to ask, and of what.
     pub config: KubernetesConfig,
     /// Where a service account's files are, if not at their usual place.
     pub service_account: Option<PathBuf>,
     /// What the machine calls itself, which is also what Kubernetes calls a pod within it.
     pub host_name: String,
+    /// Nothing is watched unless it is told.
+    pub decides: bool,
     /// Where connections live.
     pub handle: Handle,
 }
 
 /// The thread, which ends once this is dropped.
-pub struct PodWatch {
+pub struct ResourceWatch {
     _stop: watch::Sender<()>,
 }
 
-impl PodWatch {
+impl ResourceWatch {
     /// Starts it, if anybody is to be asked. `tell` is told what is heard, in order, and may make
     /// it wait; `false` if nobody wants to know any more.
     ///
     /// # Errors
     /// No thread can be started.
-    pub fn start(
-        setup: PodWatchSetup,
-        tell: impl FnMut(PodNews) -> bool + Send + 'static,
+    pub fn start<R: ApiResource>(
+        setup: WatchSetup,
+        _of: R,
+        tell: impl FnMut(ResourceNews<R::Object>) -> bool + Send + 'static,
     ) -> std::io::Result<Option<Self>> {
         let Some(reach) = setup.config.reach.clone() else {
             return Ok(None);
@@ -71,12 +74,14 @@ impl PodWatch {
             stop: stopped,
         };
         let account = setup.service_account;
-        let asking = PodQuestions {
+        let of_node = R::IS_OF_NODE && setup.config.local_node_alone;
+        let asking = ApiQuestions::<R, _> {
             reach,
             account: account.unwrap_or_else(|| SERVICE_ACCOUNT.into()),
-            node: setup.config.node.filter(|_| setup.config.local_node_alone),
-            finds_node: setup.config.local_node_alone,
+            node: setup.config.node.filter(|_| of_node),
+            finds_node: of_node,
             is_demanded: setup.config.is_demanded,
+            decides: setup.decides,
             host_name: setup.host_name,
             waits,
             tell,
@@ -86,9 +91,10 @@ impl PodWatch {
             complained: false,
             warned: false,
             is_known: false,
+            of: PhantomData,
         };
         std::thread::Builder::new()
-            .name("kubernetes".into())
+            .name(format!("k8s-{}", R::NAME))
             .spawn(move || asking.run())?;
         Ok(Some(Self { _stop: stop }))
     }
@@ -120,7 +126,7 @@ impl KnownUpTo {
     }
 }
 
-struct PodQuestions<F> {
+struct ApiQuestions<R, F> {
     reach: ApiReach,
     account: PathBuf,
     /// Which node's pods are asked for.
@@ -128,6 +134,8 @@ struct PodQuestions<F> {
     /// It is not known yet which one, and has to be.
     finds_node: bool,
     is_demanded: bool,
+    /// See [`WatchSetup::decides`].
+    decides: bool,
     host_name: String,
     waits: Waits,
     tell: F,
@@ -141,9 +149,10 @@ struct PodQuestions<F> {
     warned: bool,
     /// A list was told.
     is_known: bool,
+    of: PhantomData<R>,
 }
 
-impl<F: FnMut(PodNews) -> bool> PodQuestions<F> {
+impl<R: ApiResource, F: FnMut(ResourceNews<R::Object>) -> bool> ApiQuestions<R, F> {
     fn run(mut self) {
         loop {
             let failure = match self.round() {
@@ -162,7 +171,7 @@ impl<F: FnMut(PodNews) -> bool> PodQuestions<F> {
     fn after(&mut self, failure: AskFailure) -> Duration {
         match failure {
             AskFailure::Expired => {
-                log::debug!("the API server: {failure}: asking for all pods anew");
+                log::debug!("the API server: {failure}: asking for all {} anew", R::NAME);
                 self.version = match self.version {
                     KnownUpTo::Known(_) => KnownUpTo::AtLeast(self.known().unwrap_or_default()),
                     _ => KnownUpTo::Newest,
@@ -185,7 +194,7 @@ impl<F: FnMut(PodNews) -> bool> PodQuestions<F> {
                     log::debug!("the API server: {}", Visible(&failure));
                 } else {
                     self.complain(&failure);
-                    self.tell(PodNews::Silence);
+                    self.tell(ResourceNews::Silence);
                 }
                 let due = FORBIDDEN_PAUSE.saturating_mul(1 << (self.forbidden - 1).min(9));
                 jittered(due.min(FORBIDDEN_PAUSE_MAX))
@@ -193,7 +202,7 @@ impl<F: FnMut(PodNews) -> bool> PodQuestions<F> {
             AskFailure::NoAccess(_) if !self.is_known => {
                 self.complain(&failure);
                 // What would have been waited for is not to be had.
-                self.tell(PodNews::Silence);
+                self.tell(ResourceNews::Silence);
                 self.backoff.failed()
             }
             _ => {
@@ -206,22 +215,31 @@ impl<F: FnMut(PodNews) -> bool> PodQuestions<F> {
     /// One line for as long as it goes on.
     fn complain(&mut self, failure: &AskFailure) {
         let known = if self.is_known {
-            "what is known of pods stays"
+            format!("what is known of {} stays", R::NAME)
+        } else if self.decides {
+            format!("nothing is watched until it tells of {}", R::NAME)
         } else {
-            "spans lack their pods"
+            R::LACKING.to_owned()
         };
         let line = match failure {
             AskFailure::Forbidden(_) => format!(
                 "Kubernetes' API server: {failure}. {known}, until a ClusterRole that is bound to \
-                 wirespan's service account has the rule: apiGroups [\"\"], resources [pods], \
-                 verbs [get, list, watch]"
+                 wirespan's service account has the rule: apiGroups [\"\"], resources [{}], \
+                 verbs [list, watch]",
+                R::NAME
             ),
             _ => format!("Kubernetes' API server: {failure}; {known}, and it is asked again"),
         };
         let is_said = std::mem::replace(&mut self.complained, true);
-        let is_optional = matches!(failure, AskFailure::NoAccess(_)) && !self.is_demanded;
+        let is_optional = match failure {
+            AskFailure::NoAccess(_) => !self.is_demanded,
+            _ => !R::IS_AWAITED,
+        };
+        // Who watches pods says what is wrong with all.
+        let is_said = is_said || !R::IS_AWAITED && !matches!(failure, AskFailure::Forbidden(_));
         match (is_said, is_optional) {
             (true, _) => log::debug!("{}", Visible(line)),
+            (false, _) if self.decides => log::error!("{}", Visible(line)),
             (false, true) => log::info!("{}", Visible(line)),
             (false, false) => log::warn!("{}", Visible(line)),
         }
@@ -231,12 +249,12 @@ impl<F: FnMut(PodNews) -> bool> PodQuestions<F> {
         self.backoff.succeeded();
         self.forbidden = 0;
         if std::mem::take(&mut self.complained) {
-            log::info!("Kubernetes' API server answers");
+            log::info!("Kubernetes' API server answers, and tells of {}", R::NAME);
         }
     }
 
     /// `false` if nobody wants to know any more.
-    fn tell(&mut self, news: PodNews) -> bool {
+    fn tell(&mut self, news: ResourceNews<R::Object>) -> bool {
         (self.tell)(news)
     }
 
@@ -291,7 +309,9 @@ impl<F: FnMut(PodNews) -> bool> PodQuestions<F> {
             Ok(answer) => {
                 let told = stream::one(answer).map_err(garbage)?;
                 match wire::pod(told.get()) {
-                    Some(told) if !told.pod.node_name.is_empty() => Ok(told.pod.node_name.clone()),
+                    Some(told) if !told.object.node_name.is_empty() => {
+                        Ok(told.object.node_name.clone())
+                    }
                     _ => by_name("its own pod is on none"),
                 }
             }
@@ -308,32 +328,35 @@ impl<F: FnMut(PodNews) -> bool> PodQuestions<F> {
         let of_node = of_node.map(|it| format!("fieldSelector=spec.nodeName%3D{}", escaped(it)));
         let query = query.iter().copied().chain(of_node.as_deref());
         let query: Vec<&str> = query.filter(|part| !part.is_empty()).collect();
-        format!("/api/v1/pods?{}", query.join("&"))
+        format!("/api/v1/{}?{}", R::NAME, query.join("&"))
     }
 
     /// Whether it is to be kept, whatever was asked for.
-    fn wants(node: Option<&str>, pod: &Pod) -> bool {
-        node.is_none_or(|node| pod.node_name == node)
+    fn wants(node: Option<&str>, object: &R::Object) -> bool {
+        node.is_none_or(|node| R::is_on(object, node))
     }
 
     fn list(&mut self, client: &ApiClient) -> Result<String, AskFailure> {
         let answer = client.get(&self.path(&[&self.version.query()]), PATIENCE)?;
         let node = self.node.as_deref();
-        let list = stream::list(answer, |pod| Self::wants(node, pod)).map_err(garbage)?;
+        let list = stream::list(answer, R::read, |it| Self::wants(node, it));
+        let list = list.map_err(garbage)?;
         self.succeeded();
         self.version = KnownUpTo::Known(list.resource_version.clone());
         if !std::mem::replace(&mut self.is_known, true) {
-            let of = self.node.as_ref().map_or_else(
-                || "of all nodes".to_owned(),
-                |node| format!("of node {}", Visible(node)),
-            );
-            let count = list.pods.len();
-            log::info!("{count} pods {of} are known, as Kubernetes' API server tells");
+            let of = match &self.node {
+                Some(node) => format!(" of node {}", Visible(node)),
+                None if R::IS_OF_NODE => " of all nodes".to_owned(),
+                None => String::new(),
+            };
+            let count = list.items.len();
+            let kind = R::NAME;
+            log::info!("{count} {kind}{of} are known, as Kubernetes' API server tells");
             if count == 0 && self.node.is_some() {
                 log::warn!("no pod is on this node, not even wirespan's: is NODE_NAME its name?");
             }
         }
-        if !self.tell(PodNews::All(list.pods)) {
+        if !self.tell(ResourceNews::All(list.items)) {
             return Err(AskFailure::Stopped);
         }
         Ok(list.resource_version)
@@ -351,19 +374,19 @@ impl<F: FnMut(PodNews) -> bool> PodQuestions<F> {
         ]);
         let answer = client.get(&path, Duration::from_secs(seconds) + PATIENCE)?;
         let mut heard_of_any = false;
-        for event in stream::events(answer) {
+        for event in stream::events(answer, R::read) {
             let (version, news) = match event.map_err(garbage)? {
-                PodEvent::Is(told) if Self::wants(self.node.as_deref(), &told.pod) => {
-                    (told.resource_version, Some(PodNews::Is(told.pod)))
+                WatchEvent::Is(told) if Self::wants(self.node.as_deref(), &told.object) => {
+                    (told.resource_version, Some(ResourceNews::Is(told.object)))
                 }
-                PodEvent::Is(told) => (told.resource_version, None),
-                PodEvent::Gone(told) => {
-                    let uid = told.pod.uid.as_str().into();
-                    (told.resource_version, Some(PodNews::Gone(uid)))
+                WatchEvent::Is(told) => (told.resource_version, None),
+                WatchEvent::Gone(told) => {
+                    let uid = R::uid(&told.object).into();
+                    (told.resource_version, Some(ResourceNews::Gone(uid)))
                 }
-                PodEvent::Bookmark(version) => (version, None),
-                PodEvent::Error(410, _) => return Err(AskFailure::Expired),
-                PodEvent::Error(code, message) => {
+                WatchEvent::Bookmark(version) => (version, None),
+                WatchEvent::Error(410, _) => return Err(AskFailure::Expired),
+                WatchEvent::Error(code, message) => {
                     let status = StatusCode::from_u16(code);
                     let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
                     let message = message.chars().take(200).collect();

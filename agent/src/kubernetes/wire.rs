@@ -17,7 +17,7 @@ const TEXT_BYTES_MAX: usize = 1024;
 /// Labels, annotations, containers, addresses that are kept, in the order of their names.
 const LABELS_MAX: usize = 128;
 const CONTAINERS_MAX: usize = 64;
-const ADDRESSES_MAX: usize = 8;
+pub(super) const ADDRESSES_MAX: usize = 8;
 
 /// What labels and annotations begin with that name services and set attributes.
 const NAMING: [&str; 2] = ["app.kubernetes.io/", "resource.opentelemetry.io/"];
@@ -26,7 +26,7 @@ const NAMING: [&str; 2] = ["app.kubernetes.io/", "resource.opentelemetry.io/"];
 const VARIABLES: [&str; 2] = ["OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"];
 
 /// `null` is as good as nothing.
-fn or_default<'de, D, T>(input: D) -> Result<T, D::Error>
+pub(super) fn or_default<'de, D, T>(input: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de> + Default,
@@ -34,7 +34,7 @@ where
     Option::deserialize(input).map(Option::unwrap_or_default)
 }
 
-macro_rules! wire {
+macro_rules! wire_types {
     ($($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty,)* })*) => {$(
         $(#[$doc])*
         #[derive(Default, Deserialize)]
@@ -44,8 +44,11 @@ macro_rules! wire {
         }
     )*};
 }
+pub(super) use wire_types as wire;
 
 wire! {
+    Bookmark { metadata: Version, }
+    Version { resource_version: String, }
     WirePod { metadata: Metadata, spec: Spec, status: Status, }
     Metadata {
         name: String,
@@ -68,6 +71,7 @@ wire! {
     WireContainer { name: String, image: String, env: Vec<Variable>, }
     Variable { name: String, value: String, }
     Status {
+        phase: String,
         start_time: Option<String>,
         container_statuses: Vec<ContainerStatus>,
         init_container_statuses: Vec<ContainerStatus>,
@@ -91,18 +95,18 @@ struct ContainerStatus {
     restart_count: u32,
 }
 
-/// A pod, and of which version of the resource.
-pub struct ToldPod {
-    pub pod: Arc<Pod>,
+/// An object, and of which version of the resource.
+pub struct Versioned<T> {
+    pub object: T,
     pub resource_version: String,
 }
 
 /// What a watch tells.
-pub enum PodEvent {
+pub enum WatchEvent<T> {
     /// It was added, or changed.
-    Is(ToldPod),
+    Is(Versioned<T>),
     /// It was deleted, or is none of those that were asked for any longer.
-    Gone(ToldPod),
+    Gone(Versioned<T>),
     /// Nothing up to this version of the resource.
     Bookmark(String),
     /// The watch is over; a code as HTTP has them.
@@ -110,22 +114,26 @@ pub enum PodEvent {
 }
 
 /// One of a list.
-pub fn pod(json: &str) -> Option<ToldPod> {
+pub fn pod(json: &str) -> Option<Versioned<Arc<Pod>>> {
     serde_json::from_str::<WirePod>(json).ok()?.kept()
 }
 
-/// One of a watch; `None` if it is none that is known, or says nothing.
-pub fn event(kind: &str, object: &str) -> Option<PodEvent> {
+/// One of a watch of what `read` reads; `None` if it is none that is known, or says nothing.
+pub fn event<T>(
+    kind: &str,
+    object: &str,
+    read: impl Fn(&str) -> Option<Versioned<T>>,
+) -> Option<WatchEvent<T>> {
     match kind {
-        "ADDED" | "MODIFIED" => pod(object).map(PodEvent::Is),
-        "DELETED" => pod(object).map(PodEvent::Gone),
+        "ADDED" | "MODIFIED" => read(object).map(WatchEvent::Is),
+        "DELETED" => read(object).map(WatchEvent::Gone),
         "BOOKMARK" => {
-            let metadata = serde_json::from_str::<WirePod>(object).ok()?.metadata;
-            Some(PodEvent::Bookmark(name(metadata.resource_version)))
+            let metadata = serde_json::from_str::<Bookmark>(object).ok()?.metadata;
+            Some(WatchEvent::Bookmark(name(metadata.resource_version)))
         }
         "ERROR" => {
             let failure = serde_json::from_str::<Failed>(object).unwrap_or_default();
-            Some(PodEvent::Error(failure.code, failure.message))
+            Some(WatchEvent::Error(failure.code, failure.message))
         }
         _ => None,
     }
@@ -143,7 +151,7 @@ pub struct Failed {
 
 impl WirePod {
     /// `None` if it has no identity.
-    fn kept(self) -> Option<ToldPod> {
+    fn kept(self) -> Option<Versioned<Arc<Pod>>> {
         let Self {
             metadata,
             spec,
@@ -163,7 +171,10 @@ impl WirePod {
         });
         let labels = texts(metadata.labels);
         let addresses = status.pod_i_ps.into_iter().map(|it| name(it.ip));
-        let addresses = addresses.filter(|it| !it.is_empty() && !spec.host_network);
+        // One that is over keeps telling its addresses, which others have by then.
+        let is_over = ["Succeeded", "Failed"].contains(&status.phase.as_str());
+        let has_addresses = !spec.host_network && !is_over;
+        let addresses = addresses.filter(|it| !it.is_empty() && has_addresses);
         let statuses = [
             status.container_statuses,
             status.init_container_statuses,
@@ -193,8 +204,8 @@ impl WirePod {
             addresses: addresses.take(ADDRESSES_MAX).collect(),
             containers: containers.take(CONTAINERS_MAX).collect(),
         };
-        (!pod.uid.is_empty() && !pod.name.is_empty()).then(|| ToldPod {
-            pod: Arc::new(pod),
+        (!pod.uid.is_empty() && !pod.name.is_empty()).then(|| Versioned {
+            object: Arc::new(pod),
             resource_version: name(metadata.resource_version),
         })
     }
@@ -227,7 +238,7 @@ fn texts(texts: BTreeMap<String, Option<String>>) -> BTreeMap<String, String> {
     naming.into_iter().chain(others).take(LABELS_MAX).collect()
 }
 
-fn name(name: String) -> String {
+pub(super) fn name(name: String) -> String {
     bounded(name, NAME_BYTES_MAX)
 }
 
@@ -269,8 +280,8 @@ mod tests {
 
     #[test]
     fn of_a_pod_that_is_kept_which_names_and_selects() {
-        let ToldPod {
-            pod,
+        let Versioned {
+            object: pod,
             resource_version,
         } = pod(POD).expect("a pod");
         assert_eq!(resource_version, "77");
@@ -308,13 +319,19 @@ mod tests {
             ]
         );
         assert_eq!((&*init.name, &*init.id), ("init", "cc"));
+        for over in ["Succeeded", "Failed"] {
+            let over = super::pod(&POD.replace("Running", over))
+                .expect("a pod")
+                .object;
+            assert_eq!(over.addresses, [""; 0], "others have them by now");
+        }
     }
 
     #[test]
     fn whatever_is_missing_or_too_much_is_survived() {
         let least = r#"{"metadata":{"uid":"1","name":"ü🙂","labels":null,"ownerReferences":null},
             "spec":null,"status":{"containerStatuses":null}}"#;
-        assert_eq!(pod(least).expect("a pod").pod.name, "ü🙂");
+        assert_eq!(pod(least).expect("a pod").object.name, "ü🙂");
         let many: Vec<_> = (0..100_000).map(|n| format!(r#""l{n:06}":"v""#)).collect();
         let long = "x".repeat(100_000);
         let much = format!(
@@ -323,7 +340,7 @@ mod tests {
             "status":{{"podIPs":[{{"ip":"10.0.0.1"}}]}}}}"#,
             many.join(",")
         );
-        let much = pod(&much).expect("a pod").pod;
+        let much = pod(&much).expect("a pod").object;
         assert_eq!(much.labels.len(), LABELS_MAX);
         assert_eq!(much.annotations.len(), 1);
         let of_all = (0..1000).map(|it| (format!("a{it:04}"), Some(String::new())));

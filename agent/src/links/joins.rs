@@ -204,17 +204,17 @@ impl Joins {
     }
 
     /// One end of a TCP connection with these first sequence numbers is on this node, and has this
-    /// address.
-    pub fn opened(&mut self, starts: Option<[u32; 2]>, address: Option<&Arc<str>>) {
+    /// address; whether that is news.
+    pub fn opened(&mut self, starts: Option<[u32; 2]>, address: Option<&Arc<str>>) -> bool {
         if let Some(starts) = starts {
             *self.ends.entry(unordered(starts)).or_default() += 1;
         }
-        if let Some(address) = address
-            && self.addresses.len() < ADDRESSES_MAX
-            && !self.addresses.contains(address)
-        {
-            self.addresses.insert(address.clone());
-        }
+        let is_new =
+            |it: &&Arc<str>| self.addresses.len() < ADDRESSES_MAX && !self.addresses.contains(*it);
+        let Some(address) = address.filter(is_new) else {
+            return false;
+        };
+        self.addresses.insert(address.clone())
     }
 
     /// Such an end is gone.

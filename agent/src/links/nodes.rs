@@ -11,8 +11,10 @@ use wirespan_protocols::exchange::{Role, Ticket};
 use wirespan_protocols::heap;
 
 use super::gone::Gone;
+use super::questions::tcp_key;
 use super::{
-    AWAITED_NS, Abstained, Begun, Ends, LinkTally, Mechanism, OVERTAKEN_NS, REMEMBERED_NS,
+    AWAITED_NS, Abstained, Begun, CallerContext, Ends, JoinKey, LinkTally, Mechanism, OVERTAKEN_NS,
+    QuestionFate, REMEMBERED_NS,
 };
 use crate::trace_context::{Named, Parent, SpanContext};
 
@@ -22,8 +24,14 @@ const ROOM_KEPT: usize = 1024;
 /// Those that are over and still remembered.
 pub(super) const REMEMBERED_MAX: usize = 8 * 1024;
 
+/// Calls that were settled and wait to be told elsewhere; of more nobody is told.
+const CALLS_MAX: usize = 64 * 1024;
+
 /// So many exchanges asked for one another in a row: what seems to be deeper is a circle.
 const DEPTH_MAX: usize = 64;
+
+/// A call, by what others know it, and where it stands, if they are told.
+pub type ToldCall = (JoinKey, Option<CallerContext>);
 
 /// An exchange, open or lately over. No two have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,6 +107,8 @@ enum Link {
     None,
     /// An exchange.
     To(NodeId, Mechanism),
+    /// A call of another node, as it told.
+    Elsewhere,
 }
 
 impl Node {
@@ -134,6 +144,12 @@ impl Node {
     pub fn has_ended(&self) -> bool {
         self.ended_ns.is_some()
     }
+
+    /// Whether it stays where it stands.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.is_settled
+    }
 }
 
 /// All of them.
@@ -146,8 +162,12 @@ pub struct Nodes {
     open: usize,
     /// The latest record's time.
     now_ns: u64,
-    /// Those that were to wait, by how long.
-    awaited: [VecDeque<(u64, NodeId)>; 3],
+    /// Those that were to wait, by how long; the last ones for answers of other nodes.
+    awaited: [VecDeque<(u64, NodeId)>; 4],
+    /// Calls are noted of which it became known where they stand.
+    pub notes_calls: bool,
+    /// Those: by what others know them, and what these are told.
+    calls: Vec<ToldCall>,
     /// Those that are over and settled, with the time until which they are remembered.
     over: VecDeque<(u64, NodeId)>,
     settled: VecDeque<NodeId>,
@@ -286,6 +306,7 @@ impl Nodes {
         let node = self.get(id)?;
         let mechanism = match node.link {
             Link::To(_, mechanism) => Some(mechanism),
+            Link::Elsewhere => Some(Mechanism::Asked),
             Link::Open | Link::None => None,
         };
         Some((node.context, mechanism, node.is_settled))
@@ -337,6 +358,54 @@ impl Nodes {
         let queue = usize::from(span_ns <= REMEMBERED_NS) + usize::from(span_ns <= OVERTAKEN_NS);
         let until_ns = self.now_ns.saturating_add(span_ns);
         self.awaited[queue].push_back((until_ns, id));
+    }
+
+    /// The same for an answer of another node, which is waited for by all alike.
+    pub fn await_answer(&mut self, id: NodeId, span_ns: u64) {
+        let until_ns = self.now_ns.saturating_add(span_ns);
+        self.awaited[self.awaited.len() - 1].push_back((until_ns, id));
+    }
+
+    /// `id` was asked for by a call of another node, which stands there; whether that was news.
+    pub fn link_elsewhere(&mut self, id: NodeId, caller: &CallerContext) -> bool {
+        let is_open = |node: &&mut Node| node.link == Link::Open && node.named.parent.is_none();
+        let Some(node) = self.get_mut(id).filter(is_open) else {
+            return false;
+        };
+        node.link = Link::Elsewhere;
+        node.context = SpanContext {
+            trace_id: caller.trace_id,
+            span_id: node.context.span_id,
+            parent: Some(Parent {
+                span_id: caller.span_id,
+                is_remote: true,
+            }),
+            flags: caller.flags,
+            decided: caller.decided,
+            randomness: caller.randomness,
+        };
+        self.tally.link(Mechanism::Asked);
+        self.settle(id);
+        true
+    }
+
+    /// It is known where a call stands.
+    pub fn call_stands(&mut self, id: NodeId) {
+        let Some(node) = self.get(id) else { return };
+        let Some(key) = tcp_key(node) else { return };
+        // Of one that an SDK tells nobody else knows the span, and a header is honoured.
+        let is_told = !node.is_left_to_sdk && node.named.parent.is_none();
+        let context = is_told.then(|| CallerContext::from(&node.context));
+        if self.calls.len() < CALLS_MAX {
+            self.calls.push((key, context));
+        } else {
+            self.tally.question(QuestionFate::Overrun);
+        }
+    }
+
+    /// Calls of which that became known since the last time.
+    pub fn take_calls(&mut self) -> Vec<ToldCall> {
+        std::mem::take(&mut self.calls)
     }
 
     /// `id` was asked for by `parent`. What is known already stays, and so does the trace that a
@@ -419,6 +488,7 @@ impl Nodes {
             node.is_settled = true;
             let followed = (!node.is_left_to_sdk).then_some(node.context);
             let (is_waited_for, has_ended) = (node.is_waited_for, node.has_ended());
+            let is_call = node.role == Role::Client && node.ends.is_some();
             let mut child = node.first_child.take();
             while let Some(at) = child {
                 next.push(at);
@@ -426,6 +496,9 @@ impl Nodes {
             }
             if is_waited_for {
                 self.settled.push_back(id);
+            }
+            if is_call && self.notes_calls {
+                self.call_stands(id);
             }
             if has_ended {
                 self.remember(id);
@@ -549,5 +622,6 @@ impl Nodes {
                 .map(|queue| heap::vec::<(u64, NodeId)>(queue.capacity()))
                 .sum::<usize>()
             + heap::vec::<NodeId>(self.settled.capacity())
+            + heap::vec::<ToldCall>(self.calls.capacity())
     }
 }

@@ -81,14 +81,62 @@ impl Abstained {
     }
 }
 
+/// What became of questions about who made a request, which other nodes were asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(usize)]
+pub enum QuestionFate {
+    /// It was asked.
+    Asked,
+    /// Somebody knew the client, and the request is below it.
+    Answered,
+    /// Nobody who was asked knew it.
+    Unknown,
+    /// No answer came in time.
+    Unanswered,
+    /// An answer came when nobody waited for it any longer.
+    Late,
+    /// It was not asked: too many questions were open.
+    NoRoom,
+    /// A question, or something that others are told, was forgotten: nobody took it in time.
+    Overrun,
+}
+
+impl QuestionFate {
+    /// All of them, in order of their discriminants.
+    pub const ALL: [Self; 7] = [
+        Self::Asked,
+        Self::Answered,
+        Self::Unknown,
+        Self::Unanswered,
+        Self::Late,
+        Self::NoRoom,
+        Self::Overrun,
+    ];
+
+    /// As it stands in the summary and in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Answered => "answered",
+            Self::Unknown => "unknown",
+            Self::Unanswered => "unanswered",
+            Self::Late => "late",
+            Self::NoRoom => "no_room",
+            Self::Overrun => "overrun",
+        }
+    }
+}
+
 /// Mechanisms that are told apart: tasks by their kind, before them the others.
 const MECHANISMS: usize = 32;
 const FIRST_OF_TASKS: usize = OTHERS.len();
-const OTHERS: [Mechanism; 4] = [
+const OTHERS: [Mechanism; 5] = [
     Mechanism::Thread,
     Mechanism::Header,
     Mechanism::Connection,
     Mechanism::RequestId,
+    Mechanism::Asked,
 ];
 
 /// What was counted since it was last taken.
@@ -96,6 +144,7 @@ const OTHERS: [Mechanism; 4] = [
 pub struct LinkTally {
     linked: [u32; MECHANISMS],
     abstained: [u32; Abstained::ALL.len()],
+    questions: [u32; QuestionFate::ALL.len()],
 }
 
 impl LinkTally {
@@ -110,6 +159,16 @@ impl LinkTally {
     pub fn abstain(&mut self, why: Abstained) {
         self.abstained[why as usize] += 1;
     }
+
+    /// This became of a question.
+    pub fn question(&mut self, fate: QuestionFate) {
+        self.questions(fate, 1);
+    }
+
+    /// The same of several.
+    pub fn questions(&mut self, fate: QuestionFate, count: u32) {
+        self.questions[fate as usize] += count;
+    }
 }
 
 /// The same for all threads, since the beginning.
@@ -117,6 +176,7 @@ impl LinkTally {
 pub struct LinkCounts {
     linked: [AtomicU64; MECHANISMS],
     abstained: [AtomicU64; Abstained::ALL.len()],
+    questions: [AtomicU64; QuestionFate::ALL.len()],
 }
 
 impl LinkCounts {
@@ -131,6 +191,7 @@ impl LinkCounts {
         };
         add(&self.linked, &tally.linked);
         add(&self.abstained, &tally.abstained);
+        add(&self.questions, &tally.questions);
     }
 
     /// Links that were found, by the names of mechanisms, those of which there are none too.
@@ -146,6 +207,12 @@ impl LinkCounts {
         counts
     }
 
+    /// Questions of which this became.
+    #[must_use]
+    pub fn questions(&self, fate: QuestionFate) -> u64 {
+        self.questions[fate as usize].load(Ordering::Relaxed)
+    }
+
     /// Calls without a parent, for this reason.
     #[must_use]
     pub fn abstained(&self, why: Abstained) -> u64 {
@@ -159,6 +226,7 @@ fn place_of(mechanism: Mechanism) -> usize {
         Mechanism::Header => 1,
         Mechanism::Connection => 2,
         Mechanism::RequestId => 3,
+        Mechanism::Asked => 4,
         // Numbers of kinds begin at 1.
         Mechanism::Task(kind) => FIRST_OF_TASKS + kind as usize,
     }
@@ -190,6 +258,9 @@ mod tests {
     fn reasons_stand_in_their_places() {
         for (place, why) in Abstained::ALL.into_iter().enumerate() {
             assert_eq!(why as usize, place, "{}", why.name());
+        }
+        for (place, fate) in QuestionFate::ALL.into_iter().enumerate() {
+            assert_eq!(fate as usize, place, "{}", fate.name());
         }
     }
 }

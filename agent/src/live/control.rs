@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use wirespan_common::record::{Life, LifeEvent};
+use wirespan_common::record::{Caller, Life, LifeEvent};
 
 use super::inbox::{Alone, Mailbox};
 use crate::blocking::{BlockingPool, Bounds, LookTicket};
@@ -19,8 +19,12 @@ use crate::capture::Selection;
 use crate::cloud::CloudAttributes;
 use crate::config::{DiscoverConfig, SpanConfig};
 use crate::discover::{Action, Describer, Look, ProcRoot, Process, Watcher};
+use crate::enrich::kubernetes::service;
 use crate::health::{Health, Loss};
-use crate::kubernetes::PodNews;
+use crate::kubernetes::peer::{PeerChange, PeerKind};
+use crate::kubernetes::pod::Pod;
+use crate::kubernetes::{Addressed, PEERS_MAX, PeerBook, PodNews, ResourceNews};
+use crate::memory::{Holder, Ledger};
 use crate::visible::Visible;
 
 /// Events that wait for the thread. What does not fit leads to a look at all processes.
@@ -42,6 +46,10 @@ pub enum Answer {
     Watch(u32),
     /// Watch it no longer.
     Unwatch(u32),
+    /// Nor when it serves a selected port.
+    Refuse(u32),
+    /// Have nobody refused.
+    ForgetRefusals,
     /// It is watched from now on, or runs something else than before.
     Began(u32),
     /// All processes that were there already are watched and described: so many.
@@ -64,10 +72,14 @@ pub enum News {
     Placed(Arc<Process>),
     /// Something may not have been heard: what follows is of processes as they are now.
     Missed,
+    /// These are behind addresses from now on.
+    Peers(Arc<[PeerChange]>),
     /// Spans are made in this way from now on.
     Configured(Box<SpanConfig>),
     /// What is counted elsewhere is kept up to date so often from now on, or not at all.
     Measure(Option<Duration>),
+    /// This is what other nodes know of clients. Not of the control thread.
+    Callers(Arc<[Caller]>),
 }
 
 /// What the thread is told.
@@ -76,6 +88,7 @@ enum Heard {
     Looked(LookTicket, Option<Option<Box<Process>>>),
     Configured(Box<Reconfiguration>),
     Pods(PodNews),
+    Addressed(PeerKind, ResourceNews<Addressed>),
     Host(CloudAttributes),
 }
 
@@ -104,6 +117,11 @@ impl Reconfigure {
     /// Tells it of the host; `false` if the run is over. It waits in the same way.
     pub fn hear_of_host(&self, cloud: CloudAttributes) -> bool {
         self.0.send(Heard::Host(cloud)).is_ok()
+    }
+
+    /// Tells it of services, or of nodes; `false` if the run is over. It waits in the same way.
+    pub fn hear_of_addressed(&self, kind: PeerKind, news: ResourceNews<Addressed>) -> bool {
+        self.0.send(Heard::Addressed(kind, news)).is_ok()
     }
 
     /// Tells it of pods; `false` if the run is over. It waits in the same way.
@@ -149,7 +167,10 @@ impl Control {
         });
         let now = Instant::now();
         let work = Work {
+            memory: watcher.memory().clone(),
             watcher,
+            peers: PeerBook::default(),
+            refuses_peers: false,
             selection,
             root,
             pool,
@@ -219,6 +240,11 @@ struct UnderWay {
 /// The thread's state.
 struct Work {
     watcher: Watcher,
+    /// Whom addresses belong to.
+    peers: PeerBook,
+    /// Not all of them are remembered, which was said.
+    refuses_peers: bool,
+    memory: Ledger,
     /// Whom the kernel side selects by itself.
     selection: Selection,
     root: ProcRoot,
@@ -267,7 +293,14 @@ impl Work {
             }
             Heard::Configured(change) => self.reconfigure(*change),
             Heard::Host(cloud) => self.watcher.hear_of_host(cloud, &mut self.actions),
-            Heard::Pods(news) => self.watcher.hear_of_pods(news, &mut self.actions),
+            Heard::Pods(news) => {
+                self.name_pods(&news);
+                self.watcher.hear_of_pods(news, &mut self.actions);
+            }
+            Heard::Addressed(kind, news) => {
+                let changes = self.peers.hear(kind, news);
+                self.tell_peers(changes);
+            }
             Heard::Looked(ticket, found) => {
                 let late = self.late.iter().position(|(other, _)| *other == ticket);
                 let under_way = self.looks.remove(&ticket).map(|it| it.look);
@@ -284,6 +317,28 @@ impl Work {
                     None => self.watcher.given_up(&look, &mut self.actions),
                 }
             }
+        }
+    }
+
+    /// Tells who is behind the addresses of pods.
+    fn name_pods(&mut self, news: &PodNews) {
+        let order = self.watcher.naming_order();
+        let names = |pod: &Arc<Pod>| service::peer(pod, order);
+        let changes = self.peers.hear_of_pods(news, &names);
+        self.tell_peers(changes);
+    }
+
+    fn tell_peers(&mut self, changes: Vec<PeerChange>) {
+        if self.peers.refused() > 0 && !std::mem::replace(&mut self.refuses_peers, true) {
+            log::warn!(
+                "there is no room for more than {PEERS_MAX} addresses of pods, services and nodes: \
+                 who is behind others is not told"
+            );
+        }
+        self.memory.set(Holder::Peers, self.peers.memory_bytes());
+        if !changes.is_empty() {
+            // Without the coordinator nobody wants to know.
+            let _ = self.tell(&News::Peers(changes.into()));
         }
     }
 
@@ -305,6 +360,11 @@ impl Work {
                 );
             }
             self.watcher.reconfigure(&discover, &mut self.actions);
+            // They may be called otherwise from now on.
+            if !self.watcher.pods().is_empty() {
+                let pods = self.watcher.pods().iter().cloned().collect();
+                self.name_pods(&PodNews::All(pods));
+            }
         }
     }
 
@@ -390,6 +450,8 @@ impl Work {
                 match action {
                     Action::Watch(pid) => self.order(Answer::Watch(pid))?,
                     Action::Unwatch(pid) => self.order(Answer::Unwatch(pid))?,
+                    Action::Refuse(pid) => self.order(Answer::Refuse(pid))?,
+                    Action::ForgetRefusals => self.order(Answer::ForgetRefusals)?,
                     Action::Began(pid) => self.order(Answer::Began(pid))?,
                     Action::Look(look) => self.look_in_time(look),
                     Action::Described(process) => self.tell(&News::Described(process))?,

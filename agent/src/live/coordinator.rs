@@ -67,14 +67,11 @@ impl Coordinator {
         }
     }
 
-    /// By whose threads calls may be linked is nobody told from now on.
-    pub fn follow_nobody(&mut self) {
-        self.follows_threads = false;
-    }
-
     /// Tells `settled` once what was there already is watched and described, and its TLS is read.
-    pub fn telling(&mut self, settled: Sender<Event>) {
+    /// By whose threads calls may be linked is told if it `follows` them.
+    pub fn telling(&mut self, settled: Sender<Event>, follows: bool) {
         self.settled = Some(settled);
+        self.follows_threads = follows;
     }
 
     /// Something happened to a process. Returns whether the control thread will hear of it; if not,
@@ -103,16 +100,13 @@ impl Coordinator {
                     self.health.lose(Loss::WatchedFull, 1);
                 }
             }
-            Answer::Unwatch(pid) => {
-                self.capture.watch_list.unwatch(pid);
-                self.watched.remove(&pid);
-                self.tls_seen.remove(&pid);
-                self.tls.tell(Told::Unwatched(pid));
-                let lost = self.capture.losses.settle(pid);
-                if lost > 0 {
-                    path.pipeline.lose_records(pid, lost);
-                }
+            Answer::Unwatch(pid) => self.unwatch(pid, path),
+            Answer::Refuse(pid) => {
+                // First, so that the kernel side does not come to watch it between the two.
+                self.capture.watch_list.refuse(pid);
+                self.unwatch(pid, path);
             }
+            Answer::ForgetRefusals => self.capture.watch_list.forget_refusals(),
             Answer::Began(pid) => {
                 self.watched.insert(pid);
                 self.tls.tell(Told::Watched(pid));
@@ -120,6 +114,17 @@ impl Coordinator {
             Answer::Settled => self.tls.tell(Told::Settle),
             // That concerns the shards alone.
             Answer::News(_) => {}
+        }
+    }
+
+    fn unwatch(&mut self, pid: u32, path: &mut Path) {
+        self.capture.watch_list.unwatch(pid);
+        self.watched.remove(&pid);
+        self.tls_seen.remove(&pid);
+        self.tls.tell(Told::Unwatched(pid));
+        let lost = self.capture.losses.settle(pid);
+        if lost > 0 {
+            path.pipeline.lose_records(pid, lost);
         }
     }
 

@@ -28,6 +28,7 @@ pub struct Inbox {
 }
 
 /// Where answers for a shard go.
+#[derive(Clone)]
 pub struct Mailbox {
     answers: SyncSender<Answer>,
     wake: Arc<OwnedFd>,
@@ -63,6 +64,11 @@ impl Mailbox {
             }
             Err(TrySendError::Disconnected(_)) => Err(Alone),
         }
+    }
+
+    /// Puts an answer there if there is room; whether there was.
+    pub fn offer(&self, answer: Answer) -> bool {
+        self.answers.try_send(answer).is_ok()
     }
 
     /// Has the shard look.

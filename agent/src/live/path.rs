@@ -1,10 +1,11 @@
 //! The way of one record in a shard: kept if there is a recording, then heard by the pipeline. What
 //! user space adds goes the same way as what the kernel side says. It reads no ring.
 
+use crate::kubernetes::peer::PeerChange;
 use std::sync::Arc;
 
 use wirespan_common::connection::Connection;
-use wirespan_common::record::{Body, ConnectionId, Life, LifeEvent, Record, Stage};
+use wirespan_common::record::{Body, Caller, ConnectionId, Life, LifeEvent, Record, Stage};
 
 use crate::config::SpanConfig;
 use crate::discover::Process;
@@ -108,9 +109,21 @@ impl Path {
         self.add(recording::process_record(monotonic_ns(), process));
     }
 
+    /// These are behind addresses from now on.
+    pub fn tell_peers(&mut self, changes: &[PeerChange]) {
+        for record in recording::peers_records(monotonic_ns(), changes) {
+            self.add(record);
+        }
+    }
+
     /// Spans are made in this way from now on.
     pub fn configure(&mut self, spans: &SpanConfig) {
         self.add(recording::settings_record(monotonic_ns(), spans));
+    }
+
+    /// This is what another node's agent knows of a client.
+    pub fn tell_caller(&mut self, caller: &Caller) {
+        self.add(recording::caller_record(monotonic_ns(), caller));
     }
 
     /// So much the kernel side remembers of a connection.

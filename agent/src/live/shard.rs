@@ -20,6 +20,7 @@ use super::path::Path;
 use super::unheard::UnheardExecs;
 use super::wishes::{Wish, Wishes};
 use super::{Stop, clear_wake};
+use crate::asking::PeersDoor;
 use crate::capture::{Feed, Wait};
 use crate::connections::ToKernel;
 use crate::export::SpanQueue;
@@ -61,6 +62,8 @@ pub struct Shard {
     feed: Feed,
     inbox: Inbox,
     wishes: Wishes,
+    /// To those who ask other nodes, if anybody does.
+    peers: Option<PeersDoor>,
     /// Readable when there is something to do that the ring doesn't tell of.
     wake: Arc<OwnedFd>,
     stop: Stop,
@@ -83,6 +86,7 @@ pub struct ShardParts {
     pub feed: Feed,
     pub inbox: Inbox,
     pub wishes: Wishes,
+    pub peers: Option<PeersDoor>,
     pub wake: Arc<OwnedFd>,
     pub stop: Stop,
     pub path: Path,
@@ -107,6 +111,7 @@ impl Shard {
             feed,
             inbox,
             wishes,
+            peers,
             wake,
             stop,
             path,
@@ -119,6 +124,7 @@ impl Shard {
             feed,
             inbox,
             wishes,
+            peers,
             wake,
             stop,
             path,
@@ -286,7 +292,8 @@ impl Shard {
         (0..RING_ROUNDS_MAX).any(|_| self.round() < ROUND_RECORDS_MAX)
     }
 
-    /// Spans to the queue, wishes to the kernel side or whoever carries them out.
+    /// Spans to the queue, wishes to the kernel side or whoever carries them out, what concerns
+    /// other nodes to who asks them.
     fn hand_on(&mut self) {
         self.queue.push(self.path.take_spans());
         for wish in self.path.pipeline.drain_to_kernel() {
@@ -308,6 +315,9 @@ impl Shard {
             }
         }
         self.wishes.send();
+        if let Some(peers) = &mut self.peers {
+            peers.leave(self.path.pipeline.drain_for_peers());
+        }
         // Those for which there is no time now are tried again.
         let feed = &self.feed;
         let turns = self.unwanted.len().min(UNWANTED_AT_ONCE);
@@ -327,7 +337,9 @@ impl Shard {
             News::Ran(pid) => self.unheard_execs.heard(pid),
             News::Missed => self.unheard_execs.forget_all(),
             News::Configured(spans) => self.path.configure(&spans),
+            News::Peers(changes) => self.path.tell_peers(&changes),
             News::Measure(every) => self.measure_every = every,
+            News::Callers(callers) => callers.iter().for_each(|it| self.path.tell_caller(it)),
             // It is of what the process ran before; another one follows.
             News::Described(process) | News::Placed(process)
                 if self.unheard_execs.has(process.pid, monotonic_ns()) => {}

@@ -153,7 +153,10 @@ impl Masks<'_> {
                 let told: SpanConfig = serde_json::from_slice(json).ok()?;
                 self.redaction = wider(self.spans, &told).redaction();
             }
-            Body::Life { .. } | Body::Clock(_) | Body::Task { .. } | Body::Carried(_) => {}
+            // Names that the cluster gives, as attributes of its pods are.
+            Body::Peers(_) => {}
+            Body::Life { .. } | Body::Clock(_) | Body::Task { .. } => {}
+            Body::Caller(_) | Body::Carried(_) => {}
         }
         Some(masked)
     }

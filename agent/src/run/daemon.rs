@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
+use super::cluster;
+use crate::asking::{Asking, AskingError, AskingSetup, PeersDoor};
 use crate::capture::Capture;
 use crate::cloud::{self, CloudAttributes, CloudSetup};
 use crate::config::{Config, HealthCheckConfig, Setting, Strategy};
@@ -21,7 +23,7 @@ use crate::export::own_metrics::OwnMetrics;
 use crate::export::printer::Output;
 use crate::export::{ExportConfig, Exporters, SetupError, SpanQueue};
 use crate::health::Health;
-use crate::kubernetes::{PodWatch, PodWatchSetup};
+use crate::kubernetes::ResourceWatch;
 use crate::live::{Live, Reconfiguration, Setup, Watched};
 use crate::logging;
 use crate::memory::Ledger;
@@ -47,8 +49,10 @@ pub struct Daemon {
     memory: Ledger,
     exporters: Exporters,
     metrics: Option<OwnMetrics>,
-    /// Who asks of pods, if anybody does.
-    pods: Option<PodWatch>,
+    /// Who asks of pods, services and nodes, if anybody does.
+    cluster: Vec<ResourceWatch>,
+    /// Who asks other nodes, if anybody does.
+    asking: Option<Asking>,
     live: Live,
     vitals: Arc<Vitals>,
     /// Who answers for them, if anybody may ask.
@@ -118,6 +122,7 @@ impl Daemon {
         let (queue, exporters) = start_exporters(&runtime, &config, &memory, &health, output)?;
         vitals.set_reach(exporters.reach());
         let metrics = start_metrics(&config, &health, &runtime)?;
+        let (asking, peers) = prepare_asking(&config, &memory, &health)?;
         let capture = Capture::start(&config.capture, &config.discover.targets)?;
         let strategy = capture.strategy;
         let watcher = start_watcher(&config, &memory);
@@ -134,23 +139,22 @@ impl Daemon {
             spans: config.spans.clone(),
             recording,
             queue,
+            peers,
             health: Arc::clone(&health),
             vitals: Arc::clone(&vitals),
             measure_every: measure_every(&config),
             settled: ending.tell(),
         };
         let live = Live::start(capture, setup).context("can't start a thread")?;
+        let asking = asking
+            .map(|it| it.start(live.hear_of_callers()))
+            .transpose()?;
         if config.surroundings.cloud_metadata {
             let is_node = config.kubernetes.reach.is_some();
             ask_cloud(&runtime, CloudSetup::of_host(is_node), live.hear_of_host());
         }
-        let asking = PodWatchSetup {
-            config: config.kubernetes.clone(),
-            service_account: None,
-            host_name: ProcRoot::host().host_name().to_owned(),
-            handle: runtime.handle().clone(),
-        };
-        let pods = PodWatch::start(asking, live.hear_of_pods()).context("can't start a thread")?;
+        let cluster = cluster::watch(&config, runtime.handle(), &live, &vitals)
+            .context("can't start a thread")?;
         Ok(Self {
             config,
             strategy,
@@ -159,7 +163,8 @@ impl Daemon {
             memory,
             exporters,
             metrics,
-            pods,
+            cluster,
+            asking,
             live,
             vitals,
             health_server,
@@ -227,6 +232,14 @@ impl Daemon {
         }
         if let Some(discover) = &reconfiguration.discover {
             self.config.discover.clone_from(discover);
+            let needs_pods = !discover.targets.pods.is_empty();
+            self.vitals.set_needs_pods(needs_pods);
+        }
+        if let Some(spans) = &mut reconfiguration.spans
+            && self.asking.is_none()
+        {
+            // Nobody would answer.
+            spans.asked_within_ms = Some(0);
         }
         if let Some(spans) = &reconfiguration.spans {
             self.config.spans.clone_from(spans);
@@ -275,8 +288,10 @@ impl Daemon {
     /// A shard panicked.
     pub fn end(self, ending: &Ending) -> anyhow::Result<Ended> {
         self.vitals.ends();
-        drop(self.pods);
+        drop(self.cluster);
         let ended = self.live.end();
+        // Until then answers may come for what was asked.
+        drop(self.asking);
         let ended = ended.map_err(|_| anyhow::anyhow!("the capture thread panicked"))?;
         self.runtime.block_on(self.exporters.drain(left(ending)));
         if let Some(metrics) = self.metrics {
@@ -285,6 +300,17 @@ impl Daemon {
         self.runtime.shutdown_timeout(Duration::ZERO);
         Ok(ended)
     }
+}
+
+/// What asking other nodes needs, and where what they are asked is left, if anybody is.
+fn prepare_asking(
+    config: &Config,
+    memory: &Ledger,
+    health: &Arc<Health>,
+) -> Result<(Option<AskingSetup>, Option<PeersDoor>), AskingError> {
+    let prepare = |asking| AskingSetup::new(asking, memory, health);
+    let prepared = config.asking.as_ref().map(prepare).transpose()?;
+    Ok(prepared.unzip())
 }
 
 /// Own metrics, if they go anywhere.

@@ -36,7 +36,8 @@ pub fn explain(
     if let Some(absent) = Absent::of(&root, pid) {
         anyhow::bail!("{pid} can't be explained: {absent}");
     }
-    let explanation = Explanation::of(&root, &config, pid)
+    let pods = crate::inspect::pods(&config, None).unwrap_or_default();
+    let explanation = Explanation::of(&root, &config, &pods, pid)
         .with_context(|| format!("process {pid} has gone, or it can't be looked at"))?;
     let mut out = io::stdout().lock();
     explanation.write(&mut out)?;

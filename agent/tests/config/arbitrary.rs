@@ -25,6 +25,7 @@ proptest! {
             .chain([
                 ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
                 ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317"),
+                ("KUBERNETES_SERVICE_HOST", "10.0.0.1"),
             ])
             .chain([(variable, text.as_str())])
             .collect::<std::collections::BTreeMap<_, _>>();

@@ -17,6 +17,7 @@ fn parts(changes: &Changes) -> Vec<&'static str> {
         ("discover", changes.discover.is_none()),
         ("kubernetes", changes.kubernetes.is_none()),
         ("surroundings", changes.surroundings.is_none()),
+        ("asking", changes.asking.is_none()),
         ("capture", changes.capture.is_none()),
         ("spans", changes.spans.is_none()),
         ("traces", changes.traces.is_none()),
@@ -64,6 +65,19 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::AutoTargetExe => ("*/nginx", "discover"),
         Setting::ExecutableName => ("nginx|caddy", "discover"),
         Setting::TargetPid => ("7", "discover"),
+        Setting::K8sNamespace
+        | Setting::K8sPodName
+        | Setting::K8sContainerName
+        | Setting::K8sOwnerName
+        | Setting::K8sDeploymentName
+        | Setting::K8sReplicasetName
+        | Setting::K8sStatefulsetName
+        | Setting::K8sDaemonsetName
+        | Setting::K8sJobName
+        | Setting::K8sCronjobName => ("shop-*", "discover"),
+        Setting::K8sPodLabels | Setting::K8sPodAnnotations => ("app=shop", "discover"),
+        Setting::DefaultExclude => ("false", "discover"),
+        Setting::HostId => ("box", "discover"),
         Setting::ServiceName | Setting::ServiceNamespace => ("shop", "discover"),
         Setting::ResourceAttributes => ("a=b", "discover"),
         Setting::KubeServiceNames => ("beyla", "discover"),
@@ -76,6 +90,7 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::KubernetesServiceHost => ("10.0.0.1", "kubernetes"),
         Setting::NodeName => ("node-1", "kubernetes"),
         Setting::KubeRestrictLocalNode => ("false", "kubernetes"),
+        Setting::KubePeers => ("nodes", "kubernetes"),
         Setting::Capture => ("fexit", "capture"),
         Setting::BpfDebug => ("true", "capture"),
         Setting::ConnectionsMax => ("100", "capture"),
@@ -86,6 +101,15 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::TcpOptionMagic => ("1234", "capture"),
         Setting::ContextPropagationGroup => ("/sys/fs/cgroup/shop", "capture"),
         Setting::NodeLinks => ("false", "capture"),
+        Setting::Peers => ("other:4319", "asking"),
+        Setting::PeersListen => ("127.0.0.1:4319", "asking"),
+        // Without anybody to ask they have no effect.
+        Setting::PeersSecret => ("correct horse battery", ""),
+        Setting::PeersSecretFile => ("/etc/secret", ""),
+        Setting::PeersTimeout => ("2s", ""),
+        Setting::PeersCertificate | Setting::PeersKey | Setting::PeersAuthority => {
+            ("/etc/peer.pem", "")
+        }
         Setting::IgnoreHealthChecks
         | Setting::DropQuery
         | Setting::LinkRequestIds
@@ -145,16 +169,32 @@ fn every_setting_changes_its_part_and_those_of_what_is_made_once_wait_for_a_rest
                 new.push(("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", value));
             }
             Setting::Endpoint => drop(new.remove(0)),
+            // Without a secret they are refused.
+            Setting::Peers | Setting::PeersListen => {
+                new.push(("WIRESPAN_PEERS_SECRET", "correct horse battery"));
+            }
             _ => {}
         }
-        let changes = changes(&PLAIN, &new);
-        let wanted: Vec<_> = (!part.is_empty()).then_some(part).into_iter().collect();
+        let mut old = PLAIN.to_vec();
+        // Without somebody to ask of pods these are refused.
+        if names.variables[0].starts_with("WIRESPAN_K8S_") {
+            old.push(("KUBERNETES_SERVICE_HOST", "10.0.0.1"));
+            new.push(("KUBERNETES_SERVICE_HOST", "10.0.0.1"));
+        }
+        let changes = changes(&old, &new);
+        let mut wanted: Vec<_> = (!part.is_empty()).then_some(part).into_iter().collect();
+        if part == "asking" {
+            // Spans wait for answers from then on.
+            wanted.push("spans");
+        }
         assert_eq!(parts(&changes), wanted, "{:?}", names.setting);
         let setting = match names.setting {
             Setting::KubernetesServiceHost => Setting::KubeMetadataEnable,
+            // All of it is made as the run starts.
+            Setting::PeersListen => Setting::Peers,
             setting => setting,
         };
-        let fixed_parts = ["capture", "kubernetes", "sandbox", "surroundings"];
+        let fixed_parts = ["asking", "capture", "kubernetes", "sandbox", "surroundings"];
         let is_fixed = fixed_parts.contains(&part);
         let fixed: Vec<_> = is_fixed.then_some(setting).into_iter().collect();
         assert_eq!(changes.restart(), fixed, "{:?}", names.setting);

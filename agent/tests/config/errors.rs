@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use wirespan::config::{Config, Purpose};
 
-use crate::{ENOUGH, error_of, load};
+use crate::{ENOUGH, config_with, error_of, load};
 
 #[test]
 fn a_wrong_value_is_answered_with_its_variable_the_value_and_what_is_allowed() {
@@ -218,7 +218,7 @@ fn nothing_selected_says_what_to_set() {
         error.to_string(),
         "no process is selected: set BEYLA_OPEN_PORT, BEYLA_AUTO_TARGET_EXE, \
          BEYLA_EXECUTABLE_NAME or BEYLA_TARGET_PID (for example BEYLA_OPEN_PORT=8080, or \
-         --open-port 8080)"
+         --open-port 8080), or in Kubernetes WIRESPAN_K8S_NAMESPACE and its like"
     );
 }
 
@@ -265,4 +265,21 @@ fn an_error_stays_one_short_line_whatever_the_value_is() {
     let line = error_of(&[("BEYLA_LOG_LEVEL", &"a\nb\u{1b}[31m".repeat(1000))]);
     assert!(line.len() < 400, "{} bytes", line.len());
     assert!(!line.contains('\u{1b}'));
+}
+
+#[test]
+fn pods_that_nobody_tells_of_select_nothing() {
+    let shop = ("WIRESPAN_K8S_NAMESPACE", "shop");
+    let of_host = error_of(&[shop]);
+    assert!(
+        of_host.contains("BEYLA_KUBE_METADATA_ENABLE=false"),
+        "{of_host}"
+    );
+    let refused = [
+        shop,
+        ("KUBERNETES_SERVICE_HOST", "10.0.0.1"),
+        ("BEYLA_KUBE_METADATA_ENABLE", "false"),
+    ];
+    assert_eq!(error_of(&refused), of_host);
+    config_with(&refused[..2]);
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use wirespan::config::ServiceOverride;
 use wirespan::discover::{Describer, Process};
@@ -43,6 +44,7 @@ fn everything_is_found_out_about_a_process() {
             language: Some("python".to_owned()),
             resource_attributes: BTreeMap::from([("team".to_owned(), "a b".to_owned())]),
             host_name: "box".to_owned(),
+            host: Arc::default(),
             container: None,
             place: None,
             general: BTreeSet::new(),

@@ -33,7 +33,7 @@ fn pod(name: &str, restarts: u32, container: char) -> Arc<Pod> {
 /// A bench that is told of pods, with process 7 in container `a` of the pod.
 fn bench() -> Bench {
     let mut bench = Bench::new(&[NGINX]);
-    bench.awaits_pods();
+    bench.awaits_pods(&[NGINX]);
     contain(&bench, 7, 'a');
     bench
 }

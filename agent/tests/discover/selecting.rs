@@ -11,7 +11,10 @@ use crate::targets;
 
 fn scan(proc: &FakeProc, environment: &[(&str, &str)]) -> BTreeSet<u32> {
     let selector = Selector::new(targets(environment));
-    selector.scan(&proc.root()).into_iter().collect()
+    selector
+        .scan(&proc.root(), |_, _| true)
+        .into_iter()
+        .collect()
 }
 
 #[test]

@@ -83,7 +83,8 @@ impl Bench {
             match action {
                 Action::Watch(pid) => said.push(format!("watch {pid}")),
                 Action::Unwatch(pid) => said.push(format!("unwatch {pid}")),
-                Action::Began(_) => {}
+                Action::Refuse(pid) => said.push(format!("refuse {pid}")),
+                Action::ForgetRefusals | Action::Began(_) => {}
                 Action::Look(look) if self.hangs => self.looks.push(look),
                 Action::Look(look) => {
                     let found = self.watcher.describer().describe(look.pid);
@@ -139,7 +140,7 @@ impl Bench {
         self.observe(pid, LifeEvent::Fork, watched, 0, child)
     }
 
-    fn listen(&mut self, pid: u32, port: u16, watched: u8) -> Vec<String> {
+    pub fn listen(&mut self, pid: u32, port: u16, watched: u8) -> Vec<String> {
         self.observe(pid, LifeEvent::Listen, watched, port, 0)
     }
 
@@ -172,8 +173,8 @@ impl Bench {
     }
 
     /// Somebody will tell it of pods.
-    pub fn awaits_pods(&mut self) {
-        let targets = targets(&[NGINX]);
+    pub fn awaits_pods(&mut self, environment: &[(&str, &str)]) {
+        let targets = targets(environment);
         let config = DiscoverConfig {
             targets,
             ..DiscoverConfig::default()

@@ -189,6 +189,6 @@ fn a_record_of_settings_spells_out_the_defaults_and_nothing_else() {
          \"propagators\":[\"tracecontext\"],\"link_request_ids\":false,\
          \"late_calls_ms\":100,\"sampler\":{\"is_parent_based\":true,\"threshold\":0},\
          \"tail_sampling\":[],\"queue_spans\":false,\
-         \"exclude_instrumented\":true}"
+         \"exclude_instrumented\":true,\"asked_within_ms\":0}"
     );
 }

@@ -25,6 +25,7 @@ impl Watcher {
         if changed.is_empty() && !is_silence {
             return;
         }
+        self.turn_away(Some(&changed), actions);
         let is_concerned = |process: &Process| {
             let container = process.container.as_ref();
             let of_container = |container| changed.iter().any(|pod| pod.may_have(container));
@@ -46,6 +47,7 @@ impl Watcher {
                 actions.push(Action::Placed(placed));
             }
         }
+        self.let_in(&changed, actions);
     }
 
     /// Where a process is by now, and whether more of that is to come.

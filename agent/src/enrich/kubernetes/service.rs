@@ -17,12 +17,15 @@
 //! attributes" of the Kubernetes conventions (labels are opt-in there); Beyla's `k8s.go`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::{RESOURCE_ANNOTATION, image, is_named_by, top_owner};
 use crate::enrich::list;
 use crate::kubernetes::PodPlace;
+use crate::kubernetes::peer::{Peer, PeerKind};
+use crate::kubernetes::pod::{Pod, PodContainer};
 use crate::semconv;
 
 /// By whose order names are looked for.
@@ -107,6 +110,31 @@ pub fn service(place: &PodPlace, order: NamingOrder) -> PodService {
         instance_id: annotation(semconv::SERVICE_INSTANCE_ID)
             .filter(|_| !of_beyla)
             .or_else(instance),
+    }
+}
+
+/// What a pod is called by who speaks with it, of whom it is not known in which of its containers:
+/// as its own spans are, where that is the same for all of them.
+#[must_use]
+pub fn peer(pod: &Arc<Pod>, order: NamingOrder) -> Peer {
+    let of = |container: Option<&PodContainer>| {
+        let container = container.map(|it| it.name.clone());
+        let pod = Arc::clone(pod);
+        service(&PodPlace { pod, container }, order)
+    };
+    let named = |it: PodService| (it.name, it.namespace);
+    let mut containers = pod.containers.iter().map(|it| named(of(Some(it))));
+    // What one says by variables alone is no name of the others.
+    let first = containers.next();
+    let is_common = containers.all(|it| Some(&it) == first.as_ref());
+    let (name, namespace) = match first {
+        Some(first) if is_common => first,
+        _ => named(of(None)),
+    };
+    Peer {
+        kind: PeerKind::Pod,
+        name: name.unwrap_or_default(),
+        namespace,
     }
 }
 

@@ -21,6 +21,7 @@ attributes.kubernetes.enable: BEYLA_KUBE_METADATA_ENABLE
 attributes.kubernetes.cluster_name: BEYLA_KUBE_CLUSTER_NAME
 attributes.kubernetes.meta_restrict_local_node: BEYLA_KUBE_META_RESTRICT_LOCAL_NODE
 discovery.exclude_otel_instrumented_services: BEYLA_EXCLUDE_OTEL_INSTRUMENTED_SERVICES
+attributes.host_id.override: BEYLA_HOST_ID
 ebpf.bpf_debug: BEYLA_BPF_DEBUG
 {{- end }}
 
@@ -54,6 +55,31 @@ ebpf.bpf_debug: BEYLA_BPF_DEBUG
 {{- define "wirespan.selectors" -}}
 open_ports: BEYLA_OPEN_PORT
 exe_path: BEYLA_AUTO_TARGET_EXE
+k8s_namespace: WIRESPAN_K8S_NAMESPACE
+k8s_pod_name: WIRESPAN_K8S_POD_NAME
+k8s_container_name: WIRESPAN_K8S_CONTAINER_NAME
+k8s_owner_name: WIRESPAN_K8S_OWNER_NAME
+k8s_deployment_name: WIRESPAN_K8S_DEPLOYMENT_NAME
+k8s_replicaset_name: WIRESPAN_K8S_REPLICASET_NAME
+k8s_statefulset_name: WIRESPAN_K8S_STATEFULSET_NAME
+k8s_daemonset_name: WIRESPAN_K8S_DAEMONSET_NAME
+k8s_job_name: WIRESPAN_K8S_JOB_NAME
+k8s_cronjob_name: WIRESPAN_K8S_CRONJOB_NAME
+k8s_pod_labels: WIRESPAN_K8S_POD_LABELS
+k8s_pod_annotations: WIRESPAN_K8S_POD_ANNOTATIONS
+{{- end }}
+
+{{- /* What a key of a selector selects, as its variable says it: of labels, each with its glob. */}}
+{{- define "wirespan.selected" -}}
+{{- if kindIs "map" . }}
+{{- $pairs := list }}
+{{- range $key, $value := . }}
+{{- $pairs = append $pairs (printf "%s=%s" $key (include "wirespan.text" $value)) }}
+{{- end }}
+{{- join "," $pairs }}
+{{- else }}
+{{- include "wirespan.text" . }}
+{{- end }}
 {{- end }}
 
 {{- /* From config.data, as JSON: `environment`, and `left`, the paths that nobody reads. */}}
@@ -64,21 +90,38 @@ exe_path: BEYLA_AUTO_TARGET_EXE
 {{- $data := deepCopy (default dict .Values.config.data) }}
 {{- $discovery := default dict $data.discovery }}
 {{- $entries := default list $discovery.instrument }}
-{{- /* All by the same one key: then they are one list. */}}
+{{- /* Several entries that all have the same one key are one list; the keys of a single entry narrow each other, as
+variables do, but for ports and paths, of which either selects. */}}
+{{- $selectors := include "wirespan.selectors" . | fromYaml }}
 {{- $names := list }}
 {{- range $entries }}
 {{- $names = concat $names (keys .) }}
 {{- end }}
 {{- $names = uniq $names }}
-{{- if eq (len $names) 1 }}
-{{- $variable := get (include "wirespan.selectors" . | fromYaml) (first $names) }}
-{{- if $variable }}
+{{- $sayable := or (eq (len $names) 1) (eq (len $entries) 1) }}
+{{- if and (has "open_ports" $names) (has "exe_path" $names) }}
+{{- $sayable = false }}
+{{- end }}
+{{- range $names }}
+{{- if not (get $selectors .) }}
+{{- $sayable = false }}
+{{- end }}
+{{- end }}
+{{- if and $entries $sayable }}
+{{- range $name := $names }}
 {{- $values := list }}
 {{- range $entries }}
-{{- $values = append $values (include "wirespan.text" (get . (first $names))) }}
+{{- $values = append $values (include "wirespan.selected" (get . $name)) }}
 {{- end }}
-{{- $_ := set $environment $variable (join "," $values) }}
+{{- $_ := set $environment (get $selectors $name) (join "," $values) }}
+{{- end }}
 {{- $_ := unset $discovery "instrument" }}
+{{- end }}
+{{- /* Of default exclusions nothing can be changed but that there are some. */}}
+{{- range $key := list "default_exclude_instrument" "default_exclude_services" }}
+{{- if and (hasKey $discovery $key) (empty (get $discovery $key)) }}
+{{- $_ := set $environment "WIRESPAN_DEFAULT_EXCLUDE" "false" }}
+{{- $_ := unset $discovery $key }}
 {{- end }}
 {{- end }}
 {{- range $path, $text := include "wirespan.flatten" (dict "prefix" "" "tree" $data) | fromJson }}
@@ -105,17 +148,22 @@ exe_path: BEYLA_AUTO_TARGET_EXE
 {{- $selects := false }}
 {{- $exports := false }}
 {{- range $names }}
-{{- if regexMatch "^(BEYLA|OTEL_EBPF|OTEL_GO)_(OPEN_PORT|AUTO_TARGET_EXE|EXECUTABLE_NAME|TARGET_PID)$" . }}
+{{- if regexMatch "^(BEYLA|OTEL_EBPF|OTEL_GO)_(OPEN_PORT|AUTO_TARGET_EXE|EXECUTABLE_NAME|TARGET_PID)$|^WIRESPAN_K8S_" . }}
 {{- $selects = true }}
 {{- end }}
 {{- if regexMatch "^OTEL_EXPORTER_OTLP_(TRACES_)?ENDPOINT$" . }}
 {{- $exports = true }}
 {{- end }}
 {{- end }}
+{{- range $path := $config.left }}
+{{- if regexMatch "^discovery\\.(default_)?exclude_(instrument|services)$" $path }}
+{{- fail (printf "config.data.%s can't be said in environment variables, and wirespan reads no configuration file yet: without it more would be traced than it says. Remove it, and select by env.WIRESPAN_K8S_NAMESPACE and its like" $path) }}
+{{- end }}
+{{- end }}
 {{- if not $selects }}
 {{- range $path := $config.left }}
 {{- if regexMatch "^discovery\\.(instrument|services)$" $path }}
-{{- fail (printf "config.data.%s can't be said in environment variables, and wirespan reads no configuration file yet: set env.BEYLA_OPEN_PORT or env.BEYLA_AUTO_TARGET_EXE, which then select" $path) }}
+{{- fail (printf "config.data.%s can't be said in environment variables, and wirespan reads no configuration file yet: set env.BEYLA_OPEN_PORT or env.BEYLA_AUTO_TARGET_EXE, and env.WIRESPAN_K8S_NAMESPACE or its like, which then select" $path) }}
 {{- end }}
 {{- end }}
 {{- $_ := set $environment "BEYLA_OPEN_PORT" .Values.defaultOpenPort }}
@@ -125,6 +173,13 @@ exe_path: BEYLA_AUTO_TARGET_EXE
 {{- end }}
 {{- if not (hasKey $environment "BEYLA_KUBE_METADATA_ENABLE") }}
 {{- $_ := set $environment "BEYLA_KUBE_METADATA_ENABLE" "true" }}
+{{- end }}
+{{- if not (hasKey $environment "WIRESPAN_KUBE_PEERS") }}
+{{- if .Values.rbac.nodes }}
+{{- $_ := set $environment "WIRESPAN_KUBE_PEERS" (ternary "services,nodes" "nodes" .Values.rbac.services) }}
+{{- else if not .Values.rbac.services }}
+{{- $_ := set $environment "WIRESPAN_KUBE_PEERS" "none" }}
+{{- end }}
 {{- end }}
 {{- toJson $environment }}
 {{- end }}

@@ -43,3 +43,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- else }}:{{ default .Chart.AppVersion .Values.image.tag }}
 {{- end }}
 {{- end }}
+
+{{- /* By which agents find each other. */}}
+{{- define "wirespan.peers" -}}
+{{- printf "%s-peers" (include "wirespan.fullname" . | trunc 57 | trimSuffix "-") }}
+{{- end }}

@@ -1,5 +1,5 @@
-//! How long to wait before the API server is asked again: longer with each failure, and never as
-//! long as another agent that failed at the same moment. It keeps no time.
+//! How long to wait before somebody is asked again: longer with each failure, and never as long as
+//! another agent that failed at the same moment. It keeps no time.
 
 use std::time::Duration;
 
@@ -16,6 +16,12 @@ impl Backoff {
     /// Something came of it.
     pub fn succeeded(&mut self) {
         self.failures = 0;
+    }
+
+    /// Nothing failed since the last success.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.failures == 0
     }
 
     /// Nothing came of it; how long to wait: between half and all of what is due.
