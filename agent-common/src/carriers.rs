@@ -17,15 +17,6 @@ pub const ENROLLED_MAX: u32 = 16 * 1024;
 pub const MODE_TRIAL: u32 = 1;
 /// In the only slot of `CARRIER_MODE`: header fields are inserted.
 pub const MODE_HEADERS: u32 = 2;
-/// In the only slot of `CARRIER_MODE`: a TCP option is sent.
-pub const MODE_OPTION: u32 = 4;
-
-/// In the only slot of `CARRIER_MODE`: the self-test's option came, as the kernel side tells.
-pub const MODE_SEEN: u32 = 8;
-
-/// Length of the TCP option: kind, length, magic number, the trace's id.
-pub const OPTION_LEN: u32 = 20;
-
 /// The trace id that the self-test's requests get.
 pub const TRIAL_TRACE_ID: [u8; 16] = *b"wirespan's trial";
 
@@ -133,15 +124,11 @@ pub enum Carried {
     EarlyBytes = 13,
     /// A request's head was not read whole, or names a trace in another way than expected.
     UnknownHead = 14,
-    /// A TCP option was sent.
-    OptionSent = 15,
-    /// A TCP option was received.
-    OptionTaken = 16,
 }
 
 impl Carried {
     /// All of them, in the order of their indices.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 15] = [
         Self::Enrolled,
         Self::Inserted,
         Self::NoContext,
@@ -157,8 +144,6 @@ impl Carried {
         Self::Full,
         Self::EarlyBytes,
         Self::UnknownHead,
-        Self::OptionSent,
-        Self::OptionTaken,
     ];
 }
 

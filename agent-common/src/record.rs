@@ -42,8 +42,6 @@ pub enum Kind {
     Caller = 9,
     /// Who is behind addresses within a cluster, from now on: a JSON document. Made in user space.
     Peers = 10,
-    /// What a TCP option said of a request that the next records tell: [`CarriedTrace`].
-    Carried = 11,
 }
 
 impl TryFrom<u8> for Kind {
@@ -61,7 +59,6 @@ impl TryFrom<u8> for Kind {
             8 => Self::Settings,
             9 => Self::Caller,
             10 => Self::Peers,
-            11 => Self::Carried,
             unknown => return Err(unknown),
         })
     }
@@ -99,27 +96,6 @@ impl TryFrom<u8> for Direction {
         }
     }
 }
-
-/// Body of [`Kind::Carried`]: the trace of a request, which is named by what both ends of its TCP
-/// connection know.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
-#[repr(C)]
-pub struct CarriedTrace {
-    /// Sequence numbers of the first byte that the client sent, and of the first that the server
-    /// did.
-    pub starts: [u32; 2],
-    /// Where the request begins in what the client sent, in bytes modulo 2^32.
-    pub position: u32,
-    /// Flags of W3C Trace Context.
-    pub flags: u8,
-    /// Zero.
-    pub reserved: [u8; 3],
-    /// Not all zero.
-    pub trace_id: [u8; 16],
-}
-const _: () = assert!(size_of::<CarriedTrace>() == 32);
 
 /// Begins every record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -471,8 +447,6 @@ pub enum Body<'a> {
     Peers(&'a [u8]),
     /// Who made a request, as another node tells.
     Caller(Caller),
-    /// The trace of a request.
-    Carried(CarriedTrace),
 }
 
 /// Why bytes are not a record.
@@ -583,7 +557,6 @@ impl<'a> Body<'a> {
             Kind::Settings => Self::Settings(rest),
             Kind::Peers => Self::Peers(rest),
             Kind::Caller => Self::Caller(split::<Caller>(rest)?.0),
-            Kind::Carried => Self::Carried(split::<CarriedTrace>(rest)?.0),
         })
     }
 }

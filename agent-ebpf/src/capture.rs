@@ -7,7 +7,6 @@ use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::{Direction, OPEN_COUNTED, OPEN_SEQUENCED, is_object};
 use wirespan_common::watch::VerdictKind;
 
-use crate::context;
 use crate::copy::{copy, unreadable};
 use crate::frames;
 use crate::maps::{self, Scratch};
@@ -71,7 +70,7 @@ fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
         scratch.tail_len = 0;
         unreadable(scratch)
     } else {
-        record::<WALKS>(scratch, connection, position, now, turned)
+        record::<WALKS>(scratch, connection, position, now)
     };
     // Behind all records: those of the other direction, which another thread may be writing at this
     // moment, tell how far this one is, and what was not recorded by then counts as left out.
@@ -94,16 +93,11 @@ fn record<const WALKS: bool>(
     connection: &mut Connection,
     position: u64,
     now: u64,
-    turned: bool,
 ) -> Delivered<()> {
     scratch.wanted = policy::wanted(connection, &scratch.transfer);
     let readable = copy::<WALKS>(scratch);
     if scratch.copied == 0 {
         return readable;
-    }
-    // VERIFIER(5.17): it loops; older kernels carry nothing.
-    if WALKS && turned && maps::propagates() && is_ingress(scratch) {
-        context::request_read(scratch, connection);
     }
     let len = scratch.transfer.len;
     describe(scratch, connection, position, len, now);
@@ -111,11 +105,6 @@ fn record<const WALKS: bool>(
     connection.lost = u8::from(sent.is_err());
     policy::spend(connection, scratch.transfer.call.direction, scratch.copied);
     sent.and(readable)
-}
-
-#[inline(always)]
-fn is_ingress(scratch: &Scratch) -> bool {
-    matches!(scratch.transfer.call.direction, Direction::Ingress)
 }
 
 /// The direction changed: budgets are full again, user space may have made up its mind, and bytes

@@ -10,7 +10,6 @@ mod enrolment;
 mod field;
 mod headers;
 mod http1;
-pub mod option;
 
 pub use enrolment::socket_event;
 pub use headers::message_sent;

@@ -1,6 +1,7 @@
 //! The trace on whose behalf a request is sent, where that is known in time: as a watched server
-//! reads a request ([`request_read`]), for whom it serves it, and as anybody is about to send
-//! ([`about_to_send`]).
+//! has read a request ([`has_read`]), for whom it serves it, and as anybody is about to send
+//! ([`about_to_send`]). Two programs of their own, at both ends of system calls, which are loaded
+//! only where somebody asks: what takes note of transfers knows nothing of it.
 //!
 //! What is said here is what user space will say too, or nothing: a goroutine that read its request
 //! itself, nginx's requests, and processes that were never spoken to, whose requests each begin a
@@ -11,19 +12,18 @@
 pub mod head;
 
 use wirespan_common::carriers::{Carried, derived_trace_id};
-use wirespan_common::connection::Connection;
-use wirespan_common::loss::KernelLoss;
-use wirespan_common::record::{Direction, TaskKind, is_object};
+use wirespan_common::record::{Direction, TaskKind};
 use wirespan_common::watch::Watch;
 
 use self::head::{Head, Said};
 use crate::arch::GOROUTINE_OFFSET;
-use crate::carriers::option::{self, CAME};
-use crate::maps::{self, CallKey, Execution, Scratch, Trace};
-use crate::memory::repeat;
-use crate::memory::{Current, clamp, current_process, current_registers, kernel_value};
-use crate::records;
+use crate::maps::{self, CallKey, Execution, Scratch, Served, Trace};
+use crate::memory::{
+    Current, Typed, clamp, copy_user_at, current_process, current_registers, kernel_value, repeat,
+    user_value,
+};
 use crate::sockets::{self, Socket};
+use crate::syscall::{self, Buffers, Iovec};
 use crate::tasks;
 
 /// The longest head that is looked into, in bytes: of a longer one nothing is known.
@@ -92,50 +92,140 @@ extern "C" fn one_byte(index: u32, reading: &mut Reading<'_>) -> u64 {
     u64::from(!reading.head.next(*byte))
 }
 
-/// The transfer in the scratch buffer, whose first bytes are copied, begins a turn of what its
-/// process reads.
-#[inline(never)]
-pub fn request_read(scratch: &mut Scratch, connection: &mut Connection) {
-    let Socket { id, sk } = scratch.transfer.socket;
-    let tgid = scratch.transfer.current.tgid;
-    if connection.egress.position == 0 {
-        maps::is_spoken_to(tgid);
-    }
-    if is_object(id) || scratch.copied < 4 {
+/// A system call with these registers (a `struct pt_regs`) has returned `result`, and what it moved
+/// was noted.
+#[inline(always)]
+pub fn has_read(registers: Typed, result: i64) {
+    if result <= 0 || !syscall::may_move_bytes(registers) {
         return;
     }
-    let [a, b, c, d, ..] = scratch.payload;
-    if !head::is_request([a, b, c, d]) {
+    let current = current_process();
+    let Some(watch) = maps::watch_of(current.tgid) else {
         return;
-    }
-    let execution = Execution {
-        tgid,
-        kind: scratch.head.chunk.task_kind.into(),
-        task: scratch.head.chunk.task,
     };
-    let is_followed = execution.kind == TaskKind::Goroutine as u32
-        || execution.kind == TaskKind::ProxyRequest as u32;
-    let key = key_of(sk, Direction::Ingress, scratch.transfer.len);
-    let came = key.and_then(|key| maps::call(&key));
-    if let (Some(key), Some(trace)) = (key, came)
-        && trace.flags & CAME != 0
-    {
-        let current = scratch.transfer.current;
-        let told = records::carried(current, connection.shard, &key, &trace);
-        if told.is_err() {
-            maps::count(KernelLoss::RingFull);
+    // Where nothing is lent, nothing is known.
+    let _ = maps::with_scratch(|scratch| {
+        scratch.registers.load(registers);
+        scratch.transfer.current = current;
+        scratch.transfer.watch = watch;
+        if syscall::decode(&scratch.registers, &mut scratch.transfer.call) {
+            was_moved(scratch, result as u32);
         }
+        Ok(())
+    });
+}
+
+/// The call in the scratch buffer moved so many bytes, or messages.
+#[inline(always)]
+fn was_moved(scratch: &mut Scratch, result: u32) {
+    let call = scratch.transfer.call;
+    if !matches!(call.direction, Direction::Ingress) || call.is_beside_stream() {
+        return;
     }
-    let trace = match key {
-        Some(key) if is_followed => trace_of(scratch, key, came),
-        _ => Trace::UNKNOWN,
+    let found = sockets::descriptors_typed().and_then(|it| sockets::of_descriptor(it, call.fd));
+    let Some(socket) = found else {
+        return;
     };
-    maps::serves(&execution, id, &trace);
+    scratch.transfer.socket = socket;
+    let place = Place::of(socket.sk);
+    if is_spoken_to(socket, place) {
+        maps::is_spoken_to(scratch.transfer.current.tgid);
+    }
+    if let Some(place) = place
+        && begins_request(scratch, result)
+    {
+        request_read(scratch, &place, result);
+    }
+}
+
+/// Whether a process that has read from a socket had written nothing to it.
+#[inline(always)]
+fn is_spoken_to(socket: Socket, place: Option<Place>) -> bool {
+    match place {
+        Some(place) => place.written == 0,
+        None if sockets::is_tcp(socket.sk) => false,
+        None => maps::connection(socket.id).is_some_and(|it| it.egress.position == 0),
+    }
+}
+
+/// Copies the first part of what was read. Returns whether a request begins there.
+#[inline(always)]
+fn begins_request(scratch: &mut Scratch, result: u32) -> bool {
+    let call = scratch.transfer.call;
+    let (address, len) = match call.buffers {
+        Buffers::One => (call.address, u64::from(result)),
+        Buffers::Vector | Buffers::Message => {
+            let part = call.parts(0).and_then(user_value::<Iovec>);
+            let Ok(Iovec { address, len }) = part else {
+                return false;
+            };
+            (address, len)
+        }
+        Buffers::Messages | Buffers::Unmapped | Buffers::Spliced => return false,
+    };
+    let len = if len < u64::from(result) {
+        len as u32
+    } else {
+        result
+    };
+    scratch.copied = if len < HEAD_BYTES_MAX {
+        len
+    } else {
+        HEAD_BYTES_MAX
+    };
+    let payload = &mut scratch.payload;
+    let copied =
+        copy_user_at::<1, { HEAD_BYTES_MAX as usize }, _>(payload, 0, address, scratch.copied);
+    let [a, b, c, d, ..] = *payload;
+    copied.is_ok() && scratch.copied >= 4 && head::is_request([a, b, c, d])
+}
+
+/// A request was read, in the last `len` bytes.
+#[inline(always)]
+fn request_read(scratch: &Scratch, place: &Place, len: u32) {
+    let socket = scratch.transfer.socket;
+    let served = Served {
+        execution: reader(scratch, socket),
+        starts: [place.peer_start, place.own_start],
+        answered: place.written,
+        reserved: 0,
+    };
+    if maps::serves_already(socket.id, &served) {
+        // Bytes of its body that look like another.
+        return;
+    }
+    let key = place.of_read(len);
+    let trace = match served.execution.task {
+        0 => Trace::UNKNOWN,
+        _ => trace_of(scratch, key),
+    };
+    maps::serves(socket.id, &served, &trace);
+}
+
+/// Who serves what the current task has read from a socket; number 0 where that is not known.
+#[inline(always)]
+fn reader(scratch: &Scratch, socket: Socket) -> Execution {
+    let tgid = scratch.transfer.current.tgid;
+    let kind = u32::from(scratch.transfer.watch.tasks);
+    let task = if kind == TaskKind::Goroutine as u32 {
+        goroutine()
+    } else if kind == TaskKind::ProxyRequest as u32 {
+        tasks::read_by_nginx(socket, tgid)
+    } else {
+        0
+    };
+    Execution { tgid, kind, task }
+}
+
+/// The goroutine that made the call under way.
+#[inline(always)]
+fn goroutine() -> u64 {
+    kernel_value(current_registers().address() + GOROUTINE_OFFSET).unwrap_or(0)
 }
 
 /// Of the request in the scratch buffer.
 #[inline(always)]
-fn trace_of(scratch: &Scratch, key: CallKey, came: Option<Trace>) -> Trace {
+fn trace_of(scratch: &Scratch, key: CallKey) -> Trace {
     let mut reading = Reading {
         scratch,
         head: Head::NEW,
@@ -150,46 +240,68 @@ fn trace_of(scratch: &Scratch, key: CallKey, came: Option<Trace>) -> Trace {
             maps::count_carried(Carried::UnknownHead);
             Trace::UNKNOWN
         }
-        Said::Nothing => came.unwrap_or_else(|| begun_by(&key)),
+        Said::Nothing => maps::call(&key).unwrap_or_else(|| begun_by(&key)),
     }
 }
 
-/// By what both ends know the request that was read from a socket, in the last `len` bytes, or that
-/// is about to be written to it.
-#[inline(always)]
-fn key_of(sk: u64, direction: Direction, len: u32) -> Option<CallKey> {
-    if !sockets::is_tcp(sk) {
-        return None;
+/// How far both streams of a TCP connection have come.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Sequence number of the first byte that the own side sent.
+    own_start: u32,
+    /// Of the first that the peer did.
+    peer_start: u32,
+    /// Bytes that were read, modulo 2^32.
+    read: u32,
+    /// Bytes that were written, modulo 2^32.
+    written: u32,
+}
+
+impl Place {
+    /// As of now; `None` where it is no TCP, or not known.
+    #[inline(always)]
+    fn of(sk: u64) -> Option<Self> {
+        if !sockets::is_tcp(sk) {
+            return None;
+        }
+        let read = sockets::copied_sequence(sk).ok()?;
+        let written = sockets::written_sequence(sk).ok()?;
+        let end = u32::from(sockets::end_was_read(sk, read));
+        let read = read.wrapping_sub(end);
+        let positions = sockets::tcp_positions(sk, read, written)?;
+        let (read_at, written_at) = (positions.read as u32, positions.written as u32);
+        Some(Self {
+            own_start: written.wrapping_sub(written_at),
+            peer_start: read.wrapping_sub(read_at),
+            read: read_at,
+            written: written_at,
+        })
     }
-    let read = sockets::copied_sequence(sk).ok()?;
-    let written = sockets::written_sequence(sk).ok()?;
-    let end = u32::from(sockets::end_was_read(sk, read));
-    let read = read.wrapping_sub(end);
-    let positions = sockets::tcp_positions(sk, read, written)?;
-    let starts = [
-        read.wrapping_sub(positions.read as u32),
-        written.wrapping_sub(positions.written as u32),
-    ];
-    Some(match direction {
-        Direction::Ingress => CallKey {
-            starts,
-            position: (positions.read as u32).wrapping_sub(len),
+
+    /// Of the request that was read in the last `len` bytes.
+    #[inline(always)]
+    fn of_read(&self, len: u32) -> CallKey {
+        CallKey {
+            starts: [self.peer_start, self.own_start],
+            position: self.read.wrapping_sub(len),
             reserved: 0,
-        },
-        Direction::Egress => CallKey {
-            starts: [starts[1], starts[0]],
-            position: positions.written as u32,
+        }
+    }
+
+    /// Of the request that is about to be written.
+    #[inline(always)]
+    fn of_written(&self) -> CallKey {
+        CallKey {
+            starts: [self.own_start, self.peer_start],
+            position: self.written,
             reserved: 0,
-        },
-    })
+        }
+    }
 }
 
 /// The current task is about to write to a descriptor: nothing of it was sent yet.
 #[inline(always)]
 pub fn about_to_send(descriptor: u32) {
-    if !maps::propagates() {
-        return;
-    }
     let current = current_process();
     let Some(watch) = maps::watch_of(current.tgid) else {
         return;
@@ -206,16 +318,10 @@ pub fn about_to_send(descriptor: u32) {
     if maps::answered(socket.id) {
         return;
     }
-    let Some(key) = key_of(socket.sk, Direction::Egress, 0) else {
+    let Some(key) = Place::of(socket.sk).map(|place| place.of_written()) else {
         return;
     };
-    let trace = sender(current, watch, socket, &key);
-    maps::calls(&key, &trace);
-    if trace.is_known() {
-        option::pend(socket.sk, key, &trace);
-    } else {
-        maps::count_carried(Carried::NoContext);
-    }
+    maps::calls(&key, &sender(current, watch, socket, &key));
 }
 
 /// On whose behalf the current task sends on a socket.
@@ -227,7 +333,7 @@ fn sender(current: Current, watch: Watch, socket: Socket, key: &CallKey) -> Trac
     }
     let kind = u32::from(watch.tasks);
     let task = if kind == TaskKind::Goroutine as u32 {
-        kernel_value(current_registers().address() + GOROUTINE_OFFSET).unwrap_or(0)
+        goroutine()
     } else if kind == TaskKind::ProxyRequest as u32 {
         tasks::passed_on_by_nginx(socket, current.tgid)
     } else {

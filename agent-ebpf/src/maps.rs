@@ -31,7 +31,7 @@ use crate::memory::Delivered;
 
 pub use carriers::{
     carrier_mode, count_carried, enrol, forget_widened, note_widened, remember_widened, talk,
-    talk_or_new, tell_trial, widened,
+    talk_or_new, widened,
 };
 pub use contexts::{
     Lineage, context, forget_work, remember_context, remember_item, remember_work, take_item, work,
@@ -54,9 +54,8 @@ pub use tls::{
     move_object, object, remember_halves, remember_object, remember_ring, task, touch_task,
 };
 pub use trace::{
-    CallKey, Execution, Pending, Trace, answered, asks_on, call, calls, has_room_for_options,
-    is_spoken_to, option_kind, pend_option, pending_option, propagates, sampled_from, served_trace,
-    serves, serves_nothing, take_asked, was_spoken_to,
+    CallKey, Execution, Served, Trace, answered, asks_on, call, calls, is_spoken_to, propagates,
+    sampled_from, served_trace, serves, serves_already, serves_nothing, take_asked, was_spoken_to,
 };
 pub use walks::{HEADER_LEN, HEADER_ROOM, HEADER_SIZE, PROOF, Walk, Walks};
 

@@ -6,13 +6,13 @@ use core::mem::size_of;
 use wirespan_common::connection::Connection;
 use wirespan_common::own::Ends;
 use wirespan_common::record::{
-    CHUNK_AFTER_LOSS, CHUNK_CARRIED, CHUNK_WIDENED, CarriedTrace, Direction, Extent, Header, Kind,
-    Open, Progress, Stage, TaskNote, is_object,
+    CHUNK_AFTER_LOSS, CHUNK_CARRIED, CHUNK_WIDENED, Direction, Extent, Header, Kind, Open,
+    Progress, Stage, TaskNote, is_object,
 };
 use wirespan_common::tokio::NOTED;
 use zerocopy::{Immutable, IntoBytes};
 
-use crate::maps::{self, CallKey, ChunkRecord, Scratch, Trace, Wake};
+use crate::maps::{self, ChunkRecord, Scratch, Wake};
 use crate::memory::{Current, Delivered, clamp, now_ns};
 use crate::sockets;
 use crate::transfer::Transfer;
@@ -187,30 +187,6 @@ pub fn task_with(
         numbers,
     };
     record.note.ancestors = count;
-    maps::send(&record, shard, Wake::Later)
-}
-
-/// A record of what a TCP option said.
-#[derive(IntoBytes, Immutable)]
-#[repr(C)]
-struct CarriedRecord {
-    header: Header,
-    carried: CarriedTrace,
-}
-
-/// Tells user space the trace of a request that is about to be told, as a TCP option said it.
-#[inline(never)]
-pub fn carried(current: Current, shard: u8, key: &CallKey, trace: &Trace) -> Delivered<()> {
-    let record = CarriedRecord {
-        header: header::<CarriedRecord>(Kind::Carried, shard, now_ns(), current),
-        carried: CarriedTrace {
-            starts: key.starts,
-            position: key.position,
-            flags: trace.flags as u8,
-            reserved: [0; 3],
-            trace_id: trace.id,
-        },
-    };
     maps::send(&record, shard, Wake::Later)
 }
 

@@ -141,12 +141,26 @@ fn passed_on(transfer: &Transfer, connection: &mut Connection) -> Option<Task> {
     }
 }
 
+/// Where nginx keeps the connection of a client, from whose socket it has read; 0 where the process
+/// is no nginx.
+#[inline(never)]
+pub fn read_by_nginx(socket: Socket, tgid: u32) -> u64 {
+    if !is_nginx(tgid) {
+        return 0;
+    }
+    nginx::connection_at(socket).unwrap_or(0)
+}
+
+#[inline(always)]
+fn is_nginx(tgid: u32) -> bool {
+    maps::runtime_of(tgid).is_some_and(|it| it.places[0] == NGINX.into())
+}
+
 /// The address of the client's connection for whose request bytes are about to be written to an
 /// upstream's socket, where that is nginx's; else 0.
 #[inline(never)]
 pub fn passed_on_by_nginx(socket: Socket, tgid: u32) -> u64 {
-    let is_nginx = maps::runtime_of(tgid).is_some_and(|it| it.places[0] == NGINX.into());
-    if !is_nginx {
+    if !is_nginx(tgid) {
         return 0;
     }
     let Some(at) = nginx::connection_at(socket) else {

@@ -39,7 +39,6 @@ pub use tls::{Attempt, Death, ProbedProcess, Spent, Standing, TlsProbes};
 pub use watch_list::WatchList;
 
 use crate::config::{CaptureConfig, Strategy, Targets};
-use crate::visible::Visible;
 
 /// The kernel side, running. Dropping it detaches everything; so does the process's end, however it
 /// comes, because nothing is pinned.
@@ -127,11 +126,8 @@ impl Capture {
         if config.node_links {
             strategy::attach_node(&mut ebpf);
         }
-        if config.carriers.is_on()
-            && let Err(reason) = strategy::attach_context(&mut ebpf)
-        {
-            log::warn!("no call carries its trace: {}", Visible(&reason));
-        }
+        let knows_context = || strategy::attach_context(&mut ebpf);
+        let carriers = Carriers::start_if_asked(&config.carriers, &maps, knows_context);
         let log = if config.bpf_debug {
             object::start_log(&mut ebpf)
         } else {
@@ -143,7 +139,6 @@ impl Capture {
         let feeds = feeds.collect::<Result<_, _>>()?;
         let mut selection = Selection::new(strategy, &attached)?;
         selection.reconfigure(targets).map_err(StartError::Load)?;
-        let carriers = Carriers::start_if_asked(&config.carriers, &maps);
         Ok(Self {
             strategy,
             feeds,

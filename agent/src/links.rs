@@ -8,7 +8,6 @@
 //! it waits for its trace. Everything is decided by records, in their order, so that a replay links
 //! as the live run did.
 
-mod carried;
 mod cause;
 mod go;
 mod gone;
@@ -32,9 +31,7 @@ mod wire;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use wirespan_common::record::{
-    Caller, CarriedTrace, ConnectionId, TaskEvent, TaskKind, TaskNote,
-};
+use wirespan_common::record::{Caller, ConnectionId, TaskEvent, TaskKind, TaskNote};
 use wirespan_protocols::exchange::{Role, Ticket};
 
 pub use joins::{Ends, JoinKey, Meeting, OF_CARRIER, OF_STREAM};
@@ -44,7 +41,6 @@ pub use tally::{Abstained, LinkCounts, LinkTally, QuestionFate};
 pub use wire::Wire;
 
 use crate::trace_context::{Named, SpanContext, TraceContext};
-use carried::CarriedTraces;
 use cause::{Cause, Request};
 use headers::{Headers, PassedOn};
 use java::VirtualThreads;
@@ -173,7 +169,6 @@ pub struct Links {
     threads: Threads,
     java: VirtualThreads,
     python: Python,
-    carried: CarriedTraces,
     derives_traces: bool,
     questions: Questions,
 }
@@ -191,7 +186,6 @@ impl Links {
             threads: Threads::default(),
             java: VirtualThreads::default(),
             python: Python::default(),
-            carried: CarriedTraces::default(),
             derives_traces: false,
             questions: Questions::default(),
         }
@@ -203,7 +197,6 @@ impl Links {
             actor: begun.actor.map(|actor| self.java.know(actor)),
             ..*begun
         };
-        let named = self.carried.believed(begun, named);
         let mut own = self.trace_context.place(begun.role, named);
         if self.derives_traces
             && named.parent.is_none()
@@ -223,11 +216,6 @@ impl Links {
             Role::Client => self.begin_client(node, begun, named),
         }
         node
-    }
-
-    /// What a TCP option said of a request that is about to begin.
-    pub fn carried(&mut self, trace: &CarriedTrace) {
-        self.carried.add(trace);
     }
 
     /// Ids of traces that begin here follow from the connection.
@@ -688,7 +676,6 @@ impl Links {
             + self.threads.memory_bytes()
             + self.java.memory_bytes()
             + self.python.memory_bytes()
-            + self.carried.memory_bytes()
             + self.questions.memory_bytes()
     }
 }

@@ -176,7 +176,6 @@ impl Pipeline {
                 links.note(time_ns, who, event, kind, &note, ancestors.as_slice());
             }
             Body::Settings(json) => self.reconfigure(json),
-            Body::Carried(trace) => self.material.exchanges.links.carried(&trace),
             Body::Peers(json) => match serde_json::from_slice(json) {
                 Ok(changes) => self.material.teller.spans.meet(changes, time_ns),
                 Err(_) => self.material.health.lose(Loss::Undecodable, 1),

@@ -9,8 +9,7 @@ use wirespan::health::Health;
 use wirespan::pipeline::{Pipeline, PipelineConfig};
 use wirespan::span::Span;
 use wirespan_common::record::{
-    Caller, CarriedTrace, Chunk, Clock, Extent, Header, Kind, Life, Open, Progress, Record,
-    TaskNote,
+    Caller, Chunk, Clock, Extent, Header, Kind, Life, Open, Progress, Record, TaskNote,
 };
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
@@ -125,7 +124,6 @@ fn record(seed: &Seed, positions: &mut Positions) -> Vec<u8> {
                 note.ancestors = (payload.len() / 8) as u8;
             })
         }
-        Kind::Carried => body::<CarriedTrace>(raw, |_| {}),
         Kind::Peers => {
             payload = b"[{\"address\":\"10.0.0.1\"}]";
             Vec::new()
@@ -160,7 +158,6 @@ fn any_records(count_max: usize) -> impl Strategy<Value = Vec<Vec<u8>>> {
         10 => Just(Kind::Progress as u8),
         5 => Kind::Life as u8..=Kind::Task as u8,
         1 => Just(Kind::Settings as u8),
-        1 => Just(Kind::Carried as u8),
         1 => Just(Kind::Peers as u8),
         1 => Just(Kind::Caller as u8),
     ];

@@ -1,9 +1,8 @@
 //! Which connections are enrolled. It looks at no byte of them.
 
 use aya_ebpf::bindings::{BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_TCP_CONNECT_CB};
-use wirespan_common::carriers::{Carried, MODE_HEADERS, MODE_OPTION};
+use wirespan_common::carriers::{Carried, MODE_HEADERS};
 
-use super::option;
 use crate::maps;
 use crate::memory::{SocketEvent, current_task, kernel_value, offset};
 
@@ -15,11 +14,7 @@ const PORT_HTTPS: u32 = 443;
 /// Something happened to a socket of the control group.
 #[inline(always)]
 pub fn socket_event(event: SocketEvent) {
-    let mode = maps::carrier_mode();
-    if mode & MODE_OPTION != 0 {
-        option::socket_event(event);
-    }
-    if mode & MODE_HEADERS == 0 {
+    if maps::carrier_mode() & MODE_HEADERS == 0 {
         return;
     }
     let op = event.operation();
@@ -50,7 +45,7 @@ fn connects(event: SocketEvent) {
 
 /// Whether the current process is watched.
 #[inline(always)]
-pub(super) fn is_watched() -> bool {
+fn is_watched() -> bool {
     // VERIFIER(6.1): here the helper that tells it is not known.
     let tgid = kernel_value(current_task() + offset(|o| &o.task_struct_tgid));
     tgid.is_ok_and(|tgid| !maps::is_own(tgid) && maps::watch_of(tgid).is_some())
@@ -71,7 +66,7 @@ fn established(event: SocketEvent) {
 /// Whether the peer is within a network of somebody's own (RFC 1918, 6598, 4193), this machine, or
 /// the same link: a trace id tells nobody else of what is done here.
 #[inline(always)]
-pub(super) fn is_private(event: SocketEvent) -> bool {
+fn is_private(event: SocketEvent) -> bool {
     let family = event.family();
     if family == AF_INET {
         return is_private_v4(event.peer_v4());

@@ -35,10 +35,18 @@ pub fn carry_headers(ctx: SkMsgContext) -> u32 {
 /// begins. There is no other place before anything is sent that every kernel has, whatever else it
 /// was built without; most calls of a machine end here with the first question.
 #[btf_tracepoint(function = "sys_enter")]
-pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
+pub fn context_sends(ctx: BtfTracePointContext) -> i32 {
     if syscall::may_send(ctx.arg(1)) {
         let registers = Typed::new(ctx.arg(0));
         context::about_to_send(syscall::descriptor(registers));
     }
+    0
+}
+
+/// `TP_PROTO(struct pt_regs *regs, long ret)`: a system call ends. It runs behind all that takes
+/// note of what the call moved.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn context_reads(ctx: BtfTracePointContext) -> i32 {
+    context::has_read(Typed::new(ctx.arg(0)), ctx.arg(1));
     0
 }

@@ -6,7 +6,7 @@ use aya_ebpf::bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock};
 use aya_ebpf::helpers::generated;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray};
-use wirespan_common::carriers::{Carried, ENROLLED_MAX, MODE_SEEN, Talk};
+use wirespan_common::carriers::{Carried, ENROLLED_MAX, Talk};
 
 use super::propagates;
 use crate::memory::SocketEvent;
@@ -97,12 +97,6 @@ pub fn forget_widened(sk: u64) {
     if propagates() && WIDENED.get_ptr(sk).is_some() {
         let _: Result<(), i32> = WIDENED.remove(sk);
     }
-}
-
-/// The self-test's option came.
-#[inline(always)]
-pub fn tell_trial() {
-    let _: Result<(), i32> = CARRIER_MODE.set(0, carrier_mode() | MODE_SEEN, 0);
 }
 
 /// Counts what was done or declined.

@@ -14,42 +14,6 @@ static PROPAGATES: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
 static SAMPLED_FROM: Global<u64> = Global::new(0);
 
-/// The option's kind; 0 where none is sent; set before loading.
-#[unsafe(no_mangle)]
-static OPTION_KIND: Global<u8> = Global::new(0);
-
-/// The option's magic number, whose lowest bit is 0; set before loading.
-#[unsafe(no_mangle)]
-static OPTION_MAGIC: Global<u16> = Global::new(0);
-
-/// The option's kind and magic number, where it is sent.
-#[inline(always)]
-pub fn option_kind() -> Option<(u8, u16)> {
-    match OPTION_KIND.load() {
-        0 => None,
-        kind => Some((kind, OPTION_MAGIC.load())),
-    }
-}
-
-/// Whether segments of a socket are made with room for an option.
-#[inline(always)]
-pub fn has_room_for_options(sk: u64) -> bool {
-    PENDING.get_ptr(sk).is_some()
-}
-
-/// An option is to be sent on a socket.
-#[inline(always)]
-pub fn pend_option(sk: u64, pending: &Pending) {
-    let _: Result<(), i32> = PENDING.insert(sk, pending, 0);
-}
-
-/// What is to be sent on a socket.
-#[inline(always)]
-pub fn pending_option(sk: u64) -> Option<Pending> {
-    // SAFETY: copied out at once; it is replaced before the bytes that it is about are written.
-    unsafe { PENDING.get(sk) }.copied()
-}
-
 /// Who serves a request: a task, by its process and its kind.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
@@ -99,16 +63,20 @@ pub struct CallKey {
     pub reserved: u32,
 }
 
-/// An option that is to be sent.
-#[derive(Clone, Copy)]
+/// A request that is being served, and what else may be read of it: all that comes on its
+/// connection until something is written there.
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
-pub struct Pending {
-    /// What it says.
-    pub trace: Trace,
-    /// With which sequence number.
-    pub sequence: u32,
-    /// 0: there is none, but segments of the socket have room for one.
-    pub is_set: u32,
+pub struct Served {
+    /// By whom.
+    pub execution: Execution,
+    /// Sequence numbers of the first bytes of its client and its server: another connection may
+    /// have the id of one that is gone.
+    pub starts: [u32; 2],
+    /// Bytes that were written on the connection before, modulo 2^32.
+    pub answered: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// What is served by whom.
@@ -116,16 +84,13 @@ pub struct Pending {
 static SERVING: LruHashMap<Execution, Trace> = LruHashMap::with_max_entries(16 * 1024, 0);
 /// By whom the request is served that was read on a connection and not answered.
 #[map]
-static SERVED: LruHashMap<ConnectionId, Execution> = LruHashMap::with_max_entries(16 * 1024, 0);
+static SERVED: LruHashMap<ConnectionId, Served> = LruHashMap::with_max_entries(16 * 1024, 0);
 /// Who asks next on a connection, where another task writes what it asks.
 #[map]
 static ASKED: LruHashMap<ConnectionId, Trace> = LruHashMap::with_max_entries(16 * 1024, 0);
 /// Requests that watched processes of this machine make.
 #[map]
 static CALLS: LruHashMap<CallKey, Trace> = LruHashMap::with_max_entries(16 * 1024, 0);
-/// Options that are to be sent, by the socket's address.
-#[map]
-static PENDING: LruHashMap<u64, Pending> = LruHashMap::with_max_entries(16 * 1024, 0);
 /// Processes to which others spoke first.
 #[map]
 static SERVERS: LruHashMap<u32, u8> = LruHashMap::with_max_entries(16 * 1024, 0);
@@ -142,11 +107,19 @@ pub fn sampled_from() -> u64 {
     SAMPLED_FROM.load()
 }
 
-/// An execution serves a request that was read on a connection.
+/// A request that was read on a connection is being served.
 #[inline(always)]
-pub fn serves(execution: &Execution, connection: ConnectionId, trace: &Trace) {
-    let _: Result<(), i32> = SERVING.insert(execution, trace, 0);
-    let _: Result<(), i32> = SERVED.insert(connection, execution, 0);
+pub fn serves(connection: ConnectionId, served: &Served, trace: &Trace) {
+    let _: Result<(), i32> = SERVING.insert(served.execution, trace, 0);
+    let _: Result<(), i32> = SERVED.insert(connection, served, 0);
+}
+
+/// Whether one was read on the same connection that is not answered.
+#[inline(always)]
+pub fn serves_already(connection: ConnectionId, served: &Served) -> bool {
+    // SAFETY: compared at once.
+    let known = unsafe { SERVED.get(connection) };
+    known.is_some_and(|it| it.starts == served.starts && it.answered == served.answered)
 }
 
 /// What an execution serves.
@@ -169,10 +142,10 @@ pub fn serves_nothing(execution: &Execution) {
 #[inline(always)]
 pub fn answered(connection: ConnectionId) -> bool {
     // SAFETY: copied out at once.
-    let Some(execution) = (unsafe { SERVED.get(connection) }).copied() else {
+    let Some(served) = (unsafe { SERVED.get(connection) }).copied() else {
         return false;
     };
-    serves_nothing(&execution);
+    serves_nothing(&served.execution);
     let _: Result<(), i32> = SERVED.remove(connection);
     true
 }

@@ -244,22 +244,6 @@ pub fn set<K: IntoBytes + Immutable, V: IntoBytes + Immutable>(
     done(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attr)
 }
 
-/// An element of an array of numbers.
-///
-/// # Errors
-/// What the kernel says.
-pub fn get(map: BorrowedFd<'_>, index: u32) -> io::Result<u32> {
-    let mut value = 0u32;
-    let mut attr = empty();
-    // SAFETY: as above.
-    let element = unsafe { &mut attr.__bindgen_anon_2 };
-    element.map_fd = map.as_raw_fd() as u32;
-    element.key = (&raw const index) as u64;
-    element.__bindgen_anon_1.value = (&raw mut value) as u64;
-    done(bpf_cmd::BPF_MAP_LOOKUP_ELEM, &mut attr)?;
-    Ok(value)
-}
-
 /// Has a program look at what is sent on the sockets of a map, as long as the map is there.
 ///
 /// # Errors

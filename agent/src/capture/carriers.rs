@@ -9,7 +9,6 @@
 mod cases;
 mod counts;
 mod group;
-mod option;
 mod set;
 mod trial;
 
@@ -17,7 +16,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::os::fd::OwnedFd;
 
-use wirespan_common::carriers::{MODE_HEADERS, MODE_OPTION, MODE_TRIAL};
+use wirespan_common::carriers::{MODE_HEADERS, MODE_TRIAL};
 
 use self::counts::CarriedCounts;
 use self::set::Set;
@@ -47,8 +46,6 @@ pub enum Refusal {
     Load(String),
     /// Enrolled sockets work otherwise than others, or carry otherwise than meant.
     Trial(Fault),
-    /// The option does not come, or a stream that has it does not.
-    Option(String),
     /// The control group can't be used.
     Group(String),
     /// Somebody else's programs are on the way.
@@ -60,7 +57,6 @@ impl fmt::Display for Refusal {
         match self {
             Self::Load(reason) => write!(f, "the kernel refuses what it takes: {reason}"),
             Self::Trial(fault) => write!(f, "this kernel fails the self-test: {fault}"),
-            Self::Option(reason) => write!(f, "this kernel fails the option's self-test: {reason}"),
             Self::Group(reason) => write!(f, "no control group to attach to: {reason}"),
             Self::Others(count) => write!(
                 f,
@@ -73,15 +69,17 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 impl Carriers {
-    /// Starts what is asked for, if anything is, and says what came of it.
+    /// Starts what is asked for, if anything is, and says what came of it. `attach_context` has the
+    /// kernel side learn whose requests are sent, and is called only if the kernel passes.
     pub fn start_if_asked(
         config: &CarriersConfig,
         maps: &HashMap<String, OwnedFd>,
+        attach_context: impl FnOnce() -> Result<(), String>,
     ) -> Option<Result<Self, Refusal>> {
         if !config.is_on() {
             return None;
         }
-        let started = Self::start(config, maps);
+        let started = Self::start(config, maps, attach_context);
         match &started {
             Ok(_) => log::info!("calls of watched processes carry their trace"),
             Err(refusal) => log::warn!("no calls carry their trace: {}", Visible(refusal)),
@@ -93,39 +91,21 @@ impl Carriers {
     ///
     /// # Errors
     /// Nothing is attached then.
-    fn start(config: &CarriersConfig, maps: &HashMap<String, OwnedFd>) -> Result<Self, Refusal> {
+    fn start(
+        config: &CarriersConfig,
+        maps: &HashMap<String, OwnedFd>,
+        attach_context: impl FnOnce() -> Result<(), String>,
+    ) -> Result<Self, Refusal> {
         let group = group::open(config.group.as_deref()).map_err(Refusal::Group)?;
         let others = bpf::socket_programs(group.as_ref());
         let others = others.map_err(|error| Refusal::Group(error.to_string()))?;
         if others != 0 {
             return Err(Refusal::Others(others));
         }
-        let mut mode = 0;
-        let mut refused = None;
-        if config.headers {
-            match try_out(maps) {
-                Ok(()) => mode |= MODE_HEADERS,
-                Err(refusal) => refused = Some(refusal),
-            }
-        }
-        if config.option {
-            match option::try_out(maps, &group) {
-                Ok(()) => mode |= MODE_OPTION,
-                Err(refusal) => {
-                    log::warn!("no TCP option is sent: {}", Visible(&refusal));
-                    refused = refused.or(Some(refusal));
-                }
-            }
-        }
-        match refused {
-            Some(refusal) if mode == 0 => return Err(refusal),
-            Some(Refusal::Trial(fault)) => {
-                log::warn!("no header field is inserted: {}", Visible(&fault));
-            }
-            _ => {}
-        }
+        try_out(maps)?;
         let counts = CarriedCounts::from_now(maps).map_err(Refusal::Load)?;
-        let set = Set::load(maps, mode).map_err(Refusal::Load)?;
+        let set = Set::load(maps, MODE_HEADERS).map_err(Refusal::Load)?;
+        attach_context().map_err(Refusal::Load)?;
         let link = bpf::link_sockets(set.sockets(), group.as_ref());
         let link = link.map_err(|error| Refusal::Group(error.to_string()))?;
         Ok(Self { set, link, counts })

@@ -277,13 +277,20 @@ fn fexit(
     Ok(())
 }
 
-/// Where the kernel side learns that somebody is about to send.
-const SENDS: &str = "sys_enter";
+/// Where the kernel side learns what somebody has read, and that somebody is about to send:
+/// programs by their tracepoints.
+const CONTEXT: [(&str, &str); 2] = [
+    ("context_reads", "sys_exit"),
+    ("context_sends", "sys_enter"),
+];
 
-/// Has it learn for which trace a request is sent. Without that nothing is carried.
+/// Has it learn for which trace a request is sent. Without that nothing is carried. It goes behind
+/// what takes note of transfers.
 pub fn attach_context(ebpf: &mut Ebpf) -> Result<(), String> {
     let types = Btf::from_sys_fs().map_err(|error| one_line(&error))?;
-    typed_tracepoint(ebpf, SENDS, SENDS, &types, ProgramExtent::Attach)
+    CONTEXT.iter().try_for_each(|(name, tracepoint)| {
+        typed_tracepoint(ebpf, name, tracepoint, &types, ProgramExtent::Attach)
+    })
 }
 
 fn kretprobes(ebpf: &mut Ebpf, extent: ProgramExtent) -> Result<(), String> {

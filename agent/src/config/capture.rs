@@ -32,42 +32,19 @@ pub struct CaptureConfig {
 
 /// How calls carry their trace to other nodes. Nothing is changed of what programs send unless one
 /// of these is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CarriersConfig {
     /// By header fields.
     pub headers: bool,
-    /// By a TCP option.
-    pub option: bool,
-    /// The option's kind.
-    pub option_kind: u8,
-    /// The number that it begins with; even, because its lowest bit says whether a trace is sampled.
-    pub option_magic: u16,
     /// The control group (version 2) whose processes are concerned; otherwise all.
     pub group: Option<PathBuf>,
 }
-
-impl Default for CarriersConfig {
-    fn default() -> Self {
-        Self {
-            headers: false,
-            option: false,
-            option_kind: OPTION_KIND_DEFAULT,
-            option_magic: OPTION_MAGIC_DEFAULT,
-            group: None,
-        }
-    }
-}
-
-/// The first of the two kinds for experiments (RFC 4727).
-const OPTION_KIND_DEFAULT: u8 = 253;
-/// "Wr", and not sampled.
-const OPTION_MAGIC_DEFAULT: u16 = 0x5772;
 
 impl CarriersConfig {
     /// Whether anything is carried.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.headers || self.option
+        self.headers
     }
 }
 
@@ -105,17 +82,8 @@ impl Part for CaptureConfig {
             ),
             // Proved and attached at the start, with a right that is given up then.
             (
-                self.carriers.headers != new.carriers.headers
-                    || self.carriers.option != new.carriers.option,
+                self.carriers.headers != new.carriers.headers,
                 Setting::ContextPropagation,
-            ),
-            (
-                self.carriers.option_kind != new.carriers.option_kind,
-                Setting::TcpOptionKind,
-            ),
-            (
-                self.carriers.option_magic != new.carriers.option_magic,
-                Setting::TcpOptionMagic,
             ),
             (
                 self.carriers.group != new.carriers.group,
@@ -149,7 +117,10 @@ pub enum Strategy {
     SyscallTracepoints,
 }
 
-pub(super) fn read(settings: &Settings) -> Result<CaptureConfig, ConfigError> {
+pub(super) fn read(
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) -> Result<CaptureConfig, ConfigError> {
     let mut capture = CaptureConfig::default();
     if let Some(given) = settings.of(Setting::Capture) {
         capture.strategy = given.parse(
@@ -196,14 +167,17 @@ pub(super) fn read(settings: &Settings) -> Result<CaptureConfig, ConfigError> {
         )?;
         capture.node_links &= capture.follow_cpu_max > 0;
     }
-    capture.carriers = read_carriers(settings)?;
+    capture.carriers = read_carriers(settings, warnings)?;
     Ok(capture)
 }
 
-fn read_carriers(settings: &Settings) -> Result<CarriersConfig, ConfigError> {
+fn read_carriers(
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) -> Result<CarriersConfig, ConfigError> {
     let mut carriers = CarriersConfig::default();
     if let Some(given) = settings.of(Setting::ContextPropagation) {
-        (carriers.headers, carriers.option) = given.parse(
+        let (headers, option) = given.parse(
             |text| {
                 Some(match text {
                     "disabled" => (false, false),
@@ -215,25 +189,21 @@ fn read_carriers(settings: &Settings) -> Result<CarriersConfig, ConfigError> {
             },
             "disabled, headers, tcp or all",
         )?;
-    }
-    if let Some(given) = settings.of(Setting::TcpOptionKind) {
-        let is_one = |kind: &u8| matches!(kind, 253 | 254);
-        carriers.option_kind =
-            given.parse(|text| text.parse().ok().filter(is_one), "253 or 254")?;
-    }
-    if let Some(given) = settings.of(Setting::TcpOptionMagic) {
-        carriers.option_magic = given.parse(even, "an even number below 65536")?;
+        carriers.headers = headers;
+        if option {
+            let instead = if headers {
+                "headers alone carry"
+            } else {
+                "nothing carries"
+            };
+            warnings.push(format!(
+                "{}: wirespan has no TCP option yet: {instead} context",
+                given.source
+            ));
+        }
     }
     carriers.group = settings
         .text(Setting::ContextPropagationGroup)
         .map(PathBuf::from);
     Ok(carriers)
-}
-
-fn even(text: &str) -> Option<u16> {
-    let number = match text.strip_prefix("0x") {
-        Some(digits) => u16::from_str_radix(digits, 16),
-        None => text.parse(),
-    };
-    number.ok().filter(|number| number % 2 == 0)
 }

@@ -53,7 +53,7 @@ impl Config {
             .map(|(name, value)| (name.into(), value.into()));
         let mut warnings = Vec::new();
         let settings = Settings::collect(flags, environment, &mut warnings)?;
-        let capture = capture::read(&settings)?;
+        let capture = capture::read(&settings, &mut warnings)?;
         let mut config = Self {
             discover: discover::read(&settings, &mut warnings)?,
             kubernetes: kubernetes::read(&settings, &mut warnings)?,

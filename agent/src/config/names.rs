@@ -184,13 +184,9 @@ settings! {
         => "false: trace processes that export traces themselves, too";
     ContextPropagation:
         "BEYLA_BPF_CONTEXT_PROPAGATION" "OTEL_EBPF_BPF_CONTEXT_PROPAGATION"
-        => "How calls carry their trace to other nodes: disabled, headers, tcp or all";
+        => "How calls carry their trace to other nodes: disabled or headers";
     ContextPropagationGroup: "WIRESPAN_CONTEXT_PROPAGATION_CGROUP"
         => "Control group whose processes' calls may carry it; all, if it is not set";
-    TcpOptionKind: "WIRESPAN_TCP_OPTION_KIND"
-        => "Kind of the TCP option that carries a trace: 253 or 254";
-    TcpOptionMagic: "WIRESPAN_TCP_OPTION_MAGIC"
-        => "Even number below 65536 by which agents know their TCP option";
     Propagators: "OTEL_PROPAGATORS"
         => "Headers that name a trace: tracecontext, b3, b3multi, jaeger, xray, or none";
     TracesSampler: "OTEL_TRACES_SAMPLER"

@@ -155,8 +155,7 @@ impl Masks<'_> {
             }
             // Names that the cluster gives, as attributes of its pods are.
             Body::Peers(_) => {}
-            Body::Life { .. } | Body::Clock(_) | Body::Task { .. } => {}
-            Body::Caller(_) | Body::Carried(_) => {}
+            Body::Life { .. } | Body::Clock(_) | Body::Task { .. } | Body::Caller(_) => {}
         }
         Some(masked)
     }

@@ -97,8 +97,6 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::Shards => ("2", "capture"),
         Setting::FollowCpuMax => ("5", "capture"),
         Setting::ContextPropagation => ("headers", "capture"),
-        Setting::TcpOptionKind => ("254", "capture"),
-        Setting::TcpOptionMagic => ("1234", "capture"),
         Setting::ContextPropagationGroup => ("/sys/fs/cgroup/shop", "capture"),
         Setting::NodeLinks => ("false", "capture"),
         Setting::Peers => ("other:4319", "asking"),

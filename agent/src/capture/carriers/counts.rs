@@ -80,7 +80,5 @@ fn in_words(what: Carried) -> &'static str {
         Carried::Full => "connections without room",
         Carried::EarlyBytes => "connections that had sent before",
         Carried::UnknownHead => "requests that were read and are not understood",
-        Carried::OptionSent => "options sent",
-        Carried::OptionTaken => "options received",
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use aya_obj::generated::bpf_map_type;
-use wirespan_common::carriers::{ENROLLED_MAX, MODE_HEADERS, MODE_SEEN, Talk};
+use wirespan_common::carriers::{ENROLLED_MAX, Talk};
 
 use crate::capture::bpf::{self, NewMap, ProgramUse};
 use crate::capture::loader::Loader;
@@ -23,7 +23,6 @@ const NO_PREALLOC: u32 = 1;
 pub struct Set {
     loader: Loader,
     enrolled: OwnedFd,
-    modes: OwnedFd,
 }
 
 impl Set {
@@ -49,21 +48,14 @@ impl Set {
         let copy = enrolled.try_clone().map_err(|error| error.to_string())?;
         all.insert("ENROLLED".to_owned(), copy);
         all.insert("TALKS".to_owned(), talks);
-        let modes_copy = modes.try_clone().map_err(|error| error.to_string())?;
         all.insert("CARRIER_MODE".to_owned(), modes);
         let mut loader = Loader::new(all);
         loader.load(ProgramUse::Sockets, &[SOCKETS])?;
-        if mode & MODE_HEADERS != 0 {
-            loader.load(ProgramUse::Messages, &[MESSAGES])?;
-            let messages = loader.program(MESSAGES).ok_or("it was not loaded")?;
-            bpf::attach_messages(messages, enrolled.as_fd())
-                .map_err(|error| format!("{MESSAGES}: {error}"))?;
-        }
-        Ok(Self {
-            loader,
-            enrolled,
-            modes: modes_copy,
-        })
+        loader.load(ProgramUse::Messages, &[MESSAGES])?;
+        let set = Self { loader, enrolled };
+        bpf::attach_messages(set.program(MESSAGES), set.enrolled.as_fd())
+            .map_err(|error| format!("{MESSAGES}: {error}"))?;
+        Ok(set)
     }
 
     /// What is to be told of sockets.
@@ -80,14 +72,6 @@ impl Set {
         // No cookie is that small on a machine that runs for more than a moment; in a set that is
         // only tried there are no others.
         bpf::set(self.enrolled.as_fd(), &socket, &socket)
-    }
-
-    /// Whether the self-test's option came.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn saw_option(&self) -> io::Result<bool> {
-        Ok(bpf::get(self.modes.as_fd(), 0)? & MODE_SEEN != 0)
     }
 
     fn program(&self, name: &str) -> BorrowedFd<'_> {
