@@ -116,19 +116,17 @@ pub enum Carried {
     Refused = 9,
     /// The destination is not a private address.
     PublicPeer = 10,
-    /// The socket sends without copying.
-    ZeroCopy = 11,
     /// No room to enrol another connection.
-    Full = 12,
+    Full = 11,
     /// Bytes were sent before the connection was enrolled: it is left alone.
-    EarlyBytes = 13,
+    EarlyBytes = 12,
     /// A request's head was not read whole, or names a trace in another way than expected.
-    UnknownHead = 14,
+    UnknownHead = 13,
 }
 
 impl Carried {
     /// All of them, in the order of their indices.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 14] = [
         Self::Enrolled,
         Self::Inserted,
         Self::NoContext,
@@ -140,11 +138,31 @@ impl Carried {
         Self::NoMemory,
         Self::Refused,
         Self::PublicPeer,
-        Self::ZeroCopy,
         Self::Full,
         Self::EarlyBytes,
         Self::UnknownHead,
     ];
+
+    /// What it is called in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Enrolled => "enrolled",
+            Self::Inserted => "inserted",
+            Self::NoContext => "no_context",
+            Self::HasContext => "has_context",
+            Self::HeadTooLong => "head_too_long",
+            Self::Unknown => "not_http1",
+            Self::Unbounded => "unbounded",
+            Self::SplitEnd => "split_end",
+            Self::NoMemory => "no_memory",
+            Self::Refused => "refused",
+            Self::PublicPeer => "public_peer",
+            Self::Full => "full",
+            Self::EarlyBytes => "early_bytes",
+            Self::UnknownHead => "unknown_head",
+        }
+    }
 }
 
 /// The id of a client's span, from what identifies its request among all that are made over TCP:

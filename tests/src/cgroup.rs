@@ -73,6 +73,14 @@ impl SocketGroup {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Puts a process into it: sockets that it makes from then on are concerned.
+    ///
+    /// # Panics
+    /// If the kernel refuses.
+    pub fn take_in(&self, pid: u32) {
+        fs::write(self.path.join("cgroup.procs"), pid.to_string()).expect("it moves");
+    }
 }
 
 impl Drop for SocketGroup {

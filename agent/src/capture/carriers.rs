@@ -14,9 +14,9 @@ mod trial;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
-use wirespan_common::carriers::{MODE_HEADERS, MODE_TRIAL};
+use wirespan_common::carriers::{Carried, MODE_HEADERS, MODE_TRIAL};
 
 use self::counts::CarriedCounts;
 use self::set::Set;
@@ -87,6 +87,11 @@ impl Carriers {
         Some(started)
     }
 
+    /// How often each thing was done or declined.
+    pub fn counts(&self) -> impl Iterator<Item = (Carried, u64)> + '_ {
+        self.counts.since()
+    }
+
     /// Tries the programs, and attaches them.
     ///
     /// # Errors
@@ -97,7 +102,7 @@ impl Carriers {
         attach_context: impl FnOnce() -> Result<(), String>,
     ) -> Result<Self, Refusal> {
         let group = group::open(config.group.as_deref()).map_err(Refusal::Group)?;
-        let others = bpf::socket_programs(group.as_ref());
+        let others = bpf::socket_programs(group.as_fd());
         let others = others.map_err(|error| Refusal::Group(error.to_string()))?;
         if others != 0 {
             return Err(Refusal::Others(others));
@@ -106,7 +111,7 @@ impl Carriers {
         let counts = CarriedCounts::from_now(maps).map_err(Refusal::Load)?;
         let set = Set::load(maps, MODE_HEADERS).map_err(Refusal::Load)?;
         attach_context().map_err(Refusal::Load)?;
-        let link = bpf::link_sockets(set.sockets(), group.as_ref());
+        let link = bpf::link_sockets(set.sockets(), group.as_fd());
         let link = link.map_err(|error| Refusal::Group(error.to_string()))?;
         Ok(Self { set, link, counts })
     }

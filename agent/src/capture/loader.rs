@@ -31,8 +31,8 @@ impl Loader {
         }
     }
 
-    /// Loads, for this use, those of `names` that were not loaded before. It takes tens of milliseconds for each,
-    /// and some megabytes until it is done.
+    /// Loads, for this use, those of `names` that were not loaded before. It takes tens of
+    /// milliseconds for each, and some megabytes until it is done.
     ///
     /// # Errors
     /// Why one of them can't be loaded, in one line.

@@ -6,8 +6,8 @@ use std::ffi::OsString;
 use super::names::Setting;
 use super::settings::{Given, Settings};
 use super::{
-    Config, ConfigError, PrinterFormat, asking, capture, daemon, discover, kubernetes, otlp, spans,
-    surroundings, traces,
+    Config, ConfigError, PrinterFormat, Propagator, asking, capture, daemon, discover, kubernetes,
+    otlp, spans, surroundings, traces,
 };
 
 /// What the configuration is for, which decides what must be set.
@@ -69,6 +69,20 @@ impl Config {
             log: daemon::log(&settings)?,
             ending: daemon::ending(&settings)?,
         };
+        let carriers = &mut config.capture.carriers;
+        if carriers.headers
+            && !config
+                .spans
+                .propagators()
+                .any(|it| it == Propagator::TraceContext)
+        {
+            carriers.headers = false;
+            warnings.push(format!(
+                "{}: nothing carries context, because {} leaves tracecontext out",
+                Setting::ContextPropagation.variable(),
+                Setting::Propagators.variable()
+            ));
+        }
         // What the kernel side says of traces that begin here, user space has to say too.
         config.capture.sampled_from = config.spans.sampler.unwrap_or_default().threshold;
         if config.capture.carriers.is_on() {

@@ -76,7 +76,6 @@ fn in_words(what: Carried) -> &'static str {
         Carried::NoMemory => "times no memory in the kernel",
         Carried::Refused => "messages refused",
         Carried::PublicPeer => "connections to public addresses",
-        Carried::ZeroCopy => "sockets that send without copying",
         Carried::Full => "connections without room",
         Carried::EarlyBytes => "connections that had sent before",
         Carried::UnknownHead => "requests that were read and are not understood",

@@ -1,7 +1,6 @@
 //! The control group to attach to: one of version 2, which is where programs for sockets go.
 
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::fstatfs;
@@ -12,25 +11,11 @@ const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
 /// Where the hierarchy is mounted: alone, or beside that of version 1.
 const ROOTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
-/// An open control group.
-pub struct Group(File, PathBuf);
-
-impl Group {
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.1
-    }
-
-    pub fn as_ref(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
 /// Opens this one, or the one that all processes are in.
 ///
 /// # Errors
 /// Why there is none, in one line.
-pub fn open(path: Option<&Path>) -> Result<Group, String> {
+pub fn open(path: Option<&Path>) -> Result<File, String> {
     match path {
         Some(path) => open_at(path),
         None => ROOTS
@@ -40,11 +25,11 @@ pub fn open(path: Option<&Path>) -> Result<Group, String> {
     }
 }
 
-fn open_at(path: &Path) -> Result<Group, String> {
+fn open_at(path: &Path) -> Result<File, String> {
     let opened = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let of = fstatfs(&opened).map_err(|error| error.to_string())?;
     if of.f_type as u64 != CGROUP2_SUPER_MAGIC {
         return Err(format!("{}: no control group of version 2", path.display()));
     }
-    Ok(Group(opened, path.to_owned()))
+    Ok(opened)
 }
