@@ -75,21 +75,22 @@ fn joined([high, low]: [u64; 2]) -> [u8; 16] {
 }
 
 /// What the loop over a head is given.
-struct Reading<'a> {
-    scratch: &'a Scratch,
-    head: Head,
-}
+// VERIFIER(6.1): what is known so far lies in memory of a map. Of the stack the verifier knows that
+// nothing was read, takes the loop's first round for all of them, and drops what only later ones
+// come to.
+struct Reading<'a>(&'a mut Scratch);
 
 extern "C" fn one_byte(index: u32, reading: &mut Reading<'_>) -> u64 {
-    if index >= reading.scratch.copied {
+    let Reading(scratch) = reading;
+    if index >= scratch.copied {
         return 1;
     }
     let at = clamp::<{ HEAD_BYTES_MAX as usize - 1 }>(index.into()) as usize;
     // VERIFIER(6.1): the compiler does not know what the clamp does, and would leave a panic behind.
-    let Some(byte) = reading.scratch.payload.get(at) else {
+    let Some(byte) = scratch.payload.get(at).copied() else {
         return 1;
     };
-    u64::from(!reading.head.next(*byte))
+    u64::from(!scratch.request.next(byte))
 }
 
 /// A system call with these registers (a `struct pt_regs`) has returned `result`, and what it moved
@@ -182,7 +183,7 @@ fn begins_request(scratch: &mut Scratch, result: u32) -> bool {
 
 /// A request was read, in the last `len` bytes.
 #[inline(always)]
-fn request_read(scratch: &Scratch, place: &Place, len: u32) {
+fn request_read(scratch: &mut Scratch, place: &Place, len: u32) {
     let socket = scratch.transfer.socket;
     let served = Served {
         execution: reader(scratch, socket),
@@ -225,13 +226,10 @@ fn goroutine() -> u64 {
 
 /// Of the request in the scratch buffer.
 #[inline(always)]
-fn trace_of(scratch: &Scratch, key: CallKey) -> Trace {
-    let mut reading = Reading {
-        scratch,
-        head: Head::NEW,
-    };
-    repeat(HEAD_BYTES_MAX, one_byte, &mut reading);
-    match reading.head.said() {
+fn trace_of(scratch: &mut Scratch, key: CallKey) -> Trace {
+    scratch.request = Head::NEW;
+    repeat(HEAD_BYTES_MAX, one_byte, &mut Reading(scratch));
+    match scratch.request.said() {
         Said::Trace(id, flags) => Trace {
             id: joined(id),
             flags: flags.into(),

@@ -65,7 +65,8 @@ pub fn describe(
         head.chunk.carrier_sequences = sequences;
         head.chunk.flags |= CHUNK_CARRIED;
     }
-    if matches!(direction, Direction::Egress)
+    if maps::propagates()
+        && matches!(direction, Direction::Egress)
         && let Some(widened) = maps::widened(transfer.socket.sk)
         && !is_object(transfer.socket.id)
     {

@@ -174,7 +174,7 @@ fn without_being_asked_to_nothing_is_changed() {
         ask_within(&group, asked.port);
         if let Some(daemon) = daemon {
             daemon.wait_for_count(PATHS.len());
-            daemon.stop();
+            let _ = daemon.stop();
         }
         bytes.push(std::mem::take(&mut *asked.heads.lock().expect("no panic")));
     }

@@ -72,9 +72,6 @@ pub fn remember_widened(sk: u64, len: u32) {
 /// What was inserted into what a socket sends, if anything was.
 #[inline(always)]
 pub fn widened(sk: u64) -> Option<Widened> {
-    if !propagates() {
-        return None;
-    }
     // SAFETY: two integers, copied out at once.
     unsafe { WIDENED.get(sk) }.copied()
 }
@@ -82,9 +79,6 @@ pub fn widened(sk: u64) -> Option<Widened> {
 /// A transfer was noted: what is inserted from now on is so after it.
 #[inline(always)]
 pub fn note_widened(sk: u64) {
-    if !propagates() {
-        return;
-    }
     if let Some(widened) = WIDENED.get_ptr_mut(sk) {
         // SAFETY: as above.
         unsafe { (*widened).noted = (*widened).total };
