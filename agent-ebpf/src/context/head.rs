@@ -136,7 +136,7 @@ impl Head {
         if at < TRACE_ID_END {
             self.trace[0] = self.trace[0] << 4 | self.trace[1] >> 60;
             self.trace[1] = self.trace[1] << 4 | digit;
-        } else if at >= PARENT_ID && at < PARENT_ID_END {
+        } else if (PARENT_ID..PARENT_ID_END).contains(&at) {
             self.parent = self.parent << 4 | digit;
         } else if at >= FLAGS {
             self.flags = self.flags << 4 | digit as u32;

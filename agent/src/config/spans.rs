@@ -51,7 +51,16 @@ pub struct SpanConfig {
     pub asked_within_ms: Option<u32>,
 }
 
-impl Part for SpanConfig {}
+impl Part for SpanConfig {
+    fn follow(&self, new: &Self) -> (Self, Vec<Setting>) {
+        let follows = Self {
+            // As the kernel side does, which was told at its start.
+            derive_traces: self.derive_traces,
+            ..new.clone()
+        };
+        (follows, Vec::new())
+    }
+}
 
 impl SpanConfig {
     /// What is set here, and of the rest what `other` says.
