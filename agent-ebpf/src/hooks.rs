@@ -34,6 +34,7 @@ use wirespan_common::record::{Direction, Stage};
 use wirespan_common::watch::{VerdictKind, Watch};
 
 use crate::capture;
+use crate::left_alone;
 use crate::maps::{self, Scratch};
 use crate::memory::{Current, Delivered, Typed, current_process};
 use crate::records;
@@ -136,6 +137,11 @@ fn call_ended<F: Family>(
                 None => return Ok(()),
             },
         };
+        let (id, direction) = (transfer.socket.id, transfer.call.direction);
+        let moves_bytes = !matches!(transfer.call.buffers, Buffers::Messages);
+        if moves_bytes && left_alone::passes_early(watch, id, direction, result) {
+            return Ok(());
+        }
         transfer.current = current;
         transfer.watch = watch;
         transfer.sees_all = matches!(F::CALLS, Calls::All);
@@ -225,7 +231,7 @@ fn stage_reached(id: u64, stage: Stage, current: Current) -> Delivered<()> {
     let Some(connection) = maps::connection(id) else {
         return Ok(());
     };
-    if connection.verdict == VerdictKind::Ignored as u8 {
+    if !left_alone::is_told(connection, stage) {
         return Ok(());
     }
     if connection.verdict == VerdictKind::Carrier as u8 {

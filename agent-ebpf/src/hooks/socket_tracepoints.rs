@@ -7,6 +7,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use wirespan_common::record::Direction;
 
 use super::{Calls, Family, Types, ends_connection, message_ended, run, serving};
+use crate::left_alone;
 use crate::maps;
 use crate::memory::{
     Typed, current_process, current_registers, current_task_typed, offset, tcp_sock,
@@ -37,6 +38,16 @@ fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
     let current = current_process();
     let result: i32 = ctx.arg(1);
     let sk = Typed::new(ctx.arg(0));
+    let of_watched = if maps::may_be_watched(current.tgid) {
+        sockets::of_typed(sk)
+    } else {
+        None
+    };
+    if let Some(socket) = of_watched
+        && left_alone::passes_unseen(socket, i64::from(result))
+    {
+        return 0;
+    }
     let watch = if result > 0 {
         serving::watch_of_mover(current, sk)
     } else {
@@ -55,9 +66,13 @@ fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
             return 0;
         }
     }
-    let Some(socket) = sockets::of_typed(sk) else {
+    // A process that is watched since a moment ago was not looked at before.
+    let Some(socket) = of_watched.or_else(|| sockets::of_typed(sk)) else {
         return 0;
     };
+    if left_alone::passes_early(watch, socket.id, direction, i64::from(result)) {
+        return 0;
+    }
     run(maps::with_scratch(|scratch| {
         let registers = current_registers();
         scratch.registers_at = registers.address();

@@ -2,7 +2,8 @@
 //! Nothing is attached but to connections of its own, and what was loaded is gone with the end of
 //! the look.
 
-use super::{StartError, carriers, kernel_layout, object, strategy, tls};
+use super::kernel_layout::Layout;
+use super::{StartError, carriers, object, strategy, tls};
 use crate::config::{CaptureConfig, Strategy};
 
 /// What a run would do.
@@ -24,12 +25,11 @@ pub struct Survey {
 ///
 /// # Errors
 /// What would keep a run from starting.
-pub fn survey(config: &CaptureConfig) -> Result<Survey, StartError> {
-    let layout = kernel_layout::read().map_err(StartError::Layout)?;
-    let mut ebpf = object::load(&layout, config)?;
+pub fn survey(layout: &Layout, config: &CaptureConfig) -> Result<Survey, StartError> {
+    let mut ebpf = object::load(&layout.offsets, config)?;
     strategy::load_life_cycle(&mut ebpf)?;
     strategy::load_look(&mut ebpf)?;
-    let (strategy, refused) = strategy::load(&mut ebpf, config.strategy)?;
+    let (strategy, refused) = strategy::load(&mut ebpf, layout, config.strategy)?;
     let carriers = carriers::try_out(&object::maps(&ebpf)).map_err(|refusal| refusal.to_string());
     Ok(Survey {
         strategy,

@@ -22,7 +22,7 @@ fn set() -> Option<Set> {
         eprintln!("not tried: it takes root, and a kernel since 5.17");
         return None;
     }
-    let layout = kernel_layout::read().expect("the kernel describes itself");
+    let layout = kernel_layout::described_by_kernel().expect("the kernel describes itself");
     let ebpf = object::load(&layout, &CaptureConfig::default()).expect("it loads");
     let set = Set::load(&object::maps(&ebpf), MODE_TRIAL | MODE_HEADERS);
     Some(set.expect("it loads"))
@@ -210,7 +210,7 @@ fn a_kernel_on_which_readers_would_wait_for_ever_is_refused() {
     if set().is_none() {
         return;
     }
-    let layout = kernel_layout::read().expect("the kernel describes itself");
+    let layout = kernel_layout::described_by_kernel().expect("the kernel describes itself");
     let ebpf = object::load(&layout, &CaptureConfig::default()).expect("it loads");
     let tried = try_out(&object::maps(&ebpf)).map_err(|refusal| refusal.to_string());
     let told = rustix::system::uname();
