@@ -5,6 +5,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod carriers;
 pub mod config;
 pub mod connection;
 pub mod java;

@@ -254,7 +254,9 @@ pub struct Chunk {
     /// The task that made the call, by the number that its kind has; 0 if none is known.
     pub task: u64,
     /// Of a TLS object that a TCP socket carries, where `flags` says so: sequence numbers of the
-    /// next bytes that are read from and written to that socket, as of the end of the call.
+    /// next bytes that are read from and written to that socket, as of the end of the call. Or, of
+    /// a connection into whose requests fields are inserted, and where `flags` says that: zero, and
+    /// how many bytes were inserted before this transfer, modulo 2^32.
     pub carrier_sequences: [u32; 2],
     /// Last bytes of this transfer, where `captured < len`; laid out as in [`Extent`].
     pub tail: Tail,
@@ -270,6 +272,9 @@ pub const CHUNK_AFTER_LOSS: u8 = 1;
 
 /// `carrier_sequences` are known.
 pub const CHUNK_CARRIED: u8 = 2;
+
+/// Fields are inserted into what this connection sends; `carrier_sequences` tell how much that was.
+pub const CHUNK_WIDENED: u8 = 4;
 
 /// What happened to the streams of a [`Progress`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

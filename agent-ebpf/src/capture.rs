@@ -94,6 +94,10 @@ fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
     extent.last_ns = now;
     extent.tail = scratch.tail;
     extent.tail_len = scratch.tail_len;
+    // VERIFIER(6.18): the constant first, so that nobody follows both directions for nothing.
+    if maps::propagates() && matches!(direction, Direction::Egress) {
+        maps::note_widened(scratch.transfer.socket.sk);
+    }
     told
 }
 
@@ -266,7 +270,7 @@ fn note_sequences(scratch: &mut Scratch) {
     let end = u32::from(sockets::end_was_read(sk, read));
     let (of_read, of_written) = match transfer.call.direction {
         Direction::Ingress => (transfer.len, 0),
-        Direction::Egress => (0, transfer.len),
+        Direction::Egress => (0, transfer.len.wrapping_add(inserted(sk))),
     };
     open.first_sequences[0] = read.wrapping_sub(end).wrapping_sub(of_read);
     open.first_sequences[1] = written.wrapping_sub(of_written);
@@ -276,6 +280,15 @@ fn note_sequences(scratch: &mut Scratch) {
         open.first_positions[1] = positions.written.wrapping_sub(of_written.into());
         open.flags |= OPEN_COUNTED;
     }
+}
+
+/// Bytes that were inserted into the transfer of a socket that is about to be noted.
+#[inline(always)]
+fn inserted(sk: u64) -> u32 {
+    if !maps::propagates() {
+        return 0;
+    }
+    maps::widened(sk).map_or(0, |it| it.total.wrapping_sub(it.noted))
 }
 
 /// A function of its own, so that transfers don't carry the log's stack.

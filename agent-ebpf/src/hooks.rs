@@ -7,6 +7,7 @@
 //! `…_tasks` tell what becomes of a runtime's tasks. They are attached to watched processes, one by
 //! one.
 
+pub mod carriers;
 pub mod fexit;
 pub mod go_tasks;
 pub mod kretprobe;

@@ -1,6 +1,7 @@
 //! Every map and constant that user space shares, and the only functions that touch one. They
 //! return values or lend a reference for one call; none of them decides anything.
 
+mod carriers;
 mod contexts;
 mod inboxes;
 mod leaving;
@@ -12,6 +13,7 @@ mod runtimes;
 mod scratch;
 mod sizes;
 mod tls;
+mod trace;
 mod walks;
 
 use aya_ebpf::Global;
@@ -28,6 +30,10 @@ use wirespan_common::watch::{HINTS, NO_BOUNDARY, VerdictValue, Watch, hint_slot}
 
 use crate::memory::Delivered;
 
+pub use carriers::{
+    carrier_mode, count_carried, enrol, forget_widened, note_widened, remember_widened, talk,
+    talk_or_new, widened,
+};
 pub use contexts::{
     Lineage, context, forget_work, remember_context, remember_item, remember_work, take_item, work,
 };
@@ -47,6 +53,10 @@ pub use tls::{
     FRAMES_AROUND, Frame, Halves, Object, ObjectKey, Task, TaskKey, buffer_of_ring, carried_by,
     carries, carries_nothing, expect_buffer, expected_distance, forget_object, forget_ring, halves,
     move_object, object, remember_halves, remember_object, remember_ring, task, touch_task,
+};
+pub use trace::{
+    CallKey, Execution, Served, Trace, answered, asks_on, call, calls, is_spoken_to, propagates,
+    sampled_from, served_trace, serves, serves_already, serves_nothing, take_asked, was_spoken_to,
 };
 pub use walks::{HEADER_LEN, HEADER_ROOM, HEADER_SIZE, PROOF, Walk, Walks};
 

@@ -2,6 +2,8 @@
 //! of the kernel side is here or in `maps`; no decision is.
 
 mod layout;
+mod message;
+mod socket_event;
 
 use core::mem::{MaybeUninit, size_of};
 
@@ -14,6 +16,8 @@ use zerocopy::FromBytes;
 use crate::arch::{self, GoRegisters};
 
 pub use layout::offset;
+pub use message::{Message, NotDone};
+pub use socket_event::SocketEvent;
 
 /// Outcome of everything that can fail to deliver.
 pub type Delivered<T> = Result<T, KernelLoss>;

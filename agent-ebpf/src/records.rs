@@ -6,8 +6,8 @@ use core::mem::size_of;
 use wirespan_common::connection::Connection;
 use wirespan_common::own::Ends;
 use wirespan_common::record::{
-    CHUNK_AFTER_LOSS, CHUNK_CARRIED, Direction, Extent, Header, Kind, Open, Progress, Stage,
-    TaskNote, is_object,
+    CHUNK_AFTER_LOSS, CHUNK_CARRIED, CHUNK_WIDENED, Direction, Extent, Header, Kind, Open,
+    Progress, Stage, TaskNote, is_object,
 };
 use wirespan_common::sampling::{ALWAYS_FOLLOWED, draw, is_left_out};
 use wirespan_common::tokio::NOTED;
@@ -65,6 +65,14 @@ pub fn describe(
     {
         head.chunk.carrier_sequences = sequences;
         head.chunk.flags |= CHUNK_CARRIED;
+    }
+    if maps::propagates()
+        && matches!(direction, Direction::Egress)
+        && let Some(widened) = maps::widened(transfer.socket.sk)
+        && !is_object(transfer.socket.id)
+    {
+        head.chunk.carrier_sequences = [0, widened.noted];
+        head.chunk.flags |= CHUNK_WIDENED;
     }
     head.chunk.tail_len = scratch.tail_len;
     head.chunk.tail = scratch.tail;

@@ -164,3 +164,20 @@ pub fn is_beside_stream(direction: Direction, flags: u32) -> bool {
         Direction::Egress => flags & 0x1 != 0,
     }
 }
+
+/// Whether a system call of this number may write to a socket what its process has in memory.
+#[inline(always)]
+pub fn may_send(number: u64) -> bool {
+    use number::*;
+    matches!(
+        number,
+        WRITE | WRITEV | SENDTO | SENDMSG | SENDMMSG | PWRITEV2
+    )
+}
+
+/// The descriptor that it is about.
+#[inline(always)]
+pub fn descriptor(registers: Typed) -> u32 {
+    let at = CALL_REGISTERS_OFFSET + offset_of!(CallRegisters, first) as u64;
+    registers.value::<u64>(at) as u32
+}

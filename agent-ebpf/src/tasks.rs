@@ -18,6 +18,7 @@ use wirespan_common::watch::Watch;
 
 use crate::maps::{self, Scratch};
 use crate::memory::{Current, Delivered, kernel_value, offset};
+use crate::sockets::Socket;
 use crate::transfer::Transfer;
 
 /// A task, as a chunk names it.
@@ -136,6 +137,37 @@ fn passed_on(transfer: &Transfer, connection: &mut Connection) -> Option<Task> {
         NGINX => nginx::request(at, tgid),
         HAPROXY => haproxy::request(at, maps::runtime_of(tgid)?),
         _ => None,
+    }
+}
+
+/// Where nginx keeps the connection of a client, from whose socket it has read; 0 where the process
+/// is no nginx.
+#[inline(never)]
+pub fn read_by_nginx(socket: Socket, tgid: u32) -> u64 {
+    if !is_nginx(tgid) {
+        return 0;
+    }
+    nginx::connection_at(socket).unwrap_or(0)
+}
+
+#[inline(always)]
+fn is_nginx(tgid: u32) -> bool {
+    maps::runtime_of(tgid).is_some_and(|it| it.places[0] == NGINX.into())
+}
+
+/// The address of the client's connection for whose request bytes are about to be written to an
+/// upstream's socket, where that is nginx's; else 0.
+#[inline(never)]
+pub fn passed_on_by_nginx(socket: Socket, tgid: u32) -> u64 {
+    if !is_nginx(tgid) {
+        return 0;
+    }
+    let Some(at) = nginx::connection_at(socket) else {
+        return 0;
+    };
+    match nginx::request(at, tgid) {
+        Some(Task { id, part: 0 }) => id,
+        _ => 0,
     }
 }
 

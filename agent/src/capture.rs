@@ -1,9 +1,12 @@
 //! The kernel side from the daemon's view: load it, attach it, tell it whom to watch, read what it
 //! sends. The only room that knows aya. It understands no record beyond its existence.
 
+mod bpf;
+pub mod carriers;
 mod feed;
 pub mod kernel_layout;
 mod limits;
+mod loader;
 mod losses;
 mod object;
 pub mod privileges;
@@ -25,6 +28,7 @@ use aya::Ebpf;
 use aya_log::EbpfLogger;
 use wirespan_common::loss::KernelLoss;
 
+pub use carriers::{Carriers, Refusal};
 pub use feed::Feed;
 use feed::LOOK;
 pub use limits::raise as raise_limits;
@@ -62,6 +66,8 @@ pub struct Capture {
     attached: Arc<Mutex<Ebpf>>,
     /// All maps, for programs that are loaded apart.
     maps: HashMap<String, OwnedFd>,
+    /// What carries traces to other nodes, or why nothing does, where that was asked for.
+    pub carriers: Option<Result<Carriers, Refusal>>,
 }
 
 /// Why capture can't start: one line that says what is missing and what to do.
@@ -128,6 +134,8 @@ impl Capture {
         if config.node_links {
             strategy::attach_node(&mut ebpf, &layout);
         }
+        let knows_context = || strategy::attach_context(&mut ebpf, &layout);
+        let carriers = Carriers::start_if_asked(&config.carriers, &maps, knows_context);
         let log = if config.bpf_debug {
             object::start_log(&mut ebpf)
         } else {
@@ -150,6 +158,7 @@ impl Capture {
             log,
             attached,
             maps,
+            carriers,
         })
     }
 

@@ -30,7 +30,9 @@ mod traces;
 mod values;
 
 pub use asking::{AskingConfig, AskingIdentity, PeerName, SECRET_BYTES_MIN, SecretSource};
-pub use capture::{CONNECTIONS_MAX_DEFAULT, CaptureConfig, LayoutSetting, Strategy};
+pub use capture::{
+    CONNECTIONS_MAX_DEFAULT, CaptureConfig, CarriersConfig, LayoutSetting, Strategy,
+};
 use change::fixed;
 pub use change::{Change, Changes, Part};
 pub use daemon::{

@@ -1,5 +1,6 @@
 //! The daemon's own counters: everything that was discarded, by reason. It does not report.
 
+mod carried;
 mod left_alone;
 mod left_out;
 
@@ -17,6 +18,7 @@ use crate::links::LinkCounts;
 use crate::semconv;
 use crate::unread::Unread;
 
+pub use carried::CarriedHealth;
 use left_alone::LeftAloneCounts;
 use left_out::LeftOutCounts;
 pub use left_out::{LeftOut, LeftOutTally};
@@ -290,6 +292,8 @@ pub struct Health {
     pub links: LinkCounts,
     /// What happens between agents that ask each other.
     pub asking: AskingCounts,
+    /// What became of calls that may carry their trace.
+    pub carried: CarriedHealth,
     /// By shard.
     coverage: Mutex<Vec<Vec<Coverage>>>,
     deliveries: [DeliveryCounts; Destination::ALL.len()],

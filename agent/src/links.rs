@@ -169,6 +169,7 @@ pub struct Links {
     threads: Threads,
     java: VirtualThreads,
     python: Python,
+    derives_traces: bool,
     questions: Questions,
     /// Requests may be served of which nobody here knows until then, in nanoseconds of record time:
     /// their connections are left out.
@@ -188,6 +189,7 @@ impl Links {
             threads: Threads::default(),
             java: VirtualThreads::default(),
             python: Python::default(),
+            derives_traces: false,
             questions: Questions::default(),
             unseen_until_ns: 0,
         }
@@ -210,6 +212,12 @@ impl Links {
             ..*begun
         };
         let mut own = self.trace_context.place(begun.role, named);
+        if self.derives_traces
+            && named.parent.is_none()
+            && let Some(trace_id) = begun.ends.and_then(|ends| ends.key.trace_id())
+        {
+            own.trace_id = trace_id;
+        }
         let derived = begun.ends.and_then(|ends| ends.key.span_id());
         if begun.role == Role::Client
             && let Some(span_id) = derived
@@ -222,6 +230,11 @@ impl Links {
             Role::Client => self.begin_client(node, begun, named),
         }
         node
+    }
+
+    /// Ids of traces that begin here follow from the connection.
+    pub fn derive_traces(&mut self, derives: bool) {
+        self.derives_traces = derives;
     }
 
     fn begin_server(&mut self, node: NodeId, begun: &Begun, named: Named) {

@@ -127,6 +127,7 @@ impl Pipeline {
         let spans = SpanMaker::new(config.known_methods);
         let mut exchanges = Exchanges::new(TraceContext::new(config.seed));
         exchanges.links.allow_late(config.spans.late_calls_ns());
+        exchanges.links.derive_traces(config.spans.derives_traces());
         let answers_ns = config.spans.asked_within_ns();
         exchanges.links.wait_for_answers(answers_ns);
         Self {
@@ -680,6 +681,7 @@ impl Pipeline {
                 self.material.leaves_to_sdks = config.excludes_instrumented();
                 let links = &mut self.material.exchanges.links;
                 links.allow_late(config.late_calls_ns());
+                links.derive_traces(config.derives_traces());
                 links.wait_for_answers(config.asked_within_ns());
             }
             Err(_) => self.material.health.lose(Loss::Undecodable, 1),

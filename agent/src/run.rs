@@ -119,6 +119,7 @@ fn give_up_rights(config: &Config) -> RightsLeft {
     ];
     let needs = sandbox::Needs {
         admin: capture::privileges::takes_admin(),
+        net_admin: config.capture.carriers.is_on(),
         low_port: addresses
             .into_iter()
             .flatten()

@@ -13,6 +13,7 @@ use super::sizes::{PARTS_AT_ONCE, PAYLOAD_ROOM};
 use super::tls::ObjectKey;
 use super::walks::Frames;
 use crate::arch::CallRegisters;
+use crate::context::head::Head;
 use crate::memory::Delivered;
 use crate::sockets::PATH_MAX;
 use crate::syscall::Iovec;
@@ -74,6 +75,8 @@ pub struct Scratch {
     reserved: [u8; 6],
     /// Where a walk along HTTP/2 frames is.
     pub frames: Frames,
+    /// What is known of a request's head that is being read.
+    pub request: Head,
     /// A connection that is about to be remembered.
     pub connection: Connection,
     /// An open record.

@@ -8,7 +8,7 @@ use aya::sys::{BpfHelper, is_helper_supported};
 use aya::{Btf, Ebpf};
 
 use super::StartError;
-use super::kernel_layout::{Feature, Layout};
+use super::kernel_layout::{Feature, Layout, Source};
 use super::reason::one_line;
 use crate::arch::system_call_function;
 use crate::config::Strategy;
@@ -295,6 +295,25 @@ fn fexit(
         program.attach().map_err(|error| one_line(&error))?;
     }
     Ok(())
+}
+
+/// Where the kernel side learns what somebody has read, and that somebody is about to send:
+/// programs by their tracepoints.
+const CONTEXT: [(&str, &str); 2] = [
+    ("context_reads", "sys_exit"),
+    ("context_sends", "sys_enter"),
+];
+
+/// Has it learn for which trace a request is sent. Without that nothing is carried. It goes behind
+/// what takes note of transfers.
+pub fn attach_context(ebpf: &mut Ebpf, layout: &Layout) -> Result<(), String> {
+    if layout.source != Source::Kernel {
+        return Err("only a layout that the kernel tells itself is trusted with it".to_owned());
+    }
+    let types = Btf::from_sys_fs().map_err(|error| one_line(&error))?;
+    CONTEXT.iter().try_for_each(|(name, tracepoint)| {
+        typed_tracepoint(ebpf, name, tracepoint, &types, ProgramExtent::Attach)
+    })
 }
 
 fn kretprobes(ebpf: &mut Ebpf, extent: ProgramExtent) -> Result<(), String> {

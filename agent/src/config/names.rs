@@ -182,6 +182,11 @@ settings! {
     ExcludeInstrumented:
         "BEYLA_EXCLUDE_OTEL_INSTRUMENTED_SERVICES" "OTEL_EBPF_EXCLUDE_OTEL_INSTRUMENTED_SERVICES"
         => "false: trace processes that export traces themselves, too";
+    ContextPropagation:
+        "BEYLA_BPF_CONTEXT_PROPAGATION" "OTEL_EBPF_BPF_CONTEXT_PROPAGATION"
+        => "How calls carry their trace to other nodes: disabled or headers";
+    ContextPropagationGroup: "WIRESPAN_CONTEXT_PROPAGATION_CGROUP"
+        => "Control group whose processes' calls may carry it; all, if it is not set";
     Propagators: "OTEL_PROPAGATORS"
         => "Headers that name a trace: tracecontext, b3, b3multi, jaeger, xray, or none";
     TracesSampler: "OTEL_TRACES_SAMPLER"

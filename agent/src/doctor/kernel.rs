@@ -1,6 +1,6 @@
 //! What the kernel offers: its types, the ways into sockets and TLS that a run would take, control
 //! groups. Programs are loaded to find that out, which the kernel checks and forgets again; none is
-//! attached.
+//! attached but to connections of the doctor's own.
 
 use super::check::Check;
 use super::machine::Machine;
@@ -117,5 +117,20 @@ fn ways(layout: &Layout, config: &CaptureConfig) -> Vec<Check> {
              CAP_SYS_ADMIN for it",
         )
     };
-    vec![sockets, frames, probes]
+    vec![sockets, frames, probes, headers(config, survey.carriers)]
+}
+
+/// Whether calls can carry their trace: told in any case, a worry only where it was asked for.
+fn headers(config: &CaptureConfig, tried: Result<(), String>) -> Check {
+    const CHECK: &str = "context in headers";
+    match tried {
+        Ok(()) if config.carriers.headers => Check::pass(CHECK, "the self-test passes"),
+        Ok(()) => Check::pass(CHECK, "not asked for; the self-test passes"),
+        Err(refusal) if config.carriers.headers => Check::warn(
+            CHECK,
+            refusal,
+            "take another kernel, or leave BEYLA_BPF_CONTEXT_PROPAGATION disabled",
+        ),
+        Err(refusal) => Check::pass(CHECK, format!("not asked for; {refusal}")),
+    }
 }

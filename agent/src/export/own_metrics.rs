@@ -102,6 +102,7 @@ fn register(meter: &Meter, health: &Arc<Health>) {
     register_left_alone(meter, health);
     register_links(meter, health);
     register_asking(meter, health);
+    register_carried(meter, health);
     register_processes(meter, health);
 }
 
@@ -286,6 +287,21 @@ fn register_asking(meter: &Meter, health: &Arc<Health>) {
         .with_unit("{agent}")
         .with_description("Agents of other nodes that are connected")
         .with_callback(move |observer| observer.observe(connected.asking.streams(), &[]))
+        .build();
+}
+
+/// What is counted of calls that may carry their trace.
+fn register_carried(meter: &Meter, health: &Arc<Health>) {
+    let carried = Arc::clone(health);
+    meter
+        .u64_observable_counter("wirespan.context.carried")
+        .with_unit("{event}")
+        .with_description("Connections and requests that may carry context, by what became of them")
+        .with_callback(move |observer| {
+            for (what, count) in carried.carried.counts() {
+                observer.observe(count, &[KeyValue::new("outcome", what.name())]);
+            }
+        })
         .build();
 }
 

@@ -100,6 +100,8 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::CpuLimit => ("off", "governor"),
         Setting::Shards => ("2", "capture"),
         Setting::FollowCpuMax => ("5", "capture"),
+        Setting::ContextPropagation => ("headers", "capture"),
+        Setting::ContextPropagationGroup => ("/sys/fs/cgroup/shop", "capture"),
         Setting::NodeLinks => ("false", "capture"),
         Setting::Peers => ("other:4319", "asking"),
         Setting::PeersListen => ("127.0.0.1:4319", "asking"),
