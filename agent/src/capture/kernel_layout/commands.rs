@@ -185,11 +185,20 @@ pub fn array(value_len: usize) -> io::Result<OwnedFd> {
 
 /// Loads instructions as a program for raw tracepoints.
 pub fn load(code: &[Instruction], name: &CStr) -> io::Result<OwnedFd> {
+    load_as(bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT, code, name)
+}
+
+/// Loads instructions as a program that says how much of what arrives a socket takes.
+pub fn load_socket_filter(code: &[Instruction], name: &CStr) -> io::Result<OwnedFd> {
+    load_as(bpf_prog_type::BPF_PROG_TYPE_SOCKET_FILTER, code, name)
+}
+
+fn load_as(kind: bpf_prog_type, code: &[Instruction], name: &CStr) -> io::Result<OwnedFd> {
     let instructions = assembled(code);
     let mut attr = empty();
     // SAFETY: as above.
     let load = unsafe { &mut attr.__bindgen_anon_3 };
-    load.prog_type = bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT as u32;
+    load.prog_type = kind as u32;
     load.insns = instructions.as_ptr() as u64;
     load.insn_cnt = instructions.len() as u32;
     load.license = c"GPL".as_ptr() as u64;

@@ -17,6 +17,8 @@ use rustix::net::{
     bind, connect, getpeername, getsockname, listen, recv, send, socket_with, sockopt,
 };
 
+use super::commands::{self, Instruction, Register};
+
 /// Where the listener of a pair is, and where its client comes from.
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
@@ -283,22 +285,15 @@ pub fn room_for_descriptors(proc: &Path) -> io::Result<u32> {
 
 /// Has a socket take nothing that comes, as if it had been lost on the way; or take it again.
 pub fn mute(socket: &OwnedFd, is_mute: bool) -> io::Result<()> {
-    // Classic BPF: `ret #0`.
-    let mut nothing = libc::sock_filter {
-        code: 0x06,
-        jt: 0,
-        jf: 0,
-        k: 0,
-    };
-    let filter = libc::sock_fprog {
-        len: 1,
-        filter: &raw mut nothing,
-    };
-    if is_mute {
-        set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter)
-    } else {
-        set_option(socket, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &0)
+    if !is_mute {
+        return set_option(socket, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &0);
     }
+    // Classic BPF would be less to say, but some kernels (seen on 6.1.176) refuse it without
+    // CAP_SYS_ADMIN, which a run has given up by now.
+    let nothing = [Instruction::set(Register::R0, 0), Instruction::exit()];
+    let filter = commands::load_socket_filter(&nothing, c"wirespan_mute")?;
+    let descriptor = filter.as_raw_fd();
+    set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_BPF, &descriptor)
 }
 
 /// Puts another protocol of the kernel between a socket and its process.
