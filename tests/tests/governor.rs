@@ -212,5 +212,8 @@ fn under_too_much_load_some_connections_are_followed_and_after_it_all() {
     let summary = finished.summary();
     assert!(summary.contains("connections left alone: "), "{summary}");
     assert!(summary.contains(" by cpu_limit ("), "{summary}");
-    assert_eq!(finished.lost(), "nothing");
+    // What is followed again begins behind bytes that nobody saw.
+    let lost = finished.lost();
+    let is_gap = lost.starts_with("stream_gap ") && !lost.contains(',');
+    assert!(lost == "nothing" || is_gap, "{lost}");
 }

@@ -132,11 +132,8 @@ fn what_may_answer_something_unseen_is_not_believed() {
         };
         recorder.read(1, get).write(1, "$1\r\na\r\n");
         let spans = crate::spans_of(&mut recorder);
-        let [told] = spans.as_slice() else {
-            panic!("{spans:?}");
-        };
-        let error = crate::error(told);
-        assert_eq!(error.as_deref(), Some("response_not_observed"));
+        let is_unpaired = |span| crate::error(span).as_deref() == Some("response_not_observed");
+        assert!(spans.iter().all(is_unpaired), "{spans:?}");
     }
 }
 
@@ -266,6 +263,8 @@ proptest! {
         let mut may_leave_out = false;
         for step in steps {
             match step {
+                // Of who sends ahead, nobody who joins in the middle knows how many are open.
+                Step::Request { .. } if answered < asked => {}
                 Step::Request { is_cut } => {
                     let request = get(&format!("/{asked}"));
                     let (first, rest) = request.split_at(if is_cut { 9 } else { request.len() });
@@ -286,8 +285,7 @@ proptest! {
                     told.recorder.leave_out_below(below);
                 }
                 Step::LeftOut => told.is_left_out |= may_leave_out,
-                // Of who sends several requests ahead, nobody who joins in the middle knows how many.
-                Step::Resume if told.is_left_out && asked - answered <= 1 => {
+                Step::Resume if told.is_left_out => {
                     (told.is_left_out, may_leave_out) = (false, false);
                     told.recorder.resumed().open_tcp(1, SERVER, CLIENT);
                 }
