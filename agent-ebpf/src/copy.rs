@@ -63,7 +63,7 @@ struct Parts<'a> {
 }
 
 extern "C" fn one_part(_index: u32, parts: &mut Parts<'_>) -> u64 {
-    next_part(parts.scratch);
+    take_part(parts.scratch);
     let scratch = &*parts.scratch;
     u64::from(scratch.unreadable != 0 || scratch.passed >= u64::from(scratch.transfer.len))
 }
@@ -84,6 +84,12 @@ pub fn unreadable(scratch: &Scratch) -> Delivered<()> {
 // million instructions.
 #[inline(never)]
 fn next_part(scratch: &mut Scratch) {
+    take_part(scratch);
+}
+
+/// The same within a function of its own.
+#[inline(always)]
+fn take_part(scratch: &mut Scratch) {
     scratch.part.len = 0;
     if find_part(scratch).is_err() {
         scratch.unreadable = 1;

@@ -35,6 +35,7 @@ use wirespan_common::watch::{VerdictKind, Watch};
 use crate::capture;
 use crate::maps::{self, Scratch};
 use crate::memory::{Current, Delivered, Typed, current_process};
+use crate::policy;
 use crate::records;
 use crate::sockets::{self, Descriptors, Socket};
 use crate::syscall::{self, Buffers, Call};
@@ -193,14 +194,16 @@ fn message_ended<F: Family>(scratch: &mut Scratch, result: i64) -> Delivered<()>
         }
         // A stream moves less than 2 GiB in one call (MAX_RW_COUNT, include/linux/fs.h).
         transfer.len = result as u32;
-        if transfer.watch.probes != 0 {
+        let known = maps::connection(transfer.socket.id);
+        let is_plaintext = known.as_deref().is_some_and(policy::stays_plaintext);
+        if transfer.watch.probes != 0 && !is_plaintext {
             // Whatever comes of it, the bytes themselves are to be counted.
             run(tls::evidence::socket_moved(scratch));
         }
         return if F::WALKS {
-            capture::transferred(scratch)
+            capture::transferred(scratch, known)
         } else {
-            capture::transferred_plain(scratch)
+            capture::transferred_plain(scratch, known)
         };
     }
     let sk = transfer.socket.sk;

@@ -6,6 +6,7 @@ mod inboxes;
 mod leaving;
 mod node;
 mod own;
+mod recent;
 mod ring;
 mod rings;
 mod runtimes;
@@ -151,6 +152,23 @@ pub fn watch_of(tgid: u32) -> Option<Watch> {
     {
         return None;
     }
+    look_up(tgid)
+}
+
+/// [`watch_of`] for programs that nothing preempts and that run for each transfer.
+#[inline(always)]
+pub fn watch_of_busy(tgid: u32) -> Option<Watch> {
+    if WATCHED_HINTS
+        .get(hint_slot(tgid))
+        .is_none_or(|hint| *hint == 0)
+    {
+        return None;
+    }
+    recent::recent(tgid, || look_up(tgid))
+}
+
+#[inline(always)]
+fn look_up(tgid: u32) -> Option<Watch> {
     // SAFETY: the value is copied out at once; user space replaces it as a whole.
     unsafe { WATCHED.get(tgid) }.copied()
 }
@@ -169,9 +187,9 @@ pub fn shard_of(tgid: u32) -> u8 {
 pub fn watch(tgid: u32, watch: &Watch) -> Delivered<()> {
     // First, so that nobody finds the one without the other.
     let _: Result<(), i32> = WATCHED_HINTS.set(hint_slot(tgid), 1, 0);
-    WATCHED
-        .insert(tgid, watch, 0)
-        .map_err(|_| KernelLoss::WatchedFull)
+    let inserted = WATCHED.insert(tgid, watch, 0);
+    recent::changed();
+    inserted.map_err(|_| KernelLoss::WatchedFull)
 }
 
 /// The process has these probes (`PROBES_*`) too, as one of them was just run by it.
@@ -181,6 +199,7 @@ pub fn add_probes(tgid: u32, probes: u32) {
         // SAFETY: elements of a preallocated map stay mapped; where user space replaces the value
         // at this moment, the next call sets the bit again.
         unsafe { (*watch).probes |= probes };
+        recent::changed();
     }
 }
 
@@ -190,6 +209,7 @@ pub fn forget_tasks(tgid: u32) {
     if let Some(watch) = WATCHED.get_ptr_mut(tgid) {
         // SAFETY: as above.
         unsafe { (*watch).tasks = 0 };
+        recent::changed();
     }
 }
 
@@ -204,6 +224,7 @@ pub fn set_tasks(tgid: u32, kind: TaskKind) {
     let tasks = unsafe { &mut (*watch).tasks };
     if *tasks == 0 || *tasks == TaskKind::Thread as u16 {
         *tasks = kind as u16;
+        recent::changed();
     }
 }
 
@@ -214,6 +235,7 @@ pub fn forget_service(tgid: u32) {
     if let Some(watch) = WATCHED.get_ptr_mut(tgid) {
         // SAFETY: as above.
         unsafe { (*watch).serves = 0 };
+        recent::changed();
     }
 }
 
@@ -221,7 +243,9 @@ pub fn forget_service(tgid: u32) {
 #[inline(always)]
 pub fn unwatch(tgid: u32) {
     // A process that was not there is what was asked for.
-    let _: Result<(), i32> = WATCHED.remove(tgid);
+    if WATCHED.remove(tgid).is_ok() {
+        recent::changed();
+    }
     runtimes::forget(tgid);
 }
 

@@ -7,10 +7,9 @@ use aya_ebpf::programs::BtfTracePointContext;
 use wirespan_common::record::Direction;
 
 use super::{Calls, Family, Types, ends_connection, message_ended, run, serving};
+use crate::arch::{CallRegisters, number};
 use crate::maps;
-use crate::memory::{
-    Typed, current_process, current_registers, current_task_typed, offset, tcp_sock,
-};
+use crate::memory::{Typed, current_task_typed, offset, process_of, registers_of, tcp_sock};
 use crate::sockets::{self, Socket};
 use crate::syscall::{self, Buffers, Call, is_beside_stream};
 
@@ -29,12 +28,9 @@ pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
 // One instance for each direction, so that each is a program without calls of its own functions.
 #[inline(always)]
 fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
-    let direction = if IS_EGRESS {
-        Direction::Egress
-    } else {
-        Direction::Ingress
-    };
-    let current = current_process();
+    let direction = direction::<IS_EGRESS>();
+    let task = current_task_typed();
+    let current = process_of(task);
     let result: i32 = ctx.arg(1);
     let sk = Typed::new(ctx.arg(0));
     let watch = if result > 0 {
@@ -59,7 +55,7 @@ fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
         return 0;
     };
     run(maps::with_scratch(|scratch| {
-        let registers = current_registers();
+        let registers = registers_of(task);
         scratch.registers_at = registers.address();
         scratch.goroutine = 0;
         scratch.registers.load(registers);
@@ -69,9 +65,9 @@ fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
             transfer.copied_sequence = tcp.value(offset(|o| &o.tcp_sock_copied_seq));
             transfer.sequence_is_known = true;
         }
-        let known = syscall::decode(&scratch.registers, &mut transfer.call);
+        let known = decode::<IS_EGRESS>(&scratch.registers, &mut transfer.call);
         let is_it = known && transfer.call.direction as u8 == direction as u8;
-        if !is_it || (uses_io_uring() && !is_call_on(transfer.call.fd, socket)) {
+        if !is_it || (uses_io_uring(task) && !is_call_on(transfer.call.fd, socket)) {
             // Not a call that we know (io_uring), or made by the kernel itself: only counted.
             transfer.call.buffers = Buffers::Unmapped;
         }
@@ -100,9 +96,36 @@ fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
 /// Whether the thread ever submitted anything to io_uring. What it submitted is done in its name
 /// whenever it enters or leaves the kernel, and the registers are then those of another call.
 #[inline(always)]
-fn uses_io_uring() -> bool {
+fn uses_io_uring(task: Typed) -> bool {
     let at = offset(|o| &o.task_struct_io_uring);
-    at != 0 && current_task_typed().value::<u64>(at) != 0
+    at != 0 && task.value::<u64>(at) != 0
+}
+
+/// [`syscall::decode`] but for flags, with the calls that move nearly all bytes in their place: a
+/// call of a function costs more than they do.
+#[inline(always)]
+fn decode<const IS_EGRESS: bool>(registers: &CallRegisters, call: &mut Call) -> bool {
+    use number::{READ, RECVFROM, SENDTO, WRITE, WRITEV};
+    let buffers = match (IS_EGRESS, registers.number) {
+        (true, WRITE | SENDTO) | (false, READ | RECVFROM) => Buffers::One,
+        (true, WRITEV) => Buffers::Vector,
+        _ => return syscall::decode(registers, call),
+    };
+    call.fd = registers.first as u32;
+    call.direction = direction::<IS_EGRESS>();
+    call.buffers = buffers;
+    call.address = registers.second;
+    call.count = registers.third;
+    true
+}
+
+#[inline(always)]
+fn direction<const IS_EGRESS: bool>() -> Direction {
+    if IS_EGRESS {
+        Direction::Egress
+    } else {
+        Direction::Ingress
+    }
 }
 
 /// Whether the call is one on this socket.

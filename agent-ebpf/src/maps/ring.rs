@@ -11,7 +11,7 @@ use aya_ebpf::maps::LruHashMap;
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::{ANCESTORS_MAX, Header, Open, TaskNote};
 use wirespan_common::shard::RING_BYTES;
-use wirespan_common::share::{Ledger, Ring, ledger_key};
+use wirespan_common::share::{Ledger, Purse, Ring, ledger_key};
 use zerocopy::{Immutable, IntoBytes};
 
 use super::contexts::BirthRecord;
@@ -41,7 +41,21 @@ pub fn send_chunk(scratch: &mut Scratch) -> Delivered<()> {
     let tgid = scratch.transfer.current.tgid;
     let shard = scratch.head.header.shard;
     let len = size_of::<ChunkRecord>() as u32 + scratch.copied;
-    let sent = admit(tgid, shard, len).and_then(|()| {
+    let is_paid = scratch.purse.pays(ledger_key(tgid, shard), len);
+    let admitted = if is_paid {
+        Admission::Given
+    } else {
+        admit(&mut scratch.purse, tgid, shard, len)
+    };
+    let wake = match admitted {
+        Admission::Refused => {
+            note_loss(tgid, shard);
+            return Err(KernelLoss::RingShare);
+        }
+        Admission::Given => Wake::Later,
+        Admission::GivenFilling => Wake::Now,
+    };
+    let sent = {
         let payload = clamp::<PAYLOAD_ROOM>(u64::from(scratch.copied));
         // SAFETY: head and payload lie one behind the other.
         unsafe {
@@ -49,10 +63,10 @@ pub fn send_chunk(scratch: &mut Scratch) -> Delivered<()> {
                 &raw mut scratch.head,
                 size_of::<ChunkRecord>() as u64 + payload,
                 shard,
-                Wake::Later,
+                wake,
             )
         }
-    });
+    };
     if sent.is_err() {
         note_loss(tgid, shard);
     }
@@ -62,17 +76,43 @@ pub fn send_chunk(scratch: &mut Scratch) -> Delivered<()> {
 /// Whether the process may write a record of `len` bytes into the shard's ring, which it then does:
 /// chunks are nearly all that is written, and who talks too much loses those. What else there is to
 /// say is said as long as there is room.
+///
+/// The purse is emptied first, whosever it was, and is this process's then.
 #[inline(never)]
-fn admit(tgid: u32, shard: u8, len: u32) -> Delivered<()> {
+fn admit(purse: &mut Purse, tgid: u32, shard: u8, len: u32) -> Admission {
+    let (before, spent) = purse.empty();
+    if let Some(ledger) = LEDGERS.get_ptr_mut(before) {
+        // SAFETY: as for `ledger`.
+        unsafe { (*ledger).writes(spent) };
+    }
     let Some(ledger) = ledger(tgid, shard) else {
-        return Ok(());
+        return Admission::Given;
     };
     let len = u64::from(len);
-    if ledger.is_due(len, RING_BYTES.into()) && !ledger.admits(ring(shard)) {
-        return Err(KernelLoss::RingShare);
+    let mut admitted = Admission::Given;
+    if ledger.is_due(len, RING_BYTES.into()) {
+        let ring = ring(shard);
+        if !ledger.admits(ring) {
+            return Admission::Refused;
+        }
+        if ring.is_filling() {
+            admitted = Admission::GivenFilling;
+        }
     }
     ledger.writes(len);
-    Ok(())
+    purse.open(ledger_key(tgid, shard));
+    admitted
+}
+
+/// What comes of asking for room in a ring.
+#[derive(Clone, Copy)]
+enum Admission {
+    /// There is some.
+    Given,
+    /// There is some, and the reader should make more.
+    GivenFilling,
+    /// Others need it more.
+    Refused,
 }
 
 /// The process lost a record of this shard.
