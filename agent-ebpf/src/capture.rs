@@ -33,8 +33,9 @@ pub fn transferred_plain(
     take_note::<false>(scratch, known)
 }
 
+/// [`transferred`] within the function that calls it.
 #[inline(always)]
-fn take_note<const WALKS: bool>(
+pub fn take_note<const WALKS: bool>(
     scratch: &mut Scratch,
     known: Option<&'static mut Connection>,
 ) -> Delivered<()> {

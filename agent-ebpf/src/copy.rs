@@ -36,13 +36,15 @@ pub fn copy<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
         }
         Buffers::Vector | Buffers::Message | Buffers::Messages => {
             begin_parts(scratch)?;
-            if WALKS {
+            // Mostly one part is all, or nearly: it needs no function of its own.
+            take_part(scratch);
+            if WALKS && !is_over(scratch) {
                 let mut parts = Parts { scratch };
                 repeat(PARTS_MAX_LOOPED, one_part, &mut parts);
             }
             let mut round = 0;
             while !WALKS && round < PARTS_MAX {
-                if scratch.unreadable != 0 || scratch.passed >= u64::from(scratch.transfer.len) {
+                if is_over(scratch) {
                     break;
                 }
                 next_part(scratch);
@@ -64,8 +66,13 @@ struct Parts<'a> {
 
 extern "C" fn one_part(_index: u32, parts: &mut Parts<'_>) -> u64 {
     take_part(parts.scratch);
-    let scratch = &*parts.scratch;
-    u64::from(scratch.unreadable != 0 || scratch.passed >= u64::from(scratch.transfer.len))
+    u64::from(is_over(parts.scratch))
+}
+
+/// Whether there is nothing more to copy, or no way to.
+#[inline(always)]
+fn is_over(scratch: &Scratch) -> bool {
+    scratch.unreadable != 0 || scratch.passed >= u64::from(scratch.transfer.len)
 }
 
 /// Whether all parts that were looked at could be read.

@@ -28,6 +28,7 @@ pub mod tls_rustls;
 pub mod tokio_tasks;
 
 use aya_log_ebpf::debug;
+use wirespan_common::connection::Connection;
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::{Direction, Stage};
 use wirespan_common::watch::{VerdictKind, Watch};
@@ -96,6 +97,16 @@ trait Family {
     const TYPES: Types;
     /// Whether the kernel can walk frames.
     const WALKS: bool;
+
+    /// Takes note of the transfer in the scratch buffer, of whose connection `known` is remembered.
+    #[inline(always)]
+    fn transferred(scratch: &mut Scratch, known: Option<&'static mut Connection>) -> Delivered<()> {
+        if Self::WALKS {
+            capture::transferred(scratch, known)
+        } else {
+            capture::transferred_plain(scratch, known)
+        }
+    }
 }
 
 /// A system call of a watched process ended with `result`; its user registers are at `registers`.
@@ -200,11 +211,7 @@ fn message_ended<F: Family>(scratch: &mut Scratch, result: i64) -> Delivered<()>
             // Whatever comes of it, the bytes themselves are to be counted.
             run(tls::evidence::socket_moved(scratch));
         }
-        return if F::WALKS {
-            capture::transferred(scratch, known)
-        } else {
-            capture::transferred_plain(scratch, known)
-        };
+        return F::transferred(scratch, known);
     }
     let sk = transfer.socket.sk;
     let stage = if ends_connection(result) && !sockets::has_unread(sk) {

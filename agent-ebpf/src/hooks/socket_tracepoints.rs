@@ -4,12 +4,16 @@
 
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
+use wirespan_common::connection::Connection;
 use wirespan_common::record::Direction;
 
 use super::{Calls, Family, Types, ends_connection, message_ended, run, serving};
 use crate::arch::{CallRegisters, number};
-use crate::maps;
-use crate::memory::{Typed, current_task_typed, offset, process_of, registers_of, tcp_sock};
+use crate::capture;
+use crate::maps::{self, Scratch};
+use crate::memory::{
+    Delivered, Typed, current_task_typed, offset, process_of, registers_of, tcp_sock,
+};
 use crate::sockets::{self, Socket};
 use crate::syscall::{self, Buffers, Call, is_beside_stream};
 
@@ -142,4 +146,10 @@ impl Family for SocketTracepoints {
     const CALLS: Calls = Calls::All;
     const TYPES: Types = Types::Known;
     const WALKS: bool = true;
+
+    // In its place, as these are the hooks of nearly all kernels.
+    #[inline(always)]
+    fn transferred(scratch: &mut Scratch, known: Option<&'static mut Connection>) -> Delivered<()> {
+        capture::take_note::<true>(scratch, known)
+    }
 }
