@@ -84,7 +84,7 @@ fn run_url(url: &str, seconds: u64) -> Result<Load> {
 fn wrk(how: &[&str], url: &str, seconds: u64) -> Result<Load> {
     let said = process::capture(
         process::tied("prlimit")
-            .args(["--nofile=24000", "wrk"])
+            .args(["--nofile=20000", "wrk"])
             .args(how)
             .arg(format!("-d{seconds}s"))
             .arg(url),

@@ -66,7 +66,7 @@ pub fn nginx(folder: &Path, how: &str, workers: u32) -> Result<Server> {
     start("nginx", |port| {
         let path = folder.display();
         let text = format!(
-            "user root; daemon off; worker_processes {workers}; worker_rlimit_nofile 24000;\n\
+            "user root; daemon off; worker_processes {workers}; worker_rlimit_nofile 20000;\n\
              pid {path}/{port}.pid; error_log stderr crit;\n\
              events {{ worker_connections 12000; }}\n\
              http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 1d;\n\
@@ -88,7 +88,7 @@ pub fn nginx(folder: &Path, how: &str, workers: u32) -> Result<Server> {
 /// A program that may have as many descriptors as 10,000 connections take.
 pub fn limited(program: &Path) -> Command {
     let mut command = process::tied("prlimit");
-    command.arg("--nofile=24000").arg(program);
+    command.arg("--nofile=20000").arg(program);
     command
 }
 
