@@ -1,9 +1,10 @@
 //! Constants that the loader writes into the kernel side before it is loaded. No defaults that
-//! would work: a kernel's layout is read from its BTF.
+//! would work: a kernel's layout is read from its BTF, or found out by looking.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Byte offsets of fields in the running kernel's structures, named `<struct>_<field>`.
+/// Byte offsets of fields in the running kernel's structures, named `<struct>_<field>`. One that
+/// could not be found out is 0 where a run can do without it.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -45,6 +46,9 @@ pub struct Offsets {
     pub sock_sk_type: u32,
     pub sock_sk_shutdown: u32,
     pub sock_sk_protocol: u32,
+    /// Which bits of the 16 that are read there are the protocol: no offset. Kernels before 5.6 have
+    /// something else in the upper eight.
+    pub sock_sk_protocol_mask: u32,
     pub sock_sk_receive_queue: u32,
     pub sk_buff_head_qlen: u32,
     pub tcp_sock_copied_seq: u32,
@@ -72,4 +76,4 @@ pub struct Offsets {
     pub unix_address_len: u32,
     pub unix_address_name: u32,
 }
-const _: () = assert!(size_of::<Offsets>() == 51 * 4);
+const _: () = assert!(size_of::<Offsets>() == 52 * 4);

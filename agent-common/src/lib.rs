@@ -16,6 +16,7 @@ pub mod probes;
 pub mod python;
 pub mod record;
 pub mod runtime;
+pub mod sampling;
 pub mod shard;
 pub mod share;
 pub mod switch;

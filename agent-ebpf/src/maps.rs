@@ -23,6 +23,7 @@ use wirespan_common::connection::Connection;
 use wirespan_common::loss::{KERNEL_LOSSES, KernelLoss};
 use wirespan_common::ports::{PORT_WORDS, port_bit, port_word};
 use wirespan_common::record::{ConnectionId, Direction, TaskKind};
+use wirespan_common::sampling::{LEFT_ALONE_REASONS, LeftAlone, LeftAloneCount};
 use wirespan_common::switch::{self, Switch};
 use wirespan_common::watch::{HINTS, NO_BOUNDARY, VerdictValue, Watch, hint_slot};
 
@@ -108,6 +109,35 @@ struct MessageCursor {
 #[map]
 static LOSSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(KERNEL_LOSSES, 0);
 
+/// New connections whose number is below the one here are left out ([`wirespan_common::sampling`]).
+#[map]
+static SAMPLING: Array<u32> = Array::with_max_entries(1, 0);
+
+/// What was left alone, by [`LeftAlone`].
+#[map]
+static LEFT_ALONE: PerCpuArray<LeftAloneCount> =
+    PerCpuArray::with_max_entries(LEFT_ALONE_REASONS, 0);
+
+/// Sockets that nobody understands, by [`quiet_slot`]: who finds its own there need look nowhere
+/// else. Another one may take the slot at any time.
+#[map]
+static QUIET: Array<QuietSocket> = Array::with_max_entries(QUIET_SLOTS, 0);
+const QUIET_SLOTS: u32 = 16 * 1024;
+
+/// Value of [`QUIET`]: an identity may be another socket's once it is closed, and so may its
+/// address, but hardly both.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+struct QuietSocket {
+    id: ConnectionId,
+    sk: u64,
+}
+
+/// Neighbours differ: inode numbers are given out one after the other.
+const fn quiet_slot(id: ConnectionId) -> u32 {
+    id as u32 % QUIET_SLOTS
+}
+
 /// How often a probe on the daemon itself was hit.
 #[map]
 static TRIES: Array<u64> = Array::with_max_entries(1, 0);
@@ -134,6 +164,39 @@ pub fn count(loss: KernelLoss) {
     }
 }
 
+/// Below which number connections are left out at this moment; 0: none is.
+#[inline(always)]
+pub fn left_out_below() -> u32 {
+    SAMPLING.get(0).copied().unwrap_or(0)
+}
+
+/// Counts what is left alone.
+#[inline(always)]
+pub fn count_left_alone(reason: LeftAlone, connections: u64, bytes: u64) {
+    if let Some(count) = LEFT_ALONE.get_ptr_mut(reason as u32) {
+        // SAFETY: as for losses.
+        unsafe {
+            (*count).connections += connections;
+            (*count).bytes += bytes;
+        }
+    }
+}
+
+/// Whether [`remember_quiet`] was told of this socket, and no other one took its slot.
+#[inline(always)]
+pub fn is_quiet(id: ConnectionId, sk: u64) -> bool {
+    QUIET
+        .get(quiet_slot(id))
+        .is_some_and(|quiet| quiet.id == id && quiet.sk == sk)
+}
+
+/// Nothing is to be learnt of what moves on this socket, for good.
+#[inline(always)]
+pub fn remember_quiet(id: ConnectionId, sk: u64) {
+    // A slot of an array is always there.
+    let _: Result<(), i32> = QUIET.set(quiet_slot(id), QuietSocket { id, sk }, 0);
+}
+
 /// Counts a hit of a probe on the daemon itself.
 #[inline(always)]
 pub fn count_try() {
@@ -143,13 +206,18 @@ pub fn count_try() {
     }
 }
 
+/// Whether the process may be watched: it is not, where this says no.
+#[inline(always)]
+pub fn may_be_watched(tgid: u32) -> bool {
+    WATCHED_HINTS
+        .get(hint_slot(tgid))
+        .is_some_and(|hint| *hint != 0)
+}
+
 /// How the process is watched, if it is.
 #[inline(always)]
 pub fn watch_of(tgid: u32) -> Option<Watch> {
-    if WATCHED_HINTS
-        .get(hint_slot(tgid))
-        .is_none_or(|hint| *hint == 0)
-    {
+    if !may_be_watched(tgid) {
         return None;
     }
     look_up(tgid)
@@ -158,10 +226,7 @@ pub fn watch_of(tgid: u32) -> Option<Watch> {
 /// [`watch_of`] for programs that nothing preempts and that run for each transfer.
 #[inline(always)]
 pub fn watch_of_busy(tgid: u32) -> Option<Watch> {
-    if WATCHED_HINTS
-        .get(hint_slot(tgid))
-        .is_none_or(|hint| *hint == 0)
-    {
+    if !may_be_watched(tgid) {
         return None;
     }
     recent::recent(tgid, || look_up(tgid))

@@ -166,14 +166,12 @@ pub fn has_unread(sk: u64) -> bool {
     kernel_value::<u32>(queue + offset(|o| &o.sk_buff_head_qlen)).is_ok_and(|packets| packets != 0)
 }
 
-/// Whether it is a plain TCP socket. Kernels before 5.6 keep the protocol in fewer bits, which this
-/// takes for another.
+/// Whether it is a plain TCP socket.
 #[inline(always)]
 pub fn is_tcp(sk: u64) -> bool {
-    matches!(
-        kernel_value::<u16>(sk + offset(|o| &o.sock_sk_protocol)),
-        Ok(IPPROTO_TCP)
-    )
+    kernel_value::<u16>(sk + offset(|o| &o.sock_sk_protocol)).is_ok_and(|protocol| {
+        u64::from(protocol) & offset(|o| &o.sock_sk_protocol_mask) == u64::from(IPPROTO_TCP)
+    })
 }
 
 /// Sequence number of the next byte of a TCP socket that is to be read.

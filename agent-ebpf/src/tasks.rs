@@ -14,7 +14,7 @@ pub mod tokio;
 use wirespan_common::connection::Connection;
 use wirespan_common::record::{Direction, TaskKind};
 use wirespan_common::runtime::Proxy;
-use wirespan_common::watch::{VerdictKind, Watch};
+use wirespan_common::watch::Watch;
 
 use crate::maps::{self, Scratch};
 use crate::memory::{Current, Delivered, kernel_value, offset};
@@ -40,8 +40,7 @@ pub fn note(scratch: &mut Scratch, connection: &mut Connection) {
     scratch.head.chunk.task_part = 0;
     scratch.head.chunk.task = 0;
     let is_egress = matches!(scratch.transfer.call.direction, Direction::Egress);
-    let is_ignored = connection.verdict == VerdictKind::Ignored as u8;
-    if kind == 0 || is_ignored || is_egress && connection.answers != 0 {
+    if kind == 0 || is_egress && connection.answers != 0 {
         return;
     }
     // Apart, so that the one does not take the other's stack.

@@ -9,6 +9,7 @@ mod object;
 pub mod privileges;
 mod reason;
 mod ring;
+mod sampling;
 mod selection;
 mod strategy;
 mod survey;
@@ -29,12 +30,16 @@ use feed::LOOK;
 pub use limits::raise as raise_limits;
 pub use losses::KernelLosses;
 pub use ring::Wait;
+pub use sampling::ConnectionSampling;
 pub use selection::Selection;
 pub use survey::{Survey, survey};
 pub use tls::{Attempt, Death, ProbedProcess, Spent, Standing, TlsProbes};
 pub use watch_list::WatchList;
 
+use kernel_layout::{Layout, Source};
+
 use crate::config::{CaptureConfig, Strategy, Targets};
+use crate::visible::Visible;
 
 /// The kernel side, running. Dropping it detaches everything; so does the process's end, however it
 /// comes, because nothing is pinned.
@@ -49,6 +54,8 @@ pub struct Capture {
     selection: Option<Selection>,
     /// What the kernel side could not deliver.
     pub losses: KernelLosses,
+    /// What it leaves out; gone once it was asked for.
+    sampling: Option<ConnectionSampling>,
     /// Log lines of the kernel side, if they were asked for.
     log: Option<EbpfLogger<&'static dyn log::Log>>,
     /// Holds the programs and their attachments. Shared with [`TlsProbes`].
@@ -62,7 +69,7 @@ pub struct Capture {
 pub enum StartError {
     /// The process may not load programs.
     Privileges(privileges::Missing),
-    /// The kernel does not describe itself (`/sys/kernel/btf/vmlinux`) or lacks a structure.
+    /// It is not known where the kernel keeps its structures.
     Layout(kernel_layout::LayoutError),
     /// The object could not be loaded at all.
     Load(String),
@@ -110,15 +117,16 @@ impl Capture {
         }
         crate::memory::keep_small();
         limits::raise();
-        let layout = kernel_layout::read().map_err(StartError::Layout)?;
-        let mut ebpf = object::load(&layout, config)?;
+        let layout = kernel_layout::find(&config.layout).map_err(StartError::Layout)?;
+        tell_of(&layout);
+        let mut ebpf = object::load(&layout.offsets, config)?;
         let maps = object::maps(&ebpf);
         let watch_list = WatchList::new(&mut ebpf, config.shards)?;
         strategy::attach_life_cycle(&mut ebpf)?;
         strategy::load_look(&mut ebpf)?;
-        let strategy = strategy::attach(&mut ebpf, config.strategy)?;
+        let strategy = strategy::attach(&mut ebpf, &layout, config.strategy)?;
         if config.node_links {
-            strategy::attach_node(&mut ebpf);
+            strategy::attach_node(&mut ebpf, &layout);
         }
         let log = if config.bpf_debug {
             object::start_log(&mut ebpf)
@@ -126,6 +134,7 @@ impl Capture {
             None
         };
         let losses = KernelLosses::new(&mut ebpf, config.shards)?;
+        let sampling = Some(ConnectionSampling::new(&mut ebpf)?);
         let attached = Arc::new(Mutex::new(ebpf));
         let feeds = (0..config.shards).map(|shard| Feed::new(shard, &attached, &maps));
         let feeds = feeds.collect::<Result<_, _>>()?;
@@ -137,6 +146,7 @@ impl Capture {
             watch_list,
             selection: Some(selection),
             losses,
+            sampling,
             log,
             attached,
             maps,
@@ -149,6 +159,17 @@ impl Capture {
     /// It was asked for before.
     pub fn selection(&mut self) -> std::io::Result<Selection> {
         self.selection
+            .take()
+            .ok_or_else(|| std::io::ErrorKind::NotFound.into())
+    }
+
+    /// What says which connections the kernel side leaves out, for another thread. To be asked for
+    /// once.
+    ///
+    /// # Errors
+    /// It was asked for before.
+    pub fn sampling(&mut self) -> std::io::Result<ConnectionSampling> {
+        self.sampling
             .take()
             .ok_or_else(|| std::io::ErrorKind::NotFound.into())
     }
@@ -167,6 +188,27 @@ impl Capture {
         if let Some(log) = &mut self.log {
             log.flush();
         }
+    }
+}
+
+/// Says whose layout is used, where it is not the kernel's own, and what is not done with it.
+fn tell_of(layout: &Layout) {
+    for (source, reason) in &layout.refused {
+        // Many kernels don't describe themselves, and then somebody else does.
+        let level = match source {
+            Source::Kernel => log::Level::Info,
+            Source::File(_) | Source::Observation => log::Level::Warn,
+        };
+        log::log!(level, "no kernel layout by {source}: {}", Visible(reason));
+    }
+    if layout.source != Source::Kernel {
+        log::info!("the kernel's layout is known by {}", layout.source);
+    }
+    for shortcoming in layout.shortcomings() {
+        log::warn!("{}", Visible(shortcoming));
+    }
+    if let Some(why) = &layout.untried {
+        log::info!("the kernel's layout could not be tried: {}", Visible(why));
     }
 }
 

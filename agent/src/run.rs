@@ -135,8 +135,9 @@ fn give_up_rights(config: &Config) -> RightsLeft {
 
 fn tell_ready(watched: &Watched, pods: &str, began: Instant, strategy: impl std::fmt::Display) {
     let watched = watched.count();
+    let plural = if watched == 1 { "" } else { "es" };
     log::info!(
-        "ready in {} ms: {watched} processes watched, capture by {strategy}",
+        "ready in {} ms: {watched} process{plural} watched, capture by {strategy}",
         began.elapsed().as_millis()
     );
     if watched == 0 {

@@ -384,8 +384,9 @@ pub fn command_with_least_capabilities() -> Command {
     command
 }
 
-/// Sets what is forced upon all tests.
+/// Sets what is forced upon all tests. Those that load the daemon want to see all of it.
 fn force(command: &mut Command) {
+    command.env("WIRESPAN_CPU_LIMIT", "off");
     if let Some(capture) = forced_capture() {
         command.env(CAPTURE, capture);
     }

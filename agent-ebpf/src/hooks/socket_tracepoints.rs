@@ -10,6 +10,7 @@ use wirespan_common::record::Direction;
 use super::{Calls, Family, Types, ends_connection, message_ended, run, serving};
 use crate::arch::{CallRegisters, number};
 use crate::capture;
+use crate::left_alone;
 use crate::maps::{self, Scratch};
 use crate::memory::{
     Delivered, Typed, current_task_typed, offset, process_of, registers_of, tcp_sock,
@@ -37,6 +38,16 @@ fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
     let current = process_of(task);
     let result: i32 = ctx.arg(1);
     let sk = Typed::new(ctx.arg(0));
+    let of_watched = if maps::may_be_watched(current.tgid) {
+        sockets::of_typed(sk)
+    } else {
+        None
+    };
+    if let Some(socket) = of_watched
+        && left_alone::passes_unseen(socket, i64::from(result))
+    {
+        return 0;
+    }
     let watch = if result > 0 {
         serving::watch_of_mover(current, sk)
     } else {
@@ -55,9 +66,16 @@ fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
             return 0;
         }
     }
-    let Some(socket) = sockets::of_typed(sk) else {
+    // A process that is watched since a moment ago was not looked at before.
+    let Some(socket) = of_watched.or_else(|| sockets::of_typed(sk)) else {
         return 0;
     };
+    let mut known = maps::connection(socket.id);
+    if let Some(connection) = known.as_deref_mut()
+        && left_alone::passes_early(watch, connection, socket.id, direction, i64::from(result))
+    {
+        return 0;
+    }
     run(maps::with_scratch(|scratch| {
         let registers = registers_of(task);
         scratch.registers_at = registers.address();
@@ -93,7 +111,7 @@ fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
             Buffers::Messages if result >= 0 => maps::next_message(current.tid, address, count),
             _ => 0,
         };
-        message_ended::<SocketTracepoints>(scratch, i64::from(result))
+        message_ended::<SocketTracepoints>(scratch, known, i64::from(result))
     }))
 }
 

@@ -83,7 +83,8 @@ pub struct Scratch {
     pub open: OpenRecord,
     /// The addresses in it, as they are looked for among those of wirespan's own connections.
     pub ends: Ends,
-    reserved_too: u32,
+    /// The number of the connection in it ([`wirespan_common::sampling::draw`]).
+    pub draw: u32,
     /// What a chunk's record begins with.
     pub head: ChunkRecord,
     /// What follows it.

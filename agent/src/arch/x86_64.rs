@@ -46,6 +46,25 @@ const NOP5: [u8; 5] = [0x0f, 0x1f, 0x44, 0x00, 0x00];
 /// `ud2`
 const UD2: [u8; 2] = [0x0f, 0x0b];
 
+/// What BTFHub calls it.
+pub const BTFHUB_ARCHITECTURE: &str = "x86_64";
+
+/// Where in its stack in the kernel a task has the second argument of the system call that it is in:
+/// `si` in the `struct pt_regs` at its end (include/asm/ptrace.h, include/asm/page_64_types.h).
+pub const SECOND_ARGUMENT_IN_STACK: u64 = 16 * 1024 - 21 * 8 + 13 * 8;
+
+/// Where the own memory of the thread that calls this is, as the kernel keeps it: the base of the
+/// segment `fs`, of which the first word says where it is (System V ABI, thread-local storage).
+#[must_use]
+pub fn thread_pointer() -> Option<u64> {
+    let base: u64;
+    // SAFETY: it reads one word, which every thread of the C library's has there.
+    unsafe {
+        std::arch::asm!("mov {}, qword ptr fs:[0]", out(reg) base, options(nostack, readonly));
+    }
+    (base != 0).then_some(base)
+}
+
 /// The kernel function of a system call (include/asm/syscall_wrapper.h).
 #[must_use]
 pub fn system_call_function(call: &str) -> String {

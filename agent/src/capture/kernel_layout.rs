@@ -1,60 +1,218 @@
 //! Where the running kernel keeps what the kernel side reads: byte offsets out of its own type
-//! information. It holds no offsets of its own, so no kernel version is assumed.
+//! information, or that of a file, or found by looking. It holds no offsets of its own, so no kernel
+//! version is assumed; and whoever says them, they are tried before they are used.
 
 mod btf;
+mod commands;
+mod features;
+mod observe;
+mod peek;
+mod search;
+mod sources;
+mod specimens;
+mod verify;
+mod window;
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use wirespan_common::config::Offsets;
 
 use btf::{Btf, MalformedBtf};
+pub use features::Feature;
+use observe::ObserveError;
+pub use verify::Mismatch;
+pub use window::Trigger;
+
+use crate::config::LayoutSetting;
+use crate::visible::Visible;
 
 /// Where the kernel describes its types (5.2 and later, with `CONFIG_DEBUG_INFO_BTF`).
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
-/// Why the layout is not known.
-#[derive(Debug)]
-pub enum LayoutError {
-    /// No type information, or unreadable.
-    NoBtf(String),
-    /// A structure has no such member.
-    Missing {
-        /// Name of the structure.
-        structure: &'static str,
-        /// Name of the member.
-        member: &'static str,
-    },
+/// Who says where the kernel keeps what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The running kernel itself.
+    Kernel,
+    /// What the user gave (`WIRESPAN_BTF`).
+    File(PathBuf),
+    /// A look at the daemon's own sockets.
+    Observation,
 }
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kernel => f.write_str(VMLINUX),
+            Self::File(path) => write!(f, "WIRESPAN_BTF={}", Visible(path.display())),
+            Self::Observation => f.write_str("observation of own sockets"),
+        }
+    }
+}
+
+/// A layout that was tried.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// What the kernel side is told.
+    pub offsets: Offsets,
+    /// Who said it.
+    pub source: Source,
+    /// What could not be found out, with the reason.
+    pub lacks: Vec<(Feature, String)>,
+    /// Sources that were asked before, with the reason why they were not taken.
+    pub refused: Vec<(Source, String)>,
+    /// Why it could not be tried; only the kernel itself is believed then.
+    pub untried: Option<String>,
+}
+
+impl Layout {
+    /// Whether a feature has what it needs.
+    #[must_use]
+    pub fn has(&self, feature: Feature) -> bool {
+        feature.is_in(&self.offsets)
+    }
+
+    /// What a run does without, each with the reason, in a line.
+    pub fn shortcomings(&self) -> impl Iterator<Item = String> + '_ {
+        let each = self.lacks.iter();
+        each.map(|(feature, why)| format!("{feature}: {} ({why})", feature.without()))
+    }
+}
+
+/// Why the layout is not known: each source with its reason.
+#[derive(Debug)]
+pub struct LayoutError(Vec<(Source, String)>);
 
 impl fmt::Display for LayoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoBtf(reason) => write!(
-                f,
-                "the kernel's type information ({VMLINUX}) is not readable: {reason}; wirespan \
-                 needs a kernel built with CONFIG_DEBUG_INFO_BTF"
-            ),
-            Self::Missing { structure, member } => {
-                write!(f, "this kernel's struct {structure} has no member {member}")
-            }
+        f.write_str("it is not known where this kernel keeps its structures")?;
+        for (index, (source, reason)) in self.0.iter().enumerate() {
+            let joint = if index == 0 { ": " } else { "; " };
+            write!(f, "{joint}{source}: {}", Visible(reason))?;
         }
+        f.write_str("; give its BTF by WIRESPAN_BTF, or take a kernel with CONFIG_DEBUG_INFO_BTF")
     }
 }
 
 impl std::error::Error for LayoutError {}
 
-/// Reads the running kernel's layout.
+/// Finds the running kernel's layout: by its own type information, what the user gave, or looking,
+/// whichever comes first and can be read through.
 ///
 /// # Errors
 /// See [`LayoutError`].
-pub fn read() -> Result<Offsets, LayoutError> {
-    let bytes = std::fs::read(VMLINUX).map_err(|error| LayoutError::NoBtf(error.to_string()))?;
-    let types = Btf::parse(&bytes)
-        .map_err(|MalformedBtf| LayoutError::NoBtf("it is malformed".to_owned()))?;
+pub fn find(setting: &LayoutSetting) -> Result<Layout, LayoutError> {
+    let mut refused = Vec::new();
+    for source in sources_of(setting) {
+        match layout_of(&source) {
+            Ok((offsets, lacks, untried)) => {
+                return Ok(Layout {
+                    offsets,
+                    source,
+                    lacks,
+                    refused,
+                    untried,
+                });
+            }
+            Err(reason) => refused.push((source, reason)),
+        }
+    }
+    Err(LayoutError(refused))
+}
+
+fn sources_of(setting: &LayoutSetting) -> Vec<Source> {
+    match setting {
+        LayoutSetting::Auto => vec![Source::Kernel, Source::Observation],
+        LayoutSetting::File(path) => {
+            let file = Source::File(path.clone());
+            vec![Source::Kernel, file, Source::Observation]
+        }
+        LayoutSetting::Observe => vec![Source::Observation],
+    }
+}
+
+type Tried = (Offsets, Vec<(Feature, String)>, Option<String>);
+
+fn layout_of(source: &Source) -> Result<Tried, String> {
+    let (offsets, lacks) = match source {
+        Source::Kernel => (described_by_kernel()?, Vec::new()),
+        Source::File(path) => (parse(&sources::read(path)?)?, Vec::new()),
+        Source::Observation => observed(None)?,
+    };
+    match tried(offsets) {
+        Ok(()) => Ok((offsets, lacks, None)),
+        Err(Mismatch::Untried(why)) if *source == Source::Kernel => Ok((offsets, lacks, Some(why))),
+        Err(mismatch) => Err(mismatch.to_string()),
+    }
+}
+
+/// Looks, by this trigger or one that the kernel has.
+///
+/// # Errors
+/// What shows nowhere or in several places, or why nothing could be looked at; in one line.
+pub fn observed(trigger: Option<Trigger>) -> Result<(Offsets, Vec<(Feature, String)>), String> {
+    observe::observe(trigger).map_err(|error| match error {
+        ObserveError::Undecided(undecided) => format!("can't tell: {undecided}"),
+        error => error.to_string(),
+    })
+}
+
+/// Reads the daemon's own sockets through a layout.
+///
+/// # Errors
+/// What is elsewhere, or why that could not be tried.
+pub fn tried(offsets: Offsets) -> Result<(), Mismatch> {
+    let tried = observe::on_own_thread(None, move |window| Ok(verify::verify(window, &offsets)));
+    tried.unwrap_or_else(|error| Err(Mismatch::Untried(error.to_string())))
+}
+
+/// What the running kernel says, untried.
+///
+/// # Errors
+/// Why it does not, in one line.
+pub fn described_by_kernel() -> Result<Offsets, String> {
+    let bytes = std::fs::read(Path::new(VMLINUX)).map_err(|error| error.to_string())?;
+    parse(&bytes)
+}
+
+/// The layout that type information describes.
+///
+/// # Errors
+/// Why it does not, in one line.
+pub fn parse(bytes: &[u8]) -> Result<Offsets, String> {
+    let types = Btf::parse(bytes).map_err(|MalformedBtf| "it is malformed".to_owned())?;
+    described(&types).map_err(|missing| missing.to_string())
+}
+
+/// A structure has no such member.
+struct Missing {
+    structure: &'static str,
+    member: &'static str,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { structure, member } = self;
+        write!(f, "its struct {structure} has no member {member}")
+    }
+}
+
+/// Which bits at its place are the protocol of a socket: a byte, before 5.6.
+fn protocol_mask(types: &Btf<'_>) -> Result<u32, Missing> {
+    let (structure, member) = ("sock", "sk_protocol");
+    match types.place_of(structure, member).map(|place| place.width) {
+        Some(8) => Ok(0xff),
+        Some(16) => Ok(0xffff),
+        _ => Err(Missing { structure, member }),
+    }
+}
+
+fn described(types: &Btf<'_>) -> Result<Offsets, Missing> {
     let at = |structure, member| {
         types
             .offset_of(structure, member)
-            .ok_or(LayoutError::Missing { structure, member })
+            .ok_or(Missing { structure, member })
     };
     Ok(Offsets {
         task_struct_files: at("task_struct", "files")?,
@@ -84,6 +242,7 @@ pub fn read() -> Result<Offsets, LayoutError> {
         sock_sk_type: at("sock", "sk_type")?,
         sock_sk_shutdown: at("sock", "sk_shutdown")?,
         sock_sk_protocol: at("sock", "sk_protocol")?,
+        sock_sk_protocol_mask: protocol_mask(types)?,
         sock_sk_receive_queue: at("sock", "sk_receive_queue")?,
         sk_buff_head_qlen: at("sk_buff_head", "qlen")?,
         tcp_sock_copied_seq: at("tcp_sock", "copied_seq")?,
@@ -117,7 +276,7 @@ mod tests {
 
     #[test]
     fn members_of_anonymous_parts_are_found() {
-        let layout = read().expect("this machine's kernel describes itself");
+        let layout = described_by_kernel().expect("this machine's kernel describes itself");
         // Both stand in unions of struct sock_common, at its very start (include/net/sock.h).
         assert_eq!(layout.sock_common_skc_daddr, 0);
         assert_eq!(layout.sock_common_skc_rcv_saddr, 4);

@@ -8,6 +8,7 @@ use aya::sys::{BpfHelper, is_helper_supported};
 use aya::{Btf, Ebpf};
 
 use super::StartError;
+use super::kernel_layout::{Feature, Layout};
 use super::reason::one_line;
 use crate::arch::system_call_function;
 use crate::config::Strategy;
@@ -95,17 +96,26 @@ pub fn load_look(ebpf: &mut Ebpf) -> Result<(), StartError> {
 pub type Chosen = (Strategy, Vec<(Strategy, String)>);
 
 /// Attaches the forced strategy, or the first that works.
-pub fn attach(ebpf: &mut Ebpf, forced: Option<Strategy>) -> Result<Strategy, StartError> {
-    choose(ebpf, forced, ProgramExtent::Attach).map(|(strategy, _)| strategy)
+pub fn attach(
+    ebpf: &mut Ebpf,
+    layout: &Layout,
+    forced: Option<Strategy>,
+) -> Result<Strategy, StartError> {
+    choose(ebpf, layout, forced, ProgramExtent::Attach).map(|(strategy, _)| strategy)
 }
 
 /// Loads the forced strategy, or the first that can be loaded, and attaches nothing.
-pub fn load(ebpf: &mut Ebpf, forced: Option<Strategy>) -> Result<Chosen, StartError> {
-    choose(ebpf, forced, ProgramExtent::Load)
+pub fn load(
+    ebpf: &mut Ebpf,
+    layout: &Layout,
+    forced: Option<Strategy>,
+) -> Result<Chosen, StartError> {
+    choose(ebpf, layout, forced, ProgramExtent::Load)
 }
 
 fn choose(
     ebpf: &mut Ebpf,
+    layout: &Layout,
     forced: Option<Strategy>,
     extent: ProgramExtent,
 ) -> Result<Chosen, StartError> {
@@ -114,7 +124,12 @@ fn choose(
         if forced.is_some_and(|forced| forced != strategy) {
             continue;
         }
-        match go_with(ebpf, strategy, extent) {
+        let knows = strategy != Strategy::Kprobes || layout.has(Feature::EntryRegisters);
+        let gone = match knows {
+            true => go_with(ebpf, strategy, extent),
+            false => Err("it is not known where a task has its registers".to_owned()),
+        };
+        match gone {
             Ok(()) => return Ok((strategy, tried)),
             Err(reason) => {
                 log::debug!(
@@ -149,9 +164,10 @@ fn go_with(ebpf: &mut Ebpf, strategy: Strategy, extent: ProgramExtent) -> Result
         }
         Strategy::Kprobes => kretprobes(ebpf, extent),
         Strategy::SyscallTracepoints => {
-            let types = Btf::from_sys_fs().map_err(|error| one_line(&error))?;
             let name = if walks { "sys_exit" } else { "sys_exit_plain" };
-            typed_tracepoint(ebpf, name, "sys_exit", &types, extent)
+            let types = Btf::from_sys_fs().map_err(|error| one_line(&error));
+            types
+                .and_then(|types| typed_tracepoint(ebpf, name, "sys_exit", &types, extent))
                 .or_else(|_| raw_tracepoint(ebpf, "sys_exit_untyped", "sys_exit", extent))
         }
     }
@@ -163,10 +179,14 @@ const NODE_TELLS: &str = "task_rename";
 const NODE_TELLS_UNTYPED: &str = "task_rename_untyped";
 
 /// Has it heard. What that tells is worth having, and no reason not to go on without.
-pub fn attach_node(ebpf: &mut Ebpf) {
+pub fn attach_node(ebpf: &mut Ebpf, layout: &Layout) {
     let extent = ProgramExtent::Attach;
-    let attached = raw_tracepoint(ebpf, NODE_TELLS, NODE_TELLS, extent)
-        .or_else(|_| raw_tracepoint(ebpf, NODE_TELLS_UNTYPED, NODE_TELLS, extent));
+    let attached = raw_tracepoint(ebpf, NODE_TELLS, NODE_TELLS, extent).or_else(|reason| {
+        if !layout.has(Feature::EntryRegisters) {
+            return Err(reason);
+        }
+        raw_tracepoint(ebpf, NODE_TELLS_UNTYPED, NODE_TELLS, extent)
+    });
     if let Err(reason) = attached {
         log::warn!(
             "calls of Node can't be linked by wirespan-node.cjs: {}",

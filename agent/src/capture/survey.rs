@@ -1,7 +1,8 @@
 //! How a run would see calls and place probes here, found out by loading what it would load.
 //! Nothing is attached, and what was loaded is gone with the end of the look.
 
-use super::{StartError, kernel_layout, object, strategy, tls};
+use super::kernel_layout::Layout;
+use super::{StartError, object, strategy, tls};
 use crate::config::{CaptureConfig, Strategy};
 
 /// What a run would do.
@@ -21,12 +22,11 @@ pub struct Survey {
 ///
 /// # Errors
 /// What would keep a run from starting.
-pub fn survey(config: &CaptureConfig) -> Result<Survey, StartError> {
-    let layout = kernel_layout::read().map_err(StartError::Layout)?;
-    let mut ebpf = object::load(&layout, config)?;
+pub fn survey(layout: &Layout, config: &CaptureConfig) -> Result<Survey, StartError> {
+    let mut ebpf = object::load(&layout.offsets, config)?;
     strategy::load_life_cycle(&mut ebpf)?;
     strategy::load_look(&mut ebpf)?;
-    let (strategy, refused) = strategy::load(&mut ebpf, config.strategy)?;
+    let (strategy, refused) = strategy::load(&mut ebpf, layout, config.strategy)?;
     Ok(Survey {
         strategy,
         refused,

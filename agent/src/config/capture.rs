@@ -1,6 +1,8 @@
 //! What the kernel side is told when it is loaded. All of it is fixed from then on: programs are
 //! verified with it, and maps have their size.
 
+use std::path::PathBuf;
+
 use wirespan_common::shard::SHARDS_MAX;
 
 use super::names::Setting;
@@ -12,6 +14,8 @@ use super::{ConfigError, Part, fixed, values};
 pub struct CaptureConfig {
     /// Forced by the user; otherwise the cheapest that loads.
     pub strategy: Option<Strategy>,
+    /// Who says where the kernel keeps its structures.
+    pub layout: LayoutSetting,
     /// Log from the kernel side.
     pub bpf_debug: bool,
     /// Connections that the kernel side remembers; otherwise [`CONNECTIONS_MAX_DEFAULT`].
@@ -28,6 +32,7 @@ impl Default for CaptureConfig {
     fn default() -> Self {
         Self {
             strategy: None,
+            layout: LayoutSetting::Auto,
             bpf_debug: false,
             connections_max: None,
             node_links: true,
@@ -41,6 +46,8 @@ impl Part for CaptureConfig {
     fn follow(&self, new: &Self) -> (Self, Vec<Setting>) {
         let differs = [
             (self.strategy != new.strategy, Setting::Capture),
+            // Programs were loaded with it.
+            (self.layout != new.layout, Setting::Btf),
             // The verifier dropped what logs, so that it costs nothing.
             (self.bpf_debug != new.bpf_debug, Setting::BpfDebug),
             (
@@ -68,6 +75,19 @@ const FOLLOW_CPU_MAX_DEFAULT: u8 = 10;
 
 /// What its tables have room for.
 pub const CONNECTIONS_MAX_DEFAULT: u32 = 65_536;
+
+/// Who says where the kernel keeps its structures. The kernel itself is asked first if it may be, and
+/// its sockets are looked at if nobody says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LayoutSetting {
+    /// Nobody else.
+    #[default]
+    Auto,
+    /// A BTF file, or a folder of archives of such.
+    File(PathBuf),
+    /// Nobody: they are looked at.
+    Observe,
+}
 
 /// The ways into socket calls, cheapest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -97,6 +117,18 @@ pub(super) fn read(settings: &Settings) -> Result<CaptureConfig, ConfigError> {
                 })
             },
             "auto, socket_tracepoints, fexit, kprobes or syscall_tracepoints",
+        )?;
+    }
+    if let Some(given) = settings.of(Setting::Btf) {
+        capture.layout = given.parse(
+            |text| match text {
+                "auto" => Some(LayoutSetting::Auto),
+                "observe" => Some(LayoutSetting::Observe),
+                path => path
+                    .starts_with('/')
+                    .then(|| LayoutSetting::File(path.into())),
+            },
+            "auto, observe, or the absolute path of a BTF file or of a folder of archives",
         )?;
     }
     if let Some(is_on) = settings.boolean(Setting::BpfDebug)? {

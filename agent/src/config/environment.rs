@@ -6,8 +6,8 @@ use std::ffi::OsString;
 use super::names::Setting;
 use super::settings::{Given, Settings};
 use super::{
-    Config, ConfigError, PrinterFormat, asking, capture, daemon, discover, kubernetes, otlp, spans,
-    surroundings, traces,
+    Config, ConfigError, PrinterFormat, asking, capture, daemon, discover, governor, kubernetes,
+    otlp, spans, surroundings, traces,
 };
 
 /// What the configuration is for, which decides what must be set.
@@ -65,6 +65,7 @@ impl Config {
             health_check: daemon::health_check(&settings, &mut warnings)?,
             sandbox: daemon::sandbox(&settings)?,
             memory: daemon::memory(&settings, capture.shards)?,
+            governor: governor::read(&settings)?,
             capture,
             log: daemon::log(&settings)?,
             ending: daemon::ending(&settings)?,

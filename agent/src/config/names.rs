@@ -214,6 +214,8 @@ settings! {
         => "How long after its request a call is still below it: 100ms; later ones point at it";
     MemoryLimit: "WIRESPAN_MEMORY_LIMIT"
         => "Most memory for what others make it remember: 64MiB";
+    CpuLimit: "WIRESPAN_CPU_LIMIT"
+        => "Cores that it may take before it follows only some connections: 0.5, 500m; off for any";
     ConnectionsMax: "WIRESPAN_CONNECTIONS_MAX"
         => "Connections that the kernel side remembers at a time, 1 to 65536";
     Shards: "WIRESPAN_SHARDS"
@@ -232,6 +234,8 @@ settings! {
         => "true: no queries of URLs";
     Capture: "WIRESPAN_CAPTURE"
         => "auto, socket_tracepoints, fexit, kprobes or syscall_tracepoints";
+    Btf: "WIRESPAN_BTF"
+        => "Where a kernel that does not describe its types is described: a file or folder, or observe";
     BpfDebug: "OTEL_EBPF_BPF_DEBUG" "BEYLA_BPF_DEBUG"
         => "true: log what the kernel side does";
     ShutdownTimeout: "BEYLA_SHUTDOWN_TIMEOUT" "OTEL_EBPF_SHUTDOWN_TIMEOUT"

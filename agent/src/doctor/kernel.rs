@@ -2,19 +2,22 @@
 //! groups. Programs are loaded to find that out, which the kernel checks and forgets again; none is
 //! attached.
 
-use super::check::{Check, Grade};
+use super::check::Check;
 use super::machine::Machine;
 use super::rights;
-use crate::capture::{self, kernel_layout};
+use crate::capture;
+use crate::capture::kernel_layout::{self, Layout, LayoutError, Source};
 use crate::config::{CaptureConfig, Strategy};
 
 /// All of it.
 pub fn checks(machine: &Machine, config: &CaptureConfig) -> Vec<Check> {
-    let mut checks = vec![release(machine), types(), groups(machine)];
+    let mut checks = vec![release(machine)];
+    let layout = kernel_layout::find(&config.layout);
+    checks.extend(types(&layout));
+    checks.push(groups(machine));
     // What keeps a run from starting is said once.
-    let lacks_types = checks.iter().any(|check| check.grade == Grade::Fail);
-    if rights::may_start(machine) && !lacks_types {
-        checks.extend(ways(config));
+    if let (true, Ok(layout)) = (rights::may_start(machine), &layout) {
+        checks.extend(ways(layout, config));
     } else {
         let found = "not tried: what is said above keeps a run from starting";
         checks.push(Check::fail("sockets", found, "see above"));
@@ -27,17 +30,39 @@ fn release(machine: &Machine) -> Check {
     Check::pass("kernel", release.unwrap_or_else(|| "not told".to_owned()))
 }
 
-fn types() -> Check {
+/// Who says where the kernel keeps its structures, and what is not done with that.
+fn types(layout: &Result<Layout, LayoutError>) -> Vec<Check> {
     const CHECK: &str = "kernel types (BTF)";
-    match kernel_layout::read() {
-        Ok(_) => Check::pass(CHECK, "the kernel describes all that is read of it"),
-        Err(error) => Check::fail(
-            CHECK,
-            error.to_string(),
-            "mount the host's /sys/kernel/btf, or take a kernel that is built with \
-             CONFIG_DEBUG_INFO_BTF",
-        ),
-    }
+    let layout = match layout {
+        Ok(layout) => layout,
+        Err(error) => {
+            let remedy = "mount the host's /sys/kernel/btf, give the kernel's BTF by WIRESPAN_BTF, \
+                          or take a kernel that is built with CONFIG_DEBUG_INFO_BTF";
+            return vec![Check::fail(CHECK, error.to_string(), remedy)];
+        }
+    };
+    let refused = layout.refused.iter();
+    let refused = refused.map(|(source, reason)| format!("; not by {source}: {reason}"));
+    let found = format!(
+        "known by {}, {}{}",
+        layout.source,
+        match &layout.untried {
+            None => "and tried on own sockets".to_owned(),
+            Some(why) => format!("not tried on own sockets: {why}"),
+        },
+        refused.collect::<String>(),
+    );
+    // What the user gave was meant to be taken.
+    let gave = |(source, _): &(Source, String)| matches!(source, Source::File(_));
+    let mut checks = vec![if layout.refused.iter().any(gave) {
+        Check::warn(CHECK, found, "let WIRESPAN_BTF be of this very kernel")
+    } else {
+        Check::pass(CHECK, found)
+    }];
+    let remedy = "give the kernel's BTF by WIRESPAN_BTF, if that is needed";
+    let lacking = layout.shortcomings();
+    checks.extend(lacking.map(|what| Check::warn("kernel layout", what, remedy)));
+    checks
 }
 
 fn groups(machine: &Machine) -> Check {
@@ -50,9 +75,9 @@ fn groups(machine: &Machine) -> Check {
     Check::pass(CHECK, version)
 }
 
-fn ways(config: &CaptureConfig) -> Vec<Check> {
+fn ways(layout: &Layout, config: &CaptureConfig) -> Vec<Check> {
     const SOCKETS: &str = "sockets";
-    let survey = match capture::survey(config) {
+    let survey = match capture::survey(layout, config) {
         Ok(survey) => survey,
         Err(error) => {
             let remedy = "take a kernel of 5.10 or later, or see what the reason names";

@@ -337,6 +337,10 @@ impl Shard {
             News::Configured(spans) => self.path.configure(&spans),
             News::Peers(changes) => self.path.tell_peers(&changes),
             News::Measure(every) => self.measure_every = every,
+            News::Sampling(change) => {
+                self.path.leave_out_below(change.left_out_below);
+                change.heard();
+            }
             News::Callers(callers) => callers.iter().for_each(|it| self.path.tell_caller(it)),
             // It is of what the process ran before; another one follows.
             News::Described(process) | News::Placed(process)

@@ -135,6 +135,7 @@ impl Daemon {
             watcher,
             libraries: libraries(&health),
             follow_cpu_max: config.capture.follow_cpu_max,
+            governor: config.governor,
             pipeline,
             spans: config.spans.clone(),
             recording,
@@ -198,6 +199,10 @@ impl Daemon {
         if let Some(memory) = changes.memory.follow {
             self.memory.reconfigure(&memory);
             self.config.memory = memory;
+        }
+        if let Some(governor) = changes.governor.follow {
+            self.live.govern(governor);
+            self.config.governor = governor;
         }
         if let Some(traces) = changes.traces.follow {
             let _entered = self.runtime.enter();

@@ -65,6 +65,11 @@ fn a_wrong_value_is_answered_with_its_variable_the_value_and_what_is_allowed() {
             "auto, socket_tracepoints, fexit, kprobes or syscall_tracepoints",
         ),
         (
+            "WIRESPAN_BTF",
+            "vmlinux",
+            "auto, observe, or the absolute path of a BTF file or of a folder of archives",
+        ),
+        (
             "WIRESPAN_TAIL_SAMPLING",
             "slow=1s",
             "rules such as error,slower=500ms,/cart/*:slower=200ms,share=0.05",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use log::LevelFilter;
-use wirespan::config::{ApiReach, Config, PrinterFormat, Purpose, Strategy};
+use wirespan::config::{ApiReach, Config, LayoutSetting, PrinterFormat, Purpose, Strategy};
 use wirespan::redact::Grammar;
 
 use crate::{config_with, load, warnings_of};
@@ -139,6 +139,14 @@ fn every_printer_and_strategy_has_its_name() {
     ] {
         let config = config_with(&[("WIRESPAN_CAPTURE", text)]);
         assert_eq!(config.capture.strategy, strategy);
+    }
+    for (text, layout) in [
+        ("auto", LayoutSetting::Auto),
+        ("observe", LayoutSetting::Observe),
+        ("/var/lib/btf", LayoutSetting::File("/var/lib/btf".into())),
+    ] {
+        let config = config_with(&[("WIRESPAN_BTF", text)]);
+        assert_eq!(config.capture.layout, layout);
     }
 }
 
@@ -325,6 +333,36 @@ fn the_memory_limit_is_bytes_with_a_unit() {
         let error = limit(text).expect_err(text).to_string();
         assert!(error.contains("WIRESPAN_MEMORY_LIMIT"), "{error}");
         assert!(error.contains("64MiB"), "{error}");
+    }
+}
+
+#[test]
+fn processors_are_limited_in_cores_unless_they_are_not() {
+    let limit = |text| {
+        load(&[
+            ("BEYLA_OPEN_PORT", "80"),
+            ("BEYLA_TRACE_PRINTER", "text"),
+            ("WIRESPAN_CPU_LIMIT", text),
+        ])
+        .map(|loaded| loaded.config.governor.cpu_limit)
+    };
+    for (text, cores) in [
+        ("", Some(0.5)),
+        ("2", Some(2.0)),
+        ("0.02", Some(0.02)),
+        ("250m", Some(0.25)),
+        ("0", None),
+        ("0m", None),
+        ("off", None),
+        ("OFF", None),
+    ] {
+        let limit = limit(text).expect(text);
+        assert_eq!(limit.map(|limit| limit.cores()), cores, "{text}");
+    }
+    for text in ["-1", "half", "50%", "0.0001", "1 core"] {
+        let error = limit(text).expect_err(text).to_string();
+        assert!(error.contains("WIRESPAN_CPU_LIMIT"), "{error}");
+        assert!(error.contains("500m"), "{error}");
     }
 }
 

@@ -45,7 +45,7 @@ const fn package(package: &'static str, purposes: &'static [Purpose]) -> Need {
 }
 
 const NEEDS: &[Need] = {
-    use Purpose::{Bench, Build, Demo, Fuzz, Image, Package, Soak, Test, Vm};
+    use Purpose::{Bench, Build, Demo, Fuzz, Image, Kernels, Package, Soak, Test, Vm};
     &[
         program("cc", "gcc", &[Build]),
         package("libc6-dev", &[Build]),
@@ -114,7 +114,13 @@ const NEEDS: &[Need] = {
         program("cpio", "cpio", &[Soak]),
         program("qemu-system-x86_64", "qemu-system-x86", &[Vm]),
         package("busybox-static", &[Vm]),
-        program("xz", "xz-utils", &[Test, Vm]),
+        program("xz", "xz-utils", &[Test, Vm, Kernels]),
+        // What a kernel is compiled with.
+        program("make", "make", &[Kernels]),
+        program("flex", "flex", &[Kernels]),
+        program("bison", "bison", &[Kernels]),
+        program("bc", "bc", &[Kernels]),
+        package("libelf-dev", &[Kernels]),
     ]
 };
 

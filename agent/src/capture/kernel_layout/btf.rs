@@ -9,12 +9,25 @@ use std::ops::Range;
 const MAGIC: u16 = 0xeb9f;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
-/// Deeper than any structure of the kernel nests its anonymous parts.
+const KIND_INT: u32 = 1;
+/// Deeper than any structure of the kernel nests its anonymous parts, or a type its other names.
 const DEPTH_MAX: u32 = 8;
+/// More members than are looked at for one in any kernel; a file can be made that has no end of
+/// them.
+const MEMBERS_MAX: u32 = 1 << 20;
 
 /// The bytes are not what the header says, or contradict themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MalformedBtf;
+
+/// Where a member lies in its structure, in bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// From the structure's start.
+    pub offset: u32,
+    /// How many it has; 0 of what is no integer.
+    pub width: u32,
+}
 
 /// Type information, indexed.
 #[derive(Debug)]
@@ -76,43 +89,79 @@ impl<'a> Btf<'a> {
     /// it. `None` if there is no such structure or member.
     #[must_use]
     pub fn offset_of(&self, structure: &str, member: &str) -> Option<u32> {
+        self.place_of(structure, member)
+            .map(|place| place.offset / 8)
+    }
+
+    /// Where a member lies, by bits.
+    #[must_use]
+    pub fn place_of(&self, structure: &str, member: &str) -> Option<Place> {
+        let mut members_left = MEMBERS_MAX;
         self.begins.iter().find_map(|begin| {
             let found = self.type_at(*begin as usize).ok()?;
             let wanted =
                 found.kind == KIND_STRUCT && self.string(found.name)? == structure.as_bytes();
             if wanted {
-                self.bits_to(found, member.as_bytes(), 0)
-                    .map(|bits| bits / 8)
+                self.member_of(found, member.as_bytes(), 0, &mut members_left)
             } else {
                 None
             }
         })
     }
 
-    fn bits_to(&self, structure: Type, wanted: &[u8], depth: u32) -> Option<u32> {
+    fn member_of(
+        &self,
+        structure: Type,
+        wanted: &[u8],
+        depth: u32,
+        members_left: &mut u32,
+    ) -> Option<Place> {
         (0..structure.count).find_map(|index| {
+            *members_left = members_left.checked_sub(1)?;
             let at = structure.rest + index * 12;
             let name = self.string(word(self.types, at).ok()?)?;
+            let member_type = word(self.types, at + 4).ok()?;
             let offset = word(self.types, at + 8).ok()?;
-            let bits = if structure.has_bit_fields {
-                offset & 0x00ff_ffff
+            let (offset, width) = if structure.has_bit_fields {
+                (offset & 0x00ff_ffff, offset >> 24)
             } else {
-                offset
+                (offset, 0)
             };
             if name == wanted {
-                return Some(bits);
+                let whole = || self.width_of(member_type).unwrap_or(0);
+                let width = if width == 0 { whole() } else { width };
+                return Some(Place { offset, width });
             }
             if !name.is_empty() || depth == DEPTH_MAX {
                 return None;
             }
-            let identifier = word(self.types, at + 4).ok()? as usize;
-            let begin = self.begins.get(identifier.checked_sub(1)?)?;
-            let inner = self.type_at(*begin as usize).ok()?;
+            let inner = self.numbered(member_type)?;
             if !matches!(inner.kind, KIND_STRUCT | KIND_UNION) {
                 return None;
             }
-            bits.checked_add(self.bits_to(inner, wanted, depth + 1)?)
+            let inner = self.member_of(inner, wanted, depth + 1, members_left)?;
+            let offset = offset.checked_add(inner.offset)?;
+            Some(Place { offset, ..inner })
         })
+    }
+
+    /// Bits of an integer, by whatever other names it has.
+    fn width_of(&self, number: u32) -> Option<u32> {
+        let mut found = self.numbered(number)?;
+        for _ in 0..DEPTH_MAX {
+            match found.kind {
+                KIND_INT => return Some(word(self.types, found.rest).ok()? & 0xff),
+                // Typedefs and qualifiers; in the place of a size they have a type.
+                8..=11 => found = self.numbered(word(self.types, found.rest - 4).ok()?)?,
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    fn numbered(&self, number: u32) -> Option<Type> {
+        let begin = self.begins.get((number as usize).checked_sub(1)?)?;
+        self.type_at(*begin as usize).ok()
     }
 
     fn type_at(&self, at: usize) -> Result<Type, MalformedBtf> {
@@ -202,6 +251,9 @@ mod tests {
         assert_eq!(btf.offset_of("s", "b"), Some(4));
         assert_eq!(btf.offset_of("s", "c"), Some(4));
         assert_eq!(btf.offset_of("s", "d"), Some(8));
+        let [a, d] = ["a", "d"].map(|member| btf.place_of("s", member));
+        assert_eq!(a.map(|place| place.width), Some(32));
+        assert_eq!(d.map(|place| place.width), Some(3));
         assert_eq!(btf.offset_of("s", "e"), None);
         assert_eq!(btf.offset_of("t", "a"), None);
     }
