@@ -41,11 +41,12 @@ pub fn send_chunk(scratch: &mut Scratch) -> Delivered<()> {
     let tgid = scratch.transfer.current.tgid;
     let shard = scratch.head.header.shard;
     let len = size_of::<ChunkRecord>() as u32 + scratch.copied;
-    let is_paid = scratch.purse.pays(ledger_key(tgid, shard), len);
-    let admitted = if is_paid {
+    let key = ledger_key(tgid, shard);
+    let admitted = if scratch.purse.pays(key, len) {
         Admission::Given
     } else {
-        admit(&mut scratch.purse, tgid, shard, len)
+        settle(&mut scratch.purse);
+        admit(tgid, shard, len)
     };
     let wake = match admitted {
         Admission::Refused => {
@@ -55,6 +56,7 @@ pub fn send_chunk(scratch: &mut Scratch) -> Delivered<()> {
         Admission::Given => Wake::Later,
         Admission::GivenFilling => Wake::Now,
     };
+    scratch.purse.open(key);
     let sent = {
         let payload = clamp::<PAYLOAD_ROOM>(u64::from(scratch.copied));
         // SAFETY: head and payload lie one behind the other.
@@ -76,15 +78,8 @@ pub fn send_chunk(scratch: &mut Scratch) -> Delivered<()> {
 /// Whether the process may write a record of `len` bytes into the shard's ring, which it then does:
 /// chunks are nearly all that is written, and who talks too much loses those. What else there is to
 /// say is said as long as there is room.
-///
-/// The purse is emptied first, whosever it was, and is this process's then.
 #[inline(never)]
-fn admit(purse: &mut Purse, tgid: u32, shard: u8, len: u32) -> Admission {
-    let (before, spent) = purse.empty();
-    if let Some(ledger) = LEDGERS.get_ptr_mut(before) {
-        // SAFETY: as for `ledger`.
-        unsafe { (*ledger).writes(spent) };
-    }
+fn admit(tgid: u32, shard: u8, len: u32) -> Admission {
     let Some(ledger) = ledger(tgid, shard) else {
         return Admission::Given;
     };
@@ -100,8 +95,18 @@ fn admit(purse: &mut Purse, tgid: u32, shard: u8, len: u32) -> Admission {
         }
     }
     ledger.writes(len);
-    purse.open(ledger_key(tgid, shard));
     admitted
+}
+
+/// What was paid from the purse is written into the ledger that it was of.
+// Not by `admit`: there is no more stack for both.
+#[inline(never)]
+fn settle(purse: &mut Purse) {
+    let (key, spent) = purse.empty();
+    if let Some(ledger) = LEDGERS.get_ptr_mut(key) {
+        // SAFETY: as for `ledger`.
+        unsafe { (*ledger).writes(spent) };
+    }
 }
 
 /// What comes of asking for room in a ring.
