@@ -15,13 +15,13 @@ static WATCHED_CHANGED: Array<u64> = Array::with_max_entries(1, 0);
 
 /// By [`slot`].
 #[map]
-static RECENT: PerCpuArray<Recent> = PerCpuArray::with_max_entries(SLOTS, 0);
+static RECENT: PerCpuArray<RecentWatch> = PerCpuArray::with_max_entries(SLOTS, 0);
 const SLOTS: u32 = 64;
 
 /// A watched process as it was at that time.
 #[derive(Clone, Copy)]
 #[repr(C)]
-struct Recent {
+struct RecentWatch {
     changed: u64,
     watch: Watch,
     tgid: u32,

@@ -43,18 +43,18 @@ pub fn send_chunk(scratch: &mut Scratch) -> Delivered<()> {
     let len = size_of::<ChunkRecord>() as u32 + scratch.copied;
     let key = ledger_key(tgid, shard);
     let admitted = if scratch.purse.pays(key, len) {
-        Admission::Given
+        RingAdmission::Given
     } else {
         settle(&mut scratch.purse);
         admit(tgid, shard, len)
     };
     let wake = match admitted {
-        Admission::Refused => {
+        RingAdmission::Refused => {
             note_loss(tgid, shard);
             return Err(KernelLoss::RingShare);
         }
-        Admission::Given => Wake::Later,
-        Admission::GivenFilling => Wake::Now,
+        RingAdmission::Given => Wake::Later,
+        RingAdmission::GivenFilling => Wake::Now,
     };
     scratch.purse.open(key);
     let sent = {
@@ -79,19 +79,19 @@ pub fn send_chunk(scratch: &mut Scratch) -> Delivered<()> {
 /// chunks are nearly all that is written, and who talks too much loses those. What else there is to
 /// say is said as long as there is room.
 #[inline(never)]
-fn admit(tgid: u32, shard: u8, len: u32) -> Admission {
+fn admit(tgid: u32, shard: u8, len: u32) -> RingAdmission {
     let Some(ledger) = ledger(tgid, shard) else {
-        return Admission::Given;
+        return RingAdmission::Given;
     };
     let len = u64::from(len);
-    let mut admitted = Admission::Given;
+    let mut admitted = RingAdmission::Given;
     if ledger.is_due(len, RING_BYTES.into()) {
         let ring = ring(shard);
         if !ledger.admits(ring) {
-            return Admission::Refused;
+            return RingAdmission::Refused;
         }
         if ring.is_filling() {
-            admitted = Admission::GivenFilling;
+            admitted = RingAdmission::GivenFilling;
         }
     }
     ledger.writes(len);
@@ -111,7 +111,7 @@ fn settle(purse: &mut Purse) {
 
 /// What comes of asking for room in a ring.
 #[derive(Clone, Copy)]
-enum Admission {
+enum RingAdmission {
     /// There is some.
     Given,
     /// There is some, and the reader should make more.

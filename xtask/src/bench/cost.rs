@@ -14,15 +14,15 @@ use super::daemon::{Daemon, Sink};
 use super::load::{Driver, Load};
 use super::table::{Row, Target};
 use super::{Args, median};
-use servers::{Server, Servers};
+use servers::{CostServer, CostServers};
 
 /// What is measured of a program.
-struct Subject<'a> {
+struct CostSubject<'a> {
     /// What it is called in the table.
     name: &'static str,
-    watched: &'a Server,
+    watched: &'a CostServer,
     /// The same program, which nobody watches.
-    beside: Option<&'a Server>,
+    beside: Option<&'a CostServer>,
     driver: Driver,
     /// More CPU for a request, in per cent: of the watched one, of the other.
     targets: [Target; 2],
@@ -31,7 +31,7 @@ struct Subject<'a> {
 }
 
 /// What one run took.
-struct Run {
+struct CostRun {
     /// Of the watched program, for a request, in microseconds.
     request: f64,
     /// The same of the one beside.
@@ -44,7 +44,7 @@ struct Run {
 
 /// All rows about one way into socket calls.
 pub fn measure(args: &Args, strategy: &str) -> Result<Vec<Row>> {
-    let servers = Servers::start()?;
+    let servers = CostServers::start()?;
     let mut rows = Vec::new();
     for subject in subjects(&servers, strategy) {
         if !subject.name.contains(&args.programs) {
@@ -70,11 +70,11 @@ fn targets(strategy: &str) -> [Target; 2] {
     }
 }
 
-fn subjects<'a>(servers: &'a Servers, strategy: &str) -> Vec<Subject<'a>> {
+fn subjects<'a>(servers: &'a CostServers, strategy: &str) -> Vec<CostSubject<'a>> {
     let [plain, beside] = &servers.plain;
     let [tls, tls_beside] = &servers.tls;
     let none = [Target::None; 2];
-    let on = |name, watched, driver, targets| Subject {
+    let on = |name, watched, driver, targets| CostSubject {
         name,
         watched,
         beside: None,
@@ -83,12 +83,12 @@ fn subjects<'a>(servers: &'a Servers, strategy: &str) -> Vec<Subject<'a>> {
         rate: None,
     };
     let over_tls = [Target::AtMost(25.0), targets(strategy)[1]];
-    let rate = |name, rate: u32| Subject {
+    let rate = |name, rate: u32| CostSubject {
         rate: Some(rate.into()),
         ..on(name, plain, Driver::Rate(rate), none)
     };
     vec![
-        Subject {
+        CostSubject {
             beside: Some(beside),
             ..on(
                 "16 connections",
@@ -108,7 +108,7 @@ fn subjects<'a>(servers: &'a Servers, strategy: &str) -> Vec<Subject<'a>> {
         on("a connection for each request", plain, Driver::Closed, none),
         on("bodies of 64 KiB", plain, Driver::kept(16, "/64k"), none),
         on("bodies of 10 MiB", plain, Driver::kept(4, "/10m"), none),
-        Subject {
+        CostSubject {
             beside: Some(tls_beside),
             ..on("HTTPS", tls, Driver::Https, over_tls)
         },
@@ -120,9 +120,9 @@ fn subjects<'a>(servers: &'a Servers, strategy: &str) -> Vec<Subject<'a>> {
     ]
 }
 
-impl Subject<'_> {
+impl CostSubject<'_> {
     /// Pairs of runs, without and with the daemon.
-    fn pairs(&self, args: &Args, strategy: &str) -> Result<Vec<[Run; 2]>> {
+    fn pairs(&self, args: &Args, strategy: &str) -> Result<Vec<[CostRun; 2]>> {
         // Warm caches before the first pair.
         self.load(self.watched, 1)?;
         let mut pairs = Vec::new();
@@ -145,10 +145,10 @@ impl Subject<'_> {
         Ok(pairs)
     }
 
-    fn run(&self, seconds: u64, strategy: Option<&str>) -> Result<Run> {
+    fn run(&self, seconds: u64, strategy: Option<&str>) -> Result<CostRun> {
         let Some(strategy) = strategy else {
             let (load, request) = self.requests(self.watched, seconds)?;
-            return Ok(Run {
+            return Ok(CostRun {
                 request,
                 beside: self.beside(seconds)?,
                 daemon: 0.0,
@@ -168,7 +168,7 @@ impl Subject<'_> {
         let told = sink.spans()?.saturating_sub(spans);
         let beside = self.beside(seconds)?;
         daemon.stop()?;
-        Ok(Run {
+        Ok(CostRun {
             request,
             beside,
             daemon: each(of_daemon, load.requests),
@@ -183,24 +183,24 @@ impl Subject<'_> {
         Ok(beside.transpose()?.map(|(_, request)| request))
     }
 
-    fn load(&self, server: &Server, seconds: u64) -> Result<Load> {
+    fn load(&self, server: &CostServer, seconds: u64) -> Result<Load> {
         self.driver.load(server.port, seconds)
     }
 
     /// Requests, and what the server took for one of them, in microseconds.
-    fn requests(&self, server: &Server, seconds: u64) -> Result<(Load, f64)> {
+    fn requests(&self, server: &CostServer, seconds: u64) -> Result<(Load, f64)> {
         let before = cpu_of_all(&server.pids)?;
         let load = self.load(server, seconds)?;
         let took: Duration = cpu_of_all(&server.pids)?.saturating_sub(before);
         Ok((load, each(took, load.requests)))
     }
 
-    fn rows(&self, strategy: &str, pairs: &[[Run; 2]]) -> Vec<Row> {
+    fn rows(&self, strategy: &str, pairs: &[[CostRun; 2]]) -> Vec<Row> {
         let row = |figure: &str, value, unit, target| {
             let what = format!("{strategy}: {}: {figure}", self.name);
             Row::new(what, value, unit, target)
         };
-        let of_pairs = |of: &dyn Fn(&[Run; 2]) -> f64| median(pairs.iter().map(of).collect());
+        let of_pairs = |of: &dyn Fn(&[CostRun; 2]) -> f64| median(pairs.iter().map(of).collect());
         let [watched, beside] = self.targets;
         let lost: u64 = pairs.iter().map(|[_, with]| with.lost).sum();
         let mut rows = vec![
@@ -234,7 +234,7 @@ impl Subject<'_> {
             rows.push(row(
                 "CPU of a request to a server that is not watched, more",
                 of_pairs(&|[without, with]| {
-                    let or_none = |run: &Run| run.beside.unwrap_or(f64::NAN);
+                    let or_none = |run: &CostRun| run.beside.unwrap_or(f64::NAN);
                     more(or_none(without), or_none(with))
                 }),
                 "%",

@@ -14,24 +14,24 @@ use crate::process::{self, Running};
 use crate::workspace;
 
 /// A server with all of its processes.
-pub struct Server {
+pub struct CostServer {
     pub port: u16,
     pub pids: Vec<u32>,
     _process: Running,
 }
 
-pub struct Servers {
+pub struct CostServers {
     /// nginx with one worker, watched and not.
-    pub plain: [Server; 2],
+    pub plain: [CostServer; 2],
     /// The same over TLS.
-    pub tls: [Server; 2],
-    pub http2: Server,
-    pub grpc: Server,
-    pub redis: Server,
+    pub tls: [CostServer; 2],
+    pub http2: CostServer,
+    pub grpc: CostServer,
+    pub redis: CostServer,
     _folder: Folder,
 }
 
-impl Servers {
+impl CostServers {
     pub fn start() -> Result<Self> {
         let folder = Folder::create("cost")?;
         let path = &folder.path;
@@ -62,7 +62,7 @@ impl Servers {
 }
 
 /// nginx with so many workers, for as many connections as are tried.
-pub fn nginx(folder: &Path, how: &str, workers: u32) -> Result<Server> {
+pub fn nginx(folder: &Path, how: &str, workers: u32) -> Result<CostServer> {
     start("nginx", |port| {
         let path = folder.display();
         let text = format!(
@@ -92,12 +92,12 @@ pub fn limited(program: &Path) -> Command {
     command
 }
 
-fn start(name: &str, command: impl FnOnce(u16) -> Result<Command>) -> Result<Server> {
+fn start(name: &str, command: impl FnOnce(u16) -> Result<Command>) -> Result<CostServer> {
     let port = free_port()?;
     let mut command = command(port)?;
     let mut process = Running::start(name, command.stdout(Stdio::null()))?;
     wait_until_open(port, &mut process)?;
-    Ok(Server {
+    Ok(CostServer {
         port,
         pids: family(process.pid())?,
         _process: process,
