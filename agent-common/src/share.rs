@@ -118,8 +118,8 @@ impl Ledger {
 /// What a process wrote into a ring since its ledger was looked at: one for each processor, so that
 /// of many small records hardly any pays for a look into the table of ledgers.
 ///
-/// What is in purses is missing in ledgers: [`PURSE_BYTES`] at most on each processor, and less than
-/// a process may write there between two looks at the ring.
+/// What is in purses is missing in ledgers: [`PURSE_BYTES`] at most on each processor, less than a
+/// process may write there between two looks at the ring.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct Purse {

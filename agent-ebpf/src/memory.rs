@@ -370,8 +370,8 @@ pub fn current_registers() -> Typed {
     registers_of(current_task_typed())
 }
 
-/// The user registers that a task, as [`current_task_typed`] gives it, entered the kernel with, told
-/// by the kernel.
+/// The user registers that a task, as [`current_task_typed`] gives it, entered the kernel with:
+/// told by the kernel.
 // VERIFIER(5.15): the helper is not known before; programs that call this are not loaded there.
 #[inline(always)]
 pub fn registers_of(task: Typed) -> Typed {

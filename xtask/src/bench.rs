@@ -301,5 +301,11 @@ fn replay(args: &Args, watched: &Nginx) -> Result<Row> {
 
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
+    let (Some(low), Some(high)) = (
+        values.get(values.len().saturating_sub(1) / 2),
+        values.get(values.len() / 2),
+    ) else {
+        return 0.0;
+    };
+    f64::midpoint(*low, *high)
 }

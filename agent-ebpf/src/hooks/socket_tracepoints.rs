@@ -87,8 +87,8 @@ fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
             transfer.copied_sequence = tcp.value(offset(|o| &o.tcp_sock_copied_seq));
             transfer.sequence_is_known = true;
         }
-        let known = decode::<IS_EGRESS>(&scratch.registers, &mut transfer.call);
-        let is_it = known && transfer.call.direction as u8 == direction as u8;
+        let is_decoded = decode::<IS_EGRESS>(&scratch.registers, &mut transfer.call);
+        let is_it = is_decoded && transfer.call.direction as u8 == direction as u8;
         if !is_it || (uses_io_uring(task) && !is_call_on(transfer.call.fd, socket)) {
             // Not a call that we know (io_uring), or made by the kernel itself: only counted.
             transfer.call.buffers = Buffers::Unmapped;
