@@ -12,7 +12,9 @@ const TARGET: &str = "bpfel-unknown-none";
 const BINARY: &str = "wirespan";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    // As it is now: a target folder may have been made elsewhere, and this script with it.
+    let root = env::var_os("CARGO_MANIFEST_DIR").ok_or("CARGO_MANIFEST_DIR is not set")?;
+    let root = Path::new(&root).join("..");
     for input in ["agent-ebpf", "agent-common", "Cargo.toml", "Cargo.lock"] {
         println!("cargo:rerun-if-changed={}", root.join(input).display());
     }

@@ -42,12 +42,12 @@ pub fn passes(connection: &mut Connection, direction: Direction, len: u32) -> bo
     if !VerdictKind::leaves_alone(verdict) {
         return false;
     }
-    if verdict == VerdictKind::LeftOut as u8 {
-        let turned = connection.direction != direction as u8;
-        connection.direction = direction as u8;
-        if turned && !is_left_out(connection.draw, maps::left_out_below()) {
+    if verdict == VerdictKind::LeftOut as u8 && connection.direction != direction as u8 {
+        if !is_left_out(connection.draw, maps::left_out_below()) {
+            // The turn is still to be seen by who takes note of it.
             return false;
         }
+        connection.direction = direction as u8;
     }
     if let Some(reason) = reason_of(verdict) {
         maps::count_left_alone(reason, 0, len.into());

@@ -470,7 +470,7 @@ impl Pipeline {
             return;
         };
         let connection = self.connections.at(slot);
-        connection.begin_amid();
+        connection.begin_unseen();
         if !is_object {
             connection.wire = Wire::of(open, 1);
         }
@@ -537,6 +537,10 @@ impl Pipeline {
         let slot = self.touch(chunk.connection, record, out);
         self.connections.used_by(slot, record.tgid, record.time_ns);
         let connection = self.connections.at(slot);
+        if connection.is_let_go() {
+            // The kernel side had not heard of that.
+            return;
+        }
         connection.opening.note(direction, chunk.position, bytes);
         let other = direction.opposite();
         let chunk = &Chunk {
@@ -588,8 +592,11 @@ impl Pipeline {
         let mut moved = [(Direction::Ingress, &ingress), (Direction::Egress, &egress)];
         // What happened first is heard first: a response follows its request.
         moved.sort_by_key(|(_, extent)| extent.last_ns);
-        let farther =
-            moved.map(|(direction, extent)| connection.advance(direction, extent.position));
+        // What moves on what is let go is counted elsewhere.
+        let is_followed = !connection.is_let_go();
+        let farther = moved.map(|(direction, extent)| {
+            is_followed && connection.advance(direction, extent.position)
+        });
         if !connection.is_ignored() {
             let (conversation, mut listener) =
                 ConnectionListener::at(connection, &mut self.material, out);

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use wirespan_tests::api_server::{ApiServer, Mood};
-use wirespan_tests::daemon::binary;
+use wirespan_tests::daemon::{binary, run_to_end};
 use wirespan_tests::examination::{examined, of};
 use wirespan_tests::ports;
 use wirespan_tests::process::{Process, tied};

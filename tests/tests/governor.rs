@@ -8,12 +8,15 @@ use std::thread::JoinHandle;
 
 use wirespan_tests::daemon::Daemon;
 use wirespan_tests::process::LIMIT;
+use wirespan_tests::puppet::Puppet;
 use wirespan_tests::spans::{Kind, Seen};
 use wirespan_tests::wire::Wire;
 use wirespan_tests::workload::{Server, eventually};
 
 /// Connections at a time.
 const CLIENTS: u64 = 16;
+/// Connections to a server without TLS.
+const PLAIN: u64 = 8;
 /// Requests on one connection.
 const EACH: u64 = 40;
 /// Requests that are made once some connections are left out.
@@ -81,6 +84,34 @@ impl Load {
     }
 }
 
+/// Connections to a server that has no TLS, so that its calls are told of a little otherwise.
+struct Plain {
+    server: Puppet,
+    wires: Vec<(Wire, usize)>,
+}
+
+impl Plain {
+    fn connect(mut server: Puppet, port: u16) -> Self {
+        let wires = (0..PLAIN).map(|_| (Wire::connect(port), server.accept()));
+        let wires = wires.collect();
+        Self { server, wires }
+    }
+
+    /// A request on each of them.
+    fn ask(&mut self, round: u64) {
+        for ((wire, there), number) in self.wires.iter_mut().zip(round * PLAIN..) {
+            let (target, status, size) = target("plain", number);
+            wire.send(format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n"));
+            self.server.read_head(*there);
+            let head = format!("HTTP/1.1 {status} It\r\nContent-Length: {size}\r\n\r\n");
+            let body = "x".repeat(usize::try_from(size).expect("small"));
+            self.server.write(*there, head + &body);
+            let answer = wire.answer(false);
+            assert_eq!((answer.status, answer.body), (status, size));
+        }
+    }
+}
+
 /// What was told of a request is of that request, at both ends.
 fn assert_right(spans: &[Seen]) {
     let by_id: BTreeMap<_, _> = spans.iter().map(|span| (&span.span_id, span)).collect();
@@ -122,7 +153,10 @@ fn assert_right(spans: &[Seen]) {
 #[test]
 fn under_too_much_load_some_connections_are_followed_and_after_it_all() {
     let server = Server::hyper();
-    let pids = format!("{},{}", server.process.pid(), std::process::id());
+    let mut puppet = Puppet::start();
+    let plain_port = puppet.listen();
+    let pids = [server.process.pid(), puppet.pid(), std::process::id()];
+    let pids = pids.map(|pid| pid.to_string()).join(",");
     let mut daemon = Daemon::start(&[
         ("BEYLA_TARGET_PID", &pids),
         ("WIRESPAN_CPU_LIMIT", "20m"),
@@ -130,28 +164,31 @@ fn under_too_much_load_some_connections_are_followed_and_after_it_all() {
     ]);
     let mut kept = Wire::connect(server.port);
     ask(&mut kept, "kept", 0);
+    let mut plain = Plain::connect(puppet, plain_port);
+    plain.ask(0);
     let load = Load::start(server.port);
     let stderr = |daemon: &mut Daemon, text: &str| {
         let line = daemon.process().stderr.wait_for_line(LIMIT, text);
         line.unwrap_or_else(|| panic!("no {text:?}\n{}", daemon.process().story()))
     };
     let began = stderr(&mut daemon, "of connections from now on");
-    assert!(
-        began.contains("WARN") || began.contains("of the 0.02 that it may"),
-        "{began}"
-    );
+    assert!(began.contains("of the 0.02 that it may"), "{began}");
     let before = load.asked();
     // It is on a connection that was there before.
     ask(&mut kept, "kept", 1);
+    plain.ask(1);
     eventually("requests of which some are left out", || {
         load.asked() >= before + UNDER_LIMIT
     });
+    plain.ask(2);
     let asked = load.stop();
     let ended = stderr(&mut daemon, "it follows all connections again");
     assert!(ended.contains("left out since: "), "{ended}");
     // The first turn of a connection that was left out is where it is followed again.
     ask(&mut kept, "kept", 2);
     ask(&mut kept, "kept", 3);
+    plain.ask(3);
+    plain.ask(4);
     let mut fresh = Wire::connect(server.port);
     ask(&mut fresh, "fresh", 4);
     daemon.wait_for("requests after the load", |spans| {
@@ -159,7 +196,8 @@ fn under_too_much_load_some_connections_are_followed_and_after_it_all() {
             let of_path = spans.iter().filter(|it| it.target().starts_with(path));
             of_path.count() == 2
         };
-        has("/kept/3") && has("/fresh/4")
+        let plain = (4 * PLAIN..5 * PLAIN).all(|number| has(&format!("/plain/{number}?")));
+        has("/kept/3") && has("/fresh/4") && plain
     });
     let finished = daemon.stop();
     assert_right(&finished.spans);

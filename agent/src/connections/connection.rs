@@ -247,6 +247,12 @@ impl Connection {
         self.missed = 1;
     }
 
+    /// The same where it was spoken on all the while, so that anything may be outstanding.
+    pub fn begin_unseen(&mut self) {
+        self.begin_amid();
+        self.conversation = Conversation::behind(Past::Unseen { silent_ns: 0 });
+    }
+
     /// Where in its stream a byte stands that a record gives this position.
     #[must_use]
     pub fn position(&self, direction: Direction, position: u64) -> u64 {

@@ -277,7 +277,8 @@ impl Recorder {
     }
 
     fn open(&mut self, open: Open, path: &[u8]) -> &mut Self {
-        let is_again = std::mem::take(&mut self.again);
+        let is_known = self.sockets.contains_key(&open.connection);
+        let is_again = std::mem::take(&mut self.again) && is_known;
         let is_late = open.carrier != 0 && !is_again && self.extents.contains_key(&open.connection);
         if !is_again {
             self.opened = self.opened.wrapping_add(1).max(1);

@@ -30,7 +30,10 @@ pub fn identity(
     let own = only("task_struct.thread", &own.unwrap_or_default());
     // What depends on the processor stands last in it, so that hardly anything follows.
     const REST: usize = 64;
-    let task = own.map_or_else(|_| task.clone(), |end| task.first(end + REST));
+    let task = match own {
+        Ok(end) => task.first(end + REST),
+        Err(_) => task.clone(),
+    };
     at.task_struct_fsbase = or_lacking(own, Feature::ThreadMemory, lacks) as u32;
     let host = ProcRoot::host();
     let pids = places_of(task.len(), &[(&task, own_tid(&host))]);

@@ -3,7 +3,7 @@
 use wirespan_common::config::Offsets;
 
 use super::super::peek::{Image, Peek};
-use super::super::search::{only, places, places_of};
+use super::super::search::{Undecided, only, places, places_of};
 use super::super::specimens::{read, write};
 use super::sockets::SOCK_LEN;
 use super::{ObserveError, Own, OwnSocket};
@@ -24,7 +24,8 @@ pub fn all(
 ) -> Result<(), ObserveError> {
     // In the order of `descriptors::files`.
     let [_, _, client, server, ..] = sockets else {
-        return Err(only::<()>("unix_sock", &[]).expect_err("none").into());
+        let (member, places) = ("unix_sock", Vec::new());
+        return Err(Undecided { member, places }.into());
     };
     let images = [client, server].map(|it| Image::take(peek, it.sk, SOCK_LEN));
     let peers = [(&images[0], server.sk), (&images[1], client.sk)];
