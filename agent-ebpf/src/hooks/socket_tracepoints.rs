@@ -77,23 +77,8 @@ fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
         return 0;
     }
     run(maps::with_scratch(|scratch| {
-        let registers = registers_of(task);
-        scratch.registers_at = registers.address();
-        scratch.goroutine = 0;
-        scratch.registers.load(registers);
+        look_at_call::<IS_EGRESS>(scratch, task, sk, socket);
         let transfer = &mut scratch.transfer;
-        transfer.sequence_is_known = false;
-        if let Some(tcp) = tcp_sock(sk) {
-            transfer.copied_sequence = tcp.value(offset(|o| &o.tcp_sock_copied_seq));
-            transfer.sequence_is_known = true;
-        }
-        let is_decoded = decode::<IS_EGRESS>(&scratch.registers, &mut transfer.call);
-        let is_it = is_decoded && transfer.call.direction as u8 == direction as u8;
-        if !is_it || (uses_io_uring(task) && !is_call_on(transfer.call.fd, socket)) {
-            // Not a call that we know (io_uring), or made by the kernel itself: only counted.
-            transfer.call.buffers = Buffers::Unmapped;
-        }
-        transfer.call.direction = direction;
         // The tracepoint knows better than the call which flags hold: recvmmsg adds some.
         transfer.call.flags = flags;
         transfer.socket = socket;
@@ -113,6 +98,35 @@ fn moved<const IS_EGRESS: bool>(ctx: &BtfTracePointContext) -> i32 {
         };
         message_ended::<SocketTracepoints>(scratch, known, i64::from(result))
     }))
+}
+
+/// Notes for the transfer in the scratch buffer which call moved it, by the registers that the task
+/// entered the kernel with, and how far its socket has been read.
+#[inline(always)]
+fn look_at_call<const IS_EGRESS: bool>(
+    scratch: &mut Scratch,
+    task: Typed,
+    sk: Typed,
+    socket: Socket,
+) {
+    let direction = direction::<IS_EGRESS>();
+    let registers = registers_of(task);
+    scratch.registers_at = registers.address();
+    scratch.goroutine = 0;
+    scratch.registers.load(registers);
+    let transfer = &mut scratch.transfer;
+    transfer.sequence_is_known = false;
+    if let Some(tcp) = tcp_sock(sk) {
+        transfer.copied_sequence = tcp.value(offset(|o| &o.tcp_sock_copied_seq));
+        transfer.sequence_is_known = true;
+    }
+    let is_decoded = decode::<IS_EGRESS>(&scratch.registers, &mut transfer.call);
+    let is_it = is_decoded && transfer.call.direction as u8 == direction as u8;
+    if !is_it || (uses_io_uring(task) && !is_call_on(transfer.call.fd, socket)) {
+        // Not a call that we know (io_uring), or made by the kernel itself: only counted.
+        transfer.call.buffers = Buffers::Unmapped;
+    }
+    transfer.call.direction = direction;
 }
 
 /// Whether the thread ever submitted anything to io_uring. What it submitted is done in its name
