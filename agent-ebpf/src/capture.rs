@@ -20,22 +20,30 @@ use crate::tasks;
 use crate::transfer::Transfer;
 
 /// Takes note of the transfer in the scratch buffer: copies what is worth it, counts the rest.
+/// `known` is what is remembered of its connection.
 #[inline(never)]
-pub fn transferred(scratch: &mut Scratch) -> Delivered<()> {
-    take_note::<true>(scratch)
+pub fn transferred(scratch: &mut Scratch, known: Option<&'static mut Connection>) -> Delivered<()> {
+    take_note::<true>(scratch, known)
 }
 
 /// [`transferred`] for kernels that can't walk frames (before 5.17).
 #[inline(never)]
-pub fn transferred_plain(scratch: &mut Scratch) -> Delivered<()> {
-    take_note::<false>(scratch)
+pub fn transferred_plain(
+    scratch: &mut Scratch,
+    known: Option<&'static mut Connection>,
+) -> Delivered<()> {
+    take_note::<false>(scratch, known)
 }
 
+/// [`transferred`] within the function that calls it.
 #[inline(always)]
-fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
+pub fn take_note<const WALKS: bool>(
+    scratch: &mut Scratch,
+    known: Option<&'static mut Connection>,
+) -> Delivered<()> {
     let id = scratch.transfer.socket.id;
     let (direction, len) = (scratch.transfer.call.direction, scratch.transfer.len);
-    let connection = match maps::connection(id) {
+    let connection = match known {
         Some(known) if VerdictKind::leaves_alone(known.verdict) => {
             if left_alone::passes(known, direction, len) {
                 return Ok(());

@@ -56,12 +56,15 @@ pub fn passes(connection: &mut Connection, direction: Direction, len: u32) -> bo
 }
 
 /// [`passes`] before anything is known of a transfer but its socket, where nothing else is to be
-/// learnt from it. `result` is what the call returned.
+/// learnt from it: `connection` is what is remembered of that, `result` what the call returned.
 #[inline(always)]
-pub fn passes_early(watch: Watch, id: ConnectionId, direction: Direction, result: i64) -> bool {
-    let Some(connection) = maps::connection(id) else {
-        return false;
-    };
+pub fn passes_early(
+    watch: Watch,
+    connection: &mut Connection,
+    id: ConnectionId,
+    direction: Direction,
+    result: i64,
+) -> bool {
     if !VerdictKind::leaves_alone(connection.verdict) {
         return false;
     }

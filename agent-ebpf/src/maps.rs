@@ -7,6 +7,7 @@ mod inboxes;
 mod leaving;
 mod node;
 mod own;
+mod recent;
 mod ring;
 mod rings;
 mod runtimes;
@@ -229,6 +230,20 @@ pub fn watch_of(tgid: u32) -> Option<Watch> {
     if !may_be_watched(tgid) {
         return None;
     }
+    look_up(tgid)
+}
+
+/// [`watch_of`] for programs that nothing preempts and that run for each transfer.
+#[inline(always)]
+pub fn watch_of_busy(tgid: u32) -> Option<Watch> {
+    if !may_be_watched(tgid) {
+        return None;
+    }
+    recent::recent(tgid, || look_up(tgid))
+}
+
+#[inline(always)]
+fn look_up(tgid: u32) -> Option<Watch> {
     // SAFETY: the value is copied out at once; user space replaces it as a whole.
     unsafe { WATCHED.get(tgid) }.copied()
 }
@@ -247,9 +262,9 @@ pub fn shard_of(tgid: u32) -> u8 {
 pub fn watch(tgid: u32, watch: &Watch) -> Delivered<()> {
     // First, so that nobody finds the one without the other.
     let _: Result<(), i32> = WATCHED_HINTS.set(hint_slot(tgid), 1, 0);
-    WATCHED
-        .insert(tgid, watch, 0)
-        .map_err(|_| KernelLoss::WatchedFull)
+    let inserted = WATCHED.insert(tgid, watch, 0);
+    recent::changed();
+    inserted.map_err(|_| KernelLoss::WatchedFull)
 }
 
 /// The process has these probes (`PROBES_*`) too, as one of them was just run by it.
@@ -259,6 +274,7 @@ pub fn add_probes(tgid: u32, probes: u32) {
         // SAFETY: elements of a preallocated map stay mapped; where user space replaces the value
         // at this moment, the next call sets the bit again.
         unsafe { (*watch).probes |= probes };
+        recent::changed();
     }
 }
 
@@ -268,6 +284,7 @@ pub fn forget_tasks(tgid: u32) {
     if let Some(watch) = WATCHED.get_ptr_mut(tgid) {
         // SAFETY: as above.
         unsafe { (*watch).tasks = 0 };
+        recent::changed();
     }
 }
 
@@ -282,6 +299,7 @@ pub fn set_tasks(tgid: u32, kind: TaskKind) {
     let tasks = unsafe { &mut (*watch).tasks };
     if *tasks == 0 || *tasks == TaskKind::Thread as u16 {
         *tasks = kind as u16;
+        recent::changed();
     }
 }
 
@@ -292,6 +310,7 @@ pub fn forget_service(tgid: u32) {
     if let Some(watch) = WATCHED.get_ptr_mut(tgid) {
         // SAFETY: as above.
         unsafe { (*watch).serves = 0 };
+        recent::changed();
     }
 }
 
@@ -299,7 +318,9 @@ pub fn forget_service(tgid: u32) {
 #[inline(always)]
 pub fn unwatch(tgid: u32) {
     // A process that was not there is what was asked for.
-    let _: Result<(), i32> = WATCHED.remove(tgid);
+    if WATCHED.remove(tgid).is_ok() {
+        recent::changed();
+    }
     runtimes::forget(tgid);
 }
 

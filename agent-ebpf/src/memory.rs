@@ -367,15 +367,20 @@ pub fn current_task() -> u64 {
     unsafe { generated::bpf_get_current_task() }
 }
 
-/// The user registers that the current task entered the kernel with, told by the kernel.
-// VERIFIER(5.15): neither helper is known before; programs that call this are not loaded there.
+/// [`registers_of`] the current task.
+// VERIFIER(5.15): as there.
 #[inline(always)]
 pub fn current_registers() -> Typed {
-    // SAFETY: the helper's result is what the second one asks for.
-    unsafe {
-        let task = generated::bpf_get_current_task_btf();
-        Typed(generated::bpf_task_pt_regs(task) as *const u8)
-    }
+    registers_of(current_task_typed())
+}
+
+/// The user registers that a task, as [`current_task_typed`] gives it, entered the kernel with:
+/// told by the kernel.
+// VERIFIER(5.15): the helper is not known before; programs that call this are not loaded there.
+#[inline(always)]
+pub fn registers_of(task: Typed) -> Typed {
+    // SAFETY: the verifier demands a task here.
+    Typed(unsafe { generated::bpf_task_pt_regs(task.0.cast_mut().cast()) } as *const u8)
 }
 
 /// The current task, with its type.
@@ -384,6 +389,15 @@ pub fn current_registers() -> Typed {
 pub fn current_task_typed() -> Typed {
     // SAFETY: the helper takes nothing and always succeeds.
     Typed(unsafe { generated::bpf_get_current_task_btf() } as *const u8)
+}
+
+/// [`current_process`], for who has asked for the task anyway: two loads, and no further call.
+#[inline(always)]
+pub fn process_of(task: Typed) -> Current {
+    Current {
+        tgid: task.value(offset(|o| &o.task_struct_tgid)),
+        tid: task.value(offset(|o| &o.task_struct_pid)),
+    }
 }
 
 /// Sees a socket as a TCP socket, if it is one.

@@ -51,6 +51,10 @@ pub fn note(scratch: &mut Scratch, connection: &mut Connection) {
         look_at_tokio(scratch);
     } else if kind == TaskKind::VirtualThread as u16 {
         look_at_virtual_thread(scratch);
+    } else if kind == TaskKind::ProxyRequest as u16 && !is_egress && connection.proxied_at != 0 {
+        // What `passed_on` finds, in place.
+        let id = connection.proxied_at;
+        name(scratch, kind as u8, Task { id, part: 0 });
     } else {
         look(scratch, connection, kind);
     }

@@ -37,6 +37,18 @@ pub struct Args {
     command: Vec<String>,
 }
 
+impl Args {
+    /// A command on a kernel, without another word.
+    pub fn of(kernel: &str, limit: Duration, command: Vec<String>) -> Self {
+        Self {
+            kernel: kernel.to_owned(),
+            timeout: limit.as_secs(),
+            accel: EMULATED.to_owned(),
+            command,
+        }
+    }
+}
+
 /// QEMU's own processor emulation, a thread for each.
 pub const EMULATED: &str = "tcg,thread=multi";
 

@@ -8,6 +8,7 @@ use wirespan_common::connection::Connection;
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::own::Ends;
 use wirespan_common::record::{Chunk, ConnectionId, Header, Open, Tail};
+use wirespan_common::share::Purse;
 
 use super::sizes::{PARTS_AT_ONCE, PAYLOAD_ROOM};
 use super::tls::ObjectKey;
@@ -33,6 +34,8 @@ pub struct Scratch {
     /// is no atomic exchange leaves a window of two instructions, which needs instructions that
     /// kernels before 5.12 don't have to close.
     taken: u32,
+    /// Who wrote a record from here last.
+    pub purse: Purse,
     /// The transfer that is looked at.
     pub transfer: Transfer,
     /// The TLS object whose plaintext it is, where it is.

@@ -148,9 +148,7 @@ impl Shard {
         let mut settled_at = Instant::now();
         while !self.stop.is_asked() {
             self.path.tell_time();
-            if self.round() > 0 {
-                wait.found();
-            }
+            let taken = self.round();
             let now = Instant::now();
             self.pulse.beat(now);
             if now >= progress_at {
@@ -177,7 +175,7 @@ impl Shard {
                     coordinator.do_chores(&mut self.path);
                 }
             }
-            self.feed.sleep(self.wake.as_fd(), wait.nothing());
+            self.feed.sleep(self.wake.as_fd(), wait.after(taken));
             clear_wake(&self.wake);
         }
         self.finish()

@@ -68,8 +68,8 @@ const NEEDS: &[Need] = {
         package("nghttp2-client", &[Test, Bench]),
         program("nghttpd", "nghttp2-server", &[Test]),
         // Redis: Debian 12 has the programs of redis-server in redis-tools.
-        package("redis-server", &[Test]),
-        package("redis-tools", &[Test]),
+        package("redis-server", &[Test, Bench]),
+        package("redis-tools", &[Test, Bench]),
         // What is traced over TLS; see `tls`.
         package("apache2-bin", &[Test]),
         package("ruby", &[Test]),
