@@ -7,6 +7,7 @@ use std::fmt;
 
 use wirespan_common::config::Offsets;
 
+use crate::arch::THREAD_POINTER;
 use btf::{Btf, MalformedBtf};
 
 /// Where the kernel describes its types (5.2 and later, with `CONFIG_DEBUG_INFO_BTF`).
@@ -63,7 +64,7 @@ pub fn read() -> Result<Offsets, LayoutError> {
         task_struct_stack: at("task_struct", "stack")?,
         task_struct_exit_code: at("task_struct", "exit_code")?,
         task_struct_pid: at("task_struct", "pid")?,
-        task_struct_fsbase: at("task_struct", "thread")? + at("thread_struct", "fsbase")?,
+        task_struct_fsbase: at("task_struct", "thread")? + at("thread_struct", THREAD_POINTER)?,
         task_struct_io_uring: types.offset_of("task_struct", "io_uring").unwrap_or(0),
         signal_struct_live: at("signal_struct", "live")?,
         files_struct_fdt: at("files_struct", "fdt")?,
