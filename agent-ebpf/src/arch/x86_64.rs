@@ -4,9 +4,8 @@
 use aya_ebpf::bindings::pt_regs;
 use zerocopy::{FromBytes, IntoBytes};
 
-/// The part of `struct pt_regs` that system calls use, as it lies there in [`CALL_PARTS`]. Arguments
-/// stay in it from when a task enters the kernel until it
-/// leaves (arch/x86/entry/calling.h).
+/// The part of `struct pt_regs` that system calls use, as it lies there ([`CALL_PARTS`]). Arguments
+/// stay in it from when a task enters the kernel until it leaves (arch/x86/entry/calling.h).
 #[derive(Clone, Copy, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct CallRegisters {

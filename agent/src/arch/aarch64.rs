@@ -47,8 +47,8 @@ pub const RELOCATION_RELATIVE: u64 = 1027;
 /// `R_AARCH64_TLS_DTPMOD64`: the number of a module.
 pub const RELOCATION_MODULE: u64 = 1028;
 
-/// Where the kernel keeps the address of a thread's own memory while the thread does not run, as
-/// the first word (`struct thread_struct`, include/asm/processor.h).
+/// Where the kernel keeps the address of a thread's own memory while the thread does not run, as its
+/// first word (`struct thread_struct`, include/asm/processor.h).
 pub const THREAD_POINTER: &str = "uw";
 
 /// Why nothing is read of what runtimes and libraries do within, if that is so; completes a
@@ -133,7 +133,7 @@ fn register(operand: Operand) -> Option<u16> {
 
 /// A load or store of a register at a constant distance from what another one points to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Access {
+struct MemoryAccess {
     is_load: bool,
     size: AccessSize,
     register: u16,
@@ -148,7 +148,7 @@ enum AccessSize {
 }
 
 /// What an instruction loads or stores, if it does no more than that.
-fn access(it: &Instruction) -> Option<Access> {
+fn access(it: &Instruction) -> Option<MemoryAccess> {
     let is_load = match it.opcode {
         Opcode::LDR | Opcode::LDUR => true,
         Opcode::STR | Opcode::STUR => false,
@@ -160,7 +160,7 @@ fn access(it: &Instruction) -> Option<Access> {
     let Operand::RegPreIndex(base, offset, false) = it.operands[1] else {
         return None;
     };
-    Some(Access {
+    Some(MemoryAccess {
         is_load,
         size: match size {
             SizeCode::X => AccessSize::Whole,

@@ -3,7 +3,9 @@
 
 use yaxpeax_arm::armv8::a64::{Instruction, Opcode, Operand};
 
-use super::{Access, AccessSize, INSTRUCTION_LEN, access, compared, decoded, is_call, register};
+use super::{
+    AccessSize, INSTRUCTION_LEN, MemoryAccess, access, compared, decoded, is_call, register,
+};
 
 const GOROUTINE: u16 = 28;
 const STACK_POINTER: u16 = 31;
@@ -92,7 +94,7 @@ pub fn offset_of_stream_number(code: &[u8]) -> Option<u64> {
             && load.size == AccessSize::Half
             && load.base != STACK_POINTER
             && store
-                == Access {
+                == MemoryAccess {
                     is_load: false,
                     size: AccessSize::Half,
                     register: load.register,
@@ -105,16 +107,16 @@ pub fn offset_of_stream_number(code: &[u8]) -> Option<u64> {
     is_plausible.then_some(offset)
 }
 
-fn loads(code: &[Instruction]) -> impl Iterator<Item = Access> {
-    let whole = |it: &Access| it.is_load && it.size == AccessSize::Whole;
+fn loads(code: &[Instruction]) -> impl Iterator<Item = MemoryAccess> {
+    let whole = |it: &MemoryAccess| it.is_load && it.size == AccessSize::Whole;
     code.iter().filter_map(access).filter(whole)
 }
 
-fn is_load_from(it: &Access, base: u16) -> bool {
+fn is_load_from(it: &MemoryAccess, base: u16) -> bool {
     it.is_load && it.size == AccessSize::Whole && it.base == base
 }
 
-fn is_word_of(it: &Access, base: u16, offset: u64) -> bool {
+fn is_word_of(it: &MemoryAccess, base: u16, offset: u64) -> bool {
     is_load_from(it, base) && it.offset == offset
 }
 
