@@ -17,7 +17,8 @@ pub struct Offsets {
     pub task_struct_stack: u32,
     pub task_struct_exit_code: u32,
     pub task_struct_pid: u32,
-    /// Base address of the segment `fs`, where a thread's own memory is.
+    /// Base address of the segment `fs`, where a thread's own memory is; of other processors, what
+    /// they have in its place.
     pub task_struct_fsbase: u32,
     /// 0 where the kernel has no io_uring.
     pub task_struct_io_uring: u32,

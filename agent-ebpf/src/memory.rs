@@ -76,17 +76,17 @@ pub fn user_value<T: FromBytes>(address: u64) -> Delivered<T> {
     }
 }
 
-/// [`kernel_value`] into memory of a map, where the value is large for a stack.
+/// Reads as many bytes at a kernel address as `part` has, which is known when this is compiled.
 #[inline(always)]
-pub fn read_kernel<T: FromBytes>(value: &mut T, address: u64) -> Delivered<()> {
-    // SAFETY: it has room for a T, and any bytes are one (FromBytes).
-    unsafe { read_kernel_bytes(value, size_of::<T>(), address) }
+pub fn read_kernel_part(part: &mut [u8], address: u64) -> Delivered<()> {
+    // SAFETY: it has room for its length.
+    unsafe { read_kernel_bytes(part.as_mut_ptr(), part.len(), address) }
 }
 
-/// [`user_value`] into memory of a map.
+/// [`user_value`] into memory of a map, where the value is large for a stack.
 #[inline(always)]
 pub fn read_user<T: FromBytes>(value: &mut T, address: u64) -> Delivered<()> {
-    // SAFETY: as above.
+    // SAFETY: it has room for a T, and any bytes are one (FromBytes).
     unsafe { read_user_bytes(value, size_of::<T>(), address) }
 }
 
@@ -290,10 +290,20 @@ pub fn place_of(registers: *const pt_regs) -> u64 {
 }
 
 /// Where the stack ended when the function that a return probe tells of began: behind its return
-/// instruction the return address is gone.
+/// instruction a return address that lay there is gone.
 #[inline(always)]
 pub fn stack_at_return(registers: *const pt_regs) -> u64 {
     stack_of(registers) - arch::RETURN_SIZE
+}
+
+/// Where the function that begins where a probe in user space was hit returns to.
+#[inline(always)]
+pub fn return_address(registers: *const pt_regs) -> Delivered<u64> {
+    // SAFETY: as above.
+    match arch::link(unsafe { &*registers }) {
+        Some(address) => Ok(address),
+        None => user_value(stack_of(registers)),
+    }
 }
 
 /// Registers in which Go passes arguments and results, and keeps its goroutine, where a probe in

@@ -75,14 +75,14 @@ pub fn current(scratch: &Scratch) -> Option<Task> {
     Some(Task { id, part: 0 })
 }
 
-/// `isSystemGoroutine` begins, with a goroutine as its first argument, on the scheduler's own one.
+/// `isSystemGoroutine` begins, with a goroutine as its first argument, on the scheduler's own one;
+/// it returns to `back`.
 #[inline(always)]
-pub fn born_or_over(current: Current, registers: &GoRegisters, stack: u64) -> Delivered<()> {
+pub fn born_or_over(current: Current, registers: &GoRegisters, back: u64) -> Delivered<()> {
     let Some(runtime) = maps::struck(current.tgid) else {
         return Ok(());
     };
     let places = GoPlaces::of(runtime);
-    let back: u64 = user_value(stack)?;
     let within = |[begin, len]: [u64; 2]| back.wrapping_sub(begin) < len;
     let task = registers.first;
     if within(places.ends) {

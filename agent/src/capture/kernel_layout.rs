@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use wirespan_common::config::Offsets;
 
+use crate::arch::THREAD_POINTER;
 use btf::{Btf, MalformedBtf};
 pub use features::Feature;
 use observe::ObserveError;
@@ -221,7 +222,7 @@ fn described(types: &Btf<'_>) -> Result<Offsets, Missing> {
         task_struct_stack: at("task_struct", "stack")?,
         task_struct_exit_code: at("task_struct", "exit_code")?,
         task_struct_pid: at("task_struct", "pid")?,
-        task_struct_fsbase: at("task_struct", "thread")? + at("thread_struct", "fsbase")?,
+        task_struct_fsbase: at("task_struct", "thread")? + at("thread_struct", THREAD_POINTER)?,
         task_struct_io_uring: types.offset_of("task_struct", "io_uring").unwrap_or(0),
         signal_struct_live: at("signal_struct", "live")?,
         files_struct_fdt: at("files_struct", "fdt")?,
