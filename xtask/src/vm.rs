@@ -43,6 +43,7 @@ impl Args {
         Self {
             kernel: kernel.to_owned(),
             timeout: limit.as_secs(),
+            parameters: String::new(),
             accel: EMULATED.to_owned(),
             command,
         }
