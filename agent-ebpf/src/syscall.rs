@@ -184,6 +184,5 @@ pub fn may_send(number: u64) -> bool {
 /// The descriptor that it is about.
 #[inline(always)]
 pub fn descriptor(registers: Typed) -> u32 {
-    let at = CALL_REGISTERS_OFFSET + offset_of!(CallRegisters, first) as u64;
-    registers.value::<u64>(at) as u32
+    registers.value::<u64>(place::FIRST) as u32
 }

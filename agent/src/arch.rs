@@ -6,7 +6,11 @@
 #[cfg(any(target_arch = "aarch64", test))]
 #[cfg_attr(
     not(target_arch = "aarch64"),
-    allow(dead_code, reason = "what it reads is tested wherever tests run")
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "what it reads is tested wherever tests run"
+    )
 )]
 mod aarch64;
 #[cfg(target_arch = "x86_64")]
