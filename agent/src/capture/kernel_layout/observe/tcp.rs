@@ -292,7 +292,9 @@ fn buckets(peek: &mut impl Peek, at: &mut Offsets, table: u64) -> Result<(), Obs
         // one tells of who shares a port.
         let [a, b, _, d] = &buckets;
         let ports: Vec<_> = buckets.iter().zip(ports).collect();
-        let reuse = places_of(BUCKET_LEN, &[(a, 0i8), (b, 0), (d, -1)]);
+        let mut reuse = places_of(BUCKET_LEN, &[(a, 0i8), (b, 0), (d, -1)]);
+        // Bytes of addresses look alike.
+        reuse.retain(|place| !d.at::<u64>(place / 8 * 8).is_some_and(is_pointer));
         for port in places_of(BUCKET_LEN, &ports) {
             ways.extend(reuse.iter().map(|reuse| (offset, port, *reuse)));
         }
