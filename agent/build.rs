@@ -1,7 +1,7 @@
 //! Builds the kernel side and leaves it where `src/capture/object.rs` includes it from.
 //!
-//! All builds of the daemon for one processor share one target folder for it, because it is the same
-//! for each of them and takes a while: the compiler's `core` is part of it.
+//! All builds of the daemon for one processor share one target folder for it, because it is the
+//! same for each of them and takes a while: the compiler's `core` is part of it.
 
 use std::env;
 use std::error::Error;

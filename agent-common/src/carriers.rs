@@ -48,7 +48,7 @@ pub struct Talk {
     pub name_len: u32,
     /// Digits of Content-Length.
     pub digits: u32,
-    /// A [`Phase`].
+    /// A [`HeadPhase`].
     pub phase: u8,
     /// 1: `starts` is known.
     pub has_starts: u8,
@@ -71,7 +71,7 @@ pub const NOWHERE: u32 = u32::MAX;
 /// What comes next on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Phase {
+pub enum HeadPhase {
     /// A request.
     Start = 0,
     /// The rest of its first line.
@@ -178,8 +178,8 @@ pub const fn client_span_id(starts: [u32; 2], at: u64) -> u64 {
 }
 
 /// The id of the trace that begins with a request, where nobody named one: its halves, the first
-/// bytes in the first. It follows from the same as [`client_span_id`], and is never 0. `position` is
-/// where the request begins, in bytes modulo 2^32.
+/// bytes in the first. It follows from the same as [`client_span_id`], and is never 0. `position`
+/// is where the request begins, in bytes modulo 2^32.
 #[must_use]
 #[inline(always)]
 pub const fn derived_trace_id(starts: [u32; 2], position: u32) -> [u64; 2] {

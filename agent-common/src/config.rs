@@ -47,8 +47,8 @@ pub struct Offsets {
     pub sock_sk_type: u32,
     pub sock_sk_shutdown: u32,
     pub sock_sk_protocol: u32,
-    /// Which bits of the 16 that are read there are the protocol: no offset. Kernels before 5.6 have
-    /// something else in the upper eight.
+    /// Which bits of the 16 that are read there are the protocol: no offset. Kernels before 5.6
+    /// have something else in the upper eight.
     pub sock_sk_protocol_mask: u32,
     pub sock_sk_receive_queue: u32,
     pub sk_buff_head_qlen: u32,

@@ -62,13 +62,9 @@ pub fn take_note<const WALKS: bool>(
         left_alone::passes(connection, direction, len);
         return Ok(());
     }
-    if connection.verdict == 0 {
-        let told = maps::verdict_of(id);
-        if left_alone::begins(connection, told) {
-            left_alone::passes(connection, direction, len);
-            return Ok(());
-        }
-        connection.verdict = told;
+    if connection.verdict == 0 && left_alone::learns(connection, id) {
+        left_alone::passes(connection, direction, len);
+        return Ok(());
     }
     // VERIFIER(6.18): before anything is decided, because it is followed anew for each outcome.
     tasks::note(scratch, connection);

@@ -15,7 +15,7 @@ use wirespan_common::carriers::{Carried, derived_trace_id};
 use wirespan_common::record::{Direction, TaskKind};
 use wirespan_common::watch::Watch;
 
-use self::head::{Head, Said};
+use self::head::{RequestHead, Said};
 use crate::arch::GOROUTINE_OFFSET;
 use crate::maps::{self, CallKey, Execution, Scratch, Served, Trace};
 use crate::memory::{
@@ -86,7 +86,8 @@ extern "C" fn one_byte(index: u32, reading: &mut Reading<'_>) -> u64 {
         return 1;
     }
     let at = clamp::<{ HEAD_BYTES_MAX as usize - 1 }>(index.into()) as usize;
-    // VERIFIER(6.1): the compiler does not know what the clamp does, and would leave a panic behind.
+    // VERIFIER(6.1): the compiler does not know what the clamp does, and would leave a panic
+    // behind.
     let Some(byte) = scratch.payload.get(at).copied() else {
         return 1;
     };
@@ -128,7 +129,7 @@ fn was_moved(scratch: &mut Scratch, result: u32) {
         return;
     };
     scratch.transfer.socket = socket;
-    let place = Place::of(socket.sk);
+    let place = TaskPlace::of(socket.sk);
     if is_spoken_to(socket, place) {
         maps::is_spoken_to(scratch.transfer.current.tgid);
     }
@@ -141,7 +142,7 @@ fn was_moved(scratch: &mut Scratch, result: u32) {
 
 /// Whether a process that has read from a socket had written nothing to it.
 #[inline(always)]
-fn is_spoken_to(socket: Socket, place: Option<Place>) -> bool {
+fn is_spoken_to(socket: Socket, place: Option<TaskPlace>) -> bool {
     match place {
         Some(place) => place.written == 0,
         None if sockets::is_tcp(socket.sk) => false,
@@ -183,7 +184,7 @@ fn begins_request(scratch: &mut Scratch, result: u32) -> bool {
 
 /// A request was read, in the last `len` bytes.
 #[inline(always)]
-fn request_read(scratch: &mut Scratch, place: &Place, len: u32) {
+fn request_read(scratch: &mut Scratch, place: &TaskPlace, len: u32) {
     let socket = scratch.transfer.socket;
     let served = Served {
         execution: reader(scratch, socket),
@@ -227,7 +228,7 @@ fn goroutine() -> u64 {
 /// Of the request in the scratch buffer.
 #[inline(always)]
 fn trace_of(scratch: &mut Scratch, key: CallKey) -> Trace {
-    scratch.request = Head::NEW;
+    scratch.request = RequestHead::NEW;
     repeat(HEAD_BYTES_MAX, one_byte, &mut Reading(scratch));
     match scratch.request.said() {
         Said::Trace(id, flags) => Trace {
@@ -244,7 +245,7 @@ fn trace_of(scratch: &mut Scratch, key: CallKey) -> Trace {
 
 /// How far both streams of a TCP connection have come.
 #[derive(Clone, Copy)]
-struct Place {
+struct TaskPlace {
     /// Sequence number of the first byte that the own side sent.
     own_start: u32,
     /// Of the first that the peer did.
@@ -255,7 +256,7 @@ struct Place {
     written: u32,
 }
 
-impl Place {
+impl TaskPlace {
     /// As of now; `None` where it is no TCP, or not known.
     #[inline(always)]
     fn of(sk: u64) -> Option<Self> {
@@ -316,7 +317,7 @@ pub fn about_to_send(descriptor: u32) {
     if maps::answered(socket.id) {
         return;
     }
-    let Some(key) = Place::of(socket.sk).map(|place| place.of_written()) else {
+    let Some(key) = TaskPlace::of(socket.sk).map(|place| place.of_written()) else {
         return;
     };
     maps::calls(&key, &sender(current, watch, socket, &key));

@@ -35,6 +35,18 @@ pub fn begins(connection: &mut Connection, verdict: u8) -> bool {
     true
 }
 
+/// What is said of the connection with this id is noted, where nothing was yet. Returns whether it
+/// is left alone for it.
+#[inline(always)]
+pub fn learns(connection: &mut Connection, id: u64) -> bool {
+    let told = maps::verdict_of(id);
+    if begins(connection, told) {
+        return true;
+    }
+    connection.verdict = told;
+    false
+}
+
 /// So many bytes moved on the connection. Returns whether that is all there is to do about them.
 #[inline(always)]
 pub fn passes(connection: &mut Connection, direction: Direction, len: u32) -> bool {

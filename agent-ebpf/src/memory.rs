@@ -16,7 +16,7 @@ use zerocopy::FromBytes;
 use crate::arch::{self, GoRegisters};
 
 pub use layout::offset;
-pub use message::{Message, NotDone};
+pub use message::{NotDone, SentMessage};
 pub use socket_event::SocketEvent;
 
 /// Outcome of everything that can fail to deliver.

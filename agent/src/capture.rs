@@ -28,7 +28,7 @@ use aya::Ebpf;
 use aya_log::EbpfLogger;
 use wirespan_common::loss::KernelLoss;
 
-pub use carriers::{Carriers, Refusal};
+pub use carriers::{CarrierRefusal, Carriers};
 pub use feed::Feed;
 use feed::LOOK;
 pub use limits::raise as raise_limits;
@@ -40,7 +40,7 @@ pub use survey::{Survey, survey};
 pub use tls::{Attempt, Death, ProbedProcess, Spent, Standing, TlsProbes};
 pub use watch_list::WatchList;
 
-use kernel_layout::{Layout, Source};
+use kernel_layout::{KernelLayout, LayoutSource};
 
 use crate::config::{CaptureConfig, Strategy, Targets};
 use crate::visible::Visible;
@@ -67,7 +67,7 @@ pub struct Capture {
     /// All maps, for programs that are loaded apart.
     maps: HashMap<String, OwnedFd>,
     /// What carries traces to other nodes, or why nothing does, where that was asked for.
-    pub carriers: Option<Result<Carriers, Refusal>>,
+    pub carriers: Option<Result<Carriers, CarrierRefusal>>,
 }
 
 /// Why capture can't start: one line that says what is missing and what to do.
@@ -201,16 +201,16 @@ impl Capture {
 }
 
 /// Says whose layout is used, where it is not the kernel's own, and what is not done with it.
-fn tell_of(layout: &Layout) {
+fn tell_of(layout: &KernelLayout) {
     for (source, reason) in &layout.refused {
         // Many kernels don't describe themselves, and then somebody else does.
         let level = match source {
-            Source::Kernel => log::Level::Info,
-            Source::File(_) | Source::Observation => log::Level::Warn,
+            LayoutSource::Kernel => log::Level::Info,
+            LayoutSource::File(_) | LayoutSource::Observation => log::Level::Warn,
         };
         log::log!(level, "no kernel layout by {source}: {}", Visible(reason));
     }
-    if layout.source != Source::Kernel {
+    if layout.source != LayoutSource::Kernel {
         log::info!("the kernel's layout is known by {}", layout.source);
     }
     for shortcoming in layout.shortcomings() {

@@ -377,7 +377,8 @@ impl Health {
         self.left_out.get(reason)
     }
 
-    /// Sets what was left alone for this reason, which the kernel side counts, to its present value.
+    /// Sets what was left alone for this reason, which the kernel side counts, to its present
+    /// value.
     pub fn set_left_alone(&self, reason: LeftAlone, count: LeftAloneCount) {
         self.left_alone.set(reason, count);
     }

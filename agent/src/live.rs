@@ -63,6 +63,15 @@ pub struct Stop {
 }
 
 impl Stop {
+    /// For so many shards, each with a way to wake it.
+    fn of_shards(count: usize) -> std::io::Result<Self> {
+        let wakes = std::iter::repeat_with(|| new_wake().map(Arc::new)).take(count);
+        Ok(Self {
+            wakes: wakes.collect::<Result<_, _>>()?,
+            stop: Arc::default(),
+        })
+    }
+
     /// They end their rounds, tell the rest and end.
     pub fn now(&self) {
         self.stop.store(true, Ordering::Release);
@@ -160,12 +169,8 @@ impl Live {
         } = setup;
         let feeds = std::mem::take(&mut capture.feeds);
         let shards = feeds.len() as u8;
-        let wakes = feeds.iter().map(|_| new_wake().map(Arc::new));
-        let wakes = wakes.collect::<Result<Arc<[_]>, _>>()?;
-        let stop = Stop {
-            wakes: Arc::clone(&wakes),
-            stop: Arc::default(),
-        };
+        let stop = Stop::of_shards(feeds.len())?;
+        let wakes = Arc::clone(&stop.wakes);
         let (mailboxes, inboxes): (Vec<_>, Vec<_>) =
             wakes.iter().map(|wake| inbox(Arc::clone(wake))).unzip();
         let (selection, root) = (capture.selection()?, ProcRoot::host());

@@ -362,7 +362,8 @@ mod tests {
             "traced for 1.5 s: 12 spans made; left out 2 by sampler; 4 traces decided on before \
              their end; OTLP exported 7, lost 3; \
              printer exported 9, lost 1\n  lost: stream_gap 1, queue_full 4\n  connections left \
-             alone: 6 by cpu_limit (700 bytes)\n  parents found: connection 2; calls without: outliving_task 1\n  questions to other nodes: asked 3, \
+             alone: 6 by cpu_limit (700 bytes)\n  parents found: connection 2; calls without: \
+             outliving_task 1\n  questions to other nodes: asked 3, \
              answered 1; other agents: told 2\n  understood of shop (pid 42): 75.0% \
              (150 of 200 bytes), 3 records lost\n    not understood: looks like FastCGI (1 \
              connection, 50 bytes)\n  recorded: 5 records"

@@ -3,7 +3,7 @@
 use wirespan_common::carriers::{FIELD_LEN, hex};
 
 use crate::context::TraceContext;
-use crate::memory::{Message, NotDone};
+use crate::memory::{NotDone, SentMessage};
 
 /// Where the last word begins, so that it ends with the field.
 const LAST: u32 = FIELD_LEN - 8;
@@ -11,7 +11,7 @@ const LAST: u32 = FIELD_LEN - 8;
 /// Writes it to `at`, where there is room for it.
 #[inline(always)]
 pub fn write(
-    message: Message,
+    message: SentMessage,
     at: u32,
     context: &TraceContext,
     span_id: u64,

@@ -5,13 +5,14 @@
 //! for good, because nobody knows where its next request begins.
 
 use wirespan_common::carriers::{
-    Carried, FIELD_LEN, HEAD_MAX, MODE_TRIAL, NOWHERE, Phase, TRIAL_TRACE_ID, Talk, client_span_id,
+    Carried, FIELD_LEN, HEAD_MAX, HeadPhase, MODE_TRIAL, NOWHERE, TRIAL_TRACE_ID, Talk,
+    client_span_id,
 };
 
 use super::{field, http1};
 use crate::context::{self, TraceContext};
 use crate::maps::{self, count_carried};
-use crate::memory::{Message, NotDone, Typed, offset, tcp_sock};
+use crate::memory::{NotDone, SentMessage, Typed, offset, tcp_sock};
 
 /// The longest message that is shown whole after it was widened: in one piece it goes into one
 /// segment. In three, Nagle holds the last one back until the first is acknowledged.
@@ -21,17 +22,17 @@ const BYTES_MAX: u64 = i32::MAX as u64;
 
 /// A message is about to be sent. Returns whether it may be.
 #[inline(always)]
-pub fn message_sent(message: Message) -> bool {
+pub fn message_sent(message: SentMessage) -> bool {
     message.applies_to(0);
     let Some(talk) = maps::talk_or_new(message.sk()) else {
         count_carried(Carried::NoMemory);
         return true;
     };
     let size = message.size();
-    if talk.phase == Phase::Blind as u8 || size == 0 {
+    if talk.phase == HeadPhase::Blind as u8 || size == 0 {
         return true;
     }
-    if talk.phase == Phase::Body as u8 {
+    if talk.phase == HeadPhase::Body as u8 {
         body_sent(message, talk, size);
         return true;
     }
@@ -40,7 +41,7 @@ pub fn message_sent(message: Message) -> bool {
 
 /// A piece of a body goes by; what follows it is looked at apart.
 #[inline(always)]
-fn body_sent(message: Message, talk: &mut Talk, size: u32) {
+fn body_sent(message: SentMessage, talk: &mut Talk, size: u32) {
     if talk.body_left > size.into() {
         talk.body_left -= u64::from(size);
         return;
@@ -49,16 +50,16 @@ fn body_sent(message: Message, talk: &mut Talk, size: u32) {
         message.applies_to(talk.body_left as u32);
     }
     talk.body_left = 0;
-    talk.phase = Phase::Start as u8;
+    talk.phase = HeadPhase::Start as u8;
 }
 
 #[inline(always)]
-fn head_sent(message: Message, talk: &mut Talk, size: u32) -> bool {
+fn head_sent(message: SentMessage, talk: &mut Talk, size: u32) -> bool {
     let window = if size < HEAD_MAX { size } else { HEAD_MAX };
     if message.show(window).is_err() {
         return leave(talk, Carried::NoMemory);
     }
-    if talk.phase == Phase::Start as u8 {
+    if talk.phase == HeadPhase::Start as u8 {
         if !http1::begins(message) {
             return leave(talk, Carried::Unknown);
         }
@@ -68,7 +69,7 @@ fn head_sent(message: Message, talk: &mut Talk, size: u32) -> bool {
         http1::begin(talk);
     }
     http1::read(message, talk);
-    if talk.phase == Phase::Blind as u8 {
+    if talk.phase == HeadPhase::Blind as u8 {
         return leave(talk, Carried::Unknown);
     }
     talk.head_len += talk.cursor;
@@ -92,15 +93,15 @@ fn head_sent(message: Message, talk: &mut Talk, size: u32) -> bool {
 
 /// The head is over; `rest` bytes of the message follow, from `begins` on.
 #[inline(always)]
-fn what_follows(message: Message, talk: &mut Talk, rest: u32, begins: u32) {
+fn what_follows(message: SentMessage, talk: &mut Talk, rest: u32, begins: u32) {
     if talk.is_last != 0 {
         let _ = leave(talk, Carried::Unbounded);
         return;
     }
-    talk.phase = Phase::Start as u8;
+    talk.phase = HeadPhase::Start as u8;
     if talk.length > rest.into() {
         talk.body_left = talk.length - u64::from(rest);
-        talk.phase = Phase::Body as u8;
+        talk.phase = HeadPhase::Body as u8;
     } else if talk.length < rest.into() {
         // Another request follows.
         let own = u64::from(begins) + talk.length;
@@ -110,7 +111,7 @@ fn what_follows(message: Message, talk: &mut Talk, rest: u32, begins: u32) {
 
 /// Inserts the field, if it may be. Returns by how much the message is longer now.
 #[inline(always)]
-fn insert(message: Message, talk: &mut Talk, size: u32) -> Result<u32, NotDone> {
+fn insert(message: SentMessage, talk: &mut Talk, size: u32) -> Result<u32, NotDone> {
     let declined = |reason| {
         count_carried(reason);
         Ok(0)
@@ -171,7 +172,7 @@ fn context_of(talk: &Talk) -> Option<TraceContext> {
 /// Notes where the request begins. Returns whether that is known. The socket's lock is held: no
 /// number changes while they are read.
 #[inline(always)]
-fn knows_position(message: Message, talk: &mut Talk) -> bool {
+fn knows_position(message: SentMessage, talk: &mut Talk) -> bool {
     let Some(tcp) = tcp_of(message) else {
         return false;
     };
@@ -190,7 +191,7 @@ fn knows_position(message: Message, talk: &mut Talk) -> bool {
 }
 
 #[inline(always)]
-fn tcp_of(message: Message) -> Option<Typed> {
+fn tcp_of(message: SentMessage) -> Option<Typed> {
     let sk = message.sk();
     if sk.is_null() {
         return None;
@@ -201,7 +202,7 @@ fn tcp_of(message: Message) -> Option<Typed> {
 /// Leaves the connection alone from now on, and lets this message pass.
 #[inline(always)]
 fn leave(talk: &mut Talk, reason: Carried) -> bool {
-    talk.phase = Phase::Blind as u8;
+    talk.phase = HeadPhase::Blind as u8;
     count_carried(reason);
     true
 }

@@ -2,9 +2,9 @@
 //! are and in words where they are not. What is not as it should be makes a connection blind: none
 //! of its bytes is looked at any more.
 
-use wirespan_common::carriers::{HEAD_MAX, NOWHERE, Phase, Talk};
+use wirespan_common::carriers::{HEAD_MAX, HeadPhase, NOWHERE, Talk};
 
-use crate::memory::{Message, repeat};
+use crate::memory::{SentMessage, repeat};
 
 /// `HTTP/1.` and the line's end.
 const VERSION_LEN: u32 = 10;
@@ -14,14 +14,14 @@ const DIGITS_MAX: u32 = 15;
 const ENDED: u32 = 1 << 8;
 
 /// What a round works on.
-struct Round<'a> {
-    message: Message,
+struct HeadRound<'a> {
+    message: SentMessage,
     talk: &'a mut Talk,
 }
 
 /// Whether a request begins with this message.
 #[inline(always)]
-pub fn begins(message: Message) -> bool {
+pub fn begins(message: SentMessage) -> bool {
     let Some(word) = message.word(0) else {
         return false;
     };
@@ -42,7 +42,7 @@ pub fn begins(message: Message) -> bool {
 #[inline(always)]
 pub fn begin(talk: &mut Talk) {
     next_name(talk);
-    talk.phase = Phase::Line as u8;
+    talk.phase = HeadPhase::Line as u8;
     talk.length = 0;
     talk.digits = 0;
     talk.lengths = 0;
@@ -53,16 +53,16 @@ pub fn begin(talk: &mut Talk) {
 
 /// Reads on from the message's first byte, until the head ends or the message does.
 #[inline(always)]
-pub fn read(message: Message, talk: &mut Talk) {
+pub fn read(message: SentMessage, talk: &mut Talk) {
     talk.cursor = 0;
     talk.empty_line = NOWHERE;
     talk.is_over = 0;
-    let mut round = Round { message, talk };
+    let mut round = HeadRound { message, talk };
     repeat(HEAD_MAX, step, &mut round);
 }
 
 /// Looks at a byte, or at eight. Returns 1 where there is nothing more to look at.
-extern "C" fn step(_: u32, round: &mut Round<'_>) -> u64 {
+extern "C" fn step(_: u32, round: &mut HeadRound<'_>) -> u64 {
     let message = round.message;
     let talk = &mut *round.talk;
     let at = talk.cursor;
@@ -70,36 +70,36 @@ extern "C" fn step(_: u32, round: &mut Round<'_>) -> u64 {
         return 1;
     }
     let phase = talk.phase;
-    if phase == Phase::Value as u8 || phase == Phase::Line as u8 {
+    if phase == HeadPhase::Value as u8 || phase == HeadPhase::Line as u8 {
         return pass_line(message, talk, at);
     }
     let Some(byte) = message.byte(at) else {
         return 1;
     };
     talk.cursor = at + 1;
-    if phase == Phase::Name as u8 {
+    if phase == HeadPhase::Name as u8 {
         name_byte(talk, byte, at);
-    } else if phase == Phase::Length as u8 {
+    } else if phase == HeadPhase::Length as u8 {
         length_byte(talk, byte);
     } else {
-        // Phase::End
+        // HeadPhase::End
         talk.is_over = u8::from(byte == b'\n');
         if byte != b'\n' {
-            talk.phase = Phase::Blind as u8;
+            talk.phase = HeadPhase::Blind as u8;
         }
         return 1;
     }
-    u64::from(talk.phase == Phase::Blind as u8)
+    u64::from(talk.phase == HeadPhase::Blind as u8)
 }
 
 /// Passes over what is left of a line.
 #[inline(always)]
-fn pass_line(message: Message, talk: &mut Talk, at: u32) -> u64 {
+fn pass_line(message: SentMessage, talk: &mut Talk, at: u32) -> u64 {
     let Some(passed) = line_end(message, at, talk) else {
         return u64::from(message.byte(at).is_none());
     };
-    if talk.phase == Phase::Line as u8 && !names_version(message, passed) {
-        talk.phase = Phase::Blind as u8;
+    if talk.phase == HeadPhase::Line as u8 && !names_version(message, passed) {
+        talk.phase = HeadPhase::Blind as u8;
         return 1;
     }
     next_name(talk);
@@ -109,7 +109,7 @@ fn pass_line(message: Message, talk: &mut Talk, at: u32) -> u64 {
 /// Moves behind the line's end, if it is among the next bytes, and says where that is; else behind
 /// them.
 #[inline(always)]
-fn line_end(message: Message, at: u32, talk: &mut Talk) -> Option<u32> {
+fn line_end(message: SentMessage, at: u32, talk: &mut Talk) -> Option<u32> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     let Some(word) = message.word(at) else {
         let byte = message.byte(at)?;
@@ -141,7 +141,7 @@ fn line_end(message: Message, at: u32, talk: &mut Talk) -> Option<u32> {
 
 /// Whether a line that ends before `end` says that it is of HTTP/1.x.
 #[inline(always)]
-fn names_version(message: Message, end: u32) -> bool {
+fn names_version(message: SentMessage, end: u32) -> bool {
     if end < VERSION_LEN {
         return false;
     }
@@ -155,7 +155,7 @@ fn names_version(message: Message, end: u32) -> bool {
 /// A line begins.
 #[inline(always)]
 fn next_name(talk: &mut Talk) {
-    talk.phase = Phase::Name as u8;
+    talk.phase = HeadPhase::Name as u8;
     talk.name = [0; 2];
     talk.name_len = 0;
 }
@@ -168,14 +168,14 @@ fn name_byte(talk: &mut Talk, byte: u8, at: u32) {
     }
     if byte == b'\r' && talk.name_len == 0 {
         talk.empty_line = at;
-        talk.phase = Phase::End as u8;
+        talk.phase = HeadPhase::End as u8;
         return;
     }
     let is_blank = byte == b' ' || byte == b'\t';
     if byte == b'\r' || byte == b'\n' || is_blank && talk.name_len == 0 {
         // A line without a name, one that ends alone, or one that is continued: what others make of
         // it is not known.
-        talk.phase = Phase::Blind as u8;
+        talk.phase = HeadPhase::Blind as u8;
         return;
     }
     if is_blank {
@@ -195,7 +195,7 @@ fn name_byte(talk: &mut Talk, byte: u8, at: u32) {
 fn judge(talk: &mut Talk) {
     let [first, second] = talk.name;
     let len = talk.name_len;
-    talk.phase = Phase::Value as u8;
+    talk.phase = HeadPhase::Value as u8;
     let names_trace = (first == word(b"tracepar") && len == 11)
         || first == word(b"tracesta")
         || first == word(b"x-b3-tra")
@@ -205,10 +205,10 @@ fn judge(talk: &mut Talk) {
     if names_trace {
         talk.has_context = 1;
     } else if first == word(b"content-") && second == word(b"\0\0length") && len == 14 {
-        talk.phase = Phase::Length as u8;
+        talk.phase = HeadPhase::Length as u8;
         talk.lengths = talk.lengths.saturating_add(1);
         if talk.lengths > 1 {
-            talk.phase = Phase::Blind as u8;
+            talk.phase = HeadPhase::Blind as u8;
         }
     } else if first == word(b"transfer") && second == word(b"-encodin") && len == 17
         || first == word(b"\0upgrade") && len == 7
@@ -234,8 +234,8 @@ fn length_byte(talk: &mut Talk, byte: u8) {
             talk.digits |= ENDED;
         }
     } else if byte == b'\r' && talk.digits != 0 {
-        talk.phase = Phase::Value as u8;
+        talk.phase = HeadPhase::Value as u8;
     } else {
-        talk.phase = Phase::Blind as u8;
+        talk.phase = HeadPhase::Blind as u8;
     }
 }

@@ -11,13 +11,13 @@ const TRACE_ID_END: u32 = 35;
 const PARENT_ID: u32 = 36;
 const PARENT_ID_END: u32 = 52;
 const FLAGS: u32 = 53;
-/// In [`Head::at`]: in no value.
+/// In [`RequestHead::at`]: in no value.
 const OUTSIDE: u32 = u32::MAX;
 
 /// What is known of a head so far. Integers alone, because the verifier follows them.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub struct Head {
+pub struct RequestHead {
     /// The last 16 bytes in lower case, the last one lowest, the later half first.
     window: [u64; 2],
     /// The trace's id, the first byte highest.
@@ -49,7 +49,7 @@ pub enum Said {
     Unknown,
 }
 
-impl Head {
+impl RequestHead {
     /// Nothing was read.
     pub const NEW: Self = Self {
         window: [0; 2],

@@ -6,7 +6,7 @@ use aya_ebpf::programs::{BtfTracePointContext, SkMsgContext, SockOpsContext};
 
 use crate::carriers;
 use crate::context;
-use crate::memory::{Message, SocketEvent, Typed};
+use crate::memory::{SentMessage, SocketEvent, Typed};
 use crate::syscall;
 
 /// `SK_PASS` (include/uapi/linux/bpf.h).
@@ -24,7 +24,7 @@ pub fn carry_sockets(ctx: SockOpsContext) -> u32 {
 /// An enrolled connection sends.
 #[sk_msg]
 pub fn carry_headers(ctx: SkMsgContext) -> u32 {
-    if carriers::message_sent(Message::new(ctx.msg)) {
+    if carriers::message_sent(SentMessage::new(ctx.msg)) {
         PASS
     } else {
         DROP

@@ -14,7 +14,7 @@ use super::sizes::{PARTS_AT_ONCE, PAYLOAD_ROOM};
 use super::tls::ObjectKey;
 use super::walks::Frames;
 use crate::arch::CallRegisters;
-use crate::context::head::Head;
+use crate::context::head::RequestHead;
 use crate::memory::Delivered;
 use crate::sockets::PATH_MAX;
 use crate::syscall::Iovec;
@@ -79,7 +79,7 @@ pub struct Scratch {
     /// Where a walk along HTTP/2 frames is.
     pub frames: Frames,
     /// What is known of a request's head that is being read.
-    pub request: Head,
+    pub request: RequestHead,
     /// A connection that is about to be remembered.
     pub connection: Connection,
     /// An open record.

@@ -11,12 +11,12 @@ const OFFSETS: usize = 8 * 1024 - 1;
 
 /// A message.
 #[derive(Clone, Copy)]
-pub struct Message(*mut sk_msg_md);
+pub struct SentMessage(*mut sk_msg_md);
 
 /// The kernel had no memory for it, or the message is not as it was taken to be.
 pub struct NotDone;
 
-impl Message {
+impl SentMessage {
     /// What a program was given.
     #[inline(always)]
     pub fn new(message: *mut sk_msg_md) -> Self {

@@ -47,8 +47,8 @@ pub const RELOCATION_RELATIVE: u64 = 1027;
 /// `R_AARCH64_TLS_DTPMOD64`: the number of a module.
 pub const RELOCATION_MODULE: u64 = 1028;
 
-/// Where the kernel keeps the address of a thread's own memory while the thread does not run, as its
-/// first word (`struct thread_struct`, include/asm/processor.h).
+/// Where the kernel keeps the address of a thread's own memory while the thread does not run, as
+/// its first word (`struct thread_struct`, include/asm/processor.h).
 pub const THREAD_POINTER: &str = "uw";
 
 /// Why nothing is read of what runtimes and libraries do within, if that is so; completes a

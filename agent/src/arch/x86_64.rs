@@ -69,8 +69,8 @@ const UD2: [u8; 2] = [0x0f, 0x0b];
 /// What BTFHub calls it.
 pub const BTFHUB_ARCHITECTURE: &str = "x86_64";
 
-/// Where in its stack in the kernel a task has the second argument of the system call that it is in:
-/// `si` in the `struct pt_regs` at its end (include/asm/ptrace.h, include/asm/page_64_types.h).
+/// Where in its stack in the kernel a task has the second argument of the system call that it is
+/// in: `si` in the `struct pt_regs` at its end (include/asm/ptrace.h, include/asm/page_64_types.h).
 pub const SECOND_ARGUMENT_IN_STACK: u64 = 16 * 1024 - 21 * 8 + 13 * 8;
 
 /// Where the own memory of the thread that calls this is, as the kernel keeps it: the base of the

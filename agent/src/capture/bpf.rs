@@ -1,6 +1,6 @@
 //! Commands of bpf(2) that aya has no words for: loading a program for uprobe_multi links,
-//! and making such a link (`bpf_uprobe_multi_link_attach`, kernel/trace/bpf_trace.c, 6.6); maps that
-//! a run has only where it is asked to carry trace context, and what is attached with them. It
+//! and making such a link (`bpf_uprobe_multi_link_attach`, kernel/trace/bpf_trace.c, 6.6); maps
+//! that a run has only where it is asked to carry trace context, and what is attached with them. It
 //! knows no program and no library.
 
 use std::ffi::CString;

@@ -41,7 +41,7 @@ impl Drop for Carriers {
 
 /// Why nothing is carried; in one line.
 #[derive(Debug)]
-pub enum Refusal {
+pub enum CarrierRefusal {
     /// A map or a program can't be had.
     Load(String),
     /// Enrolled sockets work otherwise than others, or carry otherwise than meant.
@@ -52,7 +52,7 @@ pub enum Refusal {
     Others(u32),
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for CarrierRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Load(reason) => write!(f, "the kernel refuses what it takes: {reason}"),
@@ -66,7 +66,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for CarrierRefusal {}
 
 impl Carriers {
     /// Starts what is asked for, if anything is, and says what came of it. `attach_context` has the
@@ -75,7 +75,7 @@ impl Carriers {
         config: &CarriersConfig,
         maps: &HashMap<String, OwnedFd>,
         attach_context: impl FnOnce() -> Result<(), String>,
-    ) -> Option<Result<Self, Refusal>> {
+    ) -> Option<Result<Self, CarrierRefusal>> {
         if !config.is_on() {
             return None;
         }
@@ -100,19 +100,19 @@ impl Carriers {
         config: &CarriersConfig,
         maps: &HashMap<String, OwnedFd>,
         attach_context: impl FnOnce() -> Result<(), String>,
-    ) -> Result<Self, Refusal> {
-        let group = group::open(config.group.as_deref()).map_err(Refusal::Group)?;
+    ) -> Result<Self, CarrierRefusal> {
+        let group = group::open(config.group.as_deref()).map_err(CarrierRefusal::Group)?;
         let others = bpf::socket_programs(group.as_fd());
-        let others = others.map_err(|error| Refusal::Group(error.to_string()))?;
+        let others = others.map_err(|error| CarrierRefusal::Group(error.to_string()))?;
         if others != 0 {
-            return Err(Refusal::Others(others));
+            return Err(CarrierRefusal::Others(others));
         }
         try_out(maps)?;
-        let counts = CarriedCounts::from_now(maps).map_err(Refusal::Load)?;
-        let set = Set::load(maps, MODE_HEADERS).map_err(Refusal::Load)?;
-        attach_context().map_err(Refusal::Load)?;
+        let counts = CarriedCounts::from_now(maps).map_err(CarrierRefusal::Load)?;
+        let set = Set::load(maps, MODE_HEADERS).map_err(CarrierRefusal::Load)?;
+        attach_context().map_err(CarrierRefusal::Load)?;
         let link = bpf::link_sockets(set.sockets(), group.as_fd());
-        let link = link.map_err(|error| Refusal::Group(error.to_string()))?;
+        let link = link.map_err(|error| CarrierRefusal::Group(error.to_string()))?;
         Ok(Self { set, link, counts })
     }
 }
@@ -121,11 +121,11 @@ impl Carriers {
 ///
 /// # Errors
 /// What keeps them from being used here.
-pub fn try_out(maps: &HashMap<String, OwnedFd>) -> Result<(), Refusal> {
+pub fn try_out(maps: &HashMap<String, OwnedFd>) -> Result<(), CarrierRefusal> {
     if !strategy::can_walk() {
         let reason = "programs can't walk through messages (bpf_loop, since 5.17)";
-        return Err(Refusal::Load(reason.to_owned()));
+        return Err(CarrierRefusal::Load(reason.to_owned()));
     }
-    let set = Set::load(maps, MODE_TRIAL | MODE_HEADERS).map_err(Refusal::Load)?;
-    trial::run(&set).map_err(Refusal::Trial)
+    let set = Set::load(maps, MODE_TRIAL | MODE_HEADERS).map_err(CarrierRefusal::Load)?;
+    trial::run(&set).map_err(CarrierRefusal::Trial)
 }

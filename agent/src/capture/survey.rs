@@ -2,7 +2,7 @@
 //! Nothing is attached but to connections of its own, and what was loaded is gone with the end of
 //! the look.
 
-use super::kernel_layout::Layout;
+use super::kernel_layout::KernelLayout;
 use super::{StartError, carriers, object, strategy, tls};
 use crate::config::{CaptureConfig, Strategy};
 
@@ -25,7 +25,7 @@ pub struct Survey {
 ///
 /// # Errors
 /// What would keep a run from starting.
-pub fn survey(layout: &Layout, config: &CaptureConfig) -> Result<Survey, StartError> {
+pub fn survey(layout: &KernelLayout, config: &CaptureConfig) -> Result<Survey, StartError> {
     let mut ebpf = object::load(&layout.offsets, config)?;
     strategy::load_life_cycle(&mut ebpf)?;
     strategy::load_look(&mut ebpf)?;

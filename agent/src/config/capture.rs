@@ -109,8 +109,8 @@ const FOLLOW_CPU_MAX_DEFAULT: u8 = 10;
 /// What its tables have room for.
 pub const CONNECTIONS_MAX_DEFAULT: u32 = 65_536;
 
-/// Who says where the kernel keeps its structures. The kernel itself is asked first if it may be, and
-/// its sockets are looked at if nobody says.
+/// Who says where the kernel keeps its structures. The kernel itself is asked first if it may be,
+/// and its sockets are looked at if nobody says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LayoutSetting {
     /// Nobody else.

@@ -240,7 +240,7 @@ settings! {
     Capture: "WIRESPAN_CAPTURE"
         => "auto, socket_tracepoints, fexit, kprobes or syscall_tracepoints";
     Btf: "WIRESPAN_BTF"
-        => "Where a kernel that does not describe its types is described: a file or folder, or observe";
+        => "Where a kernel that tells nothing of itself is described: file or folder, or observe";
     BpfDebug: "OTEL_EBPF_BPF_DEBUG" "BEYLA_BPF_DEBUG"
         => "true: log what the kernel side does";
     ShutdownTimeout: "BEYLA_SHUTDOWN_TIMEOUT" "OTEL_EBPF_SHUTDOWN_TIMEOUT"

@@ -6,7 +6,7 @@ use super::check::Check;
 use super::machine::Machine;
 use super::rights;
 use crate::capture;
-use crate::capture::kernel_layout::{self, Layout, LayoutError, Source};
+use crate::capture::kernel_layout::{self, KernelLayout, LayoutError, LayoutSource};
 use crate::config::{CaptureConfig, Strategy};
 
 /// All of it.
@@ -31,7 +31,7 @@ fn release(machine: &Machine) -> Check {
 }
 
 /// Who says where the kernel keeps its structures, and what is not done with that.
-fn types(layout: &Result<Layout, LayoutError>) -> Vec<Check> {
+fn types(layout: &Result<KernelLayout, LayoutError>) -> Vec<Check> {
     const CHECK: &str = "kernel types (BTF)";
     let layout = match layout {
         Ok(layout) => layout,
@@ -53,7 +53,7 @@ fn types(layout: &Result<Layout, LayoutError>) -> Vec<Check> {
         refused.collect::<String>(),
     );
     // What the user gave was meant to be taken.
-    let gave = |(source, _): &(Source, String)| matches!(source, Source::File(_));
+    let gave = |(source, _): &(LayoutSource, String)| matches!(source, LayoutSource::File(_));
     let mut checks = vec![if layout.refused.iter().any(gave) {
         Check::warn(CHECK, found, "let WIRESPAN_BTF be of this very kernel")
     } else {
@@ -75,7 +75,7 @@ fn groups(machine: &Machine) -> Check {
     Check::pass(CHECK, version)
 }
 
-fn ways(layout: &Layout, config: &CaptureConfig) -> Vec<Check> {
+fn ways(layout: &KernelLayout, config: &CaptureConfig) -> Vec<Check> {
     const SOCKETS: &str = "sockets";
     let survey = match capture::survey(layout, config) {
         Ok(survey) => survey,

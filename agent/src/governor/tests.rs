@@ -1,3 +1,5 @@
+//! The controller, fed with what a daemon might spend: it settles, recovers and never jumps.
+
 use proptest::prelude::*;
 
 use super::*;

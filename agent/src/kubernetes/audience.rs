@@ -17,10 +17,10 @@ pub trait Audience: Send {
 
     /// One was added, or changed. What is on another node than `node` is not told. `None` if it
     /// can't be understood.
-    fn is(&mut self, json: &str, node: Option<&str>) -> Option<Heard>;
+    fn is(&mut self, json: &str, node: Option<&str>) -> Option<HeardObject>;
 
     /// One is no more. `None` if it can't be understood.
-    fn gone(&mut self, json: &str) -> Option<Heard>;
+    fn gone(&mut self, json: &str) -> Option<HeardObject>;
 
     /// Nothing more is to be expected.
     fn silence(&mut self);
@@ -35,14 +35,14 @@ pub struct ListTold {
 }
 
 /// What came of an event.
-pub struct Heard {
+pub struct HeardObject {
     /// Everything up to this was heard; empty if it does not say.
     pub resource_version: String,
     /// Somebody still wants to know.
     pub goes_on: bool,
 }
 
-impl Heard {
+impl HeardObject {
     /// One that concerns nobody.
     pub fn of(resource_version: String) -> Self {
         Self {
@@ -94,20 +94,20 @@ where
         }
     }
 
-    fn is(&mut self, json: &str, node: Option<&str>) -> Option<Heard> {
+    fn is(&mut self, json: &str, node: Option<&str>) -> Option<HeardObject> {
         let Versioned {
             object,
             resource_version,
         } = R::read(json)?;
-        Some(Heard {
+        Some(HeardObject {
             resource_version,
             goes_on: !is_on::<R>(&object, node) || (self.tell)(ResourceNews::Is(object)),
         })
     }
 
-    fn gone(&mut self, json: &str) -> Option<Heard> {
+    fn gone(&mut self, json: &str) -> Option<HeardObject> {
         let told = R::read(json)?;
-        Some(Heard {
+        Some(HeardObject {
             resource_version: told.resource_version,
             goes_on: (self.tell)(ResourceNews::Gone(R::uid(&told.object).into())),
         })

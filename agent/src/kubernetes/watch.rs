@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::access::{Access, SERVICE_ACCOUNT};
-use super::audience::{Audience, Heard, Listeners};
+use super::audience::{Audience, HeardObject, Listeners};
 use super::client::{ApiClient, AskFailure, PATIENCE, Waits};
 use super::resource::{ApiResource, ResourceKind, ResourceNews};
 use super::stream;
@@ -172,10 +172,8 @@ impl ApiQuestions {
     fn after(&mut self, failure: AskFailure) -> Duration {
         match failure {
             AskFailure::Expired => {
-                log::debug!(
-                    "the API server: {failure}: asking for all {} anew",
-                    self.kind.name
-                );
+                let kind = Visible(self.kind.name);
+                log::debug!("the API server: {failure}: asking for all {kind} anew");
                 self.version = match self.version {
                     KnownUpTo::Known(_) => KnownUpTo::AtLeast(self.known().unwrap_or_default()),
                     _ => KnownUpTo::Newest,
@@ -254,10 +252,8 @@ impl ApiQuestions {
         self.backoff.succeeded();
         self.forbidden = 0;
         if std::mem::take(&mut self.complained) {
-            log::info!(
-                "Kubernetes' API server answers, and tells of {}",
-                self.kind.name
-            );
+            let kind = Visible(self.kind.name);
+            log::info!("Kubernetes' API server answers, and tells of {kind}");
         }
     }
 
@@ -379,7 +375,7 @@ impl ApiQuestions {
             let heard = match event.map_err(garbage)? {
                 WatchEvent::Is(json) => self.audience.is(json.get(), node),
                 WatchEvent::Gone(json) => self.audience.gone(json.get()),
-                WatchEvent::Bookmark(version) => Some(Heard::of(version)),
+                WatchEvent::Bookmark(version) => Some(HeardObject::of(version)),
                 WatchEvent::Error(410, _) => return Err(AskFailure::Expired),
                 WatchEvent::Error(code, message) => {
                     let status = StatusCode::from_u16(code);

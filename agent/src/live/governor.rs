@@ -19,6 +19,7 @@ use crate::capture::ConnectionSampling;
 use crate::config::GovernorConfig;
 use crate::governor::{Share, ShareChange, ShareController, Spending};
 use crate::health::Health;
+use crate::visible::Visible;
 
 /// How often the clock is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -42,7 +43,10 @@ impl SamplingChange {
         }
         let mut kernel = self.kernel.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = kernel.leave_out_below(self.left_out_below) {
-            log::warn!("can't change which connections are followed: {error}");
+            log::warn!(
+                "can't change which connections are followed: {}",
+                Visible(error)
+            );
         }
     }
 }
@@ -176,8 +180,8 @@ impl GovernorLook {
             let connections = left_out.connections - self.before.connections;
             let bytes = left_out.bytes - self.before.bytes;
             log::info!(
-                "wirespan takes {cores:.3} cores: it follows all connections again; left out since: \
-                 {connections} connections, {bytes} bytes"
+                "wirespan takes {cores:.3} cores: all connections are followed again; left out \
+                 since: {connections} connections, {bytes} bytes"
             );
         } else {
             log::debug!("wirespan takes {cores:.3} cores: it follows {percent:.1}% of connections");

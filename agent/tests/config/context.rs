@@ -73,7 +73,8 @@ fn no_field_is_inserted_that_wirespan_itself_would_not_read() {
     assert_eq!(
         warnings,
         [
-            "BEYLA_BPF_CONTEXT_PROPAGATION: nothing carries context, because OTEL_PROPAGATORS leaves \
+            "BEYLA_BPF_CONTEXT_PROPAGATION: nothing carries context, because OTEL_PROPAGATORS \
+             leaves \
           tracecontext out"
         ]
     );

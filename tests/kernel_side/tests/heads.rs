@@ -1,13 +1,13 @@
 //! What the kernel side takes from heads of requests: the trace that they name, that they name
 //! none, or that it does not know.
 
-use wirespan_kernel_side::head::{Head, Said, is_request};
+use wirespan_kernel_side::head::{RequestHead, Said, is_request};
 
 const TRACE: Said = Said::Trace([0x0af7_6519_16cd_43dd, 0x8448_eb21_1c80_319c], 1);
 const VALUE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 fn said(head: &str) -> Said {
-    let mut read = Head::NEW;
+    let mut read = RequestHead::NEW;
     let _ = head.bytes().all(|byte| read.next(byte));
     read.said()
 }

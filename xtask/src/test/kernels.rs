@@ -20,8 +20,8 @@ use table::{Cell, Findings};
 /// The kernel that is running, among the series.
 const HERE: &str = "here";
 
-/// Runs all that is meant by `only` (series, or `here`; all if there are none), and writes down what
-/// came of it, beside what is known of other kernels.
+/// Runs all that is meant by `only` (series, or `here`; all if there are none), and writes down
+/// what came of it, beside what is known of other kernels.
 pub fn run(report: &mut Report, compiled: &Compiled, only: &[String]) -> Result<()> {
     let all: Vec<_> = series().collect();
     if let Some(unknown) = only.iter().find(|name| !all.contains(&name.as_str())) {

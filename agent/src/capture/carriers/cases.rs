@@ -9,17 +9,16 @@ use std::ops::Range;
 use wirespan_common::carriers::{FIELD_LEN, HEAD_MAX, MODE_HEADERS, MODE_TRIAL, TRIAL_TRACE_ID};
 
 use super::set::Set;
-use super::trial::sockets::Pair;
+use super::trial::sockets::EnrolledPair;
 use super::try_out;
 use crate::capture::{kernel_layout, object, strategy};
 use crate::config::CaptureConfig;
 
 const FIELD: Range<usize> = 0..FIELD_LEN as usize;
 
-/// The programs; `None` where they can't be loaded, which is said.
+/// The programs; `None` where they can't be loaded: that takes root, and a kernel since 5.17.
 fn set() -> Option<Set> {
     if !rustix::process::geteuid().is_root() || !strategy::can_walk() {
-        eprintln!("not tried: it takes root, and a kernel since 5.17");
         return None;
     }
     let layout = kernel_layout::described_by_kernel().expect("the kernel describes itself");
@@ -30,7 +29,7 @@ fn set() -> Option<Set> {
 
 /// Where fields were inserted, as positions in what was sent; all else came as it was sent.
 fn inserted(set: &Set, messages: &[&[u8]]) -> Vec<usize> {
-    let mut pair = Pair::enrolled(set).expect("a connection");
+    let mut pair = EnrolledPair::enrolled(set).expect("a connection");
     let mut peer = pair.peer.try_clone().expect("a descriptor");
     let reader = std::thread::spawn(move || {
         let mut all = Vec::new();

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::fstatfs;
 
+use crate::visible::Visible;
+
 /// `CGROUP2_SUPER_MAGIC` (include/uapi/linux/magic.h).
 const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
 
@@ -26,10 +28,14 @@ pub fn open(path: Option<&Path>) -> Result<File, String> {
 }
 
 fn open_at(path: &Path) -> Result<File, String> {
-    let opened = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let opened =
+        File::open(path).map_err(|error| format!("{}: {error}", Visible(path.display())))?;
     let of = fstatfs(&opened).map_err(|error| error.to_string())?;
     if of.f_type as u64 != CGROUP2_SUPER_MAGIC {
-        return Err(format!("{}: no control group of version 2", path.display()));
+        return Err(format!(
+            "{}: no control group of version 2",
+            Visible(path.display())
+        ));
     }
     Ok(opened)
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use wirespan_common::carriers::TRIAL_TRACE_ID;
 
-use self::sockets::{Pair, Pipe, Readiness, received_whole, waiting};
+use self::sockets::{EnrolledPair, Pipe, Readiness, received_whole, waiting};
 use super::set::Set;
 
 /// What waits to be read where that is asked for.
@@ -56,9 +56,9 @@ impl fmt::Display for Fault {
 }
 
 /// A step by its name.
-type Step = (&'static str, fn(&Set) -> io::Result<bool>);
+type TrialStep = (&'static str, fn(&Set) -> io::Result<bool>);
 
-const STEPS: [Step; 6] = [
+const STEPS: [TrialStep; 6] = [
     ("a reader that is told of news alone", edge_triggered),
     ("MSG_WAITALL", wait_all),
     ("splice", splice),
@@ -86,7 +86,7 @@ pub fn run(set: &Set) -> Result<(), Fault> {
 fn fionread(set: &Set) -> Result<(), Fault> {
     const STEP: &str = "FIONREAD";
     let failed = |error| Fault::Failed(STEP, error);
-    let mut pair = Pair::enrolled(set).map_err(failed)?;
+    let mut pair = EnrolledPair::enrolled(set).map_err(failed)?;
     pair.peer.write_all(&[b'x'; SOME]).map_err(failed)?;
     if !pair.own.is_readable().map_err(failed)? {
         return Err(Fault::Differs(STEP));
@@ -101,7 +101,7 @@ fn fionread(set: &Set) -> Result<(), Fault> {
 
 /// Reads exactly as many bytes as it is told are there, and asks again only when there is news.
 fn edge_triggered(set: &Set) -> io::Result<bool> {
-    let mut pair = Pair::enrolled(set)?;
+    let mut pair = EnrolledPair::enrolled(set)?;
     let readiness = Readiness::of(&pair.own.0)?;
     let mut got = Vec::new();
     for _ in 0..PIECES {
@@ -133,7 +133,7 @@ fn edge_triggered(set: &Set) -> io::Result<bool> {
 }
 
 fn wait_all(set: &Set) -> io::Result<bool> {
-    let mut pair = Pair::enrolled(set)?;
+    let mut pair = EnrolledPair::enrolled(set)?;
     pair.peer.write_all(&[b'x'; SOME / 2])?;
     let mut peer = pair.peer.try_clone()?;
     let rest = std::thread::spawn(move || peer.write_all(&[b'y'; SOME / 2]));
@@ -144,7 +144,7 @@ fn wait_all(set: &Set) -> io::Result<bool> {
 }
 
 fn splice(set: &Set) -> io::Result<bool> {
-    let mut pair = Pair::enrolled(set)?;
+    let mut pair = EnrolledPair::enrolled(set)?;
     pair.peer.write_all(&[b'x'; SOME])?;
     let pipe = Pipe::new()?;
     pipe.fill_from(&pair.own.0, SOME)?;
@@ -155,7 +155,7 @@ fn splice(set: &Set) -> io::Result<bool> {
 }
 
 fn half_close(set: &Set) -> io::Result<bool> {
-    let mut pair = Pair::enrolled(set)?;
+    let mut pair = EnrolledPair::enrolled(set)?;
     pair.own.0.write_all(b"GET / HTTP/1.1\r\n")?;
     pair.own.0.shutdown(Shutdown::Write)?;
     let mut got = Vec::new();
@@ -168,12 +168,12 @@ fn half_close(set: &Set) -> io::Result<bool> {
 }
 
 /// A head, and what follows its empty line.
-struct Request {
+struct TrialRequest {
     head: String,
     body: &'static str,
 }
 
-impl Request {
+impl TrialRequest {
     fn new(path: &str, body: &'static str) -> Self {
         let len = body.len();
         let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n");
@@ -214,10 +214,10 @@ fn take(came: &mut &[u8], expected: &[u8]) -> Option<()> {
 const FIELD_LEN: usize = wirespan_common::carriers::FIELD_LEN as usize;
 
 fn request(set: &Set) -> io::Result<bool> {
-    let mut pair = Pair::enrolled(set)?;
+    let mut pair = EnrolledPair::enrolled(set)?;
     let mut fastest = Duration::MAX;
     for _ in 0..MEASURED {
-        let request = Request::new("/a", "GET /b HTTP/1.1\r\n\r\n");
+        let request = TrialRequest::new("/a", "GET /b HTTP/1.1\r\n\r\n");
         let bytes = request.bytes();
         let began = Instant::now();
         pair.own.0.write_all(&bytes)?;
@@ -235,13 +235,13 @@ fn request(set: &Set) -> io::Result<bool> {
 }
 
 fn pipelined(set: &Set) -> io::Result<bool> {
-    let mut pair = Pair::enrolled(set)?;
+    let mut pair = EnrolledPair::enrolled(set)?;
     let requests = [
-        Request::new("/first", "body"),
-        Request::new("/second", ""),
-        Request::new("/third", "more"),
+        TrialRequest::new("/first", "body"),
+        TrialRequest::new("/second", ""),
+        TrialRequest::new("/third", "more"),
     ];
-    let bytes = requests.each_ref().map(Request::bytes);
+    let bytes = requests.each_ref().map(TrialRequest::bytes);
     pair.own.0.write_all(&[&bytes[0][..], &bytes[1]].concat())?;
     pair.own.0.write_all(&bytes[2])?;
     let len: usize = bytes.iter().map(|bytes| bytes.len() + FIELD_LEN).sum();

@@ -18,9 +18,9 @@ const PAGE: &str = "docs/kernels.md";
 const HEAD: &str = "\
 # What works on which kernel
 
-Each cell is a test that was run there: `yes` if it passed, — where the kernel does not offer what it
-takes. Below the first rows stand conditions: something that a machine denies, and whether a run then
-did what it should, which is to work all the same, or to refuse in one line that names what is
+Each cell is a test that was run there: `yes` if it passed, — where the kernel does not offer what
+it takes. Below the first rows stand conditions: something that a machine denies, and whether a run
+then did what it should, which is to work all the same, or to refuse in one line that names what is
 missing, as `wirespan doctor` does beforehand. What each row runs stands in
 `xtask/src/test/kernels/`.
 
@@ -132,7 +132,10 @@ mod tests {
 
     #[test]
     fn each_kernel_has_a_column_and_what_was_not_run_says_so() {
-        let kernel = |release: &str, cells: Value| json!({"release": release, "machine": "m", "date": "2026-01-02", "cells": cells});
+        let kernel = |release: &str, cells: Value| {
+            let (machine, date) = ("m", "2026-01-02");
+            json!({"release": release, "machine": machine, "date": date, "cells": cells})
+        };
         let known = json!({
             "6.12": kernel("6.12.94", json!({"sockets": "yes", "gone": "yes"})),
             "5.10": kernel("5.10.0", json!({"sockets": "—", "TLS": "**1 of 2 fail**"})),

@@ -24,14 +24,14 @@ const WAIT: Timespec = Timespec {
 pub struct Enrolled(pub TcpStream);
 
 /// A connection.
-pub struct Pair {
+pub struct EnrolledPair {
     /// The end that is enrolled, which opened it.
     pub own: Enrolled,
     /// The other one.
     pub peer: TcpStream,
 }
 
-impl Pair {
+impl EnrolledPair {
     pub fn enrolled(set: &Set) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let own = TcpStream::connect(listener.local_addr()?)?;
