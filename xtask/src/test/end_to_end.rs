@@ -55,7 +55,7 @@ impl<'a> Run<'a> {
 const LAYOUT: &str = "what_is_found_by_looking_is_what_the_kernel_says";
 
 /// Only what kernels may take differently: each start of a daemon keeps the emulated verifier busy.
-/// None of these kernels has the way into socket calls that is the first choice here.
+/// Where strategies are named, the kernel has not the one that is the first choice here.
 pub const RUNS: [Run<'static>; 11] = [
     Run::new("6.12", "", "layouts", LAYOUT),
     Run::new("6.1", "", "layouts", LAYOUT),

@@ -15,7 +15,7 @@ use crate::workspace;
 pub const DEFAULT: &str = "6.1";
 
 /// The kernels that the tests boot.
-pub const TESTED: [&str; 2] = ["6.1", "5.10"];
+pub const TESTED: [&str; 3] = ["6.1", "5.10", "6.12"];
 
 /// Version, and the Debian suite that has it. A first number alone is the newest of its kind.
 const SERIES: [(&str, &str); 4] = [
