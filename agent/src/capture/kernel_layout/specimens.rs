@@ -281,8 +281,11 @@ pub fn room_for_descriptors(proc: &Path) -> io::Result<u32> {
     room.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Has a socket take nothing that comes, as if it had been lost on the way; or take it again.
-pub fn mute(socket: &OwnedFd, is_mute: bool) -> io::Result<()> {
+/// Has a socket take nothing that comes any more, as if it had been lost on the way.
+///
+/// # Errors
+/// The kernel lets nobody do that without `CAP_NET_ADMIN`.
+pub fn mute(socket: &OwnedFd) -> io::Result<()> {
     // Classic BPF: `ret #0`.
     let mut nothing = libc::sock_filter {
         code: 0x06,
@@ -294,11 +297,7 @@ pub fn mute(socket: &OwnedFd, is_mute: bool) -> io::Result<()> {
         len: 1,
         filter: &raw mut nothing,
     };
-    if is_mute {
-        set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter)
-    } else {
-        set_option(socket, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &0)
-    }
+    set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter)
 }
 
 /// Puts another protocol of the kernel between a socket and its process.
