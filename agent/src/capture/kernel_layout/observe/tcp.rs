@@ -290,8 +290,8 @@ fn buckets(peek: &mut impl Peek, at: &mut Offsets, table: u64) -> Result<(), Obs
         let [a, b, _, d] = &buckets;
         let ports: Vec<_> = buckets.iter().zip(ports).collect();
         let mut reuse = places_of(BUCKET_LEN, &[(a, 0i8), (b, 0), (d, -1)]);
-        // Bytes of addresses look alike.
-        reuse.retain(|place| !d.at::<u64>(place / 8 * 8).is_some_and(is_pointer));
+        // Bytes of addresses look alike, but beside this one is that other count.
+        reuse.retain(|place| b.at::<i8>(place + 1).is_some_and(|shared| shared != 0));
         for port in places_of(BUCKET_LEN, &ports) {
             ways.extend(reuse.iter().map(|reuse| (offset, port, *reuse)));
         }
