@@ -117,7 +117,7 @@ fn grown(before: &Image, during: &Image) -> Vec<usize> {
     let count = |image: &Image, offset: usize| image.at::<u32>(offset).unwrap_or_default();
     let grown = places(SIGNAL_LEN, 4, |offset| {
         let was = count(before, *offset);
-        was >= 2 && was < u32::MAX && count(during, *offset) == was + 1
+        (2..u32::MAX).contains(&was) && count(during, *offset) == was + 1
     });
     let mut alike: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for offset in grown {
