@@ -284,13 +284,13 @@ pub fn room_for_descriptors(proc: &Path) -> io::Result<u32> {
     room.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Has a socket take nothing that comes, as if it had been lost on the way; or take it again.
-pub fn mute(socket: &OwnedFd, is_mute: bool) -> io::Result<()> {
-    if !is_mute {
-        return set_option(socket, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &0);
-    }
-    // Classic BPF would be less to say, but some kernels (seen on 6.1.176) refuse it without
-    // CAP_SYS_ADMIN, which a run has given up by now.
+/// Has a socket take nothing that comes any more, as if it had been lost on the way. Classic BPF
+/// would be less to say, but some kernels (seen on 6.1.176) refuse it without rights that a run has
+/// given up by now.
+///
+/// # Errors
+/// The kernel takes no such program.
+pub fn mute(socket: &OwnedFd) -> io::Result<()> {
     let nothing = [BpfInstruction::set(Register::R0, 0), BpfInstruction::exit()];
     let filter = commands::load_socket_filter(&nothing, c"wirespan_mute")?;
     let descriptor = filter.as_raw_fd();

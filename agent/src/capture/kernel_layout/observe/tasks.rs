@@ -1,6 +1,6 @@
 //! What threads have: numbers, memory of their own, how many there are of a process, how one ended.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use wirespan_common::config::Offsets;
 
@@ -113,15 +113,19 @@ fn counts(
     Ok(found)
 }
 
-/// Counts that are one more, and were the same.
+/// Counts that are one more, and were the same. One that is late with threads that ended is
+/// another.
 fn grown(before: &MemoryImage, during: &MemoryImage) -> Vec<usize> {
     let count = |image: &MemoryImage, offset: usize| image.at::<u32>(offset).unwrap_or_default();
     let grown = places(SIGNAL_LEN, 4, |offset| {
         let was = count(before, *offset);
         (2..u32::MAX).contains(&was) && count(during, *offset) == was + 1
     });
-    let counts: BTreeSet<u32> = grown.iter().map(|it| count(before, *it)).collect();
-    if counts.len() == 1 { grown } else { Vec::new() }
+    let mut alike: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for offset in grown {
+        alike.entry(count(before, offset)).or_default().push(offset);
+    }
+    alike.into_values().max_by_key(Vec::len).unwrap_or_default()
 }
 
 /// Exit codes that a thread gets.

@@ -69,25 +69,32 @@ enum StoryMoment {
     New,
     /// [`SENT`] bytes arrived, and their receipt was not acknowledged.
     Arrived,
-    /// [`READ`] of them were read.
+    /// [`KEPT`] bytes were written behind them, which are kept back until those are acknowledged.
+    Kept,
+    /// [`MORE`] bytes, which are to wait for what comes behind them.
+    More,
+    /// [`READ`] of what arrived were read.
     Read,
     /// One more was read.
     ReadOn,
     /// [`LOST`] bytes were sent, which do not arrive.
     Lost,
-    /// [`KEPT`] bytes were written behind them, which are kept back until those are acknowledged.
-    Kept,
-    /// [`MORE`] bytes, which are to wait for what comes behind them.
-    More,
     /// What was lost was sent again.
     Again,
 }
 
+impl StoryMoment {
+    /// Whether it comes before what was sent first is acknowledged.
+    fn is_early(self) -> bool {
+        !matches!(self, Self::Lost | Self::Again)
+    }
+}
+
 const SENT: u32 = 100;
-const READ: u32 = 40;
-const LOST: u32 = 70;
 const KEPT: u32 = 30;
 const MORE: u32 = 10;
+const READ: u32 = 40;
+const LOST: u32 = 70;
 
 /// Both ends at one moment.
 struct Scene {
@@ -125,37 +132,34 @@ impl Story {
             });
             Ok(before == after && specimens::unsent(client)? == unsent)
         };
-        // What arrives is not acknowledged at once.
+        // What arrives is not acknowledged at once, so that what is written next is kept back.
         sockopt::set_tcp_quickack(server, false)?;
         let mut is_whole = take(StoryMoment::New, 0)?;
         specimens::write(client, SENT as usize, false)?;
         specimens::wait_until_unread(server, SENT)?;
         is_whole &= take(StoryMoment::Arrived, 0)?;
-        specimens::read(server, READ as usize)?;
-        is_whole &= take(StoryMoment::Read, 0)?;
-        specimens::read(server, 1)?;
-        is_whole &= take(StoryMoment::ReadOn, 0)?;
-        // Before long it is, and then what is lost is sent again late enough.
-        specimens::wait_until_acknowledged(client)?;
-        specimens::mute(server, true)?;
-        specimens::write(client, LOST as usize, false)?;
-        is_whole &= take(StoryMoment::Lost, 0)?;
         specimens::write(client, KEPT as usize, false)?;
         is_whole &= take(StoryMoment::Kept, KEPT)?;
         specimens::write(client, MORE as usize, true)?;
         is_whole &= take(StoryMoment::More, KEPT + MORE)?;
-        if before_again(client)?.is_some() {
-            let is_again = || Ok(before_again(client)?.is_none_or(|count| count > 0));
-            specimens::wait_until(is_again)?;
-            let unsent = specimens::unsent(client)?;
-            is_whole &= take(StoryMoment::Again, unsent)?;
+        specimens::read(server, READ as usize)?;
+        is_whole &= take(StoryMoment::Read, KEPT + MORE)?;
+        specimens::read(server, 1)?;
+        is_whole &= take(StoryMoment::ReadOn, KEPT + MORE)?;
+        // Where nothing can be lost it is not known what is sent again, and no more than that.
+        specimens::wait_until_acknowledged(client)?;
+        if before_again(client)?.is_some() && specimens::mute(server).is_ok() {
+            specimens::write(client, LOST as usize, false)?;
+            is_whole &= take(StoryMoment::Lost, 0)?;
+            specimens::wait_until(|| Ok(before_again(client)?.is_none_or(|count| count > 0)))?;
+            is_whole &= take(StoryMoment::Again, 0)?;
         }
         Ok(is_whole.then_some(Self(scenes)))
     }
 
-    /// Scenes up to which nothing was sent again.
-    fn quiet(&self) -> impl Iterator<Item = &Scene> {
-        self.0.iter().filter(|it| it.moment != StoryMoment::Again)
+    /// Scenes before anything is acknowledged.
+    fn early(&self) -> impl Iterator<Item = &Scene> {
+        self.0.iter().filter(|it| it.moment.is_early())
     }
 }
 
@@ -173,7 +177,7 @@ fn moved(
     places(TCP_LEN, 4, |offset| {
         stories.iter().all(|story| {
             let mut words = story
-                .quiet()
+                .early()
                 .map(|scene| (scene.moment, end(scene).at::<u32>(*offset)));
             let Some((_, Some(first))) = words.next() else {
                 return false;
@@ -199,37 +203,29 @@ fn beginning_with(
 
 /// Finds the numbers of the next bytes: read, received, sent and written.
 fn sequences(at: &mut Offsets, stories: &[Story]) -> Result<(), Undecided> {
-    use StoryMoment::{Again, Arrived, Kept, Lost, More, New, Read, ReadOn};
+    use StoryMoment::{Arrived, Kept, New, Read};
     let client: fn(&Scene) -> &MemoryImage = |scene| &scene.client;
     let server: fn(&Scene) -> &MemoryImage = |scene| &scene.server;
     let written = moved(stories, client, |moment| match moment {
         New => 0,
-        Arrived | Read | ReadOn => SENT,
-        Lost => SENT + LOST,
-        Kept => SENT + LOST + KEPT,
-        More | Again => SENT + LOST + KEPT + MORE,
+        Arrived => SENT,
+        Kept => SENT + KEPT,
+        _ => SENT + KEPT + MORE,
     });
     at.tcp_sock_write_seq = only("tcp_sock.write_seq", &written)? as u32;
     // What is counted from 0 moves likewise, but does not begin where what is written does.
     let begin = at.tcp_sock_write_seq as usize;
-    let sent = moved(stories, client, |moment| match moment {
-        New => 0,
-        Arrived | Read | ReadOn => SENT,
-        Lost | Kept | More | Again => SENT + LOST,
-    });
+    let arrived = |moment| if moment == New { 0 } else { SENT };
+    let sent = moved(stories, client, arrived);
     let sent = beginning_with(stories, client, &sent, begin);
     at.tcp_sock_snd_nxt = only("tcp_sock.snd_nxt", &sent)? as u32;
-    let received = moved(
-        stories,
-        server,
-        |moment| if moment == New { 0 } else { SENT },
-    );
+    let received = moved(stories, server, arrived);
     let received = beginning_with(stories, server, &received, begin);
     at.tcp_sock_rcv_nxt = only("tcp_sock.rcv_nxt", &received)? as u32;
     let read = moved(stories, server, |moment| match moment {
-        New | Arrived => 0,
+        StoryMoment::ReadOn => READ + 1,
         Read => READ,
-        _ => READ + 1,
+        _ => 0,
     });
     at.tcp_sock_copied_seq = only("tcp_sock.copied_seq", &read)? as u32;
     Ok(())
@@ -293,8 +289,8 @@ fn buckets(peek: &mut impl Peek, at: &mut Offsets, table: u64) -> Result<(), Obs
         let [a, b, _, d] = &buckets;
         let ports: Vec<_> = buckets.iter().zip(ports).collect();
         let mut reuse = places_of(BUCKET_LEN, &[(a, 0i8), (b, 0), (d, -1)]);
-        // Bytes of addresses look alike.
-        reuse.retain(|place| !d.at::<u64>(place / 8 * 8).is_some_and(is_pointer));
+        // Bytes of addresses look alike, but beside this one is that other count.
+        reuse.retain(|place| b.at::<i8>(place + 1).is_some_and(|shared| shared != 0));
         for port in places_of(BUCKET_LEN, &ports) {
             ways.extend(reuse.iter().map(|reuse| (offset, port, *reuse)));
         }
