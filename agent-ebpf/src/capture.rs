@@ -43,26 +43,27 @@ pub fn take_note<const WALKS: bool>(
 ) -> Delivered<()> {
     let id = scratch.transfer.socket.id;
     let (direction, len) = (scratch.transfer.call.direction, scratch.transfer.len);
-    let connection = match known {
-        Some(known) if VerdictKind::leaves_alone(known.verdict) => {
-            if left_alone::passes(known, direction, len) {
-                return Ok(());
-            }
-            // It was left out, and is followed again.
-            maps::forget_connection(id);
-            new_connection(scratch, OPEN_RESUMED)?
+    // VERIFIER(6.18): one place where a connection is begun, as all that it does is followed anew
+    // for each.
+    let mut known = known;
+    scratch.open.open.flags = 0;
+    if let Some(left) = &mut known
+        && VerdictKind::leaves_alone(left.verdict)
+    {
+        if left_alone::passes(left, direction, len) {
+            return Ok(());
         }
-        Some(known) => known,
-        None => new_connection(scratch, 0)?,
-    };
+        // It was left out, and is followed again.
+        maps::forget_connection(id);
+        scratch.open.open.flags = OPEN_RESUMED;
+        known = None;
+    }
+    let connection = known.map_or_else(|| new_connection(scratch), Ok)?;
     if connection.verdict == VerdictKind::Carrier as u8 {
         return Ok(());
     }
-    if VerdictKind::leaves_alone(connection.verdict) {
-        left_alone::passes(connection, direction, len);
-        return Ok(());
-    }
-    if connection.verdict == 0 && left_alone::learns(connection, id) {
+    let is_left = VerdictKind::leaves_alone(connection.verdict);
+    if is_left || connection.verdict == 0 && left_alone::learns(connection, id) {
         left_alone::passes(connection, direction, len);
         return Ok(());
     }
@@ -194,11 +195,10 @@ pub fn catch_up(connection: &mut Connection, sk: u64, unaccounted: u32) -> bool 
 }
 
 /// Begins to remember the connection of the transfer in the scratch buffer, which is announced with
-/// these flags and others.
+/// the flags in it and others.
 #[inline(always)]
-fn new_connection(scratch: &mut Scratch, flags: u8) -> Delivered<&'static mut Connection> {
+fn new_connection(scratch: &mut Scratch) -> Delivered<&'static mut Connection> {
     note_sequences(scratch);
-    scratch.open.open.flags |= flags;
     open(scratch)?;
     let known = maps::connection(scratch.transfer.socket.id);
     known.ok_or(KernelLoss::ConnectionsFull)
@@ -263,7 +263,6 @@ fn note_sequences(scratch: &mut Scratch) {
     let transfer = &scratch.transfer;
     let sk = transfer.socket.sk;
     let open = &mut scratch.open.open;
-    open.flags = 0;
     if is_object(transfer.socket.id) || !sockets::is_tcp(sk) {
         return;
     }
@@ -278,7 +277,7 @@ fn note_sequences(scratch: &mut Scratch) {
     };
     open.first_sequences[0] = read.wrapping_sub(end).wrapping_sub(of_read);
     open.first_sequences[1] = written.wrapping_sub(of_written);
-    open.flags = OPEN_SEQUENCED;
+    open.flags |= OPEN_SEQUENCED;
     if let Some(positions) = sockets::tcp_positions(sk, read.wrapping_sub(end), written) {
         open.first_positions[0] = positions.read.wrapping_sub(of_read.into());
         open.first_positions[1] = positions.written.wrapping_sub(of_written.into());

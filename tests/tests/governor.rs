@@ -182,7 +182,7 @@ fn under_too_much_load_some_connections_are_followed_and_after_it_all() {
     });
     plain.ask(2);
     let asked = load.stop();
-    let ended = stderr(&mut daemon, "it follows all connections again");
+    let ended = stderr(&mut daemon, "all connections are followed again");
     assert!(ended.contains("left out since: "), "{ended}");
     // The first turn of a connection that was left out is where it is followed again.
     ask(&mut kept, "kept", 2);

@@ -118,6 +118,8 @@ proptest! {
         load in 0.0..40.0f64,
         before in 0.0..40.0f64,
     ) {
+        // As the controller knows it, in thousandths.
+        let limit = CpuLimit::from_cores(limit).map_or(limit, CpuLimit::cores);
         let mut world = World::new(limit, base, before);
         world.run_quietly(100);
         world.changes.clear();
