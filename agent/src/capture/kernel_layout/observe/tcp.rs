@@ -290,8 +290,13 @@ fn buckets(peek: &mut impl Peek, at: &mut Offsets, table: u64) -> Result<(), Obs
         let [a, b, _, d] = &buckets;
         let ports: Vec<_> = buckets.iter().zip(ports).collect();
         let mut reuse = places_of(BUCKET_LEN, &[(a, 0i8), (b, 0), (d, -1)]);
-        // Bytes of addresses look alike, but beside this one is that other count.
-        reuse.retain(|place| b.at::<i8>(place + 1).is_some_and(|shared| shared != 0));
+        // Bytes of what is an address in one, and none or another in the other, look alike.
+        reuse.retain(|place| {
+            let [of_a, of_d] = [a, d].map(|it| it.at::<u64>(place / 8 * 8).unwrap_or_default());
+            let is_address = is_pointer(of_d) && (of_a == 0 || is_pointer(of_a));
+            let beside = b.at::<i8>(place + 1).unwrap_or_default();
+            !is_address && beside != 0
+        });
         for port in places_of(BUCKET_LEN, &ports) {
             ways.extend(reuse.iter().map(|reuse| (offset, port, *reuse)));
         }
