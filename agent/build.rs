@@ -1,7 +1,7 @@
 //! Builds the kernel side and leaves it where `src/capture/object.rs` includes it from.
 //!
-//! All builds of the daemon share one target folder for it, because it is the same for each of them
-//! and takes a while: the compiler's `core` is part of it.
+//! All builds of the daemon for one processor share one target folder for it, because it is the
+//! same for each of them and takes a while: the compiler's `core` is part of it.
 
 use std::env;
 use std::error::Error;
@@ -12,15 +12,16 @@ const TARGET: &str = "bpfel-unknown-none";
 const BINARY: &str = "wirespan";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    // As it is now: a target folder may have been made elsewhere, and this script with it.
+    let root = env::var_os("CARGO_MANIFEST_DIR").ok_or("CARGO_MANIFEST_DIR is not set")?;
+    let root = Path::new(&root).join("..");
     for input in ["agent-ebpf", "agent-common", "Cargo.toml", "Cargo.lock"] {
         println!("cargo:rerun-if-changed={}", root.join(input).display());
     }
     let target_dir =
         env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     build(&root, &target_dir)?;
-    let built = target_dir
-        .join("ebpf")
+    let built = ebpf_dir(&target_dir)?
         .join(TARGET)
         .join("release")
         .join(BINARY);
@@ -28,6 +29,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let object = without_dwarf(&std::fs::read(built)?)?;
     std::fs::write(out_dir.join(BINARY), object)?;
     Ok(())
+}
+
+/// Where the kernel side is built: which registers it reads is the processor's.
+fn ebpf_dir(target_dir: &Path) -> Result<PathBuf, env::VarError> {
+    let architecture = env::var("CARGO_CFG_TARGET_ARCH")?;
+    Ok(target_dir.join("ebpf").join(architecture))
 }
 
 /// The object without DWARF, which is three quarters of it and which nobody reads: line numbers for
@@ -99,7 +106,7 @@ fn build(root: &Path, target_dir: &Path) -> Result<(), Box<dyn Error>> {
         .args(["-Z", "build-std=core"])
         .env("RUSTC_BOOTSTRAP", "1")
         .arg("--target-dir")
-        .arg(target_dir.join("ebpf"))
+        .arg(ebpf_dir(target_dir)?)
         .env("PATH", path)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         // What the outer cargo was told about its own compiler (by clippy, for instance).

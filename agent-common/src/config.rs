@@ -17,7 +17,8 @@ pub struct Offsets {
     pub task_struct_stack: u32,
     pub task_struct_exit_code: u32,
     pub task_struct_pid: u32,
-    /// Base address of the segment `fs`, where a thread's own memory is.
+    /// Base address of the segment `fs`, where a thread's own memory is; of other processors, what
+    /// they have in its place.
     pub task_struct_fsbase: u32,
     /// 0 where the kernel has no io_uring.
     pub task_struct_io_uring: u32,
@@ -46,8 +47,8 @@ pub struct Offsets {
     pub sock_sk_type: u32,
     pub sock_sk_shutdown: u32,
     pub sock_sk_protocol: u32,
-    /// Which bits of the 16 that are read there are the protocol: no offset. Kernels before 5.6 have
-    /// something else in the upper eight.
+    /// Which bits of the 16 that are read there are the protocol: no offset. Kernels before 5.6
+    /// have something else in the upper eight.
     pub sock_sk_protocol_mask: u32,
     pub sock_sk_receive_queue: u32,
     pub sk_buff_head_qlen: u32,

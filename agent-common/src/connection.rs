@@ -46,8 +46,14 @@ pub struct Connection {
     pub sk: u64,
     /// Where its process, a proxy, keeps what it knows of it; 0 while that is not known.
     pub proxied_at: u64,
+    /// Its number among those of which some are left out; see [`crate::sampling::draw`].
+    pub draw: u32,
+    /// Transfers since it is left alone, as far as they are counted.
+    pub left_alone: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
 }
-const _: () = assert!(size_of::<Connection>() == 112);
+const _: () = assert!(size_of::<Connection>() == 120);
 
 /// What the present turn of a direction may still copy.
 #[derive(

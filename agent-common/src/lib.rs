@@ -5,6 +5,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod carriers;
 pub mod config;
 pub mod connection;
 pub mod java;
@@ -16,6 +17,7 @@ pub mod probes;
 pub mod python;
 pub mod record;
 pub mod runtime;
+pub mod sampling;
 pub mod shard;
 pub mod share;
 pub mod switch;

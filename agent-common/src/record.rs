@@ -42,6 +42,8 @@ pub enum Kind {
     Caller = 9,
     /// Who is behind addresses within a cluster, from now on: a JSON document. Made in user space.
     Peers = 10,
+    /// Which connections are left out from now on: [`SamplingNote`]. Made in user space.
+    Sampling = 11,
 }
 
 impl TryFrom<u8> for Kind {
@@ -59,6 +61,7 @@ impl TryFrom<u8> for Kind {
             8 => Self::Settings,
             9 => Self::Caller,
             10 => Self::Peers,
+            11 => Self::Sampling,
             unknown => return Err(unknown),
         })
     }
@@ -221,6 +224,9 @@ pub const OPEN_LATE: u8 = 2;
 /// `first_positions` are known.
 pub const OPEN_COUNTED: u8 = 4;
 
+/// The connection was left out, and is followed from here on: what it said before is not known.
+pub const OPEN_RESUMED: u8 = 8;
+
 /// Body of [`Kind::Chunk`].
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -248,7 +254,9 @@ pub struct Chunk {
     /// The task that made the call, by the number that its kind has; 0 if none is known.
     pub task: u64,
     /// Of a TLS object that a TCP socket carries, where `flags` says so: sequence numbers of the
-    /// next bytes that are read from and written to that socket, as of the end of the call.
+    /// next bytes that are read from and written to that socket, as of the end of the call. Or, of
+    /// a connection into whose requests fields are inserted, and where `flags` says that: zero, and
+    /// how many bytes were inserted before this transfer, modulo 2^32.
     pub carrier_sequences: [u32; 2],
     /// Last bytes of this transfer, where `captured < len`; laid out as in [`Extent`].
     pub tail: Tail,
@@ -264,6 +272,9 @@ pub const CHUNK_AFTER_LOSS: u8 = 1;
 
 /// `carrier_sequences` are known.
 pub const CHUNK_CARRIED: u8 = 2;
+
+/// Fields are inserted into what this connection sends; `carrier_sequences` tell how much that was.
+pub const CHUNK_WIDENED: u8 = 4;
 
 /// What happened to the streams of a [`Progress`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -373,6 +384,18 @@ pub struct Clock {
 }
 const _: () = assert!(size_of::<Clock>() == 8);
 
+/// Body of [`Kind::Sampling`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SamplingNote {
+    /// Connections whose number ([`crate::sampling::draw`]) is below this one are left out; none if
+    /// it is 0.
+    pub left_out_below: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+const _: () = assert!(size_of::<SamplingNote>() == 8);
+
 /// A record, decoded; the payload is borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
@@ -442,6 +465,8 @@ pub enum Body<'a> {
     Peers(&'a [u8]),
     /// Who made a request, as another node tells.
     Caller(Caller),
+    /// Which connections are left out.
+    Sampling(SamplingNote),
 }
 
 /// Why bytes are not a record.
@@ -552,6 +577,7 @@ impl<'a> Body<'a> {
             Kind::Settings => Self::Settings(rest),
             Kind::Peers => Self::Peers(rest),
             Kind::Caller => Self::Caller(split::<Caller>(rest)?.0),
+            Kind::Sampling => Self::Sampling(split::<SamplingNote>(rest)?.0),
         })
     }
 }

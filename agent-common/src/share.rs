@@ -69,6 +69,15 @@ pub struct Ring {
     pub produced: u64,
 }
 
+impl Ring {
+    /// Whether so much waits that the reader should look at once.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_filling(&self) -> bool {
+        self.produced.wrapping_sub(self.consumed) > self.size / 4
+    }
+}
+
 impl Ledger {
     /// Whether the ring has to be looked at ([`Ledger::admits`]) before the process writes `len`
     /// more bytes. Of one that writes little it need not.
@@ -103,6 +112,51 @@ impl Ledger {
         let admits = self.held <= free.wrapping_mul(SHARES_OF_FREE);
         self.refused = !admits as u64;
         admits
+    }
+}
+
+/// What a process wrote into a ring since its ledger was looked at: one for each processor, so that
+/// of many small records hardly any pays for a look into the table of ledgers.
+///
+/// What is in purses is missing in ledgers: [`PURSE_BYTES`] at most on each processor, less than a
+/// process may write there between two looks at the ring.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Purse {
+    /// A [`ledger_key`]; 0 if it is nobody's.
+    key: u32,
+    /// Bytes.
+    spent: u32,
+}
+
+/// What a purse holds.
+pub const PURSE_BYTES: u32 = 4 * 1024;
+
+impl Purse {
+    /// Pays for `len` bytes, if it is this ledger's and holds as much; else it has to be emptied.
+    #[inline(always)]
+    #[must_use]
+    pub const fn pays(&mut self, key: u32, len: u32) -> bool {
+        let spent = self.spent.wrapping_add(len);
+        if self.key != key || spent > PURSE_BYTES {
+            return false;
+        }
+        self.spent = spent;
+        true
+    }
+
+    /// Empties it: the bytes that are to be written into which ledger.
+    #[inline(always)]
+    pub const fn empty(&mut self) -> (u32, u64) {
+        let emptied = *self;
+        *self = Self { key: 0, spent: 0 };
+        (emptied.key, emptied.spent as u64)
+    }
+
+    /// It is this ledger's from now on.
+    #[inline(always)]
+    pub const fn open(&mut self, key: u32) {
+        self.key = key;
     }
 }
 
@@ -158,6 +212,31 @@ mod tests {
             assert_eq!(same.iter().filter(|same| **same).count(), 1, "{index}");
         }
         assert_eq!(ledger_key(77, 0), 77, "one shard pays nothing for others");
+    }
+
+    #[test]
+    fn a_ring_is_filling_from_a_quarter_on() {
+        let ring = |waiting| Ring {
+            size: SIZE,
+            consumed: 7,
+            produced: 7 + waiting,
+        };
+        assert!(!ring(SIZE / 4).is_filling());
+        assert!(ring(SIZE / 4 + 1).is_filling());
+    }
+
+    #[test]
+    fn a_purse_pays_for_one_process_until_it_is_empty() {
+        let mut purse = Purse::default();
+        assert!(!purse.pays(7, 1), "it is nobody's");
+        purse.open(7);
+        assert!(purse.pays(7, 1000));
+        assert!(!purse.pays(8, 1), "it is another one's");
+        assert!(purse.pays(7, PURSE_BYTES - 1000));
+        assert!(!purse.pays(7, 1), "it holds no more");
+        assert_eq!(purse.empty(), (7, PURSE_BYTES.into()));
+        assert!(!purse.pays(7, 1), "it is nobody's again");
+        assert_eq!(purse.empty(), (0, 0));
     }
 
     #[test]

@@ -72,6 +72,9 @@ pub enum Verdict {
     Understood,
     /// Nothing that is understood: copy nothing, report nothing.
     Ignored,
+    /// Not among those that are followed while not all are: copy nothing, report nothing, until it
+    /// is among them again ([`crate::sampling`]).
+    LeftOut,
     /// TLS: copy nothing, but tell how it ends. The kernel side comes to it by itself when a TLS
     /// object is on it.
     Carrier,
@@ -104,6 +107,19 @@ pub enum VerdictKind {
     Http2 = 3,
     /// [`Verdict::Carrier`].
     Carrier = 4,
+    /// [`Verdict::LeftOut`]. The kernel side comes to it by itself for a new connection.
+    LeftOut = 5,
+    /// No stream, or one of wirespan's own. Only the kernel side says so.
+    Unfit = 6,
+}
+
+impl VerdictKind {
+    /// Whether a connection of which this was said is neither copied nor told of.
+    #[inline(always)]
+    #[must_use]
+    pub const fn leaves_alone(raw: u8) -> bool {
+        raw == Self::Ignored as u8 || raw == Self::LeftOut as u8 || raw == Self::Unfit as u8
+    }
 }
 
 /// Value of the `VERDICTS` map, by connection: a [`Verdict`].
@@ -124,6 +140,7 @@ impl From<Verdict> for VerdictValue {
         let (kind, boundaries) = match verdict {
             Verdict::Understood => (VerdictKind::Understood, [NO_BOUNDARY; 2]),
             Verdict::Ignored => (VerdictKind::Ignored, [NO_BOUNDARY; 2]),
+            Verdict::LeftOut => (VerdictKind::LeftOut, [NO_BOUNDARY; 2]),
             Verdict::Carrier => (VerdictKind::Carrier, [NO_BOUNDARY; 2]),
             Verdict::Http2 {
                 ingress_boundary,

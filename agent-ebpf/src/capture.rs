@@ -4,11 +4,13 @@
 use aya_log_ebpf::debug;
 use wirespan_common::connection::{Connection, NO_DIRECTION, Sequence};
 use wirespan_common::loss::KernelLoss;
-use wirespan_common::record::{Direction, OPEN_COUNTED, OPEN_SEQUENCED, is_object};
+use wirespan_common::record::{Direction, OPEN_COUNTED, OPEN_RESUMED, OPEN_SEQUENCED, is_object};
+use wirespan_common::sampling::ALWAYS_FOLLOWED;
 use wirespan_common::watch::VerdictKind;
 
 use crate::copy::{copy, unreadable};
 use crate::frames;
+use crate::left_alone;
 use crate::maps::{self, Scratch};
 use crate::memory::{Delivered, now_ns};
 use crate::policy;
@@ -18,44 +20,61 @@ use crate::tasks;
 use crate::transfer::Transfer;
 
 /// Takes note of the transfer in the scratch buffer: copies what is worth it, counts the rest.
+/// `known` is what is remembered of its connection.
 #[inline(never)]
-pub fn transferred(scratch: &mut Scratch) -> Delivered<()> {
-    take_note::<true>(scratch)
+pub fn transferred(scratch: &mut Scratch, known: Option<&'static mut Connection>) -> Delivered<()> {
+    take_note::<true>(scratch, known)
 }
 
 /// [`transferred`] for kernels that can't walk frames (before 5.17).
 #[inline(never)]
-pub fn transferred_plain(scratch: &mut Scratch) -> Delivered<()> {
-    take_note::<false>(scratch)
+pub fn transferred_plain(
+    scratch: &mut Scratch,
+    known: Option<&'static mut Connection>,
+) -> Delivered<()> {
+    take_note::<false>(scratch, known)
 }
 
+/// [`transferred`] within the function that calls it.
 #[inline(always)]
-fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
+pub fn take_note<const WALKS: bool>(
+    scratch: &mut Scratch,
+    known: Option<&'static mut Connection>,
+) -> Delivered<()> {
     let id = scratch.transfer.socket.id;
-    let connection = match maps::connection(id) {
-        Some(known) => known,
-        None => {
-            note_sequences(scratch);
-            open(scratch)?;
-            maps::connection(id).ok_or(KernelLoss::ConnectionsFull)?
+    let (direction, len) = (scratch.transfer.call.direction, scratch.transfer.len);
+    let connection = match known {
+        Some(known) if VerdictKind::leaves_alone(known.verdict) => {
+            if left_alone::passes(known, direction, len) {
+                return Ok(());
+            }
+            // It was left out, and is followed again.
+            maps::forget_connection(id);
+            new_connection(scratch, OPEN_RESUMED)?
         }
+        Some(known) => known,
+        None => new_connection(scratch, 0)?,
     };
     if connection.verdict == VerdictKind::Carrier as u8 {
+        return Ok(());
+    }
+    if VerdictKind::leaves_alone(connection.verdict) {
+        left_alone::passes(connection, direction, len);
+        return Ok(());
+    }
+    if connection.verdict == 0 && left_alone::learns(connection, id) {
+        left_alone::passes(connection, direction, len);
         return Ok(());
     }
     // VERIFIER(6.18): before anything is decided, because it is followed anew for each outcome.
     tasks::note(scratch, connection);
     let transfer = &scratch.transfer;
-    let direction = transfer.call.direction;
     let turned = connection.direction != direction as u8;
     if turned {
         turn(connection, transfer);
     }
     if matches!(direction, Direction::Ingress) {
         connection.reader = transfer.current.tid;
-    }
-    if connection.verdict == VerdictKind::Ignored as u8 {
-        return Ok(());
     }
     let now = now_ns();
     let position = extent_of(connection, direction).position;
@@ -79,6 +98,10 @@ fn take_note<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
     extent.last_ns = now;
     extent.tail = scratch.tail;
     extent.tail_len = scratch.tail_len;
+    // VERIFIER(6.18): the constant first, so that nobody follows both directions for nothing.
+    if maps::propagates() && matches!(direction, Direction::Egress) {
+        maps::note_widened(scratch.transfer.socket.sk);
+    }
     told
 }
 
@@ -104,8 +127,7 @@ fn record<const WALKS: bool>(
     sent.and(readable)
 }
 
-/// The direction changed: budgets are full again, user space may have made up its mind, and bytes
-/// may have been read that no hook saw.
+/// The direction changed: budgets are full again, and bytes may have been read that no hook saw.
 #[inline(always)]
 fn turn(connection: &mut Connection, transfer: &Transfer) {
     if connection.sequence != Sequence::Ignored as u8 {
@@ -119,9 +141,6 @@ fn turn(connection: &mut Connection, transfer: &Transfer) {
         }
     }
     policy::begin_turn(connection, transfer);
-    if connection.verdict == 0 {
-        connection.verdict = maps::verdict_of(transfer.socket.id);
-    }
 }
 
 /// [`catch_up`], unless it is known already that nothing was missed.
@@ -174,7 +193,18 @@ pub fn catch_up(connection: &mut Connection, sk: u64, unaccounted: u32) -> bool 
     ended
 }
 
-/// Begins to remember a connection and tells user space its addresses.
+/// Begins to remember the connection of the transfer in the scratch buffer, which is announced with
+/// these flags and others.
+#[inline(always)]
+fn new_connection(scratch: &mut Scratch, flags: u8) -> Delivered<&'static mut Connection> {
+    note_sequences(scratch);
+    scratch.open.open.flags |= flags;
+    open(scratch)?;
+    let known = maps::connection(scratch.transfer.socket.id);
+    known.ok_or(KernelLoss::ConnectionsFull)
+}
+
+/// Begins to remember a connection and tells user space its addresses, unless it is left out.
 // VERIFIER(6.1): it returns no reference: one that comes back beside a discriminant, over the
 // stack, is a plain number to older kernels.
 #[inline(never)]
@@ -186,11 +216,8 @@ fn open(scratch: &mut Scratch) -> Delivered<()> {
     // Nobody writes to the other members: they are zero.
     let new = &mut scratch.connection;
     new.direction = NO_DIRECTION;
-    new.verdict = if ignored {
-        VerdictKind::Ignored as u8
-    } else {
-        0
-    };
+    new.verdict = if ignored { VerdictKind::Unfit as u8 } else { 0 };
+    new.draw = ALWAYS_FOLLOWED;
     new.sequence = sequence as u8;
     new.first_sequence = first_sequence;
     new.sk = socket.sk;
@@ -198,14 +225,18 @@ fn open(scratch: &mut Scratch) -> Delivered<()> {
     let (connection, is_new) = maps::remember_connection(socket.id, new)?;
     // The socket of a TLS object may be found later.
     if is_new && !ignored && socket.sk != 0 {
-        match announce(scratch, connection.shard) {
+        match announce::<true>(scratch, connection.shard) {
             Ok(Announced::Told) => {}
-            Ok(Announced::IsOwn) => connection.verdict = VerdictKind::Ignored as u8,
+            Ok(Announced::IsOwn) => connection.verdict = VerdictKind::Unfit as u8,
+            Ok(Announced::LeftOut) => {
+                left_alone::begins(connection, VerdictKind::LeftOut as u8);
+            }
             Err(_) => {
                 maps::count(KernelLoss::RingFull);
                 connection.lost = 1;
             }
         }
+        connection.draw = scratch.draw;
     }
     log_opened(socket.id, scratch.transfer.current.tgid);
     Ok(())
@@ -243,7 +274,7 @@ fn note_sequences(scratch: &mut Scratch) {
     let end = u32::from(sockets::end_was_read(sk, read));
     let (of_read, of_written) = match transfer.call.direction {
         Direction::Ingress => (transfer.len, 0),
-        Direction::Egress => (0, transfer.len),
+        Direction::Egress => (0, transfer.len.wrapping_add(inserted(sk))),
     };
     open.first_sequences[0] = read.wrapping_sub(end).wrapping_sub(of_read);
     open.first_sequences[1] = written.wrapping_sub(of_written);
@@ -253,6 +284,15 @@ fn note_sequences(scratch: &mut Scratch) {
         open.first_positions[1] = positions.written.wrapping_sub(of_written.into());
         open.flags |= OPEN_COUNTED;
     }
+}
+
+/// Bytes that were inserted into the transfer of a socket that is about to be noted.
+#[inline(always)]
+fn inserted(sk: u64) -> u32 {
+    if !maps::propagates() {
+        return 0;
+    }
+    maps::widened(sk).map_or(0, |it| it.total.wrapping_sub(it.noted))
 }
 
 /// A function of its own, so that transfers don't carry the log's stack.

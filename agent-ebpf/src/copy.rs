@@ -36,13 +36,15 @@ pub fn copy<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
         }
         Buffers::Vector | Buffers::Message | Buffers::Messages => {
             begin_parts(scratch)?;
-            if WALKS {
+            // Mostly one part is all, or nearly: it needs no function of its own.
+            take_part(scratch);
+            if WALKS && !is_over(scratch) {
                 let mut parts = Parts { scratch };
                 repeat(PARTS_MAX_LOOPED, one_part, &mut parts);
             }
             let mut round = 0;
             while !WALKS && round < PARTS_MAX {
-                if scratch.unreadable != 0 || scratch.passed >= u64::from(scratch.transfer.len) {
+                if is_over(scratch) {
                     break;
                 }
                 next_part(scratch);
@@ -63,9 +65,14 @@ struct Parts<'a> {
 }
 
 extern "C" fn one_part(_index: u32, parts: &mut Parts<'_>) -> u64 {
-    next_part(parts.scratch);
-    let scratch = &*parts.scratch;
-    u64::from(scratch.unreadable != 0 || scratch.passed >= u64::from(scratch.transfer.len))
+    take_part(parts.scratch);
+    u64::from(is_over(parts.scratch))
+}
+
+/// Whether there is nothing more to copy, or no way to.
+#[inline(always)]
+fn is_over(scratch: &Scratch) -> bool {
+    scratch.unreadable != 0 || scratch.passed >= u64::from(scratch.transfer.len)
 }
 
 /// Whether all parts that were looked at could be read.
@@ -84,6 +91,12 @@ pub fn unreadable(scratch: &Scratch) -> Delivered<()> {
 // million instructions.
 #[inline(never)]
 fn next_part(scratch: &mut Scratch) {
+    take_part(scratch);
+}
+
+/// The same within a function of its own.
+#[inline(always)]
+fn take_part(scratch: &mut Scratch) {
     scratch.part.len = 0;
     if find_part(scratch).is_err() {
         scratch.unreadable = 1;

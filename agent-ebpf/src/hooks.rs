@@ -7,6 +7,7 @@
 //! `…_tasks` tell what becomes of a runtime's tasks. They are attached to watched processes, one by
 //! one.
 
+pub mod carriers;
 pub mod fexit;
 pub mod go_tasks;
 pub mod kretprobe;
@@ -28,13 +29,16 @@ pub mod tls_rustls;
 pub mod tokio_tasks;
 
 use aya_log_ebpf::debug;
+use wirespan_common::connection::Connection;
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::{Direction, Stage};
 use wirespan_common::watch::{VerdictKind, Watch};
 
 use crate::capture;
+use crate::left_alone;
 use crate::maps::{self, Scratch};
 use crate::memory::{Current, Delivered, Typed, current_process};
+use crate::policy;
 use crate::records;
 use crate::sockets::{self, Descriptors, Socket};
 use crate::syscall::{self, Buffers, Call};
@@ -95,6 +99,16 @@ trait Family {
     const TYPES: Types;
     /// Whether the kernel can walk frames.
     const WALKS: bool;
+
+    /// Takes note of the transfer in the scratch buffer, of whose connection `known` is remembered.
+    #[inline(always)]
+    fn transferred(scratch: &mut Scratch, known: Option<&'static mut Connection>) -> Delivered<()> {
+        if Self::WALKS {
+            capture::transferred(scratch, known)
+        } else {
+            capture::transferred_plain(scratch, known)
+        }
+    }
 }
 
 /// A system call of a watched process ended with `result`; its user registers are at `registers`.
@@ -135,6 +149,15 @@ fn call_ended<F: Family>(
                 None => return Ok(()),
             },
         };
+        let (id, direction) = (transfer.socket.id, transfer.call.direction);
+        let moves_bytes = !matches!(transfer.call.buffers, Buffers::Messages);
+        let mut known = maps::connection(id);
+        if moves_bytes
+            && let Some(connection) = known.as_deref_mut()
+            && left_alone::passes_early(watch, connection, id, direction, result)
+        {
+            return Ok(());
+        }
         transfer.current = current;
         transfer.watch = watch;
         transfer.sees_all = matches!(F::CALLS, Calls::All);
@@ -146,7 +169,7 @@ fn call_ended<F: Family>(
             (Buffers::Messages, Calls::Single) | (_, Calls::Multiple) => return Ok(()),
             _ => result,
         };
-        message_ended::<F>(scratch, result)
+        message_ended::<F>(scratch, known, result)
     })
 }
 
@@ -180,9 +203,13 @@ fn messages_len(scratch: &mut Scratch, messages: i64) -> Delivered<i64> {
 }
 
 /// The call in the scratch buffer, or one message of it, ended with `result`: bytes moved, the end
-/// of the stream, or an error.
+/// of the stream, or an error. `known` is what is remembered of its connection.
 #[inline(always)]
-fn message_ended<F: Family>(scratch: &mut Scratch, result: i64) -> Delivered<()> {
+fn message_ended<F: Family>(
+    scratch: &mut Scratch,
+    known: Option<&'static mut Connection>,
+    result: i64,
+) -> Delivered<()> {
     let transfer = &mut scratch.transfer;
     if result > 0 {
         if transfer.call.is_beside_stream() {
@@ -193,15 +220,12 @@ fn message_ended<F: Family>(scratch: &mut Scratch, result: i64) -> Delivered<()>
         }
         // A stream moves less than 2 GiB in one call (MAX_RW_COUNT, include/linux/fs.h).
         transfer.len = result as u32;
-        if transfer.watch.probes != 0 {
+        let is_plaintext = known.as_deref().is_some_and(policy::stays_plaintext);
+        if transfer.watch.probes != 0 && !is_plaintext {
             // Whatever comes of it, the bytes themselves are to be counted.
             run(tls::evidence::socket_moved(scratch));
         }
-        return if F::WALKS {
-            capture::transferred(scratch)
-        } else {
-            capture::transferred_plain(scratch)
-        };
+        return F::transferred(scratch, known);
     }
     let sk = transfer.socket.sk;
     let stage = if ends_connection(result) && !sockets::has_unread(sk) {
@@ -224,7 +248,7 @@ fn stage_reached(id: u64, stage: Stage, current: Current) -> Delivered<()> {
     let Some(connection) = maps::connection(id) else {
         return Ok(());
     };
-    if connection.verdict == VerdictKind::Ignored as u8 {
+    if !left_alone::is_told(connection, stage) {
         return Ok(());
     }
     if connection.verdict == VerdictKind::Carrier as u8 {

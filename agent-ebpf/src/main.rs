@@ -5,19 +5,23 @@
 //! call had, [`parts`] where they lie if they are several, [`sockets`] which connection it was on.
 //! What is known then is a [`transfer`]; [`policy`] decides how much of it is worth copying, and
 //! [`frames`] does for HTTP/2; [`capture`] and [`copy`] do it, and [`records`] says the rest to
-//! user space. [`tls`] hands over plaintext in the same way. [`tasks`] tells which task of a
-//! runtime made a call. [`maps`] and [`memory`] are the only files that touch maps and foreign
-//! memory.
+//! user space; [`left_alone`] says of which connections nothing is. [`tls`] hands over plaintext in
+//! the same way. [`tasks`] tells which task of a runtime made a call. [`carriers`] carry what
+//! [`context`] knows to other nodes. [`maps`] and [`memory`] are the only files that touch maps and
+//! foreign memory.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
 
 mod arch;
 mod capture;
+mod carriers;
+mod context;
 mod copy;
 mod frames;
 mod go_net;
 mod hooks;
+mod left_alone;
 mod maps;
 mod memory;
 mod parts;

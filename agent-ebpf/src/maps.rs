@@ -1,17 +1,20 @@
 //! Every map and constant that user space shares, and the only functions that touch one. They
 //! return values or lend a reference for one call; none of them decides anything.
 
+mod carriers;
 mod contexts;
 mod inboxes;
 mod leaving;
 mod node;
 mod own;
+mod recent;
 mod ring;
 mod rings;
 mod runtimes;
 mod scratch;
 mod sizes;
 mod tls;
+mod trace;
 mod walks;
 
 use aya_ebpf::Global;
@@ -22,11 +25,16 @@ use wirespan_common::connection::Connection;
 use wirespan_common::loss::{KERNEL_LOSSES, KernelLoss};
 use wirespan_common::ports::{PORT_WORDS, port_bit, port_word};
 use wirespan_common::record::{ConnectionId, Direction, TaskKind};
+use wirespan_common::sampling::{LEFT_ALONE_REASONS, LeftAlone, LeftAloneCount};
 use wirespan_common::switch::{self, Switch};
 use wirespan_common::watch::{HINTS, NO_BOUNDARY, VerdictValue, Watch, hint_slot};
 
 use crate::memory::Delivered;
 
+pub use carriers::{
+    carrier_mode, count_carried, enrol, forget_widened, note_widened, remember_widened, talk,
+    talk_or_new, widened,
+};
 pub use contexts::{
     Lineage, context, forget_work, remember_context, remember_item, remember_work, take_item, work,
 };
@@ -46,6 +54,10 @@ pub use tls::{
     FRAMES_AROUND, Frame, Halves, Object, ObjectKey, Task, TaskKey, buffer_of_ring, carried_by,
     carries, carries_nothing, expect_buffer, expected_distance, forget_object, forget_ring, halves,
     move_object, object, remember_halves, remember_object, remember_ring, task, touch_task,
+};
+pub use trace::{
+    CallKey, Execution, Served, Trace, answered, asks_on, call, calls, is_spoken_to, propagates,
+    sampled_from, served_trace, serves, serves_already, serves_nothing, take_asked, was_spoken_to,
 };
 pub use walks::{HEADER_LEN, HEADER_ROOM, HEADER_SIZE, PROOF, Walk, Walks};
 
@@ -107,6 +119,35 @@ struct MessageCursor {
 #[map]
 static LOSSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(KERNEL_LOSSES, 0);
 
+/// New connections whose number is below the one here are left out ([`wirespan_common::sampling`]).
+#[map]
+static SAMPLING: Array<u32> = Array::with_max_entries(1, 0);
+
+/// What was left alone, by [`LeftAlone`].
+#[map]
+static LEFT_ALONE: PerCpuArray<LeftAloneCount> =
+    PerCpuArray::with_max_entries(LEFT_ALONE_REASONS, 0);
+
+/// Sockets that nobody understands, by [`quiet_slot`]: who finds its own there need look nowhere
+/// else. Another one may take the slot at any time.
+#[map]
+static QUIET: Array<QuietSocket> = Array::with_max_entries(QUIET_SLOTS, 0);
+const QUIET_SLOTS: u32 = 16 * 1024;
+
+/// Value of [`QUIET`]: an identity may be another socket's once it is closed, and so may its
+/// address, but hardly both.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+struct QuietSocket {
+    id: ConnectionId,
+    sk: u64,
+}
+
+/// Neighbours differ: inode numbers are given out one after the other.
+const fn quiet_slot(id: ConnectionId) -> u32 {
+    id as u32 % QUIET_SLOTS
+}
+
 /// How often a probe on the daemon itself was hit.
 #[map]
 static TRIES: Array<u64> = Array::with_max_entries(1, 0);
@@ -133,6 +174,39 @@ pub fn count(loss: KernelLoss) {
     }
 }
 
+/// Below which number connections are left out at this moment; 0: none is.
+#[inline(always)]
+pub fn left_out_below() -> u32 {
+    SAMPLING.get(0).copied().unwrap_or(0)
+}
+
+/// Counts what is left alone.
+#[inline(always)]
+pub fn count_left_alone(reason: LeftAlone, connections: u64, bytes: u64) {
+    if let Some(count) = LEFT_ALONE.get_ptr_mut(reason as u32) {
+        // SAFETY: as for losses.
+        unsafe {
+            (*count).connections += connections;
+            (*count).bytes += bytes;
+        }
+    }
+}
+
+/// Whether [`remember_quiet`] was told of this socket, and no other one took its slot.
+#[inline(always)]
+pub fn is_quiet(id: ConnectionId, sk: u64) -> bool {
+    QUIET
+        .get(quiet_slot(id))
+        .is_some_and(|quiet| quiet.id == id && quiet.sk == sk)
+}
+
+/// Nothing is to be learnt of what moves on this socket, for good.
+#[inline(always)]
+pub fn remember_quiet(id: ConnectionId, sk: u64) {
+    // A slot of an array is always there.
+    let _: Result<(), i32> = QUIET.set(quiet_slot(id), QuietSocket { id, sk }, 0);
+}
+
 /// Counts a hit of a probe on the daemon itself.
 #[inline(always)]
 pub fn count_try() {
@@ -142,15 +216,34 @@ pub fn count_try() {
     }
 }
 
+/// Whether the process may be watched: it is not, where this says no.
+#[inline(always)]
+pub fn may_be_watched(tgid: u32) -> bool {
+    WATCHED_HINTS
+        .get(hint_slot(tgid))
+        .is_some_and(|hint| *hint != 0)
+}
+
 /// How the process is watched, if it is.
 #[inline(always)]
 pub fn watch_of(tgid: u32) -> Option<Watch> {
-    if WATCHED_HINTS
-        .get(hint_slot(tgid))
-        .is_none_or(|hint| *hint == 0)
-    {
+    if !may_be_watched(tgid) {
         return None;
     }
+    look_up(tgid)
+}
+
+/// [`watch_of`] for programs that nothing preempts and that run for each transfer.
+#[inline(always)]
+pub fn watch_of_busy(tgid: u32) -> Option<Watch> {
+    if !may_be_watched(tgid) {
+        return None;
+    }
+    recent::recent(tgid, || look_up(tgid))
+}
+
+#[inline(always)]
+fn look_up(tgid: u32) -> Option<Watch> {
     // SAFETY: the value is copied out at once; user space replaces it as a whole.
     unsafe { WATCHED.get(tgid) }.copied()
 }
@@ -169,9 +262,9 @@ pub fn shard_of(tgid: u32) -> u8 {
 pub fn watch(tgid: u32, watch: &Watch) -> Delivered<()> {
     // First, so that nobody finds the one without the other.
     let _: Result<(), i32> = WATCHED_HINTS.set(hint_slot(tgid), 1, 0);
-    WATCHED
-        .insert(tgid, watch, 0)
-        .map_err(|_| KernelLoss::WatchedFull)
+    let inserted = WATCHED.insert(tgid, watch, 0);
+    recent::changed();
+    inserted.map_err(|_| KernelLoss::WatchedFull)
 }
 
 /// The process has these probes (`PROBES_*`) too, as one of them was just run by it.
@@ -181,6 +274,7 @@ pub fn add_probes(tgid: u32, probes: u32) {
         // SAFETY: elements of a preallocated map stay mapped; where user space replaces the value
         // at this moment, the next call sets the bit again.
         unsafe { (*watch).probes |= probes };
+        recent::changed();
     }
 }
 
@@ -190,6 +284,7 @@ pub fn forget_tasks(tgid: u32) {
     if let Some(watch) = WATCHED.get_ptr_mut(tgid) {
         // SAFETY: as above.
         unsafe { (*watch).tasks = 0 };
+        recent::changed();
     }
 }
 
@@ -204,6 +299,7 @@ pub fn set_tasks(tgid: u32, kind: TaskKind) {
     let tasks = unsafe { &mut (*watch).tasks };
     if *tasks == 0 || *tasks == TaskKind::Thread as u16 {
         *tasks = kind as u16;
+        recent::changed();
     }
 }
 
@@ -214,6 +310,7 @@ pub fn forget_service(tgid: u32) {
     if let Some(watch) = WATCHED.get_ptr_mut(tgid) {
         // SAFETY: as above.
         unsafe { (*watch).serves = 0 };
+        recent::changed();
     }
 }
 
@@ -221,7 +318,9 @@ pub fn forget_service(tgid: u32) {
 #[inline(always)]
 pub fn unwatch(tgid: u32) {
     // A process that was not there is what was asked for.
-    let _: Result<(), i32> = WATCHED.remove(tgid);
+    if WATCHED.remove(tgid).is_ok() {
+        recent::changed();
+    }
     runtimes::forget(tgid);
 }
 

@@ -2,6 +2,8 @@
 //! of the kernel side is here or in `maps`; no decision is.
 
 mod layout;
+mod message;
+mod socket_event;
 
 use core::mem::{MaybeUninit, size_of};
 
@@ -14,6 +16,8 @@ use zerocopy::FromBytes;
 use crate::arch::{self, GoRegisters};
 
 pub use layout::offset;
+pub use message::{NotDone, SentMessage};
+pub use socket_event::SocketEvent;
 
 /// Outcome of everything that can fail to deliver.
 pub type Delivered<T> = Result<T, KernelLoss>;
@@ -72,17 +76,17 @@ pub fn user_value<T: FromBytes>(address: u64) -> Delivered<T> {
     }
 }
 
-/// [`kernel_value`] into memory of a map, where the value is large for a stack.
+/// Reads as many bytes at a kernel address as `part` has, which is known when this is compiled.
 #[inline(always)]
-pub fn read_kernel<T: FromBytes>(value: &mut T, address: u64) -> Delivered<()> {
-    // SAFETY: it has room for a T, and any bytes are one (FromBytes).
-    unsafe { read_kernel_bytes(value, size_of::<T>(), address) }
+pub fn read_kernel_part(part: &mut [u8], address: u64) -> Delivered<()> {
+    // SAFETY: it has room for its length.
+    unsafe { read_kernel_bytes(part.as_mut_ptr(), part.len(), address) }
 }
 
-/// [`user_value`] into memory of a map.
+/// [`user_value`] into memory of a map, where the value is large for a stack.
 #[inline(always)]
 pub fn read_user<T: FromBytes>(value: &mut T, address: u64) -> Delivered<()> {
-    // SAFETY: as above.
+    // SAFETY: it has room for a T, and any bytes are one (FromBytes).
     unsafe { read_user_bytes(value, size_of::<T>(), address) }
 }
 
@@ -286,10 +290,20 @@ pub fn place_of(registers: *const pt_regs) -> u64 {
 }
 
 /// Where the stack ended when the function that a return probe tells of began: behind its return
-/// instruction the return address is gone.
+/// instruction a return address that lay there is gone.
 #[inline(always)]
 pub fn stack_at_return(registers: *const pt_regs) -> u64 {
     stack_of(registers) - arch::RETURN_SIZE
+}
+
+/// Where the function that begins where a probe in user space was hit returns to.
+#[inline(always)]
+pub fn return_address(registers: *const pt_regs) -> Delivered<u64> {
+    // SAFETY: as above.
+    match arch::link(unsafe { &*registers }) {
+        Some(address) => Ok(address),
+        None => user_value(stack_of(registers)),
+    }
 }
 
 /// Registers in which Go passes arguments and results, and keeps its goroutine, where a probe in
@@ -363,15 +377,20 @@ pub fn current_task() -> u64 {
     unsafe { generated::bpf_get_current_task() }
 }
 
-/// The user registers that the current task entered the kernel with, told by the kernel.
-// VERIFIER(5.15): neither helper is known before; programs that call this are not loaded there.
+/// [`registers_of`] the current task.
+// VERIFIER(5.15): as there.
 #[inline(always)]
 pub fn current_registers() -> Typed {
-    // SAFETY: the helper's result is what the second one asks for.
-    unsafe {
-        let task = generated::bpf_get_current_task_btf();
-        Typed(generated::bpf_task_pt_regs(task) as *const u8)
-    }
+    registers_of(current_task_typed())
+}
+
+/// The user registers that a task, as [`current_task_typed`] gives it, entered the kernel with:
+/// told by the kernel.
+// VERIFIER(5.15): the helper is not known before; programs that call this are not loaded there.
+#[inline(always)]
+pub fn registers_of(task: Typed) -> Typed {
+    // SAFETY: the verifier demands a task here.
+    Typed(unsafe { generated::bpf_task_pt_regs(task.0.cast_mut().cast()) } as *const u8)
 }
 
 /// The current task, with its type.
@@ -380,6 +399,15 @@ pub fn current_registers() -> Typed {
 pub fn current_task_typed() -> Typed {
     // SAFETY: the helper takes nothing and always succeeds.
     Typed(unsafe { generated::bpf_get_current_task_btf() } as *const u8)
+}
+
+/// [`current_process`], for who has asked for the task anyway: two loads, and no further call.
+#[inline(always)]
+pub fn process_of(task: Typed) -> Current {
+    Current {
+        tgid: task.value(offset(|o| &o.task_struct_tgid)),
+        tid: task.value(offset(|o| &o.task_struct_pid)),
+    }
 }
 
 /// Sees a socket as a TCP socket, if it is one.

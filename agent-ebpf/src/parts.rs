@@ -11,7 +11,7 @@ use crate::syscall::{Buffers, Iovec};
 use crate::transfer::Transfer;
 
 /// Gets ready to find the parts of the scattered transfer in the scratch buffer.
-#[inline(never)]
+#[inline(always)]
 pub fn begin_parts(scratch: &mut Scratch) -> Delivered<()> {
     let Transfer {
         call,

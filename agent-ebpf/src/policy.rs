@@ -18,6 +18,9 @@ use crate::transfer::Transfer;
 /// A connection that moved this much in both directions does not begin to speak HTTP/2 any more.
 const PREFACE_POSITION_MAX: u64 = 4 * 1024;
 
+/// A connection that moved this much in each direction does not begin to speak TLS any more.
+const UPGRADE_POSITION_MAX: u64 = 4 * 1024;
+
 /// A turn begins with this transfer: budgets are full again.
 #[inline(always)]
 pub fn begin_turn(connection: &mut Connection, transfer: &Transfer) {
@@ -64,6 +67,18 @@ pub fn may_become_http2(connection: &Connection) -> bool {
     let early = |extent: &Extent| extent.position < PREFACE_POSITION_MAX;
     let is_open = connection.verdict == 0 || connection.verdict == VerdictKind::Understood as u8;
     is_open && (early(&connection.ingress) || early(&connection.egress))
+}
+
+/// Whether it is known that no TLS record comes on a socket any more: what it speaks is understood,
+/// and who asks for TLS in plaintext (`CONNECT`, PostgreSQL's `SSLRequest`) does so early.
+#[inline(always)]
+pub fn stays_plaintext(connection: &Connection) -> bool {
+    let is_understood = connection.verdict == VerdictKind::Understood as u8
+        || connection.verdict == VerdictKind::Http2 as u8;
+    let Connection {
+        ingress, egress, ..
+    } = connection;
+    is_understood && ingress.position.min(egress.position) >= UPGRADE_POSITION_MAX
 }
 
 /// What may still be copied of one direction.

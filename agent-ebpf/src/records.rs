@@ -6,9 +6,10 @@ use core::mem::size_of;
 use wirespan_common::connection::Connection;
 use wirespan_common::own::Ends;
 use wirespan_common::record::{
-    CHUNK_AFTER_LOSS, CHUNK_CARRIED, Direction, Extent, Header, Kind, Open, Progress, Stage,
-    TaskNote, is_object,
+    CHUNK_AFTER_LOSS, CHUNK_CARRIED, CHUNK_WIDENED, Direction, Extent, Header, Kind, Open,
+    Progress, Stage, TaskNote, is_object,
 };
+use wirespan_common::sampling::{ALWAYS_FOLLOWED, draw, is_left_out};
 use wirespan_common::tokio::NOTED;
 use zerocopy::{Immutable, IntoBytes};
 
@@ -65,6 +66,14 @@ pub fn describe(
         head.chunk.carrier_sequences = sequences;
         head.chunk.flags |= CHUNK_CARRIED;
     }
+    if maps::propagates()
+        && matches!(direction, Direction::Egress)
+        && let Some(widened) = maps::widened(transfer.socket.sk)
+        && !is_object(transfer.socket.id)
+    {
+        head.chunk.carrier_sequences = [0, widened.noted];
+        head.chunk.flags |= CHUNK_WIDENED;
+    }
     head.chunk.tail_len = scratch.tail_len;
     head.chunk.tail = scratch.tail;
     let opposite = extent_of(connection, direction.opposite());
@@ -81,14 +90,18 @@ pub enum Announced {
     Told,
     /// Nobody is to be told anything: the other end is wirespan's own.
     IsOwn,
+    /// Nobody is to be told anything: it is not among those that are followed at the moment.
+    LeftOut,
 }
 
-/// Tells user space, by this shard, the addresses of the connection in the scratch buffer.
+/// Tells user space, by this shard, the addresses of the connection in the scratch buffer, unless
+/// it is left out, which only one of which nothing was told may be (`IS_NEW`).
 #[inline(always)]
-pub fn announce(scratch: &mut Scratch, shard: u8) -> Delivered<Announced> {
+pub fn announce<const IS_NEW: bool>(scratch: &mut Scratch, shard: u8) -> Delivered<Announced> {
     let Transfer {
         socket, current, ..
     } = scratch.transfer;
+    scratch.draw = ALWAYS_FOLLOWED;
     let record = &mut scratch.open;
     sockets::addresses(socket, &mut record.open)?;
     record.open.carrier = if is_object(socket.id) {
@@ -99,6 +112,10 @@ pub fn announce(scratch: &mut Scratch, shard: u8) -> Delivered<Announced> {
     scratch.ends = Ends::of(&record.open);
     if maps::is_own_peer(&scratch.ends) {
         return Ok(Announced::IsOwn);
+    }
+    scratch.draw = draw(&record.open, &scratch.ends);
+    if IS_NEW && is_left_out(scratch.draw, maps::left_out_below()) {
+        return Ok(Announced::LeftOut);
     }
     let path_len = if record.open.family == sockets::AF_UNIX {
         sockets::unix_path(socket.sk, &mut record.path)

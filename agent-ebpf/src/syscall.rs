@@ -3,13 +3,11 @@
 //! Arguments stay in the registers that a task entered the kernel with until it leaves
 //! ([`crate::arch`]), so the end of a call is enough to know it.
 
-use core::mem::offset_of;
-
 use wirespan_common::record::Direction;
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
-use crate::arch::{CALL_REGISTERS_OFFSET, CallRegisters, is_listed, number};
-use crate::memory::{Delivered, Typed, read_kernel, user_value};
+use crate::arch::{CALL_PARTS, CallRegisters, is_listed, number, place};
+use crate::memory::{Delivered, Typed, read_kernel_part, user_value};
 
 /// What a call read from or wrote to.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,26 +47,34 @@ impl CallRegisters {
     /// Those at `address`.
     #[inline(never)]
     pub fn read(&mut self, address: u64) -> bool {
-        read_kernel(self, address + CALL_REGISTERS_OFFSET).is_ok()
+        let mut rest = self.as_mut_bytes();
+        for (offset, len) in CALL_PARTS {
+            let Some((part, behind)) = rest.split_at_mut_checked(len) else {
+                return false;
+            };
+            if read_kernel_part(part, address + offset).is_err() {
+                return false;
+            }
+            rest = behind;
+        }
+        true
     }
 
     /// What [`decode`] needs of those in a `struct pt_regs`.
     #[inline(always)]
     pub fn load(&mut self, registers: Typed) {
-        let at = |field| registers.value(CALL_REGISTERS_OFFSET + field as u64);
-        self.fourth = at(offset_of!(Self, fourth));
-        self.third = at(offset_of!(Self, third));
-        self.second = at(offset_of!(Self, second));
-        self.first = at(offset_of!(Self, first));
-        self.number = at(offset_of!(Self, number));
+        self.fourth = registers.value(place::FOURTH);
+        self.third = registers.value(place::THIRD);
+        self.second = registers.value(place::SECOND);
+        self.first = registers.value(place::FIRST);
+        self.number = registers.value(place::NUMBER);
     }
 }
 
 /// Whether the call with these registers (a `struct pt_regs`) may move bytes on a descriptor.
 #[inline(always)]
 pub fn may_move_bytes(registers: Typed) -> bool {
-    let at = CALL_REGISTERS_OFFSET + offset_of!(CallRegisters, number) as u64;
-    is_listed(registers.value(at))
+    is_listed(registers.value(place::NUMBER))
 }
 
 /// `struct iovec`, `struct user_msghdr` and `struct mmsghdr` of 64-bit programs
@@ -163,4 +169,20 @@ pub fn is_beside_stream(direction: Direction, flags: u32) -> bool {
         // MSG_OOB: urgent data is sent beside the stream.
         Direction::Egress => flags & 0x1 != 0,
     }
+}
+
+/// Whether a system call of this number may write to a socket what its process has in memory.
+#[inline(always)]
+pub fn may_send(number: u64) -> bool {
+    use number::*;
+    matches!(
+        number,
+        WRITE | WRITEV | SENDTO | SENDMSG | SENDMMSG | PWRITEV2
+    )
+}
+
+/// The descriptor that it is about.
+#[inline(always)]
+pub fn descriptor(registers: Typed) -> u32 {
+    registers.value::<u64>(place::FIRST) as u32
 }

@@ -14,10 +14,11 @@ pub mod tokio;
 use wirespan_common::connection::Connection;
 use wirespan_common::record::{Direction, TaskKind};
 use wirespan_common::runtime::Proxy;
-use wirespan_common::watch::{VerdictKind, Watch};
+use wirespan_common::watch::Watch;
 
 use crate::maps::{self, Scratch};
 use crate::memory::{Current, Delivered, kernel_value, offset};
+use crate::sockets::Socket;
 use crate::transfer::Transfer;
 
 /// A task, as a chunk names it.
@@ -40,8 +41,7 @@ pub fn note(scratch: &mut Scratch, connection: &mut Connection) {
     scratch.head.chunk.task_part = 0;
     scratch.head.chunk.task = 0;
     let is_egress = matches!(scratch.transfer.call.direction, Direction::Egress);
-    let is_ignored = connection.verdict == VerdictKind::Ignored as u8;
-    if kind == 0 || is_ignored || is_egress && connection.answers != 0 {
+    if kind == 0 || is_egress && connection.answers != 0 {
         return;
     }
     // Apart, so that the one does not take the other's stack.
@@ -51,6 +51,10 @@ pub fn note(scratch: &mut Scratch, connection: &mut Connection) {
         look_at_tokio(scratch);
     } else if kind == TaskKind::VirtualThread as u16 {
         look_at_virtual_thread(scratch);
+    } else if kind == TaskKind::ProxyRequest as u16 && !is_egress && connection.proxied_at != 0 {
+        // What `passed_on` finds, in place.
+        let id = connection.proxied_at;
+        name(scratch, kind as u8, Task { id, part: 0 });
     } else {
         look(scratch, connection, kind);
     }
@@ -137,6 +141,37 @@ fn passed_on(transfer: &Transfer, connection: &mut Connection) -> Option<Task> {
         NGINX => nginx::request(at, tgid),
         HAPROXY => haproxy::request(at, maps::runtime_of(tgid)?),
         _ => None,
+    }
+}
+
+/// Where nginx keeps the connection of a client, from whose socket it has read; 0 where the process
+/// is no nginx.
+#[inline(never)]
+pub fn read_by_nginx(socket: Socket, tgid: u32) -> u64 {
+    if !is_nginx(tgid) {
+        return 0;
+    }
+    nginx::connection_at(socket).unwrap_or(0)
+}
+
+#[inline(always)]
+fn is_nginx(tgid: u32) -> bool {
+    maps::runtime_of(tgid).is_some_and(|it| it.places[0] == NGINX.into())
+}
+
+/// The address of the client's connection for whose request bytes are about to be written to an
+/// upstream's socket, where that is nginx's; else 0.
+#[inline(never)]
+pub fn passed_on_by_nginx(socket: Socket, tgid: u32) -> u64 {
+    if !is_nginx(tgid) {
+        return 0;
+    }
+    let Some(at) = nginx::connection_at(socket) else {
+        return 0;
+    };
+    match nginx::request(at, tgid) {
+        Some(Task { id, part: 0 }) => id,
+        _ => 0,
     }
 }
 

@@ -330,10 +330,11 @@ fn moved<const WALKS: bool>(task: &mut Task, scratch: &mut Scratch) -> Delivered
             maps::count(loss);
         }
     }
+    let known = maps::connection(scratch.transfer.socket.id);
     if WALKS {
-        capture::transferred(scratch)
+        capture::transferred(scratch, known)
     } else {
-        capture::transferred_plain(scratch)
+        capture::transferred_plain(scratch, known)
     }
 }
 

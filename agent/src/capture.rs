@@ -1,14 +1,18 @@
 //! The kernel side from the daemon's view: load it, attach it, tell it whom to watch, read what it
 //! sends. The only room that knows aya. It understands no record beyond its existence.
 
+mod bpf;
+pub mod carriers;
 mod feed;
 pub mod kernel_layout;
 mod limits;
+mod loader;
 mod losses;
 mod object;
 pub mod privileges;
 mod reason;
 mod ring;
+mod sampling;
 mod selection;
 mod strategy;
 mod survey;
@@ -24,17 +28,19 @@ use aya::Ebpf;
 use aya_log::EbpfLogger;
 use wirespan_common::loss::KernelLoss;
 
+pub use carriers::{CarrierRefusal, Carriers};
 pub use feed::Feed;
 use feed::LOOK;
 pub use limits::raise as raise_limits;
 pub use losses::KernelLosses;
 pub use ring::Wait;
+pub use sampling::ConnectionSampling;
 pub use selection::Selection;
 pub use survey::{Survey, survey};
 pub use tls::{Attempt, Death, ProbedProcess, Spent, Standing, TlsProbes};
 pub use watch_list::WatchList;
 
-use kernel_layout::{Layout, Source};
+use kernel_layout::{KernelLayout, LayoutSource};
 
 use crate::config::{CaptureConfig, Strategy, Targets};
 use crate::visible::Visible;
@@ -52,12 +58,16 @@ pub struct Capture {
     selection: Option<Selection>,
     /// What the kernel side could not deliver.
     pub losses: KernelLosses,
+    /// What it leaves out; gone once it was asked for.
+    sampling: Option<ConnectionSampling>,
     /// Log lines of the kernel side, if they were asked for.
     log: Option<EbpfLogger<&'static dyn log::Log>>,
     /// Holds the programs and their attachments. Shared with [`TlsProbes`].
     attached: Arc<Mutex<Ebpf>>,
     /// All maps, for programs that are loaded apart.
     maps: HashMap<String, OwnedFd>,
+    /// What carries traces to other nodes, or why nothing does, where that was asked for.
+    pub carriers: Option<Result<Carriers, CarrierRefusal>>,
 }
 
 /// Why capture can't start: one line that says what is missing and what to do.
@@ -124,12 +134,15 @@ impl Capture {
         if config.node_links {
             strategy::attach_node(&mut ebpf, &layout);
         }
+        let knows_context = || strategy::attach_context(&mut ebpf, &layout);
+        let carriers = Carriers::start_if_asked(&config.carriers, &maps, knows_context);
         let log = if config.bpf_debug {
             object::start_log(&mut ebpf)
         } else {
             None
         };
         let losses = KernelLosses::new(&mut ebpf, config.shards)?;
+        let sampling = Some(ConnectionSampling::new(&mut ebpf)?);
         let attached = Arc::new(Mutex::new(ebpf));
         let feeds = (0..config.shards).map(|shard| Feed::new(shard, &attached, &maps));
         let feeds = feeds.collect::<Result<_, _>>()?;
@@ -141,9 +154,11 @@ impl Capture {
             watch_list,
             selection: Some(selection),
             losses,
+            sampling,
             log,
             attached,
             maps,
+            carriers,
         })
     }
 
@@ -153,6 +168,17 @@ impl Capture {
     /// It was asked for before.
     pub fn selection(&mut self) -> std::io::Result<Selection> {
         self.selection
+            .take()
+            .ok_or_else(|| std::io::ErrorKind::NotFound.into())
+    }
+
+    /// What says which connections the kernel side leaves out, for another thread. To be asked for
+    /// once.
+    ///
+    /// # Errors
+    /// It was asked for before.
+    pub fn sampling(&mut self) -> std::io::Result<ConnectionSampling> {
+        self.sampling
             .take()
             .ok_or_else(|| std::io::ErrorKind::NotFound.into())
     }
@@ -175,16 +201,16 @@ impl Capture {
 }
 
 /// Says whose layout is used, where it is not the kernel's own, and what is not done with it.
-fn tell_of(layout: &Layout) {
+fn tell_of(layout: &KernelLayout) {
     for (source, reason) in &layout.refused {
         // Many kernels don't describe themselves, and then somebody else does.
         let level = match source {
-            Source::Kernel => log::Level::Info,
-            Source::File(_) | Source::Observation => log::Level::Warn,
+            LayoutSource::Kernel => log::Level::Info,
+            LayoutSource::File(_) | LayoutSource::Observation => log::Level::Warn,
         };
         log::log!(level, "no kernel layout by {source}: {}", Visible(reason));
     }
-    if layout.source != Source::Kernel {
+    if layout.source != LayoutSource::Kernel {
         log::info!("the kernel's layout is known by {}", layout.source);
     }
     for shortcoming in layout.shortcomings() {

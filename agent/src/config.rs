@@ -13,6 +13,7 @@ mod discover;
 mod environment;
 mod error;
 mod exclusions;
+mod governor;
 mod known;
 mod kubernetes;
 mod names;
@@ -29,7 +30,9 @@ mod traces;
 mod values;
 
 pub use asking::{AskingConfig, AskingIdentity, PeerName, SECRET_BYTES_MIN, SecretSource};
-pub use capture::{CONNECTIONS_MAX_DEFAULT, CaptureConfig, LayoutSetting, Strategy};
+pub use capture::{
+    CONNECTIONS_MAX_DEFAULT, CaptureConfig, CarriersConfig, LayoutSetting, Strategy,
+};
 use change::fixed;
 pub use change::{Change, Changes, Part};
 pub use daemon::{
@@ -39,6 +42,7 @@ pub use discover::{DiscoverConfig, ServiceOverride};
 pub use environment::{Loaded, Purpose};
 pub use error::ConfigError;
 pub use exclusions::Exclusions;
+pub use governor::{CpuLimit, GovernorConfig};
 pub use kubernetes::{ApiReach, KubernetesConfig, PeersAsked};
 pub use names::{Names, SETTINGS, Setting};
 pub use pods::{Meets, PodCriteria};
@@ -77,6 +81,8 @@ pub struct Config {
     pub sandbox: SandboxConfig,
     /// What may be remembered.
     pub memory: MemoryConfig,
+    /// What may be taken of the processors.
+    pub governor: GovernorConfig,
     /// The daemon's own log.
     pub log: LogConfig,
     /// How it ends.

@@ -88,6 +88,8 @@ pub struct Connections {
     by_owner: HashMap<u32, SlotList>,
     owner_links: SlotLinks,
     weights: Weights,
+    /// Connections whose number is below this one are let go.
+    left_out_below: u32,
     /// The latest record's time.
     now_ns: u64,
     look_ns: u64,
@@ -114,10 +116,17 @@ impl Connections {
             by_owner: HashMap::new(),
             owner_links: SlotLinks::default(),
             weights: Weights::default(),
+            left_out_below: 0,
             now_ns: 0,
             look_ns: 0,
             to_kernel: Vec::new(),
         }
+    }
+
+    /// Connections whose number is below this one are let go from now on, each once nothing is open
+    /// on it.
+    pub fn leave_out_below(&mut self, below: u32) {
+        self.left_out_below = below;
     }
 
     /// Finds a connection.
@@ -226,14 +235,18 @@ impl Connections {
     pub fn settle(&mut self, slot: Slot, raise_budget: impl FnOnce(u32) -> bool) {
         use wirespan_common::watch::Verdict;
 
+        let left_out_below = self.left_out_below;
         let connection = self.at(slot);
         let id = connection.id;
         let tgid = connection.owners.current;
         let head_was_cut = connection.conversation.take_head_was_cut();
-        if connection.carries {
+        if connection.carries || connection.is_let_go() {
             return;
         }
-        let verdict = connection.verdict_for_kernel();
+        let verdict = match connection.may_be_let_go(left_out_below) {
+            true => Some(Verdict::LeftOut),
+            false => connection.verdict_for_kernel(),
+        };
         let news = verdict.filter(|_| verdict != connection.told);
         let begins_tls = connection.conversation.begins_tls() && !connection.begins_tls;
         if begins_tls {
@@ -265,7 +278,9 @@ impl Connections {
                 connection: id,
                 verdict,
             });
-            if is_revised && matches!(verdict, Verdict::Ignored | Verdict::Carrier) {
+            // The kernel side may have come to a verdict of its own on what is let go.
+            let is_final = matches!(verdict, Verdict::Ignored | Verdict::Carrier);
+            if is_revised && is_final || verdict == Verdict::LeftOut {
                 self.tell(ToKernel::EndCopying { connection: id });
             }
         }

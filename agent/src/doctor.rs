@@ -10,12 +10,13 @@ mod receivers;
 mod rights;
 mod table;
 
-use std::io::{self, Write};
+use std::io::Write as _;
 
 pub use check::{Check, Grade};
 pub use machine::Machine;
 
 use crate::config::Config;
+use crate::page;
 
 /// Prints what there is to say, as a table or as JSON.
 ///
@@ -23,19 +24,13 @@ use crate::config::Config;
 /// Standard output can't be written to, or a run can't do what it is for.
 pub fn examine(config: &Config, as_json: bool) -> anyhow::Result<()> {
     let checks = checks(&Machine::host(), config)?;
-    let mut out = io::stdout().lock();
-    let written = if as_json {
-        serde_json::to_writer_pretty(&mut out, &checks)
-            .map_err(io::Error::from)
-            .and_then(|()| writeln!(out))
-    } else {
-        table::write(&mut out, &checks)
-    };
-    match written {
-        // Who reads has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        other => other?,
-    }
+    page::say(|page| {
+        if !as_json {
+            return table::write(page, &checks);
+        }
+        serde_json::to_writer_pretty(&mut *page, &checks)?;
+        writeln!(page)
+    })?;
     let failed = checks.iter().filter(|check| check.grade == Grade::Fail);
     let failed: Vec<_> = failed.map(|check| check.check).collect();
     anyhow::ensure!(failed.is_empty(), "a run can't work: {}", failed.join(", "));

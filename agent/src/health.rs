@@ -1,5 +1,7 @@
 //! The daemon's own counters: everything that was discarded, by reason. It does not report.
 
+mod carried;
+mod left_alone;
 mod left_out;
 
 use std::collections::BTreeMap;
@@ -7,12 +9,17 @@ use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use wirespan_common::sampling::{LeftAlone, LeftAloneCount};
+
 use crate::asking::AskingCounts;
 use crate::discover::tls::GivenUp;
+use crate::governor::Share;
 use crate::links::LinkCounts;
 use crate::semconv;
 use crate::unread::Unread;
 
+pub use carried::CarriedHealth;
+use left_alone::LeftAloneCounts;
 use left_out::LeftOutCounts;
 pub use left_out::{LeftOut, LeftOutTally};
 
@@ -279,11 +286,14 @@ pub struct Health {
     records: AtomicU64,
     spans_made: AtomicU64,
     left_out: LeftOutCounts,
+    left_alone: LeftAloneCounts,
     traces_decided_early: AtomicU64,
     /// Which calls were linked, and why others were not.
     pub links: LinkCounts,
     /// What happens between agents that ask each other.
     pub asking: AskingCounts,
+    /// What became of calls that may carry their trace.
+    pub carried: CarriedHealth,
     /// By shard.
     coverage: Mutex<Vec<Vec<Coverage>>>,
     deliveries: [DeliveryCounts; Destination::ALL.len()],
@@ -365,6 +375,35 @@ impl Health {
     #[must_use]
     pub fn spans_left_out(&self, reason: LeftOut) -> u64 {
         self.left_out.get(reason)
+    }
+
+    /// Sets what was left alone for this reason, which the kernel side counts, to its present
+    /// value.
+    pub fn set_left_alone(&self, reason: LeftAlone, count: LeftAloneCount) {
+        self.left_alone.set(reason, count);
+    }
+
+    /// What the kernel side left alone so far, for this reason.
+    #[must_use]
+    pub fn left_alone(&self, reason: LeftAlone) -> LeftAloneCount {
+        self.left_alone.get(reason)
+    }
+
+    /// Sets which part of all connections is followed, and what the daemon takes, in cores.
+    pub fn set_following(&self, share: Share, cores: Option<f64>) {
+        self.left_alone.set_following(share, cores);
+    }
+
+    /// Which part of all connections is followed, 0 to 1.
+    #[must_use]
+    pub fn followed(&self) -> f64 {
+        self.left_alone.followed()
+    }
+
+    /// What the daemon took of the processors lately, in cores.
+    #[must_use]
+    pub fn cores(&self) -> f64 {
+        self.left_alone.cores()
     }
 
     /// Counts traces that tail sampling decided on by what was known of them, as there was no room

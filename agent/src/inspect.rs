@@ -12,7 +12,7 @@ mod sight;
 mod table;
 mod telling;
 
-use std::io::{self, Write};
+use std::io::Write as _;
 use std::path::Path;
 
 use serde::Serialize;
@@ -27,6 +27,7 @@ use crate::config::Config;
 use crate::discover::tls::{End, Finding, Libraries, Library, LibraryKind, Unreadable};
 use crate::discover::{Admission, Describer, ProcRoot, Process, Selector, Uncopied, ports};
 use crate::kubernetes::Pods;
+use crate::page;
 
 /// A process that would be watched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -78,19 +79,13 @@ pub fn processes(config: &Config, as_json: bool) -> anyhow::Result<()> {
         "{by}: it is not known what runs in such pods, as nobody tells of pods"
     );
     let rows = survey(&ProcRoot::host(), config, &known.unwrap_or_default());
-    let mut out = io::stdout().lock();
-    let written = if as_json {
-        serde_json::to_writer_pretty(&mut out, &rows)
-            .map_err(io::Error::from)
-            .and_then(|()| writeln!(out))
-    } else {
-        table::write(&mut out, &rows)
-    };
-    match written {
-        // Who reads has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        other => other?,
-    }
+    page::say(|page| {
+        if !as_json {
+            return table::write(page, &rows);
+        }
+        serde_json::to_writer_pretty(&mut *page, &rows)?;
+        writeln!(page)
+    })?;
     ProcRoot::host().check_pids()?;
     let sight = Sight::of(&ProcRoot::host());
     if rows.is_empty() {

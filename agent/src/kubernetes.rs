@@ -4,6 +4,7 @@
 
 mod access;
 mod addressed;
+mod audience;
 mod client;
 mod kubeconfig;
 mod owners;

@@ -169,7 +169,11 @@ pub struct Links {
     threads: Threads,
     java: VirtualThreads,
     python: Python,
+    derives_traces: bool,
     questions: Questions,
+    /// Requests may be served of which nobody here knows until then, in nanoseconds of record time:
+    /// their connections are left out.
+    unseen_until_ns: u64,
 }
 
 impl Links {
@@ -185,7 +189,19 @@ impl Links {
             threads: Threads::default(),
             java: VirtualThreads::default(),
             python: Python::default(),
+            derives_traces: false,
             questions: Questions::default(),
+            unseen_until_ns: 0,
+        }
+    }
+
+    /// Some connections are left out from now on, or none is any more. What was read on them before
+    /// may still be served for a while.
+    pub fn leave_out(&mut self, leaves_out: bool, now_ns: u64) {
+        if leaves_out {
+            self.unseen_until_ns = u64::MAX;
+        } else if self.unseen_until_ns == u64::MAX {
+            self.unseen_until_ns = now_ns.saturating_add(AWAITED_NS);
         }
     }
 
@@ -196,6 +212,12 @@ impl Links {
             ..*begun
         };
         let mut own = self.trace_context.place(begun.role, named);
+        if self.derives_traces
+            && named.parent.is_none()
+            && let Some(trace_id) = begun.ends.and_then(|ends| ends.key.trace_id())
+        {
+            own.trace_id = trace_id;
+        }
         let derived = begun.ends.and_then(|ends| ends.key.span_id());
         if begun.role == Role::Client
             && let Some(span_id) = derived
@@ -208,6 +230,11 @@ impl Links {
             Role::Client => self.begin_client(node, begun, named),
         }
         node
+    }
+
+    /// Ids of traces that begin here follow from the connection.
+    pub fn derive_traces(&mut self, derives: bool) {
+        self.derives_traces = derives;
     }
 
     fn begin_server(&mut self, node: NodeId, begun: &Begun, named: Named) {
@@ -242,8 +269,9 @@ impl Links {
     }
 
     fn begin_client(&mut self, node: NodeId, begun: &Begun, named: Named) {
+        let has_unseen = begun.time_ns < self.unseen_until_ns;
         if let Some(known) = self.nodes.get_mut(node) {
-            known.is_of_nobody = !self.threads.has_requests(begun.owner);
+            known.is_of_nobody = !has_unseen && !self.threads.has_requests(begun.owner);
         }
         let serving = self.tasks.asks(&mut self.nodes, node, begun);
         let may_be_told = self.tasks.calls(node, begun, serving.is_some());
@@ -254,6 +282,9 @@ impl Links {
             // An SDK in the process knows better.
             (PassedOn::No, ..) if named.parent.is_some() => {
                 self.nodes.abstain(node, Abstained::NamedByProgram);
+            }
+            (_, serving, _) if has_unseen && !self.is_named_by_task(serving) => {
+                self.nodes.abstain(node, Abstained::LeftOut);
             }
             (_, Some((request, mechanism)), _) => self.belongs(node, request, mechanism),
             (.., Some(actor))
@@ -364,6 +395,24 @@ impl Links {
         let forgotten = questions.take_forgotten();
         nodes.tally.questions(QuestionFate::Overrun, forgotten);
         questions.drain()
+    }
+
+    /// Whether a task says itself which request it serves, and that is being served: then a call is
+    /// not for one that nobody here knows of. Whatever rests on a request being the only one that a
+    /// thread or task has, or the next that it answers, is not.
+    fn is_named_by_task(&self, serving: Option<(Request, Mechanism)>) -> bool {
+        let Some((request, Mechanism::Task(kind))) = serving else {
+            return false;
+        };
+        let is_open = match request.cause {
+            Cause::Node(node) => self.nodes.get(node).is_some_and(|node| !node.has_ended()),
+            Cause::Handler(_) => false,
+        };
+        let names_requests = matches!(
+            kind,
+            TaskKind::Goroutine | TaskKind::ProxyRequest | TaskKind::NodeStore
+        );
+        is_open && request.doubt.is_none() && names_requests
     }
 
     /// A call belongs to a request, perhaps to be known later.

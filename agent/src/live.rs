@@ -12,6 +12,7 @@
 mod announcements;
 mod control;
 mod coordinator;
+mod governor;
 mod inbox;
 mod path;
 mod shard;
@@ -32,7 +33,7 @@ use wirespan_common::record::Caller;
 use crate::asking::PeersDoor;
 use crate::capture::Capture;
 use crate::cloud::CloudAttributes;
-use crate::config::SpanConfig;
+use crate::config::{GovernorConfig, SpanConfig};
 use crate::discover::tls::Libraries;
 use crate::discover::{ProcRoot, Watcher};
 use crate::ending::Event;
@@ -47,6 +48,7 @@ use crate::vitals::Vitals;
 use control::{Answer, Control, News, Reconfigure};
 pub use control::{Reconfiguration, Watched};
 use coordinator::Coordinator;
+use governor::GovernorThread;
 use inbox::{Mailbox, inbox};
 use path::Path;
 use shard::{Remains, Shard, ShardParts};
@@ -61,6 +63,15 @@ pub struct Stop {
 }
 
 impl Stop {
+    /// For so many shards, each with a way to wake it.
+    fn of_shards(count: usize) -> std::io::Result<Self> {
+        let wakes = std::iter::repeat_with(|| new_wake().map(Arc::new)).take(count);
+        Ok(Self {
+            wakes: wakes.collect::<Result<_, _>>()?,
+            stop: Arc::default(),
+        })
+    }
+
     /// They end their rounds, tell the rest and end.
     pub fn now(&self) {
         self.stop.store(true, Ordering::Release);
@@ -96,6 +107,8 @@ pub struct Setup {
     pub libraries: Libraries,
     /// Percent of a process's CPU time that following its tasks may take.
     pub follow_cpu_max: u8,
+    /// What the daemon may take itself.
+    pub governor: GovernorConfig,
     /// What pipelines are told; memory is divided among them.
     pub pipeline: PipelineConfig,
     /// How spans are made, from the first record on.
@@ -125,6 +138,7 @@ pub struct Live {
     /// To each shard, for what is known of callers.
     callers: Vec<Mailbox>,
     recording: Option<Recorder>,
+    governor: GovernorThread,
     health: Arc<Health>,
 }
 
@@ -142,6 +156,7 @@ impl Live {
             watcher,
             libraries,
             follow_cpu_max,
+            governor,
             pipeline,
             spans,
             recording,
@@ -154,18 +169,16 @@ impl Live {
         } = setup;
         let feeds = std::mem::take(&mut capture.feeds);
         let shards = feeds.len() as u8;
-        let wakes = feeds.iter().map(|_| new_wake().map(Arc::new));
-        let wakes = wakes.collect::<Result<Arc<[_]>, _>>()?;
-        let stop = Stop {
-            wakes: Arc::clone(&wakes),
-            stop: Arc::default(),
-        };
+        let stop = Stop::of_shards(feeds.len())?;
+        let wakes = Arc::clone(&stop.wakes);
         let (mailboxes, inboxes): (Vec<_>, Vec<_>) =
             wakes.iter().map(|wake| inbox(Arc::clone(wake))).unzip();
         let (selection, root) = (capture.selection()?, ProcRoot::host());
         let control = Control::start(watcher, selection, root, mailboxes.clone(), &health)?;
         let (watched, reconfigure) = (control.watched(), control.reconfigure());
         let tls = TlsThread::start(libraries, capture.tls_probes()?, follow_cpu_max, &health)?;
+        let (sampling, shards_told) = (capture.sampling()?, mailboxes.clone());
+        let governor = GovernorThread::start(governor, sampling, shards_told, Arc::clone(&health))?;
         let (own, wished) = wishes();
         let further = (1..shards).map(|_| own.another(Arc::clone(&wakes[0])));
         let further: Vec<_> = further.collect();
@@ -204,6 +217,7 @@ impl Live {
             reconfigure,
             callers: mailboxes,
             recording,
+            governor,
             health,
         })
     }
@@ -222,6 +236,11 @@ impl Live {
     /// Has all of it work by another configuration from now on; `false` if the run is over.
     pub fn reconfigure(&self, change: Reconfiguration) -> bool {
         self.reconfigure.reconfigure(change)
+    }
+
+    /// Has the daemon keep to another limit from now on.
+    pub fn govern(&self, config: GovernorConfig) {
+        self.governor.reconfigure(config);
     }
 
     /// Who is told of pods, from a thread that may have to wait; `false` if the run is over.
@@ -265,6 +284,7 @@ impl Live {
     pub fn end(self) -> Result<(Finished, Receiver<()>), Panicked> {
         self.stop.now();
         let rests: Vec<_> = self.threads.into_iter().map(JoinHandle::join).collect();
+        self.governor.finish();
         let recorded = self.recording.map(Recorder::finish);
         let rests = rests.into_iter().collect::<Result<Vec<_>, _>>();
         let rests = rests.map_err(|_| Panicked)?;

@@ -2,11 +2,12 @@
 //! of wirespan that runs in somebody else's process, and nobody but the user gets it there.
 
 use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
 
+use crate::page;
 use crate::visible::Visible;
 
 /// The script.
@@ -18,9 +19,8 @@ pub const SCRIPT: &str = include_str!("../script/wirespan-node.cjs");
 /// What keeps it from being written; a file that is there already is left as it is.
 pub fn hand_out(file: Option<&Path>) -> anyhow::Result<()> {
     let Some(path) = file else {
-        let mut output = io::stdout().lock();
-        output.write_all(SCRIPT.as_bytes())?;
-        return Ok(output.flush()?);
+        page::say(|page| page.write_all(SCRIPT.as_bytes()))?;
+        return Ok(());
     };
     let created = OpenOptions::new().write(true).create_new(true).open(path);
     let mut file = created.with_context(|| format!("can't create {}", Visible(path.display())))?;

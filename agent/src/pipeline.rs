@@ -5,6 +5,7 @@
 //!                            ├─ Task ────────────────── Links (who asked for which) ───────────┤
 //!                            ├─ Life, Process ───────── Processes (resources) ─────────────────┤
 //!                            ├─ Settings ────────────── what is told of an exchange ───────────┤
+//!                            ├─ Sampling ────────────── which connections are let go ────────────┤
 //!                            ├─ Caller ──────────────── Links (what other nodes answered) ─────┤
 //!                            └─ Clock ───────────────── offset of the wall clock ──────────────┤
 //!                                        Waiting, for what is not known yet ─ Teller ─ span ◀──┘
@@ -28,10 +29,12 @@ pub use shards::Pipelines;
 
 use std::sync::Arc;
 
+use wirespan_common::own::Ends as KernelEnds;
 use wirespan_common::record::{
-    Body, Chunk, ConnectionId, Direction, Life, LifeEvent, OPEN_LATE, Open, Progress, Record,
-    Stage, has_certain_carrier, is_object,
+    Body, Chunk, ConnectionId, Direction, Life, LifeEvent, OPEN_LATE, OPEN_RESUMED, Open, Progress,
+    Record, Stage, has_certain_carrier, is_object,
 };
+use wirespan_common::sampling::draw;
 use wirespan_protocols::conversation::End;
 
 use crate::config::SpanConfig;
@@ -124,6 +127,7 @@ impl Pipeline {
         let spans = SpanMaker::new(config.known_methods);
         let mut exchanges = Exchanges::new(TraceContext::new(config.seed));
         exchanges.links.allow_late(config.spans.late_calls_ns());
+        exchanges.links.derive_traces(config.spans.derives_traces());
         let answers_ns = config.spans.asked_within_ns();
         exchanges.links.wait_for_answers(answers_ns);
         Self {
@@ -180,6 +184,11 @@ impl Pipeline {
                 Err(_) => self.material.health.lose(Loss::Undecodable, 1),
             },
             Body::Caller(caller) => self.material.exchanges.links.hear_of_caller(&caller),
+            Body::Sampling(note) => {
+                self.connections.leave_out_below(note.left_out_below);
+                let links = &mut self.material.exchanges.links;
+                links.leave_out(note.left_out_below != 0, time_ns);
+            }
         }
         // Who waits until some time sees to it that another kind comes then.
         let is_frequent = matches!(
@@ -330,6 +339,11 @@ impl Pipeline {
     }
 
     fn open(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut dyn Outlet) {
+        let known = self.connections.find(open.connection);
+        let was_let_go = known.is_some_and(|slot| self.connections.at(slot).is_let_go());
+        if was_let_go || open.flags & OPEN_RESUMED != 0 {
+            return self.follow_again(record, open, path, out);
+        }
         if is_object(open.connection) {
             return self.open_object(record, open, path, out);
         }
@@ -383,6 +397,7 @@ impl Pipeline {
         };
         connection.endpoints = endpoints;
         connection.identity = Identity::of(open);
+        connection.draw = draw(open, &KernelEnds::of(open));
         let silent_ns = self
             .material
             .processes
@@ -427,6 +442,45 @@ impl Pipeline {
         }
     }
 
+    /// A connection that was left out is followed again. What it said meanwhile nobody knows, so it
+    /// begins as one does that was there before the daemon came.
+    fn follow_again(
+        &mut self,
+        record: &Record<'_>,
+        open: &Open,
+        path: &[u8],
+        out: &mut dyn Outlet,
+    ) {
+        let endpoints = Endpoints::from_open(open, path);
+        let mut is_amid = open.flags & OPEN_RESUMED != 0;
+        let mut known_by = None;
+        if let Some(old) = self.connections.remove(open.connection) {
+            let again = old.again(&Identity::of(open), endpoints.as_ref());
+            is_amid |= again != Again::New;
+            known_by = is_amid.then(|| (old.server_name.clone(), old.via.clone()));
+            let end = if is_amid { End::LostSight } else { End::Closed };
+            self.end(old, end, record.time_ns, out);
+        }
+        let is_object = is_object(open.connection);
+        if is_object {
+            self.open_object(record, open, path, out);
+        } else {
+            self.begin(record, open, endpoints, out);
+        }
+        let Some(slot) = self.connections.find(open.connection).filter(|_| is_amid) else {
+            return;
+        };
+        let connection = self.connections.at(slot);
+        connection.begin_unseen();
+        if !is_object {
+            connection.wire = Wire::of(open, 1);
+        }
+        if let Some((server_name, via)) = known_by {
+            connection.server_name = connection.server_name.take().or(server_name);
+            connection.via = connection.via.take().or(via);
+        }
+    }
+
     /// A TLS object is on a socket. Its plaintext may have come before.
     fn open_object(&mut self, record: &Record<'_>, open: &Open, path: &[u8], out: &mut dyn Outlet) {
         let (server_name, via, wire, may_be_local_until_ns) =
@@ -457,6 +511,7 @@ impl Pipeline {
         let slot = self.touch(open.connection, record, out);
         let object = self.connections.at(slot);
         object.endpoints = endpoints;
+        object.draw = draw(open, &KernelEnds::of(open));
         object.server_name = server_name;
         object.wire = wire;
         object.may_be_local_until_ns = may_be_local_until_ns;
@@ -483,6 +538,10 @@ impl Pipeline {
         let slot = self.touch(chunk.connection, record, out);
         self.connections.used_by(slot, record.tgid, record.time_ns);
         let connection = self.connections.at(slot);
+        if connection.is_let_go() {
+            // The kernel side had not heard of that.
+            return;
+        }
         connection.opening.note(direction, chunk.position, bytes);
         let other = direction.opposite();
         let chunk = &Chunk {
@@ -534,8 +593,11 @@ impl Pipeline {
         let mut moved = [(Direction::Ingress, &ingress), (Direction::Egress, &egress)];
         // What happened first is heard first: a response follows its request.
         moved.sort_by_key(|(_, extent)| extent.last_ns);
-        let farther =
-            moved.map(|(direction, extent)| connection.advance(direction, extent.position));
+        // What moves on what is let go is counted elsewhere.
+        let is_followed = !connection.is_let_go();
+        let farther = moved.map(|(direction, extent)| {
+            is_followed && connection.advance(direction, extent.position)
+        });
         if !connection.is_ignored() {
             let (conversation, mut listener) =
                 ConnectionListener::at(connection, &mut self.material, out);
@@ -619,6 +681,7 @@ impl Pipeline {
                 self.material.leaves_to_sdks = config.excludes_instrumented();
                 let links = &mut self.material.exchanges.links;
                 links.allow_late(config.late_calls_ns());
+                links.derive_traces(config.derives_traces());
                 links.wait_for_answers(config.asked_within_ns());
             }
             Err(_) => self.material.health.lose(Loss::Undecodable, 1),

@@ -28,7 +28,7 @@ use std::io::{self, BufWriter, Read, Write};
 use wirespan_common::connection::Connection;
 use wirespan_common::record::{
     Caller, Chunk, Clock, ConnectionId, DecodeError, Header, Kind, Life, Open, Progress, Record,
-    Stage, TaskNote,
+    SamplingNote, Stage, TaskNote,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -218,6 +218,16 @@ pub fn caller_record(time_ns: u64, caller: &Caller) -> Vec<u8> {
     user_record(Kind::Caller, time_ns, 0, caller.as_bytes())
 }
 
+/// The record that says that connections whose number is below this one are left out.
+#[must_use]
+pub fn sampling_record(time_ns: u64, left_out_below: u32) -> Vec<u8> {
+    let note = SamplingNote {
+        left_out_below,
+        reserved: 0,
+    };
+    user_record(Kind::Sampling, time_ns, 0, note.as_bytes())
+}
+
 /// The record that answers how far both streams of a connection are, out of what the kernel side
 /// remembers of it; `stage` says whether it is still there.
 #[must_use]
@@ -315,7 +325,7 @@ impl fmt::Display for ReadError {
             Self::Cut { offset } => {
                 write!(f, "the file ends within the record at byte {offset}")
             }
-            Self::Io { offset, error } => write!(f, "reading failed at byte {offset}: {error}"),
+            Self::Io { offset, .. } => write!(f, "reading failed at byte {offset}"),
         }
     }
 }

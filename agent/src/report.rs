@@ -4,6 +4,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use wirespan_common::sampling::{LeftAlone, LeftAloneCount};
+
 use crate::asking::PeerEvent;
 use crate::health::{Coverage, Destination, Health, LeftOut, Loss};
 use crate::links::{Abstained, QuestionFate};
@@ -28,6 +30,11 @@ pub fn log_losses(health: &Health) {
         let left_out = left_out(health);
         let made = health.spans_made();
         log::warn!("{made} spans so far{left_out}; lost: {losses}{by}");
+    }
+    if health.followed() < 1.0 {
+        let percent = 100.0 * health.followed();
+        let (cores, left_alone) = (health.cores(), left_alone(health).unwrap_or_default());
+        log::info!("follows {percent:.1}% of connections, at {cores:.3} cores; {left_alone}");
     }
     let coverage = health.coverage();
     let unread = coverage
@@ -82,6 +89,9 @@ pub fn summary(health: &Health, finished: &Finished, ran: Duration) -> String {
         &losses
     };
     let _ = write!(text, "\n  lost: {lost}");
+    if let Some(left_alone) = left_alone(health) {
+        let _ = write!(text, "\n  {left_alone}");
+    }
     if let Some(links) = links(health) {
         let _ = write!(text, "\n  {links}");
     }
@@ -145,6 +155,7 @@ pub fn of_process(health: &Health, finished: &Finished) -> Vec<String> {
     }
     let left_out = left_out(health);
     lines.extend(left_out.strip_prefix("; ").map(str::to_owned));
+    lines.extend(left_alone(health));
     let lost = match losses(health) {
         none if none.is_empty() => "nothing".to_owned(),
         some => some,
@@ -231,6 +242,17 @@ pub fn left_out(health: &Health) -> String {
     }
 }
 
+/// Which connections the kernel side left alone.
+fn left_alone(health: &Health) -> Option<String> {
+    let counts = LeftAlone::ALL.map(|reason| (reason.name(), health.left_alone(reason)));
+    let counts = counts.into_iter().filter(|(_, it)| it.connections > 0);
+    let counts = counts.map(|(reason, LeftAloneCount { connections, bytes })| {
+        format!("{connections} by {reason} ({bytes} bytes)")
+    });
+    let counts: Vec<_> = counts.collect();
+    (!counts.is_empty()).then(|| format!("connections left alone: {}", counts.join(", ")))
+}
+
 /// How parents were found, and why calls have none.
 fn links(health: &Health) -> Option<String> {
     let found = health.links.linked().into_iter();
@@ -299,6 +321,9 @@ mod tests {
         left_out.add(LeftOut::Sampler, 2);
         health.left_out_spans(left_out);
         health.decided_early(4);
+        let (connections, bytes) = (6, 700);
+        let left_alone = LeftAloneCount { connections, bytes };
+        health.set_left_alone(LeftAlone::CpuLimit, left_alone);
         health.lose(Loss::StreamGap, 1);
         let mut tally = LinkTally::default();
         tally.link(Mechanism::Connection);
@@ -336,8 +361,9 @@ mod tests {
             summary(&health, &finished, Duration::from_millis(1500)),
             "traced for 1.5 s: 12 spans made; left out 2 by sampler; 4 traces decided on before \
              their end; OTLP exported 7, lost 3; \
-             printer exported 9, lost 1\n  lost: stream_gap 1, queue_full 4\n  parents found: \
-             connection 2; calls without: outliving_task 1\n  questions to other nodes: asked 3, \
+             printer exported 9, lost 1\n  lost: stream_gap 1, queue_full 4\n  connections left \
+             alone: 6 by cpu_limit (700 bytes)\n  parents found: connection 2; calls without: \
+             outliving_task 1\n  questions to other nodes: asked 3, \
              answered 1; other agents: told 2\n  understood of shop (pid 42): 75.0% \
              (150 of 200 bytes), 3 records lost\n    not understood: looks like FastCGI (1 \
              connection, 50 bytes)\n  recorded: 5 records"

@@ -119,6 +119,7 @@ fn give_up_rights(config: &Config) -> RightsLeft {
     ];
     let needs = sandbox::Needs {
         admin: capture::privileges::takes_admin(),
+        net_admin: config.capture.carriers.is_on(),
         low_port: addresses
             .into_iter()
             .flatten()
@@ -135,8 +136,9 @@ fn give_up_rights(config: &Config) -> RightsLeft {
 
 fn tell_ready(watched: &Watched, pods: &str, began: Instant, strategy: impl std::fmt::Display) {
     let watched = watched.count();
+    let plural = if watched == 1 { "" } else { "es" };
     log::info!(
-        "ready in {} ms: {watched} processes watched, capture by {strategy}",
+        "ready in {} ms: {watched} process{plural} watched, capture by {strategy}",
         began.elapsed().as_millis()
     );
     if watched == 0 {

@@ -18,6 +18,8 @@ mod instrumented;
 mod kernel;
 #[path = "pipeline/learnt.rs"]
 mod learnt;
+#[path = "pipeline/left_out.rs"]
+mod left_out;
 #[path = "pipeline/links.rs"]
 mod links;
 #[path = "pipeline/losses.rs"]

@@ -9,7 +9,8 @@ use wirespan::health::Health;
 use wirespan::pipeline::{Pipeline, PipelineConfig};
 use wirespan::span::Span;
 use wirespan_common::record::{
-    Caller, Chunk, Clock, Extent, Header, Kind, Life, Open, Progress, Record, TaskNote,
+    Caller, Chunk, Clock, Extent, Header, Kind, Life, Open, Progress, Record, SamplingNote,
+    TaskNote,
 };
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
@@ -133,6 +134,7 @@ fn record(seed: &Seed, positions: &mut Positions) -> Vec<u8> {
             Vec::new()
         }
         Kind::Caller => body::<Caller>(raw, |_| {}),
+        Kind::Sampling => body::<SamplingNote>(raw, |_| {}),
     };
     let header = Header {
         len: (size_of::<Header>() + body.len() + payload.len()) as u32,
@@ -160,6 +162,7 @@ fn any_records(count_max: usize) -> impl Strategy<Value = Vec<Vec<u8>>> {
         1 => Just(Kind::Settings as u8),
         1 => Just(Kind::Peers as u8),
         1 => Just(Kind::Caller as u8),
+        1 => Just(Kind::Sampling as u8),
     ];
     let seed = (
         kind,

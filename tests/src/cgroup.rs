@@ -45,6 +45,50 @@ impl Drop for MemoryGroup {
     }
 }
 
+/// A group of version 2, for programs that handle sockets: whoever is in it.
+#[derive(Debug)]
+pub struct SocketGroup {
+    path: PathBuf,
+}
+
+impl SocketGroup {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// Why this machine lets nobody make one, in a sentence.
+    pub fn new(name: &str) -> Result<Self, String> {
+        let roots = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(Path::new);
+        let root = roots
+            .into_iter()
+            .find(|root| root.join("cgroup.procs").exists() && root.join("cgroup.threads").exists())
+            .ok_or("version 2 of control groups is not mounted")?;
+        let path = root.join(format!("{name}-{}", std::process::id()));
+        let made = fs::create_dir(&path);
+        made.map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Self { path })
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts a process into it: sockets that it makes from then on are concerned.
+    ///
+    /// # Panics
+    /// If the kernel refuses.
+    pub fn take_in(&self, pid: u32) {
+        fs::write(self.path.join("cgroup.procs"), pid.to_string()).expect("it moves");
+    }
+}
+
+impl Drop for SocketGroup {
+    fn drop(&mut self) {
+        remove(&self.path);
+    }
+}
+
 /// Groups within one another, called as somebody who runs containers calls them.
 #[derive(Debug)]
 pub struct NamedGroups {

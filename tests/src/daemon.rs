@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -25,6 +26,10 @@ pub struct Daemon {
     /// Whose programs and maps are in the kernel: the process, or what it runs in a container.
     pid: u32,
 }
+
+/// For how long a daemon may get ready: an emulated machine under load takes minutes to check what
+/// is loaded.
+const READY_LIMIT: Duration = Duration::from_secs(300);
 
 /// A daemon that has ended as it should.
 #[derive(Debug)]
@@ -100,7 +105,7 @@ impl Daemon {
     #[must_use]
     pub fn started(command: &mut Command) -> Self {
         let process = Process::start("wirespan", command);
-        let ready = process.stderr.wait_for_line(LIMIT, "wirespan: ready");
+        let ready = process.stderr.wait_for_line(READY_LIMIT, "wirespan: ready");
         assert!(
             ready.is_some(),
             "wirespan did not become ready\n{}",
@@ -384,8 +389,9 @@ pub fn command_with_least_capabilities() -> Command {
     command
 }
 
-/// Sets what is forced upon all tests.
+/// Sets what is forced upon all tests. Those that load the daemon want to see all of it.
 fn force(command: &mut Command) {
+    command.env("WIRESPAN_CPU_LIMIT", "off");
     if let Some(capture) = forced_capture() {
         command.env(CAPTURE, capture);
     }

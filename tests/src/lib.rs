@@ -7,6 +7,7 @@ pub mod container;
 pub mod daemon;
 pub mod deploy;
 pub mod dialogue;
+pub mod examination;
 pub mod grpc;
 pub mod held;
 pub mod jaeger;

@@ -192,6 +192,7 @@ async fn every_room_follows_while_it_runs_and_a_recording_holds_what_changed() {
         ("BEYLA_SERVICE_NAME", "shop"),
         ("WIRESPAN_DROP_QUERY", "true"),
         ("WIRESPAN_MEMORY_LIMIT", "50MiB"),
+        ("WIRESPAN_CPU_LIMIT", "250m"),
         ("BEYLA_LOG_LEVEL", "warn"),
         ("BEYLA_SHUTDOWN_TIMEOUT", "20s"),
         ("WIRESPAN_CONNECTIONS_MAX", "100"),

@@ -2,6 +2,8 @@
 //! else the machine does falls on both. A table, not a test: nothing fails on a slow machine.
 
 mod asking;
+mod cost;
+mod cpu;
 mod daemon;
 mod hpack;
 mod http2;
@@ -13,12 +15,14 @@ mod table;
 mod tls;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::demo::{Nginx, free_port};
 use crate::process;
 use crate::setup::{self, Purpose};
+use crate::vm;
 use crate::workspace;
 use daemon::{Daemon, Sink};
 use table::{Row, Table, Target};
@@ -42,17 +46,22 @@ pub struct Args {
     /// What to measure
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Part::ALL)]
     parts: Vec<Part>,
-    /// Of the programs that make calls, those whose name contains this
+    /// Of the programs that are measured, those whose name contains this
     #[arg(long, default_value = "")]
     programs: String,
     /// Take set-up and programs as they are: in a virtual machine there is nothing to build with
     #[arg(long)]
     built: bool,
+    /// Measure on Debian's kernel of this series instead, in a virtual machine
+    #[arg(long, value_name = "KERNEL")]
+    vm: Option<String>,
 }
 
 /// Rows that are measured together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
+    /// Processor time of programs for each request, watched and beside
+    Cost,
     /// nginx under wrk
     Http1,
     /// nginx under h2load, tonic under tonic
@@ -74,7 +83,8 @@ enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
+        Self::Cost,
         Self::Http1,
         Self::Http2,
         Self::Tls,
@@ -102,6 +112,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             setup::ensure(&[Purpose::Test])?;
         }
     }
+    if let Some(kernel) = &args.vm {
+        return in_machine(kernel);
+    }
     // Nobody is behind nginx here; `/hello` is its own answer.
     let watched = Nginx::start(free_port()?, 1)?;
     let other = Nginx::start(free_port()?, 1)?;
@@ -110,6 +123,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let wants = |part| args.parts.contains(&part);
     for strategy in &args.strategies {
         println!("bench: {strategy}");
+        if wants(Part::Cost) {
+            let figures = cost::measure(args, strategy);
+            table.extend(figures.with_context(|| format!("with {strategy}"))?);
+        }
         if wants(Part::Http1) {
             let figures = measure(args, strategy, &watched, &other)
                 .with_context(|| format!("with {strategy}"))?;
@@ -150,6 +167,25 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     print!("{table}");
     Ok(ExitCode::SUCCESS)
 }
+
+/// The same in a machine with that kernel, which finds all built.
+fn in_machine(kernel: &str) -> Result<ExitCode> {
+    let mut arguments = std::env::args();
+    let mut command: Vec<String> = arguments.by_ref().take(2).collect();
+    command.push("--built".to_owned());
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--built" => {}
+            "--vm" => drop(arguments.next()),
+            other if other.starts_with("--vm=") => {}
+            _ => command.push(argument),
+        }
+    }
+    vm::run(&vm::Args::of(kernel, MACHINE_LIMIT, command))
+}
+
+/// Emulated processors take about twenty times as long.
+const MACHINE_LIMIT: Duration = Duration::from_secs(6 * 3600);
 
 /// All that is measured, and what it is measured with.
 fn build() -> Result<()> {
@@ -265,5 +301,11 @@ fn replay(args: &Args, watched: &Nginx) -> Result<Row> {
 
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
+    let (Some(low), Some(high)) = (
+        values.get(values.len().saturating_sub(1) / 2),
+        values.get(values.len() / 2),
+    ) else {
+        return 0.0;
+    };
+    f64::midpoint(*low, *high)
 }

@@ -4,6 +4,7 @@
 mod counts;
 mod end_to_end;
 mod executables;
+mod kernels;
 mod links;
 mod report;
 mod soak;
@@ -31,6 +32,10 @@ pub struct Args {
     /// Only what takes too long for every run; CONTRIBUTING.md names it
     #[arg(long)]
     soak: bool,
+    /// Only what works on which kernel: the running one (`here`) and each that a machine can be
+    /// booted with, or those that are named; hours, for all
+    #[arg(long, value_name = "SERIES", num_args = 0.., conflicts_with_all = ["quick", "soak"])]
+    kernels: Option<Vec<String>>,
     /// How long each soak goes on, in seconds
     #[arg(long, default_value_t = 180, requires = "soak", value_name = "SECONDS")]
     soak_seconds: u64,
@@ -66,6 +71,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if args.soak {
         let duration = Duration::from_secs(args.soak_seconds);
         soak::run(&mut report, duration, args.only.as_deref().unwrap_or(""))?;
+        return Ok(report.conclude());
+    }
+    if let Some(only) = &args.kernels {
+        let compiled = build(&mut report);
+        kernels::run(&mut report, &compiled, only)?;
         return Ok(report.conclude());
     }
     report.stage("rustfmt", || checked(lint::format()));

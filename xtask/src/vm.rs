@@ -2,6 +2,7 @@
 //! change none of them. Emulated, so that it works where there is no KVM; without a network.
 
 mod archive;
+pub mod compiled;
 pub mod kernel;
 mod machine;
 mod modules;
@@ -17,12 +18,16 @@ pub use machine::{Boot, Machine};
 /// What to run, and on what.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Debian's kernel of this series: 5.10, 6.1 or 6.12
+    /// Debian's kernel of this series: 5.10, 6.1, 6.12, or 7 for the newest 7.x; or one that is
+    /// compiled without something: 6.1-no-kprobes, 6.1-no-uprobes
     #[arg(long, default_value = kernel::DEFAULT)]
     kernel: String,
     /// Seconds until the machine is given up
     #[arg(long, default_value_t = 600)]
     timeout: u64,
+    /// Parameters on the kernel's command line, such as `lockdown=integrity`
+    #[arg(long, default_value = "")]
+    parameters: String,
     /// QEMU's accelerator: `kvm` where it works
     #[arg(long, default_value = EMULATED)]
     accel: String,
@@ -30,6 +35,19 @@ pub struct Args {
     /// are passed on
     #[arg(last = true, required = true)]
     command: Vec<String>,
+}
+
+impl Args {
+    /// A command on a kernel, without another word.
+    pub fn of(kernel: &str, limit: Duration, command: Vec<String>) -> Self {
+        Self {
+            kernel: kernel.to_owned(),
+            timeout: limit.as_secs(),
+            parameters: String::new(),
+            accel: EMULATED.to_owned(),
+            command,
+        }
+    }
 }
 
 /// QEMU's own processor emulation, a thread for each.
@@ -41,6 +59,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let kernel = kernel::ensure(&args.kernel)?;
     let boot = Boot {
         kernel: &kernel,
+        parameters: &args.parameters,
         command: &args.command,
         limit: Duration::from_secs(args.timeout),
         accelerator: &args.accel,

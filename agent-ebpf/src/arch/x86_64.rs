@@ -2,12 +2,11 @@
 //! Rust's own, and system calls (arch/x86/entry/syscalls/syscall_64.tbl).
 
 use aya_ebpf::bindings::pt_regs;
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
-/// The part of `struct pt_regs` that system calls use, as it lies there from
-/// [`CALL_REGISTERS_OFFSET`]. Arguments stay in it from when a task enters the kernel until it
-/// leaves (arch/x86/entry/calling.h).
-#[derive(Clone, Copy, FromBytes)]
+/// The part of `struct pt_regs` that system calls use, as it lies there ([`CALL_PARTS`]). Arguments
+/// stay in it from when a task enters the kernel until it leaves (arch/x86/entry/calling.h).
+#[derive(Clone, Copy, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct CallRegisters {
     /// R10: the fourth argument.
@@ -26,8 +25,18 @@ pub struct CallRegisters {
     pub number: u64,
 }
 
-/// Where they begin in `struct pt_regs`.
-pub const CALL_REGISTERS_OFFSET: u64 = 0x38;
+/// Where they are in `struct pt_regs`: where each part begins, and its length.
+pub const CALL_PARTS: [(u64, usize); 1] = [(place::FOURTH, size_of::<CallRegisters>())];
+
+/// Where each is in `struct pt_regs`.
+#[allow(missing_docs, reason = "each is named after its field")]
+pub mod place {
+    pub const FOURTH: u64 = 0x38;
+    pub const THIRD: u64 = 0x60;
+    pub const SECOND: u64 = 0x68;
+    pub const FIRST: u64 = 0x70;
+    pub const NUMBER: u64 = 0x78;
+}
 
 /// Numbers of system calls.
 #[allow(missing_docs, reason = "each is named after its call")]
@@ -92,6 +101,15 @@ pub fn place(registers: &pt_regs) -> u64 {
 
 /// Bytes by which a return moves the stack pointer: the return address lies there.
 pub const RETURN_SIZE: u64 = 8;
+
+/// Where a function that begins returns to, if a register says so: it lies on the stack.
+#[inline(always)]
+pub fn link(_: &pt_regs) -> Option<u64> {
+    None
+}
+
+/// Where `struct epoll_event` has its data: it is packed (include/uapi/linux/eventpoll.h).
+pub const EPOLL_DATA_OFFSET: u64 = 4;
 
 /// Where the first four arguments of a function of C are when it begins (System V ABI).
 #[inline(always)]

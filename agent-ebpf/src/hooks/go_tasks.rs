@@ -9,7 +9,7 @@ use wirespan_common::record::TaskEvent;
 
 use super::run;
 use crate::maps;
-use crate::memory::{current_process, go_registers, stack_of};
+use crate::memory::{current_process, go_registers, return_address};
 use crate::tasks::go;
 
 /// What holds a connection: `net/http.persistConn`.
@@ -25,8 +25,8 @@ const GRPC_SERVER: u32 = 4;
 #[uprobe]
 pub fn go_goroutine(ctx: ProbeContext) -> u32 {
     let registers = go_registers(ctx.regs);
-    let stack = stack_of(ctx.regs);
-    run(go::born_or_over(current_process(), &registers, stack)) as u32
+    let born_or_over = |back| go::born_or_over(current_process(), &registers, back);
+    run(return_address(ctx.regs).and_then(born_or_over)) as u32
 }
 
 /// `func (t *loopyWriter) run() error` of gRPC, and other functions that serve whoever comes.

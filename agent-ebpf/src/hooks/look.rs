@@ -10,6 +10,7 @@ use wirespan_common::record::is_object;
 use wirespan_common::watch::VerdictKind;
 
 use crate::capture;
+use crate::left_alone;
 use crate::maps;
 use crate::sockets;
 use crate::tls;
@@ -23,8 +24,12 @@ pub fn look(ctx: RawTracePointContext) -> i32 {
     };
     // Hooks ask for a verdict only while there is none.
     let told = maps::verdict_of(id);
-    if told == VerdictKind::Ignored as u8 || told == VerdictKind::Carrier as u8 {
+    if told == VerdictKind::Carrier as u8 {
         connection.verdict = told;
+    }
+    // What was left out by itself, or is none of anybody's business, is not what was judged.
+    if !VerdictKind::leaves_alone(connection.verdict) {
+        left_alone::begins(connection, told);
     }
     let sk = connection.sk;
     if is_object(id) {

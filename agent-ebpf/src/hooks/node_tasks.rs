@@ -3,8 +3,9 @@
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
+use zerocopy::FromZeros;
 
-use crate::arch;
+use crate::arch::{self, CallRegisters};
 use crate::maps;
 use crate::memory::{current_process, current_registers, current_task, kernel_value, offset};
 use crate::tasks::node;
@@ -30,9 +31,11 @@ fn named(registers: impl FnOnce() -> Option<u64>) -> i32 {
     let current = current_process();
     if maps::watch_of(current.tgid).is_some()
         && let Some(address) = registers()
-        && let Ok(call) = kernel_value(address + arch::CALL_REGISTERS_OFFSET)
     {
-        node::tells(current, &call);
+        let mut call = CallRegisters::new_zeroed();
+        if call.read(address) {
+            node::tells(current, &call);
+        }
     }
     0
 }

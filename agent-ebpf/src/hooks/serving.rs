@@ -76,7 +76,7 @@ fn is_told(current: Current) -> bool {
 /// now on, should it serve.
 #[inline(always)]
 pub fn watch_of_mover(current: Current, sk: Typed) -> Option<Watch> {
-    let known = maps::watch_of(current.tgid);
+    let known = maps::watch_of_busy(current.tgid);
     if known.is_some_and(|watch| watch.serves != 0) {
         return known;
     }

@@ -35,6 +35,7 @@ pub fn inet_sock_set_state(ctx: RawTracePointContext) -> i32 {
     let sk = ctx.arg(0);
     if ctx.arg::<i32>(2) == CLOSE {
         maps::own_closed(sk);
+        maps::forget_widened(sk);
     }
     run(match (ctx.arg::<i32>(1), ctx.arg::<i32>(2)) {
         (_, LISTEN) => listening(sk),

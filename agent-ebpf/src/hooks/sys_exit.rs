@@ -25,7 +25,7 @@ pub fn sys_exit_plain(ctx: BtfTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sys_exit")]
 pub fn sys_exit_untyped(ctx: RawTracePointContext) -> i32 {
     let current = current_process();
-    let Some(watch) = maps::watch_of(current.tgid) else {
+    let Some(watch) = maps::watch_of_busy(current.tgid) else {
         return 0;
     };
     let registers = Typed::new(ctx.arg(0));
@@ -40,7 +40,7 @@ fn returned<F: Family>(ctx: &BtfTracePointContext) -> i32 {
         return 0;
     }
     let current = current_process();
-    let Some(watch) = maps::watch_of(current.tgid) else {
+    let Some(watch) = maps::watch_of_busy(current.tgid) else {
         return 0;
     };
     run(call_ended::<F>(current, watch, registers, ctx.arg(1)))

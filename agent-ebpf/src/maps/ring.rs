@@ -11,7 +11,7 @@ use aya_ebpf::maps::LruHashMap;
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::{ANCESTORS_MAX, Header, Open, TaskNote};
 use wirespan_common::shard::RING_BYTES;
-use wirespan_common::share::{Ledger, Ring, ledger_key};
+use wirespan_common::share::{Ledger, Purse, Ring, ledger_key};
 use zerocopy::{Immutable, IntoBytes};
 
 use super::contexts::BirthRecord;
@@ -41,7 +41,23 @@ pub fn send_chunk(scratch: &mut Scratch) -> Delivered<()> {
     let tgid = scratch.transfer.current.tgid;
     let shard = scratch.head.header.shard;
     let len = size_of::<ChunkRecord>() as u32 + scratch.copied;
-    let sent = admit(tgid, shard, len).and_then(|()| {
+    let key = ledger_key(tgid, shard);
+    let admitted = if scratch.purse.pays(key, len) {
+        RingAdmission::Given
+    } else {
+        settle(&mut scratch.purse);
+        admit(tgid, shard, len)
+    };
+    let wake = match admitted {
+        RingAdmission::Refused => {
+            note_loss(tgid, shard);
+            return Err(KernelLoss::RingShare);
+        }
+        RingAdmission::Given => Wake::Later,
+        RingAdmission::GivenFilling => Wake::Now,
+    };
+    scratch.purse.open(key);
+    let sent = {
         let payload = clamp::<PAYLOAD_ROOM>(u64::from(scratch.copied));
         // SAFETY: head and payload lie one behind the other.
         unsafe {
@@ -49,10 +65,10 @@ pub fn send_chunk(scratch: &mut Scratch) -> Delivered<()> {
                 &raw mut scratch.head,
                 size_of::<ChunkRecord>() as u64 + payload,
                 shard,
-                Wake::Later,
+                wake,
             )
         }
-    });
+    };
     if sent.is_err() {
         note_loss(tgid, shard);
     }
@@ -63,16 +79,45 @@ pub fn send_chunk(scratch: &mut Scratch) -> Delivered<()> {
 /// chunks are nearly all that is written, and who talks too much loses those. What else there is to
 /// say is said as long as there is room.
 #[inline(never)]
-fn admit(tgid: u32, shard: u8, len: u32) -> Delivered<()> {
+fn admit(tgid: u32, shard: u8, len: u32) -> RingAdmission {
     let Some(ledger) = ledger(tgid, shard) else {
-        return Ok(());
+        return RingAdmission::Given;
     };
     let len = u64::from(len);
-    if ledger.is_due(len, RING_BYTES.into()) && !ledger.admits(ring(shard)) {
-        return Err(KernelLoss::RingShare);
+    let mut admitted = RingAdmission::Given;
+    if ledger.is_due(len, RING_BYTES.into()) {
+        let ring = ring(shard);
+        if !ledger.admits(ring) {
+            return RingAdmission::Refused;
+        }
+        if ring.is_filling() {
+            admitted = RingAdmission::GivenFilling;
+        }
     }
     ledger.writes(len);
-    Ok(())
+    admitted
+}
+
+/// What was paid from the purse is written into the ledger that it was of.
+// Not by `admit`: there is no more stack for both.
+#[inline(never)]
+fn settle(purse: &mut Purse) {
+    let (key, spent) = purse.empty();
+    if let Some(ledger) = LEDGERS.get_ptr_mut(key) {
+        // SAFETY: as for `ledger`.
+        unsafe { (*ledger).writes(spent) };
+    }
+}
+
+/// What comes of asking for room in a ring.
+#[derive(Clone, Copy)]
+enum RingAdmission {
+    /// There is some.
+    Given,
+    /// There is some, and the reader should make more.
+    GivenFilling,
+    /// Others need it more.
+    Refused,
 }
 
 /// The process lost a record of this shard.

@@ -8,11 +8,13 @@ use wirespan_common::connection::Connection;
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::own::Ends;
 use wirespan_common::record::{Chunk, ConnectionId, Header, Open, Tail};
+use wirespan_common::share::Purse;
 
 use super::sizes::{PARTS_AT_ONCE, PAYLOAD_ROOM};
 use super::tls::ObjectKey;
 use super::walks::Frames;
 use crate::arch::CallRegisters;
+use crate::context::head::RequestHead;
 use crate::memory::Delivered;
 use crate::sockets::PATH_MAX;
 use crate::syscall::Iovec;
@@ -32,6 +34,8 @@ pub struct Scratch {
     /// is no atomic exchange leaves a window of two instructions, which needs instructions that
     /// kernels before 5.12 don't have to close.
     taken: u32,
+    /// Who wrote a record from here last.
+    pub purse: Purse,
     /// The transfer that is looked at.
     pub transfer: Transfer,
     /// The TLS object whose plaintext it is, where it is.
@@ -74,13 +78,16 @@ pub struct Scratch {
     reserved: [u8; 6],
     /// Where a walk along HTTP/2 frames is.
     pub frames: Frames,
+    /// What is known of a request's head that is being read.
+    pub request: RequestHead,
     /// A connection that is about to be remembered.
     pub connection: Connection,
     /// An open record.
     pub open: OpenRecord,
     /// The addresses in it, as they are looked for among those of wirespan's own connections.
     pub ends: Ends,
-    reserved_too: u32,
+    /// The number of the connection in it ([`wirespan_common::sampling::draw`]).
+    pub draw: u32,
     /// What a chunk's record begins with.
     pub head: ChunkRecord,
     /// What follows it.

@@ -3,6 +3,7 @@
 //! read where the kernel keeps it, so nothing need have been seen of the program before.
 
 use super::Descriptors;
+use crate::arch::EPOLL_DATA_OFFSET;
 use crate::memory::{kernel_value, offset};
 
 /// Address of the `struct file` that holds the socket of a `struct sock`.
@@ -42,10 +43,8 @@ pub fn is_polled(file: u64) -> bool {
 /// added to last. `None` if it is in none.
 #[inline(always)]
 pub fn registered_data(file: u64) -> Option<u64> {
-    /// `struct epoll_event` is packed on x86-64 (include/uapi/linux/eventpoll.h).
-    const DATA_OFFSET: u64 = 4;
     let item = first_place(file)? - offset(|o| &o.epitem_fllink);
-    kernel_value(item + offset(|o| &o.epitem_event) + DATA_OFFSET).ok()
+    kernel_value(item + offset(|o| &o.epitem_event) + EPOLL_DATA_OFFSET).ok()
 }
 
 /// The link by which a file's place in a set is in the list of all its places.

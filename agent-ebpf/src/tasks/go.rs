@@ -16,6 +16,7 @@ use wirespan_common::runtime::Runtime;
 
 use super::Task;
 use crate::arch::{GOROUTINE_OFFSET, GoRegisters};
+use crate::context;
 use crate::go_net;
 use crate::maps::{self, HeldConnection, HeldKey, Scratch};
 use crate::memory::{Current, Delivered, kernel_value, user_value};
@@ -74,22 +75,24 @@ pub fn current(scratch: &Scratch) -> Option<Task> {
     Some(Task { id, part: 0 })
 }
 
-/// `isSystemGoroutine` begins, with a goroutine as its first argument, on the scheduler's own one.
+/// `isSystemGoroutine` begins, with a goroutine as its first argument, on the scheduler's own one;
+/// it returns to `back`.
 #[inline(always)]
-pub fn born_or_over(current: Current, registers: &GoRegisters, stack: u64) -> Delivered<()> {
+pub fn born_or_over(current: Current, registers: &GoRegisters, back: u64) -> Delivered<()> {
     let Some(runtime) = maps::struck(current.tgid) else {
         return Ok(());
     };
     let places = GoPlaces::of(runtime);
-    let back: u64 = user_value(stack)?;
     let within = |[begin, len]: [u64; 2]| back.wrapping_sub(begin) < len;
     let task = registers.first;
     if within(places.ends) {
+        context::goroutine_is_new(current.tgid, task);
         return tell(current, runtime, TaskEvent::Ended, [task, 0], 0);
     }
     if !within(places.makes) {
         return Ok(());
     }
+    context::goroutine_is_new(current.tgid, task);
     let Ok([parent, start]) = made_by(&places, registers) else {
         runtime.notes_lost = runtime.notes_lost.wrapping_add(1);
         return Err(KernelLoss::UnreadableMemory);
@@ -137,6 +140,11 @@ pub fn uses(
     let connection = connection_in(structure, key);
     if connection == 0 {
         return Ok(());
+    }
+    if matches!(event, TaskEvent::Asks) && part == 0 {
+        context::goroutine_asks(current.tgid, goroutine, connection);
+    } else if matches!(event, TaskEvent::Serves) {
+        context::goroutine_is_new(current.tgid, goroutine);
     }
     tell(current, runtime, event, [goroutine, connection], part)
 }

@@ -14,8 +14,8 @@ use zerocopy::FromBytes;
 use super::{ANSWERS, Task};
 use crate::maps;
 use crate::memory::user_value;
-use crate::sockets;
 use crate::sockets::polled::{file_at, file_of, is_descriptor_of, registered_data};
+use crate::sockets::{self, Socket};
 use crate::transfer::Transfer;
 
 /// The beginning of `ngx_connection_t`.
@@ -49,10 +49,16 @@ const INSTANCE: u64 = 1;
 /// Address of the `ngx_connection_t` of the socket that bytes moved on.
 #[inline(never)]
 pub fn connection_of(transfer: &Transfer) -> Option<u64> {
-    if transfer.socket.sk == 0 {
+    connection_at(transfer.socket)
+}
+
+/// The same of a socket.
+#[inline(always)]
+pub fn connection_at(socket: Socket) -> Option<u64> {
+    if socket.sk == 0 {
         return None;
     }
-    let file = file_of(transfer.socket.sk)?;
+    let file = file_of(socket.sk)?;
     let at = registered_data(file)? & !INSTANCE;
     let connection: NgxConnection = user_value(at).ok()?;
     is_descriptor_of(file, sockets::descriptors()?, connection.fd).then_some(at)

@@ -8,6 +8,7 @@ use wirespan_common::watch::VerdictKind;
 
 use super::{OF_GO, OF_RUSTLS};
 use crate::go_net;
+use crate::left_alone;
 use crate::maps::{self, FRAMES_AROUND, Frame, Object, ObjectKey, Scratch, Task};
 use crate::memory::{Current, Delivered, now_ns, processor};
 use crate::records::{self, Announced};
@@ -120,11 +121,12 @@ pub fn bind_first(
     scratch.transfer.socket = Socket { id: object.id, sk };
     scratch.carrier = carrier;
     scratch.open.open.flags = OPEN_LATE;
-    let announced = records::announce(scratch, connection.shard);
+    let announced = records::announce::<false>(scratch, connection.shard);
     scratch.transfer.socket = moved_on;
     if matches!(announced?, Announced::IsOwn) {
-        connection.verdict = VerdictKind::Ignored as u8;
+        connection.verdict = VerdictKind::Unfit as u8;
     }
+    connection.draw = scratch.draw;
     Ok(())
 }
 
@@ -233,10 +235,10 @@ fn over(id: ConnectionId, stage: Stage, current: Current) -> Delivered<()> {
     let Some(connection) = maps::connection(id) else {
         return Ok(());
     };
-    let told = if connection.verdict == VerdictKind::Ignored as u8 {
-        Ok(())
-    } else {
+    let told = if left_alone::is_told(connection, stage) {
         records::ended(id, connection, stage, current.tgid, current.tid)
+    } else {
+        Ok(())
     };
     if stage as u8 == Stage::Closed as u8 {
         maps::forget_connection(id);

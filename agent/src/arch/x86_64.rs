@@ -29,12 +29,32 @@ pub const ELF_MACHINE: u16 = 62;
 /// include/asm/uprobes.h).
 pub const PROBED_LEN: usize = 16;
 
-/// What stands at the first byte of a probe (`int3`).
-pub const BREAKPOINT: u8 = 0xcc;
+/// What stands where a probe is put.
+pub const BREAKPOINT: [u8; 1] = [INT3];
+
+/// `int3`
+const INT3: u8 = 0xcc;
 
 /// Go's minimum size of an instruction, as its table of functions has it (`pcHeader.minLC`,
 /// src/runtime/symtab.go).
 pub const GO_INSTRUCTION_LEN_MIN: u8 = 1;
+
+/// First minor version of Go 1 whose functions take their arguments in registers here.
+pub const GO_REGISTERS_SINCE: u32 = 17;
+
+/// `R_X86_64_RELATIVE`: a word that is the file's base plus a number.
+pub const RELOCATION_RELATIVE: u64 = 8;
+
+/// `R_X86_64_DTPMOD64`: the number of a module.
+pub const RELOCATION_MODULE: u64 = 16;
+
+/// Where the kernel keeps the address of a thread's own memory (`struct thread_struct`,
+/// include/asm/processor.h).
+pub const THREAD_POINTER: &str = "fsbase";
+
+/// Why nothing is read of what runtimes and libraries do within, if that is so; completes a
+/// sentence like "tokio's tasks can't be told apart: …".
+pub const UNREAD: Option<&str> = None;
 
 /// What [`begins_with_stack_check`] looks at.
 pub const STACK_CHECK_LEN: usize = 12;
@@ -49,8 +69,8 @@ const UD2: [u8; 2] = [0x0f, 0x0b];
 /// What BTFHub calls it.
 pub const BTFHUB_ARCHITECTURE: &str = "x86_64";
 
-/// Where in its stack in the kernel a task has the second argument of the system call that it is in:
-/// `si` in the `struct pt_regs` at its end (include/asm/ptrace.h, include/asm/page_64_types.h).
+/// Where in its stack in the kernel a task has the second argument of the system call that it is
+/// in: `si` in the `struct pt_regs` at its end (include/asm/ptrace.h, include/asm/page_64_types.h).
 pub const SECOND_ARGUMENT_IN_STACK: u64 = 16 * 1024 - 21 * 8 + 13 * 8;
 
 /// Where the own memory of the thread that calls this is, as the kernel keeps it: the base of the
@@ -81,7 +101,7 @@ pub fn first_instruction_len(code: &[u8]) -> Option<usize> {
 /// Whether no function begins so: padding, int3 and ud2.
 #[must_use]
 pub fn is_filler(head: &[u8]) -> bool {
-    head.iter().all(|byte| *byte == 0) || head[0] == BREAKPOINT || head.starts_with(&UD2)
+    head.iter().all(|byte| *byte == 0) || head[0] == INT3 || head.starts_with(&UD2)
 }
 
 /// Length of the instructions at the beginning that change nothing. The probe is put behind them:

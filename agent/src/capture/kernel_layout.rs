@@ -1,6 +1,6 @@
 //! Where the running kernel keeps what the kernel side reads: byte offsets out of its own type
-//! information, or that of a file, or found by looking. It holds no offsets of its own, so no kernel
-//! version is assumed; and whoever says them, they are tried before they are used.
+//! information, or that of a file, or found by looking. It holds no offsets of its own, so no
+//! kernel version is assumed; and whoever says them, they are tried before they are used.
 
 mod btf;
 mod commands;
@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use wirespan_common::config::Offsets;
 
+use crate::arch::THREAD_POINTER;
 use btf::{Btf, MalformedBtf};
 pub use features::Feature;
 use observe::ObserveError;
@@ -32,7 +33,7 @@ const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 /// Who says where the kernel keeps what.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum LayoutSource {
     /// The running kernel itself.
     Kernel,
     /// What the user gave (`WIRESPAN_BTF`).
@@ -41,7 +42,7 @@ pub enum Source {
     Observation,
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for LayoutSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kernel => f.write_str(VMLINUX),
@@ -53,20 +54,20 @@ impl fmt::Display for Source {
 
 /// A layout that was tried.
 #[derive(Clone, Debug)]
-pub struct Layout {
+pub struct KernelLayout {
     /// What the kernel side is told.
     pub offsets: Offsets,
     /// Who said it.
-    pub source: Source,
+    pub source: LayoutSource,
     /// What could not be found out, with the reason.
     pub lacks: Vec<(Feature, String)>,
     /// Sources that were asked before, with the reason why they were not taken.
-    pub refused: Vec<(Source, String)>,
+    pub refused: Vec<(LayoutSource, String)>,
     /// Why it could not be tried; only the kernel itself is believed then.
     pub untried: Option<String>,
 }
 
-impl Layout {
+impl KernelLayout {
     /// Whether a feature has what it needs.
     #[must_use]
     pub fn has(&self, feature: Feature) -> bool {
@@ -82,7 +83,7 @@ impl Layout {
 
 /// Why the layout is not known: each source with its reason.
 #[derive(Debug)]
-pub struct LayoutError(Vec<(Source, String)>);
+pub struct LayoutError(Vec<(LayoutSource, String)>);
 
 impl fmt::Display for LayoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -102,12 +103,12 @@ impl std::error::Error for LayoutError {}
 ///
 /// # Errors
 /// See [`LayoutError`].
-pub fn find(setting: &LayoutSetting) -> Result<Layout, LayoutError> {
+pub fn find(setting: &LayoutSetting) -> Result<KernelLayout, LayoutError> {
     let mut refused = Vec::new();
     for source in sources_of(setting) {
         match layout_of(&source) {
             Ok((offsets, lacks, untried)) => {
-                return Ok(Layout {
+                return Ok(KernelLayout {
                     offsets,
                     source,
                     lacks,
@@ -121,28 +122,30 @@ pub fn find(setting: &LayoutSetting) -> Result<Layout, LayoutError> {
     Err(LayoutError(refused))
 }
 
-fn sources_of(setting: &LayoutSetting) -> Vec<Source> {
+fn sources_of(setting: &LayoutSetting) -> Vec<LayoutSource> {
     match setting {
-        LayoutSetting::Auto => vec![Source::Kernel, Source::Observation],
+        LayoutSetting::Auto => vec![LayoutSource::Kernel, LayoutSource::Observation],
         LayoutSetting::File(path) => {
-            let file = Source::File(path.clone());
-            vec![Source::Kernel, file, Source::Observation]
+            let file = LayoutSource::File(path.clone());
+            vec![LayoutSource::Kernel, file, LayoutSource::Observation]
         }
-        LayoutSetting::Observe => vec![Source::Observation],
+        LayoutSetting::Observe => vec![LayoutSource::Observation],
     }
 }
 
 type Tried = (Offsets, Vec<(Feature, String)>, Option<String>);
 
-fn layout_of(source: &Source) -> Result<Tried, String> {
+fn layout_of(source: &LayoutSource) -> Result<Tried, String> {
     let (offsets, lacks) = match source {
-        Source::Kernel => (described_by_kernel()?, Vec::new()),
-        Source::File(path) => (parse(&sources::read(path)?)?, Vec::new()),
-        Source::Observation => observed(None)?,
+        LayoutSource::Kernel => (described_by_kernel()?, Vec::new()),
+        LayoutSource::File(path) => (parse(&sources::read(path)?)?, Vec::new()),
+        LayoutSource::Observation => observed(None)?,
     };
     match tried(offsets) {
         Ok(()) => Ok((offsets, lacks, None)),
-        Err(Mismatch::Untried(why)) if *source == Source::Kernel => Ok((offsets, lacks, Some(why))),
+        Err(Mismatch::Untried(why)) if *source == LayoutSource::Kernel => {
+            Ok((offsets, lacks, Some(why)))
+        }
         Err(mismatch) => Err(mismatch.to_string()),
     }
 }
@@ -186,12 +189,12 @@ pub fn parse(bytes: &[u8]) -> Result<Offsets, String> {
 }
 
 /// A structure has no such member.
-struct Missing {
+struct MissingMembers {
     structure: &'static str,
     member: &'static str,
 }
 
-impl fmt::Display for Missing {
+impl fmt::Display for MissingMembers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { structure, member } = self;
         write!(f, "its struct {structure} has no member {member}")
@@ -199,20 +202,20 @@ impl fmt::Display for Missing {
 }
 
 /// Which bits at its place are the protocol of a socket: a byte, before 5.6.
-fn protocol_mask(types: &Btf<'_>) -> Result<u32, Missing> {
+fn protocol_mask(types: &Btf<'_>) -> Result<u32, MissingMembers> {
     let (structure, member) = ("sock", "sk_protocol");
     match types.place_of(structure, member).map(|place| place.width) {
         Some(8) => Ok(0xff),
         Some(16) => Ok(0xffff),
-        _ => Err(Missing { structure, member }),
+        _ => Err(MissingMembers { structure, member }),
     }
 }
 
-fn described(types: &Btf<'_>) -> Result<Offsets, Missing> {
+fn described(types: &Btf<'_>) -> Result<Offsets, MissingMembers> {
     let at = |structure, member| {
         types
             .offset_of(structure, member)
-            .ok_or(Missing { structure, member })
+            .ok_or(MissingMembers { structure, member })
     };
     Ok(Offsets {
         task_struct_files: at("task_struct", "files")?,
@@ -221,7 +224,7 @@ fn described(types: &Btf<'_>) -> Result<Offsets, Missing> {
         task_struct_stack: at("task_struct", "stack")?,
         task_struct_exit_code: at("task_struct", "exit_code")?,
         task_struct_pid: at("task_struct", "pid")?,
-        task_struct_fsbase: at("task_struct", "thread")? + at("thread_struct", "fsbase")?,
+        task_struct_fsbase: at("task_struct", "thread")? + at("thread_struct", THREAD_POINTER)?,
         task_struct_io_uring: types.offset_of("task_struct", "io_uring").unwrap_or(0),
         signal_struct_live: at("signal_struct", "live")?,
         files_struct_fdt: at("files_struct", "fdt")?,

@@ -35,6 +35,9 @@ unsafe impl<T: FromBytes + IntoBytes + Copy + 'static> Pod for Shared<T> {}
 /// program, and drops what can't be reached.
 const LOG_NOTHING: u8 = 0;
 
+/// Maps of what is known of requests as they are sent, where anybody asks.
+const OF_CONTEXT: [&str; 6] = ["ASKED", "CALLS", "SERVED", "SERVERS", "SERVING", "WIDENED"];
+
 /// Loads maps; programs are loaded as they are attached.
 pub fn load(layout: &Offsets, config: &CaptureConfig) -> Result<Ebpf, StartError> {
     let offsets = Shared(*layout);
@@ -45,9 +48,16 @@ pub fn load(layout: &Offsets, config: &CaptureConfig) -> Result<Ebpf, StartError
     };
     let own_process = ProcRoot::host().own_pid();
     let connections_max = config.connections_max.unwrap_or(CONNECTIONS_MAX_DEFAULT);
+    let propagates = u8::from(config.carriers.is_on());
     let mut loader = EbpfLoader::new();
     for ring in RINGS.iter().take(config.shards.into()) {
         loader.map_max_entries(ring, RING_BYTES);
+    }
+    if !config.carriers.is_on() {
+        // Nobody writes to them.
+        for map in OF_CONTEXT {
+            loader.map_max_entries(map, 1);
+        }
     }
     loader
         // Only fexit needs the kernel's types, and asks for them itself.
@@ -55,6 +65,8 @@ pub fn load(layout: &Offsets, config: &CaptureConfig) -> Result<Ebpf, StartError
         .override_global("OFFSETS", &offsets, true)
         .override_global("OWN_PROCESS", &own_process, true)
         .override_global("SHARDS", &config.shards, true)
+        .override_global("PROPAGATES", &propagates, true)
+        .override_global("SAMPLED_FROM", &config.sampled_from, true)
         .override_global(aya_log::LEVEL, &log_level, true)
         .map_max_entries("CONNECTIONS", connections_max)
         .map_max_entries("VERDICTS", connections_max)

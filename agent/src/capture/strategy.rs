@@ -8,7 +8,7 @@ use aya::sys::{BpfHelper, is_helper_supported};
 use aya::{Btf, Ebpf};
 
 use super::StartError;
-use super::kernel_layout::{Feature, Layout};
+use super::kernel_layout::{Feature, KernelLayout, LayoutSource};
 use super::reason::one_line;
 use crate::arch::system_call_function;
 use crate::config::Strategy;
@@ -98,7 +98,7 @@ pub type Chosen = (Strategy, Vec<(Strategy, String)>);
 /// Attaches the forced strategy, or the first that works.
 pub fn attach(
     ebpf: &mut Ebpf,
-    layout: &Layout,
+    layout: &KernelLayout,
     forced: Option<Strategy>,
 ) -> Result<Strategy, StartError> {
     choose(ebpf, layout, forced, ProgramExtent::Attach).map(|(strategy, _)| strategy)
@@ -107,7 +107,7 @@ pub fn attach(
 /// Loads the forced strategy, or the first that can be loaded, and attaches nothing.
 pub fn load(
     ebpf: &mut Ebpf,
-    layout: &Layout,
+    layout: &KernelLayout,
     forced: Option<Strategy>,
 ) -> Result<Chosen, StartError> {
     choose(ebpf, layout, forced, ProgramExtent::Load)
@@ -115,7 +115,7 @@ pub fn load(
 
 fn choose(
     ebpf: &mut Ebpf,
-    layout: &Layout,
+    layout: &KernelLayout,
     forced: Option<Strategy>,
     extent: ProgramExtent,
 ) -> Result<Chosen, StartError> {
@@ -179,7 +179,7 @@ const NODE_TELLS: &str = "task_rename";
 const NODE_TELLS_UNTYPED: &str = "task_rename_untyped";
 
 /// Has it heard. What that tells is worth having, and no reason not to go on without.
-pub fn attach_node(ebpf: &mut Ebpf, layout: &Layout) {
+pub fn attach_node(ebpf: &mut Ebpf, layout: &KernelLayout) {
     let extent = ProgramExtent::Attach;
     let attached = raw_tracepoint(ebpf, NODE_TELLS, NODE_TELLS, extent).or_else(|reason| {
         if !layout.has(Feature::EntryRegisters) {
@@ -295,6 +295,25 @@ fn fexit(
         program.attach().map_err(|error| one_line(&error))?;
     }
     Ok(())
+}
+
+/// Where the kernel side learns what somebody has read, and that somebody is about to send:
+/// programs by their tracepoints.
+const CONTEXT: [(&str, &str); 2] = [
+    ("context_reads", "sys_exit"),
+    ("context_sends", "sys_enter"),
+];
+
+/// Has it learn for which trace a request is sent. Without that nothing is carried. It goes behind
+/// what takes note of transfers.
+pub fn attach_context(ebpf: &mut Ebpf, layout: &KernelLayout) -> Result<(), String> {
+    if layout.source != LayoutSource::Kernel {
+        return Err("only a layout that the kernel tells itself is trusted with it".to_owned());
+    }
+    let types = Btf::from_sys_fs().map_err(|error| one_line(&error))?;
+    CONTEXT.iter().try_for_each(|(name, tracepoint)| {
+        typed_tracepoint(ebpf, name, tracepoint, &types, ProgramExtent::Attach)
+    })
 }
 
 fn kretprobes(ebpf: &mut Ebpf, extent: ProgramExtent) -> Result<(), String> {

@@ -1,8 +1,9 @@
 //! How a run would see calls and place probes here, found out by loading what it would load.
-//! Nothing is attached, and what was loaded is gone with the end of the look.
+//! Nothing is attached but to connections of its own, and what was loaded is gone with the end of
+//! the look.
 
-use super::kernel_layout::Layout;
-use super::{StartError, object, strategy, tls};
+use super::kernel_layout::KernelLayout;
+use super::{StartError, carriers, object, strategy, tls};
 use crate::config::{CaptureConfig, Strategy};
 
 /// What a run would do.
@@ -16,21 +17,25 @@ pub struct Survey {
     pub walks_frames: bool,
     /// Whether many probes go by one link.
     pub links_many: bool,
+    /// What keeps calls from carrying their trace in header fields, if anything does; in one line.
+    pub carriers: Result<(), String>,
 }
 
 /// Looks.
 ///
 /// # Errors
 /// What would keep a run from starting.
-pub fn survey(layout: &Layout, config: &CaptureConfig) -> Result<Survey, StartError> {
+pub fn survey(layout: &KernelLayout, config: &CaptureConfig) -> Result<Survey, StartError> {
     let mut ebpf = object::load(&layout.offsets, config)?;
     strategy::load_life_cycle(&mut ebpf)?;
     strategy::load_look(&mut ebpf)?;
     let (strategy, refused) = strategy::load(&mut ebpf, layout, config.strategy)?;
+    let carriers = carriers::try_out(&object::maps(&ebpf)).map_err(|refusal| refusal.to_string());
     Ok(Survey {
         strategy,
         refused,
         walks_frames: strategy::can_walk(),
         links_many: tls::knows_links(),
+        carriers,
     })
 }

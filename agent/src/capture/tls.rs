@@ -9,12 +9,10 @@
 //! ([`lease`]). Nothing of a file is attached if one of its places is refused: half of the
 //! plaintext would make wrong spans.
 
-mod bpf;
 mod closer;
 mod expected;
 mod lease;
 mod links;
-mod loader;
 mod programs;
 mod standing;
 mod strikes;
@@ -29,16 +27,16 @@ use wirespan_common::record::TaskKind;
 use wirespan_common::runtime::Runtime;
 use wirespan_common::watch::{PROBES_ON_GOROUTINES, PROBES_ON_THREADS};
 
+pub use super::bpf::knows_links;
+use super::loader::Loader;
 use super::privileges;
 use crate::discover::ProcRoot;
 use crate::discover::tls::{
     End, FileId, FileVersion, FunctionSite, Library, LibraryKind, MappedCode,
 };
 use crate::visible::Visible;
-pub use bpf::knows_links;
 use expected::{Breakpoints, Expected, Unlike};
 use links::{Link, Linker};
-use loader::Loader;
 use programs::{Place, places, task_place};
 use standing::Begun;
 pub use standing::{Death, Standing};

@@ -9,6 +9,7 @@ use wirespan_common::watch::{LATER_BYTES_RAISED, OPENING_BYTES_RAISED, Watch, hi
 
 use super::StartError;
 use super::object::Shared;
+use crate::wall_clock::monotonic_ns;
 
 /// Replaces what is there, adds nothing (include/uapi/linux/bpf.h).
 const BPF_EXIST: u64 = 2;
@@ -17,6 +18,8 @@ const BPF_EXIST: u64 = 2;
 pub struct WatchList {
     watched: HashMap<MapData, u32, Shared<Watch>>,
     hints: Array<MapData, u8>,
+    /// When anything in `watched` changed last, in nanoseconds of `CLOCK_MONOTONIC`.
+    changed: Array<MapData, u64>,
     runtimes: HashMap<MapData, u32, Shared<Runtime>>,
     refused: HashMap<MapData, u32, u8>,
     /// Kinds of probes that are attached anywhere: a new process is supposed to map such a library
@@ -33,6 +36,7 @@ impl WatchList {
         Ok(Self {
             watched: super::take_map(ebpf, "WATCHED")?,
             hints: super::take_map(ebpf, "WATCHED_HINTS")?,
+            changed: super::take_map(ebpf, "WATCHED_CHANGED")?,
             runtimes: super::take_map(ebpf, "RUNTIMES")?,
             refused: super::take_map(ebpf, "REFUSED")?,
             probes: 0,
@@ -59,13 +63,16 @@ impl WatchList {
             return true;
         }
         self.next_shard = (self.next_shard + 1) % self.shards.max(1);
-        self.watched.insert(pid, Shared(watch), 0).is_ok()
+        let is_watched = self.watched.insert(pid, Shared(watch), 0).is_ok();
+        self.tell_of_change();
+        is_watched
     }
 
     /// Watches a process no longer.
     pub fn unwatch(&mut self, pid: u32) {
         // It may have ended, and then the kernel side has removed it.
         let _: Result<(), _> = self.watched.remove(&pid);
+        self.tell_of_change();
         let _: Result<(), _> = self.runtimes.remove(&pid);
     }
 
@@ -134,6 +141,13 @@ impl WatchList {
         if watch != before {
             // It may have ended by now.
             let _: Result<(), _> = self.watched.insert(pid, Shared(watch), BPF_EXIST);
+            self.tell_of_change();
         }
+    }
+
+    /// The kernel side looks up anew whom it has at hand.
+    fn tell_of_change(&mut self) {
+        // The only element is always there.
+        let _: Result<(), _> = self.changed.set(0, monotonic_ns(), 0);
     }
 }

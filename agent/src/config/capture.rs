@@ -26,6 +26,28 @@ pub struct CaptureConfig {
     pub shards: u8,
     /// Percent of a process's CPU time that following its tasks may take; 0: none are followed.
     pub follow_cpu_max: u8,
+    /// How calls carry their trace to other nodes.
+    pub carriers: CarriersConfig,
+    /// From which randomness on traces that begin here are sampled: 56 bits.
+    pub sampled_from: u64,
+}
+
+/// How calls carry their trace to other nodes. Nothing is changed of what programs send unless one
+/// of these is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CarriersConfig {
+    /// By header fields.
+    pub headers: bool,
+    /// The control group (version 2) whose processes are concerned; otherwise all.
+    pub group: Option<PathBuf>,
+}
+
+impl CarriersConfig {
+    /// Whether anything is carried.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.headers
+    }
 }
 
 impl Default for CaptureConfig {
@@ -38,6 +60,8 @@ impl Default for CaptureConfig {
             node_links: true,
             shards: 1,
             follow_cpu_max: FOLLOW_CPU_MAX_DEFAULT,
+            carriers: CarriersConfig::default(),
+            sampled_from: 0,
         }
     }
 }
@@ -61,6 +85,15 @@ impl Part for CaptureConfig {
                 self.follow_cpu_max != new.follow_cpu_max,
                 Setting::FollowCpuMax,
             ),
+            // Proved and attached at the start, with a right that is given up then.
+            (
+                self.carriers.headers != new.carriers.headers,
+                Setting::ContextPropagation,
+            ),
+            (
+                self.carriers.group != new.carriers.group,
+                Setting::ContextPropagationGroup,
+            ),
         ];
         (self.clone(), fixed(differs))
     }
@@ -76,8 +109,8 @@ const FOLLOW_CPU_MAX_DEFAULT: u8 = 10;
 /// What its tables have room for.
 pub const CONNECTIONS_MAX_DEFAULT: u32 = 65_536;
 
-/// Who says where the kernel keeps its structures. The kernel itself is asked first if it may be, and
-/// its sockets are looked at if nobody says.
+/// Who says where the kernel keeps its structures. The kernel itself is asked first if it may be,
+/// and its sockets are looked at if nobody says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LayoutSetting {
     /// Nobody else.
@@ -102,7 +135,10 @@ pub enum Strategy {
     SyscallTracepoints,
 }
 
-pub(super) fn read(settings: &Settings) -> Result<CaptureConfig, ConfigError> {
+pub(super) fn read(
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) -> Result<CaptureConfig, ConfigError> {
     let mut capture = CaptureConfig::default();
     if let Some(given) = settings.of(Setting::Capture) {
         capture.strategy = given.parse(
@@ -161,5 +197,43 @@ pub(super) fn read(settings: &Settings) -> Result<CaptureConfig, ConfigError> {
         )?;
         capture.node_links &= capture.follow_cpu_max > 0;
     }
+    capture.carriers = read_carriers(settings, warnings)?;
     Ok(capture)
+}
+
+fn read_carriers(
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) -> Result<CarriersConfig, ConfigError> {
+    let mut carriers = CarriersConfig::default();
+    if let Some(given) = settings.of(Setting::ContextPropagation) {
+        let (headers, option) = given.parse(
+            |text| {
+                Some(match text {
+                    "disabled" => (false, false),
+                    "headers" => (true, false),
+                    "tcp" => (false, true),
+                    "all" => (true, true),
+                    _ => return None,
+                })
+            },
+            "disabled, headers, tcp or all",
+        )?;
+        carriers.headers = headers;
+        if option {
+            let instead = if headers {
+                "headers alone carry"
+            } else {
+                "nothing carries"
+            };
+            warnings.push(format!(
+                "{}: wirespan has no TCP option yet: {instead} context",
+                given.source
+            ));
+        }
+    }
+    carriers.group = settings
+        .text(Setting::ContextPropagationGroup)
+        .map(PathBuf::from);
+    Ok(carriers)
 }

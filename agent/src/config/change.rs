@@ -4,9 +4,9 @@
 
 use super::names::Setting;
 use super::{
-    AskingConfig, CaptureConfig, Config, DiscoverConfig, EndingConfig, HealthCheckConfig,
-    KubernetesConfig, LogConfig, MemoryConfig, MetricsConfig, SandboxConfig, SpanConfig,
-    SurroundingsConfig, TracesConfig,
+    AskingConfig, CaptureConfig, Config, DiscoverConfig, EndingConfig, GovernorConfig,
+    HealthCheckConfig, KubernetesConfig, LogConfig, MemoryConfig, MetricsConfig, SandboxConfig,
+    SpanConfig, SurroundingsConfig, TracesConfig,
 };
 
 /// The part of a configuration that concerns one room.
@@ -66,6 +66,7 @@ pub struct Changes {
     pub health_check: Change<HealthCheckConfig>,
     pub sandbox: Change<SandboxConfig>,
     pub memory: Change<MemoryConfig>,
+    pub governor: Change<GovernorConfig>,
     pub log: Change<LogConfig>,
     pub ending: Change<EndingConfig>,
 }
@@ -85,6 +86,7 @@ impl Changes {
             && self.health_check.is_none()
             && self.sandbox.is_none()
             && self.memory.is_none()
+            && self.governor.is_none()
             && self.log.is_none()
             && self.ending.is_none()
     }
@@ -104,6 +106,7 @@ impl Changes {
             &self.health_check.restart,
             &self.sandbox.restart,
             &self.memory.restart,
+            &self.governor.restart,
             &self.log.restart,
             &self.ending.restart,
         ];
@@ -127,6 +130,7 @@ impl Config {
             health_check: Change::between(&self.health_check, &new.health_check),
             sandbox: Change::between(&self.sandbox, &new.sandbox),
             memory: Change::between(&self.memory, &new.memory),
+            governor: Change::between(&self.governor, &new.governor),
             log: Change::between(&self.log, &new.log),
             ending: Change::between(&self.ending, &new.ending),
         }

@@ -6,8 +6,8 @@ use std::ffi::OsString;
 use super::names::Setting;
 use super::settings::{Given, Settings};
 use super::{
-    Config, ConfigError, PrinterFormat, asking, capture, daemon, discover, kubernetes, otlp, spans,
-    surroundings, traces,
+    Config, ConfigError, PrinterFormat, Propagator, asking, capture, daemon, discover, governor,
+    kubernetes, otlp, spans, surroundings, traces,
 };
 
 /// What the configuration is for, which decides what must be set.
@@ -53,7 +53,7 @@ impl Config {
             .map(|(name, value)| (name.into(), value.into()));
         let mut warnings = Vec::new();
         let settings = Settings::collect(flags, environment, &mut warnings)?;
-        let capture = capture::read(&settings)?;
+        let capture = capture::read(&settings, &mut warnings)?;
         let mut config = Self {
             discover: discover::read(&settings, &mut warnings)?,
             kubernetes: kubernetes::read(&settings, &mut warnings)?,
@@ -65,10 +65,30 @@ impl Config {
             health_check: daemon::health_check(&settings, &mut warnings)?,
             sandbox: daemon::sandbox(&settings)?,
             memory: daemon::memory(&settings, capture.shards)?,
+            governor: governor::read(&settings)?,
             capture,
             log: daemon::log(&settings)?,
             ending: daemon::ending(&settings)?,
         };
+        let carriers = &mut config.capture.carriers;
+        if carriers.headers
+            && !config
+                .spans
+                .propagators()
+                .any(|it| it == Propagator::TraceContext)
+        {
+            carriers.headers = false;
+            warnings.push(format!(
+                "{}: nothing carries context, because {} leaves tracecontext out",
+                Setting::ContextPropagation.variable(),
+                Setting::Propagators.variable()
+            ));
+        }
+        // What the kernel side says of traces that begin here, user space has to say too.
+        config.capture.sampled_from = config.spans.sampler.unwrap_or_default().threshold;
+        if config.capture.carriers.is_on() {
+            config.spans.derive_traces = Some(true);
+        }
         config.suits(purpose, settings.of(Setting::TracePrinter).is_some())?;
         Ok(Loaded { config, warnings })
     }

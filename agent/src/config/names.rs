@@ -182,6 +182,11 @@ settings! {
     ExcludeInstrumented:
         "BEYLA_EXCLUDE_OTEL_INSTRUMENTED_SERVICES" "OTEL_EBPF_EXCLUDE_OTEL_INSTRUMENTED_SERVICES"
         => "false: trace processes that export traces themselves, too";
+    ContextPropagation:
+        "BEYLA_BPF_CONTEXT_PROPAGATION" "OTEL_EBPF_BPF_CONTEXT_PROPAGATION"
+        => "How calls carry their trace to other nodes: disabled or headers";
+    ContextPropagationGroup: "WIRESPAN_CONTEXT_PROPAGATION_CGROUP"
+        => "Control group whose processes' calls may carry it; all, if it is not set";
     Propagators: "OTEL_PROPAGATORS"
         => "Headers that name a trace: tracecontext, b3, b3multi, jaeger, xray, or none";
     TracesSampler: "OTEL_TRACES_SAMPLER"
@@ -214,6 +219,8 @@ settings! {
         => "How long after its request a call is still below it: 100ms; later ones point at it";
     MemoryLimit: "WIRESPAN_MEMORY_LIMIT"
         => "Most memory for what others make it remember: 64MiB";
+    CpuLimit: "WIRESPAN_CPU_LIMIT"
+        => "Cores that it may take before it follows only some connections: 0.5, 500m; off for any";
     ConnectionsMax: "WIRESPAN_CONNECTIONS_MAX"
         => "Connections that the kernel side remembers at a time, 1 to 65536";
     Shards: "WIRESPAN_SHARDS"
@@ -233,7 +240,7 @@ settings! {
     Capture: "WIRESPAN_CAPTURE"
         => "auto, socket_tracepoints, fexit, kprobes or syscall_tracepoints";
     Btf: "WIRESPAN_BTF"
-        => "Where a kernel that does not describe its types is described: a file or folder, or observe";
+        => "Where a kernel that tells nothing of itself is described: file or folder, or observe";
     BpfDebug: "OTEL_EBPF_BPF_DEBUG" "BEYLA_BPF_DEBUG"
         => "true: log what the kernel side does";
     ShutdownTimeout: "BEYLA_SHUTDOWN_TIMEOUT" "OTEL_EBPF_SHUTDOWN_TIMEOUT"

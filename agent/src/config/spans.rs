@@ -38,6 +38,8 @@ pub struct SpanConfig {
     pub late_calls_ms: Option<u32>,
     /// Which traces are told.
     pub sampler: Option<Sampler>,
+    /// Ids of traces that begin here follow from the connection, as the kernel side computes them.
+    pub derive_traces: Option<bool>,
     /// Which traces are told once it is known what became of them; all, if there are no rules.
     pub tail_sampling: Option<Vec<TailRule>>,
     /// Spans for the time in the queue, and for that of processing, below those of servers.
@@ -49,7 +51,16 @@ pub struct SpanConfig {
     pub asked_within_ms: Option<u32>,
 }
 
-impl Part for SpanConfig {}
+impl Part for SpanConfig {
+    fn follow(&self, new: &Self) -> (Self, Vec<Setting>) {
+        let follows = Self {
+            // As the kernel side does, which was told at its start.
+            derive_traces: self.derive_traces,
+            ..new.clone()
+        };
+        (follows, Vec::new())
+    }
+}
 
 impl SpanConfig {
     /// What is set here, and of the rest what `other` says.
@@ -77,6 +88,7 @@ impl SpanConfig {
             link_request_ids: self.link_request_ids.or(other.link_request_ids),
             late_calls_ms: self.late_calls_ms.or(other.late_calls_ms),
             sampler: self.sampler.or(other.sampler),
+            derive_traces: self.derive_traces.or(other.derive_traces),
             tail_sampling: self
                 .tail_sampling
                 .as_ref()
@@ -100,6 +112,7 @@ impl SpanConfig {
             link_request_ids: Some(false),
             late_calls_ms: Some(LATE_CALLS_MS),
             sampler: Some(Sampler::default()),
+            derive_traces: Some(false),
             tail_sampling: Some(Vec::new()),
             queue_spans: Some(false),
             exclude_instrumented: Some(true),
@@ -123,6 +136,12 @@ impl SpanConfig {
     #[must_use]
     pub fn links_request_ids(&self) -> bool {
         self.link_request_ids.unwrap_or_default()
+    }
+
+    /// Whether ids of traces that begin here follow from the connection.
+    #[must_use]
+    pub fn derives_traces(&self) -> bool {
+        self.derive_traces.unwrap_or_default()
     }
 
     /// How long after its end a request has calls of tasks that outlive it, in nanoseconds.
@@ -191,6 +210,7 @@ pub(super) fn read(
         link_request_ids: boolean(Setting::LinkRequestIds)?,
         late_calls_ms: late_calls(settings)?,
         sampler: sampler::read(settings, warnings),
+        derive_traces: None,
         tail_sampling: tail::read(settings, warnings)?,
         queue_spans: boolean(Setting::QueueSpans)?,
         exclude_instrumented: boolean(Setting::ExcludeInstrumented)?,

@@ -107,6 +107,30 @@ pub(super) fn bytes(text: &str) -> Option<usize> {
     number.checked_mul(base.checked_pow(power)?)
 }
 
+/// A number of whole things in thousandths, as Kubernetes writes processors: `2`, `0.5`, `500m`.
+/// What is finer than a thousandth is none.
+pub(super) fn thousandths(text: &str) -> Option<u32> {
+    if let Some(digits) = text.strip_suffix('m') {
+        return number(digits);
+    }
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    if part.is_empty() {
+        return None;
+    }
+    let is_number = |digits: &str| digits.bytes().all(|it| it.is_ascii_digit());
+    let part = part.trim_end_matches('0');
+    if !is_number(part) || part.len() > 3 {
+        return None;
+    }
+    let whole: u32 = if whole.is_empty() && !part.is_empty() {
+        0
+    } else {
+        number(whole)?
+    };
+    let part: u32 = format!("{part:0<3}").parse().ok()?;
+    whole.checked_mul(1000)?.checked_add(part)
+}
+
 pub(super) const DURATION: &str = "a duration such as 10s, 500ms or 1m30s";
 
 /// A duration as Go writes it: numbers with units from `h` to `ns`, or a bare 0. No sign.
@@ -300,6 +324,38 @@ mod tests {
             "9999999999h",
         ] {
             assert_eq!(duration(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn processors_are_read_as_kubernetes_writes_them() {
+        for (text, expected) in [
+            ("2", 2000),
+            ("0", 0),
+            ("0.5", 500),
+            ("0.50", 500),
+            (".5", 500),
+            ("1.025", 1025),
+            ("500m", 500),
+            ("1500m", 1500),
+        ] {
+            assert_eq!(thousandths(text), Some(expected), "{text}");
+        }
+        let wrong = [
+            "",
+            ".",
+            "m",
+            "-1",
+            "+1",
+            "0.5m",
+            "1e3",
+            "0.0005",
+            "1.",
+            "half",
+            "9999999999",
+        ];
+        for text in wrong {
+            assert_eq!(thousandths(text), None, "{text:?}");
         }
     }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use wirespan_common::record::{ConnectionId, Direction, Extent, OPEN_COUNTED, Open};
+use wirespan_common::sampling::{ALWAYS_FOLLOWED, is_left_out};
 use wirespan_protocols::conversation::{self, Conversation, Past, Understanding};
 use wirespan_protocols::heap;
 
@@ -25,6 +26,8 @@ pub struct Connection {
     pub identity: Identity,
     /// By what its other end can be found.
     pub wire: Wire,
+    /// Its number among those of which some are left out, once its `Open` told it.
+    pub draw: u32,
     /// Its other end may be on this node, by its addresses, and if it is watched announces itself
     /// by then, in nanoseconds of record time; 0 if it cannot be.
     pub may_be_local_until_ns: u64,
@@ -82,6 +85,7 @@ impl Connection {
             endpoints: None,
             identity: Identity::default(),
             wire: Wire::default(),
+            draw: ALWAYS_FOLLOWED,
             may_be_local_until_ns: 0,
             bases: [0; 2],
             missed: 0,
@@ -170,7 +174,27 @@ impl Connection {
     pub fn is_ignored(&self) -> bool {
         use wirespan_common::watch::Verdict;
 
-        matches!(self.told, Some(Verdict::Ignored | Verdict::Carrier))
+        matches!(
+            self.told,
+            Some(Verdict::Ignored | Verdict::Carrier | Verdict::LeftOut)
+        )
+    }
+
+    /// It was followed, and is left out until it is announced again.
+    #[must_use]
+    pub fn is_let_go(&self) -> bool {
+        self.told == Some(wirespan_common::watch::Verdict::LeftOut)
+    }
+
+    /// Whether it is let go where those below this number are left out: only where nothing is open
+    /// on it, so that an exchange is told whole or not at all, and only once it is known what it
+    /// speaks: what is on it, if it is TLS, is let go by itself.
+    pub(super) fn may_be_let_go(&self, left_out_below: u32) -> bool {
+        is_left_out(self.draw, left_out_below)
+            && self.reset_ns.is_none()
+            && self.conversation.verdict() == Understanding::Understood
+            && !self.conversation.has_open_exchange()
+            && !self.conversation.awaits_progress()
     }
 
     /// What it says is told by a TLS object. The kernel side knows.
@@ -221,6 +245,12 @@ impl Connection {
     pub fn begin_amid(&mut self) {
         self.bases = [1; 2];
         self.missed = 1;
+    }
+
+    /// The same where it was spoken on all the while, so that anything may be outstanding.
+    pub fn begin_unseen(&mut self) {
+        self.begin_amid();
+        self.conversation = Conversation::behind(Past::Unseen { silent_ns: 0 });
     }
 
     /// Where in its stream a byte stands that a record gives this position.

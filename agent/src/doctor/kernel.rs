@@ -1,12 +1,12 @@
 //! What the kernel offers: its types, the ways into sockets and TLS that a run would take, control
 //! groups. Programs are loaded to find that out, which the kernel checks and forgets again; none is
-//! attached.
+//! attached but to connections of the doctor's own.
 
 use super::check::Check;
 use super::machine::Machine;
 use super::rights;
 use crate::capture;
-use crate::capture::kernel_layout::{self, Layout, LayoutError, Source};
+use crate::capture::kernel_layout::{self, KernelLayout, LayoutError, LayoutSource};
 use crate::config::{CaptureConfig, Strategy};
 
 /// All of it.
@@ -31,7 +31,7 @@ fn release(machine: &Machine) -> Check {
 }
 
 /// Who says where the kernel keeps its structures, and what is not done with that.
-fn types(layout: &Result<Layout, LayoutError>) -> Vec<Check> {
+fn types(layout: &Result<KernelLayout, LayoutError>) -> Vec<Check> {
     const CHECK: &str = "kernel types (BTF)";
     let layout = match layout {
         Ok(layout) => layout,
@@ -53,7 +53,7 @@ fn types(layout: &Result<Layout, LayoutError>) -> Vec<Check> {
         refused.collect::<String>(),
     );
     // What the user gave was meant to be taken.
-    let gave = |(source, _): &(Source, String)| matches!(source, Source::File(_));
+    let gave = |(source, _): &(LayoutSource, String)| matches!(source, LayoutSource::File(_));
     let mut checks = vec![if layout.refused.iter().any(gave) {
         Check::warn(CHECK, found, "let WIRESPAN_BTF be of this very kernel")
     } else {
@@ -75,7 +75,7 @@ fn groups(machine: &Machine) -> Check {
     Check::pass(CHECK, version)
 }
 
-fn ways(layout: &Layout, config: &CaptureConfig) -> Vec<Check> {
+fn ways(layout: &KernelLayout, config: &CaptureConfig) -> Vec<Check> {
     const SOCKETS: &str = "sockets";
     let survey = match capture::survey(layout, config) {
         Ok(survey) => survey,
@@ -117,5 +117,20 @@ fn ways(layout: &Layout, config: &CaptureConfig) -> Vec<Check> {
              CAP_SYS_ADMIN for it",
         )
     };
-    vec![sockets, frames, probes]
+    vec![sockets, frames, probes, headers(config, survey.carriers)]
+}
+
+/// Whether calls can carry their trace: told in any case, a worry only where it was asked for.
+fn headers(config: &CaptureConfig, tried: Result<(), String>) -> Check {
+    const CHECK: &str = "context in headers";
+    match tried {
+        Ok(()) if config.carriers.headers => Check::pass(CHECK, "the self-test passes"),
+        Ok(()) => Check::pass(CHECK, "not asked for; the self-test passes"),
+        Err(refusal) if config.carriers.headers => Check::warn(
+            CHECK,
+            refusal,
+            "take another kernel, or leave BEYLA_BPF_CONTEXT_PROPAGATION disabled",
+        ),
+        Err(refusal) => Check::pass(CHECK, format!("not asked for; {refusal}")),
+    }
 }

@@ -34,6 +34,8 @@ pub struct Moment {
     /// How far the socket under a TLS object was by then; see
     /// [`wirespan_common::record::Chunk::carrier_sequences`].
     pub carrier_sequences: Option<[u32; 2]>,
+    /// Bytes that were inserted into what the connection sends, before this call and modulo 2^32.
+    pub inserted: u32,
 }
 
 /// All that exchanges of one connection need, borrowed for one record.
@@ -149,7 +151,13 @@ impl Listener for ConnectionListener<'_> {
             traces,
             target,
         } = beginning;
-        let meeting = self.wire.meeting(role, start.position, stream);
+        // The other end counts what was inserted on the way out.
+        let inserted = match (role, self.moment_of(head_end)) {
+            (Role::Client, Some(moment)) => moment.inserted.into(),
+            _ => 0,
+        };
+        let position = start.position.wrapping_add(inserted);
+        let meeting = self.wire.meeting(role, position, stream);
         let owner = self.owners.at(start.time_ns);
         if role == Role::Server && own::is_for_traces(target) {
             let processes = &mut self.material.processes;

@@ -21,6 +21,7 @@ use opentelemetry_otlp::{MetricExporter, Protocol, WithExportConfig, WithHttpCon
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use tokio::runtime::Handle;
+use wirespan_common::sampling::LeftAlone;
 
 use super::otlp::tls::{self, Connector, Speaks, Way};
 use super::otlp::{SCOPE_NAME, SCOPE_VERSION, SetupError};
@@ -98,8 +99,10 @@ impl OwnMetrics {
 /// Every counter from the start, zeros too, so that a rate can be taken of the first loss.
 fn register(meter: &Meter, health: &Arc<Health>) {
     register_totals(meter, health);
+    register_left_alone(meter, health);
     register_links(meter, health);
     register_asking(meter, health);
+    register_carried(meter, health);
     register_processes(meter, health);
 }
 
@@ -162,6 +165,48 @@ fn register_totals(meter: &Meter, health: &Arc<Health>) {
                 observer.observe(lost.losses(loss), &[KeyValue::new("reason", loss.name())]);
             }
         })
+        .build();
+}
+
+/// What is counted of connections that are not followed, and of what keeps them few.
+fn register_left_alone(meter: &Meter, health: &Arc<Health>) {
+    let connections = Arc::clone(health);
+    meter
+        .u64_observable_counter("wirespan.connections.left_alone")
+        .with_unit("{connection}")
+        .with_description("Connections that the kernel side left alone from some moment on, by why")
+        .with_callback(move |observer| {
+            for reason in LeftAlone::ALL {
+                let count = connections.left_alone(reason).connections;
+                observer.observe(count, &[KeyValue::new("reason", reason.name())]);
+            }
+        })
+        .build();
+    let bytes = Arc::clone(health);
+    meter
+        .u64_observable_counter("wirespan.connections.left_alone.io")
+        .with_unit("By")
+        .with_description("Bytes that moved on connections while they were left alone, by why")
+        .with_callback(move |observer| {
+            for reason in LeftAlone::ALL {
+                let count = bytes.left_alone(reason).bytes;
+                observer.observe(count, &[KeyValue::new("reason", reason.name())]);
+            }
+        })
+        .build();
+    let followed = Arc::clone(health);
+    meter
+        .f64_observable_gauge("wirespan.connections.followed")
+        .with_unit("1")
+        .with_description("The part of all connections that is followed")
+        .with_callback(move |observer| observer.observe(followed.followed(), &[]))
+        .build();
+    let cores = Arc::clone(health);
+    meter
+        .f64_observable_gauge("wirespan.cpu.usage")
+        .with_unit("{cpu}")
+        .with_description("Cores that wirespan took in the last seconds, where they are limited")
+        .with_callback(move |observer| observer.observe(cores.cores(), &[]))
         .build();
 }
 
@@ -242,6 +287,21 @@ fn register_asking(meter: &Meter, health: &Arc<Health>) {
         .with_unit("{agent}")
         .with_description("Agents of other nodes that are connected")
         .with_callback(move |observer| observer.observe(connected.asking.streams(), &[]))
+        .build();
+}
+
+/// What is counted of calls that may carry their trace.
+fn register_carried(meter: &Meter, health: &Arc<Health>) {
+    let carried = Arc::clone(health);
+    meter
+        .u64_observable_counter("wirespan.context.carried")
+        .with_unit("{event}")
+        .with_description("Connections and requests that may carry context, by what became of them")
+        .with_callback(move |observer| {
+            for (what, count) in carried.carried.counts() {
+                observer.observe(count, &[KeyValue::new("outcome", what.name())]);
+            }
+        })
         .build();
 }
 

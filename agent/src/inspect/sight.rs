@@ -12,6 +12,8 @@ use crate::discover::{ProcRoot, listened_on};
 
 /// Ports that are named; of more is only said that there are.
 const PORTS_MAX: usize = 30;
+/// Processes that could not be looked into and are named.
+const HIDDEN_NAMED_MAX: usize = 3;
 /// `PF_KTHREAD` (include/linux/sched.h): a thread of the kernel, which nobody wants to look into.
 const PF_KTHREAD: u32 = 0x0020_0000;
 
@@ -22,6 +24,8 @@ pub struct Sight {
     pub processes: usize,
     /// Processes whose executable or descriptors could not be looked at.
     pub hidden: usize,
+    /// The first of these, by process id.
+    pub hidden_pids: Vec<u32>,
     /// The proc file system shows other users' processes to their owners only (`hidepid`).
     pub is_veiled: bool,
     /// TCP ports that are listened on, in any network namespace that can be seen.
@@ -55,6 +59,9 @@ impl Sight {
                 || is_denied(fs::read_dir(folder.join("fd")).err())
             {
                 sight.hidden += 1;
+                if sight.hidden_pids.len() < HIDDEN_NAMED_MAX {
+                    sight.hidden_pids.push(pid);
+                }
             }
             if let Ok(namespace) = fs::read_link(folder.join("ns/net"))
                 && namespaces.insert(namespace.into_os_string())
@@ -84,9 +91,17 @@ impl Sight {
         let mut text = if self.is_veiled {
             "other users' processes are hidden by the proc file system (hidepid)".to_owned()
         } else {
+            let pids: Vec<_> = self.hidden_pids.iter().map(u32::to_string).collect();
+            let more = if self.hidden > pids.len() {
+                ", …"
+            } else {
+                ""
+            };
             format!(
-                "{} of {} processes could not be looked into",
-                self.hidden, self.processes
+                "{} of {} processes could not be looked into ({}{more})",
+                self.hidden,
+                self.processes,
+                pids.join(", ")
             )
         };
         text.push_str(": they may match, too. ");
@@ -151,11 +166,12 @@ mod tests {
         );
         assert!(sight.is_whole());
         sight.hidden = 9;
+        sight.hidden_pids = vec![7, 8, 30];
         sight.lacking = vec!["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"];
         assert_eq!(
             sight.gaps(),
-            "9 of 12 processes could not be looked into: they may match, too. Run as root, or with \
-             CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+            "9 of 12 processes could not be looked into (7, 8, 30, …): they may match, too. Run as \
+             root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
         );
         assert!(!sight.is_whole() && sight.to_string().ends_with(&sight.gaps()));
         sight.ports = (1..=100).collect();

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, Bytes};
-use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, LOCATION, RETRY_AFTER, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, LOCATION, USER_AGENT};
 use http::{HeaderValue, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 use super::access::{Access, NoAccess};
 use super::wire::Failed;
+use crate::backoff::retry_after;
 use crate::visible::Visible;
 
 /// For a connection to come about, with TLS.
@@ -187,7 +188,11 @@ impl ApiClient {
 }
 
 fn refusal(status: StatusCode, headers: &HeaderMap, answer: ApiAnswer) -> AskFailure {
-    let retry_after = || retry_after(headers, SystemTime::now());
+    // A moment ago is no answer to how long.
+    let retry_after = || {
+        let asked = retry_after(headers, SystemTime::now()).filter(|wait| !wait.is_zero());
+        asked.map(|wait| wait.min(RETRY_AFTER_MAX))
+    };
     if status.is_redirection() {
         let to = headers
             .get(LOCATION)
@@ -219,19 +224,6 @@ fn refusal(status: StatusCode, headers: &HeaderMap, answer: ApiAnswer) -> AskFai
         StatusCode::FORBIDDEN => AskFailure::Forbidden(why),
         _ => AskFailure::Refused(status, why),
     }
-}
-
-/// Seconds, or a date (RFC 9110, 10.2.3).
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match text.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => httpdate::parse_http_date(text)
-            .ok()?
-            .duration_since(now)
-            .ok()?,
-    };
-    Some(wait.min(RETRY_AFTER_MAX))
 }
 
 fn first_chars(text: &str) -> String {

@@ -49,6 +49,31 @@ pub trait ApiResource: Send + 'static {
     }
 }
 
+/// What is said of a kind of object, whichever it is.
+#[derive(Clone, Copy, Debug)]
+pub struct ResourceKind {
+    /// [`ApiResource::NAME`]
+    pub name: &'static str,
+    /// [`ApiResource::LACKING`]
+    pub lacking: &'static str,
+    /// [`ApiResource::IS_OF_NODE`]
+    pub is_of_node: bool,
+    /// [`ApiResource::IS_AWAITED`]
+    pub is_awaited: bool,
+}
+
+impl ResourceKind {
+    /// Of this one.
+    pub const fn of<R: ApiResource>() -> Self {
+        Self {
+            name: R::NAME,
+            lacking: R::LACKING,
+            is_of_node: R::IS_OF_NODE,
+            is_awaited: R::IS_AWAITED,
+        }
+    }
+}
+
 /// `pods`.
 #[derive(Debug)]
 pub struct PodResource;

@@ -13,7 +13,7 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::wire::{self, Versioned, WatchEvent};
+use super::wire::{self, WatchEvent};
 
 /// Bytes of one object as it is written. What etcd takes of one is 1.5 MiB.
 const ITEM_BYTES_MAX: usize = 8 << 20;
@@ -47,35 +47,19 @@ fn bounded<R: Read>(inner: R) -> (BufReader<Bounded<R>>, Rc<Cell<usize>>) {
     (BufReader::with_capacity(BUFFER_BYTES, bounded), since_item)
 }
 
-/// A whole list.
-pub struct List<T> {
-    pub items: Vec<T>,
-    /// From which a watch goes on.
-    pub resource_version: String,
-}
-
-/// Reads a list of what `read` reads, of which it keeps those that are wanted.
+/// Reads a list and hands each of its objects over, as it is written. What comes back is the
+/// list's `resourceVersion`, from which a watch goes on.
 ///
 /// # Errors
 /// It is none, ends early or does not end.
-pub fn list<T>(
-    input: impl Read,
-    read: impl Fn(&str) -> Option<Versioned<T>>,
-    is_wanted: impl Fn(&T) -> bool,
-) -> io::Result<List<T>> {
+pub fn list(input: impl Read, mut take: impl FnMut(&str)) -> io::Result<String> {
     let (input, since_item) = bounded(input);
-    let mut list = List {
-        items: Vec::new(),
-        resource_version: String::new(),
-    };
-    let keep = |json: &RawValue| {
+    let take = |json: &RawValue| {
         since_item.set(0);
-        let told = read(json.get()).filter(|told| is_wanted(&told.object));
-        list.items.extend(told.map(|told| told.object));
+        take(json.get());
     };
     let mut input = serde_json::Deserializer::from_reader(input);
-    list.resource_version = input.deserialize_map(ListVisitor(keep))?;
-    Ok(list)
+    Ok(input.deserialize_map(ListVisitor(take))?)
 }
 
 #[derive(Deserialize)]
@@ -157,17 +141,14 @@ struct WireEvent {
     object: Box<RawValue>,
 }
 
-/// The events of a watch of what `read` reads. An error is the last thing it tells, but for none.
-pub fn events<T>(
-    input: impl Read,
-    read: impl Fn(&str) -> Option<Versioned<T>>,
-) -> impl Iterator<Item = io::Result<WatchEvent<T>>> {
+/// The events of a watch. An error is the last thing it tells.
+pub fn events(input: impl Read) -> impl Iterator<Item = io::Result<WatchEvent>> {
     let (input, since_item) = bounded(input);
     let stream = serde_json::Deserializer::from_reader(input).into_iter::<WireEvent>();
     stream.filter_map(move |event| {
         since_item.set(0);
         match event {
-            Ok(WireEvent { kind, object }) => wire::event(&kind, object.get(), &read).map(Ok),
+            Ok(WireEvent { kind, object }) => wire::event(&kind, object).map(Ok),
             Err(error) => Some(Err(error.into())),
         }
     })
@@ -185,10 +166,15 @@ mod tests {
     }
 
     fn listed(text: &str) -> Result<(String, Vec<String>), String> {
-        let list = list(text.as_bytes(), wire::pod, |pod| pod.node_name == "here");
-        let list = list.map_err(|error| error.to_string())?;
-        let names = list.items.iter().map(|pod| pod.name.clone());
-        Ok((list.resource_version, names.collect()))
+        let mut names = Vec::new();
+        let version = list(text.as_bytes(), |json| {
+            let pod = wire::pod(json).map(|told| told.object);
+            names.extend(
+                pod.filter(|pod| pod.node_name == "here")
+                    .map(|pod| pod.name.clone()),
+            );
+        });
+        Ok((version.map_err(|error| error.to_string())?, names))
     }
 
     #[test]
@@ -237,16 +223,20 @@ mod tests {
              \"message\":\"too old\"}}}}\n"
         );
         let told = |text: &str| -> Vec<String> {
-            let events = events(text.as_bytes(), wire::pod).map(|event| match event {
-                Ok(WatchEvent::Is(told)) => format!("is {}", told.object.name),
-                Ok(WatchEvent::Gone(told)) => format!("gone {}", told.object.name),
+            let named = |json: &RawValue| match wire::pod(json.get()) {
+                Some(told) => told.object.name.clone(),
+                None => "no pod".to_owned(),
+            };
+            let events = events(text.as_bytes()).map(|event| match event {
+                Ok(WatchEvent::Is(json)) => format!("is {}", named(&json)),
+                Ok(WatchEvent::Gone(json)) => format!("gone {}", named(&json)),
                 Ok(WatchEvent::Bookmark(version)) => version,
                 Ok(WatchEvent::Error(code, message)) => format!("{code} {message}"),
                 Err(_) => "broken".into(),
             });
             events.collect()
         };
-        let all = ["is pod-1", "gone pod-1", "12", "410 too old"];
+        let all = ["is pod-1", "gone pod-1", "is no pod", "12", "410 too old"];
         assert_eq!(told(&text), all);
         assert_eq!(
             told(&format!("{text}<html>")).last().expect("one"),
@@ -262,14 +252,12 @@ mod tests {
             &b"{\"metadata\":{\"resourceVersion\":\""[..],
             io::repeat(b'1'),
         );
-        let failed = list(endless, wire::pod, |_| true)
-            .err()
-            .expect("it does not end");
+        let failed = list(endless, |_| ()).expect_err("it does not end");
         assert!(failed.to_string().contains("does not end"), "{failed}");
         let endless = Read::chain(
             &b"{\"type\":\"ADDED\",\"object\":{\"x\":"[..],
             io::repeat(b'['),
         );
-        assert!(events(endless, wire::pod).all(|event| event.is_err()));
+        assert!(events(endless).all(|event| event.is_err()));
     }
 }

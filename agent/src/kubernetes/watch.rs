@@ -6,7 +6,6 @@
 //! what `resourceVersion` means for a list (0: whatever is at hand, which costs the server least).
 
 use std::io::ErrorKind;
-use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -15,8 +14,9 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::access::{Access, SERVICE_ACCOUNT};
+use super::audience::{Audience, HeardObject, Listeners};
 use super::client::{ApiClient, AskFailure, PATIENCE, Waits};
-use super::resource::{ApiResource, ResourceNews};
+use super::resource::{ApiResource, ResourceKind, ResourceNews};
 use super::stream;
 use super::wire::{self, WatchEvent};
 use crate::backoff::{Backoff, jittered};
@@ -74,8 +74,10 @@ impl ResourceWatch {
             stop: stopped,
         };
         let account = setup.service_account;
-        let of_node = R::IS_OF_NODE && setup.config.local_node_alone;
-        let asking = ApiQuestions::<R, _> {
+        let kind = ResourceKind::of::<R>();
+        let of_node = kind.is_of_node && setup.config.local_node_alone;
+        let asking = ApiQuestions {
+            kind,
             reach,
             account: account.unwrap_or_else(|| SERVICE_ACCOUNT.into()),
             node: setup.config.node.filter(|_| of_node),
@@ -84,17 +86,16 @@ impl ResourceWatch {
             decides: setup.decides,
             host_name: setup.host_name,
             waits,
-            tell,
+            audience: Box::new(Listeners::<R, _>::new(tell)),
             version: KnownUpTo::Any,
             backoff: Backoff::default(),
             forbidden: 0,
             complained: false,
             warned: false,
             is_known: false,
-            of: PhantomData,
         };
         std::thread::Builder::new()
-            .name(format!("k8s-{}", R::NAME))
+            .name(format!("k8s-{}", kind.name))
             .spawn(move || asking.run())?;
         Ok(Some(Self { _stop: stop }))
     }
@@ -126,7 +127,8 @@ impl KnownUpTo {
     }
 }
 
-struct ApiQuestions<R, F> {
+struct ApiQuestions {
+    kind: ResourceKind,
     reach: ApiReach,
     account: PathBuf,
     /// Which node's pods are asked for.
@@ -138,7 +140,7 @@ struct ApiQuestions<R, F> {
     decides: bool,
     host_name: String,
     waits: Waits,
-    tell: F,
+    audience: Box<dyn Audience>,
     version: KnownUpTo,
     backoff: Backoff,
     /// How often it was refused since it last was not.
@@ -149,10 +151,9 @@ struct ApiQuestions<R, F> {
     warned: bool,
     /// A list was told.
     is_known: bool,
-    of: PhantomData<R>,
 }
 
-impl<R: ApiResource, F: FnMut(ResourceNews<R::Object>) -> bool> ApiQuestions<R, F> {
+impl ApiQuestions {
     fn run(mut self) {
         loop {
             let failure = match self.round() {
@@ -171,7 +172,8 @@ impl<R: ApiResource, F: FnMut(ResourceNews<R::Object>) -> bool> ApiQuestions<R, 
     fn after(&mut self, failure: AskFailure) -> Duration {
         match failure {
             AskFailure::Expired => {
-                log::debug!("the API server: {failure}: asking for all {} anew", R::NAME);
+                let kind = Visible(self.kind.name);
+                log::debug!("the API server: {failure}: asking for all {kind} anew");
                 self.version = match self.version {
                     KnownUpTo::Known(_) => KnownUpTo::AtLeast(self.known().unwrap_or_default()),
                     _ => KnownUpTo::Newest,
@@ -194,7 +196,7 @@ impl<R: ApiResource, F: FnMut(ResourceNews<R::Object>) -> bool> ApiQuestions<R, 
                     log::debug!("the API server: {}", Visible(&failure));
                 } else {
                     self.complain(&failure);
-                    self.tell(ResourceNews::Silence);
+                    self.audience.silence();
                 }
                 let due = FORBIDDEN_PAUSE.saturating_mul(1 << (self.forbidden - 1).min(9));
                 jittered(due.min(FORBIDDEN_PAUSE_MAX))
@@ -202,7 +204,7 @@ impl<R: ApiResource, F: FnMut(ResourceNews<R::Object>) -> bool> ApiQuestions<R, 
             AskFailure::NoAccess(_) if !self.is_known => {
                 self.complain(&failure);
                 // What would have been waited for is not to be had.
-                self.tell(ResourceNews::Silence);
+                self.audience.silence();
                 self.backoff.failed()
             }
             _ => {
@@ -215,28 +217,29 @@ impl<R: ApiResource, F: FnMut(ResourceNews<R::Object>) -> bool> ApiQuestions<R, 
     /// One line for as long as it goes on.
     fn complain(&mut self, failure: &AskFailure) {
         let known = if self.is_known {
-            format!("what is known of {} stays", R::NAME)
+            format!("what is known of {} stays", self.kind.name)
         } else if self.decides {
-            format!("nothing is watched until it tells of {}", R::NAME)
+            format!("nothing is watched until it tells of {}", self.kind.name)
         } else {
-            R::LACKING.to_owned()
+            self.kind.lacking.to_owned()
         };
         let line = match failure {
             AskFailure::Forbidden(_) => format!(
                 "Kubernetes' API server: {failure}. {known}, until a ClusterRole that is bound to \
                  wirespan's service account has the rule: apiGroups [\"\"], resources [{}], \
                  verbs [list, watch]",
-                R::NAME
+                self.kind.name
             ),
             _ => format!("Kubernetes' API server: {failure}; {known}, and it is asked again"),
         };
         let is_said = std::mem::replace(&mut self.complained, true);
         let is_optional = match failure {
             AskFailure::NoAccess(_) => !self.is_demanded,
-            _ => !R::IS_AWAITED,
+            _ => !self.kind.is_awaited,
         };
         // Who watches pods says what is wrong with all.
-        let is_said = is_said || !R::IS_AWAITED && !matches!(failure, AskFailure::Forbidden(_));
+        let is_said =
+            is_said || !self.kind.is_awaited && !matches!(failure, AskFailure::Forbidden(_));
         match (is_said, is_optional) {
             (true, _) => log::debug!("{}", Visible(line)),
             (false, _) if self.decides => log::error!("{}", Visible(line)),
@@ -249,13 +252,9 @@ impl<R: ApiResource, F: FnMut(ResourceNews<R::Object>) -> bool> ApiQuestions<R, 
         self.backoff.succeeded();
         self.forbidden = 0;
         if std::mem::take(&mut self.complained) {
-            log::info!("Kubernetes' API server answers, and tells of {}", R::NAME);
+            let kind = Visible(self.kind.name);
+            log::info!("Kubernetes' API server answers, and tells of {kind}");
         }
-    }
-
-    /// `false` if nobody wants to know any more.
-    fn tell(&mut self, news: ResourceNews<R::Object>) -> bool {
-        (self.tell)(news)
     }
 
     fn known(&self) -> Option<String> {
@@ -328,38 +327,35 @@ impl<R: ApiResource, F: FnMut(ResourceNews<R::Object>) -> bool> ApiQuestions<R, 
         let of_node = of_node.map(|it| format!("fieldSelector=spec.nodeName%3D{}", escaped(it)));
         let query = query.iter().copied().chain(of_node.as_deref());
         let query: Vec<&str> = query.filter(|part| !part.is_empty()).collect();
-        format!("/api/v1/{}?{}", R::NAME, query.join("&"))
-    }
-
-    /// Whether it is to be kept, whatever was asked for.
-    fn wants(node: Option<&str>, object: &R::Object) -> bool {
-        node.is_none_or(|node| R::is_on(object, node))
+        format!("/api/v1/{}?{}", self.kind.name, query.join("&"))
     }
 
     fn list(&mut self, client: &ApiClient) -> Result<String, AskFailure> {
         let answer = client.get(&self.path(&[&self.version.query()]), PATIENCE)?;
         let node = self.node.as_deref();
-        let list = stream::list(answer, R::read, |it| Self::wants(node, it));
-        let list = list.map_err(garbage)?;
+        self.audience.list_begins();
+        let version = stream::list(answer, |json| self.audience.listed(json, node));
+        let version = version.map_err(garbage)?;
         self.succeeded();
-        self.version = KnownUpTo::Known(list.resource_version.clone());
+        self.version = KnownUpTo::Known(version.clone());
+        let told = self.audience.list_ends();
         if !std::mem::replace(&mut self.is_known, true) {
             let of = match &self.node {
                 Some(node) => format!(" of node {}", Visible(node)),
-                None if R::IS_OF_NODE => " of all nodes".to_owned(),
+                None if self.kind.is_of_node => " of all nodes".to_owned(),
                 None => String::new(),
             };
-            let count = list.items.len();
-            let kind = R::NAME;
+            let count = told.count;
+            let kind = self.kind.name;
             log::info!("{count} {kind}{of} are known, as Kubernetes' API server tells");
             if count == 0 && self.node.is_some() {
                 log::warn!("no pod is on this node, not even wirespan's: is NODE_NAME its name?");
             }
         }
-        if !self.tell(ResourceNews::All(list.items)) {
+        if !told.goes_on {
             return Err(AskFailure::Stopped);
         }
-        Ok(list.resource_version)
+        Ok(version)
     }
 
     fn watch(&mut self, client: &ApiClient, version: String) -> Result<(), AskFailure> {
@@ -374,17 +370,12 @@ impl<R: ApiResource, F: FnMut(ResourceNews<R::Object>) -> bool> ApiQuestions<R, 
         ]);
         let answer = client.get(&path, Duration::from_secs(seconds) + PATIENCE)?;
         let mut heard_of_any = false;
-        for event in stream::events(answer, R::read) {
-            let (version, news) = match event.map_err(garbage)? {
-                WatchEvent::Is(told) if Self::wants(self.node.as_deref(), &told.object) => {
-                    (told.resource_version, Some(ResourceNews::Is(told.object)))
-                }
-                WatchEvent::Is(told) => (told.resource_version, None),
-                WatchEvent::Gone(told) => {
-                    let uid = R::uid(&told.object).into();
-                    (told.resource_version, Some(ResourceNews::Gone(uid)))
-                }
-                WatchEvent::Bookmark(version) => (version, None),
+        let node = self.node.as_deref();
+        for event in stream::events(answer) {
+            let heard = match event.map_err(garbage)? {
+                WatchEvent::Is(json) => self.audience.is(json.get(), node),
+                WatchEvent::Gone(json) => self.audience.gone(json.get()),
+                WatchEvent::Bookmark(version) => Some(HeardObject::of(version)),
                 WatchEvent::Error(410, _) => return Err(AskFailure::Expired),
                 WatchEvent::Error(code, message) => {
                     let status = StatusCode::from_u16(code);
@@ -393,11 +384,12 @@ impl<R: ApiResource, F: FnMut(ResourceNews<R::Object>) -> bool> ApiQuestions<R, 
                     return Err(AskFailure::Refused(status, message));
                 }
             };
+            let Some(heard) = heard else { continue };
             heard_of_any = true;
-            if !version.is_empty() {
-                self.version = KnownUpTo::Known(version);
+            if !heard.resource_version.is_empty() {
+                self.version = KnownUpTo::Known(heard.resource_version);
             }
-            if news.is_some_and(|news| !self.tell(news)) {
+            if !heard.goes_on {
                 return Err(AskFailure::Stopped);
             }
         }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use super::owners::{Controller, owners};
 use super::pod::{Owner, Pod, PodContainer};
@@ -101,12 +102,12 @@ pub struct Versioned<T> {
     pub resource_version: String,
 }
 
-/// What a watch tells.
-pub enum WatchEvent<T> {
+/// What a watch tells; of an object, as it is written.
+pub enum WatchEvent {
     /// It was added, or changed.
-    Is(Versioned<T>),
+    Is(Box<RawValue>),
     /// It was deleted, or is none of those that were asked for any longer.
-    Gone(Versioned<T>),
+    Gone(Box<RawValue>),
     /// Nothing up to this version of the resource.
     Bookmark(String),
     /// The watch is over; a code as HTTP has them.
@@ -118,21 +119,19 @@ pub fn pod(json: &str) -> Option<Versioned<Arc<Pod>>> {
     serde_json::from_str::<WirePod>(json).ok()?.kept()
 }
 
-/// One of a watch of what `read` reads; `None` if it is none that is known, or says nothing.
-pub fn event<T>(
-    kind: &str,
-    object: &str,
-    read: impl Fn(&str) -> Option<Versioned<T>>,
-) -> Option<WatchEvent<T>> {
+/// One of a watch; `None` if it is none that is known, or says nothing.
+pub fn event(kind: &str, object: Box<RawValue>) -> Option<WatchEvent> {
     match kind {
-        "ADDED" | "MODIFIED" => read(object).map(WatchEvent::Is),
-        "DELETED" => read(object).map(WatchEvent::Gone),
+        "ADDED" | "MODIFIED" => Some(WatchEvent::Is(object)),
+        "DELETED" => Some(WatchEvent::Gone(object)),
         "BOOKMARK" => {
-            let metadata = serde_json::from_str::<Bookmark>(object).ok()?.metadata;
+            let metadata = serde_json::from_str::<Bookmark>(object.get())
+                .ok()?
+                .metadata;
             Some(WatchEvent::Bookmark(name(metadata.resource_version)))
         }
         "ERROR" => {
-            let failure = serde_json::from_str::<Failed>(object).unwrap_or_default();
+            let failure = serde_json::from_str::<Failed>(object.get()).unwrap_or_default();
             Some(WatchEvent::Error(failure.code, failure.message))
         }
         _ => None,

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
+use wirespan_common::carriers::{client_span_id, derived_trace_id};
 use wirespan_common::record::ConnectionId;
 use wirespan_protocols::exchange::Role;
 use wirespan_protocols::heap;
@@ -32,23 +33,11 @@ pub const OF_STREAM: u64 = 1 << 63;
 pub const OF_CARRIER: u64 = 1 << 62;
 
 impl JoinKey {
-    /// The id of the client's span: whoever sees either end of the connection can compute it. Never
-    /// 0. The numbers are spread by the finalizer of MurmurHash3, twice.
+    /// The id of the client's span: whoever sees either end of the connection can compute it.
     #[must_use]
     pub fn span_id(&self) -> [u8; 8] {
-        let [client, server] = self.starts.map(u64::from);
-        let id = spread(spread(client << 32 | server) ^ self.at);
-        id.max(1).to_be_bytes()
+        client_span_id(self.starts, self.at).to_be_bytes()
     }
-}
-
-const fn spread(number: u64) -> u64 {
-    let mut it = number;
-    it ^= it >> 33;
-    it = it.wrapping_mul(0xff51_afd7_ed55_8ccd);
-    it ^= it >> 33;
-    it = it.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    it ^ it >> 33
 }
 
 /// Where an exchange may be seen at the other end of its connection.
@@ -78,6 +67,19 @@ impl Meeting {
         match self {
             Self::Tcp(key) => Some(key.span_id()),
             Self::Unix(..) => None,
+        }
+    }
+
+    /// The id of the trace that begins with the exchange, where nobody named one and the kernel
+    /// side may say so too.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<[u8; 16]> {
+        match self {
+            Self::Tcp(JoinKey { starts, at }) if at & (OF_STREAM | OF_CARRIER) == 0 => {
+                let [high, low] = derived_trace_id(*starts, *at as u32);
+                Some((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
+            }
+            Self::Tcp(_) | Self::Unix(..) => None,
         }
     }
 

@@ -30,11 +30,13 @@ pub enum Abstained {
     Late,
     /// What was found contradicts what is known besides, or is no longer remembered.
     Contradicted,
+    /// It may be for a request on a connection that was left out.
+    LeftOut,
 }
 
 impl Abstained {
     /// All of them, in order of their discriminants.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::NoRequest,
         Self::NamedByProgram,
         Self::UnknownTask,
@@ -44,6 +46,7 @@ impl Abstained {
         Self::Unaccounted,
         Self::Late,
         Self::Contradicted,
+        Self::LeftOut,
     ];
 
     /// As it stands in the summary and in metrics.
@@ -59,6 +62,7 @@ impl Abstained {
             Self::Unaccounted => "unaccounted",
             Self::Late => "late",
             Self::Contradicted => "contradicted",
+            Self::LeftOut => "left_out",
         }
     }
 
@@ -77,6 +81,7 @@ impl Abstained {
             Self::Unaccounted => "for which no request that was answered accounts",
             Self::Late => "whose request was not answered in time",
             Self::Contradicted => "about which what was found contradicts itself",
+            Self::LeftOut => "while not all connections were followed",
         }
     }
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use wirespan_common::record::{Caller, Life, LifeEvent};
 
+use super::governor::SamplingChange;
 use super::inbox::{Alone, Mailbox};
 use crate::blocking::{BlockingPool, Bounds, LookTicket};
 use crate::capture::Selection;
@@ -80,6 +81,8 @@ pub enum News {
     Measure(Option<Duration>),
     /// This is what other nodes know of clients. Not of the control thread.
     Callers(Arc<[Caller]>),
+    /// Other connections are left out from now on. Not of the control thread.
+    Sampling(Arc<SamplingChange>),
 }
 
 /// What the thread is told.

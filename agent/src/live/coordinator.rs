@@ -167,6 +167,11 @@ impl Coordinator {
         for (loss, total) in self.capture.losses.totals() {
             self.health.set_loss(loss.into(), total);
         }
+        if let Some(Ok(carriers)) = &self.capture.carriers {
+            for (what, total) in carriers.counts() {
+                self.health.carried.set(what, total);
+            }
+        }
         for (pid, lost) in self.capture.losses.of_processes() {
             path.pipeline.lose_records(pid, lost);
         }

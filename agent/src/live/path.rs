@@ -126,6 +126,11 @@ impl Path {
         self.add(recording::caller_record(monotonic_ns(), caller));
     }
 
+    /// Connections whose number is below this one are left out from now on.
+    pub fn leave_out_below(&mut self, below: u32) {
+        self.add(recording::sampling_record(monotonic_ns(), below));
+    }
+
     /// So much the kernel side remembers of a connection.
     pub fn tell_progress(&mut self, connection: ConnectionId, stage: Stage, known: &Connection) {
         let now = monotonic_ns();

@@ -148,9 +148,7 @@ impl Shard {
         let mut settled_at = Instant::now();
         while !self.stop.is_asked() {
             self.path.tell_time();
-            if self.round() > 0 {
-                wait.found();
-            }
+            let taken = self.round();
             let now = Instant::now();
             self.pulse.beat(now);
             if now >= progress_at {
@@ -177,7 +175,7 @@ impl Shard {
                     coordinator.do_chores(&mut self.path);
                 }
             }
-            self.feed.sleep(self.wake.as_fd(), wait.nothing());
+            self.feed.sleep(self.wake.as_fd(), wait.after(taken));
             clear_wake(&self.wake);
         }
         self.finish()
@@ -339,6 +337,10 @@ impl Shard {
             News::Configured(spans) => self.path.configure(&spans),
             News::Peers(changes) => self.path.tell_peers(&changes),
             News::Measure(every) => self.measure_every = every,
+            News::Sampling(change) => {
+                self.path.leave_out_below(change.left_out_below);
+                change.heard();
+            }
             News::Callers(callers) => callers.iter().for_each(|it| self.path.tell_caller(it)),
             // It is of what the process ran before; another one follows.
             News::Described(process) | News::Placed(process)

@@ -1,6 +1,8 @@
 //! From records to what conversations hear. Nothing is decided here.
 
-use wirespan_common::record::{self, CHUNK_AFTER_LOSS, CHUNK_CARRIED, Record, TaskKind};
+use wirespan_common::record::{
+    self, CHUNK_AFTER_LOSS, CHUNK_CARRIED, CHUNK_WIDENED, Record, TaskKind,
+};
 use wirespan_protocols::conversation;
 
 use crate::exchanges::Moment;
@@ -30,6 +32,8 @@ pub fn moment(record: &Record<'_>, chunk: &record::Chunk) -> Moment {
         part: chunk.task_part,
     });
     let is_carried = chunk.flags & CHUNK_CARRIED != 0;
+    let is_widened = chunk.flags & CHUNK_WIDENED != 0;
+    let [_, inserted] = chunk.carrier_sequences;
     Moment {
         time_ns: record.time_ns,
         actor: Actor {
@@ -38,6 +42,7 @@ pub fn moment(record: &Record<'_>, chunk: &record::Chunk) -> Moment {
             task,
         },
         carrier_sequences: is_carried.then_some(chunk.carrier_sequences),
+        inserted: if is_widened { inserted } else { 0 },
     }
 }
 

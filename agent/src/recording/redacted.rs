@@ -155,7 +155,11 @@ impl Masks<'_> {
             }
             // Names that the cluster gives, as attributes of its pods are.
             Body::Peers(_) => {}
-            Body::Life { .. } | Body::Clock(_) | Body::Task { .. } | Body::Caller(_) => {}
+            Body::Life { .. }
+            | Body::Clock(_)
+            | Body::Task { .. }
+            | Body::Caller(_)
+            | Body::Sampling(_) => {}
         }
         Some(masked)
     }

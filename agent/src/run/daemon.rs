@@ -135,6 +135,7 @@ impl Daemon {
             watcher,
             libraries: libraries(&health),
             follow_cpu_max: config.capture.follow_cpu_max,
+            governor: config.governor,
             pipeline,
             spans: config.spans.clone(),
             recording,
@@ -199,6 +200,10 @@ impl Daemon {
             self.memory.reconfigure(&memory);
             self.config.memory = memory;
         }
+        if let Some(governor) = changes.governor.follow {
+            self.live.govern(governor);
+            self.config.governor = governor;
+        }
         if let Some(traces) = changes.traces.follow {
             let _entered = self.runtime.enter();
             match self.exporters.reconfigure(&traces) {
@@ -232,16 +237,14 @@ impl Daemon {
         }
         if let Some(discover) = &reconfiguration.discover {
             self.config.discover.clone_from(discover);
-            let needs_pods = !discover.targets.pods.is_empty();
-            self.vitals.set_needs_pods(needs_pods);
+            let by_pods = &discover.targets.pods;
+            self.vitals.set_needs_pods(!by_pods.is_empty());
         }
-        if let Some(spans) = &mut reconfiguration.spans
-            && self.asking.is_none()
-        {
-            // Nobody would answer.
-            spans.asked_within_ms = Some(0);
-        }
-        if let Some(spans) = &reconfiguration.spans {
+        if let Some(spans) = &mut reconfiguration.spans {
+            if self.asking.is_none() {
+                // Nobody would answer.
+                spans.asked_within_ms = Some(0);
+            }
             self.config.spans.clone_from(spans);
         }
         // If the run is over, nobody wants to know.

@@ -16,6 +16,7 @@ use crate::discover::ProcRoot;
 use crate::ending::{Ending, Event};
 use crate::health::Health;
 use crate::inspect::{Absent, Explanation};
+use crate::page::{self, Readers};
 use crate::report;
 use crate::semconv;
 
@@ -39,10 +40,7 @@ pub fn explain(
     let pods = crate::inspect::pods(&config, None).unwrap_or_default();
     let explanation = Explanation::of(&root, &config, &pods, pid)
         .with_context(|| format!("process {pid} has gone, or it can't be looked at"))?;
-    let mut out = io::stdout().lock();
-    explanation.write(&mut out)?;
-    out.flush()?;
-    if watch.is_zero() {
+    if page::say(|page| explanation.write(page))? == Readers::Left || watch.is_zero() {
         return Ok(());
     }
     config.discover.targets = crate::config::Targets {
@@ -62,20 +60,22 @@ pub fn explain(
     // What it says until then is not all read.
     let settled = ending.wait(SETTLE_MAX);
     let asked = matches!(settled, Some(Event::Asked(_))) || {
-        writeln!(out, "what it says, for {watch:?}, by {}", daemon.strategy)?;
-        out.flush()?;
+        let strategy = daemon.strategy;
+        page::say(|page| writeln!(page, "what it says, for {watch:?}, by {strategy}"))?;
         matches!(ending.wait(watch), Some(Event::Asked(_)))
     };
     ending.begin();
     let (finished, detached): Ended = daemon.end(ending)?;
     ending.has_spoken();
-    if asked {
-        writeln!(out, "  ended before its time")?;
-    }
-    writeln!(out, "  spans: {}", said.counted())?;
-    for line in report::of_process(&health, &finished) {
-        writeln!(out, "  {line}")?;
-    }
+    page::say(|page| {
+        if asked {
+            writeln!(page, "  ended before its time")?;
+        }
+        writeln!(page, "  spans: {}", said.counted())?;
+        report::of_process(&health, &finished)
+            .into_iter()
+            .try_for_each(|line| writeln!(page, "  {line}"))
+    })?;
     let _ = detached.recv_timeout(left(ending));
     Ok(())
 }

@@ -24,6 +24,8 @@ pub struct Needs {
     pub admin: bool,
     /// `CAP_NET_BIND_SERVICE`: health checks are answered on a port below 1024.
     pub low_port: bool,
+    /// `CAP_NET_ADMIN`: calls carry their trace to other nodes.
+    pub net_admin: bool,
 }
 
 const USUAL: [KeptCapability; 6] = [
@@ -65,6 +67,12 @@ const ADMIN: KeptCapability = KeptCapability {
     to: "place probes where this kernel takes no less",
 };
 
+const NET_ADMIN: KeptCapability = KeptCapability {
+    set: CapabilitySet::NET_ADMIN,
+    name: "CAP_NET_ADMIN",
+    to: "have calls carry their trace",
+};
+
 const LOW_PORT: KeptCapability = KeptCapability {
     set: CapabilitySet::NET_BIND_SERVICE,
     name: "CAP_NET_BIND_SERVICE",
@@ -77,6 +85,7 @@ pub(super) fn keep(needs: Needs) -> io::Result<Vec<KeptCapability>> {
     let wanted = USUAL.iter();
     let wanted = wanted.chain(needs.admin.then_some(&ADMIN));
     let wanted = wanted.chain(needs.low_port.then_some(&LOW_PORT));
+    let wanted = wanted.chain(needs.net_admin.then_some(&NET_ADMIN));
     let kept: Vec<KeptCapability> = wanted.filter(|it| has.contains(it.set)).copied().collect();
     let sets = kept
         .iter()

@@ -25,6 +25,7 @@ fn parts(changes: &Changes) -> Vec<&'static str> {
         ("health_check", changes.health_check.is_none()),
         ("sandbox", changes.sandbox.is_none()),
         ("memory", changes.memory.is_none()),
+        ("governor", changes.governor.is_none()),
         ("log", changes.log.is_none()),
         ("ending", changes.ending.is_none()),
     ];
@@ -46,6 +47,7 @@ fn the_same_settings_change_nothing() {
             "http://collector:4318/v1/metrics",
         ),
         ("WIRESPAN_MEMORY_LIMIT", "64M"),
+        ("WIRESPAN_CPU_LIMIT", "2"),
     ];
     assert!(changes(&all, &all).is_none());
     // Other words for the same.
@@ -95,8 +97,11 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::Btf => ("observe", "capture"),
         Setting::BpfDebug => ("true", "capture"),
         Setting::ConnectionsMax => ("100", "capture"),
+        Setting::CpuLimit => ("off", "governor"),
         Setting::Shards => ("2", "capture"),
         Setting::FollowCpuMax => ("5", "capture"),
+        Setting::ContextPropagation => ("headers", "capture"),
+        Setting::ContextPropagationGroup => ("/sys/fs/cgroup/shop", "capture"),
         Setting::NodeLinks => ("false", "capture"),
         Setting::Peers => ("other:4319", "asking"),
         Setting::PeersListen => ("127.0.0.1:4319", "asking"),

@@ -43,6 +43,43 @@ fn propagators_that_are_not_known_are_warned_of_one_by_one() {
     );
 }
 
+/// Whether header fields carry context, and what is warned of.
+fn headers(environment: &[(&str, &str)]) -> (bool, Vec<String>) {
+    let loaded = load_with(environment).expect("it starts");
+    (loaded.config.capture.carriers.headers, loaded.warnings)
+}
+
+#[test]
+fn nothing_carries_context_unless_that_is_asked_for() {
+    const NAME: &str = "BEYLA_BPF_CONTEXT_PROPAGATION";
+    assert_eq!(headers(&[]), (false, vec![]));
+    assert_eq!(headers(&[(NAME, "disabled")]), (false, vec![]));
+    assert_eq!(headers(&[(NAME, "headers")]), (true, vec![]));
+    let no_option = |instead| vec![format!("{NAME}: wirespan has no TCP option yet: {instead}")];
+    let all = no_option("headers alone carry context");
+    assert_eq!(headers(&[(NAME, "all")]), (true, all));
+    let nothing = no_option("nothing carries context");
+    assert_eq!(headers(&[(NAME, "tcp")]), (false, nothing));
+    assert!(load_with(&[(NAME, "header")]).is_err());
+}
+
+#[test]
+fn no_field_is_inserted_that_wirespan_itself_would_not_read() {
+    let (carries, warnings) = headers(&[
+        ("BEYLA_BPF_CONTEXT_PROPAGATION", "headers"),
+        ("OTEL_PROPAGATORS", "b3"),
+    ]);
+    assert!(!carries);
+    assert_eq!(
+        warnings,
+        [
+            "BEYLA_BPF_CONTEXT_PROPAGATION: nothing carries context, because OTEL_PROPAGATORS \
+             leaves \
+          tracecontext out"
+        ]
+    );
+}
+
 /// Whether the parent decides, and what of randomness it takes otherwise.
 fn sampler(environment: &[(&str, &str)]) -> (bool, u64) {
     let sampler = config_with(environment).spans.sampler.unwrap_or_default();

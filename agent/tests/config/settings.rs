@@ -337,6 +337,36 @@ fn the_memory_limit_is_bytes_with_a_unit() {
 }
 
 #[test]
+fn processors_are_limited_in_cores_unless_they_are_not() {
+    let limit = |text| {
+        load(&[
+            ("BEYLA_OPEN_PORT", "80"),
+            ("BEYLA_TRACE_PRINTER", "text"),
+            ("WIRESPAN_CPU_LIMIT", text),
+        ])
+        .map(|loaded| loaded.config.governor.cpu_limit)
+    };
+    for (text, cores) in [
+        ("", Some(0.5)),
+        ("2", Some(2.0)),
+        ("0.02", Some(0.02)),
+        ("250m", Some(0.25)),
+        ("0", None),
+        ("0m", None),
+        ("off", None),
+        ("OFF", None),
+    ] {
+        let limit = limit(text).expect(text);
+        assert_eq!(limit.map(|limit| limit.cores()), cores, "{text}");
+    }
+    for text in ["-1", "half", "50%", "0.0001", "1 core"] {
+        let error = limit(text).expect_err(text).to_string();
+        assert!(error.contains("WIRESPAN_CPU_LIMIT"), "{error}");
+        assert!(error.contains("500m"), "{error}");
+    }
+}
+
+#[test]
 fn shards_are_few_and_each_has_its_part_of_the_memory() {
     let shards = |settings: &[(&str, &str)]| {
         let needed = [("BEYLA_OPEN_PORT", "80"), ("BEYLA_TRACE_PRINTER", "text")];

@@ -9,6 +9,7 @@ use wirespan::export::own_metrics::OwnMetrics;
 use wirespan::health::{Coverage, Destination, Health, Loss};
 use wirespan::links::{Abstained, LinkTally, Mechanism};
 use wirespan::unread::{Reason, Unread};
+use wirespan_common::sampling::{LeftAlone, LeftAloneCount};
 use wirespan_tests::receiver::{Point, Receiver};
 
 use crate::sample::SOON;
@@ -52,6 +53,9 @@ async fn every_counter_is_told_once_per_interval_and_anew_at_the_end() {
     health.lose_spans(Destination::Otlp, Loss::QueueFull, 3);
     health.set_loss(Loss::RingFull, 5);
     health.read_records(40);
+    let (connections, bytes) = (8, 900);
+    let left_alone = LeftAloneCount { connections, bytes };
+    health.set_left_alone(LeftAlone::CpuLimit, left_alone);
     let mut links = LinkTally::default();
     links.link(Mechanism::Connection);
     links.abstain(Abstained::Late);
@@ -76,6 +80,23 @@ async fn every_counter_is_told_once_per_interval_and_anew_at_the_end() {
         ("wirespan.losses", told(Loss::QueueFull), 3.0),
         ("wirespan.losses", told(Loss::RingFull), 5.0),
         ("wirespan.records.read", String::new(), 40.0),
+        (
+            "wirespan.connections.left_alone",
+            "reason=cpu_limit".into(),
+            8.0,
+        ),
+        (
+            "wirespan.connections.left_alone.io",
+            "reason=cpu_limit".into(),
+            900.0,
+        ),
+        (
+            "wirespan.connections.left_alone",
+            "reason=not_understood".into(),
+            0.0,
+        ),
+        ("wirespan.connections.followed", String::new(), 1.0),
+        ("wirespan.cpu.usage", String::new(), 0.0),
         ("wirespan.links", "kind=connection".into(), 1.0),
         ("wirespan.links", "kind=goroutine".into(), 0.0),
         ("wirespan.links.abstained", "reason=late".into(), 1.0),

@@ -7,11 +7,13 @@ use std::net::SocketAddr;
 
 use wirespan::config::SpanConfig;
 use wirespan::discover::Process;
-use wirespan::recording::{Writer, clock_record, expected_record, process_record, settings_record};
+use wirespan::recording::{
+    Writer, clock_record, expected_record, process_record, sampling_record, settings_record,
+};
 use wirespan_common::record::{
     CHUNK_AFTER_LOSS, CHUNK_CARRIED, Chunk, ConnectionId, Direction, Extent, Header, Kind, Life,
-    LifeEvent, OPEN_COUNTED, OPEN_LATE, OPEN_SEQUENCED, Open, Progress, Stage, TaskEvent, TaskKind,
-    TaskNote,
+    LifeEvent, OPEN_COUNTED, OPEN_LATE, OPEN_RESUMED, OPEN_SEQUENCED, Open, Progress, Stage,
+    TaskEvent, TaskKind, TaskNote,
 };
 use zerocopy::IntoBytes;
 
@@ -37,6 +39,7 @@ pub struct Recorder {
     tid: Option<u32>,
     carried: Option<[u32; 2]>,
     again: bool,
+    resumed: bool,
     lost: bool,
 }
 
@@ -56,6 +59,7 @@ impl Recorder {
             tid: None,
             carried: None,
             again: false,
+            resumed: false,
             lost: false,
         }
     }
@@ -188,6 +192,12 @@ impl Recorder {
         self
     }
 
+    /// Connections whose number is below this one are left out from now on.
+    pub fn leave_out_below(&mut self, below: u32) -> &mut Self {
+        self.records.push(sampling_record(self.now_ns, below));
+        self
+    }
+
     /// How spans are made was set.
     pub fn settings(&mut self, spans: &SpanConfig) -> &mut Self {
         self.records.push(settings_record(self.now_ns, spans));
@@ -267,7 +277,8 @@ impl Recorder {
     }
 
     fn open(&mut self, open: Open, path: &[u8]) -> &mut Self {
-        let is_again = std::mem::take(&mut self.again);
+        let is_known = self.sockets.contains_key(&open.connection);
+        let is_again = std::mem::take(&mut self.again) && is_known;
         let is_late = open.carrier != 0 && !is_again && self.extents.contains_key(&open.connection);
         if !is_again {
             self.opened = self.opened.wrapping_add(1).max(1);
@@ -288,6 +299,10 @@ impl Recorder {
             (2 | 10, 0) => OPEN_SEQUENCED,
             _ => 0,
         };
+        let flags = match std::mem::take(&mut self.resumed) {
+            true => flags | OPEN_RESUMED,
+            false => flags,
+        };
         let open = Open {
             socket,
             first_sequences,
@@ -302,6 +317,12 @@ impl Recorder {
     pub fn again(&mut self) -> &mut Self {
         self.again = true;
         self
+    }
+
+    /// What is opened next was left out, and is followed again.
+    pub fn resumed(&mut self) -> &mut Self {
+        self.resumed = true;
+        self.again()
     }
 
     /// Bytes move that the kernel side counts nowhere.

@@ -32,6 +32,8 @@ pub mod bindings {
 mod side {
     pub mod copy;
     pub mod frames;
+    #[path = "context/head.rs"]
+    pub mod head;
     pub mod parts;
     pub mod policy;
     pub mod syscall;
@@ -59,5 +61,6 @@ use side::{arch, copy, frames, parts, policy, syscall, transfer};
 pub use kernel::{Buffer, Sent};
 pub use maps::{PART_MAX, PROOF};
 pub use program::{Moved, Program, Shape};
+pub use side::head;
 pub use wirespan_common::record::Direction;
 pub use wirespan_common::watch::{TURN_BYTES_MAX, VerdictKind, Watch};

@@ -33,7 +33,7 @@ impl Typed {
     }
 }
 
-pub fn read_kernel<T: FromBytes>(_value: &mut T, _address: u64) -> Delivered<()> {
+pub fn read_kernel_part(_part: &mut [u8], _address: u64) -> Delivered<()> {
     Err(KernelLoss::UnreadableMemory)
 }
 

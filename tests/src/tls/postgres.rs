@@ -89,10 +89,20 @@ impl Postgres {
     /// psql, connected over TLS. Its own file: what is in `/usr/bin` is a script that looks for it.
     #[must_use]
     pub fn client(&self) -> Command {
+        self.client_by("require")
+    }
+
+    /// The same in plain.
+    #[must_use]
+    pub fn plain_client(&self) -> Command {
+        self.client_by("disable")
+    }
+
+    fn client_by(&self, mode: &str) -> Command {
         let mut command = tied(format!("{PROGRAMS}/psql"));
         command.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]);
         command.arg(format!(
-            "host=127.0.0.1 port={} user=truth dbname=postgres sslmode=require",
+            "host=127.0.0.1 port={} user=truth dbname=postgres sslmode={mode}",
             self.port
         ));
         command

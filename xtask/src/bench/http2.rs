@@ -111,7 +111,7 @@ fn kept(args: &Args, strategy: &str, port: u16, load: impl Fn() -> Result<Load>)
 }
 
 /// Ten connections with 32 streams each.
-fn h2load(port: u16, seconds: u64) -> Result<Load> {
+pub fn h2load(port: u16, seconds: u64) -> Result<Load> {
     let said = process::capture(
         workspace::system("h2load")
             .args(["-c10", "-m32", "-t2", &format!("-D{seconds}")])
@@ -121,7 +121,7 @@ fn h2load(port: u16, seconds: u64) -> Result<Load> {
 }
 
 /// Ten connections with eight calls at a time on each.
-fn tonic(port: u16, seconds: u64) -> Result<Load> {
+pub fn tonic(port: u16, seconds: u64) -> Result<Load> {
     let said = process::capture(Command::new(program("tonic-client")).args([
         &port.to_string(),
         "load",
@@ -137,7 +137,7 @@ fn tonic(port: u16, seconds: u64) -> Result<Load> {
     load().with_context(|| format!("tonic-client says {said:?}"))
 }
 
-fn parse(said: &str) -> Option<Load> {
+pub fn parse(said: &str) -> Option<Load> {
     let before = |text: &str| said.split_once(text)?.0.split_whitespace().next_back();
     Some(Load {
         requests: before(" succeeded,")?.parse().ok()?,
@@ -145,7 +145,7 @@ fn parse(said: &str) -> Option<Load> {
     })
 }
 
-fn program(name: &str) -> std::path::PathBuf {
+pub fn program(name: &str) -> std::path::PathBuf {
     workspace::target().join("release").join(name)
 }
 

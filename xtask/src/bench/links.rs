@@ -5,12 +5,12 @@
 
 mod programs;
 
-use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
 use super::Args;
+use super::cpu::{cpu_of, cpu_of_all, each, more};
 use super::daemon::{Daemon, Sink};
 use super::load;
 use super::table::{Row, Target};
@@ -108,11 +108,6 @@ fn print_scatter(name: &str, turns: &[[Took; 2]]) {
     );
 }
 
-/// How much more the second one is, in per cent of the first.
-fn more(without: f64, with: f64) -> f64 {
-    100.0 * (with / without - 1.0)
-}
-
 impl Subject<'_> {
     /// Pairs of runs, without and with links.
     fn turns(&self, args: &Args) -> Result<Vec<[Took; 2]>> {
@@ -154,7 +149,6 @@ impl Subject<'_> {
         let of_daemon = cpu_of(daemon.pid())?.saturating_sub(daemon_before);
         let spans = sink.spans()?.saturating_sub(spans_before);
         daemon.stop()?;
-        let each = |time: Duration, count: u64| time.as_secs_f64() * 1e6 / count.max(1) as f64;
         Ok(Took {
             request: each(request, done.requests),
             span: each(of_daemon, spans),
@@ -162,43 +156,9 @@ impl Subject<'_> {
     }
 
     fn cpu(&self) -> Result<Duration> {
-        self.pids.iter().map(|pid| cpu_of(*pid)).sum()
+        cpu_of_all(&self.pids)
     }
 }
 
 /// One request that makes one call; programs take the first part for its id.
 const PATH: &str = "/b1/hello";
-
-/// Time of all threads that a process has, on a processor: the first number of
-/// `/proc/<pid>/task/<tid>/schedstat` (Documentation/scheduler/sched-stats.rst), in nanoseconds.
-fn cpu_of(pid: u32) -> Result<Duration> {
-    let folder = format!("/proc/{pid}/task");
-    let threads = fs::read_dir(&folder).context(folder)?;
-    let mut all = 0;
-    for thread in threads {
-        // One that ends meanwhile has no more to say.
-        let told = fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
-        all += on_processor(&told).unwrap_or(0);
-    }
-    Ok(Duration::from_nanos(all))
-}
-
-fn on_processor(schedstat: &str) -> Option<u64> {
-    schedstat.split_whitespace().next()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_number_is_the_time_on_a_processor() {
-        assert_eq!(on_processor("3456789 12 7\n"), Some(3_456_789));
-        assert_eq!(on_processor(""), None);
-    }
-
-    #[test]
-    fn more_is_in_per_cent_of_what_it_is_without() {
-        assert!((more(50.0, 55.0) - 10.0).abs() < 1e-9);
-    }
-}

@@ -199,7 +199,7 @@ fn runs_of_probe(told: &str) -> Option<(u64, u64)> {
 }
 
 /// Files of a certificate and its key in `folder`.
-fn certificate(folder: &Folder) -> Result<[String; 2]> {
+pub fn certificate(folder: &Folder) -> Result<[String; 2]> {
     let [certificate, key] =
         ["certificate.pem", "key.pem"].map(|name| folder.path.join(name).display().to_string());
     process::capture(

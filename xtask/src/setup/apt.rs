@@ -45,7 +45,7 @@ const fn package(package: &'static str, purposes: &'static [Purpose]) -> Need {
 }
 
 const NEEDS: &[Need] = {
-    use Purpose::{Bench, Build, Demo, Fuzz, Image, Package, Soak, Test, Vm};
+    use Purpose::{Bench, Build, Demo, Fuzz, Image, Kernels, Package, Soak, Test, Vm};
     &[
         program("cc", "gcc", &[Build]),
         package("libc6-dev", &[Build]),
@@ -68,8 +68,8 @@ const NEEDS: &[Need] = {
         package("nghttp2-client", &[Test, Bench]),
         program("nghttpd", "nghttp2-server", &[Test]),
         // Redis: Debian 12 has the programs of redis-server in redis-tools.
-        package("redis-server", &[Test]),
-        package("redis-tools", &[Test]),
+        package("redis-server", &[Test, Bench]),
+        package("redis-tools", &[Test, Bench]),
         // What is traced over TLS; see `tls`.
         package("apache2-bin", &[Test]),
         package("ruby", &[Test]),
@@ -114,7 +114,13 @@ const NEEDS: &[Need] = {
         program("cpio", "cpio", &[Soak]),
         program("qemu-system-x86_64", "qemu-system-x86", &[Vm]),
         package("busybox-static", &[Vm]),
-        program("xz", "xz-utils", &[Test, Vm]),
+        program("xz", "xz-utils", &[Test, Vm, Kernels]),
+        // What a kernel is compiled with.
+        program("make", "make", &[Kernels]),
+        program("flex", "flex", &[Kernels]),
+        program("bison", "bison", &[Kernels]),
+        program("bc", "bc", &[Kernels]),
+        package("libelf-dev", &[Kernels]),
     ]
 };
 

@@ -21,11 +21,13 @@ pub enum Purpose {
     Image,
     /// Make packages of them
     Package,
+    /// Compile kernels for virtual machines
+    Kernels,
 }
 
 impl Purpose {
     /// Every one.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Build,
         Self::Demo,
         Self::Test,
@@ -35,5 +37,6 @@ impl Purpose {
         Self::Soak,
         Self::Image,
         Self::Package,
+        Self::Kernels,
     ];
 }

@@ -14,12 +14,18 @@ use crate::vm::{self, Boot, Machine};
 use crate::{process, workspace};
 
 /// One after the other: they share the machine's kernel, and times are compared.
-const THREADS: &str = "--test-threads=1";
+pub const THREADS: &str = "--test-threads=1";
 
 /// A run in a virtual machine.
+#[derive(Clone, Copy)]
 pub struct Run<'a> {
     /// The kernel's series.
     pub kernel: &'a str,
+    /// What the kernel is started with, besides what all are.
+    pub parameters: &'a str,
+    /// What a shell in the machine does before; mounts that it makes are gone afterwards, nothing
+    /// else is.
+    pub within: &'a str,
     /// The way into socket calls; the daemon's choice if it is empty.
     pub strategy: &'a str,
     pub executable: &'a str,
@@ -36,6 +42,8 @@ impl<'a> Run<'a> {
     ) -> Self {
         Self {
             kernel,
+            parameters: "",
+            within: "",
             strategy,
             executable,
             test,
@@ -47,7 +55,7 @@ impl<'a> Run<'a> {
 const LAYOUT: &str = "what_is_found_by_looking_is_what_the_kernel_says";
 
 /// Only what kernels may take differently: each start of a daemon keeps the emulated verifier busy.
-/// None of these kernels has the way into socket calls that is the first choice here.
+/// Where strategies are named, the kernel has not the one that is the first choice here.
 pub const RUNS: [Run<'static>; 11] = [
     Run::new("6.12", "", "layouts", LAYOUT),
     Run::new("6.1", "", "layouts", LAYOUT),
@@ -95,54 +103,67 @@ pub fn here(compiled: &Compiled, rows: &LinkRows) -> Result<Counts> {
 /// On Debian's kernels, one after the other. One that dies hides no other.
 pub fn in_machines(compiled: &Compiled, runs: &[Run<'_>]) -> Result<Counts> {
     let mut counts = Counts::default();
-    let mut kernels: Vec<_> = runs.iter().map(|run| run.kernel).collect();
-    kernels.dedup();
-    for series in kernels {
-        if process::interrupted() {
-            break;
-        }
-        let runs: Vec<_> = runs.iter().filter(|run| run.kernel == series).collect();
-        counts.add(in_machine(series, compiled, &runs).unwrap_or_else(|error| {
-            eprintln!("vm: Linux {series}: {error:#}");
-            Counts::of_one(false)
-        }));
+    for told in each_in_machines(compiled, runs) {
+        counts.add(told);
     }
     Ok(counts)
 }
 
-fn in_machine(series: &str, compiled: &Compiled, runs: &[&Run<'_>]) -> Result<Counts> {
+/// The same, run by run. Runs that follow each other and need the same machine share one.
+pub fn each_in_machines(compiled: &Compiled, runs: &[Run<'_>]) -> Vec<Counts> {
+    let needs_same = |one: &Run<'_>, other: &Run<'_>| {
+        (one.kernel, one.parameters) == (other.kernel, other.parameters)
+    };
+    let mut counts = Vec::new();
+    for runs in runs.chunk_by(needs_same) {
+        if process::interrupted() {
+            break;
+        }
+        counts.extend(in_machine(compiled, runs).unwrap_or_else(|error| {
+            eprintln!("vm: Linux {}: {error:#}", runs[0].kernel);
+            vec![Counts::of_one(false); runs.len()]
+        }));
+    }
+    counts
+}
+
+/// Does what is asked for before each run in a mount namespace of its own, and says when one
+/// begins. `$1` is the directory, `$2` the daemon, the rest are runs.
+const SCRIPT: &str = r#"
+cd "$1"; export WIRESPAN_BIN="$2"; shift 2
+while [ $# -gt 0 ]; do
+    if [ "$1" ]; then export WIRESPAN_CAPTURE="$1"; else unset WIRESPAN_CAPTURE; fi
+    echo "== $(uname -r), ${1:-as the daemon chooses}: ${3##*/} $4"
+    WITHIN=$2 unshare --mount --propagation private \
+        sh -c 'eval "$WITHIN"; exec "$@"' sh "$3" --test-threads=1 "$4"
+    shift 4
+done"#;
+/// How a line begins that says that a run does.
+const BEGINS: &str = "== ";
+
+/// Runs that share a machine; what each came to.
+fn in_machine(compiled: &Compiled, runs: &[Run<'_>]) -> Result<Vec<Counts>> {
     let mut words = Vec::new();
-    let mut counts = Counts::default();
     for run in runs {
         let mut all = compiled.end_to_end();
-        let Some(executable) = all.find(|found| found.name == run.executable) else {
+        let found = all.find(|found| found.name == run.executable);
+        if found.is_none() {
             eprintln!(
                 "vm: tests/{}.rs did not compile, or is gone",
                 run.executable
             );
-            counts.failed += 1;
-            continue;
-        };
-        words.extend(words_of(run, executable));
+        }
+        words.extend(words_of(run, found));
     }
+    let series = runs[0].kernel;
     let kernel = vm::kernel::ensure(series)?;
-    // `$1` is the directory, `$2` the daemon, the rest are runs.
-    let script = format!(
-        "cd \"$1\"; export WIRESPAN_BIN=\"$2\"; shift 2
-        while [ $# -gt 0 ]; do
-            if [ \"$1\" ]; then export WIRESPAN_CAPTURE=\"$1\"; else unset WIRESPAN_CAPTURE; fi
-            echo \"== $(uname -r), ${{1:-as the daemon chooses}}\"
-            \"$2\" {THREADS} \"$3\"
-            shift 3
-        done"
-    );
-    let started = words.len() / 3;
-    let mut command = vec!["sh".to_owned(), "-c".into(), script, "sh".into()];
+    let mut command = ["sh", "-c", SCRIPT, "sh"].map(str::to_owned).to_vec();
     command.push(workspace::root().join("tests").to_string_lossy().into());
     command.push(workspace::daemon().to_string_lossy().into());
     command.extend(words);
     let boot = Boot {
         kernel: &kernel,
+        parameters: runs[0].parameters,
         command: &command,
         // Not counted: `watch` listens instead.
         limit: Duration::MAX,
@@ -162,19 +183,26 @@ fn in_machine(series: &str, compiled: &Compiled, runs: &[&Run<'_>]) -> Result<Co
     if let Err(error) = ended {
         eprintln!("vm: {error:#}");
     }
-    let told = Counts::of_executables(&said, started);
-    if told.passed + told.failed < started {
-        eprintln!("vm: a run had no test");
-        counts.failed += 1;
-    }
-    counts.add(told);
-    Ok(counts)
+    Ok(of_each(&said, runs.len()))
 }
 
-/// What the script in the machine takes for a run.
-fn words_of(run: &Run<'_>, executable: &Executable) -> [String; 3] {
-    let path = executable.path.to_string_lossy();
-    [run.strategy, &*path, run.test].map(str::to_owned)
+/// What each of so many runs came to. One that had no test failed, and so did one that never began.
+fn of_each(said: &[String], runs: usize) -> Vec<Counts> {
+    let parts = said.split(|line| line.starts_with(BEGINS)).skip(1);
+    let told = parts.map(|part| match Counts::of_executables(part, 1) {
+        counts if counts == Counts::default() => Counts::of_one(false),
+        counts => counts,
+    });
+    let mut told: Vec<_> = told.take(runs).collect();
+    told.resize(runs, Counts::of_one(false));
+    told
+}
+
+/// What the script in the machine takes for a run; in the place of what is not there it runs what
+/// fails.
+fn words_of(run: &Run<'_>, executable: Option<&Executable>) -> [String; 4] {
+    let path = executable.map_or("false".into(), |found| found.path.to_string_lossy());
+    [run.strategy, run.within, &*path, run.test].map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -190,5 +218,17 @@ mod tests {
             assert!(text.contains(&format!("fn {}", run.test)), "{file}");
             assert!(vm::kernel::TESTED.contains(&run.kernel));
         }
+    }
+
+    #[test]
+    fn what_each_run_came_to_is_told_apart() {
+        let said = "noise\n== 6.1, fexit: tls\ntest result: ok. 2 passed; 0 failed; 0 ignored\n\
+                    == 6.1, kprobes: tls\nkilled\n== 6.1: go\n\
+                    test result: ok. 0 passed; 0 failed; 9 filtered out";
+        let said: Vec<_> = said.lines().map(str::to_owned).collect();
+        let (passed, failed) = (2, 0);
+        let failure = Counts::of_one(false);
+        let right = [Counts { passed, failed }, failure, failure, failure];
+        assert_eq!(of_each(&said, 4), right);
     }
 }

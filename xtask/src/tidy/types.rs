@@ -53,6 +53,13 @@ const SHARED: &[(&str, usize, &str)] = &[
     ("Event", 2, "OpenTelemetry's, and of the end of a run"),
     ("Link", 2, "BPF's, and OpenTelemetry's"),
     ("Family", 2, "of hooks, and of exchanges"),
+    ("CallRegisters", 2, "an architecture's"),
+    ("GoRegisters", 2, "an architecture's"),
+    (
+        "TraceContext",
+        2,
+        "as the kernel side and as user space know it",
+    ),
     ("Multiple", 2, "a family of hooks in each strategy"),
     ("Single", 2, "the same"),
     ("Value", 2, "of an attribute, and in a processor's register"),

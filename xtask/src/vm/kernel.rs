@@ -6,27 +6,29 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::compiled::VARIANTS;
 use crate::process;
-use crate::setup::{apt, mirror};
+use crate::setup::{self, Purpose, apt, mirror};
 use crate::workspace;
 
 /// What `cargo xtask vm` boots.
 pub const DEFAULT: &str = "6.1";
 
 /// The kernels that the tests boot.
-pub const TESTED: [&str; 2] = ["6.1", "5.10"];
+pub const TESTED: [&str; 3] = ["6.1", "5.10", "6.12"];
 
-/// Version, and the Debian release that has it.
-const SERIES: [(&str, &str); 3] = [
+/// Version, and the Debian suite that has it. A first number alone is the newest of its kind.
+const SERIES: [(&str, &str); 4] = [
     ("5.10", "bullseye"),
     ("6.1", "bookworm"),
     ("6.12", "trixie"),
+    ("7", "trixie-backports"),
 ];
 
 /// The flavour with 9p, which the cloud images have not.
 const FLAVOUR: &str = "-amd64";
 
-/// Every series that a machine can be booted with.
+/// Every series that Debian has.
 pub fn known() -> impl Iterator<Item = &'static str> {
     SERIES.iter().map(|(name, _)| *name)
 }
@@ -48,38 +50,54 @@ pub fn ensure_tested() -> Result<()> {
         .try_for_each(|series| ensure(series).map(drop))
 }
 
-/// The newest kernel of a series, downloaded unless it is there already.
+/// The newest kernel of a series, or a variant that is compiled; made unless it is there already.
 pub fn ensure(series: &str) -> Result<Kernel> {
-    let Some((_, suite)) = SERIES.iter().find(|(name, _)| *name == series) else {
-        let known = SERIES.map(|(name, _)| name).join(", ");
-        bail!("kernel `{series}` is not known; there are {known}");
-    };
+    let variant = VARIANTS.iter().find(|variant| variant.name == series);
+    let suite = SERIES.iter().find(|(name, _)| *name == series);
+    if variant.is_none() && suite.is_none() {
+        let variants = VARIANTS.iter().map(|variant| variant.name);
+        let known: Vec<_> = known().chain(variants).collect();
+        bail!(
+            "kernel `{series}` is not known; there are {}",
+            known.join(", ")
+        );
+    }
     let directory = workspace::target().join("vm/kernels").join(series);
     if !directory.is_dir() {
-        println!("setup: fetching Debian's kernel {series} for the virtual machine");
         let unfinished = directory.with_extension("part");
         // What an interrupted run left; there is nothing on a clean checkout.
         let _ = std::fs::remove_dir_all(&unfinished);
         std::fs::create_dir_all(&unfinished)
             .with_context(|| format!("cannot create {}", unfinished.display()))?;
-        let package = match download_with_apt(series, &unfinished)? {
-            Some(package) => package,
-            None => mirror::download(suite, |name| is_package_of(name, series), &unfinished)
-                .with_context(|| format!("kernel {series}"))?,
-        };
-        process::run(
-            process::tied("dpkg-deb")
-                .arg("-x")
-                .arg(&package)
-                .arg(&unfinished),
-        )?;
-        std::fs::remove_file(&package)?;
+        match (variant, suite) {
+            (Some(variant), _) => {
+                println!("setup: compiling kernel {series} for the virtual machine");
+                setup::ensure(&[Purpose::Kernels])?;
+                variant.compile(&unfinished)?;
+            }
+            (None, Some((_, suite))) => {
+                println!("setup: fetching Debian's kernel {series} for the virtual machine");
+                fetch(series, suite, &unfinished)?;
+            }
+            (None, None) => {}
+        }
         std::fs::rename(&unfinished, &directory)?;
     }
     unpacked(&directory).with_context(|| {
         let directory = directory.display();
         format!("{directory} holds no kernel; remove it and try again")
     })
+}
+
+/// A package of Debian's, unpacked.
+fn fetch(series: &str, suite: &str, into: &Path) -> Result<()> {
+    let package = match download_with_apt(series, into)? {
+        Some(package) => package,
+        None => mirror::download(suite, |name| is_package_of(name, series), into)
+            .with_context(|| format!("kernel {series}"))?,
+    };
+    process::run(process::tied("dpkg-deb").arg("-x").arg(&package).arg(into))?;
+    std::fs::remove_file(&package).map_err(Into::into)
 }
 
 fn unpacked(tree: &Path) -> Result<Kernel> {
@@ -171,6 +189,7 @@ mod tests {
         assert!(is_package_of("linux-image-6.1.0-56-amd64", "6.1"));
         assert!(!is_package_of("linux-image-6.12.94+deb13-amd64", "6.1"));
         assert!(is_package_of("linux-image-6.12.94+deb13-amd64", "6.12"));
+        assert!(is_package_of("linux-image-7.3.4+deb13-amd64", "7"));
     }
 
     #[test]

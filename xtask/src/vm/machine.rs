@@ -24,6 +24,9 @@ const MEMORY_MIB: u32 = 3072;
 
 const CPUS: u32 = 2;
 
+/// What every kernel here is started with.
+const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 rdinit=/init";
+
 /// Prefixes of variables that the guest's command inherits, besides these two.
 const PASSED_ON: [&str; 4] = ["WIRESPAN_", "BEYLA_", "OTEL_", "RUST_"];
 const PASSED_ON_ALWAYS: [&str; 2] = ["PATH", "HOME"];
@@ -31,6 +34,8 @@ const PASSED_ON_ALWAYS: [&str; 2] = ["PATH", "HOME"];
 /// What a machine is booted for.
 pub struct Boot<'a> {
     pub kernel: &'a Kernel,
+    /// More for the kernel's command line.
+    pub parameters: &'a str,
     pub command: &'a [String],
     /// From boot to the command's end; see [`Machine::wait`].
     pub limit: Duration,
@@ -76,7 +81,8 @@ impl Machine {
                 ])
                 .args(["-accel", boot.accelerator, "-cpu", "max"])
                 .args(["-smp", &cpus, "-m", &memory, "-nic", "none"])
-                .args(["-append", "console=ttyS0 quiet panic=-1 rdinit=/init"])
+                .arg("-append")
+                .arg(format!("{COMMAND_LINE} {}", boot.parameters))
                 .arg("-kernel")
                 .arg(&boot.kernel.image)
                 .arg("-initrd")

@@ -9,32 +9,12 @@ use iced_x86::{
     OpAccess, OpKind, Register,
 };
 
+pub use crate::arch::{Binding, Putting};
+
 /// Instructions that are looked at of a function.
 const INSTRUCTIONS_MAX: usize = 1 << 20;
 /// Offsets larger than this are none that tokio's structures have.
 const OFFSET_MAX: u64 = 512;
-
-/// Where a new task is bound to its runtime (`OwnedTasks::bind_inner`), which may be inlined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Binding {
-    /// Address of a jump at which the task's header is in a register.
-    pub jump: u64,
-    /// Number of that register in instructions.
-    pub header: u8,
-    /// Where a header has the address of its table of functions.
-    pub vtable: u64,
-    /// Where that has the offset of the task's id from its header.
-    pub id: u64,
-}
-
-/// Where a value is put into a channel (`mpsc::list::Tx::push`), which is its first argument.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Putting {
-    /// Address of a jump at which the first argument is still where it was.
-    pub jump: u64,
-    /// Number of the register with the value's place.
-    pub slot: u8,
-}
 
 /// What is known of a register's value, apart from being the same as another one's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,7 +22,7 @@ pub struct MalformedBtf;
 
 /// Where a member lies in its structure, in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct MemberPlace {
     /// From the structure's start.
     pub offset: u32,
     /// How many it has; 0 of what is no integer.
@@ -95,7 +95,7 @@ impl<'a> Btf<'a> {
 
     /// Where a member lies, by bits.
     #[must_use]
-    pub fn place_of(&self, structure: &str, member: &str) -> Option<Place> {
+    pub fn place_of(&self, structure: &str, member: &str) -> Option<MemberPlace> {
         let mut members_left = MEMBERS_MAX;
         self.begins.iter().find_map(|begin| {
             let found = self.type_at(*begin as usize).ok()?;
@@ -115,7 +115,7 @@ impl<'a> Btf<'a> {
         wanted: &[u8],
         depth: u32,
         members_left: &mut u32,
-    ) -> Option<Place> {
+    ) -> Option<MemberPlace> {
         (0..structure.count).find_map(|index| {
             *members_left = members_left.checked_sub(1)?;
             let at = structure.rest + index * 12;
@@ -130,7 +130,7 @@ impl<'a> Btf<'a> {
             if name == wanted {
                 let whole = || self.width_of(member_type).unwrap_or(0);
                 let width = if width == 0 { whole() } else { width };
-                return Some(Place { offset, width });
+                return Some(MemberPlace { offset, width });
             }
             if !name.is_empty() || depth == DEPTH_MAX {
                 return None;
@@ -141,7 +141,7 @@ impl<'a> Btf<'a> {
             }
             let inner = self.member_of(inner, wanted, depth + 1, members_left)?;
             let offset = offset.checked_add(inner.offset)?;
-            Some(Place { offset, ..inner })
+            Some(MemberPlace { offset, ..inner })
         })
     }
 

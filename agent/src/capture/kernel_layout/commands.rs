@@ -17,7 +17,7 @@ pub enum Register {
     R6,
     R7,
     /// Behind the end of the stack.
-    R10,
+    FramePointer,
 }
 
 impl Register {
@@ -29,7 +29,7 @@ impl Register {
             Self::R3 => 3,
             Self::R6 => 6,
             Self::R7 => 7,
-            Self::R10 => 10,
+            Self::FramePointer => 10,
         }
     }
 }
@@ -45,7 +45,7 @@ pub enum Helper {
 
 /// One instruction.
 #[derive(Clone, Copy, Debug)]
-pub struct Instruction {
+pub struct BpfInstruction {
     code: u8,
     /// Destination below, source above.
     registers: u8,
@@ -58,7 +58,7 @@ pub struct Instruction {
 }
 
 /// The names say what each does; offsets are those within what a register points to, in bytes.
-impl Instruction {
+impl BpfInstruction {
     fn new(code: u8, to: Register, from: Register, offset: i16, immediate: i32) -> Self {
         Self {
             code,
@@ -160,7 +160,7 @@ impl Instruction {
 
 /// Instructions as the kernel takes them, jumps resolved. One that leads nowhere stays where it is,
 /// which the kernel refuses.
-fn assembled(code: &[Instruction]) -> Vec<[u8; 8]> {
+fn assembled(code: &[BpfInstruction]) -> Vec<[u8; 8]> {
     let place = |name: &str| code.iter().position(|it| it.name == Some(name));
     let each = code.iter().enumerate();
     each.map(|(at, instruction)| {
@@ -184,12 +184,21 @@ pub fn array(value_len: usize) -> io::Result<OwnedFd> {
 }
 
 /// Loads instructions as a program for raw tracepoints.
-pub fn load(code: &[Instruction], name: &CStr) -> io::Result<OwnedFd> {
+pub fn load(code: &[BpfInstruction], name: &CStr) -> io::Result<OwnedFd> {
+    load_as(bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT, code, name)
+}
+
+/// Loads instructions as a program that says how much of what arrives a socket takes.
+pub fn load_socket_filter(code: &[BpfInstruction], name: &CStr) -> io::Result<OwnedFd> {
+    load_as(bpf_prog_type::BPF_PROG_TYPE_SOCKET_FILTER, code, name)
+}
+
+fn load_as(kind: bpf_prog_type, code: &[BpfInstruction], name: &CStr) -> io::Result<OwnedFd> {
     let instructions = assembled(code);
     let mut attr = empty();
     // SAFETY: as above.
     let load = unsafe { &mut attr.__bindgen_anon_3 };
-    load.prog_type = bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT as u32;
+    load.prog_type = kind as u32;
     load.insns = instructions.as_ptr() as u64;
     load.insn_cnt = instructions.len() as u32;
     load.license = c"GPL".as_ptr() as u64;
@@ -273,9 +282,9 @@ mod tests {
     #[test]
     fn jumps_lead_to_names() {
         let code = [
-            Instruction::jump_if_equal(Register::R1, 0).to("end"),
-            Instruction::set(Register::R0, 7),
-            Instruction::exit().named("end"),
+            BpfInstruction::jump_if_equal(Register::R1, 0).to("end"),
+            BpfInstruction::set(Register::R0, 7),
+            BpfInstruction::exit().named("end"),
         ];
         let jump = assembled(&code)[0];
         assert_eq!(jump[..2], [0x15, 0x01]);

@@ -66,7 +66,8 @@ impl Feature {
                  process made to listen is not found by what it reads"
             }
             Self::ServedPorts => {
-                "who serves a port that another process made to listen is not found by what it reads"
+                "who serves a port that another process made to listen is not found by what it \
+                 reads"
             }
             Self::EntryRegisters => {
                 "calls are not seen by kprobes, and those of Node are not linked where the kernel \

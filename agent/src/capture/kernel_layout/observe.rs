@@ -18,10 +18,10 @@ use rustix::fs::fstat;
 use wirespan_common::config::Offsets;
 
 use super::features::Feature;
-use super::peek::{Image, Peek};
+use super::peek::{MemoryImage, Peek};
 use super::search::Undecided;
 use super::specimens;
-use super::window::{LastLook, Trigger, Window};
+use super::window::{KernelWindow, LastLook, Trigger};
 use crate::visible::Visible;
 
 /// Why nothing, or not enough, was found.
@@ -56,10 +56,10 @@ pub type Observed = (Offsets, Vec<(Feature, String)>);
 
 /// The sockets that are looked at.
 struct Own {
-    v4: specimens::Pair,
+    v4: specimens::SpecimenPair,
     /// Where the kernel knows IPv6.
-    v6: Option<specimens::Pair>,
-    unix: specimens::Pair,
+    v6: Option<specimens::SpecimenPair>,
+    unix: specimens::SpecimenPair,
     /// Of the Unix one.
     name: Vec<u8>,
     udp: OwnedFd,
@@ -68,16 +68,16 @@ struct Own {
 
 impl Own {
     fn new() -> io::Result<Self> {
-        let v6 = match specimens::Pair::tcp(true) {
+        let v6 = match specimens::SpecimenPair::tcp(true) {
             Ok(pair) => Some(pair),
             Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => None,
             Err(error) => return Err(error),
         };
         let name = specimens::name();
         Ok(Self {
-            v4: specimens::Pair::tcp(false)?,
+            v4: specimens::SpecimenPair::tcp(false)?,
             v6,
-            unix: specimens::Pair::unix(&name)?,
+            unix: specimens::SpecimenPair::unix(&name)?,
             name,
             udp: specimens::udp()?,
             pipe: rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?,
@@ -129,7 +129,7 @@ pub fn observe(trigger: Option<Trigger>) -> Result<Observed, ObserveError> {
 /// descriptors nobody shares, and has it used there.
 pub fn on_own_thread<T: Send + 'static>(
     trigger: Option<Trigger>,
-    uses: impl FnOnce(&mut Window) -> Result<T, ObserveError> + Send + 'static,
+    uses: impl FnOnce(&mut KernelWindow) -> Result<T, ObserveError> + Send + 'static,
 ) -> Result<T, ObserveError> {
     let thread = move || {
         // Where that is forbidden, descriptors of other threads come and go meanwhile, which most
@@ -140,7 +140,7 @@ pub fn on_own_thread<T: Send + 'static>(
         if let Err(error) = alone {
             log::debug!("descriptors stay shared: {}", Visible(error));
         }
-        let window = trigger.map_or_else(Window::open, Window::open_by);
+        let window = trigger.map_or_else(KernelWindow::open, KernelWindow::open_by);
         uses(&mut window.map_err(ObserveError::Closed)?)
     };
     let thread = std::thread::Builder::new()
@@ -153,14 +153,14 @@ pub fn on_own_thread<T: Send + 'static>(
     }
 }
 
-fn all(window: &mut Window) -> Result<Observed, ObserveError> {
+fn all(window: &mut KernelWindow) -> Result<Observed, ObserveError> {
     let mut at = Offsets::default();
     let mut lacks = Vec::new();
     let own = Own::new().map_err(|error| ObserveError::Own("sockets to look at", error))?;
     let address = window
         .task()
         .map_err(|error| ObserveError::Closed(error.to_string()))?;
-    let task = Image::take(window, address, TASK_LEN);
+    let task = MemoryImage::take(window, address, TASK_LEN);
     let task = tasks::identity(&mut at, &task, &mut lacks)?;
     let table = descriptors::table(window, &mut at, &task, &own)?;
     let mut sockets = descriptors::files(window, &mut at, table, &own)?;
@@ -169,7 +169,7 @@ fn all(window: &mut Window) -> Result<Observed, ObserveError> {
     tcp::all(window, &mut at, table, &mut lacks)?;
     polled::sets(window, &mut at, table, &own.v4.client)?;
     let ending = LastLook::new().map_err(|error| ObserveError::Own("ends of threads", error))?;
-    let mut ending = tasks::Ending(ending);
+    let mut ending = tasks::ThreadEnding(ending);
     tasks::counts_of_threads(window, &mut ending, &mut at, &task)?;
     tasks::exit_code(&mut ending, &mut at, task.len())?;
     tasks::entry_registers(window, &mut at, &task, &mut lacks);

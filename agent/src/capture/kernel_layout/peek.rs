@@ -5,8 +5,8 @@ use zerocopy::FromBytes;
 
 /// Reads the kernel's memory.
 pub trait Peek {
-    /// Fills `buffer` from `address`; `false` if some of it can't be read, and then the buffer holds
-    /// nothing that means anything.
+    /// Fills `buffer` from `address`; `false` if some of it can't be read, and then the buffer
+    /// holds nothing that means anything.
     fn peek(&mut self, address: u64, buffer: &mut [u8]) -> bool;
 
     /// The value at an address, in the machine's byte order.
@@ -25,9 +25,9 @@ const IMAGE_STEP: usize = 256;
 
 /// What stood behind an address at one moment.
 #[derive(Clone, Debug, Default)]
-pub struct Image(Vec<u8>);
+pub struct MemoryImage(Vec<u8>);
 
-impl Image {
+impl MemoryImage {
     /// Takes it, as far as it can be read.
     pub fn take(peek: &mut impl Peek, address: u64, len: usize) -> Self {
         let mut whole = vec![0; len];
@@ -86,8 +86,8 @@ impl Image {
     }
 }
 
-/// Whether a word may be the address of a structure of the kernel's: in the upper half, aligned, and
-/// no error number (`IS_ERR`, include/linux/err.h).
+/// Whether a word may be the address of a structure of the kernel's: in the upper half, aligned,
+/// and no error number (`IS_ERR`, include/linux/err.h).
 #[must_use]
 pub fn is_pointer(word: u64) -> bool {
     /// Where the kernel's half begins with five levels of page tables, the most there are.

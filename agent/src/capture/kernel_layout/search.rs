@@ -5,7 +5,7 @@ use std::fmt;
 
 use zerocopy::FromBytes;
 
-use super::peek::Image;
+use super::peek::MemoryImage;
 
 /// Why a member was not found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub fn places(len: usize, step: usize, holds: impl FnMut(&usize) -> bool) -> Vec
 }
 
 /// Aligned offsets below `len` at which each image has its value.
-pub fn places_of<T: FromBytes + PartialEq>(len: usize, images: &[(&Image, T)]) -> Vec<usize> {
+pub fn places_of<T: FromBytes + PartialEq>(len: usize, images: &[(&MemoryImage, T)]) -> Vec<usize> {
     places(len, size_of::<T>(), |offset| {
         let mut each = images.iter();
         each.all(|(image, value)| image.at::<T>(*offset).as_ref() == Some(value))
@@ -81,10 +81,10 @@ mod tests {
         }
     }
 
-    fn image(words: &[u32]) -> Image {
+    fn image(words: &[u32]) -> MemoryImage {
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
         let len = bytes.len();
-        Image::take(&mut MadeUp([(64, bytes)].into()), 64, len)
+        MemoryImage::take(&mut MadeUp([(64, bytes)].into()), 64, len)
     }
 
     #[test]
@@ -106,9 +106,9 @@ mod tests {
     #[test]
     fn an_image_ends_where_memory_does() {
         let mut memory = MadeUp([(64, vec![0; 300])].into());
-        assert_eq!(Image::take(&mut memory, 64, 300).len(), 300);
-        assert_eq!(Image::take(&mut memory, 64, 1024).len(), 256);
-        assert_eq!(Image::take(&mut memory, 0, 64).len(), 0);
+        assert_eq!(MemoryImage::take(&mut memory, 64, 300).len(), 300);
+        assert_eq!(MemoryImage::take(&mut memory, 64, 1024).len(), 256);
+        assert_eq!(MemoryImage::take(&mut memory, 0, 64).len(), 0);
         assert_eq!(memory.value::<u32>(361), None);
         assert_eq!(memory.value::<u32>(360), Some(0));
     }

@@ -1,5 +1,5 @@
-//! Sockets of the daemon's own, to be found again in the kernel's memory: it makes them, moves bytes
-//! over them, and asks the kernel what they are. It reads no memory but its own.
+//! Sockets of the daemon's own, to be found again in the kernel's memory: it makes them, moves
+//! bytes over them, and asks the kernel what they are. It reads no memory but its own.
 //!
 //! Nothing of it leaves the machine: all stays on addresses of the loopback interface that are used
 //! by nobody, and in the abstract name space of Unix sockets.
@@ -17,6 +17,8 @@ use rustix::net::{
     bind, connect, getpeername, getsockname, listen, recv, send, socket_with, sockopt,
 };
 
+use super::commands::{self, BpfInstruction, Register};
+
 /// Where the listener of a pair is, and where its client comes from.
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
@@ -28,14 +30,14 @@ const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
 /// A connection within the machine, both ends of it.
 #[derive(Debug)]
-pub struct Pair {
+pub struct SpecimenPair {
     pub client: OwnedFd,
     pub server: OwnedFd,
     /// Keeps the server's port its own.
     _listener: OwnedFd,
 }
 
-impl Pair {
+impl SpecimenPair {
     /// Over TCP; `is_v6`: by addresses of IPv4 in the clothes of IPv6.
     ///
     /// # Errors
@@ -128,7 +130,8 @@ pub fn tcp_socket(is_v6: bool) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// A socket of TCP that is bound to a port on this address, 0: any, and neither connected nor listening.
+/// A socket of TCP that is bound to a port on this address, 0: any, and neither connected nor
+/// listening.
 pub fn bound(on: Ipv4Addr, port: u16, shares_port: bool) -> io::Result<OwnedFd> {
     let socket = tcp_socket(false)?;
     sockopt::set_socket_reuseport(&socket, shares_port)?;
@@ -281,23 +284,17 @@ pub fn room_for_descriptors(proc: &Path) -> io::Result<u32> {
     room.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Has a socket take nothing that comes any more, as if it had been lost on the way.
+/// Has a socket take nothing that comes any more, as if it had been lost on the way. Classic BPF
+/// would be less to say, but some kernels (seen on 6.1.176) refuse it without rights that a run has
+/// given up by now.
 ///
 /// # Errors
-/// The kernel lets nobody do that without `CAP_NET_ADMIN`.
+/// The kernel takes no such program.
 pub fn mute(socket: &OwnedFd) -> io::Result<()> {
-    // Classic BPF: `ret #0`.
-    let mut nothing = libc::sock_filter {
-        code: 0x06,
-        jt: 0,
-        jf: 0,
-        k: 0,
-    };
-    let filter = libc::sock_fprog {
-        len: 1,
-        filter: &raw mut nothing,
-    };
-    set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter)
+    let nothing = [BpfInstruction::set(Register::R0, 0), BpfInstruction::exit()];
+    let filter = commands::load_socket_filter(&nothing, c"wirespan_mute")?;
+    let descriptor = filter.as_raw_fd();
+    set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_BPF, &descriptor)
 }
 
 /// Puts another protocol of the kernel between a socket and its process.
@@ -373,8 +370,8 @@ pub fn counts(socket: &OwnedFd) -> io::Result<TcpCounts> {
     })
 }
 
-/// Ends a thread of this process that shares everything with the one that calls this, with this exit
-/// code, and returns when the kernel has taken it off.
+/// Ends a thread of this process that shares everything with the one that calls this, with this
+/// exit code, and returns when the kernel has taken it off.
 pub fn end_a_thread(code: i32) -> io::Result<()> {
     const STACK_LEN: usize = 64 * 1024;
     const FLAGS: libc::c_int = libc::CLONE_VM
@@ -392,9 +389,9 @@ pub fn end_a_thread(code: i32) -> io::Result<()> {
     let mut stack = vec![0u128; STACK_LEN / size_of::<u128>()];
     // Set by the kernel before `clone` returns to anybody, and cleared when the thread has gone.
     let lives = Box::new(std::sync::atomic::AtomicU32::new(1));
-    // SAFETY: the thread runs on a stack of its own, which is aligned and lives until it has gone, and
-    // uses nothing of this one's: it returns at once. Were it not seen to go, stack and mark are
-    // leaked.
+    // SAFETY: the thread runs on a stack of its own, which is aligned and lives until it has gone,
+    // and uses nothing of this one's: it returns at once. Were it not seen to go, stack and mark
+    // are leaked.
     let made = unsafe {
         libc::clone(
             ends,

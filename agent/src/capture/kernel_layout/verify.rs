@@ -12,8 +12,8 @@ use rustix::net::{Shutdown, shutdown, sockopt};
 use wirespan_common::config::Offsets;
 
 use super::peek::Peek;
-use super::specimens::{self, Pair};
-use super::window::{Window, own_tid};
+use super::specimens::{self, SpecimenPair};
+use super::window::{KernelWindow, own_tid};
 use crate::arch;
 use crate::discover::ProcRoot;
 
@@ -81,7 +81,7 @@ const ROUNDS: u32 = 50;
 ///
 /// # Errors
 /// See [`Mismatch`].
-pub fn verify(window: &mut Window, at: &Offsets) -> Result<(), Mismatch> {
+pub fn verify(window: &mut KernelWindow, at: &Offsets) -> Result<(), Mismatch> {
     let task = window.task()?;
     let own = Through { at, task };
     own.thread(window)?;
@@ -102,7 +102,7 @@ struct Through<'a> {
 
 /// One socket, as the layout leads to it.
 #[derive(Clone, Copy)]
-struct Reached {
+struct ReachedMember {
     file: u64,
     sk: u64,
 }
@@ -112,7 +112,7 @@ impl Through<'_> {
         peek.value(self.task + u64::from(offset))
     }
 
-    fn thread(&self, window: &mut Window) -> Result<(), Mismatch> {
+    fn thread(&self, window: &mut KernelWindow) -> Result<(), Mismatch> {
         let Self { at, .. } = *self;
         let host = ProcRoot::host();
         let tid = self.of_task(window, at.task_struct_pid);
@@ -194,7 +194,7 @@ impl Through<'_> {
         Ok(())
     }
 
-    fn reach(&self, peek: &mut impl Peek, descriptor: &OwnedFd) -> Result<Reached, Mismatch> {
+    fn reach(&self, peek: &mut impl Peek, descriptor: &OwnedFd) -> Result<ReachedMember, Mismatch> {
         let at = self.at;
         let file = self
             .file_of(peek, descriptor.as_raw_fd())
@@ -205,7 +205,7 @@ impl Through<'_> {
         };
         let inode = follow(file, at.file_f_inode);
         let socket = follow(file, at.file_private_data);
-        let reached = Reached {
+        let reached = ReachedMember {
             file,
             sk: follow(socket, at.socket_sk),
         };
@@ -237,7 +237,7 @@ impl Through<'_> {
             &udp,
             [inet, libc::SOCK_DGRAM as u16, libc::IPPROTO_UDP as u16],
         )?;
-        let pair = Pair::unix(&specimens::name())?;
+        let pair = SpecimenPair::unix(&specimens::name())?;
         self.kind(peek, &pair.client, [unix, libc::SOCK_STREAM as u16, 0])
     }
 
@@ -264,7 +264,7 @@ impl Through<'_> {
     fn unix(&self, peek: &mut impl Peek) -> Result<(), Mismatch> {
         let at = self.at;
         let name = specimens::name();
-        let pair = Pair::unix(&name)?;
+        let pair = SpecimenPair::unix(&name)?;
         let client = self.reach(peek, &pair.client)?.sk;
         let server = self.reach(peek, &pair.server)?.sk;
         let peer = peek.value(client + u64::from(at.unix_sock_peer));
@@ -298,9 +298,9 @@ impl Through<'_> {
     }
 
     fn tcp(&self, peek: &mut impl Peek) -> Result<(), Mismatch> {
-        let pair = Pair::tcp(false)?;
+        let pair = SpecimenPair::tcp(false)?;
         self.addresses(peek, &pair)?;
-        match Pair::tcp(true) {
+        match SpecimenPair::tcp(true) {
             Ok(pair) => self.addresses(peek, &pair)?,
             Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
             Err(error) => return Err(error.into()),
@@ -308,7 +308,7 @@ impl Through<'_> {
         self.sequences(peek, &pair)
     }
 
-    fn addresses(&self, peek: &mut impl Peek, pair: &Pair) -> Result<(), Mismatch> {
+    fn addresses(&self, peek: &mut impl Peek, pair: &SpecimenPair) -> Result<(), Mismatch> {
         let at = self.at;
         for descriptor in [&pair.client, &pair.server] {
             let sk = self.reach(peek, descriptor)?.sk;
@@ -334,7 +334,7 @@ impl Through<'_> {
 
     /// The same streams, as both ends have them: something was read, something waits, and something
     /// was not sent.
-    fn sequences(&self, peek: &mut impl Peek, pair: &Pair) -> Result<(), Mismatch> {
+    fn sequences(&self, peek: &mut impl Peek, pair: &SpecimenPair) -> Result<(), Mismatch> {
         const SENT: u32 = 90;
         const READ: u32 = 20;
         let (client, server) = (&pair.client, &pair.server);

@@ -1,6 +1,6 @@
 //! A look into the kernel's memory: a program that copies what the daemon asks for into a map, when
-//! the very thread that asked calls the kernel the next time. Nobody else's calls are read, and all of
-//! it is gone once this is dropped.
+//! the very thread that asked calls the kernel the next time. Nobody else's calls are read, and all
+//! of it is gone once this is dropped.
 //!
 //! It is written out in instructions because it has to load where the daemon's object does not: no
 //! global data, no types, no helper that is younger than 4.18.
@@ -23,7 +23,7 @@ const ROOM: usize = 4096;
 /// What goes into the map, and what comes back in it.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-struct Request {
+struct PeekRequest {
     /// Whose call answers (`bpf_get_current_pid_tgid`); 0 once it was answered.
     who: u64,
     /// Which of those bits count.
@@ -49,14 +49,14 @@ pub enum Trigger {
 }
 
 /// The program with its map.
-struct Loaded {
+struct LoadedWindow {
     map: OwnedFd,
     program: OwnedFd,
 }
 
-impl Loaded {
+impl LoadedWindow {
     fn new() -> io::Result<Self> {
-        let map = commands::array(size_of::<Request>())?;
+        let map = commands::array(size_of::<PeekRequest>())?;
         let program = commands::load(&program(&map), NAME)?;
         Ok(Self { map, program })
     }
@@ -66,18 +66,18 @@ impl Loaded {
 const NAME: &CStr = c"wirespan_peek";
 
 /// The window of one thread.
-pub struct Window {
-    loaded: Loaded,
+pub struct KernelWindow {
+    loaded: LoadedWindow,
     /// What attaches it, if that is what its trigger takes.
     _link: Option<OwnedFd>,
     trigger: Trigger,
     who: u64,
-    request: Box<Request>,
+    request: Box<PeekRequest>,
     /// The argument of the call in which the program runs.
     call: Box<bpf_attr>,
 }
 
-impl Window {
+impl KernelWindow {
     /// Opens it for the thread that calls this, by whichever trigger the kernel has.
     ///
     /// # Errors
@@ -91,7 +91,8 @@ impl Window {
 
     /// [`Self::open`] by this trigger.
     pub fn open_by(trigger: Trigger) -> Result<Self, String> {
-        let loaded = Loaded::new().map_err(|error| format!("a program to look with: {error}"))?;
+        let loaded =
+            LoadedWindow::new().map_err(|error| format!("a program to look with: {error}"))?;
         let link = match trigger {
             Trigger::OnDemand => None,
             Trigger::SystemCall => {
@@ -104,7 +105,7 @@ impl Window {
             _link: link,
             trigger,
             who: own_identity(),
-            request: Box::new(Request::new_zeroed()),
+            request: Box::new(PeekRequest::new_zeroed()),
             call: Box::new(commands::empty()),
         };
         match window.ask(0, 0) {
@@ -153,7 +154,7 @@ impl Window {
     }
 }
 
-impl Peek for Window {
+impl Peek for KernelWindow {
     fn peek(&mut self, address: u64, buffer: &mut [u8]) -> bool {
         for (index, part) in buffer.chunks_mut(ROOM).enumerate() {
             let at = address.wrapping_add((index * ROOM) as u64);
@@ -169,9 +170,9 @@ impl Peek for Window {
 
 /// What is to be read of the thread of this process that ends next.
 pub struct LastLook {
-    loaded: Loaded,
+    loaded: LoadedWindow,
     _link: OwnedFd,
-    request: Box<Request>,
+    request: Box<PeekRequest>,
 }
 
 impl LastLook {
@@ -180,11 +181,11 @@ impl LastLook {
     /// # Errors
     /// What the kernel said.
     pub fn new() -> io::Result<Self> {
-        let loaded = Loaded::new()?;
+        let loaded = LoadedWindow::new()?;
         Ok(Self {
             _link: commands::attach(&loaded.program, c"sched_process_exit")?,
             loaded,
-            request: Box::new(Request::new_zeroed()),
+            request: Box::new(PeekRequest::new_zeroed()),
         })
     }
 
@@ -229,18 +230,18 @@ pub fn own_tid(host: &ProcRoot) -> u32 {
     named.unwrap_or_else(|| rustix::thread::gettid().as_raw_nonzero().get() as u32)
 }
 
-/// `who`, `mask` and so on are members of [`Request`].
+/// `who`, `mask` and so on are members of [`PeekRequest`].
 #[rustfmt::skip]
-fn program(map: &OwnedFd) -> Vec<commands::Instruction> {
-    use commands::{Helper, Instruction as I, Register as R};
+fn program(map: &OwnedFd) -> Vec<commands::BpfInstruction> {
+    use commands::{Helper, BpfInstruction as I, Register as R};
     use std::mem::offset_of;
 
     const END: &str = "end";
     let code = [
         I::call(Helper::GetCurrentPidTgid),
         I::copy(R::R7, R::R0),
-        I::store_word(R::R10, -4, 0),
-        I::copy(R::R2, R::R10),
+        I::store_word(R::FramePointer, -4, 0),
+        I::copy(R::R2, R::FramePointer),
         I::add(R::R2, -4),
     ];
     let mut code = code.to_vec();
@@ -249,25 +250,25 @@ fn program(map: &OwnedFd) -> Vec<commands::Instruction> {
         I::call(Helper::MapLookup),
         I::jump_if_equal(R::R0, 0).to(END),
         I::copy(R::R6, R::R0),
-        I::load(R::R1, R::R6, offset_of!(Request, mask)),
+        I::load(R::R1, R::R6, offset_of!(PeekRequest, mask)),
         I::and(R::R7, R::R1),
-        I::load(R::R1, R::R6, offset_of!(Request, who)),
+        I::load(R::R1, R::R6, offset_of!(PeekRequest, who)),
         I::jump_if_equal(R::R1, 0).to(END),
         I::jump_unless_same(R::R7, R::R1).to(END),
         I::set(R::R1, 0),
-        I::store(R::R6, offset_of!(Request, who), R::R1),
+        I::store(R::R6, offset_of!(PeekRequest, who), R::R1),
         I::call(Helper::GetCurrentTask),
-        I::store(R::R6, offset_of!(Request, task), R::R0),
-        I::load(R::R3, R::R6, offset_of!(Request, address)),
-        I::load(R::R1, R::R6, offset_of!(Request, is_within_task)),
+        I::store(R::R6, offset_of!(PeekRequest, task), R::R0),
+        I::load(R::R3, R::R6, offset_of!(PeekRequest, address)),
+        I::load(R::R1, R::R6, offset_of!(PeekRequest, is_within_task)),
         I::jump_if_equal(R::R1, 0).to("read"),
         I::add_register(R::R3, R::R0),
-        I::load(R::R2, R::R6, offset_of!(Request, len)).named("read"),
+        I::load(R::R2, R::R6, offset_of!(PeekRequest, len)).named("read"),
         I::jump_if_above(R::R2, ROOM as i32).to(END),
         I::copy(R::R1, R::R6),
-        I::add(R::R1, offset_of!(Request, bytes) as i32),
+        I::add(R::R1, offset_of!(PeekRequest, bytes) as i32),
         I::call(Helper::ProbeRead),
-        I::store(R::R6, offset_of!(Request, result), R::R0),
+        I::store(R::R6, offset_of!(PeekRequest, result), R::R0),
         I::set(R::R0, 0).named(END),
         I::exit(),
     ]);

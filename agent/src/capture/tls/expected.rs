@@ -103,19 +103,25 @@ impl Expected {
         found: &[u8],
         breakpoints: Breakpoints,
     ) -> Result<(), Unlike> {
-        for ((at, expected), found) in (offset..).zip(expected).zip(found) {
+        let mut rest = (offset, expected, found);
+        while let (at, [_, ..], [_, ..]) = rest {
             let is_place = self.places.binary_search_by_key(&at, |(at, _)| *at).is_ok();
+            // A breakpoint stands there as a whole or not at all.
+            let len = if is_place { BREAKPOINT.len() } else { 1 };
+            let (expected, expected_rest) = rest.1.split_at(len.min(rest.1.len()));
+            let (found, found_rest) = rest.2.split_at(len.min(rest.2.len()));
             match (breakpoints, is_place) {
-                (Breakpoints::All, true) if *found == BREAKPOINT => {}
+                (Breakpoints::All, true) if found == BREAKPOINT => {}
                 (Breakpoints::All, true) if found == expected => return Err(Unlike::Bare(at)),
-                (Breakpoints::Inherited, true) if *found == BREAKPOINT => {}
-                (Breakpoints::None, true) if *found == BREAKPOINT && expected != found => {
+                (Breakpoints::Inherited, true) if found == BREAKPOINT => {}
+                (Breakpoints::None, true) if found == BREAKPOINT && expected != found => {
                     return Err(Unlike::Foreign(at));
                 }
                 (Breakpoints::None | Breakpoints::Inherited, _) | (Breakpoints::All, false)
                     if found == expected => {}
                 _ => return Err(Unlike::Code(at)),
             }
+            rest = (at + len as u64, expected_rest, found_rest);
         }
         Ok(())
     }

@@ -14,10 +14,10 @@ use aya::maps::Array;
 use aya::programs::UProbe;
 use aya::programs::uprobe::{UProbeLink, UProbeScope};
 
-use super::bpf::{self, Places};
-use super::loader::Loader;
 use super::programs::{Group, Place, groups};
 use super::trial;
+use crate::capture::bpf::{self, Places, ProgramUse};
+use crate::capture::loader::Loader;
 use crate::capture::reason::one_line;
 use crate::capture::strategy;
 use crate::discover::tls::HeldFile;
@@ -60,7 +60,7 @@ impl Linker {
     /// Finds out what works, and loads what libraries in C need.
     pub fn prepare(&mut self) {
         if self.method() == AttachMethod::Many
-            && let Err(reason) = self.loader.load(&["tls_return"])
+            && let Err(reason) = self.loader.load(ProgramUse::Probes, &["tls_return"])
         {
             log::debug!("{}", Visible(reason));
         }
@@ -106,7 +106,7 @@ impl Linker {
     ) -> Result<(), String> {
         let groups = groups(places);
         let names: Vec<_> = groups.iter().map(|group| group.program).collect();
-        self.loader.load(&names)?;
+        self.loader.load(ProgramUse::Probes, &names)?;
         let path = CString::new(file.path().into_os_string().into_vec())
             .map_err(|error| one_line(&error))?;
         for group in &groups {
@@ -167,7 +167,7 @@ impl Linker {
 
     fn try_many(&mut self) -> Result<(), String> {
         let group = trial::group().ok_or("the daemon does not find itself in memory")?;
-        self.loader.load(&[group.program])?;
+        self.loader.load(ProgramUse::Probes, &[group.program])?;
         let before = self.tries()?;
         let link = self.link_group(std::process::id(), &trial::path(), &group)?;
         trial::run_on_another_thread();

@@ -97,7 +97,8 @@ pub(super) fn find(image: &Image<'_>, _: &Path) -> Result<RuntimeVerdict, Damage
     }
     if let Some(version) = too_old(image) {
         return Ok(RuntimeVerdict::Unknown(format!(
-            "it was built with {version}; goroutines are known since Go 1.17"
+            "it was built with {version}; goroutines are known since Go 1.{}",
+            arch::GO_REGISTERS_SINCE
         )));
     }
     let Some(table) = FunctionTable::find(image)? else {

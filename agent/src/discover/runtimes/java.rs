@@ -18,6 +18,7 @@ use super::super::tls::image::{Damaged, Image};
 use super::super::tls::symbols;
 use super::relocations::Relocations;
 use super::{RuntimePlace, RuntimeTasks, RuntimeVerdict};
+use crate::arch::UNREAD;
 use crate::arch::hotspot::{HEAD_LEN, thread_local_asked_for};
 use structs::Structs;
 
@@ -50,6 +51,9 @@ pub(super) fn find(image: &Image<'_>, path: &Path) -> Result<RuntimeVerdict, Dam
 fn tasks(image: &Image<'_>) -> Result<Result<RuntimeTasks, &'static str>, Damaged> {
     if !has_virtual_threads(image)? {
         return Ok(Ok(of_kind(TaskKind::Thread, Default::default())));
+    }
+    if let Some(reason) = UNREAD {
+        return Ok(Err(reason));
     }
     let Some(relocations) = Relocations::read(image, RELOCATIONS_MAX) else {
         return Ok(Err("it has no table of relocations that can be read"));

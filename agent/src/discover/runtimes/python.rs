@@ -15,6 +15,7 @@ use wirespan_common::record::TaskKind;
 use super::super::tls::image::{Damaged, Image};
 use super::super::tls::symbols;
 use super::{RuntimePlace, RuntimeTasks, RuntimeVerdict, TaskPoint, TaskProbe};
+use crate::arch::UNREAD;
 use crate::arch::python::{birth, context_of_state, entered, key};
 
 /// What is looked for by name.
@@ -58,6 +59,9 @@ pub(super) fn find(image: &Image<'_>, path: &Path) -> Result<RuntimeVerdict, Dam
     ) else {
         return Ok(RuntimeVerdict::Nothing);
     };
+    if let Some(reason) = UNREAD {
+        return Ok(unknown(reason));
+    }
     let data = names(image, DATA, true)?;
     let (Some(runtime), Some(kind)) = (
         address_of(&data, PythonName::Runtime),

@@ -2,13 +2,10 @@
 //! of the file itself, and numbers of modules for thread-local memory. It applies none.
 
 use super::super::tls::image::{Image, u64_at};
+use crate::arch::{RELOCATION_MODULE, RELOCATION_RELATIVE};
 
 /// `sizeof(Elf64_Rela)`
 const ENTRY_LEN: usize = 24;
-/// `R_X86_64_RELATIVE`: a word that is the file's base plus a number.
-const RELATIVE: u64 = 8;
-/// `R_X86_64_DTPMOD64`: the number of a module.
-const MODULE: u64 = 16;
 
 /// The table of a file.
 pub(super) struct Relocations {
@@ -28,13 +25,13 @@ impl Relocations {
 
     /// Words that become addresses of the file: where they are, and what they point to.
     pub fn addresses(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.of_kind(RELATIVE)
+        self.of_kind(RELOCATION_RELATIVE)
             .map(|entry| (u64_at(entry, 0), u64_at(entry, 16)))
     }
 
     /// Whether a word becomes the number of a module.
     pub fn is_module(&self, address: u64) -> bool {
-        self.of_kind(MODULE)
+        self.of_kind(RELOCATION_MODULE)
             .any(|entry| u64_at(entry, 0) == address)
     }
 

@@ -21,6 +21,7 @@ use wirespan_common::tokio::TokioLayout;
 use super::super::tls::image::{Damaged, Image};
 use super::super::tls::symbols::{self, Symbol};
 use super::{RuntimePlace, RuntimeTasks, RuntimeVerdict, TaskPoint, TaskProbe};
+use crate::arch::UNREAD;
 use crate::arch::tokio::{Binding, bindings, calls, current_task_id, putting};
 use TaskPoint::{TokioAnswers, TokioAnswersBySecond, TokioBorn, TokioPut};
 use names::TokioName::{self, Binds, Point, Puts, SetsCurrent};
@@ -46,6 +47,9 @@ pub(super) fn find(image: &Image<'_>, _: &Path) -> Result<RuntimeVerdict, Damage
     }
     let by_name = |name: &[u8]| memmem::find(name, WAKER_TABLE).map(|_| (name.len(), ()));
     let tables = symbols::find_objects(image, ".symtab", &by_name)?;
+    if let Some(reason) = UNREAD {
+        return Ok(unknown(reason));
+    }
     Ok(match tasks(image, &functions, &tables) {
         Ok(tasks) => RuntimeVerdict::Known(tasks),
         Err(reason) => unknown(reason),

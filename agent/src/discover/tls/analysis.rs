@@ -12,6 +12,7 @@ use super::names;
 use super::rustls;
 use super::symbols::{self, Symbol};
 use super::{End, Function, FunctionSite, LibraryKind};
+use crate::arch::GO_REGISTERS_SINCE;
 
 /// What was found in a file, before it is known as whose file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,7 +161,8 @@ fn go_program(image: &Image<'_>) -> Result<FileFinding, Damaged> {
     if let Some(symbol) = found.iter().find(|symbol| of_go(symbol)) {
         if let Some(version) = go::too_old(image) {
             return Ok(FileFinding::Unreadable(format!(
-                "it was built with {version}; programs built with Go 1.17 or later can be read"
+                "it was built with {version}; programs built with Go 1.{GO_REGISTERS_SINCE} or \
+                 later can be read"
             )));
         }
         if !go::begins_as_known(image, symbol.address) {

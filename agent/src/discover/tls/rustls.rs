@@ -20,6 +20,7 @@ use layout::Buffer;
 use super::image::{Damaged, Image};
 use super::symbols::{self, Symbol};
 use super::{Function, LibraryKind};
+use crate::arch::UNREAD;
 
 /// What all of the names hold. C++ mangles its names in nearly the same way, and of those an
 /// executable may have hundreds of thousands.
@@ -74,6 +75,9 @@ pub(super) fn settle(
         return Ok(Ok(()));
     }
     found.retain(|symbol| !of_rustls(symbol));
+    if let Some(reason) = UNREAD {
+        return Ok(Err(format!("rustls's plaintext can't be seen: {reason}")));
+    }
     let has = |function| own.iter().any(|symbol| symbol.what == function);
     if !has(Function::RustlsRead) && has_unseen_reads(image)? {
         return Ok(Err("rustls's Reader::read was optimised away into its \

@@ -8,8 +8,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result};
 
 use super::super::Args;
+use super::super::cpu::{family, more};
 use super::super::table::{Row, Target};
-use super::{Subject, WITH, WITHOUT, least, more};
+use super::{Subject, WITH, WITHOUT, least};
 use crate::demo::{Folder, free_port, wait_until_open};
 use crate::process::{self, Running};
 use crate::setup;
@@ -124,14 +125,9 @@ impl Programs {
 
 impl Started {
     fn subject(&self) -> Result<Subject<'_>> {
-        let pid = self.process.pid();
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
-        let children = children
-            .split_whitespace()
-            .filter_map(|pid| pid.parse().ok());
         Ok(Subject {
             name: self.name,
-            pids: std::iter::once(pid).chain(children).collect(),
+            pids: family(self.process.pid())?,
             port: self.port,
             target: self.target,
         })

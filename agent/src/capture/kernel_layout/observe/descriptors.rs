@@ -5,9 +5,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use wirespan_common::config::Offsets;
 
-use super::super::peek::{Image, Peek, is_pointer};
+use super::super::peek::{MemoryImage, Peek, is_pointer};
 use super::super::search::{only, places, places_of};
-use super::super::specimens::{self, Pair};
+use super::super::specimens::{self, SpecimenPair};
 use super::{ObserveError, Own, OwnSocket};
 use crate::discover::ProcRoot;
 
@@ -47,7 +47,7 @@ fn room_now() -> Result<u32, ObserveError> {
 
 /// Where the array of files is in what may be a `struct fdtable`.
 fn arrays_in(peek: &mut impl Peek, address: u64, marks: &Marks, room: u32) -> Vec<usize> {
-    let table = Image::take(peek, address, TABLE_LEN);
+    let table = MemoryImage::take(peek, address, TABLE_LEN);
     if places_of(TABLE_LEN, &[(&table, room)]).is_empty() {
         return Vec::new();
     }
@@ -64,7 +64,7 @@ fn arrays_in(peek: &mut impl Peek, address: u64, marks: &Marks, room: u32) -> Ve
 pub fn table(
     peek: &mut impl Peek,
     at: &mut Offsets,
-    task: &Image,
+    task: &MemoryImage,
     own: &Own,
 ) -> Result<u64, ObserveError> {
     let told = |error| ObserveError::Own("descriptors", error);
@@ -82,7 +82,7 @@ pub fn table(
     let mut known: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
     let mut ways = Vec::new();
     for (files_at, files) in task.pointers() {
-        let inner = Image::take(peek, files, PART_LEN);
+        let inner = MemoryImage::take(peek, files, PART_LEN);
         for (table_at, table) in inner.pointers() {
             let arrays =
                 (known.entry(table)).or_insert_with(|| arrays_in(peek, table, &marks, room));
@@ -116,7 +116,7 @@ fn counted(
 ) -> Result<(), ObserveError> {
     let now = |peek: &mut _| {
         let table: u64 = Peek::value(peek, files + u64::from(at.files_struct_fdt)).unwrap_or(0);
-        Ok::<_, ObserveError>((Image::take(peek, table, TABLE_LEN), room_now()?))
+        Ok::<_, ObserveError>((MemoryImage::take(peek, table, TABLE_LEN), room_now()?))
     };
     let (before, room) = now(peek)?;
     // Where more are not allowed, one look has to do.
@@ -138,7 +138,7 @@ pub fn files(
     table: u64,
     own: &Own,
 ) -> Result<Vec<OwnSocket>, ObserveError> {
-    let Pair { client, server, .. } = &own.v4;
+    let SpecimenPair { client, server, .. } = &own.v4;
     let mut descriptors = vec![client, server, &own.unix.client, &own.unix.server, &own.udp];
     descriptors.extend(own.v6.iter().flat_map(|pair| [&pair.client, &pair.server]));
     let pipe = &own.pipe.0;
@@ -151,13 +151,13 @@ pub fn files(
     }
     let images: Vec<_> = known
         .iter()
-        .map(|one| Image::take(peek, one.file, PART_LEN))
+        .map(|one| MemoryImage::take(peek, one.file, PART_LEN))
         .collect();
     inode(peek, at, &known, &images)?;
     // All but the pipe are sockets.
     known.pop();
     let inode_at = at.file_f_inode as usize;
-    let word = |image: &Image, offset| image.at::<u64>(offset).unwrap_or_default();
+    let word = |image: &MemoryImage, offset| image.at::<u64>(offset).unwrap_or_default();
     // The inode stands behind the socket, in one piece of memory.
     let behind = places(PART_LEN, 8, |offset| {
         let sockets = images.iter().take(known.len());
@@ -178,13 +178,13 @@ fn inode(
     peek: &mut impl Peek,
     at: &mut Offsets,
     known: &[OwnSocket],
-    files: &[Image],
+    files: &[MemoryImage],
 ) -> Result<(), ObserveError> {
     let mut ways = Vec::new();
     for offset in (0..PART_LEN).step_by(8) {
         let inodes = files.iter().map(|file| {
             let inode = file.at::<u64>(offset).filter(|inode| is_pointer(*inode));
-            inode.map(|inode| Image::take(peek, inode, PART_LEN))
+            inode.map(|inode| MemoryImage::take(peek, inode, PART_LEN))
         });
         let Some(inodes) = inodes.collect::<Option<Vec<_>>>() else {
             continue;

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use rustix::event::epoll;
 use wirespan_common::config::Offsets;
 
-use super::super::peek::{Image, Peek, is_pointer};
+use super::super::peek::{MemoryImage, Peek, is_pointer};
 use super::super::search::{only, places};
 use super::ObserveError;
 
@@ -34,12 +34,12 @@ pub fn sets(
         Peek::value::<u64>(peek, table + fd.as_raw_fd() as u64 * 8).unwrap_or_default()
     };
     let file = file_of(peek, socket);
-    let before = Image::take(peek, file, PART_LEN);
+    let before = MemoryImage::take(peek, file, PART_LEN);
     let data = epoll::EventData::new_u64(DATA);
     epoll::add(&set, socket, data, epoll::EventFlags::empty()).map_err(told)?;
-    let after = Image::take(peek, file, PART_LEN);
+    let after = MemoryImage::take(peek, file, PART_LEN);
     let set_file = file_of(peek, &set);
-    let place = Item::find(peek, at, set_file, file)?;
+    let place = PolledItem::find(peek, at, set_file, file)?;
     let within = |link: u64| {
         link.checked_sub(place.address)
             .filter(|it| *it < PART_LEN as u64)
@@ -70,22 +70,22 @@ pub fn sets(
 }
 
 /// The only place in the set (`struct epitem`).
-struct Item {
+struct PolledItem {
     address: u64,
     /// Where its `struct epoll_event` is.
     event: u32,
 }
 
-impl Item {
+impl PolledItem {
     /// The set's tree begins with it: it has no children, knows the file, and what was given.
     fn find(peek: &mut impl Peek, at: &Offsets, set: u64, file: u64) -> Result<Self, ObserveError> {
         const DATA_OFFSET: usize = 4;
         let private = set + u64::from(at.file_private_data);
         let set = peek.value::<u64>(private).unwrap_or_default();
-        let set = Image::take(peek, set, PART_LEN);
+        let set = MemoryImage::take(peek, set, PART_LEN);
         let mut found: Vec<(u64, usize)> = Vec::new();
         for (_, address) in set.pointers() {
-            let item = Image::take(peek, address, PART_LEN);
+            let item = MemoryImage::take(peek, address, PART_LEN);
             let children = [8, 16].map(|it| item.at::<u64>(it));
             let knows = places_in(&item, &file.to_ne_bytes(), 4);
             if children != [Some(0); 2] || knows.is_empty() {
@@ -103,7 +103,7 @@ impl Item {
     }
 }
 
-fn places_in(image: &Image, bytes: &[u8], step: usize) -> Vec<usize> {
+fn places_in(image: &MemoryImage, bytes: &[u8], step: usize) -> Vec<usize> {
     places(image.len(), step, |offset| {
         image.bytes(*offset, bytes.len()) == Some(bytes)
     })

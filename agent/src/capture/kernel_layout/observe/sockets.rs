@@ -1,4 +1,5 @@
-//! From a socket to its `struct sock`, and what all of them have: addresses, family, type, protocol.
+//! From a socket to its `struct sock`, and what all of them have: addresses, family, type,
+//! protocol.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -6,9 +7,9 @@ use std::os::fd::OwnedFd;
 use rustix::net::{Shutdown, shutdown};
 use wirespan_common::config::Offsets;
 
-use super::super::peek::{Image, Peek, is_pointer};
+use super::super::peek::{MemoryImage, Peek, is_pointer};
 use super::super::search::{only, places, places_of};
-use super::super::specimens::{self, Pair};
+use super::super::specimens::{self, SpecimenPair};
 use super::{ObserveError, OwnSocket, sk_of};
 
 /// `struct sock_common`, with which a `struct sock` begins, is no longer than this.
@@ -29,7 +30,7 @@ pub fn all(
     let len = at.socket_to_inode as usize;
     let images: Vec<_> = sockets
         .iter()
-        .map(|it| Image::take(peek, it.socket, len))
+        .map(|it| MemoryImage::take(peek, it.socket, len))
         .collect();
     let files: Vec<_> = images
         .iter()
@@ -40,7 +41,7 @@ pub fn all(
     for offset in (0..len).step_by(8) {
         let commons = images.iter().map(|socket| {
             let sk = socket.at::<u64>(offset).filter(|sk| is_pointer(*sk))?;
-            Some(Image::take(peek, sk, COMMON_LEN))
+            Some(MemoryImage::take(peek, sk, COMMON_LEN))
         });
         if let Some(commons) = commons.collect::<Option<Vec<_>>>()
             && let Ok(common) = Common::find(sockets, &commons)
@@ -56,7 +57,7 @@ pub fn all(
     }
     let images: Vec<_> = sockets
         .iter()
-        .map(|it| Image::take(peek, it.sk, SOCK_LEN))
+        .map(|it| MemoryImage::take(peek, it.sk, SOCK_LEN))
         .collect();
     kinds(at, sockets, &images)?;
     ends(peek, at, table)
@@ -74,7 +75,7 @@ struct Common {
 }
 
 impl Common {
-    fn find(sockets: &[OwnSocket], images: &[Image]) -> Result<Self, ObserveError> {
+    fn find(sockets: &[OwnSocket], images: &[MemoryImage]) -> Result<Self, ObserveError> {
         let of_tcp = || {
             let each = sockets.iter().zip(images);
             each.filter_map(|(socket, image)| Some((image, socket.ends?)))
@@ -132,7 +133,7 @@ impl Common {
     }
 }
 
-fn wide_places(images: &[(&Image, [u8; 16])]) -> Vec<usize> {
+fn wide_places(images: &[(&MemoryImage, [u8; 16])]) -> Vec<usize> {
     places(COMMON_LEN, 4, |offset| {
         let mut each = images.iter();
         each.all(|(image, address)| image.bytes(*offset, 16) == Some(address))
@@ -140,7 +141,7 @@ fn wide_places(images: &[(&Image, [u8; 16])]) -> Vec<usize> {
 }
 
 /// Those of IPv4, but for the ends of the same in the clothes of IPv6.
-fn narrow_places(images: &[(&Image, [u8; 4])]) -> Vec<usize> {
+fn narrow_places(images: &[(&MemoryImage, [u8; 4])]) -> Vec<usize> {
     const CLOTHES: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
     places(COMMON_LEN, 4, |offset| {
         let mut each = images.iter();
@@ -153,28 +154,32 @@ fn narrow_places(images: &[(&Image, [u8; 4])]) -> Vec<usize> {
 }
 
 /// Numbers that the kernel's headers for programs give (include/linux/socket.h, uapi/linux/in.h).
-struct Kind {
+struct SocketKind {
     family: u16,
     socket_type: u16,
     protocol: u8,
 }
 
 /// In the order of `descriptors::files`.
-fn kind(index: usize) -> Kind {
+fn kind(index: usize) -> SocketKind {
     let (family, socket_type, protocol) = match index {
         0 | 1 => (libc::AF_INET, libc::SOCK_STREAM, libc::IPPROTO_TCP),
         2 | 3 => (libc::AF_UNIX, libc::SOCK_STREAM, 0),
         4 => (libc::AF_INET, libc::SOCK_DGRAM, libc::IPPROTO_UDP),
         _ => (libc::AF_INET6, libc::SOCK_STREAM, libc::IPPROTO_TCP),
     };
-    Kind {
+    SocketKind {
         family: family as u16,
         socket_type: socket_type as u16,
         protocol: protocol as u8,
     }
 }
 
-fn kinds(at: &mut Offsets, sockets: &[OwnSocket], images: &[Image]) -> Result<(), ObserveError> {
+fn kinds(
+    at: &mut Offsets,
+    sockets: &[OwnSocket],
+    images: &[MemoryImage],
+) -> Result<(), ObserveError> {
     let backwards: Vec<_> = images
         .iter()
         .zip(sockets.iter().map(|it| it.socket))
@@ -208,11 +213,11 @@ fn kinds(at: &mut Offsets, sockets: &[OwnSocket], images: &[Image]) -> Result<()
 fn ends(peek: &mut impl Peek, at: &mut Offsets, table: u64) -> Result<(), ObserveError> {
     let told = |error: rustix::io::Errno| ObserveError::Own("shutdown", error.into());
     let end = |socket: &OwnedFd| shutdown(socket, Shutdown::Write).map_err(told);
-    let pair = Pair::unix(&specimens::name())
+    let pair = SpecimenPair::unix(&specimens::name())
         .map_err(|error| ObserveError::Own("a Unix socket", error))?;
     let state = |peek: &mut _| {
         let sk = sk_of(peek, at, table, &pair.server);
-        Image::take(peek, sk.unwrap_or_default(), SOCK_LEN)
+        MemoryImage::take(peek, sk.unwrap_or_default(), SOCK_LEN)
     };
     let open = state(peek);
     end(&pair.server)?;

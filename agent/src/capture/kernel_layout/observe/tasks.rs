@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use wirespan_common::config::Offsets;
 
 use super::super::features::Feature;
-use super::super::peek::{Image, Peek};
+use super::super::peek::{MemoryImage, Peek};
 use super::super::search::{Undecided, only, places, places_of};
 use super::super::specimens::{self, end_a_thread};
-use super::super::window::{LastLook, Window, own_tid};
+use super::super::window::{KernelWindow, LastLook, own_tid};
 use super::{ObserveError, or_lacking};
 use crate::arch;
 use crate::discover::ProcRoot;
@@ -22,9 +22,9 @@ const SIGNAL_LEN: usize = 32;
 /// They show nowhere, or in several places.
 pub fn identity(
     at: &mut Offsets,
-    task: &Image,
+    task: &MemoryImage,
     lacks: &mut Vec<(Feature, String)>,
-) -> Result<Image, ObserveError> {
+) -> Result<MemoryImage, ObserveError> {
     let pointer = arch::thread_pointer();
     let own = pointer.map(|it| places_of(task.len(), &[(task, it)]));
     let own = only("task_struct.thread", &own.unwrap_or_default());
@@ -54,9 +54,9 @@ const ROUNDS: u32 = 20;
 /// There is none, or in several structures.
 pub fn counts_of_threads(
     peek: &mut impl Peek,
-    ending: &mut Ending,
+    ending: &mut ThreadEnding,
     at: &mut Offsets,
-    task: &Image,
+    task: &MemoryImage,
 ) -> Result<(), ObserveError> {
     let mut found = Vec::new();
     for _ in 0..ROUNDS {
@@ -76,14 +76,14 @@ pub fn counts_of_threads(
 
 fn counts(
     peek: &mut impl Peek,
-    ending: &mut Ending,
-    task: &Image,
+    ending: &mut ThreadEnding,
+    task: &MemoryImage,
 ) -> std::io::Result<Vec<(usize, usize)>> {
     let pointers: Vec<_> = task.pointers().collect();
-    let mut heads = || -> Vec<Image> {
+    let mut heads = || -> Vec<MemoryImage> {
         let heads = pointers
             .iter()
-            .map(|(_, it)| Image::take(peek, *it, SIGNAL_LEN));
+            .map(|(_, it)| MemoryImage::take(peek, *it, SIGNAL_LEN));
         heads.collect()
     };
     let before = heads();
@@ -98,7 +98,8 @@ fn counts(
             continue;
         }
         let last = ending.of_thread(CODES[0], *address, SIGNAL_LEN, false)?;
-        let count = |image: &Image, offset: &usize| image.at::<u32>(*offset).unwrap_or_default();
+        let count =
+            |image: &MemoryImage, offset: &usize| image.at::<u32>(*offset).unwrap_or_default();
         let fell = counts
             .iter()
             .find(|it| count(&last, it) == count(during, it));
@@ -112,9 +113,10 @@ fn counts(
     Ok(found)
 }
 
-/// Counts that are one more, and were the same. One that is late with threads that ended is another.
-fn grown(before: &Image, during: &Image) -> Vec<usize> {
-    let count = |image: &Image, offset: usize| image.at::<u32>(offset).unwrap_or_default();
+/// Counts that are one more, and were the same. One that is late with threads that ended is
+/// another.
+fn grown(before: &MemoryImage, during: &MemoryImage) -> Vec<usize> {
+    let count = |image: &MemoryImage, offset: usize| image.at::<u32>(offset).unwrap_or_default();
     let grown = places(SIGNAL_LEN, 4, |offset| {
         let was = count(before, *offset);
         (2..u32::MAX).contains(&was) && count(during, *offset) == was + 1
@@ -130,9 +132,9 @@ fn grown(before: &Image, during: &Image) -> Vec<usize> {
 const CODES: [i32; 2] = [77, 78];
 
 /// Sees what there is as a thread ends.
-pub struct Ending(pub LastLook);
+pub struct ThreadEnding(pub LastLook);
 
-impl Ending {
+impl ThreadEnding {
     /// Has a thread end with this code; what is at an address then, or at an offset in its task.
     fn of_thread(
         &mut self,
@@ -140,13 +142,13 @@ impl Ending {
         address: u64,
         len: usize,
         is_within_task: bool,
-    ) -> std::io::Result<Image> {
+    ) -> std::io::Result<MemoryImage> {
         self.0.expect(address, len, is_within_task)?;
         end_a_thread(code)?;
-        let mut seen = Image::default();
+        let mut seen = MemoryImage::default();
         specimens::wait_until(|| {
             if let Some(bytes) = self.0.seen() {
-                seen = Image::of(bytes);
+                seen = MemoryImage::of(bytes);
             }
             Ok(seen.len() > 0)
         })?;
@@ -159,7 +161,7 @@ impl Ending {
 /// # Errors
 /// It shows nowhere, or in several places.
 pub fn exit_code(
-    ending: &mut Ending,
+    ending: &mut ThreadEnding,
     at: &mut Offsets,
     task_len: usize,
 ) -> Result<(), ObserveError> {
@@ -186,9 +188,9 @@ pub fn exit_code(
 /// Finds the stack that a task has in the kernel: at its end are the registers of the call that it
 /// is in, and of the one that looks is known what is in them.
 pub fn entry_registers(
-    window: &mut Window,
+    window: &mut KernelWindow,
     at: &mut Offsets,
-    task: &Image,
+    task: &MemoryImage,
     lacks: &mut Vec<(Feature, String)>,
 ) {
     let argument = window.second_argument();
@@ -215,7 +217,10 @@ pub fn rings(
     len: usize,
     lacks: &mut Vec<(Feature, String)>,
 ) {
-    let before = [Image::take(peek, task, len), Image::take(peek, task, len)];
+    let before = [
+        MemoryImage::take(peek, task, len),
+        MemoryImage::take(peek, task, len),
+    ];
     let ring = match specimens::ring() {
         Ok(ring) => ring,
         // Nobody has any.
@@ -226,7 +231,10 @@ pub fn rings(
             return;
         }
     };
-    let after = [Image::take(peek, task, len), Image::take(peek, task, len)];
+    let after = [
+        MemoryImage::take(peek, task, len),
+        MemoryImage::take(peek, task, len),
+    ];
     drop(ring);
     let found = places(len, 8, |offset| {
         let none = before.iter().all(|it| it.at::<u64>(*offset) == Some(0));

@@ -8,9 +8,9 @@ use rustix::net::sockopt;
 use wirespan_common::config::Offsets;
 
 use super::super::features::Feature;
-use super::super::peek::{Image, Peek, is_pointer};
+use super::super::peek::{MemoryImage, Peek, is_pointer};
 use super::super::search::{Undecided, only, places, places_of};
-use super::super::specimens::{self, Pair, TcpCounts};
+use super::super::specimens::{self, SpecimenPair, TcpCounts};
 use super::{ObserveError, or_lacking, sk_of};
 
 /// Bytes of a `struct tcp_sock` that are looked at.
@@ -64,7 +64,7 @@ pub fn all(
 
 /// What happens on a connection that is made for it, in this order.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Moment {
+enum StoryMoment {
     /// Nothing yet.
     New,
     /// [`SENT`] bytes arrived, and their receipt was not acknowledged.
@@ -83,7 +83,7 @@ enum Moment {
     Again,
 }
 
-impl Moment {
+impl StoryMoment {
     /// Whether it comes before what was sent first is acknowledged.
     fn is_early(self) -> bool {
         !matches!(self, Self::Lost | Self::Again)
@@ -98,9 +98,9 @@ const LOST: u32 = 70;
 
 /// Both ends at one moment.
 struct Scene {
-    moment: Moment,
-    client: Image,
-    server: Image,
+    moment: StoryMoment,
+    client: MemoryImage,
+    server: MemoryImage,
     client_counts: TcpCounts,
     server_counts: TcpCounts,
 }
@@ -109,10 +109,10 @@ struct Scene {
 struct Story(Vec<Scene>);
 
 impl Story {
-    /// Lets it happen; `None` if something came between, such as a segment that was sent again before
-    /// its time.
+    /// Lets it happen; `None` if something came between, such as a segment that was sent again
+    /// before its time.
     fn told(peek: &mut impl Peek, at: &Offsets, table: u64) -> io::Result<Option<Self>> {
-        let pair = Pair::tcp(false)?;
+        let pair = SpecimenPair::tcp(false)?;
         let (client, server) = (&pair.client, &pair.server);
         let sks = [client, server].map(|it| sk_of(peek, at, table, it).unwrap_or_default());
         // Neighbours in memory would show what the other end has.
@@ -121,7 +121,7 @@ impl Story {
         let mut scenes = Vec::new();
         let mut take = |moment, unsent| -> io::Result<bool> {
             let before = (specimens::counts(client)?, specimens::counts(server)?);
-            let [client_image, server_image] = sks.map(|sk| Image::take(peek, sk, len));
+            let [client_image, server_image] = sks.map(|sk| MemoryImage::take(peek, sk, len));
             let after = (specimens::counts(client)?, specimens::counts(server)?);
             scenes.push(Scene {
                 moment,
@@ -134,29 +134,28 @@ impl Story {
         };
         // What arrives is not acknowledged at once, so that what is written next is kept back.
         sockopt::set_tcp_quickack(server, false)?;
-        let mut is_whole = take(Moment::New, 0)?;
+        let mut is_whole = take(StoryMoment::New, 0)?;
         specimens::write(client, SENT as usize, false)?;
         specimens::wait_until_unread(server, SENT)?;
-        is_whole &= take(Moment::Arrived, 0)?;
+        is_whole &= take(StoryMoment::Arrived, 0)?;
         specimens::write(client, KEPT as usize, false)?;
-        is_whole &= take(Moment::Kept, KEPT)?;
+        is_whole &= take(StoryMoment::Kept, KEPT)?;
         specimens::write(client, MORE as usize, true)?;
-        is_whole &= take(Moment::More, KEPT + MORE)?;
+        is_whole &= take(StoryMoment::More, KEPT + MORE)?;
         specimens::read(server, READ as usize)?;
-        is_whole &= take(Moment::Read, KEPT + MORE)?;
+        is_whole &= take(StoryMoment::Read, KEPT + MORE)?;
         specimens::read(server, 1)?;
-        is_whole &= take(Moment::ReadOn, KEPT + MORE)?;
+        is_whole &= take(StoryMoment::ReadOn, KEPT + MORE)?;
         if !is_whole {
             return Ok(None);
         }
-        // Some kernels let nobody lose anything without CAP_NET_ADMIN; then it is not known what is
-        // sent again, and no more than that.
+        // Where nothing can be lost it is not known what is sent again, and no more than that.
         specimens::wait_until_acknowledged(client)?;
         if before_again(client)?.is_some() && specimens::mute(server).is_ok() {
             specimens::write(client, LOST as usize, false)?;
-            is_whole &= take(Moment::Lost, 0)?;
+            is_whole &= take(StoryMoment::Lost, 0)?;
             specimens::wait_until(|| Ok(before_again(client)?.is_none_or(|count| count > 0)))?;
-            is_whole &= take(Moment::Again, 0)?;
+            is_whole &= take(StoryMoment::Again, 0)?;
         }
         Ok(is_whole.then_some(Self(scenes)))
     }
@@ -175,8 +174,8 @@ fn before_again(client: &OwnedFd) -> io::Result<Option<u64>> {
 /// stories.
 fn moved(
     stories: &[Story],
-    end: fn(&Scene) -> &Image,
-    moved: impl Fn(Moment) -> u32,
+    end: fn(&Scene) -> &MemoryImage,
+    moved: impl Fn(StoryMoment) -> u32,
 ) -> Vec<usize> {
     places(TCP_LEN, 4, |offset| {
         stories.iter().all(|story| {
@@ -194,7 +193,7 @@ fn moved(
 /// Of these places, those with the sequence number with which the client begins to write.
 fn beginning_with(
     stories: &[Story],
-    end: fn(&Scene) -> &Image,
+    end: fn(&Scene) -> &MemoryImage,
     places: &[usize],
     begin: usize,
 ) -> Vec<usize> {
@@ -207,9 +206,9 @@ fn beginning_with(
 
 /// Finds the numbers of the next bytes: read, received, sent and written.
 fn sequences(at: &mut Offsets, stories: &[Story]) -> Result<(), Undecided> {
-    use Moment::{Arrived, Kept, New, Read};
-    let client: fn(&Scene) -> &Image = |scene| &scene.client;
-    let server: fn(&Scene) -> &Image = |scene| &scene.server;
+    use StoryMoment::{Arrived, Kept, New, Read};
+    let client: fn(&Scene) -> &MemoryImage = |scene| &scene.client;
+    let server: fn(&Scene) -> &MemoryImage = |scene| &scene.server;
     let written = moved(stories, client, |moment| match moment {
         New => 0,
         Arrived => SENT,
@@ -227,7 +226,7 @@ fn sequences(at: &mut Offsets, stories: &[Story]) -> Result<(), Undecided> {
     let received = beginning_with(stories, server, &received, begin);
     at.tcp_sock_rcv_nxt = only("tcp_sock.rcv_nxt", &received)? as u32;
     let read = moved(stories, server, |moment| match moment {
-        Moment::ReadOn => READ + 1,
+        StoryMoment::ReadOn => READ + 1,
         Read => READ,
         _ => 0,
     });
@@ -247,7 +246,7 @@ fn counts(at: &mut Offsets, stories: &[Story]) -> Result<(), Undecided> {
     let again: Vec<_> = all()
         .filter_map(|scene| Some((&scene.client, scene.client_counts.retransmitted?)))
         .collect();
-    let count = |member, images: &[(&Image, u64)]| {
+    let count = |member, images: &[(&MemoryImage, u64)]| {
         let found = if images.is_empty() {
             Vec::new()
         } else {
@@ -275,7 +274,7 @@ fn buckets(peek: &mut impl Peek, at: &mut Offsets, table: u64) -> Result<(), Obs
     let ports = all.map(|it| specimens::local(it).map_or(0, |local| local.port()));
     let images = all.map(|it| {
         let sk = sk_of(peek, at, table, it).unwrap_or_default();
-        Image::take(peek, sk, TCP_LEN)
+        MemoryImage::take(peek, sk, TCP_LEN)
     });
     let mut ways = Vec::new();
     for offset in (0..TCP_LEN).step_by(8) {
@@ -287,7 +286,7 @@ fn buckets(peek: &mut impl Peek, at: &mut Offsets, table: u64) -> Result<(), Obs
         if !pointers.into_iter().all(is_pointer) || b != c || a == b || a == d || b == d {
             continue;
         }
-        let buckets = pointers.map(|bucket| Image::take(peek, bucket, BUCKET_LEN));
+        let buckets = pointers.map(|bucket| MemoryImage::take(peek, bucket, BUCKET_LEN));
         // A port that `connect` chose has a bucket with -1 here, and so has another count, but that
         // one tells of who shares a port.
         let [a, b, _, d] = &buckets;
@@ -312,8 +311,8 @@ fn buckets(peek: &mut impl Peek, at: &mut Offsets, table: u64) -> Result<(), Obs
 }
 
 /// Finds who sits between TCP and a process: what changes as the kernel's own TLS does, in the same
-/// way for two connections. That is tried only where the kernel has it already: nobody's modules are
-/// loaded for it.
+/// way for two connections. That is tried only where the kernel has it already: nobody's modules
+/// are loaded for it.
 fn upper(peek: &mut impl Peek, at: &mut Offsets, table: u64) -> Result<(), ObserveError> {
     const AVAILABLE: &str = "/proc/sys/net/ipv4/tcp_available_ulp";
     let told = |error| ObserveError::Own("TLS in the kernel", error);
@@ -323,11 +322,11 @@ fn upper(peek: &mut impl Peek, at: &mut Offsets, table: u64) -> Result<(), Obser
     }
     let mut images = Vec::new();
     for _ in 0..2 {
-        let pair = Pair::tcp(false).map_err(told)?;
+        let pair = SpecimenPair::tcp(false).map_err(told)?;
         let sk = sk_of(peek, at, table, &pair.client).unwrap_or_default();
-        let before = Image::take(peek, sk, TCP_LEN);
+        let before = MemoryImage::take(peek, sk, TCP_LEN);
         specimens::set_upper_protocol(&pair.client, *b"tls").map_err(told)?;
-        images.push((before, Image::take(peek, sk, TCP_LEN)));
+        images.push((before, MemoryImage::take(peek, sk, TCP_LEN)));
     }
     let found = places(TCP_LEN, 8, |offset| {
         let mut after = images.iter().map(|(_, after)| after.at::<u64>(*offset));
@@ -341,10 +340,10 @@ fn upper(peek: &mut impl Peek, at: &mut Offsets, table: u64) -> Result<(), Obser
 }
 
 /// The same where nobody sits on any connection. `struct inet_connection_sock` has tables of
-/// functions for congestion, addresses and that, one behind the other (include/net/inet_connection_sock.h,
-/// since 4.13, when the last came): the first two are seen to change, and the third has to be empty.
-/// It is the one member that is believed by its place; were it another, connections with TLS in the
-/// kernel would be taken for plain ones.
+/// functions for congestion, addresses and that, one behind the other
+/// (include/net/inet_connection_sock.h, since 4.13, when the last came): the first two are seen to
+/// change, and the third has to be empty. It is the one member that is believed by its place; were
+/// it another, connections with TLS in the kernel would be taken for plain ones.
 fn upper_by_place(peek: &mut impl Peek, at: &mut Offsets, table: u64) -> Result<(), ObserveError> {
     const MEMBER: &str = "inet_connection_sock.icsk_ulp_ops";
     let told = |error| ObserveError::Own("a connection", error);
@@ -352,11 +351,11 @@ fn upper_by_place(peek: &mut impl Peek, at: &mut Offsets, table: u64) -> Result<
     // Over IPv6, functions for addresses are others once it is IPv4 in truth.
     let socket = specimens::tcp_socket(true).map_err(told)?;
     let sk = sk_of(peek, at, table, &socket).unwrap_or_default();
-    let before = Image::take(peek, sk, TCP_LEN);
+    let before = MemoryImage::take(peek, sk, TCP_LEN);
     let listener = specimens::connected(&socket, true).map_err(told)?;
-    let after = Image::take(peek, sk, TCP_LEN);
+    let after = MemoryImage::take(peek, sk, TCP_LEN);
     drop(listener);
-    let word = |image: &Image, offset| image.at::<u64>(offset).unwrap_or_default();
+    let word = |image: &MemoryImage, offset| image.at::<u64>(offset).unwrap_or_default();
     let found = places(TCP_LEN - 24, 8, |offset| {
         let [one, other] = [&before, &after].map(|image| word(image, offset + 8));
         let empty = [16, 24].map(|it| word(&after, offset + it));
@@ -373,9 +372,9 @@ fn congestion_changed(peek: &mut impl Peek, at: &Offsets, table: u64) -> io::Res
     const PLAINEST: &str = "reno";
     let socket = specimens::tcp_socket(false)?;
     let sk = sk_of(peek, at, table, &socket).unwrap_or_default();
-    let before = Image::take(peek, sk, TCP_LEN);
+    let before = MemoryImage::take(peek, sk, TCP_LEN);
     sockopt::set_tcp_congestion(&socket, PLAINEST)?;
-    let after = Image::take(peek, sk, TCP_LEN);
+    let after = MemoryImage::take(peek, sk, TCP_LEN);
     Ok(places(TCP_LEN, 8, |offset| {
         let [one, other] = [&before, &after].map(|it| it.at::<u64>(*offset).unwrap_or_default());
         one != other && is_pointer(one) && is_pointer(other)

@@ -2,7 +2,7 @@
 
 use wirespan_common::config::Offsets;
 
-use super::super::peek::{Image, Peek};
+use super::super::peek::{MemoryImage, Peek};
 use super::super::search::{Undecided, only, places, places_of};
 use super::super::specimens::{read, write};
 use super::sockets::SOCK_LEN;
@@ -27,7 +27,7 @@ pub fn all(
         let (member, places) = ("unix_sock", Vec::new());
         return Err(Undecided { member, places }.into());
     };
-    let images = [client, server].map(|it| Image::take(peek, it.sk, SOCK_LEN));
+    let images = [client, server].map(|it| MemoryImage::take(peek, it.sk, SOCK_LEN));
     let peers = [(&images[0], server.sk), (&images[1], client.sk)];
     at.unix_sock_peer = only("unix_sock.peer", &places_of(SOCK_LEN, &peers))? as u32;
     address(peek, at, &images[1], &own.name)?;
@@ -39,7 +39,7 @@ pub fn all(
 fn address(
     peek: &mut impl Peek,
     at: &mut Offsets,
-    server: &Image,
+    server: &MemoryImage,
     name: &[u8],
 ) -> Result<(), ObserveError> {
     let mut told = (libc::AF_UNIX as u16).to_ne_bytes().to_vec();
@@ -47,7 +47,7 @@ fn address(
     told.extend(name);
     let mut ways = Vec::new();
     for (offset, address) in server.pointers() {
-        let address = Image::take(peek, address, ADDRESS_LEN);
+        let address = MemoryImage::take(peek, address, ADDRESS_LEN);
         let names = places(ADDRESS_LEN, 2, |at| {
             address.bytes(*at, told.len()) == Some(&told)
         });
@@ -68,14 +68,14 @@ fn address(
 /// The queue of what waits to be read: a list that, empty, leads to itself, with a count.
 fn queue(peek: &mut impl Peek, at: &mut Offsets, sk: u64, own: &Own) -> Result<(), ObserveError> {
     let told = |error| ObserveError::Own("a Unix socket", error);
-    let mut images = vec![Image::take(peek, sk, SOCK_LEN)];
+    let mut images = vec![MemoryImage::take(peek, sk, SOCK_LEN)];
     for _ in 0..2 {
         write(&own.unix.client, 1, false).map_err(told)?;
-        images.push(Image::take(peek, sk, SOCK_LEN));
+        images.push(MemoryImage::take(peek, sk, SOCK_LEN));
     }
     read(&own.unix.server, 2).map_err(told)?;
-    images.push(Image::take(peek, sk, SOCK_LEN));
-    let is_empty = |image: &Image, offset: usize| {
+    images.push(MemoryImage::take(peek, sk, SOCK_LEN));
+    let is_empty = |image: &MemoryImage, offset: usize| {
         let links = [offset, offset + 8].map(|it| image.at::<u64>(it));
         links == [Some(sk + offset as u64); 2]
     };

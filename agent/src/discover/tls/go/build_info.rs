@@ -2,9 +2,7 @@
 //! `debug/buildinfo/buildinfo.go`.
 
 use super::super::image::{Image, u64_at};
-
-/// First version whose functions take their arguments in registers.
-const MINOR_MIN: u32 = 17;
+use crate::arch::GO_REGISTERS_SINCE;
 
 const MAGIC: &[u8] = b"\xff Go buildinf:";
 const HEADER_LEN: usize = 32;
@@ -16,7 +14,7 @@ const VERSION_LEN_MAX: u64 = 256;
 /// The version, if it is known to be one whose functions take their arguments on the stack.
 pub(in crate::discover) fn too_old(image: &Image<'_>) -> Option<String> {
     let version = version(image)?;
-    let old = minor(&version)? < MINOR_MIN;
+    let old = minor(&version)? < GO_REGISTERS_SINCE;
     old.then_some(version)
 }
 

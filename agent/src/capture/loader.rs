@@ -1,6 +1,7 @@
-//! Loads the kernel side's programs for probes once more, for uprobe_multi links: those take
-//! programs that were loaded for them, which aya (0.14) can't. They use the maps that aya made. It
-//! attaches nothing.
+//! Loads programs of the kernel side apart from the others: those for probes once more, for
+//! uprobe_multi links, which take programs that were loaded for them; those that carry trace
+//! context, which use maps of their own. aya (0.14) can't do either. They use the maps that they
+//! are given. It attaches nothing.
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -8,9 +9,9 @@ use std::time::Instant;
 
 use aya_obj::Object;
 
-use super::bpf;
-use crate::capture::object::OBJECT;
-use crate::capture::reason::one_line;
+use super::bpf::{self, ProgramUse};
+use super::object::OBJECT;
+use super::reason::one_line;
 use crate::visible::Visible;
 
 /// Programs by name, and what it takes to load more.
@@ -30,12 +31,12 @@ impl Loader {
         }
     }
 
-    /// Loads those of `names` that were not loaded before. It takes tens of milliseconds for each,
-    /// and some megabytes until it is done.
+    /// Loads, for this use, those of `names` that were not loaded before. It takes tens of
+    /// milliseconds for each, and some megabytes until it is done.
     ///
     /// # Errors
     /// Why one of them can't be loaded, in one line.
-    pub fn load(&mut self, names: &[&'static str]) -> Result<(), String> {
+    pub fn load(&mut self, used: ProgramUse, names: &[&'static str]) -> Result<(), String> {
         if names.iter().all(|name| self.programs.contains_key(name)) {
             return Ok(());
         }
@@ -51,7 +52,8 @@ impl Loader {
                 .functions
                 .get(&program.function_key())
                 .ok_or_else(missing)?;
-            let loaded = bpf::load(name, program, function, self.btf.as_ref().map(AsFd::as_fd))
+            let btf = self.btf.as_ref().map(AsFd::as_fd);
+            let loaded = bpf::load(name, program, function, btf, used)
                 .map_err(|reason| format!("{name}: {reason}"))?;
             self.programs.insert(name, loaded);
             log::debug!(

@@ -1,0 +1,235 @@
+//! What both sides agree on where trace context is carried to other nodes: what the kernel side
+//! remembers of a connection, what it counts, and how the id of a client's span follows from the
+//! connection that its request is made on.
+
+use core::mem::size_of;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The longest head of a request that is looked into, in bytes.
+pub const HEAD_MAX: u32 = 4096;
+/// Length of the field that is inserted: `traceparent: 00-<32>-<16>-<2>` and the line's end.
+pub const FIELD_LEN: u32 = 70;
+/// Connections that can be enrolled at a time.
+pub const ENROLLED_MAX: u32 = 16 * 1024;
+
+/// In the only slot of `CARRIER_MODE`: programs work for the self-test.
+pub const MODE_TRIAL: u32 = 1;
+/// In the only slot of `CARRIER_MODE`: header fields are inserted.
+pub const MODE_HEADERS: u32 = 2;
+/// The trace id that the self-test's requests get.
+pub const TRIAL_TRACE_ID: [u8; 16] = *b"wirespan's trial";
+
+/// What is remembered of a connection whose process is watched, in its socket's storage. All of it
+/// is changed with the socket's lock held.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Talk {
+    /// The first 16 bytes of the field's name that is being read, in lower case, the last one
+    /// lowest.
+    pub name: [u64; 2],
+    /// What Content-Length says, in bytes.
+    pub length: u64,
+    /// Bytes of the body that are still to come.
+    pub body_left: u64,
+    /// Sequence numbers of the first byte that was sent, and of the first that is received.
+    pub starts: [u32; 2],
+    /// Where the request begins that is being read, in bytes after the first that was sent.
+    pub position: u32,
+    /// Where the present message is being read.
+    pub cursor: u32,
+    /// Where the empty line begins in it, or [`NOWHERE`].
+    pub empty_line: u32,
+    /// Bytes of the head that came in earlier messages.
+    pub head_len: u32,
+    /// Length of the field's name so far.
+    pub name_len: u32,
+    /// Digits of Content-Length.
+    pub digits: u32,
+    /// A [`HeadPhase`].
+    pub phase: u8,
+    /// 1: `starts` is known.
+    pub has_starts: u8,
+    /// 1: the request names a trace already.
+    pub has_context: u8,
+    /// 1: what follows the head is not HTTP, or nobody counts how long it is.
+    pub is_last: u8,
+    /// 1: the head is over.
+    pub is_over: u8,
+    /// How often Content-Length was met.
+    pub lengths: u8,
+    /// Zero.
+    pub reserved: [u8; 2],
+}
+const _: () = assert!(size_of::<Talk>() == 72);
+
+/// In [`Talk::empty_line`]: not in this message.
+pub const NOWHERE: u32 = u32::MAX;
+
+/// What comes next on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum HeadPhase {
+    /// A request.
+    Start = 0,
+    /// The rest of its first line.
+    Line = 1,
+    /// The name of a field, or the empty line.
+    Name = 2,
+    /// The rest of a field's line.
+    Value = 3,
+    /// The value of Content-Length.
+    Length = 4,
+    /// The second byte of the empty line.
+    End = 5,
+    /// The body.
+    Body = 6,
+    /// Whatever it is, it is left alone.
+    Blind = 7,
+}
+
+/// What was done, or declined, and why. An index into the `CARRIED` map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum Carried {
+    /// A connection was enrolled.
+    Enrolled = 0,
+    /// A request got a field.
+    Inserted = 1,
+    /// Nobody knows in time on whose behalf a request is made.
+    NoContext = 2,
+    /// A request names a trace already.
+    HasContext = 3,
+    /// A head is longer than [`HEAD_MAX`]: the connection is left alone.
+    HeadTooLong = 4,
+    /// Bytes are no request of HTTP/1.x: the connection is left alone.
+    Unknown = 5,
+    /// What follows a head has no length, or is another protocol: the connection is left alone.
+    Unbounded = 6,
+    /// The empty line came in two messages.
+    SplitEnd = 7,
+    /// The kernel had no memory to show or to widen a message.
+    NoMemory = 8,
+    /// A message could not be put right, and was refused to the program that sent it.
+    Refused = 9,
+    /// The destination is not a private address.
+    PublicPeer = 10,
+    /// No room to enrol another connection.
+    Full = 11,
+    /// Bytes were sent before the connection was enrolled: it is left alone.
+    EarlyBytes = 12,
+    /// A request's head was not read whole, or names a trace in another way than expected.
+    UnknownHead = 13,
+}
+
+impl Carried {
+    /// All of them, in the order of their indices.
+    pub const ALL: [Self; 14] = [
+        Self::Enrolled,
+        Self::Inserted,
+        Self::NoContext,
+        Self::HasContext,
+        Self::HeadTooLong,
+        Self::Unknown,
+        Self::Unbounded,
+        Self::SplitEnd,
+        Self::NoMemory,
+        Self::Refused,
+        Self::PublicPeer,
+        Self::Full,
+        Self::EarlyBytes,
+        Self::UnknownHead,
+    ];
+
+    /// What it is called in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Enrolled => "enrolled",
+            Self::Inserted => "inserted",
+            Self::NoContext => "no_context",
+            Self::HasContext => "has_context",
+            Self::HeadTooLong => "head_too_long",
+            Self::Unknown => "not_http1",
+            Self::Unbounded => "unbounded",
+            Self::SplitEnd => "split_end",
+            Self::NoMemory => "no_memory",
+            Self::Refused => "refused",
+            Self::PublicPeer => "public_peer",
+            Self::Full => "full",
+            Self::EarlyBytes => "early_bytes",
+            Self::UnknownHead => "unknown_head",
+        }
+    }
+}
+
+/// The id of a client's span, from what identifies its request among all that are made over TCP:
+/// the sequence numbers of the first byte that the client sent and of the first that the server
+/// did, and where the request begins. Never 0. The numbers are spread by the finalizer of
+/// MurmurHash3, twice.
+#[must_use]
+#[inline(always)]
+pub const fn client_span_id(starts: [u32; 2], at: u64) -> u64 {
+    let [client, server] = starts;
+    let id = spread(spread((client as u64) << 32 | server as u64) ^ at);
+    if id == 0 { 1 } else { id }
+}
+
+/// The id of the trace that begins with a request, where nobody named one: its halves, the first
+/// bytes in the first. It follows from the same as [`client_span_id`], and is never 0. `position`
+/// is where the request begins, in bytes modulo 2^32.
+#[must_use]
+#[inline(always)]
+pub const fn derived_trace_id(starts: [u32; 2], position: u32) -> [u64; 2] {
+    /// Told apart from a span's id, which goes over the wire.
+    const HALVES: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03];
+    let of = client_span_id(starts, position as u64);
+    let low = spread(of ^ HALVES[1]);
+    [spread(of ^ HALVES[0]), if low == 0 { 1 } else { low }]
+}
+
+#[inline(always)]
+const fn spread(number: u64) -> u64 {
+    let mut it = number;
+    it ^= it >> 33;
+    it = it.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    it ^= it >> 33;
+    it = it.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    it ^ it >> 33
+}
+
+/// Four bytes, the first one highest, as eight hexadecimal digits, the first one lowest: as they
+/// stand in memory of a machine that keeps the lowest byte first. Without a branch.
+#[must_use]
+#[inline(always)]
+pub const fn hex(bytes: u32) -> u64 {
+    const DIGITS: u64 = 0x3030_3030_3030_3030;
+    /// From `9` + 1 to `a`.
+    const LETTERS: u64 = 0x27;
+    let mut it = bytes.swap_bytes() as u64;
+    it = (it | it << 16) & 0x0000_ffff_0000_ffff;
+    it = (it | it << 8) & 0x00ff_00ff_00ff_00ff;
+    it = it >> 4 & 0x000f_000f_000f_000f | (it & 0x000f_000f_000f_000f) << 8;
+    let letters = (it + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    it + DIGITS + letters * LETTERS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_stand_as_they_are_written() {
+        assert_eq!(hex(0x0123_9abf).to_le_bytes(), *b"01239abf");
+        assert_eq!(hex(0xffff_0000).to_le_bytes(), *b"ffff0000");
+    }
+
+    #[test]
+    fn a_span_id_is_never_zero() {
+        // spread(0) is 0.
+        assert_eq!(client_span_id([0, 0], 0), 1);
+        assert_ne!(client_span_id([1, 2], 3), client_span_id([2, 1], 3));
+    }
+}

@@ -1,0 +1,383 @@
+//! The trace on whose behalf a request is sent, where that is known in time: as a watched server
+//! has read a request ([`has_read`]), for whom it serves it, and as anybody is about to send
+//! ([`about_to_send`]). Two programs of their own, at both ends of system calls, which are loaded
+//! only where somebody asks: what takes note of transfers knows nothing of it.
+//!
+//! What is said here is what user space will say too, or nothing: a goroutine that read its request
+//! itself, nginx's requests, and processes that were never spoken to, whose requests each begin a
+//! trace. Whatever is linked by what happens later (threads by what they answer, tasks that others
+//! made) is not known. A request that names no trace and comes from no watched process of this
+//! machine begins one, whose id follows from the connection ([`derived_trace_id`]).
+
+pub mod head;
+
+use wirespan_common::carriers::{Carried, derived_trace_id};
+use wirespan_common::record::{Direction, TaskKind};
+use wirespan_common::watch::Watch;
+
+use self::head::{RequestHead, Said};
+use crate::arch::GOROUTINE_OFFSET;
+use crate::maps::{self, CallKey, Execution, Scratch, Served, Trace};
+use crate::memory::{
+    Current, Typed, clamp, copy_user_at, current_process, current_registers, kernel_value, repeat,
+    user_value,
+};
+use crate::sockets::{self, Socket};
+use crate::syscall::{self, Buffers, Iovec};
+use crate::tasks;
+
+/// The longest head that is looked into, in bytes: of a longer one nothing is known.
+const HEAD_BYTES_MAX: u32 = 2048;
+/// In the flags of a trace: it is sampled.
+const SAMPLED: u64 = 1;
+
+/// A trace, and whether it is sampled.
+#[derive(Clone, Copy)]
+pub struct TraceContext {
+    /// Its id.
+    pub trace_id: [u8; 16],
+    /// Flags of W3C Trace Context.
+    pub flags: u8,
+}
+
+/// Of the request that a client sends at `position` of its stream, modulo 2^32; `starts` are the
+/// sequence numbers of the first byte that it sent, and that it received.
+#[inline(always)]
+pub fn of_call(starts: [u32; 2], position: u32) -> Option<TraceContext> {
+    let trace = maps::call(&CallKey {
+        starts,
+        position,
+        reserved: 0,
+    })?;
+    trace.is_known().then_some(TraceContext {
+        trace_id: trace.id,
+        flags: trace.flags as u8,
+    })
+}
+
+/// The trace that begins with a request.
+#[inline(always)]
+fn begun_by(key: &CallKey) -> Trace {
+    let [high, low] = derived_trace_id(key.starts, key.position);
+    let is_sampled = low & RANDOM_BITS >= maps::sampled_from();
+    Trace {
+        id: joined([high, low]),
+        flags: if is_sampled { SAMPLED } else { 0 },
+    }
+}
+
+/// By what samplers decide: the last 56 bits of a trace's id.
+const RANDOM_BITS: u64 = (1 << 56) - 1;
+
+#[inline(always)]
+fn joined([high, low]: [u64; 2]) -> [u8; 16] {
+    (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
+}
+
+/// What the loop over a head is given.
+// VERIFIER(6.1): what is known so far lies in memory of a map. Of the stack the verifier knows that
+// nothing was read, takes the loop's first round for all of them, and drops what only later ones
+// come to.
+struct Reading<'a>(&'a mut Scratch);
+
+extern "C" fn one_byte(index: u32, reading: &mut Reading<'_>) -> u64 {
+    let Reading(scratch) = reading;
+    if index >= scratch.copied {
+        return 1;
+    }
+    let at = clamp::<{ HEAD_BYTES_MAX as usize - 1 }>(index.into()) as usize;
+    // VERIFIER(6.1): the compiler does not know what the clamp does, and would leave a panic
+    // behind.
+    let Some(byte) = scratch.payload.get(at).copied() else {
+        return 1;
+    };
+    u64::from(!scratch.request.next(byte))
+}
+
+/// A system call with these registers (a `struct pt_regs`) has returned `result`, and what it moved
+/// was noted.
+#[inline(always)]
+pub fn has_read(registers: Typed, result: i64) {
+    if result <= 0 || !syscall::may_move_bytes(registers) {
+        return;
+    }
+    let current = current_process();
+    let Some(watch) = maps::watch_of(current.tgid) else {
+        return;
+    };
+    // Where nothing is lent, nothing is known.
+    let _ = maps::with_scratch(|scratch| {
+        scratch.registers.load(registers);
+        scratch.transfer.current = current;
+        scratch.transfer.watch = watch;
+        if syscall::decode(&scratch.registers, &mut scratch.transfer.call) {
+            was_moved(scratch, result as u32);
+        }
+        Ok(())
+    });
+}
+
+/// The call in the scratch buffer moved so many bytes, or messages.
+#[inline(always)]
+fn was_moved(scratch: &mut Scratch, result: u32) {
+    let call = scratch.transfer.call;
+    if !matches!(call.direction, Direction::Ingress) || call.is_beside_stream() {
+        return;
+    }
+    let found = sockets::descriptors_typed().and_then(|it| sockets::of_descriptor(it, call.fd));
+    let Some(socket) = found else {
+        return;
+    };
+    scratch.transfer.socket = socket;
+    let place = TaskPlace::of(socket.sk);
+    if is_spoken_to(socket, place) {
+        maps::is_spoken_to(scratch.transfer.current.tgid);
+    }
+    if let Some(place) = place
+        && begins_request(scratch, result)
+    {
+        request_read(scratch, &place, result);
+    }
+}
+
+/// Whether a process that has read from a socket had written nothing to it.
+#[inline(always)]
+fn is_spoken_to(socket: Socket, place: Option<TaskPlace>) -> bool {
+    match place {
+        Some(place) => place.written == 0,
+        None if sockets::is_tcp(socket.sk) => false,
+        None => maps::connection(socket.id).is_some_and(|it| it.egress.position == 0),
+    }
+}
+
+/// Copies the first part of what was read. Returns whether a request begins there.
+#[inline(always)]
+fn begins_request(scratch: &mut Scratch, result: u32) -> bool {
+    let call = scratch.transfer.call;
+    let (address, len) = match call.buffers {
+        Buffers::One => (call.address, u64::from(result)),
+        Buffers::Vector | Buffers::Message => {
+            let part = call.parts(0).and_then(user_value::<Iovec>);
+            let Ok(Iovec { address, len }) = part else {
+                return false;
+            };
+            (address, len)
+        }
+        Buffers::Messages | Buffers::Unmapped | Buffers::Spliced => return false,
+    };
+    let len = if len < u64::from(result) {
+        len as u32
+    } else {
+        result
+    };
+    scratch.copied = if len < HEAD_BYTES_MAX {
+        len
+    } else {
+        HEAD_BYTES_MAX
+    };
+    let payload = &mut scratch.payload;
+    let copied =
+        copy_user_at::<1, { HEAD_BYTES_MAX as usize }, _>(payload, 0, address, scratch.copied);
+    let [a, b, c, d, ..] = *payload;
+    copied.is_ok() && scratch.copied >= 4 && head::is_request([a, b, c, d])
+}
+
+/// A request was read, in the last `len` bytes.
+#[inline(always)]
+fn request_read(scratch: &mut Scratch, place: &TaskPlace, len: u32) {
+    let socket = scratch.transfer.socket;
+    let served = Served {
+        execution: reader(scratch, socket),
+        starts: [place.peer_start, place.own_start],
+        answered: place.written,
+        reserved: 0,
+    };
+    if maps::serves_already(socket.id, &served) {
+        // Bytes of its body that look like another.
+        return;
+    }
+    let key = place.of_read(len);
+    let trace = match served.execution.task {
+        0 => Trace::UNKNOWN,
+        _ => trace_of(scratch, key),
+    };
+    maps::serves(socket.id, &served, &trace);
+}
+
+/// Who serves what the current task has read from a socket; number 0 where that is not known.
+#[inline(always)]
+fn reader(scratch: &Scratch, socket: Socket) -> Execution {
+    let tgid = scratch.transfer.current.tgid;
+    let kind = u32::from(scratch.transfer.watch.tasks);
+    let task = if kind == TaskKind::Goroutine as u32 {
+        goroutine()
+    } else if kind == TaskKind::ProxyRequest as u32 {
+        tasks::read_by_nginx(socket, tgid)
+    } else {
+        0
+    };
+    Execution { tgid, kind, task }
+}
+
+/// The goroutine that made the call under way.
+#[inline(always)]
+fn goroutine() -> u64 {
+    kernel_value(current_registers().address() + GOROUTINE_OFFSET).unwrap_or(0)
+}
+
+/// Of the request in the scratch buffer.
+#[inline(always)]
+fn trace_of(scratch: &mut Scratch, key: CallKey) -> Trace {
+    scratch.request = RequestHead::NEW;
+    repeat(HEAD_BYTES_MAX, one_byte, &mut Reading(scratch));
+    match scratch.request.said() {
+        Said::Trace(id, flags) => Trace {
+            id: joined(id),
+            flags: flags.into(),
+        },
+        Said::Unknown => {
+            maps::count_carried(Carried::UnknownHead);
+            Trace::UNKNOWN
+        }
+        Said::Nothing => maps::call(&key).unwrap_or_else(|| begun_by(&key)),
+    }
+}
+
+/// How far both streams of a TCP connection have come.
+#[derive(Clone, Copy)]
+struct TaskPlace {
+    /// Sequence number of the first byte that the own side sent.
+    own_start: u32,
+    /// Of the first that the peer did.
+    peer_start: u32,
+    /// Bytes that were read, modulo 2^32.
+    read: u32,
+    /// Bytes that were written, modulo 2^32.
+    written: u32,
+}
+
+impl TaskPlace {
+    /// As of now; `None` where it is no TCP, or not known.
+    #[inline(always)]
+    fn of(sk: u64) -> Option<Self> {
+        if !sockets::is_tcp(sk) {
+            return None;
+        }
+        let read = sockets::copied_sequence(sk).ok()?;
+        let written = sockets::written_sequence(sk).ok()?;
+        let end = u32::from(sockets::end_was_read(sk, read));
+        let read = read.wrapping_sub(end);
+        let positions = sockets::tcp_positions(sk, read, written)?;
+        let (read_at, written_at) = (positions.read as u32, positions.written as u32);
+        Some(Self {
+            own_start: written.wrapping_sub(written_at),
+            peer_start: read.wrapping_sub(read_at),
+            read: read_at,
+            written: written_at,
+        })
+    }
+
+    /// Of the request that was read in the last `len` bytes.
+    #[inline(always)]
+    fn of_read(&self, len: u32) -> CallKey {
+        CallKey {
+            starts: [self.peer_start, self.own_start],
+            position: self.read.wrapping_sub(len),
+            reserved: 0,
+        }
+    }
+
+    /// Of the request that is about to be written.
+    #[inline(always)]
+    fn of_written(&self) -> CallKey {
+        CallKey {
+            starts: [self.own_start, self.peer_start],
+            position: self.written,
+            reserved: 0,
+        }
+    }
+}
+
+/// The current task is about to write to a descriptor: nothing of it was sent yet.
+#[inline(always)]
+pub fn about_to_send(descriptor: u32) {
+    let current = current_process();
+    let Some(watch) = maps::watch_of(current.tgid) else {
+        return;
+    };
+    let found = sockets::descriptors_typed().and_then(|it| sockets::of_descriptor(it, descriptor));
+    let Some(socket) = found else {
+        return;
+    };
+    let connection = maps::connection(socket.id);
+    if connection.is_some_and(|it| it.direction == Direction::Egress as u8) {
+        // It goes on with what it sends.
+        return;
+    }
+    if maps::answered(socket.id) {
+        return;
+    }
+    let Some(key) = TaskPlace::of(socket.sk).map(|place| place.of_written()) else {
+        return;
+    };
+    maps::calls(&key, &sender(current, watch, socket, &key));
+}
+
+/// On whose behalf the current task sends on a socket.
+#[inline(always)]
+fn sender(current: Current, watch: Watch, socket: Socket, key: &CallKey) -> Trace {
+    let object = maps::carried_by(socket.id);
+    if let Some(trace) = maps::take_asked(object.unwrap_or(socket.id)) {
+        return trace;
+    }
+    let kind = u32::from(watch.tasks);
+    let task = if kind == TaskKind::Goroutine as u32 {
+        goroutine()
+    } else if kind == TaskKind::ProxyRequest as u32 {
+        tasks::passed_on_by_nginx(socket, current.tgid)
+    } else {
+        0
+    };
+    let tgid = current.tgid;
+    if task != 0
+        && let Some(trace) = maps::served_trace(&Execution { tgid, kind, task })
+    {
+        return trace;
+    }
+    // Whoever was never spoken to asks for itself alone. Where TLS begins a request, it ends
+    // elsewhere, which is where user space looks.
+    if object.is_some() || watch.serves != 0 || maps::was_spoken_to(tgid) {
+        return Trace::UNKNOWN;
+    }
+    begun_by(key)
+}
+
+/// A goroutine asks next on a connection, which another one writes to.
+#[inline(always)]
+pub fn goroutine_asks(tgid: u32, goroutine: u64, connection: u64) {
+    if !maps::propagates() {
+        return;
+    }
+    let trace = maps::served_trace(&of_goroutine(tgid, goroutine));
+    let is_alone = !maps::was_spoken_to(tgid);
+    match trace {
+        Some(trace) => maps::asks_on(connection, &trace),
+        // What is sent next says for itself that it begins a trace.
+        None if is_alone => {}
+        None => maps::asks_on(connection, &Trace::UNKNOWN),
+    }
+}
+
+/// What had this number is another one from now on.
+#[inline(always)]
+pub fn goroutine_is_new(tgid: u32, goroutine: u64) {
+    if maps::propagates() {
+        maps::serves_nothing(&of_goroutine(tgid, goroutine));
+    }
+}
+
+#[inline(always)]
+fn of_goroutine(tgid: u32, task: u64) -> Execution {
+    let kind = TaskKind::Goroutine as u32;
+    Execution { tgid, kind, task }
+}

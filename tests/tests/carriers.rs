@@ -1,0 +1,275 @@
+//! Trace context carried to other nodes: only where the kernel passes the self-test, and then with
+//! the ids of the span that is exported. Whoever is asked is not watched, and shows what came.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use wirespan_tests::cgroup::SocketGroup;
+use wirespan_tests::daemon::Daemon;
+use wirespan_tests::ports;
+use wirespan_tests::process::{LIMIT, Process, tied};
+use wirespan_tests::spans::{Kind, Seen, listing};
+use wirespan_tests::tls::built;
+use wirespan_tests::workload::{Nginx, Server, children_of, eventually};
+
+/// The lines of a request's head.
+type Head = Vec<String>;
+
+/// A server that nobody watches, and the heads of what it was asked.
+struct Unobserved {
+    port: u16,
+    heads: Arc<Mutex<Vec<Head>>>,
+}
+
+impl Unobserved {
+    fn start() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let heads = Arc::default();
+        let all = Arc::clone(&heads);
+        std::thread::spawn(move || {
+            for connection in listener.incoming().map_while(Result::ok) {
+                let heads = Arc::clone(&all);
+                std::thread::spawn(move || serve(connection, &heads));
+            }
+        });
+        Self { port, heads }
+    }
+
+    fn heads(&self) -> Vec<Head> {
+        self.heads.lock().expect("no panic").clone()
+    }
+
+    /// What those of this path name, of which there has to be one.
+    fn contexts_of(&self, path: &str) -> Vec<String> {
+        let asked = format!("GET {path} HTTP/1.1");
+        let heads = self.heads();
+        let mut of_path = heads.iter().filter(|head| head.first() == Some(&asked));
+        let head = of_path
+            .next()
+            .unwrap_or_else(|| panic!("{path}: {heads:?}"));
+        assert!(of_path.next().is_none(), "{path}: {heads:?}");
+        contexts(head)
+    }
+}
+
+/// Answers until the client has enough.
+fn serve(mut connection: TcpStream, heads: &Mutex<Vec<Head>>) {
+    let reader = connection.try_clone().expect("a descriptor");
+    let mut lines = BufReader::new(reader).lines().map_while(Result::ok);
+    loop {
+        let head: Head = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+        if head.is_empty() {
+            return;
+        }
+        heads.lock().expect("no panic").push(head);
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        if connection.write_all(answer).is_err() {
+            return;
+        }
+    }
+}
+
+/// The fields of a head that name a trace.
+fn contexts(head: &[String]) -> Vec<String> {
+    let named = head
+        .iter()
+        .filter_map(|line| line.strip_prefix("traceparent: "));
+    named.map(str::to_owned).collect()
+}
+
+/// What a field has to say of a client's span.
+fn named(span: &Seen) -> Vec<String> {
+    vec![format!("00-{}-{}-01", span.trace_id, span.span_id)]
+}
+
+/// The spans of one kind, by the path that they are about.
+fn of_path<'a>(spans: &'a [Seen], kind: Kind, path: &str) -> &'a Seen {
+    let is_it = |span: &&Seen| span.kind == kind && span.target() == path;
+    spans
+        .iter()
+        .find(is_it)
+        .unwrap_or_else(|| panic!("{kind:?} {path}:\n{}", listing(spans)))
+}
+
+/// A daemon that carries what it watches by these settings, and what it says of that.
+fn carrying(group: &SocketGroup, targets: (&str, &str)) -> (Daemon, String) {
+    let group = group.path().to_str().expect("text");
+    let mut daemon = Daemon::start(&[
+        targets,
+        ("BEYLA_BPF_CONTEXT_PROPAGATION", "headers"),
+        ("WIRESPAN_CONTEXT_PROPAGATION_CGROUP", group),
+    ]);
+    let stderr = &daemon.process().stderr;
+    let said = stderr.wait_for_line(LIMIT, "carry their trace");
+    (daemon, said.unwrap_or_default())
+}
+
+/// Whether this kernel carries, as it has to.
+fn carries(said: &str) -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("it tells");
+    let does = said.contains("calls of watched processes carry");
+    if release.starts_with("6.1.") || release.starts_with("6.12.") {
+        assert!(does, "{said}");
+    } else if release.starts_with("6.18.44") {
+        // It tells of no bytes on an enrolled socket: a proxy would wait for ever.
+        let reason = "with 100 bytes waiting, FIONREAD on an enrolled socket tells 0";
+        assert!(said.contains(reason), "{said}");
+    } else if release.starts_with("5.10.") {
+        assert!(said.contains("bpf_loop"), "{said}");
+    }
+    does
+}
+
+fn group() -> Option<SocketGroup> {
+    SocketGroup::new("wirespan-carriers")
+        .inspect_err(|reason| eprintln!("not tried: {reason}"))
+        .ok()
+}
+
+/// Runs curl, with these arguments.
+fn curl(arguments: &[&str]) {
+    Process::start("curl", tied("curl").arg("-sS").args(arguments)).succeed();
+}
+
+/// Runs it within the group, with three requests on one connection.
+fn ask_within(group: &SocketGroup, port: u16) {
+    let url = format!("http://127.0.0.1:{port}");
+    let joined = format!(
+        "echo $$ > {}/cgroup.procs && exec curl -sS {url}/first {url}/second {url}/third",
+        group.path().display()
+    );
+    let mut command = tied("sh");
+    command.args(["-c", &joined]);
+    Process::start("curl", &mut command).succeed();
+}
+
+const PATHS: [&str; 3] = ["/first", "/second", "/third"];
+
+#[test]
+fn headers_are_carried_only_where_the_self_test_passes() {
+    let Some(group) = group() else { return };
+    let (daemon, said) = carrying(&group, ("BEYLA_AUTO_TARGET_EXE", "*/curl"));
+    let asked = Unobserved::start();
+    ask_within(&group, asked.port);
+    daemon.wait_for_count(PATHS.len());
+    let spans = daemon.stop().spans;
+    let carries = carries(&said);
+    for path in PATHS {
+        let span = of_path(&spans, Kind::Client, path);
+        assert!(span.parent_span_id.is_empty(), "{span:?}");
+        let expected = if carries { named(span) } else { vec![] };
+        assert_eq!(asked.contexts_of(path), expected, "{span:?}");
+    }
+}
+
+#[test]
+fn without_being_asked_to_nothing_is_changed() {
+    let Some(group) = group() else { return };
+    let asked = Unobserved::start();
+    let mut bytes = Vec::new();
+    for watched in [false, true] {
+        let daemon = watched.then(|| Daemon::start(&[("BEYLA_AUTO_TARGET_EXE", "*/curl")]));
+        ask_within(&group, asked.port);
+        if let Some(daemon) = daemon {
+            daemon.wait_for_count(PATHS.len());
+            let _ = daemon.stop();
+        }
+        bytes.push(std::mem::take(&mut *asked.heads.lock().expect("no panic")));
+    }
+    assert_eq!(bytes[0], bytes[1]);
+    assert_eq!(bytes[0].len(), PATHS.len());
+}
+
+/// What a client names.
+const GIVEN: [&str; 2] = ["0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"];
+
+fn given() -> String {
+    format!("traceparent: 00-{}-{}-01", GIVEN[0], GIVEN[1])
+}
+
+#[test]
+fn nginx_carries_on_what_it_was_asked_with() {
+    let Some(group) = group() else { return };
+    let asked = Unobserved::start();
+    let upstream = format!(
+        "upstream up {{ server 127.0.0.1:{}; keepalive 2; }}",
+        asked.port
+    );
+    let pass = "proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection \"\";";
+    let locations = format!(
+        "location / {{ {pass} }}
+         location /bare {{ {pass} proxy_set_header traceparent \"\"; }}"
+    );
+    let nginx = Nginx::start(1, &upstream, &locations);
+    eventually("a worker", || !children_of(nginx.process.pid()).is_empty());
+    let worker = children_of(nginx.process.pid())[0];
+    group.take_in(worker);
+    let (daemon, said) = carrying(&group, ("BEYLA_TARGET_PID", &worker.to_string()));
+    daemon.wait_until_watching(worker);
+    curl(&[&nginx.url("/none")]);
+    curl(&["-H", &given(), &nginx.url("/given")]);
+    curl(&["-H", &given(), &nginx.url("/bare")]);
+    curl(&["-H", "b3: 0", &nginx.url("/unknown")]);
+    daemon.wait_for_count(8);
+    let spans = daemon.stop().spans;
+    let client = |path| of_path(&spans, Kind::Client, path);
+    for path in ["/none", "/given", "/bare"] {
+        let server = of_path(&spans, Kind::Server, path);
+        assert_eq!(
+            client(path).parent_span_id,
+            server.span_id,
+            "{}",
+            listing(&spans)
+        );
+        assert_eq!(
+            client(path).trace_id,
+            server.trace_id,
+            "{}",
+            listing(&spans)
+        );
+    }
+    assert_eq!(client("/bare").trace_id, GIVEN[0]);
+    // Passed on as it came: nobody doubles it.
+    assert_eq!(contexts(&[given()]), asked.contexts_of("/given"));
+    let of = |path| match carries(&said) {
+        true => named(client(path)),
+        false => vec![],
+    };
+    assert_eq!(asked.contexts_of("/none"), of("/none"));
+    assert_eq!(asked.contexts_of("/bare"), of("/bare"));
+    assert!(asked.contexts_of("/unknown").is_empty());
+}
+
+#[test]
+fn goroutines_carry_on_what_they_read() {
+    let Some(group) = group() else { return };
+    let asked = Unobserved::start();
+    let base = format!("http://127.0.0.1:{}", asked.port);
+    let front = Server::on(ports::free(), |port| {
+        let mut command = tied(built("bin/links-go-newest"));
+        command.args(["front", port, &base]);
+        command
+    });
+    group.take_in(front.process.pid());
+    let (daemon, said) = carrying(&group, ("BEYLA_OPEN_PORT", &front.port.to_string()));
+    daemon.wait_until_following();
+    curl(&[&front.url("/r1/direct")]);
+    curl(&["-H", &given(), &front.url("/r2/direct")]);
+    daemon.wait_for_count(6);
+    let spans = daemon.stop().spans;
+    let carries = carries(&said);
+    let mut clients = spans.iter().filter(|span| span.kind == Kind::Client);
+    assert_eq!(clients.clone().count(), 4, "{}", listing(&spans));
+    assert!(
+        clients.any(|span| span.trace_id == GIVEN[0]),
+        "{}",
+        listing(&spans)
+    );
+    for span in spans.iter().filter(|span| span.kind == Kind::Client) {
+        assert!(!span.parent_span_id.is_empty(), "{}", listing(&spans));
+        let expected = if carries { named(span) } else { vec![] };
+        assert_eq!(asked.contexts_of(&span.target()), expected, "{span:?}");
+    }
+}
