@@ -18,7 +18,7 @@ use rustix::fs::fstat;
 use wirespan_common::config::Offsets;
 
 use super::features::Feature;
-use super::peek::{MemoryImage, Peek};
+use super::peek::Peek;
 use super::search::Undecided;
 use super::specimens;
 use super::window::{KernelWindow, LastLook, Trigger};
