@@ -66,8 +66,15 @@ pub fn identity(
     let process = ProcRoot::host().own_pid();
     let tids = threads.each_ref().map(|it| (&it.task, it.tid));
     let processes = threads.each_ref().map(|it| (&it.task, process));
-    at.task_struct_pid = only("task_struct.pid", &places_of(len, &tids))? as u32;
-    at.task_struct_tgid = only("task_struct.tgid", &places_of(len, &processes))? as u32;
+    let pid = only("task_struct.pid", &places_of(len, &tids))?;
+    let mut tgids = places_of(len, &processes);
+    if tgids.len() > 1 {
+        // Other members have low numbers like those of a machine's first processes; a process's
+        // stands beside its thread's.
+        tgids.retain(|tgid| tgid.abs_diff(pid) == size_of::<u32>());
+    }
+    at.task_struct_pid = pid as u32;
+    at.task_struct_tgid = only("task_struct.tgid", &tgids)? as u32;
     Ok(threads[0].task.first(len))
 }
 
