@@ -18,7 +18,7 @@ use rustix::fs::fstat;
 use wirespan_common::config::Offsets;
 
 use super::features::Feature;
-use super::peek::{MemoryImage, Peek};
+use super::peek::Peek;
 use super::search::Undecided;
 use super::specimens;
 use super::window::{KernelWindow, LastLook, Trigger};
@@ -160,8 +160,9 @@ fn all(window: &mut KernelWindow) -> Result<Observed, ObserveError> {
     let address = window
         .task()
         .map_err(|error| ObserveError::Closed(error.to_string()))?;
-    let task = MemoryImage::take(window, address, TASK_LEN);
-    let task = tasks::identity(&mut at, &task, &mut lacks)?;
+    let another = tasks::SeenThread::another(window.trigger())?;
+    let threads = [tasks::SeenThread::own(window)?, another];
+    let task = tasks::identity(&mut at, &threads, &mut lacks)?;
     let table = descriptors::table(window, &mut at, &task, &own)?;
     let mut sockets = descriptors::files(window, &mut at, table, &own)?;
     sockets::all(window, &mut at, &mut sockets, table)?;

@@ -20,7 +20,7 @@ pub trait Peek {
     }
 }
 
-/// Bytes that an image is read by: one that crosses into memory which is not there ends before it.
+/// Bytes that an image is read by which crosses into memory that is not there: it ends before that.
 const IMAGE_STEP: usize = 256;
 
 /// What stood behind an address at one moment.
@@ -30,6 +30,10 @@ pub struct MemoryImage(Vec<u8>);
 impl MemoryImage {
     /// Takes it, as far as it can be read.
     pub fn take(peek: &mut impl Peek, address: u64, len: usize) -> Self {
+        let mut whole = vec![0; len];
+        if peek.peek(address, &mut whole) {
+            return Self(whole);
+        }
         let mut bytes = Vec::with_capacity(len);
         while bytes.len() < len {
             let mut part = vec![0; IMAGE_STEP.min(len - bytes.len())];

@@ -422,7 +422,15 @@ impl Through<'_> {
                 port,
             )?;
             let read = peek.value(bucket.wrapping_add(at.inet_bind_bucket_fastreuse.into()));
-            same("whether a bucket is shared", reuse, read)?;
+            same("whether a bucket is reused", reuse, read)?;
+            // Of sharing tells the byte beside it.
+            let beside = u64::from(at.inet_bind_bucket_fastreuse) + 1;
+            let shared = peek.value::<i8>(bucket.wrapping_add(beside));
+            same(
+                "whether a port is shared",
+                reuse == 0,
+                shared.map(|it| it > 0),
+            )?;
         }
         Ok(())
     }

@@ -123,6 +123,11 @@ impl KernelWindow {
         self.ask(0, 0)
     }
 
+    /// What makes the program run.
+    pub fn trigger(&self) -> Trigger {
+        self.trigger
+    }
+
     /// The second argument of the system call that this thread is in whenever the program runs.
     pub fn second_argument(&self) -> u64 {
         &raw const *self.call as u64

@@ -8,39 +8,74 @@ use super::super::features::Feature;
 use super::super::peek::{MemoryImage, Peek};
 use super::super::search::{Undecided, only, places, places_of};
 use super::super::specimens::{self, end_a_thread};
-use super::super::window::{KernelWindow, LastLook, own_tid};
-use super::{ObserveError, or_lacking};
+use super::super::window::{KernelWindow, LastLook, Trigger, own_tid};
+use super::{ObserveError, TASK_LEN, on_own_thread, or_lacking};
 use crate::arch;
 use crate::discover::ProcRoot;
 
 /// Bytes of a `struct signal_struct` that are looked at: its head.
 const SIGNAL_LEN: usize = 32;
 
-/// Finds a thread's numbers; returns the task without what follows it in memory.
+/// A thread that is looked at.
+pub struct SeenThread {
+    task: MemoryImage,
+    tid: u32,
+    /// Where its own memory is.
+    memory: Option<u64>,
+}
+
+impl SeenThread {
+    /// The one that calls this.
+    pub fn own(window: &mut KernelWindow) -> Result<Self, ObserveError> {
+        let address = window
+            .task()
+            .map_err(|error| ObserveError::Closed(error.to_string()))?;
+        Ok(Self {
+            task: MemoryImage::take(window, address, TASK_LEN),
+            tid: own_tid(&ProcRoot::host()),
+            memory: arch::thread_pointer(),
+        })
+    }
+
+    /// Another one, which sees itself and has ended when this returns.
+    pub fn another(trigger: Trigger) -> Result<Self, ObserveError> {
+        on_own_thread(Some(trigger), Self::own)
+    }
+}
+
+/// Finds a thread's numbers, by which two differ; returns the first one's task without what follows
+/// it in memory.
 ///
 /// # Errors
 /// They show nowhere, or in several places.
 pub fn identity(
     at: &mut Offsets,
-    task: &MemoryImage,
+    threads: &[SeenThread; 2],
     lacks: &mut Vec<(Feature, String)>,
 ) -> Result<MemoryImage, ObserveError> {
-    let pointer = arch::thread_pointer();
-    let own = pointer.map(|it| places_of(task.len(), &[(task, it)]));
-    let own = only("task_struct.thread", &own.unwrap_or_default());
+    let memory = threads
+        .iter()
+        .map(|it| Some((&it.task, it.memory?)))
+        .collect::<Option<Vec<_>>>();
+    let memory = memory.map(|memory| places_of(TASK_LEN, &memory));
+    let memory = only("task_struct.thread", &memory.unwrap_or_default());
     // What depends on the processor stands last in it, so that hardly anything follows.
     const REST: usize = 64;
-    let task = match own {
-        Ok(end) => task.first(end + REST),
-        Err(_) => task.clone(),
-    };
-    at.task_struct_fsbase = or_lacking(own, Feature::ThreadMemory, lacks) as u32;
-    let host = ProcRoot::host();
-    let pids = places_of(task.len(), &[(&task, own_tid(&host))]);
-    let tgids = places_of(task.len(), &[(&task, host.own_pid())]);
-    at.task_struct_pid = only("task_struct.pid", &pids)? as u32;
+    let len = memory.as_ref().map_or(TASK_LEN, |end| end + REST);
+    at.task_struct_fsbase = or_lacking(memory, Feature::ThreadMemory, lacks) as u32;
+    let process = ProcRoot::host().own_pid();
+    let tids = threads.each_ref().map(|it| (&it.task, it.tid));
+    let processes = threads.each_ref().map(|it| (&it.task, process));
+    let pid = only("task_struct.pid", &places_of(len, &tids))?;
+    let mut tgids = places_of(len, &processes);
+    if tgids.len() > 1 {
+        // Other members have low numbers like those of a machine's first processes; a process's
+        // stands beside its thread's.
+        tgids.retain(|tgid| tgid.abs_diff(pid) == size_of::<u32>());
+    }
+    at.task_struct_pid = pid as u32;
     at.task_struct_tgid = only("task_struct.tgid", &tgids)? as u32;
-    Ok(task)
+    Ok(threads[0].task.first(len))
 }
 
 /// How often counts are looked at that a thread which ended is still in.

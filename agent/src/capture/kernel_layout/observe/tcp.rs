@@ -16,7 +16,7 @@ use super::{ObserveError, or_lacking, sk_of};
 /// Bytes of a `struct tcp_sock` that are looked at.
 const TCP_LEN: usize = 3072;
 /// How often a story is told again whose moments were not seen in time.
-const STORIES: usize = 5;
+const STORIES: usize = 20;
 /// Bytes of `struct inet_bind_bucket` that are looked at.
 const BUCKET_LEN: usize = 64;
 
@@ -146,6 +146,9 @@ impl Story {
         is_whole &= take(StoryMoment::Read, KEPT + MORE)?;
         specimens::read(server, 1)?;
         is_whole &= take(StoryMoment::ReadOn, KEPT + MORE)?;
+        if !is_whole {
+            return Ok(None);
+        }
         // Where nothing can be lost it is not known what is sent again, and no more than that.
         specimens::wait_until_acknowledged(client)?;
         if before_again(client)?.is_some() && specimens::mute(server).is_ok() {
@@ -289,8 +292,13 @@ fn buckets(peek: &mut impl Peek, at: &mut Offsets, table: u64) -> Result<(), Obs
         let [a, b, _, d] = &buckets;
         let ports: Vec<_> = buckets.iter().zip(ports).collect();
         let mut reuse = places_of(BUCKET_LEN, &[(a, 0i8), (b, 0), (d, -1)]);
-        // Bytes of addresses look alike, but beside this one is that other count.
-        reuse.retain(|place| b.at::<i8>(place + 1).is_some_and(|shared| shared != 0));
+        // Bytes of what is an address in one, and none or another in the other, look alike.
+        reuse.retain(|place| {
+            let [of_a, of_d] = [a, d].map(|it| it.at::<u64>(place / 8 * 8).unwrap_or_default());
+            let is_address = is_pointer(of_d) && (of_a == 0 || is_pointer(of_a));
+            let beside = b.at::<i8>(place + 1).unwrap_or_default();
+            !is_address && beside != 0
+        });
         for port in places_of(BUCKET_LEN, &ports) {
             ways.extend(reuse.iter().map(|reuse| (offset, port, *reuse)));
         }
