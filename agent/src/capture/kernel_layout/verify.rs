@@ -154,6 +154,7 @@ impl Through<'_> {
             if last.is_ok() {
                 break;
             }
+            // One began or ended meanwhile, which nothing tells of.
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
         last

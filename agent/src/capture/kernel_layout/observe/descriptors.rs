@@ -191,8 +191,8 @@ fn inode(
         };
         let numbers: Vec<_> = inodes.iter().zip(known.iter().map(|it| it.inode)).collect();
         let modes: Vec<_> = inodes.iter().zip(known.iter().map(|it| it.mode)).collect();
+        let mode = places_of(PART_LEN, &modes);
         for number in places_of(PART_LEN, &numbers) {
-            let mode = places_of(PART_LEN, &modes);
             ways.extend(mode.iter().map(|mode| (offset, number, *mode)));
         }
     }
