@@ -4,6 +4,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -308,6 +309,51 @@ fn what_php_asks_for_behind_nginx_is_its_requests() {
         row.assert(name.trim(), Some(2 * requests()), TARGET);
     }
 }
+
+/// uWSGI's processes do one thing at a time, too, and ask twice for each request.
+#[test]
+fn what_python_asks_for_behind_nginx_is_its_requests() {
+    let back = Server::hyper();
+    let directory = tempfile::tempdir().expect("a directory");
+    let socket = directory.path().join("shop.sock");
+    let mut command = tied("uwsgi");
+    command.args([
+        "--plugin",
+        "python3",
+        "--master",
+        "--die-on-term",
+        "--need-app",
+    ]);
+    command.args([
+        "--processes",
+        &UWSGI_WORKERS.to_string(),
+        "--disable-logging",
+    ]);
+    command.arg("--chdir").arg(file("links"));
+    command
+        .args(["--module", "wsgi:application", "--socket"])
+        .arg(&socket);
+    command.env("BACKEND", back.port.to_string());
+    let uwsgi = Process::start("uwsgi", &mut command);
+    eventually("it to listen", || UnixStream::connect(&socket).is_ok());
+    let locations = format!(
+        "location / {{ uwsgi_pass unix:{}; include /etc/nginx/uwsgi_params; }}",
+        socket.display()
+    );
+    let nginx = Nginx::start(WORKERS, "", &locations);
+    let pids = [
+        workers(nginx.process.pid(), WORKERS),
+        workers(uwsgi.pid(), UWSGI_WORKERS),
+    ];
+    let row = watch(&pids.concat(), || {
+        send(&Load::of_a_row(), &nginx.url(""), slow);
+    });
+    assert_eq!(row.joins.wrong, 0, "{row}");
+    row.assert("nginx, uwsgi_pass to uWSGI", Some(3 * requests()), TARGET);
+}
+
+/// uWSGI's.
+const UWSGI_WORKERS: usize = 4;
 
 /// php-fpm's.
 const PHP_WORKERS: usize = 8;

@@ -9,6 +9,7 @@
 //! connection), [`listener`] (who is told).
 #![forbid(unsafe_code)]
 
+mod cgi;
 pub mod client_hello;
 pub mod conversation;
 pub mod correlated;
@@ -39,3 +40,4 @@ pub mod stream;
 pub mod trace_headers;
 pub mod trace_parent;
 pub mod transport;
+pub mod uwsgi;

@@ -9,4 +9,5 @@ pub const PROTOCOLS: &[Protocol] = &[
     crate::redis::PROTOCOL,
     crate::mongodb::PROTOCOL,
     crate::fastcgi::PROTOCOL,
+    crate::uwsgi::PROTOCOL,
 ];

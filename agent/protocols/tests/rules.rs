@@ -18,6 +18,8 @@ mod streams;
 mod told;
 #[path = "rules/tunnels.rs"]
 mod tunnels;
+#[path = "rules/uwsgi.rs"]
+mod uwsgi;
 #[path = "rules/wire.rs"]
 mod wire;
 

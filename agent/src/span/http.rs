@@ -43,8 +43,9 @@ use crate::endpoints::authority::{self, Authority};
 use crate::endpoints::{Endpoint, HostMemo};
 use crate::semconv::{self, error_type};
 
-/// Typical number of attributes, with some room: a vector grows once in a blue moon.
-const ATTRIBUTES_TYPICAL: usize = 16;
+/// Typical number of attributes, those that name the peer among them, with some room: a vector grows
+/// once in a blue moon.
+const ATTRIBUTES_TYPICAL: usize = 18;
 
 /// Describes an exchange; takes texts out of it.
 pub fn describe(
@@ -141,6 +142,7 @@ pub(super) fn protocol(version: Version) -> (&'static str, Value) {
         Version::FastCgi => {
             return (semconv::NETWORK_PROTOCOL_NAME, Value::Static("fastcgi"));
         }
+        Version::Uwsgi => return (semconv::NETWORK_PROTOCOL_NAME, Value::Static("uwsgi")),
     };
     (semconv::NETWORK_PROTOCOL_VERSION, Value::Static(version))
 }

@@ -80,6 +80,8 @@ const NEEDS: &[Need] = {
         // Servers that run applications in several processes.
         program("gunicorn", "gunicorn", &[Test]),
         package("python3-setproctitle", &[Test]),
+        package("uwsgi-core", &[Test]),
+        package("uwsgi-plugin-python3", &[Test]),
         program("php-fpm8.2", "php8.2-fpm", &[Test]),
         // Servers with a thread for each request.
         program("puma", "puma", &[Test]),

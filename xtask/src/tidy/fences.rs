@@ -60,6 +60,8 @@ const FENCES: &[Fence] = &[
             "agent/protocols/src/grpc",
             "agent/protocols/src/redis",
             "agent/protocols/src/mongodb",
+            // Its answers are HTTP/1.
+            "agent/protocols/src/uwsgi",
             // One line for each.
             "agent/protocols/src/registry",
             "agent/protocols/src/learnt",

@@ -100,7 +100,7 @@ impl HttpRequest {
     /// Whether it is such.
     #[must_use]
     pub fn is_malformed(&self) -> bool {
-        self.method == Method::Unknown && !matches!(self.version, Version::Http2 | Version::FastCgi)
+        self.method == Method::Unknown && matches!(self.version, Version::Http10 | Version::Http11)
     }
 }
 
@@ -213,4 +213,6 @@ pub enum Version {
     Http2,
     /// Not HTTP but FastCGI, which says nothing of the version that was spoken in front of it.
     FastCgi,
+    /// The same of the uwsgi protocol's requests; its answers are HTTP/1.
+    Uwsgi,
 }

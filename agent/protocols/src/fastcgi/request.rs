@@ -4,8 +4,9 @@
 use super::CgiMessage;
 use super::body::{RecordBody, skipped_but_for_begun};
 use super::detect::detect;
-use super::params::{self, Interned};
+use super::params;
 use super::record::{BEGIN_BYTES, HEADER_BYTES, RecordHeader, kind};
+use crate::cgi::Interned;
 use crate::heap;
 use crate::message::{BodyEnd, Message, Then};
 use crate::parser::{Crossed, Flow, Gap, Parsed, Parser};
