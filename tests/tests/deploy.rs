@@ -304,6 +304,46 @@ fn values_that_would_trace_too_much_or_nothing_are_refused() {
 }
 
 #[test]
+fn values_that_contradict_each_other_are_refused() {
+    let peers = "peers: {enabled: true, secretName: shared}";
+    for (values, says) in [
+        (
+            "{env: {BEYLA_OPEN_PORT: 80}, envValueFrom: {BEYLA_OPEN_PORT: {fieldRef: {fieldPath: x}}}}",
+            "env.BEYLA_OPEN_PORT and envValueFrom.BEYLA_OPEN_PORT",
+        ),
+        (
+            &format!("{peers}\nenv: {{WIRESPAN_PEERS: 'agents:4319'}}"),
+            "peers.enabled and WIRESPAN_PEERS",
+        ),
+        (
+            "peers: {enabled: true, secretName: shared, port: 13133}",
+            "peers.port and health.port",
+        ),
+        (
+            "{privileged: true, securityContext: {privileged: false}}",
+            "securityContext.privileged",
+        ),
+        (
+            "{privileged: true, seccompProfile: {type: Localhost}}",
+            "seccompProfile.type",
+        ),
+        (
+            "{rbac: {services: false}, env: {WIRESPAN_KUBE_PEERS: services}}",
+            "rbac.services",
+        ),
+        ("env: {WIRESPAN_KUBE_PEERS: 'services,nodes'}", "rbac.nodes"),
+    ] {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), values).expect("a file");
+        let why = template(Some(file.path())).expect_err(values);
+        assert!(why.contains(says), "{values}: {why}");
+    }
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), peers).expect("a file");
+    template(Some(file.path())).expect("peers alone");
+}
+
+#[test]
 fn variables_that_are_set_are_some_that_are_read() {
     let beylas = include_str!("../../agent/src/config/known_settings.txt");
     let read: BTreeSet<_> = SETTINGS
