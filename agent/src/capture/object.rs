@@ -5,11 +5,13 @@
 mod stack;
 
 use std::collections::HashMap;
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, OwnedFd};
 
 use aya::maps::Map;
 use aya::{Ebpf, EbpfLoader, Pod};
 use aya_log::EbpfLogger;
+use flate2::read::ZlibDecoder;
 use wirespan_common::config::Offsets;
 use wirespan_common::shard::RING_BYTES;
 use zerocopy::{FromBytes, IntoBytes};
@@ -21,7 +23,19 @@ use crate::config::{CONNECTIONS_MAX_DEFAULT, CaptureConfig};
 use crate::discover::ProcRoot;
 use crate::visible::Visible;
 
-pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/wirespan"));
+/// As `build.rs` left it.
+static COMPRESSED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/wirespan.zlib"));
+
+/// The object, an ELF file. It takes some milliseconds, and more than a megabyte for as long as it
+/// is kept.
+///
+/// # Errors
+/// The daemon's file is damaged.
+pub fn bytes() -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    ZlibDecoder::new(COMPRESSED).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
 
 /// A type whose bytes the kernel and user space share.
 #[derive(Clone, Copy)]
@@ -49,6 +63,7 @@ pub fn load(layout: &Offsets, config: &CaptureConfig) -> Result<Ebpf, StartError
     let own_process = ProcRoot::host().own_pid();
     let connections_max = config.connections_max.unwrap_or(CONNECTIONS_MAX_DEFAULT);
     let propagates = u8::from(config.carriers.is_on());
+    let object = bytes().map_err(|error| StartError::Load(one_line(&error)))?;
     let mut loader = EbpfLoader::new();
     for ring in RINGS.iter().take(config.shards.into()) {
         loader.map_max_entries(ring, RING_BYTES);
@@ -70,7 +85,7 @@ pub fn load(layout: &Offsets, config: &CaptureConfig) -> Result<Ebpf, StartError
         .override_global(aya_log::LEVEL, &log_level, true)
         .map_max_entries("CONNECTIONS", connections_max)
         .map_max_entries("VERDICTS", connections_max)
-        .load(OBJECT)
+        .load(&object)
         .map_err(|error| StartError::Load(one_line(&error)))
 }
 

@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result, bail};
 use super::{Release, mebibytes};
 use crate::{process, workspace};
 
-/// More than this nobody should have to fetch for an agent. 12 MiB are aimed at.
-const SIZE_MAX: u64 = 51 << 18;
+/// More than this nobody should have to fetch for an agent.
+const SIZE_MAX: u64 = 12 << 20;
 
 /// Compiles it, as `wirespan-<version>-<processor>`.
 pub fn build(release: &Release, directory: &Path) -> Result<PathBuf> {

@@ -12,7 +12,7 @@ use object::{
     Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget, SectionKind, SymbolKind,
 };
 
-use super::OBJECT;
+use super::bytes;
 
 /// `MAX_BPF_STACK`.
 const STACK_MAX: usize = 512;
@@ -206,7 +206,7 @@ fn deepest(
 
 #[test]
 fn no_program_needs_more_stack_than_a_kernel_gives() {
-    let functions = functions(OBJECT);
+    let functions = functions(&bytes().expect("it is whole"));
     let programs: Vec<_> = functions
         .iter()
         .filter(|(_, function)| function.is_program)
@@ -236,7 +236,7 @@ fn longest(functions: &BTreeMap<CodeAddress, ProgramFunction>, place: CodeAddres
 
 #[test]
 fn no_program_has_more_calls_under_way_than_a_kernel_follows() {
-    let functions = functions(OBJECT);
+    let functions = functions(&bytes().expect("it is whole"));
     for (place, _) in functions.iter().filter(|(_, it)| it.is_program) {
         let way = longest(&functions, *place);
         assert!(
