@@ -46,6 +46,6 @@ pub fn checks(machine: &Machine, config: &Config) -> anyhow::Result<Vec<Check>> 
     checks.extend(kernel::checks(machine, &config.capture));
     checks.extend(processes::checks(machine, config));
     checks.extend(receivers::checks(config)?);
-    checks.extend(cluster::checks(machine, config)?);
+    checks.extend(cluster::checks(machine, config));
     Ok(checks)
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
 use wirespan::config::{ApiReach, KubernetesConfig, PeersAsked};
 use wirespan::kubernetes::peer::PeerKind;
 use wirespan::kubernetes::{
@@ -35,7 +34,6 @@ struct Bench {
     names: Vec<String>,
     silences: usize,
     _watch: ResourceWatch,
-    _runtime: Runtime,
     directory: TempDir,
 }
 
@@ -48,11 +46,6 @@ impl Bench {
     }
 
     fn with(reach: ApiReach, node: Option<&str>, directory: TempDir) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("a runtime");
         let setup = WatchSetup {
             config: KubernetesConfig {
                 reach: Some(reach),
@@ -64,7 +57,6 @@ impl Bench {
             service_account: Some(directory.path().to_owned()),
             host_name: "agent-x".to_owned(),
             decides: false,
-            handle: runtime.handle().clone(),
         };
         let (tells, news) = channel();
         let watch = ResourceWatch::start(setup, PodResource, move |news| tells.send(news).is_ok());
@@ -74,7 +66,6 @@ impl Bench {
             names: Vec::new(),
             silences: 0,
             _watch: watch.expect("a thread").expect("somebody is asked"),
-            _runtime: runtime,
             directory,
         }
     }
@@ -395,7 +386,6 @@ fn rights_are_tried_by_asking() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("config");
     server.kubeconfig(&file, &json!({}), &json!({}));
-    let runtime = Runtime::new().expect("a runtime");
     let of = |reach| {
         let config = KubernetesConfig {
             reach,
@@ -404,7 +394,7 @@ fn rights_are_tried_by_asking() {
             peers: PeersAsked::default(),
             is_demanded: false,
         };
-        rights::<PodResource>(&config, Some(directory.path().to_owned()), runtime.handle())
+        rights::<PodResource>(&config, Some(directory.path().to_owned()))
     };
     let reach = || Some(ApiReach::File(file.clone()));
     assert_eq!(of(None), None);
@@ -450,7 +440,6 @@ fn services_come_change_and_go() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("config");
     server.kubeconfig(&file, &json!({}), &json!({}));
-    let runtime = Runtime::new().expect("a runtime");
     let setup = WatchSetup {
         config: KubernetesConfig {
             reach: Some(ApiReach::File(file)),
@@ -462,7 +451,6 @@ fn services_come_change_and_go() {
         service_account: None,
         host_name: "agent-x".to_owned(),
         decides: false,
-        handle: runtime.handle().clone(),
     };
     let (tells, hears) = channel();
     let tell = move |news| tells.send(news).is_ok();

@@ -1,9 +1,6 @@
 //! What Kubernetes has to allow: what the API server is asked for, and where this process runs in a
 //! pod, what its namespace has to be labelled with.
 
-use anyhow::Context as _;
-use tokio::runtime::Handle;
-
 use super::check::Check;
 use super::machine::Machine;
 use crate::config::{Config, KubernetesConfig};
@@ -12,22 +9,14 @@ use crate::kubernetes::{
 };
 
 /// All of it; nothing where there is no Kubernetes.
-///
-/// # Errors
-/// There are no threads to be had.
-pub fn checks(machine: &Machine, config: &Config) -> anyhow::Result<Vec<Check>> {
+#[must_use]
+pub fn checks(machine: &Machine, config: &Config) -> Vec<Check> {
     let mut checks = Vec::new();
     if config.kubernetes.reach.is_some() {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .context("can't start a runtime")?;
         let may = Rights {
             machine,
             config: &config.kubernetes,
             decides: !config.discover.targets.pods.is_empty(),
-            handle: runtime.handle(),
         };
         checks.extend(may.of::<PodResource>());
         if config.kubernetes.peers.services {
@@ -36,7 +25,6 @@ pub fn checks(machine: &Machine, config: &Config) -> anyhow::Result<Vec<Check>> 
         if config.kubernetes.peers.nodes {
             checks.extend(may.of::<NodeResource>());
         }
-        runtime.shutdown_background();
     }
     let by = config.discover.targets.pods.variables();
     if config.kubernetes.reach.is_none() && !by.is_empty() {
@@ -56,7 +44,7 @@ pub fn checks(machine: &Machine, config: &Config) -> anyhow::Result<Vec<Check>> 
             ));
         }
     }
-    Ok(checks)
+    checks
 }
 
 const CHECK: &str = "Kubernetes rights";
@@ -67,7 +55,6 @@ struct Rights<'a> {
     config: &'a KubernetesConfig,
     /// Nothing is watched unless pods are told.
     decides: bool,
-    handle: &'a Handle,
 }
 
 impl Rights<'_> {
@@ -87,7 +74,7 @@ impl Rights<'_> {
                 Check::warn(CHECK, found, remedy)
             }
         };
-        Some(match rights::<R>(self.config, account, self.handle)? {
+        Some(match rights::<R>(self.config, account)? {
             ResourceRights::Granted => {
                 Check::pass(CHECK, format!("{kind} may be listed and watched"))
             }

@@ -19,17 +19,11 @@ const BYTES_MAX: usize = 64 << 20;
 pub fn pods(config: &Config, account: Option<PathBuf>) -> Option<Pods> {
     config.kubernetes.reach.as_ref()?;
     let mut pods = Pods::default();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build();
-    let runtime = runtime.ok()?;
     let setup = WatchSetup {
         config: config.kubernetes.clone(),
         service_account: account,
         host_name: ProcRoot::host().host_name().to_owned(),
         decides: !config.discover.targets.pods.is_empty(),
-        handle: runtime.handle().clone(),
     };
     let (told, hears) = sync_channel(1);
     // Whoever has heard all wants to know no more.
@@ -42,6 +36,5 @@ pub fn pods(config: &Config, account: Option<PathBuf>) -> Option<Pods> {
         _ => None,
     };
     drop(watch);
-    runtime.shutdown_background();
     told
 }

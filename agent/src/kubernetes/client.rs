@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, Bytes};
@@ -15,7 +16,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self};
 use hyper_util::rt::TokioExecutor;
 use rustls::pki_types::ServerName;
-use tokio::runtime::Handle;
+use tokio::runtime::{self, Runtime};
 use tokio::sync::watch;
 
 use super::access::{Access, NoAccess};
@@ -71,15 +72,30 @@ impl fmt::Display for AskFailure {
     }
 }
 
-/// What lets a thread wait for a connection and for the end of the run.
+/// What lets a thread wait for a connection and for the end of the run. The runtime is the
+/// thread's own: with another one's, which may end first, waiting would be a panic.
 #[derive(Clone)]
 pub struct Waits {
-    pub handle: Handle,
-    /// The run is over once its sender is dropped.
-    pub stop: watch::Receiver<()>,
+    runtime: Arc<Runtime>,
+    stop: watch::Receiver<()>,
 }
 
 impl Waits {
+    /// For one thread, and not one of a runtime's. The run is over once the sender of `stop` is
+    /// dropped.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn new(stop: watch::Receiver<()>) -> io::Result<Self> {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        Ok(Self {
+            runtime: Arc::new(runtime),
+            stop,
+        })
+    }
+
     /// What comes of it in time; `None` if the run is over before.
     fn wait<T>(
         &self,
@@ -87,7 +103,7 @@ impl Waits {
         what: impl Future<Output = T>,
     ) -> Option<Result<T, Late>> {
         let mut stop = self.stop.clone();
-        self.handle.block_on(async {
+        self.runtime.block_on(async {
             tokio::select! {
                 _ = stop.changed() => None,
                 done = tokio::time::timeout(patience, what) => Some(done.map_err(|_| Late)),

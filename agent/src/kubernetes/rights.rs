@@ -5,7 +5,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::access::{Access, NoAccess, SERVICE_ACCOUNT};
@@ -37,20 +36,19 @@ pub enum ResourceRights {
 /// account's files are in `account`, if not at their usual place.
 ///
 /// # Panics
-/// On a thread of the runtime that `handle` is of.
+/// On a thread of a runtime.
 #[must_use]
 pub fn rights<R: ApiResource>(
     config: &KubernetesConfig,
     account: Option<PathBuf>,
-    handle: &Handle,
 ) -> Option<ResourceRights> {
     let reach = config.reach.as_ref()?;
     let account = account.unwrap_or_else(|| SERVICE_ACCOUNT.into());
     // Until all is asked.
     let (_stop, stopped) = watch::channel(());
-    let waits = Waits {
-        handle: handle.clone(),
-        stop: stopped,
+    let waits = match Waits::new(stopped) {
+        Ok(waits) => waits,
+        Err(error) => return Some(ResourceRights::NotAsked(error.to_string())),
     };
     let client = match Access::read(reach, &account) {
         Ok(access) => ApiClient::new(access, waits),

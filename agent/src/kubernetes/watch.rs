@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::access::{Access, SERVICE_ACCOUNT};
@@ -45,8 +44,6 @@ pub struct WatchSetup {
     pub host_name: String,
     /// Nothing is watched unless it is told.
     pub decides: bool,
-    /// Where connections live.
-    pub handle: Handle,
 }
 
 /// The thread, which ends once this is dropped.
@@ -59,7 +56,7 @@ impl ResourceWatch {
     /// it wait; `false` if nobody wants to know any more.
     ///
     /// # Errors
-    /// No thread can be started.
+    /// No thread can be started, or there are no descriptors left.
     pub fn start<R: ApiResource>(
         setup: WatchSetup,
         _of: R,
@@ -69,10 +66,7 @@ impl ResourceWatch {
             return Ok(None);
         };
         let (stop, stopped) = watch::channel(());
-        let waits = Waits {
-            handle: setup.handle,
-            stop: stopped,
-        };
+        let waits = Waits::new(stopped)?;
         let account = setup.service_account;
         let kind = ResourceKind::of::<R>();
         let of_node = kind.is_of_node && setup.config.local_node_alone;

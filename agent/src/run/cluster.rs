@@ -3,8 +3,6 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
-
 use crate::config::Config;
 use crate::discover::ProcRoot;
 use crate::kubernetes::peer::PeerKind;
@@ -17,7 +15,6 @@ use crate::vitals::Vitals;
 /// Has the API server asked of what is wanted of it.
 pub(super) fn watch(
     config: &Config,
-    handle: &Handle,
     live: &Live,
     vitals: &Arc<Vitals>,
 ) -> io::Result<Vec<ResourceWatch>> {
@@ -29,7 +26,6 @@ pub(super) fn watch(
         service_account: None,
         host_name: ProcRoot::host().host_name().to_owned(),
         decides: false,
-        handle: handle.clone(),
     };
     let mut watches = Vec::new();
     let of_pods = WatchSetup {

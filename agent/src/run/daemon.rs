@@ -154,8 +154,7 @@ impl Daemon {
             let is_node = config.kubernetes.reach.is_some();
             ask_cloud(&runtime, CloudSetup::of_host(is_node), live.hear_of_host());
         }
-        let cluster = cluster::watch(&config, runtime.handle(), &live, &vitals)
-            .context("can't start a thread")?;
+        let cluster = cluster::watch(&config, &live, &vitals).context("can't start a thread")?;
         Ok(Self {
             config,
             strategy,
