@@ -60,6 +60,11 @@ fn contained(pod: u32, container: u32, port: u16) -> Option<Contained> {
 }
 
 fn contained_in(uid: &str, container: u32, port: u16) -> Option<Contained> {
+    started_in(uid, container, port, &[])
+}
+
+/// The same, started by a command that makes it something else besides.
+fn started_in(uid: &str, container: u32, port: u16, by: &[&str]) -> Option<Contained> {
     let pod = format!("kubepods-burstable-pod{}.slice", uid.replace('-', "_"));
     let scope = format!("cri-containerd-{}.scope", container_id(container));
     let groups = match NamedGroups::new(&[&pod, &scope]) {
@@ -71,9 +76,11 @@ fn contained_in(uid: &str, container: u32, port: u16) -> Option<Contained> {
     };
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads/memory/server.py");
     let mut command = tied("sh");
-    command.args(["-c", "echo $$ >\"$0/cgroup.procs\" && exec python3 \"$@\""]);
+    command.args(["-c", "echo $$ >\"$0/cgroup.procs\" && exec \"$@\""]);
     command
         .arg(groups.innermost())
+        .args(by)
+        .arg("python3")
         .arg(program)
         .arg(port.to_string());
     let process = Process::start("server", &mut command);
@@ -198,6 +205,54 @@ fn each_span_has_the_pod_of_its_process_and_no_other() {
     let between = contained(1, 31, ports[4]).expect("as before");
     assert_eq!(asked(&daemon, &between), "-/-/- -");
     assert_eq!(daemon.stop().lost(), "nothing");
+}
+
+/// The only child of a process.
+fn child(pid: u32) -> u32 {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.expect("it runs");
+    children.trim().parse().expect("one child")
+}
+
+#[test]
+fn containers_that_see_each_others_processes_are_told_apart() {
+    let server = ApiServer::start();
+    let files = tempfile::tempdir().expect("a directory");
+    let mut both = pod("web", 6, 61, 0);
+    both["spec"]["shareProcessNamespace"] = true.into();
+    both["spec"]["containers"] = json!([{"name": "app"}, {"name": "proxy"}]);
+    let beside = json!({
+        "name": "proxy", "restartCount": 2,
+        "containerID": format!("containerd://{}", container_id(62)),
+    });
+    let statuses = both["status"]["containerStatuses"].as_array_mut();
+    statuses.expect("a list").push(beside);
+    server.put(&both);
+    let ports = [(); 2].map(|()| ports::free());
+    // What a pod's first container is, the others join.
+    let first = ["unshare", "--pid", "--fork", "--kill-child"];
+    let Some(app) = started_in(&uid(6), 61, ports[0], &first) else {
+        return;
+    };
+    let namespace = format!("--pid=/proc/{}/ns/pid_for_children", app.process.pid());
+    let proxy = started_in(&uid(6), 62, ports[1], &["nsenter", &namespace]).expect("as before");
+    let pids = [&app, &proxy].map(|it| child(it.process.pid()));
+    let namespaces = pids.map(|pid| std::fs::read_link(format!("/proc/{pid}/ns/pid")));
+    let [one, other] = namespaces.map(|it| it.expect("it runs"));
+    assert_eq!(one, other);
+    let daemon = daemon(&server, &ports, &files);
+    for (pid, (server, told)) in pids
+        .into_iter()
+        .zip([(&app, "shop/web/app 0"), (&proxy, "shop/web/proxy 2")])
+    {
+        daemon.wait_until_watching(pid);
+        let before = daemon.spans().len();
+        ask(server.port);
+        assert_eq!(place(&daemon.wait_for_count(before + 1)[before]), told);
+    }
+    assert_eq!(daemon.stop().lost(), "nothing");
+    // The namespace ends with its first process, and whoever is in it.
+    drop(app);
 }
 
 #[test]

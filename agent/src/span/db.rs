@@ -28,7 +28,7 @@ use super::{Ends, Status, Value, ends};
 use crate::semconv::{self, error_type};
 
 /// Typical number of attributes, with some room.
-const ATTRIBUTES_TYPICAL: usize = 12;
+const ATTRIBUTES_TYPICAL: usize = 14;
 
 /// Describes an operation; takes texts out of it.
 pub fn describe(role: Role, outcome: Outcome, db: &mut Db, ends: Ends<'_>) -> Description {

@@ -29,7 +29,7 @@ use crate::endpoints::HostMemo;
 use crate::semconv;
 
 /// Typical number of attributes, with some room.
-const ATTRIBUTES_TYPICAL: usize = 16;
+const ATTRIBUTES_TYPICAL: usize = 18;
 
 /// Error code of a stream that one side does not want any more (RFC 9113 §7).
 const CANCEL: u32 = 8;

@@ -7,8 +7,10 @@ use std::net::SocketAddr;
 
 use wirespan::config::SpanConfig;
 use wirespan::discover::Process;
+use wirespan::kubernetes::peer::PeerChange;
 use wirespan::recording::{
-    Writer, clock_record, expected_record, process_record, sampling_record, settings_record,
+    Writer, clock_record, expected_record, peers_records, process_record, sampling_record,
+    settings_record,
 };
 use wirespan_common::record::{
     CHUNK_AFTER_LOSS, CHUNK_CARRIED, Chunk, ConnectionId, Direction, Extent, Header, Kind, Life,
@@ -195,6 +197,12 @@ impl Recorder {
     /// Connections whose number is below this one are left out from now on.
     pub fn leave_out_below(&mut self, below: u32) -> &mut Self {
         self.records.push(sampling_record(self.now_ns, below));
+        self
+    }
+
+    /// Addresses changed hands.
+    pub fn peers(&mut self, changes: &[PeerChange]) -> &mut Self {
+        self.records.extend(peers_records(self.now_ns, changes));
         self
     }
 

@@ -1,5 +1,5 @@
-//! What pods cost. What is measured is in `agent/examples/pods_bench.rs`; the figures that it
-//! prints are read here.
+//! What pods cost. What is measured is in `agent/examples/pods_bench.rs` and
+//! `decoration_bench.rs`; the figures that they print are read here.
 
 use anyhow::{Result, ensure};
 
@@ -7,16 +7,23 @@ use super::Args;
 use super::table::{Row, Target};
 use crate::{process, workspace};
 
-/// How soon a daemon is ready that asks of 250 pods, and what these take.
+/// How soon a daemon is ready that asks of 250 pods, what these take, and what each span does.
 pub fn measure(args: &Args) -> Result<Vec<Row>> {
+    let mut rows = figures("pods_bench", args)?;
+    rows.extend(figures("decoration_bench", args)?);
+    Ok(rows)
+}
+
+/// What an example prints of as many rounds as are asked for.
+fn figures(example: &str, args: &Args) -> Result<Vec<Row>> {
     let mut bench = workspace::cargo(&["run", "--quiet", "--release"]);
     bench
-        .args(["--package", "wirespan", "--example", "pods_bench", "--"])
+        .args(["--package", "wirespan", "--example", example, "--"])
         .arg(args.pairs.to_string())
         .env("WIRESPAN_BIN", workspace::daemon());
     let said = process::capture(&mut bench)?;
     let rows: Vec<Row> = said.lines().filter_map(parse).collect();
-    ensure!(!rows.is_empty(), "pods_bench printed no figures");
+    ensure!(!rows.is_empty(), "{example} printed no figures");
     Ok(rows)
 }
 
@@ -28,6 +35,7 @@ fn parse(line: &str) -> Option<Row> {
         "ms" if what.contains("nobody") => ("ms", Target::None),
         "ms" => ("ms", Target::AtMost(500.0)),
         "MiB" => ("MiB", Target::AtMost(5.0)),
+        "ns" => ("ns", Target::AtMost(50.0)),
         _ => return None,
     };
     Some(Row::new(what, value.parse().ok()?, unit, target))
@@ -44,6 +52,7 @@ mod tests {
             "ready, asking nobody  482 ms",
             "ready, API server away  501 ms",
             "memory of 250 pods  2.30 MiB",
+            "decoration of a span  61 ns",
             "warming up",
         ];
         table.extend(lines.into_iter().filter_map(parse));
@@ -54,7 +63,8 @@ mod tests {
             [
                 "| ready, asking nobody | 482 ms |  |  |",
                 "| ready, API server away | 501 ms | ≤ 500 ms | MISSED |",
-                "| memory of 250 pods | 2.3 MiB | ≤ 5 MiB | ok |"
+                "| memory of 250 pods | 2.3 MiB | ≤ 5 MiB | ok |",
+                "| decoration of a span | 61 ns | ≤ 50 ns | MISSED |"
             ]
         );
     }
