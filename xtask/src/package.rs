@@ -17,10 +17,9 @@ use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
 use crate::setup::{self, Purpose};
-use crate::{process, workspace};
+use crate::{cross, process, workspace};
 
-/// For which the kernel side is written. Another one is a matter of an argument, as soon as there
-/// is a file for its processor in both folders `arch`.
+/// This machine's; the other one for which both sides are written is [`cross::ARM`].
 pub const TARGET: &str = "x86_64-unknown-linux-musl";
 
 /// What to make.
@@ -37,6 +36,9 @@ pub struct Args {
 /// `cargo xtask package`
 pub fn run(args: &Args) -> Result<ExitCode> {
     setup::ensure(&[Purpose::Build, Purpose::Image])?;
+    if args.target == cross::ARM {
+        setup::ensure(&[Purpose::Arm])?;
+    }
     let made = if args.image {
         image(&args.target)?
     } else {

@@ -19,6 +19,7 @@ mod purpose;
 mod python;
 mod rust;
 mod tls;
+pub mod userland;
 mod wheels;
 
 use std::process::ExitCode;
@@ -81,6 +82,9 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
     }
     if purposes.contains(&Purpose::Image) {
         rust::ensure_target(crate::package::TARGET)?;
+    }
+    if purposes.contains(&Purpose::Arm) {
+        rust::ensure_target(crate::cross::ARM)?;
     }
     if purposes.contains(&Purpose::Package) {
         packers::ensure()?;

@@ -1,6 +1,7 @@
 //! Every test, stage after stage, cheapest first: a later stage runs even if an earlier one
 //! failed. The last line counts them all.
 
+mod aarch64;
 mod counts;
 mod end_to_end;
 mod executables;

@@ -6,6 +6,7 @@ pub mod compiled;
 pub mod kernel;
 mod machine;
 mod modules;
+mod processor;
 
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use anyhow::Result;
 
 use crate::setup::{self, Purpose};
 pub use machine::{Boot, Machine};
+pub use processor::Processor;
 
 /// What to run, and on what.
 #[derive(clap::Args)]
@@ -22,6 +24,9 @@ pub struct Args {
     /// compiled without something: 6.1-no-kprobes, 6.1-no-uprobes
     #[arg(long, default_value = kernel::DEFAULT)]
     kernel: String,
+    /// The machine's processor
+    #[arg(long, value_enum, default_value_t)]
+    arch: Processor,
     /// Seconds until the machine is given up
     #[arg(long, default_value_t = 600)]
     timeout: u64,
@@ -42,6 +47,7 @@ impl Args {
     pub fn of(kernel: &str, limit: Duration, command: Vec<String>) -> Self {
         Self {
             kernel: kernel.to_owned(),
+            arch: Processor::X86,
             timeout: limit.as_secs(),
             parameters: String::new(),
             accel: EMULATED.to_owned(),
@@ -55,9 +61,13 @@ pub const EMULATED: &str = "tcg,thread=multi";
 
 /// `cargo xtask vm`
 pub fn run(args: &Args) -> Result<ExitCode> {
-    setup::ensure(&[Purpose::Vm])?;
-    let kernel = kernel::ensure(&args.kernel)?;
+    setup::ensure(match args.arch {
+        Processor::X86 => &[Purpose::Vm],
+        Processor::Arm => &[Purpose::Vm, Purpose::Arm],
+    })?;
+    let kernel = kernel::ensure_for(args.arch, &args.kernel)?;
     let boot = Boot {
+        processor: args.arch,
         kernel: &kernel,
         parameters: &args.parameters,
         command: &args.command,

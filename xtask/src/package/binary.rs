@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use super::{Release, mebibytes};
-use crate::{process, workspace};
+use crate::{cross, process, workspace};
 
 /// More than this nobody should have to fetch for an agent. 12 MiB are aimed at.
 const SIZE_MAX: u64 = 51 << 18;
@@ -25,10 +25,11 @@ pub fn build(release: &Release, directory: &Path) -> Result<PathBuf> {
     };
     let mut rustflags = flags("--remap-path-prefix");
     // Addresses that the loader corrects are listed in a form that takes a tenth of the room.
-    rustflags.push("-Clink-arg=-Wl,-z,pack-relative-relocs".to_owned());
+    rustflags.extend(cross::packed_relocations(&release.target));
     let prefixes = flags("-ffile-prefix-map").join(" ");
+    let mut cargo = workspace::cargo(&["build", "--quiet", "--locked", "--package", "wirespan"]);
     process::run(
-        workspace::cargo(&["build", "--quiet", "--locked", "--package", "wirespan"])
+        cross::prepare(&mut cargo, &release.target)
             .args(["--profile", "dist", "--target", &release.target])
             .env("CARGO_ENCODED_RUSTFLAGS", rustflags.join("\x1f"))
             .env("CFLAGS", prefixes)

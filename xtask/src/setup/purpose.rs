@@ -23,11 +23,13 @@ pub enum Purpose {
     Package,
     /// Compile kernels for virtual machines
     Kernels,
+    /// Build for AArch64, and boot virtual machines with such processors
+    Arm,
 }
 
 impl Purpose {
     /// Every one.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Build,
         Self::Demo,
         Self::Test,
@@ -38,5 +40,6 @@ impl Purpose {
         Self::Image,
         Self::Package,
         Self::Kernels,
+        Self::Arm,
     ];
 }

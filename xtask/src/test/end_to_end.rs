@@ -162,6 +162,7 @@ fn in_machine(compiled: &Compiled, runs: &[Run<'_>]) -> Result<Vec<Counts>> {
     command.push(workspace::daemon().to_string_lossy().into());
     command.extend(words);
     let boot = Boot {
+        processor: vm::Processor::X86,
         kernel: &kernel,
         parameters: runs[0].parameters,
         command: &command,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::SILENCE_MAX;
+use super::aarch64;
 use super::end_to_end::{self, Run};
 use super::executables;
 use super::links::{self, LinkRows};
@@ -19,6 +20,7 @@ const SECONDS: &str = "WIRESPAN_SOAK_SECONDS";
 /// Names for `--only` of what is no file in `tests/tests`.
 const FUZZING: &str = "fuzzing";
 const MACHINES: &str = "machines";
+const AARCH64: &str = "aarch64";
 
 /// Whose files have to be there before their tests are run.
 const PACKAGES: &str = "soak_packages";
@@ -63,6 +65,9 @@ pub fn run(report: &mut Report, duration: Duration, only: &str) -> Result<()> {
             }
             end_to_end::in_machines(&compiled, &runs)
         });
+    }
+    if AARCH64.contains(only) {
+        report.stage("AArch64, a virtual machine", aarch64::run);
     }
     rows.print();
     Ok(())

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::Processor;
 use super::compiled::VARIANTS;
 use crate::process;
 use crate::setup::{self, Purpose, apt, mirror};
@@ -24,9 +25,6 @@ const SERIES: [(&str, &str); 4] = [
     ("6.12", "trixie"),
     ("7", "trixie-backports"),
 ];
-
-/// The flavour with 9p, which the cloud images have not.
-const FLAVOUR: &str = "-amd64";
 
 /// Every series that Debian has.
 pub fn known() -> impl Iterator<Item = &'static str> {
@@ -50,9 +48,16 @@ pub fn ensure_tested() -> Result<()> {
         .try_for_each(|series| ensure(series).map(drop))
 }
 
-/// The newest kernel of a series, or a variant that is compiled; made unless it is there already.
+/// The newest kernel of a series for this machine's processor, or a variant that is compiled; made
+/// unless it is there already.
 pub fn ensure(series: &str) -> Result<Kernel> {
-    let variant = VARIANTS.iter().find(|variant| variant.name == series);
+    ensure_for(Processor::X86, series)
+}
+
+/// The same for another processor, for which no variant is compiled.
+pub fn ensure_for(processor: Processor, series: &str) -> Result<Kernel> {
+    let mut variants = VARIANTS.iter();
+    let variant = variants.find(|it| it.name == series && processor == Processor::X86);
     let suite = SERIES.iter().find(|(name, _)| *name == series);
     if variant.is_none() && suite.is_none() {
         let variants = VARIANTS.iter().map(|variant| variant.name);
@@ -62,22 +67,26 @@ pub fn ensure(series: &str) -> Result<Kernel> {
             known.join(", ")
         );
     }
-    let directory = workspace::target().join("vm/kernels").join(series);
+    let name = match processor {
+        Processor::X86 => series.to_owned(),
+        other => format!("{series}-{}", other.debian()),
+    };
+    let directory = workspace::target().join("vm/kernels").join(&name);
     if !directory.is_dir() {
-        let unfinished = directory.with_extension("part");
+        let unfinished = directory.with_file_name(format!("{name}.part"));
         // What an interrupted run left; there is nothing on a clean checkout.
         let _ = std::fs::remove_dir_all(&unfinished);
         std::fs::create_dir_all(&unfinished)
             .with_context(|| format!("cannot create {}", unfinished.display()))?;
         match (variant, suite) {
             (Some(variant), _) => {
-                println!("setup: compiling kernel {series} for the virtual machine");
+                println!("setup: compiling kernel {name} for the virtual machine");
                 setup::ensure(&[Purpose::Kernels])?;
                 variant.compile(&unfinished)?;
             }
             (None, Some((_, suite))) => {
-                println!("setup: fetching Debian's kernel {series} for the virtual machine");
-                fetch(series, suite, &unfinished)?;
+                println!("setup: fetching Debian's kernel {name} for the virtual machine");
+                fetch(processor, series, suite, &unfinished)?;
             }
             (None, None) => {}
         }
@@ -90,10 +99,16 @@ pub fn ensure(series: &str) -> Result<Kernel> {
 }
 
 /// A package of Debian's, unpacked.
-fn fetch(series: &str, suite: &str, into: &Path) -> Result<()> {
-    let package = match download_with_apt(series, into)? {
+fn fetch(processor: Processor, series: &str, suite: &str, into: &Path) -> Result<()> {
+    // What apt knows is this machine's.
+    let package = match processor {
+        Processor::X86 => download_with_apt(series, into)?,
+        Processor::Arm => None,
+    };
+    let is_it = |name: &str| is_package_of(name, series, processor);
+    let package = match package {
         Some(package) => package,
-        None => mirror::download(suite, |name| is_package_of(name, series), into)
+        None => mirror::download_for(processor.debian(), suite, is_it, into)
             .with_context(|| format!("kernel {series}"))?,
     };
     process::run(process::tied("dpkg-deb").arg("-x").arg(&package).arg(into))?;
@@ -129,7 +144,7 @@ fn download_with_apt(series: &str, into: &Path) -> Result<Option<PathBuf>> {
     }
     let Some(package) = said
         .split_whitespace()
-        .find(|word| is_package_of(word, series))
+        .find(|word| is_package_of(word, series, Processor::X86))
         .map(str::to_owned)
     else {
         return Ok(None);
@@ -147,7 +162,7 @@ fn download_with_apt(series: &str, into: &Path) -> Result<Option<PathBuf>> {
         let said = process::capture(Command::new("apt-cache").args(depends))?;
         let package = said
             .split_whitespace()
-            .find(|word| is_package_of(word, series))
+            .find(|word| is_package_of(word, series, Processor::X86))
             .context("the kernel is gone from the package lists")?;
         process::run(
             process::tied("apt-get")
@@ -164,11 +179,13 @@ fn download_with_apt(series: &str, into: &Path) -> Result<Option<PathBuf>> {
 }
 
 /// `linux-image-6.1.0-56-amd64` is of series 6.1; `linux-image-6.1.0-56-cloud-amd64` and
-/// `linux-image-6.12.94+deb13-amd64` are not.
-fn is_package_of(package: &str, series: &str) -> bool {
+/// `linux-image-6.12.94+deb13-amd64` are not. The flavour is the one with 9p, which the cloud images
+/// have not.
+fn is_package_of(package: &str, series: &str, processor: Processor) -> bool {
     let Some(version) = package
         .strip_prefix("linux-image-")
-        .and_then(|rest| rest.strip_suffix(FLAVOUR))
+        .and_then(|rest| rest.strip_suffix(processor.debian()))
+        .and_then(|rest| rest.strip_suffix('-'))
     else {
         return false;
     };
@@ -186,10 +203,13 @@ mod tests {
 
     #[test]
     fn a_series_is_not_the_beginning_of_another() {
-        assert!(is_package_of("linux-image-6.1.0-56-amd64", "6.1"));
-        assert!(!is_package_of("linux-image-6.12.94+deb13-amd64", "6.1"));
-        assert!(is_package_of("linux-image-6.12.94+deb13-amd64", "6.12"));
-        assert!(is_package_of("linux-image-7.3.4+deb13-amd64", "7"));
+        let is_of = |package, series| is_package_of(package, series, Processor::X86);
+        assert!(is_of("linux-image-6.1.0-56-amd64", "6.1"));
+        assert!(!is_of("linux-image-6.12.94+deb13-amd64", "6.1"));
+        assert!(is_of("linux-image-6.12.94+deb13-amd64", "6.12"));
+        assert!(is_of("linux-image-7.3.4+deb13-amd64", "7"));
+        let arm = "linux-image-6.1.0-50-arm64";
+        assert!(is_package_of(arm, "6.1", Processor::Arm) && !is_of(arm, "6.1"));
     }
 
     #[test]
@@ -199,7 +219,7 @@ mod tests {
             "linux-image-6.1.0-56-rt-amd64",
             "linux-image-amd64",
         ] {
-            assert!(!is_package_of(package, "6.1"), "{package}");
+            assert!(!is_package_of(package, "6.1", Processor::X86), "{package}");
         }
     }
 }
