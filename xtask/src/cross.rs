@@ -1,5 +1,5 @@
-//! Compiling for another processor than this machine's: which C compiler and linker cargo is told of.
-//! It installs nothing ([`crate::setup::Purpose::Arm`]).
+//! Compiling for another processor than this machine's: which C compiler and linker cargo is told
+//! of. It installs nothing ([`crate::setup::Purpose::Arm`]).
 
 use std::process::Command;
 
@@ -24,8 +24,8 @@ pub fn prepare<'a>(cargo: &'a mut Command, target: &str) -> &'a mut Command {
     cargo.envs(environment(target).iter().copied())
 }
 
-/// Flags of the compiler that have the linker list what the loader corrects in little room: those of
-/// a C compiler that links, or of the linker itself.
+/// Flags of the compiler that have the linker list what the loader corrects in little room: those
+/// of a C compiler that links, or of the linker itself.
 pub fn packed_relocations(target: &str) -> Vec<String> {
     let arguments: &[&str] = match target {
         ARM => &["-z", "pack-relative-relocs"],

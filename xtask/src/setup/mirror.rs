@@ -28,9 +28,9 @@ impl<'a> Package<'a> {
     }
 }
 
-/// The newest package of `suite` for this machine whose name is `wanted`, as a file in the directory
-/// `into`. Package lists are not verified by a signature as apt's would be, so what comes of this is
-/// for tests only.
+/// The newest package of `suite` for this machine whose name is `wanted`, as a file in the
+/// directory `into`. Package lists are not verified by a signature as apt's would be, so what comes
+/// of this is for tests only.
 pub fn download(suite: &str, wanted: impl Fn(&str) -> bool, into: &Path) -> Result<PathBuf> {
     download_for("amd64", suite, wanted, into)
 }

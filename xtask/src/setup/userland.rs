@@ -66,8 +66,13 @@ pub fn ensure(architecture: &str) -> Result<PathBuf> {
     ] {
         std::fs::create_dir_all(unfinished.join(place))?;
     }
-    std::fs::write(unfinished.join("etc/passwd"), "root:x:0:0::/:/bin/sh\n")?;
-    std::fs::write(unfinished.join("etc/group"), "root:x:0:\n")?;
+    // nginx looks for the other one.
+    let users = "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n";
+    std::fs::write(unfinished.join("etc/passwd"), users)?;
+    std::fs::write(
+        unfinished.join("etc/group"),
+        "root:x:0:\nnogroup:x:65534:\n",
+    )?;
     std::fs::rename(&unfinished, &directory)?;
     Ok(directory)
 }

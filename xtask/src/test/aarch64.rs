@@ -1,6 +1,6 @@
-//! Real programs for AArch64 under a daemon for AArch64, in a virtual machine: everything is compiled
-//! here, run by `tests/vm/aarch64`, and what the daemon told is compared with what was asked. The
-//! test executables of the other machines are this processor's.
+//! Real programs for AArch64 under a daemon for AArch64, in a virtual machine: everything is
+//! compiled here, run by `tests/vm/aarch64`, and what the daemon told is compared with what was
+//! asked. The test executables of the other machines are this processor's.
 
 mod told;
 

@@ -179,8 +179,8 @@ fn download_with_apt(series: &str, into: &Path) -> Result<Option<PathBuf>> {
 }
 
 /// `linux-image-6.1.0-56-amd64` is of series 6.1; `linux-image-6.1.0-56-cloud-amd64` and
-/// `linux-image-6.12.94+deb13-amd64` are not. The flavour is the one with 9p, which the cloud images
-/// have not.
+/// `linux-image-6.12.94+deb13-amd64` are not. The flavour is the one with 9p, which the cloud
+/// images have not.
 fn is_package_of(package: &str, series: &str, processor: Processor) -> bool {
     let Some(version) = package
         .strip_prefix("linux-image-")

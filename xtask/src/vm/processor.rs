@@ -1,5 +1,5 @@
-//! The processor of a virtual machine: what Debian and QEMU call it, and which machine QEMU makes of
-//! it.
+//! The processor of a virtual machine: what Debian and QEMU call it, and which machine QEMU makes
+//! of it.
 
 use std::path::PathBuf;
 
