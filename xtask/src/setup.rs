@@ -60,6 +60,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The Go that workloads are compiled with, unless they say another.
+pub fn go_for_workloads() -> Result<std::path::PathBuf> {
+    wheels::GO.ensure()
+}
+
 /// Installs what is missing for `purposes`. Quick and silent when nothing is.
 pub fn ensure(purposes: &[Purpose]) -> Result<()> {
     let building = purposes.contains(&Purpose::Build);

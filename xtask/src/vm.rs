@@ -15,18 +15,16 @@ use anyhow::Result;
 
 use crate::setup::{self, Purpose};
 pub use machine::{Boot, Machine};
-pub use processor::Processor;
+use processor::Processor;
 
 /// What to run, and on what.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Debian's kernel of this series: 5.10, 6.1, 6.12, or 7 for the newest 7.x; or one that is
-    /// compiled without something: 6.1-no-kprobes, 6.1-no-uprobes
+    /// Debian's kernel of this series: 5.10, 6.1, 6.12, or 7 for the newest 7.x; with `-arm64` one
+    /// for AArch64, on Debian's programs for that; or one that is compiled without something:
+    /// 6.1-no-kprobes, 6.1-no-uprobes
     #[arg(long, default_value = kernel::DEFAULT)]
     kernel: String,
-    /// The machine's processor
-    #[arg(long, value_enum, default_value_t)]
-    arch: Processor,
     /// Seconds until the machine is given up
     #[arg(long, default_value_t = 600)]
     timeout: u64,
@@ -47,7 +45,6 @@ impl Args {
     pub fn of(kernel: &str, limit: Duration, command: Vec<String>) -> Self {
         Self {
             kernel: kernel.to_owned(),
-            arch: Processor::X86,
             timeout: limit.as_secs(),
             parameters: String::new(),
             accel: EMULATED.to_owned(),
@@ -61,13 +58,9 @@ pub const EMULATED: &str = "tcg,thread=multi";
 
 /// `cargo xtask vm`
 pub fn run(args: &Args) -> Result<ExitCode> {
-    setup::ensure(match args.arch {
-        Processor::X86 => &[Purpose::Vm],
-        Processor::Arm => &[Purpose::Vm, Purpose::Arm],
-    })?;
-    let kernel = kernel::ensure_for(args.arch, &args.kernel)?;
+    setup::ensure(&[Purpose::Vm])?;
+    let kernel = kernel::ensure(&args.kernel)?;
     let boot = Boot {
-        processor: args.arch,
         kernel: &kernel,
         parameters: &args.parameters,
         command: &args.command,

@@ -45,9 +45,7 @@ const fn package(package: &'static str, purposes: &'static [Purpose]) -> Need {
 }
 
 const NEEDS: &[Need] = {
-    use Purpose::{
-        Arm, Bench, Build, Demo, Fuzz, Image, Kernels, Package, Soak, Test, Vm,
-    };
+    use Purpose::{Arm, Bench, Build, Demo, Fuzz, Image, Kernels, Package, Soak, Test, Vm};
     &[
         program("cc", "gcc", &[Build]),
         package("libc6-dev", &[Build]),

@@ -16,14 +16,15 @@ pub struct Package<'a> {
     /// Its place on the mirror.
     pub file: &'a str,
     sha256: &'a str,
-    depends: &'a str,
+    /// To be unpacked before it can be, and to be there for it to run.
+    depends: [&'a str; 2],
 }
 
 impl<'a> Package<'a> {
     /// Names of what it depends on, of alternatives the first.
     pub fn depends(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let ends_name = |character: char| " (|:".contains(character);
-        let names = self.depends.split(", ");
+        let names = self.depends.into_iter().flat_map(|list| list.split(", "));
         names.filter_map(move |name| name.split(ends_name).next())
     }
 }
@@ -128,7 +129,7 @@ fn package(stanza: &str) -> Option<Package<'_>> {
     Some(Package {
         file: field(stanza, "Filename")?,
         sha256: field(stanza, "SHA256")?,
-        depends: field(stanza, "Depends").unwrap_or_default(),
+        depends: ["Pre-Depends", "Depends"].map(|name| field(stanza, name).unwrap_or_default()),
     })
 }
 

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::mirror::{self, Package};
 use crate::{process, workspace};
@@ -14,15 +14,28 @@ use crate::{process, workspace};
 const SUITE: &str = "bookworm";
 
 /// What is run there.
-const WANTED: [&str; 8] = [
+const WANTED: [&str; 21] = [
+    "bash",
     "busybox-static",
     "coreutils",
     "curl",
     "dash",
+    "findutils",
+    "gcc",
+    "gnutls-bin",
     "grep",
+    "libc6-dev",
+    "libgnutls28-dev",
+    "libssl-dev",
+    "mount",
     "nginx-light",
+    "nodejs",
     "openssl",
+    "procps",
+    "python3",
+    "python3-flask",
     "sed",
+    "util-linux",
 ];
 
 /// What nothing of that needs in order to run, though it is depended on: what configures packages,
@@ -36,16 +49,25 @@ const LEFT_OUT: [&str; 6] = [
     "sysvinit-utils",
 ];
 
+/// Names that scripts of packages would have made, and what they stand for.
+const NAMES: [(&str, &str); 1] = [("usr/bin/cc", "gcc")];
+
+/// Where it is written down what was wanted, below the root.
+const MADE_OF: &str = "etc/made-of";
+
 /// The root of the files for a processor, unpacked unless they are there.
 pub fn ensure(architecture: &str) -> Result<PathBuf> {
     let name = format!("userland-{architecture}");
     let directory = workspace::target().join("vm").join(name);
-    if directory.is_dir() {
+    let wanted = WANTED.join("\n");
+    if std::fs::read_to_string(directory.join(MADE_OF)).is_ok_and(|made_of| made_of == wanted) {
         return Ok(directory);
     }
     println!("setup: fetching Debian's programs for {architecture} for the virtual machine");
     let unfinished = directory.with_extension("part");
-    let _ = std::fs::remove_dir_all(&unfinished);
+    for old in [&unfinished, &directory] {
+        let _ = std::fs::remove_dir_all(old);
+    }
     std::fs::create_dir_all(&unfinished)?;
     let index = mirror::index(SUITE, architecture, &unfinished)?;
     let packages = mirror::packages(&index);
@@ -66,6 +88,10 @@ pub fn ensure(architecture: &str) -> Result<PathBuf> {
     ] {
         std::fs::create_dir_all(unfinished.join(place))?;
     }
+    for (name, target) in NAMES {
+        std::os::unix::fs::symlink(target, unfinished.join(name))
+            .with_context(|| format!("{name} in the files for {architecture}"))?;
+    }
     // nginx looks for the other one.
     let users = "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n";
     std::fs::write(unfinished.join("etc/passwd"), users)?;
@@ -73,6 +99,7 @@ pub fn ensure(architecture: &str) -> Result<PathBuf> {
         unfinished.join("etc/group"),
         "root:x:0:\nnogroup:x:65534:\n",
     )?;
+    std::fs::write(unfinished.join(MADE_OF), wanted)?;
     std::fs::rename(&unfinished, &directory)?;
     Ok(directory)
 }
@@ -114,7 +141,7 @@ mod tests {
 Package: curl\nDepends: libc6 (>= 2.34), libcurl4 (= 7), debconf | none\nFilename: c\nSHA256: 1\n\n\
 Package: libcurl4\nDepends: libc6, libssl3:any, a-name\nFilename: l\nSHA256: 2\n\n\
 Package: libc6\nFilename: 6\nSHA256: 3\n\n\
-Package: libssl3\nDepends: libc6\nFilename: s\nSHA256: 4\n\n\
+Package: libssl3\nPre-Depends: libc6\nFilename: s\nSHA256: 4\n\n\
 Package: debconf\nFilename: d\nSHA256: 5\n\n\
 Package: unasked\nFilename: u\nSHA256: 6\n";
         let packages = mirror::packages(index);

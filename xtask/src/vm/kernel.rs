@@ -31,8 +31,12 @@ pub fn known() -> impl Iterator<Item = &'static str> {
     SERIES.iter().map(|(name, _)| *name)
 }
 
+/// Those for AArch64 that capabilities are tried on.
+pub const ARM: [&str; 2] = ["6.1-arm64", "6.12-arm64"];
+
 /// An unpacked kernel package.
 pub struct Kernel {
+    pub(super) processor: Processor,
     /// As `uname -r` says it.
     pub release: String,
     /// What a boot loader loads.
@@ -48,30 +52,21 @@ pub fn ensure_tested() -> Result<()> {
         .try_for_each(|series| ensure(series).map(drop))
 }
 
-/// The newest kernel of a series for this machine's processor, or a variant that is compiled; made
-/// unless it is there already.
-pub fn ensure(series: &str) -> Result<Kernel> {
-    ensure_for(Processor::X86, series)
-}
-
-/// The same for another processor, for which no variant is compiled.
-pub fn ensure_for(processor: Processor, series: &str) -> Result<Kernel> {
-    let mut variants = VARIANTS.iter();
-    let variant = variants.find(|it| it.name == series && processor == Processor::X86);
-    let suite = SERIES.iter().find(|(name, _)| *name == series);
+/// The newest kernel of a series, or a variant that is compiled; made unless it is there already.
+pub fn ensure(name: &str) -> Result<Kernel> {
+    let (series, processor) = Processor::of(name);
+    setup::ensure(processor.purposes())?;
+    let variant = VARIANTS.iter().find(|variant| variant.name == name);
+    let suite = SERIES.iter().find(|(known, _)| *known == series);
     if variant.is_none() && suite.is_none() {
         let variants = VARIANTS.iter().map(|variant| variant.name);
-        let known: Vec<_> = known().chain(variants).collect();
+        let known: Vec<_> = known().chain(ARM).chain(variants).collect();
         bail!(
-            "kernel `{series}` is not known; there are {}",
+            "kernel `{name}` is not known; there are {}",
             known.join(", ")
         );
     }
-    let name = match processor {
-        Processor::X86 => series.to_owned(),
-        other => format!("{series}-{}", other.debian()),
-    };
-    let directory = workspace::target().join("vm/kernels").join(&name);
+    let directory = workspace::target().join("vm/kernels").join(name);
     if !directory.is_dir() {
         let unfinished = directory.with_file_name(format!("{name}.part"));
         // What an interrupted run left; there is nothing on a clean checkout.
@@ -92,7 +87,7 @@ pub fn ensure_for(processor: Processor, series: &str) -> Result<Kernel> {
         }
         std::fs::rename(&unfinished, &directory)?;
     }
-    unpacked(&directory).with_context(|| {
+    unpacked(processor, &directory).with_context(|| {
         let directory = directory.display();
         format!("{directory} holds no kernel; remove it and try again")
     })
@@ -115,7 +110,7 @@ fn fetch(processor: Processor, series: &str, suite: &str, into: &Path) -> Result
     std::fs::remove_file(&package).map_err(Into::into)
 }
 
-fn unpacked(tree: &Path) -> Result<Kernel> {
+fn unpacked(processor: Processor, tree: &Path) -> Result<Kernel> {
     let mut names = std::fs::read_dir(tree.join("boot"))?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let release = names
@@ -128,6 +123,7 @@ fn unpacked(tree: &Path) -> Result<Kernel> {
         .find(|place| place.is_dir())
         .context("there are no modules")?;
     Ok(Kernel {
+        processor,
         image: tree.join("boot").join(format!("vmlinuz-{release}")),
         release,
         modules,

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::Processor;
 use super::archive::Archive;
 use super::kernel::Kernel;
 use super::modules;
@@ -34,7 +33,6 @@ const PASSED_ON_ALWAYS: [&str; 2] = ["PATH", "HOME"];
 
 /// What a machine is booted for.
 pub struct Boot<'a> {
-    pub processor: Processor,
     pub kernel: &'a Kernel,
     /// More for the kernel's command line.
     pub parameters: &'a str,
@@ -66,13 +64,13 @@ impl Machine {
         std::fs::create_dir_all(&directory)
             .with_context(|| format!("cannot create {}", directory.display()))?;
         let initramfs = directory.join("initramfs");
-        let files = boot.processor.files()?;
+        let files = boot.kernel.processor.files()?;
         std::fs::write(&initramfs, guest_files(boot, files.as_deref())?)?;
         let console = directory.join("console");
         let control = directory.join("control");
         let memory = MEMORY_MIB.to_string();
         let cpus = CPUS.to_string();
-        let (emulator, machine) = boot.processor.qemu();
+        let (emulator, machine) = boot.kernel.processor.qemu();
         let qemu = Running::start(
             "QEMU",
             workspace::system(emulator)
@@ -184,7 +182,7 @@ impl Machine {
 
 /// The kernel's parameters; those of the guest's init are explained there.
 fn kernel_parameters(boot: &Boot<'_>, files: Option<&Path>) -> String {
-    let console = boot.processor.console();
+    let console = boot.kernel.processor.console();
     let mut parameters = format!("console={console} {COMMAND_LINE} {}", boot.parameters);
     if let Some(files) = files {
         let (files, here) = (files.display(), workspace::root().display().to_string());

@@ -5,21 +5,34 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::setup::userland;
+use crate::setup::{Purpose, userland};
 
 /// Whose programs a machine runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Processor {
-    /// This machine's own, which sees its files at their places
-    #[default]
-    #[value(name = "x86_64")]
+    /// This machine's own, which sees its files at their places.
     X86,
-    /// On Debian's files for it, which are fetched; of this machine's the checkout alone is there
-    #[value(name = "aarch64")]
+    /// On Debian's files for it, which are fetched; of this machine's the checkout alone is there.
     Arm,
 }
 
 impl Processor {
+    /// That of the kernel of this name, and its series: `6.1-arm64` is Debian's 6.1 for AArch64.
+    pub fn of(kernel: &str) -> (&str, Self) {
+        match kernel.strip_suffix("-arm64") {
+            Some(series) => (series, Self::Arm),
+            None => (kernel, Self::X86),
+        }
+    }
+
+    /// What a machine with it needs besides.
+    pub(super) fn purposes(self) -> &'static [Purpose] {
+        match self {
+            Self::X86 => &[],
+            Self::Arm => &[Purpose::Arm],
+        }
+    }
+
     /// As Debian calls it.
     pub fn debian(self) -> &'static str {
         match self {
