@@ -1,5 +1,5 @@
 //! Compiling for another processor than this machine's: which C compiler and linker cargo is told
-//! of. It installs nothing ([`crate::setup::Purpose::Arm`]).
+//! of. It installs nothing ([`crate::setup::Purpose::Cross`]).
 
 use std::process::Command;
 

@@ -88,7 +88,7 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
     if purposes.contains(&Purpose::Image) {
         rust::ensure_target(crate::package::TARGET)?;
     }
-    if purposes.contains(&Purpose::Arm) {
+    if purposes.contains(&Purpose::Cross) {
         rust::ensure_target(crate::cross::ARM)?;
     }
     if purposes.contains(&Purpose::Package) {

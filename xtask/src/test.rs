@@ -127,9 +127,7 @@ fn build(report: &mut Report) -> Compiled {
         compiled.complete()
     });
     report.build("compiling the daemon", daemon::build);
-    report.build("packing the image", || {
-        package::image(package::TARGET).map(drop)
-    });
+    report.build("packing the image", || package::image().map(drop));
     compiled
 }
 

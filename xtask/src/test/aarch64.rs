@@ -18,7 +18,7 @@ const GO_PROGRAMS: [(&str, &str); 2] = [
 
 /// Compiles these tests and what they run.
 pub fn compile(tests: &[&str]) -> Result<Compiled> {
-    setup::ensure(&[Purpose::Build, Purpose::Arm])?;
+    setup::ensure(&[Purpose::Build, Purpose::Cross])?;
     let mut cargo = workspace::cargo(&["build", "--quiet", "--release", "--package", "wirespan"]);
     process::run(cross::prepare(&mut cargo, cross::ARM).args(["--target", cross::ARM]))?;
     programs(&tls().join("bin"))?;
