@@ -90,6 +90,42 @@ pub fn thread_pointer() -> Option<u64> {
     (base != 0).then_some(base)
 }
 
+/// Where `struct epoll_event` has its data (include/uapi/linux/eventpoll.h).
+pub const EPOLL_DATA_OFFSET: usize = 8;
+
+/// Makes a thread that does nothing but end with this code, in system calls alone: libraries of C
+/// make none but those that they look after. Returns what clone(2) does.
+///
+/// # Safety
+/// With these flags the kernel does nothing to this process's memory but to write to `lives`, which
+/// is there until the thread has gone. The thread touches no memory, and no stack.
+#[cfg(target_arch = "aarch64")]
+pub unsafe fn make_thread_that_ends(flags: i32, stack: *mut u8, lives: *mut u32, code: i32) -> i64 {
+    let made: i64;
+    // SAFETY: as above; what it does to registers is said.
+    unsafe {
+        std::arch::asm!(
+            "svc 0",
+            "cbnz x0, 2f",
+            "mov w0, {code:w}",
+            "mov x8, {exit}",
+            "svc 0",
+            "brk #1",
+            "2:",
+            code = in(reg) code,
+            exit = const libc::SYS_exit,
+            inlateout("x0") i64::from(flags) => made,
+            in("x1") stack,
+            in("x2") 0,
+            in("x3") 0,
+            in("x4") lives,
+            inout("x8") libc::SYS_clone => _,
+            options(nostack),
+        );
+    }
+    made
+}
+
 /// The kernel function of a system call (include/asm/syscall_wrapper.h).
 #[must_use]
 pub fn system_call_function(call: &str) -> String {
