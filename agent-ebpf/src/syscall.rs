@@ -6,7 +6,7 @@
 use wirespan_common::record::Direction;
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::arch::{CALL_PARTS, CallRegisters, is_listed, number, place};
+use crate::arch::{CALL_PARTS, CallNumber, CallRegisters, is_listed, number, place};
 use crate::memory::{Delivered, Typed, read_kernel_part, user_value};
 
 /// What a call read from or wrote to.
@@ -175,6 +175,7 @@ pub fn is_beside_stream(direction: Direction, flags: u32) -> bool {
 #[inline(always)]
 pub fn may_send(number: u64) -> bool {
     use number::*;
+    let number = number as CallNumber;
     matches!(
         number,
         WRITE | WRITEV | SENDTO | SENDMSG | SENDMMSG | PWRITEV2

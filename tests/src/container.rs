@@ -94,14 +94,19 @@ impl Image {
         Self::unpack(&package("image"))
     }
 
-    /// Of a layout with a single image.
+    /// Of a layout with a single name: the image for this machine.
     ///
     /// # Panics
     /// It is no such layout.
     #[must_use]
     pub fn unpack(layout: &Path) -> Self {
         let index = read(&layout.join("index.json"));
-        let manifest = read(&blob(layout, &index["manifests"][0]));
+        let mut manifest = read(&blob(layout, &index["manifests"][0]));
+        if let Some(each) = manifest["manifests"].as_array() {
+            let is_ours = |it: &&Value| it["platform"]["architecture"] == ARCHITECTURE;
+            let ours = each.iter().find(is_ours);
+            manifest = read(&blob(layout, ours.expect("an image for this machine")));
+        }
         let config = read(&blob(layout, &manifest["config"]))["config"].clone();
         let directory = tempfile::tempdir().expect("a directory");
         for layer in manifest["layers"].as_array().expect("layers") {
@@ -120,6 +125,12 @@ impl Image {
         self.directory.path()
     }
 }
+
+/// This machine's, as Go calls it.
+const ARCHITECTURE: &str = match std::env::consts::ARCH.as_bytes() {
+    b"aarch64" => "arm64",
+    _ => "amd64",
+};
 
 fn read(path: &Path) -> Value {
     let text = std::fs::read(path).unwrap_or_else(|error| {

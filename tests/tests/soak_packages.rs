@@ -57,7 +57,7 @@ fn dpkg_unpacks_configures_and_removes() {
             .args(arguments);
         printed(&mut dpkg)
     };
-    let deb = packed(".deb");
+    let deb = packed("amd64.deb");
     dpkg(&["--install", deb.to_str().expect("UTF-8")]);
     assert_is_installed(root.path());
     let status = dpkg(&["--status", "wirespan"]);
@@ -89,14 +89,14 @@ fn an_rpm_holds_the_same() {
             "rpm2cpio \"$1\" | cpio --extract --make-directories --quiet",
             "sh",
         ])
-        .arg(packed(".rpm"))
+        .arg(packed("x86_64.rpm"))
         .current_dir(root.path());
     printed(&mut unpack);
     assert_is_installed(root.path());
     let mut query = tied("rpm");
     query
         .args(["--query", "--package", "--requires"])
-        .arg(packed(".rpm"));
+        .arg(packed("x86_64.rpm"));
     let needs = printed(&mut query);
     let of_rpm = |need: &String| {
         ["rpmlib(", "config(", "/bin/sh"]
@@ -109,7 +109,7 @@ fn an_rpm_holds_the_same() {
 #[test]
 #[ignore = "a soak"]
 fn the_bill_of_materials_names_what_is_in_the_lock_file_and_no_machine() {
-    let text = std::fs::read_to_string(packed(".cdx.json")).expect("a file");
+    let text = std::fs::read_to_string(packed("x86_64.cdx.json")).expect("a file");
     let bill: Value = serde_json::from_str(&text).expect("it is JSON");
     assert_eq!(bill["bomFormat"], "CycloneDX");
     let components = bill["components"].as_array().expect("a list");
@@ -125,11 +125,26 @@ fn the_bill_of_materials_names_what_is_in_the_lock_file_and_no_machine() {
 
 #[test]
 #[ignore = "a soak"]
+fn packages_for_another_processor_hold_a_program_for_it() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut unpack = tied("dpkg-deb");
+    unpack.arg("-x").arg(packed("arm64.deb")).arg(root.path());
+    printed(&mut unpack);
+    let mut query = tied("rpm");
+    let query = query.args(["--query", "--queryformat", "%{ARCH}\\n", "--package"]);
+    assert_eq!(printed(query.arg(packed("aarch64.rpm"))), ["aarch64"]);
+    let program = std::fs::read(root.path().join("usr/bin/wirespan")).expect("a file");
+    // `e_machine`: EM_AARCH64 (elf.h).
+    assert_eq!(program[18..20], 183u16.to_le_bytes());
+}
+
+#[test]
+#[ignore = "a soak"]
 fn checksums_are_those_of_the_files() {
     let mut check = tied("sha256sum");
     check
         .args(["--check", "--strict", "SHA256SUMS"])
         .current_dir(package(""));
     let checked = printed(&mut check);
-    assert_eq!(checked.len(), 5, "{checked:?}");
+    assert_eq!(checked.len(), 2 * 5, "{checked:?}");
 }

@@ -54,23 +54,31 @@ pub fn clippy() -> Result<()> {
 
 /// Clippy on the kernel's side, for the target that it is built for: in the folder, by the profile
 /// and with the flags of `agent/build.rs`, so that the compiler's `core` and all that is below the
-/// crate is there already.
+/// crate is there already. For each processor: nothing else compiles the other ones every time.
 pub fn clippy_kernel_side() -> Result<()> {
+    ARCHITECTURES
+        .into_iter()
+        .try_for_each(clippy_kernel_side_of)
+}
+
+/// Those of which both sides know.
+const ARCHITECTURES: [&str; 2] = ["x86_64", "aarch64"];
+
+fn clippy_kernel_side_of(architecture: &str) -> Result<()> {
     process::run(
         workspace::cargo(&["clippy", "--quiet", "--package", "wirespan-ebpf"])
             .args(["--release", "--target-dir"])
-            .arg(workspace::target().join("ebpf"))
+            .arg(workspace::target().join("ebpf").join(architecture))
             .args(["--target", "bpfel-unknown-none", "-Z", "build-std=core"])
             .args(["--", "--deny", "warnings"])
-            .env("CARGO_ENCODED_RUSTFLAGS", kernel_side_flags())
+            .env("CARGO_ENCODED_RUSTFLAGS", kernel_side_flags(architecture))
             // `core` for this target comes as source only, and building it is not stable yet.
             .env("RUSTC_BOOTSTRAP", "1"),
     )
 }
 
 /// As `agent/build.rs` sets them; with others, everything is compiled twice.
-fn kernel_side_flags() -> String {
-    let architecture = std::env::consts::ARCH;
+fn kernel_side_flags(architecture: &str) -> String {
     [
         &format!("--cfg=bpf_target_arch=\"{architecture}\""),
         "-Cdebuginfo=2",

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod cross;
 mod daemon;
 mod demo;
 mod fuzz;

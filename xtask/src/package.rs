@@ -17,18 +17,20 @@ use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
 use crate::setup::{self, Purpose};
-use crate::{process, workspace};
+use crate::{cross, process, workspace};
 
-/// For which the kernel side is written. Another one is a matter of an argument, as soon as there
-/// is a file for its processor in both folders `arch`.
+/// This machine's.
 pub const TARGET: &str = "x86_64-unknown-linux-musl";
+
+/// For whose processors both sides are written.
+const TARGETS: [&str; 2] = [TARGET, cross::ARM];
 
 /// What to make.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The target of Rust's that it is made for
-    #[arg(long, default_value = TARGET)]
-    target: String,
+    /// The target of Rust's that it is made for; may be given several times
+    #[arg(long, default_values = TARGETS)]
+    target: Vec<String>,
     /// The binary and the image, and no packages
     #[arg(long)]
     image: bool,
@@ -36,12 +38,16 @@ pub struct Args {
 
 /// `cargo xtask package`
 pub fn run(args: &Args) -> Result<ExitCode> {
+    let targets: Vec<_> = args.target.iter().map(String::as_str).collect();
     setup::ensure(&[Purpose::Build, Purpose::Image])?;
+    if targets.contains(&cross::ARM) {
+        setup::ensure(&[Purpose::Cross])?;
+    }
     let made = if args.image {
-        image(&args.target)?
+        images(&targets)?
     } else {
         setup::ensure(&[Purpose::Package])?;
-        all(&args.target)?
+        all(&targets)?
     };
     for path in made {
         let size = std::fs::metadata(&path)?.len();
@@ -56,28 +62,46 @@ pub fn directory() -> PathBuf {
 }
 
 /// Makes all of it anew; returns the files.
-pub fn all(target: &str) -> Result<Vec<PathBuf>> {
-    let release = Release::of(target)?;
-    let mut made = binary_and_image(&release)?;
-    made.extend(system::write(&release, &directory())?);
-    made.push(materials::write(&release, &directory())?);
+pub fn all(targets: &[&str]) -> Result<Vec<PathBuf>> {
+    let releases = releases(targets)?;
+    let mut made = binaries_and_images(&releases)?;
+    for release in &releases {
+        made.extend(system::write(release, &directory())?);
+        made.push(materials::write(release, &directory())?);
+    }
     with_checksums(made)
 }
 
-/// Makes the binary and the image anew; returns the files.
-pub fn image(target: &str) -> Result<Vec<PathBuf>> {
-    with_checksums(binary_and_image(&Release::of(target)?)?)
+/// Makes the binary and the image for this machine anew; returns the files.
+pub fn image() -> Result<Vec<PathBuf>> {
+    images(&[TARGET])
 }
 
-fn binary_and_image(release: &Release) -> Result<Vec<PathBuf>> {
+fn images(targets: &[&str]) -> Result<Vec<PathBuf>> {
+    with_checksums(binaries_and_images(&releases(targets)?)?)
+}
+
+fn releases(targets: &[&str]) -> Result<Vec<Release>> {
+    targets.iter().map(|target| Release::of(target)).collect()
+}
+
+fn binaries_and_images(releases: &[Release]) -> Result<Vec<PathBuf>> {
     let directory = directory();
     if directory.exists() {
         std::fs::remove_dir_all(&directory)?;
     }
     std::fs::create_dir_all(&directory)?;
-    let binary = binary::build(release, &directory)?;
-    let archive = image::write(release, &binary, &directory)?;
-    Ok(vec![binary, archive])
+    let mut made = Vec::new();
+    let mut binaries = Vec::new();
+    for release in releases {
+        let binary = binary::build(release, &directory)?;
+        let daemon = std::fs::read(&binary).with_context(|| binary.display().to_string())?;
+        made.push(binary);
+        made.push(image::archive(release, &daemon, &directory)?);
+        binaries.push((release, daemon));
+    }
+    image::write(&binaries, &directory)?;
+    Ok(made)
 }
 
 /// Which state of the workspace is packed.

@@ -19,6 +19,7 @@ mod purpose;
 mod python;
 mod rust;
 mod tls;
+pub mod userland;
 mod wheels;
 
 use std::process::ExitCode;
@@ -59,6 +60,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The Go that workloads are compiled with, unless they say another.
+pub fn go_for_workloads() -> Result<std::path::PathBuf> {
+    wheels::GO.ensure()
+}
+
 /// Installs what is missing for `purposes`. Quick and silent when nothing is.
 pub fn ensure(purposes: &[Purpose]) -> Result<()> {
     let building = purposes.contains(&Purpose::Build);
@@ -81,6 +87,9 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
     }
     if purposes.contains(&Purpose::Image) {
         rust::ensure_target(crate::package::TARGET)?;
+    }
+    if purposes.contains(&Purpose::Cross) {
+        rust::ensure_target(crate::cross::ARM)?;
     }
     if purposes.contains(&Purpose::Package) {
         packers::ensure()?;

@@ -6,6 +6,7 @@ pub mod compiled;
 pub mod kernel;
 mod machine;
 mod modules;
+mod processor;
 
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
@@ -14,12 +15,14 @@ use anyhow::Result;
 
 use crate::setup::{self, Purpose};
 pub use machine::{Boot, Machine};
+use processor::Processor;
 
 /// What to run, and on what.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Debian's kernel of this series: 5.10, 6.1, 6.12, or 7 for the newest 7.x; or one that is
-    /// compiled without something: 6.1-no-kprobes, 6.1-no-uprobes
+    /// Debian's kernel of this series: 5.10, 6.1, 6.12, or 7 for the newest 7.x; with `-arm64` one
+    /// for AArch64, on Debian's programs for that; or one that is compiled without something:
+    /// 6.1-no-kprobes, 6.1-no-uprobes
     #[arg(long, default_value = kernel::DEFAULT)]
     kernel: String,
     /// Seconds until the machine is given up

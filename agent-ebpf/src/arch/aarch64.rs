@@ -20,7 +20,7 @@ pub struct CallRegisters {
     /// `orig_x0`: the first argument.
     pub first: u64,
     /// Which system call it is (`syscallno`, of 32 bits).
-    pub number: u32,
+    pub number: CallNumber,
     other: u32,
 }
 
@@ -36,6 +36,9 @@ pub mod place {
     pub const FIRST: u64 = 272;
     pub const NUMBER: u64 = 280;
 }
+
+/// As the kernel keeps the number of a system call in `struct pt_regs`.
+pub type CallNumber = u32;
 
 /// Numbers of system calls.
 #[allow(missing_docs, reason = "each is named after its call")]
@@ -58,7 +61,7 @@ pub mod number {
 
 /// Whether it is one of those.
 #[inline(always)]
-pub fn is_listed(call: u32) -> bool {
+pub fn is_listed(call: CallNumber) -> bool {
     use number::*;
     /// Those from `READ` on, a bit each.
     const LOW: u64 = 1

@@ -22,7 +22,7 @@ pub struct CallRegisters {
     /// RDI: the first argument.
     pub first: u64,
     /// Which system call it is.
-    pub number: u64,
+    pub number: CallNumber,
 }
 
 /// Where they are in `struct pt_regs`: where each part begins, and its length.
@@ -37,6 +37,9 @@ pub mod place {
     pub const FIRST: u64 = 0x70;
     pub const NUMBER: u64 = 0x78;
 }
+
+/// As the kernel keeps the number of a system call in `struct pt_regs`.
+pub type CallNumber = u64;
 
 /// Numbers of system calls.
 #[allow(missing_docs, reason = "each is named after its call")]
@@ -59,7 +62,7 @@ pub mod number {
 
 /// Whether it is one of those.
 #[inline(always)]
-pub fn is_listed(call: u64) -> bool {
+pub fn is_listed(call: CallNumber) -> bool {
     use number::*;
     /// Those under 64, a bit each.
     const LOW: u64 = 1 << READ

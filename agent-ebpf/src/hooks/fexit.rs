@@ -54,6 +54,12 @@ macro_rules! on_return_of {
     )*};
 }
 
+/// Does nothing: by it is found out whether a function can have such programs.
+#[fexit]
+pub fn fexit_trial(_: FExitContext) -> i32 {
+    0
+}
+
 on_return_of! { Single:
     exit_read plain_read exit_write plain_write
     exit_readv plain_readv exit_writev plain_writev

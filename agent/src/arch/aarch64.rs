@@ -67,6 +67,65 @@ const INSTRUCTION_LEN: usize = 4;
 const BTI: u32 = 0xd503_241f;
 const BTI_KINDS: u32 = 3 << 6;
 
+/// What BTFHub calls it.
+pub const BTFHUB_ARCHITECTURE: &str = "arm64";
+
+/// Where in its stack in the kernel a task has the second argument of the system call that it is
+/// in: X1 in the `struct pt_regs` at its end (include/asm/ptrace.h), on kernels with pages of 4 or
+/// 16 KiB (`THREAD_SIZE`, include/asm/memory.h) until one gives that structure another size.
+pub const SECOND_ARGUMENT_IN_STACK: u64 = 16 * 1024 - 42 * 8 + 8;
+
+/// Where the own memory of the thread that calls this is, as the kernel keeps it: `tpidr_el0`.
+#[cfg(target_arch = "aarch64")]
+#[must_use]
+pub fn thread_pointer() -> Option<u64> {
+    let base: u64;
+    // SAFETY: every thread may read that register, and nothing else is touched.
+    unsafe {
+        std::arch::asm!("mrs {}, tpidr_el0", out(reg) base, options(nomem, nostack));
+    }
+    // The first thread sets it without a word to the kernel, which learns it as the thread makes
+    // room for another one (`tls_preserve_current_state`, kernel/process.c).
+    std::thread::sleep(std::time::Duration::from_micros(1));
+    (base != 0).then_some(base)
+}
+
+/// Where `struct epoll_event` has its data (include/uapi/linux/eventpoll.h).
+pub const EPOLL_DATA_OFFSET: usize = 8;
+
+/// Makes a thread that does nothing but end with this code, in system calls alone: libraries of C
+/// make none but those that they look after. Returns what clone(2) does.
+///
+/// # Safety
+/// With these flags the kernel does nothing to this process's memory but to write to `lives`, which
+/// is there until the thread has gone. The thread touches no memory, and no stack.
+#[cfg(target_arch = "aarch64")]
+pub unsafe fn make_thread_that_ends(flags: i32, stack: *mut u8, lives: *mut u32, code: i32) -> i64 {
+    let made: i64;
+    // SAFETY: as above; what it does to registers is said.
+    unsafe {
+        std::arch::asm!(
+            "svc 0",
+            "cbnz x0, 2f",
+            "mov w0, {code:w}",
+            "mov x8, {exit}",
+            "svc 0",
+            "brk #1",
+            "2:",
+            code = in(reg) code,
+            exit = const libc::SYS_exit,
+            inlateout("x0") i64::from(flags) => made,
+            in("x1") stack,
+            in("x2") 0,
+            in("x3") 0,
+            in("x4") lives,
+            inout("x8") libc::SYS_clone => _,
+            options(nostack),
+        );
+    }
+    made
+}
+
 /// The kernel function of a system call (include/asm/syscall_wrapper.h).
 #[must_use]
 pub fn system_call_function(call: &str) -> String {

@@ -85,6 +85,44 @@ pub fn thread_pointer() -> Option<u64> {
     (base != 0).then_some(base)
 }
 
+/// Where `struct epoll_event` has its data: it is packed (include/uapi/linux/eventpoll.h).
+pub const EPOLL_DATA_OFFSET: usize = 4;
+
+/// Makes a thread that does nothing but end with this code, in system calls alone: libraries of C
+/// make none but those that they look after. Returns what clone(2) does.
+///
+/// # Safety
+/// With these flags the kernel does nothing to this process's memory but to write to `lives`, which
+/// is there until the thread has gone. The thread touches no memory, and no stack.
+pub unsafe fn make_thread_that_ends(flags: i32, stack: *mut u8, lives: *mut u32, code: i32) -> i64 {
+    let made: i64;
+    // SAFETY: as above; what it does to registers is said.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "mov edi, {code:e}",
+            "mov eax, {exit}",
+            "syscall",
+            "ud2",
+            "2:",
+            code = in(reg) code,
+            exit = const libc::SYS_exit,
+            inlateout("rax") libc::SYS_clone => made,
+            in("rdi") i64::from(flags),
+            in("rsi") stack,
+            in("rdx") 0,
+            in("r10") lives,
+            in("r8") 0,
+            out("rcx") _,
+            out("r11") _,
+            options(nostack),
+        );
+    }
+    made
+}
+
 /// The kernel function of a system call (include/asm/syscall_wrapper.h).
 #[must_use]
 pub fn system_call_function(call: &str) -> String {

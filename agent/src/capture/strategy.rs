@@ -57,6 +57,11 @@ const SERVING: &str = "tcp_rcv_space_adjust";
 /// The same for kernels that can't follow types from there.
 const SERVING_UNTYPED: &str = "tcp_rcv_space_adjust_untyped";
 
+/// What is tried on a function of the kernel that nobody calls but who tests the kernel
+/// (net/bpf/test_run.c), where nothing else is to be attached.
+const TRIAL: &str = "fexit_trial";
+const TRIED_ON: &str = "bpf_fentry_test1";
+
 /// How far to go with programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ProgramExtent {
@@ -154,6 +159,9 @@ fn go_with(ebpf: &mut Ebpf, strategy: Strategy, extent: ProgramExtent) -> Result
         }
         Strategy::Fexit => {
             let types = Btf::from_sys_fs().map_err(|error| one_line(&error))?;
+            if extent == ProgramExtent::Load {
+                try_fexit(ebpf, &types)?;
+            }
             BYTE_CALLS
                 .iter()
                 .chain(&MESSAGE_CALLS)
@@ -295,6 +303,19 @@ fn fexit(
         program.attach().map_err(|error| one_line(&error))?;
     }
     Ok(())
+}
+
+/// Fails where the kernel checks such programs and can't have them run: on AArch64 those before 6.0
+/// have no trampolines, and some later ones none for functions of their own.
+fn try_fexit(ebpf: &mut Ebpf, types: &Btf) -> Result<(), String> {
+    let program: &mut FExit = program(ebpf, TRIAL)?;
+    // A kernel without that function may have such programs all the same.
+    if program.load(TRIED_ON, types).is_err() {
+        return Ok(());
+    }
+    let tried = program.attach().and_then(|link| program.detach(link));
+    let unloaded = program.unload();
+    tried.and(unloaded).map_err(|error| one_line(&error))
 }
 
 /// Where the kernel side learns what somebody has read, and that somebody is about to send:

@@ -11,10 +11,7 @@ use crate::tls::Certificates;
 use crate::workload::{Client, Server, binary, file, python};
 
 /// Debian 12's OpenSSL, for a linker.
-pub const OPENSSL_3: [&str; 2] = [
-    "/usr/lib/x86_64-linux-gnu/libssl.so.3",
-    "/usr/lib/x86_64-linux-gnu/libcrypto.so.3",
-];
+pub const OPENSSL_3: [&str; 2] = ["-l:libssl.so.3", "-l:libcrypto.so.3"];
 
 /// What `cargo xtask setup test` put below `target/tls`.
 ///

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::{TARGET, all, directory};
+use super::{TARGETS, all, directory};
 use crate::{process, workspace};
 
 /// Packs here and in a clone below the target directory; fails if a file differs.
@@ -16,7 +16,7 @@ pub fn compare() -> Result<()> {
     if !process::capture(&mut git)?.is_empty() {
         bail!("only what is committed can be packed elsewhere; there are changes");
     }
-    all(TARGET)?;
+    all(&TARGETS)?;
     let here = sums(&directory())?;
     let clone = workspace::target().join("packed-again");
     remove(&clone)?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use super::{Release, mebibytes};
-use crate::{process, workspace};
+use crate::{cross, process, workspace};
 
 /// More than this nobody should have to fetch for an agent.
 const SIZE_MAX: u64 = 12 << 20;
@@ -25,10 +25,11 @@ pub fn build(release: &Release, directory: &Path) -> Result<PathBuf> {
     };
     let mut rustflags = flags("--remap-path-prefix");
     // Addresses that the loader corrects are listed in a form that takes a tenth of the room.
-    rustflags.push("-Clink-arg=-Wl,-z,pack-relative-relocs".to_owned());
+    rustflags.extend(cross::packed_relocations(&release.target));
     let prefixes = flags("-ffile-prefix-map").join(" ");
+    let mut cargo = workspace::cargo(&["build", "--quiet", "--locked", "--package", "wirespan"]);
     process::run(
-        workspace::cargo(&["build", "--quiet", "--locked", "--package", "wirespan"])
+        cross::prepare(&mut cargo, &release.target)
             .args(["--profile", "dist", "--target", &release.target])
             .env("CARGO_ENCODED_RUSTFLAGS", rustflags.join("\x1f"))
             .env("CFLAGS", prefixes)
@@ -40,10 +41,32 @@ pub fn build(release: &Release, directory: &Path) -> Result<PathBuf> {
         let most = mebibytes(SIZE_MAX);
         bail!("the daemon has {}; {most} are allowed", mebibytes(size));
     }
+    check_objects(&std::fs::read(&built)?, release.processor())?;
     let name = format!("wirespan-{}-{}", release.version, release.processor());
     let binary = directory.join(name);
     std::fs::copy(&built, &binary).with_context(|| built.display().to_string())?;
     Ok(binary)
+}
+
+/// Fails unless what is in the daemon for the kernel was made for this processor, and for no other:
+/// lines of its source are named there, and which registers are read stands in a file for each.
+fn check_objects(daemon: &[u8], processor: &str) -> Result<()> {
+    const FOLDER: &[u8] = b"agent-ebpf/src/arch/";
+    let own = format!("{processor}.rs");
+    let mut found = false;
+    // No other file's name begins so.
+    for at in memchr::memmem::find_iter(daemon, FOLDER) {
+        let name = &daemon[at + FOLDER.len()..];
+        if !name.starts_with(own.as_bytes()) {
+            bail!("the daemon for {processor} holds what was made for another processor's kernel");
+        }
+        found = true;
+    }
+    anyhow::ensure!(
+        found,
+        "nothing in the daemon was made for {processor}'s kernel"
+    );
+    Ok(())
 }
 
 /// Where cargo leaves it.
@@ -66,4 +89,20 @@ fn cargo_home() -> Result<PathBuf> {
     }
     let home = std::env::var_os("HOME").context("HOME is not set")?;
     Ok(Path::new(&home).join(".cargo"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_with_another_processors_objects_is_refused() {
+        let x86 = b"\0./agent-ebpf/src/arch/x86_64.rs\0";
+        let arm = b"\0./agent-ebpf/src/arch/aarch64.rs\0";
+        assert!(check_objects(x86, "x86_64").is_ok());
+        assert!(check_objects(arm, "aarch64").is_ok());
+        for wrong in [x86.as_slice(), &[arm.as_slice(), x86].concat(), b"none"] {
+            check_objects(wrong, "aarch64").expect_err("it is not for that");
+        }
+    }
 }

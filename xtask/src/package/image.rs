@@ -29,17 +29,24 @@ const NAME: &str = "wirespan";
 /// Files of the layout by their paths.
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// Writes the folder `image` and the archive, of which it returns the path.
-pub fn write(release: &Release, binary: &Path, directory: &Path) -> Result<PathBuf> {
-    let daemon = std::fs::read(binary).with_context(|| binary.display().to_string())?;
-    let files = layout(release, &daemon)?;
-    for (path, content) in &files {
+/// A release, and its daemon.
+pub type Daemon<'a> = (&'a Release, Vec<u8>);
+
+/// Writes the folder `image`, with an image for the processor of each of these.
+pub fn write(daemons: &[Daemon<'_>], directory: &Path) -> Result<()> {
+    for (path, content) in &layout(daemons)? {
         let path = directory.join("image").join(path);
         let parent = path.parent().context("it is in a folder")?;
         std::fs::create_dir_all(parent)?;
         std::fs::write(&path, content).with_context(|| path.display().to_string())?;
     }
-    let archive = archive(release, &files)?;
+    Ok(())
+}
+
+/// Writes one image as a file, of which it returns the path.
+pub fn archive(release: &Release, daemon: &[u8], directory: &Path) -> Result<PathBuf> {
+    let files = layout(&[(release, daemon.to_vec())])?;
+    let archive = packed(release, &files)?;
     if archive.len() > SIZE_MAX {
         let (size, most) = (archive.len() as u64, SIZE_MAX as u64);
         bail!(
@@ -58,14 +65,72 @@ pub fn write(release: &Release, binary: &Path, directory: &Path) -> Result<PathB
     Ok(path)
 }
 
-/// All files of a layout with this image alone.
-fn layout(release: &Release, daemon: &[u8]) -> Result<Files> {
+/// All files of a layout with these images: one by itself, several as one name that stands for what
+/// fits a machine (an index within the layout's own).
+fn layout(daemons: &[Daemon<'_>]) -> Result<Files> {
     let mut files = Files::new();
+    let mut images = Vec::new();
+    for (release, daemon) in daemons {
+        images.push(image(&mut files, release, daemon)?);
+    }
+    let ([(release, _), ..], [first, rest @ ..]) = (daemons, &*images) else {
+        bail!("no image");
+    };
+    let tag = format!("{NAME}:{}", release.version);
+    let mut named = if rest.is_empty() {
+        // What `docker load` read before it knew layouts, and names the image by.
+        let legacy = json!([{
+            "Config": blob(&first.configuration),
+            "RepoTags": [tag],
+            "Layers": [blob(&first.layer)],
+        }]);
+        files.insert("manifest.json".to_owned(), serde_json::to_vec(&legacy)?);
+        first.manifest.clone()
+    } else {
+        let manifests = images.iter().map(|image| image.manifest.clone());
+        let index = serde_json::to_vec(&index(manifests.collect())?)?;
+        keep(&mut files, MediaType::ImageIndex, index)?
+    };
+    named.set_annotations(Some(HashMap::from([
+        (
+            "org.opencontainers.image.ref.name".to_owned(),
+            release.version.to_owned(),
+        ),
+        (
+            "io.containerd.image.name".to_owned(),
+            format!("docker.io/library/{tag}"),
+        ),
+    ])));
+    let index = serde_json::to_vec(&index(vec![named])?)?;
+    files.insert("index.json".to_owned(), index);
+    files.insert("oci-layout".to_owned(), MARK.as_bytes().to_vec());
+    Ok(files)
+}
+
+fn index(manifests: Vec<Descriptor>) -> Result<serde_json::Value> {
+    sorted(
+        &ImageIndexBuilder::default()
+            .schema_version(2_u32)
+            .media_type(MediaType::ImageIndex)
+            .manifests(manifests)
+            .build()?,
+    )
+}
+
+/// What names the parts of an image.
+struct DescribedImage {
+    configuration: Descriptor,
+    layer: Descriptor,
+    manifest: Descriptor,
+}
+
+/// Adds the files of an image.
+fn image(files: &mut Files, release: &Release, daemon: &[u8]) -> Result<DescribedImage> {
     let layer = layer(release, daemon)?;
     let diff_id = format!("sha256:{}", sha256(&layer));
     let mut packed = GzEncoder::new(Vec::new(), Compression::best());
     packed.write_all(&layer)?;
-    let layer = keep(&mut files, MediaType::ImageLayerGzip, packed.finish()?)?;
+    let layer = keep(files, MediaType::ImageLayerGzip, packed.finish()?)?;
     let configuration = ImageConfigurationBuilder::default()
         .created(timestamp(release.time)?)
         .architecture(architecture(release)?)
@@ -80,7 +145,7 @@ fn layout(release: &Release, daemon: &[u8]) -> Result<Files> {
         .history(Vec::new())
         .build()?;
     let configuration = serde_json::to_vec(&sorted(&configuration)?)?;
-    let configuration = keep(&mut files, MediaType::ImageConfig, configuration)?;
+    let configuration = keep(files, MediaType::ImageConfig, configuration)?;
     let manifest = ImageManifestBuilder::default()
         .schema_version(2_u32)
         .media_type(MediaType::ImageManifest)
@@ -88,40 +153,16 @@ fn layout(release: &Release, daemon: &[u8]) -> Result<Files> {
         .layers(vec![layer.clone()])
         .build()?;
     let manifest = serde_json::to_vec(&sorted(&manifest)?)?;
-    let mut manifest = keep(&mut files, MediaType::ImageManifest, manifest)?;
+    let mut manifest = keep(files, MediaType::ImageManifest, manifest)?;
     let platform = PlatformBuilder::default()
         .architecture(architecture(release)?)
         .os(Os::Linux);
     manifest.set_platform(Some(platform.build()?));
-    let tag = format!("{NAME}:{}", release.version);
-    manifest.set_annotations(Some(HashMap::from([
-        (
-            "org.opencontainers.image.ref.name".to_owned(),
-            release.version.to_owned(),
-        ),
-        (
-            "io.containerd.image.name".to_owned(),
-            format!("docker.io/library/{tag}"),
-        ),
-    ])));
-    let index = ImageIndexBuilder::default()
-        .schema_version(2_u32)
-        .media_type(MediaType::ImageIndex)
-        .manifests(vec![manifest])
-        .build()?;
-    files.insert(
-        "index.json".to_owned(),
-        serde_json::to_vec(&sorted(&index)?)?,
-    );
-    files.insert("oci-layout".to_owned(), MARK.as_bytes().to_vec());
-    // What `docker load` read before it knew layouts, and names the image by.
-    let legacy = json!([{
-        "Config": blob(&configuration),
-        "RepoTags": [tag],
-        "Layers": [blob(&layer)],
-    }]);
-    files.insert("manifest.json".to_owned(), serde_json::to_vec(&legacy)?);
-    Ok(files)
+    Ok(DescribedImage {
+        configuration,
+        layer,
+        manifest,
+    })
 }
 
 /// The only layer.
@@ -182,7 +223,7 @@ fn sorted(value: &impl serde::Serialize) -> Result<serde_json::Value> {
 }
 
 /// The layout as one file.
-fn archive(release: &Release, files: &Files) -> Result<Vec<u8>> {
+fn packed(release: &Release, files: &Files) -> Result<Vec<u8>> {
     let mut archive = Layer::new(Vec::new(), release.time);
     for directory in ["blobs/", "blobs/sha256/"] {
         archive.directory(directory)?;
@@ -203,27 +244,38 @@ fn timestamp(seconds: u64) -> Result<String> {
 mod tests {
     use super::*;
 
-    fn release() -> Release {
+    fn release(processor: &str) -> Release {
         Release {
             version: "1.2.3",
-            target: "x86_64-unknown-linux-musl".to_owned(),
+            target: format!("{processor}-unknown-linux-musl"),
             revision: "0a".repeat(20),
             time: 1_700_000_000,
         }
     }
 
+    /// A layout with an image for each of these processors.
+    fn layout(processors: &[&str]) -> Result<Files> {
+        let releases: Vec<_> = processors.iter().map(|it| release(it)).collect();
+        let daemons = releases.iter().map(|release| {
+            let daemon = release.target.clone().into_bytes();
+            (release, daemon)
+        });
+        super::layout(&daemons.collect::<Vec<_>>())
+    }
+
     #[test]
     fn a_layout_is_the_same_each_time() {
         // Maps that are hashed have another order in each of them.
-        let written = layout(&release(), b"daemon").expect("a layout");
+        let both = ["x86_64", "aarch64"];
+        let written = layout(&both).expect("a layout");
         for _ in 0..8 {
-            assert_eq!(layout(&release(), b"daemon").expect("a layout"), written);
+            assert_eq!(layout(&both).expect("a layout"), written);
         }
     }
 
     #[test]
     fn each_blob_has_the_name_of_its_content_and_all_are_named() {
-        let files = layout(&release(), b"daemon").expect("a layout");
+        let files = layout(&["x86_64"]).expect("a layout");
         let texts: String = files
             .iter()
             .filter(|(path, _)| !path.contains("blobs/") || files[*path].starts_with(b"{"))
@@ -243,9 +295,34 @@ mod tests {
     }
 
     #[test]
+    fn one_name_stands_for_the_images_of_all_processors() {
+        let files = layout(&["x86_64", "aarch64"]).expect("a layout");
+        let json = |path: &str| -> serde_json::Value {
+            serde_json::from_slice(&files[path]).expect("it is JSON")
+        };
+        let behind = |descriptor: &serde_json::Value| {
+            let digest = descriptor["digest"].as_str().expect("a digest");
+            json(&format!("blobs/{}", digest.replace(':', "/")))
+        };
+        let named = &json("index.json")["manifests"];
+        assert_eq!(named.as_array().map(Vec::len), Some(1), "{named}");
+        let index = behind(&named[0]);
+        let found = index["manifests"].as_array().expect("images").iter();
+        let found = found.map(|image| {
+            let configuration = behind(&behind(image)["config"]);
+            let architecture = &image["platform"]["architecture"];
+            assert_eq!(*architecture, configuration["architecture"]);
+            architecture.clone()
+        });
+        assert_eq!(found.collect::<Vec<_>>(), ["amd64", "arm64"]);
+        assert!(
+            !files.contains_key("manifest.json"),
+            "docker load takes one"
+        );
+    }
+
+    #[test]
     fn a_processor_without_a_name_is_refused() {
-        let mut release = release();
-        release.target = "riscv64gc-unknown-linux-musl".to_owned();
-        layout(&release, b"daemon").expect_err("no name");
+        layout(&["riscv64gc"]).expect_err("no name");
     }
 }

@@ -45,7 +45,7 @@ const fn package(package: &'static str, purposes: &'static [Purpose]) -> Need {
 }
 
 const NEEDS: &[Need] = {
-    use Purpose::{Bench, Build, Demo, Fuzz, Image, Kernels, Package, Soak, Test, Vm};
+    use Purpose::{Arm, Bench, Build, Cross, Demo, Fuzz, Image, Kernels, Package, Soak, Test, Vm};
     &[
         program("cc", "gcc", &[Build]),
         package("libc6-dev", &[Build]),
@@ -115,8 +115,12 @@ const NEEDS: &[Need] = {
         program("rpm2cpio", "rpm2cpio", &[Soak]),
         program("cpio", "cpio", &[Soak]),
         program("qemu-system-x86_64", "qemu-system-x86", &[Vm]),
+        program("qemu-system-aarch64", "qemu-system-arm", &[Arm]),
+        // Of another processor: ring brings C and assembly, Go and Rust link by themselves.
+        program("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu", &[Cross]),
+        package("libc6-dev-arm64-cross", &[Cross]),
         package("busybox-static", &[Vm]),
-        program("xz", "xz-utils", &[Test, Vm, Kernels]),
+        program("xz", "xz-utils", &[Test, Vm, Kernels, Arm]),
         // What a kernel is compiled with.
         program("make", "make", &[Kernels]),
         program("flex", "flex", &[Kernels]),

@@ -23,11 +23,15 @@ pub enum Purpose {
     Package,
     /// Compile kernels for virtual machines
     Kernels,
+    /// Compile for AArch64
+    Cross,
+    /// Boot virtual machines with such processors
+    Arm,
 }
 
 impl Purpose {
     /// Every one.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Build,
         Self::Demo,
         Self::Test,
@@ -38,5 +42,7 @@ impl Purpose {
         Self::Image,
         Self::Package,
         Self::Kernels,
+        Self::Cross,
+        Self::Arm,
     ];
 }

@@ -89,9 +89,7 @@ pub const RUNS: [Run<'static>; 11] = [
 /// added to `rows`.
 pub fn here(compiled: &Compiled, rows: &LinkRows) -> Result<Counts> {
     let counts = executables::run(compiled.end_to_end(), SILENCE_MAX, |command| {
-        command
-            .arg(THREADS)
-            .env("WIRESPAN_BIN", workspace::daemon());
+        command.arg(THREADS).env("WIRESPAN_BIN", &compiled.daemon);
         rows.ask(command);
     });
     if counts == Counts::default() {
@@ -159,7 +157,7 @@ fn in_machine(compiled: &Compiled, runs: &[Run<'_>]) -> Result<Vec<Counts>> {
     let kernel = vm::kernel::ensure(series)?;
     let mut command = ["sh", "-c", SCRIPT, "sh"].map(str::to_owned).to_vec();
     command.push(workspace::root().join("tests").to_string_lossy().into());
-    command.push(workspace::daemon().to_string_lossy().into());
+    command.push(compiled.daemon.to_string_lossy().into());
     command.extend(words);
     let boot = Boot {
         kernel: &kernel,

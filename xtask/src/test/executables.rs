@@ -35,9 +35,22 @@ pub struct Executable {
 pub struct Compiled {
     executables: Vec<Executable>,
     failed: bool,
+    /// The daemon that they test.
+    pub daemon: PathBuf,
 }
 
 impl Compiled {
+    /// What a command of cargo's leaves, for tests of this daemon.
+    pub fn by(cargo: &mut Command, daemon: PathBuf) -> Result<Self> {
+        let (status, messages) =
+            process::output_of(cargo.args(["--message-format", "json-render-diagnostics"]))?;
+        Ok(Self {
+            executables: messages.lines().filter_map(executable).collect(),
+            failed: !status.success(),
+            daemon,
+        })
+    }
+
     /// Fails if anything did not compile; the compiler has said what.
     pub fn complete(&self) -> Result<()> {
         if self.failed {
@@ -70,16 +83,15 @@ impl Compiled {
 /// Compiles the tests of the workspace, as many as compile. One command for all: what one package
 /// asks of a dependency would have it compiled once more for the others.
 pub fn compile() -> Result<Compiled> {
-    let (status, messages) = process::output_of(
+    Compiled::by(
         // `cargo test --no-run` would stop at the first that does not compile.
-        workspace::cargo(&["build", "--quiet", "--keep-going", "--bins", "--tests"])
-            .args(["--workspace", "--exclude", "wirespan-ebpf"])
-            .args(["--message-format", "json-render-diagnostics"]),
-    )?;
-    Ok(Compiled {
-        executables: messages.lines().filter_map(executable).collect(),
-        failed: !status.success(),
-    })
+        workspace::cargo(&["build", "--quiet", "--keep-going", "--bins", "--tests"]).args([
+            "--workspace",
+            "--exclude",
+            "wirespan-ebpf",
+        ]),
+        workspace::daemon(),
+    )
 }
 
 /// Runs each to its end with `adapt`ed command, and counts. One that crashes is a failure, and so

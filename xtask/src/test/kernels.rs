@@ -8,12 +8,13 @@ mod table;
 use anyhow::Result;
 
 use super::SILENCE_MAX;
+use super::aarch64;
 use super::counts::Counts;
 use super::end_to_end::{self, Run};
 use super::executables::{self, Compiled};
 use super::report::Report;
 use crate::vm;
-use capability::CAPABILITIES;
+use capability::{CAPABILITIES, Capability};
 use condition::CONDITIONS;
 use table::{Cell, Findings};
 
@@ -31,10 +32,10 @@ pub fn run(report: &mut Report, compiled: &Compiled, only: &[String]) -> Result<
     for series in all.into_iter().filter(|series| is_meant(series)) {
         report.stage("capabilities and conditions", || {
             println!("kernel {series}");
-            let told = if series == HERE {
-                here(compiled)?
-            } else {
-                in_machine(compiled, series)?
+            let told = match series {
+                HERE => here(compiled)?,
+                series if vm::kernel::ARM.contains(&series) => on_aarch64(series)?,
+                series => in_machine(compiled, series, |_| true)?,
             };
             let mut counts = Counts::default();
             for counted in told.cells.iter().filter_map(|cell| cell.told) {
@@ -49,7 +50,8 @@ pub fn run(report: &mut Report, compiled: &Compiled, only: &[String]) -> Result<
 
 /// Every kernel that there is a column for, in their order.
 fn series() -> impl Iterator<Item = &'static str> {
-    [HERE].into_iter().chain(vm::kernel::known())
+    let machines = vm::kernel::known().chain(vm::kernel::ARM);
+    [HERE].into_iter().chain(machines)
 }
 
 /// Where a kernel's column stands.
@@ -80,7 +82,7 @@ fn here(compiled: &Compiled) -> Result<Findings> {
             executables::run(executable.into_iter(), SILENCE_MAX, |command| {
                 command
                     .args([end_to_end::THREADS, capability.test])
-                    .env("WIRESPAN_BIN", crate::workspace::daemon());
+                    .env("WIRESPAN_BIN", &compiled.daemon);
                 if !capability.strategy.is_empty() {
                     command.env("WIRESPAN_CAPTURE", capability.strategy);
                 }
@@ -92,8 +94,31 @@ fn here(compiled: &Compiled) -> Result<Findings> {
     Ok(found)
 }
 
-/// In virtual machines with Debian's kernel of this series.
-fn in_machine(compiled: &Compiled, series: &str) -> Result<Findings> {
+/// What can be done on AArch64, counted, on the first of its kernels.
+pub fn count_on_aarch64() -> Result<Counts> {
+    let mut counts = Counts::default();
+    for cell in on_aarch64(vm::kernel::ARM[0])?.cells {
+        cell.told.into_iter().for_each(|told| counts.add(told));
+    }
+    Ok(counts)
+}
+
+/// In virtual machines with AArch64.
+fn on_aarch64(series: &str) -> Result<Findings> {
+    let meant = CAPABILITIES.iter().filter(|it| it.is_on_aarch64());
+    let mut tests: Vec<_> = meant.map(|it| it.executable).collect();
+    tests.push(condition::EXECUTABLE);
+    let compiled = aarch64::compile(&tests)?;
+    compiled.complete()?;
+    in_machine(&compiled, series, Capability::is_on_aarch64)
+}
+
+/// In virtual machines with Debian's kernel of this series; those capabilities that are meant.
+fn in_machine(
+    compiled: &Compiled,
+    series: &str,
+    is_meant: impl Fn(&Capability) -> bool,
+) -> Result<Findings> {
     let kernel = vm::kernel::ensure(series)?;
     let mut found = Findings {
         series: series.to_owned(),
@@ -103,7 +128,7 @@ fn in_machine(compiled: &Compiled, series: &str) -> Result<Findings> {
     };
     let mut names = Vec::new();
     let mut runs = Vec::new();
-    for capability in &CAPABILITIES {
+    for capability in CAPABILITIES.iter().filter(|it| is_meant(it)) {
         if !capability.is_offered_by(series) {
             let (name, told) = (capability.name, None);
             found.cells.push(Cell { name, told });

@@ -9,6 +9,7 @@ use anyhow::Result;
 use super::SILENCE_MAX;
 use super::end_to_end::{self, Run};
 use super::executables;
+use super::kernels;
 use super::links::{self, LinkRows};
 use super::report::Report;
 use crate::{package, vm};
@@ -19,6 +20,7 @@ const SECONDS: &str = "WIRESPAN_SOAK_SECONDS";
 /// Names for `--only` of what is no file in `tests/tests`.
 const FUZZING: &str = "fuzzing";
 const MACHINES: &str = "machines";
+const AARCH64: &str = "aarch64";
 
 /// Whose files have to be there before their tests are run.
 const PACKAGES: &str = "soak_packages";
@@ -63,6 +65,9 @@ pub fn run(report: &mut Report, duration: Duration, only: &str) -> Result<()> {
             }
             end_to_end::in_machines(&compiled, &runs)
         });
+    }
+    if AARCH64.contains(only) {
+        report.stage("AArch64, virtual machines", kernels::count_on_aarch64);
     }
     rows.print();
     Ok(())

@@ -13,10 +13,12 @@ const SCOPE: [&str; 4] = [
 const ARCH: [&str; 2] = ["agent/src/arch", "agent-ebpf/src/arch"];
 
 /// Conditions and crates, and registers as `struct pt_regs` and as a disassembler names them.
-const NAMES: [&str; 38] = [
+const NAMES: [&str; 40] = [
     "target_arch",
     "bpf_target_arch",
     "iced_x86",
+    "yaxpeax_arch",
+    "yaxpeax_arm",
     "x86_64",
     "aarch64",
     "rax",

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::Processor;
 use super::compiled::VARIANTS;
 use crate::process;
 use crate::setup::{self, Purpose, apt, mirror};
@@ -25,16 +26,17 @@ const SERIES: [(&str, &str); 4] = [
     ("7", "trixie-backports"),
 ];
 
-/// The flavour with 9p, which the cloud images have not.
-const FLAVOUR: &str = "-amd64";
-
 /// Every series that Debian has.
 pub fn known() -> impl Iterator<Item = &'static str> {
     SERIES.iter().map(|(name, _)| *name)
 }
 
+/// Those for AArch64 that capabilities are tried on.
+pub const ARM: [&str; 2] = ["6.1-arm64", "6.12-arm64"];
+
 /// An unpacked kernel package.
 pub struct Kernel {
+    pub(super) processor: Processor,
     /// As `uname -r` says it.
     pub release: String,
     /// What a boot loader loads.
@@ -51,56 +53,64 @@ pub fn ensure_tested() -> Result<()> {
 }
 
 /// The newest kernel of a series, or a variant that is compiled; made unless it is there already.
-pub fn ensure(series: &str) -> Result<Kernel> {
-    let variant = VARIANTS.iter().find(|variant| variant.name == series);
-    let suite = SERIES.iter().find(|(name, _)| *name == series);
+pub fn ensure(name: &str) -> Result<Kernel> {
+    let (series, processor) = Processor::of(name);
+    setup::ensure(processor.purposes())?;
+    let variant = VARIANTS.iter().find(|variant| variant.name == name);
+    let suite = SERIES.iter().find(|(known, _)| *known == series);
     if variant.is_none() && suite.is_none() {
         let variants = VARIANTS.iter().map(|variant| variant.name);
-        let known: Vec<_> = known().chain(variants).collect();
+        let known: Vec<_> = known().chain(ARM).chain(variants).collect();
         bail!(
-            "kernel `{series}` is not known; there are {}",
+            "kernel `{name}` is not known; there are {}",
             known.join(", ")
         );
     }
-    let directory = workspace::target().join("vm/kernels").join(series);
+    let directory = workspace::target().join("vm/kernels").join(name);
     if !directory.is_dir() {
-        let unfinished = directory.with_extension("part");
+        let unfinished = directory.with_file_name(format!("{name}.part"));
         // What an interrupted run left; there is nothing on a clean checkout.
         let _ = std::fs::remove_dir_all(&unfinished);
         std::fs::create_dir_all(&unfinished)
             .with_context(|| format!("cannot create {}", unfinished.display()))?;
         match (variant, suite) {
             (Some(variant), _) => {
-                println!("setup: compiling kernel {series} for the virtual machine");
+                println!("setup: compiling kernel {name} for the virtual machine");
                 setup::ensure(&[Purpose::Kernels])?;
                 variant.compile(&unfinished)?;
             }
             (None, Some((_, suite))) => {
-                println!("setup: fetching Debian's kernel {series} for the virtual machine");
-                fetch(series, suite, &unfinished)?;
+                println!("setup: fetching Debian's kernel {name} for the virtual machine");
+                fetch(processor, series, suite, &unfinished)?;
             }
             (None, None) => {}
         }
         std::fs::rename(&unfinished, &directory)?;
     }
-    unpacked(&directory).with_context(|| {
+    unpacked(processor, &directory).with_context(|| {
         let directory = directory.display();
         format!("{directory} holds no kernel; remove it and try again")
     })
 }
 
 /// A package of Debian's, unpacked.
-fn fetch(series: &str, suite: &str, into: &Path) -> Result<()> {
-    let package = match download_with_apt(series, into)? {
+fn fetch(processor: Processor, series: &str, suite: &str, into: &Path) -> Result<()> {
+    // What apt knows is this machine's.
+    let package = match processor {
+        Processor::X86 => download_with_apt(series, into)?,
+        Processor::Arm => None,
+    };
+    let is_it = |name: &str| is_package_of(name, series, processor);
+    let package = match package {
         Some(package) => package,
-        None => mirror::download(suite, |name| is_package_of(name, series), into)
+        None => mirror::download_for(processor.debian(), suite, is_it, into)
             .with_context(|| format!("kernel {series}"))?,
     };
     process::run(process::tied("dpkg-deb").arg("-x").arg(&package).arg(into))?;
     std::fs::remove_file(&package).map_err(Into::into)
 }
 
-fn unpacked(tree: &Path) -> Result<Kernel> {
+fn unpacked(processor: Processor, tree: &Path) -> Result<Kernel> {
     let mut names = std::fs::read_dir(tree.join("boot"))?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let release = names
@@ -113,6 +123,7 @@ fn unpacked(tree: &Path) -> Result<Kernel> {
         .find(|place| place.is_dir())
         .context("there are no modules")?;
     Ok(Kernel {
+        processor,
         image: tree.join("boot").join(format!("vmlinuz-{release}")),
         release,
         modules,
@@ -129,7 +140,7 @@ fn download_with_apt(series: &str, into: &Path) -> Result<Option<PathBuf>> {
     }
     let Some(package) = said
         .split_whitespace()
-        .find(|word| is_package_of(word, series))
+        .find(|word| is_package_of(word, series, Processor::X86))
         .map(str::to_owned)
     else {
         return Ok(None);
@@ -147,7 +158,7 @@ fn download_with_apt(series: &str, into: &Path) -> Result<Option<PathBuf>> {
         let said = process::capture(Command::new("apt-cache").args(depends))?;
         let package = said
             .split_whitespace()
-            .find(|word| is_package_of(word, series))
+            .find(|word| is_package_of(word, series, Processor::X86))
             .context("the kernel is gone from the package lists")?;
         process::run(
             process::tied("apt-get")
@@ -164,11 +175,13 @@ fn download_with_apt(series: &str, into: &Path) -> Result<Option<PathBuf>> {
 }
 
 /// `linux-image-6.1.0-56-amd64` is of series 6.1; `linux-image-6.1.0-56-cloud-amd64` and
-/// `linux-image-6.12.94+deb13-amd64` are not.
-fn is_package_of(package: &str, series: &str) -> bool {
+/// `linux-image-6.12.94+deb13-amd64` are not. The flavour is the one with 9p, which the cloud
+/// images have not.
+fn is_package_of(package: &str, series: &str, processor: Processor) -> bool {
     let Some(version) = package
         .strip_prefix("linux-image-")
-        .and_then(|rest| rest.strip_suffix(FLAVOUR))
+        .and_then(|rest| rest.strip_suffix(processor.debian()))
+        .and_then(|rest| rest.strip_suffix('-'))
     else {
         return false;
     };
@@ -186,10 +199,13 @@ mod tests {
 
     #[test]
     fn a_series_is_not_the_beginning_of_another() {
-        assert!(is_package_of("linux-image-6.1.0-56-amd64", "6.1"));
-        assert!(!is_package_of("linux-image-6.12.94+deb13-amd64", "6.1"));
-        assert!(is_package_of("linux-image-6.12.94+deb13-amd64", "6.12"));
-        assert!(is_package_of("linux-image-7.3.4+deb13-amd64", "7"));
+        let is_of = |package, series| is_package_of(package, series, Processor::X86);
+        assert!(is_of("linux-image-6.1.0-56-amd64", "6.1"));
+        assert!(!is_of("linux-image-6.12.94+deb13-amd64", "6.1"));
+        assert!(is_of("linux-image-6.12.94+deb13-amd64", "6.12"));
+        assert!(is_of("linux-image-7.3.4+deb13-amd64", "7"));
+        let arm = "linux-image-6.1.0-50-arm64";
+        assert!(is_package_of(arm, "6.1", Processor::Arm) && !is_of(arm, "6.1"));
     }
 
     #[test]
@@ -199,7 +215,7 @@ mod tests {
             "linux-image-6.1.0-56-rt-amd64",
             "linux-image-amd64",
         ] {
-            assert!(!is_package_of(package, "6.1"), "{package}");
+            assert!(!is_package_of(package, "6.1", Processor::X86), "{package}");
         }
     }
 }

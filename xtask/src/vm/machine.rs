@@ -13,7 +13,7 @@ use super::modules;
 use crate::process::{self, Lines, Running};
 use crate::workspace;
 
-const BUSYBOX: &str = "/bin/busybox";
+const BUSYBOX: &str = "bin/busybox";
 
 /// A guest that does not come up within this time never will; with emulated processors it takes
 /// about 10 s.
@@ -24,8 +24,8 @@ const MEMORY_MIB: u32 = 3072;
 
 const CPUS: u32 = 2;
 
-/// What every kernel here is started with.
-const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 rdinit=/init";
+/// What every kernel here is started with, besides its console.
+const COMMAND_LINE: &str = "quiet panic=-1 rdinit=/init";
 
 /// Prefixes of variables that the guest's command inherits, besides these two.
 const PASSED_ON: [&str; 4] = ["WIRESPAN_", "BEYLA_", "OTEL_", "RUST_"];
@@ -64,14 +64,17 @@ impl Machine {
         std::fs::create_dir_all(&directory)
             .with_context(|| format!("cannot create {}", directory.display()))?;
         let initramfs = directory.join("initramfs");
-        std::fs::write(&initramfs, guest_files(boot)?)?;
+        let files = boot.kernel.processor.files()?;
+        std::fs::write(&initramfs, guest_files(boot, files.as_deref())?)?;
         let console = directory.join("console");
         let control = directory.join("control");
         let memory = MEMORY_MIB.to_string();
         let cpus = CPUS.to_string();
+        let (emulator, machine) = boot.kernel.processor.qemu();
         let qemu = Running::start(
             "QEMU",
-            workspace::system("qemu-system-x86_64")
+            workspace::system(emulator)
+                .args(machine)
                 .args([
                     "-nodefaults",
                     "-no-user-config",
@@ -79,10 +82,9 @@ impl Machine {
                     "none",
                     "-no-reboot",
                 ])
-                .args(["-accel", boot.accelerator, "-cpu", "max"])
+                .args(["-accel", boot.accelerator])
                 .args(["-smp", &cpus, "-m", &memory, "-nic", "none"])
-                .arg("-append")
-                .arg(format!("{COMMAND_LINE} {}", boot.parameters))
+                .args(["-append", &kernel_parameters(boot, files.as_deref())])
                 .arg("-kernel")
                 .arg(&boot.kernel.image)
                 .arg("-initrd")
@@ -178,8 +180,19 @@ impl Machine {
     }
 }
 
+/// The kernel's parameters; those of the guest's init are explained there.
+fn kernel_parameters(boot: &Boot<'_>, files: Option<&Path>) -> String {
+    let console = boot.kernel.processor.console();
+    let mut parameters = format!("console={console} {COMMAND_LINE} {}", boot.parameters);
+    if let Some(files) = files {
+        let (files, here) = (files.display(), workspace::root().display().to_string());
+        parameters += &format!(" wirespan.files={files} wirespan.here={here}");
+    }
+    parameters
+}
+
 /// Files of this run only. Files of a machine that died stay, for its console.
-fn guest_files(boot: &Boot<'_>) -> Result<Vec<u8>> {
+fn guest_files(boot: &Boot<'_>, files: Option<&Path>) -> Result<Vec<u8>> {
     let init = workspace::root().join("tests/vm/init");
     let read = |path: &Path| {
         std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
@@ -188,7 +201,10 @@ fn guest_files(boot: &Boot<'_>) -> Result<Vec<u8>> {
     for directory in ["bin", "modules", "new"] {
         archive.directory(directory);
     }
-    archive.file("bin/busybox", &read(Path::new(BUSYBOX))?);
+    archive.file(
+        "bin/busybox",
+        &read(&files.unwrap_or(Path::new("/")).join(BUSYBOX))?,
+    );
     archive.file("init", &read(&init)?);
     archive.file("command", &command_script(boot.command)?);
     let modules = modules::in_load_order(&boot.kernel.modules)?;

@@ -18,6 +18,7 @@ use rustix::net::{
 };
 
 use super::commands::{self, BpfInstruction, Register};
+use crate::arch;
 
 /// Where the listener of a pair is, and where its client comes from.
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -382,29 +383,14 @@ pub fn end_a_thread(code: i32) -> io::Result<()> {
         | libc::CLONE_SYSVSEM
         | libc::CLONE_CHILD_CLEARTID
         | libc::CLONE_CHILD_SETTID;
-    /// The thread's whole life: what `clone` is given back, it ends the thread with.
-    extern "C" fn ends(code: *mut libc::c_void) -> libc::c_int {
-        code as usize as libc::c_int
-    }
     let mut stack = vec![0u128; STACK_LEN / size_of::<u128>()];
     // Set by the kernel before `clone` returns to anybody, and cleared when the thread has gone.
     let lives = Box::new(std::sync::atomic::AtomicU32::new(1));
-    // SAFETY: the thread runs on a stack of its own, which is aligned and lives until it has gone,
-    // and uses nothing of this one's: it returns at once. Were it not seen to go, stack and mark
-    // are leaked.
-    let made = unsafe {
-        libc::clone(
-            ends,
-            stack.as_mut_ptr_range().end.cast(),
-            FLAGS,
-            code as usize as *mut libc::c_void,
-            std::ptr::null_mut::<libc::pid_t>(),
-            std::ptr::null_mut::<libc::c_void>(),
-            lives.as_ptr(),
-        )
-    };
+    let top = stack.as_mut_ptr_range().end.cast();
+    // SAFETY: stack and mark live until the thread has gone. Were it not seen to go, they are leaked.
+    let made = unsafe { arch::make_thread_that_ends(FLAGS, top, lives.as_ptr(), code) };
     if made < 0 {
-        return Err(io::Error::last_os_error());
+        return Err(io::Error::from_raw_os_error(-made as i32));
     }
     let gone = wait_until(|| Ok(lives.load(std::sync::atomic::Ordering::Acquire) == 0));
     if gone.is_err() {

@@ -437,8 +437,6 @@ impl Through<'_> {
     }
 
     fn polled(&self, peek: &mut impl Peek) -> Result<(), Mismatch> {
-        /// `struct epoll_event` is packed on x86-64 (include/uapi/linux/eventpoll.h).
-        const DATA_OFFSET: u64 = 4;
         const DATA: u64 = 0x6c61_796f_7574_7321;
         let at = self.at;
         if at.file_f_ep == 0 && at.file_f_ep_links == 0 {
@@ -456,7 +454,7 @@ impl Through<'_> {
         let first = head.and_then(|head| peek.value::<u64>(head));
         let event = first.map(|first| {
             let item = first.wrapping_sub(at.epitem_fllink.into());
-            item.wrapping_add(u64::from(at.epitem_event) + DATA_OFFSET)
+            item.wrapping_add(u64::from(at.epitem_event) + arch::EPOLL_DATA_OFFSET as u64)
         });
         same(
             "what epoll was given",

@@ -44,7 +44,31 @@ impl Capability {
     pub fn is_offered_by(&self, series: &str) -> bool {
         !self.lacking.contains(&series)
     }
+
+    /// Whether what it takes is compiled for AArch64, and wirespan can do it there.
+    pub fn is_on_aarch64(&self) -> bool {
+        ON_AARCH64.contains(&self.name)
+    }
 }
+
+/// Those that are run on AArch64, by name. Of the others the programs are not there.
+const ON_AARCH64: [&str; 15] = [
+    "sockets: tracepoints of sockets",
+    "sockets: fexit",
+    "sockets: tracepoints of system calls",
+    "sockets: kretprobes",
+    "sockets: passed on, shared, used again",
+    "losses are counted",
+    "TLS: OpenSSL",
+    "TLS: OpenSSL in nginx",
+    "TLS: GnuTLS",
+    "TLS: Go",
+    "links: threads",
+    "links: Go",
+    "links: nginx",
+    "links: both ends on one node",
+    "doctor",
+];
 
 /// All of them: the ways into sockets, TLS by family, links by structures, and what tells of it.
 pub const CAPABILITIES: [Capability; 22] = [
@@ -52,10 +76,11 @@ pub const CAPABILITIES: [Capability; 22] = [
     Capability::sockets(
         "sockets: tracepoints of sockets",
         "socket_tracepoints",
-        &["5.10", "6.1"],
+        &["5.10", "6.1", "6.1-arm64"],
     ),
-    // This kernel was built without what fexit takes; on 5.10 it can't follow the types.
-    Capability::sockets("sockets: fexit", "fexit", &["here", "5.10"]),
+    // This kernel was built without what fexit takes; on 5.10 it can't follow the types; AArch64
+    // has it for functions of the kernel since 6.4.
+    Capability::sockets("sockets: fexit", "fexit", &["here", "5.10", "6.1-arm64"]),
     Capability::sockets(
         "sockets: tracepoints of system calls",
         "syscall_tracepoints",

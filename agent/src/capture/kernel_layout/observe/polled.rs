@@ -8,6 +8,7 @@ use wirespan_common::config::Offsets;
 use super::super::peek::{MemoryImage, Peek, is_pointer};
 use super::super::search::{only, places};
 use super::ObserveError;
+use crate::arch::EPOLL_DATA_OFFSET;
 
 /// Bytes of `struct file`, `struct eventpoll` and `struct epitem` that are looked at.
 const PART_LEN: usize = 256;
@@ -79,7 +80,6 @@ struct PolledItem {
 impl PolledItem {
     /// The set's tree begins with it: it has no children, knows the file, and what was given.
     fn find(peek: &mut impl Peek, at: &Offsets, set: u64, file: u64) -> Result<Self, ObserveError> {
-        const DATA_OFFSET: usize = 4;
         let private = set + u64::from(at.file_private_data);
         let set = peek.value::<u64>(private).unwrap_or_default();
         let set = MemoryImage::take(peek, set, PART_LEN);
@@ -98,7 +98,7 @@ impl PolledItem {
         let (address, data) = only("epitem.event", &found)?;
         Ok(Self {
             address,
-            event: (data - DATA_OFFSET) as u32,
+            event: (data - EPOLL_DATA_OFFSET) as u32,
         })
     }
 }
