@@ -254,6 +254,9 @@ fn goroutines_carry_on_what_they_read() {
     });
     group.take_in(front.process.pid());
     let (daemon, said) = carrying(&group, ("BEYLA_OPEN_PORT", &front.port.to_string()));
+    // Before, nobody knows which goroutine asks.
+    daemon.wait_until_watching(front.process.pid());
+    daemon.wait_until_following();
     curl(&[&front.url("/r1/direct")]);
     curl(&["-H", &given(), &front.url("/r2/direct")]);
     daemon.wait_for_count(6);
