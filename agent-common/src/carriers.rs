@@ -17,8 +17,31 @@ pub const ENROLLED_MAX: u32 = 16 * 1024;
 pub const MODE_TRIAL: u32 = 1;
 /// In the only slot of `CARRIER_MODE`: header fields are inserted.
 pub const MODE_HEADERS: u32 = 2;
+/// In the only slot of `CARRIER_MODE`: only what was chosen among watched processes carries
+/// ([`crate::watch::Watch::carries`]).
+pub const MODE_CHOSEN: u32 = 4;
+/// In the only slot of `CARRIER_MODE`: connections to public addresses carry, too.
+pub const MODE_PUBLIC: u32 = 8;
 /// The trace id that the self-test's requests get.
 pub const TRIAL_TRACE_ID: [u8; 16] = *b"wirespan's trial";
+
+/// What of a socket is no offset that all programs need: where it says of itself that it is not to
+/// be enrolled, in bytes from the start of `struct tcp_sock`.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct UnfitPlaces {
+    /// `sk_flags`, 64 bits.
+    pub flags: u32,
+    /// Number of the bit `SOCK_ZEROCOPY` in them; 0: nothing of this is known, and nothing is
+    /// enrolled.
+    pub zero_copy: u32,
+    /// `is_mptcp`, a byte; 0: this kernel has no Multipath TCP.
+    pub multipath: u32,
+    /// Zero.
+    pub reserved: u32,
+}
 
 /// What is remembered of a connection whose process is watched, in its socket's storage. All of it
 /// is changed with the socket's lock held.
@@ -27,6 +50,8 @@ pub const TRIAL_TRACE_ID: [u8; 16] = *b"wirespan's trial";
 )]
 #[repr(C)]
 pub struct Talk {
+    /// Key of the connection in `ENROLLED`; 0 of those of the self-test.
+    pub cookie: u64,
     /// The first 16 bytes of the field's name that is being read, in lower case, the last one
     /// lowest.
     pub name: [u64; 2],
@@ -63,7 +88,7 @@ pub struct Talk {
     /// Zero.
     pub reserved: [u8; 2],
 }
-const _: () = assert!(size_of::<Talk>() == 72);
+const _: () = assert!(size_of::<Talk>() == 80);
 
 /// In [`Talk::empty_line`]: not in this message.
 pub const NOWHERE: u32 = u32::MAX;
@@ -122,11 +147,18 @@ pub enum Carried {
     EarlyBytes = 12,
     /// A request's head was not read whole, or names a trace in another way than expected.
     UnknownHead = 13,
+    /// The connection may send without copying (`SO_ZEROCOPY`, io_uring): an enrolled one would be
+    /// told of that wrongly, or could not. It is left alone.
+    ZeroCopy = 14,
+    /// The connection is a part of one of Multipath TCP.
+    Multipath = 15,
+    /// The process that connects is watched, and not among those that were chosen to carry.
+    NotChosen = 16,
 }
 
 impl Carried {
     /// All of them, in the order of their indices.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Enrolled,
         Self::Inserted,
         Self::NoContext,
@@ -141,6 +173,9 @@ impl Carried {
         Self::Full,
         Self::EarlyBytes,
         Self::UnknownHead,
+        Self::ZeroCopy,
+        Self::Multipath,
+        Self::NotChosen,
     ];
 
     /// What it is called in metrics.
@@ -161,6 +196,9 @@ impl Carried {
             Self::Full => "full",
             Self::EarlyBytes => "early_bytes",
             Self::UnknownHead => "unknown_head",
+            Self::ZeroCopy => "zero_copy",
+            Self::Multipath => "multipath",
+            Self::NotChosen => "not_chosen",
         }
     }
 }

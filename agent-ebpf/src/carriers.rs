@@ -11,5 +11,27 @@ mod field;
 mod headers;
 mod http1;
 
+use aya_ebpf::bindings::bpf_sock;
+
+use crate::maps;
+use crate::memory::{Typed, tcp_sock};
+
 pub use enrolment::socket_event;
 pub use headers::message_sent;
+
+/// The same socket, with members that can be read.
+#[inline(always)]
+fn tcp_of(sk: *mut bpf_sock) -> Option<Typed> {
+    if sk.is_null() {
+        return None;
+    }
+    tcp_sock(Typed::new(sk.cast()))
+}
+
+/// Whether the socket may send without copying (`SO_ZEROCOPY`), or nobody knows where that stands:
+/// who sends so is told by the kernel when its memory is free again, on an enrolled socket wrongly.
+#[inline(always)]
+fn may_send_uncopied(tcp: Typed) -> bool {
+    let bit = maps::unfit(|places| &places.zero_copy);
+    bit == 0 || tcp.value::<u64>(maps::unfit(|places| &places.flags)) >> (bit & 63) & 1 != 0
+}

@@ -9,10 +9,10 @@ use wirespan_common::carriers::{
     client_span_id,
 };
 
-use super::{field, http1};
+use super::{field, http1, may_send_uncopied, tcp_of};
 use crate::context::{self, TraceContext};
 use crate::maps::{self, count_carried};
-use crate::memory::{NotDone, SentMessage, Typed, offset, tcp_sock};
+use crate::memory::{NotDone, SentMessage, offset};
 
 /// The longest message that is shown whole after it was widened: in one piece it goes into one
 /// segment. In three, Nagle holds the last one back until the first is acknowledged.
@@ -31,6 +31,12 @@ pub fn message_sent(message: SentMessage) -> bool {
     let size = message.size();
     if talk.phase == HeadPhase::Blind as u8 || size == 0 {
         return true;
+    }
+    if maps::carrier_mode() & MODE_TRIAL == 0 && tcp_of(message.sk()).is_some_and(may_send_uncopied)
+    {
+        // It may since then.
+        maps::leaves(talk.cookie);
+        return leave(talk, Carried::ZeroCopy);
     }
     if talk.phase == HeadPhase::Body as u8 {
         body_sent(message, talk, size);
@@ -150,7 +156,7 @@ fn insert(message: SentMessage, talk: &mut Talk, size: u32) -> Result<u32, NotDo
     if message.byte(at + FIELD_LEN) != Some(b'\r') || message.size() != longer {
         return Err(NotDone);
     }
-    if let Some(tcp) = tcp_of(message) {
+    if let Some(tcp) = tcp_of(message.sk()) {
         maps::remember_widened(tcp.address(), FIELD_LEN);
     }
     count_carried(Carried::Inserted);
@@ -173,7 +179,7 @@ fn context_of(talk: &Talk) -> Option<TraceContext> {
 /// number changes while they are read.
 #[inline(always)]
 fn knows_position(message: SentMessage, talk: &mut Talk) -> bool {
-    let Some(tcp) = tcp_of(message) else {
+    let Some(tcp) = tcp_of(message.sk()) else {
         return false;
     };
     let written: u32 = tcp.value(offset(|o| &o.tcp_sock_write_seq));
@@ -188,15 +194,6 @@ fn knows_position(message: SentMessage, talk: &mut Talk) -> bool {
     }
     talk.position = written.wrapping_sub(talk.starts[0]);
     true
-}
-
-#[inline(always)]
-fn tcp_of(message: SentMessage) -> Option<Typed> {
-    let sk = message.sk();
-    if sk.is_null() {
-        return None;
-    }
-    tcp_sock(Typed::new(sk.cast()))
 }
 
 /// Leaves the connection alone from now on, and lets this message pass.

@@ -79,5 +79,8 @@ fn in_words(what: Carried) -> &'static str {
         Carried::Full => "connections without room",
         Carried::EarlyBytes => "connections that had sent before",
         Carried::UnknownHead => "requests that were read and are not understood",
+        Carried::ZeroCopy => "connections that may send without copying",
+        Carried::Multipath => "connections of Multipath TCP",
+        Carried::NotChosen => "connections of processes that were not chosen",
     }
 }
