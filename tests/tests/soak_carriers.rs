@@ -1,6 +1,7 @@
 //! A soak: daemons that insert fields come and go, most of them killed, while nginx passes requests
-//! on over connections that are enrolled. No byte that anybody looks at may change, no request may
-//! fail, and nothing may stay in the kernel. It takes a kernel that passes the self-test.
+//! on over connections that are enrolled, and a client sends in every way there is. No byte that
+//! anybody looks at may change but for the field, no request may fail, and nothing may stay in the
+//! kernel. It takes a kernel that passes the self-test.
 
 use std::time::Duration;
 
@@ -43,13 +44,21 @@ fn no_byte_changes_while_daemons_that_carry_are_killed_and_started() {
     eventually("a worker", || !children_of(nginx.process.pid()).is_empty());
     let worker = children_of(nginx.process.pid())[0];
     group.take_in(worker);
-    let load = Load::on("HTTP by nginx", nginx.port, None);
-    let (worker, path) = (worker.to_string(), group.path().to_str().expect("text"));
+    let strict = Server::on(ports::free(), |port| {
+        python("soak/wire.py", &["serve", port])
+    });
+    let loads = [
+        Load::on("HTTP by nginx", nginx.port, None),
+        Load::by_hand(strict.port),
+    ];
+    group.take_in(loads[1].pid());
+    let watched = format!("{worker},{}", loads[1].pid());
+    let path = group.path().to_str().expect("text");
     let (mut rounds, mut carried) = (0, 0);
     // The last one is not killed, so that there is one that says what it did.
     while soak.goes_on() || carried == 0 {
         let mut daemon = Daemon::start(&[
-            ("BEYLA_TARGET_PID", &worker),
+            ("BEYLA_TARGET_PID", &watched),
             ("BEYLA_TRACE_PRINTER", "counter"),
             ("BEYLA_BPF_CONTEXT_PROPAGATION", "headers"),
             ("WIRESPAN_CONTEXT_PROPAGATION_CGROUP", path),
@@ -70,10 +79,13 @@ fn no_byte_changes_while_daemons_that_carry_are_killed_and_started() {
             daemon.kill();
         }
     }
-    let told = load.finish();
+    let told = loads.map(Load::finish);
     println!("{rounds} daemons, {carried} fields told, {told:?}");
-    assert_eq!(told.bad, 0, "{told:?}");
-    assert!(told.requests > 0, "{told:?}");
+    for told in &told {
+        assert_eq!(told.bad, 0, "{told:?}");
+        assert!(told.requests > 0, "{told:?}");
+    }
+    assert!(told[1].inserted > 0, "{told:?}");
 }
 
 /// How many requests got a field, as the daemon says at its end.

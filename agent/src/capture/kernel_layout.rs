@@ -187,10 +187,11 @@ pub fn described_by_kernel() -> Result<Offsets, String> {
 pub fn unfit_places() -> Result<UnfitPlaces, String> {
     let bytes = std::fs::read(Path::new(VMLINUX)).map_err(|error| error.to_string())?;
     let types = Btf::parse(&bytes).map_err(|MalformedBtf| "it is malformed".to_owned())?;
-    let flags = types.offset_of("sock", "sk_flags");
+    // `struct sock` begins with it.
+    let flags = types.offset_of("sock_common", "skc_flags");
     let zero_copy = types.value_of("sock_flags", "SOCK_ZEROCOPY");
     Ok(UnfitPlaces {
-        flags: flags.ok_or("its struct sock has no member sk_flags")?,
+        flags: flags.ok_or("its struct sock_common has no member skc_flags")?,
         zero_copy: zero_copy.ok_or("it does not know SOCK_ZEROCOPY")?,
         multipath: types.offset_of("tcp_sock", "is_mptcp").unwrap_or(0),
         reserved: 0,
