@@ -3,13 +3,15 @@
 //! connections that were enrolled, by links that end with the daemon.
 //!
 //! A socket is marked when a watched process connects it ([`enrolment`]), and enrolled once the
-//! connection stands. Its messages are looked at from then on ([`headers`], [`http1`]). One that
-//! existed before is never enrolled.
+//! connection stands. Its messages are looked at from then on ([`headers`], [`http1`], [`http2`]).
+//! One that existed before is never enrolled.
 
 mod enrolment;
 mod field;
 mod headers;
 mod http1;
+mod http2;
+mod room;
 
 use aya_ebpf::bindings::bpf_sock;
 

@@ -11,7 +11,7 @@
 
 pub mod head;
 
-use wirespan_common::carriers::{Carried, derived_trace_id};
+use wirespan_common::carriers::{Carried, OF_STREAM, derived_trace_id};
 use wirespan_common::record::{Direction, TaskKind};
 use wirespan_common::watch::Watch;
 
@@ -19,8 +19,8 @@ use self::head::{RequestHead, Said};
 use crate::arch::GOROUTINE_OFFSET;
 use crate::maps::{self, CallKey, Execution, Scratch, Served, Trace};
 use crate::memory::{
-    Current, Typed, clamp, copy_user_at, current_process, current_registers, kernel_value, repeat,
-    user_value,
+    Current, Typed, clamp, copy_user_at, current_process, current_registers, current_task,
+    kernel_value, offset, repeat, user_value,
 };
 use crate::sockets::{self, Socket};
 use crate::syscall::{self, Buffers, Iovec};
@@ -49,16 +49,41 @@ pub fn of_call(starts: [u32; 2], position: u32) -> Option<TraceContext> {
         position,
         reserved: 0,
     })?;
+    known(&trace)
+}
+
+#[inline(always)]
+fn known(trace: &Trace) -> Option<TraceContext> {
     trace.is_known().then_some(TraceContext {
         trace_id: trace.id,
         flags: trace.flags as u8,
     })
 }
 
+/// Of the request that a client makes on a stream of HTTP/2, with a message at `position`. Who is
+/// asked for nothing begins a trace with each stream; for whom anybody else sends is known if the
+/// message is the first of its call, and so of one request of the message.
+#[inline(always)]
+pub fn of_stream(starts: [u32; 2], position: u32, stream: u32) -> Option<TraceContext> {
+    // VERIFIER(6.1): as of sockets that connect.
+    let tgid = kernel_value(current_task() + offset(|o| &o.task_struct_tgid)).ok()?;
+    let watch = maps::watch_of(tgid)?;
+    if watch.serves == 0 && !maps::was_spoken_to(tgid) {
+        return known(&begun_at(starts, OF_STREAM | u64::from(stream)));
+    }
+    of_call(starts, position)
+}
+
 /// The trace that begins with a request.
 #[inline(always)]
 fn begun_by(key: &CallKey) -> Trace {
-    let [high, low] = derived_trace_id(key.starts, key.position);
+    begun_at(key.starts, key.position.into())
+}
+
+/// The same, by what [`derived_trace_id`] takes.
+#[inline(always)]
+fn begun_at(starts: [u32; 2], at: u64) -> Trace {
+    let [high, low] = derived_trace_id(starts, at);
     let is_sampled = low & RANDOM_BITS >= maps::sampled_from();
     Trace {
         id: joined([high, low]),
