@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use wirespan_tests::cgroup::SocketGroup;
 use wirespan_tests::daemon::Daemon;
+use wirespan_tests::grpc::python_with_grpc;
 use wirespan_tests::ports;
 use wirespan_tests::process::{LIMIT, Process, tied};
 use wirespan_tests::spans::{Kind, Seen, listing};
@@ -351,4 +352,105 @@ fn who_sends_without_copying_is_left_alone() {
             "{counted}"
         );
     }
+}
+
+/// Asks within the group, and returns what was answered, a line each.
+fn answers_within(group: &SocketGroup, arguments: &str) -> Vec<String> {
+    let joined = format!(
+        "echo $$ > {}/cgroup.procs && exec curl -sS {arguments}",
+        group.path().display()
+    );
+    let mut command = tied("sh");
+    command.args(["-c", &joined]);
+    Process::start("curl", &mut command).succeed()
+}
+
+#[test]
+fn requests_of_http2_carry_a_literal() {
+    let Some(group) = group() else { return };
+    let named = "location / { return 200 '$request_uri $http_traceparent\\n'; }";
+    let nginx = Nginx::http2(1, "", named);
+    let (daemon, said) = carrying(&group, ("BEYLA_AUTO_TARGET_EXE", "*/curl"));
+    let urls = PATHS.map(|path| nginx.url(path)).join(" ");
+    // All at a time, over one connection; and with one that names a trace, after which none does.
+    let at_once = answers_within(
+        &group,
+        &format!("--http2-prior-knowledge --parallel {urls}"),
+    );
+    let own = format!("{} -H '{}'", nginx.url("/own"), given());
+    let after = nginx.url("/after");
+    let mixed = format!("--http2-prior-knowledge {own} --next --http2-prior-knowledge {after}");
+    let in_turn = answers_within(&group, &mixed);
+    daemon.wait_for_count(PATHS.len() + 2);
+    let told = daemon.stop();
+    let carries = carries(&said);
+    let answered = |lines: &[String], path: &str| {
+        let found = lines.iter().find_map(|line| line.strip_prefix(path));
+        let found = found.unwrap_or_else(|| panic!("{path}: {lines:?}"));
+        found.trim().to_owned()
+    };
+    for path in PATHS {
+        let span = of_path(&told.spans, Kind::Client, path);
+        let expected = if carries {
+            named_by(span).concat()
+        } else {
+            String::new()
+        };
+        assert_eq!(answered(&at_once, path), expected, "{}", counted(&told.log));
+    }
+    assert_eq!(
+        format!("traceparent: {}", answered(&in_turn, "/own")),
+        given()
+    );
+    assert_eq!(answered(&in_turn, "/after"), "");
+    if carries {
+        let counted = counted(&told.log);
+        assert!(
+            counted.contains("3 requests of HTTP/2 with a field"),
+            "{counted}"
+        );
+        assert!(
+            counted.contains("1 connections of HTTP/2 on which traces"),
+            "{counted}"
+        );
+    }
+}
+
+#[test]
+fn calls_of_grpc_carry_a_literal() {
+    const CALLS: usize = 10;
+    let Some(group) = group() else { return };
+    let server = Server::on(ports::free(), |port| {
+        let mut command = python_with_grpc("soak/grpc_echo.py");
+        command.arg(port);
+        command
+    });
+    let mut command = python_with_grpc("grpc/context.py");
+    let mut client = Client::start(command.arg(server.port.to_string()));
+    let pid = client.process.pid();
+    group.take_in(pid);
+    let (daemon, said) = carrying(&group, ("BEYLA_TARGET_PID", &pid.to_string()));
+    daemon.wait_until_watching(pid);
+    for call in 0..CALLS {
+        client.process.tell(&format!("{call}"));
+    }
+    let lines = client.process.stdout.wait_for(LIMIT, |lines| {
+        let told = lines
+            .iter()
+            .filter_map(|line| line.strip_prefix("context "));
+        let told: Vec<String> = told.map(str::to_owned).collect();
+        (told.len() == CALLS).then_some(told)
+    });
+    let lines = lines.unwrap_or_else(|| panic!("{}", client.process.story()));
+    daemon.wait_for_count(CALLS);
+    let told = daemon.stop();
+    let mut expected = vec![String::new(); CALLS];
+    if carries(&said) {
+        expected = told.spans.iter().flat_map(named_by).collect();
+    }
+    let sorted = |mut all: Vec<String>| {
+        all.sort();
+        all
+    };
+    assert_eq!(sorted(lines), sorted(expected), "{}", counted(&told.log));
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use wirespan_tests::cgroup::SocketGroup;
 use wirespan_tests::daemon::Daemon;
+use wirespan_tests::grpc::python_with_grpc;
 use wirespan_tests::ports;
 use wirespan_tests::process::LIMIT;
 use wirespan_tests::soak::{Load, Soak};
@@ -47,12 +48,19 @@ fn no_byte_changes_while_daemons_that_carry_are_killed_and_started() {
     let strict = Server::on(ports::free(), |port| {
         python("soak/wire.py", &["serve", port])
     });
+    let grpc = Server::on(ports::free(), |port| {
+        let mut command = python_with_grpc("soak/grpc_echo.py");
+        command.arg(port);
+        command
+    });
     let loads = [
         Load::on("HTTP by nginx", nginx.port, None),
         Load::by_hand(strict.port),
+        Load::over_grpc("gRPC", grpc.port),
     ];
     group.take_in(loads[1].pid());
-    let watched = format!("{worker},{}", loads[1].pid());
+    group.take_in(loads[2].pid());
+    let watched = format!("{worker},{},{}", loads[1].pid(), loads[2].pid());
     let path = group.path().to_str().expect("text");
     let (mut rounds, mut carried) = (0, 0);
     // The last one is not killed, so that there is one that says what it did.
@@ -85,7 +93,7 @@ fn no_byte_changes_while_daemons_that_carry_are_killed_and_started() {
         assert_eq!(told.bad, 0, "{told:?}");
         assert!(told.requests > 0, "{told:?}");
     }
-    assert!(told[1].inserted > 0, "{told:?}");
+    assert!(told[1].inserted > 0 && told[2].inserted > 0, "{told:?}");
 }
 
 /// How many requests got a field, as the daemon says at its end.
