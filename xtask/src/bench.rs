@@ -2,6 +2,7 @@
 //! else the machine does falls on both. A table, not a test: nothing fails on a slow machine.
 
 mod asking;
+mod carriers;
 mod cost;
 mod cpu;
 mod daemon;
@@ -80,10 +81,12 @@ enum Part {
     Pods,
     /// Agents that ask each other
     Asking,
+    /// nginx in front of nginx, with header fields inserted
+    Carriers,
 }
 
 impl Part {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Cost,
         Self::Http1,
         Self::Http2,
@@ -94,6 +97,7 @@ impl Part {
         Self::Links,
         Self::Pods,
         Self::Asking,
+        Self::Carriers,
     ];
 }
 
@@ -163,6 +167,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if wants(Part::Asking) {
         println!("bench: asking");
         table.extend(asking::measure()?);
+    }
+    if wants(Part::Carriers) {
+        println!("bench: carriers");
+        table.extend(carriers::measure(args)?);
     }
     print!("{table}");
     Ok(ExitCode::SUCCESS)
