@@ -56,8 +56,9 @@ pub use tls::{
     move_object, object, remember_halves, remember_object, remember_ring, task, touch_task,
 };
 pub use trace::{
-    CallKey, Execution, Served, Trace, answered, asks_on, call, calls, is_spoken_to, propagates,
-    sampled_from, served_trace, serves, serves_already, serves_nothing, take_asked, was_spoken_to,
+    CallKey, Execution, HeadPart, Served, Trace, answered, asks_on, call, calls, is_spoken_to,
+    propagates, remember_head_part, sampled_from, served_trace, serves, serves_already,
+    serves_nothing, take_asked, take_head_part, was_spoken_to,
 };
 pub use walks::{HEADER_LEN, HEADER_ROOM, HEADER_SIZE, PROOF, Walk, Walks};
 

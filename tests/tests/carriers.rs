@@ -113,7 +113,9 @@ fn carrying_some(group: &SocketGroup, settings: &[(&str, &str)]) -> (Daemon, Str
 
 /// What a daemon says in the end of what it carried, and what it did not.
 fn counted(log: &[String]) -> &str {
-    let line = log.iter().find(|line| line.contains("context in headers: "));
+    let line = log
+        .iter()
+        .find(|line| line.contains("context in headers: "));
     line.map_or("nothing", String::as_str)
 }
 

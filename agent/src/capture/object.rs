@@ -37,8 +37,15 @@ unsafe impl<T: FromBytes + IntoBytes + Copy + 'static> Pod for Shared<T> {}
 const LOG_NOTHING: u8 = 0;
 
 /// Maps of what is known of requests as they are sent, where anybody asks.
-const OF_CONTEXT: [&str; 7] = [
-    "ASKED", "CALLS", "LEAVING", "SERVED", "SERVERS", "SERVING", "WIDENED",
+const OF_CONTEXT: [&str; 8] = [
+    "ASKED",
+    "CALLS",
+    "HEAD_PARTS",
+    "LEAVING",
+    "SERVED",
+    "SERVERS",
+    "SERVING",
+    "WIDENED",
 ];
 
 /// Loads maps; programs are loaded as they are attached.
