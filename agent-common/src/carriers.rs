@@ -236,8 +236,8 @@ impl Carried {
 
 /// The id of a client's span, from what identifies its request among all that are made over TCP:
 /// the sequence numbers of the first byte that the client sent and of the first that the server
-/// did, and where the request begins, in bytes modulo 2^32, or [`OF_STREAM`]. Never 0. The numbers are spread by the finalizer of
-/// MurmurHash3, twice.
+/// did, and where the request begins, in bytes modulo 2^32, or [`OF_STREAM`]. Never 0. The numbers
+/// are spread by the finalizer of MurmurHash3, twice.
 #[must_use]
 #[inline(always)]
 pub const fn client_span_id(starts: [u32; 2], at: u64) -> u64 {

@@ -156,6 +156,14 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         println!("bench: shards");
         table.extend(shards::measure()?);
     }
+    programs(args, &mut table)?;
+    print!("{table}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What takes other programs than nginx alone.
+fn programs(args: &Args, table: &mut Table) -> Result<()> {
+    let wants = |part| args.parts.contains(&part);
     if wants(Part::Links) {
         println!("bench: links");
         table.extend(links::measure(args)?);
@@ -172,8 +180,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         println!("bench: carriers");
         table.extend(carriers::measure(args)?);
     }
-    print!("{table}");
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// The same in a machine with that kernel, which finds all built.

@@ -1,5 +1,5 @@
-//! The field `traceparent` (W3C Trace Context), as it stands in a head of HTTP/1.x, and in a block of
-//! HTTP/2.
+//! The field `traceparent` (W3C Trace Context), as it stands in a head of HTTP/1.x, and in a block
+//! of HTTP/2.
 
 use wirespan_common::carriers::{FIELD_LEN, LITERAL_LEN, hex};
 

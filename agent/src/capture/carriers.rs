@@ -22,7 +22,7 @@ use std::time::Instant;
 use wirespan_common::carriers::{Carried, MODE_CHOSEN, MODE_HEADERS, MODE_PUBLIC, MODE_TRIAL};
 
 use self::counts::CarriedCounts;
-use self::leaving::Leaving;
+use self::leaving::UnfitConnections;
 use self::set::Set;
 pub use self::trial::Fault;
 use super::{bpf, kernel_layout, strategy};
@@ -40,7 +40,7 @@ pub struct Carriers {
     #[allow(dead_code, reason = "held for its end")]
     link: OwnedFd,
     counts: CarriedCounts,
-    leaving: Leaving,
+    leaving: UnfitConnections,
     config: CarriersConfig,
 }
 
@@ -149,7 +149,7 @@ impl Carriers {
         kernel_layout::unfit_places().map_err(CarrierRefusal::Load)?;
         try_out(maps)?;
         let counts = CarriedCounts::from_now(maps).map_err(CarrierRefusal::Load)?;
-        let leaving = Leaving::of(maps).map_err(CarrierRefusal::Load)?;
+        let leaving = UnfitConnections::of(maps).map_err(CarrierRefusal::Load)?;
         let set = Set::load(maps, mode(config)).map_err(CarrierRefusal::Load)?;
         attach_context().map_err(CarrierRefusal::Load)?;
         let link = bpf::link_sockets(set.sockets(), group.as_fd());

@@ -188,7 +188,7 @@ settings! {
     ContextPropagationGroup: "WIRESPAN_CONTEXT_PROPAGATION_CGROUP"
         => "Control group whose processes' calls may carry it; all, if it is not set";
     ContextPropagationServices: "WIRESPAN_CONTEXT_PROPAGATION_SERVICES"
-        => "Services whose calls may carry it: globs of names, or of namespace/name; or all watched";
+        => "Services whose calls may carry it: globs of names, or of namespace/name; else all";
     ContextPropagationPublic: "WIRESPAN_CONTEXT_PROPAGATION_PUBLIC"
         => "true: calls to public addresses may carry it, too";
     Propagators: "OTEL_PROPAGATORS"

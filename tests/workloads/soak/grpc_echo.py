@@ -1,5 +1,6 @@
 """A gRPC server that sends back what it gets, with its SHA-256: `grpc_echo.py PORT`. Once, and for
-each message of a stream. The trace that a call named comes back as `x-context` behind the answer."""
+each message of a stream. The trace that a call named comes back as `x-context` behind the
+answer."""
 
 import concurrent.futures
 import hashlib

@@ -1,5 +1,5 @@
-"""As load.py, over gRPC: `grpc_load.py grpc PORT`. A trace that a call named though nobody named one
-here must be well formed, and is counted."""
+"""As load.py, over gRPC: `grpc_load.py grpc PORT`. A trace that a call named though nobody named
+one here must be well formed, and is counted."""
 
 import hashlib
 import json

@@ -77,7 +77,8 @@ pub fn measure(args: &Args) -> Result<Vec<Row>> {
             return Ok(Vec::new());
         }
         println!(
-            "bench: carriers: {:.0}/s, {:.0} watched, {:.0} carried; {:.0}, {:.0} and {:.0} µs; {said}",
+            "bench: carriers: {:.0}/s, {:.0} watched, {:.0} carried; {:.0}, {:.0} and {:.0} µs; \
+             {said}",
             alone.per_second,
             watched.per_second,
             carried.per_second,

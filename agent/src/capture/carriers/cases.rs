@@ -267,8 +267,7 @@ fn received(set: &Set, messages: &[&[u8]]) -> Vec<u8> {
     reader.join().expect("no panic").expect("it comes")
 }
 
-/// The streams whose block got a field, behind which this many bytes of padding stand; all else came
-/// as it was sent.
+/// The streams whose block got a field; all else came as it was sent.
 fn widened(set: &Set, messages: &[&[u8]]) -> Vec<u32> {
     const LEN: usize = LITERAL_LEN as usize;
     let came = received(set, messages);

@@ -1,5 +1,5 @@
-//! Connections that have become unfit to be enrolled, as the programs name them: they are left alone
-//! at once, and taken out here, because no program may.
+//! Connections that have become unfit to be enrolled, as the programs name them: they are left
+//! alone at once, and taken out here, because no program may.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -13,12 +13,12 @@ use crate::capture::reason::one_line;
 const EVERY: Duration = Duration::from_millis(200);
 
 /// Handle to the map that they are named in.
-pub struct Leaving {
+pub struct UnfitConnections {
     named: KernelMap<MapData, u64, u8>,
     look_at: Option<Instant>,
 }
 
-impl Leaving {
+impl UnfitConnections {
     /// Those that are named from now on.
     ///
     /// # Errors
