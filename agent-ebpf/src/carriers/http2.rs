@@ -1,6 +1,6 @@
 //! Requests of HTTP/2 (RFC 9113): the block of fields that opens a stream gets one field more at
-//! its end, as a literal that is never indexed (RFC 7541, 6.2.3), which leaves the tables of both ends
-//! as they are.
+//! its end, as a literal that is never indexed (RFC 7541, 6.2.3), which leaves the tables of both
+//! ends as they are.
 //!
 //! Frames are walked from the preface on, or not at all. A block is looked at only if its frame
 //! lies whole in one message, and what names a trace is looked for in each: once it was told in
