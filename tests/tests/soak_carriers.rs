@@ -53,14 +53,16 @@ fn no_byte_changes_while_daemons_that_carry_are_killed_and_started() {
         command.arg(port);
         command
     });
+    // The slowest to start first, while nobody else is busy.
     let loads = [
+        Load::over_grpc("gRPC", grpc.port),
         Load::on("HTTP by nginx", nginx.port, None),
         Load::by_hand(strict.port),
-        Load::over_grpc("gRPC", grpc.port),
     ];
-    group.take_in(loads[1].pid());
-    group.take_in(loads[2].pid());
-    let watched = format!("{worker},{},{}", loads[1].pid(), loads[2].pid());
+    let [of_grpc, _, by_hand] = loads.each_ref().map(Load::pid);
+    group.take_in(of_grpc);
+    group.take_in(by_hand);
+    let watched = format!("{worker},{of_grpc},{by_hand}");
     let path = group.path().to_str().expect("text");
     let (mut rounds, mut carried) = (0, 0);
     // The last one is not killed, so that there is one that says what it did.
@@ -93,7 +95,7 @@ fn no_byte_changes_while_daemons_that_carry_are_killed_and_started() {
         assert_eq!(told.bad, 0, "{told:?}");
         assert!(told.requests > 0, "{told:?}");
     }
-    assert!(told[1].inserted > 0 && told[2].inserted > 0, "{told:?}");
+    assert!(told[0].inserted > 0 && told[2].inserted > 0, "{told:?}");
 }
 
 /// How many requests got a field, as the daemon says at its end.
