@@ -10,6 +10,12 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub const HEAD_MAX: u32 = 4096;
 /// Length of the field that is inserted: `traceparent: 00-<32>-<16>-<2>` and the line's end.
 pub const FIELD_LEN: u32 = 70;
+/// Length of the field that is inserted into a block of HTTP/2: a literal that is never indexed,
+/// with a new name (RFC 7541, 6.2.3).
+pub const LITERAL_LEN: u32 = 69;
+/// In what a request of HTTP/2 is known by, instead of where it begins: it is the number of its
+/// stream.
+pub const OF_STREAM: u64 = 1 << 63;
 /// Connections that can be enrolled at a time.
 pub const ENROLLED_MAX: u32 = 16 * 1024;
 
@@ -17,8 +23,31 @@ pub const ENROLLED_MAX: u32 = 16 * 1024;
 pub const MODE_TRIAL: u32 = 1;
 /// In the only slot of `CARRIER_MODE`: header fields are inserted.
 pub const MODE_HEADERS: u32 = 2;
+/// In the only slot of `CARRIER_MODE`: only what was chosen among watched processes carries
+/// ([`crate::watch::Watch::carries`]).
+pub const MODE_CHOSEN: u32 = 4;
+/// In the only slot of `CARRIER_MODE`: connections to public addresses carry, too.
+pub const MODE_PUBLIC: u32 = 8;
 /// The trace id that the self-test's requests get.
 pub const TRIAL_TRACE_ID: [u8; 16] = *b"wirespan's trial";
+
+/// What of a socket is no offset that all programs need: where it says of itself that it is not to
+/// be enrolled, in bytes from the start of `struct tcp_sock`.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct UnfitPlaces {
+    /// `sk_flags`, 64 bits.
+    pub flags: u32,
+    /// Number of the bit `SOCK_ZEROCOPY` in them; 0: nothing of this is known, and nothing is
+    /// enrolled.
+    pub zero_copy: u32,
+    /// `is_mptcp`, a byte; 0: this kernel has no Multipath TCP.
+    pub multipath: u32,
+    /// Zero.
+    pub reserved: u32,
+}
 
 /// What is remembered of a connection whose process is watched, in its socket's storage. All of it
 /// is changed with the socket's lock held.
@@ -27,6 +56,8 @@ pub const TRIAL_TRACE_ID: [u8; 16] = *b"wirespan's trial";
 )]
 #[repr(C)]
 pub struct Talk {
+    /// Key of the connection in `ENROLLED`; 0 of those of the self-test.
+    pub cookie: u64,
     /// The first 16 bytes of the field's name that is being read, in lower case, the last one
     /// lowest.
     pub name: [u64; 2],
@@ -60,10 +91,16 @@ pub struct Talk {
     pub is_over: u8,
     /// How often Content-Length was met.
     pub lengths: u8,
+    /// 1: SETTINGS has come, with which HTTP/2 begins.
+    pub has_settings: u8,
     /// Zero.
-    pub reserved: [u8; 2],
+    pub reserved: u8,
+    /// Of HTTP/2 the last stream that began.
+    pub stream: u32,
+    /// Of HTTP/2 where the block of the request's fields ends, in the present message.
+    pub block_end: u32,
 }
-const _: () = assert!(size_of::<Talk>() == 72);
+const _: () = assert!(size_of::<Talk>() == 88);
 
 /// In [`Talk::empty_line`]: not in this message.
 pub const NOWHERE: u32 = u32::MAX;
@@ -88,6 +125,12 @@ pub enum HeadPhase {
     Body = 6,
     /// Whatever it is, it is left alone.
     Blind = 7,
+    /// Of HTTP/2: the head of a frame.
+    Frame = 8,
+    /// Of HTTP/2: what a frame carries.
+    Payload = 9,
+    /// Of HTTP/2: the block of a request's fields.
+    Block = 10,
 }
 
 /// What was done, or declined, and why. An index into the `CARRIED` map.
@@ -104,7 +147,7 @@ pub enum Carried {
     HasContext = 3,
     /// A head is longer than [`HEAD_MAX`]: the connection is left alone.
     HeadTooLong = 4,
-    /// Bytes are no request of HTTP/1.x: the connection is left alone.
+    /// Bytes are no request of HTTP/1.x, and no frame of HTTP/2: the connection is left alone.
     Unknown = 5,
     /// What follows a head has no length, or is another protocol: the connection is left alone.
     Unbounded = 6,
@@ -122,11 +165,25 @@ pub enum Carried {
     EarlyBytes = 12,
     /// A request's head was not read whole, or names a trace in another way than expected.
     UnknownHead = 13,
+    /// The connection may send without copying (`SO_ZEROCOPY`, io_uring): an enrolled one would be
+    /// told of that wrongly, or could not. It is left alone.
+    ZeroCopy = 14,
+    /// The connection is a part of one of Multipath TCP.
+    Multipath = 15,
+    /// The process that connects is watched, and not among those that were chosen to carry.
+    NotChosen = 16,
+    /// A request of HTTP/2 got a field.
+    Literal = 17,
+    /// Fields of a request of HTTP/2 did not come whole in one message, or one frame: what is told
+    /// of them later by number alone is not known, and the connection is left alone.
+    SplitBlock = 18,
+    /// On a connection of HTTP/2 somebody names traces already: it is left alone.
+    NamesTraces = 19,
 }
 
 impl Carried {
     /// All of them, in the order of their indices.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 20] = [
         Self::Enrolled,
         Self::Inserted,
         Self::NoContext,
@@ -141,6 +198,12 @@ impl Carried {
         Self::Full,
         Self::EarlyBytes,
         Self::UnknownHead,
+        Self::ZeroCopy,
+        Self::Multipath,
+        Self::NotChosen,
+        Self::Literal,
+        Self::SplitBlock,
+        Self::NamesTraces,
     ];
 
     /// What it is called in metrics.
@@ -152,7 +215,7 @@ impl Carried {
             Self::NoContext => "no_context",
             Self::HasContext => "has_context",
             Self::HeadTooLong => "head_too_long",
-            Self::Unknown => "not_http1",
+            Self::Unknown => "not_http",
             Self::Unbounded => "unbounded",
             Self::SplitEnd => "split_end",
             Self::NoMemory => "no_memory",
@@ -161,14 +224,20 @@ impl Carried {
             Self::Full => "full",
             Self::EarlyBytes => "early_bytes",
             Self::UnknownHead => "unknown_head",
+            Self::ZeroCopy => "zero_copy",
+            Self::Multipath => "multipath",
+            Self::NotChosen => "not_chosen",
+            Self::Literal => "literal",
+            Self::SplitBlock => "split_block",
+            Self::NamesTraces => "names_traces",
         }
     }
 }
 
 /// The id of a client's span, from what identifies its request among all that are made over TCP:
 /// the sequence numbers of the first byte that the client sent and of the first that the server
-/// did, and where the request begins. Never 0. The numbers are spread by the finalizer of
-/// MurmurHash3, twice.
+/// did, and where the request begins, in bytes modulo 2^32, or [`OF_STREAM`]. Never 0. The numbers
+/// are spread by the finalizer of MurmurHash3, twice.
 #[must_use]
 #[inline(always)]
 pub const fn client_span_id(starts: [u32; 2], at: u64) -> u64 {
@@ -178,14 +247,13 @@ pub const fn client_span_id(starts: [u32; 2], at: u64) -> u64 {
 }
 
 /// The id of the trace that begins with a request, where nobody named one: its halves, the first
-/// bytes in the first. It follows from the same as [`client_span_id`], and is never 0. `position`
-/// is where the request begins, in bytes modulo 2^32.
+/// bytes in the first. It follows from the same as [`client_span_id`], and is never 0.
 #[must_use]
 #[inline(always)]
-pub const fn derived_trace_id(starts: [u32; 2], position: u32) -> [u64; 2] {
+pub const fn derived_trace_id(starts: [u32; 2], at: u64) -> [u64; 2] {
     /// Told apart from a span's id, which goes over the wire.
     const HALVES: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03];
-    let of = client_span_id(starts, position as u64);
+    let of = client_span_id(starts, at);
     let low = spread(of ^ HALVES[1]);
     [spread(of ^ HALVES[0]), if low == 0 { 1 } else { low }]
 }

@@ -21,7 +21,10 @@ pub struct Watch {
     pub shard: u8,
     /// A [`crate::record::TaskKind`]: which tasks its runtime puts on threads, where they can be
     /// told apart ([`crate::runtime::Runtime`]). 0 costs nothing.
-    pub tasks: u16,
+    pub tasks: u8,
+    /// 1: its calls may carry their trace, where only chosen ones do
+    /// ([`crate::carriers::MODE_CHOSEN`]).
+    pub carries: u8,
 }
 const _: () = assert!(size_of::<Watch>() == 16);
 
@@ -61,6 +64,7 @@ impl Default for Watch {
             serves: 0,
             shard: 0,
             tasks: 0,
+            carries: 0,
         }
     }
 }

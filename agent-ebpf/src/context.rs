@@ -11,16 +11,16 @@
 
 pub mod head;
 
-use wirespan_common::carriers::{Carried, derived_trace_id};
+use wirespan_common::carriers::{Carried, OF_STREAM, derived_trace_id};
 use wirespan_common::record::{Direction, TaskKind};
 use wirespan_common::watch::Watch;
 
 use self::head::{RequestHead, Said};
 use crate::arch::GOROUTINE_OFFSET;
-use crate::maps::{self, CallKey, Execution, Scratch, Served, Trace};
+use crate::maps::{self, CallKey, Execution, HeadPart, Scratch, Served, Trace};
 use crate::memory::{
-    Current, Typed, clamp, copy_user_at, current_process, current_registers, kernel_value, repeat,
-    user_value,
+    Current, Typed, clamp, copy_user_at, current_process, current_registers, current_task,
+    kernel_value, offset, repeat, user_value,
 };
 use crate::sockets::{self, Socket};
 use crate::syscall::{self, Buffers, Iovec};
@@ -49,16 +49,41 @@ pub fn of_call(starts: [u32; 2], position: u32) -> Option<TraceContext> {
         position,
         reserved: 0,
     })?;
+    known(&trace)
+}
+
+#[inline(always)]
+fn known(trace: &Trace) -> Option<TraceContext> {
     trace.is_known().then_some(TraceContext {
         trace_id: trace.id,
         flags: trace.flags as u8,
     })
 }
 
+/// Of the request that a client makes on a stream of HTTP/2, with a message at `position`. Who is
+/// asked for nothing begins a trace with each stream; for whom anybody else sends is known if the
+/// message is the first of its call, and so of one request of the message.
+#[inline(always)]
+pub fn of_stream(starts: [u32; 2], position: u32, stream: u32) -> Option<TraceContext> {
+    // VERIFIER(6.1): as of sockets that connect.
+    let tgid = kernel_value(current_task() + offset(|o| &o.task_struct_tgid)).ok()?;
+    let watch = maps::watch_of(tgid)?;
+    if watch.serves == 0 && !maps::was_spoken_to(tgid) {
+        return known(&begun_at(starts, OF_STREAM | u64::from(stream)));
+    }
+    of_call(starts, position)
+}
+
 /// The trace that begins with a request.
 #[inline(always)]
 fn begun_by(key: &CallKey) -> Trace {
-    let [high, low] = derived_trace_id(key.starts, key.position);
+    begun_at(key.starts, key.position.into())
+}
+
+/// The same, by what [`derived_trace_id`] takes.
+#[inline(always)]
+fn begun_at(starts: [u32; 2], at: u64) -> Trace {
+    let [high, low] = derived_trace_id(starts, at);
     let is_sampled = low & RANDOM_BITS >= maps::sampled_from();
     Trace {
         id: joined([high, low]),
@@ -133,9 +158,17 @@ fn was_moved(scratch: &mut Scratch, result: u32) {
     if is_spoken_to(socket, place) {
         maps::is_spoken_to(scratch.transfer.current.tgid);
     }
-    if let Some(place) = place
-        && begins_request(scratch, result)
-    {
+    let Some(place) = place else {
+        return;
+    };
+    if !copies_beginning(scratch, result) {
+        return;
+    }
+    if goes_on(scratch, &place, result) {
+        return;
+    }
+    let [a, b, c, d, ..] = scratch.payload;
+    if scratch.copied >= 4 && head::is_request([a, b, c, d]) {
         request_read(scratch, &place, result);
     }
 }
@@ -145,14 +178,15 @@ fn was_moved(scratch: &mut Scratch, result: u32) {
 fn is_spoken_to(socket: Socket, place: Option<TaskPlace>) -> bool {
     match place {
         Some(place) => place.written == 0,
-        None if sockets::is_tcp(socket.sk) => false,
+        // What answers names and addresses is asked in other ways.
+        None if sockets::is_tcp(socket.sk) || !sockets::is_stream(socket.sk) => false,
         None => maps::connection(socket.id).is_some_and(|it| it.egress.position == 0),
     }
 }
 
-/// Copies the first part of what was read. Returns whether a request begins there.
+/// Copies the first part of what was read. Returns whether there is any.
 #[inline(always)]
-fn begins_request(scratch: &mut Scratch, result: u32) -> bool {
+fn copies_beginning(scratch: &mut Scratch, result: u32) -> bool {
     let call = scratch.transfer.call;
     let (address, len) = match call.buffers {
         Buffers::One => (call.address, u64::from(result)),
@@ -178,8 +212,7 @@ fn begins_request(scratch: &mut Scratch, result: u32) -> bool {
     let payload = &mut scratch.payload;
     let copied =
         copy_user_at::<1, { HEAD_BYTES_MAX as usize }, _>(payload, 0, address, scratch.copied);
-    let [a, b, c, d, ..] = *payload;
-    copied.is_ok() && scratch.copied >= 4 && head::is_request([a, b, c, d])
+    copied.is_ok() && scratch.copied != 0
 }
 
 /// A request was read, in the last `len` bytes.
@@ -197,11 +230,34 @@ fn request_read(scratch: &mut Scratch, place: &TaskPlace, len: u32) {
         return;
     }
     let key = place.of_read(len);
+    scratch.request = RequestHead::NEW;
     let trace = match served.execution.task {
         0 => Trace::UNKNOWN,
-        _ => trace_of(scratch, key),
+        _ => trace_of(scratch, key, len, 0),
     };
     maps::serves(socket.id, &served, &trace);
+}
+
+/// Whether what was read is the next part of a head, which is dealt with then.
+#[inline(always)]
+fn goes_on(scratch: &mut Scratch, place: &TaskPlace, len: u32) -> bool {
+    let socket = scratch.transfer.socket;
+    let Some(part) = maps::take_head_part(socket.id, &mut scratch.request) else {
+        return false;
+    };
+    let served = Served {
+        execution: reader(scratch, socket),
+        starts: [place.peer_start, place.own_start],
+        answered: place.written,
+        reserved: 0,
+    };
+    let begins_here = part.key.position.wrapping_add(part.len) == place.of_read(len).position;
+    if !begins_here || part.key.starts != served.starts || served.execution.task == 0 {
+        return false;
+    }
+    let trace = trace_of(scratch, part.key, len, part.len);
+    maps::serves(socket.id, &served, &trace);
+    true
 }
 
 /// Who serves what the current task has read from a socket; number 0 where that is not known.
@@ -225,11 +281,17 @@ fn goroutine() -> u64 {
     kernel_value(current_registers().address() + GOROUTINE_OFFSET).unwrap_or(0)
 }
 
-/// Of the request in the scratch buffer.
+/// Of the request in the scratch buffer, as far as it was read: `len` bytes now and `before` bytes
+/// before. What was read of a head that goes on is remembered.
 #[inline(always)]
-fn trace_of(scratch: &mut Scratch, key: CallKey) -> Trace {
-    scratch.request = RequestHead::NEW;
+fn trace_of(scratch: &mut Scratch, key: CallKey, len: u32, before: u32) -> Trace {
     repeat(HEAD_BYTES_MAX, one_byte, &mut Reading(scratch));
+    let so_far = before.wrapping_add(len);
+    if !scratch.request.is_over() && scratch.copied == len && so_far < HEAD_BYTES_MAX {
+        let part = HeadPart { key, len: so_far };
+        maps::remember_head_part(scratch.transfer.socket.id, &part, &scratch.request);
+        return Trace::UNKNOWN;
+    }
     match scratch.request.said() {
         Said::Trace(id, flags) => Trace {
             id: joined(id),

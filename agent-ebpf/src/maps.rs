@@ -32,8 +32,8 @@ use wirespan_common::watch::{HINTS, NO_BOUNDARY, VerdictValue, Watch, hint_slot}
 use crate::memory::Delivered;
 
 pub use carriers::{
-    carrier_mode, count_carried, enrol, forget_widened, note_widened, remember_widened, talk,
-    talk_or_new, widened,
+    carrier_mode, count_carried, enrol, forget_widened, leaves, note_widened, remember_widened,
+    talk, talk_or_new, unfit, widened,
 };
 pub use contexts::{
     Lineage, context, forget_work, remember_context, remember_item, remember_work, take_item, work,
@@ -56,8 +56,9 @@ pub use tls::{
     move_object, object, remember_halves, remember_object, remember_ring, task, touch_task,
 };
 pub use trace::{
-    CallKey, Execution, Served, Trace, answered, asks_on, call, calls, is_spoken_to, propagates,
-    sampled_from, served_trace, serves, serves_already, serves_nothing, take_asked, was_spoken_to,
+    CallKey, Execution, HeadPart, Served, Trace, answered, asks_on, call, calls, is_spoken_to,
+    propagates, remember_head_part, sampled_from, served_trace, serves, serves_already,
+    serves_nothing, take_asked, take_head_part, was_spoken_to,
 };
 pub use walks::{HEADER_LEN, HEADER_ROOM, HEADER_SIZE, PROOF, Walk, Walks};
 
@@ -278,12 +279,15 @@ pub fn add_probes(tgid: u32, probes: u32) {
     }
 }
 
-/// The process runs another program, whose runtime nobody knows.
+/// The process runs another program, whose runtime nobody knows, nor whether it is to carry.
 #[inline(always)]
 pub fn forget_tasks(tgid: u32) {
     if let Some(watch) = WATCHED.get_ptr_mut(tgid) {
         // SAFETY: as above.
-        unsafe { (*watch).tasks = 0 };
+        unsafe {
+            (*watch).tasks = 0;
+            (*watch).carries = 0;
+        }
         recent::changed();
     }
 }
@@ -297,8 +301,8 @@ pub fn set_tasks(tgid: u32, kind: TaskKind) {
     };
     // SAFETY: as above; where user space replaces the value meanwhile, the process tells again.
     let tasks = unsafe { &mut (*watch).tasks };
-    if *tasks == 0 || *tasks == TaskKind::Thread as u16 {
-        *tasks = kind as u16;
+    if *tasks == 0 || *tasks == TaskKind::Thread as u8 {
+        *tasks = kind as u8;
         recent::changed();
     }
 }

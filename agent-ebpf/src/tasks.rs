@@ -45,16 +45,16 @@ pub fn note(scratch: &mut Scratch, connection: &mut Connection) {
         return;
     }
     // Apart, so that the one does not take the other's stack.
-    if kind == TaskKind::PythonContext as u16 {
+    if kind == TaskKind::PythonContext as u8 {
         look_at_context(scratch);
-    } else if kind == TaskKind::Tokio as u16 {
+    } else if kind == TaskKind::Tokio as u8 {
         look_at_tokio(scratch);
-    } else if kind == TaskKind::VirtualThread as u16 {
+    } else if kind == TaskKind::VirtualThread as u8 {
         look_at_virtual_thread(scratch);
-    } else if kind == TaskKind::ProxyRequest as u16 && !is_egress && connection.proxied_at != 0 {
+    } else if kind == TaskKind::ProxyRequest as u8 && !is_egress && connection.proxied_at != 0 {
         // What `passed_on` finds, in place.
         let id = connection.proxied_at;
-        name(scratch, kind as u8, Task { id, part: 0 });
+        name(scratch, kind, Task { id, part: 0 });
     } else {
         look(scratch, connection, kind);
     }
@@ -95,7 +95,7 @@ fn name(scratch: &mut Scratch, kind: u8, task: Task) {
 }
 
 #[inline(never)]
-fn look(scratch: &mut Scratch, connection: &mut Connection, kind: u16) {
+fn look(scratch: &mut Scratch, connection: &mut Connection, kind: u8) {
     let Some(task) = current(scratch, connection, kind) else {
         return;
     };
@@ -103,13 +103,13 @@ fn look(scratch: &mut Scratch, connection: &mut Connection, kind: u16) {
         connection.answers = 1;
         return;
     }
-    name(scratch, kind as u8, task);
+    name(scratch, kind, task);
 }
 
 /// The task of this kind that runs on the current thread.
 #[inline(always)]
-fn current(scratch: &Scratch, connection: &mut Connection, kind: u16) -> Option<Task> {
-    match TaskKind::try_from(kind as u8) {
+fn current(scratch: &Scratch, connection: &mut Connection, kind: u8) -> Option<Task> {
+    match TaskKind::try_from(kind) {
         Ok(TaskKind::Goroutine) => go::current(scratch),
         Ok(TaskKind::Thread) => threads::thread(&scratch.transfer),
         Ok(TaskKind::NodeStore) => node::request(&scratch.transfer),
@@ -181,7 +181,7 @@ const HAPROXY: u8 = Proxy::Haproxy as u8;
 /// A watched process makes a thread, whose `struct task_struct` is at `task`.
 #[inline(always)]
 pub fn thread_began(current: Current, watch: Watch, task: u64) -> Delivered<()> {
-    if watch.tasks != TaskKind::PythonContext as u16 {
+    if watch.tasks != TaskKind::PythonContext as u8 {
         return Ok(());
     }
     let tid = kernel_value::<u32>(task + offset(|o| &o.task_struct_pid))?;
@@ -194,10 +194,10 @@ pub fn thread_began(current: Current, watch: Watch, task: u64) -> Delivered<()> 
 /// A thread of a watched process ends.
 #[inline(always)]
 pub fn thread_ended(current: Current, watch: Watch) -> Delivered<()> {
-    if watch.tasks == TaskKind::NodeStore as u16 {
+    if watch.tasks == TaskKind::NodeStore as u8 {
         maps::forget_node_table(current.tid);
     }
-    if watch.tasks != TaskKind::PythonContext as u16 {
+    if watch.tasks != TaskKind::PythonContext as u8 {
         return Ok(());
     }
     python::thread_ended(current)

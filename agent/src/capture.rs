@@ -112,6 +112,16 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl Capture {
+    /// Carries context no longer, if others have come to handle the same sockets.
+    pub fn carry_alone(&mut self) {
+        if let Some(Ok(carriers)) = &self.carriers
+            && let Err(refusal) = carriers.are_alone()
+        {
+            log::warn!("calls carry their trace no longer: {}", Visible(&refusal));
+            self.carriers = Some(Err(refusal));
+        }
+    }
+
     /// Loads and attaches the kernel side. Nothing is watched yet but future listeners on the ports
     /// of `targets`.
     ///

@@ -72,6 +72,8 @@ pub struct Told {
     pub bad: u64,
     /// The first of them.
     pub why: String,
+    /// Those that came with one header field more than were sent, where that is looked for.
+    pub inserted: u64,
 }
 
 impl Load {
@@ -95,6 +97,22 @@ impl Load {
     pub fn over_grpc(name: &str, port: u16) -> Self {
         let mut command = python_with_grpc("soak/grpc_load.py");
         Self::by(name, command.args(["grpc", &port.to_string()]))
+    }
+
+    /// The same over HTTP/1.1 by a client that sends in every way there is, to a server that looks
+    /// at every byte: `soak/wire.py`.
+    #[must_use]
+    pub fn by_hand(port: u16) -> Self {
+        Self::by(
+            "HTTP by hand",
+            &mut python("soak/wire.py", &["ask", &port.to_string()]),
+        )
+    }
+
+    /// The client's process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     fn by(name: &str, command: &mut Command) -> Self {
@@ -123,6 +141,7 @@ impl Load {
             requests: number("requests"),
             bad: number("bad"),
             why: format!("{}: {}", self.name, told["why"]),
+            inserted: told["inserted"].as_u64().unwrap_or(0),
         }
     }
 }

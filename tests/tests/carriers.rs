@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex};
 
 use wirespan_tests::cgroup::SocketGroup;
 use wirespan_tests::daemon::Daemon;
+use wirespan_tests::grpc::python_with_grpc;
 use wirespan_tests::ports;
 use wirespan_tests::process::{LIMIT, Process, tied};
 use wirespan_tests::spans::{Kind, Seen, listing};
 use wirespan_tests::tls::built;
-use wirespan_tests::workload::{Nginx, Server, children_of, eventually};
+use wirespan_tests::workload::{Client, Nginx, Server, children_of, eventually, python};
 
 /// The lines of a request's head.
 type Head = Vec<String>;
@@ -80,7 +81,7 @@ fn contexts(head: &[String]) -> Vec<String> {
 }
 
 /// What a field has to say of a client's span.
-fn named(span: &Seen) -> Vec<String> {
+fn named_by(span: &Seen) -> Vec<String> {
     vec![format!("00-{}-{}-01", span.trace_id, span.span_id)]
 }
 
@@ -95,15 +96,27 @@ fn of_path<'a>(spans: &'a [Seen], kind: Kind, path: &str) -> &'a Seen {
 
 /// A daemon that carries what it watches by these settings, and what it says of that.
 fn carrying(group: &SocketGroup, targets: (&str, &str)) -> (Daemon, String) {
+    carrying_some(group, &[targets])
+}
+
+fn carrying_some(group: &SocketGroup, settings: &[(&str, &str)]) -> (Daemon, String) {
     let group = group.path().to_str().expect("text");
-    let mut daemon = Daemon::start(&[
-        targets,
+    let own = [
         ("BEYLA_BPF_CONTEXT_PROPAGATION", "headers"),
         ("WIRESPAN_CONTEXT_PROPAGATION_CGROUP", group),
-    ]);
+    ];
+    let mut daemon = Daemon::start(&[settings, &own].concat());
     let stderr = &daemon.process().stderr;
     let said = stderr.wait_for_line(LIMIT, "carry their trace");
     (daemon, said.unwrap_or_default())
+}
+
+/// What a daemon says in the end of what it carried, and what it did not.
+fn counted(log: &[String]) -> &str {
+    let line = log
+        .iter()
+        .find(|line| line.contains("context in headers: "));
+    line.map_or("nothing", String::as_str)
 }
 
 /// Whether this kernel carries, as it has to.
@@ -159,7 +172,7 @@ fn headers_are_carried_only_where_the_self_test_passes() {
     for path in PATHS {
         let span = of_path(&spans, Kind::Client, path);
         assert!(span.parent_span_id.is_empty(), "{span:?}");
-        let expected = if carries { named(span) } else { vec![] };
+        let expected = if carries { named_by(span) } else { vec![] };
         assert_eq!(asked.contexts_of(path), expected, "{span:?}");
     }
 }
@@ -234,7 +247,7 @@ fn nginx_carries_on_what_it_was_asked_with() {
     // Passed on as it came: nobody doubles it.
     assert_eq!(contexts(&[given()]), asked.contexts_of("/given"));
     let of = |path| match carries(&said) {
-        true => named(client(path)),
+        true => named_by(client(path)),
         false => vec![],
     };
     assert_eq!(asked.contexts_of("/none"), of("/none"));
@@ -253,11 +266,15 @@ fn goroutines_carry_on_what_they_read() {
         command
     });
     group.take_in(front.process.pid());
-    let (daemon, said) = carrying(&group, ("BEYLA_OPEN_PORT", &front.port.to_string()));
+    let (mut daemon, said) = carrying(&group, ("BEYLA_OPEN_PORT", &front.port.to_string()));
+    // Before, nobody knows which goroutine asks.
+    let probed = daemon.process().stderr.wait_for_line(LIMIT, "probes)");
+    assert!(probed.is_some(), "{}", daemon.process().story());
     curl(&[&front.url("/r1/direct")]);
     curl(&["-H", &given(), &front.url("/r2/direct")]);
     daemon.wait_for_count(6);
-    let spans = daemon.stop().spans;
+    let told = daemon.stop();
+    let spans = told.spans;
     let carries = carries(&said);
     let mut clients = spans.iter().filter(|span| span.kind == Kind::Client);
     assert_eq!(clients.clone().count(), 4, "{}", listing(&spans));
@@ -268,7 +285,164 @@ fn goroutines_carry_on_what_they_read() {
     );
     for span in spans.iter().filter(|span| span.kind == Kind::Client) {
         assert!(!span.parent_span_id.is_empty(), "{}", listing(&spans));
-        let expected = if carries { named(span) } else { vec![] };
-        assert_eq!(asked.contexts_of(&span.target()), expected, "{span:?}");
+        let expected = if carries { named_by(span) } else { vec![] };
+        let contexts = asked.contexts_of(&span.target());
+        assert_eq!(contexts, expected, "{}: {span:?}", counted(&told.log));
     }
+}
+
+#[test]
+fn services_that_were_not_chosen_carry_nothing() {
+    let Some(group) = group() else { return };
+    let asked = Unobserved::start();
+    let url = format!("http://127.0.0.1:{}", asked.port);
+    let named = |name| {
+        let mut command = python("client.py", &[]);
+        Client::start(command.env("OTEL_SERVICE_NAME", name))
+    };
+    let mut clients = [named("cart"), named("till")];
+    let pids = clients.each_ref().map(|client| client.process.pid());
+    pids.iter().for_each(|pid| group.take_in(*pid));
+    let targets = pids.map(|pid| pid.to_string()).join(",");
+    let (daemon, said) = carrying_some(
+        &group,
+        &[
+            ("BEYLA_TARGET_PID", &targets),
+            ("WIRESPAN_CONTEXT_PROPAGATION_SERVICES", "other,ca*"),
+        ],
+    );
+    for (client, path) in clients.iter_mut().zip(["/cart", "/till"]) {
+        daemon.wait_until_watching(client.process.pid());
+        client.send("GET", &format!("{url}{path}"), 0);
+        let _ = client.truth(1);
+    }
+    daemon.wait_for_count(2);
+    let told = daemon.stop();
+    let cart = of_path(&told.spans, Kind::Client, "/cart");
+    if carries(&said) {
+        assert_eq!(asked.contexts_of("/cart"), named_by(cart));
+        assert!(counted(&told.log).contains("1 connections of processes that were not chosen"));
+    }
+    assert!(asked.contexts_of("/till").is_empty());
+}
+
+#[test]
+fn who_sends_without_copying_is_left_alone() {
+    let Some(group) = group() else { return };
+    let asked = Unobserved::start();
+    let mut client = Client::start(&mut python("uncopied.py", &[&asked.port.to_string()]));
+    let pid = client.process.pid();
+    group.take_in(pid);
+    let (daemon, said) = carrying(&group, ("BEYLA_TARGET_PID", &pid.to_string()));
+    daemon.wait_until_watching(pid);
+    for (line, freed) in [("early /early", "[0, 1, 2]"), ("late /late", "[]")] {
+        client.process.tell(line);
+        let told = client.process.stdout.wait_for_line(LIMIT, freed);
+        assert!(told.is_some(), "{line}: {}", client.process.story());
+    }
+    daemon.wait_for_count(6);
+    let told = daemon.stop();
+    for path in ["/early/0", "/early/1", "/early/2", "/late/1", "/late/2"] {
+        assert!(asked.contexts_of(path).is_empty(), "{path}");
+    }
+    if carries(&said) {
+        let before = of_path(&told.spans, Kind::Client, "/late/0");
+        assert_eq!(asked.contexts_of("/late/0"), named_by(before));
+        let counted = counted(&told.log);
+        assert!(
+            counted.contains("2 connections that may send without"),
+            "{counted}"
+        );
+    }
+}
+
+/// Asks within the group over one connection of HTTP/2; what was answered, a line each.
+fn nghttp_within(group: &SocketGroup, arguments: &str) -> Vec<String> {
+    let joined = format!(
+        "echo $$ > {}/cgroup.procs && exec nghttp {arguments}",
+        group.path().display()
+    );
+    let mut command = tied("sh");
+    command.args(["-c", &joined]);
+    Process::start("nghttp", &mut command).succeed()
+}
+
+#[test]
+fn requests_of_http2_carry_a_literal() {
+    let Some(group) = group() else { return };
+    let named = "location / { return 200 '$request_uri $http_traceparent\\n'; }";
+    let nginx = Nginx::http2(1, "", named);
+    let (daemon, said) = carrying(&group, ("BEYLA_AUTO_TARGET_EXE", "*/nghttp"));
+    let urls = PATHS.map(|path| nginx.url(path)).join(" ");
+    let mut answers = nghttp_within(&group, &urls);
+    let own = nginx.url("/own");
+    answers.extend(nghttp_within(&group, &format!("-H '{}' {own}", given())));
+    daemon.wait_for_count(PATHS.len() + 1);
+    let told = daemon.stop();
+    let carries = carries(&said);
+    let answered = |path: &str| {
+        let found = answers.iter().find_map(|line| line.strip_prefix(path));
+        let found = found.unwrap_or_else(|| panic!("{path}: {answers:?}"));
+        found.trim().to_owned()
+    };
+    let counted = counted(&told.log);
+    for path in PATHS {
+        let span = of_path(&told.spans, Kind::Client, path);
+        let expected = if carries {
+            named_by(span).concat()
+        } else {
+            String::new()
+        };
+        assert_eq!(answered(path), expected, "{counted}");
+    }
+    assert_eq!(format!("traceparent: {}", answered("/own")), given());
+    if carries {
+        assert!(
+            counted.contains("3 requests of HTTP/2 with a field"),
+            "{counted}"
+        );
+        assert!(
+            counted.contains("1 connections of HTTP/2 on which traces"),
+            "{counted}"
+        );
+    }
+}
+
+#[test]
+fn calls_of_grpc_carry_a_literal() {
+    const CALLS: usize = 10;
+    let Some(group) = group() else { return };
+    let server = Server::on(ports::free(), |port| {
+        let mut command = python_with_grpc("soak/grpc_echo.py");
+        command.arg(port);
+        command
+    });
+    let mut command = python_with_grpc("grpc/context.py");
+    let mut client = Client::start(command.arg(server.port.to_string()));
+    let pid = client.process.pid();
+    group.take_in(pid);
+    let (daemon, said) = carrying(&group, ("BEYLA_TARGET_PID", &pid.to_string()));
+    daemon.wait_until_watching(pid);
+    for call in 0..CALLS {
+        client.process.tell(&format!("{call}"));
+    }
+    let lines = client.process.stdout.wait_for(LIMIT, |lines| {
+        let told = lines
+            .iter()
+            .filter_map(|line| line.strip_prefix("context "));
+        let told: Vec<String> = told.map(str::to_owned).collect();
+        (told.len() == CALLS).then_some(told)
+    });
+    let lines = lines.unwrap_or_else(|| panic!("{}", client.process.story()));
+    daemon.wait_for_count(CALLS);
+    let told = daemon.stop();
+    let mut expected = vec![String::new(); CALLS];
+    if carries(&said) {
+        expected = told.spans.iter().flat_map(named_by).collect();
+    }
+    let sorted = |mut all: Vec<String>| {
+        all.sort();
+        all
+    };
+    assert_eq!(sorted(lines), sorted(expected), "{}", counted(&told.log));
 }

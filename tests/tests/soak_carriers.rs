@@ -1,11 +1,13 @@
 //! A soak: daemons that insert fields come and go, most of them killed, while nginx passes requests
-//! on over connections that are enrolled. No byte that anybody looks at may change, no request may
-//! fail, and nothing may stay in the kernel. It takes a kernel that passes the self-test.
+//! on over connections that are enrolled, and a client sends in every way there is. No byte that
+//! anybody looks at may change but for the field, no request may fail, and nothing may stay in the
+//! kernel. It takes a kernel that passes the self-test.
 
 use std::time::Duration;
 
 use wirespan_tests::cgroup::SocketGroup;
 use wirespan_tests::daemon::Daemon;
+use wirespan_tests::grpc::python_with_grpc;
 use wirespan_tests::ports;
 use wirespan_tests::process::LIMIT;
 use wirespan_tests::soak::{Load, Soak};
@@ -43,13 +45,30 @@ fn no_byte_changes_while_daemons_that_carry_are_killed_and_started() {
     eventually("a worker", || !children_of(nginx.process.pid()).is_empty());
     let worker = children_of(nginx.process.pid())[0];
     group.take_in(worker);
-    let load = Load::on("HTTP by nginx", nginx.port, None);
-    let (worker, path) = (worker.to_string(), group.path().to_str().expect("text"));
+    let strict = Server::on(ports::free(), |port| {
+        python("soak/wire.py", &["serve", port])
+    });
+    let grpc = Server::on(ports::free(), |port| {
+        let mut command = python_with_grpc("soak/grpc_echo.py");
+        command.arg(port);
+        command
+    });
+    // The slowest to start first, while nobody else is busy.
+    let loads = [
+        Load::over_grpc("gRPC", grpc.port),
+        Load::on("HTTP by nginx", nginx.port, None),
+        Load::by_hand(strict.port),
+    ];
+    let [of_grpc, _, by_hand] = loads.each_ref().map(Load::pid);
+    group.take_in(of_grpc);
+    group.take_in(by_hand);
+    let watched = format!("{worker},{of_grpc},{by_hand}");
+    let path = group.path().to_str().expect("text");
     let (mut rounds, mut carried) = (0, 0);
     // The last one is not killed, so that there is one that says what it did.
     while soak.goes_on() || carried == 0 {
         let mut daemon = Daemon::start(&[
-            ("BEYLA_TARGET_PID", &worker),
+            ("BEYLA_TARGET_PID", &watched),
             ("BEYLA_TRACE_PRINTER", "counter"),
             ("BEYLA_BPF_CONTEXT_PROPAGATION", "headers"),
             ("WIRESPAN_CONTEXT_PROPAGATION_CGROUP", path),
@@ -70,10 +89,13 @@ fn no_byte_changes_while_daemons_that_carry_are_killed_and_started() {
             daemon.kill();
         }
     }
-    let told = load.finish();
+    let told = loads.map(Load::finish);
     println!("{rounds} daemons, {carried} fields told, {told:?}");
-    assert_eq!(told.bad, 0, "{told:?}");
-    assert!(told.requests > 0, "{told:?}");
+    for told in &told {
+        assert_eq!(told.bad, 0, "{told:?}");
+        assert!(told.requests > 0, "{told:?}");
+    }
+    assert!(told[0].inserted > 0 && told[2].inserted > 0, "{told:?}");
 }
 
 /// How many requests got a field, as the daemon says at its end.

@@ -2,6 +2,7 @@
 //! else the machine does falls on both. A table, not a test: nothing fails on a slow machine.
 
 mod asking;
+mod carriers;
 mod cost;
 mod cpu;
 mod daemon;
@@ -80,10 +81,12 @@ enum Part {
     Pods,
     /// Agents that ask each other
     Asking,
+    /// nginx in front of nginx, with header fields inserted
+    Carriers,
 }
 
 impl Part {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Cost,
         Self::Http1,
         Self::Http2,
@@ -94,6 +97,7 @@ impl Part {
         Self::Links,
         Self::Pods,
         Self::Asking,
+        Self::Carriers,
     ];
 }
 
@@ -152,6 +156,14 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         println!("bench: shards");
         table.extend(shards::measure()?);
     }
+    programs(args, &mut table)?;
+    print!("{table}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What takes other programs than nginx alone.
+fn programs(args: &Args, table: &mut Table) -> Result<()> {
+    let wants = |part| args.parts.contains(&part);
     if wants(Part::Links) {
         println!("bench: links");
         table.extend(links::measure(args)?);
@@ -164,8 +176,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         println!("bench: asking");
         table.extend(asking::measure()?);
     }
-    print!("{table}");
-    Ok(ExitCode::SUCCESS)
+    if wants(Part::Carriers) {
+        println!("bench: carriers");
+        table.extend(carriers::measure(args)?);
+    }
+    Ok(())
 }
 
 /// The same in a machine with that kernel, which finds all built.

@@ -1,10 +1,12 @@
 //! Which connections are enrolled. It looks at no byte of them.
 
 use aya_ebpf::bindings::{BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_TCP_CONNECT_CB};
-use wirespan_common::carriers::{Carried, MODE_HEADERS};
+use wirespan_common::carriers::{Carried, MODE_CHOSEN, MODE_HEADERS, MODE_PUBLIC};
+use wirespan_common::watch::Watch;
 
+use super::{may_send_uncopied, tcp_of};
 use crate::maps;
-use crate::memory::{SocketEvent, current_task, kernel_value, offset};
+use crate::memory::{SocketEvent, Typed, current_task, kernel_value, offset};
 
 const AF_INET: u32 = 2;
 const AF_INET6: u32 = 10;
@@ -28,14 +30,14 @@ pub fn socket_event(event: SocketEvent) {
 /// Marks the socket, if the process that connects it is watched: only here is it known who that is.
 #[inline(always)]
 fn connects(event: SocketEvent) {
-    if !is_watched() {
+    let Some(watch) = watch() else {
         return;
-    }
+    };
     if event.peer_port() == PORT_HTTPS {
         return;
     }
-    if !is_private(event) {
-        maps::count_carried(Carried::PublicPeer);
+    if let Some(reason) = declines(event, watch) {
+        maps::count_carried(reason);
         return;
     }
     if maps::talk_or_new(event.sk()).is_none() {
@@ -43,24 +45,73 @@ fn connects(event: SocketEvent) {
     }
 }
 
-/// Whether the current process is watched.
+/// How the current process is watched, if it is.
 #[inline(always)]
-fn is_watched() -> bool {
+fn watch() -> Option<Watch> {
     // VERIFIER(6.1): here the helper that tells it is not known.
-    let tgid = kernel_value(current_task() + offset(|o| &o.task_struct_tgid));
-    tgid.is_ok_and(|tgid| !maps::is_own(tgid) && maps::watch_of(tgid).is_some())
+    let tgid = kernel_value(current_task() + offset(|o| &o.task_struct_tgid)).ok()?;
+    if maps::is_own(tgid) {
+        return None;
+    }
+    maps::watch_of(tgid)
+}
+
+/// Why a connection that a watched process opens is not to be enrolled, as far as that is known.
+#[inline(always)]
+fn declines(event: SocketEvent, watch: Watch) -> Option<Carried> {
+    let mode = maps::carrier_mode();
+    if mode & MODE_CHOSEN != 0 && watch.carries == 0 {
+        return Some(Carried::NotChosen);
+    }
+    if mode & MODE_PUBLIC == 0 && !is_private(event) {
+        return Some(Carried::PublicPeer);
+    }
+    if uses_rings() {
+        return Some(Carried::ZeroCopy);
+    }
+    None
+}
+
+/// Whether the current task uses io_uring, which sends without copying if it is asked to, and is
+/// refused that on an enrolled socket.
+#[inline(always)]
+fn uses_rings() -> bool {
+    let at = offset(|o| &o.task_struct_io_uring);
+    at != 0 && kernel_value::<u64>(current_task() + at).is_ok_and(|rings| rings != 0)
 }
 
 #[inline(always)]
 fn established(event: SocketEvent) {
-    if maps::talk(event.sk()).is_none() {
+    let sk = event.sk();
+    let Some(talk) = maps::talk(sk) else {
+        return;
+    };
+    let Some(tcp) = tcp_of(sk) else {
+        return;
+    };
+    if let Some(reason) = is_unfit(tcp) {
+        maps::count_carried(reason);
         return;
     }
-    maps::count_carried(if maps::enrol(event) {
+    talk.cookie = event.cookie();
+    maps::count_carried(if maps::enrol(event, talk.cookie) {
         Carried::Enrolled
     } else {
         Carried::Full
     });
+}
+
+/// What a socket says of itself that keeps it from being enrolled.
+#[inline(always)]
+fn is_unfit(tcp: Typed) -> Option<Carried> {
+    let multipath = maps::unfit(|places| &places.multipath);
+    if multipath != 0 && tcp.value::<u8>(multipath) != 0 {
+        return Some(Carried::Multipath);
+    }
+    if may_send_uncopied(tcp) {
+        return Some(Carried::ZeroCopy);
+    }
+    None
 }
 
 /// Whether the peer is within a network of somebody's own (RFC 1918, 6598, 4193), this machine, or

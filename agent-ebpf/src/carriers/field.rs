@@ -1,6 +1,7 @@
-//! The field `traceparent` (W3C Trace Context), as it stands in a head of HTTP/1.x.
+//! The field `traceparent` (W3C Trace Context), as it stands in a head of HTTP/1.x, and in a block
+//! of HTTP/2.
 
-use wirespan_common::carriers::{FIELD_LEN, hex};
+use wirespan_common::carriers::{FIELD_LEN, LITERAL_LEN, hex};
 
 use crate::context::TraceContext;
 use crate::memory::{NotDone, SentMessage};
@@ -38,6 +39,28 @@ pub fn write(
         at + LAST,
         [low >> 40 | DASH << 24 | flags << 32 | end << 48],
     )
+}
+
+/// Writes it to `at` as a literal that is never indexed, with a new name (RFC 7541, 6.2.3), where
+/// there is room for it.
+#[inline(always)]
+pub fn write_literal(
+    message: SentMessage,
+    at: u32,
+    context: &TraceContext,
+    span_id: u64,
+) -> Result<(), NotDone> {
+    const DASH: u64 = b'-' as u64;
+    let [a, b, c, d] = quarters(&context.trace_id);
+    let (high, low) = (hex((span_id >> 32) as u32), hex(span_id as u32));
+    let flags = hex(u32::from(context.flags)) >> 48;
+    // Neither name nor value by Huffman's code: 11 and 55 bytes.
+    message.write(at, [u64::from_le_bytes(*b"\x10\x0btracep")])?;
+    message.write(at + 8, [u64::from_le_bytes(*b"arent\x3700")])?;
+    message.write(at + 9, [u64::from_le_bytes(*b"rent\x3700-")])?;
+    message.write(at + 17, [hex(a), hex(b), hex(c), hex(d)])?;
+    message.write(at + 49, [DASH | high << 8, high >> 56 | low << 8])?;
+    message.write(at + LITERAL_LEN - 8, [low >> 24 | DASH << 40 | flags << 48])
 }
 
 #[inline(always)]

@@ -1,5 +1,6 @@
 //! What is done with a message of an enrolled connection: a request gets the field `traceparent`
-//! before the empty line of its head, which is the only place where all of the head is known.
+//! before the empty line of its head, which is the only place where all of the head is known. What
+//! begins as HTTP/2 does goes to [`http2`].
 //!
 //! Everything is left as it is where anything is not as expected; the connection is then left alone
 //! for good, because nobody knows where its next request begins.
@@ -9,14 +10,11 @@ use wirespan_common::carriers::{
     client_span_id,
 };
 
-use super::{field, http1};
+use super::{field, http1, http2, may_send_uncopied, room, tcp_of};
 use crate::context::{self, TraceContext};
 use crate::maps::{self, count_carried};
-use crate::memory::{NotDone, SentMessage, Typed, offset, tcp_sock};
+use crate::memory::{NotDone, SentMessage, offset};
 
-/// The longest message that is shown whole after it was widened: in one piece it goes into one
-/// segment. In three, Nagle holds the last one back until the first is acknowledged.
-const WHOLE_MAX: u32 = 32 * 1024;
 /// What `bpf_msg_apply_bytes` takes.
 const BYTES_MAX: u64 = i32::MAX as u64;
 
@@ -32,9 +30,18 @@ pub fn message_sent(message: SentMessage) -> bool {
     if talk.phase == HeadPhase::Blind as u8 || size == 0 {
         return true;
     }
+    if maps::carrier_mode() & MODE_TRIAL == 0 && tcp_of(message.sk()).is_some_and(may_send_uncopied)
+    {
+        // It may since then.
+        maps::leaves(talk.cookie);
+        return leave(talk, Carried::ZeroCopy);
+    }
     if talk.phase == HeadPhase::Body as u8 {
         body_sent(message, talk, size);
         return true;
+    }
+    if talk.phase >= HeadPhase::Frame as u8 {
+        return http2::frames_sent(message, talk, size);
     }
     head_sent(message, talk, size)
 }
@@ -60,6 +67,12 @@ fn head_sent(message: SentMessage, talk: &mut Talk, size: u32) -> bool {
         return leave(talk, Carried::NoMemory);
     }
     if talk.phase == HeadPhase::Start as u8 {
+        if http2::begins(message) && talk.has_starts == 0 {
+            if !knows_position(message, talk) {
+                return leave(talk, Carried::EarlyBytes);
+            }
+            return http2::begin(message, talk, size);
+        }
         if !http1::begins(message) {
             return leave(talk, Carried::Unknown);
         }
@@ -122,58 +135,44 @@ fn insert(message: SentMessage, talk: &mut Talk, size: u32) -> Result<u32, NotDo
     if talk.empty_line == NOWHERE {
         return declined(Carried::SplitEnd);
     }
-    let Some(context) = context_of(talk) else {
+    let known = || context::of_call(talk.starts, talk.position);
+    let Some(context) = context_by(known) else {
         return declined(Carried::NoContext);
     };
     let at = talk.empty_line;
-    if message.widen(at, FIELD_LEN).is_err() {
-        return declined(Carried::NoMemory);
-    }
-    let longer = size.wrapping_add(FIELD_LEN);
-    let whole = if longer < WHOLE_MAX {
-        longer
-    } else {
-        at + FIELD_LEN + 2
-    };
-    let shown = message
-        .show(whole)
-        .or_else(|_| message.show(at + FIELD_LEN + 2));
-    if shown.is_err() {
-        message.narrow(at, FIELD_LEN)?;
-        if message.size() != size {
-            return Err(NotDone);
-        }
+    if !room::make(message, at, FIELD_LEN, EMPTY_LINE, size)? {
         return declined(Carried::NoMemory);
     }
     let span_id = client_span_id(talk.starts, talk.position.into());
     field::write(message, at, &context, span_id)?;
-    if message.byte(at + FIELD_LEN) != Some(b'\r') || message.size() != longer {
+    if message.byte(at + FIELD_LEN) != Some(b'\r') {
         return Err(NotDone);
     }
-    if let Some(tcp) = tcp_of(message) {
-        maps::remember_widened(tcp.address(), FIELD_LEN);
-    }
+    room::was_filled(message, FIELD_LEN);
     count_carried(Carried::Inserted);
     Ok(FIELD_LEN)
 }
 
-/// Of the request that is sent now.
+/// Length of the line that a field stands before.
+const EMPTY_LINE: u32 = 2;
+
+/// Of the request that is sent now, as `known` has it.
 #[inline(always)]
-fn context_of(talk: &Talk) -> Option<TraceContext> {
+pub fn context_by(known: impl FnOnce() -> Option<TraceContext>) -> Option<TraceContext> {
     if maps::carrier_mode() & MODE_TRIAL != 0 {
         return Some(TraceContext {
             trace_id: TRIAL_TRACE_ID,
             flags: 1,
         });
     }
-    context::of_call(talk.starts, talk.position)
+    known()
 }
 
 /// Notes where the request begins. Returns whether that is known. The socket's lock is held: no
 /// number changes while they are read.
 #[inline(always)]
-fn knows_position(message: SentMessage, talk: &mut Talk) -> bool {
-    let Some(tcp) = tcp_of(message) else {
+pub fn knows_position(message: SentMessage, talk: &mut Talk) -> bool {
+    let Some(tcp) = tcp_of(message.sk()) else {
         return false;
     };
     let written: u32 = tcp.value(offset(|o| &o.tcp_sock_write_seq));
@@ -190,18 +189,9 @@ fn knows_position(message: SentMessage, talk: &mut Talk) -> bool {
     true
 }
 
-#[inline(always)]
-fn tcp_of(message: SentMessage) -> Option<Typed> {
-    let sk = message.sk();
-    if sk.is_null() {
-        return None;
-    }
-    tcp_sock(Typed::new(sk.cast()))
-}
-
 /// Leaves the connection alone from now on, and lets this message pass.
 #[inline(always)]
-fn leave(talk: &mut Talk, reason: Carried) -> bool {
+pub fn leave(talk: &mut Talk, reason: Carried) -> bool {
     talk.phase = HeadPhase::Blind as u8;
     count_carried(reason);
     true

@@ -149,6 +149,12 @@ impl RequestHead {
         self.is_doubtful = 1;
     }
 
+    /// Whether its empty line was read.
+    #[inline(always)]
+    pub fn is_over(&self) -> bool {
+        self.is_over != 0
+    }
+
     /// What all of it said.
     #[inline(always)]
     pub fn said(&self) -> Said {

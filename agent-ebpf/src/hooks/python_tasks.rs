@@ -44,7 +44,7 @@ pub fn python_got(ctx: ProbeContext) -> u32 {
 fn of_process(act: impl FnOnce(Current, &Runtime) -> Delivered<()>) -> u32 {
     let current = current_process();
     match maps::watch_of(current.tgid) {
-        Some(watch) if watch.tasks == TaskKind::PythonContext as u16 => {}
+        Some(watch) if watch.tasks == TaskKind::PythonContext as u8 => {}
         _ => return 0,
     }
     match maps::struck(current.tgid) {

@@ -6,7 +6,7 @@ use aya_ebpf::bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock};
 use aya_ebpf::helpers::generated;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray};
-use wirespan_common::carriers::{Carried, ENROLLED_MAX, Talk};
+use wirespan_common::carriers::{Carried, ENROLLED_MAX, Talk, UnfitPlaces};
 
 use super::propagates;
 use crate::memory::SocketEvent;
@@ -32,6 +32,16 @@ static CARRIED: PerCpuArray<u64> = PerCpuArray::with_max_entries(Carried::ALL.le
 /// were sent.
 #[map]
 static WIDENED: LruHashMap<u64, Widened> = LruHashMap::with_max_entries(ENROLLED_MAX, 0);
+
+/// Connections that are not to be enrolled any longer, by their keys in `ENROLLED`: no program of
+/// these kinds may take one out, which is left to user space. The least recently named gives way
+/// when it is full, and stays enrolled, left alone.
+#[map]
+static LEAVING: LruHashMap<u64, u8> = LruHashMap::with_max_entries(1024, 0);
+
+/// Where a socket says that it is not to be enrolled; set before loading.
+#[unsafe(no_mangle)]
+static UNFIT_PLACES: UnfitPlaces = zerocopy::transmute!([0u8; core::mem::size_of::<UnfitPlaces>()]);
 
 /// Bytes that were inserted into a stream, modulo 2^32.
 #[derive(Clone, Copy)]
@@ -130,15 +140,28 @@ fn stored(sk: *mut bpf_sock, flags: u64) -> Option<&'static mut Talk> {
     unsafe { found.cast::<Talk>().as_mut() }
 }
 
-/// Has the messages of a socket looked at from now on. Returns whether there was room.
+/// Has the messages of a socket looked at from now on, which is known by this cookie. Returns
+/// whether there was room.
 #[inline(always)]
-pub fn enrol(event: SocketEvent) -> bool {
+pub fn enrol(event: SocketEvent, mut cookie: u64) -> bool {
     let ops = event.context();
     let map = (&raw const ENROLLED).cast_mut().cast();
     // SAFETY: the verifier demands the context here, and a sockhash, which the loader put in the
     // map's place; the key is a number on the stack.
-    unsafe {
-        let mut cookie = generated::bpf_get_socket_cookie(ops.cast());
-        generated::bpf_sock_hash_update(ops, map, (&raw mut cookie).cast(), BPF_NOEXIST) == 0
-    }
+    unsafe { generated::bpf_sock_hash_update(ops, map, (&raw mut cookie).cast(), BPF_NOEXIST) == 0 }
+}
+
+/// Has user space take a connection out of those that are enrolled.
+#[inline(always)]
+pub fn leaves(cookie: u64) {
+    // Only if the map is broken there is no room.
+    let _: Result<(), i32> = LEAVING.insert(cookie, 1u8, 0);
+}
+
+/// One of the places where a socket says that it is not to be enrolled.
+#[inline(always)]
+pub fn unfit(place: impl FnOnce(&UnfitPlaces) -> &u32) -> u64 {
+    // SAFETY: a reference to a field of a static. Volatile, because the loader changes the value
+    // behind the compiler's back.
+    u64::from(unsafe { core::ptr::read_volatile(place(&UNFIT_PLACES)) })
 }

@@ -6,6 +6,8 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::LruHashMap;
 use wirespan_common::record::ConnectionId;
 
+use crate::context::head::RequestHead;
+
 /// Whether anybody asks for it; set before loading.
 #[unsafe(no_mangle)]
 static PROPAGATES: Global<u8> = Global::new(0);
@@ -79,6 +81,26 @@ pub struct Served {
     pub reserved: u32,
 }
 
+/// The first part of a head.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct HeadPart {
+    /// The request.
+    pub key: CallKey,
+    /// Bytes that were read of it.
+    pub len: u32,
+}
+
+/// The same with what it said so far.
+#[repr(C)]
+struct ReadHead {
+    head: RequestHead,
+    key: CallKey,
+    len: u32,
+    /// Zero.
+    reserved: u32,
+}
+
 /// What is served by whom.
 #[map]
 static SERVING: LruHashMap<Execution, Trace> = LruHashMap::with_max_entries(16 * 1024, 0);
@@ -88,6 +110,9 @@ static SERVED: LruHashMap<ConnectionId, Served> = LruHashMap::with_max_entries(1
 /// Who asks next on a connection, where another task writes what it asks.
 #[map]
 static ASKED: LruHashMap<ConnectionId, Trace> = LruHashMap::with_max_entries(16 * 1024, 0);
+/// What was read so far of a head that came in parts.
+#[map]
+static HEAD_PARTS: LruHashMap<ConnectionId, ReadHead> = LruHashMap::with_max_entries(4 * 1024, 0);
 /// Requests that watched processes of this machine make.
 #[map]
 static CALLS: LruHashMap<CallKey, Trace> = LruHashMap::with_max_entries(16 * 1024, 0);
@@ -112,6 +137,32 @@ pub fn sampled_from() -> u64 {
 pub fn serves(connection: ConnectionId, served: &Served, trace: &Trace) {
     let _: Result<(), i32> = SERVING.insert(served.execution, trace, 0);
     let _: Result<(), i32> = SERVED.insert(connection, served, 0);
+}
+
+/// A head goes on with what is read next.
+#[inline(always)]
+pub fn remember_head_part(connection: ConnectionId, part: &HeadPart, head: &RequestHead) {
+    let read = ReadHead {
+        head: *head,
+        key: part.key,
+        len: part.len,
+        reserved: 0,
+    };
+    let _: Result<(), i32> = HEAD_PARTS.insert(connection, read, 0);
+}
+
+/// What was read before on a connection, if that was a part of a head; what it said goes to `head`.
+#[inline(always)]
+pub fn take_head_part(connection: ConnectionId, head: &mut RequestHead) -> Option<HeadPart> {
+    // SAFETY: copied out at once.
+    let read = unsafe { HEAD_PARTS.get(connection) }?;
+    *head = read.head;
+    let part = HeadPart {
+        key: read.key,
+        len: read.len,
+    };
+    let _: Result<(), i32> = HEAD_PARTS.remove(connection);
+    Some(part)
 }
 
 /// Whether one was read on the same connection that is not answered.

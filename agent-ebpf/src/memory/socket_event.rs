@@ -1,6 +1,7 @@
 //! What a program is told of a socket of its control group (`struct bpf_sock_ops`).
 
 use aya_ebpf::bindings::{bpf_sock, bpf_sock_ops};
+use aya_ebpf::helpers::generated;
 
 /// The context of such a program.
 #[derive(Clone, Copy)]
@@ -31,6 +32,13 @@ impl SocketEvent {
     pub fn sk(self) -> *mut bpf_sock {
         // SAFETY: as above.
         unsafe { (*self.0).__bindgen_anon_2.sk }
+    }
+
+    /// What no other socket of this machine is known by.
+    #[inline(always)]
+    pub fn cookie(self) -> u64 {
+        // SAFETY: the context.
+        unsafe { generated::bpf_get_socket_cookie(self.0.cast()) }
     }
 
     /// `AF_*`.

@@ -244,6 +244,19 @@ pub fn set<K: IntoBytes + Immutable, V: IntoBytes + Immutable>(
     done(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attr)
 }
 
+/// Takes an element out of a map whose keys have this size.
+///
+/// # Errors
+/// What the kernel says.
+pub fn remove<K: IntoBytes + Immutable>(map: BorrowedFd<'_>, key: &K) -> io::Result<()> {
+    let mut attr = empty();
+    // SAFETY: as above.
+    let element = unsafe { &mut attr.__bindgen_anon_2 };
+    element.map_fd = map.as_raw_fd() as u32;
+    element.key = key.as_bytes().as_ptr() as u64;
+    done(bpf_cmd::BPF_MAP_DELETE_ELEM, &mut attr)
+}
+
 /// Has a program look at what is sent on the sockets of a map, as long as the map is there.
 ///
 /// # Errors

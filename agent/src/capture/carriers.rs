@@ -9,28 +9,39 @@
 mod cases;
 mod counts;
 mod group;
+mod leaving;
 mod set;
 mod trial;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
 
-use wirespan_common::carriers::{Carried, MODE_HEADERS, MODE_TRIAL};
+use wirespan_common::carriers::{Carried, MODE_CHOSEN, MODE_HEADERS, MODE_PUBLIC, MODE_TRIAL};
 
 use self::counts::CarriedCounts;
+use self::leaving::UnfitConnections;
 use self::set::Set;
 pub use self::trial::Fault;
-use super::{bpf, strategy};
+use super::{bpf, kernel_layout, strategy};
 use crate::config::CarriersConfig;
+use crate::discover::Process;
+use crate::enrich::process::resource;
+use crate::semconv;
+use crate::span::Value;
 use crate::visible::Visible;
 
 /// What carries trace context. Dropping it ends that; nothing that was sent is affected.
-#[allow(dead_code, reason = "held for its end")]
 pub struct Carriers {
     set: Set,
+    group: File,
+    #[allow(dead_code, reason = "held for its end")]
     link: OwnedFd,
     counts: CarriedCounts,
+    leaving: UnfitConnections,
+    config: CarriersConfig,
 }
 
 impl Drop for Carriers {
@@ -87,6 +98,34 @@ impl Carriers {
         Some(started)
     }
 
+    /// Whether calls of a process may carry their trace; `None` where all may that are watched.
+    pub fn choose(&self, process: &Process) -> Option<bool> {
+        self.config.services.as_ref()?;
+        let resource = resource(process);
+        let text = |name| resource.get(name).and_then(Value::as_str);
+        let name = text(semconv::SERVICE_NAME).unwrap_or_default();
+        Some(self.config.choose(text(semconv::SERVICE_NAMESPACE), name))
+    }
+
+    /// Takes out those connections that have become unfit.
+    pub fn turn(&mut self, now: Instant) {
+        self.leaving.turn(now, |cookie| self.set.release(cookie));
+    }
+
+    /// Whether nobody else has come to handle the sockets of the control group.
+    ///
+    /// # Errors
+    /// [`CarrierRefusal::Others`]
+    pub fn are_alone(&self) -> Result<(), CarrierRefusal> {
+        match bpf::socket_programs(self.group.as_fd()) {
+            // Its own.
+            Ok(0 | 1) => Ok(()),
+            Ok(count) => Err(CarrierRefusal::Others(count - 1)),
+            // The group is gone, and all that was in it.
+            Err(_) => Ok(()),
+        }
+    }
+
     /// How often each thing was done or declined.
     pub fn counts(&self) -> impl Iterator<Item = (Carried, u64)> + '_ {
         self.counts.since()
@@ -107,14 +146,35 @@ impl Carriers {
         if others != 0 {
             return Err(CarrierRefusal::Others(others));
         }
+        kernel_layout::unfit_places().map_err(CarrierRefusal::Load)?;
         try_out(maps)?;
         let counts = CarriedCounts::from_now(maps).map_err(CarrierRefusal::Load)?;
-        let set = Set::load(maps, MODE_HEADERS).map_err(CarrierRefusal::Load)?;
+        let leaving = UnfitConnections::of(maps).map_err(CarrierRefusal::Load)?;
+        let set = Set::load(maps, mode(config)).map_err(CarrierRefusal::Load)?;
         attach_context().map_err(CarrierRefusal::Load)?;
         let link = bpf::link_sockets(set.sockets(), group.as_fd());
         let link = link.map_err(|error| CarrierRefusal::Group(error.to_string()))?;
-        Ok(Self { set, link, counts })
+        Ok(Self {
+            set,
+            group,
+            link,
+            counts,
+            leaving,
+            config: config.clone(),
+        })
     }
+}
+
+/// `MODE_*`, as they are asked for.
+fn mode(config: &CarriersConfig) -> u32 {
+    let mut mode = MODE_HEADERS;
+    if config.services.is_some() {
+        mode |= MODE_CHOSEN;
+    }
+    if config.to_public {
+        mode |= MODE_PUBLIC;
+    }
+    mode
 }
 
 /// Tries the programs on connections of the daemon's own, and attaches nothing else.

@@ -16,6 +16,7 @@ mod window;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use wirespan_common::carriers::UnfitPlaces;
 use wirespan_common::config::Offsets;
 
 use crate::arch::THREAD_POINTER;
@@ -177,6 +178,24 @@ pub fn tried(offsets: Offsets) -> Result<(), Mismatch> {
 pub fn described_by_kernel() -> Result<Offsets, String> {
     let bytes = std::fs::read(Path::new(VMLINUX)).map_err(|error| error.to_string())?;
     parse(&bytes)
+}
+
+/// Where the running kernel's sockets say that they are not to be enrolled, as it says itself.
+///
+/// # Errors
+/// Why that is not known, in one line.
+pub fn unfit_places() -> Result<UnfitPlaces, String> {
+    let bytes = std::fs::read(Path::new(VMLINUX)).map_err(|error| error.to_string())?;
+    let types = Btf::parse(&bytes).map_err(|MalformedBtf| "it is malformed".to_owned())?;
+    // `struct sock` begins with it.
+    let flags = types.offset_of("sock_common", "skc_flags");
+    let zero_copy = types.value_of("sock_flags", "SOCK_ZEROCOPY");
+    Ok(UnfitPlaces {
+        flags: flags.ok_or("its struct sock_common has no member skc_flags")?,
+        zero_copy: zero_copy.ok_or("it does not know SOCK_ZEROCOPY")?,
+        multipath: types.offset_of("tcp_sock", "is_mptcp").unwrap_or(0),
+        reserved: 0,
+    })
 }
 
 /// The layout that type information describes.

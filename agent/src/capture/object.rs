@@ -12,13 +12,14 @@ use aya::maps::Map;
 use aya::{Ebpf, EbpfLoader, Pod};
 use aya_log::EbpfLogger;
 use flate2::read::ZlibDecoder;
+use wirespan_common::carriers::UnfitPlaces;
 use wirespan_common::config::Offsets;
 use wirespan_common::shard::RING_BYTES;
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::StartError;
 use super::reason::one_line;
 use super::ring::RINGS;
+use super::{StartError, kernel_layout};
 use crate::config::{CONNECTIONS_MAX_DEFAULT, CaptureConfig};
 use crate::discover::ProcRoot;
 use crate::visible::Visible;
@@ -50,7 +51,16 @@ unsafe impl<T: FromBytes + IntoBytes + Copy + 'static> Pod for Shared<T> {}
 const LOG_NOTHING: u8 = 0;
 
 /// Maps of what is known of requests as they are sent, where anybody asks.
-const OF_CONTEXT: [&str; 6] = ["ASKED", "CALLS", "SERVED", "SERVERS", "SERVING", "WIDENED"];
+const OF_CONTEXT: [&str; 8] = [
+    "ASKED",
+    "CALLS",
+    "HEAD_PARTS",
+    "LEAVING",
+    "SERVED",
+    "SERVERS",
+    "SERVING",
+    "WIDENED",
+];
 
 /// Loads maps; programs are loaded as they are attached.
 pub fn load(layout: &Offsets, config: &CaptureConfig) -> Result<Ebpf, StartError> {
@@ -64,6 +74,12 @@ pub fn load(layout: &Offsets, config: &CaptureConfig) -> Result<Ebpf, StartError
     let connections_max = config.connections_max.unwrap_or(CONNECTIONS_MAX_DEFAULT);
     let propagates = u8::from(config.carriers.is_on());
     let object = bytes().map_err(|error| StartError::Load(one_line(&error)))?;
+    let unfit = if config.carriers.is_on() {
+        // Where it is not known, nothing is enrolled, which is refused with the reason later.
+        Shared(kernel_layout::unfit_places().unwrap_or_default())
+    } else {
+        Shared(UnfitPlaces::default())
+    };
     let mut loader = EbpfLoader::new();
     for ring in RINGS.iter().take(config.shards.into()) {
         loader.map_max_entries(ring, RING_BYTES);
@@ -81,6 +97,7 @@ pub fn load(layout: &Offsets, config: &CaptureConfig) -> Result<Ebpf, StartError
         .override_global("OWN_PROCESS", &own_process, true)
         .override_global("SHARDS", &config.shards, true)
         .override_global("PROPAGATES", &propagates, true)
+        .override_global("UNFIT_PLACES", &unfit, true)
         .override_global("SAMPLED_FROM", &config.sampled_from, true)
         .override_global(aya_log::LEVEL, &log_level, true)
         .map_max_entries("CONNECTIONS", connections_max)

@@ -99,7 +99,7 @@ impl WatchList {
         let Ok(Shared(watch)) = self.watched.get(&pid, 0) else {
             return false;
         };
-        let gives_way = [0, kind as u16, TaskKind::Thread as u16];
+        let gives_way = [0, kind as u8, TaskKind::Thread as u8];
         if !gives_way.contains(&watch.tasks) {
             return false;
         }
@@ -107,7 +107,7 @@ impl WatchList {
         if self.runtimes.insert(pid, Shared(runtime), 0).is_err() {
             return false;
         }
-        self.change(pid, |watch| watch.tasks = kind as u16);
+        self.change(pid, |watch| watch.tasks = kind as u8);
         true
     }
 
@@ -116,6 +116,11 @@ impl WatchList {
         self.change(pid, |watch| watch.tasks = 0);
         // It may have ended.
         let _: Result<(), _> = self.runtimes.remove(&pid);
+    }
+
+    /// Whether calls of a watched process may carry their trace, where only chosen ones do.
+    pub fn set_carries(&mut self, pid: u32, carries: bool) {
+        self.change(pid, |watch| watch.carries = carries.into());
     }
 
     /// Lets transfers of a watched process be copied further than usual.

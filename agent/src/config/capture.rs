@@ -7,10 +7,10 @@ use wirespan_common::shard::SHARDS_MAX;
 
 use super::names::Setting;
 use super::settings::Settings;
-use super::{ConfigError, Part, fixed, values};
+use super::{ConfigError, Globs, Part, fixed, values};
 
 /// How to capture.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CaptureConfig {
     /// Forced by the user; otherwise the cheapest that loads.
     pub strategy: Option<Strategy>,
@@ -34,12 +34,17 @@ pub struct CaptureConfig {
 
 /// How calls carry their trace to other nodes. Nothing is changed of what programs send unless one
 /// of these is asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct CarriersConfig {
     /// By header fields.
     pub headers: bool,
     /// The control group (version 2) whose processes are concerned; otherwise all.
     pub group: Option<PathBuf>,
+    /// Services whose processes are concerned, by name, or by namespace and name with a `/` between
+    /// them; otherwise all that are watched.
+    pub services: Option<Globs>,
+    /// Calls to addresses that anybody may have are concerned, too.
+    pub to_public: bool,
 }
 
 impl CarriersConfig {
@@ -47,6 +52,16 @@ impl CarriersConfig {
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.headers
+    }
+
+    /// Whether calls of a service may carry their trace.
+    #[must_use]
+    pub fn choose(&self, namespace: Option<&str>, name: &str) -> bool {
+        let Some(services) = &self.services else {
+            return true;
+        };
+        let within = |namespace| services.is_match(format!("{namespace}/{name}"));
+        services.is_match(name) || namespace.is_some_and(within)
     }
 }
 
@@ -93,6 +108,14 @@ impl Part for CaptureConfig {
             (
                 self.carriers.group != new.carriers.group,
                 Setting::ContextPropagationGroup,
+            ),
+            (
+                self.carriers.services != new.carriers.services,
+                Setting::ContextPropagationServices,
+            ),
+            (
+                self.carriers.to_public != new.carriers.to_public,
+                Setting::ContextPropagationPublic,
             ),
         ];
         (self.clone(), fixed(differs))
@@ -201,24 +224,31 @@ pub(super) fn read(
     Ok(capture)
 }
 
+/// By header fields, and by an option of TCP.
+fn ways(text: &str) -> Option<(bool, bool)> {
+    if text == "disabled" {
+        return Some((false, false));
+    }
+    text.split(',')
+        .try_fold((false, false), |(headers, option), way| {
+            Some(match way.trim() {
+                "headers" => (true, option),
+                "tcp" => (headers, true),
+                "all" => (true, true),
+                _ => return None,
+            })
+        })
+}
+
+const SERVICES: &str = "globs for the names of services, such as cart,shop/*";
+
 fn read_carriers(
     settings: &Settings,
     warnings: &mut Vec<String>,
 ) -> Result<CarriersConfig, ConfigError> {
     let mut carriers = CarriersConfig::default();
     if let Some(given) = settings.of(Setting::ContextPropagation) {
-        let (headers, option) = given.parse(
-            |text| {
-                Some(match text {
-                    "disabled" => (false, false),
-                    "headers" => (true, false),
-                    "tcp" => (false, true),
-                    "all" => (true, true),
-                    _ => return None,
-                })
-            },
-            "disabled, headers, tcp or all",
-        )?;
+        let (headers, option) = given.parse(ways, "disabled, headers, tcp, headers,tcp or all")?;
         carriers.headers = headers;
         if option {
             let instead = if headers {
@@ -235,5 +265,10 @@ fn read_carriers(
     carriers.group = settings
         .text(Setting::ContextPropagationGroup)
         .map(PathBuf::from);
+    if let Some(given) = settings.of(Setting::ContextPropagationServices) {
+        carriers.services = Some(given.parse(Globs::new, SERVICES)?);
+    }
+    let to_public = settings.boolean(Setting::ContextPropagationPublic)?;
+    carriers.to_public = to_public.unwrap_or_default();
     Ok(carriers)
 }

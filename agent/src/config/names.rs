@@ -187,6 +187,10 @@ settings! {
         => "How calls carry their trace to other nodes: disabled or headers";
     ContextPropagationGroup: "WIRESPAN_CONTEXT_PROPAGATION_CGROUP"
         => "Control group whose processes' calls may carry it; all, if it is not set";
+    ContextPropagationServices: "WIRESPAN_CONTEXT_PROPAGATION_SERVICES"
+        => "Services whose calls may carry it: globs of names, or of namespace/name; else all";
+    ContextPropagationPublic: "WIRESPAN_CONTEXT_PROPAGATION_PUBLIC"
+        => "true: calls to public addresses may carry it, too";
     Propagators: "OTEL_PROPAGATORS"
         => "Headers that name a trace: tracecontext, b3, b3multi, jaeger, xray, or none";
     TracesSampler: "OTEL_TRACES_SAMPLER"

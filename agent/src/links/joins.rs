@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
+pub use wirespan_common::carriers::OF_STREAM;
 use wirespan_common::carriers::{client_span_id, derived_trace_id};
 use wirespan_common::record::ConnectionId;
 use wirespan_protocols::exchange::Role;
@@ -27,8 +28,6 @@ pub struct JoinKey {
     pub at: u64,
 }
 
-/// In [`JoinKey::at`]: it is the number of a stream.
-pub const OF_STREAM: u64 = 1 << 63;
 /// In [`JoinKey::at`]: it is a position in what carries a TLS connection.
 pub const OF_CARRIER: u64 = 1 << 62;
 
@@ -75,8 +74,12 @@ impl Meeting {
     #[must_use]
     pub fn trace_id(&self) -> Option<[u8; 16]> {
         match self {
-            Self::Tcp(JoinKey { starts, at }) if at & (OF_STREAM | OF_CARRIER) == 0 => {
-                let [high, low] = derived_trace_id(*starts, *at as u32);
+            Self::Tcp(JoinKey { starts, at }) if at & OF_CARRIER == 0 => {
+                let known_by = match at & OF_STREAM {
+                    0 => u64::from(*at as u32),
+                    _ => *at,
+                };
+                let [high, low] = derived_trace_id(*starts, known_by);
                 Some((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
             }
             Self::Tcp(_) | Self::Unix(..) => None,

@@ -128,6 +128,15 @@ impl Coordinator {
         }
     }
 
+    /// What a watched process is called became known, or changed.
+    pub fn choose(&mut self, process: &Process) {
+        if let Some(Ok(carriers)) = &self.capture.carriers
+            && let Some(carries) = carriers.choose(process)
+        {
+            self.capture.watch_list.set_carries(process.pid, carries);
+        }
+    }
+
     /// A watched process was described.
     pub fn announce(&mut self, process: &Process) {
         // By now it is watched.
@@ -138,6 +147,7 @@ impl Coordinator {
             let watch_list = &mut self.capture.watch_list;
             watch_list.set_runtime(process.pid, kind, runtime);
         }
+        self.choose(process);
         self.announcements.announce(process);
     }
 
@@ -152,12 +162,16 @@ impl Coordinator {
         }
         self.hear_of_tls();
         self.capture.flush_log();
+        if let Some(Ok(carriers)) = &mut self.capture.carriers {
+            carriers.turn(Instant::now());
+        }
     }
 
     /// Once a minute.
     pub fn do_chores(&mut self, path: &mut Path) {
         self.announcements.turn(Instant::now());
         self.fetch_losses(path);
+        self.capture.carry_alone();
         report::log_losses(&self.health);
     }
 

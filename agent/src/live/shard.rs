@@ -345,7 +345,12 @@ impl Shard {
             // It is of what the process ran before; another one follows.
             News::Described(process) | News::Placed(process)
                 if self.unheard_execs.has(process.pid, monotonic_ns()) => {}
-            News::Placed(process) => self.path.describe(&process),
+            News::Placed(process) => {
+                if let Some(coordinator) = &mut self.coordinator {
+                    coordinator.choose(&process);
+                }
+                self.path.describe(&process);
+            }
             News::Described(process) => {
                 if let Some(coordinator) = &mut self.coordinator {
                     // By now it is watched.

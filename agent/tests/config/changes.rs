@@ -102,6 +102,8 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::FollowCpuMax => ("5", "capture"),
         Setting::ContextPropagation => ("headers", "capture"),
         Setting::ContextPropagationGroup => ("/sys/fs/cgroup/shop", "capture"),
+        Setting::ContextPropagationServices => ("cart", "capture"),
+        Setting::ContextPropagationPublic => ("true", "capture"),
         Setting::NodeLinks => ("false", "capture"),
         Setting::Peers => ("other:4319", "asking"),
         Setting::PeersListen => ("127.0.0.1:4319", "asking"),

@@ -60,6 +60,9 @@ fn nothing_carries_context_unless_that_is_asked_for() {
     assert_eq!(headers(&[(NAME, "all")]), (true, all));
     let nothing = no_option("nothing carries context");
     assert_eq!(headers(&[(NAME, "tcp")]), (false, nothing));
+    let both = no_option("headers alone carry context");
+    assert_eq!(headers(&[(NAME, "headers, tcp")]), (true, both));
+    assert!(load_with(&[(NAME, "headers,disabled")]).is_err());
     assert!(load_with(&[(NAME, "header")]).is_err());
 }
 
@@ -78,6 +81,23 @@ fn no_field_is_inserted_that_wirespan_itself_would_not_read() {
           tracecontext out"
         ]
     );
+}
+
+#[test]
+fn services_are_chosen_by_their_names_or_those_with_a_namespace() {
+    const NAME: &str = "WIRESPAN_CONTEXT_PROPAGATION_SERVICES";
+    let all = config_with(&[]).capture.carriers;
+    assert!(all.choose(None, "cart"));
+    assert!(!all.to_public);
+    let some = config_with(&[(NAME, "ca*, shop/till")]).capture.carriers;
+    assert!(some.choose(None, "cart"));
+    assert!(some.choose(Some("other"), "cart"));
+    assert!(some.choose(Some("shop"), "till"));
+    assert!(!some.choose(Some("other"), "till"));
+    assert!(!some.choose(None, "till"));
+    assert!(load_with(&[(NAME, "ca[")]).is_err());
+    let public = ("WIRESPAN_CONTEXT_PROPAGATION_PUBLIC", "true");
+    assert!(config_with(&[public]).capture.carriers.to_public);
 }
 
 /// Whether the parent decides, and what of randomness it takes otherwise.

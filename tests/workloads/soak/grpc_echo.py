@@ -1,5 +1,6 @@
 """A gRPC server that sends back what it gets, with its SHA-256: `grpc_echo.py PORT`. Once, and for
-each message of a stream."""
+each message of a stream. The trace that a call named comes back as `x-context` behind the
+answer."""
 
 import concurrent.futures
 import hashlib
@@ -12,11 +13,18 @@ def summed(message):
     return hashlib.sha256(message).digest() + message
 
 
+def tell_context(context):
+    named = [value for key, value in context.invocation_metadata() if key == "traceparent"]
+    context.set_trailing_metadata([("x-context", ",".join(named))])
+
+
 def once(message, context):
+    tell_context(context)
     return summed(message)
 
 
 def each(messages, context):
+    tell_context(context)
     for message in messages:
         yield summed(message)
 

@@ -1,8 +1,10 @@
-"""As load.py, over gRPC: `grpc_load.py grpc PORT`."""
+"""As load.py, over gRPC: `grpc_load.py grpc PORT`. A trace that a call named though nobody named
+one here must be well formed, and is counted."""
 
 import hashlib
 import json
 import random
+import re
 import sys
 import threading
 
@@ -14,25 +16,36 @@ SIZES = (0, 1, 700, 5_000, 70_000, 400_000)
 
 over = threading.Event()
 lock = threading.Lock()
-told = {"requests": 0, "bad": 0, "why": []}
+told = {"requests": 0, "bad": 0, "why": [], "inserted": 0}
+CONTEXT = re.compile("00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]")
 
 
 def is_echo(answer, message):
     return answer[:32] == hashlib.sha256(message).digest() and answer[32:] == message
 
 
+def is_context(call):
+    """Whether what came of the call names one trace at most, as it should."""
+    context = dict(call.trailing_metadata()).get("x-context", "")
+    with lock:
+        told["inserted"] += bool(context)
+    return not context or CONTEXT.fullmatch(context)
+
+
 def ask(once, each, chance):
     """What is wrong with one call; None if nothing is."""
     if chance.random() < 0.7:
         message = chance.randbytes(chance.choice(SIZES))
-        if not is_echo(once(message, timeout=60), message):
+        answer, call = once.with_call(message, timeout=60)
+        if not is_echo(answer, message):
             return f"{len(message)} bytes, not those that were sent"
-        return None
+        return None if is_context(call) else "another context"
     messages = [chance.randbytes(chance.choice(SIZES)) for _ in range(chance.randrange(5))]
-    answers = list(each(iter(messages), timeout=60))
+    call = each(iter(messages), timeout=60)
+    answers = list(call)
     if len(answers) != len(messages) or not all(map(is_echo, answers, messages)):
         return f"{len(messages)} messages, not those that were sent"
-    return None
+    return None if is_context(call) else "another context"
 
 
 def lane(seed):

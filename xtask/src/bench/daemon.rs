@@ -58,7 +58,7 @@ impl Sink {
 /// A running daemon.
 pub struct Daemon {
     process: Running,
-    _log: Lines,
+    log: Lines,
     /// From its start.
     pub ready_after: Duration,
 }
@@ -95,7 +95,7 @@ impl Daemon {
         demo::wait_until_ready(&mut process, &log)?;
         Ok(Self {
             process,
-            _log: log,
+            log,
             ready_after: started.elapsed(),
         })
     }
@@ -116,7 +116,7 @@ impl Daemon {
         demo::wait_until_ready(&mut process, &log)?;
         Ok(Self {
             process,
-            _log: log,
+            log,
             ready_after: started.elapsed(),
         })
     }
@@ -135,6 +135,11 @@ impl Daemon {
             cpu: cpu(&stat).context("/proc/<pid>/stat")?,
             memory_peak_mib: memory_peak_mib(&status).context("/proc/<pid>/status")?,
         })
+    }
+
+    /// What it says until it has said this, if it does; from when it was ready.
+    pub fn says(&self, text: &str, within: Duration) -> Option<String> {
+        std::iter::from_fn(|| self.log.next_within(within)).find(|line| line.contains(text))
     }
 
     pub fn stop(&mut self) -> Result<()> {

@@ -30,6 +30,33 @@ pub fn run_path(port: u16, path: &str, seconds: u64) -> Result<Load> {
     run_url(&format!("http://127.0.0.1:{port}{path}"), seconds)
 }
 
+/// Over one connection, the same of a path, and the median time to an answer in microseconds.
+pub fn latency(port: u16, path: &str, seconds: u64) -> Result<f64> {
+    let url = format!("http://127.0.0.1:{port}{path}");
+    let said = process::capture(process::tied("wrk").args([
+        "-t1",
+        "-c1",
+        "--latency",
+        &format!("-d{seconds}s"),
+        &url,
+    ]))?;
+    median_us(&said).with_context(|| format!("wrk says something new:\n{said}"))
+}
+
+/// A line such as `     50%   61.00us`.
+fn median_us(said: &str) -> Option<f64> {
+    let line = said
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("50%"))?
+        .trim();
+    let (figure, factor) = match line {
+        line if line.ends_with("us") => (line.strip_suffix("us")?, 1.0),
+        line if line.ends_with("ms") => (line.strip_suffix("ms")?, 1e3),
+        line => (line.strip_suffix('s')?, 1e6),
+    };
+    Some(figure.parse::<f64>().ok()? * factor)
+}
+
 /// Who makes requests, and how.
 #[derive(Clone, Copy)]
 pub enum Driver {

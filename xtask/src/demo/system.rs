@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::Stage;
 use crate::process::{self, Running};
@@ -72,13 +73,18 @@ impl System {
 pub struct Nginx {
     /// Where it listens.
     pub port: u16,
-    _master: Running,
+    master: Running,
     _folder: Folder,
 }
 
 impl Nginx {
+    /// The process that starts workers.
+    pub fn pid(&self) -> u32 {
+        self.master.pid()
+    }
+
     /// Starts it and waits until it accepts connections. `/hello` is its own answer, `/api/` is
-    /// asked for at `upstream`.
+    /// asked for at `upstream`, and so is what follows `/behind`.
     pub fn start(port: u16, upstream: u16) -> Result<Self> {
         Self::listening("", port, upstream)
     }
@@ -92,6 +98,13 @@ impl Nginx {
     pub fn start_tls(port: u16, [certificate, key]: &[String; 2]) -> Result<Self> {
         let how = format!("ssl; ssl_certificate {certificate}; ssl_certificate_key {key}");
         Self::listening(&how, port, 1)
+    }
+
+    /// Has another worker take over, which has no connections yet.
+    pub fn renew_worker(&self) -> Result<()> {
+        let master = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        kill_process(master.context("no process")?, Signal::HUP)?;
+        Ok(())
     }
 
     fn listening(how: &str, port: u16, upstream: u16) -> Result<Self> {
@@ -117,7 +130,7 @@ impl Nginx {
         wait_until_open(port, &mut master)?;
         Ok(Self {
             port,
-            _master: master,
+            master,
             _folder: folder,
         })
     }

@@ -6,7 +6,9 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::ops::Range;
 
-use wirespan_common::carriers::{FIELD_LEN, HEAD_MAX, MODE_HEADERS, MODE_TRIAL, TRIAL_TRACE_ID};
+use wirespan_common::carriers::{
+    FIELD_LEN, HEAD_MAX, LITERAL_LEN, MODE_HEADERS, MODE_TRIAL, TRIAL_TRACE_ID,
+};
 
 use super::set::Set;
 use super::trial::sockets::EnrolledPair;
@@ -223,4 +225,168 @@ fn a_kernel_on_which_readers_would_wait_for_ever_is_refused() {
     } else if release.contains("-amd64") || release.contains("+deb") {
         tried.expect("Debian's kernels do as they should");
     }
+}
+
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let len = (payload.len() as u32).to_be_bytes();
+    let head = [&len[1..], &[kind, flags], &stream.to_be_bytes()].concat();
+    [&head, payload].concat()
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
+
+/// A block of fields: `:method: GET`, and others as literals.
+fn block(names: &[&[u8]]) -> Vec<u8> {
+    let literal = |name: &&[u8]| [&[0x40, name.len() as u8], *name, b"\x01v"].concat();
+    let rest: Vec<u8> = names.iter().flat_map(literal).collect();
+    [&[0x82], rest.as_slice()].concat()
+}
+
+fn request(stream: u32) -> Vec<u8> {
+    frame(HEADERS, END_HEADERS, stream, &block(&[b"user-agent"]))
+}
+
+/// What came at the other end.
+fn received(set: &Set, messages: &[&[u8]]) -> Vec<u8> {
+    let mut pair = EnrolledPair::enrolled(set).expect("a connection");
+    let mut peer = pair.peer.try_clone().expect("a descriptor");
+    let reader = std::thread::spawn(move || {
+        let mut all = Vec::new();
+        peer.read_to_end(&mut all).map(|_| all)
+    });
+    for message in messages {
+        pair.own.0.write_all(message).expect("it is sent");
+    }
+    pair.own.0.shutdown(Shutdown::Write).expect("it ends");
+    reader.join().expect("no panic").expect("it comes")
+}
+
+/// The streams whose block got a field; all else came as it was sent.
+fn widened(set: &Set, messages: &[&[u8]]) -> Vec<u32> {
+    const LEN: usize = LITERAL_LEN as usize;
+    let came = received(set, messages);
+    let sent = messages.concat();
+    let (mut streams, mut ids) = (Vec::new(), std::collections::HashSet::new());
+    let trace_id = TRIAL_TRACE_ID.map(|byte| format!("{byte:02x}")).concat();
+    let begins = format!("\x10\x0btraceparent\x3700-{trace_id}-");
+    let mut rest = sent.strip_prefix(PREFACE).expect("a preface");
+    let mut left = came.strip_prefix(PREFACE).expect("a preface");
+    while !rest.is_empty() {
+        let len_of = |frame: &[u8]| u32::from_be_bytes([0, frame[0], frame[1], frame[2]]) as usize;
+        let (len, came_len) = (len_of(rest), len_of(left));
+        let (was, is) = (&rest[..9 + len], &left[..9 + came_len]);
+        (rest, left) = (&rest[9 + len..], &left[9 + came_len..]);
+        assert_eq!(was[3..9], is[3..9]);
+        if came_len == len {
+            assert_eq!(was, is);
+            continue;
+        }
+        assert_eq!(came_len, len + LEN);
+        let padding = if was[4] & 8 != 0 { was[9] as usize } else { 0 };
+        let at = was.len() - padding;
+        assert_eq!((&was[9..at], &was[at..]), (&is[9..at], &is[at + LEN..]));
+        let field = std::str::from_utf8(&is[at..at + LEN]).expect("text");
+        let id = field.strip_prefix(&begins).expect("a field");
+        assert!(id.ends_with("-01"), "{field:?}");
+        assert_ne!(u64::from_str_radix(&id[..16], 16), Ok(0));
+        assert!(ids.insert(id.to_owned()), "{id} is there twice");
+        streams.push(u32::from_be_bytes([is[5], is[6], is[7], is[8]]));
+    }
+    assert!(left.is_empty());
+    streams
+}
+
+#[test]
+fn requests_of_http2_get_a_literal() {
+    let Some(set) = set() else { return };
+    let settings = frame(SETTINGS, 0, 0, &[0; 6]);
+    let start = [PREFACE, &settings].concat();
+    let small = frame(DATA, 1, 1, b"body");
+    let large = frame(DATA, 0, 1, &[b'x'; 16_384]);
+    let update = frame(8, 0, 0, &[0, 0, 0, 1]);
+    let trailers = frame(HEADERS, END_HEADERS | 1, 1, &block(&[b"grpc-status"]));
+    let priority = [&[0, 0, 0, 0, 15], block(&[b"a"]).as_slice()].concat();
+    let padded = [&[7], priority.as_slice(), &[0; 7]].concat();
+    let padded = frame(HEADERS, END_HEADERS | 0x20 | 8, 5, &padded);
+    let one = request(1);
+    let whole = |parts: &[&[u8]]| widened(&set, &[&[&start, &parts.concat()[..]].concat()]);
+    assert_eq!(whole(&[&one]), [1]);
+    assert_eq!(whole(&[&one, &small]), [1]);
+    assert_eq!(
+        whole(&[&update, &one, &small, &request(3), &update]),
+        [1, 3]
+    );
+    assert_eq!(
+        whole(&[&one, &large, &large, &trailers, &request(3)]),
+        [1, 3]
+    );
+    assert_eq!(whole(&[&one, &padded]), [1, 5]);
+    let many: Vec<u8> = (0..50).flat_map(|it| request(2 * it + 1)).collect();
+    let all: Vec<u32> = (0..50).map(|it| 2 * it + 1).collect();
+    assert_eq!(whole(&[&many]), all);
+    let updates = update.repeat(400);
+    assert_eq!(whole(&[&updates, &one, &updates, &request(3)]), [1, 3]);
+    let apart = |parts: &[&[u8]]| widened(&set, &[&[&start[..]], parts].concat());
+    assert_eq!(
+        apart(&[&one, &large, &small, &request(3), &trailers]),
+        [1, 3]
+    );
+    let (first, second) = large.split_at(5);
+    assert_eq!(apart(&[&one, first, second, &request(3)]), [1, 3]);
+    let (first, second) = large.split_at(9000);
+    assert_eq!(
+        apart(&[&one, first, &[second, &request(3)].concat()]),
+        [1, 3]
+    );
+}
+
+#[test]
+fn http2_of_which_not_all_is_known_is_left_alone_for_good() {
+    let Some(set) = set() else { return };
+    let settings = frame(SETTINGS, 0, 0, &[0; 6]);
+    let start = [PREFACE, &settings].concat();
+    let one = request(1);
+    let names = |names: &[&[u8]]| frame(HEADERS, END_HEADERS, 3, &block(names));
+    let cut = frame(HEADERS, 0, 3, &block(&[b"a"]));
+    let cut = [cut, frame(CONTINUATION, END_HEADERS, 3, &block(&[b"b"]))].concat();
+    let long = block(&[[b'n'; 100].as_slice()].repeat(60));
+    let huffman = [
+        &[0x82, 0x40, 0x88][..],
+        &[0x4d, 0x83, 0x21, 0x6b, 0x1d, 0x85, 0xa9, 0x3f],
+        b"\x01v",
+    ]
+    .concat();
+    for second in [
+        names(&[b"traceparent"]),
+        names(&[b"a", b"tracestate"]),
+        names(&[b"x-b3-traceid", b"a"]),
+        names(&[b"b3"]),
+        names(&[b"uber-trace-id"]),
+        names(&[b"x-amzn-trace-id"]),
+        frame(HEADERS, END_HEADERS, 3, &huffman),
+        frame(
+            HEADERS,
+            END_HEADERS,
+            3,
+            &[0x82, 0x40, 0x82, 0x8d, 0x9f, 1, b'0'],
+        ),
+        cut,
+        frame(HEADERS, END_HEADERS, 3, &long),
+    ] {
+        let whole = [&start[..], &one, &second, &request(5)].concat();
+        assert_eq!(widened(&set, &[&whole]), [1], "{second:.40?}");
+        let apart = [&start[..], &one, &second, &request(5)];
+        assert_eq!(widened(&set, &apart), [1], "{second:.40?}, apart");
+    }
+    let (first, second) = one.split_at(12);
+    assert_eq!(widened(&set, &[&start, first, second, &request(3)]), [0; 0]);
+    // Without SETTINGS it is something else that begins so.
+    let other = [PREFACE, &one].concat();
+    assert_eq!(widened(&set, &[&other]), [0; 0]);
 }

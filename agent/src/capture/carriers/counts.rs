@@ -70,7 +70,7 @@ fn in_words(what: Carried) -> &'static str {
         Carried::NoContext => "requests of which it is not known for whom they are made",
         Carried::HasContext => "requests that name a trace already",
         Carried::HeadTooLong => "heads too long",
-        Carried::Unknown => "connections with something else than HTTP/1.x",
+        Carried::Unknown => "connections with something else than HTTP",
         Carried::Unbounded => "connections whose bodies have no length, or that change protocol",
         Carried::SplitEnd => "heads whose end was sent in two parts",
         Carried::NoMemory => "times no memory in the kernel",
@@ -79,5 +79,11 @@ fn in_words(what: Carried) -> &'static str {
         Carried::Full => "connections without room",
         Carried::EarlyBytes => "connections that had sent before",
         Carried::UnknownHead => "requests that were read and are not understood",
+        Carried::ZeroCopy => "connections that may send without copying",
+        Carried::Multipath => "connections of Multipath TCP",
+        Carried::NotChosen => "connections of processes that were not chosen",
+        Carried::Literal => "requests of HTTP/2 with a field",
+        Carried::SplitBlock => "connections of HTTP/2 whose fields came in parts",
+        Carried::NamesTraces => "connections of HTTP/2 on which traces are named already",
     }
 }

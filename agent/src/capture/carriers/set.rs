@@ -74,6 +74,13 @@ impl Set {
         bpf::set(self.enrolled.as_fd(), &socket, &socket)
     }
 
+    /// Takes a connection out of those that are enrolled, if it is among them still. What was sent
+    /// on it is not affected, and neither is what waits to be read.
+    pub fn release(&self, cookie: u64) {
+        // It may have ended.
+        let _: io::Result<()> = bpf::remove(self.enrolled.as_fd(), &cookie);
+    }
+
     fn program(&self, name: &str) -> BorrowedFd<'_> {
         let loaded = self.loader.program(name);
         loaded.expect("a set has it from the start")

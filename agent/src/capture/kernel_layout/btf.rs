@@ -10,6 +10,7 @@ const MAGIC: u16 = 0xeb9f;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
 const KIND_INT: u32 = 1;
+const KIND_ENUM: u32 = 6;
 /// Deeper than any structure of the kernel nests its anonymous parts, or a type its other names.
 const DEPTH_MAX: u32 = 8;
 /// More members than are looked at for one in any kernel; a file can be made that has no end of
@@ -109,6 +110,27 @@ impl<'a> Btf<'a> {
         })
     }
 
+    /// The number that a name of an enumeration stands for. `None` if there is no such
+    /// enumeration, of 32 bits, or name in it.
+    #[must_use]
+    pub fn value_of(&self, enumeration: &str, name: &str) -> Option<u32> {
+        self.begins.iter().find_map(|begin| {
+            let found = self.type_at(*begin as usize).ok()?;
+            if found.kind != KIND_ENUM || self.string(found.name)? != enumeration.as_bytes() {
+                return None;
+            }
+            (0..found.count).find_map(|index| {
+                let at = found.rest + index * 8;
+                let is_it = self.string(word(self.types, at).ok()?)? == name.as_bytes();
+                if is_it {
+                    word(self.types, at + 4).ok()
+                } else {
+                    None
+                }
+            })
+        })
+    }
+
     fn member_of(
         &self,
         structure: Type,
@@ -193,7 +215,7 @@ fn extra_len(kind: u32, count: usize) -> Option<usize> {
         // Structures, unions, sections, 64-bit enumerations.
         KIND_STRUCT | KIND_UNION | 15 | 19 => 12 * count,
         // Enumerations, prototypes.
-        6 | 13 => 8 * count,
+        KIND_ENUM | 13 => 8 * count,
         _ => return None,
     })
 }
@@ -211,7 +233,8 @@ fn word(bytes: &[u8], at: usize) -> Result<u32, MalformedBtf> {
 mod tests {
     use super::*;
 
-    /// `struct s { int a; union { int b; struct { int c; }; }; int d : 3; }`, laid out by hand.
+    /// `struct s { int a; union { int b; struct { int c; }; }; int d : 3; }` and
+    /// `enum s { a = 3, d = 7 }`, laid out by hand.
     fn sample() -> Vec<u8> {
         let strings = b"\0s\0a\0b\0c\0d\0int\0";
         let mut types: Vec<u32> = Vec::new();
@@ -225,6 +248,9 @@ mod tests {
         types.extend([3, 1, 0]);
         types.extend([0, 3, 32]);
         types.extend([9, 1, 3 << 24 | 64]);
+        types.extend([1, KIND_ENUM << 24 | 2, 4]);
+        types.extend([3, 3]);
+        types.extend([9, 7]);
         let types: Vec<u8> = types.iter().flat_map(|word| word.to_ne_bytes()).collect();
         let mut bytes = Vec::new();
         bytes.extend(MAGIC.to_ne_bytes());
@@ -259,6 +285,15 @@ mod tests {
     }
 
     #[test]
+    fn names_of_enumerations_are_found() {
+        let bytes = sample();
+        let btf = Btf::parse(&bytes).expect("well formed");
+        assert_eq!(btf.value_of("s", "d"), Some(7));
+        assert_eq!(btf.value_of("s", "b"), None);
+        assert_eq!(btf.value_of("a", "d"), None);
+    }
+
+    #[test]
     fn bytes_cut_or_changed_anywhere_do_no_harm() {
         let bytes = sample();
         for cut in 0..bytes.len() {
@@ -270,6 +305,7 @@ mod tests {
                 changed[at] = value;
                 if let Ok(btf) = Btf::parse(&changed) {
                     let _ = btf.offset_of("s", "c");
+                    let _ = btf.value_of("s", "d");
                 }
             }
         }

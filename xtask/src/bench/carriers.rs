@@ -1,0 +1,149 @@
+//! What inserting header fields costs: nginx in front of nginx, alone, watched, and with a field in
+//! each request that it passes on, in turns. The programs that insert are attached to a control
+//! group that holds this nginx alone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::daemon::{Daemon, Sink};
+use super::table::{Row, Target};
+use super::{Args, load, median};
+use crate::demo::{Nginx, free_port};
+
+/// What the front asks the other one for.
+const PATH: &str = "/behind/hello";
+/// Where version 2 of control groups is.
+const ROOTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+/// Long after whatever it says of fields at its end.
+const END_MAX: Duration = Duration::from_secs(20);
+
+/// A control group, removed when it is dropped.
+struct SocketGroup(PathBuf);
+
+impl SocketGroup {
+    fn new() -> Result<Self> {
+        let is_root = |root: &&&str| Path::new(root).join("cgroup.threads").exists();
+        let root = ROOTS.iter().find(is_root);
+        let root = root.context("version 2 of control groups is not mounted")?;
+        let path = Path::new(root).join(format!("wirespan-bench-{}", std::process::id()));
+        fs::create_dir(&path).with_context(|| path.display().to_string())?;
+        Ok(Self(path))
+    }
+
+    fn take_in(&self, pid: u32) -> Result<()> {
+        Ok(fs::write(self.0.join("cgroup.procs"), pid.to_string())?)
+    }
+}
+
+impl Drop for SocketGroup {
+    fn drop(&mut self) {
+        // Who was in it goes back, as it may live on.
+        if let Ok(pids) = fs::read_to_string(self.0.join("cgroup.procs"))
+            && let Some(parent) = self.0.parent()
+        {
+            for pid in pids.lines() {
+                let _ = fs::write(parent.join("cgroup.procs"), pid);
+            }
+        }
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+/// What one run came to.
+struct CarrierRun {
+    per_second: f64,
+    latency_us: f64,
+}
+
+/// Requests that are kept, and what is added to the time that one takes.
+pub fn measure(args: &Args) -> Result<Vec<Row>> {
+    let back = Nginx::start(free_port()?, 1)?;
+    let front = Nginx::start(free_port()?, back.port)?;
+    let group = SocketGroup::new()?;
+    for pid in super::cpu::family(front.pid())? {
+        group.take_in(pid)?;
+    }
+    load::run_path(front.port, PATH, 1)?;
+    let mut turns = Vec::new();
+    for _ in 0..args.pairs {
+        let alone = run(args, &front)?;
+        let watched = with_daemon(args, &front, &group, "disabled")?.0;
+        let (carried, said) = with_daemon(args, &front, &group, "headers")?;
+        if said.is_empty() {
+            println!("bench: carriers: this kernel does not pass the self-test");
+            return Ok(Vec::new());
+        }
+        println!(
+            "bench: carriers: {:.0}/s, {:.0} watched, {:.0} carried; {:.0}, {:.0} and {:.0} µs; \
+             {said}",
+            alone.per_second,
+            watched.per_second,
+            carried.per_second,
+            alone.latency_us,
+            watched.latency_us,
+            carried.latency_us
+        );
+        turns.push([alone, watched, carried]);
+    }
+    let of = |figure: &dyn Fn(&[CarrierRun; 3]) -> f64| median(turns.iter().map(figure).collect());
+    let row = |what: &str, value, unit, target| {
+        Row::new(format!("header fields: {what}"), value, unit, target)
+    };
+    let kept = |before: usize| of(&|it| 100.0 * it[2].per_second / it[before].per_second);
+    let added = |before: usize| of(&|it| it[2].latency_us - it[before].latency_us);
+    Ok(vec![
+        row("requests/s kept", kept(0), "%", Target::AtLeast(85.0)),
+        row(
+            "requests/s kept, of those watched",
+            kept(1),
+            "%",
+            Target::None,
+        ),
+        row("added to the median latency", added(0), "µs", Target::None),
+        row("added to it, of that watched", added(1), "µs", Target::None),
+    ])
+}
+
+fn run(args: &Args, front: &Nginx) -> Result<CarrierRun> {
+    let load = load::run_path(front.port, PATH, args.seconds)?;
+    Ok(CarrierRun {
+        per_second: load.per_second,
+        latency_us: load::latency(front.port, PATH, args.seconds)?,
+    })
+}
+
+/// The same with a daemon, and what that says of fields at its end, if it carried.
+fn with_daemon(
+    args: &Args,
+    front: &Nginx,
+    group: &SocketGroup,
+    carriers: &str,
+) -> Result<(CarrierRun, String)> {
+    let sink = Sink::start()?;
+    let path = group.0.to_str().context("no text")?;
+    let given = [
+        ("BEYLA_BPF_CONTEXT_PROPAGATION", carriers),
+        ("WIRESPAN_CONTEXT_PROPAGATION_CGROUP", path),
+    ];
+    let mut daemon = Daemon::start_with(&given, front.port, &sink)?;
+    // Connections that were there before are not enrolled: nginx keeps four.
+    front.renew_worker()?;
+    load::run_path(front.port, PATH, 1)?;
+    let took = run(args, front)?;
+    daemon.stop()?;
+    let said = daemon
+        .says("context in headers: ", END_MAX)
+        .unwrap_or_default();
+    let told = said
+        .split("context in headers: ")
+        .nth(1)
+        .unwrap_or_default();
+    ensure!(
+        told.is_empty() || told.contains("requests with a field"),
+        "nothing was inserted: {told}"
+    );
+    Ok((took, told.to_owned()))
+}
