@@ -10,7 +10,11 @@ use crate::transfer::Transfer;
 
 /// Parts of a scattered transfer that are looked at, over all its messages, each of which but the
 /// first counts as one more; the bytes of further ones are only counted.
+#[cfg(not(legacy))]
 const PARTS_MAX: u64 = 16;
+/// None in a loop: eight are written out.
+#[cfg(legacy)]
+const PARTS_MAX: u64 = 0;
 
 /// The same where a loop costs the verifier nothing. gRPC's C core makes three or four of each
 /// header field that it inserts.
@@ -37,11 +41,14 @@ pub fn copy<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
         Buffers::Vector | Buffers::Message | Buffers::Messages => {
             begin_parts(scratch)?;
             // Mostly one part is all, or nearly: it needs no function of its own.
+            #[cfg(not(legacy))]
             take_part(scratch);
             if WALKS && !is_over(scratch) {
                 let mut parts = Parts { scratch };
                 repeat(PARTS_MAX_LOOPED, one_part, &mut parts);
             }
+            #[cfg(legacy)]
+            crate::memory::eight_rounds!(_round, next_part(scratch));
             let mut round = 0;
             while !WALKS && round < PARTS_MAX {
                 if is_over(scratch) {
@@ -91,6 +98,9 @@ pub fn unreadable(scratch: &Scratch) -> Delivered<()> {
 // million instructions.
 #[inline(never)]
 fn next_part(scratch: &mut Scratch) {
+    if cfg!(legacy) && is_over(scratch) {
+        return;
+    }
     take_part(scratch);
 }
 

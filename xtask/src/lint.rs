@@ -26,6 +26,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     clippy()?;
     println!("lint: clippy, the kernel's side");
     clippy_kernel_side()?;
+    println!("lint: clippy, the kernel's side for old kernels");
+    clippy_legacy_kernel_side()?;
     if !args.no_deny {
         println!("lint: cargo-deny");
         deny()?;
@@ -56,27 +58,36 @@ pub fn clippy() -> Result<()> {
 /// and with the flags of `agent/build.rs`, so that the compiler's `core` and all that is below the
 /// crate is there already.
 pub fn clippy_kernel_side() -> Result<()> {
+    clippy_one_kernel_side("ebpf", &["-Cdebuginfo=2", "-Clink-arg=--btf"])
+}
+
+/// The same for the object that old kernels take.
+pub fn clippy_legacy_kernel_side() -> Result<()> {
+    let flags = [
+        "--cfg=legacy",
+        "-Ctarget-cpu=v2",
+        "-Cdebuginfo=0",
+        "-Clink-arg=--unroll-loops",
+        "-Clink-arg=--disable-expand-memcpy-in-order",
+    ];
+    clippy_one_kernel_side("ebpf-legacy", &flags)
+}
+
+/// With flags as `agent/build.rs` sets them; with others, everything is compiled twice.
+fn clippy_one_kernel_side(folder: &str, flags: &[&str]) -> Result<()> {
+    let architecture = std::env::consts::ARCH;
+    let processor = format!("--cfg=bpf_target_arch=\"{architecture}\"");
+    let flags: Vec<_> = [processor.as_str()].iter().chain(flags).copied().collect();
     process::run(
         workspace::cargo(&["clippy", "--quiet", "--package", "wirespan-ebpf"])
             .args(["--release", "--target-dir"])
-            .arg(workspace::target().join("ebpf"))
+            .arg(workspace::target().join(folder).join(architecture))
             .args(["--target", "bpfel-unknown-none", "-Z", "build-std=core"])
             .args(["--", "--deny", "warnings"])
-            .env("CARGO_ENCODED_RUSTFLAGS", kernel_side_flags())
+            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
             // `core` for this target comes as source only, and building it is not stable yet.
             .env("RUSTC_BOOTSTRAP", "1"),
     )
-}
-
-/// As `agent/build.rs` sets them; with others, everything is compiled twice.
-fn kernel_side_flags() -> String {
-    let architecture = std::env::consts::ARCH;
-    [
-        &format!("--cfg=bpf_target_arch=\"{architecture}\""),
-        "-Cdebuginfo=2",
-        "-Clink-arg=--btf",
-    ]
-    .join("\x1f")
 }
 
 /// Licences, duplicates and sources of the dependencies, as `deny.toml` allows them. Advisories

@@ -6,6 +6,8 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::LruHashMap;
+#[cfg(legacy)]
+use aya_ebpf::maps::PerCpuArray;
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::ConnectionId;
 
@@ -24,7 +26,13 @@ static TLS_CARRIERS: LruHashMap<ConnectionId, ConnectionId> =
 #[map]
 static TLS_TASKS: LruHashMap<TaskKey, Task> = LruHashMap::with_max_entries(8 * 1024, 0);
 
+/// What is inserted there, zeros. Not on the stack, which what comes after needs.
+#[cfg(legacy)]
+#[map]
+static NEW_TASKS: PerCpuArray<Task> = PerCpuArray::with_max_entries(1, 0);
+
 /// What is inserted there. Not on the stack, which what comes after needs.
+#[cfg(not(legacy))]
 static NEW_TASK: Task = Task {
     frame: Frame::NONE,
     around: [Frame::NONE; FRAMES_AROUND],
@@ -251,11 +259,23 @@ pub fn touch_task(key: TaskKey) -> Delivered<&'static mut Task> {
     if let Some(found) = task(key) {
         return Ok(found);
     }
-    let new: &Task = &NEW_TASK;
+    let new = new_task()?;
     TLS_TASKS
         .insert(key, new, 0)
         .map_err(|_| KernelLoss::TlsFull)?;
     task(key).ok_or(KernelLoss::TlsFull)
+}
+
+#[cfg(not(legacy))]
+#[inline(always)]
+fn new_task() -> Delivered<&'static Task> {
+    Ok(&NEW_TASK)
+}
+
+#[cfg(legacy)]
+#[inline(always)]
+fn new_task() -> Delivered<&'static Task> {
+    NEW_TASKS.get(0).ok_or(KernelLoss::TlsFull)
 }
 
 /// Lends what is remembered of an object.

@@ -24,6 +24,11 @@ use crate::tls::{self, Begun, OF_RUSTLS, ZERO_ENDS};
 const WORD: u64 = 8;
 /// What is written of a connection is smaller than this, in bytes, and whole connections are not.
 const CONNECTION_LEN_MAX: u64 = 1024;
+/// Words that are looked at each time: all, where a loop can.
+#[cfg(not(legacy))]
+const WORDS_AT_ONCE: u64 = CONNECTION_LEN_MAX / WORD - 1;
+#[cfg(legacy)]
+const WORDS_AT_ONCE: u64 = 8;
 /// So many connections of a process are looked at for a buffer.
 const LOOKS_MAX: u32 = 1024;
 /// So many that agree are enough.
@@ -60,7 +65,7 @@ pub fn reader(current: Current, buffer: u64) -> Delivered<u64> {
     if known.is_certain != 0 {
         join(tgid, buffer - known.distance, buffer)?;
     } else if owner.is_none() && known.looks < LOOKS_MAX {
-        let distance = written_before(tgid, buffer);
+        let distance = written_before(tgid, buffer, &known);
         agree(&mut known, distance);
         maps::remember_halves(tgid, &known);
         if distance != 0 {
@@ -97,7 +102,7 @@ pub fn writer(current: Current, connection: u64) -> Delivered<u64> {
     if known.looks >= LOOKS_MAX {
         return Ok(connection + known.distance);
     }
-    let distance = read_within(tgid, connection);
+    let distance = read_within(tgid, connection, &known);
     agree(&mut known, distance);
     maps::remember_halves(tgid, &known);
     if distance != 0 {
@@ -127,9 +132,11 @@ fn agree(known: &mut Halves, distance: u64) {
 /// How far within a connection a buffer is that was read there and has the same memory still; 0 if
 /// there is none.
 #[inline(always)]
-fn read_within(tgid: u32, connection: u64) -> u64 {
-    let mut distance = WORD;
-    while distance < CONNECTION_LEN_MAX {
+fn read_within(tgid: u32, connection: u64, known: &Halves) -> u64 {
+    let begin = looked_at_from(known);
+    let mut step = 0;
+    while step < WORDS_AT_ONCE {
+        let distance = begin + step * WORD;
         let buffer = connection + distance;
         let Ok(word) = user_value::<u64>(buffer + RING) else {
             return 0;
@@ -138,22 +145,43 @@ fn read_within(tgid: u32, connection: u64) -> u64 {
         if is_memory && maps::buffer_of_ring(tgid, word) == Some(buffer) {
             return distance;
         }
-        distance += WORD;
+        step += 1;
     }
     0
 }
 
+/// The first distance that is looked at: the nearest, where all are.
+#[cfg(not(legacy))]
+#[inline(always)]
+fn looked_at_from(_known: &Halves) -> u64 {
+    WORD
+}
+
+/// The first distance of a stretch: of the one that a buffer was seen at, else each in turn.
+#[cfg(legacy)]
+#[inline(always)]
+fn looked_at_from(known: &Halves) -> u64 {
+    const STRETCH: u64 = WORDS_AT_ONCE * WORD;
+    if known.distance != 0 {
+        (known.distance - WORD) / STRETCH * STRETCH + WORD
+    } else {
+        u64::from(known.looks) * STRETCH % CONNECTION_LEN_MAX + WORD
+    }
+}
+
 /// How far before a buffer a connection begins that was written and not read; 0 if there is none.
 #[inline(always)]
-fn written_before(tgid: u32, buffer: u64) -> u64 {
-    let mut distance = WORD;
-    while distance < CONNECTION_LEN_MAX {
+fn written_before(tgid: u32, buffer: u64, known: &Halves) -> u64 {
+    let begin = looked_at_from(known);
+    let mut step = 0;
+    while step < WORDS_AT_ONCE {
+        let distance = begin + step * WORD;
         if let Some(object) = maps::object(ObjectKey::new(tgid, buffer - distance))
             && object.ring == 0
         {
             return distance;
         }
-        distance += WORD;
+        step += 1;
     }
     0
 }

@@ -1,16 +1,22 @@
-//! The kernel side's object, built into the daemon, and the constants set in it before it is
+//! The kernel side's objects, built into the daemon, and the constants set in them before they are
 //! loaded. It attaches nothing.
 
+#[cfg(test)]
+mod checks;
+mod patch;
 #[cfg(test)]
 mod stack;
 
 use std::collections::HashMap;
+use std::io::Read as _;
 use std::os::fd::{AsFd, OwnedFd};
 
 use aya::maps::Map;
 use aya::{Ebpf, EbpfLoader, Pod};
 use aya_log::EbpfLogger;
+use flate2::read::GzDecoder;
 use wirespan_common::config::Offsets;
+use wirespan_common::legacy::Constants;
 use wirespan_common::shard::RING_BYTES;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -22,6 +28,34 @@ use crate::discover::ProcRoot;
 use crate::visible::Visible;
 
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/wirespan"));
+
+/// What kernels without ring buffers, global data, loops and types take, as gzip.
+static LEGACY_OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/wirespan-legacy.gz"));
+
+/// Which of the objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KernelSide {
+    /// For kernels from 5.8 on.
+    Modern,
+    /// For those from 4.18 on. It does less; see `agent-ebpf/src/main.rs`.
+    Legacy,
+}
+
+impl KernelSide {
+    /// Whether its programs can walk frames on this kernel.
+    pub fn can_walk(self) -> bool {
+        self == Self::Modern && super::strategy::can_walk()
+    }
+
+    /// How many of the shards that were asked for it serves.
+    pub fn shards(self, asked: u8) -> u8 {
+        match self {
+            Self::Modern => asked,
+            // Perf buffers are by processor, and put in order together.
+            Self::Legacy => asked.min(1),
+        }
+    }
+}
 
 /// A type whose bytes the kernel and user space share.
 #[derive(Clone, Copy)]
@@ -39,7 +73,41 @@ const LOG_NOTHING: u8 = 0;
 const OF_CONTEXT: [&str; 6] = ["ASKED", "CALLS", "SERVED", "SERVERS", "SERVING", "WIDENED"];
 
 /// Loads maps; programs are loaded as they are attached.
-pub fn load(layout: &Offsets, config: &CaptureConfig) -> Result<Ebpf, StartError> {
+pub fn load(
+    side: KernelSide,
+    layout: &Offsets,
+    config: &CaptureConfig,
+) -> Result<Ebpf, StartError> {
+    match side {
+        KernelSide::Modern => load_modern(layout, config),
+        KernelSide::Legacy => load_legacy(layout, config),
+    }
+}
+
+/// The legacy object, as it was built.
+fn legacy_object() -> std::io::Result<Vec<u8>> {
+    let mut object = Vec::new();
+    GzDecoder::new(LEGACY_OBJECT).read_to_end(&mut object)?;
+    Ok(object)
+}
+
+fn load_legacy(layout: &Offsets, config: &CaptureConfig) -> Result<Ebpf, StartError> {
+    let constants = Constants {
+        offsets: *layout,
+        own_process: ProcRoot::host().own_pid(),
+    };
+    let mut object = legacy_object().map_err(|error| StartError::Load(one_line(&error)))?;
+    patch::set(&mut object, &constants).map_err(StartError::Load)?;
+    let connections_max = config.connections_max.unwrap_or(CONNECTIONS_MAX_DEFAULT);
+    EbpfLoader::new()
+        .btf(None)
+        .map_max_entries("CONNECTIONS", connections_max)
+        .map_max_entries("VERDICTS", connections_max)
+        .load(&object)
+        .map_err(|error| StartError::Load(one_line(&error)))
+}
+
+fn load_modern(layout: &Offsets, config: &CaptureConfig) -> Result<Ebpf, StartError> {
     let offsets = Shared(*layout);
     let log_level = if config.bpf_debug {
         aya_log::Level::Debug as u8
