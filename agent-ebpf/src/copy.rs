@@ -9,12 +9,10 @@ use crate::syscall::{Buffers, Iovec};
 use crate::transfer::Transfer;
 
 /// Parts of a scattered transfer that are looked at, over all its messages, each of which but the
-/// first counts as one more; the bytes of further ones are only counted.
+/// first counts as one more; the bytes of further ones are only counted. Where there are no loops,
+/// eight are.
 #[cfg(not(legacy))]
 const PARTS_MAX: u64 = 16;
-/// None in a loop: eight are written out.
-#[cfg(legacy)]
-const PARTS_MAX: u64 = 0;
 
 /// The same where a loop costs the verifier nothing. gRPC's C core makes three or four of each
 /// header field that it inserts.
@@ -49,13 +47,16 @@ pub fn copy<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
             }
             #[cfg(legacy)]
             crate::memory::eight_rounds!(_round, next_part(scratch));
-            let mut round = 0;
-            while !WALKS && round < PARTS_MAX {
-                if is_over(scratch) {
-                    break;
+            #[cfg(not(legacy))]
+            {
+                let mut round = 0;
+                while !WALKS && round < PARTS_MAX {
+                    if is_over(scratch) {
+                        break;
+                    }
+                    next_part(scratch);
+                    round += 1;
                 }
-                next_part(scratch);
-                round += 1;
             }
         }
     }

@@ -57,12 +57,9 @@ use crate::syscall::{self, Buffers, Call};
 use crate::tls;
 
 /// Messages of one sendmmsg or recvmmsg that are counted: `UIO_MAXIOV` is 1024, programs that use
-/// these calls on streams have a few.
+/// these calls on streams have a few. Where there are no loops, eight are.
 #[cfg(not(legacy))]
 const MESSAGES_MAX: u64 = 64;
-/// None in a loop: eight are written out.
-#[cfg(legacy)]
-const MESSAGES_MAX: u64 = 0;
 
 /// Turns a hook's outcome into a counter; what a tracing program returns is ignored.
 #[inline(always)]
@@ -217,13 +214,16 @@ fn messages_len(scratch: &mut Scratch, messages: i64) -> Delivered<i64> {
     scratch.passed = 0;
     #[cfg(legacy)]
     memory::eight_rounds!(message, add_message(scratch, message, messages)?);
-    let mut message = 0;
-    while message < MESSAGES_MAX {
-        if message as i64 >= messages {
-            break;
+    #[cfg(not(legacy))]
+    {
+        let mut message = 0;
+        while message < MESSAGES_MAX {
+            if message as i64 >= messages {
+                break;
+            }
+            scratch.passed += u64::from(scratch.transfer.call.message_len(message)?);
+            message += 1;
         }
-        scratch.passed += u64::from(scratch.transfer.call.message_len(message)?);
-        message += 1;
     }
     Ok(scratch.passed as i64)
 }

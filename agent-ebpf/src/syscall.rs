@@ -6,7 +6,7 @@
 use wirespan_common::record::Direction;
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::arch::{CALL_PARTS, CallRegisters, is_listed, number, place};
+use crate::arch::{CALL_PARTS, CallNumber, CallRegisters, is_listed, number, place};
 use crate::memory::{Delivered, Typed, read_kernel_part, user_value};
 
 /// What a call read from or wrote to.
@@ -173,7 +173,7 @@ pub fn is_beside_stream(direction: Direction, flags: u32) -> bool {
 
 /// Whether a system call of this number may write to a socket what its process has in memory.
 #[inline(always)]
-pub fn may_send(number: u64) -> bool {
+pub fn may_send(number: CallNumber) -> bool {
     use number::*;
     matches!(
         number,

@@ -132,25 +132,27 @@ impl Capture {
         limits::raise();
         let layout = kernel_layout::find(&config.layout).map_err(StartError::Layout)?;
         tell_of(&layout);
+        let loaded = start::start(&layout, config, ProgramExtent::Attach)?;
+        start::tell_limits(&loaded, config);
         let LoadedSide {
             mut ebpf,
             side,
             strategy,
             ..
-        } = start::start(&layout, config, ProgramExtent::Attach)?;
+        } = loaded;
         let shards = side.shards(config.shards);
-        start::tell_limits(side, config);
         let maps = object::maps(&ebpf);
         let watch_list = WatchList::new(&mut ebpf, shards)?;
         let is_modern = side == KernelSide::Modern;
         if config.node_links && is_modern {
             strategy::attach_node(&mut ebpf, &layout);
         }
-        let knows_context = || match side {
-            KernelSide::Modern => strategy::attach_context(&mut ebpf, &layout),
-            KernelSide::Legacy => Err(start::CARRIES_NOTHING.to_owned()),
+        let carriers = if is_modern {
+            let knows_context = || strategy::attach_context(&mut ebpf, &layout);
+            Carriers::start_if_asked(&config.carriers, &maps, knows_context)
+        } else {
+            Carriers::refuse_if_asked(&config.carriers, start::CARRIES_NOTHING)
         };
-        let carriers = Carriers::start_if_asked(&config.carriers, &maps, knows_context);
         let log = if config.bpf_debug && is_modern {
             object::start_log(&mut ebpf)
         } else {

@@ -37,6 +37,9 @@ pub mod place {
     pub const NUMBER: u64 = 280;
 }
 
+/// What the number of a system call is kept in.
+pub type CallNumber = u32;
+
 /// Numbers of system calls.
 #[allow(missing_docs, reason = "each is named after its call")]
 pub mod number {

@@ -132,7 +132,7 @@ pub fn send_from<T: IntoBytes + Immutable, const IN_INTERRUPT: bool>(
             core::ptr::read(record),
         )
     };
-    NEWS.insert(key, &news, 0)
+    NEWS.insert(key, news, 0)
         .map_err(|_| KernelLoss::RingFull)?;
     // Without room user space tells it.
     let _: Result<(), i32> = NEWS_OF.insert(current_process().tid, key, 0);
@@ -241,7 +241,7 @@ fn flush_one<const NUMBER: u32>(context: *mut c_void, tid: u32) {
             bpf_perf_event_output(
                 context,
                 (&raw const RECORDS).cast_mut().cast(),
-                u64::from(BPF_F_CURRENT_CPU),
+                BPF_F_CURRENT_CPU,
                 (&raw mut outbox.bytes).cast(),
                 len,
             )

@@ -2,6 +2,8 @@
 //! loaded. It attaches nothing.
 
 #[cfg(test)]
+mod accepted;
+#[cfg(test)]
 mod checks;
 mod patch;
 #[cfg(test)]

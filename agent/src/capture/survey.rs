@@ -23,6 +23,8 @@ pub struct Survey {
     pub carriers: Result<(), String>,
     /// What is not done here that others have, if anything.
     pub leaves_out: Option<&'static str>,
+    /// Why not, where nobody asked for it.
+    pub fell_back: Option<String>,
 }
 
 /// Looks.
@@ -44,5 +46,6 @@ pub fn survey(layout: &KernelLayout, config: &CaptureConfig) -> Result<Survey, S
         links_many: !is_legacy && tls::knows_links(),
         carriers,
         leaves_out: is_legacy.then_some(start::LIMITS),
+        fell_back: found.fell_back,
     })
 }

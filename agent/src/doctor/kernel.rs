@@ -119,9 +119,11 @@ fn ways(layout: &KernelLayout, config: &CaptureConfig) -> Vec<Check> {
         )
     };
     let legacy = survey.leaves_out.map(|what| {
+        let why = survey.fell_back.map(|why| format!("; because {why}"));
+        let why = why.unwrap_or_default();
         Check::warn(
             "records",
-            format!("they go by perf buffers, as old kernels have them: {what}"),
+            format!("they go by perf buffers, as old kernels have them: {what}{why}"),
             "a kernel of 5.10 or later, or nothing",
         )
     });
