@@ -13,22 +13,22 @@
 //! Connections are moved about in memory, between the first bytes that a server reads and its first
 //! answer for one. A buffer's memory stays where it is: who has that is the same connection.
 
+#[cfg(legacy)]
+mod written_out;
+
 use wirespan_common::watch::Watch;
 
 use crate::maps::{self, Halves, ObjectKey};
 use crate::memory::{Current, Delivered, user_value};
 use crate::tls::carriers::new_id;
 use crate::tls::{self, Begun, OF_RUSTLS, ZERO_ENDS};
+#[cfg(legacy)]
+use written_out::{read_within, written_before};
 
 /// Size of a word.
 const WORD: u64 = 8;
 /// What is written of a connection is smaller than this, in bytes, and whole connections are not.
 const CONNECTION_LEN_MAX: u64 = 1024;
-/// Words that are looked at each time: all, where a loop can.
-#[cfg(not(legacy))]
-const WORDS_AT_ONCE: u64 = CONNECTION_LEN_MAX / WORD - 1;
-#[cfg(legacy)]
-const WORDS_AT_ONCE: u64 = 8;
 /// So many connections of a process are looked at for a buffer.
 const LOOKS_MAX: u32 = 1024;
 /// So many that agree are enough.
@@ -102,7 +102,7 @@ pub fn writer(current: Current, connection: u64) -> Delivered<u64> {
     if known.looks >= LOOKS_MAX {
         return Ok(connection + known.distance);
     }
-    let distance = read_within(tgid, connection, &known);
+    let distance = read_within(tgid, connection);
     agree(&mut known, distance);
     maps::remember_halves(tgid, &known);
     if distance != 0 {
@@ -129,59 +129,43 @@ fn agree(known: &mut Halves, distance: u64) {
     }
 }
 
+/// Whether a buffer may have its memory there.
+#[inline(always)]
+fn is_memory(address: u64) -> bool {
+    address >= RING_MIN && address % WORD == 0 && address < ADDRESS_END
+}
+
 /// How far within a connection a buffer is that was read there and has the same memory still; 0 if
 /// there is none.
+#[cfg(not(legacy))]
 #[inline(always)]
-fn read_within(tgid: u32, connection: u64, known: &Halves) -> u64 {
-    let begin = looked_at_from(known);
-    let mut step = 0;
-    while step < WORDS_AT_ONCE {
-        let distance = begin + step * WORD;
+fn read_within(tgid: u32, connection: u64) -> u64 {
+    let mut distance = WORD;
+    while distance < CONNECTION_LEN_MAX {
         let buffer = connection + distance;
         let Ok(word) = user_value::<u64>(buffer + RING) else {
             return 0;
         };
-        let is_memory = word >= RING_MIN && word % WORD == 0 && word < ADDRESS_END;
-        if is_memory && maps::buffer_of_ring(tgid, word) == Some(buffer) {
+        if is_memory(word) && maps::buffer_of_ring(tgid, word) == Some(buffer) {
             return distance;
         }
-        step += 1;
+        distance += WORD;
     }
     0
 }
 
-/// The first distance that is looked at: the nearest, where all are.
+/// How far before a buffer a connection begins that was written and not read; 0 if there is none.
 #[cfg(not(legacy))]
 #[inline(always)]
-fn looked_at_from(_known: &Halves) -> u64 {
-    WORD
-}
-
-/// The first distance of a stretch: of the one that a buffer was seen at, else each in turn.
-#[cfg(legacy)]
-#[inline(always)]
-fn looked_at_from(known: &Halves) -> u64 {
-    const STRETCH: u64 = WORDS_AT_ONCE * WORD;
-    if known.distance != 0 {
-        (known.distance - WORD) / STRETCH * STRETCH + WORD
-    } else {
-        u64::from(known.looks) * STRETCH % CONNECTION_LEN_MAX + WORD
-    }
-}
-
-/// How far before a buffer a connection begins that was written and not read; 0 if there is none.
-#[inline(always)]
-fn written_before(tgid: u32, buffer: u64, known: &Halves) -> u64 {
-    let begin = looked_at_from(known);
-    let mut step = 0;
-    while step < WORDS_AT_ONCE {
-        let distance = begin + step * WORD;
+fn written_before(tgid: u32, buffer: u64, _known: &Halves) -> u64 {
+    let mut distance = WORD;
+    while distance < CONNECTION_LEN_MAX {
         if let Some(object) = maps::object(ObjectKey::new(tgid, buffer - distance))
             && object.ring == 0
         {
             return distance;
         }
-        step += 1;
+        distance += WORD;
     }
     0
 }
