@@ -9,8 +9,8 @@ use crate::syscall::{Buffers, Iovec};
 use crate::transfer::Transfer;
 
 /// Parts of a scattered transfer that are looked at, over all its messages, each of which but the
-/// first counts as one more; the bytes of further ones are only counted. Where there are no loops,
-/// eight are.
+/// first counts as one more; the bytes of further ones are only counted. Without loops they are as
+/// many.
 #[cfg(not(legacy))]
 const PARTS_MAX: u64 = 16;
 
@@ -46,7 +46,10 @@ pub fn copy<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
                 repeat(PARTS_MAX_LOOPED, one_part, &mut parts);
             }
             #[cfg(legacy)]
-            crate::memory::eight_rounds!(_round, next_part(scratch));
+            {
+                crate::memory::eight_rounds!(_round, next_part(scratch));
+                crate::memory::eight_rounds!(_round, next_part(scratch));
+            }
             #[cfg(not(legacy))]
             {
                 let mut round = 0;
