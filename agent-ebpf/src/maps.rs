@@ -76,6 +76,8 @@ pub use tls::{
     carries, carries_nothing, expect_buffer, expected_distance, forget_object, forget_ring, halves,
     move_object, object, remember_halves, remember_object, remember_ring, task, touch_task,
 };
+#[cfg(legacy)]
+pub use tls::{remember_written, written};
 #[cfg(not(legacy))]
 pub use trace::{
     CallKey, Execution, Served, Trace, answered, asks_on, call, calls, is_spoken_to, propagates,

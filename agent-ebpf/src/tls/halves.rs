@@ -65,7 +65,7 @@ pub fn reader(current: Current, buffer: u64) -> Delivered<u64> {
     if known.is_certain != 0 {
         join(tgid, buffer - known.distance, buffer)?;
     } else if owner.is_none() && known.looks < LOOKS_MAX {
-        let distance = written_before(tgid, buffer, &known);
+        let distance = written_before(tgid, buffer);
         agree(&mut known, distance);
         maps::remember_halves(tgid, &known);
         if distance != 0 {
@@ -102,6 +102,8 @@ pub fn writer(current: Current, connection: u64) -> Delivered<u64> {
     if known.looks >= LOOKS_MAX {
         return Ok(connection + known.distance);
     }
+    #[cfg(legacy)]
+    maps::remember_written(tgid, connection);
     let distance = read_within(tgid, connection);
     agree(&mut known, distance);
     maps::remember_halves(tgid, &known);
@@ -157,7 +159,7 @@ fn read_within(tgid: u32, connection: u64) -> u64 {
 /// How far before a buffer a connection begins that was written and not read; 0 if there is none.
 #[cfg(not(legacy))]
 #[inline(always)]
-fn written_before(tgid: u32, buffer: u64, _known: &Halves) -> u64 {
+fn written_before(tgid: u32, buffer: u64) -> u64 {
     let mut distance = WORD;
     while distance < CONNECTION_LEN_MAX {
         if let Some(object) = maps::object(ObjectKey::new(tgid, buffer - distance))
