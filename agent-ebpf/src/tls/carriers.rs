@@ -18,7 +18,7 @@ use crate::sockets::{self, Socket};
 const HANDSHAKE: u8 = 22;
 
 /// Objects on a socket, one on the other.
-const OBJECTS_MAX: usize = FRAMES_AROUND + 1;
+const OBJECTS_MAX: usize = if cfg!(legacy) { 2 } else { FRAMES_AROUND + 1 };
 
 /// Finds the socket of the object in the scratch buffer in what the task did.
 #[inline(never)]
@@ -238,8 +238,7 @@ pub fn object_reached<const IN_INTERRUPT: bool>(
 }
 
 /// Tells user space how an object's connection ended, if anything was said on it.
-#[cfg_attr(legacy, inline(never))]
-#[cfg_attr(not(legacy), inline(always))]
+#[inline(always)]
 fn over<const IN_INTERRUPT: bool>(
     id: ConnectionId,
     stage: Stage,

@@ -8,7 +8,7 @@ use crate::config::CaptureConfig;
 
 /// Instructions that newer verifiers follow in a program. Those of 4.18 gave up at 131,072, and
 /// have been seen to follow up to twice as many as newer ones.
-const WORK_MAX: u32 = 40_000;
+const WORK_MAX: u32 = 60_000;
 
 fn loaded(program: &mut Program) -> Result<ProgramInfo, ProgramError> {
     match program {
