@@ -57,12 +57,10 @@ pub use leaving::{half_closed, half_closes};
 #[cfg(not(legacy))]
 pub use node::{forget_node_table, node_table, remember_node_table};
 #[cfg(legacy)]
-pub use outbox::{
-    Wake, flush, next_shard, send, send_chunk, send_from, send_open, shards, tell_news,
-};
+pub use outbox::{flush, next_shard, send, send_chunk, send_from, send_open, shards, tell_news};
 pub use own::{is_own_peer, is_own_socket, own_closed, own_connected, own_connects};
 #[cfg(not(legacy))]
-pub use ring::{Wake, flush, send, send_chunk, send_from, send_open, send_task};
+pub use ring::{flush, send, send_chunk, send_from, send_open, send_task};
 #[cfg(not(legacy))]
 pub use rings::{next_shard, shards};
 pub use runtimes::{
@@ -86,6 +84,15 @@ pub use trace::{
 #[cfg(legacy)]
 pub use trace::{forget_widened, note_widened, propagates, widened};
 pub use walks::{HEADER_LEN, HEADER_ROOM, HEADER_SIZE, PROOF, Walk, Walks};
+
+/// Whether user space should look at once or when it comes round.
+#[derive(Clone, Copy)]
+pub enum Wake {
+    /// Somebody waits for what this record says.
+    Now,
+    /// It may wait for the reader's next look.
+    Later,
+}
 
 /// Processes to capture, by thread group.
 #[map]

@@ -1,7 +1,7 @@
 //! A kernel whose bpf(2) is as Linux 4.18 had it, played on the running one: a process is started
-//! under a filter (seccomp(2)) that hands each of its bpf calls to the test, which lets through what
-//! 4.18 took and answers all else as that did. What the verifier of 4.18 says of a program that it
-//! takes up is not played: the running kernel's own has that word.
+//! under a filter (seccomp(2)) that hands each of its bpf calls to the test, which lets through
+//! what 4.18 took and answers all else as that did. What the verifier of 4.18 says of a program
+//! that it takes up is not played: the running kernel's own has that word.
 
 mod bpf;
 

@@ -21,6 +21,7 @@ use wirespan_common::record::{ConnectionId, Header, Open};
 use wirespan_common::share::Ledger;
 use zerocopy::{Immutable, IntoBytes};
 
+use super::Wake;
 use super::scratch::{ChunkRecord, Scratch};
 use super::sizes::PAYLOAD_ROOM;
 use crate::memory::{Delivered, clamp, current_process};
@@ -62,15 +63,6 @@ struct Outbox {
 // The kernel refuses larger per-processor values (PCPU_MIN_UNIT_SIZE, include/linux/percpu.h).
 const _: () = assert!(size_of::<Outbox>() <= 32 * 1024);
 const _: () = assert!(size_of::<ChunkRecord>() + PAYLOAD_ROOM >= OUTBOX_RECORD_MAX);
-
-/// Whether user space should look at once; it comes round by itself.
-#[derive(Clone, Copy)]
-pub enum Wake {
-    /// Somebody waits for what this record says.
-    Now,
-    /// It may wait for the reader's next look.
-    Later,
-}
 
 /// How many shards there are: one.
 #[inline(always)]

@@ -16,6 +16,7 @@ use wirespan_common::shard::RING_BYTES;
 use wirespan_common::share::{Ledger, Purse, Ring, ledger_key};
 use zerocopy::{Immutable, IntoBytes};
 
+use super::Wake;
 use super::contexts::BirthRecord;
 use super::rings::ring_of;
 use super::scratch::{ChunkRecord, Scratch};
@@ -182,15 +183,6 @@ pub fn send_task(record: &BirthRecord, ancestors: u8) -> Delivered<()> {
     let bytes = clamp::<{ 8 * ANCESTORS_MAX }>(8 * u64::from(ancestors));
     // SAFETY: ancestors lie directly behind header and body.
     unsafe { send_bytes(record, len + bytes, record.header.shard, Wake::Later) }
-}
-
-/// Whether user space should look at once or when it comes round.
-#[derive(Clone, Copy)]
-pub enum Wake {
-    /// Somebody waits for what this record says.
-    Now,
-    /// It may wait for the reader's next look.
-    Later,
 }
 
 /// [`send`] from where an interrupt may have come, which a ring does not mind.

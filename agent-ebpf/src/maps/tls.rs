@@ -67,13 +67,13 @@ static TLS_EXPECTED: LruHashMap<ObjectKey, u64> = LruHashMap::with_max_entries(1
 /// By process, the connections that were written last.
 #[cfg(legacy)]
 #[map]
-static TLS_WRITTEN: LruHashMap<u32, Written> = LruHashMap::with_max_entries(1024, 0);
+static TLS_WRITTEN: LruHashMap<u32, LatelyWritten> = LruHashMap::with_max_entries(1024, 0);
 
 /// Value of [`TLS_WRITTEN`]; each new one takes the place of the oldest.
 #[cfg(legacy)]
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
-pub struct Written {
+pub struct LatelyWritten {
     /// Their addresses; 0 is none.
     pub connections: [u64; WRITTEN_MAX],
     next: u64,
@@ -347,7 +347,7 @@ pub fn remember_halves(tgid: u32, halves: &Halves) {
 #[inline(always)]
 pub fn remember_written(tgid: u32, connection: u64) {
     let Some(written) = TLS_WRITTEN.get_ptr_mut(tgid) else {
-        let mut first = Written::default();
+        let mut first = LatelyWritten::default();
         first.connections[0] = connection;
         first.next = 1;
         // Without room it is remembered the next time.
@@ -367,7 +367,7 @@ pub fn remember_written(tgid: u32, connection: u64) {
 /// Those that were written last.
 #[cfg(legacy)]
 #[inline(always)]
-pub fn written(tgid: u32) -> Option<&'static Written> {
+pub fn written(tgid: u32) -> Option<&'static LatelyWritten> {
     let found = TLS_WRITTEN.get_ptr(tgid)?;
     // SAFETY: as above; each address is looked up by itself.
     Some(unsafe { &*found })

@@ -1,5 +1,5 @@
-//! Stands in for `trace.rs` and `carriers.rs` where nothing is carried to other nodes: programs that
-//! change what is sent are younger than the kernels that the legacy object is for.
+//! Stands in for `trace.rs` and `carriers.rs` where nothing is carried to other nodes: programs
+//! that change what is sent are younger than the kernels that the legacy object is for.
 
 /// What was inserted into a connection: nothing ever is.
 pub struct Inserted {

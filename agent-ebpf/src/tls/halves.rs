@@ -134,7 +134,7 @@ fn agree(known: &mut Halves, distance: u64) {
 /// Whether a buffer may have its memory there.
 #[inline(always)]
 fn is_memory(address: u64) -> bool {
-    address >= RING_MIN && address % WORD == 0 && address < ADDRESS_END
+    address >= RING_MIN && address.is_multiple_of(WORD) && address < ADDRESS_END
 }
 
 /// How far within a connection a buffer is that was read there and has the same memory still; 0 if

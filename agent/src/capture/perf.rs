@@ -21,9 +21,9 @@ use rustix::time::Timespec;
 use wirespan_common::legacy::SWEEP_MS;
 
 use self::buffer::{PerfBuffer, put};
-use self::marks::Marks;
+use self::marks::LossMarks;
 use self::news::StateNews;
-use self::order::HeldBack;
+use self::order::HeldRecords;
 use self::sample::{PerfEntry, records};
 use super::StartError;
 use crate::wall_clock::monotonic_ns;
@@ -63,8 +63,8 @@ impl LostSamples {
 pub struct PerfReader {
     buffers: Vec<PerfBuffer>,
     lost: Arc<LostSamples>,
-    held: HeldBack,
-    marks: Marks,
+    held: HeldRecords,
+    marks: LossMarks,
     news: StateNews,
     swept_at: Instant,
     /// Nothing is waited for any more.
@@ -91,8 +91,8 @@ impl PerfReader {
         Ok(Self {
             buffers,
             lost: Arc::new(lost),
-            held: HeldBack::default(),
-            marks: Marks::default(),
+            held: HeldRecords::default(),
+            marks: LossMarks::default(),
             news: StateNews::new(ebpf)?,
             swept_at: Instant::now(),
             closes: false,

@@ -139,14 +139,13 @@ mod tests {
         StartError::Load(format!("{side:?}"))
     }
 
+    type ChosenSide = Result<(KernelSide, Option<String>), String>;
+
     /// What comes of it where only `works` does, and which were tried.
     fn chosen(
         forced: Option<Strategy>,
         works: Option<KernelSide>,
-    ) -> (
-        Result<(KernelSide, Option<String>), String>,
-        Vec<KernelSide>,
-    ) {
+    ) -> (ChosenSide, Vec<KernelSide>) {
         let mut tried = Vec::new();
         let found = first_that_works(forced, |side| {
             tried.push(side);

@@ -166,7 +166,8 @@ pub(super) fn read(
                     _ => return None,
                 })
             },
-            "auto, socket_tracepoints, fexit, kprobes, syscall_tracepoints, legacy or legacy_kprobes",
+            "auto, socket_tracepoints, fexit, kprobes, syscall_tracepoints, legacy or \
+             legacy_kprobes",
         )?;
     }
     if let Some(given) = settings.of(Setting::Btf) {

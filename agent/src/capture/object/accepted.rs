@@ -40,7 +40,6 @@ fn a_verifier_has_little_work_with_any_program_of_the_legacy_object() {
         let info = loaded(program).unwrap_or_else(|error| panic!("{name}: {error}"));
         // Kernels before 5.16 don't tell.
         let work = info.verified_instruction_count().unwrap_or(0);
-        println!("{work:6} {name}");
         most = most.max((work, name.to_owned()));
     }
     assert!(most.0 <= WORK_MAX, "{most:?}");

@@ -30,17 +30,17 @@ const PER_PROCESSOR_MAX: u32 = 32 * 1024;
 const LEN: usize = 8;
 
 /// Section and address.
-type CodeAddress = (usize, u64);
+type CodePlace = (usize, u64);
 
 #[derive(Clone, Copy)]
-struct Instruction {
+struct ObjectInstruction {
     code: u8,
     from: u8,
     offset: i16,
     number: i32,
 }
 
-impl Instruction {
+impl ObjectInstruction {
     fn read(bytes: &[u8]) -> Self {
         let [code, registers, a, b, c, d, e, f] = bytes.try_into().expect("eight bytes");
         Self {
@@ -77,8 +77,8 @@ struct CodeFunction {
     name: String,
     /// The section says what it is attached to; functions that are only called are in `.text`.
     section: String,
-    instructions: Vec<Instruction>,
-    calls: Vec<CodeAddress>,
+    instructions: Vec<ObjectInstruction>,
+    calls: Vec<CodePlace>,
     helpers: BTreeSet<i32>,
 }
 
@@ -162,7 +162,7 @@ impl CodeFunction {
 }
 
 struct Code {
-    functions: BTreeMap<CodeAddress, CodeFunction>,
+    functions: BTreeMap<CodePlace, CodeFunction>,
     /// Sections that programs refer to and that are neither code nor maps.
     data: BTreeSet<String>,
 }
@@ -186,7 +186,10 @@ fn code_of(object: &[u8]) -> Code {
         for symbol in functions {
             let begin = symbol.address() as usize;
             let body = &bytes[begin..begin + symbol.size() as usize];
-            let instructions: Vec<_> = body.chunks_exact(LEN).map(Instruction::read).collect();
+            let instructions: Vec<_> = body
+                .chunks_exact(LEN)
+                .map(ObjectInstruction::read)
+                .collect();
             let name = symbol.name().expect("a name").to_owned();
             let section_name = section.name().expect("a name").to_owned();
             let mut function = CodeFunction {
@@ -206,13 +209,13 @@ fn code_of(object: &[u8]) -> Code {
 
 /// Where relocations of calls lead, by where they stand: a function, or, with `true`, the section
 /// in which the instruction says where.
-type Calls = HashMap<u64, (CodeAddress, bool)>;
+type CallTargets = HashMap<u64, (CodePlace, bool)>;
 
 fn relocations(
     file: &ElfFile64<'_>,
     section: &object::read::elf::ElfSection64<'_, '_>,
     data: &mut BTreeSet<String>,
-) -> Calls {
+) -> CallTargets {
     let mut calls = HashMap::new();
     for (at, relocation) in section.relocations() {
         let RelocationTarget::Symbol(index) = relocation.target() else {
@@ -236,7 +239,12 @@ fn relocations(
     calls
 }
 
-fn note_calls(function: &mut CodeFunction, section: usize, begin: usize, relocations: &Calls) {
+fn note_calls(
+    function: &mut CodeFunction,
+    section: usize,
+    begin: usize,
+    relocations: &CallTargets,
+) {
     for (index, it) in function.instructions.iter().enumerate() {
         let at = (begin + index * LEN) as u64;
         match (it.is_call(), it.from) {
@@ -258,7 +266,7 @@ fn note_calls(function: &mut CodeFunction, section: usize, begin: usize, relocat
 
 impl Code {
     /// The program with all that it calls.
-    fn with_callees(&self, at: CodeAddress) -> BTreeSet<CodeAddress> {
+    fn with_callees(&self, at: CodePlace) -> BTreeSet<CodePlace> {
         let mut found = BTreeSet::from([at]);
         let mut waiting = vec![at];
         while let Some(at) = waiting.pop() {
@@ -272,7 +280,7 @@ impl Code {
         found
     }
 
-    fn programs(&self) -> impl Iterator<Item = (CodeAddress, &CodeFunction)> {
+    fn programs(&self) -> impl Iterator<Item = (CodePlace, &CodeFunction)> {
         let functions = self.functions.iter();
         let functions = functions.filter(|(_, it)| it.section != ".text");
         functions.map(|(at, function)| (*at, function))
@@ -314,7 +322,7 @@ fn no_program_of_the_legacy_object_is_too_long() {
 #[test]
 fn what_may_run_in_an_interrupt_outputs_nothing() {
     let code = legacy();
-    let outputs = |at: CodeAddress| {
+    let outputs = |at: CodePlace| {
         let parts = code.with_callees(at);
         parts
             .iter()

@@ -12,18 +12,18 @@ const HEARD_MAX: usize = 65_536;
 
 /// Since the last loss.
 #[derive(Debug, Default)]
-pub struct Marks {
+pub struct LossMarks {
     /// Those that have heard, or began since. `None` while nothing was lost.
     heard: Option<HashSet<ConnectionId>>,
 }
 
-impl Marks {
+impl LossMarks {
     /// Something was lost.
     pub fn lost(&mut self) {
         self.heard.get_or_insert_default().clear();
     }
 
-    /// Marks the record if it is the first chunk of its connection since.
+    /// LossMarks the record if it is the first chunk of its connection since.
     pub fn mark(&mut self, record: &mut [u8]) {
         let Some(heard) = &mut self.heard else {
             return;
@@ -61,7 +61,7 @@ mod tests {
         [header.as_bytes(), body].concat()
     }
 
-    fn is_marked(marks: &mut Marks, connection: ConnectionId) -> bool {
+    fn is_marked(marks: &mut LossMarks, connection: ConnectionId) -> bool {
         let mut chunk = Chunk::new_zeroed();
         chunk.connection = connection;
         let before = record(Kind::Chunk, chunk.as_bytes());
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn each_connection_hears_once_of_each_loss_and_new_ones_do_not() {
-        let mut marks = Marks::default();
+        let mut marks = LossMarks::default();
         assert!(!is_marked(&mut marks, 1));
         marks.lost();
         assert!(is_marked(&mut marks, 1) && is_marked(&mut marks, 2));
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let mut marks = Marks::default();
+        let mut marks = LossMarks::default();
         marks.lost();
         let marked = (0..HEARD_MAX as u64 + 9).filter(|&id| is_marked(&mut marks, id));
         assert_eq!(marked.count(), HEARD_MAX);

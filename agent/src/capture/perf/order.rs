@@ -6,7 +6,7 @@ use wirespan_common::record::{Body, LifeEvent, Record};
 
 /// Records that wait.
 #[derive(Debug, Default)]
-pub struct HeldBack {
+pub struct HeldRecords {
     bytes: Vec<u8>,
     waiting: Vec<HeldRecord>,
 }
@@ -21,7 +21,7 @@ struct HeldRecord {
     end: usize,
 }
 
-impl HeldBack {
+impl HeldRecords {
     /// One more; what can't be decoded is told at once, so that it is counted.
     pub fn add(&mut self, record: &[u8]) {
         let begin = self.bytes.len();
@@ -138,7 +138,7 @@ mod tests {
         record(Kind::Life, time_ns, life.as_bytes())
     }
 
-    fn released(held: &mut HeldBack, until_ns: u64, most: usize) -> Vec<Vec<u8>> {
+    fn released(held: &mut HeldRecords, until_ns: u64, most: usize) -> Vec<Vec<u8>> {
         let mut all = Vec::new();
         held.release(until_ns, most, |record| all.push(record.to_vec()));
         all
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn records_of_two_processors_come_by_time() {
-        let mut held = HeldBack::default();
+        let mut held = HeldRecords::default();
         let records = [10, 30, 50, 20, 40].map(|at| chunk(at, Direction::Ingress, at, 0));
         records.iter().for_each(|record| held.add(record));
         let [first, third, fifth, second, fourth] = records;
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn at_one_time_of_a_coarse_clock_streams_tell_the_order() {
-        let mut held = HeldBack::default();
+        let mut held = HeldRecords::default();
         let request = chunk(4, Direction::Ingress, 0, 0);
         let answer = chunk(4, Direction::Egress, 0, 100);
         let next = chunk(4, Direction::Ingress, 100, 50);
