@@ -30,7 +30,8 @@ places! {
     signal_struct_live files_struct_fdt fdtable_fd fdtable_max_fds
     file_f_inode file_private_data inode_i_mode inode_i_ino socket_sk socket_file socket_to_inode
     sock_sk_socket sock_sk_type sock_sk_shutdown sock_sk_protocol sock_sk_protocol_mask
-    sock_sk_receive_queue sk_buff_head_qlen tcp_sock_copied_seq tcp_sock_rcv_nxt tcp_sock_write_seq tcp_sock_snd_nxt
+    sock_sk_receive_queue sk_buff_head_qlen
+    tcp_sock_copied_seq tcp_sock_rcv_nxt tcp_sock_write_seq tcp_sock_snd_nxt
     tcp_sock_bytes_received tcp_sock_bytes_sent tcp_sock_bytes_retrans
     inet_connection_sock_icsk_ulp_ops inet_connection_sock_icsk_bind_hash
     inet_bind_bucket_port inet_bind_bucket_fastreuse
