@@ -1,6 +1,7 @@
-//! Builds the kernel side and leaves it where `src/capture/object.rs` includes it from.
+//! Builds the kernel side, twice, and leaves it where `src/capture/object.rs` includes it from: for
+//! kernels that know ring buffers and types, and, compressed, for those that don't.
 //!
-//! All builds of the daemon for one processor share one target folder for it, because it is the
+//! All builds of the daemon for one processor share one target folder for each, because it is the
 //! same for each of them and takes a while: the compiler's `core` is part of it.
 
 use std::env;
@@ -8,9 +9,6 @@ use std::error::Error;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-use flate2::Compression;
-use flate2::write::ZlibEncoder;
 
 const TARGET: &str = "bpfel-unknown-none";
 const BINARY: &str = "wirespan";
@@ -24,28 +22,52 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let target_dir =
         env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    build(&root, &target_dir)?;
-    let built = ebpf_dir(&target_dir)?
-        .join(TARGET)
-        .join("release")
-        .join(BINARY);
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
-    let object = without_dwarf(&std::fs::read(built)?)?;
-    std::fs::write(out_dir.join("wirespan.zlib"), compressed(&object)?)?;
+    let object = build(&root, &target_dir, &MODERN)?;
+    std::fs::write(
+        out_dir.join("wirespan.gz"),
+        compressed(&without_dwarf(&object)?)?,
+    )?;
+    let object = build(&root, &target_dir, &LEGACY)?;
+    std::fs::write(
+        out_dir.join("wirespan-legacy.gz"),
+        compressed(&without_dwarf(&object)?)?,
+    )?;
     Ok(())
 }
 
-/// A fifth of its size (RFC 1950): it is read at the start, and hardly ever later.
-fn compressed(object: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(object)?;
-    encoder.finish()
+/// What the two builds differ in. Which registers either reads is the processor's, too.
+struct Variant {
+    /// Its folder in the target folder.
+    folder: &'static str,
+    flags: &'static [&'static str],
 }
 
-/// Where the kernel side is built: which registers it reads is the processor's.
-fn ebpf_dir(target_dir: &Path) -> Result<PathBuf, env::VarError> {
-    let architecture = env::var("CARGO_CFG_TARGET_ARCH")?;
-    Ok(target_dir.join("ebpf").join(architecture))
+const MODERN: Variant = Variant {
+    folder: "ebpf",
+    // Line numbers, which the verifier's messages quote.
+    flags: &["-Cdebuginfo=2", "-Clink-arg=--btf"],
+};
+
+const LEGACY: Variant = Variant {
+    folder: "ebpf-legacy",
+    flags: &[
+        "--cfg=legacy",
+        // Before 5.1 there are no jumps on halves of registers.
+        "-Ctarget-cpu=v2",
+        "-Cdebuginfo=0",
+        // Before 5.3 there are no loops: those of a few rounds are written out.
+        "-Clink-arg=--unroll-loops",
+        // Else zeros are written by a function that loops.
+        "-Clink-arg=--disable-expand-memcpy-in-order",
+    ],
+};
+
+/// As gzip, a fifth of its size: it is read at the start, and hardly ever later.
+fn compressed(object: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(object)?;
+    Ok(encoder.finish()?)
 }
 
 /// The object without DWARF, which is three quarters of it and which nobody reads: line numbers for
@@ -86,21 +108,20 @@ fn remapped(root: &Path) -> Result<[String; 3], Box<dyn Error>> {
     ])
 }
 
-fn build(root: &Path, target_dir: &Path) -> Result<(), Box<dyn Error>> {
+/// Builds it and returns the object.
+fn build(root: &Path, target_dir: &Path, variant: &Variant) -> Result<Vec<u8>, Box<dyn Error>> {
     // `cargo xtask setup` puts the linker into the target folder; one on the PATH does as well.
     let tools = target_dir.join("tools/bin");
     let path = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths(std::iter::once(tools).chain(env::split_paths(&path)))?;
-    let mut flags = vec![
-        format!(
-            "--cfg=bpf_target_arch=\"{}\"",
-            env::var("CARGO_CFG_TARGET_ARCH")?
-        ),
-        // Line numbers, which the verifier's messages quote.
-        "-Cdebuginfo=2".to_owned(),
-        "-Clink-arg=--btf".to_owned(),
-    ];
+    let mut flags = vec![format!(
+        "--cfg=bpf_target_arch=\"{}\"",
+        env::var("CARGO_CFG_TARGET_ARCH")?
+    )];
+    flags.extend(variant.flags.iter().map(|&flag| flag.to_owned()));
     flags.extend(remapped(root)?);
+    let architecture = env::var("CARGO_CFG_TARGET_ARCH")?;
+    let folder = target_dir.join(variant.folder).join(architecture);
     let mut cargo = Command::new(env::var_os("CARGO").ok_or("CARGO is not set")?);
     cargo
         .current_dir(root)
@@ -117,7 +138,7 @@ fn build(root: &Path, target_dir: &Path) -> Result<(), Box<dyn Error>> {
         .args(["-Z", "build-std=core"])
         .env("RUSTC_BOOTSTRAP", "1")
         .arg("--target-dir")
-        .arg(ebpf_dir(target_dir)?)
+        .arg(&folder)
         .env("PATH", path)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         // What the outer cargo was told about its own compiler (by clippy, for instance).
@@ -126,7 +147,8 @@ fn build(root: &Path, target_dir: &Path) -> Result<(), Box<dyn Error>> {
         .env_remove("RUSTC_WORKSPACE_WRAPPER");
     let status = cargo.status()?;
     if status.success() {
-        return Ok(());
+        let built = folder.join(TARGET).join("release").join(BINARY);
+        return Ok(std::fs::read(built)?);
     }
     Err(
         "the kernel side could not be built; is bpf-linker there? `cargo xtask setup` installs it"

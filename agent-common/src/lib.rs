@@ -9,6 +9,7 @@ pub mod carriers;
 pub mod config;
 pub mod connection;
 pub mod java;
+pub mod legacy;
 pub mod loss;
 pub mod node;
 pub mod own;

@@ -1,7 +1,6 @@
 //! Takes note of transfers: copies what [`policy`] says is worth it, counts the rest, and writes
 //! the record that says so. It looks at no payload.
 
-use aya_log_ebpf::debug;
 use wirespan_common::connection::{Connection, NO_DIRECTION, Sequence};
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::{Direction, OPEN_COUNTED, OPEN_RESUMED, OPEN_SEQUENCED, is_object};
@@ -9,8 +8,10 @@ use wirespan_common::sampling::ALWAYS_FOLLOWED;
 use wirespan_common::watch::VerdictKind;
 
 use crate::copy::{copy, unreadable};
+#[cfg(not(legacy))]
 use crate::frames;
 use crate::left_alone;
+use crate::logging::debug;
 use crate::maps::{self, Scratch};
 use crate::memory::{Delivered, now_ns};
 use crate::policy;
@@ -21,9 +22,10 @@ use crate::transfer::Transfer;
 
 /// Takes note of the transfer in the scratch buffer: copies what is worth it, counts the rest.
 /// `known` is what is remembered of its connection.
+#[cfg(not(legacy))]
 #[inline(never)]
 pub fn transferred(scratch: &mut Scratch, known: Option<&'static mut Connection>) -> Delivered<()> {
-    take_note::<true>(scratch, known)
+    take_note::<true, false>(scratch, known)
 }
 
 /// [`transferred`] for kernels that can't walk frames (before 5.17).
@@ -32,12 +34,23 @@ pub fn transferred_plain(
     scratch: &mut Scratch,
     known: Option<&'static mut Connection>,
 ) -> Delivered<()> {
-    take_note::<false>(scratch, known)
+    take_note::<false, false>(scratch, known)
+}
+
+/// The same for plaintext of a TLS object, which has no sequence numbers to note: programs are
+/// short of instructions.
+#[cfg(legacy)]
+#[inline(never)]
+pub fn transferred_plaintext(
+    scratch: &mut Scratch,
+    known: Option<&'static mut Connection>,
+) -> Delivered<()> {
+    take_note::<false, true>(scratch, known)
 }
 
 /// [`transferred`] within the function that calls it.
 #[inline(always)]
-pub fn take_note<const WALKS: bool>(
+pub fn take_note<const WALKS: bool, const OF_OBJECT: bool>(
     scratch: &mut Scratch,
     known: Option<&'static mut Connection>,
 ) -> Delivered<()> {
@@ -58,7 +71,7 @@ pub fn take_note<const WALKS: bool>(
         scratch.open.open.flags = OPEN_RESUMED;
         known = None;
     }
-    let connection = known.map_or_else(|| new_connection(scratch), Ok)?;
+    let connection = known.map_or_else(|| new_connection::<OF_OBJECT>(scratch), Ok)?;
     if connection.verdict == VerdictKind::Carrier as u8 {
         return Ok(());
     }
@@ -79,10 +92,12 @@ pub fn take_note<const WALKS: bool>(
     }
     let now = now_ns();
     let position = extent_of(connection, direction).position;
+    #[cfg(not(legacy))]
     if WALKS && turned && policy::may_become_http2(connection) {
         frames::look_for_preface(scratch, connection);
     }
     let walks = WALKS && connection.verdict == VerdictKind::Http2 as u8;
+    #[cfg(not(legacy))]
     if walks {
         frames::walk(scratch, connection, position, now);
     }
@@ -197,8 +212,12 @@ pub fn catch_up(connection: &mut Connection, sk: u64, unaccounted: u32) -> bool 
 /// Begins to remember the connection of the transfer in the scratch buffer, which is announced with
 /// the flags in it and others.
 #[inline(always)]
-fn new_connection(scratch: &mut Scratch) -> Delivered<&'static mut Connection> {
-    note_sequences(scratch);
+fn new_connection<const OF_OBJECT: bool>(
+    scratch: &mut Scratch,
+) -> Delivered<&'static mut Connection> {
+    if !OF_OBJECT {
+        note_sequences(scratch);
+    }
     open(scratch)?;
     let known = maps::connection(scratch.transfer.socket.id);
     known.ok_or(KernelLoss::ConnectionsFull)

@@ -9,7 +9,9 @@ use crate::syscall::{Buffers, Iovec};
 use crate::transfer::Transfer;
 
 /// Parts of a scattered transfer that are looked at, over all its messages, each of which but the
-/// first counts as one more; the bytes of further ones are only counted.
+/// first counts as one more; the bytes of further ones are only counted. Without loops they are as
+/// many.
+#[cfg(not(legacy))]
 const PARTS_MAX: u64 = 16;
 
 /// The same where a loop costs the verifier nothing. gRPC's C core makes three or four of each
@@ -37,18 +39,27 @@ pub fn copy<const WALKS: bool>(scratch: &mut Scratch) -> Delivered<()> {
         Buffers::Vector | Buffers::Message | Buffers::Messages => {
             begin_parts(scratch)?;
             // Mostly one part is all, or nearly: it needs no function of its own.
+            #[cfg(not(legacy))]
             take_part(scratch);
             if WALKS && !is_over(scratch) {
                 let mut parts = Parts { scratch };
                 repeat(PARTS_MAX_LOOPED, one_part, &mut parts);
             }
-            let mut round = 0;
-            while !WALKS && round < PARTS_MAX {
-                if is_over(scratch) {
-                    break;
+            #[cfg(legacy)]
+            {
+                crate::memory::eight_rounds!(_round, next_part(scratch));
+                crate::memory::eight_rounds!(_round, next_part(scratch));
+            }
+            #[cfg(not(legacy))]
+            {
+                let mut round = 0;
+                while !WALKS && round < PARTS_MAX {
+                    if is_over(scratch) {
+                        break;
+                    }
+                    next_part(scratch);
+                    round += 1;
                 }
-                next_part(scratch);
-                round += 1;
             }
         }
     }
@@ -91,6 +102,9 @@ pub fn unreadable(scratch: &Scratch) -> Delivered<()> {
 // million instructions.
 #[inline(never)]
 fn next_part(scratch: &mut Scratch) {
+    if cfg!(legacy) && is_over(scratch) {
+        return;
+    }
     take_part(scratch);
 }
 

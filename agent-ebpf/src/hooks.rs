@@ -7,28 +7,37 @@
 //! `…_tasks` tell what becomes of a runtime's tasks. They are attached to watched processes, one by
 //! one.
 
+#[cfg(not(legacy))]
 pub mod carriers;
+#[cfg(not(legacy))]
 pub mod fexit;
+#[cfg(not(legacy))]
 pub mod go_tasks;
 pub mod kretprobe;
+#[cfg(not(legacy))]
 pub mod look;
+#[cfg(not(legacy))]
 pub mod node_tasks;
 pub mod process;
+#[cfg(not(legacy))]
 pub mod python_tasks;
 pub mod serving;
 pub mod socket_state;
+#[cfg(not(legacy))]
 pub mod socket_tracepoints;
 pub mod sys_exit;
 pub mod tls_calls;
 pub mod tls_gnutls;
 pub mod tls_go;
+#[cfg(not(legacy))]
 pub mod tls_many;
 pub mod tls_openssl;
 pub mod tls_plain;
 pub mod tls_rustls;
+#[cfg(not(legacy))]
 pub mod tokio_tasks;
 
-use aya_log_ebpf::debug;
+use aya_ebpf::EbpfContext;
 use wirespan_common::connection::Connection;
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::{Direction, Stage};
@@ -36,7 +45,10 @@ use wirespan_common::watch::{VerdictKind, Watch};
 
 use crate::capture;
 use crate::left_alone;
+use crate::logging::debug;
 use crate::maps::{self, Scratch};
+#[cfg(legacy)]
+use crate::memory;
 use crate::memory::{Current, Delivered, Typed, current_process};
 use crate::policy;
 use crate::records;
@@ -45,7 +57,8 @@ use crate::syscall::{self, Buffers, Call};
 use crate::tls;
 
 /// Messages of one sendmmsg or recvmmsg that are counted: `UIO_MAXIOV` is 1024, programs that use
-/// these calls on streams have a few.
+/// these calls on streams have a few. Where there are no loops, eight are.
+#[cfg(not(legacy))]
 const MESSAGES_MAX: u64 = 64;
 
 /// Turns a hook's outcome into a counter; what a tracing program returns is ignored.
@@ -57,6 +70,14 @@ fn run(outcome: Delivered<()>) -> i32 {
             log_unreadable();
         }
     }
+    0
+}
+
+/// The same at the end of a hook that tells something, with its context.
+#[inline(always)]
+fn end<C: EbpfContext>(context: &C, outcome: Delivered<()>) -> i32 {
+    run(outcome);
+    maps::flush(context.as_ptr());
     0
 }
 
@@ -103,11 +124,11 @@ trait Family {
     /// Takes note of the transfer in the scratch buffer, of whose connection `known` is remembered.
     #[inline(always)]
     fn transferred(scratch: &mut Scratch, known: Option<&'static mut Connection>) -> Delivered<()> {
+        #[cfg(not(legacy))]
         if Self::WALKS {
-            capture::transferred(scratch, known)
-        } else {
-            capture::transferred_plain(scratch, known)
+            return capture::transferred(scratch, known);
         }
+        capture::transferred_plain(scratch, known)
     }
 }
 
@@ -191,15 +212,30 @@ fn messages_len(scratch: &mut Scratch, messages: i64) -> Delivered<i64> {
         return Ok(messages);
     }
     scratch.passed = 0;
-    let mut message = 0;
-    while message < MESSAGES_MAX {
-        if message as i64 >= messages {
-            break;
+    #[cfg(legacy)]
+    memory::eight_rounds!(message, add_message(scratch, message, messages)?);
+    #[cfg(not(legacy))]
+    {
+        let mut message = 0;
+        while message < MESSAGES_MAX {
+            if message as i64 >= messages {
+                break;
+            }
+            scratch.passed += u64::from(scratch.transfer.call.message_len(message)?);
+            message += 1;
         }
-        scratch.passed += u64::from(scratch.transfer.call.message_len(message)?);
-        message += 1;
     }
     Ok(scratch.passed as i64)
+}
+
+/// One of those, if there are so many.
+#[cfg(legacy)]
+#[inline(never)]
+fn add_message(scratch: &mut Scratch, message: u64, messages: i64) -> Delivered<()> {
+    if (message as i64) < messages {
+        scratch.passed += u64::from(scratch.transfer.call.message_len(message)?);
+    }
+    Ok(())
 }
 
 /// The call in the scratch buffer, or one message of it, ended with `result`: bytes moved, the end
@@ -239,12 +275,16 @@ fn message_ended<F: Family>(
     } else {
         return Ok(());
     };
-    stage_reached(transfer.socket.id, stage, transfer.current)
+    stage_reached::<false>(transfer.socket.id, stage, transfer.current)
 }
 
 /// Tells user space how a connection or stream ended, if it cares about that connection.
 #[inline(always)]
-fn stage_reached(id: u64, stage: Stage, current: Current) -> Delivered<()> {
+fn stage_reached<const IN_INTERRUPT: bool>(
+    id: u64,
+    stage: Stage,
+    current: Current,
+) -> Delivered<()> {
     let Some(connection) = maps::connection(id) else {
         return Ok(());
     };
@@ -252,12 +292,12 @@ fn stage_reached(id: u64, stage: Stage, current: Current) -> Delivered<()> {
         return Ok(());
     }
     if connection.verdict == VerdictKind::Carrier as u8 {
-        tls::carriers::carrier_reached(id, stage, current)?;
+        tls::carriers::carrier_reached::<IN_INTERRUPT>(id, stage, current)?;
         if stage as u8 != Stage::Closed as u8 {
             return Ok(());
         }
     }
-    records::ended(id, connection, stage, current.tgid, current.tid)
+    records::ended::<IN_INTERRUPT>(id, connection, stage, current.tgid, current.tid)
 }
 
 /// Whether a call failed because the connection is gone: `EPIPE`, `ECONNRESET`, `ETIMEDOUT`.

@@ -20,7 +20,8 @@ const LOOKS_MAX: u8 = 64;
 
 /// A verdict by which a connection is left alone from now on is noted, and counted. Returns whether
 /// it is one.
-#[inline(always)]
+#[cfg_attr(legacy, inline(never))]
+#[cfg_attr(not(legacy), inline(always))]
 pub fn begins(connection: &mut Connection, verdict: u8) -> bool {
     if !VerdictKind::leaves_alone(verdict) {
         return false;
@@ -48,7 +49,8 @@ pub fn learns(connection: &mut Connection, id: u64) -> bool {
 }
 
 /// So many bytes moved on the connection. Returns whether that is all there is to do about them.
-#[inline(always)]
+#[cfg_attr(legacy, inline(never))]
+#[cfg_attr(not(legacy), inline(always))]
 pub fn passes(connection: &mut Connection, direction: Direction, len: u32) -> bool {
     let verdict = connection.verdict;
     if !VerdictKind::leaves_alone(verdict) {

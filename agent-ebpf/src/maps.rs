@@ -1,23 +1,34 @@
 //! Every map and constant that user space shares, and the only functions that touch one. They
 //! return values or lend a reference for one call; none of them decides anything.
 
+#[cfg(not(legacy))]
 mod carriers;
+#[cfg(not(legacy))]
 mod contexts;
+#[cfg(not(legacy))]
 mod inboxes;
 mod leaving;
+#[cfg(not(legacy))]
 mod node;
+#[cfg(legacy)]
+mod outbox;
 mod own;
 mod recent;
+#[cfg(not(legacy))]
 mod ring;
+#[cfg(not(legacy))]
 mod rings;
 mod runtimes;
 mod scratch;
 mod sizes;
 mod tls;
+#[cfg(not(legacy))]
+mod trace;
+#[cfg(legacy)]
+#[path = "maps/untraced.rs"]
 mod trace;
 mod walks;
 
-use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
@@ -29,20 +40,28 @@ use wirespan_common::sampling::{LEFT_ALONE_REASONS, LeftAlone, LeftAloneCount};
 use wirespan_common::switch::{self, Switch};
 use wirespan_common::watch::{HINTS, NO_BOUNDARY, VerdictValue, Watch, hint_slot};
 
-use crate::memory::Delivered;
+use crate::memory::{Delivered, own_process};
 
+#[cfg(not(legacy))]
 pub use carriers::{
     carrier_mode, count_carried, enrol, forget_widened, leaves, note_widened, remember_widened,
     talk, talk_or_new, unfit, widened,
 };
+#[cfg(not(legacy))]
 pub use contexts::{
     Lineage, context, forget_work, remember_context, remember_item, remember_work, take_item, work,
 };
+#[cfg(not(legacy))]
 pub use inboxes::{TaskInbox, inbox, remember_inbox, remember_task_header, task_header};
 pub use leaving::{half_closed, half_closes};
+#[cfg(not(legacy))]
 pub use node::{forget_node_table, node_table, remember_node_table};
+#[cfg(legacy)]
+pub use outbox::{flush, next_shard, send, send_chunk, send_from, send_open, shards, tell_news};
 pub use own::{is_own_peer, is_own_socket, own_closed, own_connected, own_connects};
-pub use ring::{Wake, send, send_chunk, send_open, send_task};
+#[cfg(not(legacy))]
+pub use ring::{flush, send, send_chunk, send_from, send_open, send_task};
+#[cfg(not(legacy))]
 pub use rings::{next_shard, shards};
 pub use runtimes::{
     HeldConnection, HeldKey, held_connection, inherit_runtime, remember_held_connection,
@@ -55,16 +74,26 @@ pub use tls::{
     carries, carries_nothing, expect_buffer, expected_distance, forget_object, forget_ring, halves,
     move_object, object, remember_halves, remember_object, remember_ring, task, touch_task,
 };
+#[cfg(legacy)]
+pub use tls::{remember_written, written};
+#[cfg(not(legacy))]
 pub use trace::{
     CallKey, Execution, HeadPart, Served, Trace, answered, asks_on, call, calls, is_spoken_to,
     propagates, remember_head_part, sampled_from, served_trace, serves, serves_already,
     serves_nothing, take_asked, take_head_part, was_spoken_to,
 };
+#[cfg(legacy)]
+pub use trace::{forget_widened, note_widened, propagates, widened};
 pub use walks::{HEADER_LEN, HEADER_ROOM, HEADER_SIZE, PROOF, Walk, Walks};
 
-/// wirespan's own process, which never serves; set before loading.
-#[unsafe(no_mangle)]
-static OWN_PROCESS: Global<u32> = Global::new(0);
+/// Whether user space should look at once or when it comes round.
+#[derive(Clone, Copy)]
+pub enum Wake {
+    /// Somebody waits for what this record says.
+    Now,
+    /// It may wait for the reader's next look.
+    Later,
+}
 
 /// Processes to capture, by thread group.
 #[map]
@@ -97,10 +126,12 @@ static VERDICTS: LruHashMap<ConnectionId, VerdictValue> =
     LruHashMap::with_max_entries(64 * 1024, 0);
 
 /// Where the frames of HTTP/2 connections are.
+#[cfg(not(legacy))]
 #[map]
 static FRAMES: LruHashMap<ConnectionId, Walks> = LruHashMap::with_max_entries(8 * 1024, 0);
 
 /// What is inserted there. Not on the stack, which the programs of TLS need.
+#[cfg(not(legacy))]
 static UNKNOWN: Walks = Walks::UNKNOWN;
 
 /// Where threads are in a sendmmsg or recvmmsg whose messages are seen one by one.
@@ -162,11 +193,12 @@ pub fn is_on(switch: Switch) -> bool {
 /// Whether it is wirespan's own process.
 #[inline(always)]
 pub fn is_own(tgid: u32) -> bool {
-    OWN_PROCESS.load() == tgid
+    own_process() == tgid
 }
 
 /// Counts a loss.
-#[inline(always)]
+#[cfg_attr(legacy, inline(never))]
+#[cfg_attr(not(legacy), inline(always))]
 pub fn count(loss: KernelLoss) {
     if let Some(counter) = LOSSES.get_ptr_mut(loss as u32) {
         // SAFETY: a per-processor slot that the map lent and never frees; an increment that is
@@ -182,7 +214,8 @@ pub fn left_out_below() -> u32 {
 }
 
 /// Counts what is left alone.
-#[inline(always)]
+#[cfg_attr(legacy, inline(never))]
+#[cfg_attr(not(legacy), inline(always))]
 pub fn count_left_alone(reason: LeftAlone, connections: u64, bytes: u64) {
     if let Some(count) = LEFT_ALONE.get_ptr_mut(reason as u32) {
         // SAFETY: as for losses.
@@ -376,6 +409,7 @@ pub fn forget_connection(id: ConnectionId) {
     // Either may be gone already: both maps evict.
     let _: Result<(), i32> = CONNECTIONS.remove(id);
     let _: Result<(), i32> = VERDICTS.remove(id);
+    #[cfg(not(legacy))]
     let _: Result<(), i32> = FRAMES.remove(id);
 }
 
@@ -400,6 +434,7 @@ pub fn boundary_of(id: ConnectionId, direction: Direction) -> u64 {
 }
 
 /// Lends where the frames of a connection are; nothing is known of them at first.
+#[cfg(not(legacy))]
 #[inline(always)]
 pub fn frames(id: ConnectionId) -> Option<&'static mut Walks> {
     if FRAMES.get_ptr(id).is_none() {

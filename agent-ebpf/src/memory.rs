@@ -1,22 +1,35 @@
 //! Reads of kernel and user memory, and the few idioms that the verifier asks for. Every `unsafe`
 //! of the kernel side is here or in `maps`; no decision is.
 
+#[cfg_attr(legacy, path = "memory/patched.rs")]
 mod layout;
+#[cfg(not(legacy))]
 mod message;
+#[cfg(not(legacy))]
 mod socket_event;
 
 use core::mem::{MaybeUninit, size_of};
 
 use aya_ebpf::bindings::pt_regs;
 use aya_ebpf::helpers::generated;
+#[cfg(legacy)]
+use aya_ebpf::helpers::generated::{
+    bpf_probe_read as read_of_kernel, bpf_probe_read as read_of_process,
+};
+#[cfg(not(legacy))]
+use aya_ebpf::helpers::generated::{
+    bpf_probe_read_kernel as read_of_kernel, bpf_probe_read_user as read_of_process,
+};
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::Tail;
 use zerocopy::FromBytes;
 
 use crate::arch::{self, GoRegisters};
 
-pub use layout::offset;
+pub use layout::{offset, own_process};
+#[cfg(not(legacy))]
 pub use message::{NotDone, SentMessage};
+#[cfg(not(legacy))]
 pub use socket_event::SocketEvent;
 
 /// Outcome of everything that can fail to deliver.
@@ -29,13 +42,43 @@ pub type Delivered<T> = Result<T, KernelLoss>;
 #[inline(always)]
 unsafe fn read_kernel_bytes<T>(to: *mut T, len: usize, address: u64) -> Delivered<()> {
     // SAFETY: the helper writes `len` bytes to `to`, zeroes if it fails.
-    let failed =
-        unsafe { generated::bpf_probe_read_kernel(to.cast(), len as u32, address as *const _) };
+    let failed = unsafe { read_of_kernel(to.cast(), len as u32, address as *const _) };
     if failed != 0 {
         Err(KernelLoss::UnreadableMemory)
     } else {
         Ok(())
     }
+}
+
+/// An address that a process named: what is none of its own becomes 0, which nobody has mapped. The
+/// one helper of old kernels reads the kernel's memory as well, which no process may have told.
+#[cfg(legacy)]
+#[inline(always)]
+fn of_process(mut address: u64) -> u64 {
+    // SAFETY: four instructions on registers, no memory: the bits that a process's address has not
+    // make a mask of ones.
+    unsafe {
+        core::arch::asm!(
+            "{beyond} = {address}",
+            "{beyond} >>= {bits}",
+            "{beyond} = -{beyond}",
+            "{beyond} s>>= 63",
+            "{beyond} ^= -1",
+            "{address} &= {beyond}",
+            beyond = out(reg) _,
+            address = inout(reg) address,
+            bits = const arch::ADDRESS_BITS,
+            options(nomem, nostack, pure),
+        );
+    }
+    address
+}
+
+/// An address that a process named, of which the helper reads nothing else.
+#[cfg(not(legacy))]
+#[inline(always)]
+fn of_process(address: u64) -> u64 {
+    address
 }
 
 /// The same for bytes of the current process.
@@ -45,8 +88,7 @@ unsafe fn read_kernel_bytes<T>(to: *mut T, len: usize, address: u64) -> Delivere
 #[inline(always)]
 unsafe fn read_user_bytes<T>(to: *mut T, len: usize, address: u64) -> Delivered<()> {
     // SAFETY: as above.
-    let failed =
-        unsafe { generated::bpf_probe_read_user(to.cast(), len as u32, address as *const _) };
+    let failed = unsafe { read_of_process(to.cast(), len as u32, of_process(address) as *const _) };
     if failed != 0 {
         Err(KernelLoss::UnreadableMemory)
     } else {
@@ -267,6 +309,22 @@ pub fn repeat<C>(most: u32, round: extern "C" fn(u32, &mut C) -> u64, context: &
         );
     }
 }
+
+/// Eight rounds, written out: kernels before 5.3 know no loops.
+#[cfg(legacy)]
+macro_rules! eight_rounds {
+    ($index:ident, $round:expr) => {
+        $crate::memory::eight_rounds!(@ $index, $round, 0 1 2 3 4 5 6 7)
+    };
+    (@ $index:ident, $round:expr, $($number:literal)*) => {
+        $({
+            let $index: u64 = $number;
+            $round
+        })*
+    };
+}
+#[cfg(legacy)]
+pub(crate) use eight_rounds;
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.
 #[inline(always)]

@@ -4,6 +4,7 @@
 use core::mem::size_of;
 
 use wirespan_common::connection::Connection;
+use wirespan_common::legacy::NewsKey;
 use wirespan_common::own::Ends;
 use wirespan_common::record::{
     CHUNK_AFTER_LOSS, CHUNK_CARRIED, CHUNK_WIDENED, Direction, Extent, Header, Kind, Open,
@@ -98,6 +99,13 @@ pub enum Announced {
 /// it is left out, which only one of which nothing was told may be (`IS_NEW`).
 #[inline(always)]
 pub fn announce<const IS_NEW: bool>(scratch: &mut Scratch, shard: u8) -> Delivered<Announced> {
+    announce_one(scratch, shard, IS_NEW)
+}
+
+/// The same, once for new ones and others where programs are short of instructions.
+#[cfg_attr(legacy, inline(never))]
+#[cfg_attr(not(legacy), inline(always))]
+fn announce_one(scratch: &mut Scratch, shard: u8, is_new: bool) -> Delivered<Announced> {
     let Transfer {
         socket, current, ..
     } = scratch.transfer;
@@ -114,7 +122,7 @@ pub fn announce<const IS_NEW: bool>(scratch: &mut Scratch, shard: u8) -> Deliver
         return Ok(Announced::IsOwn);
     }
     scratch.draw = draw(&record.open, &scratch.ends);
-    if IS_NEW && is_left_out(scratch.draw, maps::left_out_below()) {
+    if is_new && is_left_out(scratch.draw, maps::left_out_below()) {
         return Ok(Announced::LeftOut);
     }
     let path_len = if record.open.family == sockets::AF_UNIX {
@@ -138,7 +146,13 @@ struct ProgressRecord {
 
 /// Tells user space that a stream or the whole connection ended, and how far it had come.
 #[inline(never)]
-pub fn ended(id: u64, connection: &Connection, stage: Stage, tgid: u32, tid: u32) -> Delivered<()> {
+pub fn ended<const IN_INTERRUPT: bool>(
+    id: u64,
+    connection: &Connection,
+    stage: Stage,
+    tgid: u32,
+    tid: u32,
+) -> Delivered<()> {
     let shard = connection.shard;
     let current = Current { tgid, tid };
     let record = ProgressRecord {
@@ -151,7 +165,13 @@ pub fn ended(id: u64, connection: &Connection, stage: Stage, tgid: u32, tid: u32
             egress: connection.egress,
         },
     };
-    maps::send(&record, shard, Wake::Later)
+    let key = NewsKey {
+        connection: id,
+        tgid: 0,
+        kind: Kind::Progress as u16,
+        what: stage as u16,
+    };
+    maps::send_from::<_, IN_INTERRUPT>(&record, key, shard, Wake::Later)
 }
 
 /// A task record without ancestors.

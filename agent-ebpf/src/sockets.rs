@@ -1,13 +1,15 @@
 //! From a descriptor or a `struct sock` to the connection's identity and addresses, by the kernel's
 //! own structures. It remembers nothing.
 
+#[cfg(not(legacy))]
 pub mod polled;
 
 use wirespan_common::record::{ConnectionId, Open};
 
 use crate::maps;
 use crate::memory::{
-    Delivered, Typed, copy_kernel, current_task, current_task_typed, kernel_value, offset, tcp_sock,
+    Delivered, Typed, copy_kernel, current_task, current_task_typed, kernel_value, offset,
+    read_kernel_part, tcp_sock,
 };
 
 /// Address family of Unix sockets (include/linux/socket.h).
@@ -239,7 +241,7 @@ pub fn tcp_positions(sk: u64, copied: u32, written: u32) -> Option<TcpPositions>
     None
 }
 /// How often TCP's counts are read again before they are given up.
-const COUNT_ROUNDS: u32 = 3;
+const COUNT_ROUNDS: u32 = if cfg!(legacy) { 1 } else { 3 };
 
 /// TCP's own counts, with the sequence numbers up to which they count.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -357,8 +359,9 @@ pub fn addresses(socket: Socket, open: &mut Open) -> Delivered<()> {
             open.peer_address = widened(kernel_value(sk + offset(|o| &o.sock_common_skc_daddr))?);
         }
         AF_INET6 => {
-            open.local_address = kernel_value(sk + offset(|o| &o.sock_common_skc_v6_rcv_saddr))?;
-            open.peer_address = kernel_value(sk + offset(|o| &o.sock_common_skc_v6_daddr))?;
+            let (local, peer) = (&mut open.local_address, &mut open.peer_address);
+            read_kernel_part(local, sk + offset(|o| &o.sock_common_skc_v6_rcv_saddr))?;
+            read_kernel_part(peer, sk + offset(|o| &o.sock_common_skc_v6_daddr))?;
         }
         _ => {
             open.local_address = [0; 16];
@@ -403,7 +406,8 @@ fn unix_peer(sk: u64) -> ConnectionId {
     }
 }
 
-#[inline(always)]
+#[cfg_attr(legacy, inline(never))]
+#[cfg_attr(not(legacy), inline(always))]
 fn path_at(sk: u64, path: &mut [u8; PATH_MAX]) -> u32 {
     /// `sizeof(sa_family_t)`: `unix_address.len` counts it.
     const FAMILY_LEN: i32 = 2;

@@ -173,7 +173,7 @@ pub fn is_beside_stream(direction: Direction, flags: u32) -> bool {
 
 /// Whether a system call of this number may write to a socket what its process has in memory.
 #[inline(always)]
-pub fn may_send(number: u64) -> bool {
+pub fn may_send(number: CallNumber) -> bool {
     use number::*;
     let number = number as CallNumber;
     matches!(

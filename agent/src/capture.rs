@@ -9,11 +9,13 @@ mod limits;
 mod loader;
 mod losses;
 mod object;
+mod perf;
 pub mod privileges;
 mod reason;
 mod ring;
 mod sampling;
 mod selection;
+mod start;
 mod strategy;
 mod survey;
 mod tls;
@@ -33,9 +35,12 @@ pub use feed::Feed;
 use feed::LOOK;
 pub use limits::raise as raise_limits;
 pub use losses::KernelLosses;
+use object::KernelSide;
 pub use ring::Wait;
 pub use sampling::ConnectionSampling;
 pub use selection::Selection;
+use start::LoadedSide;
+use strategy::ProgramExtent;
 pub use survey::{Survey, survey};
 pub use tls::{Attempt, Death, ProbedProcess, Spent, Standing, TlsProbes};
 pub use watch_list::WatchList;
@@ -50,6 +55,8 @@ use crate::visible::Visible;
 pub struct Capture {
     /// How transfers are seen.
     pub strategy: Strategy,
+    /// By which of the objects.
+    side: KernelSide,
     /// Records, in order, for each shard.
     pub feeds: Vec<Feed>,
     /// Whom to watch.
@@ -135,31 +142,44 @@ impl Capture {
         limits::raise();
         let layout = kernel_layout::find(&config.layout).map_err(StartError::Layout)?;
         tell_of(&layout);
-        let mut ebpf = object::load(&layout.offsets, config)?;
+        let loaded = start::start(&layout, config, ProgramExtent::Attach)?;
+        start::tell_limits(&loaded, config);
+        let LoadedSide {
+            mut ebpf,
+            side,
+            strategy,
+            ..
+        } = loaded;
+        let shards = side.shards(config.shards);
         let maps = object::maps(&ebpf);
-        let watch_list = WatchList::new(&mut ebpf, config.shards)?;
-        strategy::attach_life_cycle(&mut ebpf)?;
-        strategy::load_look(&mut ebpf)?;
-        let strategy = strategy::attach(&mut ebpf, &layout, config.strategy)?;
-        if config.node_links {
+        let watch_list = WatchList::new(&mut ebpf, shards)?;
+        let is_modern = side == KernelSide::Modern;
+        if config.node_links && is_modern {
             strategy::attach_node(&mut ebpf, &layout);
         }
-        let knows_context = || strategy::attach_context(&mut ebpf, &layout);
-        let carriers = Carriers::start_if_asked(&config.carriers, &maps, knows_context);
-        let log = if config.bpf_debug {
+        let carriers = if is_modern {
+            let knows_context = || strategy::attach_context(&mut ebpf, &layout);
+            Carriers::start_if_asked(&config.carriers, &maps, knows_context)
+        } else {
+            Carriers::refuse_if_asked(&config.carriers, start::CARRIES_NOTHING)
+        };
+        let log = if config.bpf_debug && is_modern {
             object::start_log(&mut ebpf)
         } else {
             None
         };
-        let losses = KernelLosses::new(&mut ebpf, config.shards)?;
+        let (readers, lost) = start::readers(&mut ebpf, side, shards)?;
+        let losses = KernelLosses::new(&mut ebpf, shards, lost)?;
         let sampling = Some(ConnectionSampling::new(&mut ebpf)?);
         let attached = Arc::new(Mutex::new(ebpf));
-        let feeds = (0..config.shards).map(|shard| Feed::new(shard, &attached, &maps));
+        let feeds = (0..).zip(readers);
+        let feeds = feeds.map(|(shard, reader)| Feed::new(shard, reader, &attached, &maps));
         let feeds = feeds.collect::<Result<_, _>>()?;
         let mut selection = Selection::new(strategy, &attached)?;
         selection.reconfigure(targets).map_err(StartError::Load)?;
         Ok(Self {
             strategy,
+            side,
             feeds,
             watch_list,
             selection: Some(selection),
@@ -199,7 +219,11 @@ impl Capture {
     /// # Errors
     /// No thread can be started.
     pub fn tls_probes(&mut self) -> std::io::Result<TlsProbes> {
-        TlsProbes::new(Arc::clone(&self.attached), std::mem::take(&mut self.maps))
+        TlsProbes::new(
+            Arc::clone(&self.attached),
+            std::mem::take(&mut self.maps),
+            self.side,
+        )
     }
 
     /// Passes on what the kernel side logged since the last call.
@@ -249,6 +273,8 @@ impl fmt::Display for Strategy {
             Self::Fexit => "fexit",
             Self::Kprobes => "kprobes",
             Self::SyscallTracepoints => "syscall_tracepoints",
+            Self::Legacy => "legacy",
+            Self::LegacyKprobes => "legacy_kprobes",
         })
     }
 }

@@ -238,8 +238,8 @@ pub struct ExportFlags {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "How to capture")]
 pub struct CaptureFlags {
-    /// auto, socket_tracepoints, fexit, kprobes or syscall_tracepoints; auto takes the cheapest
-    /// that this kernel loads [WIRESPAN_CAPTURE]
+    /// auto, socket_tracepoints, fexit, kprobes, syscall_tracepoints, legacy or legacy_kprobes;
+    /// auto takes the cheapest that this kernel loads [WIRESPAN_CAPTURE]
     #[arg(long, value_name = "STRATEGY")]
     pub capture: Option<String>,
     /// Log what the kernel side does [BEYLA_BPF_DEBUG]

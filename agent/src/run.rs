@@ -118,7 +118,7 @@ fn give_up_rights(config: &Config) -> RightsLeft {
         config.asking.as_ref().and_then(|it| it.listen),
     ];
     let needs = sandbox::Needs {
-        admin: capture::privileges::takes_admin(),
+        admin: capture::privileges::takes_admin(&config.capture),
         net_admin: config.capture.carriers.is_on(),
         low_port: addresses
             .into_iter()

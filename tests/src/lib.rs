@@ -16,6 +16,7 @@ pub mod links;
 pub mod moody;
 pub mod network;
 pub mod nodes;
+pub mod old_kernel;
 pub mod ports;
 pub mod process;
 pub mod profile;

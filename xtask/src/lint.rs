@@ -26,6 +26,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     clippy()?;
     println!("lint: clippy, the kernel's side");
     clippy_kernel_side()?;
+    println!("lint: clippy, the kernel's side for old kernels");
+    clippy_legacy_kernel_side()?;
     if !args.no_deny {
         println!("lint: cargo-deny");
         deny()?;
@@ -56,35 +58,42 @@ pub fn clippy() -> Result<()> {
 /// and with the flags of `agent/build.rs`, so that the compiler's `core` and all that is below the
 /// crate is there already. For each processor: nothing else compiles the other ones every time.
 pub fn clippy_kernel_side() -> Result<()> {
-    ARCHITECTURES
-        .into_iter()
-        .try_for_each(clippy_kernel_side_of)
+    ARCHITECTURES.into_iter().try_for_each(|architecture| {
+        clippy_one_kernel_side("ebpf", architecture, &["-Cdebuginfo=2", "-Clink-arg=--btf"])
+    })
 }
 
 /// Those of which both sides know.
 const ARCHITECTURES: [&str; 2] = ["x86_64", "aarch64"];
 
-fn clippy_kernel_side_of(architecture: &str) -> Result<()> {
+/// The same for the object that old kernels take.
+pub fn clippy_legacy_kernel_side() -> Result<()> {
+    let flags = [
+        "--cfg=legacy",
+        "-Ctarget-cpu=v2",
+        "-Cdebuginfo=0",
+        "-Clink-arg=--unroll-loops",
+        "-Clink-arg=--disable-expand-memcpy-in-order",
+    ];
+    ARCHITECTURES
+        .into_iter()
+        .try_for_each(|architecture| clippy_one_kernel_side("ebpf-legacy", architecture, &flags))
+}
+
+/// With flags as `agent/build.rs` sets them; with others, everything is compiled twice.
+fn clippy_one_kernel_side(folder: &str, architecture: &str, flags: &[&str]) -> Result<()> {
+    let processor = format!("--cfg=bpf_target_arch=\"{architecture}\"");
+    let flags: Vec<_> = [processor.as_str()].iter().chain(flags).copied().collect();
     process::run(
         workspace::cargo(&["clippy", "--quiet", "--package", "wirespan-ebpf"])
             .args(["--release", "--target-dir"])
-            .arg(workspace::target().join("ebpf").join(architecture))
+            .arg(workspace::target().join(folder).join(architecture))
             .args(["--target", "bpfel-unknown-none", "-Z", "build-std=core"])
             .args(["--", "--deny", "warnings"])
-            .env("CARGO_ENCODED_RUSTFLAGS", kernel_side_flags(architecture))
+            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
             // `core` for this target comes as source only, and building it is not stable yet.
             .env("RUSTC_BOOTSTRAP", "1"),
     )
-}
-
-/// As `agent/build.rs` sets them; with others, everything is compiled twice.
-fn kernel_side_flags(architecture: &str) -> String {
-    [
-        &format!("--cfg=bpf_target_arch=\"{architecture}\""),
-        "-Cdebuginfo=2",
-        "-Clink-arg=--btf",
-    ]
-    .join("\x1f")
 }
 
 /// Licences, duplicates and sources of the dependencies, as `deny.toml` allows them. Advisories

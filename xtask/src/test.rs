@@ -85,6 +85,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         "clippy, kernel side",
         || checked(lint::clippy_kernel_side()),
     );
+    report.stage("clippy, kernel side for old kernels", || {
+        checked(lint::clippy_legacy_kernel_side())
+    });
     // One build of all tests, with one set of features: what a part of them asks of a dependency
     // would have it compiled once more.
     let compiled = build(&mut report);

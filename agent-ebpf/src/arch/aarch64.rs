@@ -43,14 +43,20 @@ pub type CallNumber = u32;
 /// Numbers of system calls.
 #[allow(missing_docs, reason = "each is named after its call")]
 pub mod number {
+    #[cfg(legacy)]
+    pub const CLOSE: u32 = 57;
     pub const READ: u32 = 63;
     pub const WRITE: u32 = 64;
     pub const READV: u32 = 65;
     pub const WRITEV: u32 = 66;
     pub const SENDFILE: u32 = 71;
     pub const SPLICE: u32 = 76;
+    #[cfg(legacy)]
+    pub const LISTEN: u32 = 201;
     pub const SENDTO: u32 = 206;
     pub const RECVFROM: u32 = 207;
+    #[cfg(legacy)]
+    pub const SHUTDOWN: u32 = 210;
     pub const SENDMSG: u32 = 211;
     pub const RECVMSG: u32 = 212;
     pub const RECVMMSG: u32 = 243;
@@ -79,6 +85,18 @@ pub fn is_listed(call: CallNumber) -> bool {
         SENDTO | RECVFROM | SENDMSG | RECVMSG | RECVMMSG | SENDMMSG | PREADV2 | PWRITEV2
     )
 }
+
+/// Whether it may bring a socket into another state.
+#[cfg(legacy)]
+#[inline(always)]
+pub fn changes_state(call: u32) -> bool {
+    matches!(call, number::CLOSE | number::SHUTDOWN | number::LISTEN)
+}
+
+/// Bits of an address that a process may have (Documentation/arm64/memory.rst): those of the kernel
+/// have all others set.
+#[cfg(legacy)]
+pub const ADDRESS_BITS: u32 = 52;
 
 /// Address of the registers with which a task entered the kernel: the top of its kernel stack
 /// (`task_pt_regs`, arch/arm64/include/asm/processor.h).

@@ -46,6 +46,8 @@ pub type CallNumber = u64;
 pub mod number {
     pub const READ: u64 = 0;
     pub const WRITE: u64 = 1;
+    #[cfg(legacy)]
+    pub const CLOSE: u64 = 3;
     pub const READV: u64 = 19;
     pub const WRITEV: u64 = 20;
     pub const SENDFILE: u64 = 40;
@@ -53,6 +55,10 @@ pub mod number {
     pub const RECVFROM: u64 = 45;
     pub const SENDMSG: u64 = 46;
     pub const RECVMSG: u64 = 47;
+    #[cfg(legacy)]
+    pub const SHUTDOWN: u64 = 48;
+    #[cfg(legacy)]
+    pub const LISTEN: u64 = 50;
     pub const SPLICE: u64 = 275;
     pub const RECVMMSG: u64 = 299;
     pub const SENDMMSG: u64 = 307;
@@ -80,6 +86,13 @@ pub fn is_listed(call: CallNumber) -> bool {
     matches!(call, SPLICE | RECVMMSG | SENDMMSG | PREADV2 | PWRITEV2)
 }
 
+/// Whether it may bring a socket into another state.
+#[cfg(legacy)]
+#[inline(always)]
+pub fn changes_state(call: u64) -> bool {
+    matches!(call, number::CLOSE | number::SHUTDOWN | number::LISTEN)
+}
+
 /// Address of the registers with which a task entered the kernel: the top of its kernel stack
 /// (`task_pt_regs`, arch/x86/include/asm/processor.h).
 #[inline(always)]
@@ -89,6 +102,11 @@ pub fn entry_registers(kernel_stack: u64) -> u64 {
     const PT_REGS_SIZE: u64 = 21 * 8;
     kernel_stack + THREAD_SIZE - PT_REGS_SIZE
 }
+
+/// Bits of an address that a process has, unless it asks for more (Documentation/arch/x86/x86_64/
+/// mm.rst).
+#[cfg(legacy)]
+pub const ADDRESS_BITS: u32 = 47;
 
 /// The stack pointer.
 #[inline(always)]

@@ -4,7 +4,7 @@
 use aya_ebpf::macros::kretprobe;
 use aya_ebpf::programs::RetProbeContext;
 
-use super::{Calls, Family, Types, call_ended, run};
+use super::{Calls, Family, Types, call_ended, end};
 use crate::arch;
 use crate::maps;
 use crate::memory::{Typed, current_process, current_task, kernel_value, offset};
@@ -33,7 +33,7 @@ fn returned<F: Family>(ctx: &RetProbeContext) -> u32 {
         return 0;
     };
     let registers = Typed::new(arch::entry_registers(stack) as *const u8);
-    run(call_ended::<F>(current, watch, registers, ctx.ret())) as u32
+    end(ctx, call_ended::<F>(current, watch, registers, ctx.ret())) as u32
 }
 
 /// Calls that return a number of bytes.

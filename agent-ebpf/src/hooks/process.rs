@@ -3,13 +3,14 @@
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use aya_log_ebpf::debug;
+use wirespan_common::legacy::NewsKey;
 use wirespan_common::record::{Header, Kind, Life, LifeEvent};
 use wirespan_common::switch::Switch;
 use wirespan_common::watch::Watch;
 use zerocopy::{Immutable, IntoBytes};
 
-use super::run;
+use super::end;
+use crate::logging::debug;
 use crate::maps::{self, Wake};
 use crate::memory::{
     Current, Delivered, current_comm, current_process, kernel_value, now_ns, offset,
@@ -30,8 +31,9 @@ pub fn sched_process_exec(ctx: RawTracePointContext) -> i32 {
     debug!(ctx, "process {} runs another program", current.tgid);
     maps::forget_service(current.tgid);
     maps::forget_tasks(current.tgid);
+    #[cfg(not(legacy))]
     maps::forget_node_table(current.tid);
-    run(tell(current, LifeEvent::Exec, 0, 0, watched))
+    end(&ctx, tell(current, LifeEvent::Exec, 0, 0, watched))
 }
 
 /// `TP_PROTO(struct task_struct *parent, struct task_struct *child)`
@@ -47,7 +49,7 @@ pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
         return 0;
     };
     if child == current.tgid {
-        return run(tasks::thread_began(current, watch, task));
+        return end(&ctx, tasks::thread_began(current, watch, task));
     }
     debug!(ctx, "process {} forked {}", current.tgid, child);
     if watch.tasks != 0 {
@@ -57,7 +59,9 @@ pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
         shard: maps::next_shard(),
         ..watch
     };
-    run(maps::watch(child, &watch).and_then(|()| tell(current, LifeEvent::Fork, 0, child, true)))
+    let told =
+        maps::watch(child, &watch).and_then(|()| tell(current, LifeEvent::Fork, 0, child, true));
+    end(&ctx, told)
 }
 
 /// `TP_PROTO(struct task_struct *p, …)` (include/trace/events/sched.h); fires once per thread,
@@ -72,7 +76,7 @@ pub fn sched_process_exit(ctx: RawTracePointContext) -> i32 {
         }
         return 0;
     };
-    run(tasks::thread_ended(current, watch));
+    end(&ctx, tasks::thread_ended(current, watch));
     let task: u64 = ctx.arg(0);
     let Ok(signal) = kernel_value::<u64>(task + offset(|o| &o.task_struct_signal)) else {
         return 0;
@@ -87,7 +91,7 @@ pub fn sched_process_exit(ctx: RawTracePointContext) -> i32 {
     let code = kernel_value::<u32>(task + offset(|o| &o.task_struct_exit_code)).unwrap_or(0);
     maps::unwatch(current.tgid);
     debug!(ctx, "process {} ended", current.tgid);
-    run(tell(current, LifeEvent::Exit, 0, code, false))
+    end(&ctx, tell(current, LifeEvent::Exit, 0, code, false))
 }
 
 #[derive(IntoBytes, Immutable)]
@@ -102,6 +106,18 @@ struct LifeRecord {
 /// being told comes after all others have it.
 #[inline(always)]
 pub fn tell(
+    current: Current,
+    event: LifeEvent,
+    port: u16,
+    other: u32,
+    watched: bool,
+) -> Delivered<()> {
+    tell_from::<false>(current, event, port, other, watched)
+}
+
+/// [`tell`] from where an interrupt may have come.
+#[inline(always)]
+pub fn tell_from<const IN_INTERRUPT: bool>(
     current: Current,
     event: LifeEvent,
     port: u16,
@@ -127,5 +143,11 @@ pub fn tell(
         }
     }
     record.header.shard = 0;
-    maps::send(&record, 0, Wake::Now)
+    let key = NewsKey {
+        connection: 0,
+        tgid: current.tgid,
+        kind: Kind::Life as u16,
+        what: port,
+    };
+    maps::send_from::<_, IN_INTERRUPT>(&record, key, 0, Wake::Now)
 }

@@ -21,12 +21,13 @@ use wirespan_common::record::LifeEvent;
 use wirespan_common::switch::Switch;
 use wirespan_common::watch::Watch;
 
-use super::{process, run};
+use super::{end, process, run};
 use crate::maps;
 use crate::memory::{Current, Delivered, Typed, current_process};
 use crate::sockets;
 
 /// `TP_PROTO(struct sock *sk)` (include/trace/events/tcp.h): bytes were copied to the reader.
+#[cfg(not(legacy))]
 #[btf_tracepoint(function = "tcp_rcv_space_adjust")]
 pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
     reads(Typed::new(ctx.arg(0)))
@@ -41,7 +42,7 @@ pub fn tcp_rcv_space_adjust_untyped(ctx: RawTracePointContext) -> i32 {
     };
     let current = current_process();
     if !is_told(current) && sockets::is_passive_untyped(sk, port) {
-        return run(reader_serves(current, sk, port));
+        return end(&ctx, reader_serves(current, sk, port));
     }
     0
 }

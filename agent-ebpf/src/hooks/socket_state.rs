@@ -4,7 +4,6 @@
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use aya_log_ebpf::debug;
 use wirespan_common::connection::Sequence;
 use wirespan_common::own::Ends;
 use wirespan_common::record::{LifeEvent, Stage};
@@ -13,6 +12,7 @@ use wirespan_common::watch::Watch;
 
 use super::{process, run, stage_reached};
 use crate::capture;
+use crate::logging::debug;
 use crate::maps;
 use crate::memory::{Delivered, current_process};
 use crate::sockets::{self, Socket};
@@ -27,6 +27,9 @@ const CLOSE_WAIT: i32 = 8;
 const LAST_ACK: i32 = 9;
 const LISTEN: i32 = 10;
 const CLOSING: i32 = 11;
+
+/// Whether where it comes from decides how it is told; a ring takes records from anywhere.
+const IN_INTERRUPT: bool = cfg!(legacy);
 
 /// `TP_PROTO(const struct sock *sk, const int oldstate, const int newstate)`
 /// (include/trace/events/sock.h).
@@ -67,7 +70,7 @@ fn listening(sk: u64) -> Delivered<()> {
         }
     }
     debug!((), "process {} listens on port {}", current.tgid, port);
-    process::tell(current, LifeEvent::Listen, port, 0, watched)
+    process::tell_from::<IN_INTERRUPT>(current, LifeEvent::Listen, port, 0, watched)
 }
 
 /// Somebody connects: in the context of its call, and before it has a port.
@@ -107,10 +110,10 @@ fn leaving(sk: u64, stage: Stage) -> Delivered<()> {
     debug!((), "connection {} ends, stage {}", socket.id, stage as u8);
     if connection.sequence != Sequence::Ignored as u8 && capture::catch_up(connection, sk, 0) {
         // Its end was read by a call that no hook saw, perhaps.
-        stage_reached(socket.id, Stage::IngressEnded, current)?;
+        stage_reached::<IN_INTERRUPT>(socket.id, Stage::IngressEnded, current)?;
     }
     if sockets::is_shut_down(sk) {
-        let told = stage_reached(socket.id, Stage::Closed, current);
+        let told = stage_reached::<IN_INTERRUPT>(socket.id, Stage::Closed, current);
         maps::forget_connection(socket.id);
         told
     } else if matches!(stage, Stage::Reset) && sockets::has_unread(sk) {
@@ -120,7 +123,7 @@ fn leaving(sk: u64, stage: Stage) -> Delivered<()> {
         if matches!(stage, Stage::EgressEnded) {
             maps::half_closes(sk, socket.id);
         }
-        stage_reached(socket.id, stage, current)
+        stage_reached::<IN_INTERRUPT>(socket.id, stage, current)
     }
 }
 
@@ -136,7 +139,7 @@ fn at_rest(sk: u64) -> Delivered<()> {
     if sockets::of_sk(sk).is_some() || maps::connection(id).is_none_or(|it| it.sk != sk) {
         return Ok(());
     }
-    let told = stage_reached(id, Stage::Closed, current_process());
+    let told = stage_reached::<IN_INTERRUPT>(id, Stage::Closed, current_process());
     maps::forget_connection(id);
     told
 }

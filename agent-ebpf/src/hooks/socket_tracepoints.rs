@@ -182,6 +182,6 @@ impl Family for SocketTracepoints {
     // In its place, as these are the hooks of nearly all kernels.
     #[inline(always)]
     fn transferred(scratch: &mut Scratch, known: Option<&'static mut Connection>) -> Delivered<()> {
-        capture::take_note::<true>(scratch, known)
+        capture::take_note::<true, false>(scratch, known)
     }
 }

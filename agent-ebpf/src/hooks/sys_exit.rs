@@ -4,18 +4,24 @@
 use aya_ebpf::macros::{btf_tracepoint, raw_tracepoint};
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 
-use super::{Calls, Family, Types, call_ended, run};
+use super::{Calls, Family, Types, call_ended, end, run};
+#[cfg(legacy)]
+use crate::arch::{changes_state, place};
 use crate::maps;
+#[cfg(legacy)]
+use crate::memory::{Current, kernel_value};
 use crate::memory::{Typed, current_process};
 use crate::syscall::may_move_bytes;
 
 /// `TP_PROTO(struct pt_regs *regs, long ret)` (include/trace/events/syscalls.h).
+#[cfg(not(legacy))]
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     returned::<SysExit>(&ctx)
 }
 
 /// The same for kernels that can't walk frames.
+#[cfg(not(legacy))]
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_exit_plain(ctx: BtfTracePointContext) -> i32 {
     returned::<Plain>(&ctx)
@@ -29,7 +35,19 @@ pub fn sys_exit_untyped(ctx: RawTracePointContext) -> i32 {
         return 0;
     };
     let registers = Typed::new(ctx.arg(0));
-    run(call_ended::<Untyped>(current, watch, registers, ctx.arg(1)))
+    let told = call_ended::<Untyped>(current, watch, registers, ctx.arg(1));
+    #[cfg(legacy)]
+    tell_news(current, registers);
+    end(&ctx, told)
+}
+
+/// What the call did to a socket's state is told at its end, if it may have done anything.
+#[cfg(legacy)]
+#[inline(always)]
+fn tell_news(current: Current, registers: Typed) {
+    if kernel_value(registers.address() + place::NUMBER).is_ok_and(changes_state) {
+        run(maps::tell_news(current.tid));
+    }
 }
 
 #[inline(always)]

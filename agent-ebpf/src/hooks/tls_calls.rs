@@ -9,7 +9,7 @@ use aya_ebpf::programs::{ProbeContext, RetProbeContext};
 
 use wirespan_common::watch::PROBES_ON_THREADS;
 
-use super::run;
+use super::{end, run};
 use crate::maps;
 use crate::memory::{current_process, stack_at_return, stack_of};
 use crate::tls::{self, Begun};
@@ -82,12 +82,14 @@ pub fn argument(ctx: &ProbeContext, index: usize) -> u64 {
 }
 
 /// A function returned.
+#[cfg(not(legacy))]
 #[uretprobe]
 pub fn tls_return(ctx: RetProbeContext) -> u32 {
     after_return::<true>(&ctx)
 }
 
 /// A function is about to return.
+#[cfg(not(legacy))]
 #[uprobe]
 pub fn tls_ret(ctx: ProbeContext) -> u32 {
     before_return::<true>(&ctx)
@@ -112,11 +114,7 @@ fn returned<const WALKS: bool>(ctx: &RetProbeContext, stack: u64) -> u32 {
     let Some(watch) = maps::watch_of(current.tgid) else {
         return 0;
     };
-    run(tls::ended::<WALKS>(
-        current,
-        watch,
-        tls::thread(current),
-        stack,
-        ctx.ret(),
-    )) as u32
+    let thread = tls::thread(current);
+    let told = tls::ended::<WALKS>(current, watch, thread, stack, ctx.ret());
+    end(ctx, told) as u32
 }

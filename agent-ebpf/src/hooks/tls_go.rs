@@ -7,7 +7,7 @@ use aya_ebpf::programs::ProbeContext;
 
 use wirespan_common::watch::PROBES_ON_GOROUTINES;
 
-use super::run;
+use super::{end, run};
 use crate::arch::GoRegisters;
 use crate::maps::{self, TaskKey};
 use crate::memory::{Current, current_process, go_registers};
@@ -21,6 +21,7 @@ pub fn go_read_enter(ctx: ProbeContext) -> u32 {
 
 /// `func (c *Conn) Write(b []byte) (int, error)`, which writes all or breaks the connection. So
 /// what it is given is told at once: another goroutine may read the answer before it returns.
+#[cfg(not(legacy))]
 #[uprobe]
 pub fn go_write_enter(ctx: ProbeContext) -> u32 {
     writes::<true>(&ctx)
@@ -35,7 +36,7 @@ pub fn writes<const WALKS: bool>(ctx: &ProbeContext) -> u32 {
     };
     let goroutine = goroutine(current, go_registers(ctx.regs).goroutine);
     let begun = begun(ctx, OF_GO | EGRESS);
-    run(tls::wrote::<WALKS>(current, watch, goroutine, begun)) as u32
+    end(ctx, tls::wrote::<WALKS>(current, watch, goroutine, begun)) as u32
 }
 
 /// `func (c *Conn) Close() error`
@@ -45,7 +46,8 @@ pub fn go_close_enter(ctx: ProbeContext) -> u32 {
     if maps::watch_of(current.tgid).is_none() {
         return 0;
     }
-    run(tls::carriers::freed(current, go_registers(ctx.regs).first)) as u32
+    let object = go_registers(ctx.regs).first;
+    end(&ctx, tls::carriers::freed(current, object)) as u32
 }
 
 #[inline(always)]
@@ -78,6 +80,7 @@ fn begun(ctx: &ProbeContext, operation: u16) -> Begun {
 }
 
 /// A return instruction of `Read`.
+#[cfg(not(legacy))]
 #[uprobe]
 pub fn go_ret(ctx: ProbeContext) -> u32 {
     returns::<true>(&ctx)
@@ -92,13 +95,8 @@ pub fn returns<const WALKS: bool>(ctx: &ProbeContext) -> u32 {
     };
     let registers = go_registers(ctx.regs);
     let goroutine = goroutine(current, registers.goroutine);
-    run(tls::ended::<WALKS>(
-        current,
-        watch,
-        goroutine,
-        0,
-        registers.first,
-    )) as u32
+    let told = tls::ended::<WALKS>(current, watch, goroutine, 0, registers.first);
+    end(ctx, told) as u32
 }
 
 #[inline(always)]

@@ -28,8 +28,8 @@ pub fn tls_enter(ctx: ProbeContext) -> u32 {
         probes::GNUTLS_RECV => (ZERO_ENDS, third, None),
         probes::GNUTLS_SEND => (EGRESS, third, None),
         probes::GNUTLS_UNCORK => (MOVES_NOTHING | TOLD_BEFORE, third, None),
-        probes::SSL_SET_FD => return set_fd(object, buffer),
-        probes::FREE => return free(object),
+        probes::SSL_SET_FD => return set_fd(&ctx, object, buffer),
+        probes::FREE => return free(&ctx, object),
         probes::TRIED => {
             maps::count_try();
             return 0;

@@ -5,7 +5,7 @@
 use aya_ebpf::macros::uprobe;
 use aya_ebpf::programs::ProbeContext;
 
-use super::run;
+use super::end;
 use super::tls_calls::{argument, entered};
 use crate::maps;
 use crate::memory::current_process;
@@ -58,34 +58,35 @@ pub fn ssl_handshake_enter(ctx: ProbeContext) -> u32 {
 /// `int SSL_set_fd(SSL *ssl, int fd)`
 #[uprobe]
 pub fn ssl_set_fd_enter(ctx: ProbeContext) -> u32 {
-    set_fd(argument(&ctx, 0), argument(&ctx, 1))
+    set_fd(&ctx, argument(&ctx, 0), argument(&ctx, 1))
 }
 
 /// `void SSL_free(SSL *ssl)`; another reference may keep the object: what it says then is taken for
 /// a new connection.
 #[uprobe]
 pub fn ssl_free_enter(ctx: ProbeContext) -> u32 {
-    free(argument(&ctx, 0))
+    free(&ctx, argument(&ctx, 0))
 }
 
 /// An object is given its descriptor, of which the upper half of the register is no part.
 #[inline(always)]
-pub fn set_fd(object: u64, fd: u64) -> u32 {
+pub fn set_fd(ctx: &ProbeContext, object: u64, fd: u64) -> u32 {
     let current = current_process();
     if maps::watch_of(current.tgid).is_none() {
         return 0;
     }
-    run(tls::carriers::given_descriptor(current, object, fd as u32)) as u32
+    let told = tls::carriers::given_descriptor(current, object, fd as u32);
+    end(ctx, told) as u32
 }
 
 /// An object is given up.
 #[inline(always)]
-pub fn free(object: u64) -> u32 {
+pub fn free(ctx: &ProbeContext, object: u64) -> u32 {
     let current = current_process();
     if maps::watch_of(current.tgid).is_none() {
         return 0;
     }
-    run(tls::carriers::freed(current, object)) as u32
+    end(ctx, tls::carriers::freed(current, object)) as u32
 }
 
 #[inline(always)]

@@ -8,7 +8,7 @@ use aya_ebpf::macros::{uprobe, uretprobe};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext};
 use wirespan_common::watch::{PROBES_ON_THREADS, Watch};
 
-use super::run;
+use super::end;
 use super::tls_calls::argument;
 use crate::arch::SECOND_RESULT;
 use crate::maps;
@@ -19,7 +19,7 @@ use crate::tls::{self, Begun, EGRESS, FROM_FILE, OF_RUSTLS, VECTOR, ZERO_ENDS, h
 /// address of the buffer that it reads.
 #[uprobe]
 pub fn rustls_read_enter(ctx: ProbeContext) -> u32 {
-    entered(|current, _| {
+    entered(&ctx, |current, _| {
         let buffer = user_value::<u64>(argument(&ctx, 0))?;
         let begun = Begun {
             operation: OF_RUSTLS | ZERO_ENDS,
@@ -34,12 +34,14 @@ pub fn rustls_read_enter(ctx: ProbeContext) -> u32 {
 }
 
 /// `fn consume(&mut self, amt: usize)` of `Reader`, which begins with the buffer's address.
+#[cfg(not(legacy))]
 #[uprobe]
 pub fn rustls_reader_consume_enter(ctx: ProbeContext) -> u32 {
     reader_consumes::<true>(&ctx)
 }
 
 /// `fn consume_first_chunk(&mut self, used: usize)` of the buffer itself.
+#[cfg(not(legacy))]
 #[uprobe]
 pub fn rustls_consume_enter(ctx: ProbeContext) -> u32 {
     consumes::<true>(&ctx)
@@ -48,7 +50,7 @@ pub fn rustls_consume_enter(ctx: ProbeContext) -> u32 {
 /// A reader's `consume` begins.
 #[inline(always)]
 pub fn reader_consumes<const WALKS: bool>(ctx: &ProbeContext) -> u32 {
-    entered(|current, watch| {
+    entered(ctx, |current, watch| {
         let buffer = user_value(argument(ctx, 0))?;
         halves::takes::<WALKS>(current, watch, buffer, argument(ctx, 1))
     })
@@ -57,7 +59,7 @@ pub fn reader_consumes<const WALKS: bool>(ctx: &ProbeContext) -> u32 {
 /// A buffer's `consume` begins.
 #[inline(always)]
 pub fn consumes<const WALKS: bool>(ctx: &ProbeContext) -> u32 {
-    entered(|current, watch| {
+    entered(ctx, |current, watch| {
         halves::takes::<WALKS>(current, watch, argument(ctx, 0), argument(ctx, 1))
     })
 }
@@ -67,7 +69,7 @@ pub fn consumes<const WALKS: bool>(ctx: &ProbeContext) -> u32 {
 /// `struct iovec`, and which of their bytes, from and until.
 #[uprobe]
 pub fn rustls_send_enter(ctx: ProbeContext) -> u32 {
-    entered(|current, _| {
+    entered(&ctx, |current, _| {
         let [first, second, third, fourth] = user_value::<[u64; 4]>(argument(&ctx, 1))?;
         let begun = Begun {
             operation: OF_RUSTLS | EGRESS,
@@ -94,12 +96,14 @@ pub fn rustls_send_enter(ctx: ProbeContext) -> u32 {
 }
 
 /// A function returned.
+#[cfg(not(legacy))]
 #[uretprobe]
 pub fn rustls_return(ctx: RetProbeContext) -> u32 {
     after_return::<true>(&ctx)
 }
 
 /// A function is about to return.
+#[cfg(not(legacy))]
 #[uprobe]
 pub fn rustls_ret(ctx: ProbeContext) -> u32 {
     before_return::<true>(&ctx)
@@ -119,12 +123,12 @@ pub fn before_return<const WALKS: bool>(ctx: &ProbeContext) -> u32 {
 }
 
 #[inline(always)]
-fn entered(begin: impl FnOnce(Current, Watch) -> Delivered<()>) -> u32 {
+fn entered(ctx: &ProbeContext, begin: impl FnOnce(Current, Watch) -> Delivered<()>) -> u32 {
     let current = current_process();
     let Some(watch) = tls::watch_caller(current, PROBES_ON_THREADS) else {
         return 0;
     };
-    run(begin(current, watch)) as u32
+    end(ctx, begin(current, watch)) as u32
 }
 
 #[inline(always)]
@@ -140,5 +144,6 @@ fn returned<const WALKS: bool>(ctx: &ProbeContext, stack: u64) -> u32 {
         _ if first == 0 => argument(ctx, SECOND_RESULT),
         _ => u64::MAX,
     };
-    run(tls::ended::<WALKS>(current, watch, thread, stack, result)) as u32
+    let told = tls::ended::<WALKS>(current, watch, thread, stack, result);
+    end(ctx, told) as u32
 }

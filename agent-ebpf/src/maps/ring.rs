@@ -1,5 +1,6 @@
 //! Records on their way into the rings ([`super::rings`]), and who may write how much.
 
+use core::ffi::c_void;
 use core::mem::size_of;
 
 use aya_ebpf::bindings::{
@@ -8,12 +9,14 @@ use aya_ebpf::bindings::{
 use aya_ebpf::helpers::generated::{bpf_ringbuf_output, bpf_ringbuf_query};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::LruHashMap;
+use wirespan_common::legacy::NewsKey;
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::{ANCESTORS_MAX, Header, Open, TaskNote};
 use wirespan_common::shard::RING_BYTES;
 use wirespan_common::share::{Ledger, Purse, Ring, ledger_key};
 use zerocopy::{Immutable, IntoBytes};
 
+use super::Wake;
 use super::contexts::BirthRecord;
 use super::rings::ring_of;
 use super::scratch::{ChunkRecord, Scratch};
@@ -182,14 +185,20 @@ pub fn send_task(record: &BirthRecord, ancestors: u8) -> Delivered<()> {
     unsafe { send_bytes(record, len + bytes, record.header.shard, Wake::Later) }
 }
 
-/// Whether user space should look at once or when it comes round.
-#[derive(Clone, Copy)]
-pub enum Wake {
-    /// Somebody waits for what this record says.
-    Now,
-    /// It may wait for the reader's next look.
-    Later,
+/// [`send`] from where an interrupt may have come, which a ring does not mind.
+#[inline(always)]
+pub fn send_from<T: IntoBytes + Immutable, const IN_INTERRUPT: bool>(
+    record: &T,
+    _key: NewsKey,
+    shard: u8,
+    wake: Wake,
+) -> Delivered<()> {
+    send(record, shard, wake)
 }
+
+/// A run ends: what it told is in the ring.
+#[inline(always)]
+pub fn flush(_context: *mut c_void) {}
 
 /// Sends a record that is a single value, and says that it is for this shard.
 #[inline(always)]

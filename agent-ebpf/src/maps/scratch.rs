@@ -14,6 +14,7 @@ use super::sizes::{PARTS_AT_ONCE, PAYLOAD_ROOM};
 use super::tls::ObjectKey;
 use super::walks::Frames;
 use crate::arch::CallRegisters;
+#[cfg(not(legacy))]
 use crate::context::head::RequestHead;
 use crate::memory::Delivered;
 use crate::sockets::PATH_MAX;
@@ -79,6 +80,7 @@ pub struct Scratch {
     /// Where a walk along HTTP/2 frames is.
     pub frames: Frames,
     /// What is known of a request's head that is being read.
+    #[cfg(not(legacy))]
     pub request: RequestHead,
     /// A connection that is about to be remembered.
     pub connection: Connection,

@@ -6,10 +6,14 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::LruHashMap;
+#[cfg(legacy)]
+use aya_ebpf::maps::PerCpuArray;
 use wirespan_common::loss::KernelLoss;
 use wirespan_common::record::ConnectionId;
 
 use crate::memory::Delivered;
+#[cfg(legacy)]
+use crate::memory::clamp;
 
 /// TLS objects by process and address.
 #[map]
@@ -24,7 +28,13 @@ static TLS_CARRIERS: LruHashMap<ConnectionId, ConnectionId> =
 #[map]
 static TLS_TASKS: LruHashMap<TaskKey, Task> = LruHashMap::with_max_entries(8 * 1024, 0);
 
+/// What is inserted there, zeros. Not on the stack, which what comes after needs.
+#[cfg(legacy)]
+#[map]
+static NEW_TASKS: PerCpuArray<Task> = PerCpuArray::with_max_entries(1, 0);
+
 /// What is inserted there. Not on the stack, which what comes after needs.
+#[cfg(not(legacy))]
 static NEW_TASK: Task = Task {
     frame: Frame::NONE,
     around: [Frame::NONE; FRAMES_AROUND],
@@ -53,6 +63,23 @@ static TLS_RINGS: LruHashMap<ObjectKey, u64> = LruHashMap::with_max_entries(16 *
 /// that is.
 #[map]
 static TLS_EXPECTED: LruHashMap<ObjectKey, u64> = LruHashMap::with_max_entries(1024, 0);
+
+/// By process, the connections that were written last.
+#[cfg(legacy)]
+#[map]
+static TLS_WRITTEN: LruHashMap<u32, LatelyWritten> = LruHashMap::with_max_entries(1024, 0);
+
+/// Value of [`TLS_WRITTEN`]; each new one takes the place of the oldest.
+#[cfg(legacy)]
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub struct LatelyWritten {
+    /// Their addresses; 0 is none.
+    pub connections: [u64; WRITTEN_MAX],
+    next: u64,
+}
+#[cfg(legacy)]
+const WRITTEN_MAX: usize = 8;
 
 /// Value of [`TLS_HALVES`]; see [`crate::tls::halves`].
 #[derive(Clone, Copy, Default)]
@@ -251,11 +278,23 @@ pub fn touch_task(key: TaskKey) -> Delivered<&'static mut Task> {
     if let Some(found) = task(key) {
         return Ok(found);
     }
-    let new: &Task = &NEW_TASK;
+    let new = new_task()?;
     TLS_TASKS
         .insert(key, new, 0)
         .map_err(|_| KernelLoss::TlsFull)?;
     task(key).ok_or(KernelLoss::TlsFull)
+}
+
+#[cfg(not(legacy))]
+#[inline(always)]
+fn new_task() -> Delivered<&'static Task> {
+    Ok(&NEW_TASK)
+}
+
+#[cfg(legacy)]
+#[inline(always)]
+fn new_task() -> Delivered<&'static Task> {
+    NEW_TASKS.get(0).ok_or(KernelLoss::TlsFull)
 }
 
 /// Lends what is remembered of an object.
@@ -301,6 +340,37 @@ pub fn halves(tgid: u32) -> Halves {
 pub fn remember_halves(tgid: u32, halves: &Halves) {
     // Without room it is learned again.
     let _: Result<(), i32> = TLS_HALVES.insert(tgid, halves, 0);
+}
+
+/// A connection is written.
+#[cfg(legacy)]
+#[inline(always)]
+pub fn remember_written(tgid: u32, connection: u64) {
+    let Some(written) = TLS_WRITTEN.get_ptr_mut(tgid) else {
+        let mut first = LatelyWritten::default();
+        first.connections[0] = connection;
+        first.next = 1;
+        // Without room it is remembered the next time.
+        let _: Result<(), i32> = TLS_WRITTEN.insert(tgid, first, 0);
+        return;
+    };
+    // SAFETY: elements of a preallocated map stay mapped; of two threads at a time one may be
+    // forgotten.
+    let written = unsafe { &mut *written };
+    let next = clamp::<{ WRITTEN_MAX - 1 }>(written.next);
+    if let Some(place) = written.connections.get_mut(next as usize) {
+        *place = connection;
+    }
+    written.next = (next + 1) % WRITTEN_MAX as u64;
+}
+
+/// Those that were written last.
+#[cfg(legacy)]
+#[inline(always)]
+pub fn written(tgid: u32) -> Option<&'static LatelyWritten> {
+    let found = TLS_WRITTEN.get_ptr(tgid)?;
+    // SAFETY: as above; each address is looked up by itself.
+    Some(unsafe { &*found })
 }
 
 /// How far within a connection this buffer is expected.

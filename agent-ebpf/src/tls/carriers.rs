@@ -18,7 +18,7 @@ use crate::sockets::{self, Socket};
 const HANDSHAKE: u8 = 22;
 
 /// Objects on a socket, one on the other.
-const OBJECTS_MAX: usize = FRAMES_AROUND + 1;
+const OBJECTS_MAX: usize = if cfg!(legacy) { 2 } else { FRAMES_AROUND + 1 };
 
 /// Finds the socket of the object in the scratch buffer in what the task did.
 #[inline(never)]
@@ -133,7 +133,7 @@ pub fn bind_first(
 /// The object leaves its socket. What it says from now on is another connection.
 #[inline(never)]
 pub fn part(object: &mut Object, scratch: &Scratch) -> Delivered<()> {
-    let told = object_reached(object.id, Stage::Closed, scratch.transfer.current);
+    let told = object_reached::<false>(object.id, Stage::Closed, scratch.transfer.current);
     if maps::carried_by(object.carrier) == Some(object.id) {
         maps::carries_nothing(object.carrier);
     }
@@ -195,28 +195,36 @@ pub fn freed(current: Current, address: u64) -> Delivered<()> {
     if carrier != 0 && maps::carried_by(carrier) == Some(id) {
         maps::carries_nothing(carrier);
     }
-    object_reached(id, Stage::Closed, current)
+    object_reached::<false>(id, Stage::Closed, current)
 }
 
 /// What carries an object came to this stage, and so did the object.
 #[inline(always)]
-pub fn carrier_reached(carrier: ConnectionId, stage: Stage, current: Current) -> Delivered<()> {
+pub fn carrier_reached<const IN_INTERRUPT: bool>(
+    carrier: ConnectionId,
+    stage: Stage,
+    current: Current,
+) -> Delivered<()> {
     let Some(id) = maps::carried_by(carrier) else {
         return Ok(());
     };
     if stage as u8 == Stage::Closed as u8 {
         maps::carries_nothing(carrier);
     }
-    object_reached(id, stage, current)
+    object_reached::<IN_INTERRUPT>(id, stage, current)
 }
 
 /// Tells user space that an object came to this stage, and so did those on it.
 #[inline(never)]
-pub fn object_reached(id: ConnectionId, stage: Stage, current: Current) -> Delivered<()> {
+pub fn object_reached<const IN_INTERRUPT: bool>(
+    id: ConnectionId,
+    stage: Stage,
+    current: Current,
+) -> Delivered<()> {
     let mut id = id;
     let mut round = 0;
     while round < OBJECTS_MAX {
-        over(id, stage, current)?;
+        over::<IN_INTERRUPT>(id, stage, current)?;
         let Some(next) = maps::carried_by(id) else {
             return Ok(());
         };
@@ -231,12 +239,16 @@ pub fn object_reached(id: ConnectionId, stage: Stage, current: Current) -> Deliv
 
 /// Tells user space how an object's connection ended, if anything was said on it.
 #[inline(always)]
-fn over(id: ConnectionId, stage: Stage, current: Current) -> Delivered<()> {
+fn over<const IN_INTERRUPT: bool>(
+    id: ConnectionId,
+    stage: Stage,
+    current: Current,
+) -> Delivered<()> {
     let Some(connection) = maps::connection(id) else {
         return Ok(());
     };
     let told = if left_alone::is_told(connection, stage) {
-        records::ended(id, connection, stage, current.tgid, current.tid)
+        records::ended::<IN_INTERRUPT>(id, connection, stage, current.tgid, current.tid)
     } else {
         Ok(())
     };

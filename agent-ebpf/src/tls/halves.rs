@@ -13,12 +13,17 @@
 //! Connections are moved about in memory, between the first bytes that a server reads and its first
 //! answer for one. A buffer's memory stays where it is: who has that is the same connection.
 
+#[cfg(legacy)]
+mod written_out;
+
 use wirespan_common::watch::Watch;
 
 use crate::maps::{self, Halves, ObjectKey};
 use crate::memory::{Current, Delivered, user_value};
 use crate::tls::carriers::new_id;
 use crate::tls::{self, Begun, OF_RUSTLS, ZERO_ENDS};
+#[cfg(legacy)]
+use written_out::{read_within, written_before};
 
 /// Size of a word.
 const WORD: u64 = 8;
@@ -97,6 +102,8 @@ pub fn writer(current: Current, connection: u64) -> Delivered<u64> {
     if known.looks >= LOOKS_MAX {
         return Ok(connection + known.distance);
     }
+    #[cfg(legacy)]
+    maps::remember_written(tgid, connection);
     let distance = read_within(tgid, connection);
     agree(&mut known, distance);
     maps::remember_halves(tgid, &known);
@@ -124,8 +131,15 @@ fn agree(known: &mut Halves, distance: u64) {
     }
 }
 
+/// Whether a buffer may have its memory there.
+#[inline(always)]
+fn is_memory(address: u64) -> bool {
+    address >= RING_MIN && address.is_multiple_of(WORD) && address < ADDRESS_END
+}
+
 /// How far within a connection a buffer is that was read there and has the same memory still; 0 if
 /// there is none.
+#[cfg(not(legacy))]
 #[inline(always)]
 fn read_within(tgid: u32, connection: u64) -> u64 {
     let mut distance = WORD;
@@ -134,8 +148,7 @@ fn read_within(tgid: u32, connection: u64) -> u64 {
         let Ok(word) = user_value::<u64>(buffer + RING) else {
             return 0;
         };
-        let is_memory = word >= RING_MIN && word % WORD == 0 && word < ADDRESS_END;
-        if is_memory && maps::buffer_of_ring(tgid, word) == Some(buffer) {
+        if is_memory(word) && maps::buffer_of_ring(tgid, word) == Some(buffer) {
             return distance;
         }
         distance += WORD;
@@ -144,6 +157,7 @@ fn read_within(tgid: u32, connection: u64) -> u64 {
 }
 
 /// How far before a buffer a connection begins that was written and not read; 0 if there is none.
+#[cfg(not(legacy))]
 #[inline(always)]
 fn written_before(tgid: u32, buffer: u64) -> u64 {
     let mut distance = WORD;

@@ -126,6 +126,19 @@ impl Carriers {
         }
     }
 
+    /// Says why not, if anybody asks for it.
+    pub fn refuse_if_asked(
+        config: &CarriersConfig,
+        reason: &str,
+    ) -> Option<Result<Self, CarrierRefusal>> {
+        if !config.is_on() {
+            return None;
+        }
+        let refusal = CarrierRefusal::Load(reason.to_owned());
+        log::warn!("no calls carry their trace: {}", Visible(&refusal));
+        Some(Err(refusal))
+    }
+
     /// How often each thing was done or declined.
     pub fn counts(&self) -> impl Iterator<Item = (Carried, u64)> + '_ {
         self.counts.since()

@@ -34,13 +34,10 @@ pub struct Feed {
 impl Feed {
     pub(super) fn new(
         shard: u8,
+        reader: Reader,
         attached: &Arc<Mutex<Ebpf>>,
         maps: &ByName<String, OwnedFd>,
     ) -> Result<Self, StartError> {
-        let reader = match attached.lock() {
-            Ok(mut ebpf) => Reader::new(&mut ebpf, shard)?,
-            Err(_) => return Err(StartError::Load("a thread that loads it panicked".into())),
-        };
         Ok(Self {
             shard,
             reader,
@@ -59,6 +56,11 @@ impl Feed {
     /// See [`Reader::drain`].
     pub fn drain(&mut self, most: usize, take: impl FnMut(&[u8])) -> usize {
         self.reader.drain(most, take)
+    }
+
+    /// See [`Reader::close`].
+    pub fn close(&mut self) {
+        self.reader.close();
     }
 
     /// See [`Reader::sleep`].

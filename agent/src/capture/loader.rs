@@ -10,7 +10,7 @@ use std::time::Instant;
 use aya_obj::Object;
 
 use super::bpf::{self, ProgramUse};
-use super::object;
+use super::object::KernelSide;
 use super::reason::one_line;
 use crate::visible::Visible;
 
@@ -72,7 +72,9 @@ impl Loader {
 
     /// The object, as aya reads it.
     fn object(&mut self) -> Result<Object, String> {
-        let bytes = object::bytes().map_err(|error| one_line(&error))?;
+        let bytes = KernelSide::Modern
+            .object()
+            .map_err(|error| one_line(&error))?;
         let mut object = Object::parse(&bytes).map_err(|error| one_line(&error))?;
         if let Some(features) = aya::features().btf() {
             let types = object

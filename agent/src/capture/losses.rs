@@ -1,6 +1,7 @@
 //! The kernel side's own counters of what it could not deliver. It only reads them.
 
 use std::collections::HashMap as Remembered;
+use std::sync::Arc;
 
 use aya::Ebpf;
 use aya::maps::{HashMap, MapData, PerCpuArray};
@@ -9,6 +10,7 @@ use wirespan_common::share::{Ledger, ledger_key, ledger_process};
 
 use super::StartError;
 use super::object::Shared;
+use super::perf::LostSamples;
 
 /// Handles to the kernel side's maps `LOSSES` and `LEDGERS`.
 pub struct KernelLosses {
@@ -16,16 +18,23 @@ pub struct KernelLosses {
     shards: u8,
     counters: PerCpuArray<MapData, u64>,
     ledgers: HashMap<MapData, u32, Shared<Ledger>>,
+    /// What perf buffers had no room for, where there are such.
+    buffers: Option<Arc<LostSamples>>,
     /// What was told so far, by the ledgers' keys.
     told: Remembered<u32, u64>,
 }
 
 impl KernelLosses {
-    pub(super) fn new(ebpf: &mut Ebpf, shards: u8) -> Result<Self, StartError> {
+    pub(super) fn new(
+        ebpf: &mut Ebpf,
+        shards: u8,
+        buffers: Option<Arc<LostSamples>>,
+    ) -> Result<Self, StartError> {
         Ok(Self {
             shards,
             counters: super::take_map(ebpf, "LOSSES")?,
             ledgers: super::take_map(ebpf, "LEDGERS")?,
+            buffers,
             told: Remembered::new(),
         })
     }
@@ -33,11 +42,15 @@ impl KernelLosses {
     /// How often each thing was lost so far, over all processors.
     pub fn totals(&self) -> impl Iterator<Item = (KernelLoss, u64)> + '_ {
         KernelLoss::ALL.into_iter().map(|loss| {
-            let total = self
+            let counted: u64 = self
                 .counters
                 .get(&(loss as u32), 0)
                 .map_or(0, |per_cpu| per_cpu.iter().sum());
-            (loss, total)
+            let of_buffers = match (loss, &self.buffers) {
+                (KernelLoss::RingFull, Some(lost)) => lost.total(),
+                _ => 0,
+            };
+            (loss, counted + of_buffers)
         })
     }
 

@@ -1,6 +1,11 @@
-//! The kernel side's object, built into the daemon, and the constants set in it before it is
+//! The kernel side's objects, built into the daemon, and the constants set in them before they are
 //! loaded. It attaches nothing.
 
+#[cfg(test)]
+mod accepted;
+#[cfg(test)]
+mod checks;
+mod patch;
 #[cfg(test)]
 mod stack;
 
@@ -11,9 +16,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use aya::maps::Map;
 use aya::{Ebpf, EbpfLoader, Pod};
 use aya_log::EbpfLogger;
-use flate2::read::ZlibDecoder;
+use flate2::read::GzDecoder;
 use wirespan_common::carriers::UnfitPlaces;
 use wirespan_common::config::Offsets;
+use wirespan_common::legacy::Constants;
 use wirespan_common::shard::RING_BYTES;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -24,18 +30,49 @@ use crate::config::{CONNECTIONS_MAX_DEFAULT, CaptureConfig};
 use crate::discover::ProcRoot;
 use crate::visible::Visible;
 
-/// As `build.rs` left it.
-static COMPRESSED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/wirespan.zlib"));
+/// What kernels with ring buffers take, as gzip.
+static MODERN_OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/wirespan.gz"));
+/// What kernels without ring buffers, global data, loops and types take, as gzip.
+static LEGACY_OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/wirespan-legacy.gz"));
 
-/// The object, an ELF file. It takes some milliseconds, and more than a megabyte for as long as it
-/// is kept.
-///
-/// # Errors
-/// The daemon's file is damaged.
-pub fn bytes() -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    ZlibDecoder::new(COMPRESSED).read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// Which of the objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KernelSide {
+    /// For kernels from 5.8 on.
+    Modern,
+    /// For those from 4.18 on. It does less; see `agent-ebpf/src/main.rs`.
+    Legacy,
+}
+
+impl KernelSide {
+    /// The object, an ELF file. It takes some milliseconds, and as much memory as it is large for
+    /// as long as it is kept.
+    ///
+    /// # Errors
+    /// The daemon's file is damaged.
+    pub fn object(self) -> io::Result<Vec<u8>> {
+        let compressed = match self {
+            Self::Modern => MODERN_OBJECT,
+            Self::Legacy => LEGACY_OBJECT,
+        };
+        let mut object = Vec::new();
+        GzDecoder::new(compressed).read_to_end(&mut object)?;
+        Ok(object)
+    }
+
+    /// Whether its programs can walk frames on this kernel.
+    pub fn can_walk(self) -> bool {
+        self == Self::Modern && super::strategy::can_walk()
+    }
+
+    /// How many of the shards that were asked for it serves.
+    pub fn shards(self, asked: u8) -> u8 {
+        match self {
+            Self::Modern => asked,
+            // Perf buffers are by processor, and put in order together.
+            Self::Legacy => asked.min(1),
+        }
+    }
 }
 
 /// A type whose bytes the kernel and user space share.
@@ -63,7 +100,36 @@ const OF_CONTEXT: [&str; 8] = [
 ];
 
 /// Loads maps; programs are loaded as they are attached.
-pub fn load(layout: &Offsets, config: &CaptureConfig) -> Result<Ebpf, StartError> {
+pub fn load(
+    side: KernelSide,
+    layout: &Offsets,
+    config: &CaptureConfig,
+) -> Result<Ebpf, StartError> {
+    match side {
+        KernelSide::Modern => load_modern(layout, config),
+        KernelSide::Legacy => load_legacy(layout, config),
+    }
+}
+
+fn load_legacy(layout: &Offsets, config: &CaptureConfig) -> Result<Ebpf, StartError> {
+    let constants = Constants {
+        offsets: *layout,
+        own_process: ProcRoot::host().own_pid(),
+    };
+    let mut object = KernelSide::Legacy
+        .object()
+        .map_err(|error| StartError::Load(one_line(&error)))?;
+    patch::set(&mut object, &constants).map_err(StartError::Load)?;
+    let connections_max = config.connections_max.unwrap_or(CONNECTIONS_MAX_DEFAULT);
+    EbpfLoader::new()
+        .btf(None)
+        .map_max_entries("CONNECTIONS", connections_max)
+        .map_max_entries("VERDICTS", connections_max)
+        .load(&object)
+        .map_err(|error| StartError::Load(one_line(&error)))
+}
+
+fn load_modern(layout: &Offsets, config: &CaptureConfig) -> Result<Ebpf, StartError> {
     let offsets = Shared(*layout);
     let log_level = if config.bpf_debug {
         aya_log::Level::Debug as u8
@@ -73,7 +139,9 @@ pub fn load(layout: &Offsets, config: &CaptureConfig) -> Result<Ebpf, StartError
     let own_process = ProcRoot::host().own_pid();
     let connections_max = config.connections_max.unwrap_or(CONNECTIONS_MAX_DEFAULT);
     let propagates = u8::from(config.carriers.is_on());
-    let object = bytes().map_err(|error| StartError::Load(one_line(&error)))?;
+    let object = KernelSide::Modern
+        .object()
+        .map_err(|error| StartError::Load(one_line(&error)))?;
     let unfit = if config.carriers.is_on() {
         // Where it is not known, nothing is enrolled, which is refused with the reason later.
         Shared(kernel_layout::unfit_places().unwrap_or_default())

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::config::{CaptureConfig, Strategy};
+
 /// A capability that is of use here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Capability {
@@ -82,20 +84,24 @@ pub fn remedy() -> String {
         .join(",");
     format!(
         "run as root (sudo), or grant the capabilities to the binary with `setcap {granted}+ep`, \
-         or in a container under securityContext.capabilities.add"
+         or in a container under securityContext.capabilities.add (before Linux 5.8, cap_sys_admin \
+         in place of cap_bpf and cap_perfmon; before 5.11, cap_sys_resource besides)"
     )
 }
 
 /// Whether a run needs `CAP_SYS_ADMIN`, if it has it: where the kernel has not split off what is
 /// used here, where probes are placed one by one, for which kernels ask for it that were corrected
-/// in that since 2025, or where `perf_event_paranoid` asks for it (see [`super::reason`]).
+/// in that since 2025 (the legacy object's always are), or where `perf_event_paranoid` asks for it
+/// (see [`super::reason`]).
 ///
 /// To be asked before anything is given up.
 #[must_use]
-pub fn takes_admin() -> bool {
+pub fn takes_admin(config: &CaptureConfig) -> bool {
     let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").ok();
     let last = last.and_then(|last| last.trim().parse::<u32>().ok());
-    takes_admin_where(last, super::reason::paranoia(), super::tls::knows_links())
+    let is_legacy = config.strategy.is_some_and(Strategy::is_legacy);
+    let links_many = !is_legacy && super::tls::knows_links();
+    takes_admin_where(last, super::reason::paranoia(), links_many)
 }
 
 fn takes_admin_where(

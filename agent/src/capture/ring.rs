@@ -13,6 +13,7 @@ use rustix::time::Timespec;
 use wirespan_common::shard::SHARDS_MAX;
 
 use super::StartError;
+use super::perf::PerfReader;
 
 /// How long the reader sleeps between two looks: as long as it takes for some hundred records to
 /// come, because a look costs as much as ten of them. At 200,000 requests per second, each with two
@@ -71,7 +72,15 @@ pub(super) const RINGS: [&str; SHARDS_MAX] = [
 ];
 
 /// The reading end.
-pub struct Reader {
+pub enum Reader {
+    /// Of a ring.
+    Ring(RingReader),
+    /// Of what the legacy object has instead.
+    Perf(Box<PerfReader>),
+}
+
+/// The reading end of a ring.
+pub struct RingReader {
     ring: RingBuf<MapData>,
     /// Readable when the kernel side has called: not, as the ring is, whenever a record is in it.
     calls: OwnedFd,
@@ -85,11 +94,37 @@ impl Reader {
         };
         let ring: RingBuf<MapData> = super::take_map(ebpf, name)?;
         let calls = calls(&ring).map_err(|error| StartError::Load(format!("{name}: {error}")))?;
-        Ok(Self { ring, calls })
+        Ok(Self::Ring(RingReader { ring, calls }))
     }
 
     /// Hands each record that is there to `take`, at most `most`; returns how many there were.
-    pub fn drain(&mut self, most: usize, mut take: impl FnMut(&[u8])) -> usize {
+    pub fn drain(&mut self, most: usize, take: impl FnMut(&[u8])) -> usize {
+        match self {
+            Self::Ring(ring) => ring.drain(most, take),
+            Self::Perf(perf) => perf.drain(most, take),
+        }
+    }
+
+    /// What is there is all that comes: nothing is held back for its order any more.
+    pub fn close(&mut self) {
+        match self {
+            Self::Ring(_) => {}
+            Self::Perf(perf) => perf.close(),
+        }
+    }
+
+    /// Sleeps until the kernel side asks for attention, `wake` becomes readable, or `longest` has
+    /// passed.
+    pub fn sleep(&self, wake: BorrowedFd<'_>, longest: Duration) {
+        match self {
+            Self::Ring(ring) => ring.sleep(wake, longest),
+            Self::Perf(perf) => perf.sleep(wake, longest),
+        }
+    }
+}
+
+impl RingReader {
+    fn drain(&mut self, most: usize, mut take: impl FnMut(&[u8])) -> usize {
         for count in 0..most {
             match self.ring.next() {
                 Some(record) => take(&record),
@@ -99,9 +134,7 @@ impl Reader {
         most
     }
 
-    /// Sleeps until the kernel side asks for attention, `wake` becomes readable, or `longest` has
-    /// passed.
-    pub fn sleep(&self, wake: BorrowedFd<'_>, longest: Duration) {
+    fn sleep(&self, wake: BorrowedFd<'_>, longest: Duration) {
         let mut waited_for = [
             PollFd::new(&self.calls, PollFlags::IN),
             PollFd::from_borrowed_fd(wake, PollFlags::IN),

@@ -9,6 +9,7 @@ use aya::{Btf, Ebpf};
 
 use super::StartError;
 use super::kernel_layout::{Feature, KernelLayout, LayoutSource};
+use super::object::KernelSide;
 use super::reason::one_line;
 use crate::arch::system_call_function;
 use crate::config::Strategy;
@@ -23,6 +24,9 @@ const STRATEGIES: [Strategy; 4] = [
     Strategy::SyscallTracepoints,
     Strategy::Kprobes,
 ];
+
+/// Those of the legacy object.
+const LEGACY_STRATEGIES: [Strategy; 2] = [Strategy::Legacy, Strategy::LegacyKprobes];
 
 /// Programs that go with every strategy, each named after its raw tracepoint.
 const LIFE_CYCLE: [&str; 4] = [
@@ -64,24 +68,15 @@ const TRIED_ON: &str = "bpf_fentry_test1";
 
 /// How far to go with programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ProgramExtent {
+pub enum ProgramExtent {
     /// Until the kernel has checked them.
     Load,
     /// Until they run.
     Attach,
 }
 
-/// Attaches what every strategy needs.
-pub fn attach_life_cycle(ebpf: &mut Ebpf) -> Result<(), StartError> {
-    life_cycle(ebpf, ProgramExtent::Attach)
-}
-
-/// Loads what every strategy needs, and attaches nothing.
-pub fn load_life_cycle(ebpf: &mut Ebpf) -> Result<(), StartError> {
-    life_cycle(ebpf, ProgramExtent::Load)
-}
-
-fn life_cycle(ebpf: &mut Ebpf, extent: ProgramExtent) -> Result<(), StartError> {
+/// Loads or attaches what every strategy needs.
+pub fn life_cycle(ebpf: &mut Ebpf, extent: ProgramExtent) -> Result<(), StartError> {
     for hook in LIFE_CYCLE {
         raw_tracepoint(ebpf, hook, hook, extent)
             .map_err(|reason| StartError::Hook { hook, reason })?;
@@ -100,36 +95,25 @@ pub fn load_look(ebpf: &mut Ebpf) -> Result<(), StartError> {
 /// A strategy, and those that were tried before, with why they don't work.
 pub type Chosen = (Strategy, Vec<(Strategy, String)>);
 
-/// Attaches the forced strategy, or the first that works.
-pub fn attach(
+/// Loads or attaches the forced strategy, or the first of the object's that works.
+pub fn choose(
     ebpf: &mut Ebpf,
     layout: &KernelLayout,
-    forced: Option<Strategy>,
-) -> Result<Strategy, StartError> {
-    choose(ebpf, layout, forced, ProgramExtent::Attach).map(|(strategy, _)| strategy)
-}
-
-/// Loads the forced strategy, or the first that can be loaded, and attaches nothing.
-pub fn load(
-    ebpf: &mut Ebpf,
-    layout: &KernelLayout,
-    forced: Option<Strategy>,
-) -> Result<Chosen, StartError> {
-    choose(ebpf, layout, forced, ProgramExtent::Load)
-}
-
-fn choose(
-    ebpf: &mut Ebpf,
-    layout: &KernelLayout,
+    side: KernelSide,
     forced: Option<Strategy>,
     extent: ProgramExtent,
 ) -> Result<Chosen, StartError> {
     let mut tried = Vec::new();
-    for strategy in STRATEGIES {
+    let strategies: &[Strategy] = match side {
+        KernelSide::Modern => &STRATEGIES,
+        KernelSide::Legacy => &LEGACY_STRATEGIES,
+    };
+    for &strategy in strategies {
         if forced.is_some_and(|forced| forced != strategy) {
             continue;
         }
-        let knows = strategy != Strategy::Kprobes || layout.has(Feature::EntryRegisters);
+        let by_kprobes = matches!(strategy, Strategy::Kprobes | Strategy::LegacyKprobes);
+        let knows = !by_kprobes || layout.has(Feature::EntryRegisters);
         let gone = match knows {
             true => go_with(ebpf, strategy, extent),
             false => Err("it is not known where a task has its registers".to_owned()),
@@ -170,7 +154,8 @@ fn go_with(ebpf: &mut Ebpf, strategy: Strategy, extent: ProgramExtent) -> Result
                     fexit(ebpf, &format!("{name}_{call}"), call, &types, extent)
                 })
         }
-        Strategy::Kprobes => kretprobes(ebpf, extent),
+        Strategy::Kprobes | Strategy::LegacyKprobes => kretprobes(ebpf, extent),
+        Strategy::Legacy => raw_tracepoint(ebpf, "sys_exit_untyped", "sys_exit", extent),
         Strategy::SyscallTracepoints => {
             let name = if walks { "sys_exit" } else { "sys_exit_plain" };
             let types = Btf::from_sys_fs().map_err(|error| one_line(&error));

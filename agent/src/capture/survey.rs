@@ -3,7 +3,9 @@
 //! the look.
 
 use super::kernel_layout::KernelLayout;
-use super::{StartError, carriers, object, strategy, tls};
+use super::object::KernelSide;
+use super::strategy::ProgramExtent;
+use super::{StartError, carriers, object, start, tls};
 use crate::config::{CaptureConfig, Strategy};
 
 /// What a run would do.
@@ -19,6 +21,10 @@ pub struct Survey {
     pub links_many: bool,
     /// What keeps calls from carrying their trace in header fields, if anything does; in one line.
     pub carriers: Result<(), String>,
+    /// What is not done here that others have, if anything.
+    pub leaves_out: Option<&'static str>,
+    /// Why not, where nobody asked for it.
+    pub fell_back: Option<String>,
 }
 
 /// Looks.
@@ -26,16 +32,20 @@ pub struct Survey {
 /// # Errors
 /// What would keep a run from starting.
 pub fn survey(layout: &KernelLayout, config: &CaptureConfig) -> Result<Survey, StartError> {
-    let mut ebpf = object::load(&layout.offsets, config)?;
-    strategy::load_life_cycle(&mut ebpf)?;
-    strategy::load_look(&mut ebpf)?;
-    let (strategy, refused) = strategy::load(&mut ebpf, layout, config.strategy)?;
-    let carriers = carriers::try_out(&object::maps(&ebpf)).map_err(|refusal| refusal.to_string());
+    let found = start::start(layout, config, ProgramExtent::Load)?;
+    let is_legacy = found.side == KernelSide::Legacy;
+    let carriers = if is_legacy {
+        Err(start::CARRIES_NOTHING.to_owned())
+    } else {
+        carriers::try_out(&object::maps(&found.ebpf)).map_err(|refusal| refusal.to_string())
+    };
     Ok(Survey {
-        strategy,
-        refused,
-        walks_frames: strategy::can_walk(),
-        links_many: tls::knows_links(),
+        strategy: found.strategy,
+        refused: found.refused,
+        walks_frames: found.side.can_walk(),
+        links_many: !is_legacy && tls::knows_links(),
         carriers,
+        leaves_out: is_legacy.then_some(start::LIMITS),
+        fell_back: found.fell_back,
     })
 }

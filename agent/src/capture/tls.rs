@@ -29,6 +29,7 @@ use wirespan_common::watch::{PROBES_ON_GOROUTINES, PROBES_ON_THREADS};
 
 pub use super::bpf::knows_links;
 use super::loader::Loader;
+use super::object::KernelSide;
 use super::privileges;
 use crate::discover::ProcRoot;
 use crate::discover::tls::{
@@ -99,18 +100,20 @@ impl TlsProbes {
     pub(super) fn new(
         ebpf: Arc<Mutex<Ebpf>>,
         maps: HashMap<String, OwnedFd>,
+        side: KernelSide,
     ) -> std::io::Result<Self> {
         let strikes = Strikes::new(&maps)?;
         let (standing, closings) = Standing::new();
         closer::start(&standing, closings)?;
         Ok(Self {
             root: ProcRoot::host(),
-            linker: Linker::new(ebpf, Loader::new(maps)),
+            linker: Linker::new(ebpf, Loader::new(maps), side),
             standing,
             probed: HashMap::new(),
             unfollowed: HashSet::new(),
             left_alone: HashSet::new(),
-            follows_nobody: false,
+            // The legacy object does not tell tasks apart.
+            follows_nobody: side == KernelSide::Legacy,
             strikes,
             said: HashSet::new(),
         })

@@ -156,6 +156,18 @@ pub enum Strategy {
     Kprobes,
     /// Raw tracepoint `sys_exit`.
     SyscallTracepoints,
+    /// The same, by the object for kernels without ring buffers (before 5.8).
+    Legacy,
+    /// kretprobes, by that object.
+    LegacyKprobes,
+}
+
+impl Strategy {
+    /// Whether it is one of the object for kernels without ring buffers.
+    #[must_use]
+    pub fn is_legacy(self) -> bool {
+        matches!(self, Self::Legacy | Self::LegacyKprobes)
+    }
 }
 
 pub(super) fn read(
@@ -172,10 +184,13 @@ pub(super) fn read(
                     "fexit" => Some(Strategy::Fexit),
                     "kprobes" => Some(Strategy::Kprobes),
                     "syscall_tracepoints" => Some(Strategy::SyscallTracepoints),
+                    "legacy" => Some(Strategy::Legacy),
+                    "legacy_kprobes" => Some(Strategy::LegacyKprobes),
                     _ => return None,
                 })
             },
-            "auto, socket_tracepoints, fexit, kprobes or syscall_tracepoints",
+            "auto, socket_tracepoints, fexit, kprobes, syscall_tracepoints, legacy or \
+             legacy_kprobes",
         )?;
     }
     if let Some(given) = settings.of(Setting::Btf) {

@@ -242,7 +242,7 @@ settings! {
     DropQuery: "WIRESPAN_DROP_QUERY"
         => "true: no queries of URLs";
     Capture: "WIRESPAN_CAPTURE"
-        => "auto, socket_tracepoints, fexit, kprobes or syscall_tracepoints";
+        => "auto, socket_tracepoints, fexit, kprobes, syscall_tracepoints, legacy(_kprobes)";
     Btf: "WIRESPAN_BTF"
         => "Where a kernel that tells nothing of itself is described: file or folder, or observe";
     BpfDebug: "OTEL_EBPF_BPF_DEBUG" "BEYLA_BPF_DEBUG"

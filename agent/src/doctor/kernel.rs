@@ -91,7 +91,8 @@ fn ways(layout: &KernelLayout, config: &CaptureConfig) -> Vec<Check> {
         survey.strategy,
         refused.collect::<String>()
     );
-    let sockets = if survey.strategy == Strategy::Kprobes {
+    let misses = matches!(survey.strategy, Strategy::Kprobes | Strategy::LegacyKprobes);
+    let sockets = if misses {
         let remedy = "calls may be missed where many block at a time: take a newer kernel, or \
                       another WIRESPAN_CAPTURE";
         Check::warn(SOCKETS, found, remedy)
@@ -117,7 +118,20 @@ fn ways(layout: &KernelLayout, config: &CaptureConfig) -> Vec<Check> {
              CAP_SYS_ADMIN for it",
         )
     };
-    vec![sockets, frames, probes, headers(config, survey.carriers)]
+    let legacy = survey.leaves_out.map(|what| {
+        let why = survey.fell_back.map(|why| format!("; because {why}"));
+        let why = why.unwrap_or_default();
+        Check::warn(
+            "records",
+            format!("they go by perf buffers, as old kernels have them: {what}{why}"),
+            "a kernel of 5.10 or later, or nothing",
+        )
+    });
+    let headers = headers(config, survey.carriers);
+    [sockets, frames, probes, headers]
+        .into_iter()
+        .chain(legacy)
+        .collect()
 }
 
 /// Whether calls can carry their trace: told in any case, a worry only where it was asked for.

@@ -383,6 +383,7 @@ impl Shard {
 
     fn finish(mut self) -> Remains {
         // What happened before the request to stop belongs to the run.
+        self.feed.close();
         self.catch_up();
         self.wait_for_descriptions();
         if let Some(coordinator) = &mut self.coordinator {

@@ -62,7 +62,8 @@ fn a_wrong_value_is_answered_with_its_variable_the_value_and_what_is_allowed() {
         (
             "WIRESPAN_CAPTURE",
             "ptrace",
-            "auto, socket_tracepoints, fexit, kprobes or syscall_tracepoints",
+            "auto, socket_tracepoints, fexit, kprobes, syscall_tracepoints, legacy or \
+             legacy_kprobes",
         ),
         (
             "WIRESPAN_BTF",

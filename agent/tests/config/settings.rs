@@ -136,6 +136,8 @@ fn every_printer_and_strategy_has_its_name() {
         ("fexit", Some(Strategy::Fexit)),
         ("kprobes", Some(Strategy::Kprobes)),
         ("syscall_tracepoints", Some(Strategy::SyscallTracepoints)),
+        ("legacy", Some(Strategy::Legacy)),
+        ("legacy_kprobes", Some(Strategy::LegacyKprobes)),
     ] {
         let config = config_with(&[("WIRESPAN_CAPTURE", text)]);
         assert_eq!(config.capture.strategy, strategy);

@@ -56,7 +56,7 @@ const LAYOUT: &str = "what_is_found_by_looking_is_what_the_kernel_says";
 
 /// Only what kernels may take differently: each start of a daemon keeps the emulated verifier busy.
 /// Where strategies are named, the kernel has not the one that is the first choice here.
-pub const RUNS: [Run<'static>; 11] = [
+pub const RUNS: [Run<'static>; 14] = [
     Run::new("6.12", "", "layouts", LAYOUT),
     Run::new("6.1", "", "layouts", LAYOUT),
     Run::new("6.1", "fexit", "strategies", ""),
@@ -82,6 +82,14 @@ pub const RUNS: [Run<'static>; 11] = [
         "syscall_tracepoints",
         "tls",
         "an_object_that_owns_its_socket",
+    ),
+    Run::new("5.10", "legacy", "strategies", ""),
+    Run::new("5.10", "legacy", "tls", "an_object_that_owns_its_socket"),
+    Run::new(
+        "5.10",
+        "",
+        "old_kernels",
+        "where_bpf_is_as_in_4_18_the_daemon_falls_back_by_itself",
     ),
 ];
 

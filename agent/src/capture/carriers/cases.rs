@@ -24,7 +24,12 @@ fn set() -> Option<Set> {
         return None;
     }
     let layout = kernel_layout::described_by_kernel().expect("the kernel describes itself");
-    let ebpf = object::load(&layout, &CaptureConfig::default()).expect("it loads");
+    let ebpf = object::load(
+        object::KernelSide::Modern,
+        &layout,
+        &CaptureConfig::default(),
+    )
+    .expect("it loads");
     let set = Set::load(&object::maps(&ebpf), MODE_TRIAL | MODE_HEADERS);
     Some(set.expect("it loads"))
 }
@@ -212,7 +217,12 @@ fn a_kernel_on_which_readers_would_wait_for_ever_is_refused() {
         return;
     }
     let layout = kernel_layout::described_by_kernel().expect("the kernel describes itself");
-    let ebpf = object::load(&layout, &CaptureConfig::default()).expect("it loads");
+    let ebpf = object::load(
+        object::KernelSide::Modern,
+        &layout,
+        &CaptureConfig::default(),
+    )
+    .expect("it loads");
     let tried = try_out(&object::maps(&ebpf)).map_err(|refusal| refusal.to_string());
     let told = rustix::system::uname();
     let release = told.release().to_string_lossy().into_owned();

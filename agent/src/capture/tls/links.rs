@@ -18,6 +18,7 @@ use super::programs::{Group, Place, groups};
 use super::trial;
 use crate::capture::bpf::{self, Places, ProgramUse};
 use crate::capture::loader::Loader;
+use crate::capture::object::KernelSide;
 use crate::capture::reason::one_line;
 use crate::capture::strategy;
 use crate::discover::tls::HeldFile;
@@ -36,7 +37,7 @@ pub enum Link {
 pub struct Linker {
     ebpf: Arc<Mutex<Ebpf>>,
     loader: Loader,
-    /// Found out when the first link is made.
+    /// Found out when the first link is made, if there is a choice.
     method: Option<AttachMethod>,
 }
 
@@ -49,11 +50,14 @@ enum AttachMethod {
 
 impl Linker {
     /// Has made none.
-    pub fn new(ebpf: Arc<Mutex<Ebpf>>, loader: Loader) -> Self {
+    pub fn new(ebpf: Arc<Mutex<Ebpf>>, loader: Loader, side: KernelSide) -> Self {
         Self {
             ebpf,
             loader,
-            method: None,
+            method: match side {
+                KernelSide::Modern => None,
+                KernelSide::Legacy => Some(AttachMethod::One(false)),
+            },
         }
     }
 

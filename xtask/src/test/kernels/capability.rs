@@ -40,6 +40,14 @@ impl Capability {
         }
     }
 
+    /// What the object for kernels without a ring buffer does, forced.
+    const fn legacy(name: &'static str, executable: &'static str, test: &'static str) -> Self {
+        Self {
+            strategy: "legacy",
+            ..Self::new(name, executable, test)
+        }
+    }
+
     /// Whether a kernel of this series can be expected to do it.
     pub fn is_offered_by(&self, series: &str) -> bool {
         !self.lacking.contains(&series)
@@ -71,7 +79,7 @@ const ON_AARCH64: [&str; 15] = [
 ];
 
 /// All of them: the ways into sockets, TLS by family, links by structures, and what tells of it.
-pub const CAPABILITIES: [Capability; 22] = [
+pub const CAPABILITIES: [Capability; 30] = [
     // The tracepoints are of Linux 6.3.
     Capability::sockets(
         "sockets: tracepoints of sockets",
@@ -87,6 +95,34 @@ pub const CAPABILITIES: [Capability; 22] = [
         &[],
     ),
     Capability::sockets("sockets: kretprobes", "kprobes", &["here"]),
+    Capability::legacy("legacy: sockets", "strategies", ""),
+    Capability::sockets("legacy: kretprobes", "legacy_kprobes", &["here"]),
+    Capability::legacy(
+        "legacy: losses are counted",
+        "legacy",
+        "what_perf_buffers_had_no_room_for_is_counted_and_nothing_is_made_up",
+    ),
+    Capability::legacy("legacy: OpenSSL", "tls", "an_object_that_owns_its_socket"),
+    Capability::legacy(
+        "legacy: GnuTLS",
+        "tls_gnutls",
+        "a_server_on_gnutls_is_told_as_it_served",
+    ),
+    Capability::legacy(
+        "legacy: Go's TLS",
+        "tls_go",
+        "the_newest_go_is_told_as_it_served",
+    ),
+    Capability::legacy(
+        "legacy: rustls",
+        "tls_rustls",
+        "hyper_over_rustls_is_told_as_it_served",
+    ),
+    Capability::new(
+        "legacy: chosen where bpf(2) is as in 4.18",
+        "old_kernels",
+        "where_bpf_is_as_in_4_18_the_daemon_falls_back_by_itself",
+    ),
     Capability::new(
         "sockets: passed on, shared, used again",
         "sockets",
