@@ -17,10 +17,9 @@ import re
 import socket
 import socketserver
 import sys
-import tempfile
 import threading
 
-LANES = 4
+LANES = 2
 REQUESTS_PER_CONNECTION = 12
 FIELD = re.compile(rb"traceparent: 00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]")
 OWN = b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -225,7 +224,7 @@ class Client:
 
     def file(self):
         head, content = self.uploaded()
-        with tempfile.TemporaryFile() as file:
+        with os.fdopen(os.memfd_create("content"), "w+b") as file:
             file.write(content)
             file.flush()
             self.socket.sendall(head)
@@ -327,6 +326,8 @@ def lane(port, seed):
 
 
 def ask(port):
+    # Who is watched is to notice nothing, and who watches has to start in time on a slow machine.
+    os.nice(10)
     lanes = [threading.Thread(target=lane, args=(port, seed)) for seed in range(LANES)]
     for thread in lanes:
         thread.start()
