@@ -53,6 +53,7 @@ const SHARED: &[(&str, usize, &str)] = &[
     ("Event", 2, "OpenTelemetry's, and of the end of a run"),
     ("Link", 2, "BPF's, and OpenTelemetry's"),
     ("Family", 2, "of hooks, and of exchanges"),
+    ("CallNumber", 2, "an architecture's"),
     ("CallRegisters", 2, "an architecture's"),
     ("GoRegisters", 2, "an architecture's"),
     (
