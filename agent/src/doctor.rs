@@ -1,5 +1,6 @@
 //! `wirespan doctor`: whether a run with these settings would work here, check by check, each with
-//! a remedy. It attaches nothing to what anybody calls, watches nobody, and sends nothing but empty exports.
+//! a remedy. It attaches nothing to what anybody calls, watches nobody, and sends nothing but empty
+//! exports.
 
 mod check;
 mod cluster;

@@ -4,7 +4,7 @@
 
 pub mod again;
 mod binary;
-mod certificates;
+pub mod certificates;
 mod image;
 mod layer;
 mod materials;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::mirror::{self, Package};
+use crate::package::certificates;
 use crate::{process, workspace};
 
 /// The release that they are of.
@@ -92,6 +93,8 @@ pub fn ensure(architecture: &str) -> Result<PathBuf> {
         std::os::unix::fs::symlink(target, unfinished.join(name))
             .with_context(|| format!("{name} in the files for {architecture}"))?;
     }
+    // The package leaves that to a script, too.
+    std::fs::write(unfinished.join(certificates::PATH), certificates::bundle())?;
     // nginx looks for the other one.
     let users = "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n";
     std::fs::write(unfinished.join("etc/passwd"), users)?;

@@ -387,7 +387,8 @@ pub fn end_a_thread(code: i32) -> io::Result<()> {
     // Set by the kernel before `clone` returns to anybody, and cleared when the thread has gone.
     let lives = Box::new(std::sync::atomic::AtomicU32::new(1));
     let top = stack.as_mut_ptr_range().end.cast();
-    // SAFETY: stack and mark live until the thread has gone. Were it not seen to go, they are leaked.
+    // SAFETY: stack and mark live until the thread has gone. Were it not seen to go, they are
+    // leaked.
     let made = unsafe { arch::make_thread_that_ends(FLAGS, top, lives.as_ptr(), code) };
     if made < 0 {
         return Err(io::Error::from_raw_os_error(-made as i32));

@@ -60,12 +60,11 @@ impl Capability {
 }
 
 /// Those that are run on AArch64, by name. Of the others the programs are not there.
-const ON_AARCH64: [&str; 15] = [
+const ON_AARCH64: [&str; 14] = [
     "sockets: tracepoints of sockets",
     "sockets: fexit",
     "sockets: tracepoints of system calls",
     "sockets: kretprobes",
-    "sockets: passed on, shared, used again",
     "losses are counted",
     "TLS: OpenSSL",
     "TLS: OpenSSL in nginx",
