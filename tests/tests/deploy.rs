@@ -308,7 +308,7 @@ fn values_that_contradict_each_other_are_refused() {
     let peers = "peers: {enabled: true, secretName: shared}";
     for (values, says) in [
         (
-            "{env: {BEYLA_OPEN_PORT: 80}, envValueFrom: {BEYLA_OPEN_PORT: {fieldRef: {fieldPath: x}}}}",
+            "{env: {BEYLA_OPEN_PORT: 80}, envValueFrom: {BEYLA_OPEN_PORT: {fieldRef: {}}}}",
             "env.BEYLA_OPEN_PORT and envValueFrom.BEYLA_OPEN_PORT",
         ),
         (

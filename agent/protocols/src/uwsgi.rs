@@ -10,8 +10,8 @@
 //! - An answer begins with a status line. Others are not read, which nobody was found to write.
 
 mod detect;
-mod packet;
 mod request;
+mod variables;
 
 pub use detect::detect;
 pub use request::Requests;

@@ -43,8 +43,8 @@ use crate::endpoints::authority::{self, Authority};
 use crate::endpoints::{Endpoint, HostMemo};
 use crate::semconv::{self, error_type};
 
-/// Typical number of attributes, those that name the peer among them, with some room: a vector grows
-/// once in a blue moon.
+/// Typical number of attributes, those that name the peer among them, with some room: a vector
+/// grows once in a blue moon.
 const ATTRIBUTES_TYPICAL: usize = 18;
 
 /// Describes an exchange; takes texts out of it.

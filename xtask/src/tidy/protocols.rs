@@ -20,8 +20,8 @@ const FORBIDDEN: [&str; 10] = [
     "std::process",
 ];
 
-/// One protocol that is carried by another, and the other.
-const CARRIED: [(&str, &str); 1] = [("grpc", "http2")];
+/// One protocol that is carried by another, or answered in it, and the other.
+const CARRIED: [(&str, &str); 2] = [("grpc", "http2"), ("uwsgi", "http1")];
 
 pub fn protocols_touch_nothing(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();

@@ -37,7 +37,7 @@ const SHARED: &[(&str, usize, &str)] = &[
         "of a socket on the kernel side, and of an exchange",
     ),
     // A protocol has one of each, called by its module.
-    ("Requests", 4, "a protocol's"),
+    ("Requests", 5, "a protocol's"),
     ("Responses", 4, "a protocol's"),
     ("Request", 4, "a protocol's, and OTLP's own"),
     ("OpenBody", 2, "HTTP's, and of any protocol in order"),

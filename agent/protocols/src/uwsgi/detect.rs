@@ -1,7 +1,7 @@
 //! Whether bytes begin a packet that asks for something: by its header and the first variable's
 //! name. Answers are HTTP/1's, and known as such.
 
-use super::packet::{HEADER_BYTES, variables_len};
+use super::variables::{HEADER_BYTES, variables_len};
 use crate::parser::Flow;
 use crate::protocol::Detected;
 

@@ -3,7 +3,7 @@
 
 use super::UwsgiMessage;
 use super::detect::detect;
-use super::packet::{HEADER_BYTES, variables, variables_len};
+use super::variables::{HEADER_BYTES, variables, variables_len};
 use crate::cgi::Interned;
 use crate::family::http::Version;
 use crate::message::{BodyEnd, Message, Then};
