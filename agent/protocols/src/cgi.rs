@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use crate::family::http::{Completeness, HttpRequest, Method, Version};
 use crate::fields::{Fields, interned, lossy, shortened};
+use crate::message::{Message, Then};
+use crate::parser::Crossed;
 
 /// Longest name of a header field that is looked at.
 const NAME_BYTES_MAX: usize = 40;
@@ -124,6 +126,17 @@ impl<'b> CgiVariables<'b> {
             [] => path.into(),
             query => [&path, query].join(&b'?').into(),
         }
+    }
+}
+
+/// What a head that was cut says: the request that is known of it, if anything is.
+pub(crate) fn cut<S>(request: HttpRequest) -> Crossed<Message<Box<HttpRequest>, S>> {
+    match request.method.as_str().is_empty() && request.target.is_empty() {
+        true => Crossed::Lost,
+        false => Crossed::Cut(Message::Request {
+            request: Box::new(request),
+            then: Then::Unknown,
+        }),
     }
 }
 

@@ -47,6 +47,16 @@ pub enum Pairing {
     },
 }
 
+/// Where in `buf`, at `from` or behind it, a message of this direction begins, as `detect` says.
+pub(crate) fn begins_at(
+    detect: fn(&[u8]) -> Detected,
+    flow: Flow,
+    buf: &[u8],
+    from: usize,
+) -> Option<usize> {
+    (from..buf.len()).find(|&at| detect(&buf[at..]) == Detected::Match(flow))
+}
+
 /// What one protocol says about a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detected {

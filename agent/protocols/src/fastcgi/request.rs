@@ -6,11 +6,11 @@ use super::body::{RecordBody, skipped_but_for_begun};
 use super::detect::detect;
 use super::params;
 use super::record::{BEGIN_BYTES, HEADER_BYTES, RecordHeader, kind};
-use crate::cgi::Interned;
+use crate::cgi::{self, Interned};
 use crate::heap;
 use crate::message::{BodyEnd, Message, Then};
 use crate::parser::{Crossed, Flow, Gap, Parsed, Parser};
-use crate::protocol::Detected;
+use crate::protocol::{Detected, begins_at};
 
 /// An authorizer is asked without a body (specification, 6.3).
 const AUTHORIZER: u8 = 2;
@@ -67,13 +67,7 @@ impl Parser for Requests {
         }
         let head = std::mem::take(&mut self.head);
         let request = params::request(&head.params, true, &mut self.interned);
-        match request.method.as_str().is_empty() && request.target.is_empty() {
-            true => Crossed::Lost,
-            false => Crossed::Cut(Message::Request {
-                request: Box::new(request),
-                then: Then::Unknown,
-            }),
-        }
+        cgi::cut(request)
     }
 
     fn end(&mut self, _pending: &[u8]) -> Option<CgiMessage> {
@@ -81,9 +75,7 @@ impl Parser for Requests {
     }
 
     fn resync(&mut self, buf: &[u8]) -> Option<usize> {
-        let from = usize::from(self.was_invalid);
-        let begins = |at: &usize| detect(&buf[*at..]) == Detected::Match(Flow::Requests);
-        let at = (from..buf.len()).find(begins)?;
+        let at = begins_at(detect, Flow::Requests, buf, self.was_invalid.into())?;
         self.reset();
         Some(at)
     }

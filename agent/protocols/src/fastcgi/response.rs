@@ -10,7 +10,7 @@ use crate::fields::digits;
 use crate::heap;
 use crate::message::{BodyEnd, Message, Then};
 use crate::parser::{Answers, Crossed, Flow, Gap, Parsed, Parser};
-use crate::protocol::Detected;
+use crate::protocol::begins_at;
 
 /// Reads what php-fpm, or somebody like it, sends.
 #[derive(Debug, Default)]
@@ -71,9 +71,7 @@ impl Parser for Responses {
     }
 
     fn resync(&mut self, buf: &[u8]) -> Option<usize> {
-        let from = usize::from(self.was_invalid);
-        let begins = |at: &usize| detect(&buf[*at..]) == Detected::Match(Flow::Responses);
-        let at = (from..buf.len()).find(begins)?;
+        let at = begins_at(detect, Flow::Responses, buf, self.was_invalid.into())?;
         self.reset();
         Some(at)
     }

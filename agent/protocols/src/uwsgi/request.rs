@@ -4,11 +4,11 @@
 use super::UwsgiMessage;
 use super::detect::detect;
 use super::variables::{HEADER_BYTES, variables, variables_len};
-use crate::cgi::Interned;
+use crate::cgi::{self, Interned};
 use crate::family::http::Version;
 use crate::message::{BodyEnd, Message, Then};
 use crate::parser::{Crossed, Flow, Gap, Parsed, Parser};
-use crate::protocol::Detected;
+use crate::protocol::{Detected, begins_at};
 
 /// Reads what a web server sends.
 #[derive(Debug, Default)]
@@ -64,13 +64,7 @@ impl Parser for Requests {
         }
         let content = pending.get(HEADER_BYTES..).unwrap_or_default();
         let request = variables(content).request(Version::Uwsgi, true, &mut self.interned);
-        match request.method.as_str().is_empty() && request.target.is_empty() {
-            true => Crossed::Lost,
-            false => Crossed::Cut(Message::Request {
-                request: Box::new(request),
-                then: Then::Unknown,
-            }),
-        }
+        cgi::cut(request)
     }
 
     fn end(&mut self, _pending: &[u8]) -> Option<UwsgiMessage> {
@@ -78,9 +72,7 @@ impl Parser for Requests {
     }
 
     fn resync(&mut self, buf: &[u8]) -> Option<usize> {
-        let from = usize::from(self.was_invalid);
-        let begins = |at: &usize| detect(&buf[*at..]) == Detected::Match(Flow::Requests);
-        let at = (from..buf.len()).find(begins)?;
+        let at = begins_at(detect, Flow::Requests, buf, self.was_invalid.into())?;
         self.reset();
         Some(at)
     }
