@@ -41,7 +41,7 @@ static LEAVING: LruHashMap<u64, u8> = LruHashMap::with_max_entries(1024, 0);
 
 /// Where a socket says that it is not to be enrolled; set before loading.
 #[unsafe(no_mangle)]
-static UNFIT_PLACES: UnfitPlaces = zerocopy::transmute!([0u8; core::mem::size_of::<UnfitPlaces>()]);
+static UNFIT_PLACES: UnfitPlaces = zerocopy::transmute!([0u8; size_of::<UnfitPlaces>()]);
 
 /// Bytes that were inserted into a stream, modulo 2^32.
 #[derive(Clone, Copy)]

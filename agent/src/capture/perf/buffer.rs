@@ -220,7 +220,13 @@ pub fn put(map: BorrowedFd<'_>, processor: u32, buffer: BorrowedFd<'_>) -> io::R
 
 fn enable(event: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: a command without an argument.
-    let done = unsafe { libc::ioctl(event.as_raw_fd(), PERF_EVENT_IOC_ENABLE.into(), 0) };
+    let done = unsafe {
+        libc::ioctl(
+            event.as_raw_fd(),
+            PERF_EVENT_IOC_ENABLE as libc::Ioctl,
+            0_usize,
+        )
+    };
     if done < 0 {
         return Err(io::Error::last_os_error());
     }
