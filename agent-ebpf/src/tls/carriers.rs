@@ -6,7 +6,7 @@ use wirespan_common::record::{
 };
 use wirespan_common::watch::VerdictKind;
 
-use super::{OF_GO, OF_RUSTLS};
+use super::{OF_GO, OF_RUSTLS, halves};
 use crate::go_net;
 use crate::left_alone;
 use crate::maps::{self, FRAMES_AROUND, Frame, Object, ObjectKey, Scratch, Task};
@@ -76,6 +76,9 @@ pub fn settle(task: &mut Task, scratch: &mut Scratch) -> Delivered<()> {
         let fresh = task.fresh;
         task.fresh = 0;
         return bind(object, scratch, fresh, task.fresh_sk);
+    }
+    if scratch.operation & OF_RUSTLS != 0 && halves::may_lack_its_reader(key, object) {
+        return Ok(());
     }
     if task.pending != key.address {
         task.pending_is_doubtful = u8::from(task.pending != 0);
@@ -208,7 +211,10 @@ pub fn carrier_reached<const IN_INTERRUPT: bool>(
     let Some(id) = maps::carried_by(carrier) else {
         return Ok(());
     };
-    if stage as u8 == Stage::Closed as u8 {
+    // When a socket is closed that was torn down before is not seen. Who has an object's address
+    // by then must not be taken for it.
+    let is_torn_down = stage as u8 == Stage::Reset as u8 && id & OBJECT_MOVES != 0;
+    if is_torn_down || stage as u8 == Stage::Closed as u8 {
         maps::carries_nothing(carrier);
     }
     object_reached::<IN_INTERRUPT>(id, stage, current)

@@ -11,14 +11,15 @@
 //! moves with it.
 //!
 //! Connections are moved about in memory, between the first bytes that a server reads and its first
-//! answer for one. A buffer's memory stays where it is: who has that is the same connection.
+//! answer for one. A buffer's memory stays where it is: who has that is the same connection, unless
+//! the one that had it is over. Nothing says that it is but the end of its socket.
 
 #[cfg(legacy)]
 mod written_out;
 
 use wirespan_common::watch::Watch;
 
-use crate::maps::{self, Halves, ObjectKey};
+use crate::maps::{self, Halves, Object, ObjectKey};
 use crate::memory::{Current, Delivered, user_value};
 use crate::tls::carriers::new_id;
 use crate::tls::{self, Begun, OF_RUSTLS, ZERO_ENDS};
@@ -113,6 +114,13 @@ pub fn writer(current: Current, connection: u64) -> Delivered<u64> {
     Ok(connection + distance)
 }
 
+/// Whether the object may be what is written of a connection alone, whose buffer is an object apart:
+/// if this one took the socket, the other one could not. Whoever reads takes both.
+#[inline(always)]
+pub fn may_lack_its_reader(key: ObjectKey, object: &Object) -> bool {
+    object.ring == 0 && maps::halves(key.tgid as u32).is_certain == 0
+}
+
 /// One more connection was looked at: it has its buffer there, or 0 if that was not seen.
 #[inline(always)]
 fn agree(known: &mut Halves, distance: u64) {
@@ -184,18 +192,21 @@ fn follow(tgid: u32, buffer: u64, ring: u64) -> Delivered<()> {
         && before != buffer
         && let Some(object) = maps::object(ObjectKey::new(tgid, before))
         && object.ring == ring
-        && object.carrier != 0
     {
         let object = *object;
+        let is_on_socket = object.carrier != 0 && !is_over(tgid, before);
         maps::forget_object(ObjectKey::new(tgid, before));
-        maps::move_object(key, object)?;
+        if is_on_socket {
+            maps::move_object(key, object)?;
+        }
     }
     if maps::object(key).is_none() {
         maps::remember_object(key, new_id(OF_RUSTLS))?;
     }
     if let Some(object) = maps::object(key) {
-        if object.ring != ring && object.ring != 0 {
-            maps::forget_ring(tgid, object.ring);
+        let left = object.ring;
+        if left != ring && left != 0 && maps::buffer_of_ring(tgid, left) == Some(buffer) {
+            maps::forget_ring(tgid, left);
         }
         object.ring = ring;
     }
