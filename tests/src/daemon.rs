@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::held::Held;
 use crate::process::{LIMIT, Process, tied};
+use crate::running_kernel;
 use crate::spans::{Kind, Seen, listing};
 use crate::workload::children_of;
 
@@ -413,8 +414,10 @@ pub fn strategies() -> Vec<String> {
     match forced_capture() {
         Some(forced) => vec![forced],
         None => ["socket_tracepoints", "syscall_tracepoints"]
+            .into_iter()
+            .filter(|&it| it != "socket_tracepoints" || running_kernel::is_at_least(6, 3))
             .map(str::to_owned)
-            .to_vec(),
+            .collect(),
     }
 }
 

@@ -23,6 +23,7 @@ pub mod profile;
 pub mod puppet;
 pub mod receiver;
 pub mod redis;
+pub mod running_kernel;
 pub mod shapes;
 pub mod shop;
 pub mod soak;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use wirespan_tests::daemon::{Daemon, command_with_least_capabilities, replayed_spans};
 use wirespan_tests::process::{LIMIT, tied};
+use wirespan_tests::running_kernel;
 use wirespan_tests::spans::Seen;
 use wirespan_tests::tls::{self, Certificates, assert_goes_on, served};
 use wirespan_tests::truth::assert_same;
@@ -132,12 +133,7 @@ fn a_program_in_another_mount_namespace_is_read_from_its_own_files() {
 fn wants_more_for_probes() -> bool {
     let level = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid");
     let level = level.ok().and_then(|text| text.trim().parse::<i32>().ok());
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("a kernel");
-    let mut numbers = release
-        .split(['.', '-'])
-        .map_while(|part| part.parse::<u32>().ok());
-    let version = (numbers.next(), numbers.next());
-    level.is_some_and(|level| level > 2) && version < (Some(6), Some(6))
+    level.is_some_and(|level| level > 2) && !running_kernel::is_at_least(6, 6)
 }
 
 /// With the documented capabilities: it is read, or what this kernel wants is named.
