@@ -1,9 +1,11 @@
 //! The daemon as one file that needs no other: linked to musl, stripped, with no path of this
 //! machine in it. It says when it has grown too large.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use flate2::read::GzDecoder;
 
 use super::{Release, mebibytes};
 use crate::{cross, process, workspace};
@@ -54,19 +56,32 @@ fn check_objects(daemon: &[u8], processor: &str) -> Result<()> {
     const FOLDER: &[u8] = b"agent-ebpf/src/arch/";
     let own = format!("{processor}.rs");
     let mut found = false;
-    // No other file's name begins so.
-    for at in memchr::memmem::find_iter(daemon, FOLDER) {
-        let name = &daemon[at + FOLDER.len()..];
-        if !name.starts_with(own.as_bytes()) {
-            bail!("the daemon for {processor} holds what was made for another processor's kernel");
+    for object in objects(daemon) {
+        // No other file's name begins so.
+        for at in memchr::memmem::find_iter(&object, FOLDER) {
+            let name = &object[at + FOLDER.len()..];
+            if !name.starts_with(own.as_bytes()) {
+                bail!("the daemon for {processor} holds what was made for another's kernel");
+            }
+            found = true;
         }
-        found = true;
     }
     anyhow::ensure!(
         found,
         "nothing in the daemon was made for {processor}'s kernel"
     );
     Ok(())
+}
+
+/// Executable files that it holds as gzip (RFC 1952, 2.3: its first bytes, and that it deflates).
+fn objects(daemon: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    const GZIP: &[u8] = &[0x1f, 0x8b, 8];
+    const ELF: &[u8] = b"\x7fELF";
+    memchr::memmem::find_iter(daemon, GZIP).filter_map(|at| {
+        let mut object = Vec::new();
+        let read = GzDecoder::new(&daemon[at..]).read_to_end(&mut object);
+        (read.is_ok() && object.starts_with(ELF)).then_some(object)
+    })
 }
 
 /// Where cargo leaves it.
@@ -93,15 +108,26 @@ fn cargo_home() -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
     use super::*;
+
+    fn with_object(of: &str) -> Vec<u8> {
+        let object = format!("\x7fELF\0./agent-ebpf/src/arch/{of}.rs\0");
+        let mut packed = GzEncoder::new(b"a daemon".to_vec(), Compression::default());
+        packed.write_all(object.as_bytes()).expect("memory");
+        packed.finish().expect("memory")
+    }
 
     #[test]
     fn a_daemon_with_another_processors_objects_is_refused() {
-        let x86 = b"\0./agent-ebpf/src/arch/x86_64.rs\0";
-        let arm = b"\0./agent-ebpf/src/arch/aarch64.rs\0";
-        assert!(check_objects(x86, "x86_64").is_ok());
-        assert!(check_objects(arm, "aarch64").is_ok());
-        for wrong in [x86.as_slice(), &[arm.as_slice(), x86].concat(), b"none"] {
+        let [x86, arm] = ["x86_64", "aarch64"].map(with_object);
+        assert!(check_objects(&x86, "x86_64").is_ok());
+        assert!(check_objects(&arm, "aarch64").is_ok());
+        for wrong in [x86.as_slice(), &[arm.as_slice(), &x86].concat(), b"none"] {
             check_objects(wrong, "aarch64").expect_err("it is not for that");
         }
     }
