@@ -1,5 +1,6 @@
 //! Where a file's places in sets of epoll(7) are, and what was given for it.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::event::epoll;
@@ -12,9 +13,6 @@ use crate::arch::EPOLL_DATA_OFFSET;
 
 /// Bytes of `struct file`, `struct eventpoll` and `struct epitem` that are looked at.
 const PART_LEN: usize = 256;
-/// What is given with the file.
-const DATA: u64 = 0x5749_5245_5350_414e;
-
 /// Finds all of it; where there is no epoll(7), nothing.
 ///
 /// # Errors
@@ -36,11 +34,12 @@ pub fn sets(
     };
     let file = file_of(peek, socket);
     let before = MemoryImage::take(peek, file, PART_LEN);
-    let data = epoll::EventData::new_u64(DATA);
-    epoll::add(&set, socket, data, epoll::EventFlags::empty()).map_err(told)?;
+    let data = unlike_any_before();
+    let given = epoll::EventData::new_u64(data);
+    epoll::add(&set, socket, given, epoll::EventFlags::empty()).map_err(told)?;
     let after = MemoryImage::take(peek, file, PART_LEN);
     let set_file = file_of(peek, &set);
-    let place = PolledItem::find(peek, at, set_file, file)?;
+    let place = PolledItem::find(peek, at, set_file, file, data)?;
     let within = |link: u64| {
         link.checked_sub(place.address)
             .filter(|it| *it < PART_LEN as u64)
@@ -79,7 +78,13 @@ struct PolledItem {
 
 impl PolledItem {
     /// The set's tree begins with it: it has no children, knows the file, and what was given.
-    fn find(peek: &mut impl Peek, at: &Offsets, set: u64, file: u64) -> Result<Self, ObserveError> {
+    fn find(
+        peek: &mut impl Peek,
+        at: &Offsets,
+        set: u64,
+        file: u64,
+        data: u64,
+    ) -> Result<Self, ObserveError> {
         let private = set + u64::from(at.file_private_data);
         let set = peek.value::<u64>(private).unwrap_or_default();
         let set = MemoryImage::take(peek, set, PART_LEN);
@@ -91,9 +96,11 @@ impl PolledItem {
             if children != [Some(0); 2] || knows.is_empty() {
                 continue;
             }
-            let data = places_in(&item, &DATA.to_ne_bytes(), 4);
+            let data = places_in(&item, &data.to_ne_bytes(), 4);
             found.extend(data.iter().map(|data| (address, *data)));
         }
+        // The tree's root is its first item, too.
+        found.sort_unstable();
         found.dedup();
         let (address, data) = only("epitem.event", &found)?;
         Ok(Self {
@@ -101,6 +108,12 @@ impl PolledItem {
             event: (data - EPOLL_DATA_OFFSET) as u32,
         })
     }
+}
+
+/// What is given with the file. Beside its place the kernel may still have what was given before,
+/// by whoever looked last.
+fn unlike_any_before() -> u64 {
+    RandomState::new().hash_one(std::process::id())
 }
 
 fn places_in(image: &MemoryImage, bytes: &[u8], step: usize) -> Vec<usize> {
