@@ -114,8 +114,8 @@ pub fn writer(current: Current, connection: u64) -> Delivered<u64> {
     Ok(connection + distance)
 }
 
-/// Whether the object may be what is written of a connection alone, whose buffer is an object apart:
-/// if this one took the socket, the other one could not. Whoever reads takes both.
+/// Whether the object may be what is written of a connection alone, whose buffer is an object
+/// apart: if this one took the socket, the other one could not. Whoever reads takes both.
 #[inline(always)]
 pub fn may_lack_its_reader(key: ObjectKey, object: &Object) -> bool {
     object.ring == 0 && maps::halves(key.tgid as u32).is_certain == 0
