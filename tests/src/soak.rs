@@ -1,9 +1,11 @@
 //! What soaks are made of: how long they go on, and load that checks every byte. The tests of the
 //! same name, `tests/soak_*.rs`, run by `cargo xtask test --soak` only.
 
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use rustix::process::nice;
 use serde_json::Value;
 
 use crate::grpc::python_with_grpc;
@@ -13,6 +15,9 @@ use crate::workload::python;
 
 /// Seconds that a soak goes on.
 const SECONDS: &str = "WIRESPAN_SOAK_SECONDS";
+
+/// By how much a client is nicer than whoever starts it.
+const YIELDING: i32 = 15;
 
 /// Enough to see that it works.
 const SECONDS_DEFAULT: u64 = 10;
@@ -115,7 +120,12 @@ impl Load {
         self.process.pid()
     }
 
+    /// It asks whenever nobody else has anything to do: in an emulated machine a daemon that starts
+    /// beside it, as any other process, would wait minutes for the verifier.
     fn by(name: &str, command: &mut Command) -> Self {
+        let yields = || Ok(nice(YIELDING).map(drop)?);
+        // SAFETY: between fork and exec it makes one system call and allocates nothing.
+        unsafe { command.pre_exec(yields) };
         let process = Process::start(name, command);
         process.expect_line("ready");
         Self {
