@@ -23,30 +23,20 @@ fn set() -> Option<Set> {
     if !rustix::process::geteuid().is_root() || !strategy::can_walk() {
         return None;
     }
-    let layout = kernel_layout::described_by_kernel().expect("the kernel describes itself");
-    let ebpf = object::load(
-        object::KernelSide::Modern,
-        &layout,
-        &CaptureConfig::default(),
-    )
-    .expect("it loads");
+    let ebpf = loaded();
     let set = Set::load(&object::maps(&ebpf), MODE_TRIAL | MODE_HEADERS);
     Some(set.expect("it loads"))
 }
 
+fn loaded() -> aya::Ebpf {
+    let layout = kernel_layout::described_by_kernel().expect("the kernel describes itself");
+    let config = CaptureConfig::default();
+    object::load(object::KernelSide::Modern, &layout, &config).expect("it loads")
+}
+
 /// Where fields were inserted, as positions in what was sent; all else came as it was sent.
 fn inserted(set: &Set, messages: &[&[u8]]) -> Vec<usize> {
-    let mut pair = EnrolledPair::enrolled(set).expect("a connection");
-    let mut peer = pair.peer.try_clone().expect("a descriptor");
-    let reader = std::thread::spawn(move || {
-        let mut all = Vec::new();
-        peer.read_to_end(&mut all).map(|_| all)
-    });
-    for message in messages {
-        pair.own.0.write_all(message).expect("it is sent");
-    }
-    pair.own.0.shutdown(Shutdown::Write).expect("it ends");
-    let came = reader.join().expect("no panic").expect("it comes");
+    let came = received(set, messages);
     let trace_id = TRIAL_TRACE_ID.map(|byte| format!("{byte:02x}")).concat();
     let begins = format!("traceparent: 00-{trace_id}-");
     let (mut at, mut left, mut found) = (0, came.as_slice(), Vec::new());
@@ -216,13 +206,7 @@ fn a_kernel_on_which_readers_would_wait_for_ever_is_refused() {
     if set().is_none() {
         return;
     }
-    let layout = kernel_layout::described_by_kernel().expect("the kernel describes itself");
-    let ebpf = object::load(
-        object::KernelSide::Modern,
-        &layout,
-        &CaptureConfig::default(),
-    )
-    .expect("it loads");
+    let ebpf = loaded();
     let tried = try_out(&object::maps(&ebpf)).map_err(|refusal| refusal.to_string());
     let told = rustix::system::uname();
     let release = told.release().to_string_lossy().into_owned();
