@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod deploy;
 pub mod dialogue;
 pub mod examination;
+pub mod flood;
 pub mod grpc;
 pub mod held;
 pub mod jaeger;

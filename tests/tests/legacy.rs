@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use rustix::process::Signal;
 use wirespan_tests::daemon::{Daemon, binary, run_to_end};
+use wirespan_tests::flood::Flooded;
 use wirespan_tests::ports;
 use wirespan_tests::process::{Process, tied};
 use wirespan_tests::spans::{Kind, Seen};
@@ -78,60 +78,14 @@ fn requests_on_several_processors_keep_their_order() {
     }
 }
 
-/// More bytes than all buffers hold, in requests of nearly 4 KiB.
-const REQUESTS: usize = 6_000;
-
 #[test]
 fn what_perf_buffers_had_no_room_for_is_counted_and_nothing_is_made_up() {
-    let port = ports::free();
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads/capture/server.py");
-    let mut command = tied("python3");
-    command.arg(program).args(["sized", &port.to_string()]);
-    let server = Process::start("sized", &mut command);
-    server.expect_line("ready");
-    let mut daemon = daemon_of(&[server.pid()]);
-    let ask = |wire: &mut Wire, path: &str, size: usize| {
-        let filler = "c".repeat(3_800);
-        wire.send(format!(
-            "GET {path}/{size} HTTP/1.1\r\nHost: h\r\nCookie: {filler}\r\n\r\n"
-        ));
-        assert_eq!(wire.answer(false).body, size as u64);
-    };
-    let mut wire = Wire::connect(port);
-    ask(&mut wire, "/before", 1);
-    daemon.wait_for_count(1);
-    daemon.process().signal(Signal::STOP);
-    for number in 0..REQUESTS {
-        ask(&mut wire, &format!("/during/{number}"), number % 89);
-    }
-    daemon.process().signal(Signal::CONT);
-    daemon.wait_for("what it did see", |spans| {
-        spans
-            .iter()
-            .any(|span| span.target().starts_with("/during"))
-    });
-    ask(&mut wire, "/after", 2);
-    ask(&mut wire, "/later", 2);
-    drop(wire);
-    ask(&mut Wire::connect(port), "/afresh", 3);
-    daemon.wait_for("a later exchange", |spans| {
-        spans.iter().any(|span| span.target() == "/afresh/3")
-    });
+    let mut flooded = Flooded::start();
+    let mut daemon = daemon_of(&[flooded.process.pid()]);
+    flooded.flood(&mut daemon);
     let finished = daemon.stop();
     assert!(finished.lost().contains("ring_full"), "{}", finished.lost());
-    assert!(finished.spans.len() < REQUESTS, "{}", finished.spans.len());
-    for span in &finished.spans {
-        let seen = span.exchange();
-        let target = span.target();
-        let size = target.rsplit('/').next().and_then(|size| size.parse().ok());
-        assert!(seen.status.is_none_or(|status| status == 200), "{span}");
-        assert!(
-            seen.status.is_some() || span.get("error.type").is_some(),
-            "{span}"
-        );
-        let is_same = seen.response_body.is_none_or(|body| Some(body) == size);
-        assert!(is_same, "another one's answer: {span}");
-    }
+    flooded.assert_nothing_made_up(&finished);
 }
 
 fn speak(arguments: &[&str]) -> Command {
