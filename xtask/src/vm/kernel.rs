@@ -31,6 +31,21 @@ pub fn known() -> impl Iterator<Item = &'static str> {
     SERIES.iter().map(|(name, _)| *name)
 }
 
+/// The kernel of a series that was compiled without something, if one is; with all if that is
+/// nothing.
+pub fn without(series: &'static str, something: &str) -> Option<&'static str> {
+    if something.is_empty() {
+        return Some(series);
+    }
+    let mut names = VARIANTS.iter().map(|variant| variant.name);
+    names.find(|name| {
+        let lacks = name
+            .strip_prefix(series)
+            .and_then(|it| it.strip_prefix('-'));
+        lacks == Some(something)
+    })
+}
+
 /// Those for AArch64 that capabilities are tried on.
 pub const ARM: [&str; 2] = ["6.1-arm64", "6.12-arm64"];
 

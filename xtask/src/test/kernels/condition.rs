@@ -6,6 +6,8 @@ pub const EXECUTABLE: &str = "conditions";
 /// Something that is denied.
 pub struct Condition {
     pub name: &'static str,
+    /// What the kernel was compiled without, as the name of such a one ends; nothing if it is empty.
+    pub without: &'static str,
     /// On the kernel's command line.
     pub parameters: &'static str,
     /// What a shell does; only mounts are undone.
@@ -24,9 +26,18 @@ impl Condition {
     const fn new(name: &'static str, shell: &'static str, outcome: Outcome) -> Self {
         Self {
             name,
+            without: "",
             parameters: "",
             shell,
             outcome,
+        }
+    }
+
+    /// On a kernel that was compiled without something, and so has no types either.
+    const fn compiled_without(name: &'static str, without: &'static str) -> Self {
+        Self {
+            without,
+            ..Self::new(name, "", Outcome::Works)
         }
     }
 
@@ -41,7 +52,7 @@ impl Condition {
 }
 
 /// All of them, those last that can't be undone in the same machine.
-pub const CONDITIONS: [Condition; 10] = [
+pub const CONDITIONS: [Condition; 12] = [
     Condition::new(
         "no tracefs, no debugfs",
         "umount /sys/kernel/debug /sys/kernel/tracing",
@@ -90,8 +101,11 @@ pub const CONDITIONS: [Condition; 10] = [
     ),
     Condition {
         name: "clocksource jiffies",
+        without: "",
         parameters: "clocksource=jiffies nohz=off highres=off",
         shell: "grep jiffies /sys/devices/system/clocksource/clocksource0/current_clocksource",
         outcome: Outcome::Works,
     },
+    Condition::compiled_without("a kernel without kprobes and types", "no-kprobes"),
+    Condition::compiled_without("a kernel without uprobes and types", "no-uprobes"),
 ];
