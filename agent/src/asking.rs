@@ -45,6 +45,7 @@ pub use tally::{AskingCounts, PeerEvent};
 
 use crate::config::AskingConfig;
 use crate::health::Health;
+use crate::listening::listen_on;
 use crate::memory::Ledger;
 use crate::sandbox;
 use crate::visible::Visible;
@@ -105,15 +106,10 @@ impl AskingSetup {
     ) -> Result<(Self, PeersDoor), AskingError> {
         let config = Arc::new(config.clone());
         let keyring = Keyring::new(Arc::clone(&config)).map_err(AskingError::Credentials)?;
-        let listen = |address: SocketAddr| {
-            let listener = TcpListener::bind(address)?;
-            listener.set_nonblocking(true)?;
-            Ok(listener)
-        };
         let listener = match config.listen {
             None => None,
             Some(address) => {
-                let listening = listen(address);
+                let listening = listen_on(address);
                 Some(listening.map_err(|why| AskingError::Listen(address, why))?)
             }
         };

@@ -23,6 +23,7 @@ pub mod inspect;
 pub mod kubernetes;
 pub mod learnt;
 pub mod links;
+mod listening;
 pub mod live;
 pub mod logging;
 pub mod memory;

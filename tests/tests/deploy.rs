@@ -87,11 +87,7 @@ fn assert_is_what_all_share(what: &str, documents: &[Value]) {
     }
     let health = variable(container, "BEYLA_HEALTH_CHECK_PORT").expect("the probes' port");
     let address = variable(container, "BEYLA_HEALTH_CHECK_LISTEN_ADDRESS");
-    assert_eq!(
-        address,
-        Some("0.0.0.0"),
-        "{what}: probes come from the node"
-    );
+    assert_eq!(address, Some("::"), "{what}: probes come from the node");
     let ports = container["ports"].as_array().expect("ports");
     let port = ports.iter().find(|port| port["name"] == "health");
     let port = port.expect("the probes' port")["containerPort"].to_string();

@@ -98,7 +98,7 @@ fn agent(nodes: &Nodes, node: u8, settings: &[(&str, &str)]) -> Daemon {
         .collect();
     let own = [
         ("WIRESPAN_PEERS", peers.join(",")),
-        ("WIRESPAN_PEERS_LISTEN", format!("0.0.0.0:{PEERS_PORT}")),
+        ("WIRESPAN_PEERS_LISTEN", format!("[::]:{PEERS_PORT}")),
         ("WIRESPAN_PEERS_SECRET", SECRET.to_owned()),
         // It is no measure of how fast a machine is.
         ("WIRESPAN_PEERS_TIMEOUT", "10s".to_owned()),

@@ -202,7 +202,7 @@ settings! {
     Peers: "WIRESPAN_PEERS"
         => "Agents of other nodes to ask who made a request: name:port,address:port";
     PeersListen: "WIRESPAN_PEERS_LISTEN"
-        => "Where agents of other nodes ask: 0.0.0.0:4319; nowhere if it is not set";
+        => "Where agents of other nodes ask: [::]:4319; nowhere if it is not set";
     PeersSecret: "WIRESPAN_PEERS_SECRET"
         => "A secret of at least 16 bytes that agents that ask each other share";
     PeersSecretFile: "WIRESPAN_PEERS_SECRET_FILE"
@@ -253,7 +253,7 @@ settings! {
         => "TCP port of /healthz and /readyz; nowhere if it is not set";
     HealthCheckListenAddress:
         "OTEL_EBPF_HEALTH_CHECK_LISTEN_ADDRESS" "BEYLA_HEALTH_CHECK_LISTEN_ADDRESS"
-        => "Address of /healthz and /readyz: 127.0.0.1 if it is not set; 0.0.0.0 for a kubelet";
+        => "Address of /healthz and /readyz: 127.0.0.1 if it is not set; :: for a kubelet";
     KeepPrivileges: "WIRESPAN_KEEP_PRIVILEGES"
         => "true: give up no capability and no system call after the start";
     LogLevel: "BEYLA_LOG_LEVEL" "OTEL_EBPF_LOG_LEVEL"

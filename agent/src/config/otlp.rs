@@ -1,6 +1,8 @@
 //! The OTLP exporter's settings, by the rules of the OpenTelemetry specification ("OpenTelemetry
 //! Protocol Exporter", "Environment Variable Specification"). It opens no connection.
 
+use std::borrow::Cow;
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -197,6 +199,7 @@ fn endpoint(
         ("", _) => "http://localhost:4318",
         (text, _) => text,
     };
+    let text = &with_brackets(text);
     let refused = || match given.text.contains('@') {
         // There may be a password before it.
         true => ConfigError::invalid_secret(&given.source, URL),
@@ -228,6 +231,22 @@ fn endpoint(
         }
     };
     Ok((endpoint, protocol))
+}
+
+/// A URL with brackets around an address of IPv6, where they are missing, as in
+/// `http://fd00::7:4318`: `http://$(HOST_IP):4318` becomes that on a node that has no other address.
+/// Digits behind the last colon are a port if an address is left without them.
+fn with_brackets(text: &str) -> Cow<'_, str> {
+    let (scheme, rest) = text.split_at(text.find("://").map_or(0, |at| at + 3));
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let is_address = |text: &str| text.parse::<Ipv6Addr>().is_ok();
+    match authority.rsplit_once(':') {
+        Some((address, port)) if is_address(address) => {
+            Cow::Owned(format!("{scheme}[{address}]:{port}{path}"))
+        }
+        _ if is_address(authority) => Cow::Owned(format!("{scheme}[{authority}]{path}")),
+        _ => Cow::Borrowed(text),
+    }
 }
 
 const URL: &str = "a URL such as http://collector:4318 or https://collector:4317";

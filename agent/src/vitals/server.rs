@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::{Diagnosis, Vitals};
+use crate::listening::listen_on;
 use crate::sandbox;
 use crate::visible::Visible;
 
@@ -73,8 +74,7 @@ impl HealthServer {
     /// It can't listen there, or there is no thread to be had.
     pub fn start(address: SocketAddr, vitals: &Arc<Vitals>) -> Result<Self, ListenError> {
         let refused = |why| ListenError { address, why };
-        let listener = TcpListener::bind(address).map_err(refused)?;
-        listener.set_nonblocking(true).map_err(refused)?;
+        let listener = listen_on(address).map_err(refused)?;
         let bound = listener.local_addr().map_err(refused)?;
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_io().enable_time().build().map_err(refused)?;

@@ -20,6 +20,13 @@ fn the_general_endpoint_is_a_base_and_the_one_for_traces_is_taken_as_it_is() {
         (BASE, "http://c:4318/", "http://c:4318/v1/traces"),
         (BASE, "https://c/otlp/", "https://c/otlp/v1/traces"),
         (BASE, "http://[::1]:4318", "http://[::1]:4318/v1/traces"),
+        (
+            BASE,
+            "http://fd00::7:4318",
+            "http://[fd00::7]:4318/v1/traces",
+        ),
+        (BASE, "http://fd00::7:4317/", "http://[fd00::7]:4317"),
+        (TRACES, "http://::1/t?a=::1", "http://[::1]/t?a=::1"),
         (BASE, "http://me:pw@c:1", "http://me:pw@c:1/v1/traces"),
         (TRACES, "http://c:4318", "http://c:4318/"),
         (TRACES, "http://c:4318/my/traces", "http://c:4318/my/traces"),

@@ -48,3 +48,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "wirespan.peers" -}}
 {{- printf "%s-peers" (include "wirespan.fullname" . | trunc 57 | trimSuffix "-") }}
 {{- end }}
+
+{{/* Where other nodes' agents ask: an address of IPv6 has brackets before its port. */}}
+{{- define "wirespan.peersListen" -}}
+{{- $address := trimAll "[]" .Values.peers.address -}}
+{{- if contains ":" $address }}{{ $address = printf "[%s]" $address }}{{ end -}}
+{{- printf "%s:%v" $address .Values.peers.port -}}
+{{- end }}
