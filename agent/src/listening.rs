@@ -11,8 +11,8 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_w
 const BACKLOG: i32 = 128;
 
 /// Listens on an address, without blocking whoever accepts. `::` stands for all addresses of both
-/// families, whatever `net.ipv6.bindv6only` says, and on a kernel without IPv6 for those of IPv4: one
-/// manifest serves nodes of each kind.
+/// families, whatever `net.ipv6.bindv6only` says, and on a kernel without IPv6 for those of IPv4:
+/// one manifest serves nodes of each kind.
 ///
 /// # Errors
 /// What `socket(2)`, `bind(2)` and `listen(2)` say: the address is taken, or not this machine's.

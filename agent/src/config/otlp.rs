@@ -234,8 +234,8 @@ fn endpoint(
 }
 
 /// A URL with brackets around an address of IPv6, where they are missing, as in
-/// `http://fd00::7:4318`: `http://$(HOST_IP):4318` becomes that on a node that has no other address.
-/// Digits behind the last colon are a port if an address is left without them.
+/// `http://fd00::7:4318`: `http://$(HOST_IP):4318` becomes that on a node that has no other
+/// address. Digits behind the last colon are a port if an address is left without them.
 fn with_brackets(text: &str) -> Cow<'_, str> {
     let (scheme, rest) = text.split_at(text.find("://").map_or(0, |at| at + 3));
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));

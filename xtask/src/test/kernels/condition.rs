@@ -6,7 +6,8 @@ pub const EXECUTABLE: &str = "conditions";
 /// Something that is denied.
 pub struct Condition {
     pub name: &'static str,
-    /// What the kernel was compiled without, as the name of such a one ends; nothing if it is empty.
+    /// What the kernel was compiled without, as the name of such a one ends; nothing if it is
+    /// empty.
     pub without: &'static str,
     /// On the kernel's command line.
     pub parameters: &'static str,

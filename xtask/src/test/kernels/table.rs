@@ -19,9 +19,10 @@ const HEAD: &str = "\
 # What works on which kernel
 
 Each cell is a test that was run there: `yes` if it passed, — where the kernel does not offer what
-it takes, or nobody compiled one of its series without something. Below the first rows stand conditions: something that a machine denies, and whether a run
-then did what it should, which is to work all the same, or to refuse in one line that names what is
-missing, as `wirespan doctor` does beforehand. What each row runs stands in
+it takes, or nobody compiled one of its series without something. Below the first rows stand
+conditions: something that a machine denies, and whether a run then did what it should, which is to
+work all the same, or to refuse in one line that names what is missing, as `wirespan doctor` does
+beforehand. What each row runs stands in
 `xtask/src/test/kernels/`.
 
 Made by `cargo xtask test --kernels`; a single kernel is run anew by its name, such as
