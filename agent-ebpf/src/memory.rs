@@ -372,6 +372,25 @@ pub fn go_registers(registers: *const pt_regs) -> GoRegisters {
     GoRegisters::of(unsafe { &*registers })
 }
 
+/// Whether a Go function that begins is about to begin anew, on a larger stack.
+#[inline(always)]
+pub fn grows_stack(registers: *const pt_regs) -> bool {
+    // SAFETY: as above.
+    arch::grows_stack(unsafe { &*registers })
+}
+
+/// The first result of the Go function that has what it deferred run, which begins with these
+/// registers: the instruction behind its call takes it from the stack. `None` where that is another
+/// one.
+#[inline(always)]
+pub fn deferred_result(registers: *const pt_regs) -> Option<u64> {
+    // SAFETY: as above.
+    let stack = arch::stack(unsafe { &*registers });
+    let behind_call = user_value::<u64>(stack).ok()?;
+    let place = arch::loads_result(user_value(behind_call).ok()?)?;
+    user_value(stack + arch::RETURN_SIZE + place).ok()
+}
+
 /// The first four arguments of a function of C that begins.
 // VERIFIER(6.18): volatile, because what differs in which argument it uses is else made into one
 // load at an address that is computed, and of the context only fixed places may be read.

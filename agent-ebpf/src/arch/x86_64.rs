@@ -205,5 +205,27 @@ impl GoRegisters {
     }
 }
 
+/// Whether the jump behind the check of the stack's size, where a Go function begins, is about to be
+/// taken (`jbe`): the goroutine gets a larger stack, and the function begins anew.
+#[inline(always)]
+pub fn grows_stack(registers: &pt_regs) -> bool {
+    const CARRY: u64 = 1;
+    const ZERO: u64 = 1 << 6;
+    registers.eflags & (CARRY | ZERO) != 0
+}
+
+/// Which word of the stack is loaded by the instruction at the beginning of `code` into the register
+/// of a Go function's first result, in bytes above the stack pointer: `mov n(%rsp), %rax`.
+#[inline(always)]
+pub fn loads_result(code: [u8; 8]) -> Option<u64> {
+    match code {
+        [0x48, 0x8b, 0x44, 0x24, short, ..] if short < 0x80 => Some(short.into()),
+        [0x48, 0x8b, 0x84, 0x24, a, b, c @ 0..0x80, d @ 0] => {
+            Some(u32::from_le_bytes([a, b, c, d]).into())
+        }
+        _ => None,
+    }
+}
+
 /// Where the goroutine's register is in `struct pt_regs`.
 pub const GOROUTINE_OFFSET: u64 = 8;

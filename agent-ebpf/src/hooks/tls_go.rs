@@ -1,16 +1,20 @@
 //! Go's crypto/tls: `(*Conn).Read`, `Write` and `Close`, by the register ABI of Go 1.17 and later
 //! (src/cmd/compile/abi-internal.md; [`GoRegisters`]). No return probe: a goroutine's stack moves.
 //! A call belongs to its goroutine, which may end it on another thread.
+//!
+//! The probes are on the jump behind the check of the stack's size, as the kernel emulates it: what
+//! it steps over out of line takes an exception more, which a hypervisor hears of first.
 
 use aya_ebpf::macros::uprobe;
 use aya_ebpf::programs::ProbeContext;
 
+use wirespan_common::loss::KernelLoss;
 use wirespan_common::watch::PROBES_ON_GOROUTINES;
 
 use super::{end, run};
 use crate::arch::GoRegisters;
 use crate::maps::{self, TaskKey};
-use crate::memory::{Current, current_process, go_registers};
+use crate::memory::{Current, current_process, deferred_result, go_registers, grows_stack};
 use crate::tls::{self, Begun, EGRESS, OF_GO};
 
 /// `func (c *Conn) Read(b []byte) (int, error)`
@@ -84,6 +88,34 @@ fn begun(ctx: &ProbeContext, operation: u16) -> Begun {
 #[uprobe]
 pub fn go_ret(ctx: ProbeContext) -> u32 {
     returns::<true>(&ctx)
+}
+
+/// What `Read` defers begins: its results stand.
+#[cfg(not(legacy))]
+#[uprobe]
+pub fn go_read_deferred(ctx: ProbeContext) -> u32 {
+    defers::<true>(&ctx)
+}
+
+/// `Read` has what it deferred run.
+#[inline(always)]
+pub fn defers<const WALKS: bool>(ctx: &ProbeContext) -> u32 {
+    let current = current_process();
+    let Some(watch) = maps::watch_of(current.tgid) else {
+        return 0;
+    };
+    // It begins once more, and may end another call if that is within one.
+    if grows_stack(ctx.regs) {
+        return 0;
+    }
+    let Some(result) = deferred_result(ctx.regs) else {
+        return end(ctx, Err(KernelLoss::TlsImplausible)) as u32;
+    };
+    let goroutine = goroutine(current, go_registers(ctx.regs).goroutine);
+    end(
+        ctx,
+        tls::ended::<WALKS>(current, watch, goroutine, 0, result),
+    ) as u32
 }
 
 /// `Read` ends.

@@ -30,6 +30,12 @@ pub fn go_ret_plain(ctx: ProbeContext) -> u32 {
     tls_go::returns::<false>(&ctx)
 }
 
+/// See [`tls_go::go_read_deferred`].
+#[uprobe]
+pub fn go_read_deferred_plain(ctx: ProbeContext) -> u32 {
+    tls_go::defers::<false>(&ctx)
+}
+
 /// See [`tls_rustls::rustls_consume_enter`].
 #[uprobe]
 pub fn rustls_consume_enter_plain(ctx: ProbeContext) -> u32 {

@@ -11,7 +11,7 @@ use yaxpeax_arch::{Arch, Decoder, U8Reader};
 use yaxpeax_arm::armv8::a64::{ARMv8, Instruction, Opcode, Operand, SizeCode};
 
 pub use goroutines::{
-    begins_with_stack_check, jump_of_stack_check, offset_in_is_system_goroutine,
+    begins_with_stack_check, jump_of_stack_check, keeps_result, offset_in_is_system_goroutine,
     offset_of_stream_number, offsets_in_systemstack,
 };
 pub use returns::returns;

@@ -11,7 +11,7 @@ use iced_x86::{Code, Decoder, DecoderOptions};
 
 pub use arguments::{first_call, uses_of_arguments};
 pub use goroutines::{
-    jump_of_stack_check, offset_in_is_system_goroutine, offset_of_stream_number,
+    jump_of_stack_check, keeps_result, offset_in_is_system_goroutine, offset_of_stream_number,
     offsets_in_systemstack,
 };
 pub use returns::returns;

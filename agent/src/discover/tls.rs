@@ -159,6 +159,8 @@ pub enum Function {
     GnutlsHandshake,
     /// `void gnutls_deinit(gnutls_session_t)`
     GnutlsDeinit,
+    /// What `crypto/tls.(*Conn).Read` defers, before which its results are set.
+    GoConnReadDeferred,
     /// `crypto/tls.(*Conn).Read`
     GoConnRead,
     /// `crypto/tls.(*Conn).Write`

@@ -19,6 +19,31 @@ pub fn jump_of_stack_check(code: &[u8]) -> Option<usize> {
     is_it.then_some(jump.ip() as usize)
 }
 
+/// Whether a function, wherever it has what it deferred run (`call` by a register), takes its first
+/// result from the same word of its stack right after that, and returns: so the result stands there
+/// before what is deferred begins (cmd/compile/internal/ssagen/ssa.go, open-coded defers). The
+/// return instructions that are left have nothing deferred, or had it run by the runtime in a panic.
+#[must_use]
+pub fn keeps_result(code: &[u8]) -> bool {
+    let code = instructions(code);
+    let is_deferred_call =
+        |it: &Instruction| it.code() == Code::Call_rm64 && it.op0_kind() == OpKind::Register;
+    let mut calls = (0..code.len()).filter(|at| is_deferred_call(&code[*at]));
+    let mut place = None;
+    calls
+        .try_fold(0, |count, call| {
+            let load = code.get(call + 1)?;
+            let offset = load.memory_displacement64();
+            let is_load = loads(load, Register::RAX, Register::RSP);
+            let is_same = *place.get_or_insert(offset) == offset;
+            let mut rest = code[call + 1..].iter();
+            let end = rest.find(|it| it.flow_control() != FlowControl::Next)?;
+            let returns = end.flow_control() == FlowControl::Return;
+            (is_load && is_same && returns).then_some(count + 1)
+        })
+        .is_some_and(|count| count > 0)
+}
+
 /// `g.m` and `m.curg`, as `runtime.systemstack` uses them: it compares the goroutine with those of
 /// its thread, last with the one that the thread runs, and fetches that again behind its call
 /// (src/runtime/asm_amd64.s).
@@ -109,6 +134,22 @@ fn instructions(code: &[u8]) -> Vec<Instruction> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_result_is_kept_where_all_that_is_deferred_leaves_it_in_one_place() {
+        // call *%rax; mov 0x20(%rsp),%rax; add $0x58,%rsp; pop %rbp; ret
+        let end: &[u8] = b"\xff\xd0\x48\x8b\x44\x24\x20\x48\x83\xc4\x58\x5d\xc3";
+        let other: &[u8] = b"\xff\xd0\x48\x8b\x44\x24\x28\x48\x83\xc4\x58\x5d\xc3";
+        // xor %eax,%eax; ret
+        let early: &[u8] = b"\x31\xc0\xc3";
+        assert!(keeps_result(&[early, end, end].concat()));
+        assert!(!keeps_result(&[end, other].concat()), "in two places");
+        assert!(!keeps_result(early), "nothing is deferred");
+        // Two things are deferred: the first leaves no result behind.
+        assert!(!keeps_result(&[&end[..2], end].concat()));
+        // jmp behind the load
+        assert!(!keeps_result(&[&end[..7], b"\xeb\x00", end].concat()));
+    }
 
     #[test]
     fn the_jump_of_either_check_is_found() {

@@ -15,11 +15,12 @@ pub struct Place {
 }
 
 /// Programs that hand plaintext on, and what they are called where frames can't be walked.
-const PLAIN: [(&str, &str); 8] = [
+const PLAIN: [(&str, &str); 9] = [
     ("tls_return", "tls_return_plain"),
     ("tls_ret", "tls_ret_plain"),
     ("go_write_enter", "go_write_enter_plain"),
     ("go_ret", "go_ret_plain"),
+    ("go_read_deferred", "go_read_deferred_plain"),
     ("rustls_consume_enter", "rustls_consume_enter_plain"),
     (
         "rustls_reader_consume_enter",
@@ -188,6 +189,7 @@ fn programs_of(function: Function) -> Programs {
         | Function::GnutlsRecordSend2
         | Function::GnutlsRecordSendEarlyData => ("gnutls_send_enter", C_ENDS),
         Function::GnutlsRecordUncork => ("gnutls_uncork_enter", C_ENDS),
+        Function::GoConnReadDeferred => ("go_read_deferred", None),
         Function::GoConnRead => ("go_read_enter", Some(("go_ret", "go_ret"))),
         Function::GoConnWrite => ("go_write_enter", None),
         Function::GoConnClose => ("go_close_enter", None),

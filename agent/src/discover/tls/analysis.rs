@@ -103,6 +103,8 @@ enum EndsSeen {
     ReturnProbes,
     /// Programs, which may be runtimes that move or inspect stacks (Go, V8).
     Instructions,
+    /// By another function.
+    Elsewhere,
 }
 
 /// As files of these libraries are called: `libssl.so.3`, and with a hash in Python's wheels.
@@ -174,7 +176,23 @@ fn go_program(image: &Image<'_>) -> Result<FileFinding, Damaged> {
     if found.is_empty() {
         return Ok(FileFinding::Nothing);
     }
+    keep_deferred_if_it_tells(image, &mut found);
     Ok(sites(image, &found, EndsSeen::Instructions))
+}
+
+/// Leaves out what Go's `Read` defers, unless its result can be seen there: then no return
+/// instruction needs a probe, which would be stepped over.
+fn keep_deferred_if_it_tells(image: &Image<'_>, found: &mut Vec<Symbol<Function>>) {
+    let only = |function| {
+        let mut named = found.iter().filter(|symbol| symbol.what == function);
+        let symbol = named.next().filter(|_| named.next().is_none())?;
+        code::check(image, symbol.address, symbol.len).ok()
+    };
+    let tells = only(Function::GoConnRead).is_some_and(|it| it.keeps_result())
+        && only(Function::GoConnReadDeferred).is_some_and(|it| it.on_stack_check().is_some());
+    if !tells {
+        found.retain(|symbol| symbol.what != Function::GoConnReadDeferred);
+    }
 }
 
 /// Places for probes on functions that were found, if they are enough to read all that passes:
@@ -185,6 +203,10 @@ fn sites(image: &Image<'_>, found: &[Symbol<Function>], ends: EndsSeen) -> FileF
     let mut kinds = Vec::new();
     for symbol in found {
         let function = symbol.what;
+        let ends = match function {
+            Function::GoConnRead if has(Function::GoConnReadDeferred) => EndsSeen::Elsewhere,
+            _ => ends,
+        };
         match site(image, symbol, ends) {
             Ok(site) => sites.push(site),
             Err(_) if is_helpful_only(function) => continue,
@@ -270,8 +292,13 @@ fn site(
     symbol: &Symbol<Function>,
     ends: EndsSeen,
 ) -> Result<FunctionSite, Refusal> {
-    let checked = code::check(image, symbol.address, symbol.len)?;
+    let mut checked = code::check(image, symbol.address, symbol.len)?;
+    if symbol.what.library() == LibraryKind::Go {
+        let unknown = "does not begin as in known versions";
+        checked = checked.on_stack_check().ok_or(unknown)?;
+    }
     let end = match ends {
+        EndsSeen::Elsewhere => End::NotNeeded,
         _ if !symbol.what.needs_end() => End::NotNeeded,
         EndsSeen::ReturnProbes => End::ReturnProbe,
         EndsSeen::Instructions => End::Instructions(checked.returns()?),

@@ -59,6 +59,22 @@ pub(super) fn check(image: &Image<'_>, address: u64, len: u64) -> Result<Checked
 }
 
 impl Checked {
+    /// The same with the probe on the jump of a Go function's prologue, which the kernel emulates;
+    /// `None` if it has none.
+    pub fn on_stack_check(self) -> Option<Self> {
+        let jump = arch::jump_of_stack_check(&self.code)?;
+        Some(Self {
+            entry: self.offset + jump as u64,
+            ..self
+        })
+    }
+
+    /// Whether a Go function, wherever it has what it deferred run, takes its first result from the
+    /// stack after that.
+    pub fn keeps_result(&self) -> bool {
+        arch::keeps_result(&self.code)
+    }
+
     /// Places of all return instructions, in bytes of the file. Refuses a function that may be left
     /// in any other way, because calls that leave it so would seem never to end.
     pub fn returns(&self) -> Result<Vec<u64>, Refusal> {

@@ -29,6 +29,9 @@ pub(super) const GO_FUNCTIONS: &[(&str, Function)] = &[
     ("crypto/tls.(*Conn).Read", GoConnRead),
     ("crypto/tls.(*Conn).Write", GoConnWrite),
     ("crypto/tls.(*Conn).Close", GoConnClose),
+    ("crypto/tls.(*Conn).Read.deferwrap1", GoConnReadDeferred),
+    // Before Go 1.21.
+    ("crypto/tls.(*Conn).Read.func1", GoConnReadDeferred),
 ];
 
 /// The function whose name a string ends with, and the length of that name.
@@ -66,7 +69,7 @@ impl Function {
             | GnutlsRecordRecvEarlyData
             | GnutlsHandshake
             | GnutlsDeinit => LibraryKind::GnuTls,
-            GoConnRead | GoConnWrite | GoConnClose => LibraryKind::Go,
+            GoConnRead | GoConnReadDeferred | GoConnWrite | GoConnClose => LibraryKind::Go,
             RustlsRead | RustlsReaderConsume | RustlsConsume | RustlsSendAppdata => {
                 LibraryKind::Rustls
             }
@@ -79,7 +82,13 @@ impl Function {
     pub fn needs_end(self) -> bool {
         !matches!(
             self,
-            SslSetFd | SslFree | GnutlsDeinit | GoConnClose | RustlsReaderConsume | RustlsConsume
+            SslSetFd
+                | SslFree
+                | GnutlsDeinit
+                | GoConnReadDeferred
+                | GoConnClose
+                | RustlsReaderConsume
+                | RustlsConsume
         )
     }
 }

@@ -40,13 +40,50 @@ fn functions_are_found_with_and_without_symbols() {
         assert_eq!(
             places,
             [
-                (Function::GoConnRead, made.place(first + 1)),
-                (Function::GoConnWrite, made.place(first)),
-                (Function::GoConnClose, made.place(first + 2)),
+                (Function::GoConnRead, made.place(first + 1) + JUMP),
+                (Function::GoConnWrite, made.place(first) + JUMP),
+                (Function::GoConnClose, made.place(first + 2) + JUMP),
             ]
         );
         let returns = End::Instructions(vec![made.place(first + 1) + 8]);
         assert_eq!(library.functions[0].end, returns);
+    }
+}
+
+/// Of [`GO_PLAIN`], on which the probe is.
+const JUMP: u64 = 4;
+
+/// `cmp 16(%r14),%rsp; jbe +0; call *%rax; mov 0x20(%rsp),%rax; ret; int3`
+const DEFERS: &[u8] = &[
+    0x49, 0x3b, 0x66, 0x10, 0x76, 0, 0xff, 0xd0, 0x48, 0x8b, 0x44, 0x24, 0x20, 0xc3, 0xcc, 0xcc,
+];
+
+#[test]
+fn where_read_defers_something_its_returns_need_no_probes() {
+    for (name, read, is_seen_there) in [
+        ("crypto/tls.(*Conn).Read.deferwrap1", DEFERS, true),
+        ("crypto/tls.(*Conn).Read.func1", DEFERS, true),
+        ("crypto/tls.(*Conn).Read.func2", DEFERS, false),
+        ("crypto/tls.(*Conn).Read.deferwrap1", GO_PLAIN, false),
+    ] {
+        let made = Made::program(&[
+            ("crypto/tls.(*Conn).Read", read),
+            ("crypto/tls.(*Conn).Write", GO_PLAIN),
+            (name, GO_PLAIN),
+        ]);
+        let made = made.with(".go.buildinfo", &build_info("go1.22.1"));
+        let found = look(&made);
+        let FileFinding::Readable(library) = &found else {
+            panic!("{found:?}");
+        };
+        let mut sites = library.functions.iter();
+        let deferred = sites.find(|site| site.function == Function::GoConnReadDeferred);
+        let expected = is_seen_there.then(|| made.place(2) + JUMP);
+        assert_eq!(deferred.map(|site| site.entry), expected, "{name}");
+        let mut sites = library.functions.iter();
+        let read = sites.find(|site| site.function == Function::GoConnRead);
+        let end = &read.expect("it is there").end;
+        assert_eq!(*end == End::NotNeeded, is_seen_there, "{name}: {end:?}");
     }
 }
 
