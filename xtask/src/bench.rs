@@ -108,11 +108,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     if !args.built {
         build()?;
-        if [Part::Links, Part::Pods]
+        if [Part::Cost, Part::Links, Part::Pods]
             .iter()
             .any(|it| args.parts.contains(it))
         {
-            // Programs that call others, and the API server, are those of the tests.
+            // Programs on Go's TLS, those that call others, and the API server are the tests' own.
             setup::ensure(&[Purpose::Test])?;
         }
     }

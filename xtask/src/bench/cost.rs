@@ -112,6 +112,12 @@ fn subjects<'a>(servers: &'a CostServers, strategy: &str) -> Vec<CostSubject<'a>
             beside: Some(tls_beside),
             ..on("HTTPS", tls, Driver::Https, over_tls)
         },
+        on(
+            "HTTPS by Go",
+            &servers.go_tls,
+            Driver::Https,
+            [Target::AtMost(15.0), Target::None],
+        ),
         on("HTTP/2", &servers.http2, Driver::Http2, none),
         on("gRPC, tonic to tonic", &servers.grpc, Driver::Grpc, none),
         on("Redis", &servers.redis, Driver::Redis, none),

@@ -25,6 +25,8 @@ pub struct CostServers {
     pub plain: [CostServer; 2],
     /// The same over TLS.
     pub tls: [CostServer; 2],
+    /// A server on Go's own TLS, with one thread that runs goroutines.
+    pub go_tls: CostServer,
     pub http2: CostServer,
     pub grpc: CostServer,
     pub redis: CostServer,
@@ -37,11 +39,17 @@ impl CostServers {
         let path = &folder.path;
         fs::write(path.join("64k"), vec![b'x'; 64 << 10])?;
         fs::write(path.join("10m"), vec![b'x'; 10 << 20])?;
-        let [certificate, key] = tls::certificate(&folder)?;
+        let [certificate, key] = &tls::certificate(&folder)?;
         let tls = format!("ssl; ssl_certificate {certificate}; ssl_certificate_key {key}");
         Ok(Self {
             plain: [nginx(path, "", 1)?, nginx(path, "", 1)?],
             tls: [nginx(path, &tls, 1)?, nginx(path, &tls, 1)?],
+            go_tls: start("go-newest", |port| {
+                let mut command = process::tied(workspace::target().join("tls/bin/go-newest"));
+                command.args(["serve", &port.to_string(), certificate, key]);
+                command.env("SILENT", "1").env("GOMAXPROCS", "1");
+                Ok(command)
+            })?,
             http2: nginx(path, "http2", 1)?,
             grpc: start("tonic-server", |port| {
                 let mut command = process::tied(http2::program("tonic-server"));
