@@ -69,10 +69,13 @@ fn first_that_works<T>(
     match go(KernelSide::Legacy) {
         Ok(legacy) => Ok((legacy, Some(refused.to_string()))),
         Err(error) => {
-            log::warn!(
-                "nor do the programs for older kernels work: {}",
-                Visible(&error)
-            );
+            // What keeps both from working is said once.
+            if error.to_string() != refused.to_string() {
+                log::warn!(
+                    "nor do the programs for older kernels work: {}",
+                    Visible(&error)
+                );
+            }
             Err(refused)
         }
     }
