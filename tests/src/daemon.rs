@@ -208,6 +208,15 @@ impl Daemon {
         );
     }
 
+    /// Waits until the daemon logged that probes are in a program, be it for TLS or for its tasks.
+    ///
+    /// # Panics
+    /// None are.
+    pub fn wait_until_probed(&self) {
+        let line = self.process.stderr.wait_for_line(LIMIT, " probes)");
+        assert!(line.is_some(), "no probes\n{}", self.process.story());
+    }
+
     /// SIGTERM, and what remains. What happened before belongs to the run, so whoever compares
     /// spans with requests compares these.
     #[must_use]

@@ -11,7 +11,7 @@ const BUILDS: [&str; 3] = ["plain", "thin", "fat"];
 
 /// Each request of `shape` makes so many calls.
 fn linked(build: &str, settings: &[(&str, &str)], http2: bool, shape: &str, calls: usize) -> Row {
-    let pair = Pair::start(&format!("links-tokio-{build}"), settings, None);
+    let pair = Pair::start(&format!("links-tokio-{build}"), settings, None).followed();
     let load = Load {
         http2,
         ..Load::of_a_row()

@@ -37,6 +37,9 @@ pub struct Args {
     /// booted with, or those that are named; hours, for all
     #[arg(long, value_name = "SERIES", num_args = 0.., conflicts_with_all = ["quick", "soak"])]
     kernels: Option<Vec<String>>,
+    /// Of what is run on kernels, only rows of their table whose name contains this
+    #[arg(long, requires = "kernels", value_name = "NAME")]
+    rows: Option<String>,
     /// How long each soak goes on, in seconds
     #[arg(long, default_value_t = 180, requires = "soak", value_name = "SECONDS")]
     soak_seconds: u64,
@@ -76,7 +79,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     if let Some(only) = &args.kernels {
         let compiled = build(&mut report);
-        kernels::run(&mut report, &compiled, only)?;
+        let rows = args.rows.as_deref().unwrap_or_default();
+        kernels::run(&mut report, &compiled, only, rows)?;
         return Ok(report.conclude());
     }
     report.stage("rustfmt", || checked(lint::format()));

@@ -26,6 +26,7 @@ pub struct Pair<'a> {
     front: Server,
     back: Server,
     certificates: Option<&'a Certificates>,
+    is_followed: bool,
 }
 
 impl<'a> Pair<'a> {
@@ -57,6 +58,17 @@ impl<'a> Pair<'a> {
             front,
             back,
             certificates,
+            is_followed: false,
+        }
+    }
+
+    /// The same where nothing is sent before the front's tasks are followed: while it still loads
+    /// programs for that, a daemon is ready after some seconds all the same.
+    #[must_use]
+    pub fn followed(self) -> Self {
+        Self {
+            is_followed: true,
+            ..self
         }
     }
 
@@ -83,6 +95,9 @@ impl<'a> Pair<'a> {
         // They run by now, so that it is ready once their goroutines are followed.
         let settings = [&[("BEYLA_OPEN_PORT", ports.as_str())], settings].concat();
         let daemon = Daemon::start(&settings);
+        if self.is_followed {
+            daemon.wait_until_probed();
+        }
         let scheme = self.certificates.map_or("http", |_| "https");
         let base = format!("{scheme}://127.0.0.1:{}", self.front.port);
         let mut load = load.clone();

@@ -21,9 +21,9 @@ use table::{Cell, Findings};
 /// The kernel that is running, among the series.
 const HERE: &str = "here";
 
-/// Runs all that is meant by `only` (series, or `here`; all if there are none), and writes down
-/// what came of it, beside what is known of other kernels.
-pub fn run(report: &mut Report, compiled: &Compiled, only: &[String]) -> Result<()> {
+/// Runs all that is meant by `only` (series, or `here`; all if there are none), or those rows of it
+/// whose name contains `rows`, and writes down what came of it, beside what is known of others.
+pub fn run(report: &mut Report, compiled: &Compiled, only: &[String], rows: &str) -> Result<()> {
     let all: Vec<_> = series().collect();
     if let Some(unknown) = only.iter().find(|name| !all.contains(&name.as_str())) {
         anyhow::bail!("no kernel `{unknown}`; there are {}", all.join(", "));
@@ -33,9 +33,9 @@ pub fn run(report: &mut Report, compiled: &Compiled, only: &[String]) -> Result<
         report.stage("capabilities and conditions", || {
             println!("kernel {series}");
             let told = match series {
-                HERE => here(compiled)?,
-                series if vm::kernel::ARM.contains(&series) => on_aarch64(series)?,
-                series => in_machine(compiled, series, |_| true)?,
+                HERE => here(compiled, rows)?,
+                series if vm::kernel::ARM.contains(&series) => on_aarch64(series, rows)?,
+                series => in_machine(compiled, series, rows, |_| true)?,
             };
             let mut counts = Counts::default();
             for counted in told.cells.iter().filter_map(|cell| cell.told) {
@@ -66,7 +66,7 @@ fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// On this kernel; it is denied nothing, as others use it too.
-fn here(compiled: &Compiled) -> Result<Findings> {
+fn here(compiled: &Compiled, rows: &str) -> Result<Findings> {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let mut found = Findings {
         series: HERE.to_owned(),
@@ -74,7 +74,7 @@ fn here(compiled: &Compiled) -> Result<Findings> {
         machine: "as it is",
         cells: Vec::new(),
     };
-    for capability in &CAPABILITIES {
+    for capability in CAPABILITIES.iter().filter(|it| it.name.contains(rows)) {
         let is_offered = capability.is_offered_by(HERE);
         let told = is_offered.then(|| {
             let mut all = compiled.end_to_end();
@@ -97,26 +97,28 @@ fn here(compiled: &Compiled) -> Result<Findings> {
 /// What can be done on AArch64, counted, on the first of its kernels.
 pub fn count_on_aarch64() -> Result<Counts> {
     let mut counts = Counts::default();
-    for cell in on_aarch64(vm::kernel::ARM[0])?.cells {
+    for cell in on_aarch64(vm::kernel::ARM[0], "")?.cells {
         cell.told.into_iter().for_each(|told| counts.add(told));
     }
     Ok(counts)
 }
 
 /// In virtual machines with AArch64.
-fn on_aarch64(series: &'static str) -> Result<Findings> {
+fn on_aarch64(series: &'static str, rows: &str) -> Result<Findings> {
     let meant = CAPABILITIES.iter().filter(|it| it.is_on_aarch64());
     let mut tests: Vec<_> = meant.map(|it| it.executable).collect();
     tests.push(condition::EXECUTABLE);
     let compiled = aarch64::compile(&tests)?;
     compiled.complete()?;
-    in_machine(&compiled, series, Capability::is_on_aarch64)
+    in_machine(&compiled, series, rows, Capability::is_on_aarch64)
 }
 
-/// In virtual machines with Debian's kernel of this series; those capabilities that are meant.
+/// In virtual machines with Debian's kernel of this series; of rows whose name contains `rows`,
+/// those capabilities that are meant.
 fn in_machine(
     compiled: &Compiled,
     series: &'static str,
+    rows: &str,
     is_meant: impl Fn(&Capability) -> bool,
 ) -> Result<Findings> {
     let kernel = vm::kernel::ensure(series)?;
@@ -128,7 +130,8 @@ fn in_machine(
     };
     let mut names = Vec::new();
     let mut runs = Vec::new();
-    for capability in CAPABILITIES.iter().filter(|it| is_meant(it)) {
+    let capabilities = CAPABILITIES.iter().filter(|it| it.name.contains(rows));
+    for capability in capabilities.filter(|it| is_meant(it)) {
         if !capability.is_offered_by(series) {
             let (name, told) = (capability.name, None);
             found.cells.push(Cell { name, told });
@@ -139,7 +142,8 @@ fn in_machine(
         runs.push(Run::new(series, strategy, executable, capability.test));
     }
     // Those that a machine is booted for come last: each needs one of its own.
-    let mut conditions: Vec<_> = CONDITIONS.iter().collect();
+    let conditions = CONDITIONS.iter().filter(|it| it.name.contains(rows));
+    let mut conditions: Vec<_> = conditions.collect();
     conditions.sort_by_key(|condition| (condition.without, condition.parameters));
     let within: Vec<_> = conditions.iter().map(|it| it.preparation()).collect();
     for (condition, within) in conditions.iter().zip(&within) {

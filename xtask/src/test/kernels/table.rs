@@ -26,7 +26,8 @@ beforehand. What each row runs stands in
 `xtask/src/test/kernels/`.
 
 Made by `cargo xtask test --kernels`; a single kernel is run anew by its name, such as
-`--kernels 6.1`.
+`--kernels 6.1`, and of that single rows by part of theirs, such as `--rows TLS`. A kernel's date is
+that of its last run.
 
 ";
 
@@ -57,14 +58,17 @@ impl Cell {
     }
 }
 
-/// Replaces what is known of its kernel.
+/// Replaces what is known of its kernel, as far as something was found.
 pub fn keep(found: &Findings) -> Result<()> {
     let mut known = known()?;
-    let cells: Map<_, _> = found
-        .cells
-        .iter()
-        .map(|cell| (cell.name.to_owned(), cell.text().into()))
-        .collect();
+    let before = known.get(&found.series).map(|column| &column["cells"]);
+    let mut cells = before
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
+    for cell in &found.cells {
+        cells.insert(cell.name.to_owned(), cell.text().into());
+    }
     let column = json!({
         "release": found.release,
         "machine": found.machine,
