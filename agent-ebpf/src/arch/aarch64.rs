@@ -209,8 +209,8 @@ impl GoRegisters {
     }
 }
 
-/// Whether the jump behind the check of the stack's size, where a Go function begins, is about to be
-/// taken (`b.ls`): the goroutine gets a larger stack, and the function begins anew.
+/// Whether the jump behind the check of the stack's size, where a Go function begins, is about to
+/// be taken (`b.ls`): the goroutine gets a larger stack, and the function begins anew.
 #[inline(always)]
 pub fn grows_stack(registers: &pt_regs) -> bool {
     const CARRY: u64 = 1 << 29;
@@ -218,8 +218,8 @@ pub fn grows_stack(registers: &pt_regs) -> bool {
     registers.pstate & (CARRY | ZERO) != CARRY
 }
 
-/// Which word of the stack is loaded by the instruction at the beginning of `code` into the register
-/// of a Go function's first result. Nobody asks: return instructions are emulated here
+/// Which word of the stack is loaded by the instruction at the beginning of `code` into the
+/// register of a Go function's first result. Nobody asks: return instructions are emulated here
 /// (`simulate_br_blr_ret`, arch/arm64/kernel/probes/simulate-insn.c).
 #[inline(always)]
 pub fn loads_result(_: [u8; 8]) -> Option<u64> {

@@ -205,8 +205,8 @@ impl GoRegisters {
     }
 }
 
-/// Whether the jump behind the check of the stack's size, where a Go function begins, is about to be
-/// taken (`jbe`): the goroutine gets a larger stack, and the function begins anew.
+/// Whether the jump behind the check of the stack's size, where a Go function begins, is about to
+/// be taken (`jbe`): the goroutine gets a larger stack, and the function begins anew.
 #[inline(always)]
 pub fn grows_stack(registers: &pt_regs) -> bool {
     const CARRY: u64 = 1;
@@ -214,8 +214,8 @@ pub fn grows_stack(registers: &pt_regs) -> bool {
     registers.eflags & (CARRY | ZERO) != 0
 }
 
-/// Which word of the stack is loaded by the instruction at the beginning of `code` into the register
-/// of a Go function's first result, in bytes above the stack pointer: `mov n(%rsp), %rax`.
+/// Which word of the stack is loaded by the instruction at the beginning of `code` into the
+/// register of a Go function's first result, in bytes above the stack pointer: `mov n(%rsp), %rax`.
 #[inline(always)]
 pub fn loads_result(code: [u8; 8]) -> Option<u64> {
     match code {

@@ -22,7 +22,8 @@ pub fn jump_of_stack_check(code: &[u8]) -> Option<usize> {
 /// Whether a function, wherever it has what it deferred run (`call` by a register), takes its first
 /// result from the same word of its stack right after that, and returns: so the result stands there
 /// before what is deferred begins (cmd/compile/internal/ssagen/ssa.go, open-coded defers). The
-/// return instructions that are left have nothing deferred, or had it run by the runtime in a panic.
+/// return instructions that are left have nothing deferred, or had it run by the runtime in a
+/// panic.
 #[must_use]
 pub fn keeps_result(code: &[u8]) -> bool {
     let code = instructions(code);
