@@ -174,6 +174,8 @@ pub struct Node {
     pub address: String,
     /// `spec.nodeName`.
     pub name: String,
+    /// What the pod is called, which is what its containers call their machine.
+    pub pod: String,
     /// The network namespace of the pod; one with nothing in it if there is none.
     pub network: Option<PathBuf>,
     /// Names that resolve, in the form of hosts(5).
@@ -231,6 +233,7 @@ impl Container {
         }
         let configuration = json!({
             "ociVersion": "1.0.0",
+            "hostname": node.pod,
             "root": {
                 "path": image.path(),
                 "readonly": container["securityContext"]["readOnlyRootFilesystem"] == true,

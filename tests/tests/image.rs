@@ -19,6 +19,9 @@ use wirespan_tests::workload::python;
 /// A port that each of the manifests selects.
 const PORT: u16 = 8080;
 const OTLP_PORT: u16 = 4318;
+const NODE: &str = "node-1";
+/// What each of the manifests' pods is called.
+const POD: &str = "agent-x2x4z";
 
 /// A pod with a server in it, on a network of its own.
 struct Served {
@@ -57,7 +60,8 @@ fn told_by(what: &str, pod: &Value) -> Resource {
     let receiver = Receiver::on(listener).expect("it listens");
     let node = Node {
         address: "127.0.0.1".to_owned(),
-        name: "node-1".to_owned(),
+        name: NODE.to_owned(),
+        pod: POD.to_owned(),
         network: Some(own.namespace()),
         hosts: "127.0.0.1 localhost otel-collector otel-collector.wirespan\n".to_owned(),
         ..Node::default()
@@ -135,13 +139,21 @@ fn a_manifest_for_beyla_works_by_changing_the_image_alone() {
     assert_eq!(namespace.as_deref(), Some("shop"));
     let name = told(&resource, "service.name");
     assert_eq!(name.as_deref(), Some("server"));
+    // It says nothing of the node, which is no reason to call that by the pod's name, unless the
+    // machine's first process lets nobody look.
+    let machine = std::fs::read_to_string("/proc/1/root/etc/hostname");
+    let machine = machine.unwrap_or_else(|_| POD.to_owned());
+    let host = told(&resource, "host.name");
+    assert_eq!(host.as_deref(), Some(machine.trim()));
 }
 
 #[test]
 fn our_own_manifests_trace_by_each_strength() {
     for overlay in ["minimal", "capabilities", "collector", "seccomp"] {
         let yaml = kustomize(&deploy(&format!("kubernetes/overlays/{overlay}")));
-        told_by(overlay, &pod(&yaml));
+        let resource = told_by(overlay, &pod(&yaml));
+        let host = told(&resource, "host.name");
+        assert_eq!(host.as_deref(), Some(NODE), "{overlay}");
     }
 }
 

@@ -90,8 +90,10 @@ fn pods_are_asked_for_within_pods_or_where_somebody_says_so() {
         assert!(kubernetes.local_node_alone);
     }
     for name in ["NODE_NAME", "K8S_NODE_NAME", "KUBE_NODE_NAME"] {
-        let kubernetes = config_with(&[(name, "node-1")]).kubernetes;
-        assert_eq!(kubernetes.node.as_deref(), Some("node-1"));
+        let config = config_with(&[(name, "node-1")]);
+        assert_eq!(config.kubernetes.node.as_deref(), Some("node-1"));
+        let of_host = config.discover.service.host_name;
+        assert_eq!(of_host.as_deref(), Some("node-1"));
     }
     let config = config_with(&[
         ("OTEL_EBPF_KUBE_META_RESTRICT_LOCAL_NODE", "false"),
