@@ -247,7 +247,7 @@ fn container_of(process: &process::Process) -> Option<Container> {
 
 impl ProcRoot {
     /// The container that a process runs in. The kernel answers that by itself.
-    pub(super) fn container(&self, pid: u32) -> Option<Container> {
+    pub(crate) fn container(&self, pid: u32) -> Option<Container> {
         container_of(&self.open(pid)?)
     }
 }

@@ -47,6 +47,9 @@ pub enum AskFailure {
     Away(String),
     /// The asking has no right to this.
     Forbidden(String),
+    /// Nothing that it tells speaks for any node: not even for one of this name, which is what the
+    /// machine calls itself.
+    NoNode(String),
     /// It asks for patience.
     Busy(Duration),
     /// What was asked for is too old to be told (410).
@@ -64,6 +67,13 @@ impl fmt::Display for AskFailure {
             Self::NoAccess(NoAccess(why)) => write!(f, "it can't be asked: {}", Visible(why)),
             Self::Away(why) => write!(f, "it can't be reached: {}", Visible(why)),
             Self::Forbidden(why) => write!(f, "it refuses: {}", Visible(why)),
+            Self::NoNode(host) => write!(
+                f,
+                "it knows neither wirespan's own pod nor a node {} with pods, as the machine calls \
+                 itself: NODE_NAME has to say which node this is (the downward API's \
+                 spec.nodeName)",
+                Visible(host)
+            ),
             Self::Busy(wait) => write!(f, "it is busy, and asks for {} s", wait.as_secs()),
             Self::Expired => f.write_str("what was known is too old"),
             Self::Refused(status, why) => write!(f, "it answers {status}: {}", Visible(why)),
