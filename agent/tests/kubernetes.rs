@@ -532,12 +532,36 @@ fn rights_are_tried_by_asking() {
     let reach = || Some(ApiReach::File(file.clone()));
     assert_eq!(of(None), None);
     assert_eq!(of(reach()), Some(ResourceRights::Granted));
+    let objects = |target: &str| target.starts_with("/api/v1/");
+    let asked = server.asked();
+    assert!(!asked.iter().any(|(it, _)| objects(it)), "{asked:?}");
     server.is(Mood::Forbidding);
     let refused = of(reach());
     let Some(ResourceRights::Refused(verbs, why)) = refused else {
         panic!("{refused:?}");
     };
     assert_eq!(verbs, ["list", "watch"]);
+    assert_eq!(why, "nothing grants watch pods");
+    // Who is refused the question itself asks for as little as can be.
+    server.is(Mood::ForbiddingReviews);
+    assert_eq!(of(reach()), Some(ResourceRights::Granted));
+    let asked = server.asked();
+    let asked: Vec<_> = asked
+        .iter()
+        .map(|(it, _)| it)
+        .filter(|it| objects(it))
+        .collect();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert_eq!(asked[0], "/api/v1/pods?limit=1");
+    assert!(
+        asked[1].contains("fieldSelector=metadata.name%3Dnone"),
+        "{asked:?}"
+    );
+    server.is(Mood::ForbiddingAll);
+    let refused = of(reach());
+    let Some(ResourceRights::Refused(_, why)) = refused else {
+        panic!("{refused:?}");
+    };
     assert!(why.contains("pods is forbidden"), "{why}");
     drop(server);
     let away = of(reach());
