@@ -213,7 +213,7 @@ fn a_manifest_for_beyla_works_by_changing_the_image_alone() {
     let namespace = told(&resource, "service.namespace");
     assert_eq!(namespace.as_deref(), Some("shop"));
     let name = told(&resource, "service.name");
-    assert_eq!(name.as_deref(), Some("server"));
+    assert_eq!(name.as_deref(), Some(SERVED));
     // It says nothing of the node, which is no reason to call that by the pod's name, unless the
     // machine's first process lets nobody look.
     let machine = std::fs::read_to_string("/proc/1/root/etc/hostname");

@@ -92,7 +92,7 @@ fn a_socket_that_is_for_others_is_said_once() {
         let path = root.path().join(socket);
         std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
         let _listener = UnixListener::bind(&path).expect("a socket");
-        let nobodys = std::fs::Permissions::from_mode(0);
+        let nobodys = std::fs::Permissions::from_mode(0o000);
         std::fs::set_permissions(&path, nobodys).expect("it is ours");
         let engines = Engines::below(root.path());
         std::thread::scope(|scope| {
