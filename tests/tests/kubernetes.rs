@@ -568,8 +568,8 @@ fn a_real_api_server_tells_pods_before_and_after_it_was_away() {
     let _ = daemon.stop();
 }
 
-/// What `wirespan doctor` says of Kubernetes in a pod of this name, which has the token of a service
-/// account and nothing that says its node.
+/// What `wirespan doctor` says of Kubernetes in a pod of this name, which has the token of a
+/// service account and nothing that says its node.
 fn examined_in_pod(cluster: &Cluster, token: &str, pod: &str) -> Vec<(String, String)> {
     let files = tempfile::tempdir().expect("a directory");
     std::fs::copy(cluster.authority(), files.path().join("ca.crt")).expect("a file");

@@ -22,8 +22,8 @@ pub struct DiscoverConfig {
     pub service: ServiceOverride,
 }
 
-/// What the machine is called is settled when a run starts; that it is to be called otherwise is said
-/// of pods (`KubernetesConfig`).
+/// What the machine is called is settled when a run starts; that it is to be called otherwise is
+/// said of pods (`KubernetesConfig`).
 impl Part for DiscoverConfig {
     fn follow(&self, new: &Self) -> (Self, Vec<Setting>) {
         let mut follow = new.clone();

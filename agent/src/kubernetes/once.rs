@@ -15,7 +15,7 @@ use crate::config::{ApiReach, KubernetesConfig};
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Somebody who asks until dropped.
-pub struct Once {
+pub struct BriefAsker {
     /// Whom to ask by.
     pub client: ApiClient,
     /// In which the own pod is, if in any.
@@ -23,7 +23,7 @@ pub struct Once {
     _stop: watch::Sender<()>,
 }
 
-impl Once {
+impl BriefAsker {
     /// As `reach` says, with the service account's files in `account`, if not at their usual place.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ pub fn own_node(
     own: &OwnPod,
 ) -> Option<NodeSought> {
     let reach = config.reach.as_ref().filter(|_| config.local_node_alone)?;
-    let once = match Once::new(reach, account) {
+    let once = match BriefAsker::new(reach, account) {
         Ok(once) => once,
         Err(why) => return Some(NodeSought::NotAsked(why)),
     };

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::client::{ApiClient, AskFailure};
-use super::once::{Once, PATIENCE};
+use super::once::{BriefAsker, PATIENCE};
 use super::resource::ApiResource;
 use super::stream;
 use super::watch::garbage;
@@ -51,7 +51,7 @@ pub fn rights<R: ApiResource>(
     account: Option<PathBuf>,
 ) -> Option<ResourceRights> {
     let reach = config.reach.as_ref()?;
-    let once = match Once::new(reach, account) {
+    let once = match BriefAsker::new(reach, account) {
         Ok(once) => once,
         Err(why) => return Some(ResourceRights::NotAsked(why)),
     };
