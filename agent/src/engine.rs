@@ -5,13 +5,17 @@
 mod containerd;
 mod docker;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::error::Error;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
+
+use crate::visible::Visible;
 
 /// For one question to one engine.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -54,6 +58,23 @@ enum Silence {
     Unknown,
     /// It can't be asked now.
     Away,
+    /// Its socket is not for who runs wirespan.
+    Refused,
+}
+
+impl Silence {
+    /// Of what kept a connection from coming about.
+    fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            let of_system = error.downcast_ref::<io::Error>();
+            if of_system.is_some_and(|it| it.kind() == io::ErrorKind::PermissionDenied) {
+                return Self::Refused;
+            }
+            cause = error.source();
+        }
+        Self::Away
+    }
 }
 
 /// Asks engines. Clones share what they remember.
@@ -68,6 +89,8 @@ struct EngineMemory {
     containers: HashMap<String, Option<Labelled>>,
     /// When an engine may be asked again, by its socket.
     paused: HashMap<PathBuf, Instant>,
+    /// Sockets of which the log says that they are refused.
+    refused: HashSet<PathBuf>,
 }
 
 impl fmt::Debug for Engines {
@@ -116,10 +139,13 @@ impl Engines {
                     break;
                 }
                 Err(Silence::Unknown) => {}
-                Err(Silence::Away) => {
+                Err(silence) => {
                     is_certain = false;
                     let until = Instant::now() + PAUSE;
                     self.known().paused.insert(socket.clone(), until);
+                    if matches!(silence, Silence::Refused) {
+                        self.refused_by(socket);
+                    }
                 }
             }
         }
@@ -131,6 +157,18 @@ impl Engines {
             known.containers.insert(id.to_owned(), found.clone());
         }
         found
+    }
+
+    /// One line for each socket.
+    fn refused_by(&self, socket: &Path) {
+        if self.known().refused.insert(socket.to_owned()) {
+            log::warn!(
+                "{} is not for the user that wirespan runs as: its containers are told without \
+                 name and image. Let that user be of the socket's group, or let nobody be asked \
+                 (WIRESPAN_CONTAINER_ENGINES=false)",
+                Visible(socket.display())
+            );
+        }
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, EngineMemory> {

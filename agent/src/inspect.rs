@@ -7,6 +7,7 @@ mod explain;
 mod linking;
 mod looks;
 mod node;
+mod pod_sight;
 mod pods;
 mod sight;
 mod table;
@@ -26,6 +27,7 @@ pub use sight::Sight;
 use crate::config::Config;
 use crate::discover::tls::{End, Finding, Libraries, Library, LibraryKind, Unreadable};
 use crate::discover::{Admission, Describer, ProcRoot, Process, Selector, Uncopied, ports};
+use crate::enrich::process::service_names;
 use crate::kubernetes::Pods;
 use crate::page;
 
@@ -44,6 +46,8 @@ pub struct Row {
     pub service_name: String,
     /// Namespace that its spans would carry.
     pub service_namespace: Option<String>,
+    /// Namespace and name of the pod that it runs in, if that is known.
+    pub pod: Option<String>,
     /// Why not all that it moves is read.
     pub uncopied: Vec<Uncopied>,
     /// What there is of TLS in it now; more may be loaded later.
@@ -115,23 +119,32 @@ pub fn survey(root: &ProcRoot, config: &Config, pods: &Pods) -> Vec<Row> {
         .into_iter()
         .map(|process| {
             let findings = libraries.survey(process.pid);
-            row(root, process, findings)
+            row(root, placed(process, pods), findings)
         })
         .collect();
     rows.sort_by_key(|row| row.pid);
     rows
 }
 
+/// As a run knows it once it has heard of these pods.
+fn placed(mut process: Process, pods: &Pods) -> Process {
+    (process.place, process.awaits_place) = process.place_among(pods);
+    process
+}
+
 fn row(root: &ProcRoot, process: Process, findings: Vec<Finding>) -> Row {
+    let (service_name, service_namespace) = service_names(&process);
+    let place = process.place.as_ref();
     Row {
+        pod: place.map(|place| format!("{}/{}", place.pod.namespace, place.pod.name)),
         links: linking::of(&process, &findings, node::script_of(root, &process)),
         pid: process.pid,
         ports: ports(root, process.pid).into_iter().collect(),
         uncopied: process.uncopied,
         executable: process.executable.to_string_lossy().into_owned(),
         language: process.language,
-        service_name: process.service_name,
-        service_namespace: process.service_namespace,
+        service_name,
+        service_namespace,
         tls: findings.iter().filter_map(tls).collect(),
     }
 }

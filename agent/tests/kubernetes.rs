@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use wirespan::config::{ApiReach, KubernetesConfig, PeersAsked};
 use wirespan::kubernetes::peer::PeerKind;
 use wirespan::kubernetes::{
-    PeerBook, PodNews, PodResource, Pods, ResourceRights, ResourceWatch, ServiceResource,
-    WatchSetup, rights,
+    NodeSign, NodeSought, OwnNode, OwnPod, PeerBook, PodNews, PodResource, Pods, ResourceRights,
+    ResourceWatch, ServiceResource, WatchSetup, own_node, rights,
 };
 use wirespan_tests::api_server::{ApiServer, Mood};
 use wirespan_tests::tls::Certificates;
@@ -25,6 +25,14 @@ fn pod(name: &str, node: &str) -> Value {
         "metadata": {"name": name, "namespace": "shop", "uid": format!("uid-of-{name}")},
         "spec": {"nodeName": node, "containers": [{"name": "app"}]},
     })
+}
+
+/// A pod in which the machine calls itself so, and of which nothing else is known.
+fn named(host_name: &str) -> OwnPod {
+    OwnPod {
+        host_name: host_name.to_owned(),
+        ..OwnPod::default()
+    }
 }
 
 /// Somebody who asks, and what is known by that.
@@ -46,6 +54,10 @@ impl Bench {
     }
 
     fn with(reach: ApiReach, node: Option<&str>, directory: TempDir) -> Self {
+        Self::as_pod(reach, node, named("agent-x"), directory)
+    }
+
+    fn as_pod(reach: ApiReach, node: Option<&str>, own: OwnPod, directory: TempDir) -> Self {
         let setup = WatchSetup {
             config: KubernetesConfig {
                 reach: Some(reach),
@@ -55,7 +67,7 @@ impl Bench {
                 is_demanded: true,
             },
             service_account: Some(directory.path().to_owned()),
-            host_name: "agent-x".to_owned(),
+            own,
             decides: false,
         };
         let (tells, news) = channel();
@@ -281,7 +293,8 @@ fn in_a_pod_it_finds_its_node_and_follows_tokens_and_authorities_that_change() {
         "ca.crt",
         &std::fs::read(certificates.authority()).expect("a file"),
     );
-    server.wait_until_asked(&["/api/v1/namespaces/tracing/pods/agent-x"], 1);
+    let own = "/api/v1/namespaces/tracing/pods?fieldSelector=metadata.name%3Dagent-x";
+    server.wait_until_asked(&[own], 1);
     replace("token", b"first\n");
     bench.expect(&["agent-x"]);
     server.wait_until_asked(&["watch=true"], 1);
@@ -301,6 +314,126 @@ fn in_a_pod_it_finds_its_node_and_follows_tokens_and_authorities_that_change() {
 }
 
 /// Whether pods are heard of with a kubeconfig that says this.
+/// A cluster with two nodes and nothing but what Beyla's ClusterRole grants, `own` on one of them.
+fn cluster(own: &Value) -> (Certificates, ApiServer) {
+    let certificates = Certificates::create();
+    let server = ApiServer::with_tls(&certificates);
+    server.is(Mood::ForbiddingGet);
+    let mut own = own.clone();
+    own["metadata"]["namespace"] = "tracing".into();
+    own["status"] = json!({"containerStatuses": [
+        {"name": "app", "containerID": "containerd://c-1"},
+    ]});
+    server.put(&own);
+    server.put(&pod("web", "here"));
+    server.put(&pod("other", "there"));
+    // Somebody else's, called alike.
+    let mut alike = pod("agent-x", "there");
+    alike["metadata"]["uid"] = "uid-of-another".into();
+    server.put(&alike);
+    (certificates, server)
+}
+
+#[test]
+fn by_lists_alone_it_finds_its_node_or_says_that_it_knows_none() {
+    let text = |text: &str| Some(text.to_owned());
+    let own = |host: &str, uid: Option<String>, container: Option<String>| OwnPod {
+        uid,
+        container,
+        ..named(host)
+    };
+    for (node_setting, own, expected) in [
+        (
+            Some("here"),
+            named("agent-x"),
+            Some(("here", NodeSign::Setting, 2)),
+        ),
+        (
+            Some("typo"),
+            named("agent-x"),
+            Some(("typo", NodeSign::Setting, 0)),
+        ),
+        (
+            None,
+            named("agent-x-own"),
+            Some(("here", NodeSign::PodName, 2)),
+        ),
+        // Its name is cut off, or another one.
+        (
+            None,
+            own("agent", text("uid-of-agent-x-own"), None),
+            Some(("here", NodeSign::PodMark, 2)),
+        ),
+        (
+            None,
+            own("agent", None, text("c-1")),
+            Some(("here", NodeSign::PodMark, 2)),
+        ),
+        // It is in its node's network.
+        (None, named("here"), Some(("here", NodeSign::HostName, 2))),
+        (
+            None,
+            own("here", None, text("c-1")),
+            Some(("here", NodeSign::PodMark, 2)),
+        ),
+        // The machine calls itself as another node is called.
+        (
+            None,
+            own("there", None, text("c-1")),
+            Some(("here", NodeSign::PodMark, 2)),
+        ),
+        (None, named("agent"), None),
+        (None, own("agent", text("u-9"), text("c-9")), None),
+    ] {
+        let (certificates, server) = cluster(&pod("agent-x-own", "here"));
+        let account = service_account(&certificates, "t");
+        let config = KubernetesConfig {
+            reach: Some(within_a_pod(&server)),
+            node: node_setting.map(str::to_owned),
+            local_node_alone: true,
+            peers: PeersAsked::default(),
+            is_demanded: false,
+        };
+        let sought = own_node(&config, Some(account.path().to_owned()), &own);
+        match (expected, sought) {
+            (Some((name, by, count)), Some(NodeSought::Found(found, on_it))) => {
+                let name = name.to_owned();
+                assert_eq!((found, on_it), (OwnNode { name, by }, count), "{own:?}");
+            }
+            (None, Some(NodeSought::Unknown(why))) => {
+                assert!(why.contains("NODE_NAME"), "{why}");
+            }
+            (expected, sought) => panic!("{own:?}: {expected:?}: {sought:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_node_that_is_not_known_is_not_one_without_pods() {
+    let (certificates, server) = cluster(&pod("agent-of-later", "here"));
+    let account = service_account(&certificates, "t");
+    let mut bench = Bench::with(within_a_pod(&server), None, account);
+    bench.expect_silence();
+    assert!(bench.names.is_empty());
+    // It is asked again, as its own pod may be told late.
+    let mut own = pod("agent-x", "here");
+    own["metadata"]["namespace"] = "tracing".into();
+    own["metadata"]["uid"] = "uid-of-own".into();
+    server.put(&own);
+    bench.expect(&["agent-of-later", "agent-x", "web"]);
+}
+
+#[test]
+fn a_refusal_at_the_start_decides_no_node() {
+    let (certificates, server) = cluster(&pod("agent-x", "here"));
+    server.is(Mood::Forbidding);
+    let account = service_account(&certificates, "t");
+    let mut bench = Bench::with(within_a_pod(&server), None, account);
+    bench.expect_silence();
+    server.is(Mood::ForbiddingGet);
+    bench.expect(&["agent-x", "web"]);
+}
+
 fn asks_by(server: &ApiServer, cluster: &Value, user: &Value) -> bool {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("config");
@@ -399,12 +532,36 @@ fn rights_are_tried_by_asking() {
     let reach = || Some(ApiReach::File(file.clone()));
     assert_eq!(of(None), None);
     assert_eq!(of(reach()), Some(ResourceRights::Granted));
+    let objects = |target: &str| target.starts_with("/api/v1/");
+    let asked = server.asked();
+    assert!(!asked.iter().any(|(it, _)| objects(it)), "{asked:?}");
     server.is(Mood::Forbidding);
     let refused = of(reach());
     let Some(ResourceRights::Refused(verbs, why)) = refused else {
         panic!("{refused:?}");
     };
     assert_eq!(verbs, ["list", "watch"]);
+    assert_eq!(why, "nothing grants watch pods");
+    // Who is refused the question itself asks for as little as can be.
+    server.is(Mood::ForbiddingReviews);
+    assert_eq!(of(reach()), Some(ResourceRights::Granted));
+    let asked = server.asked();
+    let asked: Vec<_> = asked
+        .iter()
+        .map(|(it, _)| it)
+        .filter(|it| objects(it))
+        .collect();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert_eq!(asked[0], "/api/v1/pods?limit=1");
+    assert!(
+        asked[1].contains("fieldSelector=metadata.name%3Dnone"),
+        "{asked:?}"
+    );
+    server.is(Mood::ForbiddingAll);
+    let refused = of(reach());
+    let Some(ResourceRights::Refused(_, why)) = refused else {
+        panic!("{refused:?}");
+    };
     assert!(why.contains("pods is forbidden"), "{why}");
     drop(server);
     let away = of(reach());
@@ -449,7 +606,7 @@ fn services_come_change_and_go() {
             is_demanded: true,
         },
         service_account: None,
-        host_name: "agent-x".to_owned(),
+        own: named("agent-x"),
         decides: false,
     };
     let (tells, hears) = channel();

@@ -24,10 +24,16 @@ pub enum Mood {
     /// As it should be.
     #[default]
     Well,
-    /// 403.
+    /// 403, but to who asks what it may do: nothing.
     Forbidding,
+    /// 403, whatever is asked.
+    ForbiddingAll,
     /// 403 to who asks for anything but this kind: `pods`.
     ForbiddingAllBut(&'static str),
+    /// 403 to who asks for a single object, as where no rule has the verb `get`.
+    ForbiddingGet,
+    /// 403 to who asks what it may do.
+    ForbiddingReviews,
     /// 429, and how many seconds it asks for.
     Busy(u64),
     /// 302, to there.
@@ -286,7 +292,7 @@ fn server_config(certificates: &Certificates) -> Arc<ServerConfig> {
 
 fn serve(stream: impl Read + Write, shared: &Shared) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
-    while let Some((target, token)) = request(&mut stream)? {
+    while let Some((target, token, body)) = request(&mut stream)? {
         let mood = {
             let mut world = lock(shared);
             world.asked.push((target.clone(), token.clone()));
@@ -299,8 +305,15 @@ fn serve(stream: impl Read + Write, shared: &Shared) -> io::Result<()> {
         let out = stream.get_mut();
         match mood {
             Err(status) => refuse(out, status, "", "Unauthorized")?,
-            Ok(Mood::Forbidding) => forbid(out, &target)?,
-            Ok(Mood::ForbiddingAllBut(kind)) if !is_of(&target, kind) => forbid(out, &target)?,
+            Ok(Mood::Forbidding) if target != REVIEWS => forbid(out, &target)?,
+            Ok(Mood::ForbiddingAllBut(kind)) if target != REVIEWS && !is_of(&target, kind) => {
+                forbid(out, &target)?
+            }
+            Ok(Mood::ForbiddingAll) => forbid(out, &target)?,
+            Ok(Mood::ForbiddingReviews) if target == REVIEWS => forbid(out, &target)?,
+            Ok(Mood::ForbiddingGet) if target != REVIEWS && !target.contains('?') => {
+                forbid(out, &target)?
+            }
             Ok(Mood::Busy(seconds)) => {
                 refuse(
                     out,
@@ -317,6 +330,7 @@ fn serve(stream: impl Read + Write, shared: &Shared) -> io::Result<()> {
                 drop(wait(shared, |world| world.mood != Mood::Silent));
                 return Ok(());
             }
+            Ok(_) if target == REVIEWS => review(out, &body, shared)?,
             Ok(_) if target.contains("watch=true") => watch(out, &target, shared)?,
             Ok(_) if target.contains('?') => list(out, &target, shared)?,
             Ok(_) => one(out, &target, shared)?,
@@ -325,9 +339,32 @@ fn serve(stream: impl Read + Write, shared: &Shared) -> io::Result<()> {
     Ok(())
 }
 
-/// Target and token of the next request.
-fn request(stream: &mut impl BufRead) -> io::Result<Option<(String, String)>> {
-    let (mut target, mut token) = (String::new(), String::new());
+/// Where it is asked what who asks may do.
+const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+
+/// Whether what is asked for would be granted.
+fn review(out: &mut impl Write, body: &[u8], shared: &Shared) -> io::Result<()> {
+    let mut review: Value = serde_json::from_slice(body)?;
+    let asked = &review["spec"]["resourceAttributes"];
+    let allowed = match &lock(shared).mood {
+        Mood::Forbidding => false,
+        Mood::ForbiddingAllBut(kind) => asked["resource"] == *kind,
+        Mood::ForbiddingGet => asked["verb"] != "get",
+        _ => true,
+    };
+    review["status"] = json!({"allowed": allowed});
+    let body = review.to_string();
+    let len = body.len();
+    write!(
+        out,
+        "HTTP/1.1 201 Created\r\nContent-Length: {len}\r\n\r\n{body}"
+    )?;
+    out.flush()
+}
+
+/// Target, token and body of the next request.
+fn request(stream: &mut impl BufRead) -> io::Result<Option<(String, String, Vec<u8>)>> {
+    let (mut target, mut token, mut len) = (String::new(), String::new(), 0);
     loop {
         let mut line = String::new();
         if stream.read_line(&mut line)? == 0 {
@@ -335,14 +372,18 @@ fn request(stream: &mut impl BufRead) -> io::Result<Option<(String, String)>> {
         }
         let line = line.trim_end();
         if line.is_empty() {
-            return Ok(Some((target, token)));
+            let mut body = vec![0; len];
+            stream.read_exact(&mut body)?;
+            return Ok(Some((target, token, body)));
         }
         if target.is_empty() {
             target = line.split(' ').nth(1).unwrap_or("?").to_owned();
-        } else if let Some((name, value)) = line.split_once(": ")
-            && name.eq_ignore_ascii_case("authorization")
-        {
-            token = value.trim_start_matches("Bearer ").to_owned();
+        } else if let Some((name, value)) = line.split_once(": ") {
+            match name.to_ascii_lowercase().as_str() {
+                "authorization" => token = value.trim_start_matches("Bearer ").to_owned(),
+                "content-length" => len = value.parse().unwrap_or_default(),
+                _ => {}
+            }
         }
     }
 }
@@ -390,12 +431,18 @@ fn parameter<'a>(target: &'a str, name: &str) -> Option<&'a str> {
     Some(parameters.find(|(it, _)| *it == name)?.1)
 }
 
+/// The namespace that a list or a watch is of, if of one, and the kind.
+fn listed(target: &str) -> Option<(Option<&str>, &str)> {
+    let path = target.strip_prefix("/api/v1/")?.split_once('?')?.0;
+    match path.strip_prefix("namespaces/") {
+        Some(within) => within.split_once('/').map(|(it, kind)| (Some(it), kind)),
+        None => Some((None, path)),
+    }
+}
+
 /// Whether a target is a list, or a watch, of this kind.
 fn is_of(target: &str, kind: &str) -> bool {
-    let of_kind = target
-        .strip_prefix("/api/v1/")
-        .and_then(|it| it.strip_prefix(kind));
-    of_kind.is_some_and(|rest| rest.starts_with('?'))
+    listed(target).is_some_and(|(_, it)| it == kind)
 }
 
 fn forbid(out: &mut impl Write, target: &str) -> io::Result<()> {
@@ -415,12 +462,18 @@ fn kind_of(object: &Value) -> &'static str {
 }
 
 fn is_selected(target: &str, pod: &Value) -> bool {
-    if !is_of(target, kind_of(pod)) {
+    let Some((namespace, kind)) = listed(target) else {
         return false;
-    }
-    let node = parameter(target, "fieldSelector");
-    let node = node.and_then(|it| it.strip_prefix("spec.nodeName%3D"));
-    node.is_none_or(|node| pod["spec"]["nodeName"] == node)
+    };
+    let is_within = namespace.is_none_or(|it| pod["metadata"]["namespace"] == it);
+    let selector = parameter(target, "fieldSelector").and_then(|it| it.split_once("%3D"));
+    let is_it = match selector {
+        None => true,
+        Some(("spec.nodeName", node)) => pod["spec"]["nodeName"] == node,
+        Some(("metadata.name", name)) => pod["metadata"]["name"] == name,
+        Some(_) => false,
+    };
+    kind == kind_of(pod) && is_within && is_it
 }
 
 fn list(out: &mut impl Write, target: &str, shared: &Shared) -> io::Result<()> {

@@ -173,6 +173,15 @@ impl Cluster {
     /// There is no such account.
     #[must_use]
     pub fn kubeconfig(&self, namespace: &str, account: &str) -> PathBuf {
+        self.kubeconfig_with(account, &self.token(namespace, account))
+    }
+
+    /// A token of a service account.
+    ///
+    /// # Panics
+    /// There is no such account.
+    #[must_use]
+    pub fn token(&self, namespace: &str, account: &str) -> String {
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
         let request = json!({
             "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
@@ -180,7 +189,7 @@ impl Cluster {
         });
         let made = self.done("POST", &path, &request);
         let token = made["status"]["token"].as_str().expect("a token");
-        self.kubeconfig_with(account, token)
+        token.to_owned()
     }
 
     /// The same of somebody who may do everything.

@@ -150,19 +150,24 @@ fn blob(layout: &Path, descriptor: &Value) -> PathBuf {
 /// Where a pod has what it shows to the API server.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// Where a pod is told that the API server is: nobody is there, so that it is away.
-const API_SERVER: [&str; 2] = [
-    "KUBERNETES_SERVICE_HOST=127.0.0.1",
-    "KUBERNETES_SERVICE_PORT=9",
-];
+/// Where nobody is.
+const NO_PORT: u16 = 9;
 
-/// A folder as the kubelet makes it, with a token that nobody knows.
-fn service_account(bundle: &Path, image: &Image) -> PathBuf {
+/// What a pod shows to the API server.
+pub const TOKEN: &str = "a.b.c";
+
+/// A folder as the kubelet makes it.
+fn service_account(bundle: &Path, image: &Image, node: &Node) -> PathBuf {
     let folder = bundle.join("account");
     std::fs::create_dir_all(&folder).expect("a directory");
-    let certificates = image.path().join("etc/ssl/certs/ca-certificates.crt");
-    std::fs::copy(certificates, folder.join("ca.crt")).expect("a file");
-    std::fs::write(folder.join("token"), "a.b.c").expect("a file");
+    let anybodys = || image.path().join("etc/ssl/certs/ca-certificates.crt");
+    let authority = node
+        .api_server
+        .as_ref()
+        .map(|(_, authority)| authority.clone());
+    let authority = authority.unwrap_or_else(anybodys);
+    std::fs::copy(authority, folder.join("ca.crt")).expect("a file");
+    std::fs::write(folder.join("token"), TOKEN).expect("a file");
     std::fs::write(folder.join("namespace"), "wirespan").expect("a file");
     folder
 }
@@ -174,8 +179,13 @@ pub struct Node {
     pub address: String,
     /// `spec.nodeName`.
     pub name: String,
+    /// What the pod is called, which is what its containers call their machine.
+    pub pod: String,
     /// The network namespace of the pod; one with nothing in it if there is none.
     pub network: Option<PathBuf>,
+    /// The port of loopback, in the pod's network, that the API server has, and who is to be
+    /// trusted that it is that. It is away if there is none.
+    pub api_server: Option<(u16, PathBuf)>,
     /// Names that resolve, in the form of hosts(5).
     pub hosts: String,
     /// Variables besides those of the manifest, which win.
@@ -204,7 +214,7 @@ impl Container {
         let mut mounts = standard(container);
         mounts.push(bind(&hosts, "/etc/hosts", true));
         if pod["serviceAccountName"].is_string() {
-            let account = service_account(bundle.path(), image);
+            let account = service_account(bundle.path(), image, node);
             mounts.push(bind(&account, SERVICE_ACCOUNT, true));
         }
         for mount in list(&container["volumeMounts"]) {
@@ -231,6 +241,7 @@ impl Container {
         }
         let configuration = json!({
             "ociVersion": "1.0.0",
+            "hostname": node.pod,
             "root": {
                 "path": image.path(),
                 "readonly": container["securityContext"]["readOnlyRootFilesystem"] == true,
@@ -325,7 +336,9 @@ fn environment(pod: &Value, node: &Node) -> Vec<String> {
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
     if pod["serviceAccountName"].is_string() {
-        environment.extend(API_SERVER.map(str::to_owned));
+        let port = node.api_server.as_ref().map_or(NO_PORT, |(port, _)| *port);
+        environment.push("KUBERNETES_SERVICE_HOST=127.0.0.1".to_owned());
+        environment.push(format!("KUBERNETES_SERVICE_PORT={port}"));
     }
     environment
 }

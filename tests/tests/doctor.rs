@@ -109,6 +109,35 @@ fn what_kubernetes_refuses_is_a_warning_with_the_rule_that_is_missing() {
 }
 
 #[test]
+fn a_node_without_pods_is_none_and_one_with_pods_is_known() {
+    let server = ApiServer::start();
+    server.put(&serde_json::json!({
+        "metadata": {"name": "web", "namespace": "shop", "uid": "u-1"},
+        "spec": {"nodeName": "node-1", "containers": [{"name": "app"}]},
+    }));
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("config");
+    server.kubeconfig(&file, &serde_json::json!({}), &serde_json::json!({}));
+    for (node, grade, says) in [
+        (Some("node-1"), "PASS", "pods are: 1; NODE_NAME says so"),
+        (Some("node-2"), "WARN", "no pod is on node-2"),
+        // The machine's own name is that of no node.
+        (None, "WARN", "NODE_NAME has to say"),
+    ] {
+        let mut settings = vec![
+            ("KUBECONFIG", file.to_str().expect("text")),
+            ("BEYLA_KUBE_METADATA_ENABLE", "true"),
+            ("BEYLA_TRACE_PRINTER", "text"),
+        ];
+        settings.extend(node.map(|node| ("NODE_NAME", node)));
+        let (code, checks, _) = examined(tied(binary()), &settings);
+        let (graded, said) = of(&checks, "Kubernetes node");
+        assert_eq!((code, graded), (Some(0), grade), "{checks:#}");
+        assert!(said.contains(says), "{said}");
+    }
+}
+
+#[test]
 fn where_pods_alone_are_watched_and_nobody_tells_of_them_a_run_is_of_no_use() {
     let shop = ("WIRESPAN_K8S_NAMESPACE", "shop");
     let settings = [shop, ("BEYLA_TRACE_PRINTER", "text")];

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use wirespan_tests::api_server::{ApiServer, Mood};
 use wirespan_tests::cgroup::NamedGroups;
 use wirespan_tests::cluster::Cluster;
-use wirespan_tests::daemon::Daemon;
+use wirespan_tests::daemon::{Daemon, binary, run_to_end};
 use wirespan_tests::ports;
 use wirespan_tests::process::{Process, tied};
 use wirespan_tests::spans::{Kind, Seen};
@@ -53,27 +53,20 @@ fn container_id(number: u32) -> String {
     format!("{:058x}{number:06x}", std::process::id())
 }
 
-/// A server in container `container` of pod `pod`, from its first instruction on. `None` where
-/// control groups are not handed down: then nobody can show anything.
-fn contained(pod: u32, container: u32, port: u16) -> Option<Contained> {
+/// A server in container `container` of pod `pod`, from its first instruction on.
+fn contained(pod: u32, container: u32, port: u16) -> Contained {
     contained_in(&uid(pod), container, port)
 }
 
-fn contained_in(uid: &str, container: u32, port: u16) -> Option<Contained> {
+fn contained_in(uid: &str, container: u32, port: u16) -> Contained {
     started_in(uid, container, port, &[])
 }
 
 /// The same, started by a command that makes it something else besides.
-fn started_in(uid: &str, container: u32, port: u16, by: &[&str]) -> Option<Contained> {
+fn started_in(uid: &str, container: u32, port: u16, by: &[&str]) -> Contained {
     let pod = format!("kubepods-burstable-pod{}.slice", uid.replace('-', "_"));
     let scope = format!("cri-containerd-{}.scope", container_id(container));
-    let groups = match NamedGroups::new(&[&pod, &scope]) {
-        Ok(groups) => groups,
-        Err(reason) => {
-            eprintln!("skipped: no control groups: {reason}");
-            return None;
-        }
-    };
+    let groups = NamedGroups::new(&[&pod, &scope]).expect("control groups are handed down");
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads/memory/server.py");
     let mut command = tied("sh");
     command.args(["-c", "echo $$ >\"$0/cgroup.procs\" && exec \"$@\""]);
@@ -85,11 +78,11 @@ fn started_in(uid: &str, container: u32, port: u16, by: &[&str]) -> Option<Conta
         .arg(port.to_string());
     let process = Process::start("server", &mut command);
     process.expect_line("ready");
-    Some(Contained {
+    Contained {
         port,
         process,
         _groups: groups,
-    })
+    }
 }
 
 /// A pod on this node, of which a container has been started so often before.
@@ -168,12 +161,8 @@ fn each_span_has_the_pod_of_its_process_and_no_other() {
     let mut other = pod("other", 9, 11, 0);
     other["spec"]["nodeName"] = "there".into();
     server.put(&other);
-    let Some(web) = contained(1, 11, ports[0]) else {
-        return;
-    };
-    let Some(db) = contained(2, 21, ports[1]) else {
-        return;
-    };
+    let web = contained(1, 11, ports[0]);
+    let db = contained(2, 21, ports[1]);
     let daemon = daemon(&server, &ports, &files);
     daemon.wait_until_watching(web.process.pid());
     daemon.wait_until_watching(db.process.pid());
@@ -183,14 +172,13 @@ fn each_span_has_the_pod_of_its_process_and_no_other() {
     // The container is started again, in the same pod, and what ran before runs on for a while.
     server.put(&pod("db", 2, 22, 4));
     let again = contained(2, 22, ports[2]);
-    let again = again.expect("as before");
     daemon.wait_until_watching(again.process.pid());
     assert_eq!(asked(&daemon, &again), "shop/db/app 4");
     assert_eq!(asked(&daemon, &db), "shop/db/app 3");
     // The pod is made again, with the same name.
     server.remove(&uid(1));
     server.put(&pod("web", 3, 31, 0));
-    let made_again = contained(3, 31, ports[3]).expect("as before");
+    let made_again = contained(3, 31, ports[3]);
     daemon.wait_until_watching(made_again.process.pid());
     let spans = daemon.spans().len();
     assert_eq!(asked(&daemon, &made_again), "shop/web/app 0");
@@ -202,7 +190,7 @@ fn each_span_has_the_pod_of_its_process_and_no_other() {
     assert_eq!(uids.collect::<Vec<_>>(), [uid(3), uid(1)]);
     // Group and API server tell of different pods: neither is believed.
     drop(web);
-    let between = contained(1, 31, ports[4]).expect("as before");
+    let between = contained(1, 31, ports[4]);
     assert_eq!(asked(&daemon, &between), "-/-/- -");
     assert_eq!(daemon.stop().lost(), "nothing");
 }
@@ -231,11 +219,9 @@ fn containers_that_see_each_others_processes_are_told_apart() {
     let ports = [(); 2].map(|()| ports::free());
     // What a pod's first container is, the others join.
     let first = ["unshare", "--pid", "--fork", "--kill-child"];
-    let Some(app) = started_in(&uid(6), 61, ports[0], &first) else {
-        return;
-    };
+    let app = started_in(&uid(6), 61, ports[0], &first);
     let namespace = format!("--pid=/proc/{}/ns/pid_for_children", app.process.pid());
-    let proxy = started_in(&uid(6), 62, ports[1], &["nsenter", &namespace]).expect("as before");
+    let proxy = started_in(&uid(6), 62, ports[1], &["nsenter", &namespace]);
     let pids = [&app, &proxy].map(|it| child(it.process.pid()));
     let namespaces = pids.map(|pid| std::fs::read_link(format!("/proc/{pid}/ns/pid")));
     let [one, other] = namespaces.map(|it| it.expect("it runs"));
@@ -260,9 +246,7 @@ fn spans_wait_for_a_pod_that_is_told_late_and_what_began_before_is_told_with_it(
     let server = ApiServer::later();
     let files = tempfile::tempdir().expect("a directory");
     let ports = [(); 2].map(|()| ports::free());
-    let Some(web) = contained(4, 41, ports[0]) else {
-        return;
-    };
+    let web = contained(4, 41, ports[0]);
     // Nobody is there to be asked, and nothing waits for that but spans.
     let daemon = daemon(&server, &ports, &files);
     daemon.wait_until_watching(web.process.pid());
@@ -275,7 +259,7 @@ fn spans_wait_for_a_pod_that_is_told_late_and_what_began_before_is_told_with_it(
     // One that begins is told with its pod from its first span on, though that is known later. A
     // machine that is busy may take longer than spans wait.
     let is_in_time = (50..60).any(|number| {
-        let begun = contained(number, number, ports[1]).expect("as before");
+        let begun = contained(number, number, ports[1]);
         let before = daemon.spans().len();
         ask(begun.port);
         server.put(&pod("late", number, number, 0));
@@ -292,9 +276,7 @@ fn without_the_right_it_says_which_and_goes_on() {
     server.is(Mood::Forbidding);
     let files = tempfile::tempdir().expect("a directory");
     let ports = [ports::free()];
-    let Some(web) = contained(6, 61, ports[0]) else {
-        return;
-    };
+    let web = contained(6, 61, ports[0]);
     let mut daemon = daemon(&server, &ports, &files);
     daemon.wait_until_watching(web.process.pid());
     let log = &daemon.process().stderr;
@@ -339,10 +321,8 @@ fn only_what_runs_in_pods_that_are_meant_is_told() {
     };
     server.put(&labelled("web", 301, "yes"));
     server.put(&labelled("db", 302, "no"));
-    let Some(web) = contained(301, 301, ports[0]) else {
-        return;
-    };
-    let db = contained(302, 302, ports[1]).expect("as before");
+    let web = contained(301, 301, ports[0]);
+    let db = contained(302, 302, ports[1]);
     let file = files.path().join("kubeconfig");
     server.kubeconfig(&file, &json!({}), &json!({}));
     let labels = ("WIRESPAN_K8S_POD_LABELS", "traced=yes");
@@ -352,9 +332,9 @@ fn only_what_runs_in_pods_that_are_meant_is_told() {
     assert!(!is_told(&daemon, &db, &web));
     // One that begins, in a pod that is known by then, and in one that is told later.
     server.put(&labelled("late", 303, "yes"));
-    let begun = contained(303, 303, ports[2]).expect("as before");
+    let begun = contained(303, 303, ports[2]);
     daemon.wait_until_watching(begun.process.pid());
-    let unknown = contained(304, 304, ports[3]).expect("as before");
+    let unknown = contained(304, 304, ports[3]);
     assert!(!is_told(&daemon, &unknown, &web));
     server.put(&labelled("unknown", 304, "yes"));
     daemon.wait_until_watching(unknown.process.pid());
@@ -472,9 +452,7 @@ fn without_the_right_to_services_pods_are_told_all_the_same() {
     let files = tempfile::tempdir().expect("a directory");
     server.put(&pod("web", 411, 411, 0));
     let ports = [ports::free()];
-    let Some(web) = contained(411, 411, ports[0]) else {
-        return;
-    };
+    let web = contained(411, 411, ports[0]);
     let mut daemon = daemon(&server, &ports, &files);
     daemon.wait_until_watching(web.process.pid());
     let log = &daemon.process().stderr;
@@ -483,6 +461,53 @@ fn without_the_right_to_services_pods_are_told_all_the_same() {
     assert!(said.is_some_and(|line| line.contains("lack the names of services")));
     assert_eq!(asked(&daemon, &web), "shop/web/app 0");
     let _ = daemon.stop();
+}
+
+/// A command of the daemon's that asks this server, and what it prints.
+fn printed(file: &Path, arguments: &[&str]) -> String {
+    let mut command = tied(binary());
+    command.args(arguments);
+    command.envs([
+        ("BEYLA_KUBE_METADATA_ENABLE", "true"),
+        ("KUBECONFIG", file.to_str().expect("text")),
+        ("NODE_NAME", NODE),
+    ]);
+    // What of this machine stays closed to the test is another's concern.
+    let (_, lines, log) = run_to_end(&mut command);
+    assert!(!lines.is_empty(), "{log:?}");
+    lines.join("\n")
+}
+
+#[test]
+fn who_only_looks_is_told_of_pods_as_spans_tell_of_them() {
+    let server = ApiServer::start();
+    let files = tempfile::tempdir().expect("a directory");
+    let mut web = pod("web-7f9c-x2x", 501, 501, 0);
+    web["metadata"]["labels"] = json!({"pod-template-hash": "7f9c"});
+    web["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-7f9c", "uid": "u-1",
+        "controller": true,
+    }]);
+    server.put(&web);
+    let port = ports::free();
+    let contained = contained(501, 501, port);
+    let file = files.path().join("kubeconfig");
+    server.kubeconfig(&file, &json!({}), &json!({}));
+    let pid = contained.process.pid().to_string();
+    let port = port.to_string();
+    let rows = printed(&file, &["processes", "--json", "--open-port", &port]);
+    let rows: Value = serde_json::from_str(&rows).expect("it is JSON");
+    assert_eq!(rows[0]["service_name"], "web");
+    assert_eq!(rows[0]["service_namespace"], "shop");
+    assert_eq!(rows[0]["pod"], "shop/web-7f9c-x2x");
+    let told = printed(
+        &file,
+        &["explain", &pid, "--open-port", &port, "--watch", "0s"],
+    );
+    assert!(told.contains("called web,"), "{told}");
+    let place = "shop/web-7f9c-x2x, container app, of ReplicaSet web-7f9c, of Deployment web, on \
+                 node this-node";
+    assert!(told.contains(place), "{told}");
 }
 
 /// A service account that may do to pods what it has to, and nothing else.
@@ -520,29 +545,90 @@ fn a_real_api_server_tells_pods_before_and_after_it_was_away() {
     let mut cluster = Cluster::start();
     account(&cluster);
     let ports = [(); 3].map(|()| ports::free());
-    let Some(web) = contained_in(&made(&cluster, "web", 71), 71, ports[0]) else {
-        return;
-    };
+    let web = contained_in(&made(&cluster, "web", 71), 71, ports[0]);
     let daemon = daemon_by(&cluster.kubeconfig("shop", "wirespan"), &ports);
     daemon.wait_until_watching(web.process.pid());
     eventually("the pods of this node", || {
         asked(&daemon, &web) == "shop/web/app 2"
     });
     // While it is watched.
-    let db = contained_in(&made(&cluster, "db", 72), 72, ports[1]).expect("as before");
+    let db = contained_in(&made(&cluster, "db", 72), 72, ports[1]);
     eventually("a pod that came since", || {
         asked(&daemon, &db) == "shop/db/app 2"
     });
     cluster.crash();
     assert_eq!(asked(&daemon, &web), "shop/web/app 2");
     cluster.serve();
-    let late = contained_in(&made(&cluster, "late", 73), 73, ports[2]).expect("as before");
+    let late = contained_in(&made(&cluster, "late", 73), 73, ports[2]);
     eventually("a pod that came later", || {
         asked(&daemon, &late) == "shop/late/app 2"
     });
     cluster.delete("/api/v1/namespaces/shop/pods/web");
     assert_eq!(asked(&daemon, &web), "shop/web/app 2");
     let _ = daemon.stop();
+}
+
+/// What `wirespan doctor` says of Kubernetes in a pod of this name, which has the token of a
+/// service account and nothing that says its node.
+fn examined_in_pod(cluster: &Cluster, token: &str, pod: &str) -> Vec<(String, String)> {
+    let files = tempfile::tempdir().expect("a directory");
+    std::fs::copy(cluster.authority(), files.path().join("ca.crt")).expect("a file");
+    std::fs::write(files.path().join("token"), token).expect("a file");
+    std::fs::write(files.path().join("namespace"), "shop").expect("a file");
+    let script = "hostname \"$1\" && mount -t tmpfs none /run && \
+        mkdir -p /run/secrets/kubernetes.io && \
+        cp -r \"$2\" /run/secrets/kubernetes.io/serviceaccount && exec \"$0\" doctor --json";
+    let mut command = tied("unshare");
+    command.args(["--uts", "--mount", "sh", "-c", script]);
+    command.arg(binary()).arg(pod).arg(files.path());
+    let port = cluster.url().rsplit(':').next().expect("a port").to_owned();
+    command.envs([
+        ("KUBERNETES_SERVICE_HOST", "127.0.0.1"),
+        ("KUBERNETES_SERVICE_PORT", &*port),
+        ("BEYLA_TRACE_PRINTER", "text"),
+    ]);
+    let (_, lines, log) = run_to_end(&mut command);
+    let checks: Value = serde_json::from_str(&lines.join("\n")).unwrap_or_default();
+    let checks = checks.as_array().unwrap_or_else(|| panic!("{log:?}"));
+    let text = |check: &Value, name: &str| check[name].as_str().unwrap_or_default().to_owned();
+    let of_kubernetes = checks
+        .iter()
+        .filter(|it| text(it, "check").starts_with("Kubernetes"));
+    of_kubernetes
+        .map(|it| {
+            (
+                format!("{}: {}", text(it, "grade"), text(it, "check")),
+                text(it, "found"),
+            )
+        })
+        .collect()
+}
+
+/// The rights are those of Beyla's manifests but for what it needs of other kinds.
+#[test]
+fn a_real_api_server_tells_the_own_node_by_lists_and_what_may_be_asked() {
+    let cluster = Cluster::start();
+    account(&cluster);
+    made(&cluster, "agent-x2x4z", 81);
+    made(&cluster, "web", 82);
+    let token = cluster.token("shop", "wirespan");
+    let told = examined_in_pod(&cluster, &token, "agent-x2x4z");
+    let said = |told: &[(String, String)], check: &str, found: &str| {
+        let mut told = told.iter();
+        told.any(|(it, why)| it == check && why.contains(found))
+    };
+    let by_name = format!("{NODE}, on which pods are: 2; wirespan's own pod is on it, by its name");
+    assert!(said(&told, "PASS: Kubernetes node", &by_name), "{told:?}");
+    let granted = "pods may be listed and watched";
+    assert!(said(&told, "PASS: Kubernetes rights", granted), "{told:?}");
+    let refused = "no right to list and watch";
+    assert!(said(&told, "WARN: Kubernetes rights", refused), "{told:?}");
+    // Nothing speaks for any node.
+    let told = examined_in_pod(&cluster, &token, "nobody");
+    assert!(
+        said(&told, "WARN: Kubernetes node", "NODE_NAME"),
+        "{told:?}"
+    );
 }
 
 /// A pod as clusters have them: with a mesh's sidecar, and what everybody wrote into it.

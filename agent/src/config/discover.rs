@@ -22,7 +22,15 @@ pub struct DiscoverConfig {
     pub service: ServiceOverride,
 }
 
-impl Part for DiscoverConfig {}
+/// What the machine is called is settled when a run starts; that it is to be called otherwise is
+/// said of pods (`KubernetesConfig`).
+impl Part for DiscoverConfig {
+    fn follow(&self, new: &Self) -> (Self, Vec<Setting>) {
+        let mut follow = new.clone();
+        follow.service.host_name.clone_from(&self.service.host_name);
+        (follow, Vec::new())
+    }
+}
 
 /// Names given by the user, which win over what is found out about a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +39,8 @@ pub struct ServiceOverride {
     pub name: Option<String>,
     /// `service.namespace`.
     pub namespace: Option<String>,
+    /// `host.name`: what Kubernetes calls the node.
+    pub host_name: Option<String>,
     /// What is said of every traced service that says nothing else: from
     /// `OTEL_RESOURCE_ATTRIBUTES`, without what may not be said there ([`crate::enrich::who`]).
     pub resource_attributes: BTreeMap<String, String>,
@@ -47,6 +57,7 @@ pub(super) fn read(
         service: ServiceOverride {
             name: settings.text(Setting::ServiceName),
             namespace: settings.text(Setting::ServiceNamespace),
+            host_name: settings.text(Setting::NodeName),
             resource_attributes: with_node(settings, resource_attributes(settings, warnings)),
             pods: pod_telling(settings)?,
         },

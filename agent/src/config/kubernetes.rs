@@ -130,12 +130,13 @@ pub(super) fn read(
         Enable::WithinPods => within_pods(),
         Enable::Yes => file(settings, warnings)
             .map(ApiReach::File)
-            .or_else(within_pods),
+            .or_else(within_pods)
+            .or_else(|| Some(ApiReach::File(users_file(settings)?))),
     };
     if enable == Enable::Yes && reach.is_none() {
         warnings.push(
             "pods are to be asked for, but it is not known of whom: this is no pod of Kubernetes, \
-             and KUBECONFIG is not set"
+             and neither KUBECONFIG nor HOME is set"
                 .to_owned(),
         );
     }
@@ -151,6 +152,12 @@ pub(super) fn read(
         peers,
         is_demanded: enable == Enable::Yes,
     })
+}
+
+/// Where kubectl looks for one if nobody says where it is.
+fn users_file(settings: &Settings) -> Option<PathBuf> {
+    let home = settings.text(Setting::Home)?;
+    Some(PathBuf::from(home).join(".kube/config"))
 }
 
 /// The first of the files that KUBECONFIG names, as kubectl would merge them.

@@ -108,8 +108,10 @@ settings! {
         => "false: Docker, podman and containerd are not asked how containers are called";
     KubeConfig: "KUBECONFIG"
         => "File that says how to reach the API server, where it is asked with metadata true";
+    Home: "HOME"
+        => "Where .kube/config is taken from, where the API server is asked with metadata true";
     NodeName: "NODE_NAME" "K8S_NODE_NAME" "KUBE_NODE_NAME"
-        => "This node, as the API server calls it; by default that of wirespan's own pod";
+        => "This node, as the API server calls it, and host.name; by default by wirespan's own pod";
     KubernetesServiceHost: "KUBERNETES_SERVICE_HOST"
         => "Where the API server is, which Kubernetes tells each pod";
     KubernetesServicePort: "KUBERNETES_SERVICE_PORT"

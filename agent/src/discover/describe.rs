@@ -29,6 +29,7 @@ const ARGS_KEPT_MAX: usize = 4096;
 pub struct Describer {
     root: ProcRoot,
     host: Arc<Host>,
+    host_name: String,
     service: ServiceOverride,
     languages: Arc<Languages>,
     environments: Arc<Environments>,
@@ -44,11 +45,14 @@ const ENVIRONMENT_LEN_MAX: u64 = 1024 * 1024;
 const GROUPS_LEN_MAX: u64 = 64 * 1024;
 
 impl Describer {
-    /// Looks at `root`; names in `service` win over what is found.
+    /// Looks at `root`; names in `service` win over what is found. What the machine is called is
+    /// settled here, once.
     #[must_use]
     pub fn new(root: ProcRoot, service: ServiceOverride) -> Self {
+        let host_name = service.host_name.clone();
         Self {
             host: Arc::new(Host::of(&root)),
+            host_name: host_name.unwrap_or_else(|| Host::name_of(&root)),
             root,
             service,
             languages: Arc::default(),
@@ -117,7 +121,7 @@ impl Describer {
             service_instance_id: self.instance_id(pid),
             language: None,
             resource_attributes: self.attributes_with(told.resource_attributes),
-            host_name: self.root.host_name().to_owned(),
+            host_name: self.host_name.clone(),
             host: Arc::clone(&self.host),
             container: container_of(&process),
             place: None,
@@ -154,7 +158,7 @@ impl Describer {
             service_namespace: self.service_namespace(None),
             service_instance_id: self.instance_id(pid),
             resource_attributes: self.attributes_with(BTreeMap::new()),
-            host_name: self.root.host_name().to_owned(),
+            host_name: self.host_name.clone(),
             host: Arc::clone(&self.host),
             ..Process::default()
         }
@@ -228,7 +232,7 @@ impl Describer {
 
     /// As Beyla makes it where there is no container orchestrator.
     fn instance_id(&self, pid: u32) -> String {
-        format!("{}:{pid}", self.root.host_name())
+        format!("{}:{pid}", self.host_name)
     }
 }
 
@@ -243,7 +247,7 @@ fn container_of(process: &process::Process) -> Option<Container> {
 
 impl ProcRoot {
     /// The container that a process runs in. The kernel answers that by itself.
-    pub(super) fn container(&self, pid: u32) -> Option<Container> {
+    pub(crate) fn container(&self, pid: u32) -> Option<Container> {
         container_of(&self.open(pid)?)
     }
 }

@@ -5,7 +5,7 @@
 //! Source: machine-id(5), os-release(5), hostname(5); OpenTelemetry's conventions 1.45, "Host" and
 //! "OS".
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::Path;
 
@@ -66,6 +66,20 @@ impl Host {
         }
     }
 
+    /// What it calls itself. A pod's containers have a name of their own, which is not the
+    /// machine's; hostname(5) then says that, where the machine's first process lets anybody look.
+    pub(super) fn name_of(root: &ProcRoot) -> String {
+        let named_alike = |pid: &str| fs::read_link(root.path().join(pid).join("ns/uts")).ok();
+        let ours = named_alike("self");
+        if ours.is_some() && ours == named_alike("1") {
+            return root.host_name().to_owned();
+        }
+        let told = text(&root.path().join("1/root/etc/hostname"));
+        let mut lines = told.lines().map(str::trim);
+        let name = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
+        name.unwrap_or_else(|| root.host_name()).to_owned()
+    }
+
     /// Whether it says nothing.
     #[must_use]
     pub fn is_silent(&self) -> bool {
@@ -103,8 +117,6 @@ fn of_key(release: &str, key: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]

@@ -28,7 +28,8 @@ impl fmt::Display for ForeignPids {
         f.write_str(
             "/proc shows a pid namespace of its own, so that processes would be mistaken for \
              others: run with the host's (Kubernetes: hostPID: true; Docker, Podman: --pid=host); \
-             on a node that is itself a container (kind), run on the machine",
+             on a node that is itself a container (kind, k3d, minikube's docker driver), run on \
+             the machine",
         )
     }
 }

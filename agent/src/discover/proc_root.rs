@@ -56,7 +56,7 @@ impl ProcRoot {
         &self.path
     }
 
-    /// The machine's name.
+    /// What the machine is called where this process runs: in a pod, the pod's name.
     #[must_use]
     pub fn host_name(&self) -> &str {
         &self.host_name

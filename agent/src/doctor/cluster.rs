@@ -5,8 +5,10 @@ use super::check::Check;
 use super::machine::Machine;
 use crate::config::{Config, KubernetesConfig};
 use crate::kubernetes::{
-    ApiResource, NodeResource, PodResource, ResourceRights, ServiceResource, rights,
+    ApiResource, NodeResource, NodeSought, OwnNode, OwnPod, PodResource, ResourceRights,
+    ServiceResource, own_node, rights,
 };
+use crate::visible::Visible;
 
 /// All of it; nothing where there is no Kubernetes.
 #[must_use]
@@ -19,6 +21,7 @@ pub fn checks(machine: &Machine, config: &Config) -> Vec<Check> {
             decides: !config.discover.targets.pods.is_empty(),
         };
         checks.extend(may.of::<PodResource>());
+        checks.extend(may.know_the_node());
         if config.kubernetes.peers.services {
             checks.extend(may.of::<ServiceResource>());
         }
@@ -48,6 +51,7 @@ pub fn checks(machine: &Machine, config: &Config) -> Vec<Check> {
 }
 
 const CHECK: &str = "Kubernetes rights";
+const NODE: &str = "Kubernetes node";
 
 /// Whom the rights are asked of.
 struct Rights<'a> {
@@ -58,6 +62,34 @@ struct Rights<'a> {
 }
 
 impl Rights<'_> {
+    /// Whether the pods that are asked for are those of this node. That nobody could be asked is
+    /// said where rights are.
+    fn know_the_node(&self) -> Option<Check> {
+        let account = Some(self.machine.service_account.clone());
+        let own = OwnPod::of(&self.machine.proc);
+        let remedy = || {
+            "set NODE_NAME to the node's name, from the downward API: fieldRef, fieldPath \
+             spec.nodeName"
+                .to_owned()
+        };
+        let lacks = lacks(self.decides);
+        match own_node(self.config, account, &own)? {
+            NodeSought::Found(OwnNode { name, by }, 0) => {
+                let found = format!("no pod is on {}: {by}", Visible(&name));
+                Some(lacks(NODE, found, remedy()))
+            }
+            NodeSought::Found(OwnNode { name, by }, count) => Some(Check::pass(
+                NODE,
+                format!("{}, on which pods are: {count}; {by}", Visible(&name)),
+            )),
+            NodeSought::Unknown(why) => {
+                let found = format!("{}: {why}", PodResource::LACKING);
+                Some(lacks(NODE, found, remedy()))
+            }
+            NodeSought::NotAsked(_) => None,
+        }
+    }
+
     fn of<R: ApiResource>(&self) -> Option<Check> {
         let account = Some(self.machine.service_account.clone());
         let kind = R::NAME;
@@ -67,13 +99,7 @@ impl Rights<'_> {
         } else {
             R::LACKING
         };
-        let lacks = |found: String, remedy: String| {
-            if decides {
-                Check::fail(CHECK, found, remedy)
-            } else {
-                Check::warn(CHECK, found, remedy)
-            }
-        };
+        let lacks = |found: String, remedy: String| lacks(decides)(CHECK, found, remedy);
         Some(match rights::<R>(self.config, account)? {
             ResourceRights::Granted => {
                 Check::pass(CHECK, format!("{kind} may be listed and watched"))
@@ -93,6 +119,11 @@ impl Rights<'_> {
             ),
         })
     }
+}
+
+/// How bad it is that something is lacking by which is decided who is watched, or only told.
+fn lacks(decides: bool) -> fn(&'static str, String, String) -> Check {
+    if decides { Check::fail } else { Check::warn }
 }
 
 /// `hostPID` and the capabilities are beyond what the levels below *privileged* let through (Pod

@@ -49,7 +49,7 @@ pub(super) async fn labelled(socket: &Path, id: &str) -> Result<Labelled, Silenc
     let socket = socket.to_str().ok_or(Silence::Away)?;
     let endpoint = Endpoint::from_shared(format!("unix://{socket}"));
     let channel = endpoint.map_err(|_| Silence::Away)?.connect().await;
-    let mut client = Grpc::new(channel.map_err(|_| Silence::Away)?);
+    let mut client = Grpc::new(channel.map_err(|error| Silence::of(&error))?);
     client = client.max_decoding_message_size(ANSWER_MAX);
     for namespace in NAMESPACES {
         match get(&mut client, namespace, id).await {

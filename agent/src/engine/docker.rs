@@ -34,7 +34,7 @@ struct ContainerConfig {
 
 pub(super) async fn labelled(socket: &Path, id: &str) -> Result<Labelled, Silence> {
     let stream = UnixStream::connect(socket).await;
-    let stream = stream.map_err(|_| Silence::Away)?;
+    let stream = stream.map_err(|error| Silence::of(&error))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|_| Silence::Away)?;

@@ -1,7 +1,10 @@
 //! Engines stood in for on sockets of the test, for what real ones do only in trouble.
 
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
+
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use super::*;
 
@@ -80,6 +83,48 @@ fn an_engine_in_trouble_is_left_alone_for_a_while() {
         assert_eq!(asked.iter().count(), 1, "{answers:?}");
         assert!(engines.known().containers.is_empty(), "it may be told yet");
     }
+}
+
+#[test]
+fn a_socket_that_is_for_others_is_said_once() {
+    for (socket, _) in SOCKETS {
+        let root = tempfile::tempdir().expect("a directory");
+        let path = root.path().join(socket);
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+        let _listener = UnixListener::bind(&path).expect("a socket");
+        let nobodys = std::fs::Permissions::from_mode(0o000);
+        std::fs::set_permissions(&path, nobodys).expect("it is ours");
+        let engines = Engines::below(root.path());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // Root may write whatever it says.
+                let mut sets = capabilities(None).expect("they are told");
+                sets.effective.remove(CapabilitySet::DAC_OVERRIDE);
+                set_capabilities(None, sets).expect("fewer may be had");
+                assert_eq!(engines.labelled("0a1b"), None);
+                engines.known().paused.clear();
+                assert_eq!(engines.labelled("0a1b"), None);
+            });
+        });
+        let refused: Vec<_> = engines.known().refused.iter().cloned().collect();
+        assert_eq!(refused, [path]);
+        assert!(engines.known().containers.is_empty(), "it may be told yet");
+    }
+}
+
+#[test]
+fn one_that_is_away_is_not_said_to_refuse() {
+    let root = tempfile::tempdir().expect("a directory");
+    for (socket, _) in SOCKETS {
+        let path = root.path().join(socket);
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+        // Nobody listens there any more.
+        drop(UnixListener::bind(&path).expect("a socket"));
+    }
+    let engines = Engines::below(root.path());
+    assert_eq!(engines.labelled("0a1b"), None);
+    assert_eq!(engines.known().paused.len(), SOCKETS.len());
+    assert!(engines.known().refused.is_empty());
 }
 
 #[test]

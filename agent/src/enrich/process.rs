@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::discover::{Container, Host, Process};
 use crate::enrich::kubernetes;
+use crate::enrich::kubernetes::service::PodService;
 use crate::enrich::who::{Source, may_say};
 use crate::semconv;
 use crate::span::{Resource, Value};
@@ -23,18 +24,9 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 #[must_use]
 pub fn resource(process: &Process) -> Resource {
     let mut attributes = SortedAttributes::new(process.pid);
-    let told = process.place.as_ref();
-    let told = told.map(|place| kubernetes::service::service(place, process.telling.order));
-    let of_pod = told.unwrap_or_default();
-    let name = of_pod.name.filter(|_| process.is_named_by_what_it_runs);
-    let name = name.as_ref().unwrap_or(&process.service_name);
+    let of_pod = of_pod(process);
+    let (name, namespace) = named(process, &of_pod);
     attributes.text(semconv::SERVICE_NAME, name);
-    let of_process = process.service_namespace.as_ref();
-    let of_pod_first = process.general.contains(semconv::SERVICE_NAMESPACE);
-    let namespace = match (of_process, &of_pod.namespace) {
-        (Some(_), Some(namespace)) if of_pod_first => Some(namespace),
-        (of_process, of_pod) => of_process.or(of_pod.as_ref()),
-    };
     if let Some(namespace) = namespace {
         attributes.text(semconv::SERVICE_NAMESPACE, namespace);
     }
@@ -83,6 +75,32 @@ pub fn resource(process: &Process) -> Resource {
         }
     }
     attributes.into_resource()
+}
+
+/// `service.name` and `service.namespace`, as the spans of a process have them.
+#[must_use]
+pub fn service_names(process: &Process) -> (String, Option<String>) {
+    let of_pod = of_pod(process);
+    let (name, namespace) = named(process, &of_pod);
+    (name.to_owned(), namespace.map(str::to_owned))
+}
+
+fn of_pod(process: &Process) -> PodService {
+    let place = process.place.as_ref();
+    let told = place.map(|place| kubernetes::service::service(place, process.telling.order));
+    told.unwrap_or_default()
+}
+
+fn named<'a>(process: &'a Process, of_pod: &'a PodService) -> (&'a str, Option<&'a str>) {
+    let name = of_pod.name.as_ref();
+    let name = name.filter(|_| process.is_named_by_what_it_runs);
+    let of_process = process.service_namespace.as_deref();
+    let of_pod_first = process.general.contains(semconv::SERVICE_NAMESPACE);
+    let namespace = match (of_process, of_pod.namespace.as_deref()) {
+        (Some(_), Some(namespace)) if of_pod_first => Some(namespace),
+        (of_process, of_pod) => of_process.or(of_pod),
+    };
+    (name.unwrap_or(&process.service_name), namespace)
 }
 
 /// The resource of a process that was just forked by the one described: the same in all but what

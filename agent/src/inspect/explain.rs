@@ -4,7 +4,8 @@
 
 use std::io::{self, Write};
 
-use super::{Row, looks, row, telling};
+use super::pod_sight::PodSight;
+use super::{Row, looks, placed, row, telling};
 use crate::config::{Config, Setting};
 use crate::discover::tls::Libraries;
 use crate::discover::{Admission, Criterion, Describer, ProcRoot, Selector, Unmeant};
@@ -23,6 +24,7 @@ pub struct Explanation {
     /// Somebody told of pods.
     are_pods_told: bool,
     admission: Admission,
+    pod: PodSight,
     /// What the settings make of its spans.
     telling: Vec<String>,
 }
@@ -34,6 +36,7 @@ impl Explanation {
     pub fn of(root: &ProcRoot, config: &Config, pods: &Pods, pid: u32) -> Option<Self> {
         let describer = Describer::new(root.clone(), config.discover.service.clone());
         let process = looks::described(root, &describer, [pid]).pop()?;
+        let process = placed(process, pods);
         let findings = Libraries::new(root.clone()).survey(pid);
         let targets = &config.discover.targets;
         let selector = Selector::new(targets.clone());
@@ -43,6 +46,7 @@ impl Explanation {
             are_pods_told: !pods.are_none(),
             admission: targets.admit_of(root, pods, pid, &process.executable),
             telling: telling::of(config),
+            pod: PodSight::of(&process, &config.kubernetes, pods),
             criteria: selector.criteria(root, pid),
             row: row(root, process, findings),
         })
@@ -73,6 +77,8 @@ impl Explanation {
             Visible(&row.service_name)
         )?;
         self.write_selection(out)?;
+        writeln!(out, "pod")?;
+        writeln!(out, "  {}", self.pod)?;
         writeln!(out, "sockets")?;
         if row.uncopied.is_empty() {
             writeln!(out, "  nothing is in the way of reading its calls")?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::discover::ProcRoot;
-use crate::kubernetes::{PodNews, PodResource, Pods, ResourceWatch, WatchSetup};
+use crate::kubernetes::{OwnPod, PodNews, PodResource, Pods, ResourceWatch, WatchSetup};
 
 /// How long the API server is waited for.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -22,7 +22,7 @@ pub fn pods(config: &Config, account: Option<PathBuf>) -> Option<Pods> {
     let setup = WatchSetup {
         config: config.kubernetes.clone(),
         service_account: account,
-        host_name: ProcRoot::host().host_name().to_owned(),
+        own: OwnPod::of(&ProcRoot::host()),
         decides: !config.discover.targets.pods.is_empty(),
     };
     let (told, hears) = sync_channel(1);

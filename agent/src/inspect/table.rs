@@ -142,6 +142,7 @@ mod tests {
             ports: vec![80, 81, 82, 83, 84],
             service_name: "shop".into(),
             service_namespace: Some("web".into()),
+            pod: None,
             uncopied: vec![Uncopied::IoUring],
             tls: vec![
                 Tls {

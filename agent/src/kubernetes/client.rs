@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, Bytes};
-use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, LOCATION, USER_AGENT};
-use http::{HeaderValue, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, LOCATION, USER_AGENT};
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -47,6 +47,9 @@ pub enum AskFailure {
     Away(String),
     /// The asking has no right to this.
     Forbidden(String),
+    /// Nothing that it tells speaks for any node: not even for one of this name, which is what the
+    /// machine calls itself.
+    NoNode(String),
     /// It asks for patience.
     Busy(Duration),
     /// What was asked for is too old to be told (410).
@@ -64,6 +67,13 @@ impl fmt::Display for AskFailure {
             Self::NoAccess(NoAccess(why)) => write!(f, "it can't be asked: {}", Visible(why)),
             Self::Away(why) => write!(f, "it can't be reached: {}", Visible(why)),
             Self::Forbidden(why) => write!(f, "it refuses: {}", Visible(why)),
+            Self::NoNode(host) => write!(
+                f,
+                "it knows neither wirespan's own pod nor a node {} with pods, as the machine calls \
+                 itself: NODE_NAME has to say which node this is (the downward API's \
+                 spec.nodeName)",
+                Visible(host)
+            ),
             Self::Busy(wait) => write!(f, "it is busy, and asks for {} s", wait.as_secs()),
             Self::Expired => f.write_str("what was known is too old"),
             Self::Refused(status, why) => write!(f, "it answers {status}: {}", Visible(why)),
@@ -127,7 +137,7 @@ impl Waits {
 /// It took too long.
 struct Late;
 
-type HttpsClient = legacy::Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+type HttpsClient = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// Asks.
 pub struct ApiClient {
@@ -175,14 +185,37 @@ impl ApiClient {
 
     /// Asks for `path`, with its query; what is answered may be silent for `silence` at a time.
     pub fn get(&self, path: &str, silence: Duration) -> Result<ApiAnswer, AskFailure> {
+        self.ask(path, Request::new(Full::default()), silence)
+    }
+
+    /// Puts a question that is written as JSON to `path`; the answer comes as with
+    /// [`ApiClient::get`].
+    pub fn post(
+        &self,
+        path: &str,
+        json: String,
+        silence: Duration,
+    ) -> Result<ApiAnswer, AskFailure> {
+        let mut request = Request::new(Full::from(json));
+        *request.method_mut() = Method::POST;
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(CONTENT_TYPE, json);
+        self.ask(path, request, silence)
+    }
+
+    fn ask(
+        &self,
+        path: &str,
+        mut request: Request<Full<Bytes>>,
+        silence: Duration,
+    ) -> Result<ApiAnswer, AskFailure> {
         let base = self.base.to_string();
         let uri = format!("{}{path}", base.trim_end_matches('/'));
         let uri: Uri = uri
             .parse()
             .map_err(|_| AskFailure::Away("no such URL".to_owned()))?;
-        let mut request = Request::new(Empty::new());
         *request.uri_mut() = uri;
-        *request.headers_mut() = self.headers.clone();
+        request.headers_mut().extend(self.headers.clone());
         let answered = self.waits.wait(PATIENCE, self.http.request(request));
         let response = match answered.ok_or(AskFailure::Stopped)? {
             Ok(Ok(response)) => response,
@@ -196,7 +229,8 @@ impl ApiClient {
             silence,
             waits: self.waits.clone(),
         };
-        if head.status == StatusCode::OK {
+        // What was put to it may be 201 (Created), though it keeps none of it.
+        if [StatusCode::OK, StatusCode::CREATED].contains(&head.status) {
             return Ok(answer);
         }
         Err(refusal(head.status, &head.headers, answer))

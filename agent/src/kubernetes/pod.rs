@@ -23,7 +23,7 @@ pub struct Pod {
     pub start_time: Option<String>,
     /// `metadata.labels`.
     pub labels: BTreeMap<String, String>,
-    /// `metadata.annotations`, but for those that nothing here reads.
+    /// `metadata.annotations`, of which settings may ask for any while it runs.
     pub annotations: BTreeMap<String, String>,
     /// Who made it, the nearest first: its own controller, then that one's, as far as certain.
     pub owners: Vec<Owner>,

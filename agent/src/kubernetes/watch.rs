@@ -15,9 +15,11 @@ use tokio::sync::watch;
 use super::access::{Access, SERVICE_ACCOUNT};
 use super::audience::{Audience, HeardObject, Listeners};
 use super::client::{ApiClient, AskFailure, PATIENCE, Waits};
+use super::own_node;
+use super::own_pod::OwnPod;
 use super::resource::{ApiResource, ResourceKind, ResourceNews};
 use super::stream;
-use super::wire::{self, WatchEvent};
+use super::wire::WatchEvent;
 use crate::backoff::{Backoff, jittered};
 use crate::config::{ApiReach, KubernetesConfig};
 use crate::visible::Visible;
@@ -40,8 +42,8 @@ pub struct WatchSetup {
     pub config: KubernetesConfig,
     /// Where a service account's files are, if not at their usual place.
     pub service_account: Option<PathBuf>,
-    /// What the machine calls itself, which is also what Kubernetes calls a pod within it.
-    pub host_name: String,
+    /// By what its own pod is found, and so its node.
+    pub own: OwnPod,
     /// Nothing is watched unless it is told.
     pub decides: bool,
 }
@@ -78,7 +80,7 @@ impl ResourceWatch {
             finds_node: of_node,
             is_demanded: setup.config.is_demanded,
             decides: setup.decides,
-            host_name: setup.host_name,
+            own: setup.own,
             waits,
             audience: Box::new(Listeners::<R, _>::new(tell)),
             version: KnownUpTo::Any,
@@ -132,12 +134,12 @@ struct ApiQuestions {
     is_demanded: bool,
     /// See [`WatchSetup::decides`].
     decides: bool,
-    host_name: String,
+    own: OwnPod,
     waits: Waits,
     audience: Box<dyn Audience>,
     version: KnownUpTo,
     backoff: Backoff,
-    /// How often it was refused since it last was not.
+    /// How often it was refused, or named no node, since it last answered.
     forbidden: u32,
     /// The log says that something is wrong.
     complained: bool,
@@ -192,8 +194,13 @@ impl ApiQuestions {
                     self.complain(&failure);
                     self.audience.silence();
                 }
-                let due = FORBIDDEN_PAUSE.saturating_mul(1 << (self.forbidden - 1).min(9));
-                jittered(due.min(FORBIDDEN_PAUSE_MAX))
+                self.long_pause()
+            }
+            AskFailure::NoNode(_) => {
+                self.forbidden = self.forbidden.saturating_add(1);
+                self.complain(&failure);
+                self.audience.silence();
+                self.long_pause()
             }
             AskFailure::NoAccess(_) if !self.is_known => {
                 self.complain(&failure);
@@ -206,6 +213,13 @@ impl ApiQuestions {
                 self.backoff.failed()
             }
         }
+    }
+
+    /// Until something may have changed that only a human changes.
+    fn long_pause(&self) -> Duration {
+        let before = self.forbidden.saturating_sub(1).min(9);
+        let due = FORBIDDEN_PAUSE.saturating_mul(1 << before);
+        jittered(due.min(FORBIDDEN_PAUSE_MAX))
     }
 
     /// One line for as long as it goes on.
@@ -269,51 +283,15 @@ impl ApiQuestions {
         let namespace = access.namespace.clone();
         let client = ApiClient::new(access, self.waits.clone())?;
         if self.finds_node && self.node.is_none() {
-            self.node = Some(self.find_node(&client, namespace)?);
+            let found = own_node::find(&client, namespace.as_deref(), &self.own)?;
+            own_node::say(&found);
+            self.node = Some(found.name);
         }
         let version = match self.known() {
             Some(version) => version,
             None => self.list(&client)?,
         };
         self.watch(&client, version)
-    }
-
-    /// The node that wirespan's own pod is on.
-    fn find_node(
-        &self,
-        client: &ApiClient,
-        namespace: Option<String>,
-    ) -> Result<String, AskFailure> {
-        let by_name = |why| {
-            log::info!(
-                "this node is taken to be {}, as the machine calls itself: {}. NODE_NAME says it \
-                 better",
-                Visible(&self.host_name),
-                Visible(why)
-            );
-            Ok(self.host_name.clone())
-        };
-        let Some(namespace) = namespace else {
-            return by_name("wirespan runs in no pod");
-        };
-        let (namespace, own) = (escaped(&namespace), escaped(&self.host_name));
-        let path = format!("/api/v1/namespaces/{namespace}/pods/{own}");
-        match client.get(&path, PATIENCE) {
-            Ok(answer) => {
-                let told = stream::one(answer).map_err(garbage)?;
-                match wire::pod(told.get()) {
-                    Some(told) if !told.object.node_name.is_empty() => {
-                        Ok(told.object.node_name.clone())
-                    }
-                    _ => by_name("its own pod is on none"),
-                }
-            }
-            Err(AskFailure::Refused(status, _)) if status == StatusCode::NOT_FOUND => {
-                by_name("its own pod is not known by its name")
-            }
-            Err(AskFailure::Forbidden(_)) => by_name("it may not get its own pod"),
-            Err(failure) => Err(failure),
-        }
     }
 
     fn path(&self, query: &[&str]) -> String {
@@ -396,7 +374,7 @@ impl ApiQuestions {
 }
 
 /// It went away in the middle, or writes what it should not.
-fn garbage(error: std::io::Error) -> AskFailure {
+pub(super) fn garbage(error: std::io::Error) -> AskFailure {
     let why = error.to_string().chars().take(200).collect();
     match error.kind() {
         ErrorKind::UnexpectedEof => AskFailure::Away("it ended in the middle of an answer".into()),
@@ -407,7 +385,7 @@ fn garbage(error: std::io::Error) -> AskFailure {
 }
 
 /// Percent-encoded, but for what is unreserved (RFC 3986, 2.3).
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -50,6 +50,8 @@ pub(super) use wire_types as wire;
 wire! {
     Bookmark { metadata: Version, }
     Version { resource_version: String, }
+    Review { status: Reviewed, }
+    Reviewed { allowed: bool, reason: String, }
     WirePod { metadata: Metadata, spec: Spec, status: Status, }
     Metadata {
         name: String,
@@ -117,6 +119,14 @@ pub enum WatchEvent {
 /// One of a list.
 pub fn pod(json: &str) -> Option<Versioned<Arc<Pod>>> {
     serde_json::from_str::<WirePod>(json).ok()?.kept()
+}
+
+/// Whether a `SelfSubjectAccessReview` grants what it asks for, and why not, if it says; `None` if
+/// it is none.
+pub fn review(json: &str) -> Option<Result<(), Option<String>>> {
+    let Reviewed { allowed, reason } = serde_json::from_str::<Review>(json).ok()?.status;
+    let why = Some(text(reason)).filter(|why| !why.is_empty());
+    Some(if allowed { Ok(()) } else { Err(why) })
 }
 
 /// One of a watch; `None` if it is none that is known, or says nothing.

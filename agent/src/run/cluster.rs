@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::discover::ProcRoot;
 use crate::kubernetes::peer::PeerKind;
 use crate::kubernetes::{
-    NodeResource, PodNews, PodResource, ResourceWatch, ServiceResource, WatchSetup,
+    NodeResource, OwnPod, PodNews, PodResource, ResourceWatch, ServiceResource, WatchSetup,
 };
 use crate::live::Live;
 use crate::vitals::Vitals;
@@ -24,7 +24,7 @@ pub(super) fn watch(
     let setup = || WatchSetup {
         config: config.clone(),
         service_account: None,
-        host_name: ProcRoot::host().host_name().to_owned(),
+        own: OwnPod::of(&ProcRoot::host()),
         decides: false,
     };
     let mut watches = Vec::new();

@@ -88,7 +88,7 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::CloudMetadata | Setting::ContainerEngines => ("false", "surroundings"),
         // Without somebody to ask they have no effect.
         Setting::KubeMetadataEnable => ("true", ""),
-        Setting::KubeConfig | Setting::KubernetesServicePort => ("8443", ""),
+        Setting::KubeConfig | Setting::KubernetesServicePort | Setting::Home => ("8443", ""),
         Setting::KubernetesServiceHost => ("10.0.0.1", "kubernetes"),
         Setting::NodeName => ("node-1", "kubernetes"),
         Setting::KubeRestrictLocalNode => ("false", "kubernetes"),

@@ -59,11 +59,13 @@ fn every_setting_of_beyla_has_its_other_prefix() {
 fn pods_are_asked_for_within_pods_or_where_somebody_says_so() {
     const HOST: (&str, &str) = ("KUBERNETES_SERVICE_HOST", "10.96.0.1");
     const FILE: (&str, &str) = ("KUBECONFIG", "/root/.kube/config:/etc/other");
+    const HOME: (&str, &str) = ("HOME", "/home/ops");
     let account = |port: &str| ApiReach::ServiceAccount {
         host: "10.96.0.1".to_owned(),
         port: port.to_owned(),
     };
     let file = || ApiReach::File("/root/.kube/config".into());
+    let users = || ApiReach::File("/home/ops/.kube/config".into());
     let enabled = |text| ("BEYLA_KUBE_METADATA_ENABLE", text);
     for (environment, expected) in [
         (vec![], None),
@@ -84,14 +86,21 @@ fn pods_are_asked_for_within_pods_or_where_somebody_says_so() {
             Some(file()),
         ),
         (vec![enabled("true")], None),
+        // Where kubectl would look, and only if somebody asked for it.
+        (vec![HOME], None),
+        (vec![HOME, enabled("true")], Some(users())),
+        (vec![HOME, FILE, enabled("true")], Some(file())),
+        (vec![HOME, HOST, enabled("true")], Some(account("443"))),
     ] {
         let kubernetes = config_with(&environment).kubernetes;
         assert_eq!(kubernetes.reach, expected, "{environment:?}");
         assert!(kubernetes.local_node_alone);
     }
     for name in ["NODE_NAME", "K8S_NODE_NAME", "KUBE_NODE_NAME"] {
-        let kubernetes = config_with(&[(name, "node-1")]).kubernetes;
-        assert_eq!(kubernetes.node.as_deref(), Some("node-1"));
+        let config = config_with(&[(name, "node-1")]);
+        assert_eq!(config.kubernetes.node.as_deref(), Some("node-1"));
+        let of_host = config.discover.service.host_name;
+        assert_eq!(of_host.as_deref(), Some("node-1"));
     }
     let config = config_with(&[
         ("OTEL_EBPF_KUBE_META_RESTRICT_LOCAL_NODE", "false"),
@@ -111,7 +120,7 @@ fn pods_are_asked_for_within_pods_or_where_somebody_says_so() {
     ]);
     let warnings = nobody.expect("it starts all the same").warnings;
     assert!(
-        warnings[0].contains("KUBECONFIG is not set"),
+        warnings[0].contains("neither KUBECONFIG nor HOME"),
         "{warnings:?}"
     );
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -223,6 +224,40 @@ fn a_process_that_has_gone_is_not_described_but_can_be_named() {
     assert_eq!(process.service_name, "curl");
     assert_eq!(process.service_instance_id, "box:42");
     assert_eq!((process.pid, process.start_ns), (42, 0));
+}
+
+#[test]
+fn the_machine_is_called_as_it_is_and_not_as_wirespans_own_pod() {
+    let proc = FakeProc::new();
+    proc.run(&Fake::new(42, "/usr/sbin/nginx"));
+    let named = |given: Option<&str>| {
+        let given = ServiceOverride {
+            host_name: given.map(str::to_owned),
+            ..ServiceOverride::default()
+        };
+        let describer = Describer::new(proc.root(), given);
+        let process = describer.describe(42).expect("it runs");
+        let gone = describer.vanished(43, "curl");
+        assert_eq!(process.host_name, gone.host_name);
+        assert_eq!(
+            process.service_instance_id,
+            format!("{}:42", gone.host_name)
+        );
+        process.host_name
+    };
+    assert_eq!(named(None), "box");
+    let etc = proc.path(1).join("root/etc");
+    fs::create_dir_all(&etc).expect("created");
+    fs::write(etc.join("hostname"), "# the machine's\n\n node-1 \n").expect("written");
+    assert_eq!(named(None), "node-1");
+    assert_eq!(named(Some("node-of-the-api")), "node-of-the-api");
+    // What is in one namespace with the machine is called as the machine is now.
+    symlink("uts:[4026531838]", proc.path(1).join("ns/uts")).expect("linked");
+    assert_eq!(named(None), "box");
+    // Who sets the name to nothing knows none.
+    fs::remove_file(proc.path(1).join("ns/uts")).expect("removed");
+    fs::write(etc.join("hostname"), "\n").expect("written");
+    assert_eq!(named(None), "box");
 }
 
 #[test]

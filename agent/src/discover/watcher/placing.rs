@@ -4,7 +4,7 @@
 
 use super::{Action, Watcher};
 use crate::discover::Process;
-use crate::kubernetes::{PodNews, PodPlace, Whereabouts};
+use crate::kubernetes::{PodNews, PodPlace, Pods, Whereabouts};
 use crate::memory::Holder;
 
 impl Watcher {
@@ -35,7 +35,7 @@ impl Watcher {
         let mut concerned: Vec<_> = concerned.filter(|it| is_concerned(it)).collect();
         concerned.sort_unstable_by_key(|process| process.pid);
         for process in concerned {
-            let (place, awaits_place) = self.place(&process);
+            let (place, awaits_place) = process.place_among(&self.pods);
             if (&place, awaits_place) != (&process.place, process.awaits_place) {
                 let placed = Process {
                     place,
@@ -50,25 +50,27 @@ impl Watcher {
         self.let_in(&changed, actions);
     }
 
-    /// Where a process is by now, and whether more of that is to come.
-    pub(super) fn place(&self, process: &Process) -> (Option<PodPlace>, bool) {
-        let Some(container) = &process.container else {
+    /// The process, with its place.
+    pub(super) fn placed(&self, mut process: Process) -> Process {
+        (process.place, process.awaits_place) = process.place_among(&self.pods);
+        process
+    }
+}
+
+impl Process {
+    /// Where it is, as far as `pods` are known, and whether more of that is to come.
+    pub(crate) fn place_among(&self, pods: &Pods) -> (Option<PodPlace>, bool) {
+        let Some(container) = &self.container else {
             return (None, false);
         };
         let is_certain = |place: &&PodPlace| place.container.is_some();
-        let certain = process.place.as_ref().filter(is_certain);
-        match (self.pods.find(container), certain) {
+        let certain = self.place.as_ref().filter(is_certain);
+        match (pods.find(container), certain) {
             (Whereabouts::Known(place), _) if place.container.is_some() => (Some(place), false),
             (_, Some(certain)) => (Some(certain.clone()), false),
             (Whereabouts::Known(place), None) => (Some(place), false),
-            (Whereabouts::Awaited(place), None) => (place.or_else(|| process.place.clone()), true),
-            (Whereabouts::Nowhere, None) => (process.place.clone(), false),
+            (Whereabouts::Awaited(place), None) => (place.or_else(|| self.place.clone()), true),
+            (Whereabouts::Nowhere, None) => (self.place.clone(), false),
         }
-    }
-
-    /// The process, with its place.
-    pub(super) fn placed(&self, mut process: Process) -> Process {
-        (process.place, process.awaits_place) = self.place(&process);
-        process
     }
 }

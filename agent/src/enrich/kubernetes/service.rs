@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `service.name` | variables, annotation, owner, pod | and labels before the owner |
 //! | `service.namespace` | variables, annotation, namespace | and label `part-of` |
-//! | `service.version` | variables, annotation, image | and label `version` |
+//! | `service.version` | variables, annotation, image | label `version` instead of image |
 //! | `service.instance.id` | annotation, namespace, pod, container | without annotation |
 //!
 //! Variables are those that the pod gives the container, where they refer to no other. Labels are
@@ -106,7 +106,7 @@ pub fn service(place: &PodPlace, order: NamingOrder) -> PodService {
         version: variable(semconv::SERVICE_VERSION)
             .or_else(|| annotation(semconv::SERVICE_VERSION))
             .or_else(|| label("version"))
-            .or_else(image),
+            .or_else(|| image().filter(|_| !of_beyla)),
         instance_id: annotation(semconv::SERVICE_INSTANCE_ID)
             .filter(|_| !of_beyla)
             .or_else(instance),
