@@ -6,6 +6,8 @@
 //! ([`trial`]): to enrol a socket changes how some kernels treat it.
 
 #[cfg(test)]
+mod accepted;
+#[cfg(test)]
 mod cases;
 mod counts;
 mod group;

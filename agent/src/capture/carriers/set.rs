@@ -38,7 +38,7 @@ impl Set {
             })
         };
         let enrolled = made("a map of sockets", bpf::create_map(&enrolled()))?;
-        let talks = made("storage of sockets", talks())?;
+        let talks = made("storage of sockets", storage(size_of::<Talk>()))?;
         let modes = made("a map", modes(mode))?;
         let mut all = HashMap::new();
         for (name, map) in maps {
@@ -98,12 +98,13 @@ fn enrolled() -> NewMap<'static> {
     }
 }
 
-fn talks() -> io::Result<OwnedFd> {
-    let types = bpf::load_btf(&types_of_talks())?;
+/// Storage of sockets, of so many bytes each.
+pub(super) fn storage(value_size: usize) -> io::Result<OwnedFd> {
+    let types = bpf::load_btf(&types_of_storage(value_size))?;
     bpf::create_map(&NewMap {
         kind: bpf_map_type::BPF_MAP_TYPE_SK_STORAGE,
         key_size: size_of::<u32>() as u32,
-        value_size: size_of::<Talk>() as u32,
+        value_size: value_size as u32,
         max_entries: 0,
         flags: NO_PREALLOC,
         types: Some((types.as_fd(), [INTEGER, VALUE])),
@@ -123,14 +124,14 @@ fn modes(mode: u32) -> io::Result<OwnedFd> {
     Ok(map)
 }
 
-/// Numbers of the types in [`types_of_talks`].
+/// Numbers of the types in [`types_of_storage`].
 const INTEGER: u32 = 1;
 const BYTE: u32 = 2;
 const VALUE: u32 = 3;
 
 /// Storage of sockets is made only with types of its key and its value (BTF,
-/// Documentation/bpf/btf.rst): an integer, and as many bytes as a [`Talk`] has.
-fn types_of_talks() -> Vec<u8> {
+/// Documentation/bpf/btf.rst): an integer, and as many bytes as a value has.
+fn types_of_storage(value_size: usize) -> Vec<u8> {
     const KIND_INT: u32 = 1 << 24;
     const KIND_ARRAY: u32 = 3 << 24;
     const NAMES: &[u8] = b"\0int\0byte\0";
@@ -139,7 +140,7 @@ fn types_of_talks() -> Vec<u8> {
     let types = [
         [1, KIND_INT, 4, 32].as_slice(),
         &[5, KIND_INT, 1, 8],
-        &[0, KIND_ARRAY, 0, BYTE, INTEGER, size_of::<Talk>() as u32],
+        &[0, KIND_ARRAY, 0, BYTE, INTEGER, value_size as u32],
     ]
     .concat();
     let types_len = (types.len() * size_of::<u32>()) as u32;
