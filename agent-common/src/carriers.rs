@@ -31,9 +31,9 @@ pub const MODE_PUBLIC: u32 = 8;
 /// The trace id that the self-test's requests get.
 pub const TRIAL_TRACE_ID: [u8; 16] = *b"wirespan's trial";
 
-/// Length of the TCP option that carries a trace: kind, length, two bytes by which it is known among
-/// experiments (RFC 6994), the trace's id, the lowest 24 bits of the position at which the request
-/// begins, and the trace's flags. Beside time stamps 28 bytes are free.
+/// Length of the TCP option that carries a trace: kind, length, two bytes by which it is known
+/// among experiments (RFC 6994), the trace's id, the lowest 24 bits of the position at which the
+/// request begins, and the trace's flags. Beside time stamps 28 bytes are free.
 pub const OPTION_LEN: u32 = 24;
 /// How far behind the beginning of a request a segment may be that still has its option, in bytes:
 /// where a card cuts segments, each piece of what was handed to it has the same options.

@@ -1,5 +1,5 @@
-//! Who made a request, as the agent of the client's node tells that of the server's, or as an option
-//! of TCP says.
+//! Who made a request, as the agent of the client's node tells that of the server's, or as an
+//! option of TCP says.
 
 use core::mem::size_of;
 

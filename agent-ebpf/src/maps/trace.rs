@@ -226,8 +226,8 @@ pub fn calls(key: &CallKey, trace: &Trace) {
     let _: Result<(), i32> = CALLS.insert(key, trace, 0);
 }
 
-/// Something is sent on a connection, of which so many bytes were read, modulo 2^32. Returns whether
-/// it is the first after something was read.
+/// Something is sent on a connection, of which so many bytes were read, modulo 2^32. Returns
+/// whether it is the first after something was read.
 #[inline(always)]
 pub fn has_turned(starts: [u32; 2], read: u32) -> bool {
     // SAFETY: compared at once.
