@@ -81,6 +81,12 @@ fn begun_by(key: &CallKey) -> Trace {
     begun_at(key.starts, key.position.into())
 }
 
+/// Whether a trace is the one that begins with a request.
+#[inline(always)]
+fn begins_by(key: &CallKey, trace: &Trace) -> bool {
+    begun_by(key).id == trace.id
+}
+
 /// The same, by what [`derived_trace_id`] takes.
 #[inline(always)]
 fn begun_at(starts: [u32; 2], at: u64) -> Trace {
@@ -178,8 +184,10 @@ fn was_moved(scratch: &mut Scratch, result: u32) {
     } else if let Some(trace) = told
         && scratch.copied >= 3
         && is_tls([a, b, c])
+        && !begins_by(&place.of_read(result), &trace)
     {
-        // What it says is not known, so the option is believed.
+        // What it says is not known, so the option is believed. A trace that begins with it has an
+        // id that is known when it is answered.
         let served = served_by_reader(scratch, &place);
         if !maps::serves_already(scratch.transfer.socket.id, &served) {
             maps::serves(scratch.transfer.socket.id, &served, &trace);
@@ -467,9 +475,9 @@ fn sender(current: Current, watch: Watch, socket: Socket, key: &CallKey) -> Trac
     {
         return trace;
     }
-    // Whoever was never spoken to asks for itself alone. Where TLS begins a request, it ends
-    // elsewhere, which is where user space looks.
-    if object.is_some() || watch.serves != 0 || maps::was_spoken_to(tgid) {
+    // Whoever was never spoken to asks for itself alone. In TLS the request is another's number,
+    // and its trace another id: an option with this one says that it begins one.
+    if watch.serves != 0 || maps::was_spoken_to(tgid) {
         return Trace::UNKNOWN;
     }
     begun_by(key)

@@ -2,8 +2,6 @@
 //! again whenever that segment is sent anew, because it was lost or is not acknowledged yet.
 //! Nothing of the stream is looked at, nor changed, so that it is the same with TLS.
 //!
-//! No run loads it yet: user space has neither a setting for it nor a self-test.
-//!
 //! What a segment may carry shrinks by the option's length on connections that carry, always: the
 //! kernel asks how long a segment may be at other times than it makes one, and a segment that turns
 //! out to be longer than was said never arrives.

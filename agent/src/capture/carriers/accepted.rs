@@ -12,7 +12,7 @@ use crate::capture::{kernel_layout, object, strategy};
 use crate::config::{CaptureConfig, CarriersConfig};
 
 /// The object, for a run that carries; `None` where it can't be loaded.
-fn carrying() -> Option<aya::Ebpf> {
+pub fn carrying() -> Option<aya::Ebpf> {
     if !rustix::process::geteuid().is_root() || !strategy::can_walk() {
         return None;
     }

@@ -1,0 +1,107 @@
+//! A control group that the daemon's own connections are in: sockets belong to the group of whoever
+//! makes them. One is made for it below the one that the daemon is in, which takes the seat for a
+//! moment; where none can be made, it is the daemon's own, but never the one that all are in.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use crate::capture::carriers::group;
+use crate::visible::Visible;
+
+/// Where a process is put into a group.
+const PROCS: &str = "cgroup.procs";
+/// What every group has but the one that all are in.
+const TYPE: &str = "cgroup.type";
+
+/// The group. Dropping it ends it.
+pub struct TrialSeat {
+    group: File,
+    made: Option<MadeGroup>,
+}
+
+struct MadeGroup {
+    path: PathBuf,
+    before: PathBuf,
+    is_left: bool,
+}
+
+impl TrialSeat {
+    /// Takes the seat.
+    ///
+    /// # Errors
+    /// Why there is none, in one line.
+    pub fn take() -> Result<Self, String> {
+        let own = own_group()?;
+        match MadeGroup::enter(&own) {
+            Ok(made) => {
+                let group = group::open(Some(&made.path))?;
+                let made = Some(made);
+                Ok(Self { group, made })
+            }
+            Err(_) if own.join(TYPE).exists() => {
+                let group = group::open(Some(&own))?;
+                Ok(Self { group, made: None })
+            }
+            Err(reason) => Err(reason),
+        }
+    }
+
+    /// The group.
+    pub fn group(&self) -> &File {
+        &self.group
+    }
+
+    /// Sockets that are made from now on are not in it.
+    pub fn leave(&mut self) {
+        if let Some(made) = &mut self.made {
+            made.leave();
+        }
+    }
+}
+
+impl MadeGroup {
+    fn enter(own: &Path) -> Result<Self, String> {
+        let path = own.join(format!("wirespan-trial-{}", std::process::id()));
+        let said = |error: std::io::Error| format!("{}: {error}", Visible(path.display()));
+        fs::create_dir(&path).map_err(said)?;
+        let made = Self {
+            path: path.clone(),
+            before: own.to_owned(),
+            is_left: false,
+        };
+        // Who writes 0 is meant itself.
+        fs::write(path.join(PROCS), "0").map_err(said)?;
+        Ok(made)
+    }
+
+    fn leave(&mut self) {
+        if self.is_left {
+            return;
+        }
+        self.is_left = true;
+        if let Err(error) = fs::write(self.before.join(PROCS), "0") {
+            let group = Visible(self.before.display());
+            log::warn!("can't go back to the control group {group}: {error}");
+        }
+    }
+}
+
+impl Drop for MadeGroup {
+    fn drop(&mut self) {
+        self.leave();
+        if let Err(error) = fs::remove_dir(&self.path) {
+            let group = Visible(self.path.display());
+            log::warn!("can't remove the control group {group}: {error}");
+        }
+    }
+}
+
+/// The group of version 2 that this process is in.
+fn own_group() -> Result<PathBuf, String> {
+    const SELF: &str = "/proc/self/cgroup";
+    let groups = fs::read_to_string(SELF).map_err(|error| format!("{SELF}: {error}"))?;
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::/"));
+    let path = path.ok_or("this process is in no control group of version 2")?;
+    let root = group::root().ok_or("version 2 of control groups is not mounted")?;
+    Ok(root.join(path))
+}
