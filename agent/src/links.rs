@@ -350,7 +350,7 @@ impl Links {
     /// An option said of which trace a request is. The client's span is known with the key of the
     /// request, which in TLS comes with its answer. Whether that is news.
     fn told_by_option(&mut self, node: NodeId, told: ToldTrace) -> bool {
-        let Some(known) = self.nodes.get_mut(node) else {
+        let Some(known) = self.nodes.get(node) else {
             return false;
         };
         match tcp_key(known) {
@@ -360,7 +360,7 @@ impl Links {
                     .link_elsewhere(node, &context, Mechanism::TcpOption)
             }
             None => {
-                known.told = Some(told);
+                self.options.hold(node, told);
                 self.nodes.await_for(node, AWAITED_NS);
                 true
             }
@@ -542,7 +542,7 @@ impl Links {
         let ends = ends.filter(|_| known.ends.is_none());
         known.ends = known.ends.or(ends);
         let (role, owner, known_ends) = (known.role, known.owner, known.ends);
-        let told = known.told.take();
+        let told = self.options.release(node);
         let actor = actor.map(|actor| self.java.know(actor));
         let now_ns = self.nodes.now_ns();
         match role {
@@ -689,12 +689,13 @@ impl Links {
     /// Forgets what is over, but for what may still be asked for: so many at most.
     fn forget(&mut self, kept_max: usize) {
         let (headers, joins, tasks) = (&mut self.headers, &mut self.joins, &mut self.tasks);
-        let questions = &mut self.questions;
+        let (questions, options) = (&mut self.questions, &mut self.options);
         let mut unanswered = 0;
         self.nodes.forget(kept_max, |id, node| {
             headers.forget(node);
             joins.forget(id, node);
             tasks.forget(id, node);
+            options.release(id);
             unanswered += u32::from(questions.forget(id, node));
         });
         let tally = &mut self.nodes.tally;

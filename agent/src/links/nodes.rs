@@ -11,7 +11,6 @@ use wirespan_protocols::exchange::{Role, Ticket};
 use wirespan_protocols::heap;
 
 use super::gone::Gone;
-use super::options::ToldTrace;
 use super::questions::tcp_key;
 use super::{
     AWAITED_NS, Abstained, Begun, CallerContext, Ends, JoinKey, LinkTally, Mechanism, Meeting,
@@ -85,8 +84,6 @@ pub struct Node {
     pub is_left_to_sdk: bool,
     /// A task was made that serves it, which may outlive it.
     pub may_be_outlived: bool,
-    /// What a TCP option said of it, until it is answered.
-    pub told: Option<ToldTrace>,
     /// Who asked for it if nothing better becomes known.
     hint: Option<NodeId>,
     /// Its own ids and what its request said; once it is settled, where it stands.
@@ -131,7 +128,6 @@ impl Node {
             served_ns: None,
             is_left_to_sdk: begun.is_left_to_sdk,
             may_be_outlived: false,
-            told: None,
             hint: None,
             context,
             link: Link::Open,

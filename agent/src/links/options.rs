@@ -79,6 +79,8 @@ impl ToldTrace {
 pub struct OptionsHeard {
     is_on: bool,
     connections: HashMap<[u32; 2], HeardConnection>,
+    /// What was said of requests whose own number is known only when they are answered.
+    held: HashMap<NodeId, ToldTrace>,
 }
 
 #[derive(Debug, Default)]
@@ -109,6 +111,7 @@ impl OptionsHeard {
         self.is_on = heeds;
         if !heeds {
             self.connections = HashMap::new();
+            self.held = HashMap::new();
         }
     }
 
@@ -168,6 +171,19 @@ impl OptionsHeard {
         found
     }
 
+    /// That was said of a request whose own number is not known yet.
+    pub fn hold(&mut self, node: NodeId, told: ToldTrace) {
+        self.held.insert(node, told);
+    }
+
+    /// What was said of it, if anything was. It is held no longer.
+    pub fn release(&mut self, node: NodeId) -> Option<ToldTrace> {
+        match self.held.is_empty() {
+            true => None,
+            false => self.held.remove(&node),
+        }
+    }
+
     /// A connection is gone.
     pub fn closed(&mut self, starts: [u32; 2]) {
         if !self.connections.is_empty() {
@@ -179,6 +195,7 @@ impl OptionsHeard {
     pub fn memory_bytes(&self) -> usize {
         heap::table::<([u32; 2], HeardConnection)>(self.connections.capacity())
             + self.connections.len() * heap::vec::<WaitingRequest>(4)
+            + heap::table::<(NodeId, ToldTrace)>(self.held.capacity())
     }
 
     fn connection(&mut self, starts: [u32; 2]) -> &mut HeardConnection {
