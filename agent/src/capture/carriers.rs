@@ -33,7 +33,7 @@ use self::option::OptionSet;
 use self::set::Set;
 pub use self::trial::Fault;
 use super::{bpf, kernel_layout, strategy};
-use crate::config::{CarriersConfig, OptionName};
+use crate::config::CarriersConfig;
 use crate::discover::Process;
 use crate::enrich::process::resource;
 use crate::semconv;
@@ -198,9 +198,7 @@ impl Carriers {
         }
         // First all is tried, then any is attached: the counts are of what is carried.
         let headers = config.headers.then(|| try_out(maps)).transpose();
-        let option = config
-            .option
-            .then(|| try_out_option(maps, config.option_form));
+        let option = config.option.then(|| try_out_option(maps, config));
         let (headers, option, refusal) = passed(headers, option.transpose())?;
         let counts = CarriedCounts::from_now(maps).map_err(CarrierRefusal::Load)?;
         attach_context().map_err(CarrierRefusal::Load)?;
@@ -298,9 +296,9 @@ pub fn try_out(maps: &SharedMaps) -> Result<(), CarrierRefusal> {
 ///
 /// # Errors
 /// What keeps it from being used here.
-pub fn try_out_option(maps: &SharedMaps, name: OptionName) -> Result<(), CarrierRefusal> {
+pub fn try_out_option(maps: &SharedMaps, config: &CarriersConfig) -> Result<(), CarrierRefusal> {
     can_know_context()?;
-    option::try_out(maps, name)
+    option::try_out(maps, config)
 }
 
 /// What learns on whose behalf a request is sent takes this, too.

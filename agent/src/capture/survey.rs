@@ -41,10 +41,10 @@ pub fn survey(layout: &KernelLayout, config: &CaptureConfig) -> Result<Survey, S
         (nothing(), nothing())
     } else {
         let maps = object::maps(&found.ebpf);
-        let name = config.carriers.option_form;
         (
             carriers::try_out(&maps).map_err(|refusal| refusal.to_string()),
-            carriers::try_out_option(&maps, name).map_err(|refusal| refusal.to_string()),
+            carriers::try_out_option(&maps, &config.carriers)
+                .map_err(|refusal| refusal.to_string()),
         )
     };
     Ok(Survey {

@@ -1,6 +1,7 @@
 //! A control group that the daemon's own connections are in: sockets belong to the group of whoever
 //! makes them. One is made for it below the one that the daemon is in, which takes the seat for a
-//! moment; where none can be made, it is the daemon's own, but never the one that all are in.
+//! moment; where none can be made, it is the daemon's own, but never the one that all are in. In its
+//! place one is made below that whose calls are to carry.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -26,24 +27,28 @@ struct MadeGroup {
 }
 
 impl TrialSeat {
-    /// Takes the seat.
+    /// Takes the seat; calls of `carrying` are to carry.
     ///
     /// # Errors
     /// Why there is none, in one line.
-    pub fn take() -> Result<Self, String> {
+    pub fn take(carrying: Option<&Path>) -> Result<Self, String> {
         let own = own_group()?;
-        match MadeGroup::enter(&own) {
-            Ok(made) => {
-                let group = group::open(Some(&made.path))?;
-                let made = Some(made);
-                Ok(Self { group, made })
-            }
-            Err(_) if own.join(TYPE).exists() => {
-                let group = group::open(Some(&own))?;
-                Ok(Self { group, made: None })
-            }
-            Err(reason) => Err(reason),
+        let reason = match MadeGroup::enter(&own, &own) {
+            Ok(made) => return Self::at(made),
+            Err(reason) => reason,
+        };
+        if own.join(TYPE).exists() {
+            let group = group::open(Some(&own))?;
+            return Ok(Self { group, made: None });
         }
+        let below = carrying.ok_or(reason)?;
+        Self::at(MadeGroup::enter(below, &own)?)
+    }
+
+    fn at(made: MadeGroup) -> Result<Self, String> {
+        let group = group::open(Some(&made.path))?;
+        let made = Some(made);
+        Ok(Self { group, made })
     }
 
     /// The group.
@@ -60,8 +65,9 @@ impl TrialSeat {
 }
 
 impl MadeGroup {
-    fn enter(own: &Path) -> Result<Self, String> {
-        let path = own.join(format!("wirespan-trial-{}", std::process::id()));
+    /// Makes one below `above`, and takes the daemon there from `own`.
+    fn enter(above: &Path, own: &Path) -> Result<Self, String> {
+        let path = above.join(format!("wirespan-trial-{}", std::process::id()));
         let said = |error: std::io::Error| format!("{}: {error}", Visible(path.display()));
         fs::create_dir(&path).map_err(said)?;
         let made = Self {

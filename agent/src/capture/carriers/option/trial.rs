@@ -16,7 +16,7 @@ use super::{OptionSet, told};
 use crate::capture::bpf;
 use crate::capture::carriers::CarrierRefusal;
 use crate::capture::reason::one_line;
-use crate::config::OptionName;
+use crate::config::CarriersConfig;
 
 /// What takes longer does not come.
 const WAIT_MAX: Duration = Duration::from_secs(2);
@@ -61,13 +61,14 @@ impl fmt::Display for OptionFault {
 ///
 /// # Errors
 /// What keeps it from being used here.
-pub fn run(maps: &HashMap<String, OwnedFd>, name: OptionName) -> Result<(), CarrierRefusal> {
+pub fn run(maps: &HashMap<String, OwnedFd>, config: &CarriersConfig) -> Result<(), CarrierRefusal> {
     let load = |error: io::Error| CarrierRefusal::Load(error.to_string());
     let told = told().map_err(load)?;
     let mut all = super::copies(maps).map_err(CarrierRefusal::Load)?;
     all.insert("TOLD".to_owned(), told.try_clone().map_err(load)?);
-    let set = OptionSet::load(&all, MODE_TRIAL, name).map_err(CarrierRefusal::Load)?;
-    let mut seat = TrialSeat::take().map_err(CarrierRefusal::Group)?;
+    let set = OptionSet::load(&all, MODE_TRIAL, config.option_form);
+    let set = set.map_err(CarrierRefusal::Load)?;
+    let mut seat = TrialSeat::take(config.group.as_deref()).map_err(CarrierRefusal::Group)?;
     let link = bpf::link_sockets(set.sockets(), seat.group().as_fd());
     let link = link.map_err(|error| CarrierRefusal::Group(error.to_string()))?;
     let pair = TrialPair::within(&set);
@@ -195,14 +196,14 @@ fn came(told: OwnedFd) -> io::Result<Vec<[u32; 4]>> {
 mod tests {
     use super::*;
     use crate::capture::carriers::accepted::carrying;
+    use crate::config::OptionName;
 
     /// It takes root, and control groups of version 2 that may be written to.
     #[test]
     fn the_option_comes_with_each_request_and_changes_no_byte() {
         let Some(ebpf) = carrying() else { return };
         let maps = crate::capture::object::maps(&ebpf);
-        let name = OptionName::default();
-        match run(&maps, name) {
+        match run(&maps, &CarriersConfig::default()) {
             Err(CarrierRefusal::Group(reason)) => eprintln!("not tried: {reason}"),
             tried => tried.unwrap_or_else(|refusal| panic!("{refusal}")),
         }
