@@ -97,7 +97,7 @@ fn keep(name: &str, asked: usize, least: f64, finished: &[Finished]) -> Row {
     row
 }
 
-/// A chain of three nodes under load, that come to `hops` links for each request.
+/// A chain of three nodes under load, that come to `hops` links for each request at least.
 fn goes_on(
     name: &str,
     nodes: &Nodes,
@@ -129,7 +129,7 @@ fn goes_on(
     let finished = stop(agents, &[2 * requests, 2 * requests, requests]);
     let row = keep(name, hops * requests, least, &finished);
     // Of the first server, nobody watches the client.
-    assert!(row.joins.none >= (3 - hops) * requests, "{name}: {row}");
+    assert!(row.joins.none >= requests, "{name}: {row}");
 }
 
 fn requests() -> usize {
@@ -145,18 +145,20 @@ fn over_http1_whatever_translates_addresses() {
     }
 }
 
+/// A server of TLS does not know in time for whom it asks another one, where the request is the
+/// first of its connection.
 #[test]
 fn over_tls() {
     let way = (Way::Dnat, Speech::Https);
-    // The first request of a connection is not known at its server in time.
-    goes_on("TLS", &Nodes::new(3), way, requests(), 2, 95.0);
+    goes_on("TLS", &Nodes::new(3), way, requests(), 1, 99.5);
 }
 
-/// A server of HTTP/2 does not know in time for which of its streams it asks another one.
+/// A server of HTTP/2 does not know in time for which of its streams it asks another one. Where the
+/// client's message begins with something else, its request is not told of.
 #[test]
 fn over_http2() {
     let way = (Way::Routed, Speech::Http2Inside);
-    goes_on("HTTP/2", &Nodes::new(3), way, requests(), 1, 99.0);
+    goes_on("HTTP/2", &Nodes::new(3), way, requests(), 1, 80.0);
 }
 
 #[test]
