@@ -1,7 +1,7 @@
 //! A control group that the daemon's own connections are in: sockets belong to the group of whoever
 //! makes them. One is made for it below the one that the daemon is in, which takes the seat for a
-//! moment; where none can be made, it is the daemon's own, but never the one that all are in. In its
-//! place one is made below that whose calls are to carry.
+//! moment; where none can be made, it is the daemon's own, but never the one that all are in. In
+//! its place one is made below that whose calls are to carry.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -87,7 +87,10 @@ impl MadeGroup {
         self.is_left = true;
         if let Err(error) = fs::write(self.before.join(PROCS), "0") {
             let group = Visible(self.before.display());
-            log::warn!("can't go back to the control group {group}: {error}");
+            log::warn!(
+                "can't go back to the control group {group}: {}",
+                Visible(error)
+            );
         }
     }
 }
@@ -97,7 +100,7 @@ impl Drop for MadeGroup {
         self.leave();
         if let Err(error) = fs::remove_dir(&self.path) {
             let group = Visible(self.path.display());
-            log::warn!("can't remove the control group {group}: {error}");
+            log::warn!("can't remove the control group {group}: {}", Visible(error));
         }
     }
 }
