@@ -31,6 +31,87 @@ pub const MODE_PUBLIC: u32 = 8;
 /// The trace id that the self-test's requests get.
 pub const TRIAL_TRACE_ID: [u8; 16] = *b"wirespan's trial";
 
+/// Length of the TCP option that carries a trace: kind, length, two bytes by which it is known
+/// among experiments (RFC 6994), the trace's id, the lowest 24 bits of the position at which the
+/// request begins, and the trace's flags. Beside time stamps 28 bytes are free.
+pub const OPTION_LEN: u32 = 24;
+/// How far behind the beginning of a request a segment may be that still has its option, in bytes:
+/// where a card cuts segments, each piece of what was handed to it has the same options.
+pub const OPTION_REACH: u32 = 64 * 1024;
+
+/// By what the option is known, in the only slot of `OPTION_FORM`.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct OptionForm {
+    /// Its kind: one of the two for experiments (RFC 4727), 253 or 254.
+    pub kind: u8,
+    /// Zero.
+    pub reserved: u8,
+    /// The first bytes of its data, host byte order.
+    pub magic: u16,
+    /// Where the self-test listens, host byte order; else 0.
+    pub trial_port: u32,
+}
+const _: () = assert!(size_of::<OptionForm>() == 8);
+
+/// What is remembered of a connection that carries by the option, in its socket's storage. All of
+/// it is changed with the socket's lock held.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct OptionEnd {
+    /// Sequence numbers of the first byte that was sent, and of the first that is received.
+    pub starts: [u32; 2],
+    /// Where the last request begins whose segment has the option, in bytes after the first.
+    pub carried: u32,
+    /// Where the last request begins that was counted.
+    pub counted: u32,
+    /// 1: `starts` is known, and the connection carries.
+    pub is_on: u8,
+    /// 1: `carried` is known, and was not acknowledged when it was looked at last.
+    pub is_pending: u8,
+    /// 1: `counted` is known.
+    pub has_counted: u8,
+    /// Zero.
+    pub reserved: [u8; 5],
+}
+const _: () = assert!(size_of::<OptionEnd>() == 24);
+
+/// The option, as it stands in a segment.
+#[must_use]
+#[inline(always)]
+pub const fn option_bytes(
+    form: OptionForm,
+    trace_id: [u8; 16],
+    position: u32,
+    flags: u8,
+) -> [u8; OPTION_LEN as usize] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = trace_id;
+    let [first, second] = form.magic.to_be_bytes();
+    let [_, x, y, z] = position.to_be_bytes();
+    let (kind, len) = (form.kind, OPTION_LEN as u8);
+    [
+        kind, len, first, second, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, x, y, z, flags,
+    ]
+}
+
+/// Where the request begins that an option in a segment at `segment` speaks of, both in bytes
+/// modulo 2^32; `None` where no segment that far away would have it.
+#[must_use]
+#[inline(always)]
+pub const fn option_position(option: &[u8; OPTION_LEN as usize], segment: u32) -> Option<u32> {
+    let low = u32::from_be_bytes([0, option[20], option[21], option[22]]);
+    let before = segment.wrapping_sub(low) & 0xff_ffff;
+    if before < OPTION_REACH {
+        Some(segment.wrapping_sub(before))
+    } else {
+        None
+    }
+}
+
 /// What of a socket is no offset that all programs need: where it says of itself that it is not to
 /// be enrolled, in bytes from the start of `struct tcp_sock`.
 #[derive(
@@ -179,11 +260,23 @@ pub enum Carried {
     SplitBlock = 18,
     /// On a connection of HTTP/2 somebody names traces already: it is left alone.
     NamesTraces = 19,
+    /// A connection carries by the TCP option.
+    OptionConnection = 20,
+    /// The first segment of a request got the option.
+    Optioned = 21,
+    /// Other options left no room for it.
+    NoOptionRoom = 22,
+    /// An option came, and says of which trace a request is.
+    OptionRead = 23,
+    /// An option came that is not as ours are, or not where ours could be.
+    OptionIgnored = 24,
+    /// Whoever connects may have sent something already (TCP Fast Open).
+    FastOpen = 25,
 }
 
 impl Carried {
     /// All of them, in the order of their indices.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 26] = [
         Self::Enrolled,
         Self::Inserted,
         Self::NoContext,
@@ -204,6 +297,12 @@ impl Carried {
         Self::Literal,
         Self::SplitBlock,
         Self::NamesTraces,
+        Self::OptionConnection,
+        Self::Optioned,
+        Self::NoOptionRoom,
+        Self::OptionRead,
+        Self::OptionIgnored,
+        Self::FastOpen,
     ];
 
     /// What it is called in metrics.
@@ -230,6 +329,12 @@ impl Carried {
             Self::Literal => "literal",
             Self::SplitBlock => "split_block",
             Self::NamesTraces => "names_traces",
+            Self::OptionConnection => "option_connection",
+            Self::Optioned => "optioned",
+            Self::NoOptionRoom => "no_option_room",
+            Self::OptionRead => "option_read",
+            Self::OptionIgnored => "option_ignored",
+            Self::FastOpen => "fast_open",
         }
     }
 }
@@ -292,6 +397,28 @@ mod tests {
     fn digits_stand_as_they_are_written() {
         assert_eq!(hex(0x0123_9abf).to_le_bytes(), *b"01239abf");
         assert_eq!(hex(0xffff_0000).to_le_bytes(), *b"ffff0000");
+    }
+
+    #[test]
+    fn an_option_tells_where_its_request_begins_wherever_a_card_cuts() {
+        let form = OptionForm {
+            kind: 253,
+            magic: 0x5753,
+            ..OptionForm::default()
+        };
+        for position in [0, 1, 0xff_fff0, 0x100_0000, u32::MAX - 3] {
+            let option = option_bytes(form, TRIAL_TRACE_ID, position, 1);
+            assert_eq!(option[..4], [253, 24, 0x57, 0x53]);
+            assert_eq!((&option[4..20], option[23]), (&TRIAL_TRACE_ID[..], 1));
+            for cut in [0, 1448, OPTION_REACH - 1] {
+                let segment = position.wrapping_add(cut);
+                assert_eq!(option_position(&option, segment), Some(position));
+            }
+            for elsewhere in [OPTION_REACH, u32::MAX] {
+                let segment = position.wrapping_add(elsewhere);
+                assert_eq!(option_position(&option, segment), None);
+            }
+        }
     }
 
     #[test]

@@ -11,7 +11,9 @@ mod task;
 
 use core::mem::size_of;
 
-pub use caller::{CALLER_DECIDED, CALLER_KNOWN, CALLER_RANDOM, CALLER_SAMPLED, Caller};
+pub use caller::{
+    CALLER_BY_OPTION, CALLER_DECIDED, CALLER_KNOWN, CALLER_RANDOM, CALLER_SAMPLED, Caller,
+};
 pub use task::{ANCESTORS_MAX, Ancestors, Polled, TaskEvent, TaskKind, TaskNote};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -37,8 +39,8 @@ pub enum Kind {
     Task = 7,
     /// What was set of how spans are made, from now on: a JSON document. Made in user space.
     Settings = 8,
-    /// What the agent of another node answered about the client of a request: [`Caller`]. Made in
-    /// user space.
+    /// What the agent of another node answered about the client of a request, or what a TCP option
+    /// said of it: [`Caller`]. The first is made in user space.
     Caller = 9,
     /// Who is behind addresses within a cluster, from now on: a JSON document. Made in user space.
     Peers = 10,

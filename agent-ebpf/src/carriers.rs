@@ -4,13 +4,15 @@
 //!
 //! A socket is marked when a watched process connects it ([`enrolment`]), and enrolled once the
 //! connection stands. Its messages are looked at from then on ([`headers`], [`http1`], [`http2`]).
-//! One that existed before is never enrolled.
+//! One that existed before is never enrolled. The other way is an option of TCP ([`option`]), which
+//! needs neither.
 
 mod enrolment;
 mod field;
 mod headers;
 mod http1;
 mod http2;
+mod option;
 mod room;
 
 use aya_ebpf::bindings::bpf_sock;
@@ -20,6 +22,7 @@ use crate::memory::{Typed, tcp_sock};
 
 pub use enrolment::socket_event;
 pub use headers::message_sent;
+pub use option::option_event;
 
 /// The same socket, with members that can be read.
 #[inline(always)]

@@ -12,16 +12,17 @@
 pub mod head;
 
 use wirespan_common::carriers::{Carried, OF_STREAM, derived_trace_id};
-use wirespan_common::record::{Direction, TaskKind};
-use wirespan_common::watch::Watch;
+use wirespan_common::record::{CALLER_BY_OPTION, CALLER_KNOWN, Caller, Direction, TaskKind};
+use wirespan_common::watch::{VerdictKind, Watch};
 
 use self::head::{RequestHead, Said};
 use crate::arch::GOROUTINE_OFFSET;
 use crate::maps::{self, CallKey, Execution, HeadPart, Scratch, Served, Trace};
 use crate::memory::{
-    Current, Typed, clamp, copy_user_at, current_process, current_registers, current_task,
-    kernel_value, offset, repeat, user_value,
+    Current, Delivered, Typed, clamp, copy_user_at, current_process, current_registers,
+    current_task, kernel_value, offset, repeat, user_value,
 };
+use crate::records;
 use crate::sockets::{self, Socket};
 use crate::syscall::{self, Buffers, Iovec};
 use crate::tasks;
@@ -78,6 +79,12 @@ pub fn of_stream(starts: [u32; 2], position: u32, stream: u32) -> Option<TraceCo
 #[inline(always)]
 fn begun_by(key: &CallKey) -> Trace {
     begun_at(key.starts, key.position.into())
+}
+
+/// Whether a trace is the one that begins with a request.
+#[inline(always)]
+fn begins_by(key: &CallKey, trace: &Trace) -> bool {
+    begun_by(key).id == trace.id
 }
 
 /// The same, by what [`derived_trace_id`] takes.
@@ -164,13 +171,59 @@ fn was_moved(scratch: &mut Scratch, result: u32) {
     if !copies_beginning(scratch, result) {
         return;
     }
+    let told = maps::told(&place.of_read(result));
+    if let Some(trace) = told {
+        tell_of_option(scratch, &place, result, &trace);
+    }
     if goes_on(scratch, &place, result) {
         return;
     }
     let [a, b, c, d, ..] = scratch.payload;
     if scratch.copied >= 4 && head::is_request([a, b, c, d]) {
         request_read(scratch, &place, result);
+    } else if let Some(trace) = told
+        && scratch.copied >= 3
+        && is_tls([a, b, c])
+        && !begins_by(&place.of_read(result), &trace)
+    {
+        // What it says is not known, so the option is believed. A trace that begins with it has an
+        // id that is known when it is answered.
+        let served = served_by_reader(scratch, &place);
+        if !maps::serves_already(scratch.transfer.socket.id, &served) {
+            maps::serves(scratch.transfer.socket.id, &served, &trace);
+        }
     }
+}
+
+/// Whether a record of TLS begins so (RFC 8446, 5.1).
+#[inline(always)]
+fn is_tls([kind, major, minor]: [u8; 3]) -> bool {
+    const HANDSHAKE: u8 = 22;
+    const APPLICATION_DATA: u8 = 23;
+    matches!(kind, HANDSHAKE | APPLICATION_DATA) && major == 3 && minor <= 4
+}
+
+/// Tells user space what an option said of what was read in the last `len` bytes.
+#[inline(always)]
+fn tell_of_option(scratch: &Scratch, place: &TaskPlace, len: u32, trace: &Trace) {
+    let current = scratch.transfer.current;
+    let connection = maps::connection(scratch.transfer.socket.id);
+    let shard = connection.map_or_else(|| maps::shard_of(current.tgid), |it| it.shard);
+    let key = place.of_read(len);
+    let flags = trace.flags as u8;
+    // Without room the request has no parent, which is counted as any record that is lost.
+    let _: Delivered<()> = records::caller(
+        current,
+        shard,
+        Caller {
+            starts: key.starts,
+            at: key.position.into(),
+            trace_id: trace.id,
+            flags,
+            bits: CALLER_KNOWN | CALLER_BY_OPTION,
+            ..Caller::default()
+        },
+    );
 }
 
 /// Whether a process that has read from a socket had written nothing to it.
@@ -215,16 +268,22 @@ fn copies_beginning(scratch: &mut Scratch, result: u32) -> bool {
     copied.is_ok() && scratch.copied != 0
 }
 
+/// What is served of what the current task has read.
+#[inline(always)]
+fn served_by_reader(scratch: &Scratch, place: &TaskPlace) -> Served {
+    Served {
+        execution: reader(scratch, scratch.transfer.socket),
+        starts: [place.peer_start, place.own_start],
+        answered: place.written,
+        reserved: 0,
+    }
+}
+
 /// A request was read, in the last `len` bytes.
 #[inline(always)]
 fn request_read(scratch: &mut Scratch, place: &TaskPlace, len: u32) {
     let socket = scratch.transfer.socket;
-    let served = Served {
-        execution: reader(scratch, socket),
-        starts: [place.peer_start, place.own_start],
-        answered: place.written,
-        reserved: 0,
-    };
+    let served = served_by_reader(scratch, place);
     if maps::serves_already(socket.id, &served) {
         // Bytes of its body that look like another.
         return;
@@ -301,7 +360,9 @@ fn trace_of(scratch: &mut Scratch, key: CallKey, len: u32, before: u32) -> Trace
             maps::count_carried(Carried::UnknownHead);
             Trace::UNKNOWN
         }
-        Said::Nothing => maps::call(&key).unwrap_or_else(|| begun_by(&key)),
+        Said::Nothing => maps::call(&key)
+            .or_else(|| maps::told(&key))
+            .unwrap_or_else(|| begun_by(&key)),
     }
 }
 
@@ -372,16 +433,24 @@ pub fn about_to_send(descriptor: u32) {
         return;
     };
     let connection = maps::connection(socket.id);
-    if connection.is_some_and(|it| it.direction == Direction::Egress as u8) {
+    // Of what is encrypted nobody keeps in which direction it went last.
+    let is_carrier = connection
+        .as_ref()
+        .is_some_and(|it| it.verdict == VerdictKind::Carrier as u8);
+    if !is_carrier && connection.is_some_and(|it| it.direction == Direction::Egress as u8) {
         // It goes on with what it sends.
         return;
     }
     if maps::answered(socket.id) {
         return;
     }
-    let Some(key) = TaskPlace::of(socket.sk).map(|place| place.of_written()) else {
+    let Some(place) = TaskPlace::of(socket.sk) else {
         return;
     };
+    let key = place.of_written();
+    if is_carrier && !maps::has_turned(key.starts, place.read) {
+        return;
+    }
     maps::calls(&key, &sender(current, watch, socket, &key));
 }
 
@@ -406,9 +475,9 @@ fn sender(current: Current, watch: Watch, socket: Socket, key: &CallKey) -> Trac
     {
         return trace;
     }
-    // Whoever was never spoken to asks for itself alone. Where TLS begins a request, it ends
-    // elsewhere, which is where user space looks.
-    if object.is_some() || watch.serves != 0 || maps::was_spoken_to(tgid) {
+    // Whoever was never spoken to asks for itself alone. In TLS the request is another's number,
+    // and its trace another id: an option with this one says that it begins one.
+    if watch.serves != 0 || maps::was_spoken_to(tgid) {
         return Trace::UNKNOWN;
     }
     begun_by(key)

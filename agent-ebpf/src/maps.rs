@@ -10,6 +10,8 @@ mod inboxes;
 mod leaving;
 #[cfg(not(legacy))]
 mod node;
+#[cfg(not(legacy))]
+mod options;
 #[cfg(legacy)]
 mod outbox;
 mod own;
@@ -56,6 +58,8 @@ pub use inboxes::{TaskInbox, inbox, remember_inbox, remember_task_header, task_h
 pub use leaving::{half_closed, half_closes};
 #[cfg(not(legacy))]
 pub use node::{forget_node_table, node_table, remember_node_table};
+#[cfg(not(legacy))]
+pub use options::{option_end, option_end_or_new, option_form, told, was_told};
 #[cfg(legacy)]
 pub use outbox::{flush, next_shard, send, send_chunk, send_from, send_open, shards, tell_news};
 pub use own::{is_own_peer, is_own_socket, own_closed, own_connected, own_connects};
@@ -78,9 +82,9 @@ pub use tls::{
 pub use tls::{remember_written, written};
 #[cfg(not(legacy))]
 pub use trace::{
-    CallKey, Execution, HeadPart, Served, Trace, answered, asks_on, call, calls, is_spoken_to,
-    propagates, remember_head_part, sampled_from, served_trace, serves, serves_already,
-    serves_nothing, take_asked, take_head_part, was_spoken_to,
+    CallKey, Execution, HeadPart, Served, Trace, answered, asks_on, call, calls, has_turned,
+    is_spoken_to, propagates, remember_head_part, sampled_from, served_trace, serves,
+    serves_already, serves_nothing, take_asked, take_head_part, was_spoken_to,
 };
 #[cfg(legacy)]
 pub use trace::{forget_widened, note_widened, propagates, widened};

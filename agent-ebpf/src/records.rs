@@ -7,7 +7,7 @@ use wirespan_common::connection::Connection;
 use wirespan_common::legacy::NewsKey;
 use wirespan_common::own::Ends;
 use wirespan_common::record::{
-    CHUNK_AFTER_LOSS, CHUNK_CARRIED, CHUNK_WIDENED, Direction, Extent, Header, Kind, Open,
+    CHUNK_AFTER_LOSS, CHUNK_CARRIED, CHUNK_WIDENED, Caller, Direction, Extent, Header, Kind, Open,
     Progress, Stage, TaskNote, is_object,
 };
 use wirespan_common::sampling::{ALWAYS_FOLLOWED, draw, is_left_out};
@@ -189,6 +189,26 @@ pub fn task(current: Current, note: TaskNote) -> Delivered<()> {
     let record = TaskRecord {
         header: header::<TaskRecord>(Kind::Task, shard, now_ns(), current),
         note,
+    };
+    maps::send(&record, shard, Wake::Later)
+}
+
+/// What is known of who made a request.
+#[cfg(not(legacy))]
+#[derive(IntoBytes, Immutable)]
+#[repr(C)]
+struct CallerRecord {
+    header: Header,
+    caller: Caller,
+}
+
+/// Tells user space, by this shard, who made a request.
+#[cfg(not(legacy))]
+#[inline(always)]
+pub fn caller(current: Current, shard: u8, caller: Caller) -> Delivered<()> {
+    let record = CallerRecord {
+        header: header::<CallerRecord>(Kind::Caller, shard, now_ns(), current),
+        caller,
     };
     maps::send(&record, shard, Wake::Later)
 }

@@ -31,7 +31,7 @@ mod values;
 
 pub use asking::{AskingConfig, AskingIdentity, PeerName, SECRET_BYTES_MIN, SecretSource};
 pub use capture::{
-    CONNECTIONS_MAX_DEFAULT, CaptureConfig, CarriersConfig, LayoutSetting, Strategy,
+    CONNECTIONS_MAX_DEFAULT, CaptureConfig, CarriersConfig, LayoutSetting, OptionName, Strategy,
 };
 use change::fixed;
 pub use change::{Change, Changes, Part};

@@ -16,6 +16,7 @@ mod java;
 mod joins;
 mod node;
 mod nodes;
+mod options;
 mod proxies;
 mod pruning;
 mod python;
@@ -31,11 +32,14 @@ mod wire;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use wirespan_common::record::{Caller, ConnectionId, TaskEvent, TaskKind, TaskNote};
+use wirespan_common::record::{
+    CALLER_BY_OPTION, Caller, ConnectionId, TaskEvent, TaskKind, TaskNote,
+};
 use wirespan_protocols::exchange::{Role, Ticket};
 
 pub use joins::{Ends, JoinKey, Meeting, OF_CARRIER, OF_STREAM};
 pub use nodes::{Node, NodeId};
+pub use options::{TcpPlace, TcpPoint};
 pub use questions::{CallerContext, ForPeers};
 pub use tally::{Abstained, LinkCounts, LinkTally, QuestionFate};
 pub use wire::Wire;
@@ -46,6 +50,7 @@ use headers::{Headers, PassedOn};
 use java::VirtualThreads;
 use joins::Joins;
 use nodes::{Nodes, REMEMBERED_MAX};
+use options::{OptionsHeard, ToldTrace};
 use python::{Decision, Python, RequestRead};
 use questions::{Questions, tcp_key};
 use tasks::Tasks;
@@ -105,6 +110,8 @@ pub enum Mechanism {
     RequestId,
     /// The agent of another node was asked, and saw the other end of the connection.
     Asked,
+    /// An option of TCP said so, which the client's node had put into it.
+    TcpOption,
 }
 
 impl Mechanism {
@@ -123,13 +130,14 @@ impl Mechanism {
             Self::Connection => "connection",
             Self::RequestId => "request_id",
             Self::Asked => "asked",
+            Self::TcpOption => "tcp_option",
         }
     }
 
     /// Whether what asked for it is on this node.
     #[must_use]
     pub const fn is_within_node(self) -> bool {
-        !matches!(self, Self::Asked)
+        !matches!(self, Self::Asked | Self::TcpOption)
     }
 }
 
@@ -150,6 +158,8 @@ pub struct Begun {
     pub ends: Option<Ends>,
     /// The address of that end, as far as this one sees, where other nodes may be asked.
     pub peer: Option<IpAddr>,
+    /// Where on its TCP connection its request is, where options are heeded.
+    pub place: Option<TcpPlace>,
     /// Where it may be seen may become known when it is answered.
     pub may_meet_later: bool,
     /// When the head of the request ended.
@@ -171,6 +181,7 @@ pub struct Links {
     python: Python,
     derives_traces: bool,
     questions: Questions,
+    options: OptionsHeard,
     /// Requests may be served of which nobody here knows until then, in nanoseconds of record time:
     /// their connections are left out.
     unseen_until_ns: u64,
@@ -191,6 +202,7 @@ impl Links {
             python: Python::default(),
             derives_traces: false,
             questions: Questions::default(),
+            options: OptionsHeard::default(),
             unseen_until_ns: 0,
         }
     }
@@ -237,6 +249,18 @@ impl Links {
         self.derives_traces = derives;
     }
 
+    /// Requests wait for what TCP options say of them, or don't.
+    pub fn heed_options(&mut self, heeds: bool) {
+        self.options.heed(heeds);
+    }
+
+    /// Whether they do.
+    #[inline]
+    #[must_use]
+    pub fn heeds_options(&self) -> bool {
+        self.options.is_on()
+    }
+
     fn begin_server(&mut self, node: NodeId, begun: &Begun, named: Named) {
         self.headers.serves(node, begun.owner, named);
         self.threads.begins(begun.owner);
@@ -256,6 +280,7 @@ impl Links {
         let caller = begun.ends.and_then(|ends| self.joins.server(node, ends));
         match caller {
             Some(caller) => self.nodes.link(node, caller, Mechanism::Connection),
+            None if self.heed(node, begun) => {}
             None if begun.may_meet_later => self.nodes.await_for(node, AWAITED_NS),
             None if self.ask(node, begun.ends, begun.peer) => {}
             None if begun.ends.is_some_and(|ends| ends.may_be_local) => {
@@ -263,6 +288,9 @@ impl Links {
             }
             None if begun.ends.is_some_and(|ends| ends.key.is_first()) => {
                 self.nodes.await_for(node, OVERTAKEN_NS);
+            }
+            None if begun.place.is_some() && self.names_nobody(node) => {
+                self.nodes.await_for(node, OVERTAKEN_NS)
             }
             None => self.nodes.stand_alone(node),
         }
@@ -304,6 +332,46 @@ impl Links {
         }
     }
 
+    /// Whether an option said of which trace a request is that names nobody. If it may still do so,
+    /// it is waited for.
+    fn heed(&mut self, node: NodeId, begun: &Begun) -> bool {
+        let Some(place) = begun.place.filter(|_| self.names_nobody(node)) else {
+            return false;
+        };
+        match self.options.take(&place, begun.time_ns) {
+            Some(told) => self.told_by_option(node, told),
+            None => {
+                self.options.await_for(node, place, begun.time_ns);
+                false
+            }
+        }
+    }
+
+    /// An option said of which trace a request is. The client's span is known with the key of the
+    /// request, which in TLS comes with its answer. Whether that is news.
+    fn told_by_option(&mut self, node: NodeId, told: ToldTrace) -> bool {
+        let Some(known) = self.nodes.get(node) else {
+            return false;
+        };
+        match tcp_key(known) {
+            Some(key) => {
+                let context = told.context(key);
+                self.nodes
+                    .link_elsewhere(node, &context, Mechanism::TcpOption)
+            }
+            None => {
+                self.options.hold(node, told);
+                self.nodes.await_for(node, AWAITED_NS);
+                true
+            }
+        }
+    }
+
+    fn names_nobody(&self, node: NodeId) -> bool {
+        let names_nobody = |it: &Node| it.named.parent.is_none() && !it.is_left_to_sdk;
+        self.nodes.get(node).is_some_and(names_nobody)
+    }
+
     /// Asks other nodes who made a request that names nobody, if they may know. An exchange that
     /// goes on for long is told of without: what comes of it waits for it.
     fn ask(&mut self, node: NodeId, ends: Option<Ends>, from: Option<IpAddr>) -> bool {
@@ -315,8 +383,7 @@ impl Links {
         else {
             return false;
         };
-        let names_nobody = |it: &Node| it.named.parent.is_none() && !it.is_left_to_sdk;
-        if !self.nodes.get(node).is_some_and(names_nobody) {
+        if !self.names_nobody(node) {
             return false;
         }
         if let Err(fate) = self.questions.ask(node, key, from) {
@@ -344,8 +411,15 @@ impl Links {
     }
 
     /// Another node answered who made a request, or that nobody knows: then who is only slower may
-    /// still turn up on this one.
+    /// still turn up on this one. Or an option told it, or a part of that.
     pub fn hear_of_caller(&mut self, caller: &Caller) {
+        if caller.bits & CALLER_BY_OPTION != 0 {
+            let now_ns = self.nodes.now_ns();
+            for (node, told) in self.options.hear(caller, now_ns) {
+                self.told_by_option(node, told);
+            }
+            return;
+        }
         let key = JoinKey {
             starts: caller.starts,
             at: caller.at,
@@ -356,10 +430,12 @@ impl Links {
                 self.nodes.await_for(node, OVERTAKEN_NS);
                 QuestionFate::Unknown
             }
-            (Some(node), Some(context)) => match self.nodes.link_elsewhere(node, &context) {
-                true => QuestionFate::Answered,
-                false => QuestionFate::Late,
-            },
+            (Some(node), Some(context)) => {
+                match self.nodes.link_elsewhere(node, &context, Mechanism::Asked) {
+                    true => QuestionFate::Answered,
+                    false => QuestionFate::Late,
+                }
+            }
         };
         self.nodes.tally.question(fate);
     }
@@ -466,6 +542,7 @@ impl Links {
         let ends = ends.filter(|_| known.ends.is_none());
         known.ends = known.ends.or(ends);
         let (role, owner, known_ends) = (known.role, known.owner, known.ends);
+        let told = self.options.release(node);
         let actor = actor.map(|actor| self.java.know(actor));
         let now_ns = self.nodes.now_ns();
         match role {
@@ -478,6 +555,7 @@ impl Links {
                 let Some(ends) = ends else { return };
                 match self.joins.server(node, ends) {
                     Some(caller) => self.nodes.link(node, caller, Mechanism::Connection),
+                    None if told.is_some_and(|told| self.told_by_option(node, told)) => {}
                     None if self.ask(node, Some(ends), peer) => {}
                     None => self.nodes.await_for(node, REMEMBERED_NS),
                 }
@@ -488,6 +566,9 @@ impl Links {
                 }
                 self.java.hears(&mut self.nodes, node, actor);
                 if let Some(ends) = ends {
+                    if self.heeds_options() {
+                        self.nodes.know_by(node, ends.key);
+                    }
                     self.meet_client(node, ends);
                     self.tell_begun(node);
                 } else if let Some(ends) = known_ends
@@ -608,12 +689,13 @@ impl Links {
     /// Forgets what is over, but for what may still be asked for: so many at most.
     fn forget(&mut self, kept_max: usize) {
         let (headers, joins, tasks) = (&mut self.headers, &mut self.joins, &mut self.tasks);
-        let questions = &mut self.questions;
+        let (questions, options) = (&mut self.questions, &mut self.options);
         let mut unanswered = 0;
         self.nodes.forget(kept_max, |id, node| {
             headers.forget(node);
             joins.forget(id, node);
             tasks.forget(id, node);
+            options.release(id);
             unanswered += u32::from(questions.forget(id, node));
         });
         let tally = &mut self.nodes.tally;
@@ -639,6 +721,7 @@ impl Links {
     /// Such an end is gone.
     pub fn closed(&mut self, starts: [u32; 2]) {
         self.joins.closed(starts);
+        self.options.closed(starts);
     }
 
     /// Whether the other end of a TCP connection is known to be on this node.
@@ -713,6 +796,7 @@ impl Links {
             + self.java.memory_bytes()
             + self.python.memory_bytes()
             + self.questions.memory_bytes()
+            + self.options.memory_bytes()
     }
 }
 

@@ -128,6 +128,7 @@ impl Pipeline {
         let mut exchanges = Exchanges::new(TraceContext::new(config.seed));
         exchanges.links.allow_late(config.spans.late_calls_ns());
         exchanges.links.derive_traces(config.spans.derives_traces());
+        exchanges.links.heed_options(config.spans.heeds_options());
         let answers_ns = config.spans.asked_within_ns();
         exchanges.links.wait_for_answers(answers_ns);
         Self {
@@ -682,6 +683,7 @@ impl Pipeline {
                 let links = &mut self.material.exchanges.links;
                 links.allow_late(config.late_calls_ns());
                 links.derive_traces(config.derives_traces());
+                links.heed_options(config.heeds_options());
                 links.wait_for_answers(config.asked_within_ns());
             }
             Err(_) => self.material.health.lose(Loss::Undecodable, 1),

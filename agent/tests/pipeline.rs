@@ -26,6 +26,8 @@ mod links;
 mod losses;
 #[path = "pipeline/node.rs"]
 mod node;
+#[path = "pipeline/optioned.rs"]
+mod optioned;
 #[path = "pipeline/own.rs"]
 mod own;
 #[path = "pipeline/peers.rs"]

@@ -74,12 +74,40 @@ impl SocketGroup {
         &self.path
     }
 
+    /// Has this process, and whatever it starts, be in it until that is dropped: there is one of a
+    /// process at a time.
+    ///
+    /// # Panics
+    /// If the kernel refuses.
+    #[must_use]
+    pub fn enter(&self) -> Entered {
+        let own = fs::read_to_string("/proc/self/cgroup").expect("it tells");
+        let own = own.lines().find_map(|line| line.strip_prefix("0::/"));
+        let root = self.path.parent().expect("a root");
+        let before = root.join(own.expect("a group of version 2"));
+        fs::write(self.path.join("cgroup.procs"), "0").expect("it moves");
+        Entered { before }
+    }
+
     /// Puts a process into it: sockets that it makes from then on are concerned.
     ///
     /// # Panics
     /// If the kernel refuses.
     pub fn take_in(&self, pid: u32) {
         fs::write(self.path.join("cgroup.procs"), pid.to_string()).expect("it moves");
+    }
+}
+
+/// This process is in another group.
+#[derive(Debug)]
+pub struct Entered {
+    before: PathBuf,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        // Where that does not work, the group can't be removed either, which is seen.
+        let _: std::io::Result<()> = fs::write(self.before.join("cgroup.procs"), "0");
     }
 }
 

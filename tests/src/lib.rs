@@ -2,6 +2,7 @@
 
 pub mod api_server;
 pub mod cgroup;
+pub mod chain;
 pub mod cluster;
 pub mod container;
 pub mod daemon;

@@ -2,94 +2,17 @@
 //! way says so: a chain of servers on three nodes, with a router between that translates addresses
 //! and loses packets. Requests come from where nobody watches.
 
-use std::net::IpAddr;
-use std::sync::Arc;
-
+use wirespan_tests::chain::{Chain, PORT, Speech};
 use wirespan_tests::daemon::{self, Daemon, Finished};
 use wirespan_tests::links::{Counts, KeptRow, Load, Row, Target};
 use wirespan_tests::nodes::{Nodes, Way};
 use wirespan_tests::process::{LIMIT, Process, tied};
 use wirespan_tests::redis::introduces;
 use wirespan_tests::spans::{Kind, Seen};
-use wirespan_tests::tls::Certificates;
-use wirespan_tests::workload::{Nginx, eventually};
 
-const ANSWER: &str = "location / { return 200 \"answered\\n\"; }";
-/// Where servers listen on their nodes, and agents.
-const PORT: u16 = 8080;
+/// Where agents listen on their nodes.
 const PEERS_PORT: u16 = 4319;
 const SECRET: &str = "three nodes and a router";
-
-/// What servers say to each other.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Speech {
-    Http1,
-    Http2,
-    Https,
-}
-
-/// A server on each node, each of which asks the next one.
-struct Chain {
-    servers: Vec<Nginx>,
-}
-
-impl Chain {
-    fn new(nodes: &Nodes, way: Way, speech: Speech) -> Self {
-        let certificates = Arc::new(Certificates::create());
-        let server = |node: u8| {
-            let own = nodes.address(node, Way::Routed);
-            let (upstream, location) = match node {
-                2 => (String::new(), ANSWER.to_owned()),
-                _ => asks(nodes.address(node + 1, way), speech),
-            };
-            let certificates = Arc::clone(&certificates);
-            nodes.host(node).run(move || match speech {
-                // What comes from outside is plain.
-                Speech::Https if node > 0 => {
-                    let listen = format!("listen {own}:{PORT} ssl;\n{location}");
-                    Nginx::start_tls(&certificates, &upstream, &listen)
-                }
-                Speech::Http1 | Speech::Https => {
-                    let listen = format!("listen {own}:{PORT};\n{location}");
-                    Nginx::start(1, &upstream, &listen)
-                }
-                Speech::Http2 => {
-                    let listen = format!("listen {own}:{PORT} http2;\n{location}");
-                    Nginx::http2(1, &upstream, &listen)
-                }
-            })
-        };
-        let servers: Vec<_> = (0..3).map(server).collect();
-        for server in &servers {
-            eventually("workers", || !server.workers().is_empty());
-        }
-        Self { servers }
-    }
-
-    fn workers(&self, node: u8) -> Vec<u32> {
-        self.servers[usize::from(node)].workers()
-    }
-}
-
-/// A server that asks another one over connections that it keeps.
-fn asks(next: IpAddr, speech: Speech) -> (String, String) {
-    let upstream = format!("upstream behind {{ server {next}:{PORT}; keepalive 16; }}");
-    let location = match speech {
-        Speech::Http2 => "location / { grpc_pass grpc://behind; }".to_owned(),
-        Speech::Http1 | Speech::Https => {
-            let scheme = if speech == Speech::Https {
-                "https"
-            } else {
-                "http"
-            };
-            format!(
-                "location / {{ proxy_pass {scheme}://behind; proxy_http_version 1.1; \
-                 proxy_set_header Connection ''; }}"
-            )
-        }
-    };
-    (upstream, location)
-}
 
 /// An agent on a node, that watches what `settings` select.
 fn agent(nodes: &Nodes, node: u8, settings: &[(&str, &str)]) -> Daemon {

@@ -1,4 +1,5 @@
-//! Who made a request, as the agent of the client's node tells that of the server's.
+//! Who made a request, as the agent of the client's node tells that of the server's, or as an
+//! option of TCP says.
 
 use core::mem::size_of;
 
@@ -39,3 +40,7 @@ pub const CALLER_DECIDED: u8 = 2;
 pub const CALLER_SAMPLED: u8 = 4;
 /// `randomness` is that of the trace.
 pub const CALLER_RANDOM: u8 = 8;
+/// A TCP option said so: `at` is where the request begins on the TCP connection, in bytes modulo
+/// 2^32, and of the client's span nothing is said, because it follows from that. Made by the kernel
+/// side.
+pub const CALLER_BY_OPTION: u8 = 16;

@@ -47,7 +47,7 @@ fn connects(event: SocketEvent) {
 
 /// How the current process is watched, if it is.
 #[inline(always)]
-fn watch() -> Option<Watch> {
+pub fn watch() -> Option<Watch> {
     // VERIFIER(6.1): here the helper that tells it is not known.
     let tgid = kernel_value(current_task() + offset(|o| &o.task_struct_tgid)).ok()?;
     if maps::is_own(tgid) {
@@ -59,15 +59,24 @@ fn watch() -> Option<Watch> {
 /// Why a connection that a watched process opens is not to be enrolled, as far as that is known.
 #[inline(always)]
 fn declines(event: SocketEvent, watch: Watch) -> Option<Carried> {
+    if let Some(reason) = is_not_chosen(event, watch) {
+        return Some(reason);
+    }
+    if uses_rings() {
+        return Some(Carried::ZeroCopy);
+    }
+    None
+}
+
+/// Why a connection that a watched process opens carries nothing in any way.
+#[inline(always)]
+pub fn is_not_chosen(event: SocketEvent, watch: Watch) -> Option<Carried> {
     let mode = maps::carrier_mode();
     if mode & MODE_CHOSEN != 0 && watch.carries == 0 {
         return Some(Carried::NotChosen);
     }
     if mode & MODE_PUBLIC == 0 && !is_private(event) {
         return Some(Carried::PublicPeer);
-    }
-    if uses_rings() {
-        return Some(Carried::ZeroCopy);
     }
     None
 }
@@ -104,9 +113,8 @@ fn established(event: SocketEvent) {
 /// What a socket says of itself that keeps it from being enrolled.
 #[inline(always)]
 fn is_unfit(tcp: Typed) -> Option<Carried> {
-    let multipath = maps::unfit(|places| &places.multipath);
-    if multipath != 0 && tcp.value::<u8>(multipath) != 0 {
-        return Some(Carried::Multipath);
+    if let Some(reason) = is_multipath(tcp) {
+        return Some(reason);
     }
     if may_send_uncopied(tcp) {
         return Some(Carried::ZeroCopy);
@@ -114,10 +122,17 @@ fn is_unfit(tcp: Typed) -> Option<Carried> {
     None
 }
 
+/// Whether it is a part of a connection of Multipath TCP.
+#[inline(always)]
+pub fn is_multipath(tcp: Typed) -> Option<Carried> {
+    let multipath = maps::unfit(|places| &places.multipath);
+    (multipath != 0 && tcp.value::<u8>(multipath) != 0).then_some(Carried::Multipath)
+}
+
 /// Whether the peer is within a network of somebody's own (RFC 1918, 6598, 4193), this machine, or
 /// the same link: a trace id tells nobody else of what is done here.
 #[inline(always)]
-fn is_private(event: SocketEvent) -> bool {
+pub fn is_private(event: SocketEvent) -> bool {
     let family = event.family();
     if family == AF_INET {
         return is_private_v4(event.peer_v4());

@@ -21,6 +21,13 @@ pub fn carry_sockets(ctx: SockOpsContext) -> u32 {
     1
 }
 
+/// The same, and the headers of what such sockets send and receive.
+#[sock_ops]
+pub fn carry_options(ctx: SockOpsContext) -> u32 {
+    carriers::option_event(SocketEvent::new(ctx.ops));
+    1
+}
+
 /// An enrolled connection sends.
 #[sk_msg]
 pub fn carry_headers(ctx: SkMsgContext) -> u32 {

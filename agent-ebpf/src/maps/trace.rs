@@ -116,6 +116,10 @@ static HEAD_PARTS: LruHashMap<ConnectionId, ReadHead> = LruHashMap::with_max_ent
 /// Requests that watched processes of this machine make.
 #[map]
 static CALLS: LruHashMap<CallKey, Trace> = LruHashMap::with_max_entries(16 * 1024, 0);
+/// How much of a connection was read before the last request was sent on it, where nothing else is
+/// kept of its turns.
+#[map]
+static TURNS: LruHashMap<[u32; 2], u32> = LruHashMap::with_max_entries(16 * 1024, 0);
 /// Processes to which others spoke first.
 #[map]
 static SERVERS: LruHashMap<u32, u8> = LruHashMap::with_max_entries(16 * 1024, 0);
@@ -220,6 +224,18 @@ pub fn take_asked(connection: ConnectionId) -> Option<Trace> {
 #[inline(always)]
 pub fn calls(key: &CallKey, trace: &Trace) {
     let _: Result<(), i32> = CALLS.insert(key, trace, 0);
+}
+
+/// Something is sent on a connection, of which so many bytes were read, modulo 2^32. Returns
+/// whether it is the first after something was read.
+#[inline(always)]
+pub fn has_turned(starts: [u32; 2], read: u32) -> bool {
+    // SAFETY: compared at once.
+    if unsafe { TURNS.get(starts) }.copied() == Some(read) {
+        return false;
+    }
+    let _: Result<(), i32> = TURNS.insert(starts, read, 0);
+    true
 }
 
 /// What is known of a request that a watched process of this machine makes.

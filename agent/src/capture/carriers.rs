@@ -2,14 +2,19 @@
 //! attached by links and to a map of their own, never pinned: all of it ends with the daemon,
 //! however that comes.
 //!
-//! Nothing is enrolled before the same programs were tried on connections of the daemon's own
-//! ([`trial`]): to enrol a socket changes how some kernels treat it.
+//! There are two ways, each on its own setting: header fields, for which sockets are enrolled, and
+//! an option of TCP ([`option`]), for which none is. Nothing is attached before the same programs
+//! were tried on connections of the daemon's own ([`trial`], and the option's): to enrol a socket
+//! changes how some kernels treat it.
 
+#[cfg(test)]
+mod accepted;
 #[cfg(test)]
 mod cases;
 mod counts;
 mod group;
 mod leaving;
+mod option;
 mod set;
 mod trial;
 
@@ -23,6 +28,8 @@ use wirespan_common::carriers::{Carried, MODE_CHOSEN, MODE_HEADERS, MODE_PUBLIC,
 
 use self::counts::CarriedCounts;
 use self::leaving::UnfitConnections;
+pub use self::option::OptionFault;
+use self::option::OptionSet;
 use self::set::Set;
 pub use self::trial::Fault;
 use super::{bpf, kernel_layout, strategy};
@@ -35,18 +42,35 @@ use crate::visible::Visible;
 
 /// What carries trace context. Dropping it ends that; nothing that was sent is affected.
 pub struct Carriers {
-    set: Set,
+    headers: Option<HeaderCarrier>,
+    option: Option<OptionCarrier>,
     group: File,
-    #[allow(dead_code, reason = "held for its end")]
-    link: OwnedFd,
     counts: CarriedCounts,
-    leaving: UnfitConnections,
     config: CarriersConfig,
 }
 
+/// Header fields.
+struct HeaderCarrier {
+    set: Set,
+    #[allow(dead_code, reason = "held for its end")]
+    link: OwnedFd,
+    leaving: UnfitConnections,
+}
+
+/// The option of TCP.
+struct OptionCarrier {
+    #[allow(dead_code, reason = "held for its end")]
+    set: OptionSet,
+    #[allow(dead_code, reason = "held for its end")]
+    link: OwnedFd,
+}
+
+/// Maps that all programs share, by name.
+type SharedMaps = HashMap<String, OwnedFd>;
+
 impl Drop for Carriers {
     fn drop(&mut self) {
-        log::info!("context in headers: {}", self.counts);
+        log::info!("context in {}: {}", self.ways(), self.counts);
     }
 }
 
@@ -57,6 +81,8 @@ pub enum CarrierRefusal {
     Load(String),
     /// Enrolled sockets work otherwise than others, or carry otherwise than meant.
     Trial(Fault),
+    /// Connections that carry by the TCP option work otherwise than others, or don't carry.
+    Option(OptionFault),
     /// The control group can't be used.
     Group(String),
     /// Somebody else's programs are on the way.
@@ -68,6 +94,7 @@ impl fmt::Display for CarrierRefusal {
         match self {
             Self::Load(reason) => write!(f, "the kernel refuses what it takes: {reason}"),
             Self::Trial(fault) => write!(f, "this kernel fails the self-test: {fault}"),
+            Self::Option(fault) => write!(f, "this kernel fails the self-test: {fault}"),
             Self::Group(reason) => write!(f, "no control group to attach to: {reason}"),
             Self::Others(count) => write!(
                 f,
@@ -84,18 +111,26 @@ impl Carriers {
     /// kernel side learn whose requests are sent, and is called only if the kernel passes.
     pub fn start_if_asked(
         config: &CarriersConfig,
-        maps: &HashMap<String, OwnedFd>,
+        maps: &SharedMaps,
         attach_context: impl FnOnce() -> Result<(), String>,
     ) -> Option<Result<Self, CarrierRefusal>> {
         if !config.is_on() {
             return None;
         }
         let started = Self::start(config, maps, attach_context);
-        match &started {
-            Ok(_) => log::info!("calls of watched processes carry their trace"),
-            Err(refusal) => log::warn!("no calls carry their trace: {}", Visible(refusal)),
+        if let Err(refusal) = &started {
+            log::warn!("no calls carry their trace: {}", Visible(refusal));
         }
         Some(started)
+    }
+
+    /// By what is carried.
+    fn ways(&self) -> &'static str {
+        match (&self.headers, &self.option) {
+            (Some(_), None) => "headers",
+            (None, _) => "TCP options",
+            (Some(_), Some(_)) => "headers and TCP options",
+        }
     }
 
     /// Whether calls of a process may carry their trace; `None` where all may that are watched.
@@ -109,7 +144,9 @@ impl Carriers {
 
     /// Takes out those connections that have become unfit.
     pub fn turn(&mut self, now: Instant) {
-        self.leaving.turn(now, |cookie| self.set.release(cookie));
+        if let Some(HeaderCarrier { set, leaving, .. }) = &mut self.headers {
+            leaving.turn(now, |cookie| set.release(cookie));
+        }
     }
 
     /// Whether nobody else has come to handle the sockets of the control group.
@@ -117,10 +154,10 @@ impl Carriers {
     /// # Errors
     /// [`CarrierRefusal::Others`]
     pub fn are_alone(&self) -> Result<(), CarrierRefusal> {
+        let own = u32::from(self.headers.is_some()) + u32::from(self.option.is_some());
         match bpf::socket_programs(self.group.as_fd()) {
-            // Its own.
-            Ok(0 | 1) => Ok(()),
-            Ok(count) => Err(CarrierRefusal::Others(count - 1)),
+            Ok(count) if count <= own => Ok(()),
+            Ok(count) => Err(CarrierRefusal::Others(count - own)),
             // The group is gone, and all that was in it.
             Err(_) => Ok(()),
         }
@@ -144,13 +181,13 @@ impl Carriers {
         self.counts.since()
     }
 
-    /// Tries the programs, and attaches them.
+    /// Tries the programs, and attaches those that pass.
     ///
     /// # Errors
-    /// Nothing is attached then.
+    /// None does; nothing is attached then.
     fn start(
         config: &CarriersConfig,
-        maps: &HashMap<String, OwnedFd>,
+        maps: &SharedMaps,
         attach_context: impl FnOnce() -> Result<(), String>,
     ) -> Result<Self, CarrierRefusal> {
         let group = group::open(config.group.as_deref()).map_err(CarrierRefusal::Group)?;
@@ -159,28 +196,82 @@ impl Carriers {
         if others != 0 {
             return Err(CarrierRefusal::Others(others));
         }
-        kernel_layout::unfit_places().map_err(CarrierRefusal::Load)?;
-        try_out(maps)?;
+        // First all is tried, then any is attached: the counts are of what is carried.
+        let headers = config.headers.then(|| try_out(maps)).transpose();
+        let option = config.option.then(|| try_out_option(maps, config));
+        let (headers, option, refusal) = passed(headers, option.transpose())?;
         let counts = CarriedCounts::from_now(maps).map_err(CarrierRefusal::Load)?;
-        let leaving = UnfitConnections::of(maps).map_err(CarrierRefusal::Load)?;
-        let set = Set::load(maps, mode(config)).map_err(CarrierRefusal::Load)?;
         attach_context().map_err(CarrierRefusal::Load)?;
-        let link = bpf::link_sockets(set.sockets(), group.as_fd());
-        let link = link.map_err(|error| CarrierRefusal::Group(error.to_string()))?;
-        Ok(Self {
-            set,
+        let carriers = Self {
+            headers: headers
+                .then(|| HeaderCarrier::start(config, maps, &group))
+                .transpose()?,
+            option: option
+                .then(|| OptionCarrier::start(config, maps, &group))
+                .transpose()?,
             group,
-            link,
             counts,
-            leaving,
             config: config.clone(),
-        })
+        };
+        let ways = carriers.ways();
+        match refusal {
+            None => log::info!("calls of watched processes carry their trace in {ways}"),
+            Some(refusal) => log::warn!(
+                "calls of watched processes carry their trace in {ways} alone: {}",
+                Visible(refusal)
+            ),
+        }
+        Ok(carriers)
     }
 }
 
-/// `MODE_*`, as they are asked for.
+/// Which of those that were asked for have passed, and why the other one has not.
+///
+/// # Errors
+/// None has.
+fn passed(
+    headers: Result<Option<()>, CarrierRefusal>,
+    option: Result<Option<()>, CarrierRefusal>,
+) -> Result<(bool, bool, Option<CarrierRefusal>), CarrierRefusal> {
+    match (headers, option) {
+        (Ok(headers), Ok(option)) => Ok((headers.is_some(), option.is_some(), None)),
+        (Err(refusal), Ok(Some(()))) => Ok((false, true, Some(refusal))),
+        (Ok(Some(())), Err(refusal)) => Ok((true, false, Some(refusal))),
+        (Err(refusal), _) | (_, Err(refusal)) => Err(refusal),
+    }
+}
+
+impl HeaderCarrier {
+    fn start(
+        config: &CarriersConfig,
+        maps: &SharedMaps,
+        group: &File,
+    ) -> Result<Self, CarrierRefusal> {
+        let leaving = UnfitConnections::of(maps).map_err(CarrierRefusal::Load)?;
+        let set = Set::load(maps, MODE_HEADERS | mode(config)).map_err(CarrierRefusal::Load)?;
+        let link = bpf::link_sockets(set.sockets(), group.as_fd());
+        let link = link.map_err(|error| CarrierRefusal::Group(error.to_string()))?;
+        Ok(Self { set, link, leaving })
+    }
+}
+
+impl OptionCarrier {
+    fn start(
+        config: &CarriersConfig,
+        maps: &SharedMaps,
+        group: &File,
+    ) -> Result<Self, CarrierRefusal> {
+        let set = OptionSet::load(maps, mode(config), config.option_form);
+        let set = set.map_err(CarrierRefusal::Load)?;
+        let link = bpf::link_sockets(set.sockets(), group.as_fd());
+        let link = link.map_err(|error| CarrierRefusal::Group(error.to_string()))?;
+        Ok(Self { set, link })
+    }
+}
+
+/// `MODE_*` of whose calls carry, as is asked for.
 fn mode(config: &CarriersConfig) -> u32 {
-    let mut mode = MODE_HEADERS;
+    let mut mode = 0;
     if config.services.is_some() {
         mode |= MODE_CHOSEN;
     }
@@ -190,15 +281,31 @@ fn mode(config: &CarriersConfig) -> u32 {
     mode
 }
 
-/// Tries the programs on connections of the daemon's own, and attaches nothing else.
+/// Tries header fields on connections of the daemon's own, and attaches nothing else.
 ///
 /// # Errors
 /// What keeps them from being used here.
-pub fn try_out(maps: &HashMap<String, OwnedFd>) -> Result<(), CarrierRefusal> {
-    if !strategy::can_walk() {
-        let reason = "programs can't walk through messages (bpf_loop, since 5.17)";
-        return Err(CarrierRefusal::Load(reason.to_owned()));
-    }
+pub fn try_out(maps: &SharedMaps) -> Result<(), CarrierRefusal> {
+    can_know_context()?;
+    kernel_layout::unfit_places().map_err(CarrierRefusal::Load)?;
     let set = Set::load(maps, MODE_TRIAL | MODE_HEADERS).map_err(CarrierRefusal::Load)?;
     trial::run(&set).map_err(CarrierRefusal::Trial)
+}
+
+/// Tries the TCP option on a connection of the daemon's own, and attaches nothing else.
+///
+/// # Errors
+/// What keeps it from being used here.
+pub fn try_out_option(maps: &SharedMaps, config: &CarriersConfig) -> Result<(), CarrierRefusal> {
+    can_know_context()?;
+    option::try_out(maps, config)
+}
+
+/// What learns on whose behalf a request is sent takes this, too.
+fn can_know_context() -> Result<(), CarrierRefusal> {
+    if strategy::can_walk() {
+        return Ok(());
+    }
+    let reason = "programs can't walk through messages (bpf_loop, since 5.17)";
+    Err(CarrierRefusal::Load(reason.to_owned()))
 }

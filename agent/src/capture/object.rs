@@ -88,7 +88,7 @@ unsafe impl<T: FromBytes + IntoBytes + Copy + 'static> Pod for Shared<T> {}
 const LOG_NOTHING: u8 = 0;
 
 /// Maps of what is known of requests as they are sent, where anybody asks.
-const OF_CONTEXT: [&str; 8] = [
+const OF_CONTEXT: [&str; 10] = [
     "ASKED",
     "CALLS",
     "HEAD_PARTS",
@@ -96,6 +96,8 @@ const OF_CONTEXT: [&str; 8] = [
     "SERVED",
     "SERVERS",
     "SERVING",
+    "TOLD",
+    "TURNS",
     "WIDENED",
 ];
 

@@ -20,7 +20,9 @@ pub struct Survey {
     /// Whether many probes go by one link.
     pub links_many: bool,
     /// What keeps calls from carrying their trace in header fields, if anything does; in one line.
-    pub carriers: Result<(), String>,
+    pub headers: Result<(), String>,
+    /// The same in a TCP option.
+    pub option: Result<(), String>,
     /// What is not done here that others have, if anything.
     pub leaves_out: Option<&'static str>,
     /// Why not, where nobody asked for it.
@@ -34,17 +36,24 @@ pub struct Survey {
 pub fn survey(layout: &KernelLayout, config: &CaptureConfig) -> Result<Survey, StartError> {
     let found = start::start(layout, config, ProgramExtent::Load)?;
     let is_legacy = found.side == KernelSide::Legacy;
-    let carriers = if is_legacy {
-        Err(start::CARRIES_NOTHING.to_owned())
+    let (headers, option) = if is_legacy {
+        let nothing = || Err(start::CARRIES_NOTHING.to_owned());
+        (nothing(), nothing())
     } else {
-        carriers::try_out(&object::maps(&found.ebpf)).map_err(|refusal| refusal.to_string())
+        let maps = object::maps(&found.ebpf);
+        (
+            carriers::try_out(&maps).map_err(|refusal| refusal.to_string()),
+            carriers::try_out_option(&maps, &config.carriers)
+                .map_err(|refusal| refusal.to_string()),
+        )
     };
     Ok(Survey {
         strategy: found.strategy,
         refused: found.refused,
         walks_frames: found.side.can_walk(),
         links_many: !is_legacy && tls::knows_links(),
-        carriers,
+        headers,
+        option,
         leaves_out: is_legacy.then_some(start::LIMITS),
         fell_back: found.fell_back,
     })

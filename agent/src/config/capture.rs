@@ -38,6 +38,10 @@ pub struct CaptureConfig {
 pub struct CarriersConfig {
     /// By header fields.
     pub headers: bool,
+    /// By an option of TCP.
+    pub option: bool,
+    /// By what that option is known.
+    pub option_form: OptionName,
     /// The control group (version 2) whose processes are concerned; otherwise all.
     pub group: Option<PathBuf>,
     /// Services whose processes are concerned, by name, or by namespace and name with a `/` between
@@ -47,11 +51,33 @@ pub struct CarriersConfig {
     pub to_public: bool,
 }
 
+/// By what a TCP option is known among all: both ends have to have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OptionName {
+    /// One of the kinds for experiments (RFC 4727): 253 or 254.
+    pub kind: u8,
+    /// What tells experiments of one kind apart (RFC 6994).
+    pub magic: u16,
+}
+
+impl Default for OptionName {
+    fn default() -> Self {
+        Self {
+            kind: OPTION_KINDS[0],
+            // "WS".
+            magic: 0x5753,
+        }
+    }
+}
+
+/// Kinds of TCP options that are for experiments (RFC 4727, 4).
+const OPTION_KINDS: [u8; 2] = [253, 254];
+
 impl CarriersConfig {
     /// Whether anything is carried.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.headers
+        self.headers || self.option
     }
 
     /// Whether calls of a service may carry their trace.
@@ -102,7 +128,8 @@ impl Part for CaptureConfig {
             ),
             // Proved and attached at the start, with a right that is given up then.
             (
-                self.carriers.headers != new.carriers.headers,
+                (self.carriers.headers, self.carriers.option)
+                    != (new.carriers.headers, new.carriers.option),
                 Setting::ContextPropagation,
             ),
             (
@@ -116,6 +143,14 @@ impl Part for CaptureConfig {
             (
                 self.carriers.to_public != new.carriers.to_public,
                 Setting::ContextPropagationPublic,
+            ),
+            (
+                self.carriers.option_form.kind != new.carriers.option_form.kind,
+                Setting::ContextPropagationTcpKind,
+            ),
+            (
+                self.carriers.option_form.magic != new.carriers.option_form.magic,
+                Setting::ContextPropagationTcpMagic,
             ),
         ];
         (self.clone(), fixed(differs))
@@ -170,10 +205,7 @@ impl Strategy {
     }
 }
 
-pub(super) fn read(
-    settings: &Settings,
-    warnings: &mut Vec<String>,
-) -> Result<CaptureConfig, ConfigError> {
+pub(super) fn read(settings: &Settings) -> Result<CaptureConfig, ConfigError> {
     let mut capture = CaptureConfig::default();
     if let Some(given) = settings.of(Setting::Capture) {
         capture.strategy = given.parse(
@@ -235,7 +267,7 @@ pub(super) fn read(
         )?;
         capture.node_links &= capture.follow_cpu_max > 0;
     }
-    capture.carriers = read_carriers(settings, warnings)?;
+    capture.carriers = read_carriers(settings)?;
     Ok(capture)
 }
 
@@ -257,25 +289,23 @@ fn ways(text: &str) -> Option<(bool, bool)> {
 
 const SERVICES: &str = "globs for the names of services, such as cart,shop/*";
 
-fn read_carriers(
-    settings: &Settings,
-    warnings: &mut Vec<String>,
-) -> Result<CarriersConfig, ConfigError> {
+fn magic(text: &str) -> Option<u16> {
+    let is_written = text.len() == 4 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_written.then(|| u16::from_str_radix(text, 16).ok())?
+}
+
+fn read_carriers(settings: &Settings) -> Result<CarriersConfig, ConfigError> {
     let mut carriers = CarriersConfig::default();
     if let Some(given) = settings.of(Setting::ContextPropagation) {
-        let (headers, option) = given.parse(ways, "disabled, headers, tcp, headers,tcp or all")?;
-        carriers.headers = headers;
-        if option {
-            let instead = if headers {
-                "headers alone carry"
-            } else {
-                "nothing carries"
-            };
-            warnings.push(format!(
-                "{}: wirespan has no TCP option yet: {instead} context",
-                given.source
-            ));
-        }
+        (carriers.headers, carriers.option) =
+            given.parse(ways, "disabled, headers, tcp, headers,tcp or all")?;
+    }
+    if let Some(given) = settings.of(Setting::ContextPropagationTcpKind) {
+        let kind = |text: &str| text.parse().ok().filter(|kind| OPTION_KINDS.contains(kind));
+        carriers.option_form.kind = given.parse(kind, "253 or 254, the kinds for experiments")?;
+    }
+    if let Some(given) = settings.of(Setting::ContextPropagationTcpMagic) {
+        carriers.option_form.magic = given.parse(magic, "four hexadecimal digits, such as 5753")?;
     }
     carriers.group = settings
         .text(Setting::ContextPropagationGroup)

@@ -53,7 +53,7 @@ impl Config {
             .map(|(name, value)| (name.into(), value.into()));
         let mut warnings = Vec::new();
         let settings = Settings::collect(flags, environment, &mut warnings)?;
-        let capture = capture::read(&settings, &mut warnings)?;
+        let capture = capture::read(&settings)?;
         let mut config = Self {
             discover: discover::read(&settings, &mut warnings)?,
             kubernetes: kubernetes::read(&settings, &mut warnings)?,
@@ -79,7 +79,7 @@ impl Config {
         {
             carriers.headers = false;
             warnings.push(format!(
-                "{}: nothing carries context, because {} leaves tracecontext out",
+                "{}: no header carries context, because {} leaves tracecontext out",
                 Setting::ContextPropagation.variable(),
                 Setting::Propagators.variable()
             ));
@@ -89,6 +89,7 @@ impl Config {
         if config.capture.carriers.is_on() {
             config.spans.derive_traces = Some(true);
         }
+        config.spans.heeds_options = config.capture.carriers.option.then_some(true);
         config.suits(purpose, settings.of(Setting::TracePrinter).is_some())?;
         Ok(Loaded { config, warnings })
     }

@@ -186,13 +186,17 @@ settings! {
         => "false: trace processes that export traces themselves, too";
     ContextPropagation:
         "BEYLA_BPF_CONTEXT_PROPAGATION" "OTEL_EBPF_BPF_CONTEXT_PROPAGATION"
-        => "How calls carry their trace to other nodes: disabled or headers";
+        => "How calls carry their trace to other nodes: disabled, headers, tcp or all";
     ContextPropagationGroup: "WIRESPAN_CONTEXT_PROPAGATION_CGROUP"
         => "Control group whose processes' calls may carry it; all, if it is not set";
     ContextPropagationServices: "WIRESPAN_CONTEXT_PROPAGATION_SERVICES"
         => "Services whose calls may carry it: globs of names, or of namespace/name; else all";
     ContextPropagationPublic: "WIRESPAN_CONTEXT_PROPAGATION_PUBLIC"
         => "true: calls to public addresses may carry it, too";
+    ContextPropagationTcpKind: "WIRESPAN_CONTEXT_PROPAGATION_TCP_KIND"
+        => "Kind of the TCP option that carries it: 253 or 254";
+    ContextPropagationTcpMagic: "WIRESPAN_CONTEXT_PROPAGATION_TCP_MAGIC"
+        => "What tells that option from others of its kind: four hexadecimal digits";
     Propagators: "OTEL_PROPAGATORS"
         => "Headers that name a trace: tracecontext, b3, b3multi, jaeger, xray, or none";
     TracesSampler: "OTEL_TRACES_SAMPLER"

@@ -40,6 +40,8 @@ pub struct SpanConfig {
     pub sampler: Option<Sampler>,
     /// Ids of traces that begin here follow from the connection, as the kernel side computes them.
     pub derive_traces: Option<bool>,
+    /// Requests wait a moment for what a TCP option says of them.
+    pub heeds_options: Option<bool>,
     /// Which traces are told once it is known what became of them; all, if there are no rules.
     pub tail_sampling: Option<Vec<TailRule>>,
     /// Spans for the time in the queue, and for that of processing, below those of servers.
@@ -56,6 +58,7 @@ impl Part for SpanConfig {
         let follows = Self {
             // As the kernel side does, which was told at its start.
             derive_traces: self.derive_traces,
+            heeds_options: self.heeds_options,
             ..new.clone()
         };
         (follows, Vec::new())
@@ -89,6 +92,7 @@ impl SpanConfig {
             late_calls_ms: self.late_calls_ms.or(other.late_calls_ms),
             sampler: self.sampler.or(other.sampler),
             derive_traces: self.derive_traces.or(other.derive_traces),
+            heeds_options: self.heeds_options.or(other.heeds_options),
             tail_sampling: self
                 .tail_sampling
                 .as_ref()
@@ -113,6 +117,7 @@ impl SpanConfig {
             late_calls_ms: Some(LATE_CALLS_MS),
             sampler: Some(Sampler::default()),
             derive_traces: Some(false),
+            heeds_options: Some(false),
             tail_sampling: Some(Vec::new()),
             queue_spans: Some(false),
             exclude_instrumented: Some(true),
@@ -142,6 +147,12 @@ impl SpanConfig {
     #[must_use]
     pub fn derives_traces(&self) -> bool {
         self.derive_traces.unwrap_or_default()
+    }
+
+    /// Whether requests wait for what a TCP option says of them.
+    #[must_use]
+    pub fn heeds_options(&self) -> bool {
+        self.heeds_options.unwrap_or_default()
     }
 
     /// How long after its end a request has calls of tasks that outlive it, in nanoseconds.
@@ -211,6 +222,7 @@ pub(super) fn read(
         late_calls_ms: late_calls(settings)?,
         sampler: sampler::read(settings, warnings),
         derive_traces: None,
+        heeds_options: None,
         tail_sampling: tail::read(settings, warnings)?,
         queue_spans: boolean(Setting::QueueSpans)?,
         exclude_instrumented: boolean(Setting::ExcludeInstrumented)?,

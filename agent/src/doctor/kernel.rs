@@ -1,13 +1,13 @@
 //! What the kernel offers: its types, the ways into sockets and TLS that a run would take, control
 //! groups. Programs are loaded to find that out, which the kernel checks and forgets again; none is
-//! attached but to connections of the doctor's own.
+//! attached but to connections of the doctor's own, and a control group of theirs.
 
 use super::check::Check;
 use super::machine::Machine;
 use super::rights;
 use crate::capture;
 use crate::capture::kernel_layout::{self, KernelLayout, LayoutError, LayoutSource};
-use crate::config::{CaptureConfig, Strategy};
+use crate::config::{CaptureConfig, CarriersConfig, Strategy};
 
 /// All of it.
 pub fn checks(machine: &Machine, config: &CaptureConfig) -> Vec<Check> {
@@ -127,24 +127,28 @@ fn ways(layout: &KernelLayout, config: &CaptureConfig) -> Vec<Check> {
             "a kernel of 5.10 or later, or nothing",
         )
     });
-    let headers = headers(config, survey.carriers);
-    [sockets, frames, probes, headers]
+    let CarriersConfig {
+        headers, option, ..
+    } = config.carriers;
+    let headers = carrier("context in headers", headers, survey.headers);
+    let option = carrier("context in TCP options", option, survey.option);
+    [sockets, frames, probes, headers, option]
         .into_iter()
         .chain(legacy)
         .collect()
 }
 
-/// Whether calls can carry their trace: told in any case, a worry only where it was asked for.
-fn headers(config: &CaptureConfig, tried: Result<(), String>) -> Check {
-    const CHECK: &str = "context in headers";
+/// Whether calls can carry their trace in a way: told in any case, a worry only where it was asked
+/// for.
+fn carrier(check: &'static str, is_asked: bool, tried: Result<(), String>) -> Check {
     match tried {
-        Ok(()) if config.carriers.headers => Check::pass(CHECK, "the self-test passes"),
-        Ok(()) => Check::pass(CHECK, "not asked for; the self-test passes"),
-        Err(refusal) if config.carriers.headers => Check::warn(
-            CHECK,
+        Ok(()) if is_asked => Check::pass(check, "the self-test passes"),
+        Ok(()) => Check::pass(check, "not asked for; the self-test passes"),
+        Err(refusal) if is_asked => Check::warn(
+            check,
             refusal,
             "take another kernel, or leave BEYLA_BPF_CONTEXT_PROPAGATION disabled",
         ),
-        Err(refusal) => Check::pass(CHECK, format!("not asked for; {refusal}")),
+        Err(refusal) => Check::pass(check, format!("not asked for; {refusal}")),
     }
 }

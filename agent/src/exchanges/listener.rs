@@ -167,6 +167,12 @@ impl Listener for ConnectionListener<'_> {
         let named = named.unwrap_or_default();
         let peer = self.asked_for(role);
         let is_asked = named.parent.is_none() && self.material.exchanges.links.asks_peers();
+        let heeds_options = role == Role::Server && self.material.exchanges.links.heeds_options();
+        let place = heeds_options.then(|| {
+            let moment = self.moment_of(head_end);
+            let sequences = moment.and_then(|moment| moment.carrier_sequences);
+            self.wire.place(start.position, stream.is_some(), sequences)
+        });
         let begun = Begun {
             role,
             owner,
@@ -175,6 +181,7 @@ impl Listener for ConnectionListener<'_> {
             actor: self.moment_of(head_end).map(|moment| moment.actor),
             ends: self.link_ends(meeting, start.position),
             peer,
+            place: place.flatten(),
             may_meet_later: meeting.is_none()
                 && self.wire.meets_at_answer()
                 && (is_asked || self.may_be_local()),

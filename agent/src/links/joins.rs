@@ -69,20 +69,21 @@ impl Meeting {
         }
     }
 
-    /// The id of the trace that begins with the exchange, where nobody named one and the kernel
-    /// side may say so too.
+    /// The id of the trace that begins with the exchange, where nobody named one: the kernel side
+    /// computes it too, but for what is encrypted, of which both ends know the same when it is
+    /// answered.
     #[must_use]
     pub fn trace_id(&self) -> Option<[u8; 16]> {
         match self {
-            Self::Tcp(JoinKey { starts, at }) if at & OF_CARRIER == 0 => {
-                let known_by = match at & OF_STREAM {
+            Self::Tcp(JoinKey { starts, at }) => {
+                let known_by = match at & (OF_STREAM | OF_CARRIER) {
                     0 => u64::from(*at as u32),
                     _ => *at,
                 };
                 let [high, low] = derived_trace_id(*starts, known_by);
                 Some((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
             }
-            Self::Tcp(_) | Self::Unix(..) => None,
+            Self::Unix(..) => None,
         }
     }
 

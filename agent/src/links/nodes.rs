@@ -13,8 +13,8 @@ use wirespan_protocols::heap;
 use super::gone::Gone;
 use super::questions::tcp_key;
 use super::{
-    AWAITED_NS, Abstained, Begun, CallerContext, Ends, JoinKey, LinkTally, Mechanism, OVERTAKEN_NS,
-    QuestionFate, REMEMBERED_NS,
+    AWAITED_NS, Abstained, Begun, CallerContext, Ends, JoinKey, LinkTally, Mechanism, Meeting,
+    OVERTAKEN_NS, QuestionFate, REMEMBERED_NS,
 };
 use crate::trace_context::{Named, Parent, SpanContext};
 
@@ -107,8 +107,8 @@ enum Link {
     None,
     /// An exchange.
     To(NodeId, Mechanism),
-    /// A call of another node, as it told.
-    Elsewhere,
+    /// A call of another node, as that told.
+    Elsewhere(Mechanism),
 }
 
 impl Node {
@@ -305,8 +305,7 @@ impl Nodes {
     pub fn place(&self, id: NodeId) -> Option<(SpanContext, Option<Mechanism>, bool)> {
         let node = self.get(id)?;
         let mechanism = match node.link {
-            Link::To(_, mechanism) => Some(mechanism),
-            Link::Elsewhere => Some(Mechanism::Asked),
+            Link::To(_, mechanism) | Link::Elsewhere(mechanism) => Some(mechanism),
             Link::Open | Link::None => None,
         };
         Some((node.context, mechanism, node.is_settled))
@@ -367,12 +366,17 @@ impl Nodes {
     }
 
     /// `id` was asked for by a call of another node, which stands there; whether that was news.
-    pub fn link_elsewhere(&mut self, id: NodeId, caller: &CallerContext) -> bool {
+    pub fn link_elsewhere(
+        &mut self,
+        id: NodeId,
+        caller: &CallerContext,
+        mechanism: Mechanism,
+    ) -> bool {
         let is_open = |node: &&mut Node| node.link == Link::Open && node.named.parent.is_none();
         let Some(node) = self.get_mut(id).filter(is_open) else {
             return false;
         };
-        node.link = Link::Elsewhere;
+        node.link = Link::Elsewhere(mechanism);
         node.context = SpanContext {
             trace_id: caller.trace_id,
             span_id: node.context.span_id,
@@ -384,9 +388,25 @@ impl Nodes {
             decided: caller.decided,
             randomness: caller.randomness,
         };
-        self.tally.link(Mechanism::Asked);
+        self.tally.link(mechanism);
         self.settle(id);
         true
+    }
+
+    /// It became known by what the other end knows a call, of which nothing came yet: its ids are
+    /// those that this end computes, too.
+    pub fn know_by(&mut self, call: NodeId, key: Meeting) {
+        let Some(node) = self.get_mut(call) else {
+            return;
+        };
+        if let Some(span_id) = key.span_id() {
+            node.context.span_id = span_id;
+        }
+        let begins_trace =
+            matches!(node.link, Link::Open | Link::None) && node.context.parent.is_none();
+        if begins_trace && let Some(trace_id) = key.trace_id() {
+            node.context.trace_id = trace_id;
+        }
     }
 
     /// It is known where a call stands.

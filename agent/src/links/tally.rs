@@ -136,12 +136,13 @@ impl QuestionFate {
 /// Mechanisms that are told apart: tasks by their kind, before them the others.
 const MECHANISMS: usize = 32;
 const FIRST_OF_TASKS: usize = OTHERS.len();
-const OTHERS: [Mechanism; 5] = [
+const OTHERS: [Mechanism; 6] = [
     Mechanism::Thread,
     Mechanism::Header,
     Mechanism::Connection,
     Mechanism::RequestId,
     Mechanism::Asked,
+    Mechanism::TcpOption,
 ];
 
 /// What was counted since it was last taken.
@@ -232,6 +233,7 @@ fn place_of(mechanism: Mechanism) -> usize {
         Mechanism::Connection => 2,
         Mechanism::RequestId => 3,
         Mechanism::Asked => 4,
+        Mechanism::TcpOption => 5,
         // Numbers of kinds begin at 1.
         Mechanism::Task(kind) => FIRST_OF_TASKS + kind as usize,
     }
@@ -255,7 +257,7 @@ mod tests {
         let linked = counts.linked();
         assert_eq!(linked["thread"], 2, "a task of that kind is one, too");
         assert_eq!((linked["goroutine"], linked["header"]), (1, 1));
-        assert_eq!(linked["request_id"], 1);
+        assert_eq!((linked["request_id"], linked["tcp_option"]), (1, 1));
         assert!(linked.values().all(|count| *count > 0), "{linked:?}");
     }
 

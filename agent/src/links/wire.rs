@@ -3,7 +3,7 @@
 use wirespan_common::record::{ConnectionId, Direction, OPEN_COUNTED, OPEN_SEQUENCED, Open};
 use wirespan_protocols::exchange::Role;
 
-use super::{JoinKey, Meeting, OF_CARRIER, OF_STREAM};
+use super::{JoinKey, Meeting, OF_CARRIER, OF_STREAM, TcpPlace, TcpPoint};
 
 /// `AF_UNIX` (include/linux/socket.h).
 const AF_UNIX: u16 = 1;
@@ -98,6 +98,34 @@ impl Wire {
             }
             (Self::Carried { .. } | Self::Unknown, _) => None,
         }
+    }
+
+    /// Where on its TCP connection a request is that was read: it begins at `position`, or was read
+    /// when the socket had come to `sequences`, where it is encrypted.
+    #[must_use]
+    pub fn place(
+        &self,
+        position: u64,
+        is_stream: bool,
+        sequences: Option<[u32; 2]>,
+    ) -> Option<TcpPlace> {
+        const REQUESTS: usize = Direction::Ingress as usize;
+        let (starts, at) = match *self {
+            Self::Tcp { starts, firsts } => {
+                let at = firsts[REQUESTS].wrapping_add(position) as u32;
+                (starts, TcpPoint::Begin(at))
+            }
+            Self::Carried { starts } => {
+                let end = sequences?[REQUESTS].wrapping_sub(starts[REQUESTS]);
+                (starts, TcpPoint::EncryptedEnd(end))
+            }
+            Self::Unix { .. } | Self::Unknown => return None,
+        };
+        Some(TcpPlace {
+            starts,
+            at,
+            is_stream,
+        })
     }
 
     /// Whether [`Wire::meeting_at_answer`] may tell what [`Wire::meeting`] does not.

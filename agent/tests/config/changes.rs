@@ -104,6 +104,8 @@ fn other_value(setting: Setting) -> (&'static str, &'static str) {
         Setting::ContextPropagationGroup => ("/sys/fs/cgroup/shop", "capture"),
         Setting::ContextPropagationServices => ("cart", "capture"),
         Setting::ContextPropagationPublic => ("true", "capture"),
+        Setting::ContextPropagationTcpKind => ("254", "capture"),
+        Setting::ContextPropagationTcpMagic => ("4f54", "capture"),
         Setting::NodeLinks => ("false", "capture"),
         Setting::Peers => ("other:4319", "asking"),
         Setting::PeersListen => ("127.0.0.1:4319", "asking"),

@@ -43,44 +43,63 @@ fn propagators_that_are_not_known_are_warned_of_one_by_one() {
     );
 }
 
-/// Whether header fields carry context, and what is warned of.
-fn headers(environment: &[(&str, &str)]) -> (bool, Vec<String>) {
+/// Whether header fields and the TCP option carry context, and what is warned of.
+fn carriers(environment: &[(&str, &str)]) -> (bool, bool, Vec<String>) {
     let loaded = load_with(environment).expect("it starts");
-    (loaded.config.capture.carriers.headers, loaded.warnings)
+    let carriers = loaded.config.capture.carriers;
+    (carriers.headers, carriers.option, loaded.warnings)
 }
 
 #[test]
 fn nothing_carries_context_unless_that_is_asked_for() {
     const NAME: &str = "BEYLA_BPF_CONTEXT_PROPAGATION";
-    assert_eq!(headers(&[]), (false, vec![]));
-    assert_eq!(headers(&[(NAME, "disabled")]), (false, vec![]));
-    assert_eq!(headers(&[(NAME, "headers")]), (true, vec![]));
-    let no_option = |instead| vec![format!("{NAME}: wirespan has no TCP option yet: {instead}")];
-    let all = no_option("headers alone carry context");
-    assert_eq!(headers(&[(NAME, "all")]), (true, all));
-    let nothing = no_option("nothing carries context");
-    assert_eq!(headers(&[(NAME, "tcp")]), (false, nothing));
-    let both = no_option("headers alone carry context");
-    assert_eq!(headers(&[(NAME, "headers, tcp")]), (true, both));
+    assert_eq!(carriers(&[]), (false, false, vec![]));
+    for (text, headers, option) in [
+        ("disabled", false, false),
+        ("headers", true, false),
+        ("tcp", false, true),
+        ("headers, tcp", true, true),
+        ("all", true, true),
+    ] {
+        assert_eq!(carriers(&[(NAME, text)]), (headers, option, vec![]));
+        // Only who may hear of options has requests wait for what they say.
+        let spans = config_with(&[(NAME, text)]).spans;
+        assert_eq!(spans.derives_traces(), headers || option, "{text}");
+        assert_eq!(spans.heeds_options(), option, "{text}");
+    }
     assert!(load_with(&[(NAME, "headers,disabled")]).is_err());
     assert!(load_with(&[(NAME, "header")]).is_err());
 }
 
 #[test]
+fn the_option_is_one_of_those_for_experiments() {
+    const KIND: &str = "WIRESPAN_CONTEXT_PROPAGATION_TCP_KIND";
+    const MAGIC: &str = "WIRESPAN_CONTEXT_PROPAGATION_TCP_MAGIC";
+    let form = config_with(&[]).capture.carriers.option_form;
+    assert_eq!((form.kind, form.magic), (253, 0x5753));
+    let given = [(KIND, "254"), (MAGIC, "0f5A")];
+    let form = config_with(&given).capture.carriers.option_form;
+    assert_eq!((form.kind, form.magic), (254, 0x0f5a));
+    for wrong in [(KIND, "25"), (KIND, "8"), (KIND, "510"), (MAGIC, "57")] {
+        assert!(load_with(&[wrong]).is_err(), "{wrong:?}");
+    }
+    assert!(load_with(&[(MAGIC, "+575")]).is_err());
+}
+
+#[test]
 fn no_field_is_inserted_that_wirespan_itself_would_not_read() {
-    let (carries, warnings) = headers(&[
-        ("BEYLA_BPF_CONTEXT_PROPAGATION", "headers"),
-        ("OTEL_PROPAGATORS", "b3"),
-    ]);
-    assert!(!carries);
-    assert_eq!(
-        warnings,
-        [
-            "BEYLA_BPF_CONTEXT_PROPAGATION: nothing carries context, because OTEL_PROPAGATORS \
-             leaves \
-          tracecontext out"
-        ]
-    );
+    let no_header = "BEYLA_BPF_CONTEXT_PROPAGATION: no header carries context, because \
+                     OTEL_PROPAGATORS leaves tracecontext out";
+    for (text, option) in [("headers", false), ("all", true)] {
+        let given = [
+            ("BEYLA_BPF_CONTEXT_PROPAGATION", text),
+            ("OTEL_PROPAGATORS", "b3"),
+        ];
+        assert_eq!(
+            carriers(&given),
+            (false, option, vec![no_header.to_owned()])
+        );
+    }
 }
 
 #[test]

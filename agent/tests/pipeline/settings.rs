@@ -188,7 +188,7 @@ fn a_record_of_settings_spells_out_the_defaults_and_nothing_else() {
          \"sensitive_query_params_remove\":[],\"drop_query\":false,\
          \"propagators\":[\"tracecontext\"],\"link_request_ids\":false,\
          \"late_calls_ms\":100,\"sampler\":{\"is_parent_based\":true,\"threshold\":0},\
-         \"derive_traces\":false,\"tail_sampling\":[],\"queue_spans\":false,\
-         \"exclude_instrumented\":true,\"asked_within_ms\":0}"
+         \"derive_traces\":false,\"heeds_options\":false,\"tail_sampling\":[],\
+         \"queue_spans\":false,\"exclude_instrumented\":true,\"asked_within_ms\":0}"
     );
 }

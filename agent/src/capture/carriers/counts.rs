@@ -85,5 +85,11 @@ fn in_words(what: Carried) -> &'static str {
         Carried::Literal => "requests of HTTP/2 with a field",
         Carried::SplitBlock => "connections of HTTP/2 whose fields came in parts",
         Carried::NamesTraces => "connections of HTTP/2 on which traces are named already",
+        Carried::OptionConnection => "connections that carry by the TCP option",
+        Carried::Optioned => "requests with the TCP option",
+        Carried::NoOptionRoom => "segments without room for the TCP option",
+        Carried::OptionRead => "TCP options that came",
+        Carried::OptionIgnored => "TCP options that can't be ours",
+        Carried::FastOpen => "connections that sent something as they were opened",
     }
 }

@@ -20,11 +20,16 @@ const ROOTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 pub fn open(path: Option<&Path>) -> Result<File, String> {
     match path {
         Some(path) => open_at(path),
-        None => ROOTS
-            .iter()
-            .find_map(|root| open_at(&PathBuf::from(root)).ok())
+        None => root()
+            .and_then(|root| open_at(&root).ok())
             .ok_or_else(|| "version 2 of control groups is not mounted".to_owned()),
     }
+}
+
+/// Where the hierarchy is mounted.
+pub fn root() -> Option<PathBuf> {
+    let mut roots = ROOTS.iter().map(PathBuf::from);
+    roots.find(|root| open_at(root).is_ok())
 }
 
 fn open_at(path: &Path) -> Result<File, String> {

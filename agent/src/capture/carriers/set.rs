@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use aya_obj::generated::bpf_map_type;
 use wirespan_common::carriers::{ENROLLED_MAX, Talk};
+use zerocopy::{Immutable, IntoBytes};
 
 use crate::capture::bpf::{self, NewMap, ProgramUse};
 use crate::capture::loader::Loader;
@@ -31,20 +32,10 @@ impl Set {
     /// # Errors
     /// What the kernel has against them, in one line.
     pub fn load(maps: &HashMap<String, OwnedFd>, mode: u32) -> Result<Self, String> {
-        let made = |what: &str, made: io::Result<OwnedFd>| {
-            made.map_err(|error| match error.raw_os_error() {
-                Some(libc::EPERM) => format!("{what}: CAP_NET_ADMIN is missing"),
-                _ => format!("{what}: {error}"),
-            })
-        };
         let enrolled = made("a map of sockets", bpf::create_map(&enrolled()))?;
-        let talks = made("storage of sockets", talks())?;
+        let talks = made("storage of sockets", storage(size_of::<Talk>()))?;
         let modes = made("a map", modes(mode))?;
-        let mut all = HashMap::new();
-        for (name, map) in maps {
-            let copy = map.try_clone().map_err(|error| error.to_string())?;
-            all.insert(name.clone(), copy);
-        }
+        let mut all = copies(maps)?;
         let copy = enrolled.try_clone().map_err(|error| error.to_string())?;
         all.insert("ENROLLED".to_owned(), copy);
         all.insert("TALKS".to_owned(), talks);
@@ -87,6 +78,23 @@ impl Set {
     }
 }
 
+/// More of the same descriptors.
+pub(super) fn copies(maps: &HashMap<String, OwnedFd>) -> Result<HashMap<String, OwnedFd>, String> {
+    let copied = maps.iter().map(|(name, map)| {
+        let copy = map.try_clone().map_err(|error| error.to_string())?;
+        Ok((name.clone(), copy))
+    });
+    copied.collect()
+}
+
+/// What was made, or why not, in one line.
+pub(super) fn made(what: &str, made: io::Result<OwnedFd>) -> Result<OwnedFd, String> {
+    made.map_err(|error| match error.raw_os_error() {
+        Some(libc::EPERM) => format!("{what}: CAP_NET_ADMIN is missing"),
+        _ => format!("{what}: {error}"),
+    })
+}
+
 fn enrolled() -> NewMap<'static> {
     NewMap {
         kind: bpf_map_type::BPF_MAP_TYPE_SOCKHASH,
@@ -98,39 +106,46 @@ fn enrolled() -> NewMap<'static> {
     }
 }
 
-fn talks() -> io::Result<OwnedFd> {
-    let types = bpf::load_btf(&types_of_talks())?;
+/// Storage of sockets, of so many bytes each.
+pub(super) fn storage(value_size: usize) -> io::Result<OwnedFd> {
+    let types = bpf::load_btf(&types_of_storage(value_size))?;
     bpf::create_map(&NewMap {
         kind: bpf_map_type::BPF_MAP_TYPE_SK_STORAGE,
         key_size: size_of::<u32>() as u32,
-        value_size: size_of::<Talk>() as u32,
+        value_size: value_size as u32,
         max_entries: 0,
         flags: NO_PREALLOC,
         types: Some((types.as_fd(), [INTEGER, VALUE])),
     })
 }
 
-fn modes(mode: u32) -> io::Result<OwnedFd> {
+/// `MODE_*`, for programs.
+pub(super) fn modes(mode: u32) -> io::Result<OwnedFd> {
+    one(&mode)
+}
+
+/// A map of one value.
+pub(super) fn one<T: IntoBytes + Immutable>(value: &T) -> io::Result<OwnedFd> {
     let map = bpf::create_map(&NewMap {
         kind: bpf_map_type::BPF_MAP_TYPE_ARRAY,
         key_size: size_of::<u32>() as u32,
-        value_size: size_of::<u32>() as u32,
+        value_size: size_of::<T>() as u32,
         max_entries: 1,
         flags: 0,
         types: None,
     })?;
-    bpf::set(map.as_fd(), &0u32, &mode)?;
+    bpf::set(map.as_fd(), &0u32, value)?;
     Ok(map)
 }
 
-/// Numbers of the types in [`types_of_talks`].
+/// Numbers of the types in [`types_of_storage`].
 const INTEGER: u32 = 1;
 const BYTE: u32 = 2;
 const VALUE: u32 = 3;
 
 /// Storage of sockets is made only with types of its key and its value (BTF,
-/// Documentation/bpf/btf.rst): an integer, and as many bytes as a [`Talk`] has.
-fn types_of_talks() -> Vec<u8> {
+/// Documentation/bpf/btf.rst): an integer, and as many bytes as a value has.
+fn types_of_storage(value_size: usize) -> Vec<u8> {
     const KIND_INT: u32 = 1 << 24;
     const KIND_ARRAY: u32 = 3 << 24;
     const NAMES: &[u8] = b"\0int\0byte\0";
@@ -139,7 +154,7 @@ fn types_of_talks() -> Vec<u8> {
     let types = [
         [1, KIND_INT, 4, 32].as_slice(),
         &[5, KIND_INT, 1, 8],
-        &[0, KIND_ARRAY, 0, BYTE, INTEGER, size_of::<Talk>() as u32],
+        &[0, KIND_ARRAY, 0, BYTE, INTEGER, value_size as u32],
     ]
     .concat();
     let types_len = (types.len() * size_of::<u32>()) as u32;
