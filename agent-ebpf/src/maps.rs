@@ -55,7 +55,7 @@ pub use contexts::{
 pub use inboxes::{TaskInbox, inbox, remember_inbox, remember_task_header, task_header};
 pub use leaving::{half_closed, half_closes};
 #[cfg(not(legacy))]
-pub use node::{forget_node_table, node_table, remember_node_table};
+pub use node::{forget_node_table, node_table, remember_node_table, told_of_node};
 #[cfg(legacy)]
 pub use outbox::{flush, next_shard, send, send_chunk, send_from, send_open, shards, tell_news};
 pub use own::{is_own_peer, is_own_socket, own_closed, own_connected, own_connects};

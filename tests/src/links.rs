@@ -10,6 +10,7 @@ pub mod go;
 pub mod java;
 mod kept;
 mod load;
+pub mod python;
 pub mod tokio;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -35,6 +36,13 @@ pub fn requests() -> usize {
         text.parse()
             .unwrap_or_else(|_| panic!("{REQUESTS}={text} is no number"))
     })
+}
+
+/// Says, and keeps for the table of all, that a row was not run, because the machine lacks what it
+/// is about.
+pub fn not_run(name: &str) {
+    println!("links: {name}: not run");
+    KeptRow::not_run().keep(name);
 }
 
 /// What became of spans.

@@ -1,7 +1,8 @@
 //! Which request a call of Node's belongs to, where the user's own script says it: what a server
 //! reads names the number that its request gets, and what a client writes names the number of the
-//! request that it is written for. A number that two connections claim is nobody's; exchanges on
-//! streams of HTTP/2 are told of by nobody.
+//! request that it is written for. A number that two connections claim is nobody's. Of streams of
+//! HTTP/2 the script says the same in notes of their own, which come before the bytes of calls, and
+//! after those of requests.
 //!
 //! What a request starts goes on with its number: a worker that serves whoever comes has it for
 //! good. So what is asked after a request's end is asked for nobody. Where that happens again and
@@ -13,6 +14,7 @@ use std::collections::VecDeque;
 
 use hashbrown::{HashMap, HashSet};
 use wirespan_common::node::NodeSlot;
+use wirespan_common::record::ConnectionId;
 use wirespan_protocols::heap;
 
 use super::pruning::Pruning;
@@ -62,13 +64,22 @@ struct NodeClaim {
 impl NodeRequests {
     /// A request was read, and this stood at its socket.
     pub fn reads(&mut self, nodes: &Nodes, request: NodeId, begun: &Begun, tgid: u32, task: Task) {
-        if begun.stream.is_some() || task.part != NodeSlot::Next as u32 {
-            return;
+        if begun.stream.is_none() && task.part == NodeSlot::Next as u32 {
+            self.claims(nodes, request, begun.connection, (tgid, task.id));
         }
+    }
+
+    /// A request has a number.
+    pub fn claims(
+        &mut self,
+        nodes: &Nodes,
+        request: NodeId,
+        connection: ConnectionId,
+        number: NodeNumber,
+    ) {
         if self.pruning.is_due(self.requests.len(), REQUESTS_FEW) {
             self.prune(nodes);
         }
-        let number = (tgid, task.id);
         let new = NodeClaim {
             request,
             is_disputed: false,
@@ -77,7 +88,7 @@ impl NodeRequests {
         if let Some(claim) = self.requests.get_mut(&number) {
             match nodes.get(claim.request) {
                 // Sent ahead: the first of them took it.
-                Some(known) if known.connection == begun.connection => {}
+                Some(known) if known.connection == connection => {}
                 Some(_) => claim.is_disputed = true,
                 None => *claim = new,
             }
@@ -98,7 +109,16 @@ impl NodeRequests {
         if begun.stream.is_some() || task.part != NodeSlot::Call as u32 {
             return None;
         }
-        let number = (tgid, task.id);
+        self.request_with(nodes, (tgid, task.id))
+    }
+
+    /// The request for which something is asked with this number; and the number, as above.
+    pub fn request_with(
+        &mut self,
+        nodes: &Nodes,
+        number: NodeNumber,
+    ) -> Option<(NodeId, Option<NodeNumber>)> {
+        let tgid = number.0;
         let claim = self.requests.get_mut(&number)?;
         if nodes.get(claim.request).is_none_or(Node::has_ended) {
             claim.late += 1;

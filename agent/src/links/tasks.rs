@@ -10,7 +10,7 @@ use wirespan_protocols::heap;
 
 use super::cause::{Cause, Request};
 use super::go::{Doubts, ForItsRequest, Goroutine, Inherited, Outliving};
-use super::node::NodeRequests;
+use super::node::{NodeNumber, NodeRequests};
 use super::proxies::Proxies;
 use super::pruning::Pruning;
 use super::tokio::{Asker, Tokio};
@@ -137,11 +137,7 @@ impl Tasks {
             TaskKind::Tokio => self.asks_by_tokio(nodes, (actor.tgid, task), call, begun),
             TaskKind::NodeStore => {
                 let named = self.node.asks(nodes, begun, actor.tgid, task);
-                named.map(|(node, doubt)| Request {
-                    cause: Cause::Node(node),
-                    doubt,
-                    by: None,
-                })
+                named.map(of_node)
             }
             kind if is_followed(kind) => self.request_of(nodes, (actor.tgid, task)),
             _ => None,
@@ -288,6 +284,9 @@ impl Tasks {
         if kind == TaskKind::Tokio {
             return self.note_of_tokio(nodes, (tgid, tid), event, note, numbers);
         }
+        if kind == TaskKind::NodeStore {
+            return self.note_of_node(nodes, (tgid, note.task), event, note);
+        }
         let of = |id| {
             let part = 0;
             (tgid, Task { kind, id, part })
@@ -336,6 +335,29 @@ impl Tasks {
         };
         if let Some(serving) = serving {
             self.put(own, serving);
+        }
+    }
+
+    /// The script in Node told of a stream.
+    fn note_of_node(
+        &mut self,
+        nodes: &mut Nodes,
+        number: NodeNumber,
+        event: TaskEvent,
+        note: &TaskNote,
+    ) {
+        let place = (note.other, note.part.into());
+        match event {
+            TaskEvent::Serves => {
+                if let Some(request) = self.served.get(&place) {
+                    self.node.claims(nodes, *request, note.other, number);
+                }
+            }
+            TaskEvent::Asks => {
+                let named = self.node.request_with(nodes, number);
+                self.asks_at(nodes, place, named.map(of_node), TaskKind::NodeStore);
+            }
+            _ => {}
         }
     }
 
@@ -580,10 +602,24 @@ fn is_stream_of_go(begun: &Begun) -> bool {
     begun.stream.is_some() && task.is_some_and(|task| task.kind == TaskKind::Goroutine)
 }
 
+/// What the script in Node says something is asked for, and the number that has to be its own.
+fn of_node((node, doubt): (NodeId, Option<NodeNumber>)) -> Request {
+    Request {
+        cause: Cause::Node(node),
+        doubt,
+        by: None,
+    }
+}
+
 /// Whether it is an exchange that is read by one who does not serve it.
 fn is_followed_on_streams(begun: &Begun) -> bool {
     let task = begun.actor.and_then(|actor| actor.task);
-    task.is_some_and(|task| matches!(task.kind, TaskKind::Goroutine | TaskKind::Tokio))
+    task.is_some_and(|task| {
+        matches!(
+            task.kind,
+            TaskKind::Goroutine | TaskKind::Tokio | TaskKind::NodeStore
+        )
+    })
 }
 
 /// Whether what a task of this kind asks for belongs to the request that it read.

@@ -15,8 +15,8 @@ use wirespan_common::record::TaskKind;
 use super::super::tls::image::{Damaged, Image};
 use super::super::tls::symbols;
 use super::{RuntimePlace, RuntimeTasks, RuntimeVerdict, TaskPoint, TaskProbe};
-use crate::arch::UNREAD;
-use crate::arch::python::{birth, context_of_state, entered, key};
+use crate::arch::python::{birth, context_of_state, entered, state};
+use crate::arch::{PythonState, UNREAD};
 
 /// What is looked for by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub(super) fn find(image: &Image<'_>, path: &Path) -> Result<RuntimeVerdict, Dam
     }
     let functions = names(image, FUNCTIONS, false)?;
     let address = |wanted| address_of(&functions, wanted);
-    let (Some(state), Some(copy), Some(enter)) = (
+    let (Some(this_state), Some(copy), Some(enter)) = (
         address(PythonName::ThisThreadState),
         address(PythonName::CopyCurrent),
         address(PythonName::Enter),
@@ -75,8 +75,13 @@ pub(super) fn find(image: &Image<'_>, path: &Path) -> Result<RuntimeVerdict, Dam
         ));
     }
     let code = |address| code_at(image, address);
-    let Some(key) = key(&code, state, runtime) else {
+    let Some(state) = state(&code, this_state, runtime) else {
         return Ok(unknown("it finds a thread's state in a way of its own"));
+    };
+    // As `PythonLayout` has them.
+    let (key, values) = match state {
+        PythonState::Keyed(key) => (RuntimePlace::address(image, key), KEYED_VALUES),
+        PythonState::ThreadLocal(at) => (RuntimePlace::None, at),
     };
     let Some(context) = context_of_state(&code, copy) else {
         return Ok(unknown("it finds a thread's context in a way of its own"));
@@ -101,8 +106,8 @@ pub(super) fn find(image: &Image<'_>, path: &Path) -> Result<RuntimeVerdict, Dam
     Ok(RuntimeVerdict::Known(RuntimeTasks {
         kind: TaskKind::PythonContext,
         places: [
-            RuntimePlace::address(image, key),
-            RuntimePlace::Value(KEYED_VALUES),
+            key,
+            RuntimePlace::Value(values),
             RuntimePlace::Value(context),
             RuntimePlace::address(image, kind),
             RuntimePlace::Value(entered),
