@@ -209,7 +209,12 @@ fn streams_of_http2_are_nobodys_where_node_does_not_tell_of_them() {
 #[test]
 fn streams_of_http2_are_told_of() {
     let node = built("bin/node");
-    let shapes = [("direct", 3), ("fan_out", 6), ("callbacks", 5), ("posted", 2)];
+    let shapes = [
+        ("direct", 3),
+        ("fan_out", 6),
+        ("callbacks", 5),
+        ("posted", 2),
+    ];
     Served::with_script(&node, "streams.mjs").reaches_by("Node 24, HTTP/2 behind HTTP/1", &shapes);
     let served = Served::start(&node, "streams.mjs", |command, script| {
         with_script(command, script);
@@ -265,7 +270,7 @@ fn what_it_tells_is_passed_over_on_request() {
 }
 
 #[test]
-fn what_outlives_its_request_is_nobodys() {
+fn what_outlives_its_request_points_at_it() {
     let served = Served::with_script(&debians(), "app.js");
     let (row, calls) = served.row(&[("forgotten", 2), ("direct", 2)], &[]);
     let target = Target {
@@ -273,6 +278,9 @@ fn what_outlives_its_request_is_nobodys() {
         wrong: 0.02,
     };
     row.assert("Node, after the response", Some(calls), target);
+    let pointing = row.pointing;
+    assert_eq!((pointing.wrong, pointing.none), (0, 0), "{row}");
+    assert!(pointing.right > 0, "{row}");
     // A worker that a request started serves all that come later. Once that is known, nobody is
     // believed whose number is used after its request's end.
     let (row, calls) = served.row(&[("lazy", 1), ("forgotten", 2), ("direct", 2)], &[]);

@@ -7,17 +7,20 @@ use wirespan_tests::links::python::{AWAITING, Interpreter, ON_THREADS, Served};
 #[test]
 fn fastapi_and_httpx() {
     let python = Interpreter::debians();
-    let served = Served::start(&python, |port| python.script("fastapi_app.py", port, &["asyncio", "h11"]));
+    let served = Served::start(&python, |port| {
+        python.script("fastapi_app.py", port, &["asyncio", "h11"])
+    });
     let shapes = [&AWAITING[..], &ON_THREADS, &[("cancelled", 1)]].concat();
     served.reaches("fastapi, httpx, asyncio, h11", &shapes);
 }
 
-/// What comes after a response may come too late to be known as its request's, and is then
-/// nobody's.
+/// What comes after a response may come too late to be part of its request, and then points at it.
 #[test]
-fn calls_that_outlive_their_requests_are_theirs_or_nobodys() {
+fn calls_that_outlive_their_requests_are_theirs_or_point_at_them() {
     let python = Interpreter::debians();
-    let served = Served::start(&python, |port| python.script("fastapi_app.py", port, &["asyncio", "h11"]));
+    let served = Served::start(&python, |port| {
+        python.script("fastapi_app.py", port, &["asyncio", "h11"])
+    });
     let shapes = [("background", 2), ("forgotten", 2)];
     let (row, calls) = served.row(&shapes, &shapes);
     let target = Target {
@@ -25,6 +28,9 @@ fn calls_that_outlive_their_requests_are_theirs_or_nobodys() {
         wrong: 0.0,
     };
     row.assert("fastapi, after the response", Some(calls), target);
+    let pointing = row.pointing;
+    assert_eq!(pointing.wrong, 0, "{row}");
+    assert!(pointing.right > pointing.none, "{row}");
 }
 
 #[test]
@@ -45,7 +51,9 @@ fn aiohttp_on_both_sides() {
     let python = Interpreter::debians();
     let shapes = [&AWAITING[..], &ON_THREADS, &[("cancelled", 1)]].concat();
     for event_loop in ["asyncio", "uvloop"] {
-        let served = Served::start(&python, |port| python.script("aiohttp_app.py", port, &[event_loop]));
+        let served = Served::start(&python, |port| {
+            python.script("aiohttp_app.py", port, &[event_loop])
+        });
         served.reaches(&format!("aiohttp, {event_loop}"), &shapes);
     }
 }
@@ -110,7 +118,9 @@ fn flask_under_gunicorn() {
         ("sync_executor", 2),
         ("sync_threads", 2),
     ];
-    let served = Served::start(&python, |port| python.gunicorn(port, &["--workers", "2", "wsgi_app:app"]));
+    let served = Served::start(&python, |port| {
+        python.gunicorn(port, &["--workers", "2", "wsgi_app:app"])
+    });
     served.reaches("flask, gunicorn, sync", &on_threads);
     drop(served);
     let served = Served::start(&python, |port| {
@@ -132,8 +142,9 @@ fn flask_under_gunicorn() {
 #[test]
 fn flask_under_gunicorn_with_greenlets() {
     let python = Interpreter::debians();
-    let served =
-        Served::start(&python, |port| python.gunicorn(port, &["--worker-class", "gevent", "wsgi_app:app"]));
+    let served = Served::start(&python, |port| {
+        python.gunicorn(port, &["--worker-class", "gevent", "wsgi_app:app"])
+    });
     served.reaches("flask, gunicorn, gevent", &[("sync_direct", 2)]);
     let shapes = [("spawned", 2), ("sync_direct", 2)];
     let (row, calls) = served.row(&shapes, &shapes);

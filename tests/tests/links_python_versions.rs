@@ -44,7 +44,13 @@ fn flask_on_threads_in_each_version() {
         ("sync_executor", 2),
         ("sync_threads", 2),
     ];
-    let arguments = ["--worker-class", "gthread", "--threads", "8", "wsgi_app:app"];
+    let arguments = [
+        "--worker-class",
+        "gthread",
+        "--threads",
+        "8",
+        "wsgi_app:app",
+    ];
     each("flask, gunicorn, gthread", |python, name| {
         Served::start(python, |port| python.gunicorn(port, &arguments)).reaches(name, &shapes);
     });

@@ -14,8 +14,8 @@ use crate::arch::{CallRegisters, number};
 use crate::maps;
 use crate::memory::{Current, user_value};
 use crate::records;
-use crate::sockets::{self, Descriptors};
 use crate::sockets::polled::{file_of, is_descriptor_of, registered_data};
+use crate::sockets::{self, Descriptors};
 use crate::transfer::Transfer;
 
 /// The request that bytes were moved for, as the slot of their descriptor says.
@@ -72,7 +72,11 @@ pub fn tell_streams(current: Current) -> u32 {
         }
         let place = NODE_NOTE_SIZE * u64::from(*told % NODE_NOTES);
         *told = told.wrapping_add(1);
-        tell_stream(current, descriptors, table.wrapping_add(NODE_NOTES_AT) + place);
+        tell_stream(
+            current,
+            descriptors,
+            table.wrapping_add(NODE_NOTES_AT) + place,
+        );
         round += 1;
     }
     round

@@ -67,7 +67,7 @@ struct TaskServing {
 
 impl Tasks {
     /// The request was read by this task, which serves it.
-    pub fn serves(&mut self, nodes: &Nodes, node: NodeId, begun: &Begun, actor: Actor) {
+    pub fn serves(&mut self, nodes: &mut Nodes, node: NodeId, begun: &Begun, actor: Actor) {
         let Some(task) = actor.task else {
             return;
         };
@@ -136,7 +136,7 @@ impl Tasks {
             }
             TaskKind::Tokio => self.asks_by_tokio(nodes, (actor.tgid, task), call, begun),
             TaskKind::NodeStore => {
-                let named = self.node.asks(nodes, begun, actor.tgid, task);
+                let named = self.node.asks(nodes, call, begun, actor.tgid, task);
                 named.map(of_node)
             }
             kind if is_followed(kind) => self.request_of(nodes, (actor.tgid, task)),
@@ -187,6 +187,9 @@ impl Tasks {
 
     /// A call begins. Returns whether it may be told later who wanted it, if that is not known.
     pub fn calls(&mut self, call: NodeId, begun: &Begun, is_told: bool) -> bool {
+        if self.node.waits(call) {
+            return true;
+        }
         let may_be_told = is_stream_of_go(begun) && self.called.len() < TASKS_MAX;
         if may_be_told {
             self.called
@@ -217,6 +220,14 @@ impl Tasks {
     /// Time passed: tasks that did nothing for others by now did all of it for their request, and
     /// so did those of Node whose number was not used since.
     pub fn tick(&mut self, nodes: &mut Nodes, now_ns: u64) {
+        while let Some((call, request)) = self.node.next_after(now_ns) {
+            match request {
+                Some(request) => {
+                    nodes.comes_after(call, request, Mechanism::Task(TaskKind::NodeStore));
+                }
+                None => nodes.abstain(call, Abstained::OutlivingTask),
+            }
+        }
         while let Some((number, is_own)) = self.node.next_due(now_ns) {
             for (call, request) in self.doubts.take(number) {
                 if is_own {
@@ -354,7 +365,7 @@ impl Tasks {
                 }
             }
             TaskEvent::Asks => {
-                let named = self.node.request_with(nodes, number);
+                let named = self.node.request_with(nodes, None, number);
                 self.asks_at(nodes, place, named.map(of_node), TaskKind::NodeStore);
             }
             _ => {}

@@ -6,7 +6,10 @@ const AT: u64 = 0x42_c79a;
 const RUNTIME: u64 = 0xba_07c0;
 
 fn state_by(code: &[u8]) -> Option<PythonState> {
-    let at = |address: u64| code.get((address.checked_sub(AT)?) as usize..).map(<[u8]>::to_vec);
+    let at = |address: u64| {
+        code.get((address.checked_sub(AT)?) as usize..)
+            .map(<[u8]>::to_vec)
+    };
     state(&at, AT, RUNTIME)
 }
 
