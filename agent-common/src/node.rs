@@ -1,6 +1,6 @@
 //! What both sides agree on of the table in which Node's script (`wirespan-node.cjs`, which has the
 //! same numbers) keeps the requests of a thread: for each descriptor, for whom the bytes are that
-//! move on it; and, for streams of HTTP/2, which are many on a descriptor, the latest that it heard of.
+//! move on it; and, of streams of HTTP/2, which are many on a descriptor, the latest.
 
 /// Bytes before the first slot: the thread's name, 16 bytes, then [`NODE_MAGIC`].
 pub const NODE_HEADER: u64 = 64;

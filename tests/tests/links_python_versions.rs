@@ -1,6 +1,6 @@
-//! Python: rows for each version from the oldest that is followed to the newest that Debian has. Set-up unpacks
-//! those that a release of Debian has, each with a root of its own; the others are run where the
-//! machine has them, and else the table says that they were not.
+//! Python: rows for each version from the oldest that is followed to the newest that Debian has.
+//! Set-up unpacks those that a release of Debian has, each with a root of its own; the others are
+//! run where the machine has them, and else the table says that they were not.
 
 use wirespan_tests::links::not_run;
 use wirespan_tests::links::python::{AWAITING, Interpreter, ON_THREADS, Served};
@@ -8,8 +8,9 @@ use wirespan_tests::links::python::{AWAITING, Interpreter, ON_THREADS, Served};
 /// As `xtask/src/setup/pythons.rs` names them; 3.11 is the machine's own.
 const VERSIONS: [&str; 6] = ["3.9", "3.10", "3.12", "3.13", "3.14", "3.15"];
 
-fn each(row: &str, work: impl Fn(&Interpreter, &str)) {
-    for version in VERSIONS {
+/// Each of these, or the table says that it was not run.
+fn each(versions: &[&str], row: &str, work: impl Fn(&Interpreter, &str)) {
+    for version in versions {
         let name = format!("Python {version}: {row}");
         match Interpreter::of_version(version) {
             Some(python) => work(&python, &name),
@@ -21,15 +22,25 @@ fn each(row: &str, work: impl Fn(&Interpreter, &str)) {
 #[test]
 fn aiohttp_in_each_version() {
     let shapes = [&AWAITING[..], &ON_THREADS, &[("cancelled", 1)]].concat();
-    each("aiohttp, asyncio", |python, name| {
+    each(&VERSIONS, "aiohttp, asyncio", |python, name| {
         Served::start(python, |port| python.script("aiohttp_app.py", port, &[]))
             .reaches(name, &shapes);
     });
 }
 
 #[test]
-fn aiohttp_on_uvloop_in_each_version() {
-    each("aiohttp, uvloop", |python, name| {
+fn aiohttp_on_uvloop_in_the_oldest_and_the_newest() {
+    on_uvloop(&["3.9", "3.15"]);
+}
+
+#[test]
+#[ignore = "a soak"]
+fn aiohttp_on_uvloop_between() {
+    on_uvloop(&VERSIONS[1..5]);
+}
+
+fn on_uvloop(versions: &[&str]) {
+    each(versions, "aiohttp, uvloop", |python, name| {
         Served::start(python, |port| {
             python.script("aiohttp_app.py", port, &["uvloop"])
         })
@@ -51,7 +62,7 @@ fn flask_on_threads_in_each_version() {
         "8",
         "wsgi_app:app",
     ];
-    each("flask, gunicorn, gthread", |python, name| {
+    each(&VERSIONS, "flask, gunicorn, gthread", |python, name| {
         Served::start(python, |port| python.gunicorn(port, &arguments)).reaches(name, &shapes);
     });
 }

@@ -42,8 +42,8 @@ pub fn request(transfer: &Transfer) -> Option<Task> {
 /// Notes on streams that are told before the bytes of one call.
 const NOTES_TOLD_MAX: u32 = 128;
 
-/// Tells user space what the script noted of streams since that was looked at: before bytes that may
-/// be theirs.
+/// Tells user space what the script noted of streams since that was looked at: before bytes that
+/// may be theirs.
 #[inline(never)]
 pub fn tell_streams(current: Current) -> u32 {
     let Some(table) = maps::node_table(current) else {

@@ -1,11 +1,11 @@
 //! Python: the `contextvars.Context` that is current on a thread, and where contexts come from.
 //!
 //! A thread's state is found as `PyGILState_GetThisThreadState` finds it, by a key of the C
-//! library or in a variable of the thread, because around a system call no thread is Python's current one. Every look checks that
-//! what is there names itself a context. A context is known by the time of its birth, which a probe
-//! in what `PyContext_CopyCurrent` calls tells; whatever is entered and was not seen to be born is
-//! nobody's. Threads that have no such context work for who gave them something: an item of a
-//! queue, or, as long as they took none, who made the thread.
+//! library or in a variable of the thread, because around a system call no thread is Python's
+//! current one. Every look checks that what is there names itself a context. A context is known by
+//! the time of its birth, which a probe in what `PyContext_CopyCurrent` calls tells; whatever is
+//! entered and was not seen to be born is nobody's. Threads that have no such context work for who
+//! gave them something: an item of a queue, or, as long as they took none, who made the thread.
 
 use wirespan_common::python::{NOTE_IS_THREAD, PythonLayout, PythonPart};
 use wirespan_common::record::{TaskEvent, TaskKind, TaskNote};

@@ -6,9 +6,10 @@
 //!
 //! What a request starts goes on with its number: a worker that serves whoever comes has it for
 //! good. So what is asked after a request's end is no part of it; it points at the request if it is
-//! not one of many with that number, for which it is waited. Where that happens again and again, numbers of this process get to who serves others, as they do in libraries
-//! that lose the context; from then on its calls wait until their request is over, and belong to it
-//! if nothing is asked with its number for a while after.
+//! not one of many with that number, for which it is waited. Where that happens again and again,
+//! numbers of this process get to who serves others, as they do in libraries that lose the context;
+//! from then on its calls wait until their request is over, and belong to it if nothing is asked
+//! with its number for a while after.
 
 use std::collections::VecDeque;
 

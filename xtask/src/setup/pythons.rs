@@ -1,7 +1,7 @@
 //! Python in versions that the machine's own Debian has not: as other releases of Debian have them,
-//! each with a root of its own below `target/tools`, like a container's; nothing of it is installed.
-//! For those that no release has, only what programs need is fetched: they are run where the machine
-//! has them.
+//! each with a root of its own below `target/tools`, like a container's; nothing of it is
+//! installed. For those that no release has, only what programs need is fetched: they are run where
+//! the machine has them.
 
 use std::path::{Path, PathBuf};
 
@@ -73,8 +73,8 @@ impl Version {
         Path::new("usr/bin").join(format!("python{}", self.number))
     }
 
-    /// Unpacks it with what it depends on. A release that moves on may have it no longer: then it is
-    /// one of those that no release has.
+    /// Unpacks it with what it depends on. A release that moves on may have it no longer: then it
+    /// is one of those that no release has.
     fn fetch(&self, suite: &str, into: &Path) -> Result<()> {
         let wanted = format!("python{}", self.number);
         println!("setup: fetching {wanted} from Debian's {suite}");
@@ -107,8 +107,8 @@ impl Version {
             .with_context(|| format!("cannot create {}", into.display()))
     }
 
-    /// What programs need, as wheels for this version; pip chooses by the version that it runs on what
-    /// depends on what, so the list names all.
+    /// What programs need, as wheels for this version; pip chooses by the version that it runs on
+    /// what depends on what, so the list names all.
     fn install(&self, directory: &Path) -> Result<()> {
         let list = workspace::root().join("tests/workloads").join(self.list);
         python::once(directory, &list, || {

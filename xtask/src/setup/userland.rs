@@ -112,8 +112,8 @@ fn unpack(package: &Path, into: &Path) -> Result<()> {
     process::run(command.arg("-x").arg(package).arg(into))
 }
 
-/// Those that are wanted and what they depend on, of alternatives the first, each once, but for what is
-/// left out.
+/// Those that are wanted and what they depend on, of alternatives the first, each once, but for
+/// what is left out.
 pub fn with_dependencies<'a>(
     packages: &BTreeMap<&str, Package<'a>>,
     wanted: &[&str],

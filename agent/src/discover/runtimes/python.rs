@@ -92,14 +92,7 @@ pub(super) fn find(image: &Image<'_>, path: &Path) -> Result<RuntimeVerdict, Dam
     let Some((births, register)) = birth(&code, copy) else {
         return Ok(unknown("it copies a context in a way of its own"));
     };
-    let probes = births.iter().map(|address| {
-        let offset = image.code_offset(*address, 1)?;
-        Some(TaskProbe {
-            point: TaskPoint::PythonCopied,
-            offset,
-        })
-    });
-    let Some(probes) = probes.collect() else {
+    let Some(probes) = births.iter().map(|it| copied_at(image, *it)).collect() else {
         return Ok(unknown("it copies a context outside of its code"));
     };
     // As `PythonLayout` has them.
@@ -118,6 +111,12 @@ pub(super) fn find(image: &Image<'_>, path: &Path) -> Result<RuntimeVerdict, Dam
         is_part: false,
         probes,
     }))
+}
+
+fn copied_at(image: &Image<'_>, address: u64) -> Option<TaskProbe> {
+    let point = TaskPoint::PythonCopied;
+    let offset = image.code_offset(address, 1)?;
+    Some(TaskProbe { point, offset })
 }
 
 fn unknown(reason: &str) -> RuntimeVerdict {

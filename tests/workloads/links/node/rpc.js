@@ -1,5 +1,6 @@
-// A server in Node that calls a service of its own by gRPC for each request, in the way that the path
-// says (/ID/SHAPE), and a backend over HTTP/1; that service calls on, too. Methods are ID.Links/WHAT.
+// A server in Node that calls a service of its own by gRPC for each request, in the way that the
+// path says (/ID/SHAPE), and a backend over HTTP/1; that service calls on, too. Methods are
+// ID.Links/WHAT.
 //
 //     node rpc.js PORT        (BACKEND: the backend's port; NODE_PATH: where @grpc/grpc-js is)
 'use strict';

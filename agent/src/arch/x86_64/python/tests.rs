@@ -1,4 +1,4 @@
-//! `PyGILState_GetThisThreadState` as compilers made it.
+//! Functions of the interpreter as compilers made them.
 
 use super::*;
 
@@ -39,4 +39,22 @@ fn a_state_may_be_a_variable_of_the_thread() {
     let mut other = code.to_vec();
     other.splice(13..13, [0x48, 0x8b, 0x00]);
     assert_eq!(state_by(&other), None);
+}
+
+/// 3.15 of Debian: mov 0x28(%rsi),%ebx; movl $1,0x28(%rsi); test %ebx,%ebx.
+const EXCHANGED: [u8; 13] = [
+    0x8b, 0x5e, 0x28, 0xc7, 0x46, 0x28, 0x01, 0x00, 0x00, 0x00, 0x85, 0xdb, 0xc3,
+];
+
+#[test]
+fn how_often_a_context_is_entered_may_be_exchanged() {
+    let entered_by = |code: &[u8]| {
+        let at = |address: u64| Some(code.get(address.checked_sub(AT)? as usize..)?.to_vec());
+        entered(&at, AT)
+    };
+    assert_eq!(entered_by(&EXCHANGED), Some(0x28));
+    // Something else is set in between.
+    let mut other = EXCHANGED;
+    other[5] = 0x2c;
+    assert_eq!(entered_by(&other), None);
 }
