@@ -129,8 +129,10 @@ fn names(
     wanted: &[(&str, PythonName)],
     are_data: bool,
 ) -> Result<Vec<symbols::Symbol<PythonName>>, Damaged> {
+    // A name may be stored as the end of a longer one (`_PyContext_Enter`, which 3.15 exports, too).
     let by_name = |string: &[u8]| {
-        let found = wanted.iter().find(|(name, _)| name.as_bytes() == string);
+        let mut names = wanted.iter();
+        let found = names.find(|(name, _)| string.ends_with(name.as_bytes()));
         found.map(|(name, what)| (name.len(), *what))
     };
     if are_data {
