@@ -129,7 +129,7 @@ fn names(
     wanted: &[(&str, PythonName)],
     are_data: bool,
 ) -> Result<Vec<symbols::Symbol<PythonName>>, Damaged> {
-    // A name may be stored as the end of a longer one (`_PyContext_Enter`, which 3.15 exports, too).
+    // A name may be stored as the end of a longer one (`_PyContext_Enter`, which 3.15 exports).
     let by_name = |string: &[u8]| {
         let mut names = wanted.iter();
         let found = names.find(|(name, _)| string.ends_with(name.as_bytes()));
