@@ -7,11 +7,12 @@ use crate::runtime::Runtime;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PythonLayout {
     /// Address of `autoTSSkey` (a `Py_tss_t`): two 32-bit words, whether there is a key, and which.
+    /// 0 if a variable of the thread's own has its state, not a key.
     pub key_at: u64,
     /// From a thread's `fs` base to the C library's first block of keyed values, 16 bytes a key,
-    /// the value in the second half.
+    /// the value in the second half; or, modulo 2^64, to the variable.
     pub keyed_values: u64,
-    /// In a `PyThreadState`, what that key has: its context.
+    /// In a `PyThreadState`, which is what that has: its context.
     pub context: u64,
     /// Address of `PyContext_Type`, which each context names as its type.
     pub type_at: u64,

@@ -57,7 +57,7 @@ pub use contexts::{
 pub use inboxes::{TaskInbox, inbox, remember_inbox, remember_task_header, task_header};
 pub use leaving::{half_closed, half_closes};
 #[cfg(not(legacy))]
-pub use node::{forget_node_table, node_table, remember_node_table};
+pub use node::{forget_node_table, node_table, remember_node_table, told_of_node};
 #[cfg(not(legacy))]
 pub use options::{option_end, option_end_or_new, option_form, told, was_told};
 #[cfg(legacy)]

@@ -44,6 +44,9 @@ pub fn note(scratch: &mut Scratch, connection: &mut Connection) {
     if kind == 0 || is_egress && connection.answers != 0 {
         return;
     }
+    if kind == TaskKind::NodeStore as u8 {
+        node::tell_streams(scratch.transfer.current);
+    }
     // Apart, so that the one does not take the other's stack.
     if kind == TaskKind::PythonContext as u8 {
         look_at_context(scratch);

@@ -13,8 +13,13 @@
 //
 // It prints nothing, keeps no descriptor and no timer, throws nothing into the application, and at
 // the first surprise it takes itself out, for good. A runtime that it was not tried with is left
-// alone. Sockets that something else than node:http, node:https and undici (fetch) writes to, and
-// HTTP/2, are not told of.
+// alone. Sockets that something else than node:http, node:https, node:http2 and undici (fetch)
+// writes to are not told of; nor are streams of HTTP/2 where Node does not tell of them itself.
+//
+// A connection of HTTP/2 has many requests at a time. So what streams are for stands in notes behind
+// the slots, the latest in the place of the oldest; wirespan reads those that are new before it looks
+// at bytes. What is done for a stream, and in answer to one, is done with its number: Node itself does
+// it with that of whoever opened the connection.
 'use strict';
 
 (() => {
@@ -30,9 +35,12 @@
     // The layout of the table: agent-common/src/node.rs has the same.
     const HEADER = 64;
     const SLOTS = 65536;
-    const MAGIC = 'WIRESPAN-NODE-1\0';
+    const MAGIC = 'WIRESPAN-NODE-2\0';
     const MAGIC_AT = 16;
     const NAME_LEN = 16;
+    const NOTED_AT = 32;
+    const NOTES = 1024;
+    const NOTE_WORDS = 4;
     const NEXT = 0x77730001;
     const TAKEN = 0x77730002;
     const CALL = 0x77730003;
@@ -58,6 +66,8 @@
     // Of what follows nothing is there before the first connection to a server.
     let requests = null;
     let table = null;
+    let notes = null;
+    let noted = null;
     let bytes = null;
     let name = null;
     let seq = 0;
@@ -71,6 +81,7 @@
         for (const [channel, listener] of subscribed) channels.unsubscribe(channel, listener);
         if (requests) requests.disable();
         if (table) table.fill(0, 0, 2 * (highest + 1));
+        if (notes) notes.fill(0);
       } catch {
         // Then what is left of it does nothing.
       }
@@ -110,12 +121,30 @@
       table[2 * fd] = what;
     }
 
+    function next() {
+      seq = seq >= SEQ_MAX ? 1 : seq + 1;
+      return seq;
+    }
+
     // The request that is read next on this socket has a number of its own.
     function expect(socket) {
       const fd = descriptor(socket);
+      if (fd >= 0) set(fd, NEXT, next());
+    }
+
+    // What a stream of HTTP/2 is for.
+    function note(stream, what, number) {
+      const { session } = stream;
+      if (!session || session.destroyed) return;
+      const fd = descriptor(session.socket);
       if (fd < 0) return;
-      seq = seq >= SEQ_MAX ? 1 : seq + 1;
-      set(fd, NEXT, seq);
+      const at = NOTE_WORDS * (noted[0] % NOTES);
+      notes[at] = what;
+      notes[at + 1] = fd;
+      notes[at + 2] = stream.id;
+      notes[at + 3] = number;
+      // Last, so that it is whole when it is read.
+      noted[0] += 1;
     }
 
     // Tells where the table lies, if that was not done lately.
@@ -251,10 +280,102 @@
       return 0;
     }
 
+    // HTTP/2: what streams of a server have for a number, and those of clients.
+    const streams = new WeakMap();
+    const sessions = new WeakSet();
+
+    // All that is told of an emitter is heard with the number that `numberOf` has for it.
+    function hearWith(emitter, numberOf) {
+      const { emit } = emitter;
+      const own = function (...told) {
+        if (isOff) return Reflect.apply(emit, this, told);
+        return requests.run(numberOf(told), () => Reflect.apply(emit, this, told));
+      };
+      const property = { value: own, configurable: true, writable: true };
+      Object.defineProperty(emitter, 'emit', property);
+    }
+
+    function streamBegins(stream, number) {
+      streams.set(stream, number);
+      hearWith(stream, () => number);
+      const { session } = stream;
+      if (!session || sessions.has(session)) return;
+      sessions.add(session);
+      hearWith(session, ([event, about]) => (event === 'stream' && streams.get(about)) || 0);
+    }
+
+    function streamServed({ stream }) {
+      const number = next();
+      streamBegins(stream, number);
+      note(stream, TAKEN, number);
+      tell();
+    }
+
+    // grpc-js makes calls when it has a connection, in the context of whoever wanted it first. So the
+    // one that wanted a call is remembered, and what is done for the call is done with its number.
+    // Where grpc-js is not found, as in a bundle, its calls are nobody's.
+    const { cache } = require;
+    const GRPC = /[\\/]@grpc[\\/]grpc-js[\\/]build[\\/]src[\\/](resolving|load-balancing)-call\.js$/;
+    const GRPC_CONTENT = 'application/grpc';
+    let isGrpcFound = false;
+
+    function findGrpc() {
+      for (const path of Object.keys(cache)) {
+        if (!GRPC.test(path)) continue;
+        const { ResolvingCall, LoadBalancingCall } = cache[path].exports;
+        if (ResolvingCall) isGrpcFound = patchCall(ResolvingCall.prototype, 'getConfig') || isGrpcFound;
+        if (LoadBalancingCall) patchCall(LoadBalancingCall.prototype, 'doPick');
+      }
+    }
+
+    // Its method `later` may be called whenever it can go on.
+    function patchCall(prototype, later) {
+      if (patched.has(prototype)) return true;
+      const { start, [later]: goesOn } = prototype;
+      if (typeof start !== 'function' || typeof goesOn !== 'function') return false;
+      patched.add(prototype);
+      const calls = new WeakMap();
+      const begins = guarded((call) => calls.set(call, requests.getStore() ?? 0));
+      prototype.start = function (...rest) {
+        begins(this);
+        return Reflect.apply(start, this, rest);
+      };
+      prototype[later] = function (...rest) {
+        if (isOff) return Reflect.apply(goesOn, this, rest);
+        return requests.run(calls.get(this) ?? 0, () => Reflect.apply(goesOn, this, rest));
+      };
+      return true;
+    }
+
+    function isGrpc(headers) {
+      const type = headers?.['content-type'];
+      return typeof type === 'string' && type.startsWith(GRPC_CONTENT);
+    }
+
+    // A call on a stream. It is told of when it is made and when the stream has a number, the later
+    // first where that is at once.
+    function streamAsked({ stream, headers }) {
+      if (streams.has(stream)) return;
+      let number = requests.getStore() ?? 0;
+      if (!isGrpcFound && isGrpc(headers)) {
+        number = 0;
+        if (!sessions.has(stream.session)) findGrpc();
+      }
+      streamBegins(stream, number);
+    }
+
+    function streamSent({ stream, headers }) {
+      streamAsked({ stream, headers });
+      const number = streams.get(stream);
+      if (number) note(stream, CALL, number);
+    }
+
     // From the first connection to a server on.
     function begin() {
-      const memory = new ArrayBuffer(HEADER + 8 * SLOTS);
-      table = new Uint32Array(memory, HEADER);
+      const memory = new ArrayBuffer(HEADER + 8 * SLOTS + 4 * NOTE_WORDS * NOTES);
+      table = new Uint32Array(memory, HEADER, 2 * SLOTS);
+      notes = new Uint32Array(memory, HEADER + 8 * SLOTS);
+      noted = new Uint32Array(memory, NOTED_AT, 1);
       bytes = Buffer.from(memory);
       bytes.write(MAGIC, MAGIC_AT, 'latin1');
       name = Buffer.alloc(NAME_LEN);
@@ -290,6 +411,12 @@
       };
       hear('undici:request:trailers', over);
       hear('undici:request:error', over);
+
+      // Of a Node that does not tell of streams nothing comes here.
+      hear('http2.server.stream.start', streamServed);
+      hear('http2.client.stream.created', streamAsked);
+      hear('http2.client.stream.start', streamSent);
+      findGrpc();
     }
 
     hear('net.server.socket', accepted);

@@ -60,6 +60,15 @@ pub enum Use {
     Element(Value, u64),
 }
 
+/// Where a thread of Python's interpreter has its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PythonState {
+    /// The C library keeps it, under the key at this address (`autoTSSkey`).
+    Keyed(u64),
+    /// A variable of the thread has it, so far from what the thread is known by, modulo 2^64.
+    ThreadLocal(u64),
+}
+
 /// Where a new task is bound to its runtime (`OwnedTasks::bind_inner`), which may be inlined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Binding {

@@ -265,7 +265,7 @@ impl Links {
         self.headers.serves(node, begun.owner, named);
         self.threads.begins(begun.owner);
         if let Some(actor) = begun.actor {
-            self.tasks.serves(&self.nodes, node, begun, actor);
+            self.tasks.serves(&mut self.nodes, node, begun, actor);
             self.threads.reads(&mut self.nodes, node, actor);
             self.java.reads(&self.nodes, node, begun, actor);
             let read = RequestRead {
@@ -274,7 +274,11 @@ impl Links {
                 has_streams: begun.stream.is_some(),
                 time_ns: begun.time_ns,
             };
-            self.python.reads(read, actor);
+            if self.python.reads(read, actor)
+                && let Some(known) = self.nodes.get_mut(node)
+            {
+                known.may_be_outlived = true;
+            }
         }
         self.tasks.begins(node, begun);
         let caller = begun.ends.and_then(|ends| self.joins.server(node, ends));
@@ -509,9 +513,13 @@ impl Links {
 
     /// Takes over what became of calls that waited for an answer.
     fn decide(&mut self) {
-        while let Some(Decision { call, request }) = self.python.decisions() {
+        while let Some(decision) = self.python.decisions() {
             let mechanism = Mechanism::Task(TaskKind::PythonContext);
+            let Decision { call, request, .. } = decision;
             match request {
+                Some(request) if decision.is_after => {
+                    self.nodes.comes_after(call, request, mechanism);
+                }
                 Some(request) => self.nodes.link(call, request, mechanism),
                 None => self.nodes.stand_alone(call),
             }

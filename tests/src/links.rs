@@ -10,6 +10,7 @@ pub mod go;
 pub mod java;
 mod kept;
 mod load;
+pub mod python;
 pub mod tokio;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -37,6 +38,13 @@ pub fn requests() -> usize {
     })
 }
 
+/// Says, and keeps for the table of all, that a row was not run, because the machine lacks what it
+/// is about.
+pub fn not_run(name: &str) {
+    println!("links: {name}: not run");
+    KeptRow::not_run().keep(name);
+}
+
 /// What became of spans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -53,6 +61,9 @@ pub struct Counts {
 pub struct Row {
     /// Client spans of processes that serve: their parent is the server span that caused them.
     pub calls: Counts,
+    /// Calls of those that have no parent: they point at a server span that has their id, or at
+    /// another one.
+    pub pointing: Counts,
     /// Server spans: their parent is a client span of the same exchange. Of those whose client was
     /// not watched there is none.
     pub joins: Counts,
@@ -111,6 +122,7 @@ impl Row {
                 counts.none += 1;
                 if span.kind == Kind::Client {
                     row.without.push(span.line());
+                    row.points(&by_id, span, id);
                 }
             } else if is_right {
                 counts.right += 1;
@@ -128,6 +140,21 @@ impl Row {
             }
         }
         row
+    }
+
+    /// Counts what a call without a parent points at.
+    fn points(&mut self, by_id: &HashMap<&str, &Seen>, span: &Seen, id: &str) {
+        let is_cause = |[trace, own, _]: &[String; 3]| {
+            let request = by_id.get(own.as_str());
+            request.is_some_and(|it| {
+                it.kind == Kind::Server && it.trace_id == *trace && id_of(it) == Some(id)
+            })
+        };
+        match &span.links[..] {
+            [] => self.pointing.none += 1,
+            links if links.iter().all(is_cause) => self.pointing.right += 1,
+            _ => self.pointing.wrong += 1,
+        }
     }
 
     /// Prints it, keeps it for the table of all, and compares with what it must reach. `calls` is
@@ -245,8 +272,8 @@ impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "calls {}; joins {}; traces {} whole, {} split",
-            self.calls, self.joins, self.whole, self.split
+            "calls {}; of these point {}; joins {}; traces {} whole, {} split",
+            self.calls, self.pointing, self.joins, self.whole, self.split
         )
     }
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use rustix::process::Signal;
 use wirespan_tests::daemon::{Daemon, binary};
 use wirespan_tests::grpc::built_by_setup;
-use wirespan_tests::links::{Load, Row, Target};
+use wirespan_tests::links::{Load, Row, Target, not_run};
 use wirespan_tests::ports;
 use wirespan_tests::process::{LIMIT, Process, tied};
 use wirespan_tests::tls::{Certificates, built};
@@ -127,7 +127,11 @@ impl Served {
     }
 
     fn reaches(&self, name: &str) {
-        let (row, calls) = self.row(&SHAPES, &[]);
+        self.reaches_by(name, &SHAPES);
+    }
+
+    fn reaches_by(&self, name: &str, shapes: &[(&str, usize)]) {
+        let (row, calls) = self.row(shapes, &[]);
         row.assert(name, Some(calls), TARGET);
     }
 }
@@ -142,6 +146,15 @@ impl Drop for Served {
         self.server.signal(Signal::TERM);
         let _ = self.server.wait_within(LIMIT);
     }
+}
+
+/// Whether it has channels on which it tells of streams of HTTP/2.
+fn tells_of_streams(node: &Path) -> bool {
+    const ASK: &str = "process.stdout.write(process.versions.node)";
+    let told = tied(node).args(["-e", ASK]).output().expect("node runs");
+    let version = String::from_utf8_lossy(&told.stdout);
+    let major = version.split('.').next().and_then(|it| it.parse().ok());
+    major.is_some_and(|major: u32| major >= 24)
 }
 
 /// Debian's, or another one by its path.
@@ -175,20 +188,55 @@ fn a_program_that_was_made_into_one_file_is_followed_as_well() {
     }
 }
 
-/// Of streams nothing is told: of three calls for a request, one over HTTP/2 and one by who is
-/// asked over it have no parent in their process.
+/// Node tells of streams since 24. What an older one does on them is nobody's: of three calls for a
+/// request, one over HTTP/2 and one by who is asked over it have no parent in their process.
 #[test]
-fn streams_of_http2_are_nobodys() {
+fn streams_of_http2_are_nobodys_where_node_does_not_tell_of_them() {
+    let node = debians();
+    if tells_of_streams(&node) {
+        return not_run("Node without word of streams, HTTP/2");
+    }
     let target = Target {
         right: 33.0,
         wrong: 0.0,
     };
-    for node in [debians(), built("bin/node")] {
-        let served = Served::with_script(&node, "streams.mjs");
-        let (row, calls) = served.row(&[("any", 3)], &[]);
-        let name = format!("Node ({}), HTTP/2 and HTTP/1", node.display());
-        row.assert(&name, Some(calls), target);
-    }
+    let served = Served::with_script(&node, "streams.mjs");
+    let (row, calls) = served.row(&[("direct", 3)], &[]);
+    row.assert("Node without word of streams, HTTP/2", Some(calls), target);
+}
+
+/// Calls by events and by promises, of which many share a connection.
+#[test]
+fn streams_of_http2_are_told_of() {
+    let node = built("bin/node");
+    let shapes = [
+        ("direct", 3),
+        ("fan_out", 6),
+        ("callbacks", 5),
+        ("posted", 2),
+    ];
+    Served::with_script(&node, "streams.mjs").reaches_by("Node 24, HTTP/2 behind HTTP/1", &shapes);
+    let served = Served::start(&node, "streams.mjs", |command, script| {
+        with_script(command, script);
+        command.env("FRONT", "http2");
+    });
+    let load = Load {
+        http2: true,
+        ..Load::of_a_row()
+    };
+    let (row, calls) = served.row_over("http", &load, &shapes, &[]);
+    row.assert("Node 24, HTTP/2 on both sides", Some(calls), TARGET);
+}
+
+/// Its first calls are made when it has a connection, in the context of whoever was first.
+#[test]
+fn calls_of_grpc_js_are_told_of() {
+    let served = Served::start(&built("bin/node"), "rpc.js", |command, script| {
+        with_script(command, script);
+        command.env("NODE_PATH", built_by_setup("grpc/node/node_modules"));
+    });
+    let shapes = [("direct", 3), ("fan_out", 5), ("callbacks", 3)];
+    served.reaches_by("Node 24, grpc-js", &shapes);
 }
 
 #[test]
@@ -222,7 +270,7 @@ fn what_it_tells_is_passed_over_on_request() {
 }
 
 #[test]
-fn what_outlives_its_request_is_nobodys() {
+fn what_outlives_its_request_points_at_it() {
     let served = Served::with_script(&debians(), "app.js");
     let (row, calls) = served.row(&[("forgotten", 2), ("direct", 2)], &[]);
     let target = Target {
@@ -230,6 +278,9 @@ fn what_outlives_its_request_is_nobodys() {
         wrong: 0.02,
     };
     row.assert("Node, after the response", Some(calls), target);
+    let pointing = row.pointing;
+    assert_eq!((pointing.wrong, pointing.none), (0, 0), "{row}");
+    assert!(pointing.right > 0, "{row}");
     // A worker that a request started serves all that come later. Once that is known, nobody is
     // believed whose number is used after its request's end.
     let (row, calls) = served.row(&[("lazy", 1), ("forgotten", 2), ("direct", 2)], &[]);

@@ -17,6 +17,7 @@ mod mongodb;
 mod packers;
 mod purpose;
 mod python;
+mod pythons;
 mod rust;
 mod tls;
 pub mod userland;
@@ -79,6 +80,7 @@ pub fn ensure(purposes: &[Purpose]) -> Result<()> {
         grpc::ensure()?;
         bundle::ensure()?;
         python::ensure()?;
+        pythons::ensure()?;
         tls::ensure()?;
         wheels::REDIS_PY.ensure()?;
         mongodb::ensure()?;

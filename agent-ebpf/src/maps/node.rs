@@ -16,7 +16,8 @@ struct NodeTable {
     address: u64,
     /// Whose memory that is in.
     tgid: u32,
-    reserved: u32,
+    /// How many notes on streams user space was told of; it begins anew.
+    told: u32,
 }
 
 /// Address of the thread's table, if it told of one.
@@ -27,13 +28,24 @@ pub fn node_table(current: Current) -> Option<u64> {
     (table.tgid == current.tgid).then_some(table.address)
 }
 
-/// The thread told of its table.
+/// How many notes on streams there were in it when user space was told of them last.
 #[inline(always)]
-pub fn remember_node_table(current: Current, address: u64) {
+pub fn told_of_node(current: Current) -> Option<&'static mut u32> {
+    let table = NODE_TABLES.get_ptr_mut(current.tid)?;
+    // SAFETY: elements of a preallocated map stay mapped; only this thread uses its own.
+    Some(unsafe { &mut (*table).told })
+}
+
+/// The thread told of its table, in which are so many notes on streams.
+#[inline(always)]
+pub fn remember_node_table(current: Current, address: u64, noted: u32) {
+    if node_table(current) == Some(address) {
+        return;
+    }
     let table = NodeTable {
         address,
         tgid: current.tgid,
-        reserved: 0,
+        told: noted,
     };
     // Without room it tells again.
     let _: Result<(), i32> = NODE_TABLES.insert(current.tid, table, 0);

@@ -4,17 +4,18 @@
 //! stands there. What it says is the process's own word, about its own requests only.
 
 use wirespan_common::node::{
-    NODE_HEADER, NODE_MAGIC, NODE_MAGIC_AT, NODE_MARK, NODE_SLOT_SIZE, NODE_SLOTS, NODE_TABLE_SIZE,
-    node_task,
+    NODE_HEADER, NODE_MAGIC, NODE_MAGIC_AT, NODE_MARK, NODE_NOTE_SIZE, NODE_NOTED_AT, NODE_NOTES,
+    NODE_NOTES_AT, NODE_SLOT_SIZE, NODE_SLOTS, NODE_TABLE_SIZE, NodeSlot, node_task,
 };
-use wirespan_common::record::{TaskKind, is_object};
+use wirespan_common::record::{TaskEvent, TaskKind, TaskNote, is_object};
 
 use super::Task;
 use crate::arch::{CallRegisters, number};
 use crate::maps;
 use crate::memory::{Current, user_value};
-use crate::sockets;
+use crate::records;
 use crate::sockets::polled::{file_of, is_descriptor_of, registered_data};
+use crate::sockets::{self, Descriptors};
 use crate::transfer::Transfer;
 
 /// The request that bytes were moved for, as the slot of their descriptor says.
@@ -36,6 +37,76 @@ pub fn request(transfer: &Transfer) -> Option<Task> {
         id: node_task(transfer.current.tid, request),
         part,
     })
+}
+
+/// Notes on streams that are told before the bytes of one call.
+const NOTES_TOLD_MAX: u32 = 128;
+
+/// Tells user space what the script noted of streams since that was looked at: before bytes that
+/// may be theirs.
+#[inline(never)]
+pub fn tell_streams(current: Current) -> u32 {
+    let Some(table) = maps::node_table(current) else {
+        return 0;
+    };
+    let Ok(noted) = user_value::<u32>(table.wrapping_add(NODE_NOTED_AT)) else {
+        return 0;
+    };
+    let Some(told) = maps::told_of_node(current) else {
+        return 0;
+    };
+    if *told == noted {
+        return 0;
+    }
+    // What was overwritten is not known.
+    if noted.wrapping_sub(*told) > NODE_NOTES {
+        *told = noted.wrapping_sub(NODE_NOTES);
+    }
+    let Some(descriptors) = sockets::descriptors() else {
+        return 0;
+    };
+    let mut round = 0;
+    while round < NOTES_TOLD_MAX {
+        if *told == noted {
+            break;
+        }
+        let place = NODE_NOTE_SIZE * u64::from(*told % NODE_NOTES);
+        *told = told.wrapping_add(1);
+        tell_stream(
+            current,
+            descriptors,
+            table.wrapping_add(NODE_NOTES_AT) + place,
+        );
+        round += 1;
+    }
+    round
+}
+
+/// Tells of the note at this address.
+#[inline(always)]
+fn tell_stream(current: Current, descriptors: Descriptors, address: u64) {
+    let Ok([what, fd, stream, request]) = user_value::<[u32; 4]>(address) else {
+        return;
+    };
+    let event = match what ^ NODE_MARK {
+        part if part == NodeSlot::Taken as u32 => TaskEvent::Serves,
+        part if part == NodeSlot::Call as u32 => TaskEvent::Asks,
+        _ => return,
+    };
+    let Some(socket) = sockets::of_descriptor(descriptors, fd) else {
+        return;
+    };
+    let note = TaskNote {
+        task: node_task(current.tid, request),
+        other: maps::carried_by(socket.id).unwrap_or(socket.id),
+        part: stream,
+        event: event as u8,
+        kind: TaskKind::NodeStore as u8,
+        ancestors: 0,
+        after_loss: 0,
+    };
+    // What can't be told is nobody's.
+    let _ = records::task(current, note);
 }
 
 /// The descriptor of the socket that bytes moved on. What moves over TLS is not moved by a call on
@@ -63,7 +134,8 @@ pub fn tells(current: Current, call: &CallRegisters) {
     let address = call.second;
     let magic = user_value::<[u8; 16]>(address.wrapping_add(NODE_MAGIC_AT));
     if magic.is_ok_and(|magic| magic == NODE_MAGIC) {
-        maps::remember_node_table(current, address);
+        let noted = user_value(address.wrapping_add(NODE_NOTED_AT)).unwrap_or(0);
+        maps::remember_node_table(current, address, noted);
         maps::set_tasks(current.tgid, TaskKind::NodeStore);
     }
 }

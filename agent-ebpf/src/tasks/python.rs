@@ -1,11 +1,11 @@
 //! Python: the `contextvars.Context` that is current on a thread, and where contexts come from.
 //!
 //! A thread's state is found as `PyGILState_GetThisThreadState` finds it, by a key of the C
-//! library, because around a system call no thread is Python's current one. Every look checks that
-//! what is there names itself a context. A context is known by the time of its birth, which a probe
-//! in what `PyContext_CopyCurrent` calls tells; whatever is entered and was not seen to be born is
-//! nobody's. Threads that have no such context work for who gave them something: an item of a
-//! queue, or, as long as they took none, who made the thread.
+//! library or in a variable of the thread, because around a system call no thread is Python's
+//! current one. Every look checks that what is there names itself a context. A context is known by
+//! the time of its birth, which a probe in what `PyContext_CopyCurrent` calls tells; whatever is
+//! entered and was not seen to be born is nobody's. Threads that have no such context work for who
+//! gave them something: an item of a queue, or, as long as they took none, who made the thread.
 
 use wirespan_common::python::{NOTE_IS_THREAD, PythonLayout, PythonPart};
 use wirespan_common::record::{TaskEvent, TaskKind, TaskNote};
@@ -73,11 +73,14 @@ fn find(layout: &PythonLayout) -> CurrentState {
 #[inline(always)]
 fn look(layout: &PythonLayout) -> Delivered<CurrentState> {
     let fs = kernel_value::<u64>(current_task() + offset(|o| &o.task_struct_fsbase))?;
-    let [is_created, key] = user_value::<[u32; 2]>(layout.key_at)?;
-    if is_created == 0 || key >= KEYS_MAX {
-        return Ok(CurrentState::Nothing);
+    let mut value = fs.wrapping_add(layout.keyed_values);
+    if layout.key_at != 0 {
+        let [is_created, key] = user_value::<[u32; 2]>(layout.key_at)?;
+        if is_created == 0 || key >= KEYS_MAX {
+            return Ok(CurrentState::Nothing);
+        }
+        value = value.wrapping_add(16 * u64::from(key) + 8);
     }
-    let value = fs + layout.keyed_values + 16 * u64::from(key) + 8;
     let state = user_value::<u64>(value)?;
     if state == 0 {
         return Ok(CurrentState::Nothing);

@@ -206,6 +206,13 @@ impl Nodes {
             Some(node) if !node.ended_ns.is_some_and(is_late) => {
                 self.link(call, request, mechanism);
             }
+            _ => self.comes_after(call, request, mechanism),
+        }
+    }
+
+    /// This call comes of a request that is over, and is no part of it: it points at it.
+    pub fn comes_after(&mut self, call: NodeId, request: NodeId, mechanism: Mechanism) {
+        match self.get(request) {
             Some(node) if !node.is_settled => {
                 let calls = self.followed.entry(request).or_default();
                 calls.push((call, mechanism));

@@ -7,6 +7,7 @@
 //! request happened to start serves all later ones, too.
 
 mod lineages;
+mod outliving;
 mod process;
 mod requests;
 #[cfg(test)]
@@ -47,6 +48,18 @@ pub struct Decision {
     pub call: NodeId,
     /// The request that it belongs to, if it is known.
     pub request: Option<NodeId>,
+    /// It came after that, and is no part of it.
+    pub is_after: bool,
+}
+
+impl Decision {
+    fn of(call: NodeId, request: Option<NodeId>) -> Self {
+        Self {
+            call,
+            request,
+            is_after: false,
+        }
+    }
 }
 
 /// All Python processes.
@@ -86,10 +99,10 @@ impl CurrentContext {
 }
 
 impl Python {
-    /// A request was read by a thread.
-    pub fn reads(&mut self, read: RequestRead, actor: Actor) {
+    /// A request was read by a thread. Returns whether it is one of Python's.
+    pub fn reads(&mut self, read: RequestRead, actor: Actor) -> bool {
         let Some(current) = CurrentContext::of(actor) else {
-            return;
+            return false;
         };
         if self.pruning.is_due(self.processes.len(), PROCESSES_MAX) {
             self.processes.retain(|_, process| !process.is_idle());
@@ -98,6 +111,7 @@ impl Python {
             let process = self.processes.entry(actor.tgid).or_default();
             process.reads(read, actor.tid, current);
         }
+        true
     }
 
     /// A thread makes a call. Whether that waits to be decided; it may be decided at once.

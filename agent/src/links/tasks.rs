@@ -10,7 +10,7 @@ use wirespan_protocols::heap;
 
 use super::cause::{Cause, Request};
 use super::go::{Doubts, ForItsRequest, Goroutine, Inherited, Outliving};
-use super::node::NodeRequests;
+use super::node::{NodeNumber, NodeRequests};
 use super::proxies::Proxies;
 use super::pruning::Pruning;
 use super::tokio::{Asker, Tokio};
@@ -67,7 +67,7 @@ struct TaskServing {
 
 impl Tasks {
     /// The request was read by this task, which serves it.
-    pub fn serves(&mut self, nodes: &Nodes, node: NodeId, begun: &Begun, actor: Actor) {
+    pub fn serves(&mut self, nodes: &mut Nodes, node: NodeId, begun: &Begun, actor: Actor) {
         let Some(task) = actor.task else {
             return;
         };
@@ -136,12 +136,8 @@ impl Tasks {
             }
             TaskKind::Tokio => self.asks_by_tokio(nodes, (actor.tgid, task), call, begun),
             TaskKind::NodeStore => {
-                let named = self.node.asks(nodes, begun, actor.tgid, task);
-                named.map(|(node, doubt)| Request {
-                    cause: Cause::Node(node),
-                    doubt,
-                    by: None,
-                })
+                let named = self.node.asks(nodes, call, begun, actor.tgid, task);
+                named.map(of_node)
             }
             kind if is_followed(kind) => self.request_of(nodes, (actor.tgid, task)),
             _ => None,
@@ -191,6 +187,9 @@ impl Tasks {
 
     /// A call begins. Returns whether it may be told later who wanted it, if that is not known.
     pub fn calls(&mut self, call: NodeId, begun: &Begun, is_told: bool) -> bool {
+        if self.node.waits(call) {
+            return true;
+        }
         let may_be_told = is_stream_of_go(begun) && self.called.len() < TASKS_MAX;
         if may_be_told {
             self.called
@@ -221,6 +220,14 @@ impl Tasks {
     /// Time passed: tasks that did nothing for others by now did all of it for their request, and
     /// so did those of Node whose number was not used since.
     pub fn tick(&mut self, nodes: &mut Nodes, now_ns: u64) {
+        while let Some((call, request)) = self.node.next_after(now_ns) {
+            match request {
+                Some(request) => {
+                    nodes.comes_after(call, request, Mechanism::Task(TaskKind::NodeStore));
+                }
+                None => nodes.abstain(call, Abstained::OutlivingTask),
+            }
+        }
         while let Some((number, is_own)) = self.node.next_due(now_ns) {
             for (call, request) in self.doubts.take(number) {
                 if is_own {
@@ -288,6 +295,9 @@ impl Tasks {
         if kind == TaskKind::Tokio {
             return self.note_of_tokio(nodes, (tgid, tid), event, note, numbers);
         }
+        if kind == TaskKind::NodeStore {
+            return self.note_of_node(nodes, (tgid, note.task), event, note);
+        }
         let of = |id| {
             let part = 0;
             (tgid, Task { kind, id, part })
@@ -336,6 +346,29 @@ impl Tasks {
         };
         if let Some(serving) = serving {
             self.put(own, serving);
+        }
+    }
+
+    /// The script in Node told of a stream.
+    fn note_of_node(
+        &mut self,
+        nodes: &mut Nodes,
+        number: NodeNumber,
+        event: TaskEvent,
+        note: &TaskNote,
+    ) {
+        let place = (note.other, note.part.into());
+        match event {
+            TaskEvent::Serves => {
+                if let Some(request) = self.served.get(&place) {
+                    self.node.claims(nodes, *request, note.other, number);
+                }
+            }
+            TaskEvent::Asks => {
+                let named = self.node.request_with(nodes, None, number);
+                self.asks_at(nodes, place, named.map(of_node), TaskKind::NodeStore);
+            }
+            _ => {}
         }
     }
 
@@ -580,10 +613,24 @@ fn is_stream_of_go(begun: &Begun) -> bool {
     begun.stream.is_some() && task.is_some_and(|task| task.kind == TaskKind::Goroutine)
 }
 
+/// What the script in Node says something is asked for, and the number that has to be its own.
+fn of_node((node, doubt): (NodeId, Option<NodeNumber>)) -> Request {
+    Request {
+        cause: Cause::Node(node),
+        doubt,
+        by: None,
+    }
+}
+
 /// Whether it is an exchange that is read by one who does not serve it.
 fn is_followed_on_streams(begun: &Begun) -> bool {
     let task = begun.actor.and_then(|actor| actor.task);
-    task.is_some_and(|task| matches!(task.kind, TaskKind::Goroutine | TaskKind::Tokio))
+    task.is_some_and(|task| {
+        matches!(
+            task.kind,
+            TaskKind::Goroutine | TaskKind::Tokio | TaskKind::NodeStore
+        )
+    })
 }
 
 /// Whether what a task of this kind asks for belongs to the request that it read.

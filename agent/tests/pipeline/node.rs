@@ -3,9 +3,10 @@
 
 use wirespan::span::{Span, SpanKind};
 use wirespan_common::node::{NodeSlot, node_task};
-use wirespan_common::record::TaskKind;
+use wirespan_common::record::{TaskEvent, TaskKind};
 
 use crate::OK;
+use crate::goroutines::{PREFACE, SETTINGS, request, response};
 use crate::links::{BACK, FRONT, INNER, LOOP, OUTER, all, find, get, link, tell};
 use crate::records::{MS, Recorder};
 
@@ -55,7 +56,62 @@ fn a_call_is_of_the_request_whose_number_stands_at_its_socket() {
     let spans = tell(&mut recorder);
     assert_eq!(pair(&spans, "/a").as_deref(), NODE);
     assert_eq!(pair(&spans, "/b").as_deref(), NODE);
-    assert_eq!(parent(&spans, "/late"), None);
+    let late = find(&spans, SpanKind::Client, "/late");
+    let served = find(&spans, SpanKind::Server, "/a");
+    assert_eq!(late.parent_span_id, None);
+    let follows = late.follows.map(|it| it.span_id);
+    assert_eq!(follows, Some(served.span_id));
+}
+
+/// Calls on streams of HTTP/2, of which the script tells by notes.
+#[test]
+fn a_stream_is_of_the_request_that_the_script_notes() {
+    let mut recorder = all();
+    let other = open_another(&mut recorder);
+    let tells = |recorder: &mut Recorder, event, request, connection, stream: u8| {
+        let task = node_task(LOOP_THREAD, request);
+        recorder
+            .of(FRONT)
+            .note(event, TaskKind::NodeStore, task, connection, stream.into());
+    };
+    let on_loop = |recorder: &mut Recorder| {
+        recorder.of(FRONT).on_thread(LOOP_THREAD);
+    };
+    recorder.of(FRONT).read(OUTER[1], PREFACE);
+    recorder.write(OUTER[1], SETTINGS).write(INNER[0], PREFACE);
+    recorder.read(INNER[0], SETTINGS);
+    // Two requests on streams of one connection, and one over HTTP/1.
+    let asked = [request(1, "/a"), request(3, "/b")].concat();
+    at(&mut recorder, FRONT, NodeSlot::Next, 9).read(OUTER[1], asked);
+    at(&mut recorder, FRONT, NodeSlot::Next, 3).read(other, get("/c"));
+    tells(&mut recorder, TaskEvent::Serves, 1, OUTER[1], 1);
+    tells(&mut recorder, TaskEvent::Serves, 2, OUTER[1], 3);
+    let calls = [
+        (1, Some(2), "/b"),
+        (3, Some(3), "/c"),
+        (5, Some(1), "/a"),
+        // Nobody tells of it.
+        (7, None, "/x"),
+    ];
+    for (stream, number, path) in calls {
+        if let Some(number) = number {
+            tells(&mut recorder, TaskEvent::Asks, number, INNER[0], stream);
+        }
+        on_loop(&mut recorder);
+        recorder.write(INNER[0], request(stream, path));
+    }
+    for (stream, ..) in calls {
+        recorder.of(FRONT).read(INNER[0], response(stream));
+    }
+    recorder
+        .write(OUTER[1], response(1))
+        .write(OUTER[1], response(3));
+    recorder.write(other, OK);
+    let spans = tell(&mut recorder);
+    for path in ["/a", "/b", "/c"] {
+        assert_eq!(pair(&spans, path).as_deref(), NODE, "{path}");
+    }
+    assert_eq!(parent(&spans, "/x"), None);
 }
 
 #[test]

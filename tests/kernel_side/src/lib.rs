@@ -24,6 +24,7 @@ pub mod bindings {
         pub r14: u64,
         pub r15: u64,
         pub rip: u64,
+        pub eflags: u64,
     }
 }
 

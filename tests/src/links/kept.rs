@@ -37,6 +37,21 @@ impl KeptRow {
         }
     }
 
+    /// Of no requests: it was not run.
+    #[must_use]
+    pub fn not_run() -> Self {
+        Self {
+            requests: 0,
+            all: 0,
+            right: 0,
+            wrong: 0,
+            target: Target {
+                right: 0.0,
+                wrong: 0.0,
+            },
+        }
+    }
+
     /// Keeps it under a name, if somebody wants it.
     ///
     /// # Panics

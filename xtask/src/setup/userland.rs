@@ -73,7 +73,7 @@ pub fn ensure(architecture: &str) -> Result<PathBuf> {
     let index = mirror::index(SUITE, architecture, &unfinished)?;
     let packages = mirror::packages(&index);
     let file = unfinished.join("downloaded.deb");
-    for package in with_dependencies(&packages) {
+    for package in with_dependencies(&packages, &WANTED, &LEFT_OUT) {
         mirror::fetch_package(package, &file)?;
         unpack(&file, &unfinished)?;
     }
@@ -112,17 +112,22 @@ fn unpack(package: &Path, into: &Path) -> Result<()> {
     process::run(command.arg("-x").arg(package).arg(into))
 }
 
-/// Those that are wanted and what they depend on, of alternatives the first, each once.
-fn with_dependencies<'a>(packages: &BTreeMap<&str, Package<'a>>) -> Vec<Package<'a>> {
+/// Those that are wanted and what they depend on, of alternatives the first, each once, but for
+/// what is left out.
+pub fn with_dependencies<'a>(
+    packages: &BTreeMap<&str, Package<'a>>,
+    wanted: &[&str],
+    left_out: &[&str],
+) -> Vec<Package<'a>> {
     let mut named = BTreeSet::new();
-    let mut open: Vec<&str> = WANTED.to_vec();
+    let mut open: Vec<&str> = wanted.to_vec();
     let mut found = Vec::new();
     while let Some(name) = open.pop() {
         // Names that packages provide besides their own are of no program.
         let Some(package) = packages.get(name) else {
             continue;
         };
-        if LEFT_OUT.contains(&name) || !named.insert(name.to_owned()) {
+        if left_out.contains(&name) || !named.insert(name.to_owned()) {
             continue;
         }
         found.push(*package);
@@ -148,7 +153,7 @@ Package: libssl3\nPre-Depends: libc6\nFilename: s\nSHA256: 4\n\n\
 Package: debconf\nFilename: d\nSHA256: 5\n\n\
 Package: unasked\nFilename: u\nSHA256: 6\n";
         let packages = mirror::packages(index);
-        let mut files: Vec<_> = with_dependencies(&packages)
+        let mut files: Vec<_> = with_dependencies(&packages, &WANTED, &LEFT_OUT)
             .iter()
             .map(|package| package.file)
             .collect();

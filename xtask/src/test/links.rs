@@ -124,6 +124,10 @@ fn table(rows: &[LinkRow<'_>]) -> String {
             test = row.test;
             let _ = writeln!(text, "{test}");
         }
+        if row.requests == 0 {
+            let _ = writeln!(text, "{:<width$}{:>10}", row.name, "not run");
+            continue;
+        }
         let wrong = row.wrong;
         let none = row.calls.saturating_sub(row.right + wrong);
         let _ = writeln!(
@@ -161,6 +165,7 @@ mod tests {
 links_go\tgo direct\t1000\t2000\t2000\t0\t99.9\t0.02
 links_go\tgo, shared connections\t1000\t2000\t1990\t2\t99.9\t0.02
 no row
+links_proxies\tHAProxy\t0\t0\t0\t0\t0\t0
 links_proxies\tnginx\t1000\t1000\t1000\t0\t99.9\t0
 ";
 
@@ -173,6 +178,7 @@ links_go
 go direct                   1000      2000   100.00%         0         0     99.9%
 go, shared connections      1000      2000    99.50%         2         8     99.9%  MISSED
 links_proxies
+HAProxy                  not run
 nginx                       1000      1000   100.00%         0         0     99.9%
 ";
         assert_eq!(table(&rows), expected, "\n{}", table(&rows));

@@ -43,9 +43,13 @@ pub mod python {
     /// Bytes of code from an address on.
     pub type CodeAt<'a> = &'a dyn Fn(u64) -> Option<Vec<u8>>;
 
-    /// The address of `autoTSSkey`.
+    /// Where a thread has its state.
     #[must_use]
-    pub fn key(_code: CodeAt<'_>, _function: u64, _runtime: u64) -> Option<u64> {
+    pub fn state(
+        _code: CodeAt<'_>,
+        _function: u64,
+        _runtime: u64,
+    ) -> Option<crate::arch::PythonState> {
         None
     }
 

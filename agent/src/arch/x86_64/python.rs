@@ -7,8 +7,12 @@ use iced_x86::{
 };
 
 mod birth;
+#[cfg(test)]
+mod tests;
 
 pub use birth::birth;
+
+use crate::arch::PythonState;
 
 /// Offsets larger than this are none that a context or a thread's state has.
 const OFFSET_MAX: u64 = 4096;
@@ -97,15 +101,35 @@ fn follow(code: CodeAt<'_>, function: u64) -> Option<Vec<Instruction>> {
 /// Bytes of code from an address on, some hundred if there are as many.
 pub type CodeAt<'a> = &'a dyn Fn(u64) -> Option<Vec<u8>>;
 
-/// The address of `autoTSSkey`: what `PyGILState_GetThisThreadState` hands to the functions of keys
-/// is a place of `_PyRuntime`, by the address of that or directly; compiled into it, it loads the
-/// second half of that.
+/// Where a thread has its state. What `PyGILState_GetThisThreadState` hands to the functions of
+/// keys is `autoTSSkey`, a place of `_PyRuntime`, by the address of that or directly; compiled into
+/// it, it loads the second half of that. Since 3.15 it returns a variable of the thread's own.
 #[must_use]
-pub fn key(code: CodeAt<'_>, function: u64, runtime: u64) -> Option<u64> {
+pub fn state(code: CodeAt<'_>, function: u64, runtime: u64) -> Option<PythonState> {
+    let instructions = straight(code, function);
+    returned_variable(&instructions)
+        .map(PythonState::ThreadLocal)
+        .or_else(|| key(&instructions, runtime).map(PythonState::Keyed))
+}
+
+/// From a thread's `fs` base, the variable that a function returns which does nothing else.
+fn returned_variable(instructions: &[Instruction]) -> Option<u64> {
+    let does = |it: &&Instruction| it.mnemonic() != Mnemonic::Endbr64;
+    let mut done = instructions.iter().filter(does);
+    let (load, back) = (done.next()?, done.next()?);
+    let is_it = load.code() == Code::Mov_r64_rm64
+        && load.op0_register() == Register::RAX
+        && load.segment_prefix() == Register::FS
+        && load.memory_base() == Register::None
+        && load.memory_index() == Register::None
+        && back.flow_control() == FlowControl::Return;
+    is_it.then(|| load.memory_displacement64())
+}
+
+fn key(instructions: &[Instruction], runtime: u64) -> Option<u64> {
     let mut loaded = Register::None;
     let mut key = None;
-    let instructions = straight(code, function);
-    for instruction in &instructions {
+    for instruction in instructions {
         if instruction.mnemonic() == Mnemonic::Lea {
             let displacement = instruction.memory_displacement64();
             if instruction.is_ip_rel_memory_operand() {
@@ -124,6 +148,11 @@ pub fn key(code: CodeAt<'_>, function: u64, runtime: u64) -> Option<u64> {
                 Code::Mov_r32_rm32 => key = instruction.memory_displacement64().checked_sub(4),
                 _ => {}
             }
+        }
+        // Where code stands at a certain address.
+        if instruction.code() == Code::Mov_r32_imm32 && instruction.op0_register() == Register::EDI
+        {
+            key = Some(instruction.immediate32().into());
         }
         if key.is_some() {
             break;
@@ -155,11 +184,30 @@ pub fn context_of_state(code: CodeAt<'_>, function: u64) -> Option<u64> {
 }
 
 /// Where a context counts how often it is entered: the first 32 bits that entering one loads and
-/// compares with null.
+/// compares with null. Since 3.15 it is exchanged for 1, where compilers make a store of that in
+/// between.
 #[must_use]
 pub fn entered(code: CodeAt<'_>, function: u64) -> Option<u64> {
-    let instructions = straight(code, function);
+    let mut instructions = straight(code, function);
+    for index in (1..instructions.len()).rev() {
+        if is_set_after(&instructions[index - 1], &instructions[index]) {
+            instructions.remove(index);
+        }
+    }
     (0..instructions.len()).find_map(|index| tested(&instructions[index..], 32))
+}
+
+/// Whether the second of two instructions puts 1 where the first has loaded from.
+fn is_set_after(load: &Instruction, store: &Instruction) -> bool {
+    load.code() == Code::Mov_r32_rm32
+        && store.code() == Code::Mov_rm32_imm32
+        && store.op0_kind() == OpKind::Memory
+        && load.op1_kind() == OpKind::Memory
+        && store.immediate32() == 1
+        && store.memory_base() == load.memory_base()
+        && store.memory_index() == load.memory_index()
+        && store.memory_displacement64() == load.memory_displacement64()
+        && load.op0_register().full_register() != load.memory_base()
 }
 
 /// Addresses of the return instructions that can be reached from a function's beginning by jumps;

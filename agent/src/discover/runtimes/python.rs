@@ -15,8 +15,8 @@ use wirespan_common::record::TaskKind;
 use super::super::tls::image::{Damaged, Image};
 use super::super::tls::symbols;
 use super::{RuntimePlace, RuntimeTasks, RuntimeVerdict, TaskPoint, TaskProbe};
-use crate::arch::UNREAD;
-use crate::arch::python::{birth, context_of_state, entered, key};
+use crate::arch::python::{birth, context_of_state, entered, state};
+use crate::arch::{PythonState, UNREAD};
 
 /// What is looked for by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub(super) fn find(image: &Image<'_>, path: &Path) -> Result<RuntimeVerdict, Dam
     }
     let functions = names(image, FUNCTIONS, false)?;
     let address = |wanted| address_of(&functions, wanted);
-    let (Some(state), Some(copy), Some(enter)) = (
+    let (Some(this_state), Some(copy), Some(enter)) = (
         address(PythonName::ThisThreadState),
         address(PythonName::CopyCurrent),
         address(PythonName::Enter),
@@ -75,8 +75,13 @@ pub(super) fn find(image: &Image<'_>, path: &Path) -> Result<RuntimeVerdict, Dam
         ));
     }
     let code = |address| code_at(image, address);
-    let Some(key) = key(&code, state, runtime) else {
+    let Some(state) = state(&code, this_state, runtime) else {
         return Ok(unknown("it finds a thread's state in a way of its own"));
+    };
+    // As `PythonLayout` has them.
+    let (key, values) = match state {
+        PythonState::Keyed(key) => (RuntimePlace::address(image, key), KEYED_VALUES),
+        PythonState::ThreadLocal(at) => (RuntimePlace::None, at),
     };
     let Some(context) = context_of_state(&code, copy) else {
         return Ok(unknown("it finds a thread's context in a way of its own"));
@@ -87,22 +92,15 @@ pub(super) fn find(image: &Image<'_>, path: &Path) -> Result<RuntimeVerdict, Dam
     let Some((births, register)) = birth(&code, copy) else {
         return Ok(unknown("it copies a context in a way of its own"));
     };
-    let probes = births.iter().map(|address| {
-        let offset = image.code_offset(*address, 1)?;
-        Some(TaskProbe {
-            point: TaskPoint::PythonCopied,
-            offset,
-        })
-    });
-    let Some(probes) = probes.collect() else {
+    let Some(probes) = births.iter().map(|it| copied_at(image, *it)).collect() else {
         return Ok(unknown("it copies a context outside of its code"));
     };
     // As `PythonLayout` has them.
     Ok(RuntimeVerdict::Known(RuntimeTasks {
         kind: TaskKind::PythonContext,
         places: [
-            RuntimePlace::address(image, key),
-            RuntimePlace::Value(KEYED_VALUES),
+            key,
+            RuntimePlace::Value(values),
             RuntimePlace::Value(context),
             RuntimePlace::address(image, kind),
             RuntimePlace::Value(entered),
@@ -115,6 +113,12 @@ pub(super) fn find(image: &Image<'_>, path: &Path) -> Result<RuntimeVerdict, Dam
     }))
 }
 
+fn copied_at(image: &Image<'_>, address: u64) -> Option<TaskProbe> {
+    let point = TaskPoint::PythonCopied;
+    let offset = image.code_offset(address, 1)?;
+    Some(TaskProbe { point, offset })
+}
+
 fn unknown(reason: &str) -> RuntimeVerdict {
     RuntimeVerdict::Unknown(format!("its contexts can't be told apart: {reason}"))
 }
@@ -125,8 +129,10 @@ fn names(
     wanted: &[(&str, PythonName)],
     are_data: bool,
 ) -> Result<Vec<symbols::Symbol<PythonName>>, Damaged> {
+    // A name may be stored as the end of a longer one (`_PyContext_Enter`, which 3.15 exports).
     let by_name = |string: &[u8]| {
-        let found = wanted.iter().find(|(name, _)| name.as_bytes() == string);
+        let mut names = wanted.iter();
+        let found = names.find(|(name, _)| string.ends_with(name.as_bytes()));
         found.map(|(name, what)| (name.len(), *what))
     };
     if are_data {

@@ -9,7 +9,8 @@
 //!
 //! What was made within all this may live on and serve anybody. A thread has to end with the
 //! request. Of contexts nobody knows when they end: for a moment it is waited whether one makes a
-//! call though the request is over, and then none of its calls are the request's.
+//! call though the request is over, and then none of its calls are the request's. What it calls
+//! then points at the request, unless it goes on and on.
 
 use std::collections::VecDeque;
 
@@ -20,6 +21,7 @@ use wirespan_protocols::heap;
 
 use super::super::NodeId;
 use super::lineages::Descents;
+use super::outliving::OutlivingContexts;
 use super::requests::ServedRequests;
 use super::threads::PythonThreads;
 use super::{CurrentContext, Decision, RequestRead};
@@ -81,6 +83,7 @@ pub(super) struct PythonProcess {
     by_thread: HashMap<u32, Vec<NodeId>>,
     dying: Vec<DyingCall>,
     held: VecDeque<HeldCall>,
+    outliving: OutlivingContexts,
 }
 
 impl WaitingCall {
@@ -111,16 +114,14 @@ impl PythonProcess {
         if let CurrentContext::Task(task, _) = call.current {
             call.line = self.lineages.line(task);
             self.free_outliving(&call.line, decisions);
+            self.outliving.calls(&call.line, &self.requests);
             if let Some(request) = self.requests.owner(&call.line, call.time_ns) {
-                decisions.push(Decision {
-                    call: call.node,
-                    request: Some(request),
-                });
+                decisions.push(Decision::of(call.node, Some(request)));
                 return true;
             }
         }
         let Some(oldest_ns) = self.requests.oldest_ns() else {
-            return false;
+            return self.outliving.waits(&call.line, call.node, call.time_ns);
         };
         call.by_thread = self.request_of_thread(&call);
         for context in contexts_in_question(&call.line, oldest_ns) {
@@ -342,10 +343,7 @@ impl PythonProcess {
                 made: made.to_vec(),
                 until_ns: now_ns.saturating_add(OUTLIVING_NS),
             }),
-            _ => decisions.push(Decision {
-                call,
-                request: Some(request),
-            }),
+            _ => decisions.push(Decision::of(call, Some(request))),
         }
     }
 
@@ -357,10 +355,7 @@ impl PythonProcess {
             it.made.iter().any(|context| line.contains(context)) && requests.is_over(it.request)
         };
         let freed = extract(&mut self.held, outlives);
-        decisions.extend(freed.iter().map(|it| Decision {
-            call: it.call,
-            request: None,
-        }));
+        decisions.extend(freed.iter().map(|it| Decision::of(it.call, None)));
     }
 
     fn reader(&self, request: NodeId) -> Option<u32> {
@@ -388,11 +383,10 @@ impl PythonProcess {
                 return;
             }
             self.order.pop_front();
-            if self.take(call).is_some() {
-                decisions.push(Decision {
-                    call,
-                    request: None,
-                });
+            if let Some(known) = self.take(call)
+                && !self.outliving.waits(&known.line, call, known.time_ns)
+            {
+                decisions.push(Decision::of(call, None));
             }
         }
     }
@@ -416,33 +410,31 @@ impl PythonProcess {
         self.lineages.note(event, note, ancestors, now_ns);
         if event == TaskEvent::Ended {
             let ended = |it: &mut DyingCall| it.task == note.task;
-            decisions.extend(self.dying.extract_if(.., ended).map(|it| Decision {
-                call: it.call,
-                request: Some(it.request).filter(|_| now_ns <= it.until_ns),
+            decisions.extend(self.dying.extract_if(.., ended).map(|it| {
+                let request = Some(it.request).filter(|_| now_ns <= it.until_ns);
+                Decision::of(it.call, request)
             }));
         }
     }
 
     pub fn tick(&mut self, now_ns: u64, decisions: &mut Vec<Decision>) {
         let late = |it: &mut DyingCall| it.until_ns < now_ns;
-        decisions.extend(self.dying.extract_if(.., late).map(|it| Decision {
-            call: it.call,
-            request: None,
-        }));
+        let dead = self.dying.extract_if(.., late);
+        decisions.extend(dead.map(|it| Decision::of(it.call, None)));
         while let Some(held) = self.held.pop_front_if(|it| it.until_ns <= now_ns) {
-            decisions.push(Decision {
-                call: held.call,
-                request: Some(held.request),
-            });
+            decisions.push(Decision::of(held.call, Some(held.request)));
         }
-        self.requests.forget(now_ns);
+        let outliving = &mut self.outliving;
+        self.requests
+            .forget(now_ns, |context, request| outliving.over(context, request));
+        self.outliving.tick(now_ns, decisions);
     }
 
     /// When something is decided by the time alone.
     pub fn until_ns(&self) -> Option<u64> {
         let dying = self.dying.iter().map(|it| it.until_ns + 1);
         let held = self.held.front().map(|it| it.until_ns);
-        dying.chain(held).min()
+        dying.chain(held).chain(self.outliving.until_ns()).min()
     }
 
     pub fn is_idle(&self) -> bool {
@@ -450,12 +442,14 @@ impl PythonProcess {
             && self.calls.is_empty()
             && self.dying.is_empty()
             && self.held.is_empty()
+            && self.outliving.is_idle()
     }
 
     pub fn memory_bytes(&self) -> usize {
         self.lineages.memory_bytes()
             + self.requests.memory_bytes()
             + self.threads.memory_bytes()
+            + self.outliving.memory_bytes()
             + heap::table::<(NodeId, WaitingCall)>(self.calls.capacity())
             + self.calls.len() * heap::vec::<u64>(4)
             + heap::vec::<(u64, NodeId)>(self.order.capacity())

@@ -139,8 +139,19 @@ impl ServedRequests {
         }
     }
 
-    /// Forgets those that are over for long enough.
-    pub fn forget(&mut self, now_ns: u64) {
+    /// The request that is over to which a context of this line belonged, the nearest, if it is the
+    /// only one.
+    pub fn over_before(&self, line: &[u64]) -> Option<NodeId> {
+        let found = line.iter().find_map(|it| self.by_context.get(it))?;
+        match found[..] {
+            [node] if self.is_over(node) => Some(node),
+            _ => None,
+        }
+    }
+
+    /// Forgets those that are over for long enough; `last` is told of each context that was the
+    /// request's alone.
+    pub fn forget(&mut self, now_ns: u64, mut last: impl FnMut(u64, NodeId)) {
         while let Some(&(until_ns, node)) = self.over.front()
             && until_ns <= now_ns
         {
@@ -150,6 +161,9 @@ impl ServedRequests {
             };
             for context in request.answer.iter().flat_map(|it| &it.contexts) {
                 if let Some(owners) = self.by_context.get_mut(context) {
+                    if owners[..] == [node] {
+                        last(*context, node);
+                    }
                     owners.retain(|owner| *owner != node);
                     if owners.is_empty() {
                         self.by_context.remove(context);

@@ -84,8 +84,23 @@ impl Story {
 
     /// Calls that were decided, and the requests that they belong to.
     fn decided(&mut self) -> Vec<(u64, Option<u64>)> {
+        self.decisions(false)
+    }
+
+    /// Calls that came after the requests that they come from, and those if they point at them.
+    fn pointing(&mut self) -> Vec<(u64, Option<u64>)> {
+        self.decisions(true)
+    }
+
+    fn decisions(&mut self, are_after: bool) -> Vec<(u64, Option<u64>)> {
         let mut found = Vec::new();
-        while let Some(Decision { call, request }) = self.python.decisions() {
+        while let Some(decision) = self.python.decisions() {
+            let Decision {
+                call,
+                request,
+                is_after,
+            } = decision;
+            assert_eq!(is_after, are_after, "{decision:?}");
             let request = request.map(|request| request.ticket().0);
             found.push((call.ticket().0, request));
         }
@@ -139,9 +154,35 @@ fn calls_of_a_context_that_outlives_its_request_are_not_that_ones() {
     assert!(story.calls(4, 180, context(132)));
     assert_eq!(story.decided(), [(1, None)]);
     story.answers(20, 190, context(120));
-    assert_eq!(story.decided(), [(4, None)]);
+    assert_eq!(story.decided(), []);
     story.python.tick(50 * MS + 160);
     assert_eq!(story.decided(), [(2, Some(10))]);
+    // It is waited whether there are more.
+    story.python.tick(1000 * MS + 179);
+    assert_eq!(story.pointing(), []);
+    story.python.tick(1001 * MS + 180);
+    assert_eq!(story.pointing(), [(4, Some(10))]);
+}
+
+#[test]
+fn a_context_that_goes_on_and_on_after_its_request_points_at_nothing() {
+    let mut story = Story::default();
+    story.reads(10, 100, context(50));
+    story.born(110, &[50]);
+    story.born(115, &[110, 50]);
+    story.answers(10, 200, context(110));
+    story.python.ends(node(10), PID, 210);
+    // The request is forgotten, but not what came of it.
+    story.python.tick(200 * MS);
+    for number in 1..=8 {
+        let is_one_of_few = number < 8;
+        let waits = story.calls(number, 300 * MS + number, context(115));
+        assert_eq!(waits, is_one_of_few, "{number}");
+    }
+    story.python.tick(2000 * MS);
+    let pointing = story.pointing();
+    assert_eq!(pointing.len(), 7);
+    assert!(pointing.iter().all(|(_, request)| request.is_none()));
 }
 
 #[test]
@@ -178,12 +219,14 @@ fn a_worker_that_a_request_started_is_not_its_own_when_that_is_over() {
     assert!(story.calls(3, 251, context(110)));
     assert_eq!(story.decided(), [(3, Some(10))]);
     story.answers(20, 260, context(240));
-    assert_eq!(story.decided(), [(2, None)]);
+    assert_eq!(story.decided(), []);
     story.python.tick(300 * MS);
     story.reads(30, 301 * MS, context(50));
     assert!(story.calls(4, 302 * MS, context(110)));
     story.answers(30, 303 * MS, context(50));
-    assert_eq!(story.decided(), [(4, None)]);
+    assert_eq!(story.decided(), []);
+    story.python.tick(2000 * MS);
+    assert_eq!(story.pointing(), [(2, Some(10)), (4, Some(10))]);
 }
 
 #[test]
