@@ -412,10 +412,13 @@ impl<T: FnMut(u8, Vec<Caller>) -> bool> Dialling<T> {
     }
 }
 
-/// The next one who connects; never, where nothing listens.
+/// The next one who connects; never, where nothing listens. Who comes over IPv4 has such an address,
+/// also where one socket listens for both families (RFC 4291, section 2.5.5.2).
 async fn accept(listener: Option<&TcpListener>) -> std::io::Result<(TcpStream, SocketAddr)> {
-    match listener {
-        Some(listener) => listener.accept().await,
-        None => std::future::pending().await,
-    }
+    let Some(listener) = listener else {
+        return std::future::pending().await;
+    };
+    let (stream, mut from) = listener.accept().await?;
+    from.set_ip(from.ip().to_canonical());
+    Ok((stream, from))
 }
