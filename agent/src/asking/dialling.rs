@@ -412,8 +412,8 @@ impl<T: FnMut(u8, Vec<Caller>) -> bool> Dialling<T> {
     }
 }
 
-/// The next one who connects; never, where nothing listens. Who comes over IPv4 has such an address,
-/// also where one socket listens for both families (RFC 4291, section 2.5.5.2).
+/// The next one who connects; never, where nothing listens. Who comes over IPv4 has such an
+/// address, also where one socket listens for both families (RFC 4291, section 2.5.5.2).
 async fn accept(listener: Option<&TcpListener>) -> std::io::Result<(TcpStream, SocketAddr)> {
     let Some(listener) = listener else {
         return std::future::pending().await;

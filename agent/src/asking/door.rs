@@ -76,10 +76,13 @@ impl PeersDoor {
     /// Leaves all of this, if it is time, or else with the next call.
     pub fn leave(&mut self, what: impl Iterator<Item = ForPeers>) {
         self.kept.extend(what);
-        if self.kept.is_empty() {
-            return;
+        if !self.kept.is_empty() {
+            self.leave_at(Instant::now());
         }
-        let now = Instant::now();
+    }
+
+    /// The same of what is kept, at a time.
+    fn leave_at(&mut self, now: Instant) {
         let is_due = now.duration_since(self.left_at) >= LEFT_EVERY;
         if !is_due && self.kept.len() < MUCH {
             return;
@@ -112,14 +115,15 @@ mod tests {
         let has = |it: usize| ForPeers::Has(std::net::Ipv4Addr::from(it as u32).into());
         let all = BATCHES_MAX * MUCH + KEPT_MAX + 3;
         for number in 0..all {
-            door.leave(std::iter::once(has(number)));
+            door.kept.push_back(has(number));
+            door.leave_at(door.left_at);
         }
         assert_eq!(health.asking.events(PeerEvent::Overrun), 3);
         for number in 0..BATCHES_MAX {
             let batch = batches.try_recv().expect("one");
             assert_eq!(batch.what[0], has(number * MUCH));
         }
-        door.leave(std::iter::empty());
+        door.leave_at(door.left_at);
         let batch = batches.try_recv().expect("the rest");
         assert_eq!(batch.what.len(), KEPT_MAX);
         assert_eq!(batch.what.last(), Some(&has(all - 1)));
