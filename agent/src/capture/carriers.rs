@@ -14,6 +14,7 @@ mod cases;
 mod counts;
 mod group;
 mod leaving;
+mod loopback;
 mod option;
 mod set;
 mod trial;

@@ -6,7 +6,6 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
 
 use aya::maps::{HashMap as KernelMap, Map, MapData};
 use wirespan_common::carriers::{MODE_TRIAL, TRIAL_TRACE_ID};
@@ -15,11 +14,10 @@ use super::seat::TrialSeat;
 use super::{OptionSet, told};
 use crate::capture::bpf;
 use crate::capture::carriers::CarrierRefusal;
+use crate::capture::carriers::loopback::connected;
 use crate::capture::reason::one_line;
 use crate::config::CarriersConfig;
 
-/// What takes longer does not come.
-const WAIT_MAX: Duration = Duration::from_secs(2);
 /// How often something is asked.
 const REQUESTS: usize = 3;
 /// Much more than is in a segment, and than is under way at a time.
@@ -89,21 +87,8 @@ struct TrialPair {
 impl TrialPair {
     fn within(set: &OptionSet) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let address = listener.local_addr()?;
-        set.tries_at(address.port())?;
-        let own = TcpStream::connect_timeout(&address, WAIT_MAX)?;
-        let from = own.local_addr()?;
-        let peer = loop {
-            // Somebody else may have found the port.
-            let (peer, address) = listener.accept()?;
-            if address == from {
-                break peer;
-            }
-        };
-        for stream in [&own, &peer] {
-            stream.set_read_timeout(Some(WAIT_MAX))?;
-            stream.set_write_timeout(Some(WAIT_MAX))?;
-        }
+        set.tries_at(listener.local_addr()?.port())?;
+        let [own, peer] = connected(&listener)?;
         Ok(Self { own, peer })
     }
 

@@ -4,17 +4,15 @@
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::ioctl_fionread;
 use rustix::net::RecvFlags;
 use rustix::pipe::{SpliceFlags, pipe, splice};
 
+use crate::capture::carriers::loopback::{WAIT_MAX, connected};
 use crate::capture::carriers::set::Set;
 
-/// What takes longer does not come.
-const WAIT_MAX: Duration = Duration::from_secs(2);
 const WAIT: Timespec = Timespec {
     tv_sec: WAIT_MAX.as_secs() as i64,
     tv_nsec: 0,
@@ -34,19 +32,7 @@ pub struct EnrolledPair {
 impl EnrolledPair {
     pub fn enrolled(set: &Set) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let own = TcpStream::connect(listener.local_addr()?)?;
-        let from = own.local_addr()?;
-        let peer = loop {
-            // Somebody else may have found the port.
-            let (peer, address) = listener.accept()?;
-            if address == from {
-                break peer;
-            }
-        };
-        for stream in [&own, &peer] {
-            stream.set_read_timeout(Some(WAIT_MAX))?;
-            stream.set_write_timeout(Some(WAIT_MAX))?;
-        }
+        let [own, peer] = connected(&listener)?;
         set.enrol(own.as_fd())?;
         let own = Enrolled(own);
         Ok(Self { own, peer })
