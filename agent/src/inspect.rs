@@ -178,14 +178,12 @@ fn name(kind: LibraryKind) -> &'static str {
 }
 
 fn read_by(library: &Library) -> &'static str {
-    let by_return_probe = |end: &End| matches!(end, End::ReturnProbe);
-    if library
-        .functions
-        .iter()
-        .any(|site| by_return_probe(&site.end))
-    {
+    let has = |is_it: fn(&End) -> bool| library.functions.iter().any(|site| is_it(&site.end));
+    if has(|end| matches!(end, End::ReturnProbe)) {
         "return probes"
-    } else {
+    } else if has(|end| matches!(end, End::Instructions(_))) {
         "return instructions"
+    } else {
+        "entries of functions"
     }
 }
