@@ -143,6 +143,8 @@ impl Capture {
         let layout = kernel_layout::find(&config.layout).map_err(StartError::Layout)?;
         tell_of(&layout);
         let loaded = start::start(&layout, config, ProgramExtent::Attach)?;
+        // What it took is not wanted beside what programs for libraries take.
+        crate::memory::give_back();
         start::tell_limits(&loaded, config);
         let LoadedSide {
             mut ebpf,

@@ -426,7 +426,7 @@ fn a_head_without_end_is_bounded() {
             == 2
     });
     let peak = both.daemon.peak_memory_bytes();
-    assert!(peak < 66_000_000, "{peak} bytes");
+    assert!(peak < 58_000_000, "{peak} bytes");
     let finished = both.daemon.stop();
     for span in &finished.spans {
         assert!(

@@ -104,6 +104,21 @@ fn an_rpm_holds_the_same() {
             .any(|own| need.starts_with(own))
     };
     assert!(needs.iter().all(of_rpm), "{needs:?}");
+    let mut query = tied("rpm");
+    query
+        .args(["--query", "--package", "--scripts"])
+        .arg(packed("x86_64.rpm"));
+    let scripts = printed(&mut query).join("\n");
+    for (when, name) in [
+        ("postinstall", "post.sh"),
+        ("preuninstall", "preun.sh"),
+        ("postuninstall", "postun.sh"),
+    ] {
+        let file = deploy("systemd/rpm").join(name);
+        let script = std::fs::read_to_string(file).expect("a file");
+        let expected = format!("{when} scriptlet (using /bin/sh):\n{}", script.trim_end());
+        assert!(scripts.contains(&expected), "{when}: {scripts}");
+    }
 }
 
 #[test]

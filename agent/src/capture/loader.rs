@@ -40,7 +40,7 @@ impl Loader {
         if names.iter().all(|name| self.programs.contains_key(name)) {
             return Ok(());
         }
-        let object = self.object()?;
+        let object = self.object(names)?;
         for name in names {
             if self.programs.contains_key(name) {
                 continue;
@@ -70,12 +70,15 @@ impl Loader {
         self.programs.get(name).map(AsFd::as_fd)
     }
 
-    /// The object, as aya reads it.
-    fn object(&mut self) -> Result<Object, String> {
+    /// The object, as aya reads it, with these programs alone: each has its own copy of all that it
+    /// calls, and of where that stands in the source, which is more than ten megabytes for all.
+    fn object(&mut self, names: &[&'static str]) -> Result<Object, String> {
         let bytes = KernelSide::Modern
             .object()
             .map_err(|error| one_line(&error))?;
         let mut object = Object::parse(&bytes).map_err(|error| one_line(&error))?;
+        drop(bytes);
+        object.programs.retain(|name, _| names.contains(&&**name));
         if let Some(features) = aya::features().btf() {
             let types = object
                 .fixup_and_sanitize_btf(features)
