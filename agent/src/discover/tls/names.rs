@@ -86,6 +86,7 @@ impl Function {
                 | SslFree
                 | GnutlsDeinit
                 | GoConnReadDeferred
+                | GoConnWrite
                 | GoConnClose
                 | RustlsReaderConsume
                 | RustlsConsume
