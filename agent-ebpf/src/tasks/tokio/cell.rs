@@ -9,7 +9,7 @@ use wirespan_common::tokio::TokioLayout;
 
 use super::{ADDRESS_END, next, number, taker};
 use crate::maps::{self, TaskInbox};
-use crate::memory::{Delivered, user_value};
+use crate::memory::{Delivered, repeat, user_value};
 
 /// Before a channel in what several have part in (`alloc::sync::ArcInner`, aligned as the channel
 /// is): two counts.
@@ -42,30 +42,59 @@ pub fn look(runtime: &Runtime, inbox: &mut TaskInbox, (tgid, task): (u32, u64), 
         (from, end) = boxed(from, end);
         boxes += 1;
     }
-    let mut word = 0;
-    let mut found = 0;
-    while word < WORDS_MAX {
-        let at = from + 8 * word;
-        word += 1;
-        if at >= end {
-            break;
-        }
-        let Ok(shared) = user_value::<u64>(at) else {
-            return;
-        };
-        if shared == 0 || shared % COUNTS != 0 || shared >= ADDRESS_END {
-            continue;
-        }
-        let channel = shared + COUNTS;
-        if channel == but || channel == found || !is_taken(runtime, channel, task) {
-            continue;
-        }
-        if found != 0 {
-            return;
-        }
-        found = channel;
+    let mut round = WordRound {
+        runtime,
+        task,
+        but,
+        at: from,
+        end,
+        found: 0,
+        is_clear: 1,
+    };
+    repeat(WORDS_MAX as u32, one_word, &mut round);
+    if round.is_clear != 0 {
+        inbox.channel = round.found;
     }
-    inbox.channel = found;
+}
+
+/// What each word is looked at with.
+struct WordRound<'a> {
+    runtime: &'a Runtime,
+    task: u64,
+    but: u64,
+    at: u64,
+    end: u64,
+    /// The channel that was found; 0 if none was.
+    found: u64,
+    /// 0: memory could not be read, or several were found.
+    is_clear: u64,
+}
+
+// VERIFIER(6.1): followed anew for each word, this takes more than a million instructions.
+extern "C" fn one_word(_: u32, round: &mut WordRound<'_>) -> u64 {
+    let at = round.at;
+    if at >= round.end {
+        return 1;
+    }
+    round.at = at + 8;
+    let Ok(shared) = user_value::<u64>(at) else {
+        round.is_clear = 0;
+        return 1;
+    };
+    if shared == 0 || !shared.is_multiple_of(COUNTS) || shared >= ADDRESS_END {
+        return 0;
+    }
+    let channel = shared + COUNTS;
+    let is_known = channel == round.but || channel == round.found;
+    if is_known || !is_taken(round.runtime, channel, round.task) {
+        return 0;
+    }
+    if round.found != 0 {
+        round.is_clear = 0;
+        return 1;
+    }
+    round.found = channel;
+    0
 }
 
 /// From where to where a task's future is. Offsets of the parts stand one behind the other in the
