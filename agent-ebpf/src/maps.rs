@@ -23,6 +23,8 @@ mod rings;
 mod runtimes;
 mod scratch;
 mod sizes;
+#[cfg(not(legacy))]
+mod storage;
 mod tls;
 #[cfg(not(legacy))]
 mod trace;

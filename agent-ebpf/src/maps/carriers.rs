@@ -9,6 +9,7 @@ use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray};
 use wirespan_common::carriers::{Carried, ENROLLED_MAX, Talk, UnfitPlaces};
 
 use super::propagates;
+use super::storage::stored;
 use crate::memory::SocketEvent;
 
 /// In the place of a sockhash: connections whose messages are looked at, by their cookies.
@@ -116,28 +117,19 @@ pub fn count_carried(what: Carried) {
 /// Lends what is remembered of a socket; nothing is remembered of a new one.
 #[inline(always)]
 pub fn talk_or_new(sk: *mut bpf_sock) -> Option<&'static mut Talk> {
-    stored(sk, BPF_SK_STORAGE_GET_F_CREATE.into())
+    of(sk, BPF_SK_STORAGE_GET_F_CREATE.into())
 }
 
 /// Lends what is remembered of a socket, if it is marked.
 #[inline(always)]
 pub fn talk(sk: *mut bpf_sock) -> Option<&'static mut Talk> {
-    stored(sk, 0)
+    of(sk, 0)
 }
 
 #[inline(always)]
-fn stored(sk: *mut bpf_sock, flags: u64) -> Option<&'static mut Talk> {
-    if sk.is_null() {
-        return None;
-    }
-    let map = (&raw const TALKS).cast_mut().cast();
-    // SAFETY: the verifier demands a socket here, and storage of sockets, which the loader put in
-    // the map's place.
-    let found =
-        unsafe { generated::bpf_sk_storage_get(map, sk.cast(), core::ptr::null_mut(), flags) };
-    // SAFETY: a Talk, as the map was made; it lives as long as the socket, which the kernel holds
-    // while the program runs, and only who has the socket's lock is given it.
-    unsafe { found.cast::<Talk>().as_mut() }
+fn of(sk: *mut bpf_sock, flags: u64) -> Option<&'static mut Talk> {
+    // SAFETY: a Talk, as the map is made.
+    unsafe { stored(&raw const TALKS, sk, flags) }
 }
 
 /// Has the messages of a socket looked at from now on, which is known by this cookie. Returns

@@ -3,11 +3,11 @@
 //! `carriers.rs`.
 
 use aya_ebpf::bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock};
-use aya_ebpf::helpers::generated;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, LruHashMap};
 use wirespan_common::carriers::{OptionEnd, OptionForm};
 
+use super::storage::stored;
 use super::trace::{CallKey, Trace};
 
 /// In the place of storage of sockets: what is remembered of those that carry by the option.
@@ -40,28 +40,19 @@ pub fn option_form() -> OptionForm {
 /// Lends what is remembered of a socket; nothing is remembered of a new one.
 #[inline(always)]
 pub fn option_end_or_new(sk: *mut bpf_sock) -> Option<&'static mut OptionEnd> {
-    stored(sk, BPF_SK_STORAGE_GET_F_CREATE.into())
+    of(sk, BPF_SK_STORAGE_GET_F_CREATE.into())
 }
 
 /// Lends what is remembered of a socket, if it is marked.
 #[inline(always)]
 pub fn option_end(sk: *mut bpf_sock) -> Option<&'static mut OptionEnd> {
-    stored(sk, 0)
+    of(sk, 0)
 }
 
 #[inline(always)]
-fn stored(sk: *mut bpf_sock, flags: u64) -> Option<&'static mut OptionEnd> {
-    if sk.is_null() {
-        return None;
-    }
-    let map = (&raw const OPTION_ENDS).cast_mut().cast();
-    // SAFETY: the verifier demands a socket here, and storage of sockets, which the loader put in
-    // the map's place.
-    let found =
-        unsafe { generated::bpf_sk_storage_get(map, sk.cast(), core::ptr::null_mut(), flags) };
-    // SAFETY: an OptionEnd, as the map was made; it lives as long as the socket, which the kernel
-    // holds while the program runs, and only who has the socket's lock is given it.
-    unsafe { found.cast::<OptionEnd>().as_mut() }
+fn of(sk: *mut bpf_sock, flags: u64) -> Option<&'static mut OptionEnd> {
+    // SAFETY: an OptionEnd, as the map is made.
+    unsafe { stored(&raw const OPTION_ENDS, sk, flags) }
 }
 
 /// An option said of which trace a request is. Who said so first is believed. Returns whether
