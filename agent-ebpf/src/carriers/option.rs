@@ -133,19 +133,32 @@ fn is_made(event: SocketEvent) {
 /// Whether a request that carries begins at a position.
 #[inline(always)]
 fn begins_request(end: &mut OptionEnd, position: u32) -> bool {
-    let is_new = end.has_counted == 0 || end.counted != position;
     if is_trial() {
-        return is_new;
+        return !is_counted(end, position);
     }
     let Some(trace) = maps::call(&key(end, position)) else {
         return false;
     };
-    if !trace.is_known() && is_new {
-        end.counted = position;
-        end.has_counted = 1;
-        count_carried(Carried::NoContext);
+    if !trace.is_known() {
+        count_once(end, position, Carried::NoContext);
     }
     trace.is_known()
+}
+
+/// Whether what became of the request that begins at a position was counted last.
+#[inline(always)]
+fn is_counted(end: &OptionEnd, position: u32) -> bool {
+    end.has_counted != 0 && end.counted == position
+}
+
+/// Counts what became of a request, however often its segment is made.
+#[inline(always)]
+fn count_once(end: &mut OptionEnd, position: u32, what: Carried) {
+    if !is_counted(end, position) {
+        end.counted = position;
+        end.has_counted = 1;
+        count_carried(what);
+    }
 }
 
 #[inline(always)]
@@ -175,11 +188,7 @@ fn is_written(event: SocketEvent) {
     if !event.stores_option(&option) {
         return count_carried(Carried::NoOptionRoom);
     }
-    if end.has_counted == 0 || end.counted != position {
-        end.counted = position;
-        end.has_counted = 1;
-        count_carried(Carried::Optioned);
-    }
+    count_once(end, position, Carried::Optioned);
 }
 
 #[inline(always)]

@@ -9,7 +9,7 @@ use aya_ebpf::macros::uprobe;
 use aya_ebpf::programs::ProbeContext;
 
 use wirespan_common::loss::KernelLoss;
-use wirespan_common::watch::PROBES_ON_GOROUTINES;
+use wirespan_common::watch::{PROBES_ON_GOROUTINES, Watch};
 
 use super::{end, run};
 use crate::arch::GoRegisters;
@@ -111,11 +111,7 @@ pub fn defers<const WALKS: bool>(ctx: &ProbeContext) -> u32 {
     let Some(result) = deferred_result(ctx.regs) else {
         return end(ctx, Err(KernelLoss::TlsImplausible)) as u32;
     };
-    let goroutine = goroutine(current, go_registers(ctx.regs).goroutine);
-    end(
-        ctx,
-        tls::ended::<WALKS>(current, watch, goroutine, 0, result),
-    ) as u32
+    ended::<WALKS>(ctx, current, watch, result)
 }
 
 /// `Read` ends.
@@ -125,9 +121,18 @@ pub fn returns<const WALKS: bool>(ctx: &ProbeContext) -> u32 {
     let Some(watch) = maps::watch_of(current.tgid) else {
         return 0;
     };
-    let registers = go_registers(ctx.regs);
-    let goroutine = goroutine(current, registers.goroutine);
-    let told = tls::ended::<WALKS>(current, watch, goroutine, 0, registers.first);
+    ended::<WALKS>(ctx, current, watch, go_registers(ctx.regs).first)
+}
+
+#[inline(always)]
+fn ended<const WALKS: bool>(
+    ctx: &ProbeContext,
+    current: Current,
+    watch: Watch,
+    result: u64,
+) -> u32 {
+    let goroutine = goroutine(current, go_registers(ctx.regs).goroutine);
+    let told = tls::ended::<WALKS>(current, watch, goroutine, 0, result);
     end(ctx, told) as u32
 }
 
