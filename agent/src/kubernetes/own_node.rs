@@ -9,7 +9,7 @@ use super::client::{ApiClient, AskFailure, PATIENCE};
 use super::own_pod::OwnPod;
 use super::pod::Pod;
 use super::stream;
-use super::watch::{escaped, garbage};
+use super::watch::{escaped, garbage, on_node};
 use super::wire;
 use crate::visible::Visible;
 
@@ -68,8 +68,7 @@ pub fn find(
         }
     }
     // A pod in its node's network has the node's name.
-    let on_host = format!("pods?fieldSelector=spec.nodeName%3D{}", escaped(host));
-    let of_host = search(client, &on_host, |pod| {
+    let of_host = search(client, &pods_on(host), |pod| {
         pod.node_name == *host && own.is(pod) == Some(true)
     })?;
     let has_pods = of_host.count > 0;
@@ -97,8 +96,12 @@ pub fn find(
 /// # Errors
 /// It can't be asked.
 pub fn count(client: &ApiClient, node: &str) -> Result<usize, AskFailure> {
-    let on_node = format!("pods?fieldSelector=spec.nodeName%3D{}", escaped(node));
-    Ok(search(client, &on_node, |_| false)?.count)
+    Ok(search(client, &pods_on(node), |_| false)?.count)
+}
+
+/// All pods of a node, as [`search`] takes it.
+fn pods_on(node: &str) -> String {
+    format!("pods?{}", on_node(node))
 }
 
 /// What came of a list.

@@ -295,8 +295,7 @@ impl ApiQuestions {
     }
 
     fn path(&self, query: &[&str]) -> String {
-        let of_node = self.node.as_deref();
-        let of_node = of_node.map(|it| format!("fieldSelector=spec.nodeName%3D{}", escaped(it)));
+        let of_node = self.node.as_deref().map(on_node);
         let query = query.iter().copied().chain(of_node.as_deref());
         let query: Vec<&str> = query.filter(|part| !part.is_empty()).collect();
         format!("/api/v1/{}?{}", self.kind.name, query.join("&"))
@@ -382,6 +381,11 @@ pub(super) fn garbage(error: std::io::Error) -> AskFailure {
         ErrorKind::InvalidData => AskFailure::Garbage(why),
         _ => AskFailure::Away(why),
     }
+}
+
+/// The part of a query that asks for the pods of a node alone.
+pub(super) fn on_node(node: &str) -> String {
+    format!("fieldSelector=spec.nodeName%3D{}", escaped(node))
 }
 
 /// Percent-encoded, but for what is unreserved (RFC 3986, 2.3).
