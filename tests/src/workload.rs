@@ -407,6 +407,17 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Waits until a process listens there, which does not say so itself.
+///
+/// # Panics
+/// It ends before, or does not in time.
+pub fn await_listening(process: &mut Process, port: u16) {
+    eventually("it to listen", || {
+        assert!(process.status().is_none(), "{}", process.story());
+        std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+    });
+}
+
 /// Process ids of the children of a process.
 #[must_use]
 pub fn children_of(pid: u32) -> Vec<u32> {

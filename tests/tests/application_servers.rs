@@ -3,7 +3,6 @@
 //! there first, and later. Other servers of the kind are tried by hand.
 
 use std::collections::BTreeSet;
-use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -12,7 +11,7 @@ use wirespan_tests::daemon::{Daemon, Finished};
 use wirespan_tests::ports;
 use wirespan_tests::process::{Process, tied};
 use wirespan_tests::spans::{Kind, Seen};
-use wirespan_tests::workload::{Nginx, Server, children_of, eventually, file};
+use wirespan_tests::workload::{Nginx, Server, await_listening, children_of, eventually, file};
 
 /// Requests before whatever happens in a test, and after it, each on a connection of its own.
 const REQUESTS: usize = 12;
@@ -30,10 +29,7 @@ struct Pool {
 impl Pool {
     fn start(port: u16, service: &'static str, command: &mut Command) -> Self {
         let mut process = Process::start(service, command);
-        eventually("it to listen", || {
-            assert!(process.status().is_none(), "{}", process.story());
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
+        await_listening(&mut process, port);
         Self {
             port,
             process,

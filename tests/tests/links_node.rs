@@ -11,7 +11,7 @@ use wirespan_tests::links::{Load, Row, Target, not_run};
 use wirespan_tests::ports;
 use wirespan_tests::process::{LIMIT, Process, tied};
 use wirespan_tests::tls::{Certificates, built};
-use wirespan_tests::workload::{eventually, file};
+use wirespan_tests::workload::{await_listening, file};
 
 const TARGET: Target = Target {
     right: 99.0,
@@ -88,10 +88,7 @@ impl Served {
         command.env("BACKEND", backend_port.to_string());
         prepare(&mut command, &script);
         let mut server = Process::start("server", &mut command);
-        eventually("it to listen", || {
-            assert!(server.status().is_none(), "{}", server.story());
-            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
+        await_listening(&mut server, port);
         Self {
             port,
             server,

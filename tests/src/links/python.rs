@@ -11,7 +11,7 @@ use crate::grpc::built_by_setup;
 use crate::links::{Load, Row, Target};
 use crate::ports;
 use crate::process::{LIMIT, Process, tied};
-use crate::workload::{eventually, file};
+use crate::workload::{await_listening, file};
 
 /// What each row must reach whose calls all have a request.
 pub const TARGET: Target = Target {
@@ -196,10 +196,7 @@ impl Served {
         let mut command = command(&port.to_string());
         command.env("BACKEND", backend_port.to_string());
         let mut server = Process::start("server", &mut command);
-        eventually("it to listen", || {
-            assert!(server.status().is_none(), "{}", server.story());
-            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
+        await_listening(&mut server, port);
         Self {
             port,
             server,
